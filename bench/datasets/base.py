@@ -1,0 +1,70 @@
+"""What a dataset is: documents, queries, graded judgments and an identity."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Qrels = Mapping[str, Mapping[str, int]]
+
+
+class Documents(Protocol):
+    """The documents of a collection, in memory or on disk."""
+
+    def __len__(self) -> int: ...
+
+    def ids(self) -> Iterator[str]:
+        """Every document id, in the collection's order."""
+
+    def get(self, doc_ids: Sequence[str]) -> list[Mapping[str, str]]:
+        """The fields (title, text, ...) of some documents, in the order asked. Raises DataError naming the first missing id."""
+
+    def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Every (doc_id, fields), in the collection's order."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One collection. `identity` holds what a comparison must agree on: id, version, content hashes and how each was made.
+
+    `min_relevance` is the smallest grade that counts as relevant in binary measures. `template` renders a document's fields into the
+    text that rerankers and first stages see. `warnings` are counted facts the reader of a report should know (blank documents, ...).
+    """
+
+    id: str
+    documents: Documents
+    queries: Mapping[str, str]
+    qrels: Qrels
+    identity: Mapping[str, Any]
+    min_relevance: int = 1
+    template: str = "{title} {text}"
+    warnings: tuple[str, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    def texts(self, doc_ids: Sequence[str]) -> list[str]:
+        """The rendered text of some documents, in the order asked."""
+        return [render(self.template, fields) for fields in self.documents.get(doc_ids)]
+
+
+class _Blank(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def render(template: str, fields: Mapping[str, str]) -> str:
+    """Fill a document template such as "{title} {text}"; a field the document lacks is blank; outer white space is cut."""
+    return template.format_map(_Blank(fields)).strip()
+
+
+def content_hash(rows: Iterable[Sequence[str]]) -> str:
+    """SHA-256 over rows of strings, each length-prefixed, so that no two different tables give the same bytes. 16 hex digits."""
+    digest = hashlib.sha256()
+    for row in rows:
+        for cell in row:
+            data = cell.encode("utf-8", "surrogatepass")
+            digest.update(len(data).to_bytes(8, "big"))
+            digest.update(data)
+        digest.update(b"\xff")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,61 @@
+"""Everything that rerank-bench tells a user instead of a traceback.
+
+    BenchError                      shown as one or two plain lines, exit code 2
+    |-- SuiteError                  the suite file: unknown key, wrong type, missing file
+    |-- DataError                   documents, queries, qrels or run files that cannot be used
+    |-- RecordError                 a run folder that cannot be read
+    |-- RerankerError               a reranker gave unusable scores or cannot run as configured
+    `-- Unavailable                 a package, weight, key or device that is not here; an optional row is skipped
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class BenchError(Exception):
+    """A problem that the user can mend. `str(error)` is what is printed; `exit_code` is what the command returns."""
+
+    exit_code = 2
+
+
+class SuiteError(BenchError):
+    """The suite cannot be used as written."""
+
+
+class DataError(BenchError):
+    """A collection or a run file cannot be used as it is."""
+
+    @classmethod
+    def at(cls, path: Path | str, line: int, problem: str) -> DataError:
+        """An error that names its file and its line (counted from 1)."""
+        return cls(f"{path}:{line}: {problem}")
+
+
+class RecordError(BenchError):
+    """A run folder is missing, incomplete or of an unknown schema."""
+
+
+class RerankerError(BenchError):
+    """A reranker cannot run as configured, or returned scores that cannot be used."""
+
+
+class Unavailable(BenchError):
+    """Something a reranker, dataset or first stage needs is not on this machine.
+
+    `reason` is a few words for a table cell ("no CO_API_KEY"), `fix` the sentence that helps ("export CO_API_KEY=...").
+    """
+
+    def __init__(self, reason: str, fix: str = "") -> None:
+        super().__init__(f"{reason}. {fix}" if fix else reason)
+        self.reason = reason
+        self.fix = fix
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that names the closest valid name, or lists them all when none is close."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
