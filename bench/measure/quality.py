@@ -1,0 +1,108 @@
+"""Per-query quality, computed by ir_measures from ranks.
+
+Queries without judgments are left out; queries without candidates score 0 (trec_eval -c). Binary measures take the dataset's relevance
+threshold unless the measure names its own, and the threshold then shows in the measure's name: RR(rel=2)@10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.datasets.base import Qrels
+from bench.errors import SuiteError, nearest
+
+if TYPE_CHECKING:
+    from bench.measure.ranking import Ranking
+
+MEASURES: Mapping[str, str] = {
+    "nDCG": "normalised discounted cumulative gain over graded judgments",
+    "RR": "reciprocal rank of the first relevant document (its mean is MRR)",
+    "AP": "average precision (its mean is MAP)",
+    "P": "precision: the share of the top k that is relevant",
+    "R": "recall: the share of the relevant documents in the top k",
+    "Success": "1 when a relevant document is in the top k",
+    "Judged": "the share of the top k that has a judgment",
+    "ERR": "expected reciprocal rank over graded judgments",
+    "Rprec": "precision at the number of relevant documents",
+    "Bpref": "binary preference: judged non-relevant documents above relevant ones",
+    "infAP": "average precision inferred from incomplete judgments",
+    "SetP": "precision of the whole candidate set",
+    "SetR": "recall of the whole candidate set",
+    "SetF": "F measure of the whole candidate set",
+    "IPrec": "interpolated precision at a recall level",
+    "NumRet": "documents returned",
+    "NumRel": "relevant documents known",
+    "NumRelRet": "relevant documents returned (NumRet with rel)",
+}
+"""The ir_measures names a suite may use, with a line each. A test holds them against ir_measures itself."""
+
+GRADED_WITHOUT_REL = frozenset({"RBP", "NumRet"})
+"""Measures for which `rel` changes what is measured (graded to binary, returned to relevant returned), not just the threshold."""
+
+JUDGED = "Judged@10"
+
+
+def parse(name: str, min_relevance: int = 1) -> Any:
+    """An ir_measures measure from its name. Raises SuiteError with the nearest valid name.
+
+    The library's own parser is case-sensitive and reports a bare NameError; thresholds are filled in for measures that take one.
+    """
+    import ir_measures
+
+    try:
+        measure = ir_measures.parse_measure(name)
+    except (NameError, ValueError, SyntaxError, TypeError, KeyError) as error:
+        stem = name.split("@")[0].split("(")[0]
+        raise SuiteError(f"'{name}' is not a measure that ir_measures knows: {nearest(stem, MEASURES)}") from error
+    takes_threshold = "rel" in measure.SUPPORTED_PARAMS and measure.NAME not in GRADED_WITHOUT_REL
+    if not set(measure.params) <= set(measure.SUPPORTED_PARAMS):
+        raise SuiteError(f"'{name}': {measure.NAME} takes {', '.join(measure.SUPPORTED_PARAMS) or 'no parameters'}")
+    if min_relevance != 1 and takes_threshold and "rel" not in measure.params:
+        measure = measure(rel=min_relevance)
+    _require_provider(name, measure)
+    return measure
+
+
+def _require_provider(name: str, measure: Any) -> None:
+    import ir_measures
+
+    try:
+        able = [provider for provider in ir_measures.DefaultPipeline.providers if provider.supports(measure)]
+    except AssertionError as error:  # the library's way to say that a parameter is missing or of the wrong type
+        raise SuiteError(f"'{name}': {error}; measures at a cutoff are written like P@10") from error
+    if not any(provider.is_available() for provider in able):
+        needs = " or ".join(str(provider.install_instructions()) for provider in able) or "another measure: nothing computes this one"
+        raise SuiteError(f"'{name}' cannot be computed here: it needs {needs}")
+
+
+def names(measures: Iterable[str], min_relevance: int = 1) -> list[str]:
+    """The measures' full names, with the relevance threshold where it applies, in the order given and without repeats."""
+    return list(dict.fromkeys(str(parse(name, min_relevance)) for name in measures))
+
+
+def evaluate(rankings: Mapping[str, Ranking], qrels: Qrels, measures: Sequence[str], min_relevance: int = 1) -> dict[str, dict[str, float]]:
+    """Per measure and query, the value of a ranking: {measure: {query_id: value}}, over every query of `qrels`.
+
+    `measures` are names as a suite writes them; keys of the result are the full names of `names(...)`.
+    """
+    import ir_measures
+
+    parsed = {str(measure): measure for measure in (parse(name, min_relevance) for name in measures)}
+    numbers = {query_id: str(i) for i, query_id in enumerate(qrels, 1)}  # one provider (gdeval) reads only numeric query ids
+    run = {
+        numbers[query_id]: dict(zip(ranking.doc_ids, ranking.strict_scores(), strict=True))
+        for query_id, ranking in rankings.items()
+        if query_id in qrels and ranking.doc_ids
+    }
+    values: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in parsed}
+    if not run:
+        return values
+    query_ids = {number: query_id for query_id, number in numbers.items()}
+    judgments = {numbers[query_id]: dict(grades) for query_id, grades in qrels.items()}
+    try:
+        for metric in ir_measures.iter_calc(list(parsed.values()), judgments, run):
+            values[str(metric.measure)][query_ids[metric.query_id]] = float(metric.value)
+    except (NotImplementedError, RuntimeError, ValueError) as error:
+        raise SuiteError(f"ir_measures cannot compute {', '.join(parsed)}: {error}") from error
+    return values

@@ -1,0 +1,133 @@
+"""From a suite to its trials: every combination named, every reranker built and checked, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench import rerankers
+from bench.errors import BenchError, SuiteError, Unavailable
+from bench.measure.machine import resolve_device
+from bench.records.schema import Trial, TrialStatus
+from bench.rerankers.base import Reranker
+from bench.suite import Part, Suite
+
+FIRST_STAGE = "first-stage"
+ORACLE = "oracle"
+REFERENCES = (FIRST_STAGE, ORACLE)
+
+
+@dataclass
+class Planned:
+    """A trial, the reranker that will run it (nothing loaded yet), and what became of it."""
+
+    trial: Trial
+    reranker: Reranker
+    status: TrialStatus
+    optional: bool = False
+
+    def end(self, status: str, reason: str | None = None) -> None:
+        self.status = TrialStatus.model_validate({"trial": self.trial, "status": status, "reason": reason})
+
+
+@dataclass
+class Group:
+    """The trials that share one dataset's candidates: they are compared with each other and timed together."""
+
+    dataset: Part
+    first_stage: Part
+    planned: list[Planned] = field(default_factory=list)
+
+
+def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> list[Group]:
+    """Every group of the suite, rerankers built and checked. `device` stands in for the suite's own devices.
+
+    Optional rerankers that cannot run here are marked as skipped; raises Unavailable for others (marks them as failed where `lenient`),
+    and SuiteError for names used twice.
+    """
+    devices = list(dict.fromkeys(resolve_device(name) for name in ([device] if device else suite.devices)))
+    groups = [Group(dataset, first_stage) for dataset in suite.datasets for first_stage in suite.first_stages]
+    seen: set[str] = set()
+    for group in groups:
+        for part, reranker, where in _rerankers(suite, devices):
+            trial = _trial(suite, group, part, where)
+            if trial.id in seen:
+                raise SuiteError(f"two trials are named '{trial.id}': give one of its parts another 'name'")
+            seen.add(trial.id)
+            planned = Planned(trial, reranker, TrialStatus(trial=trial), _is_optional(reranker))
+            _check(planned, lenient)
+            group.planned.append(planned)
+    return groups
+
+
+def display_name(part: Part) -> str:
+    """What a part is called in tables and file names: its `name` option, else the model or path it points at, else its own name."""
+    options = part.options if isinstance(part.options, dict) else {}
+    if options.get("name"):
+        return str(options["name"])
+    target = options.get("model") or options.get("path") or (part.options if isinstance(part.options, str) else "")
+    if target and part.name in (*rerankers.TABLE, "run"):
+        return _tail(str(target))
+    return _tail(part.name) if part.name.startswith(("embedded:", "files:", "irds:")) else part.name
+
+
+def _tail(path: str) -> str:
+    name = path.rstrip("/").replace("\\", "/").split(":", 1)[-1]
+    name = name if path.startswith("irds:") else name.split("/")[-1]
+    for ending in (".gz", ".run", ".txt", ".trec"):
+        name = name.removesuffix(ending)
+    return name or path
+
+
+def _rerankers(suite: Suite, devices: list[str]) -> Iterator[tuple[Part, Reranker, str]]:
+    """Each row of the table: the first stage, every reranker on every device, the oracle."""
+    asked = [part for part in suite.rerankers if part.name not in REFERENCES]
+    for part in (Part(name=FIRST_STAGE), *asked, Part(name=ORACLE)):
+        for device in devices:
+            reranker = rerankers.build(part.name, part.options, device, suite.base_dir)
+            if reranker.placement == "device":
+                yield part, reranker, device
+            else:
+                yield part, reranker, "-"
+                break
+
+
+def _trial(suite: Suite, group: Group, part: Part, device: str) -> Trial:
+    names = {"dataset": display_name(group.dataset), "first_stage": display_name(group.first_stage), "reranker": display_name(part)}
+    steps = [*names.values(), *([] if device == "-" else [device])]
+    return Trial(
+        id="--".join(_slug(step) for step in steps),
+        device=device,
+        depth=_depth(suite, group),
+        kind="reference" if part.name in REFERENCES else "reranker",
+        **names,
+    )
+
+
+def _depth(suite: Suite, group: Group) -> int:
+    options: Any = group.first_stage.options
+    return int(options["depth"]) if isinstance(options, dict) and options.get("depth") else suite.depth
+
+
+def _slug(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text).strip("-.") or "x"
+
+
+def _is_optional(reranker: Reranker) -> bool:
+    return bool(getattr(getattr(reranker, "options", None), "optional", False))
+
+
+def _check(planned: Planned, lenient: bool) -> None:
+    name = planned.trial.reranker
+    try:
+        planned.reranker.check()
+    except Unavailable as error:
+        if planned.optional or lenient:
+            planned.end("skipped" if planned.optional else "failed", error.reason)
+        else:
+            raise Unavailable(f"reranker '{name}': {error.reason}", f"{error.fix}; or mark it `optional: true`") from error
+    except BenchError as error:
+        if not lenient:
+            raise BenchError(f"reranker '{name}': {error}") from error
+        planned.end("failed", str(error))

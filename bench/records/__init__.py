@@ -1,0 +1,1 @@
+"""What a run leaves: records, their keys, and the folder they live in."""

@@ -1,0 +1,106 @@
+"""The record of a trial and the table of contents of a run, as they stand on disk."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bench.options import Options
+from bench.records.keys import Key
+
+SCHEMA_VERSION = 1
+
+
+class Trial(Options):
+    """One reranker, configured, over one dataset's candidates, on one device. `device` is "-" where no device is involved."""
+
+    id: str
+    dataset: str
+    first_stage: str
+    reranker: str
+    device: str
+    depth: int
+    kind: Literal["reference", "reranker"] = "reranker"
+    """"reference" for the first stage's own order and the oracle, which stand beside every reranker."""
+
+
+class Estimate(Options):
+    """A mean over queries with its two-sided 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+class Difference(Options):
+    """Paired difference to the first stage: mean, 95 % bootstrap interval, two-sided permutation p, queries that rose, stayed, fell."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    wins: int
+    ties: int
+    losses: int
+
+
+class Counts(Options):
+    """What the reader of an aggregate should know about its queries and documents."""
+
+    queries: int = Field(description="queries in the aggregate: all with a judgment")
+    unjudged_queries: int = Field(description="queries without judgments, left out")
+    without_relevant: int = Field(description="queries with judgments but no relevant document: they can only score 0")
+    without_candidates: int = Field(description="queries for which the first stage found nothing: they score 0")
+    failed: int = Field(description="queries whose call failed: they score 0")
+    pairs: int = Field(description="query-document pairs ranked")
+    ties: int = Field(description="documents that share their score with another of the same query")
+
+
+class Record(Options):
+    """What happened in one trial. Written once, never rewritten."""
+
+    schema_version: int = SCHEMA_VERSION
+    trial: Trial
+    description: dict[str, Any]
+    dataset: dict[str, Any]
+    candidates: dict[str, Any]
+    quality: dict[str, Estimate]
+    vs_first_stage: dict[str, Difference]
+    counts: Counts
+    failures: dict[str, str] = Field(default_factory=dict, description="query_id -> reason, the first fifty")
+    usage: dict[str, float] = Field(default_factory=dict)
+    scores: dict[str, int] = Field(description="queries whose scores came from the cache, and queries scored now")
+    latency: dict[str, Any] | None = Field(None, description="facts of the timed pass; its samples are in latency.parquet")
+    keys: dict[str, Key]
+    environment: dict[str, Any]
+    finished: str
+
+
+class TrialStatus(Options):
+    """A line of a run's table of contents. `reason` says in a few words why a trial was skipped or failed."""
+
+    trial: Trial
+    status: Literal["pending", "done", "skipped", "failed"] = "pending"
+    reason: str | None = None
+
+
+class RunInfo(Options):
+    """run.json: the suite as asked and as resolved, the environment, and the status of each trial."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    suite: str
+    description: str = ""
+    asked: dict[str, Any]
+    resolved: dict[str, Any]
+    suite_hash: str
+    command: str = ""
+    started: str
+    finished: str | None = None
+    status: Literal["running", "done"] = "running"
+    version: str
+    environment: dict[str, Any]
+    trials: list[TrialStatus]
+    warnings: list[str] = Field(default_factory=list)

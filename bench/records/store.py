@@ -1,0 +1,205 @@
+"""A run's folder on disk: written group by group while the run goes on, read by everything that comes after it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from bench.atomic import write_atomically
+from bench.errors import RecordError
+from bench.records.schema import SCHEMA_VERSION, Record, RunInfo, TrialStatus
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.first_stage.base import QueryCandidates
+
+Model = TypeVar("Model", Record, RunInfo)
+PER_QUERY = ("trial", "query", "measure", "value")
+LATENCY = ("trial", "scenario", "round", "query", "pairs", "tokens", "nanoseconds", "warmup", "span")
+
+
+class Run:
+    """One run, read from its folder. Never loads a model."""
+
+    def __init__(self, folder: Path | str) -> None:
+        """Raises RecordError when the folder holds no run that this version can read."""
+        self.folder = Path(folder)
+        self.info = read_info(self.folder)
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """trial id -> record, in the suite's order, for every trial that finished."""
+        return {status.trial.id: self._record(status.trial.id) for status in self.info.trials if status.status == "done"}
+
+    @cached_property
+    def per_query(self) -> pd.DataFrame:
+        """Columns trial, query, measure, value."""
+        return read_table(self.folder / "per_query.parquet", PER_QUERY)
+
+    @cached_property
+    def latency(self) -> pd.DataFrame:
+        """Raw timings: columns trial, scenario, round, query, pairs, tokens, nanoseconds, warmup, span."""
+        return read_table(self.folder / "latency.parquet", LATENCY)
+
+    def ranking(self, trial_id: str) -> dict[str, QueryCandidates]:
+        """The ranking of one trial: query_id -> documents, best first."""
+        from bench.first_stage.run_file import read_run
+
+        return read_run(self.folder / "rankings" / f"{trial_id}.run.gz")
+
+    def to_frame(self) -> pd.DataFrame:
+        """The main table: a row per trial, skipped ones included, with aggregates, intervals and latency summaries as numbers."""
+        import pandas as pd
+
+        from bench.reports.table import rows
+
+        return pd.DataFrame([row.to_dict() for row in rows(self)])
+
+    def _record(self, trial_id: str) -> Record:
+        path = self.folder / "records" / f"{trial_id}.json"
+        return _validated(Record, path)
+
+    def __repr__(self) -> str:
+        done = sum(status.status == "done" for status in self.info.trials)
+        return f"<Run {self.info.suite} {self.info.id}: {done} of {len(self.info.trials)} trials, {self.folder}>"
+
+
+class RunWriter:
+    """Writes one run's folder. Holds a lock on it, so that a run that resumes never takes over one that is still at work."""
+
+    def __init__(self, folder: Path, info: RunInfo, lock: Any) -> None:
+        self.folder = folder
+        self.info = info
+        self._lock = lock
+
+    @classmethod
+    def open(cls, out: Path, info: RunInfo) -> RunWriter:
+        """Continue the newest unfinished run of the same suite, else begin a new folder `out/<suite>/<UTC time>-<short id>`."""
+        suite_folder = out / info.suite
+        for path in sorted(suite_folder.glob("*/run.json"), reverse=True):
+            try:
+                found = read_info(path.parent)
+            except RecordError:
+                continue
+            if found.status == "running" and found.suite_hash == info.suite_hash and (lock := _try_lock(path.parent)):
+                return cls(path.parent, found.model_copy(update={"trials": info.trials, "warnings": info.warnings}), lock)
+        folder = suite_folder / info.id
+        folder.mkdir(parents=True, exist_ok=True)
+        writer = cls(folder, info, _try_lock(folder))
+        writer._write_info()
+        return writer
+
+    def finished_records(self) -> dict[str, Record]:
+        """Records that an earlier, interrupted process of this run left whole."""
+        found = {}
+        for status in self.info.trials:
+            path = self.folder / "records" / f"{status.trial.id}.json"
+            if path.is_file():
+                found[status.trial.id] = _validated(Record, path)
+        return found
+
+    def save(self, records: Sequence[Record], per_query: Iterable[Sequence[Any]], latency: Iterable[Sequence[Any]]) -> None:
+        """Add the trials of one group. Tables first, records last: a trial with a record has its rows."""
+        ids = {record.trial.id for record in records}
+        self._extend("per_query.parquet", PER_QUERY, per_query, ids)
+        self._extend("latency.parquet", LATENCY, latency, ids)
+        for record in records:
+            path = self.folder / "records" / f"{record.trial.id}.json"
+            write_atomically(path, _json(record.model_dump(mode="json")))
+
+    def set_status(self, statuses: Mapping[str, TrialStatus]) -> None:
+        trials = [statuses.get(status.trial.id, status) for status in self.info.trials]
+        self.info = self.info.model_copy(update={"trials": trials})
+        self._write_info()
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        self.info = self.info.model_copy(update={"warnings": list(dict.fromkeys([*self.info.warnings, *warnings]))})
+
+    def finish(self) -> Run:
+        """Mark the run as complete and let go of its folder."""
+        self.info = self.info.model_copy(update={"status": "done", "finished": now()})
+        self._write_info()
+        self.release()
+        return Run(self.folder)
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            (self.folder / ".lock").unlink(missing_ok=True)
+            self._lock = None
+
+    def _write_info(self) -> None:
+        write_atomically(self.folder / "run.json", _json(self.info.model_dump(mode="json")))
+
+    def _extend(self, name: str, columns: Sequence[str], new: Iterable[Sequence[Any]], ids: set[str]) -> None:
+        import pandas as pd
+
+        old = read_table(self.folder / name, columns)
+        fresh = pd.DataFrame(list(new), columns=list(columns))
+        kept = old[~old["trial"].isin(ids)]
+        table = fresh if kept.empty else kept if fresh.empty else pd.concat([kept, fresh], ignore_index=True)
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False)
+        write_atomically(self.folder / name, buffer.getvalue())
+
+
+def now() -> str:
+    """UTC, to the second, ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_info(folder: Path) -> RunInfo:
+    """run.json of a folder. Raises RecordError when there is none or it is of another schema."""
+    path = folder / "run.json"
+    if not path.is_file():
+        raise RecordError(f"{folder}: no run here (there is no run.json); give the folder that `rerank-bench run` printed")
+    return _validated(RunInfo, path)
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A table of the run, or an empty one with these columns when it was not written."""
+    import pandas as pd
+
+    if not path.is_file():
+        return pd.DataFrame(columns=list(columns))
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from error
+
+
+def _validated(model: type[Model], path: Path) -> Model:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        version = data.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise RecordError(f"{path}: schema version {version}, this rerank-bench reads {SCHEMA_VERSION}")
+        return model.model_validate(data)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, AttributeError, ValidationError) as error:
+        raise RecordError(f"{path}: not a record: {str(error).splitlines()[0]}") from error
+
+
+def _json(data: Any) -> bytes:
+    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+
+
+def _try_lock(folder: Path) -> Any:
+    """A held lock on the folder, or None when another process holds it. The system lets go of it when a process dies."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock

@@ -1,0 +1,113 @@
+"""report.md: the run as a merge-request comment or a page in a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.measure.quality import JUDGED
+from bench.records.store import Run
+from bench.reports import numbers
+from bench.reports.table import Row, groups, headline, rows
+
+EXPLANATION = """\
+Brackets are 95 % bootstrap intervals over queries. Δ is the paired difference to the first stage, p its two-sided permutation test.
+`oracle` is the best order these candidates allow. Latency is one query in flight, from raw strings to sorted scores; p95 is withheld
+below 59 queries; ms/pair is amortised (per query / candidates)."""
+
+
+def report(run: Run, pictures: Sequence[Path]) -> str:
+    """The whole page."""
+    table = rows(run)
+    parts = [f"# {run.info.suite}", *([run.info.description] if run.info.description else []), _summary(table, headline(run))]
+    for (dataset, first_stage, depth), members in groups(table).items():
+        parts += [f"## {dataset}, {first_stage}, {depth} candidates", main_table(members, headline(run))]
+        parts += [f"![quality against latency](<{path.name}>)" for path in pictures if path.stem.endswith(f"{dataset}-{first_stage}")]
+    parts += [EXPLANATION, *_notes(run, table), _environment(run), _reproduce(run)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def main_table(members: Sequence[Row], measures: Sequence[str]) -> str:
+    """One group's rows; skipped trials stand below the others with their reasons."""
+    lead = measures[0] if measures else ""
+    head = ["reranker", lead, "95 %", "Δ", "p", *measures[1:], JUDGED, "p50 ms", "p95 ms", "ms/pair", "pairs/s"]
+    lines = [_line(head), _line(["---", *["--:"] * (len(head) - 1)])]
+    lines += [_line(_cells(row, measures)) for row in members if row.status == "done"]
+    lines += [
+        _line([_label(row), f"{row.status}: {_escape(row.reason or 'no reason given')}", *[""] * (len(head) - 2)])
+        for row in members
+        if row.status != "done"
+    ]
+    return "\n".join(lines)
+
+
+def _cells(row: Row, measures: Sequence[str]) -> list[str]:
+    lead, *others = measures
+    delta = row.differences.get(lead)
+    single, offline = row.single, row.offline
+    return [
+        _label(row),
+        numbers.quality(row.quality[lead].mean),
+        numbers.interval(row.quality[lead]),
+        numbers.change(delta) if delta else numbers.NOTHING,
+        numbers.p_value(delta.p) if delta else numbers.NOTHING,
+        *(numbers.quality(row.quality[name].mean) for name in others),
+        f"{row.quality[JUDGED].mean:.2f}" if JUDGED in row.quality else numbers.NOTHING,
+        numbers.milliseconds(single.p50_ms if single else None),
+        numbers.milliseconds(single.p95_ms if single else None),
+        numbers.milliseconds(single.per_pair_ms if single else None),
+        numbers.rate(offline.pairs_per_s if offline else None),
+    ]
+
+
+def _label(row: Row) -> str:
+    name = _escape(row.name) if row.trial.device == "-" else f"{_escape(row.name)} ({row.trial.device})"
+    return f"*{name}*" if row.trial.kind == "reference" else name
+
+
+def _summary(table: Sequence[Row], measures: Sequence[str]) -> str:
+    """One sentence per group: who leads, by how much, at what cost."""
+    sentences = []
+    for (dataset, *_), members in groups(list(table)).items():
+        done = [row for row in members if row.status == "done" and row.trial.kind == "reranker"]
+        if not done or not measures:
+            continue
+        best = max(done, key=lambda row: row.quality[measures[0]].mean)
+        delta = best.differences.get(measures[0])
+        text = f"**{_escape(best.name)}** leads on {dataset} with {measures[0]} {numbers.quality(best.quality[measures[0]].mean)}"
+        if delta:
+            text += f", {numbers.change(delta)} on the first stage (p {numbers.p_value(delta.p)})"
+        if best.single:
+            text += f", at {numbers.milliseconds(best.single.p50_ms)} ms a query (p50, {best.trial.device})"
+        sentences.append(f"{text}.")
+    return " ".join(sentences)
+
+
+def _notes(run: Run, table: Sequence[Row]) -> list[str]:
+    notes = [f"- {_escape(text)}" for text in run.info.warnings]
+    notes += [f"- {_label(row)}: {_escape(note)}" for row in table for note in row.notes]
+    return ["## Notes", "\n".join(notes)] if notes else []
+
+
+def _environment(run: Run) -> str:
+    machine = run.info.environment
+    facts = {"CPU": machine.get("cpu"), "cores": machine.get("physical_cores"), "GPU": machine.get("gpu"), "Python": machine.get("python")}
+    libraries = machine.get("libraries") or {}
+    lines = [f"- {name}: {value}" for name, value in facts.items() if value]
+    lines += [f"- {name} {version}" for name, version in libraries.items() if version]
+    return "<details><summary>Environment</summary>\n\n" + "\n".join(lines) + "\n\n</details>"
+
+
+def _reproduce(run: Run) -> str:
+    command = run.info.command or f"rerank-bench run {run.info.suite}"
+    return f"Reproduce: `{command}` with rerank-bench {run.info.version}. Run `{run.info.id}`, {run.info.started}."
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    for letter in "\\`*_[]<>|":
+        text = text.replace(letter, f"\\{letter}")
+    return " ".join(text.split())

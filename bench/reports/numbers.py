@@ -1,0 +1,35 @@
+"""How numbers are written, the same in every report: enough digits to compare, none to impress."""
+
+from __future__ import annotations
+
+from bench.records.schema import Difference, Estimate
+
+NOTHING = "–"
+
+
+def quality(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def interval(estimate: Estimate) -> str:
+    return f"[{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def change(difference: Difference) -> str:
+    return f"{difference.mean:+.4f}"
+
+
+def p_value(p: float) -> str:
+    return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
+
+
+def milliseconds(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+def rate(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"

@@ -1,0 +1,98 @@
+"""The main table as values: one row per trial, skipped ones included. Every report is drawn from these rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.measure.latency import Summary, summarise
+from bench.measure.quality import JUDGED
+from bench.records.schema import Difference, Estimate, Record, Trial
+from bench.records.store import Run
+
+LOW_JUDGED = 0.8
+SHOWN_TIES = 0.05
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial of a run. `single` and `offline` are latency summaries, None where nothing was timed."""
+
+    trial: Trial
+    status: str
+    reason: str | None
+    quality: Mapping[str, Estimate] = field(default_factory=dict)
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    single: Summary | None = None
+    offline: Summary | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.trial.reranker
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat columns for a DataFrame: names, status, each measure with its interval, differences, latency in milliseconds."""
+        row: dict[str, Any] = {
+            name: getattr(self.trial, name) for name in ("dataset", "first_stage", "reranker", "device", "depth", "kind")
+        }
+        row |= {"status": self.status, "reason": self.reason}
+        for name, value in self.quality.items():
+            row |= {name: value.mean, f"{name} low": value.low, f"{name} high": value.high}
+        for name, delta in self.differences.items():
+            row |= {f"Δ {name}": delta.mean, f"Δ {name} low": delta.low, f"Δ {name} high": delta.high, f"Δ {name} p": delta.p}
+        if self.single:
+            row |= {"p50 ms": self.single.p50_ms, "p50 ms low": self.single.p50_low_ms, "p50 ms high": self.single.p50_high_ms}
+            row |= {"p95 ms": self.single.p95_ms, "ms per pair": self.single.per_pair_ms}
+        if self.offline:
+            row |= {"pairs/s": self.offline.pairs_per_s}
+        return row
+
+
+def rows(run: Run) -> list[Row]:
+    """The rows of a run in the suite's order."""
+    timings = summarise(run.latency, seed=int(run.info.resolved.get("seed", 0)))
+    table = []
+    for status in run.info.trials:
+        record = run.records.get(status.trial.id)
+        if record is None:
+            table.append(Row(status.trial, status.status, status.reason))
+            continue
+        single, offline = (timings.get((status.trial.id, scenario)) for scenario in ("single", "offline"))
+        table.append(Row(status.trial, "done", None, record.quality, record.vs_first_stage, single, offline, tuple(_notes(record))))
+    return table
+
+
+def headline(run: Run) -> list[str]:
+    """The measures the suite asked for, by their full names, the first one leading."""
+    for record in run.records.values():
+        return [name for name in record.quality if name != JUDGED] or [JUDGED]
+    return []
+
+
+def groups(table: list[Row]) -> dict[tuple[str, str, int], list[Row]]:
+    """Rows by what makes them comparable: dataset, first stage and depth."""
+    found: dict[tuple[str, str, int], list[Row]] = {}
+    for row in table:
+        found.setdefault((row.trial.dataset, row.trial.first_stage, row.trial.depth), []).append(row)
+    return found
+
+
+def _notes(record: Record) -> list[str]:
+    """What a reader should know before trusting a row."""
+    notes = []
+    counts = record.counts
+    if counts.failed:
+        notes.append(f"{counts.failed} of {counts.queries} queries failed and score 0 (e.g. {next(iter(record.failures.values()), '?')})")
+    judged = record.quality.get(JUDGED)
+    if judged and judged.mean < LOW_JUDGED:
+        notes.append(f"only {judged.mean:.0%} of its top 10 is judged: unjudged documents count as not relevant")
+    if counts.pairs and counts.ties > SHOWN_TIES * counts.pairs:
+        notes.append(f"{counts.ties} of {counts.pairs} documents tie in score")
+    truncated, pairs = record.usage.get("truncated", 0), record.usage.get("pairs", 0)
+    if pairs and truncated > 0.01 * pairs:
+        notes.append(f"{truncated / pairs:.0%} of its pairs were cut at max length")
+    facts = record.latency or {}
+    notes += [str(note) for note in facts.get("notes", [])]
+    return notes

@@ -1,0 +1,107 @@
+"""The main table in a terminal: full at 120 columns, the essentials at 80. Progress bars with the time left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bench.measure.quality import JUDGED
+from bench.progress import Advance, Observer
+from bench.records.store import Run
+from bench.reports import numbers
+from bench.reports.table import Row, groups, headline, rows
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDE = 118
+
+
+def print_run(run: Run, console: Console) -> None:
+    """Every group's table, then what to know about it."""
+    from rich.markup import escape
+
+    measures = headline(run)
+    table = rows(run)
+    for (dataset, first_stage, depth), members in groups(table).items():
+        queries = next((row.quality[measures[0]].n for row in members if measures and row.quality), 0)
+        console.print(f"\n[bold]{escape(dataset)}[/bold], {queries} queries, {escape(first_stage)}, {depth} candidates")
+        console.print(_table(members, measures, wide=console.width >= WIDE))
+    for row in table:
+        for note in row.notes:
+            console.print(f"[dim]{escape(row.name)}: {escape(note)}[/dim]", soft_wrap=True)
+
+
+def _table(members: Sequence[Row], measures: Sequence[str], *, wide: bool) -> object:
+    from rich import box
+    from rich.table import Table
+
+    lead = measures[0] if measures else "quality"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table.add_column("reranker", overflow="fold", min_width=24)
+    wide_only = ["95 %", "p", *measures[1:], JUDGED, "ms/pair"]
+    for name in [lead, "95 %", "Δ first", "p", *measures[1:], JUDGED, "p50 ms", "p95 ms", "ms/pair", "pairs/s"]:
+        if wide or name not in wide_only or name == (measures[1] if len(measures) > 1 else None):
+            table.add_column(name, justify="right", no_wrap=True)
+    shown = [str(column.header) for column in table.columns[1:]]
+    for row in members:
+        cells = _cells(row, measures) if row.status == "done" else {}
+        table.add_row(_label(row), *(cells.get(name, "") for name in shown), style="dim" if row.status != "done" else None)
+    return table
+
+
+def _cells(row: Row, measures: Sequence[str]) -> dict[str, str]:
+    lead = measures[0]
+    delta, single, offline = row.differences.get(lead), row.single, row.offline
+    return {
+        lead: numbers.quality(row.quality[lead].mean),
+        "95 %": numbers.interval(row.quality[lead]),
+        "Δ first": numbers.change(delta) if delta else numbers.NOTHING,
+        "p": numbers.p_value(delta.p) if delta else numbers.NOTHING,
+        **{name: numbers.quality(row.quality[name].mean) for name in measures[1:]},
+        JUDGED: f"{row.quality[JUDGED].mean:.2f}" if JUDGED in row.quality else numbers.NOTHING,
+        "p50 ms": numbers.milliseconds(single.p50_ms if single else None),
+        "p95 ms": numbers.milliseconds(single.p95_ms if single else None),
+        "ms/pair": numbers.milliseconds(single.per_pair_ms if single else None),
+        "pairs/s": numbers.rate(offline.pairs_per_s if offline else None),
+    }
+
+
+def _label(row: Row) -> str:
+    from rich.markup import escape
+
+    name = escape(row.name) if row.trial.device == "-" else f"{escape(row.name)} [dim]({row.trial.device})[/dim]"
+    if row.status == "done":
+        return f"[italic]{name}[/italic]" if row.trial.kind == "reference" else name
+    return f"{name}\n  {row.status}: {escape(row.reason or '')}"
+
+
+class TerminalObserver(Observer):
+    """Progress bars with the time left where there is a terminal; one line per finished stage where there is none."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn(unit))
+        progress = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=self.console.is_terminal,
+        )
+        with progress:
+            task = progress.add_task(label, total=total)
+            yield lambda done: progress.advance(task, done)
+            progress.update(task, completed=total)
+
+    def note(self, text: str) -> None:
+        from rich.markup import escape
+
+        self.console.print(f"[yellow]{escape(text)}[/yellow]", soft_wrap=True)

@@ -1,0 +1,97 @@
+"""The rerankers by name. A new one is a file in this folder and a line in the table, or an entry of the catalogue; an outsider's own class
+is named "package.module:Class" in the suite."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError, create_model
+
+from bench import catalogue
+from bench.errors import SuiteError, nearest
+from bench.plugins import resolve
+from bench.rerankers.base import Reranker
+from bench.rerankers.options import RerankerOptions
+
+TABLE: dict[str, str] = {
+    "first-stage": "bench.rerankers.fixed:FirstStageReranker",
+    "oracle": "bench.rerankers.fixed:OracleReranker",
+    "run-file": "bench.rerankers.fixed:RunFileReranker",
+    "cross-encoder": "bench.rerankers.cross_encoder:CrossEncoderReranker",
+    "bi-encoder": "bench.rerankers.bi_encoder:BiEncoderReranker",
+    "cohere": "bench.rerankers.cohere:CohereReranker",
+}
+
+
+def build(name: str, options: Any = None, device: str = "cpu", base_dir: Path | None = None) -> Reranker:
+    """A reranker, nothing loaded yet. `name` is a backend, a short name of the catalogue (whose options stand under the given ones), or
+    "package.module:Class"; a bare value goes to the one required option; relative paths are looked for in `base_dir`.
+
+    Raises SuiteError for an unknown name or option, Unavailable when an outsider's module needs what is not installed.
+    """
+    model = options_for(name)
+    try:
+        valid = model.model_validate(_mapping(name, model, options))
+    except ValidationError as error:
+        raise SuiteError(f"reranker '{name}': {_explain(error, model)}") from error
+    reranker: Reranker = _class(name)(_beside(valid, base_dir or Path()), device=device)
+    return reranker
+
+
+@lru_cache(maxsize=256)
+def options_for(name: str) -> type[BaseModel]:
+    """The options of a reranker, without importing what it needs to run. Those of a catalogue entry have its values as defaults."""
+    options: type[BaseModel] = getattr(_class(name), "Options", RerankerOptions)
+    entry = catalogue.load().get(name)
+    if entry is None or name in TABLE:
+        return options
+    defaults: dict[str, Any] = {
+        key: (options.model_fields[key].annotation, value) for key, value in entry.options.items() if key in options.model_fields
+    }
+    return create_model(f"{options.__name__}_{name}", __base__=options, **defaults)
+
+
+def _class(name: str) -> Any:
+    entry = catalogue.load().get(name)
+    if name not in TABLE and entry is None and ":" not in name:
+        raise SuiteError(f"unknown reranker '{name}': {nearest(name, {*TABLE, *catalogue.load()})}")
+    found = resolve(name if name in TABLE or entry is None else entry.backend, TABLE, "reranker")
+    if not inspect.isclass(found) or not callable(getattr(found, "rerank", None)):
+        raise SuiteError(f"reranker '{name}': {getattr(found, '__name__', found)} is not a class with a rerank method")
+    return found
+
+
+def _mapping(name: str, model: type[BaseModel], options: Any) -> dict[str, Any]:
+    if options is None:
+        return {}
+    if isinstance(options, Mapping):
+        return dict(options)
+    required = [key for key, field in model.model_fields.items() if field.is_required()]
+    if len(required) != 1:
+        raise SuiteError(f"reranker '{name}': options must be a mapping, such as {{name: ...}}, not '{options}'")
+    return {required[0]: options}
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    problem = error.errors(include_url=False)[0]
+    key = ".".join(str(step) for step in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown option '{key}': {nearest(key, model.model_fields)}"
+    if problem["type"] == "missing":
+        return f"option '{key}' is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}"
+
+
+def _beside(options: BaseModel, base_dir: Path) -> BaseModel:
+    """The options with every path that exists beside the suite made absolute; anything else stays as written."""
+    found = {}
+    for key in getattr(options, "paths", ()):
+        value = getattr(options, key, None)
+        if isinstance(value, str) and not Path(value).is_absolute() and (base_dir / value).exists():
+            found[key] = str((base_dir / value).resolve())
+    return options.model_copy(update=found)

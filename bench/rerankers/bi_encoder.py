@@ -1,0 +1,113 @@
+"""A SentenceTransformer as a reranker: the cosine between the embeddings of query and document, each encoded on its own.
+
+The yardstick for what a cross-encoder adds. Method: Reimers and Gurevych, "Sentence-BERT" (2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from bench.errors import RerankerError
+from bench.rerankers import sbert
+from bench.rerankers.base import BaseReranker, Description, Request, Usage
+from bench.rerankers.options import ModelOptions
+from bench.rerankers.weights import Weights
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.rerankers.base import Outcome
+
+
+class BiEncoderOptions(ModelOptions):
+    query_prompt: str | None = Field(None, description="text put before a query; the model's own when absent, none when empty")
+    document_prompt: str | None = Field(None, description="text put before a document; the model's own when absent, none when empty")
+    normalize: bool = Field(True, description="cosine; false gives the dot product of the embeddings as they are")
+
+
+class BiEncoderReranker(BaseReranker):
+    """Encodes every distinct text of a call once, however many queries share it."""
+
+    Options: ClassVar[type[ModelOptions]] = BiEncoderOptions
+    options: BiEncoderOptions
+
+    def __init__(self, options: BiEncoderOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self.weights = Weights(options.model, options.revision)
+        self._model: Any = None
+
+    def check(self) -> None:
+        sbert.check(self.weights, self.device)
+
+    def fingerprint(self) -> dict[str, Any]:
+        prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
+        settings = sbert.settings(self.options, self.weights, self.device)
+        return {"backend": "bi-encoder", "normalize": self.options.normalize, **prompts, **settings}
+
+    def load(self) -> None:
+        if self._model is None:
+            model = sbert.load("SentenceTransformer", self.options, self.weights, self.device)
+            sbert.limit_length(model, self.options.max_length, self.options.model)
+            sbert.count_tokens(model, self._count)
+            self._model = model
+
+    def describe(self) -> Description:
+        model, options = self._loaded(), self.options
+        prompts = {
+            "query_prompt": options.query_prompt if options.query_prompt is not None else model.prompts.get("query"),
+            "document_prompt": options.document_prompt if options.document_prompt is not None else model.prompts.get("document"),
+        }
+        identity = {**sbert.identity(model, self.weights), "normalize": options.normalize}
+        identity.update({name: prompt or None for name, prompt in prompts.items()})
+        facts = {**sbert.facts(model, options), "modules": [type(module).__name__ for module in model]}
+        return Description("bi-encoder", identity, facts)
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        import numpy as np
+
+        model, options = self._loaded(), self.options
+        queries, query_rows = self._encode(model.encode_query, [request.query for request in requests], options.query_prompt)
+        texts = [doc for request in requests for doc in request.docs]
+        documents, document_rows = self._encode(model.encode_document, texts, options.document_prompt)
+        self.usage += Usage(pairs=len(texts))
+        outcomes: list[Outcome] = []
+        start = 0
+        for row, request in zip(query_rows, requests, strict=True):
+            rows = document_rows[start : start + len(request.docs)]
+            start += len(request.docs)
+            outcomes.append(np.asarray(documents[rows] @ queries[row], dtype=np.float64) if rows else np.empty(0, dtype=np.float64))
+        return outcomes
+
+    def close(self) -> None:
+        self._model = None
+        sbert.free(self.device)
+
+    def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> tuple[NDArray[np.float32], list[int]]:
+        """Embeddings of the distinct texts, and for each text the row that holds its embedding."""
+        import numpy as np
+
+        row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        if not row:
+            return np.empty((0, 0), dtype=np.float32), []
+        with sbert.explained_memory(self.options):
+            embeddings = encode(
+                list(row),
+                prompt=prompt,
+                batch_size=self.options.batch_size,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+                normalize_embeddings=self.options.normalize,
+            )
+        return np.asarray(embeddings, dtype=np.float32), [row[text] for text in texts]
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
+        return self._model
+
+    def _count(self, usage: Usage) -> None:
+        self.usage += usage

@@ -1,0 +1,82 @@
+"""Checkpoints that would score without complaint, but not mean anything: recognised by what they hold, never by their name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.errors import RerankerError
+from bench.rerankers import hub, sbert
+from bench.rerankers.options import ModelOptions
+from bench.rerankers.weights import Weights
+
+
+def refuse_configuration(weights: Weights, options: ModelOptions) -> None:
+    """Raise RerankerError for a checkpoint that would get a random head, before its weights are read."""
+    from transformers import AutoConfig
+
+    name, where = weights.source()
+    with sbert.quiet(), sbert.explained(weights):
+        config = AutoConfig.from_pretrained(
+            name,
+            **where,
+            trust_remote_code=options.trust_remote_code,
+            cache_dir=hub.cache_folder(),
+        )
+    is_classifier = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+    if config.is_encoder_decoder and not is_classifier:
+        raise RerankerError(
+            f"{options.model}: a {config.model_type} text-to-text checkpoint has no classification head; "
+            "it needs a monot5 or rankt5 backend, not cross-encoder"
+        )
+
+
+def refuse_model(model: Any, weights: Weights, options: ModelOptions) -> None:
+    """Raise RerankerError for what would score without complaint, but not mean anything."""
+    network = model.transformers_model
+    if getattr(network, "_hf_peft_config_loaded", False):
+        raise RerankerError(f"{options.model}: a PEFT adapter; give its base as 'model' and this folder as 'adapter'")
+    if model[0].transformer_task == "text-generation":
+        _refuse_untemplated(model, options)
+        return
+    lacking = untrained(model, weights, options)
+    if lacking:
+        raise RerankerError(
+            f"{options.model}: no trained classification head ({', '.join(sorted(lacking))} not in the weights): "
+            "not a cross-encoder; a bi-encoder needs the bi-encoder backend"
+        )
+    if model.num_labels != 1:
+        raise RerankerError(f"{options.model}: {model.num_labels} labels; a reranker has one score per pair (num_labels 1)")
+
+
+def _refuse_untemplated(model: Any, options: ModelOptions) -> None:
+    if getattr(model.tokenizer, "chat_template", None) is None:
+        raise RerankerError(
+            f"{options.model}: a causal language model without a chat template: query and document would be run together, uninstructed"
+        )
+    try:
+        model.preprocess([("query", "document")])
+    except ValueError as error:
+        raise RerankerError(f"{options.model}: {hub.first_line(error)}") from error
+
+
+def untrained(model: Any, weights: Weights, options: ModelOptions) -> set[str]:
+    """Names of parameters that the checkpoint does not hold, so that the library drew them at random.
+
+    Asks transformers' own loading report, on the meta device, where no weight is read or allocated.
+    """
+    network = model.transformers_model
+    if network.base_model is network:  # an encoder whose head is a module of its own, which loads all of its weights or fails
+        return set()
+    name, where = weights.source()
+    with sbert.quiet(), sbert.explained(weights):
+        _, report = type(network).from_pretrained(
+            name,
+            config=network.config,
+            **where,
+            trust_remote_code=options.trust_remote_code,
+            cache_dir=hub.cache_folder(),
+            use_safetensors=True,
+            device_map="meta",
+            output_loading_info=True,
+        )
+    return set(report["missing_keys"])

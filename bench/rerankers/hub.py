@@ -1,0 +1,130 @@
+"""The model hub: what its local cache holds, whether it can be reached, and its errors in one line."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import urllib.error
+import urllib.request
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError, RerankerError, Unavailable
+
+PROBE_SECONDS = 3.0
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TOKENIZERS = ("tokenizer*.json", "vocab.*", "*.model", "merges.txt")
+
+
+def is_id(spec: str) -> bool:
+    """Whether a text has the form of a hub id: owner/name."""
+    return _ID.fullmatch(spec) is not None
+
+
+def check(model: str, revision: str | None) -> None:
+    """Raise Unavailable when the model is neither in the local cache nor to be had from the hub now."""
+    if cached(model, revision) is not None:
+        return
+    problem = unreachable()
+    if problem:
+        raise Unavailable("model hub unreachable", f"{model} is not in the local cache and {problem}")
+
+
+def cached(model: str, revision: str | None) -> str | None:
+    """The commit of a complete copy (configuration, safetensors weights, tokenizer) in the local cache, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json", cache_dir=cache_folder(), revision=revision or "main")
+    if not isinstance(found, str):
+        return None
+    folder = Path(found).parent
+    has_weights = any(folder.rglob("*.safetensors"))
+    has_tokenizer = any(any(folder.glob(pattern)) for pattern in _TOKENIZERS)
+    return folder.name if has_weights and has_tokenizer else None
+
+
+def cache_folder() -> str | None:
+    """The cache that sentence-transformers uses; None is the hub library's own."""
+    return os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+
+
+@lru_cache(maxsize=256)
+def commit(model: str, revision: str | None) -> str:
+    """The commit behind a revision: itself, else the local cache's, else the hub's. Raises RerankerError or Unavailable."""
+    if revision and _COMMIT.fullmatch(revision):
+        return revision
+    found = cached(model, revision)
+    if found is not None:
+        return found
+    from huggingface_hub import HfApi, constants
+
+    try:
+        info = HfApi(endpoint=constants.ENDPOINT).model_info(model, revision=revision, timeout=10)
+    except Exception as error:  # whatever the hub library or its HTTP client raises
+        raise explain(error, model, revision) from error
+    return str(info.sha)
+
+
+def unreachable() -> str | None:
+    """Why the hub cannot be reached, or None. Asked once per process, for at most three seconds."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    return None if _answers(constants.ENDPOINT) else f"{constants.ENDPOINT} does not answer"
+
+
+@lru_cache(maxsize=8)
+def _answers(url: str) -> bool:
+    """Whether anything answers HTTP there. In a thread, because the time-out of a socket does not cover name resolution."""
+    answers: list[bool] = []
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
+                answers.append(True)
+        except urllib.error.HTTPError:
+            answers.append(True)  # an error page is an answer
+        except (OSError, ValueError):
+            answers.append(False)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS + 0.5)
+    return answers == [True]
+
+
+def explain(error: BaseException, model: str, revision: str | None) -> BenchError:
+    """What went wrong while weights were fetched or read, in one line."""
+    for cause in _causes(error):
+        name = type(cause).__name__
+        if isinstance(cause, BenchError):
+            return cause
+        if name == "GatedRepoError":
+            return Unavailable("gated model", f"accept the terms of {model} on the hub, then export HF_TOKEN=...")
+        if name == "RevisionNotFoundError":
+            return RerankerError(f"{model}: the hub has no revision '{revision}' of it")
+        if name == "RepositoryNotFoundError":
+            return RerankerError(f"{model}: no such model on the hub, or a private one (then export HF_TOKEN=...)")
+        if name in ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError"):
+            return Unavailable("model hub unreachable", f"{model} is not in the local cache")
+    return RerankerError(f"{model}: {first_line(error)}")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error and what it came from, innermost first."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    return chain[::-1]
+
+
+def first_line(error: BaseException) -> str:
+    text: Any = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -1,0 +1,37 @@
+"""What a suite may say about a reranker. Imports nothing heavier than pydantic, so that a suite is validated in milliseconds."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from bench.options import Options
+
+DType = Literal["float32", "bfloat16", "float16"]
+
+
+class RerankerOptions(Options):
+    """What every reranker takes."""
+
+    paths: ClassVar[tuple[str, ...]] = ()
+    """The options that may name a file or folder: a relative one is looked for beside the suite."""
+
+    name: str | None = Field(None, description="what tables call this row; needed where one reranker appears twice")
+    optional: bool = Field(False, description="leave the row out, with a note, where it cannot run; otherwise that is an error")
+
+
+class ModelOptions(RerankerOptions):
+    """What every reranker with weights of its own takes."""
+
+    paths: ClassVar[tuple[str, ...]] = ("model", "adapter")
+
+    model: str = Field(min_length=1, description="hub id, local folder, or packaged:NAME")
+    revision: str | None = Field(None, description="commit, tag or branch of the hub model; a commit makes the run repeatable")
+    dtype: DType = Field("float32", description="number format of the weights and of the arithmetic")
+    max_length: int | None = Field(None, ge=8, description="tokens of a query and a document together; the model's own limit when absent")
+    batch_size: int = Field(32, ge=1, description="pairs (or texts) per forward pass")
+    trust_remote_code: bool = Field(False, description="run Python code that comes with the model; recorded")
+    attention: Literal["sdpa", "eager", "flash_attention_2"] | None = Field(
+        None, description="attention kernel; the library's choice when absent"
+    )

@@ -1,0 +1,216 @@
+"""What the cross-encoder and the bi-encoder share: loading through sentence-transformers, counting tokens, saying what loaded.
+
+torch, transformers and sentence-transformers are imported inside the functions, when a model is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from bench.errors import RerankerError, Unavailable
+from bench.rerankers import hub
+from bench.rerankers.base import Usage
+from bench.rerankers.options import ModelOptions
+from bench.rerankers.weights import Weights, versions
+
+LIBRARIES = ("sentence-transformers", "transformers", "torch")
+_CHATTY = ("sentence_transformers", "transformers", "huggingface_hub")
+
+
+def check(weights: Weights, device: str) -> None:
+    """Raise Unavailable when the library, the weights or the device is missing. Imports torch only to ask for an accelerator."""
+    if find_spec("sentence_transformers") is None:
+        raise Unavailable("sentence-transformers not installed", "pip install 'rerank-bench[local]'")
+    check_device(device)
+    weights.check()
+
+
+def check_device(device: str) -> None:
+    """Raise Unavailable when a torch device is not on this machine."""
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return
+    import torch
+
+    found = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}.get(kind, lambda: 0)()
+    if found <= int(index or 0):
+        raise Unavailable(f"no {device if found else kind} device", "run on another device, such as cpu")
+
+
+def settings(options: ModelOptions, weights: Weights, device: str) -> dict[str, Any]:
+    """The part of a fingerprint that both kinds of model share: known without loading."""
+    return {
+        **weights.identity(),
+        "dtype": options.dtype,
+        "max_length": options.max_length,
+        "attention": options.attention,
+        "trust_remote_code": options.trust_remote_code,
+        "device": device.partition(":")[0],
+        **versions(*LIBRARIES),
+    }
+
+
+def load(kind: str, options: ModelOptions, weights: Weights, device: str, dtype: str | None = None, **more: Any) -> Any:
+    """A CrossEncoder or SentenceTransformer in evaluation mode, from safetensors only. Raises RerankerError or Unavailable, in one line."""
+    import sentence_transformers
+    import torch
+
+    name, where = weights.source()
+    model_kwargs: dict[str, Any] = {"dtype": getattr(torch, dtype or options.dtype), "use_safetensors": True}
+    if options.attention:
+        model_kwargs["attn_implementation"] = options.attention
+    with quiet(), explained(weights):
+        model = getattr(sentence_transformers, kind)(
+            name,
+            device=device,
+            **where,
+            trust_remote_code=options.trust_remote_code,
+            model_kwargs=model_kwargs,
+            cache_folder=hub.cache_folder(),
+            **more,
+        )
+        model.eval()
+    return model
+
+
+@contextmanager
+def explained(weights: Weights) -> Iterator[None]:
+    """Turn whatever goes wrong while weights are read into one line of ours."""
+    try:
+        yield
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except ImportError as error:
+        raise Unavailable(hub.first_line(error), "see the model's page for the packages that it needs") from error
+    except Exception as error:  # the libraries document no common base class for what they raise
+        raise hub.explain(error, weights.spec, weights.revision) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' progress bars, reports and warnings off the user's terminal."""
+    from transformers.utils import logging as transformers_logging
+
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    had_bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if had_bars:
+            transformers_logging.enable_progress_bar()
+
+
+def limit_length(model: Any, asked: int | None, spec: str) -> None:
+    """Set the maximum length, which must fit the table of learned positions. Raises RerankerError when what was asked for does not."""
+    limit = min((_positions(module) for module in model.modules()), key=lambda n: n or 1 << 62, default=None)
+    if limit is not None and asked is not None and asked > limit:
+        raise RerankerError(f"{spec}: max_length {asked} is more than the {limit} positions that the model has")
+    length = asked or model.max_seq_length
+    if limit is not None and (length is None or length > limit):
+        length = limit
+    if length is not None and length != model.max_seq_length:
+        model.max_seq_length = length
+
+
+def _positions(module: Any) -> int | None:
+    """How many tokens a table of learned positions holds. RoBERTa's kind starts counting after the padding index."""
+    import torch
+
+    table = getattr(module, "position_embeddings", None)
+    if not isinstance(table, torch.nn.Embedding):
+        return None
+    return int(table.num_embeddings) - (0 if table.padding_idx is None else table.padding_idx + 1)
+
+
+def count_tokens(model: Any, add: Callable[[Usage], None]) -> None:
+    """Have every batch that the model tokenises counted. Looks at what the library made anyway: nothing is tokenised twice."""
+    preprocess = model.preprocess
+
+    def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        features = preprocess(inputs, *args, **kwargs)
+        add(_usage(features, model.max_seq_length))
+        return features
+
+    model.preprocess = counted
+
+
+def _usage(features: Any, max_length: int | None) -> Usage:
+    mask = features.get("attention_mask")
+    if mask is None:  # sequences put end to end, without padding
+        total = features["input_ids"].numel() if "input_ids" in features else 0
+        return Usage(tokens=total, slots=total)
+    lengths = mask.sum(dim=1)
+    full = (lengths >= max_length).nonzero().flatten().tolist() if max_length else []
+    encodings = getattr(features, "encodings", None)
+    if encodings is not None:  # a text that fits exactly is full, but not cut
+        full = [i for i in full if encodings[i].overflowing]
+    return Usage(tokens=int(lengths.sum()), slots=mask.numel(), truncated=len(full))
+
+
+def identity(model: Any, weights: Weights) -> dict[str, Any]:
+    """What decides the scores, read back from a loaded model."""
+    known = weights.identity()
+    commit = getattr(model.config, "_commit_hash", None)
+    return {
+        **known,
+        "revision": commit or known["revision"],
+        "dtype": "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})),
+        "max_length": model.max_seq_length,
+        **versions(*LIBRARIES),
+    }
+
+
+def facts(model: Any, options: ModelOptions) -> dict[str, Any]:
+    """What a reader wants to know beside the identity, read back from a loaded model."""
+    import torch
+
+    parameters = list(model.parameters())
+    network = model.transformers_model
+    return {
+        "source": options.model,
+        "class": type(network).__name__,
+        "model_type": getattr(model.config, "model_type", None),
+        "parameters": sum(parameter.numel() for parameter in parameters),
+        "vocabulary": getattr(model.config, "vocab_size", None),
+        "device": str(parameters[0].device),
+        "attention": getattr(model.config, "_attn_implementation", None),
+        "batch_size": options.batch_size,
+        "threads": torch.get_num_threads(),
+        "trust_remote_code": options.trust_remote_code,
+        "torch_build": torch.__version__,
+    }
+
+
+@contextmanager
+def explained_memory(options: ModelOptions) -> Iterator[None]:
+    """Say what helps when an accelerator runs out of memory."""
+    import torch
+
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise RerankerError(f"{options.model}: out of memory at batch_size {options.batch_size}: lower batch_size or max_length") from error
+
+
+def free(device: str) -> None:
+    """Give an accelerator's unused memory back."""
+    if device.startswith("cuda"):
+        import gc
+
+        import torch
+
+        gc.collect()
+        torch.cuda.empty_cache()

@@ -1,0 +1,253 @@
+"""The only loop: trial -> record. Plans, retrieves, scores, measures, times, records; knows no YAML and no HTML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import datasets, first_stage
+from bench.assess import Assessed, Questions, assess, differences
+from bench.atomic import write_atomically
+from bench.datasets.base import Dataset
+from bench.errors import BenchError, Unavailable
+from bench.first_stage.base import Candidates
+from bench.measure import latency, machine, quality
+from bench.measure.ranking import TIE_RULE, Ranking, strictly_falling
+from bench.planning import FIRST_STAGE, Group, Planned, plan
+from bench.progress import Observer
+from bench.records import keys
+from bench.records.schema import Record, RunInfo
+from bench.records.store import Run, RunWriter, now
+from bench.rerankers.base import Request
+from bench.scoring.engine import Scored, score
+from bench.suite import Suite
+
+
+def run(
+    suite: Suite,
+    *,
+    out: Path = Path("results"),
+    device: str | None = None,
+    time_it: bool = True,
+    fresh: bool = False,
+    observer: Observer | None = None,
+    command: str = "",
+) -> Run:
+    """Run every trial of the suite and leave a run folder under `out`.
+
+    Scores come from the cache where it has them (never with `fresh`); timings are always taken anew, or not at all without `time_it`.
+    A trial that fails is recorded as failed and the others go on. Raises BenchError for what stops the whole run.
+    """
+    observer = observer or Observer()
+    groups = plan(suite, device)
+    timed = suite.latency is not None and time_it
+    writer = RunWriter.open(out, _info(suite, groups, command, device, timed))
+    try:
+        done = writer.finished_records()
+        for group in groups:
+            if all(planned.trial.id in done for planned in group.planned if planned.status.status == "pending"):
+                for planned in group.planned:
+                    if planned.trial.id in done:
+                        planned.end("done")
+            else:
+                _GroupRun(suite, group, writer, observer, timed, fresh).run()
+            writer.set_status({planned.trial.id: planned.status for planned in group.planned})
+        return writer.finish()
+    finally:
+        writer.release()
+
+
+class _GroupRun:
+    """The trials over one dataset's candidates."""
+
+    def __init__(self, suite: Suite, group: Group, writer: RunWriter, observer: Observer, timed: bool, fresh: bool) -> None:
+        self.suite, self.group, self.writer, self.observer = suite, group, writer, observer
+        self.timed, self.fresh = timed, fresh
+        self.scored: dict[str, Scored] = {}
+        self.assessed: dict[str, Assessed] = {}
+
+    def run(self) -> None:
+        dataset, candidates, questions = self._prepare()
+        for planned in self.group.planned:
+            if planned.status.status != "skipped":
+                self._guarded(planned, lambda planned=planned: self._quality(planned, questions))  # type: ignore[misc]
+        timing = self._latency(questions) if self.timed else None
+        for planned in self.group.planned:
+            planned.reranker.close()
+        self._save(dataset, candidates, questions, timing)
+
+    def _prepare(self) -> tuple[Dataset, Candidates, Questions]:
+        suite, group = self.suite, self.group
+        trial = group.planned[0].trial
+        with self.observer.task(f"loading {trial.dataset}", 1, "dataset"):
+            dataset = datasets.load(group.dataset.name, group.dataset.options, suite.base_dir, suite.seed)
+        judged = [query_id for query_id in dataset.queries if query_id in dataset.qrels]
+        if not judged:
+            raise BenchError(f"{dataset.id}: none of its {len(dataset.queries)} queries has a judgment: nothing to measure")
+        with self.observer.task(f"retrieving with {trial.first_stage}", len(judged), "queries"):
+            stage = first_stage.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
+            candidates = stage.retrieve(dataset, judged, trial.depth)
+        requests = [
+            Request(query_id, dataset.queries[query_id], found.doc_ids, dataset.texts(found.doc_ids))
+            for query_id in judged
+            if (found := candidates.by_query.get(query_id)) and found.doc_ids
+        ]
+        for text in (*dataset.warnings, *candidates.warnings):
+            self.observer.note(text)
+        self.writer.warn((*dataset.warnings, *candidates.warnings))
+        return dataset, candidates, Questions(dataset, judged, requests, (*suite.measures, quality.JUDGED))
+
+    def _quality(self, planned: Planned, questions: Questions) -> None:
+        reranker, trial = planned.reranker, planned.trial
+        if hasattr(reranker, "bind"):
+            reranker.bind(questions.dataset.qrels)
+        pairs = sum(len(request.docs) for request in questions.requests)
+        label = trial.reranker if trial.device == "-" else f"{trial.reranker} on {trial.device}"
+        with self.observer.task(f"scoring with {label}", pairs, "pairs") as advance:
+            scored = score(reranker, questions.requests, chunk_pairs=self.suite.chunk_pairs, fresh=self.fresh, on_progress=advance)
+        self.scored[trial.id] = scored
+        self.assessed[trial.id] = assess(scored, questions, self.suite.seed)
+        if scored.failures:
+            self.observer.note(f"{trial.reranker}: {len(scored.failures)} of {len(questions.query_ids)} queries failed and score 0")
+        planned.end("done")
+
+    def _guarded(self, planned: Planned, work: Any) -> None:
+        """One trial's failure must not take the others with it: it is noted, and its traceback kept beside the records."""
+        try:
+            work()
+        except Unavailable as error:
+            planned.end("skipped" if planned.optional else "failed", error.reason)
+        except BenchError as error:
+            planned.end("failed", str(error))
+        except Exception as error:
+            path = self.writer.folder / "errors" / f"{planned.trial.id}.txt"
+            write_atomically(path, traceback.format_exc().encode())
+            planned.end("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (errors/{path.name})")
+        if planned.status.status != "done":
+            self.scored.pop(planned.trial.id, None)
+            self.assessed.pop(planned.trial.id, None)
+            self.observer.note(f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}")
+
+    def _latency(self, questions: Questions) -> latency.LatencyResult | None:
+        """One timed pass over all rerankers of the group that run on a device of this machine."""
+        targets = [
+            latency.Target(planned.trial.id, planned.trial.device, planned.reranker)
+            for planned in self.group.planned
+            if planned.status.status == "done" and planned.reranker.placement == "device"
+        ]
+        if not targets or not questions.requests or self.suite.latency is None:
+            return None
+        for target in targets:
+            target.reranker.load()
+        total = latency.planned_calls(targets, questions.requests, self.suite.latency)
+        with self.observer.task(f"timing {len(targets)} rerankers, interleaved", total, "calls") as advance:
+            return latency.measure(targets, questions.requests, self.suite.latency, self.suite.seed, advance)
+
+    def _save(self, dataset: Dataset, candidates: Candidates, questions: Questions, timing: latency.LatencyResult | None) -> None:
+        base = self.assessed.get(self.group.planned[0].trial.id)
+        records = []
+        for planned in self.group.planned:
+            if planned.trial.id in self.assessed:
+                records.append(self._record(planned, dataset, candidates, questions, base, timing))
+                _write_ranking(self.writer.folder, records[-1], self.assessed[planned.trial.id].rankings)
+        per_query = [
+            (record.trial.id, query_id, name, value)
+            for record in records
+            for name, values in self.assessed[record.trial.id].per_query.items()
+            for query_id, value in values.items()
+        ]
+        self.writer.save(records, per_query, timing.samples if timing else [])
+
+    def _record(
+        self,
+        planned: Planned,
+        dataset: Dataset,
+        candidates: Candidates,
+        questions: Questions,
+        base: Assessed | None,
+        timing: latency.LatencyResult | None,
+    ) -> Record:
+        trial, scored, found = planned.trial, self.scored[planned.trial.id], self.assessed[planned.trial.id]
+        is_base = trial.reranker == FIRST_STAGE
+        environment = machine.fingerprint("cpu" if trial.device == "-" else trial.device)
+        facts = timing.facts.get(trial.id) if timing else None
+        quality_key = keys.quality_key(
+            dataset.identity, candidates.hash, trial.depth, dataset.template, list(found.per_query), dataset.min_relevance, TIE_RULE
+        )
+        system_key = keys.system_key(scored.description)
+        all_keys = {"quality": quality_key, "system": system_key}
+        if facts is not None and self.suite.latency is not None:
+            plan_fields = self.suite.latency.model_dump(mode="json")
+            hardware = machine.speed_fields(environment)
+            all_keys["speed"] = keys.speed_key(quality_key, system_key, hardware, plan_fields, scored.description.get("facts", {}))
+        return Record(
+            trial=trial,
+            description=scored.description,
+            dataset={"id": dataset.id, "template": dataset.template, "min_relevance": dataset.min_relevance, **dataset.identity},
+            candidates={"hash": candidates.hash, "depth": candidates.depth, **candidates.source},
+            quality=dict(found.estimates),
+            vs_first_stage={}
+            if base is None or is_base
+            else differences(found.per_query, base.per_query, questions.query_ids, self.suite.seed),
+            counts=found.counts,
+            failures=dict(list(scored.failures.items())[:50]),
+            usage=scored.usage,
+            scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
+            latency=facts,
+            keys=all_keys,
+            environment=environment,
+            finished=now(),
+        )
+
+
+def _write_ranking(folder: Path, record: Record, rankings: Mapping[str, Ranking]) -> None:
+    from bench.first_stage.run_file import write_run
+
+    header = {
+        "platform": {"software": {"rerank-bench": _version(), "python": record.environment.get("python")}},
+        "implementation": record.description.get("identity", {}),
+        "data": {"test_collection": record.dataset, "candidates": record.candidates},
+        "method": {"tie_rule": TIE_RULE, "tag": record.trial.reranker},
+    }
+    run_ = {query_id: list(zip(r.doc_ids, strictly_falling(r.scores), strict=True)) for query_id, r in rankings.items()}
+    write_run(folder / "rankings" / f"{record.trial.id}.run.gz", run_, tag=_tag(record.trial.reranker), header=header)
+
+
+def _tag(name: str) -> str:
+    """A run tag must not hold white space."""
+    return "_".join(name.split())
+
+
+def _info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool) -> RunInfo:
+    asked = suite.resolved()
+    relevant = {**asked, "device": device, "timed": timed, "version": _version()}
+    digest = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
+    started = now()
+    stamp = started.replace("-", "").replace(":", "")
+    return RunInfo(
+        id=f"{stamp}-{hashlib.sha256(f'{digest}{started}'.encode()).hexdigest()[:6]}",
+        suite=suite.name,
+        description=suite.description,
+        asked=suite.asked,
+        resolved=asked,
+        suite_hash=digest[:16],
+        command=command,
+        started=started,
+        version=_version(),
+        environment=machine.fingerprint("cpu"),
+        trials=[planned.status for planned in _all(groups)],
+    )
+
+
+def _all(groups: Iterable[Group]) -> Iterable[Planned]:
+    return (planned for group in groups for planned in group.planned)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("rerank-bench")

@@ -1,0 +1,104 @@
+"""Scores on disk, so that a killed run resumes and a finished one costs seconds.
+
+One folder per fingerprint (everything that decides a reranker's scores), one .npz file per finished chunk. An entry is keyed by the
+hash of its query and document texts: nothing else can change a score, and nobody pays twice for the same text. Each file is written
+under a temporary name, synced and renamed: a kill leaves whole chunks only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.atomic import write_atomically
+from bench.cachedir import cache_dir
+from bench.datasets.base import content_hash
+
+if TYPE_CHECKING:
+    from bench.rerankers.base import Request, Scores
+
+LAYOUT = 1
+
+
+def request_key(request: Request) -> str:
+    """What decides the scores of one request for a given reranker: its texts, in order."""
+    return content_hash(((request.query, *request.docs),))
+
+
+class ScoreCache:
+    """The cached scores of one reranker. `description` is what it said it had loaded when it wrote them."""
+
+    def __init__(self, fingerprint: Mapping[str, Any], *, fresh: bool = False, root: Path | None = None) -> None:
+        text = json.dumps({"layout": LAYOUT, **fingerprint}, sort_keys=True, default=str)
+        self.folder = (root or cache_dir("scores")) / hashlib.sha256(text.encode()).hexdigest()[:20]
+        self._fingerprint = text
+        self._scores: dict[str, Scores] = {}
+        self._usage: dict[str, dict[str, float]] = {}
+        if not fresh:
+            self._read()
+
+    def get(self, key: str) -> Scores | None:
+        return self._scores.get(key)
+
+    @property
+    def description(self) -> dict[str, Any] | None:
+        path = self.folder / "description.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def usage(self, keys: Sequence[str]) -> dict[str, float]:
+        """What the requests with these keys cost when they were scored. A chunk's cost is spread evenly over its requests."""
+        total: dict[str, float] = {}
+        for key in keys:
+            for name, value in self._usage.get(key, {}).items():
+                total[name] = total.get(name, 0.0) + value
+        return total
+
+    def describe(self, description: Mapping[str, Any]) -> None:
+        """Keep what the reranker says it loaded, and the fingerprint in plain text, beside the scores."""
+        write_atomically(self.folder / "fingerprint.json", self._fingerprint.encode())
+        write_atomically(self.folder / "description.json", json.dumps(dict(description), sort_keys=True, default=str).encode())
+
+    def put(self, scores: Mapping[str, Scores], usage: Mapping[str, float]) -> None:
+        """Keep one chunk."""
+        import io
+
+        import numpy as np
+
+        if not scores:
+            return
+        share = {name: value / len(scores) for name, value in usage.items()}
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            keys=np.array(list(scores)),
+            bounds=np.cumsum([len(values) for values in scores.values()]),
+            scores=np.concatenate(list(scores.values())).astype(np.float64),
+            usage=np.array(json.dumps(share)),
+        )
+        name = content_hash([tuple(scores)])
+        write_atomically(self.folder / f"{name}.npz", buffer.getvalue())
+        self._scores.update(scores)
+        self._usage.update(dict.fromkeys(scores, share))
+
+    def _read(self) -> None:
+        import zipfile
+
+        import numpy as np
+
+        for path in sorted(self.folder.glob("*.npz")):
+            try:
+                with np.load(path, allow_pickle=False) as chunk:
+                    keys, bounds, scores = chunk["keys"].tolist(), chunk["bounds"], chunk["scores"]
+                    share = json.loads(str(chunk["usage"]))
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+                path.unlink(missing_ok=True)  # damaged from outside: its requests are scored again
+                continue
+            self._scores.update(zip(keys, np.split(scores, bounds[:-1]), strict=True))
+            self._usage.update(dict.fromkeys(keys, share))

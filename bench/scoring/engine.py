@@ -1,0 +1,127 @@
+"""The quality pass: many requests at once, in chunks that reach the disk as they finish.
+
+Chunks are cut from the whole list of requests, cached or not, so that a resumed run batches the same texts together as an undisturbed
+one and gets the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import RerankerError
+from bench.rerankers.base import Failure, Request, Reranker
+from bench.scoring.cache import ScoreCache, request_key
+
+if TYPE_CHECKING:
+    from bench.rerankers.base import Scores
+
+
+@dataclass
+class Scored:
+    """What the quality pass gives: scores per query, failed queries with their reasons, and how much came from the cache."""
+
+    scores: dict[str, Scores] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    cached_queries: int = 0
+    computed_queries: int = 0
+    description: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, float] = field(default_factory=dict)
+
+
+def score(
+    reranker: Reranker,
+    requests: Sequence[Request],
+    *,
+    chunk_pairs: int,
+    fresh: bool = False,
+    on_progress: Callable[[int], None] = lambda pairs: None,
+) -> Scored:
+    """Score every request, from the cache where it can. `on_progress` is told the pairs that became ready.
+
+    Raises RerankerError when the reranker breaks its contract (wrong count, non-finite score); finished chunks stay cached.
+    """
+    fingerprint = reranker.fingerprint()
+    cache = ScoreCache(fingerprint, fresh=fresh) if fingerprint else None
+    result = Scored()
+    keys: list[str] = []
+    for chunk in chunks(requests, chunk_pairs):
+        known = {request.query_id: request_key(request) for request in chunk} if cache else {}
+        keys += known.values()
+        missing = []
+        for request in chunk:
+            found = cache.get(known[request.query_id]) if cache else None
+            if found is None:
+                missing.append(request)
+            else:
+                result.scores[request.query_id] = found
+                result.cached_queries += 1
+        if missing:
+            _score_missing(reranker, missing, known, cache, result)
+        on_progress(sum(len(request.docs) for request in chunk))
+    if cache:
+        result.usage = cache.usage(keys)
+        result.description = cache.description or {}
+    if not result.description:
+        reranker.load()
+        result.description = reranker.describe().to_dict()
+    return result
+
+
+def _score_missing(
+    reranker: Reranker, missing: Sequence[Request], known: Mapping[str, str], cache: ScoreCache | None, result: Scored
+) -> None:
+    reranker.load()
+    outcomes = checked(reranker, missing)
+    usage = asdict(reranker.take_usage())
+    fresh_scores: dict[str, Scores] = {}
+    for request, outcome in zip(missing, outcomes, strict=True):
+        if isinstance(outcome, Failure):
+            result.failures[request.query_id] = outcome.reason
+        else:
+            result.scores[request.query_id] = outcome
+            result.computed_queries += 1
+            if cache:
+                fresh_scores[known[request.query_id]] = outcome
+    if cache and fresh_scores:
+        if not result.description:
+            result.description = reranker.describe().to_dict()
+            cache.describe(result.description)
+        cache.put(fresh_scores, usage)
+
+
+def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Failure]:
+    """The reranker's answer, held to its contract: an answer per request, a finite number per document."""
+    import numpy as np
+
+    outcomes = reranker.rerank(requests)
+    if len(outcomes) != len(requests):
+        raise RerankerError(f"the reranker answered {len(outcomes)} of {len(requests)} requests")
+    answers: list[Scores | Failure] = []
+    for request, outcome in zip(requests, outcomes, strict=True):
+        if isinstance(outcome, Failure):
+            answers.append(outcome)
+            continue
+        scores = np.asarray(outcome, dtype=np.float64)
+        if scores.shape != (len(request.docs),):
+            raise RerankerError(f"query '{request.query_id}': scores of shape {scores.shape} for {len(request.docs)} documents")
+        if not np.isfinite(scores).all():
+            where = request.doc_ids[int(np.flatnonzero(~np.isfinite(scores))[0])]
+            raise RerankerError(f"query '{request.query_id}': the score of document '{where}' is not finite")
+        answers.append(scores)
+    return answers
+
+
+def chunks(requests: Sequence[Request], pairs: int) -> Iterator[list[Request]]:
+    """Consecutive requests of at most `pairs` pairs together, and at least one request each."""
+    chunk: list[Request] = []
+    size = 0
+    for request in requests:
+        if chunk and size + len(request.docs) > pairs:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(request)
+        size += len(request.docs)
+    if chunk:
+        yield chunk

@@ -1,0 +1,90 @@
+"""Per-query values are ir_measures' own on input without ties; thresholds, missing queries and bad names behave as documented."""
+
+from __future__ import annotations
+
+import random
+
+import ir_measures
+import pytest
+
+from bench.errors import SuiteError
+from bench.measure import quality
+from bench.measure.ranking import rank
+
+WITH_ARGUMENTS = {
+    "nDCG": ["nDCG", "nDCG@10", "nDCG(dcg='exp-log2')@10"],
+    "RR": ["RR", "RR@10", "RR(rel=2)@10"],
+    "AP": ["AP", "AP@100", "AP(rel=2)"],
+    "P": ["P@5", "P(rel=2)@10"],
+    "R": ["R@5", "R@100"],
+    "Success": ["Success@1", "Success@5"],
+    "Judged": ["Judged@10"],
+    "ERR": ["ERR@10"],
+    "IPrec": ["IPrec@0.1"],
+    "NumRet": ["NumRet"],
+}
+EVERY = [name for stem in quality.MEASURES for name in WITH_ARGUMENTS.get(stem, [stem])]
+
+
+def collection(seed: int) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
+    rng = random.Random(seed)
+    docs = [f"d{i}" for i in range(60)]
+    qrels = {f"{i + 1}": {doc: rng.choice([0, 0, 0, 1, 2, 3]) for doc in rng.sample(docs, 25)} for i in range(12)}
+    run = {query: dict(zip(rng.sample(docs, 40), rng.sample(range(1000), 40), strict=True)) for query in qrels}
+    return qrels, {query: {doc: score / 7 for doc, score in scores.items()} for query, scores in run.items()}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_measure_equals_ir_measures_on_input_without_ties(name: str) -> None:
+    qrels, run = collection(seed=len(name))
+    rankings = {query: rank(list(scores), list(scores.values())) for query, scores in run.items()}
+    measure = ir_measures.parse_measure(name)
+    expected = {metric.query_id: metric.value for metric in ir_measures.iter_calc([measure], qrels, run)}
+    assert quality.evaluate(rankings, qrels, [name]) == {str(measure): expected}
+
+
+def test_the_listed_measures_are_ones_that_ir_measures_has() -> None:
+    assert set(quality.MEASURES) <= set(ir_measures.measures.registry)
+
+
+def test_the_relevance_threshold_reaches_binary_measures_and_shows_in_their_names() -> None:
+    qrels = {"q": {"a": 1, "b": 2}}
+    values = quality.evaluate({"q": rank(["a", "b"], [2.0, 1.0])}, qrels, ["RR@10", "nDCG@10", "RR(rel=1)@10"], min_relevance=2)
+    assert values["RR(rel=2)@10"]["q"] == 0.5
+    assert values["RR@10"]["q"] == 1.0, "the measure's own threshold wins"
+    assert "nDCG@10" in values
+
+
+def test_a_query_without_candidates_scores_zero_and_one_without_judgments_is_left_out() -> None:
+    values = quality.evaluate({"q1": rank(["a"], [1.0]), "q9": rank(["a"], [1.0])}, {"q1": {"a": 1}, "q2": {"a": 1}}, ["nDCG@10"])
+    assert values == {"nDCG@10": {"q1": 1.0, "q2": 0.0}}
+
+
+def test_no_ranking_at_all_scores_zero_everywhere() -> None:
+    assert quality.evaluate({}, {"q": {"a": 1}}, ["RR@10"]) == {"RR@10": {"q": 0.0}}
+
+
+@pytest.mark.parametrize("name", ["ndcg@10", "nDGC@10", "MRR10", "__import__('os')", "nDCG@ten", ""])
+def test_a_name_that_is_no_measure_gets_the_nearest(name: str) -> None:
+    with pytest.raises(SuiteError, match="not a measure"):
+        quality.parse(name)
+
+
+def test_the_nearest_name_is_offered() -> None:
+    with pytest.raises(SuiteError, match="did you mean 'nDCG'"):
+        quality.parse("ndcg@10")
+
+
+@pytest.mark.parametrize("name", ["nDCG(foo=1)@10", "P", "RBP(rel=1)"])
+def test_a_measure_that_cannot_be_computed_as_written_is_told_at_once(name: str) -> None:
+    with pytest.raises(SuiteError, match=r"takes cutoff|written like P@10|needs pip install|invalid param|required"):
+        quality.parse(name)
+
+
+def test_query_ids_of_any_kind_do() -> None:
+    """gdeval, which computes ERR, reads only numeric ids."""
+    qrels, run = collection(seed=5)
+    rankings = {query: rank(list(scores), list(scores.values())) for query, scores in run.items()}
+    renamed = quality.evaluate({f"é {q}": r for q, r in rankings.items()}, {f"é {q}": g for q, g in qrels.items()}, ["ERR@10", "nDCG@10"])
+    plain = quality.evaluate(rankings, qrels, ["ERR@10", "nDCG@10"])
+    assert {name: {f"é {q}": v for q, v in values.items()} for name, values in plain.items()} == renamed

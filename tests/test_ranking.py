@@ -1,0 +1,74 @@
+"""The tie rule, held against trec_eval's own order and against the trap that ties set for ir_measures' providers."""
+
+from __future__ import annotations
+
+import ir_measures
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.measure.quality import evaluate
+from bench.measure.ranking import count_ties, rank, strictly_falling
+
+IDS = st.lists(st.text(alphabet="abcdefXYZ0123456789-é", min_size=1, max_size=6), min_size=1, max_size=30, unique=True)
+
+
+def test_equal_scores_stand_by_falling_doc_id() -> None:
+    ranking = rank(["a", "c", "b", "d"], [1.0, 1.0, 1.0, 2.0])
+    assert ranking.doc_ids == ("d", "c", "b", "a")
+    assert ranking.ties == 3
+
+
+@given(IDS, st.data())
+def test_order_is_trec_evals(ids: list[str], data: st.DataObject) -> None:
+    """RR tells where trec_eval puts each document: one query per document, in which only that one is relevant."""
+    scores = data.draw(st.lists(st.sampled_from([0.0, -1.5, 3.25, 3.5]), min_size=len(ids), max_size=len(ids)))
+    expected = {}
+    run = {doc: dict(zip(ids, scores, strict=True)) for doc in ids}
+    qrels = {doc: {doc: 1} for doc in ids}
+    for metric in ir_measures.pytrec_eval.iter_calc([ir_measures.RR], qrels, run):
+        expected[metric.query_id] = round(1 / metric.value)
+    ours = rank(ids, scores).doc_ids
+    assert {doc: place for place, doc in enumerate(ours, 1)} == expected
+
+
+def test_one_tied_pair_cannot_be_first_for_one_measure_and_second_for_another() -> None:
+    """Two tied documents, one relevant: handed over as they are, the providers give nDCG@10 .631 and RR@10 1.0 in one call."""
+    qrels = {"q": {"a": 1, "b": 0}}
+    raw = {
+        str(m.measure): m.value
+        for m in ir_measures.iter_calc([ir_measures.nDCG @ 10, ir_measures.RR @ 10], qrels, {"q": {"a": 1.0, "b": 1.0}})
+    }
+    assert raw["nDCG@10"] == pytest.approx(0.6309, abs=1e-4)
+    assert raw["RR@10"] == 1.0, "the trap is gone from ir_measures: strict scores may no longer be needed"
+    values = evaluate({"q": rank(["a", "b"], [1.0, 1.0])}, qrels, ["nDCG@10", "RR@10"])
+    assert values["nDCG@10"]["q"] == pytest.approx(1 / np.log2(3))
+    assert values["RR@10"]["q"] == 0.5
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_score_that_is_not_finite_is_an_error(bad: float) -> None:
+    with pytest.raises(ValueError, match="document 'b'"):
+        rank(["a", "b"], [1.0, bad])
+
+
+def test_a_wrong_count_is_an_error() -> None:
+    with pytest.raises(ValueError, match="1 scores for 2 documents"):
+        rank(["a", "b"], [1.0])
+
+
+@given(st.lists(st.floats(-1e6, 1e6), max_size=50))
+def test_strictly_falling_scores_keep_their_order_in_single_precision(values: list[float]) -> None:
+    ordered = sorted(values, reverse=True)
+    singles = np.array(strictly_falling(ordered), dtype=np.float32)
+    assert (np.diff(singles) < 0).all()
+
+
+def test_scores_that_single_precision_can_tell_apart_are_left_as_they_are() -> None:
+    assert strictly_falling([3.25, 1.125, -7.5]) == [3.25, 1.125, -7.5]
+
+
+def test_ties_count_documents_not_pairs() -> None:
+    assert count_ties([3.0, 3.0, 3.0, 2.0, 1.0, 1.0]) == 5
+    assert count_ties([]) == 0
