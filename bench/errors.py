@@ -58,5 +58,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names the closest valid name, or lists them all when none is close. Case does not count."""
     names = sorted(known)
     folded = {one.casefold(): one for one in names}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
     return f"did you mean '{folded[close[0]]}'?" if close else f"known: {', '.join(names)}"

@@ -83,7 +83,7 @@ def _tail(path: str) -> str:
 def _rerankers(suite: Suite, devices: list[str]) -> Iterator[tuple[Part, Reranker, str]]:
     """Each row of the table: the first stage, every reranker on every device, the oracle."""
     asked = [part for part in suite.rerankers if part.name not in REFERENCES]
-    for part in (Part(name=FIRST_STAGE), *asked, Part(name=ORACLE)):
+    for part in (Part.model_validate(FIRST_STAGE), *asked, Part.model_validate(ORACLE)):
         for device in devices:
             reranker = rerankers.build(part.name, part.options, device, suite.base_dir)
             if reranker.placement == "device":

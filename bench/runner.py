@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ class _GroupRun:
         dataset, candidates, questions = self._prepare()
         for planned in self.group.planned:
             if planned.status.status != "skipped":
-                self._guarded(planned, lambda planned=planned: self._quality(planned, questions))  # type: ignore[misc]
+                self._guarded(planned, lambda planned=planned: self._quality(planned, questions))
         timing = self._latency(questions) if self.timed else None
         for planned in self.group.planned:
             planned.reranker.close()
@@ -229,7 +230,7 @@ def _info(suite: Suite, groups: Sequence[Group], command: str, device: str | Non
     started = now()
     stamp = started.replace("-", "").replace(":", "")
     return RunInfo(
-        id=f"{stamp}-{hashlib.sha256(f'{digest}{started}'.encode()).hexdigest()[:6]}",
+        id=f"{stamp}-{secrets.token_hex(3)}",
         suite=suite.name,
         description=suite.description,
         asked=suite.asked,

@@ -53,7 +53,9 @@ class Suite(Options):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the results folder")
     description: str = Field("", description="one or two sentences for the report")
     datasets: tuple[Part, ...] = Field(min_length=1, description="embedded:NAME, files:FOLDER or irds:ID, with options")
-    first_stages: tuple[Part, ...] = Field((Part(name="bm25"),), min_length=1, description="bm25, run or scoreddocs, with options")
+    first_stages: tuple[Part, ...] = Field(
+        (Part.model_validate("bm25"),), min_length=1, description="bm25, run or scoreddocs, with options"
+    )
     rerankers: tuple[Part, ...] = Field((), description="names of the catalogue or backends, with options")
     measures: tuple[str, ...] = Field(("nDCG@10", "RR@10"), min_length=1, description="ir_measures names; the first one is the headline")
     depth: int = Field(100, ge=1, description="candidates per query")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bench import datasets, first_stage, rerankers
+from bench import catalogue, datasets, first_stage, rerankers
 from bench.suite import Suite
 
 OUTSIDER = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -23,7 +23,7 @@ def schema() -> dict[str, Any]:
     named: dict[str, tuple[Iterable[str], Any]] = {
         "datasets": ((), datasets.options_for),
         "first_stages": (first_stage.TABLE, first_stage.options_for),
-        "rerankers": ((*rerankers.TABLE, *rerankers.catalogue_names()), rerankers.options_for),
+        "rerankers": ((*rerankers.TABLE, *catalogue.load()), rerankers.options_for),
     }
     for key, (names, options_for) in named.items():
         by_name = {name: _options(options_for(name), definitions) for name in sorted(names)}

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from bench.datasets import DatasetOptions
 from bench.datasets.base import Dataset
 from bench.measure import quality
 from bench.measure.ranking import rank
-from bench.rerankers.packaged import resolve_packaged
+from bench.rerankers.weights import Weights
 
 OUT = Path(__file__).parent.parent / "bench" / "rerankers" / "adapters" / "everyday-cross-encoder"
 BASE = "packaged:all-MiniLM-L6-v2"
@@ -52,7 +53,7 @@ def main() -> None:
     train = datasets.load("embedded:everyday-train", DatasetOptions(), Path.cwd(), arguments.seed)
     topics = sorted({topic(doc_id) for doc_id in train.documents.ids()})
     held = set(random.Random(arguments.seed).sample(topics, arguments.holdout))
-    base = str(resolve_packaged(BASE))
+    base = str(Weights(BASE).folder())
     teacher = SentenceTransformer(base, device="cpu")
     table = Table.from_list(build_lists(train, teacher, held, arguments))
     model = lora_model(base, arguments)
@@ -150,7 +151,7 @@ def lora_model(base: str, arguments: argparse.Namespace) -> CrossEncoder:
 
 def fit(model: CrossEncoder, table: Table, arguments: argparse.Namespace) -> None:
     settings = CrossEncoderTrainingArguments(
-        output_dir=str(Path(".training")),
+        output_dir=str(Path(tempfile.gettempdir()) / "rerank-bench-training"),
         num_train_epochs=arguments.epochs,
         learning_rate=arguments.rate,
         per_device_train_batch_size=4,

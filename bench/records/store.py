@@ -92,7 +92,7 @@ class RunWriter:
             if found.status == "running" and found.suite_hash == info.suite_hash and (lock := _try_lock(path.parent)):
                 return cls(path.parent, found.model_copy(update={"trials": info.trials, "warnings": info.warnings}), lock)
         folder = suite_folder / info.id
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True)
         writer = cls(folder, info, _try_lock(folder))
         writer._write_info()
         return writer

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,19 @@ def options_for(name: str) -> type[BaseModel]:
     entry = catalogue.load().get(name)
     if entry is None or name in TABLE:
         return options
-    defaults: dict[str, Any] = {
-        key: (options.model_fields[key].annotation, value) for key, value in entry.options.items() if key in options.model_fields
-    }
+    defaults: dict[str, Any] = {}
+    for key, value in entry.options.items():
+        field = copy(options.model_fields[key])
+        field.default = value
+        defaults[key] = (field.annotation, field)
     return create_model(f"{options.__name__}_{name}", __base__=options, **defaults)
 
 
 def _class(name: str) -> Any:
     entry = catalogue.load().get(name)
     if name not in TABLE and entry is None and ":" not in name:
+        if "/" in name:
+            raise SuiteError(f"unknown reranker '{name}': a model is written as 'cross-encoder: {{model: {name}}}'")
         raise SuiteError(f"unknown reranker '{name}': {nearest(name, {*TABLE, *catalogue.load()})}")
     found = resolve(name if name in TABLE or entry is None else entry.backend, TABLE, "reranker")
     if not inspect.isclass(found) or not callable(getattr(found, "rerank", None)):

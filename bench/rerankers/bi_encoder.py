@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from bench.errors import RerankerError
-from bench.rerankers import sbert
+from bench.rerankers import lengths, sbert
 from bench.rerankers.base import BaseReranker, Description, Request, Usage
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights
@@ -41,7 +41,7 @@ class BiEncoderReranker(BaseReranker):
         self._model: Any = None
 
     def check(self) -> None:
-        sbert.check(self.weights, self.device)
+        sbert.check(self.options, self.weights, self.device)
 
     def fingerprint(self) -> dict[str, Any]:
         prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
@@ -51,8 +51,8 @@ class BiEncoderReranker(BaseReranker):
     def load(self) -> None:
         if self._model is None:
             model = sbert.load("SentenceTransformer", self.options, self.weights, self.device)
-            sbert.limit_length(model, self.options.max_length, self.options.model)
-            sbert.count_tokens(model, self._count)
+            lengths.limit_length(model, self.options.max_length, self.options.model)
+            lengths.count_tokens(model, self._count)
             self._model = model
 
     def describe(self) -> Description:
@@ -63,7 +63,7 @@ class BiEncoderReranker(BaseReranker):
         }
         identity = {**sbert.identity(model, self.weights), "normalize": options.normalize}
         identity.update({name: prompt or None for name, prompt in prompts.items()})
-        facts = {**sbert.facts(model, options), "modules": [type(module).__name__ for module in model]}
+        facts = {**sbert.facts(model, options, self.weights), "modules": [type(module).__name__ for module in model]}
         return Description("bi-encoder", identity, facts)
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:

@@ -56,7 +56,7 @@ def _refuse_untemplated(model: Any, options: ModelOptions) -> None:
     try:
         model.preprocess([("query", "document")])
     except ValueError as error:
-        raise RerankerError(f"{options.model}: {hub.first_line(error)}") from error
+        raise RerankerError(f"{options.model}: {str(error).partition('. ')[0]}") from error
 
 
 def untrained(model: Any, weights: Weights, options: ModelOptions) -> set[str]:

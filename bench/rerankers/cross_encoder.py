@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from bench.errors import RerankerError
-from bench.rerankers import checkpoint, sbert
+from bench.rerankers import checkpoint, lengths, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights, adapter_folder, folder_hash, versions
@@ -41,7 +41,7 @@ class CrossEncoderReranker(PointwiseReranker):
         self._model: Any = None
 
     def check(self) -> None:
-        sbert.check(self.weights, self.device)
+        sbert.check(self.options, self.weights, self.device)
         if self.options.adapter:
             adapter_folder(self.options.adapter)
 
@@ -66,15 +66,15 @@ class CrossEncoderReranker(PointwiseReranker):
         else:
             model = sbert.load("CrossEncoder", options, self.weights, self.device, **more)
             checkpoint.refuse_model(model, self.weights, options)
-        sbert.limit_length(model, options.max_length, options.model)
-        sbert.count_tokens(model, self._count)
+        lengths.limit_length(model, options.max_length, options.model)
+        lengths.count_tokens(model, self._count)
         self._model = model
 
     def describe(self) -> Description:
         model = self._loaded()
         identity = {**sbert.identity(model, self.weights), **self._adapter_identity(), "prompt": self._prompt() or None}
         identity["truncation"] = "only_second" if _keeps_query(model) else "library"
-        return Description("cross-encoder", identity, sbert.facts(model, self.options))
+        return Description("cross-encoder", identity, sbert.facts(model, self.options, self.weights))
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         import numpy as np
@@ -119,10 +119,10 @@ class CrossEncoderReranker(PointwiseReranker):
     def _queries_without_room(self, queries: set[str]) -> set[str]:
         """The queries after which not one token of a document fits: `only_second` cannot shorten such a pair."""
         model = self._model
-        tokenizer, limit = model.tokenizer, model.max_seq_length
-        room = limit - tokenizer.num_special_tokens_to_add(pair=True) if limit else None
-        if room is None:
+        tokenizer, limit = model.tokenizer, lengths.length_limit(model)
+        if limit is None:
             return set()
+        room = limit - tokenizer.num_special_tokens_to_add(pair=True)
         texts, prompt = sorted(queries), self._prompt()
         encoded = tokenizer([f"{prompt}{text}" for text in texts], add_special_tokens=False, truncation=False, verbose=False)
         return {text for text, tokens in zip(texts, encoded["input_ids"], strict=True) if len(tokens) >= room}

@@ -5,6 +5,7 @@ They stand beside every reranker, so that a reader sees where it started, how mu
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -33,9 +34,9 @@ class FixedReranker(BaseReranker):
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
         return [_falling(self.order(request)) for request in requests]
 
+    @abstractmethod
     def order(self, request: Request) -> Sequence[int]:
         """The positions of the candidates, best first."""
-        raise NotImplementedError
 
 
 class FirstStageReranker(FixedReranker):
@@ -89,7 +90,7 @@ class RunFileReranker(FixedReranker):
         super().__init__(options, device)
         self._run: Mapping[str, QueryCandidates] | None = None
         self._judged: set[str] = set()
-        self._counts = {"queries_absent": 0, "candidates_absent": 0, "extra_documents": 0}
+        self._counts: dict[str, dict[str, int]] = {}
 
     def bind(self, qrels: Qrels) -> None:
         """The queries that the run should answer."""
@@ -106,7 +107,9 @@ class RunFileReranker(FixedReranker):
 
         run = read_run(Path(self.options.path))
         if self._judged and self._judged.isdisjoint(run):
-            raise RerankerError(f"{self.options.path}: the run has none of the {len(self._judged)} judged queries; is it for another collection?")
+            raise RerankerError(
+                f"{self.options.path}: the run has none of the {len(self._judged)} judged queries; is it of another collection?"
+            )
         self._run = run
 
     def describe(self) -> Description:
@@ -114,7 +117,9 @@ class RunFileReranker(FixedReranker):
         from bench.rerankers.weights import file_hash
 
         path = Path(self.options.path)
-        return Description("run-file", {"run": f"sha256:{file_hash(path)}"}, {"source": path.name, **self._counts})
+        names = ("queries_absent", "candidates_absent", "extra_documents")
+        counts = {name: sum(count[name] for count in self._counts.values()) for name in names}
+        return Description("run-file", {"run": f"sha256:{file_hash(path)[:16]}"}, {"source": path.name, **counts})
 
     def order(self, request: Request) -> Sequence[int]:
         if self._run is None:
@@ -123,9 +128,8 @@ class RunFileReranker(FixedReranker):
         score = dict(zip(ranked.doc_ids, ranked.scores, strict=True)) if ranked else {}
         present = [i for i, doc_id in enumerate(request.doc_ids) if doc_id in score]
         absent = [i for i, doc_id in enumerate(request.doc_ids) if doc_id not in score]
-        self._counts["queries_absent"] += ranked is None
-        self._counts["candidates_absent"] += len(absent)
-        self._counts["extra_documents"] += len(score) - len({request.doc_ids[i] for i in present})
+        extra = len(score) - len(present)
+        self._counts[request.query_id] = {"queries_absent": int(not ranked), "candidates_absent": len(absent), "extra_documents": extra}
         return sorted(present, key=lambda i: (score[request.doc_ids[i]], request.doc_ids[i]), reverse=True) + absent
 
 

@@ -1,4 +1,4 @@
-"""What the cross-encoder and the bi-encoder share: loading through sentence-transformers, counting tokens, saying what loaded.
+"""What the cross-encoder and the bi-encoder share: loading through sentence-transformers, and saying what loaded.
 
 torch, transformers and sentence-transformers are imported inside the functions, when a model is loaded.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from bench.errors import RerankerError, Unavailable
+from bench.errors import BenchError, RerankerError, Unavailable
 from bench.rerankers import hub
-from bench.rerankers.base import Usage
+from bench.rerankers.lengths import length_limit
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights, versions
 
@@ -22,10 +22,12 @@ LIBRARIES = ("sentence-transformers", "transformers", "torch")
 _CHATTY = ("sentence_transformers", "transformers", "huggingface_hub")
 
 
-def check(weights: Weights, device: str) -> None:
+def check(options: ModelOptions, weights: Weights, device: str) -> None:
     """Raise Unavailable when the library, the weights or the device is missing. Imports torch only to ask for an accelerator."""
     if find_spec("sentence_transformers") is None:
         raise Unavailable("sentence-transformers not installed", "pip install 'rerank-bench[local]'")
+    if options.attention == "flash_attention_2" and not (find_spec("flash_attn") or find_spec("kernels")):
+        raise Unavailable("flash-attn not installed", "pip install flash-attn, or choose attention: sdpa")
     check_device(device)
     weights.check()
 
@@ -83,10 +85,10 @@ def explained(weights: Weights) -> Iterator[None]:
     """Turn whatever goes wrong while weights are read into one line of ours."""
     try:
         yield
-    except (KeyboardInterrupt, MemoryError):
+    except (BenchError, MemoryError):
         raise
     except ImportError as error:
-        raise Unavailable(hub.first_line(error), "see the model's page for the packages that it needs") from error
+        raise Unavailable(f"{error.name} not installed" if error.name else "a package is missing", hub.first_line(error)) from error
     except Exception as error:  # the libraries document no common base class for what they raise
         raise hub.explain(error, weights.spec, weights.revision) from error
 
@@ -113,53 +115,6 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def limit_length(model: Any, asked: int | None, spec: str) -> None:
-    """Set the maximum length, which must fit the table of learned positions. Raises RerankerError when what was asked for does not."""
-    limit = min((_positions(module) for module in model.modules()), key=lambda n: n or 1 << 62, default=None)
-    if limit is not None and asked is not None and asked > limit:
-        raise RerankerError(f"{spec}: max_length {asked} is more than the {limit} positions that the model has")
-    length = asked or model.max_seq_length
-    if limit is not None and (length is None or length > limit):
-        length = limit
-    if length is not None and length != model.max_seq_length:
-        model.max_seq_length = length
-
-
-def _positions(module: Any) -> int | None:
-    """How many tokens a table of learned positions holds. RoBERTa's kind starts counting after the padding index."""
-    import torch
-
-    table = getattr(module, "position_embeddings", None)
-    if not isinstance(table, torch.nn.Embedding):
-        return None
-    return int(table.num_embeddings) - (0 if table.padding_idx is None else table.padding_idx + 1)
-
-
-def count_tokens(model: Any, add: Callable[[Usage], None]) -> None:
-    """Have every batch that the model tokenises counted. Looks at what the library made anyway: nothing is tokenised twice."""
-    preprocess = model.preprocess
-
-    def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        features = preprocess(inputs, *args, **kwargs)
-        add(_usage(features, model.max_seq_length))
-        return features
-
-    model.preprocess = counted
-
-
-def _usage(features: Any, max_length: int | None) -> Usage:
-    mask = features.get("attention_mask")
-    if mask is None:  # sequences put end to end, without padding
-        total = features["input_ids"].numel() if "input_ids" in features else 0
-        return Usage(tokens=total, slots=total)
-    lengths = mask.sum(dim=1)
-    full = (lengths >= max_length).nonzero().flatten().tolist() if max_length else []
-    encodings = getattr(features, "encodings", None)
-    if encodings is not None:  # a text that fits exactly is full, but not cut
-        full = [i for i in full if encodings[i].overflowing]
-    return Usage(tokens=int(lengths.sum()), slots=mask.numel(), truncated=len(full))
-
-
 def identity(model: Any, weights: Weights) -> dict[str, Any]:
     """What decides the scores, read back from a loaded model."""
     known = weights.identity()
@@ -168,19 +123,19 @@ def identity(model: Any, weights: Weights) -> dict[str, Any]:
         **known,
         "revision": commit or known["revision"],
         "dtype": "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})),
-        "max_length": model.max_seq_length,
+        "max_length": length_limit(model),
         **versions(*LIBRARIES),
     }
 
 
-def facts(model: Any, options: ModelOptions) -> dict[str, Any]:
+def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]:
     """What a reader wants to know beside the identity, read back from a loaded model."""
     import torch
 
     parameters = list(model.parameters())
     network = model.transformers_model
     return {
-        "source": options.model,
+        "source": weights.label,
         "class": type(network).__name__,
         "model_type": getattr(model.config, "model_type", None),
         "parameters": sum(parameter.numel() for parameter in parameters),

@@ -83,6 +83,11 @@ class Weights:
             raise RerankerError(f"{self.spec}: a file; give the model's folder")
         raise Unavailable("no such model folder", f"{self.spec} is neither a folder on this machine nor a hub id such as owner/name")
 
+    @property
+    def label(self) -> str:
+        """What a record shows: a local folder by its name alone."""
+        return Path(self.spec).name if not self.spec.startswith(PACKAGED) and Path(self.spec).expanduser().is_dir() else self.spec
+
     def identity(self) -> dict[str, Any]:
         """What these weights are, wherever they lie: the content of a folder, the commit of a hub model."""
         folder = self.folder()
@@ -92,7 +97,7 @@ class Weights:
         return {"model": name, "revision": f"sha256:{folder_hash(folder)}"}
 
     def source(self) -> tuple[str, dict[str, Any]]:
-        """Name or path, and the keyword arguments with which sentence-transformers and transformers load exactly the weights of `identity`."""
+        """Name or path, and the keyword arguments that have sentence-transformers and transformers load exactly these weights."""
         folder = self.folder()
         if folder is not None:
             return str(folder), {"revision": None, "local_files_only": True}

@@ -94,7 +94,7 @@ class ScoreCache:
 
         for path in sorted(self.folder.glob("*.npz")):
             try:
-                with np.load(path, allow_pickle=False) as chunk:
+                with path.open("rb") as file, np.load(file, allow_pickle=False) as chunk:
                     keys, bounds, scores = chunk["keys"].tolist(), chunk["bounds"], chunk["scores"]
                     share = json.loads(str(chunk["usage"]))
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):

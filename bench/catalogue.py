@@ -1,0 +1,68 @@
+"""The known rerankers: short name -> backend, options and facts. The data stand in `catalogue.yaml`; nothing here loads a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from bench.options import Options
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Price(Options):
+    """What a hosted model costs. `usd` for one `unit`, as read on `as_of`; None where no public price was found."""
+
+    usd: float | None = Field(ge=0)
+    unit: str
+    as_of: date
+    url: str = Field(pattern=r"^https://")
+
+
+class Facts(Options):
+    """What a reader wants to know before choosing. A run records what really loaded."""
+
+    parameters: int | None = Field(gt=0)
+    licence: str
+    languages: tuple[str, ...] = Field(description="ISO 639-1 codes, or 'multilingual'; empty when not known")
+    max_length: int | None = Field(gt=0, description="the model's own limit in tokens")
+    prompt: str | None = Field(description="text that the model expects before a query")
+    url: str = Field(pattern=r"^https://")
+    notes: str | None = None
+    price: Price | None = None
+
+
+class Entry(Options):
+    """One known reranker. A hub model has a pinned commit, or a note that says why it has none."""
+
+    backend: str
+    options: Mapping[str, Any]
+    revision_note: str | None = None
+    facts: Facts
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Entry:
+        model, revision = str(self.options.get("model", "")), self.options.get("revision")
+        if revision is not None and not _COMMIT.fullmatch(str(revision)):
+            raise ValueError(f"revision '{revision}' is not a commit of 40 hex digits")
+        if "/" in model and revision is None and not self.revision_note:
+            raise ValueError(f"{model}: a revision or a revision_note is missing")
+        return self
+
+
+@lru_cache(maxsize=1)
+def load() -> Mapping[str, Entry]:
+    """Every entry by its short name, validated, in the file's order."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
+    text = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
+    data = loader(text).get_single_data()
+    return MappingProxyType({name: Entry.model_validate(entry) for name, entry in data.items()})

@@ -1,0 +1,84 @@
+"""Datasets: documents, queries, graded judgments and an identity, whatever they were loaded from.
+
+A dataset id is its kind, a colon, and what that kind of loader needs:
+
+    embedded:NAME                       a collection that comes with the package
+    files:FOLDER                        a folder of files, relative to the suite's; files:FOLDER#SPLIT for BEIR's layout
+    irds:ID                             anything ir_datasets knows
+    custom:package.module:callable      an outsider's loader; custom:package.module:callable#TEXT passes it TEXT
+
+A loader is a callable `(reference: str, base_dir: Path) -> Dataset`. It brings documents, queries, qrels and what its identity declares;
+sampling, the template, counted warnings and content hashes are added here, the same way for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.datasets.base import Dataset
+from bench.datasets.options import DatasetOptions, validated
+from bench.errors import SuiteError, nearest
+from bench.plugins import resolve
+
+__all__ = ["TABLE", "DatasetOptions", "embedded_names", "load", "options_for"]
+
+TABLE = {
+    "embedded": "bench.datasets.embedded:load",
+    "files": "bench.datasets.files:load",
+    "irds": "bench.datasets.irds:load",
+}
+CUSTOM = "custom"
+
+
+def load(dataset_id: str, options: DatasetOptions | Mapping[str, Any] | None, base_dir: Path, seed: int = 42) -> Dataset:
+    """The dataset behind an id. `base_dir` is what relative paths are relative to; `seed` draws the sample of queries, if one is asked for.
+
+    Raises SuiteError for an id or options that cannot be used, DataError for bad data, Unavailable for what is not on this machine.
+    """
+    from bench.datasets.prepare import prepare
+
+    chosen = validated(DatasetOptions, options, dataset_id)
+    kind, reference = _split(dataset_id)
+    if kind == CUSTOM:
+        target, _, reference = reference.partition("#")
+        loader = resolve(target, {}, "dataset loader")
+    else:
+        loader = resolve(kind, TABLE, "dataset kind")
+    loaded = loader(reference, base_dir)
+    if not isinstance(loaded, Dataset):
+        raise SuiteError(f"{dataset_id}: the loader returned a {type(loaded).__name__}, not a bench.datasets.base.Dataset")
+    return prepare(loaded, chosen, seed)
+
+
+def options_for(dataset_id: str) -> type[DatasetOptions]:
+    """The model that validates a dataset's options. Raises SuiteError for an id of no known kind. Imports no loader."""
+    _split(dataset_id)
+    return DatasetOptions
+
+
+def embedded_names() -> list[str]:
+    """The collections that come with the package. Cheap."""
+    from bench.datasets import embedded
+
+    return embedded.names()
+
+
+def _split(dataset_id: str) -> tuple[str, str]:
+    kind, colon, reference = dataset_id.partition(":")
+    if kind in TABLE or kind == CUSTOM:
+        if reference:
+            return kind, reference
+        raise SuiteError(f"dataset '{dataset_id}' names nothing: write {kind}:... as in {_grammar()}")
+    if colon:
+        raise SuiteError(f"unknown dataset kind '{kind}' in '{dataset_id}': {nearest(kind, (*TABLE, CUSTOM))}")
+    if dataset_id in (names := embedded_names()):
+        raise SuiteError(f"dataset '{dataset_id}' lacks its kind: did you mean 'embedded:{dataset_id}'?")
+    raise SuiteError(
+        f"dataset '{dataset_id}' lacks its kind: write {_grammar()} ({nearest(dataset_id, names) if names else 'none embedded'})"
+    )
+
+
+def _grammar() -> str:
+    return "embedded:NAME, files:FOLDER, irds:ID or custom:package.module:callable"

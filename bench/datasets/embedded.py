@@ -1,0 +1,42 @@
+"""The collections that come with the package: small, free, and enough to see every part of the harness work offline."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from bench.datasets.base import Dataset
+from bench.datasets.files import OURS, read_folder
+from bench.errors import SuiteError, nearest
+
+CARD = "card.md"
+
+
+def collections() -> Traversable:
+    """The folder whose sub-folders are the collections, each with docs.jsonl, queries.tsv, qrels.txt and card.md."""
+    return files("bench.datasets") / "collections"
+
+
+def names(root: Traversable | None = None) -> list[str]:
+    """What can be named after `embedded:`."""
+    folder = root or collections()
+    return sorted(entry.name for entry in folder.iterdir() if (entry / OURS[0]).is_file()) if folder.is_dir() else []
+
+
+def load(reference: str, base_dir: Path, root: Traversable | None = None) -> Dataset:
+    """An embedded collection by its name. Raises SuiteError naming the nearest one."""
+    with as_file(_entry(reference, root)) as folder:
+        return read_folder(folder, "", "embedded")
+
+
+def card(name: str, root: Traversable | None = None) -> str:
+    """What the collection says about itself: contents, making, licence (Markdown)."""
+    return (_entry(name, root) / CARD).read_text(encoding="utf-8")
+
+
+def _entry(name: str, root: Traversable | None) -> Traversable:
+    known = names(root)
+    if name not in known:
+        raise SuiteError(f"there is no embedded collection '{name}': {nearest(name, known) if known else 'none is installed'}")
+    return (root or collections()) / name

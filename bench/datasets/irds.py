@@ -1,0 +1,178 @@
+"""Anything that ir_datasets knows (MacAvaney et al. 2021): downloaded by it on first use, documents read lazily from its store."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.datasets.base import Dataset, content_hash
+from bench.datasets.lines import Notes, told
+from bench.errors import BenchError, DataError, SuiteError, Unavailable
+from bench.plugins import require
+
+SMALL = 200_000
+"""Collections of at most so many documents are identified by their content, larger ones by what ir_datasets declares."""
+TREC_DL = ("msmarco-passage/trec-dl-", "msmarco-passage-v2/trec-dl-")
+
+
+def load(reference: str, base_dir: Path) -> Dataset:
+    """The dataset with an ir_datasets id. A document judged in several iterations keeps the last grade, as in ir_datasets and ir_measures.
+
+    Raises SuiteError for an unknown id or one without queries and judgments, Unavailable when the data cannot be fetched.
+    `extras["scoreddocs"]`, where the collection has it, is a callable that gives (query_id, doc_id, score) for its official candidates.
+    """
+    source = _find(reference)
+    notes = Notes()
+    with explained(reference):
+        queries = {str(query.query_id): _query_text(query) for query in source.queries_iter()}
+        qrels = _qrels(source, notes)
+        documents = IrdsDocuments(source, reference)
+        identity = {"id": f"irds:{reference}", **_corpus_identity(reference, len(documents))}
+    return Dataset(
+        id=reference,
+        documents=documents,
+        queries=queries,
+        qrels=qrels,
+        identity=identity,
+        min_relevance=default_min_relevance(reference),
+        warnings=told(notes),
+        extras={"scoreddocs": lambda: _scoreddocs(source, reference)} if source.has_scoreddocs() else {},
+    )
+
+
+def default_min_relevance(reference: str) -> int:
+    """2 for the TREC Deep Learning passage tasks, else 1.
+
+    Their overview papers (Craswell et al. 2019-2022) count a passage of grade 1, "related", as not relevant in binary measures.
+    """
+    return 2 if reference.startswith(TREC_DL) else 1
+
+
+class IrdsDocuments:
+    """The Documents interface over an ir_datasets store. Every string field keeps its name; there always is a `text`."""
+
+    def __init__(self, source: Any, reference: str) -> None:
+        self._source = source
+        self._reference = reference
+
+    @cached_property
+    def _store(self) -> Any:
+        return self._source.docs_store()
+
+    @cached_property
+    def _count(self) -> int:
+        count = self._source.docs_count()
+        if count is None:  # known only once the store is built
+            self._store.build()
+            count = self._source.docs_count()
+        return int(count) if count is not None else sum(1 for _ in self._source.docs_iter())
+
+    def __len__(self) -> int:
+        with explained(self._reference):
+            return self._count
+
+    def ids(self) -> Iterator[str]:
+        with explained(self._reference):
+            for doc in self._source.docs_iter():
+                yield doc.doc_id
+
+    def get(self, doc_ids: Sequence[str]) -> list[Mapping[str, str]]:
+        with explained(self._reference):
+            found = self._store.get_many(list(dict.fromkeys(doc_ids)))
+            missing = next((doc_id for doc_id in doc_ids if doc_id not in found), None)
+            if missing is not None:
+                raise DataError(f"document '{missing}' is not in irds:{self._reference}")
+            fields = {doc_id: doc_fields(doc) for doc_id, doc in found.items()}
+        return [fields[doc_id] for doc_id in doc_ids]
+
+    def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        with explained(self._reference):
+            for doc in self._source.docs_iter():
+                yield doc.doc_id, doc_fields(doc)
+
+
+def doc_fields(doc: Any) -> dict[str, str]:
+    """A document's string fields. Without a field `text`, that is its default text less the title, which templates name on their own."""
+    fields = {name: value for name in doc._fields if name != "doc_id" and isinstance(value := getattr(doc, name), str)}
+    if "text" not in fields:
+        title = fields.get("title", "")
+        whole = doc.default_text() if hasattr(doc, "default_text") else " ".join(fields.values())
+        fields["text"] = whole.removeprefix(title).strip()
+    return fields
+
+
+@contextmanager
+def explained(reference: str) -> Iterator[None]:
+    """Turn whatever goes wrong inside ir_datasets, which documents no base class for it, into one line of ours."""
+    try:
+        yield
+    except (BenchError, MemoryError):
+        raise
+    except ImportError as error:
+        raise Unavailable(f"irds:{reference} needs another package", _first_line(error)) from error
+    except (OSError, RuntimeError) as error:
+        fix = f"irds:{reference}: {_first_line(error)}. It is downloaded on first use: check the network, or the files that it names"
+        raise Unavailable("dataset not reachable", fix) from error
+    except Exception as error:
+        raise DataError(f"irds:{reference}: ir_datasets cannot read it ({type(error).__name__}: {_first_line(error)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _find(reference: str) -> Any:
+    registry = require("ir_datasets", "irds").registry
+    try:
+        source = registry[reference]
+    except KeyError as error:
+        close = difflib.get_close_matches(reference, list(registry), n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "https://ir-datasets.com lists them all"
+        raise SuiteError(f"irds:{reference}: ir_datasets knows no such dataset; {hint}") from error
+    lacking = [part for part in ("docs", "queries", "qrels") if not source.has(part)]
+    if lacking:
+        subsets = [name for name in registry if name.startswith(f"{reference}/")][:5]
+        hint = f"; choose a subset, such as {', '.join(subsets)}" if subsets else ""
+        raise SuiteError(f"irds:{reference}: has no {' and no '.join(lacking)}{hint}")
+    return source
+
+
+def _corpus_identity(reference: str, count: int) -> dict[str, str]:
+    """What a collection too large to be hashed is called. Subsets that share their documents share it."""
+    if count <= SMALL:
+        return {}
+    ir_datasets = require("ir_datasets", "irds")
+    declared = (ir_datasets.docs_parent_id(reference), str(count), ir_datasets.__version__)
+    return {
+        "corpus_hash": content_hash([declared]),
+        "corpus_hash_kind": "declared",
+        "corpus": f"{declared[0]}, {count} documents, ir_datasets {declared[2]}",
+    }
+
+
+def _query_text(query: Any) -> str:
+    text = query.default_text() if hasattr(query, "default_text") else getattr(query, "text", None)
+    if not isinstance(text, str):
+        raise DataError(f"query '{query.query_id}' of type {type(query).__name__} has no text")
+    return text.strip()
+
+
+def _qrels(source: Any, notes: Notes) -> dict[str, dict[str, int]]:
+    qrels: dict[str, dict[str, int]] = {}
+    for judgment in source.qrels_iter():
+        grades = qrels.setdefault(str(judgment.query_id), {})
+        notes["documents judged more than once for a query; the last grade counts"] += judgment.doc_id in grades
+        if not isinstance(judgment.relevance, int):
+            raise DataError(f"grade {judgment.relevance!r} of document '{judgment.doc_id}' is not an integer")
+        grades[str(judgment.doc_id)] = judgment.relevance
+    return qrels
+
+
+def _scoreddocs(source: Any, reference: str) -> Iterator[tuple[str, str, float]]:
+    with explained(reference):
+        for scored in source.scoreddocs_iter():
+            yield str(scored.query_id), str(scored.doc_id), float(scored.score)

@@ -1,0 +1,64 @@
+"""What a suite may say about a dataset, and how options are validated. Imports nothing heavier than pydantic."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from bench.errors import SuiteError, nearest
+from bench.options import Options
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class DatasetOptions(Options):
+    """Options of any dataset, whatever its kind."""
+
+    name: str | None = Field(None, min_length=1, description="what tables call this dataset; its own short name when absent")
+    document: str = Field("{title} {text}", description="template that renders a document's fields into the text rerankers see")
+    min_relevance: int | None = Field(
+        None, ge=1, description="smallest grade that counts as relevant in binary measures; the collection's own when absent, else 1"
+    )
+    queries: int | None = Field(None, ge=1, description="a seeded sample of at most so many judged queries; all of them when absent")
+
+    @field_validator("document")
+    @classmethod
+    def _is_a_template(cls, template: str) -> str:
+        if not template_fields(template):
+            raise ValueError(f"the document template '{template}' names no field; write for example '{{title}} {{text}}'")
+        return template
+
+
+def template_fields(template: str) -> tuple[str, ...]:
+    """The document fields that a template names. Raises ValueError for braces that do not match or hold more than a field's name."""
+    names = []
+    for _, name, spec, conversion in string.Formatter().parse(template):
+        if name is None:
+            continue
+        if not name or name.isdigit() or spec or conversion or set(name) & set(".["):
+            raise ValueError(f"'{{{name}}}' in the document template is not the plain name of a field")
+        names.append(name)
+    return tuple(names)
+
+
+def validated(model: type[Model], options: Mapping[str, Any] | Model | None, where: str) -> Model:
+    """Options as an instance of their model. Raises SuiteError naming `where`, the key and the fix."""
+    if isinstance(options, model):
+        return options
+    try:
+        return model.model_validate({} if options is None else options)
+    except ValidationError as error:
+        raise SuiteError(f"{where}: {'; '.join(_explained(model, problem) for problem in error.errors())}") from error
+
+
+def _explained(model: type[BaseModel], problem: Any) -> str:
+    key = ".".join(str(step) for step in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown option '{key}': {nearest(key, model.model_fields)}"
+    if problem["type"] == "model_type":
+        return f"options must be a mapping such as {{{next(iter(model.model_fields))}: ...}}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"option '{key}': {message}" if key else message

@@ -1,0 +1,53 @@
+"""First stages: where the candidates come from that every reranker gets.
+
+An outsider's class is named "package.module:Class". It has a class attribute `Options` (a subclass of FirstStageOptions), takes
+`(options, base_dir)`, and has `name` and `retrieve(dataset, query_ids, depth)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.datasets.options import validated
+from bench.errors import SuiteError
+from bench.first_stage.base import FirstStage
+from bench.first_stage.options import FirstStageOptions
+from bench.plugins import resolve
+
+__all__ = ["TABLE", "FirstStageOptions", "build", "options_for"]
+
+TABLE = {
+    "bm25": "bench.first_stage.bm25:BM25",
+    "run": "bench.first_stage.run_file:RunFile",
+    "scoreddocs": "bench.first_stage.scoreddocs:ScoredDocs",
+}
+
+
+def options_for(name: str) -> type[FirstStageOptions]:
+    """The model that validates a first stage's options. Raises SuiteError naming the nearest valid name."""
+    model: type[FirstStageOptions] = _class(name).Options
+    return model
+
+
+def build(name: str, options: Mapping[str, Any] | str | float | None, base_dir: Path) -> FirstStage:
+    """A first stage, ready to retrieve; nothing is read yet. A bare value stands for the one option that must be given: `run: my.run`.
+
+    Raises SuiteError for an unknown name or options that cannot be used.
+    """
+    model = options_for(name)
+    if options is not None and not isinstance(options, Mapping):
+        required = [key for key, field in model.model_fields.items() if field.is_required()]
+        if len(required) != 1:
+            raise SuiteError(f"first stage '{name}': options must be a mapping, such as {{depth: 100}}, not '{options}'")
+        options = {required[0]: options}
+    stage: FirstStage = _class(name)(validated(model, options, f"first stage '{name}'"), base_dir)
+    return stage
+
+
+def _class(name: str) -> Any:
+    found = resolve(name, TABLE, "first stage")
+    if not isinstance(getattr(found, "Options", None), type) or not hasattr(found, "retrieve"):
+        raise SuiteError(f"first stage '{name}': the class needs an attribute Options and a method retrieve")
+    return found

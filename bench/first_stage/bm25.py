@@ -1,0 +1,62 @@
+"""BM25 over the whole collection: the first stage that needs nothing but the texts.
+
+Scores by bm25s (Lù 2024), eager sparse scoring of the variants that Kamphuis et al. (ECIR 2020) compare; stems by PyStemmer. Every
+parameter is explicit and recorded, since libraries differ in their defaults. A query's repeated terms count as often as they occur.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.cachedir import cache_dir
+from bench.datasets.base import Dataset, content_hash
+from bench.first_stage.base import Candidates, QueryCandidates
+from bench.first_stage.options import BM25Options
+
+
+class BM25:
+    """The best documents by BM25; equal scores are ordered by doc_id, descending. Documents that score 0 are no candidates."""
+
+    Options: ClassVar[type[BM25Options]] = BM25Options
+
+    def __init__(self, options: BM25Options, base_dir: Path) -> None:
+        self.options = options
+
+    @property
+    def name(self) -> str:
+        """`bm25`, and what was set to other than its default."""
+        changed = self.options.model_dump(exclude_defaults=True, exclude={"name", "depth"})
+        parameters = ", ".join(f"{key}={value}" for key, value in changed.items())
+        return self.options.name or (f"bm25({parameters})" if parameters else "bm25")
+
+    def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
+        """Up to `depth` candidates for each query; the index is kept in the cache folder. Raises SuiteError for an unknown language."""
+        from bench.first_stage.bm25_index import Analyzer, cached_index
+
+        source = self._source(dataset)
+        analyzer = Analyzer(self.options)
+        folder = cache_dir("bm25", content_hash([(json.dumps(source, sort_keys=True),)]))
+        index, warnings = cached_index(folder, dataset, self.options, analyzer)
+        found: dict[str, QueryCandidates] = {}
+        for query_id in query_ids:
+            doc_ids, scores = index.search(analyzer.tokens(dataset.queries[query_id]), depth)
+            found[query_id] = QueryCandidates(doc_ids, scores)
+        empty = sum(not candidates.doc_ids for candidates in found.values())
+        if empty:
+            warnings = (*warnings, f"queries that share no term with any document, and get no candidates: {empty}")
+        return Candidates(found, depth, source, warnings)
+
+    def _source(self, dataset: Dataset) -> dict[str, Any]:
+        """Everything that decides the index: what is recorded is what the cache is keyed by."""
+        return {
+            "first_stage": "bm25",
+            **self.options.model_dump(mode="json", exclude={"name", "depth"}),
+            "document": dataset.template,
+            "corpus_hash": dataset.identity.get("corpus_hash"),
+            "bm25s": version("bm25s"),
+            "PyStemmer": version("PyStemmer"),
+        }

@@ -1,0 +1,50 @@
+"""What a suite may say about a first stage. Imports nothing heavier than pydantic."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from bench.options import Options
+
+IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+TOKEN = f"[{IDEOGRAPHS}]|[^\\W{IDEOGRAPHS}]{{2,}}"
+"""Words of two letters or digits and more, as bm25s and scikit-learn cut them, and each Han character or kana on its own, since Chinese
+and Japanese put no spaces between words."""
+
+
+class FirstStageOptions(Options):
+    """What every first stage takes."""
+
+    name: str | None = Field(None, min_length=1, description="what tables call this first stage")
+    depth: int | None = Field(None, ge=1, description="candidates per query; the suite's depth when absent")
+
+
+class BM25Options(FirstStageOptions):
+    """BM25, with the parameters of Anserini's baselines (k1 0.9, b 0.4) unless told otherwise."""
+
+    k1: float = Field(0.9, ge=0, description="how slowly repeated terms saturate")
+    b: float = Field(0.4, ge=0, le=1, description="how strongly long documents are held back")
+    method: Literal["lucene", "robertson", "atire"] = Field("lucene", description="variant of the formula, as bm25s names them")
+    stemmer: str | None = Field("english", description="Snowball stemmer of PyStemmer; null for none")
+    stopwords: str | tuple[str, ...] | None = Field("english", description="language of bm25s's list, or the words; null for none")
+    token_pattern: str = Field(TOKEN, description="regular expression whose matches in the lower-cased text are the tokens")
+
+    @field_validator("token_pattern")
+    @classmethod
+    def _is_a_pattern(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if groups > 1:
+            raise ValueError("more than one group: use (?:...) for groups that are not the token")
+        return pattern
+
+
+class RunOptions(FirstStageOptions):
+    """Candidates from a TREC run file."""
+
+    path: str = Field(min_length=1, description="TREC run file, plain or .gz, relative to the suite's folder")

@@ -1,0 +1,116 @@
+"""TREC run files: read as candidates, written as rankings. Six columns: query id, Q0, document id, rank, score, tag.
+
+Plain or gzipped; blank lines are allowed, and so are comment lines that start with `#`, where ir_metadata (Breuer et al., SIGIR 2022,
+https://www.ir-metadata.org) keeps its header. The order is that of trec_eval, by score and then doc_id; the rank column is not looked at.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.atomic import write_atomically
+from bench.datasets.base import Dataset
+from bench.datasets.lines import id_problem
+from bench.errors import DataError
+from bench.first_stage.base import Candidates, QueryCandidates
+from bench.first_stage.options import RunOptions
+
+
+class RunFile:
+    """Candidates from a TREC run file."""
+
+    Options: ClassVar[type[RunOptions]] = RunOptions
+
+    def __init__(self, options: RunOptions, base_dir: Path) -> None:
+        self.options = options
+        self.path = base_dir / Path(options.path).expanduser()
+        self.name = options.name or f"run:{self.path.name.removesuffix('.gz').removesuffix('.run')}"
+
+    def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
+        """The first `depth` documents that the file lists for each query. Raises DataError for a file that cannot be used."""
+        from bench.first_stage.given import candidates_from
+
+        rankings = read_run(self.path)
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        source = {"first_stage": "run", "file": self.path.name, "sha256": digest}
+        return candidates_from(rankings, dataset, query_ids, depth, source, self.path.name)
+
+
+def read_run(path: Path | str) -> dict[str, QueryCandidates]:
+    """query_id -> its documents, score descending, then doc_id descending. Queries stand as they first appear.
+
+    Raises DataError naming file and line for a wrong number of columns, a score that is not a finite number, a document listed twice.
+    """
+    from bench.first_stage import run_rows
+    from bench.first_stage.ordering import RepeatedDocument, ranked
+
+    path = Path(path)
+    columns = run_rows.read_fast(path) or run_rows.read_slowly(path)
+    try:
+        return ranked(*columns)
+    except RepeatedDocument as error:
+        line = run_rows.line_of_repeat(path, error.query_id)
+        raise DataError.at(path, line, str(error)) from error
+
+
+def write_run(
+    path: Path | str,
+    rankings: Mapping[str, Sequence[tuple[str, float]]],
+    tag: str,
+    header: Mapping[str, Any] | None = None,
+) -> None:
+    """Write rankings, best first, so that they are read back exactly: scores keep every digit. A query without documents leaves no line.
+
+    The file is gzipped when its name ends in .gz, equal input giving equal bytes, and is whole or not there. `header` becomes an
+    ir_metadata header. Raises DataError for ids, a tag or scores that a run file cannot carry, or an order that reading would change.
+    """
+    path = Path(path)
+    lines = _header_lines(header) if header is not None else []
+    for name, value in (("tag", tag), *(("query id", query_id) for query_id in rankings)):
+        problem = id_problem(value) or ("starts with '#', which marks a comment" if value.startswith("#") else None)
+        if problem:
+            raise DataError(f"{path}: {name} {value!r} {problem}")
+    for query_id, ranking in rankings.items():
+        lines += _ranking_lines(path, query_id, ranking, tag)
+    data = "".join(f"{line}\n" for line in lines).encode()
+    write_atomically(path, _gzipped(data) if path.suffix == ".gz" else data)
+
+
+def _ranking_lines(path: Path, query_id: str, ranking: Sequence[tuple[str, float]], tag: str) -> list[str]:
+    lines: list[str] = []
+    before: tuple[float, str] = (math.inf, "")
+    for rank, (doc_id, given) in enumerate(ranking, 1):
+        score = float(given)
+        if problem := id_problem(doc_id):
+            raise DataError(f"{path}: query '{query_id}': document id {doc_id!r} {problem}")
+        if not math.isfinite(score):
+            raise DataError(f"{path}: query '{query_id}': score {score} of document '{doc_id}' is not finite")
+        if not (score, doc_id) < before:
+            raise DataError(f"{path}: query '{query_id}': '{doc_id}' does not come after '{before[1]}' by score, then doc_id")
+        before = (score, doc_id)
+        lines.append(f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}")
+    return lines
+
+
+def _header_lines(header: Mapping[str, Any]) -> list[str]:
+    import yaml
+
+    plain = json.loads(json.dumps(header, default=str))
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=math.inf)
+    return ["# ir_metadata.start", *(f"# {line}".rstrip() for line in text.splitlines()), "# ir_metadata.end"]
+
+
+def _gzipped(data: bytes) -> bytes:
+    """gzip without name and time, so that equal data give equal bytes."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, compresslevel=6, mtime=0) as file:
+        file.write(data)
+    return buffer.getvalue()

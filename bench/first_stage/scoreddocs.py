@@ -1,0 +1,41 @@
+"""The official candidates that some collections bring along, such as the top 1000 of the TREC Deep Learning tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from bench.datasets.base import Dataset
+from bench.errors import DataError, SuiteError
+from bench.first_stage.base import Candidates
+from bench.first_stage.options import FirstStageOptions
+
+
+class ScoredDocs:
+    """What the dataset's `extras["scoreddocs"]` gives, in trec_eval's order."""
+
+    Options: ClassVar[type[FirstStageOptions]] = FirstStageOptions
+
+    def __init__(self, options: FirstStageOptions, base_dir: Path) -> None:
+        self.options = options
+        self.name = options.name or "scoreddocs"
+
+    def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
+        """Up to `depth` candidates for each query. Raises SuiteError when the dataset brings none along."""
+        from bench.first_stage.given import candidates_from
+        from bench.first_stage.ordering import RepeatedDocument, ranked
+
+        scored = dataset.extras.get("scoreddocs")
+        if scored is None:
+            raise SuiteError(f"first stage 'scoreddocs': the dataset {dataset.id} brings no candidates along; use bm25 or a run file")
+        wanted = set(query_ids)
+        rows = [row for row in scored() if row[0] in wanted]
+        columns = tuple(map(list, zip(*rows, strict=True))) if rows else ([], [], [])
+        what = f"the scoreddocs of {dataset.id}"
+        try:
+            rankings = ranked(*columns)
+        except RepeatedDocument as error:
+            raise DataError(f"{what}: {error}") from error
+        source = {"first_stage": "scoreddocs", "dataset": dataset.identity.get("id", dataset.id)}
+        return candidates_from(rankings, dataset, query_ids, depth, source, what)

@@ -1,0 +1,89 @@
+"""What the harness costs: its quality pass over a bare CrossEncoder.predict on the same pairs with the same settings.
+
+    python benchmarks/overhead.py [--queries 16] [--rounds 7]
+
+Both sides use the packaged MiniLM weights with the same (random) head, batch 32, fp32, the embedded collection's BM25 candidates. The
+harness's side is everything between requests and rankings: hashing, chunking, length-sorted scoring, checks, the score cache on disk, the
+tie rule. The two alternate (A B, B A, ...); the figure is the median of the paired ratios, with quartiles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from sentence_transformers import CrossEncoder
+
+from bench import datasets, first_stage, rerankers
+from bench.measure.ranking import rank
+from bench.rerankers.base import Request
+from bench.rerankers.weights import Weights
+from bench.scoring.engine import score
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queries", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["RERANK_BENCH_CACHE"] = f"{folder}/cache"
+        requests = make_requests(arguments.queries)
+        bare, harness = both_sides(Path(folder) / "model", requests)
+        ratios = paired_ratios(bare, harness, arguments.rounds)
+    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    pairs = sum(len(request.docs) for request in requests)
+    print(
+        f"harness / bare predict, {pairs} pairs, {arguments.rounds} paired rounds: median {middle:.4f} (quartiles {low:.4f} to {high:.4f})"
+    )
+
+
+def make_requests(queries: int) -> list[Request]:
+    dataset = datasets.load("embedded:everyday", None, Path.cwd())
+    ids = list(dataset.queries)[:queries]
+    candidates = first_stage.build("bm25", None, Path.cwd()).retrieve(dataset, ids, 100)
+    found = [(query_id, candidates.by_query[query_id].doc_ids) for query_id in ids]
+    return [Request(query_id, dataset.queries[query_id], docs, dataset.texts(docs)) for query_id, docs in found]
+
+
+def both_sides(folder: Path, requests: list[Request]) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The same model twice: bare, and behind the harness. Both give the same scores, which is checked here."""
+    torch.manual_seed(0)
+    CrossEncoder(str(Weights("packaged:all-MiniLM-L6-v2").folder()), num_labels=1, device="cpu").save_pretrained(str(folder))
+    model = CrossEncoder(str(folder), device="cpu", activation_fn=torch.nn.Identity())
+    pairs = [(request.query, doc) for request in requests for doc in request.docs]
+    reranker = rerankers.build("cross-encoder", {"model": str(folder)}, "cpu", Path.cwd())
+    reranker.load()
+
+    def bare() -> np.ndarray:
+        return model.predict(pairs, batch_size=32, show_progress_bar=False)
+
+    def harness() -> list[object]:
+        scored = score(reranker, requests, chunk_pairs=1024, fresh=True)
+        return [rank(request.doc_ids, scored.scores[request.query_id].tolist()) for request in requests]
+
+    ours = np.concatenate(list(score(reranker, requests, chunk_pairs=1024, fresh=True).scores.values()))
+    print(f"largest score difference between the two: {np.abs(ours - bare()).max():.1e}")
+    return bare, harness
+
+
+def paired_ratios(bare: Callable[[], object], harness: Callable[[], object], rounds: int) -> list[float]:
+    ratios = []
+    for i in range(rounds):
+        seconds = {}
+        for side in (bare, harness) if i % 2 == 0 else (harness, bare):
+            start = time.perf_counter()
+            side()
+            seconds[side] = time.perf_counter() - start
+        ratios.append(seconds[harness] / seconds[bare])
+    return ratios
+
+
+if __name__ == "__main__":
+    main()

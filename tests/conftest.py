@@ -1,0 +1,36 @@
+"""What every test shares: a cache of its own, no hub, no keys, and a tiny collection on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+KEYS = ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
+
+
+@pytest.fixture(autouse=True)
+def own_cache_and_no_keys(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    for key in KEYS:
+        monkeypatch.delenv(key, raising=False)
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    """A folder in our layout: 12 documents, 6 queries of which one has no judgment and one no candidate."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    words = ["apple", "banana", "cherry", "grape"]
+    docs = [{"doc_id": f"d{i:02}", "title": f"Note {i}", "text": f"{words[i % 4]} {words[(i + 1) % 4]} number{i}"} for i in range(12)]
+    (folder / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
+    queries = {"q1": "apple", "q2": "banana", "q3": "cherry number2", "q4": "grape", "q5": "zzzz", "q6": "apple banana"}
+    (folder / "queries.tsv").write_text("".join(f"{key}\t{text}\n" for key, text in queries.items()))
+    grades = [("q1", "d00", 3), ("q1", "d03", 1), ("q2", "d01", 2), ("q2", "d00", 0), ("q3", "d02", 3), ("q4", "d07", 1), ("q5", "d05", 2)]
+    (folder / "qrels.txt").write_text("".join(f"{query} 0 {doc} {grade}\n" for query, doc, grade in grades))
+    return folder

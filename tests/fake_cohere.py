@@ -1,0 +1,112 @@
+"""A real HTTP server that answers POST /v2/rerank as Cohere does, or fails in a way that a test scripts."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def relevance(query: str, document: str) -> float:
+    """A score between 0 and 1 that depends on nothing but the pair."""
+    return zlib.crc32(f"{query}\0{document}".encode()) / 2**32
+
+
+def rerank_body(request: dict[str, Any]) -> dict[str, Any]:
+    """What the real service answers: results by falling relevance, and the search units it bills."""
+    scores = [relevance(request["query"], document) for document in request["documents"]]
+    ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[: request.get("top_n", len(scores))]
+    results = [{"index": i, "relevance_score": scores[i]} for i in ranked]
+    units = -(-len(scores) // 100)
+    return {"id": "x", "results": results, "meta": {"billed_units": {"search_units": units}}}
+
+
+def good(request: dict[str, Any]) -> Answer:
+    return reply(200, rerank_body(request))
+
+
+def reply(status: int, body: Any, **headers: str) -> Answer:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return status, {name.replace("_", "-"): value for name, value in headers.items()}, data
+
+
+class FakeCohere:
+    """`script` holds what to do with the coming requests, in order; once it is empty every request is answered well."""
+
+    def __init__(self) -> None:
+        self.script: list[Callable[[dict[str, Any]], Answer | None]] = []
+        self.always: Callable[[dict[str, Any]], Answer | None] = good
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        self.connections: set[int] = set()
+        self.url = ""
+
+    def answer(self, request: dict[str, Any]) -> Answer | None:
+        self.requests.append(request)
+        return (self.script.pop(0) if self.script else self.always)(request)
+
+
+def slow(seconds: float) -> Callable[[dict[str, Any]], Answer]:
+    def answer(request: dict[str, Any]) -> Answer:
+        time.sleep(seconds)
+        return good(request)
+
+    return answer
+
+
+def cut(request: dict[str, Any]) -> None:
+    """Close the connection without an answer."""
+
+
+@contextmanager
+def serve() -> Iterator[FakeCohere]:
+    """The server, on a free port of this machine."""
+    fake = FakeCohere()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1
+
+        def do_POST(self) -> None:
+            fake.connections.add(self.client_address[1])
+            fake.keys.append(self.headers.get("Authorization", ""))
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = fake.answer(request)
+            if answer is None:
+                self.close_connection = True
+                return
+            status, headers, data = answer
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def handle_one_request(self) -> None:
+            try:
+                super().handle_one_request()
+            except ConnectionError:  # the client gave up waiting
+                self.close_connection = True
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    fake.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield fake
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,232 @@
+"""The local models score what the libraries score, keep the query whole, and refuse what would score nonsense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import rerankers
+from bench.errors import RerankerError
+from bench.rerankers.base import Request
+from tests import tiny_models
+
+QUERY = "how long does it rain"
+DOCS = ["the sun and the moon", "hot tea", "", "cold river bank in the rain", "a dog sat on the mat " * 3]
+LONG = "the cold river bank and the moon " * 40
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of tiny models: cross, three, encoder, bi, prompted, modular, xlmr, t5, judge, plain, chat, lora, headless, pickled."""
+    folder = tmp_path_factory.mktemp("models")
+    tiny_models.bert_cross_encoder(folder / "cross")
+    tiny_models.bert_cross_encoder(folder / "three", num_labels=3)
+    tiny_models.bert_encoder(folder / "encoder")
+    tiny_models.bi_encoder(folder / "bi")
+    tiny_models.bi_encoder(folder / "prompted", prompts={"query": "what ", "document": "the "})
+    tiny_models.modular_cross_encoder(folder / "modular")
+    tiny_models.xlmr_cross_encoder(folder / "xlmr")
+    tiny_models.t5(folder / "t5")
+    tiny_models.qwen3(folder / "judge")
+    tiny_models.qwen3(folder / "plain", chat_template=None)
+    tiny_models.qwen3(folder / "chat", chat_template="{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}")
+    tiny_models.lora_adapter(folder / "lora", folder / "encoder")
+    tiny_models.lora_adapter(folder / "headless", folder / "encoder", with_head=False)
+    tiny_models.pickled(folder / "pickled", folder / "cross")
+    return folder
+
+
+def loaded(models: Path, backend: str, model: str, **options: Any) -> Any:
+    reranker = rerankers.build(backend, {"model": model, **options}, base_dir=models)
+    reranker.check()
+    reranker.load()
+    return reranker
+
+
+def scores_of(reranker: Any, query: str = QUERY, docs: list[str] = DOCS) -> np.ndarray:
+    (scores,) = reranker.rerank([Request("q", query, [f"d{i}" for i in range(len(docs))], docs)])
+    return np.asarray(scores)
+
+
+def logits(folder: Path, query: str, docs: list[str], truncation: str = "only_second") -> np.ndarray:
+    """The classifier's raw outputs by transformers alone, pair by pair."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    with tiny_models.quiet(), torch.inference_mode():
+        network, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+        pairs = [tokenizer([query], [doc], truncation=truncation, max_length=tiny_models.MAX_LENGTH, return_tensors="pt") for doc in docs]
+        return np.array([network(**pair).logits.item() for pair in pairs])
+
+
+def predicted(folder: Path, query: str, docs: list[str]) -> np.ndarray:
+    """What a bare CrossEncoder says with its own settings, but without its sigmoid."""
+    from sentence_transformers import CrossEncoder
+
+    with tiny_models.quiet():
+        model = CrossEncoder(str(folder), activation_fn=torch.nn.Identity(), device="cpu", local_files_only=True)
+        return np.asarray(model.predict([(query, doc) for doc in docs], show_progress_bar=False), dtype=np.float64)
+
+
+# --- cross-encoders
+
+
+@pytest.mark.parametrize("kind", ["cross", "xlmr"])
+def test_scores_are_the_raw_logits_of_transformers(models: Path, kind: str) -> None:
+    docs = [*DOCS, LONG]
+    scores = scores_of(loaded(models, "cross-encoder", kind), docs=docs)
+    np.testing.assert_allclose(scores, logits(models / kind, QUERY, docs), atol=1e-5)
+    assert scores.min() < 0 or scores.max() > 1, "a sigmoid would hide here"
+
+
+@pytest.mark.parametrize("kind", ["cross", "xlmr", "modular", "judge"])
+def test_scores_equal_plain_predict_where_no_query_is_cut(models: Path, kind: str) -> None:
+    np.testing.assert_allclose(scores_of(loaded(models, "cross-encoder", kind)), predicted(models / kind, QUERY, DOCS), atol=1e-6)
+
+
+def test_a_long_query_is_kept_whole(models: Path) -> None:
+    query = " ".join(["rain", "moon", "tea"] * 15)
+    reranker = loaded(models, "cross-encoder", "cross")
+    scores = scores_of(reranker, query, [LONG, "sun"])
+    np.testing.assert_allclose(scores, logits(models / "cross", query, [LONG, "sun"]), atol=1e-5)
+    assert abs(scores[0] - predicted(models / "cross", query, [LONG])[0]) > 1e-3, "the library cuts this query; the test needs it to"
+    usage = reranker.take_usage()
+    assert (usage.truncated, usage.cut_queries) == (1, 0)
+
+
+def test_a_query_without_room_for_a_document_is_cut_and_counted(models: Path) -> None:
+    reranker = loaded(models, "cross-encoder", "cross")
+    requests = [Request("long", LONG, ["a", "b"], ["tea", LONG]), Request("short", QUERY, ["a"], [LONG])]
+    long, short = reranker.rerank(requests)
+    np.testing.assert_allclose(long, predicted(models / "cross", LONG, ["tea", LONG]), atol=1e-6)
+    np.testing.assert_allclose(short, logits(models / "cross", QUERY, [LONG]), atol=1e-5)
+    usage = reranker.take_usage()
+    assert (usage.pairs, usage.truncated, usage.cut_queries) == (3, 3, 2)
+
+
+@pytest.mark.parametrize("words", range(tiny_models.MAX_LENGTH - 6, tiny_models.MAX_LENGTH + 2))
+@pytest.mark.parametrize("kind", ["cross", "xlmr"])
+def test_every_query_length_around_the_limit_is_scored(models: Path, kind: str, words: int) -> None:
+    assert np.isfinite(scores_of(loaded_once(models, kind), " ".join(["rain"] * words), ["", "tea", LONG])).all()
+
+
+_LOADED: dict[str, Any] = {}
+
+
+def loaded_once(models: Path, kind: str) -> Any:
+    if kind not in _LOADED:
+        _LOADED[kind] = loaded(models, "cross-encoder", kind)
+    return _LOADED[kind]
+
+
+def test_tokens_are_counted_as_the_tokenizer_counts_them(models: Path) -> None:
+    from transformers import AutoTokenizer
+
+    docs = [*DOCS, LONG]
+    reranker = loaded(models, "cross-encoder", "cross", batch_size=2)
+    scores_of(reranker, docs=docs)
+    usage = reranker.take_usage()
+    encoded = AutoTokenizer.from_pretrained(models / "cross")(
+        [QUERY] * 6, docs, truncation="only_second", max_length=tiny_models.MAX_LENGTH
+    )
+    assert usage.tokens == sum(len(ids) for ids in encoded["input_ids"])
+    assert usage.slots > usage.tokens
+    assert (usage.pairs, usage.truncated) == (6, 1)
+
+
+def test_a_pair_that_fits_exactly_is_not_counted_as_cut(models: Path) -> None:
+    room = tiny_models.MAX_LENGTH - 3 - len(["how", "long", "does", "it", "rain"]) - 1  # "it" is not in the vocabulary: two pieces
+    reranker = loaded(models, "cross-encoder", "cross")
+    scores_of(reranker, docs=[" ".join(["tea"] * room)])
+    assert reranker.take_usage().truncated == 0
+    scores_of(reranker, docs=[" ".join(["tea"] * (room + 1))])
+    usage = reranker.take_usage()
+    assert (usage.tokens, usage.truncated) == (tiny_models.MAX_LENGTH, 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_what_loaded_is_read_back(models: Path, dtype: str) -> None:
+    reranker = loaded(models, "cross-encoder", "cross", dtype=dtype, max_length=32, attention="eager", batch_size=4)
+    description = reranker.describe()
+    assert description.identity["dtype"] == dtype
+    assert description.identity["max_length"] == 32
+    assert description.identity["revision"] == reranker.fingerprint()["revision"]
+    expected = {"class": "BertForSequenceClassification", "attention": "eager", "device": "cpu", "batch_size": 4, "model_type": "bert"}
+    assert expected.items() <= description.facts.items()
+    assert description.facts["parameters"] == sum(p.numel() for p in reranker._model.parameters()) > 20_000
+    assert str(models) not in str(description), "a record does not show where somebody's files lie"
+    exact = scores_of(loaded(models, "cross-encoder", "cross"))
+    np.testing.assert_allclose(scores_of(reranker), exact, atol=1e-5 if dtype == "float32" else 0.6)
+
+
+def test_a_prompt_stands_before_the_query(models: Path) -> None:
+    reranker = loaded(models, "cross-encoder", "cross", prompt="what is ")
+    np.testing.assert_allclose(scores_of(reranker), logits(models / "cross", f"what is {QUERY}", DOCS), atol=1e-5)
+    assert reranker.describe().identity["prompt"] == "what is "
+
+
+def test_two_loads_give_the_same_scores_and_the_fingerprint_follows_the_weights(models: Path, tmp_path: Path) -> None:
+    first, second = loaded(models, "cross-encoder", "cross"), loaded(models, "cross-encoder", "cross")
+    np.testing.assert_array_equal(scores_of(first), scores_of(second))
+    tiny_models.bert_cross_encoder(tmp_path / "same")
+    tiny_models.bert_cross_encoder(tmp_path / "other", seed=1)
+    same, other = (rerankers.build("cross-encoder", str(tmp_path / name)).fingerprint() for name in ("same", "other"))
+    assert same == first.fingerprint()
+    assert other != first.fingerprint()
+    assert rerankers.build("cross-encoder", {"model": "cross", "dtype": "float16"}, base_dir=models).fingerprint() != first.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("encoder", r"no trained classification head \(classifier.bias, classifier.weight not in the weights\)"),
+        ("bi", "no trained classification head"),
+        ("three", r"3 labels; a reranker has one score per pair"),
+        ("t5", "needs a monot5 or rankt5 backend"),
+        ("plain", "causal language model without a chat template"),
+        ("chat", "chat template of .* cannot carry a 'query'/'document' pair"),
+        ("pickled", "no safetensors weights"),
+        ("lora", "a PEFT adapter; give its base as 'model'"),
+        ("packaged:nothing", "there is no packaged model 'nothing'"),
+    ],
+)
+def test_checkpoints_that_would_score_nonsense_are_refused_in_one_line(models: Path, model: str, message: str) -> None:
+    with pytest.raises(RerankerError, match=message) as caught:
+        loaded(models, "cross-encoder", model)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_positions_than_the_model_has_are_refused(models: Path) -> None:
+    for kind in ("cross", "xlmr"):
+        with pytest.raises(RerankerError, match=f"max_length 65 is more than the {tiny_models.MAX_LENGTH} positions"):
+            loaded(models, "cross-encoder", kind, max_length=tiny_models.MAX_LENGTH + 1)
+
+
+def test_a_tokenizer_without_a_limit_is_held_to_the_positions(models: Path, tmp_path: Path) -> None:
+    for kind, build in (("cross", tiny_models.bert_cross_encoder), ("xlmr", tiny_models.xlmr_cross_encoder)):
+        folder = build(tmp_path / kind)
+        tiny_models.edit_json(folder / "tokenizer_config.json", model_max_length=10**30)
+        scores = scores_of(loaded(tmp_path, "cross-encoder", kind), docs=[LONG])
+        np.testing.assert_allclose(scores, logits(models / kind, QUERY, [LONG]), atol=1e-5)
+
+
+def test_rerank_before_load_is_an_error_and_close_frees(models: Path) -> None:
+    reranker = rerankers.build("cross-encoder", "cross", base_dir=models)
+    with pytest.raises(RerankerError, match="load\\(\\) comes before"):
+        scores_of(reranker)
+    reranker.load()
+    reranker.close()
+    with pytest.raises(RerankerError, match="load\\(\\) comes before"):
+        reranker.describe()
+
+
+def test_the_libraries_stay_silent(models: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for backend, model in (("cross-encoder", "cross"), ("bi-encoder", "bi")):
+        scores_of(loaded(models, backend, model))
+    with pytest.raises(RerankerError):
+        loaded(models, "cross-encoder", "encoder")
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""

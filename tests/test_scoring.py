@@ -1,0 +1,129 @@
+"""The quality pass and its cache: chunks reach the disk, come back bit for bit, and a broken contract is one clear error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import RerankerError
+from bench.rerankers.base import Request
+from bench.scoring.cache import ScoreCache, request_key
+from bench.scoring.engine import chunks, score
+from tests.fakes import FakeOptions, FlakyReranker, HashReranker
+
+
+@pytest.fixture(autouse=True)
+def cache_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+def requests(n: int = 7, docs: int = 5) -> list[Request]:
+    return [Request(f"q{i}", f"query {i}", [f"d{j}" for j in range(docs)], [f"text {i} {j}" for j in range(docs)]) for i in range(n)]
+
+
+def reranker(kind: type[HashReranker] = HashReranker, **options: Any) -> HashReranker:
+    return kind(FakeOptions(**options))
+
+
+def test_a_second_pass_reads_every_score_and_computes_none(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    first = score(reranker(log=str(log)), requests(), chunk_pairs=12)
+    assert (first.cached_queries, first.computed_queries, log.stat().st_size) == (0, 7, 35)
+    second = score(reranker(log=str(log)), requests(), chunk_pairs=12)
+    assert (second.cached_queries, second.computed_queries, log.stat().st_size) == (7, 0, 35)
+    assert second.description == first.description
+    assert second.usage == first.usage
+    for query_id, values in first.scores.items():
+        assert np.array_equal(values, second.scores[query_id])
+
+
+def test_fresh_scores_anew_and_another_reranker_shares_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    score(reranker(log=str(log)), requests(), chunk_pairs=100)
+    assert score(reranker(log=str(log)), requests(), chunk_pairs=100, fresh=True).computed_queries == 7
+    assert score(reranker(salt="other"), requests(), chunk_pairs=100).cached_queries == 0
+
+
+def test_a_changed_text_is_scored_anew_and_the_rest_is_not() -> None:
+    score(reranker(), requests(), chunk_pairs=10)
+    changed = requests()
+    changed[3] = Request("q3", "query 3", changed[3].doc_ids, ["another", *changed[3].docs[1:]])
+    result = score(reranker(), changed, chunk_pairs=10)
+    assert (result.cached_queries, result.computed_queries) == (6, 1)
+
+
+def test_a_damaged_chunk_is_scored_anew() -> None:
+    score(reranker(), requests(), chunk_pairs=10)
+    folder = ScoreCache(reranker().fingerprint()).folder
+    chunk = sorted(folder.glob("*.npz"))[0]
+    with np.load(chunk) as whole:
+        lost = len(whole["keys"])
+    chunk.write_bytes(chunk.read_bytes()[:40])
+    result = score(reranker(), requests(), chunk_pairs=10)
+    assert (result.cached_queries, result.computed_queries) == (7 - lost, lost)
+
+
+def test_what_was_finished_before_a_crash_is_kept() -> None:
+    with pytest.raises(RerankerError, match="not finite"):
+        score(reranker(FlakyReranker, wrong="nan"), requests(), chunk_pairs=10)
+
+    class DiesLater(HashReranker):
+        calls = 0
+
+        def score(self, pairs: Any) -> Any:
+            DiesLater.calls += 1
+            if DiesLater.calls == 3:
+                raise KeyboardInterrupt
+            return super().score(pairs)
+
+    with pytest.raises(KeyboardInterrupt):
+        score(reranker(DiesLater), requests(), chunk_pairs=10)
+    assert score(reranker(), requests(), chunk_pairs=10).cached_queries == 4
+
+
+def test_a_failed_query_is_counted_and_not_cached() -> None:
+    result = score(reranker(FlakyReranker, fail_query="q2"), requests(), chunk_pairs=10)
+    assert result.failures == {"q2": "timed out"}
+    assert "q2" not in result.scores
+    assert score(reranker(), requests(), chunk_pairs=10).computed_queries == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [("nan", "document 'd0' is not finite"), ("count", r"shape \(4,\) for 5"), ("answers", "6 of 7")]
+)
+def test_a_broken_contract_names_the_query(wrong: str, message: str) -> None:
+    with pytest.raises(RerankerError, match=message):
+        score(reranker(FlakyReranker, wrong=wrong), requests(), chunk_pairs=1000)
+
+
+def test_progress_counts_cached_and_computed_pairs() -> None:
+    told: list[int] = []
+    score(reranker(), requests(), chunk_pairs=10, on_progress=told.append)
+    score(reranker(), requests(), chunk_pairs=10, on_progress=told.append)
+    assert sum(told) == 70
+
+
+def test_no_request_at_all_is_no_error() -> None:
+    result = score(reranker(), [], chunk_pairs=10)
+    assert result.scores == {}
+    assert result.description["backend"] == "fake"
+
+
+@given(st.lists(st.integers(0, 9), max_size=20), st.integers(1, 12))
+def test_chunks_keep_the_order_and_the_limit(sizes: list[int], limit: int) -> None:
+    made = [Request(str(i), "q", ["d"] * n, ["t"] * n) for i, n in enumerate(sizes)]
+    cut = list(chunks(made, limit))
+    assert [request for chunk in cut for request in chunk] == made
+    assert all(len(chunk) == 1 or sum(len(request.docs) for request in chunk) <= limit for chunk in cut)
+    assert all(cut)
+
+
+@given(st.lists(st.text(max_size=5), min_size=1, max_size=4), st.lists(st.text(max_size=5), min_size=1, max_size=4))
+def test_different_texts_have_different_keys(left: list[str], right: list[str]) -> None:
+    keys = [request_key(Request("q", texts[0], [], texts[1:])) for texts in (left, right)]
+    assert (keys[0] == keys[1]) == (left == right)

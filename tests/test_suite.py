@@ -1,0 +1,126 @@
+"""A suite that cannot be used is told by file, line, key and fix; the schema for editors agrees with the validator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from bench import suite as suites
+from bench.errors import SuiteError
+from bench.suite_schema import schema, schema_text
+
+ROOT = Path(__file__).parent.parent
+GOOD = """\
+name: mine
+datasets:
+  - embedded:everyday
+first_stages:
+  - bm25: {k1: 1.2}
+rerankers:
+  - minilm-bi-encoder
+  - cross-encoder: {model: some/model, max_length: 256, optional: true}
+measures: [nDCG@10]
+"""
+
+
+def problem(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "suite.yaml"
+    path.write_text(text)
+    with pytest.raises(SuiteError) as caught:
+        suites.load(path)
+    return str(caught.value).replace(str(path), "suite.yaml")
+
+
+def test_a_good_suite_loads_with_its_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(GOOD)
+    suite = suites.load(path)
+    assert suite.depth == 100
+    assert suite.base_dir == tmp_path
+    assert suite.asked == yaml.safe_load(GOOD)
+    assert suites.load(suite.resolved()).resolved() == suite.resolved()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("measures:", "mesures:"), ["suite.yaml:9: mesures: unknown key", "did you mean 'measures'?"]),
+        (("k1: 1.2", "k2: 1.2"), ["suite.yaml:5: first_stages.0.bm25.k2: unknown key", "did you mean 'k1'?"]),
+        (("k1: 1.2", "k1: high"), ["suite.yaml:5: first_stages.0.bm25.k1:", "valid number", "'high'"]),
+        (("minilm-bi-encoder", "minlm-bi-encoder"), ["suite.yaml:7:", "did you mean 'minilm-bi-encoder'?"]),
+        (("max_length", "max_lenght"), ["suite.yaml:8: rerankers.1.cross-encoder.max_lenght", "did you mean 'max_length'?"]),
+        (("- bm25:", "- bm52:"), ["suite.yaml:5:", "did you mean 'bm25'?"]),
+        (("embedded:everyday", "embeded:everyday"), ["suite.yaml:3:", "did you mean 'embedded'?"]),
+        (("[nDCG@10]", "[ndcg@10]"), ["suite.yaml:9: measures.0:", "did you mean 'nDCG'?"]),
+        (("name: mine", "name: mine\ndepth: many"), ["suite.yaml:2: depth:", "integer", "'many'"]),
+        (("name: mine", "name: mine\ndepth: 0"), ["suite.yaml:2: depth:", "greater than or equal to 1"]),
+        (("name: mine", "name: mine\ndevices: [gpu]"), ["suite.yaml:2: devices.0:", "not a device"]),
+        (("name: mine", "name: a/b"), ["suite.yaml:1: name:"]),
+        (("name: mine\n", ""), ["suite.yaml:1: name: is missing"]),
+        (("  - embedded:everyday\n", "  []\n"), ["datasets"]),
+        (("name: mine", "name: [mine"), ["suite.yaml:2: not valid YAML"]),
+        (("  - minilm-bi-encoder", "  - {a: 1, b: 2}"), ["suite.yaml:7:", "an entry is a name"]),
+    ],
+)
+def test_a_problem_names_file_line_key_and_fix(tmp_path: Path, change: tuple[str, str], expected: list[str]) -> None:
+    told = problem(tmp_path, GOOD.replace(*change))
+    for part in expected:
+        assert part in told, told
+
+
+def test_all_problems_of_the_top_level_are_told_at_once(tmp_path: Path) -> None:
+    told = problem(tmp_path, "name: mine\ndepht: 3\nseed: x\ndatasets: [embedded:everyday]\n")
+    assert len(told.splitlines()) == 2
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text", "!!python/object/apply:os.system ['true']"])
+def test_what_is_no_mapping_is_no_suite(tmp_path: Path, text: str) -> None:
+    assert "suite.yaml" in problem(tmp_path, text)
+
+
+def test_a_missing_file_and_an_unknown_name_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match="no such suite file"):
+        suites.load(tmp_path / "none.yaml")
+    with pytest.raises(SuiteError, match="did you mean 'quickstart'"):
+        suites.load("quikstart")
+
+
+def test_a_bare_value_goes_to_the_one_required_option(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(GOOD.replace("  - bm25: {k1: 1.2}", "  - run: bm25.run"))
+    assert suites.load(path).first_stages[0].to_entry() == {"run": "bm25.run"}
+    assert "mapping" in problem(tmp_path, GOOD.replace("{k1: 1.2}", "fast"))
+
+
+@pytest.mark.parametrize("name", sorted(suites.shipped()))
+def test_every_shipped_suite_is_valid_for_both_validators(name: str) -> None:
+    suite = suites.load(name)
+    assert suite.name == name
+    jsonschema.validate(suite.asked, schema())
+
+
+def test_the_shipped_schema_is_the_generated_one() -> None:
+    shipped = ROOT / "suites" / "suite.schema.json"
+    assert shipped.read_text() == schema_text(), "run `rerank-bench schema suites/suite.schema.json`"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "x"},
+        {"name": "x", "datasets": ["embedded:everyday"], "rerankers": ["no-such-thing"]},
+        {"name": "x", "datasets": ["embedded:everyday"], "rerankers": [{"cross-encoder": {"modle": "a"}}]},
+        {"name": "x", "datasets": ["everyday"]},
+        {"name": "x", "datasets": ["embedded:everyday"], "depht": 3},
+    ],
+)
+def test_the_schema_refuses_what_the_validator_refuses(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SuiteError):
+        suites.load(wrong)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(json.loads(json.dumps(wrong)), schema())
