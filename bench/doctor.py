@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from bench.errors import Unavailable
-
 PACKAGES = (
     ("rerank-bench", ""),
     ("ir-measures", ""),
@@ -40,13 +38,10 @@ def examine() -> Iterator[tuple[str, str]]:
 
 
 def _hub() -> str:
-    from bench.rerankers.hub import require_hub
+    from bench.rerankers.hub import unreachable
 
-    try:
-        require_hub()
-    except Unavailable as error:
-        return f"{error.reason}; models that are cached or local still load"
-    return "reachable"
+    problem = unreachable()
+    return f"unreachable ({problem}); models that are cached or local still load" if problem else "reachable"
 
 
 def _devices() -> Iterator[tuple[str, str]]:

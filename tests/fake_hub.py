@@ -24,6 +24,10 @@ class FakeHub:
         self.url = ""
 
 
+def _files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
 @contextmanager
 def serve() -> Iterator[FakeHub]:
     """The hub, on a free port of this machine."""
@@ -50,12 +54,13 @@ def serve() -> Iterator[FakeHub]:
             folder = hub.models.get(name)
             if folder is None:
                 return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+            if "/tree/" in rest:
+                tree = [{"type": "file", "path": path, "size": (folder / path).stat().st_size, "oid": "0" * 40} for path in _files(folder)]
+                return self._send(200, json.dumps(tree).encode(), {})
             if rest.endswith(("/revision/main", "/revision/" + COMMIT)) or rest == name:
-                files = [{"rfilename": path.relative_to(folder).as_posix()} for path in folder.rglob("*") if path.is_file()]
+                files = [{"rfilename": path} for path in _files(folder)]
                 return self._send(200, json.dumps({"id": name, "sha": COMMIT, "siblings": files}).encode(), {})
-            if "/revision/" in rest:
-                return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-            return self._send(200, b"[]", {})
+            return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
 
         def _file(self, path: str) -> None:
             name, _, rest = path.partition("/resolve/")

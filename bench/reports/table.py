@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.measure.latency import Summary, summarise
+from bench.measure.latency_summary import Summary, summarise
 from bench.measure.quality import JUDGED
 from bench.records.schema import Difference, Estimate, Record, Trial
 from bench.records.store import Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.errors import RerankerError
-from bench.rerankers import hub, sbert
+from bench.rerankers import sbert
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights
 
@@ -14,14 +14,9 @@ def refuse_configuration(weights: Weights, options: ModelOptions) -> None:
     """Raise RerankerError for a checkpoint that would get a random head, before its weights are read."""
     from transformers import AutoConfig
 
-    name, where = weights.source()
+    folder = weights.fetch()
     with sbert.quiet(), sbert.explained(weights):
-        config = AutoConfig.from_pretrained(
-            name,
-            **where,
-            trust_remote_code=options.trust_remote_code,
-            cache_dir=hub.cache_folder(),
-        )
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=options.trust_remote_code, local_files_only=True)
     is_classifier = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
     if config.is_encoder_decoder and not is_classifier:
         raise RerankerError(
@@ -67,14 +62,12 @@ def untrained(model: Any, weights: Weights, options: ModelOptions) -> set[str]:
     network = model.transformers_model
     if network.base_model is network:  # an encoder whose head is a module of its own, which loads all of its weights or fails
         return set()
-    name, where = weights.source()
     with sbert.quiet(), sbert.explained(weights):
         _, report = type(network).from_pretrained(
-            name,
+            weights.fetch(),
             config=network.config,
-            **where,
             trust_remote_code=options.trust_remote_code,
-            cache_dir=hub.cache_folder(),
+            local_files_only=True,
             use_safetensors=True,
             device_map="meta",
             output_loading_info=True,

@@ -16,6 +16,8 @@ from bench.errors import BenchError, RerankerError, Unavailable
 PROBE_SECONDS = 3.0
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.py"]
+_UNWANTED = ["onnx/*", "openvino/*", "*.fp16.*"]
 _TOKENIZERS = ("tokenizer*.json", "vocab.*", "*.model", "merges.txt")
 
 
@@ -33,8 +35,8 @@ def check(model: str, revision: str | None) -> None:
         raise Unavailable("model hub unreachable", f"{model} is not in the local cache and {problem}")
 
 
-def cached(model: str, revision: str | None) -> str | None:
-    """The commit of a complete copy (configuration, safetensors weights, tokenizer) in the local cache, or None."""
+def cached(model: str, revision: str | None) -> Path | None:
+    """The folder of a complete copy (configuration, safetensors weights, tokenizer) in the local cache, named by its commit, or None."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(model, "config.json", cache_dir=cache_folder(), revision=revision or "main")
@@ -43,11 +45,35 @@ def cached(model: str, revision: str | None) -> str | None:
     folder = Path(found).parent
     has_weights = any(folder.rglob("*.safetensors"))
     has_tokenizer = any(any(folder.glob(pattern)) for pattern in _TOKENIZERS)
-    return folder.name if has_weights and has_tokenizer else None
+    return folder if has_weights and has_tokenizer else None
+
+
+def fetch(model: str, revision: str | None) -> Path:
+    """The folder of the model at the commit behind `revision`, downloaded when the cache lacks it. Raises RerankerError or Unavailable.
+
+    The libraries are given this folder and never the id: by id, transformers asks the hub for adapters even when told to stay local,
+    and waits out its retries where there is no network.
+    """
+    exact = commit(model, revision)
+    found = cached(model, exact)
+    if found is not None:
+        return found
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    had_bars = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        return Path(snapshot_download(model, revision=exact, cache_dir=cache_folder(), allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
+    except Exception as error:  # whatever the hub library or its HTTP client raises
+        raise explain(error, model, revision) from error
+    finally:
+        if had_bars:
+            enable_progress_bars()
 
 
 def cache_folder() -> str | None:
-    """The cache that sentence-transformers uses; None is the hub library's own."""
+    """The cache that sentence-transformers uses too; None is the hub library's own."""
     return os.environ.get("SENTENCE_TRANSFORMERS_HOME")
 
 
@@ -58,7 +84,7 @@ def commit(model: str, revision: str | None) -> str:
         return revision
     found = cached(model, revision)
     if found is not None:
-        return found
+        return found.name
     from huggingface_hub import HfApi, constants
 
     try:

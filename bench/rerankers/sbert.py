@@ -62,18 +62,17 @@ def load(kind: str, options: ModelOptions, weights: Weights, device: str, dtype:
     import sentence_transformers
     import torch
 
-    name, where = weights.source()
+    folder = weights.fetch()
     model_kwargs: dict[str, Any] = {"dtype": getattr(torch, dtype or options.dtype), "use_safetensors": True}
     if options.attention:
         model_kwargs["attn_implementation"] = options.attention
     with quiet(), explained(weights):
         model = getattr(sentence_transformers, kind)(
-            name,
+            str(folder),
             device=device,
-            **where,
+            local_files_only=True,
             trust_remote_code=options.trust_remote_code,
             model_kwargs=model_kwargs,
-            cache_folder=hub.cache_folder(),
             **more,
         )
         model.eval()
@@ -117,11 +116,8 @@ def quiet() -> Iterator[None]:
 
 def identity(model: Any, weights: Weights) -> dict[str, Any]:
     """What decides the scores, read back from a loaded model."""
-    known = weights.identity()
-    commit = getattr(model.config, "_commit_hash", None)
     return {
-        **known,
-        "revision": commit or known["revision"],
+        **weights.identity(),
         "dtype": "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})),
         "max_length": length_limit(model),
         **versions(*LIBRARIES),

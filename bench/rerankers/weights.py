@@ -67,8 +67,8 @@ class Weights:
             hub.check(self.spec, self.revision)
         elif (folder / "adapter_config.json").is_file():
             raise RerankerError(f"{self.spec}: a PEFT adapter; give its base as 'model' and this folder as 'adapter'")
-        elif not any(folder.rglob("*.safetensors")):
-            raise RerankerError(f"{self.spec}: no safetensors weights in this folder; pickled ones are not loaded, save it as safetensors")
+        else:
+            _refuse_pickles(self.spec, folder)
 
     def folder(self) -> Path | None:
         """The folder on this machine, or None for a hub model."""
@@ -96,13 +96,11 @@ class Weights:
         name = self.spec if self.spec.startswith(PACKAGED) else "local"
         return {"model": name, "revision": f"sha256:{folder_hash(folder)}"}
 
-    def source(self) -> tuple[str, dict[str, Any]]:
-        """Name or path, and the keyword arguments that have sentence-transformers and transformers load exactly these weights."""
-        folder = self.folder()
-        if folder is not None:
-            return str(folder), {"revision": None, "local_files_only": True}
-        commit = hub.commit(self.spec, self.revision)
-        return self.spec, {"revision": commit, "local_files_only": hub.cached(self.spec, commit) is not None}
+    def fetch(self) -> Path:
+        """The folder that holds exactly the weights of `identity`, on this machine from now on."""
+        folder = self.folder() or hub.fetch(self.spec, self.revision)
+        _refuse_pickles(self.spec, folder)
+        return folder
 
 
 def adapter_folder(spec: str) -> Path:
@@ -134,6 +132,11 @@ def versions(*packages: str) -> dict[str, str]:
     from importlib.metadata import version
 
     return {package: version(package).partition("+")[0] for package in packages}
+
+
+def _refuse_pickles(spec: str, folder: Path) -> None:
+    if not any(folder.rglob("*.safetensors")):
+        raise RerankerError(f"{spec}: no safetensors weights; pickled ones are not loaded, save the model as safetensors")
 
 
 def _packaged_model(name: str) -> PackagedModel:

@@ -1,0 +1,489 @@
+"""Datasets: every loader on real files, and what it says about bad ones."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench import datasets
+from bench.datasets import embedded, irds
+from bench.datasets.base import Dataset
+from bench.datasets.files import read_folder
+from bench.datasets.memory import MemoryDocuments
+from bench.errors import DataError, SuiteError, Unavailable
+
+DOCS = [
+    {"doc_id": "d1", "title": "Cats", "text": "Cats purr."},
+    {"doc_id": "d2", "text": "Dogs bark.", "url": "u", "year": 3},
+    {"doc_id": "d3", "title": "Birds", "text": "Birds sing."},
+]
+QUERIES = "q1\twhat purrs\nq2\twhat barks\n"
+QRELS = "q1 0 d1 3\nq1 0 d2 0\nq2 0 d2 1\n"
+Write = Callable[..., Path]
+
+
+def jsonl(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Write:
+    def write(**files: str | bytes) -> Path:
+        """A collection in tmp_path/pets; a keyword such as docs_jsonl replaces that file's content."""
+        content: dict[str, str | bytes] = {"docs_jsonl": jsonl(DOCS), "queries_tsv": QUERIES, "qrels_txt": QRELS, **files}
+        root = tmp_path / "pets"
+        root.mkdir()
+        for name, data in content.items():
+            (root / name.replace("_", ".", 1)).write_bytes(data if isinstance(data, bytes) else data.encode())
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def beir(tmp_path: Path) -> Path:
+    root = tmp_path / "pets"
+    (root / "qrels").mkdir(parents=True)
+    (root / "corpus.jsonl").write_text(jsonl([{"_id": row["doc_id"], "title": row.get("title", ""), "text": row["text"]} for row in DOCS]))
+    (root / "queries.jsonl").write_text(jsonl([{"_id": f"q{i}", "text": f"query {i}", "metadata": {}} for i in (1, 2, 3)]))
+    (root / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t2\n")
+    (root / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\nq3\td3\t1\n")
+    return tmp_path
+
+
+def load(base: Path, options: Mapping[str, Any] | None = None, dataset_id: str = "files:pets", seed: int = 42) -> Dataset:
+    return datasets.load(dataset_id, options, base, seed)
+
+
+class TestFiles:
+    def test_our_layout(self, folder: Write) -> None:
+        found = load(folder())
+        assert found.id == "pets"
+        assert dict(found.queries) == {"q1": "what purrs", "q2": "what barks"}
+        assert {q: dict(grades) for q, grades in found.qrels.items()} == {"q1": {"d1": 3, "d2": 0}, "q2": {"d2": 1}}
+        assert list(found.documents.ids()) == ["d1", "d2", "d3"]
+        assert found.documents.get(["d2", "d1"]) == [{"text": "Dogs bark.", "url": "u"}, {"title": "Cats", "text": "Cats purr."}]
+        assert found.texts(["d1", "d2"]) == ["Cats Cats purr.", "Dogs bark."]
+        assert (found.min_relevance, found.warnings) == (1, ())
+
+    def test_identity_counts_and_names_the_folder_only(self, folder: Write) -> None:
+        base = folder()
+        identity = dict(load(base).identity)
+        assert {key: identity[key] for key in ("id", "documents", "queries", "judgments", "corpus_hash_kind")} == {
+            "id": "files:pets",
+            "documents": 3,
+            "queries": 2,
+            "judgments": 3,
+            "corpus_hash_kind": "content",
+        }
+        assert str(base) not in json.dumps(identity)
+
+    def test_identity_ignores_order_and_form_but_not_content(self, folder: Write, tmp_path: Path) -> None:
+        first = load(folder()).identity
+        other = tmp_path / "other" / "pets"
+        other.mkdir(parents=True)
+        (other / "docs.jsonl.gz").write_bytes(gzip.compress(jsonl(DOCS[::-1]).replace("\n", "\r\n").encode("utf-8-sig")))
+        (other / "queries.tsv").write_text("".join(QUERIES.splitlines(keepends=True)[::-1]))
+        (other / "qrels.txt").write_text("".join(QRELS.splitlines(keepends=True)[::-1]))
+        assert load(tmp_path / "other").identity == first
+        (other / "qrels.txt").write_text(QRELS.replace("d1 3", "d1 2"))
+        changed = load(tmp_path / "other").identity
+        assert {key for key in first if first[key] != changed[key]} == {"qrels_hash"}
+
+    def test_beir_takes_the_test_split_and_its_queries(self, beir: Path) -> None:
+        found = load(beir)
+        assert dict(found.queries) == {"q1": "query 1", "q2": "query 2"}
+        assert found.qrels["q2"] == {"d2": 2}
+        assert found.texts(["d1"]) == ["Cats Cats purr."]
+        dev = load(beir, dataset_id="files:pets#dev")
+        assert (list(dev.queries), dev.id, dev.identity["id"]) == (["q3"], "pets#dev", "files:pets#dev")
+        assert dev.identity["corpus_hash"] == found.identity["corpus_hash"]
+
+    def test_beir_splits(self, beir: Path) -> None:
+        with pytest.raises(SuiteError, match="no qrels for split 'tset': did you mean 'test'"):
+            load(beir, dataset_id="files:pets#tset")
+        (beir / "pets" / "qrels" / "test.tsv").rename(beir / "pets" / "qrels" / "train.tsv")
+        with pytest.raises(SuiteError, match="choose a split with #dev or #train"):
+            load(beir)
+        (beir / "pets" / "qrels" / "dev.tsv").unlink()
+        (beir / "pets" / "qrels" / "train.tsv").rename(beir / "pets" / "qrels" / "mini.tsv")
+        assert list(load(beir).queries) == ["q1", "q2"]
+
+    def test_a_folder_name_may_hold_a_hash_sign(self, folder: Write) -> None:
+        base = folder()
+        (base / "pets").rename(base / "pets#2")
+        assert load(base, dataset_id="files:pets#2").id == "pets#2"
+
+    def test_a_split_of_our_layout_is_refused(self, folder: Write) -> None:
+        with pytest.raises(SuiteError, match="splits belong to BEIR's layout"):
+            load(folder(), dataset_id="files:pets#test")
+
+    @pytest.mark.parametrize(
+        ("files", "line", "problem"),
+        [
+            ({"docs_jsonl": '{"doc_id": "a", "text": "x"}\n\n{"doc_id": "a", "text": "y"}\n'}, "docs.jsonl:3", "'a' appears a second time"),
+            ({"docs_jsonl": '{"doc_id": "a"}\n'}, "docs.jsonl:1", "there is no 'text'"),
+            ({"docs_jsonl": '{"doc_id": "a", "text": null}\n'}, "docs.jsonl:1", "'text' must be a string, found null"),
+            ({"docs_jsonl": '{"id": "a", "text": "x"}\n'}, "docs.jsonl:1", "there is no 'doc_id'"),
+            ({"docs_jsonl": '{"doc_id": true, "text": "x"}\n'}, "docs.jsonl:1", "'doc_id' must be a string"),
+            ({"docs_jsonl": '{"doc_id": "a b", "text": "x"}\n'}, "docs.jsonl:1", "white space"),
+            ({"docs_jsonl": '{"doc_id": "", "text": "x"}\n'}, "docs.jsonl:1", "is empty"),
+            ({"docs_jsonl": '{"doc_id": "a", "text": "x"\n'}, "docs.jsonl:1", "not valid JSON"),
+            ({"docs_jsonl": "[" * 100_000 + "\n"}, "docs.jsonl:1", "not valid JSON"),
+            ({"docs_jsonl": '["a", "x"]\n'}, "docs.jsonl:1", "expected a JSON object, found a list"),
+            ({"docs_jsonl": '{"doc_id": "a", "text": "\\ud800"}\n'}, "docs.jsonl:1", "half a character"),
+            ({"docs_jsonl": b'{"doc_id": "a", "text": "x"}\n{"doc_id": "b", "text": "\xff"}\n'}, "docs.jsonl:2", "not valid UTF-8"),
+            ({"docs_jsonl": jsonl(DOCS).encode("utf-16")}, "docs.jsonl:1", "not valid UTF-8"),
+            ({"docs_jsonl": "\n"}, "docs.jsonl", "holds no documents"),
+            ({"queries_tsv": "q1 what purrs\n"}, "queries.tsv:1", "there is no tab"),
+            ({"queries_tsv": "q1\tx\nq1\ty\n"}, "queries.tsv:2", "'q1' appears a second time"),
+            ({"queries_tsv": "q1\t \n"}, "queries.tsv:1", "'q1' has no text"),
+            ({"queries_tsv": ""}, "queries.tsv", "holds no queries"),
+            ({"qrels_txt": "q1 0 d1 1\nq1 0 d1\n"}, "qrels.txt:2", "found 3 column"),
+            ({"qrels_txt": "q1 0 d1 high\n"}, "qrels.txt:1", "grade 'high' is not an integer"),
+            ({"qrels_txt": "q1 0 d1 1.0\n"}, "qrels.txt:1", "grade '1.0' is not an integer"),
+            ({"qrels_txt": "q1 0 d1 1_0\n"}, "qrels.txt:1", "grade '1_0' is not an integer"),
+            ({"qrels_txt": "q1 0 d1 ٣\n"}, "qrels.txt:1", "is not an integer"),
+            ({"qrels_txt": "q1 0 d1 1\nq1 0 d1 2\n"}, "qrels.txt:2", "judged 2 for query 'q1', and 1 before"),
+            ({"qrels_txt": ""}, "qrels.txt", "holds no judgments"),
+        ],
+    )
+    def test_the_first_bad_line_is_named(self, folder: Write, files: dict[str, str | bytes], line: str, problem: str) -> None:
+        with pytest.raises(DataError) as error:
+            load(folder(**files))
+        assert f"{line}: " in str(error.value)
+        assert problem in str(error.value)
+        assert "\n" not in str(error.value)
+
+    @pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"not gzip", lambda data: data[:20] + b"\0\0\0" + data[23:]])
+    def test_damaged_gzip(self, folder: Write, damage: Callable[[bytes], bytes]) -> None:
+        base = folder()
+        (base / "pets" / "docs.jsonl").unlink()
+        (base / "pets" / "docs.jsonl.gz").write_bytes(damage(gzip.compress(jsonl(DOCS).encode())))
+        with pytest.raises(DataError, match=r"docs\.jsonl\.gz:\d+: not a whole gzip file"):
+            load(base)
+
+    def test_what_is_skipped_is_counted(self, folder: Write) -> None:
+        base = folder(
+            docs_jsonl=jsonl([*DOCS, {"doc_id": "d4", "text": "  "}, {"doc_id": 5, "text": ""}]) + "\n \n",
+            queries_tsv=f"{QUERIES}q3\tnobody judged this\n",
+            qrels_txt=f"{QRELS}q1 0 d1 3\nq2 0 gone -1\nq9 0 d1 1\n",
+        )
+        found = load(base)
+        assert found.qrels["q2"] == {"d2": 1, "gone": -1}
+        assert list(found.queries) == ["q1", "q2", "q3"]
+        assert "q9" not in found.qrels
+        assert list(found.documents.ids())[-1] == "5"
+        counted = {text.rpartition(": ")[0].split(" (")[0]: int(text.rpartition(": ")[2]) for text in found.warnings}
+        assert counted == {
+            "blank lines skipped in docs.jsonl": 2,
+            "judgments repeated in qrels.txt": 1,
+            "queries that have judgments but no text, left out": 1,
+            "documents whose rendered text is blank": 2,
+            "judged documents that are not in the collection": 1,
+        }
+
+    def test_qrels_of_other_queries(self, folder: Write) -> None:
+        with pytest.raises(DataError, match="none of its 2 queries has a judgment; the qrels name queries such as '1'"):
+            load(folder(qrels_txt="1 0 d1 1\n"))
+
+    def test_missing_files_are_named(self, folder: Write, tmp_path: Path) -> None:
+        base = folder()
+        (base / "pets" / "qrels.txt").unlink()
+        with pytest.raises(DataError, match=r"docs\.jsonl is there, but no qrels\.txt.*found docs\.jsonl, queries\.tsv"):
+            load(base)
+        (base / "pets" / "docs.jsonl").unlink()
+        with pytest.raises(DataError, match=r"no collection\. Looked for docs\.jsonl .* or corpus\.jsonl .*; found queries\.tsv"):
+            load(base)
+        with pytest.raises(SuiteError, match=r"there is no folder .*: did you mean 'pets'"):
+            load(base, dataset_id="files:pest")
+
+    def test_a_missing_document_is_named(self, folder: Write) -> None:
+        with pytest.raises(DataError, match="document 'd9' is not in the collection"):
+            load(folder()).texts(["d1", "d9"])
+
+
+class TestOptions:
+    def test_template_name_and_threshold(self, folder: Write) -> None:
+        found = load(folder(), {"name": "My pets", "document": "{title}: {text}", "min_relevance": 2})
+        assert (found.id, found.min_relevance, found.template) == ("My pets", 2, "{title}: {text}")
+        assert found.texts(["d1"]) == ["Cats: Cats purr."]
+        assert found.identity["id"] == "files:pets"
+
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            ({"document": "{text"}, "option 'document': expected '}'"),
+            ({"document": "text"}, "names no field"),
+            ({"document": "{text.upper}"}, "not the plain name of a field"),
+            ({"document": "{0}"}, "not the plain name of a field"),
+            ({"document": "{text!r}"}, "not the plain name of a field"),
+            ({"documnet": "{text}"}, "unknown option 'documnet': did you mean 'document'"),
+            ({"queries": 0}, "option 'queries'"),
+            ({"min_relevance": 0}, "option 'min_relevance'"),
+            ({"document": "{titel} {text}"}, "names 'titel', which no document has .*text, title, url"),
+            ({"document": "{url}"}, None),
+            ("text", "options must be a mapping"),
+        ],
+    )
+    def test_mistakes_are_told(self, folder: Write, options: Any, problem: str | None) -> None:
+        base = folder()
+        if problem is None:
+            assert load(base, options).warnings == ("documents whose rendered text is blank: 2",)
+        else:
+            with pytest.raises(SuiteError, match=problem):
+                load(base, options)
+
+    def test_a_template_that_leaves_everything_blank(self, folder: Write) -> None:
+        with pytest.raises(SuiteError, match="leaves every document blank"):
+            load(folder(docs_jsonl='{"doc_id": "d1", "text": "x"}\n'), {"document": "{title}"})
+
+    def test_samples_are_judged_seeded_and_nested(self, folder: Write) -> None:
+        names = [f"q{i}" for i in range(200)]
+        base = folder(
+            queries_tsv="".join(f"{name}\ttext of {name}\n" for name in names),
+            qrels_txt="".join(f"{name} 0 d1 1\n" for name in names if int(name[1:]) % 2),
+        )
+        small, large = load(base, {"queries": 10}), load(base, {"queries": 30})
+        assert len(small.queries) == 10
+        assert set(small.queries) < set(large.queries)
+        assert set(small.qrels) == set(small.queries)
+        assert all(int(name[1:]) % 2 for name in large.queries)
+        assert list(large.queries) == [name for name in names if name in large.queries]
+        assert load(base, {"queries": 10}).identity == small.identity
+        assert set(load(base, {"queries": 10}, seed=7).queries) != set(small.queries)
+        assert small.identity["queries_hash"] != large.identity["queries_hash"]
+        assert len(load(base, {"queries": 500}).queries) == 100
+        assert len(load(base).queries) == 200
+
+
+class TestIds:
+    @pytest.mark.parametrize(
+        ("dataset_id", "problem"),
+        [
+            ("fils:pets", "unknown dataset kind 'fils' in 'fils:pets': did you mean 'files'"),
+            ("pets", "'pets' lacks its kind: write embedded:NAME, files:FOLDER, irds:ID or custom:"),
+            ("files:", "names nothing"),
+            ("custom:no_such_module_here:load", "there is no module 'no_such_module_here'"),
+            ("custom:json", "unknown dataset loader 'json'"),
+            ("custom:posixpath:join", "the loader returned a str, not a bench.datasets.base.Dataset"),
+        ],
+    )
+    def test_mistakes_are_told(self, tmp_path: Path, dataset_id: str, problem: str) -> None:
+        with pytest.raises(SuiteError, match=problem):
+            datasets.load(dataset_id, None, tmp_path)
+
+    def test_options_for_names_the_mistake_without_loading(self) -> None:
+        assert datasets.options_for("irds:anything") is datasets.DatasetOptions
+        with pytest.raises(SuiteError, match="did you mean 'irds'"):
+            datasets.options_for("irsd:x")
+
+    def test_an_outsiders_loader_gets_its_reference(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "outsider_loader.py").write_text(
+            "from bench.datasets.base import Dataset\n"
+            "from bench.datasets.memory import MemoryDocuments\n"
+            "def load(reference, base_dir):\n"
+            "    docs = MemoryDocuments({'d': {'text': reference or base_dir.name}})\n"
+            "    return Dataset('mine', docs, {'q': 'x'}, {'q': {'d': 1}}, {'id': 'mine'}, min_relevance=3)\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        found = datasets.load("custom:outsider_loader:load#some text", {"queries": 1}, tmp_path)
+        assert found.texts(["d"]) == ["some text"]
+        assert found.min_relevance == 3
+        assert found.identity["corpus_hash_kind"] == "content"
+        assert datasets.load("custom:outsider_loader:load", None, tmp_path).texts(["d"]) == [tmp_path.name]
+
+
+class TestEmbedded:
+    def test_a_folder_beside_the_others(self, folder: Write) -> None:
+        root = folder()
+        (root / "pets" / "card.md").write_text("# Pets")
+        (root / "notes").mkdir()
+        assert embedded.names(root) == ["pets"]
+        found = embedded.load("pets", Path(), root)
+        assert (found.id, found.identity["id"], len(found.documents)) == ("pets", "embedded:pets", 3)
+        assert embedded.card("pets", root) == "# Pets"
+        with pytest.raises(SuiteError, match="no embedded collection 'pet': did you mean 'pets'"):
+            embedded.load("pet", Path(), root)
+
+    def test_names_never_fail(self, tmp_path: Path) -> None:
+        assert embedded.names(tmp_path / "nowhere") == []
+        assert all((embedded.collections() / name).is_dir() for name in datasets.embedded_names())
+        with pytest.raises(SuiteError, match="no embedded collection"):
+            datasets.load("embedded:no such", None, tmp_path)
+
+
+@pytest.fixture
+def ir_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("IR_DATASETS_HOME", str(tmp_path / "irds"))
+    monkeypatch.setenv("IR_DATASETS_DL_TRIES", "1")
+    return pytest.importorskip("ir_datasets")
+
+
+@pytest.fixture
+def registered(ir_datasets: Any, tmp_path: Path) -> str:
+    """A local collection with two iterations of judgments, known to ir_datasets under the returned id."""
+    (tmp_path / "docs.tsv").write_text("d1\tCats purr.\nd2\tDogs bark.\nd3\tÉmus run.\n", encoding="utf-8")
+    (tmp_path / "queries.tsv").write_text("q1\twhat purrs \nq2\twhat barks\n")
+    (tmp_path / "qrels.txt").write_text("q1 1 d1 1\nq1 2 d1 2\nq2 1 d2 -2\nq2 1 d9 1\n")
+    name = f"local/{tmp_path.name}"
+    made = ir_datasets.create_dataset(str(tmp_path / "docs.tsv"), str(tmp_path / "queries.tsv"), str(tmp_path / "qrels.txt"))
+    ir_datasets.registry.register(name, made)
+    return name
+
+
+class TestIrds:
+    def test_a_local_collection(self, registered: str, tmp_path: Path) -> None:
+        found = datasets.load(f"irds:{registered}", None, tmp_path)
+        assert dict(found.queries) == {"q1": "what purrs", "q2": "what barks"}
+        assert {q: dict(grades) for q, grades in found.qrels.items()} == {"q1": {"d1": 2}, "q2": {"d2": -2, "d9": 1}}
+        assert found.texts(["d3", "d1", "d3"]) == ["Émus run.", "Cats purr.", "Émus run."]
+        assert list(found.documents.ids()) == ["d1", "d2", "d3"]
+        assert (len(found.documents), found.min_relevance, dict(found.extras)) == (3, 1, {})
+        assert any("judged more than once" in text and text.endswith(": 1") for text in found.warnings)
+        assert any("not in the collection" in text and text.endswith(": 1") for text in found.warnings)
+
+    def test_the_same_content_has_the_same_hashes_as_files(self, registered: str, folder: Write, tmp_path: Path) -> None:
+        docs = [("d1", "Cats purr."), ("d2", "Dogs bark."), ("d3", "Émus run.")]
+        base = folder(docs_jsonl=jsonl([{"doc_id": doc_id, "text": text} for doc_id, text in docs]))
+        mine, theirs = load(base).identity, datasets.load(f"irds:{registered}", None, tmp_path).identity
+        assert (mine["corpus_hash"], mine["queries_hash"]) == (theirs["corpus_hash"], theirs["queries_hash"])
+
+    @pytest.mark.parametrize("missing", ["d9", "a-much-longer-identifier-than-any", "é", ""])
+    def test_a_missing_document_is_named(self, registered: str, tmp_path: Path, missing: str) -> None:
+        found = datasets.load(f"irds:{registered}", None, tmp_path)
+        with pytest.raises(DataError, match=f"document '{missing}' is not in irds:{registered}"):
+            found.documents.get(["d1", missing])
+
+    def test_unknown_and_incomplete_ids(self, ir_datasets: Any, tmp_path: Path) -> None:
+        with pytest.raises(SuiteError, match="did you mean beir/scifact"):
+            datasets.load("irds:beir/scifct", None, tmp_path)
+        with pytest.raises(SuiteError, match=r"has no queries and no qrels; choose a subset, such as msmarco-passage/dev"):
+            datasets.load("irds:msmarco-passage", None, tmp_path)
+
+    def test_what_cannot_be_downloaded_is_unavailable(self, ir_datasets: Any, tmp_path: Path) -> None:
+        util, formats = ir_datasets.util, ir_datasets.formats
+        nowhere = util.Download([util.RequestsDownload("http://127.0.0.1:9/queries.tsv")], tmp_path / "q.tsv")
+        docs, qrels = (util.LocalDownload(tmp_path / "no" / name) for name in ("docs.tsv", "qrels.txt"))
+        made = ir_datasets.Dataset(formats.TsvDocs(docs), formats.TsvQueries(nowhere), formats.TrecQrels(qrels, {}))
+        name = f"local/{tmp_path.name}"
+        ir_datasets.registry.register(name, made)
+        with pytest.raises(Unavailable, match=f"dataset not reachable. irds:{name}") as error:
+            datasets.load(f"irds:{name}", None, tmp_path)
+        assert error.value.reason == "dataset not reachable"
+        assert "\n" not in str(error.value)
+
+    def test_data_that_ir_datasets_cannot_read(self, registered: str, tmp_path: Path) -> None:
+        (tmp_path / "qrels.txt").write_text("q1 1 d1 high\n")
+        with pytest.raises(DataError, match=f"irds:{registered}: ir_datasets cannot read it.*high"):
+            datasets.load(f"irds:{registered}", None, tmp_path)
+
+    def test_fields_keep_their_names_and_text_is_made_once(self, ir_datasets: Any) -> None:
+        from ir_datasets.datasets.clinicaltrials import ClinicalTrialsDoc
+        from ir_datasets.formats import TitleUrlTextDoc, TrecParsedDoc
+
+        assert irds.doc_fields(TitleUrlTextDoc("d", "T", "u", "x")) == {"title": "T", "url": "u", "text": "x"}
+        parsed = irds.doc_fields(TrecParsedDoc("d", "The title", "The body", b"<doc>"))
+        assert parsed == {"title": "The title", "body": "The body", "text": "The body"}
+        trial = irds.doc_fields(ClinicalTrialsDoc("d", "T", "C", "S", "D", "E"))
+        assert trial["text"] == "C S D E"
+
+    def test_official_candidates_and_large_collections(self, ir_datasets: Any, tmp_path: Path) -> None:
+        """The declared identity, through the real handlers of a collection of millions, of which only small files exist here."""
+        formats, local = ir_datasets.formats, ir_datasets.util.LocalDownload
+        (tmp_path / "run.txt").write_text("q1 Q0 d2 1 2.5 x\nq1 Q0 d1 2 1.5 x\n")
+        (tmp_path / "docs.tsv").write_text("d1\tCats purr.\nd2\tDogs bark.\n")
+        (tmp_path / "queries.tsv").write_text("q1\twhat purrs\n")
+        (tmp_path / "qrels.txt").write_text("q1 0 d1 1\n")
+
+        class Large(formats.TsvDocs):  # type: ignore[misc, name-defined]
+            def docs_count(self) -> int:
+                return 1_000_000
+
+        made = ir_datasets.Dataset(
+            Large(local(tmp_path / "docs.tsv")),
+            formats.TsvQueries(local(tmp_path / "queries.tsv")),
+            formats.TrecQrels(local(tmp_path / "qrels.txt"), {}),
+            formats.TrecScoredDocs(local(tmp_path / "run.txt")),
+        )
+        name = f"local/{tmp_path.name}"
+        ir_datasets.registry.register(name, made)
+        found = datasets.load(f"irds:{name}", None, tmp_path)
+        assert found.identity["corpus_hash_kind"] == "declared"
+        assert found.identity["corpus"] == f"{name}, 1000000 documents, ir_datasets {ir_datasets.__version__}"
+        assert found.identity["documents"] == 1_000_000
+        assert list(found.extras["scoreddocs"]()) == [("q1", "d2", 2.5), ("q1", "d1", 1.5)]
+
+    @pytest.mark.parametrize(
+        ("reference", "grade"),
+        [
+            ("msmarco-passage/trec-dl-2019/judged", 2),
+            ("msmarco-passage-v2/trec-dl-2021", 2),
+            ("msmarco-document/trec-dl-2019", 1),
+            ("beir/scifact/test", 1),
+        ],
+    )
+    def test_threshold_of_the_deep_learning_tracks(self, reference: str, grade: int) -> None:
+        assert irds.default_min_relevance(reference) == grade
+
+
+def test_names_and_options_import_nothing_heavy() -> None:
+    code = (
+        "import sys; from bench import datasets, first_stage; datasets.embedded_names(); datasets.options_for('irds:x');"
+        "[first_stage.options_for(name) for name in first_stage.TABLE];"
+        "print(sorted({'numpy', 'pandas', 'pyarrow', 'bm25s', 'Stemmer', 'ir_datasets', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_documents_in_memory_follow_the_mapping() -> None:
+    documents = MemoryDocuments({"b": {"text": "1"}, "a": {"text": "2"}})
+    assert (len(documents), list(documents.ids()), list(documents)) == (2, ["b", "a"], [("b", {"text": "1"}), ("a", {"text": "2"})])
+
+
+ids = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=12).filter(
+    lambda text: text.split() == [text] and not text.startswith("\ufeff")
+)
+texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+line_texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40).filter(str.strip)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    docs=st.dictionaries(ids, st.fixed_dictionaries({"text": texts}, optional={"title": texts, "other": texts}), min_size=1, max_size=8),
+    queries=st.dictionaries(ids, line_texts, min_size=1, max_size=5),
+    grades=st.lists(st.integers(-5, 9), min_size=1, max_size=10),
+    form=st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+)
+def test_whatever_is_written_is_read(
+    tmp_path: Path, docs: dict[str, dict[str, str]], queries: dict[str, str], grades: list[int], form: tuple[bool, bool, bool, bool]
+) -> None:
+    zipped, windows, marked, escaped = form
+    pairs = [(query_id, doc_id) for query_id in queries for doc_id in docs]
+    qrels = dict(zip(pairs, grades, strict=False))
+    content = {
+        "docs.jsonl": "\n".join(json.dumps({"doc_id": doc_id, **fields}, ensure_ascii=escaped) for doc_id, fields in docs.items()),
+        "queries.tsv": "\n".join(f"{query_id}\t{text}" for query_id, text in queries.items()) + "\n",
+        "qrels.txt": "\n".join(f"{query_id} 0\t{doc_id}  {grade}" for (query_id, doc_id), grade in qrels.items()) + "\n",
+    }
+    for name, text in content.items():
+        data = (text.replace("\n", "\r\n") if windows else text).encode("utf-8-sig" if marked else "utf-8")
+        for path, wanted in ((tmp_path / name, not zipped), (tmp_path / f"{name}.gz", zipped)):
+            if wanted:
+                path.write_bytes(gzip.compress(data) if zipped else data)
+            else:
+                path.unlink(missing_ok=True)
+    found = read_folder(tmp_path, "", "files")
+    assert dict(found.documents) == docs
+    assert found.queries == {query_id: text.strip() for query_id, text in queries.items()}
+    assert {(q, d): grade for q, grades_ in found.qrels.items() for d, grade in grades_.items()} == qrels
+    assert found.warnings == ()
