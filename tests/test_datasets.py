@@ -21,7 +21,7 @@ from bench.datasets.files import read_folder
 from bench.datasets.memory import MemoryDocuments
 from bench.errors import DataError, SuiteError, Unavailable
 
-DOCS = [
+DOCS: list[dict[str, Any]] = [
     {"doc_id": "d1", "title": "Cats", "text": "Cats purr."},
     {"doc_id": "d2", "text": "Dogs bark.", "url": "u", "year": 3},
     {"doc_id": "d3", "title": "Birds", "text": "Birds sing."},
@@ -453,7 +453,7 @@ def test_documents_in_memory_follow_the_mapping() -> None:
 ids = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=12).filter(
     lambda text: text.split() == [text] and not text.startswith("\ufeff")
 )
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 line_texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40).filter(str.strip)
 
 

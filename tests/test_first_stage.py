@@ -37,11 +37,11 @@ PETS = {
 }
 
 
-def dataset(docs: Mapping[str, str], queries: Mapping[str, str], template: str = "{text}", **extras: Any) -> Dataset:
+def dataset(docs: Mapping[str, str], queries: Mapping[str, str], template: str = "{text}", extras: Any = None) -> Dataset:
     rows = {doc_id: {"text": text} for doc_id, text in docs.items()}
     qrels = {query_id: {next(iter(docs)): 1} for query_id in queries}
     identity = {"id": "test", "corpus_hash": json.dumps(docs)}
-    return Dataset("test", MemoryDocuments(rows), queries, qrels, identity, template=template, extras=extras)
+    return Dataset("test", MemoryDocuments(rows), queries, qrels, identity, template=template, extras=extras or {})
 
 
 @pytest.fixture(autouse=True)
@@ -498,7 +498,7 @@ class TestRunStage:
 class TestScoredDocs:
     def retrieve(self, rows: list[tuple[str, str, float]] | None, depth: int = 10) -> Candidates:
         extras = {} if rows is None else {"scoreddocs": lambda: iter(rows)}
-        found = dataset({"d1": "a", "d2": "b"}, {"q1": "x", "q2": "y"}, **extras)
+        found = dataset({"d1": "a", "d2": "b"}, {"q1": "x", "q2": "y"}, extras=extras)
         return first_stage.build("scoreddocs", None, Path()).retrieve(found, ["q1", "q2"], depth)
 
     def test_official_candidates(self) -> None:

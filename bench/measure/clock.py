@@ -18,5 +18,5 @@ def synchroniser(device: str) -> Callable[[], None]:
     if kind == "mps":
         import torch
 
-        return torch.mps.synchronize
+        return lambda: torch.mps.synchronize()
     return lambda: None
