@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from typing import Any
 
@@ -18,6 +18,7 @@ from bench.rerankers.api import retry_after
 from bench.rerankers.base import Failure, Request, Usage
 from tests.fake_cohere import FakeCohere, cut, good, relevance, reply, rerank_body, serve, slow
 
+Client = Callable[..., Any]
 KEY = "secret-key-0123456789"
 DOCS = [f"document {i}" for i in range(7)]
 
@@ -36,12 +37,21 @@ def _fresh(server: FakeCohere, monkeypatch: pytest.MonkeyPatch) -> None:
     server.requests, server.keys, server.connections = [], [], set()
 
 
-def client(server: FakeCohere, **options: Any) -> Any:
-    settings = {"model": "rerank-v3.5", "base_url": server.url, "backoff_s": 0.01, "retries": 2, "timeout_s": 5, **options}
-    reranker = rerankers.build("cohere", settings)
-    reranker.check()
-    reranker.load()
-    return reranker
+@pytest.fixture
+def client(server: FakeCohere) -> Iterator[Callable[..., Any]]:
+    """Makes loaded rerankers that talk to the server, and closes them."""
+    made: list[Any] = []
+
+    def make(**options: Any) -> Any:
+        settings = {"model": "rerank-v3.5", "base_url": server.url, "backoff_s": 0.01, "retries": 2, "timeout_s": 5, **options}
+        made.append(rerankers.build("cohere", settings))
+        made[-1].check()
+        made[-1].load()
+        return made[-1]
+
+    yield make
+    for reranker in made:
+        reranker.close()
 
 
 def ask(reranker: Any, docs: list[str] = DOCS) -> Any:
@@ -53,8 +63,8 @@ def expected(docs: list[str] = DOCS) -> list[float]:
     return [relevance("a query", doc) for doc in docs]
 
 
-def test_scores_come_back_in_the_order_of_the_documents(server: FakeCohere) -> None:
-    reranker = client(server, max_tokens_per_doc=99)
+def test_scores_come_back_in_the_order_of_the_documents(server: FakeCohere, client: Client) -> None:
+    reranker = client(max_tokens_per_doc=99)
     np.testing.assert_allclose(ask(reranker), expected())
     sent = {"model": "rerank-v3.5", "query": "a query", "documents": DOCS, "top_n": 7, "max_tokens_per_doc": 99}
     assert server.requests == [sent]
@@ -62,25 +72,25 @@ def test_scores_come_back_in_the_order_of_the_documents(server: FakeCohere) -> N
     assert reranker.take_usage() == Usage(pairs=7, calls=1, billed_units=1.0)
 
 
-def test_one_connection_serves_many_requests(server: FakeCohere) -> None:
-    reranker = client(server)
+def test_one_connection_serves_many_requests(server: FakeCohere, client: Client) -> None:
+    reranker = client()
     reranker.rerank([Request(str(i), "a query", ["a"], ["tea"]) for i in range(5)])
     assert len(server.connections) == 1
     reranker.close()
     reranker.close()
 
 
-def test_more_than_a_thousand_documents_are_split_and_merged(server: FakeCohere) -> None:
+def test_more_than_a_thousand_documents_are_split_and_merged(server: FakeCohere, client: Client) -> None:
     docs = [f"document {i}" for i in range(2300)]
-    reranker = client(server)
+    reranker = client()
     np.testing.assert_allclose(ask(reranker, docs), expected(docs))
     assert [len(request["documents"]) for request in server.requests] == [1000, 1000, 300]
     assert reranker.take_usage() == Usage(pairs=2300, calls=3, billed_units=23.0)
 
 
-def test_the_address_may_come_from_the_environment(server: FakeCohere, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_may_come_from_the_environment(server: FakeCohere, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
     monkeypatch.setenv("CO_API_URL", server.url)
-    np.testing.assert_allclose(ask(client(server, base_url=None)), expected())
+    np.testing.assert_allclose(ask(client(base_url=None)), expected())
 
 
 def test_without_a_key_the_row_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +109,8 @@ FATAL = {
     "wait too long": ([lambda _: reply(429, {"message": "month is over"}, Retry_After="86400")], "over quota or rate limit"),
     "not JSON": ([lambda _: reply(200, b"<html>hello</html>")], "not JSON"),
     "no results": ([lambda _: reply(200, {"id": "x"})], "no list of results"),
-    "a list": ([lambda _: reply(200, [1, 2])], "no list of results"),
+    "text for results": ([lambda _: reply(200, {"id": "x", "results": "none"})], "no list of results"),
+    "a list": ([lambda _: reply(200, [1, 2])], "the answer cannot be read"),
 }
 BROKEN = {
     "too few": (lambda results: results[:-1], "the answer has 6 scores for 7 documents"),
@@ -114,9 +125,11 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", sorted(FATAL))
-def test_what_no_further_request_could_survive_ends_the_trial_in_one_line(server: FakeCohere, case: str) -> None:
+def test_what_no_further_request_could_survive_ends_the_trial_in_one_line(
+    server: FakeCohere, case: str, client: Callable[..., Any]
+) -> None:
     server.script, message = list(FATAL[case][0]), FATAL[case][1]
-    reranker = client(server)
+    reranker = client()
     with pytest.raises(RerankerError, match=message) as caught:
         ask(reranker)
     told = "".join(traceback.format_exception(caught.value))
@@ -126,11 +139,11 @@ def test_what_no_further_request_could_survive_ends_the_trial_in_one_line(server
 
 
 @pytest.mark.parametrize("case", sorted(BROKEN))
-def test_a_broken_answer_is_never_scored(server: FakeCohere, case: str) -> None:
+def test_a_broken_answer_is_never_scored(server: FakeCohere, case: str, client: Client) -> None:
     change, message = BROKEN[case]
     server.always = lambda request: reply(200, {**rerank_body(request), "results": change(rerank_body(request)["results"])})
     with pytest.raises(RerankerError, match=message):
-        ask(client(server))
+        ask(client())
 
 
 @pytest.mark.parametrize(
@@ -138,9 +151,9 @@ def test_a_broken_answer_is_never_scored(server: FakeCohere, case: str) -> None:
     [lambda _: reply(500, {"message": "oops"}), lambda _: reply(503, b"<html>"), lambda _: reply(429, {}, Retry_After="0"), cut],
     ids=["500", "503 as HTML", "429", "cut connection"],
 )
-def test_a_passing_fault_is_retried_and_counted(server: FakeCohere, fault: Any) -> None:
+def test_a_passing_fault_is_retried_and_counted(server: FakeCohere, fault: Any, client: Client) -> None:
     server.script = [fault]
-    reranker = client(server)
+    reranker = client()
     np.testing.assert_allclose(ask(reranker), expected())
     usage = reranker.take_usage()
     assert (usage.calls, usage.retries, usage.billed_units) == (2, 1, 1.0)
@@ -156,41 +169,41 @@ def test_a_passing_fault_is_retried_and_counted(server: FakeCohere, fault: Any) 
     ],
     ids=["500 always", "400", "503 for an hour", "cut always"],
 )
-def test_a_request_that_keeps_failing_fails_its_own_query_only(server: FakeCohere, fault: Any, reason: str, calls: int) -> None:
+def test_a_request_that_keeps_failing_fails_its_own_query_only(
+    server: FakeCohere, fault: Any, reason: str, calls: int, client: Callable[..., Any]
+) -> None:
     server.script = [fault] * calls
-    reranker = client(server)
+    reranker = client()
     bad, fine = reranker.rerank([Request("a", "a query", ["d"], ["tea"]), Request("b", "a query", ["d"], ["tea"])])
     assert bad == Failure(reason)
     np.testing.assert_allclose(fine, expected(["tea"]))
     assert reranker.take_usage().calls == calls + 1
 
 
-def test_a_slow_answer_is_given_up_and_tried_again(server: FakeCohere) -> None:
+def test_a_slow_answer_is_given_up_and_tried_again(server: FakeCohere, client: Client) -> None:
     server.script = [slow(0.6)]
-    np.testing.assert_allclose(ask(client(server, timeout_s=0.2)), expected())
+    np.testing.assert_allclose(ask(client(timeout_s=0.2)), expected())
     server.script = [slow(0.6)] * 2
-    assert ask(client(server, timeout_s=0.2, retries=1)) == Failure("no answer within 0.2 s")
+    assert ask(client(timeout_s=0.2, retries=1)) == Failure("no answer within 0.2 s")
 
 
-def test_nobody_listens() -> None:
-    reranker = rerankers.build("cohere", {"model": "rerank-v3.5", "base_url": "http://127.0.0.1:9", "retries": 0})
-    reranker.load()
-    assert ask(reranker) == Failure("connection failed (ConnectError)")
+def test_nobody_listens(client: Client) -> None:
+    assert ask(client(base_url="http://127.0.0.1:9", retries=0)) == Failure("connection failed (ConnectError)")
 
 
 @pytest.mark.parametrize("header", ["0.3", "date"])
-def test_the_servers_wish_to_wait_goes_before_our_backoff(server: FakeCohere, header: str) -> None:
+def test_the_servers_wish_to_wait_goes_before_our_backoff(server: FakeCohere, header: str, client: Client) -> None:
     wish = "0.3" if header == "0.3" else formatdate(time.time() + 2, usegmt=True)
     server.script = [lambda _: reply(429, {}, Retry_After=wish)]
     started = time.monotonic()
-    ask(client(server, backoff_s=50))
+    ask(client(backoff_s=50))
     assert 0.25 < time.monotonic() - started < 3
 
 
-def test_without_a_wish_the_wait_doubles(server: FakeCohere) -> None:
+def test_without_a_wish_the_wait_doubles(server: FakeCohere, client: Client) -> None:
     server.script = [lambda _: reply(429, {})] * 2
     started = time.monotonic()
-    ask(client(server, backoff_s=0.1))
+    ask(client(backoff_s=0.1))
     assert 0.3 <= time.monotonic() - started < 0.6
 
 
@@ -203,8 +216,8 @@ def test_retry_after_is_read_with_care(headers: Any, seconds: float | None) -> N
     assert retry_after(headers) == seconds
 
 
-def test_what_identifies_a_hosted_model(server: FakeCohere) -> None:
-    reranker = client(server, base_url=server.url.replace("127.0.0.1", "user:password@127.0.0.1"))
+def test_what_identifies_a_hosted_model(server: FakeCohere, client: Client) -> None:
+    reranker = client(base_url=server.url.replace("127.0.0.1", "user:password@127.0.0.1"))
     description = reranker.describe()
     assert description.identity == {"model": "rerank-v3.5", "max_tokens_per_doc": None, "host": "127.0.0.1"}
     assert reranker.fingerprint() == {"backend": "cohere", **description.identity}

@@ -1,7 +1,7 @@
 """The timed pass: what a user would deploy, timed as production feels it, all rerankers of a group interleaved.
 
 Two scenarios, never converted into one another (after MLPerf Inference, Reddi et al., ISCA 2020): `single`, one query in flight from
-raw strings to sorted scores on the host, and `offline`, all pairs in one call. Only raw samples leave this module; `latency_summary` reads them.
+raw strings to sorted scores on the host, and `offline`, all pairs in one call. Only raw samples leave this module.
 """
 
 from __future__ import annotations

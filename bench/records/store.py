@@ -59,7 +59,7 @@ class Run:
         """The main table: a row per trial, skipped ones included, with aggregates, intervals and latency summaries as numbers."""
         import pandas as pd
 
-        from bench.reports.table import rows
+        from bench.records.table import rows
 
         return pd.DataFrame([row.to_dict() for row in rows(self)])
 

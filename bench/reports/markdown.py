@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench.measure.quality import JUDGED
 from bench.records.store import Run
+from bench.records.table import Row, groups, headline, rows
 from bench.reports import numbers
-from bench.reports.table import Row, groups, headline, rows
 
 EXPLANATION = """\
 Brackets are 95 % bootstrap intervals over queries. Δ is the paired difference to the first stage, p its two-sided permutation test.

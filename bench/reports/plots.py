@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.atomic import write_atomically
 from bench.records.store import Run
-from bench.reports.table import Row, groups, headline, rows
+from bench.records.table import Row, groups, headline, rows
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito's colour-blind-safe set
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")

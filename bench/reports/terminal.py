@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from bench.measure.quality import JUDGED
 from bench.progress import Advance, Observer
 from bench.records.store import Run
+from bench.records.table import Row, groups, headline, rows
 from bench.reports import numbers
-from bench.reports.table import Row, groups, headline, rows
 
 if TYPE_CHECKING:
     from rich.console import Console

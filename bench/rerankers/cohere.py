@@ -63,6 +63,7 @@ class CohereReranker(ApiReranker):
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         import httpx
         from cohere.core.api_error import ApiError
+        from cohere.core.parse_error import ParsingError
 
         if self._client is None:
             raise RerankerError("cohere: load() comes before rerank()")
@@ -75,6 +76,8 @@ class CohereReranker(ApiReranker):
             raise Refusal(f"no answer within {self.options.timeout_s:g} s") from None
         except httpx.TransportError as error:
             raise Refusal(f"connection failed ({type(error).__name__})") from None
+        except (ParsingError, TypeError, ValueError, AttributeError, KeyError) as error:  # the SDK reads answers without checking them
+            raise RerankerError(f"cohere: the answer cannot be read ({type(error).__name__})") from None
         return _read(response)
 
     def close(self) -> None:
