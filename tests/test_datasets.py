@@ -18,6 +18,7 @@ from bench import datasets
 from bench.datasets import embedded, irds
 from bench.datasets.base import Dataset
 from bench.datasets.files import read_folder
+from bench.datasets.lines import Notes, numbered_lines
 from bench.datasets.memory import MemoryDocuments
 from bench.errors import DataError, SuiteError, Unavailable
 
@@ -346,6 +347,7 @@ class TestIrds:
         found = datasets.load(f"irds:{registered}", None, tmp_path)
         assert dict(found.queries) == {"q1": "what purrs", "q2": "what barks"}
         assert {q: dict(grades) for q, grades in found.qrels.items()} == {"q1": {"d1": 2}, "q2": {"d2": -2, "d9": 1}}
+        assert found.texts([]) == []
         assert found.texts(["d3", "d1", "d3"]) == ["Émus run.", "Cats purr.", "Émus run."]
         assert list(found.documents.ids()) == ["d1", "d2", "d3"]
         assert (len(found.documents), found.min_relevance, dict(found.extras)) == (3, 1, {})
@@ -448,6 +450,14 @@ def test_names_and_options_import_nothing_heavy() -> None:
 def test_documents_in_memory_follow_the_mapping() -> None:
     documents = MemoryDocuments({"b": {"text": "1"}, "a": {"text": "2"}})
     assert (len(documents), list(documents.ids()), list(documents)) == (2, ["b", "a"], [("b", {"text": "1"}), ("a", {"text": "2"})])
+
+
+def test_lines_lose_their_ends_and_keep_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"\xef\xbb\xbfone \r\n\r\n\xef\xbb\xbftwo\n \n\tthree\xc2\x85more")
+    notes = Notes()
+    assert list(numbered_lines(path, notes)) == [(1, "one "), (3, "\ufefftwo"), (5, "\tthree\x85more")]
+    assert dict(notes) == {"blank lines skipped in x.txt": 2}
 
 
 ids = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=12).filter(

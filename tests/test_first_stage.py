@@ -221,6 +221,14 @@ class TestIndexCache:
         assert found.by_query["q"].doc_ids[:2] == ("d5", "d2")
         assert any("could not be kept" in text for text in found.warnings)
 
+    def test_a_corpus_without_a_hash_is_never_taken_for_another(self, cache: Path) -> None:
+        for docs in (PETS, {"other": "cat"}):
+            made = dataset(docs, self.QUERIES)
+            found = bm25(Dataset("test", made.documents, made.queries, made.qrels, {}, template="{text}"))
+            assert set(found.by_query["q"].doc_ids) <= set(docs)
+            assert found.by_query["q"].doc_ids
+        assert not cache.exists()
+
     def test_two_processes_at_once(self, cache: Path, tmp_path: Path) -> None:
         code = "from pathlib import Path; import tests.test_first_stage as t\nprint(t.bm25(t.dataset(t.PETS, {'q': 'cat dog'})).hash)"
         root = Path(__file__).resolve().parents[1]
@@ -283,6 +291,7 @@ class TestReadRun:
             "# ir_metadata.start\n# tag: x\n#\n# ir_metadata.end\n" + RUN,
             "# a\r\n\r\n# b\n" + RUN,
             RUN + "# the end\n",
+            RUN.replace("q2", "# a b 1 2.5 x\nq2"),
             RUN.replace("3.5", "+3.50"),
         ],
     )
@@ -301,6 +310,8 @@ class TestReadRun:
         ("content", "line", "problem"),
         [
             (RUN + "q2 Q0 d2 1 1\n", 4, "expected 6 columns .* found 5"),
+            (RUN + "q2 Q0 d2 1 0.5 ", 4, "expected 6 columns .* found 5"),
+            ("q1 Q0 d1 1 3 t\rq1 Q0 d2 1 3 t\n", 1, "found 11"),
             (RUN + "q2 Q0 d2 1 0.5 \n", 4, "expected 6 columns .* found 5"),
             (RUN + "q2 Q0 d2 1 0.5 t u\n", 4, "found 7"),
             (RUN + "q2 Q0  d2 1 0.5\n", 4, "found 5"),
@@ -398,6 +409,7 @@ class TestWriteRun:
         for path in (first, second):
             write_run(path, {"q": [("d", 1.0)]}, "t", {"x": 1})
         assert first.read_bytes() == second.read_bytes()
+        assert first.read_bytes()[4:8] == b"\0\0\0\0"  # no time
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.run.gz", "other-name.run.gz"]
 
     @pytest.mark.parametrize(

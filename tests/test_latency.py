@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.errors import BenchError
 from bench.measure import latency, machine
 from bench.measure.latency import LatencyPlan, Target, measure, settled
 from bench.measure.latency_summary import needed, summarise
-from bench.rerankers.base import Failure, Request
-from tests.fakes import FakeOptions, HashReranker
+from bench.rerankers.base import Failure, Request, Usage
+from tests.fakes import FakeOptions, FlakyReranker, HashReranker
 
 COLUMNS = ["trial", "scenario", "round", "query", "pairs", "tokens", "nanoseconds", "warmup", "span"]
 
@@ -121,11 +123,99 @@ def test_the_time_limit_is_said() -> None:
     assert "timed on 2 of 6 queries: the time limit was reached" in result.facts["slow"]["notes"]
 
 
-def test_progress_adds_up_to_what_was_planned() -> None:
+def test_the_time_limit_holds_for_warm_up_and_offline_too() -> None:
+    class Steady(HashReranker):
+        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+            time.sleep(0.03 * len(asked))
+            return super().rerank(asked)
+
+    slow = Target("slow", "cpu", Steady(FakeOptions()))
+    result = measure([slow], requests(), plan(time_limit_s=0.1, warmup_max=18))
+    samples, facts = frame(result), result.facts["slow"]
+    assert facts["warmup_calls"] == 1, "a quarter of the limit is spent after the first call"
+    assert set(samples.query("scenario == 'offline'")["pairs"]) == {4}, "24 pairs would take twice the limit in each round"
+    assert "pairs/s from 4 pooled pairs: the time limit allowed no more" in facts["notes"]
+
+
+def test_a_limit_that_is_not_reached_is_not_mentioned() -> None:
+    notes = measure([target("a")], requests(), plan(warmup_max=0)).facts["a"]["notes"]
+    assert [note for note in notes if "limit" in note] == []
+
+
+@pytest.mark.parametrize("more", [{}, {"time_limit_s": 0.01}, {"crash": "no"}])
+def test_progress_adds_up_to_what_was_planned(more: dict[str, Any]) -> None:
     told: list[int] = []
-    targets = [target("a"), target("b")]
-    measure(targets, requests(), plan(), on_call=told.append)
+    limit = {"time_limit_s": more.pop("time_limit_s")} if "time_limit_s" in more else {}
+    targets = [target("a", sleep_ms=4, **more), target("b")]
+    measure(targets, requests(), plan(**limit), on_call=told.append)
     assert sum(told) == latency.planned_calls(targets, requests(), plan())
+
+
+def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
+    class Flaky(HashReranker):
+        calls = 0
+
+        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+            Flaky.calls += 1
+            if Flaky.calls % 2:
+                raise RuntimeError("busy")
+            return super().rerank(asked)
+
+    result = measure([Target("f", "cpu", Flaky(FakeOptions()))], requests(), plan(scenarios=("single",), warmup_max=0))
+    assert result.facts["f"]["errors"] == 6 == len(result.samples)
+    assert result.facts["f"]["notes"] == ["6 timed calls failed (busy)"]
+
+
+def test_tokens_are_those_of_the_call_and_not_of_a_failed_one_before_it() -> None:
+    class Counting(HashReranker):
+        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+            self.usage += Usage(tokens=100, slots=400, truncated=1)
+            outcomes = super().rerank(asked)
+            return [Failure("timed out") if request.query_id == "q2" else one for request, one in zip(asked, outcomes, strict=True)]
+
+    counting = Counting(FakeOptions())
+    counting.usage = Usage(tokens=7)
+    result = measure([Target("t", "cpu", counting)], requests(), plan(scenarios=("single",), warmup_max=0))
+    assert set(frame(result)["tokens"]) == {100}
+    assert result.facts["t"]["padding_share"] == 0.75
+    assert result.facts["t"]["truncated"] == 10
+
+
+@pytest.mark.parametrize("wrong", ["nan", "count", "answers"])
+def test_an_answer_that_breaks_the_contract_is_no_sample(wrong: str) -> None:
+    broken = Target("b", "cpu", FlakyReranker(FakeOptions(wrong=wrong)))
+    result = measure([broken], requests(), plan())
+    assert result.samples == []
+    assert result.facts["b"]["errors"] == latency.GIVE_UP_AFTER
+
+
+def test_the_sample_is_seeded_and_does_not_depend_on_the_order_of_requests() -> None:
+    drawn = latency.draw_sample(requests(30), plan(), seed=1)
+    assert drawn == latency.draw_sample(requests(30)[::-1], plan(), seed=1)
+    assert {one.query_id for one in drawn} != {one.query_id for one in latency.draw_sample(requests(30), plan(), seed=2)}
+
+
+def test_only_requests_with_candidates_are_timed() -> None:
+    empty = Request("none", "no candidates", [], [])
+    assert empty not in latency.draw_sample([empty, *requests(3)], plan(), seed=0)
+    with pytest.raises(BenchError, match="no query has candidates"):
+        measure([target("a")], [empty], plan())
+
+
+def test_the_garbage_collector_is_off_in_a_timed_call_and_back_on_afterwards() -> None:
+    seen: list[bool] = []
+
+    class Interrupted(HashReranker):
+        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+            seen.append(gc.isenabled())
+            if len(seen) > 4:
+                raise KeyboardInterrupt
+            return super().rerank(asked)
+
+    with pytest.raises(KeyboardInterrupt):
+        measure([Target("a", "cpu", Interrupted(FakeOptions()))], requests(), plan())
+    assert seen == [False] * 5
+    assert gc.isenabled()
 
 
 def test_warm_up_ends_when_times_settle() -> None:
@@ -166,6 +256,40 @@ def test_the_interval_is_clustered_by_query() -> None:
     assert copied_width > 0.7 * width
 
 
+def test_the_interval_is_wider_than_one_that_takes_rounds_for_queries() -> None:
+    times = np.random.default_rng(1).gamma(4, 5, size=40).tolist()
+    clustered = summarise(samples([[one] * 4 for one in times]))["t", "single"]
+    naive = summarise(samples([[one] for one in times * 4]))["t", "single"]
+    assert clustered.mean_high_ms - clustered.mean_low_ms > 1.5 * (naive.mean_high_ms - naive.mean_low_ms)
+
+
+def test_percentiles_and_intervals_are_those_of_numpy_and_scipy() -> None:
+    from scipy.stats import bootstrap
+
+    times = np.random.default_rng(2).gamma(4, 5, size=300)
+    found = summarise(samples([[one] for one in times.tolist()]))["t", "single"]
+    assert (found.p50_ms, found.p95_ms, found.p99_ms) == pytest.approx(np.quantile(times, [0.5, 0.95, 0.99]), rel=1e-4)
+    shown = {0.5: (found.p50_low_ms, found.p50_high_ms), 0.95: (found.p95_low_ms, found.p95_high_ms)}
+    for q, interval in shown.items():
+        reference = bootstrap((times,), lambda x, axis, q=q: np.quantile(x, q, axis=axis), method="percentile", rng=0)
+        assert interval == pytest.approx(tuple(reference.confidence_interval), rel=0.03)
+    reference = bootstrap((times,), np.mean, method="percentile", rng=0)
+    assert (found.mean_low_ms, found.mean_high_ms) == pytest.approx(tuple(reference.confidence_interval), rel=0.03)
+
+
+def test_a_withheld_percentile_has_no_interval() -> None:
+    few = summarise(samples([[1.0], [2.0]]))["t", "single"]
+    assert (few.p95_ms, few.p95_low_ms, few.p95_high_ms, few.p99_low_ms) == (None, None, None, None)
+
+
+def test_scenarios_are_never_converted_into_one_another() -> None:
+    single = summarise(samples([[10.0, 20.0]]))["t", "single"]
+    assert (single.per_pair_ms, single.pairs_per_s) == (1.5, None)
+    offline = summarise(samples([[10.0, 20.0]], "offline"))["t", "offline"]
+    assert offline.per_pair_ms is None
+    assert (offline.pairs_per_s, offline.pairs_per_s_low, offline.pairs_per_s_high) == pytest.approx((2000 / 3, 500, 1000))
+
+
 def test_queries_timed_unequally_often_are_summarised() -> None:
     summary = summarise(samples([[1.0, 2.0], [3.0], [4.0, 5.0]]))["t", "single"]
     assert (summary.queries, summary.samples, summary.p50_ms) == (3, 5, 3.0)
@@ -177,8 +301,9 @@ def test_a_summary_does_not_depend_on_the_order_of_samples(times: list[float], r
     shuffled = table.sample(frac=1, random_state=rng.randrange(1000))
     one, other = summarise(table)["t", "single"], summarise(shuffled)["t", "single"]
     assert one.p50_ms == pytest.approx(other.p50_ms)
-    assert one.pairs_per_s == pytest.approx(other.pairs_per_s)
-    assert one.p50_low_ms <= one.p50_high_ms
+    assert one.per_pair_ms == pytest.approx(other.per_pair_ms)
+    assert (one.p50_low_ms, one.p50_high_ms) == pytest.approx((other.p50_low_ms, other.p50_high_ms))
+    assert min(times) * 0.999 - 1e-6 <= one.p50_low_ms <= one.p50_high_ms <= max(times) + 1e-6
     assert one.p95_ms is None or one.p95_ms >= one.p50_ms
 
 
@@ -201,6 +326,30 @@ def test_an_unsynchronised_cuda_timing_would_be_caught() -> None:
     unsynchronised = now_ns() - start
     wait()
     assert now_ns() - start > 3 * unsynchronised
+
+
+@pytest.mark.gpu
+def test_a_timed_call_waits_for_the_cuda_work_it_started() -> None:
+    """The scores are on the host at once, the device is busy for long: only a synchronised clock sees it."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    big, spans = torch.randn(8192, 8192, device="cuda"), []
+
+    class Deferred(HashReranker):
+        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+            span = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            span[0].record()
+            for _ in range(5):
+                big @ big
+            span[1].record()
+            spans.append(span)
+            return super().rerank(asked)
+
+    result = measure([Target("g", "cuda", Deferred(FakeOptions()))], requests(), plan(scenarios=("single",)))
+    busy = [start.elapsed_time(end) for start, end in spans]
+    assert all(row[6] / 1e6 >= 0.9 * on_device for row, on_device in zip(result.samples, busy, strict=True))
+    assert result.facts["g"]["gpu_allocated_bytes"] >= 2 * big.numel() * 4
 
 
 def test_the_fingerprint_names_the_hardware_and_nothing_private() -> None:

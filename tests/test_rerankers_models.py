@@ -230,3 +230,15 @@ def test_the_libraries_stay_silent(models: Path, capfd: pytest.CaptureFixture[st
         loaded(models, "cross-encoder", "encoder")
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("backend", "model"), [("cross-encoder", "cross"), ("cross-encoder", "modular"), ("bi-encoder", "bi")])
+def test_scores_on_a_gpu_agree_with_the_cpus(models: Path, backend: str, model: str) -> None:
+    reranker = rerankers.build(backend, model, "cuda", models)
+    reranker.check()
+    reranker.load()
+    np.testing.assert_allclose(scores_of(reranker), scores_of(loaded(models, backend, model)), atol=1e-2)
+    assert reranker.describe().facts["device"] == "cuda:0"
+    assert reranker.fingerprint()["device"] == "cuda"

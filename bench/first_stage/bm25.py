@@ -34,13 +34,20 @@ class BM25:
         return self.options.name or (f"bm25({parameters})" if parameters else "bm25")
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-        """Up to `depth` candidates for each query; the index is kept in the cache folder. Raises SuiteError for an unknown language."""
-        from bench.first_stage.bm25_index import Analyzer, cached_index
+        """Up to `depth` candidates for each query. Raises SuiteError for an unknown stemmer or stop word list.
+
+        The index is kept in the cache folder, unless the dataset has no `corpus_hash` to know it by.
+        """
+        from bench.first_stage.bm25_index import Analyzer, build_index, cached_index
 
         source = self._source(dataset)
         analyzer = Analyzer(self.options)
-        folder = cache_dir("bm25", content_hash([(json.dumps(source, sort_keys=True),)]))
-        index, warnings = cached_index(folder, dataset, self.options, analyzer)
+        warnings: tuple[str, ...] = ()
+        if source["corpus_hash"] is None:
+            index = build_index(dataset, self.options, analyzer)
+        else:
+            folder = cache_dir("bm25", content_hash([(json.dumps(source, sort_keys=True),)]))
+            index, warnings = cached_index(folder, dataset, self.options, analyzer)
         found: dict[str, QueryCandidates] = {}
         for query_id in query_ids:
             doc_ids, scores = index.search(analyzer.tokens(dataset.queries[query_id]), depth)

@@ -104,7 +104,7 @@ def _header_lines(header: Mapping[str, Any]) -> list[str]:
     import yaml
 
     plain = json.loads(json.dumps(header, default=str))
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=math.inf)
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
     return ["# ir_metadata.start", *(f"# {line}".rstrip() for line in text.splitlines()), "# ir_metadata.end"]
 
 

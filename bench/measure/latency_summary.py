@@ -1,13 +1,13 @@
 """Summaries of raw timings, computed on reading. Percentiles are numpy's linear ones; never the best of n.
 
 A percentile q is withheld until the largest sample lies above it with 95 % confidence: n >= ln 0.05 / ln q independent samples, 59 for
-p95 and 299 for p99. Rounds of one query are not independent, so only distinct queries count, and the bootstrap draws whole queries.
+p95 and 299 for p99. Every round's sample enters a percentile, but rounds of one query are not independent: only distinct queries count
+for withholding, and the bootstrap draws whole queries with all their rounds (a cluster bootstrap; Davison & Hinkley 1997, section 3.8).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,11 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Summary:
-    """One trial in one scenario. Milliseconds per query, with 95 % intervals; pairs/s with the range over rounds (`offline` only)."""
+    """One trial in one scenario, with 95 % intervals over queries; None stands for what is withheld or what the scenario does not ask.
+
+    Milliseconds are of one call: a query in `single`, where `per_pair_ms` is the median of a query's time divided by its candidates
+    (amortised: they were scored together), and the whole pool in `offline`, where pairs/s stands with its range over rounds.
+    """
 
     scenario: str
     queries: int
@@ -32,12 +36,18 @@ class Summary:
     p50_low_ms: float
     p50_high_ms: float
     p95_ms: float | None
+    p95_low_ms: float | None
+    p95_high_ms: float | None
     p99_ms: float | None
+    p99_low_ms: float | None
+    p99_high_ms: float | None
     mean_ms: float
-    per_pair_ms: float
-    pairs_per_s: float
-    pairs_per_s_low: float
-    pairs_per_s_high: float
+    mean_low_ms: float
+    mean_high_ms: float
+    per_pair_ms: float | None
+    pairs_per_s: float | None
+    pairs_per_s_low: float | None
+    pairs_per_s_high: float | None
 
 
 def needed(q: float) -> int:
@@ -62,25 +72,24 @@ def _summary(scenario: str, rows: pd.DataFrame, seed: int) -> Summary:
     milliseconds = rows["nanoseconds"].to_numpy(dtype=np.float64) / 1e6
     pairs = rows["pairs"].to_numpy(dtype=np.float64)
     queries = int(rows["query"].nunique())
-    low, high = _median_interval(_by_query(rows), seed)
-    rates = rows.groupby("round").agg({"pairs": "sum", "nanoseconds": "sum"})
-    per_round = (rates["pairs"] / (rates["nanoseconds"] / 1e9)).to_numpy(dtype=np.float64)
-    shown: Mapping[float, Any] = {q: float(np.quantile(milliseconds, q)) if queries >= needed(q) else None for q in (0.95, 0.99)}
-    return Summary(
-        scenario=scenario,
-        queries=queries,
-        samples=len(rows),
-        p50_ms=float(np.median(milliseconds)),
-        p50_low_ms=low,
-        p50_high_ms=high,
-        p95_ms=shown[0.95],
-        p99_ms=shown[0.99],
-        mean_ms=float(milliseconds.mean()),
-        per_pair_ms=float(np.median(milliseconds / pairs)),
-        pairs_per_s=float(pairs.sum() / (milliseconds.sum() / 1e3)),
-        pairs_per_s_low=float(per_round.min()),
-        pairs_per_s_high=float(per_round.max()),
-    )
+    shown = [q for q in (0.5, 0.95, 0.99) if q == 0.5 or queries >= needed(q)]
+    intervals = _intervals(_by_query(rows), shown, seed)
+    times: dict[str, Any] = {"mean_ms": float(milliseconds.mean()), "mean_low_ms": intervals[-1][0], "mean_high_ms": intervals[-1][1]}
+    for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99")):
+        low, high = intervals[shown.index(q)] if q in shown else (None, None)
+        value = float(np.quantile(milliseconds, q)) if q in shown else None
+        times |= {f"{name}_ms": value, f"{name}_low_ms": low, f"{name}_high_ms": high}
+    rates = _rates(rows) if scenario == "offline" else dict.fromkeys(("pairs_per_s", "pairs_per_s_low", "pairs_per_s_high"))
+    per_pair = float(np.median(milliseconds / pairs)) if scenario != "offline" else None
+    return Summary(scenario=scenario, queries=queries, samples=len(rows), per_pair_ms=per_pair, **times, **rates)
+
+
+def _rates(rows: pd.DataFrame) -> dict[str, Any]:
+    """Pairs per second over all rounds, and the slowest and fastest round."""
+    rounds = rows.groupby("round").agg({"pairs": "sum", "nanoseconds": "sum"})
+    per_round = rounds["pairs"] / (rounds["nanoseconds"] / 1e9)
+    overall = rounds["pairs"].sum() / (rounds["nanoseconds"].sum() / 1e9)
+    return {"pairs_per_s": float(overall), "pairs_per_s_low": float(per_round.min()), "pairs_per_s_high": float(per_round.max())}
 
 
 def _by_query(rows: pd.DataFrame) -> Matrix:
@@ -94,12 +103,16 @@ def _by_query(rows: pd.DataFrame) -> Matrix:
     return matrix
 
 
-def _median_interval(matrix: Matrix, seed: int) -> tuple[float, float]:
-    """95 % percentile interval of the median under resampling of whole queries."""
+def _intervals(matrix: Matrix, percentiles: list[float], seed: int) -> list[tuple[float, float]]:
+    """95 % percentile intervals of each percentile and, last, of the mean, under resampling of whole queries with all their rounds.
+
+    The upper end of a p95 over little more than 59 queries is bounded by the slowest query seen: it is a lower estimate of that end.
+    """
     import numpy as np
 
     n = len(matrix)
     drawn = matrix[np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n))].reshape(RESAMPLES, -1)
-    medians = np.nanmedian(drawn, axis=1) if np.isnan(matrix).any() else np.median(drawn, axis=1)
-    low, high = np.quantile(medians, [0.025, 0.975])
-    return float(low), float(high)
+    uneven = np.isnan(matrix).any()
+    quantiles = (np.nanquantile if uneven else np.quantile)(drawn, percentiles, axis=1)
+    means = (np.nanmean if uneven else np.mean)(drawn, axis=1)
+    return [(float(low), float(high)) for low, high in (np.quantile(values, [0.025, 0.975]) for values in (*quantiles, means))]

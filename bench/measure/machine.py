@@ -7,9 +7,10 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ def resolve_device(name: str) -> str:
     if name == "auto":
         return next((device for device in ("cuda", "mps") if device in devices), "cpu")
     name = "cuda" if name == "cuda:0" else name
+    if name not in devices and find_spec("torch") is None:
+        raise Unavailable("torch not installed", "pip install 'rerank-bench[local]'")
     if name not in devices:
         raise Unavailable(f"no {name} device", f"this machine has: {', '.join(devices)}")
     return name
@@ -60,8 +63,8 @@ def fingerprint(device: str) -> dict[str, Any]:
         "logical_cores": logical_cores(),
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_bytes": getattr(_psutil("virtual_memory"), "total", None),
-        "cpu_quota": _cpu_quota(),
-        "memory_limit_bytes": _memory_limit(),
+        "cpu_quota": cpu_quota(control_groups("cpu")),
+        "memory_limit_bytes": memory_limit(control_groups("memory")),
         "threads": _threads(),
         **_gpu(device),
         "os": f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
@@ -77,27 +80,37 @@ def speed_fields(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def load_average() -> float | None:
     """The one-minute load average, where the system has one."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
 
 
 def peak_rss_bytes() -> int | None:
-    """The most memory this process has held, in bytes."""
+    """The most memory this process has held, in bytes.
+
+    On Linux from /proc: getrusage's ru_maxrss there survives exec, so that a small child of a large process reports its parent's peak.
+    """
+    if found := re.search(r"^VmHWM:\s*(\d+) kB$", _read("/proc/self/status") or "", re.MULTILINE):
+        return int(found.group(1)) * 1024
     try:
         import resource
-    except ImportError:
-        return None
+    except ImportError:  # Windows
+        memory = _psutil("Process")
+        return getattr(memory.memory_info(), "peak_wset", None) if memory else None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def cpu_seconds() -> tuple[float, float] | None:
-    """(of this process, of the whole machine) busy CPU seconds so far, or None. Their growth tells how much others took."""
+    """(of this process and its finished children, of the whole machine) busy CPU seconds so far, or None. Their growth tells how much
+    others took."""
     times = _psutil("cpu_times")
     if times is None:
         return None
     idle = times.idle + getattr(times, "iowait", 0.0)
     own = os.times()
-    return own.user + own.system, float(sum(times[:8]) - idle)
+    return sum(own[:4]), float(sum(times[:8]) - idle)
 
 
 def logical_cores() -> int:
@@ -117,6 +130,14 @@ def gpu_memory(device: str) -> dict[str, int]:
     }
 
 
+def reset_gpu_memory_peaks(device: str) -> None:
+    """Begin a new peak for `gpu_memory`; does nothing off CUDA."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def _psutil(name: str, *arguments: Any) -> Any:
     import psutil
 
@@ -132,9 +153,9 @@ def _cpu_info() -> str:
 
 
 def _cpu_model() -> str | None:
-    found = re.search(r"^model name\s*:\s*(.+)$", _cpu_info(), re.MULTILINE)
-    if found:
-        return found.group(1).strip()
+    for text in (_cpu_info(), _command("lscpu") or ""):  # on ARM only lscpu knows the name
+        if found := re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE | re.IGNORECASE):
+            return found.group(1).strip()
     if sys.platform == "darwin":
         return _command("sysctl", "-n", "machdep.cpu.brand_string")
     return platform.processor() or None
@@ -145,22 +166,41 @@ def _cpu_flags() -> list[str] | None:
     return [flag for flag in FLAGS if flag in found.group(1).split()] if found else None
 
 
-def _cpu_quota() -> float | None:
-    """CPUs that the container may use, or None without a limit (cgroup v2, then v1)."""
-    parts = (_read("/sys/fs/cgroup/cpu.max") or "").split()
-    if len(parts) != 2:
-        parts = [_read(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") or "" for name in ("quota", "period")]
-    try:
-        quota, period = (float(part) for part in parts)
-    except ValueError:
-        return None
-    return quota / period if quota > 0 and period > 0 else None
+def cpu_quota(folders: Sequence[Path]) -> float | None:
+    """CPUs that the tightest of these control groups allows, or None without a limit."""
+    quotas = []
+    for folder in folders:
+        parts = (_read(folder / "cpu.max") or "").split()
+        if len(parts) != 2:
+            parts = [_read(folder / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period")]
+        try:
+            quota, period = (float(part) for part in parts)
+        except ValueError:
+            continue
+        if quota > 0 and period > 0:
+            quotas.append(quota / period)
+    return min(quotas, default=None)
 
 
-def _memory_limit() -> int | None:
-    text = _read("/sys/fs/cgroup/memory.max") or _read("/sys/fs/cgroup/memory/memory.limit_in_bytes") or ""
-    limit = int(text) if text.strip().isdigit() else None
-    return limit if limit is not None and limit < 1 << 60 else None
+def memory_limit(folders: Sequence[Path]) -> int | None:
+    """Bytes that the tightest of these control groups allows, or None without a limit (version 1 then names a number beyond all sense)."""
+    texts = [_read(folder / name) or "" for folder in folders for name in ("memory.max", "memory.limit_in_bytes")]
+    return min((int(text) for text in texts if text.strip().isdigit() and int(text) < 1 << 60), default=None)
+
+
+def control_groups(controller: str, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[Path]:
+    """This process's control group and those around it, version 2 (one tree) and version 1 (a tree per controller).
+
+    A limit may be set on any of them. In a container the innermost one is often mounted as the root, whatever its name outside.
+    """
+    folders = [root, root / controller]
+    for line in (_read(own) or "").splitlines():
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if number == "0" or controller in controllers.split(","):
+            tree = root / controller if controllers else root
+            names = path.strip("/").split("/")
+            folders += [tree.joinpath(*names[:depth]) for depth in range(1, len(names) + 1)]
+    return folders
 
 
 def _threads() -> dict[str, Any]:
@@ -169,18 +209,24 @@ def _threads() -> dict[str, Any]:
 
 
 def _gpu(device: str) -> dict[str, Any]:
-    facts: dict[str, Any] = dict.fromkeys(("gpu", "gpu_memory_bytes", "driver", "cuda", "gpu_clock_mhz"))
+    facts: dict[str, Any] = dict.fromkeys(("gpu", "gpu_memory_bytes", "driver", "cuda", "gpu_clock_mhz", "gpu_max_clock_mhz"))
     if not device.startswith("cuda"):
         return facts
-    import torch
+    try:
+        import torch
 
-    properties = torch.cuda.get_device_properties(device)
+        properties = torch.cuda.get_device_properties(device)
+    except (ImportError, AssertionError, RuntimeError):  # no torch, a torch without CUDA, no such GPU
+        return facts
     facts |= {"gpu": properties.name, "gpu_memory_bytes": properties.total_memory, "cuda": torch.version.cuda}
-    index = device.partition(":")[2] or "0"
-    told = _command("nvidia-smi", f"--id={index}", "--query-gpu=driver_version,clocks.sm", "--format=csv,noheader,nounits")
-    if told and "," in told:
-        driver, clock = (part.strip() for part in told.splitlines()[0].split(",")[:2])
-        facts |= {"driver": driver, "gpu_clock_mhz": int(clock) if clock.isdigit() else None}
+    # torch counts what CUDA_VISIBLE_DEVICES leaves, nvidia-smi counts all GPUs: only the uuid names the same one to both
+    uuid = getattr(properties, "uuid", None)
+    which = f"GPU-{uuid}" if uuid else device.partition(":")[2] or "0"
+    told = _command("nvidia-smi", f"--id={which}", "--query-gpu=driver_version,clocks.sm,clocks.max.sm", "--format=csv,noheader,nounits")
+    if told and told.count(",") >= 2:
+        driver, clock, fastest = (part.strip() for part in told.splitlines()[0].split(",")[:3])
+        clocks = {"gpu_clock_mhz": clock, "gpu_max_clock_mhz": fastest}
+        facts |= {"driver": driver, **{name: int(text) if text.isdigit() else None for name, text in clocks.items()}}
     return facts
 
 
@@ -194,7 +240,7 @@ def _versions() -> dict[str, str | None]:
     return found
 
 
-def _read(path: str) -> str | None:
+def _read(path: str | Path) -> str | None:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:

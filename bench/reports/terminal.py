@@ -30,7 +30,7 @@ def print_run(run: Run, console: Console) -> None:
         console.print(_table(members, measures, wide=console.width >= WIDE))
     for row in table:
         for note in row.notes:
-            console.print(f"[dim]{escape(row.name)}: {escape(note)}[/dim]", soft_wrap=True)
+            console.print(f"[dim]{escape(row.name)}: {escape(note)}[/dim]")
 
 
 def _table(members: Sequence[Row], measures: Sequence[str], *, wide: bool) -> object:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RerankerError
-from bench.plugins import require
 from bench.rerankers import hub, sbert
 
 _PREFIX = "base_model.model."
@@ -19,7 +18,6 @@ def merge(model: Any, folder: Path, untrained: set[str]) -> None:
     """
     from safetensors import safe_open
 
-    require("peft", "local")
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
         held = set(file.keys())
     missing = sorted(name for name in untrained if f"{_PREFIX}{name}" not in held)

@@ -6,11 +6,12 @@ Method: Nogueira and Cho, "Passage Re-ranking with BERT" (2019), as sentence-tra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.errors import RerankerError
+from bench.errors import RerankerError, Unavailable
 from bench.rerankers import checkpoint, lengths, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
 from bench.rerankers.options import ModelOptions
@@ -43,6 +44,8 @@ class CrossEncoderReranker(PointwiseReranker):
     def check(self) -> None:
         sbert.check(self.options, self.weights, self.device)
         if self.options.adapter:
+            if find_spec("peft") is None:
+                raise Unavailable("peft not installed", "pip install 'rerank-bench[local]'")
             adapter_folder(self.options.adapter)
 
     def fingerprint(self) -> dict[str, Any]:
