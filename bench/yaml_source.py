@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from bench.errors import SuiteError, nearest
+from bench.errors import SuiteError
+from bench.options import problem_text
 
 Keys = tuple[str | int, ...]
 
@@ -38,15 +39,7 @@ class Source:
         return SuiteError("\n".join(str(self._explain_one(problem, model, prefix)) for problem in error.errors(include_url=False)))
 
     def _explain_one(self, problem: Any, model: type[BaseModel], prefix: Keys) -> SuiteError:
-        keys: Keys = (*prefix, *problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            return self.problem(keys, f"unknown key: {nearest(str(keys[-1]), _fields_at(model, problem['loc'][:-1]))}")
-        if problem["type"] == "missing":
-            return self.problem(keys, "is missing")
-        message = str(problem["msg"]).removeprefix("Value error, ")
-        given = problem.get("input")
-        shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
-        return self.problem(keys, f"{message[0].lower()}{message[1:]}{shown}")
+        return self.problem((*prefix, *problem["loc"]), problem_text(problem, model, with_key=False))
 
 
 def _lines(node: yaml.Node | None, keys: Keys = ()) -> Iterator[tuple[Keys, int]]:
@@ -61,19 +54,3 @@ def _lines(node: yaml.Node | None, keys: Keys = ()) -> Iterator[tuple[Keys, int]
     elif isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
             yield from _lines(item, (*keys, i))
-
-
-def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """The field names valid at a location inside a model."""
-    for step in loc:
-        field = model.model_fields.get(str(step))
-        for candidate in _models_in(field.annotation if field else None):
-            model = candidate
-    return list(model.model_fields)
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in getattr(annotation, "__args__", ()):
-        yield from _models_in(inner)

@@ -32,6 +32,37 @@ def good(request: dict[str, Any]) -> Answer:
     return reply(200, rerank_body(request))
 
 
+def good_voyage(request: dict[str, Any]) -> Answer:
+    """POST {base}/rerank of Voyage: `data` and the tokens that it bills."""
+    results = rerank_body(request | {"top_n": request["top_k"]})["results"]
+    return reply(200, {"object": "list", "data": results, "model": request["model"], "usage": {"total_tokens": 10 * len(results)}})
+
+
+def good_mixedbread(request: dict[str, Any]) -> Answer:
+    """POST /v1/reranking of Mixedbread: `score`, and `input` for the documents."""
+    found = rerank_body({"query": request["query"], "documents": request["input"], "top_n": request["top_k"]})["results"]
+    data = [{"index": item["index"], "score": item["relevance_score"], "object": "rank_result"} for item in found]
+    usage = {"prompt_tokens": 10 * len(data), "total_tokens": 10 * len(data)}
+    return reply(
+        200, {"object": "list", "model": request["model"], "data": data, "usage": usage, "top_k": len(data), "return_input": False}
+    )
+
+
+def good_jina(request: dict[str, Any]) -> Answer:
+    """POST /rerank of Jina, vLLM and Infinity: Cohere's results, and tokens."""
+    results = rerank_body(request)["results"]
+    return reply(200, {"model": request["model"], "results": results, "usage": {"total_tokens": 10 * len(results)}})
+
+
+def good_tei(request: dict[str, Any]) -> Answer:
+    """POST /rerank of Text Embeddings Inference: a bare list, tokens in a header, 32 texts at most."""
+    if len(request["texts"]) > 32:
+        return reply(422, {"error": "batch size > maximum allowed batch size 32", "error_type": "Validation"})
+    found = rerank_body({"query": request["query"], "documents": request["texts"]})["results"]
+    data = [{"index": item["index"], "score": item["relevance_score"]} for item in found]
+    return reply(200, data, x_compute_tokens=str(10 * len(data)))
+
+
 def reply(status: int, body: Any, **headers: str) -> Answer:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return status, {name.replace("_", "-"): value for name, value in headers.items()}, data
@@ -46,6 +77,8 @@ class FakeCohere:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.connections: set[int] = set()
+        self.paths: list[str] = []
+        self.info: dict[str, Any] | None = None
         self.url = ""
 
     def answer(self, request: dict[str, Any]) -> Answer | None:
@@ -75,7 +108,11 @@ def serve() -> Iterator[FakeCohere]:
         disable_nagle_algorithm = True
         wbufsize = -1
 
+        def do_GET(self) -> None:
+            self.respond(reply(404, {}) if fake.info is None else reply(200, fake.info))
+
         def do_POST(self) -> None:
+            fake.paths.append(self.path)
             fake.connections.add(self.client_address[1])
             fake.keys.append(self.headers.get("Authorization", ""))
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -83,6 +120,9 @@ def serve() -> Iterator[FakeCohere]:
             if answer is None:
                 self.close_connection = True
                 return
+            self.respond(answer)
+
+        def respond(self, answer: Answer) -> None:
             status, headers, data = answer
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():

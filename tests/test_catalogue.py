@@ -15,6 +15,7 @@ from bench.catalogue import Entry
 from bench.rerankers import weights
 
 ENTRIES = catalogue.load()
+HOSTED = {"cohere", "voyage", "mixedbread", "rerank-server"}
 FACTS = {"parameters": 1, "licence": "MIT", "languages": ["en"], "max_length": 512, "prompt": None, "url": "https://example.org"}
 
 
@@ -33,8 +34,9 @@ def test_every_entry_says_what_it_is(name: str) -> None:
     entry = ENTRIES[name]
     assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name)
     assert name not in rerankers.TABLE
-    if entry.backend == "cohere":
-        assert entry.facts.parameters is None
+    if entry.backend in HOSTED:
+        assert "documents leave this machine" in (entry.facts.notes or "")
+        assert (entry.facts.parameters is None) == (entry.facts.licence == "proprietary")
     else:
         assert entry.facts.parameters
         assert entry.facts.max_length

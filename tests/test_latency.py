@@ -49,7 +49,9 @@ def plan(**more: Any) -> LatencyPlan:
 def test_a_sleep_shows_as_that_sleep_and_the_slower_one_as_slower() -> None:
     table = summarise(frame(measure([target("slow", sleep_ms=20), target("fast", sleep_ms=5)], requests(), plan())))
     slow, fast = table["slow", "single"], table["fast", "single"]
-    assert slow.p50_ms >= 20 > fast.p50_ms >= 5
+    assert slow.p50_ms >= 20
+    assert fast.p50_ms >= 5
+    assert slow.p50_ms > fast.p50_ms
     assert slow.per_pair_ms == pytest.approx(slow.p50_ms / 4)
     assert table["slow", "offline"].pairs_per_s < table["fast", "offline"].pairs_per_s
 
@@ -119,8 +121,9 @@ def test_a_target_that_always_crashes_is_given_up_and_the_other_is_timed() -> No
 
 def test_the_time_limit_is_said() -> None:
     result = measure([target("slow", sleep_ms=30)], requests(), plan(time_limit_s=0.05, scenarios=("single",), warmup_max=0, rounds=1))
-    assert result.facts["slow"]["queries_timed"] == 2
-    assert "timed on 2 of 6 queries: the time limit was reached" in result.facts["slow"]["notes"]
+    timed = result.facts["slow"]["queries_timed"]
+    assert 1 <= timed <= 2, "30 ms each, 50 ms in all; on a busy machine the first one takes it all"
+    assert f"timed on {timed} of 6 queries: the time limit was reached" in result.facts["slow"]["notes"]
 
 
 def test_the_time_limit_holds_for_warm_up_and_offline_too() -> None:
@@ -274,7 +277,9 @@ def test_percentiles_and_intervals_are_those_of_numpy_and_scipy() -> None:
         reference = bootstrap((times,), lambda x, axis, q=q: np.quantile(x, q, axis=axis), method="percentile", rng=0)
         assert interval == pytest.approx(tuple(reference.confidence_interval), rel=0.03)
     reference = bootstrap((times,), np.mean, method="percentile", rng=0)
-    assert (found.mean_low_ms, found.mean_high_ms) == pytest.approx(tuple(reference.confidence_interval), rel=0.03)
+    low, high = reference.confidence_interval
+    assert (found.mean_low_ms, found.mean_high_ms) == pytest.approx((low, high), rel=0.03)
+    assert found.mean_high_ms - found.mean_low_ms == pytest.approx(high - low, rel=0.08), "a 90 % interval is 16 % narrower"
 
 
 def test_a_withheld_percentile_has_no_interval() -> None:
@@ -293,6 +298,8 @@ def test_scenarios_are_never_converted_into_one_another() -> None:
 def test_queries_timed_unequally_often_are_summarised() -> None:
     summary = summarise(samples([[1.0, 2.0], [3.0], [4.0, 5.0]]))["t", "single"]
     assert (summary.queries, summary.samples, summary.p50_ms) == (3, 5, 3.0)
+    assert 1.0 <= summary.p50_low_ms <= summary.p50_high_ms <= 5.0
+    assert 1.0 <= summary.mean_low_ms <= summary.mean_high_ms <= 5.0
 
 
 @given(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=80), st.randoms())

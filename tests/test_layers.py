@@ -29,6 +29,8 @@ HEAVY = {
     "bm25s",
     "Stemmer",
     "cohere",
+    "voyageai",
+    "mixedbread",
     "httpx",
     "psutil",
     "rich",
@@ -39,7 +41,7 @@ LAYERS = (
     ("datasets.base", "rerankers.base", "first_stage.base", "rerankers.options", "measure"),
     ("datasets", "first_stage", "rerankers"),
     ("scoring", "records"),
-    ("suite", "planning", "assess", "reports"),
+    ("suite", "planning", "assess", "compare", "gate", "reports"),
     ("runner",),
     ("api", "listing", "doctor", "suite_schema", "cli", "__main__", ""),
 )

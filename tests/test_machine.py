@@ -131,7 +131,8 @@ def test_the_tightest_of_nested_control_groups_counts(tmp_path: Path) -> None:
     root, own = tmp_path / "cgroup", tmp_path / "own"
     write(own, "0::/user.slice/job\n")
     write(root / "user.slice/cpu.max", "150000 100000\n")
-    write(root / "user.slice/job/cpu.max", "max 100000\n")
+    write(root / "user.slice/job/cpu.max", "300000 100000\n")
+    write(root / "cpu.max", "max 100000\n")
     write(root / "user.slice/memory.max", "max\n")
     write(root / "user.slice/job/memory.max", "2147483648\n")
     assert cpu_quota(control_groups("cpu", root, own)) == 1.5

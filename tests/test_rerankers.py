@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,15 +42,24 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseRe
     """One loaded reranker for every name of the table."""
     folder = tmp_path_factory.mktemp("rerankers")
     (folder / "published.run").write_text("".join(f"{q} Q0 d{i} {i + 1} {9 - i} x\n" for q in ("q", "a", "b") for i in range(3)))
-    with fake_cohere.serve() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CO_API_KEY", KEY)
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for variable in ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY"):
+            patch.setenv(variable, KEY)
+        server, voyage, mixedbread = (stack.enter_context(fake_cohere.serve()) for _ in range(3))
+        voyage.always, mixedbread.always = fake_cohere.good_voyage, fake_cohere.good_mixedbread
         options = {
             "first-stage": None,
             "oracle": None,
             "run-file": "published.run",
             "cross-encoder": str(tiny_models.bert_cross_encoder(folder / "cross")),
             "bi-encoder": str(tiny_models.bi_encoder(folder / "bi")),
+            "monot5": str(tiny_models.t5(folder / "t5")),
+            "rankt5": str(tiny_models.t5(folder / "rankt5", seed=1)),
             "cohere": {"model": "rerank-v3.5", "base_url": server.url},
+            "voyage": {"model": "rerank-2.5", "base_url": voyage.url},
+            "mixedbread": {"model": "mixedbread-ai/mxbai-rerank-base-v2", "base_url": mixedbread.url},
+            "rerank-server": {"model": "jina-reranker-m0", "base_url": server.url, "api_key_env": "JINA_API_KEY", "concurrency": 3},
         }
         assert set(options) == set(rerankers.TABLE), "a new reranker needs its options here"
         loaded = {name: rerankers.build(name, value, base_dir=folder) for name, value in options.items()}
@@ -194,13 +204,13 @@ thing = 3
 
 
 def test_names_options_checks_and_fingerprints_import_nothing_heavy(built: dict[str, BaseReranker]) -> None:
-    heavy = ("torch", "numpy", "transformers", "sentence_transformers", "cohere", "peft", "pandas")
+    heavy = ("torch", "numpy", "transformers", "sentence_transformers", "cohere", "voyageai", "mixedbread", "httpx", "peft", "pandas")
     code = f"""
 import sys
 from bench import catalogue, rerankers
 for name in [*rerankers.TABLE, *catalogue.load()]:
     rerankers.options_for(name)
-for name, path in {[(name, built[name].options.model) for name in ("cross-encoder", "bi-encoder")]!r}:
+for name, path in {[(name, built[name].options.model) for name in ("cross-encoder", "bi-encoder", "monot5", "rankt5")]!r}:
     reranker = rerankers.build(name, path)
     reranker.check()
     reranker.fingerprint()

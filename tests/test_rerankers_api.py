@@ -14,8 +14,8 @@ import pytest
 
 from bench import rerankers
 from bench.errors import RerankerError, Unavailable
-from bench.rerankers.api import retry_after
 from bench.rerankers.base import Failure, Request, Usage
+from bench.rerankers.refusal import retry_after
 from tests.fake_cohere import FakeCohere, cut, good, relevance, reply, rerank_body, serve, slow
 
 Client = Callable[..., Any]

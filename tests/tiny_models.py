@@ -89,14 +89,25 @@ def xlmr_cross_encoder(folder: Path, *, seed: int = 0) -> Path:
     return _save(folder, XLMRobertaForSequenceClassification, config, tokenizer, seed)
 
 
-def t5(folder: Path, *, seed: int = 0) -> Path:
-    """A text-to-text checkpoint, as monoT5's and RankT5's are."""
-    from transformers import T5Config, T5ForConditionalGeneration, T5TokenizerFast
+def t5_tokenizer(max_length: int = MAX_LENGTH) -> Any:
+    """A SentencePiece tokenizer as T5's: words with their space, letters, and a hundred tokens to spare."""
+    from transformers import T5TokenizerFast
 
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((f"▁{word}", -2.0) for word in [*_WORDS, "true", "false"])]
-    tokenizer = T5TokenizerFast(vocab=[*pieces, *((c, -4.0) for c in _CHARACTERS)], extra_ids=0, model_max_length=MAX_LENGTH)
-    config = T5Config(vocab_size=len(tokenizer), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, decoder_start_token_id=0)
-    return _save(folder, T5ForConditionalGeneration, config, tokenizer, seed)
+    words = [*_WORDS, "true", "false", "yes", "no", "Query", "Document", "Relevant"]
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0), *((f"▁{word}", -2.0) for word in words)]
+    letters = [*_CHARACTERS, *"QDR:"]
+    return T5TokenizerFast(vocab=[*pieces, *((c, -4.0) for c in letters)], extra_ids=100, model_max_length=max_length)
+
+
+def t5(folder: Path, *, seed: int = 0, kind: str = "T5", head: str = "ForConditionalGeneration", max_length: int = MAX_LENGTH) -> Path:
+    """A text-to-text checkpoint, as monoT5's and RankT5's are. `kind` is T5 or MT5, `head` the end of the class's name."""
+    import transformers
+
+    tokenizer = t5_tokenizer(max_length)
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=len(tokenizer), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, decoder_start_token_id=0, initializer_factor=3.0
+    )  # fmt: skip
+    return _save(folder, getattr(transformers, f"{kind}{head}"), config, tokenizer, seed)
 
 
 CHAT_TEMPLATE = (

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.datasets.base import Dataset
-from bench.datasets.options import DatasetOptions, validated
+from bench.datasets.options import DatasetOptions
 from bench.errors import SuiteError, nearest
+from bench.options import validated
 from bench.plugins import resolve
 
 __all__ = ["TABLE", "DatasetOptions", "embedded_names", "load", "options_for"]

@@ -1,17 +1,12 @@
-"""What a suite may say about a dataset, and how options are validated. Imports nothing heavier than pydantic."""
+"""What a suite may say about a dataset. Imports nothing heavier than pydantic."""
 
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
-from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from bench.errors import SuiteError, nearest
 from bench.options import Options
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class DatasetOptions(Options):
@@ -42,23 +37,3 @@ def template_fields(template: str) -> tuple[str, ...]:
             raise ValueError(f"'{{{name}}}' in the document template is not the plain name of a field")
         names.append(name)
     return tuple(names)
-
-
-def validated(model: type[Model], options: Mapping[str, Any] | Model | None, where: str) -> Model:
-    """Options as an instance of their model. Raises SuiteError naming `where`, the key and the fix."""
-    if isinstance(options, model):
-        return options
-    try:
-        return model.model_validate({} if options is None else options)
-    except ValidationError as error:
-        raise SuiteError(f"{where}: {'; '.join(_explained(model, problem) for problem in error.errors())}") from error
-
-
-def _explained(model: type[BaseModel], problem: Any) -> str:
-    key = ".".join(str(step) for step in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"unknown option '{key}': {nearest(key, model.model_fields)}"
-    if problem["type"] == "model_type":
-        return f"options must be a mapping such as {{{next(iter(model.model_fields))}: ...}}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"option '{key}': {message}" if key else message

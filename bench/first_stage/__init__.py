@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.datasets.options import validated
 from bench.errors import SuiteError
 from bench.first_stage.base import FirstStage
 from bench.first_stage.options import FirstStageOptions
+from bench.options import validated
 from bench.plugins import resolve
 
 __all__ = ["TABLE", "FirstStageOptions", "build", "options_for"]
@@ -37,11 +37,6 @@ def build(name: str, options: Mapping[str, Any] | str | float | None, base_dir: 
     Raises SuiteError for an unknown name or options that cannot be used.
     """
     model = options_for(name)
-    if options is not None and not isinstance(options, Mapping):
-        required = [key for key, field in model.model_fields.items() if field.is_required()]
-        if len(required) != 1:
-            raise SuiteError(f"first stage '{name}': options must be a mapping, such as {{depth: 100}}, not '{options}'")
-        options = {required[0]: options}
     stage: FirstStage = _class(name)(validated(model, options, f"first stage '{name}'"), base_dir)
     return stage
 

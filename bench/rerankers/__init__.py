@@ -10,10 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel, create_model
 
 from bench import catalogue
 from bench.errors import SuiteError, nearest
+from bench.options import validated
 from bench.plugins import resolve
 from bench.rerankers.base import Reranker
 from bench.rerankers.options import RerankerOptions
@@ -24,7 +25,12 @@ TABLE: dict[str, str] = {
     "run-file": "bench.rerankers.fixed:RunFileReranker",
     "cross-encoder": "bench.rerankers.cross_encoder:CrossEncoderReranker",
     "bi-encoder": "bench.rerankers.bi_encoder:BiEncoderReranker",
+    "monot5": "bench.rerankers.monot5:MonoT5Reranker",
+    "rankt5": "bench.rerankers.rankt5:RankT5Reranker",
     "cohere": "bench.rerankers.cohere:CohereReranker",
+    "voyage": "bench.rerankers.voyage:VoyageReranker",
+    "mixedbread": "bench.rerankers.mixedbread:MixedbreadReranker",
+    "rerank-server": "bench.rerankers.rerank_server:RerankServerReranker",
 }
 
 
@@ -35,10 +41,7 @@ def build(name: str, options: Any = None, device: str = "cpu", base_dir: Path | 
     Raises SuiteError for an unknown name or option, Unavailable when an outsider's module needs what is not installed.
     """
     model = options_for(name)
-    try:
-        valid = model.model_validate(_mapping(name, model, options))
-    except ValidationError as error:
-        raise SuiteError(f"reranker '{name}': {_explain(error, model)}") from error
+    valid = validated(model, options, f"reranker '{name}'")
     reranker: Reranker = _class(name)(_beside(valid, base_dir or Path()), device=device)
     return reranker
 
@@ -68,28 +71,6 @@ def _class(name: str) -> Any:
     if not inspect.isclass(found) or not callable(getattr(found, "rerank", None)):
         raise SuiteError(f"reranker '{name}': {getattr(found, '__name__', found)} is not a class with a rerank method")
     return found
-
-
-def _mapping(name: str, model: type[BaseModel], options: Any) -> dict[str, Any]:
-    if options is None:
-        return {}
-    if isinstance(options, Mapping):
-        return dict(options)
-    required = [key for key, field in model.model_fields.items() if field.is_required()]
-    if len(required) != 1:
-        raise SuiteError(f"reranker '{name}': options must be a mapping, such as {{name: ...}}, not '{options}'")
-    return {required[0]: options}
-
-
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    problem = error.errors(include_url=False)[0]
-    key = ".".join(str(step) for step in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"unknown option '{key}': {nearest(key, model.model_fields)}"
-    if problem["type"] == "missing":
-        return f"option '{key}' is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[0].lower()}{message[1:]}"
 
 
 def _beside(options: BaseModel, base_dir: Path) -> BaseModel:

@@ -1,30 +1,36 @@
 """What every hosted reranker needs: asking again when that may help, merging answers, and trusting none of them unread.
 
 A client writes `connect` and `ask`. Retries happen here and not inside an SDK, so that they are counted (`Usage.retries`) and a timed
-sample that needed one can be told from a clean one.
+sample that needed one can be told from a clean one. Limits per minute are waited for between the calls of `rerank` where possible.
 """
 
 from __future__ import annotations
 
-import email.utils
 import math
 import os
-import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from importlib.util import find_spec
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from bench.errors import RerankerError, Unavailable
-from bench.rerankers.base import BaseReranker, Failure, Request, Usage
+from bench.rerankers.base import BaseReranker, Description, Failure, Request, Usage
 from bench.rerankers.options import RerankerOptions
+from bench.rerankers.pacing import Pace
+from bench.rerankers.refusal import Refusal
+from bench.rerankers.weights import versions
 
 if TYPE_CHECKING:
-    from bench.rerankers.base import Outcome
+    from bench.rerankers.base import Outcome, Scores
 
 LONGEST_WAIT_S = 60.0
+_UNREADABLE = (TypeError, ValueError, AttributeError, LookupError)  # what an SDK raises that reads an answer without checking it
 
 
 class ApiOptions(RerankerOptions):
@@ -35,6 +41,9 @@ class ApiOptions(RerankerOptions):
     timeout_s: float = Field(30.0, gt=0, description="seconds before a request is given up")
     retries: int = Field(3, ge=0, description="further attempts after a time-out, a server error or a rate limit")
     backoff_s: float = Field(1.0, ge=0, description="wait before the first retry, doubled each time; Retry-After goes first")
+    concurrency: int = Field(1, ge=1, le=256, description="HTTP requests in flight at once")
+    requests_per_minute: float | None = Field(None, gt=0, description="HTTP requests a minute, evenly spread; no limit when absent")
+    tokens_per_minute: float | None = Field(None, gt=0, description="tokens a minute, as the service counts them; no limit when absent")
 
 
 @dataclass(frozen=True)
@@ -46,84 +55,163 @@ class Answer:
     tokens: int = 0
 
 
-class Refusal(Exception):
-    """A request that was not answered. `status` is the HTTP status, None when there was no response at all."""
-
-    def __init__(self, reason: str, status: int | None = None, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.status = status
-        self.retry_after = retry_after
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether asking again may help."""
-        return self.status is None or self.status in (408, 409, 425, 429) or self.status >= 500
-
-
 class ApiReranker(BaseReranker):
     """The base of clients.
 
     A wrong key, an unknown model, an exhausted quota or a broken answer ends the trial; a request that keeps failing becomes a Failure of
-    its own query.
+    its own query. With `concurrency` above 1, `ask` is called by several threads.
     """
 
     Options: ClassVar[type[RerankerOptions]] = ApiOptions
     placement = "remote"
     service: ClassVar[str]
-    key_variable: ClassVar[str]
-    documents_per_call: ClassVar[int] = 1000
+    package: ClassVar[str]
+    key_variable: str | None
+    address: ClassVar[str | None] = None
+    address_variable: ClassVar[str | None] = None
+    documents_per_call: int = 1000
     options: ApiOptions
+
+    def __init__(self, options: Any, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._client: Any = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
+        self._stop, self._counting = Event(), Lock()
+
+    @abstractmethod
+    def connect(self, key: str) -> Any:
+        """The client that `ask` finds as `_client`; nothing is sent. `key` is empty only where none is needed."""
 
     @abstractmethod
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         """One HTTP request, never repeated inside. Raises Refusal."""
 
+    def disconnect(self, client: Any) -> None:
+        """Close the client's connections."""
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the scores beside the model and the host."""
+        return {}
+
     def check(self) -> None:
-        if not os.environ.get(self.key_variable):
+        if find_spec(self.package) is None:
+            raise Unavailable(f"{self.package} not installed", "pip install 'rerank-bench[api]'")
+        if self.key_variable and not self._key():
             raise Unavailable(f"no {self.key_variable}", f"export {self.key_variable}=...")
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
-        return [self._answer(request) for request in requests]
+    def fingerprint(self) -> dict[str, Any]:
+        return {"backend": self.service, **self._identity()}
 
-    def _answer(self, request: Request) -> Outcome:
+    def load(self) -> None:
+        if self._client is None:
+            self.check()
+            self._client = self.connect(self._key())
+        if self._pool is None and self.options.concurrency > 1:  # kept: some SDKs hold a connection per thread
+            self._pool = ThreadPoolExecutor(self.options.concurrency, thread_name_prefix=self.service)
+
+    def describe(self) -> Description:
+        names = ("timeout_s", "retries", "concurrency", "requests_per_minute", "tokens_per_minute")
+        facts = {name: getattr(self.options, name) for name in names}
+        return Description(self.service, self._identity(), facts | {"sdk": versions(self.package)[self.package]})
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
         import numpy as np
 
-        scores = np.empty(len(request.docs), dtype=np.float64)
-        for start in range(0, len(request.docs), self.documents_per_call):
-            documents = request.docs[start : start + self.documents_per_call]
-            try:
-                answer = self._insist(request.query, documents)
-            except Refusal as refusal:
-                return Failure(self._plain(refusal))
-            scores[start : start + len(documents)] = self._validated(answer, len(documents))
-            self.usage += Usage(pairs=len(documents), billed_units=answer.billed_units, tokens=answer.tokens)
-        return scores
+        if self._client is None:
+            raise RerankerError(f"{self.service}: load() comes before rerank()")
+        scores = [np.empty(len(request.docs), dtype=np.float64) for request in requests]
+        failures: dict[int, Failure] = {}
+
+        def answer(part: tuple[int, int]) -> None:
+            number, start = part
+            if number not in failures and not self._stop.is_set():
+                try:
+                    self._answer(requests[number], start, scores[number])
+                except Refusal as refusal:
+                    failures[number] = Failure(self._plain(refusal))
+
+        step = self.documents_per_call
+        self._each(answer, [(number, start) for number, one in enumerate(requests) for start in range(0, len(one.docs), step)])
+        return [failures.get(number, found) for number, found in enumerate(scores)]
+
+    def take_usage(self) -> Usage:
+        """What rerank() has cost. Called between timed calls, so that what the limits owe is waited for here and not in a sample."""
+        self._stop.wait(self._pace.owed())
+        return super().take_usage()
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        if self._client is not None:
+            self.disconnect(self._client)
+            self._client = None
+
+    def _each(self, answer: Callable[[tuple[int, int]], None], parts: Sequence[tuple[int, int]]) -> None:
+        """Answer every part; the first RerankerError stops the others before their next request."""
+        if self._pool is None:
+            for part in parts:
+                answer(part)
+            return
+        futures = [self._pool.submit(answer, part) for part in parts]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            self._stop.set()
+            wait(futures)
+            raise
+        finally:
+            self._stop.clear()
+
+    def _answer(self, request: Request, start: int, scores: Scores) -> None:
+        """Write the scores of one HTTP request's documents. Raises Refusal or RerankerError."""
+        documents = request.docs[start : start + self.documents_per_call]
+        answer = self._insist(request.query, documents)
+        scores[start : start + len(documents)] = self._validated(answer, len(documents))
+        self._count(Usage(pairs=len(documents), billed_units=answer.billed_units, tokens=answer.tokens))
 
     def _insist(self, query: str, documents: Sequence[str]) -> Answer:
         """The answer, asked for until it comes or the retries are used up. Raises Refusal or RerankerError."""
         options = self.options
         for attempt in range(options.retries + 1):
-            self.usage += Usage(calls=1, retries=int(attempt > 0))
+            if self._stop.wait(self._pace.book()):
+                raise Refusal("stopped")
+            self._count(Usage(calls=1, retries=int(attempt > 0)))
             try:
-                return self.ask(query, documents)
+                return self._asked(query, documents)
             except Refusal as refusal:
-                wait = options.backoff_s * 2**attempt if refusal.retry_after is None else refusal.retry_after
-                if not refusal.may_pass or attempt == options.retries or wait > LONGEST_WAIT_S:
+                pause = options.backoff_s * 2**attempt if refusal.retry_after is None else refusal.retry_after
+                if not refusal.may_pass or attempt == options.retries or pause > LONGEST_WAIT_S:
                     self._raise_if_final(refusal)
                     raise refusal from None
-            time.sleep(wait)
+            self._stop.wait(pause)
         raise RerankerError(f"{self.service}: no attempt was made")
+
+    def _asked(self, query: str, documents: Sequence[str]) -> Answer:
+        try:
+            answer = self.ask(query, documents)
+        except _UNREADABLE as error:
+            raise RerankerError(f"{self.service}: the answer cannot be read ({type(error).__name__})") from None
+        self._pace.charge(answer.tokens)
+        return answer
+
+    def _count(self, usage: Usage) -> None:
+        with self._counting:
+            self.usage += usage
 
     def _raise_if_final(self, refusal: Refusal) -> None:
         """Raise RerankerError for a refusal that every further request would meet too."""
+        key = f"the key in {self.key_variable}" if self.key_variable else "a request without a key"
         said = {
-            401: f"the key in {self.key_variable} was refused",
+            401: f"{key} was refused",
             402: "over quota",
-            403: f"the key in {self.key_variable} may not use it",
+            403: f"{key} may not use it",
             404: f"no such model '{self.options.model}', or a wrong base_url",
             429: "over quota or rate limit",
-            498: f"the key in {self.key_variable} was refused",
+            498: f"{key} was refused",
         }.get(refusal.status or 0)
         if said:
             raise RerankerError(f"{self.service}: {said} ({self._plain(refusal)})") from None
@@ -145,21 +233,18 @@ class ApiReranker(BaseReranker):
 
     def _plain(self, refusal: Refusal) -> str:
         """The refusal in one short line without the key."""
-        text = " ".join(refusal.reason.split())
-        key = os.environ.get(self.key_variable, "")
+        text, key = " ".join(refusal.reason.split()), self._key()
         text = text.replace(key, "***") if key else text
         status = f"HTTP {refusal.status}: " if refusal.status else ""
         return f"{status}{text[:200]}"
 
+    def _key(self) -> str:
+        return os.environ.get(self.key_variable, "") if self.key_variable else ""
 
-def retry_after(headers: Mapping[str, str] | None) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or as a date (RFC 9110, section 10.2.3); None without a usable one."""
-    value = {name.lower(): text for name, text in (headers or {}).items()}.get("retry-after", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    def _base_url(self) -> str | None:
+        """The address to give to the SDK; None for its usual one."""
+        return self.options.base_url or (os.environ.get(self.address_variable) if self.address_variable else None)
+
+    def _identity(self) -> dict[str, Any]:
+        host = urlsplit(self._base_url() or self.address or "").hostname
+        return {"model": self.options.model, **self.settings(), "host": host}

@@ -9,20 +9,69 @@ from bench.rerankers import sbert
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights
 
+T5_KINDS = ("t5", "mt5", "umt5")
 
-def refuse_configuration(weights: Weights, options: ModelOptions) -> None:
-    """Raise RerankerError for a checkpoint that would get a random head, before its weights are read."""
+
+def configuration(weights: Weights, options: ModelOptions) -> Any:
+    """The checkpoint's configuration, read before its weights are."""
     from transformers import AutoConfig
 
     folder = weights.fetch()
     with sbert.quiet(), sbert.explained(weights):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=options.trust_remote_code, local_files_only=True)
-    is_classifier = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
-    if config.is_encoder_decoder and not is_classifier:
-        raise RerankerError(
-            f"{options.model}: a {config.model_type} text-to-text checkpoint has no classification head; "
-            "it needs a monot5 or rankt5 backend, not cross-encoder"
+        return AutoConfig.from_pretrained(folder, trust_remote_code=options.trust_remote_code, local_files_only=True)
+
+
+def refuse_configuration(weights: Weights, options: ModelOptions) -> None:
+    """Raise RerankerError for a checkpoint that would get a random head, before its weights are read."""
+    config = configuration(weights, options)
+    if not config.is_encoder_decoder or _is(config, "ForSequenceClassification"):
+        return
+    needs = (
+        "it needs a monot5 or rankt5 backend, not cross-encoder" if config.model_type in T5_KINDS else "no backend here can score with it"
+    )
+    raise RerankerError(f"{options.model}: a {config.model_type} text-to-text checkpoint has no classification head; {needs}")
+
+
+def load_t5(weights: Weights, options: ModelOptions, backend: str) -> Any:
+    """A T5 with its language-model head, on the CPU. Raises RerankerError for what is no such thing, and names the backend for it.
+
+    Some monoT5 checkpoints call themselves T5Model: their head is the embedding matrix, so that they lack nothing.
+    """
+    import torch
+    from transformers import AutoModelForSeq2SeqLM
+
+    config = configuration(weights, options)
+    _refuse_other_than_t5(config, options, backend)
+    model_kwargs: dict[str, Any] = {"attn_implementation": options.attention} if options.attention else {}
+    with sbert.quiet(), sbert.explained(weights):
+        network, report = AutoModelForSeq2SeqLM.from_pretrained(
+            weights.fetch(),
+            config=config,
+            dtype=getattr(torch, options.dtype),
+            trust_remote_code=options.trust_remote_code,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **model_kwargs,
         )
+    lacking = sorted(report["missing_keys"])
+    if lacking:
+        raise RerankerError(f"{options.model}: {lacking[0]} is not in the weights: not a whole T5, and {backend} would score at random")
+    return network
+
+
+def _refuse_other_than_t5(config: Any, options: ModelOptions, backend: str) -> None:
+    is_head = _is(config, "ForSequenceClassification") or _is(config, "ForCausalLM")
+    is_encoder = not config.is_encoder_decoder or _is(config, "EncoderModel")
+    if config.model_type in T5_KINDS and not is_head and not is_encoder:
+        return
+    needs = "the cross-encoder backend" if is_head else "the bi-encoder backend" if is_encoder else "a backend that is not here"
+    kind = (config.architectures or [config.model_type])[0]
+    raise RerankerError(f"{options.model}: {kind} is not a T5 that answers with a token, which {backend} scores; it needs {needs}")
+
+
+def _is(config: Any, ending: str) -> bool:
+    return any(name.endswith(ending) for name in config.architectures or ())
 
 
 def refuse_model(model: Any, weights: Weights, options: ModelOptions) -> None:

@@ -5,21 +5,15 @@ Reference: https://docs.cohere.com/reference/rerank (documents per request, bill
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from bench.errors import RerankerError, Unavailable
-from bench.rerankers.api import Answer, ApiOptions, ApiReranker, Refusal, retry_after
-from bench.rerankers.base import Description
+from bench.errors import RerankerError
+from bench.rerankers.api import Answer, ApiOptions, ApiReranker
 from bench.rerankers.options import RerankerOptions
-from bench.rerankers.weights import versions
-
-_USUAL_HOST = "api.cohere.com"
+from bench.rerankers.refusal import Refusal, reason_in, retry_after
 
 
 class CohereOptions(ApiOptions):
@@ -30,43 +24,27 @@ class CohereReranker(ApiReranker):
     """Scores are the service's relevance scores, between 0 and 1."""
 
     Options: ClassVar[type[RerankerOptions]] = CohereOptions
-    service = "cohere"
+    service = package = "cohere"
     key_variable = "CO_API_KEY"
+    address, address_variable = "https://api.cohere.com", "CO_API_URL"
     options: CohereOptions
 
-    def __init__(self, options: CohereOptions, device: str = "cpu") -> None:
-        super().__init__(options, device)
-        self._client: Any = None
+    def connect(self, key: str) -> Any:
+        import cohere
 
-    def check(self) -> None:
-        if find_spec("cohere") is None:
-            raise Unavailable("cohere not installed", "pip install 'rerank-bench[api]'")
-        super().check()
+        return cohere.ClientV2(key, base_url=self._base_url(), timeout=self.options.timeout_s, max_retries=0)
 
-    def fingerprint(self) -> dict[str, Any]:
-        return {"backend": "cohere", **self._identity()}
+    def disconnect(self, client: Any) -> None:
+        client.__exit__(None, None, None)
 
-    def load(self) -> None:
-        if self._client is None:
-            import cohere
-
-            self.check()
-            self._client = cohere.ClientV2(
-                os.environ[self.key_variable], base_url=self._base_url(), timeout=self.options.timeout_s, max_retries=0
-            )
-
-    def describe(self) -> Description:
-        options = self.options
-        facts = {"timeout_s": options.timeout_s, "retries": options.retries, "concurrency": 1, "sdk": versions("cohere")["cohere"]}
-        return Description("cohere", self._identity(), facts)
+    def settings(self) -> dict[str, Any]:
+        return {"max_tokens_per_doc": self.options.max_tokens_per_doc}
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         import httpx
         from cohere.core.api_error import ApiError
         from cohere.core.parse_error import ParsingError
 
-        if self._client is None:
-            raise RerankerError("cohere: load() comes before rerank()")
         more = {} if self.options.max_tokens_per_doc is None else {"max_tokens_per_doc": self.options.max_tokens_per_doc}
         try:
             response = self._client.rerank(model=self.options.model, query=query, documents=list(documents), top_n=len(documents), **more)
@@ -76,30 +54,16 @@ class CohereReranker(ApiReranker):
             raise Refusal(f"no answer within {self.options.timeout_s:g} s") from None
         except httpx.TransportError as error:
             raise Refusal(f"connection failed ({type(error).__name__})") from None
-        except (ParsingError, TypeError, ValueError, AttributeError, KeyError) as error:  # the SDK reads answers without checking them
+        except ParsingError as error:
             raise RerankerError(f"cohere: the answer cannot be read ({type(error).__name__})") from None
         return _read(response)
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.__exit__(None, None, None)
-            self._client = None
-
-    def _base_url(self) -> str | None:
-        return self.options.base_url or os.environ.get("CO_API_URL")
-
-    def _identity(self) -> dict[str, Any]:
-        address = urlsplit(self._base_url() or f"https://{_USUAL_HOST}")
-        return {"model": self.options.model, "max_tokens_per_doc": self.options.max_tokens_per_doc, "host": address.hostname}
 
 
 def _refusal(error: Any) -> Refusal:
     status = error.status_code
     if status is not None and 200 <= status < 300:
         raise RerankerError("cohere: the answer is not JSON; is base_url the address of a Cohere API?") from None
-    body = error.body
-    message = body.get("message") if isinstance(body, dict) else body
-    return Refusal(str(message or "no reason given"), status, retry_after(error.headers))
+    return Refusal(reason_in(error.body), status, retry_after(error.headers))
 
 
 def _read(response: Any) -> Answer:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -44,8 +44,8 @@ def check_device(device: str) -> None:
         raise Unavailable(f"no {device if found else kind} device", "run on another device, such as cpu")
 
 
-def settings(options: ModelOptions, weights: Weights, device: str) -> dict[str, Any]:
-    """The part of a fingerprint that both kinds of model share: known without loading."""
+def settings(options: ModelOptions, weights: Weights, device: str, libraries: Sequence[str] = LIBRARIES) -> dict[str, Any]:
+    """The part of a fingerprint that all local models share: known without loading."""
     return {
         **weights.identity(),
         "dtype": options.dtype,
@@ -53,7 +53,7 @@ def settings(options: ModelOptions, weights: Weights, device: str) -> dict[str, 
         "attention": options.attention,
         "trust_remote_code": options.trust_remote_code,
         "device": device.partition(":")[0],
-        **versions(*LIBRARIES),
+        **versions(*libraries),
     }
 
 
@@ -118,10 +118,15 @@ def identity(model: Any, weights: Weights) -> dict[str, Any]:
     """What decides the scores, read back from a loaded model."""
     return {
         **weights.identity(),
-        "dtype": "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})),
+        "dtype": number_format(model),
         "max_length": length_limit(model),
         **versions(*LIBRARIES),
     }
+
+
+def number_format(model: Any) -> str:
+    """The number formats of a model's weights, joined by a plus where there are several."""
+    return "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}))
 
 
 def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]
     import torch
 
     parameters = list(model.parameters())
-    network = model.transformers_model
+    network = getattr(model, "transformers_model", model)  # a sentence-transformers model, or a bare one
     return {
         "source": weights.label,
         "class": type(network).__name__,

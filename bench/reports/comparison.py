@@ -1,0 +1,170 @@
+"""Comparisons as people and programs read them: terminal, Markdown, JSON, CSV. One grid of cells serves the first two."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.compare import Comparison
+from bench.reports import numbers
+from bench.reports.markdown import _escape
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MOVED = 5
+WIDE = 118
+WIDE_ONLY = frozenset({"baseline", "p", "d", "queries", "allowed"})
+EXPLANATION = (
+    "Δ is the paired mean difference with its 95 % bootstrap interval, p its two-sided permutation test, Holm the same corrected for all "
+    "rows, d the mean over the standard deviation of the differences, MDE the smallest true difference that so many queries find four "
+    "times in five."
+)
+
+
+def to_csv(comparisons: Sequence[Comparison]) -> str:
+    """One line per comparison, numbers in full."""
+    buffer = io.StringIO()
+    rows = [flat(one) for one in comparisons]
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def to_json(comparisons: Sequence[Comparison]) -> str:
+    return as_json([{**flat(one), "moved": dict(one.moved(10))} for one in comparisons])
+
+
+def to_markdown(comparisons: Sequence[Comparison]) -> str:
+    moved = [f"- {_escape(name)}: {_escape(text)}" for name, text in moves(comparisons)]
+    parts = [f"## {_escape(title(comparisons))}", markdown_grid(grid(comparisons)), "### Moved most", "\n".join(moved), EXPLANATION]
+    return "\n\n".join(parts)
+
+
+def print_comparison(comparisons: Sequence[Comparison], console: Console) -> None:
+    from rich.markup import escape
+
+    console.print(f"\n[bold]{escape(title(comparisons))}[/bold]")
+    print_grid(grid(comparisons), console)
+    console.print("moved most:")
+    for name, text in moves(comparisons):
+        console.print(f"  {escape(name)}: {escape(text)}")
+
+
+def title(comparisons: Sequence[Comparison]) -> str:
+    """What is compared with what, in one line."""
+    first = comparisons[0]
+    baselines = list(dict.fromkeys(_name(one, one.baseline.trial.reranker, one.baseline.run.info.id) for one in comparisons))
+    against = baselines[0] if len(baselines) == 1 else f"run {first.baseline.run.info.id}"
+    across = sorted({field for one in comparisons for field in one.across})
+    return f"{first.measure} against {against}" + (f", across {', '.join(across)}" if across else "")
+
+
+def grid(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
+    """The table's cells, a row per comparison."""
+    several = len({(one.new.trial.dataset, one.new.trial.first_stage, one.new.trial.depth) for one in comparisons}) > 1
+    return [{"reranker": label(one, several), **_cells(one)} for one in comparisons]
+
+
+def moves(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
+    """Per comparison, the queries that moved most."""
+    several = len({(one.new.trial.dataset, one.new.trial.first_stage) for one in comparisons}) > 1
+    return [
+        (label(one, several), ", ".join(f"{query} {delta:+.4f}" for query, delta in one.moved(MOVED)) or "no query moved")
+        for one in comparisons
+    ]
+
+
+def label(one: Comparison, several: bool, *, with_run: bool = True) -> str:
+    """A row's name: reranker, device, where there are several groups the group, and the run where it is not the baseline's."""
+    trial = one.new.trial
+    parts = [trial.reranker if trial.device == "-" else f"{trial.reranker} ({trial.device})"]
+    if several:
+        parts.append(f"{trial.dataset}, {trial.first_stage}, {trial.depth}")
+    return _name(one, ", ".join(parts), one.new.run.info.id) if with_run else ", ".join(parts)
+
+
+def flat(one: Comparison) -> dict[str, Any]:
+    """A comparison as plain values."""
+    trial, found = one.new.trial, one.difference
+    return {
+        **{name: getattr(trial, name) for name in ("dataset", "first_stage", "depth", "reranker", "device")},
+        "run": one.new.run.info.id,
+        "baseline": one.baseline.trial.id,
+        "baseline_run": one.baseline.run.info.id,
+        "across": " ".join(one.across),
+        "measure": one.measure,
+        "queries": len(one.deltas),
+        "unpaired": one.unpaired,
+        "mean": one.mean,
+        "baseline_mean": one.baseline_mean,
+        "difference": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p,
+        "p_holm": one.p_holm,
+        "effect_size": one.effect_size,
+        "wins": found.wins,
+        "ties": found.ties,
+        "losses": found.losses,
+        "minimum_detectable": one.detectable if math.isfinite(one.detectable) else None,
+    }
+
+
+def _cells(one: Comparison) -> dict[str, str]:
+    found = one.difference
+    return {
+        "mean": numbers.quality(one.mean),
+        "baseline": numbers.quality(one.baseline_mean),
+        "Δ": f"{found.mean:+.4f}",
+        "95 %": f"[{found.low:+.3f}, {found.high:+.3f}]",
+        "p": numbers.p_value(found.p),
+        "Holm": numbers.p_value(one.p_holm),
+        "d": numbers.NOTHING if one.effect_size is None else f"{one.effect_size:+.2f}",
+        "W/T/L": f"{found.wins}/{found.ties}/{found.losses}",
+        "MDE": detectable(one),
+    }
+
+
+def detectable(one: Comparison) -> str:
+    """The minimum detectable effect as a cell."""
+    return f"{one.detectable:.4f}" if math.isfinite(one.detectable) else numbers.NOTHING
+
+
+def _name(one: Comparison, name: str, run: str) -> str:
+    return f"{name}, run {run}" if one.new.run is not one.baseline.run else name
+
+
+def as_json(value: Any) -> str:
+    """JSON that every parser reads: numbers that JSON lacks are an error."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def markdown_grid(rows: Sequence[dict[str, str]]) -> str:
+    """A Markdown table, its cells escaped."""
+    if not rows:
+        return ""
+    lines = [list(rows[0]), ["---", *["--:"] * (len(rows[0]) - 1)], *([_escape(cell) for cell in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def print_grid(rows: Sequence[dict[str, str]], console: Console) -> None:
+    """A table in the terminal; a narrow one leaves out WIDE_ONLY."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    shown = [name for name in rows[0] if console.width >= WIDE or name not in WIDE_ONLY]
+    for name in shown:
+        table.add_column(name, overflow="fold", justify="left" if name == "reranker" else "right", no_wrap=name != "reranker")
+    for row in rows:
+        table.add_row(*(escape(row[name]) for name in shown))
+    console.print(table)

@@ -1,0 +1,46 @@
+"""Mixedbread's hosted rerankers, by POST /v1/reranking through the mixedbread SDK.
+
+Reference: https://www.mixedbread.com/api-reference/endpoints/reranking/rerank-documents (at most 1,000 documents a request).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.errors import RerankerError
+from bench.plugins import require
+from bench.rerankers.api import Answer, ApiReranker
+from bench.rerankers.refusal import Refusal, reason_in, retry_after
+
+
+class MixedbreadReranker(ApiReranker):
+    """Scores are the service's, as they come."""
+
+    service = package = "mixedbread"
+    key_variable = "MXBAI_API_KEY"
+    address, address_variable = "https://api.mixedbread.com", "MIXEDBREAD_BASE_URL"
+
+    def connect(self, key: str) -> Any:
+        base_url = self._base_url() or self.address
+        return require("mixedbread", "api").Mixedbread(api_key=key, base_url=base_url, timeout=self.options.timeout_s, max_retries=0)
+
+    def disconnect(self, client: Any) -> None:
+        client.close()
+
+    def ask(self, query: str, documents: Sequence[str]) -> Answer:
+        sdk = require("mixedbread", "api")
+        try:
+            found = self._client.rerank(
+                model=self.options.model, query=query, input=list(documents), top_k=len(documents), return_input=False
+            )
+        except sdk.APITimeoutError:
+            raise Refusal(f"no answer within {self.options.timeout_s:g} s") from None
+        except sdk.APIConnectionError as error:
+            raise Refusal(f"connection failed ({type(error.__cause__ or error).__name__})") from None
+        except sdk.APIStatusError as error:
+            raise Refusal(reason_in(error.body), error.status_code, retry_after(error.response.headers)) from None
+        if not isinstance(getattr(found, "data", None), list):
+            raise RerankerError("mixedbread: the answer has no list of results")
+        tokens = getattr(getattr(found, "usage", None), "total_tokens", None)
+        return Answer([(getattr(item, "index", None), getattr(item, "score", None)) for item in found.data], tokens=int(tokens or 0))

@@ -1,0 +1,159 @@
+"""What monoT5 and RankT5 share: one prompt per pair, one decoder step, and the logits of the tokens that answer.
+
+Both rank with a T5 that reads query and document in one text and writes a token. The document alone is shortened to fit, so that the query
+and the end of the prompt stay: an input that lost its "Relevant:" is not one that the model was trained on.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from bench.errors import RerankerError
+from bench.rerankers import checkpoint, sbert
+from bench.rerankers.base import Description, PointwiseReranker, Usage
+from bench.rerankers.options import ModelOptions
+from bench.rerankers.t5_prompt import Prompt, Writer
+from bench.rerankers.weights import Weights, versions
+
+if TYPE_CHECKING:
+    from bench.rerankers.base import Scores
+
+LIBRARIES = ("transformers", "torch")
+TRAINED_LENGTH = 512
+"""Tokens that T5, mT5 and both methods were trained at; their positions are relative, so that the weights name no limit."""
+_NO_LIMIT = 1 << 30
+
+
+class T5Options(ModelOptions):
+    prompt: str = Field(description="the model's input; must hold {query} and, after it, {document}")
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_both(cls, prompt: str) -> str:
+        Prompt.parse(prompt)
+        return prompt
+
+
+class T5Reranker(PointwiseReranker):
+    """Scores a pair by the first decoder step's logit of one token, less that of another where there is one: raw, unbounded."""
+
+    backend: ClassVar[str]
+    options: T5Options
+
+    def __init__(self, options: T5Options, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self.weights = Weights(options.model, options.revision)
+        self._network: Any = None
+
+    @abstractmethod
+    def answers(self) -> dict[str, str]:
+        """Option name -> piece of the vocabulary: the token that speaks for the document, then the one against it, if any."""
+
+    def check(self) -> None:
+        sbert.check(self.options, self.weights, self.device)
+
+    def fingerprint(self) -> dict[str, Any]:
+        settings = sbert.settings(self.options, self.weights, self.device, LIBRARIES)
+        return {"backend": self.backend, "prompt": self.options.prompt, **self.answers(), **settings}
+
+    def load(self) -> None:
+        if self._network is not None:
+            return
+        import torch
+        from transformers import AutoTokenizer
+
+        options, folder = self.options, self.weights.fetch()
+        with sbert.quiet(), sbert.explained(self.weights):
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=options.trust_remote_code)
+            ids = self._ids(tokenizer)
+            own = tokenizer.model_max_length
+            limit = options.max_length or (own if own < _NO_LIMIT else TRAINED_LENGTH)
+            self._writer = Writer(tokenizer, Prompt.parse(options.prompt), limit, options.model)
+            network = checkpoint.load_t5(self.weights, options, self.backend).to(self.device)
+        self._describe_as = self._description(network, ids)
+        start = network.config.decoder_start_token_id
+        self._start = torch.tensor([[tokenizer.pad_token_id if start is None else start]], device=self.device)
+        self._padding = int(tokenizer.pad_token_id)
+        self._network = _answering_only(network, ids)
+
+    def describe(self) -> Description:
+        self._loaded()
+        return self._describe_as
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
+        import numpy as np
+
+        self._loaded()
+        inputs, truncated, cut_queries = self._writer.write(pairs)
+        self.usage += Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries)
+        scores = np.empty(len(pairs), dtype=np.float64)
+        order = sorted(range(len(pairs)), key=lambda i: -len(inputs[i]))  # the longest first: what does not fit fails at once
+        with sbert.explained_memory(self.options):
+            for start in range(0, len(order), self.options.batch_size):
+                rows = order[start : start + self.options.batch_size]
+                scores[rows] = self._forward([inputs[i] for i in rows])
+        return scores
+
+    def close(self) -> None:
+        self._network = None
+        sbert.free(self.device)
+
+    def _forward(self, inputs: list[list[int]]) -> Scores:
+        """Scores of one batch, its longest input first. Shape: (len(inputs),)."""
+        import torch
+
+        lengths = torch.tensor([len(row) for row in inputs])
+        width = int(lengths[0])
+        ids = torch.tensor([row + [self._padding] * (width - len(row)) for row in inputs], device=self.device)
+        mask = (torch.arange(width) < lengths[:, None]).long().to(self.device)
+        self.usage += Usage(tokens=int(lengths.sum()), slots=ids.numel())
+        with torch.inference_mode():
+            start = self._start.expand(len(inputs), 1)
+            step = self._network(input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False)
+            answers = step.logits[:, 0].double()
+            scores: Scores = (answers[:, 0] - answers[:, 1:].sum(dim=1)).cpu().numpy()
+        return scores
+
+    def _loaded(self) -> None:
+        if self._network is None:
+            raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
+
+    def _ids(self, tokenizer: Any) -> list[int]:
+        vocabulary = tokenizer.get_vocab()
+        for option, piece in self.answers().items():
+            if piece not in vocabulary:
+                raise RerankerError(f"{self.options.model}: its vocabulary has no token '{piece}'; set {option} to the one it answers with")
+        ids = [int(vocabulary[piece]) for piece in self.answers().values()]
+        if len(set(ids)) < len(ids):
+            raise RerankerError(f"{self.options.model}: {' and '.join(self.answers())} are the same token")
+        return ids
+
+    def _description(self, network: Any, ids: list[int]) -> Description:
+        identity = {
+            **self.weights.identity(),
+            "dtype": sbert.number_format(network),
+            "max_length": self._writer.limit,
+            "prompt": self.options.prompt,
+            **{option: {"piece": piece, "id": i} for (option, piece), i in zip(self.answers().items(), ids, strict=True)},
+            "truncation": "document",
+            **versions(*LIBRARIES),
+        }
+        return Description(self.backend, identity, sbert.facts(network, self.options, self.weights))
+
+
+def _answering_only(network: Any, ids: list[int]) -> Any:
+    """The network with an output layer for these tokens alone, in float32: the same logits, without the rest of the vocabulary (250,112 in
+    mT5), and without the ties that a logit rounded to bfloat16 brings."""
+    import torch
+
+    full = network.get_output_embeddings()
+    head = torch.nn.Linear(full.in_features, len(ids), bias=False, device=full.weight.device)
+    with torch.no_grad():
+        head.weight.copy_(full.weight[ids])
+    head.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+    network.set_output_embeddings(head)
+    return network.eval()

@@ -1,0 +1,77 @@
+"""The docs' examples run, their links lead somewhere, and the commands they show exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from bench.cli import cli
+from bench.rerankers.base import Request
+from bench.suite import load
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "results" / "README.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for found in re.finditer(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            yield page.name, found.group(1)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert missing == []
+
+
+def test_yaml_examples_are_valid_suites() -> None:
+    """A fragment is completed with what a suite needs; placeholders for paths are not opened by validation."""
+    seen = 0
+    for page, text in blocks("yaml"):
+        data = yaml.safe_load(text.replace("4f1c...", "4f1c"))
+        if not isinstance(data, dict) or not {"datasets", "first_stages", "rerankers"} & set(data):
+            continue
+        entries = [entry for entry in data.get("rerankers", []) if "my_module" not in str(entry)]
+        try:
+            load({"name": "example", "datasets": ["embedded:everyday"], **data, "rerankers": entries})
+        except Exception as error:
+            raise AssertionError(f"{page}: {text}") from error
+        seen += 1
+    assert seen >= 4
+
+
+def test_the_reranker_of_the_docs_works() -> None:
+    [text] = [text for page, text in blocks("python") if page == "adding.md" and "LengthReranker" in text]
+    space: dict[str, object] = {}
+    exec(text, space)
+    from bench.rerankers.options import RerankerOptions
+
+    reranker = space["LengthReranker"](RerankerOptions())  # type: ignore[operator]
+    [scores] = reranker.rerank([Request("q", "x", ["a", "b"], ["long text", "short"])])
+    assert np.argmax(scores) == 1
+    assert len([line for line in text.splitlines() if line.strip()]) <= 20
+
+
+def test_commands_in_the_docs_exist() -> None:
+    for page in PAGES:
+        for command in re.findall(r"rerank-bench ([a-z]+)\b", page.read_text(encoding="utf-8")):
+            if page.name != "CHANGELOG.md" and command not in ("needs", "answers", "lists", "leaves", "orders", "with"):
+                assert command in cli.commands, f"{page.name}: rerank-bench {command}"
+
+
+def test_the_readme_shows_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in cli.commands if f"rerank-bench {name}" not in text] == []
