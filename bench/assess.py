@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.errors import RerankerError
 from bench.measure import quality, stats
 from bench.measure.ranking import Ranking, rank
-from bench.records.schema import Counts, Difference, Estimate
+from bench.measure.stats import Difference, Estimate
+from bench.records.schema import Counts
 
 if TYPE_CHECKING:
     from bench.datasets.base import Dataset
@@ -53,19 +54,13 @@ def assess(scored: Scored, questions: Questions, seed: int) -> Assessed:
             except ValueError as error:
                 raise RerankerError(f"query '{request.query_id}': {error}") from error
     per_query = quality.evaluate(rankings, questions.qrels, questions.measures, questions.dataset.min_relevance)
-    estimates = {
-        name: Estimate(**asdict(stats.estimate([values[query_id] for query_id in questions.query_ids], seed)))
-        for name, values in per_query.items()
-    }
+    estimates = {name: stats.estimate([values[query_id] for query_id in questions.query_ids], seed) for name, values in per_query.items()}
     return Assessed(rankings, per_query, estimates, _count(rankings, scored, questions))
 
 
 def differences(new: PerQuery, old: PerQuery, query_ids: Sequence[str], seed: int) -> dict[str, Difference]:
     """Per measure, the paired difference new - old over the same queries."""
-    return {
-        name: Difference(**asdict(stats.difference([new[name][q] for q in query_ids], [old[name][q] for q in query_ids], seed)))
-        for name in new
-    }
+    return {name: stats.difference([new[name][q] for q in query_ids], [old[name][q] for q in query_ids], seed) for name in new}
 
 
 def _count(rankings: Mapping[str, Ranking], scored: Scored, questions: Questions) -> Counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ QUERY = "how long does it rain"
 LONG = "the cold river bank and the moon " * 40
 DOCS = ["the sun and the moon", "hot tea", "", "cold river bank in the rain", "a dog sat on the mat " * 3, LONG, "moon " + LONG, "fish"]
 PROMPTS = {"monot5": "Query: {query} Document: {document} Relevant:", "rankt5": "Query: {query} Document: {document}"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models this small are slower on more threads, by far where other processes want the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -150,24 +160,19 @@ def test_an_untied_output_layer_is_the_one_that_answers(models: Path, tmp_path: 
 # --- what the model reads
 
 
+_TOKENIZER = lru_cache(tiny_models.t5_tokenizer)
 words = st.lists(st.sampled_from(["cat", "rain", "moon", "tea", "xyzzy", "é", "</s>", "{document}", "<extra_id_3>", "\0"]), max_size=90)
 
 
 @settings(max_examples=150, deadline=None)
 @given(words.map(" ".join), words.map(" ".join), st.integers(12, 80), st.sampled_from(sorted(PROMPTS)))
 def test_an_input_keeps_the_query_and_the_end_of_the_prompt(query: str, doc: str, limit: int, backend: str) -> None:
-    tokenizer = tiny_models.t5_tokenizer()
+    tokenizer = _TOKENIZER()
     prompt = Prompt.parse(PROMPTS[backend])
     (ids,), truncated, cut_queries = Writer(tokenizer, prompt, limit, "m").write([(query, doc)])
-    text = (
-        PROMPTS[backend].replace("{query}", query, 1)
-        if "{document}" not in query
-        else f"Query: {query} Document: {{document}}{prompt.after}"
-    )
     whole = tokenizer(f"Query: {query} Document: {doc}{prompt.after}", verbose=False)["input_ids"]
     tail = tokenizer(prompt.after)["input_ids"]
     head = tokenizer(f"Query: {query} Document:", add_special_tokens=False, verbose=False)["input_ids"]
-    assert text.startswith("Query: ")
     assert len(ids) == min(len(whole), limit)
     assert ids[-len(tail) :] == tail
     assert truncated == (len(whole) > limit)
@@ -230,7 +235,7 @@ def test_the_prompt_is_an_option(models: Path) -> None:
 def test_a_prompt_that_cannot_be_filled_is_refused(prompt: str) -> None:
     with pytest.raises(ValidationError, match="once and, after it"):
         MonoT5Options(model="m", prompt=prompt)
-    with pytest.raises(SuiteError, match=r"'monot5': prompt: must hold \{query\}"):
+    with pytest.raises(SuiteError, match=r"'monot5': .*must hold \{query\} once"):
         rerankers.build("monot5", {"model": "m", "prompt": prompt})
 
 
@@ -259,13 +264,26 @@ def test_what_loaded_is_read_back(models: Path, backend: str, dtype: str) -> Non
     assert expected.items() <= description.facts.items()
     assert description.facts["parameters"] == sum(p.numel() for p in parts(models / "t5")[1].parameters())
     assert str(models) not in str(description), "a record does not show where somebody's files lie"
-    scores = scores_of(reranker)
-    np.testing.assert_allclose(scores, scores_of(_once(models, backend)), atol=1e-5 if dtype == "float32" else 1.0, rtol=0.1)
+    scores, exact = scores_of(reranker), scores_of(_once(models, backend))
+    if dtype == "float32":
+        np.testing.assert_allclose(scores, exact, atol=1e-5, rtol=1e-5)
+    else:
+        assert np.corrcoef(scores, exact)[0, 1] > 0.8, "a random model magnifies rounding, but not into noise"
 
 
-def test_scores_in_bfloat16_are_not_rounded_into_ties(models: Path) -> None:
+def test_scores_in_bfloat16_tie_less_than_logits_rounded_to_it(models: Path) -> None:
+    from transformers import AutoModelForSeq2SeqLM
+
+    tokenizer, _ = parts(models / "t5")
     docs = [f"{a} {b}" for a in tiny_models._WORDS[:12] for b in tiny_models._WORDS[:12]]
-    assert len(set(scores_of(loaded(models, "rankt5", dtype="bfloat16"), docs=docs))) > 0.95 * len(docs)
+    inputs = tokenizer([PROMPTS["rankt5"].format(query=QUERY, document=doc) for doc in docs], return_tensors="pt", padding=True)
+    with tiny_models.quiet(), torch.inference_mode():
+        network = AutoModelForSeq2SeqLM.from_pretrained(models / "t5", dtype=torch.bfloat16).eval()
+        logits = network(**inputs, decoder_input_ids=torch.zeros(len(docs), 1, dtype=torch.long)).logits
+    rounded = logits[:, 0, tokenizer.convert_tokens_to_ids("<extra_id_10>")].double().numpy()
+    scores = scores_of(loaded(models, "rankt5", dtype="bfloat16", batch_size=len(docs)), docs=docs)
+    np.testing.assert_allclose(scores, rounded, rtol=1 / 128, atol=0.02)
+    assert len(set(scores)) > 1.2 * len(set(rounded))
 
 
 @pytest.mark.parametrize("backend", sorted(PROMPTS))

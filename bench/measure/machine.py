@@ -18,7 +18,8 @@ from bench.errors import SuiteError, Unavailable
 
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "ir-measures", "bm25s", "peft")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "sve")
-SPEED_FIELDS = ("cpu", "cpu_flags", "physical_cores", "usable_cores", "cpu_quota", "threads", "gpu", "driver", "cuda", "os", "libraries")
+SPEED_FIELDS = ("cpu", "cpu_flags", "physical_cores", "usable_cores", "cpu_quota", "threads", "gpu", "driver", "cuda")
+SPEED_LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -75,7 +76,8 @@ def fingerprint(device: str) -> dict[str, Any]:
 
 def speed_fields(found: Mapping[str, Any]) -> dict[str, Any]:
     """What must agree before two latencies are compared."""
-    return {name: found.get(name) for name in SPEED_FIELDS}
+    libraries = found.get("libraries") or {}
+    return {**{name: found.get(name) for name in SPEED_FIELDS}, "libraries": {name: libraries.get(name) for name in SPEED_LIBRARIES}}
 
 
 def load_average() -> float | None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from bench.measure.stats import Difference, Estimate
 from bench.options import Options
 from bench.records.keys import Key
 
@@ -23,27 +24,6 @@ class Trial(Options):
     depth: int
     kind: Literal["reference", "reranker"] = "reranker"
     """"reference" for the first stage's own order and the oracle, which stand beside every reranker."""
-
-
-class Estimate(Options):
-    """A mean over queries with its two-sided 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
-class Difference(Options):
-    """Paired difference to the first stage: mean, 95 % bootstrap interval, two-sided permutation p, queries that rose, stayed, fell."""
-
-    mean: float
-    low: float
-    high: float
-    p: float
-    wins: int
-    ties: int
-    losses: int
 
 
 class Counts(Options):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.measure.latency_summary import Summary, summarise
 from bench.measure.quality import JUDGED
-from bench.records.schema import Difference, Estimate, Record, Trial
-from bench.records.store import Run
+from bench.measure.stats import Difference, Estimate
+from bench.records.schema import Record, Trial
+
+if TYPE_CHECKING:
+    from bench.records.store import Run
 
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05

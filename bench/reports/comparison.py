@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOVED = 5
 WIDE = 118
-WIDE_ONLY = frozenset({"baseline", "p", "d", "queries", "allowed"})
+WIDE_ONLY = frozenset({"baseline", "p", "d", "quality", "queries", "allowed", "top 10"})
 EXPLANATION = (
     "Δ is the paired mean difference with its 95 % bootstrap interval, p its two-sided permutation test, Holm the same corrected for all "
     "rows, d the mean over the standard deviation of the differences, MDE the smallest true difference that so many queries find four "
@@ -53,7 +53,7 @@ def print_comparison(comparisons: Sequence[Comparison], console: Console) -> Non
     print_grid(grid(comparisons), console)
     console.print("moved most:")
     for name, text in moves(comparisons):
-        console.print(f"  {escape(name)}: {escape(text)}")
+        console.print(f"  {escape(name)}: {escape(text)}", soft_wrap=True)
 
 
 def title(comparisons: Sequence[Comparison]) -> str:
@@ -164,7 +164,8 @@ def print_grid(rows: Sequence[dict[str, str]], console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     shown = [name for name in rows[0] if console.width >= WIDE or name not in WIDE_ONLY]
     for name in shown:
-        table.add_column(name, overflow="fold", justify="left" if name == "reranker" else "right", no_wrap=name != "reranker")
+        named = name == "reranker"
+        table.add_column(name, overflow="fold", justify="left" if named else "right", no_wrap=not named, min_width=16 if named else None)
     for row in rows:
         table.add_row(*(escape(row[name]) for name in shown))
     console.print(table)

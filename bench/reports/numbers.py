@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.records.schema import Difference, Estimate
+from bench.measure.stats import Difference, Estimate
 
 NOTHING = "–"
 

@@ -45,8 +45,8 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
 
     print_grid(grid(verdict), console)
     for note in notes(verdict):
-        console.print(escape(note))
-    console.print(f"[bold]{escape(title(verdict))}[/bold]")
+        console.print(escape(note), soft_wrap=True)
+    console.print(f"[bold]{escape(title(verdict))}[/bold]", soft_wrap=True)
 
 
 def title(verdict: Verdict) -> str:

@@ -32,35 +32,12 @@ def refuse_configuration(weights: Weights, options: ModelOptions) -> None:
     raise RerankerError(f"{options.model}: a {config.model_type} text-to-text checkpoint has no classification head; {needs}")
 
 
-def load_t5(weights: Weights, options: ModelOptions, backend: str) -> Any:
-    """A T5 with its language-model head, on the CPU. Raises RerankerError for what is no such thing, and names the backend for it.
+def refuse_other_than_t5(weights: Weights, options: ModelOptions, backend: str) -> None:
+    """Raise RerankerError for what is no text-to-text T5, before its weights are read, and name the backend that it needs.
 
-    Some monoT5 checkpoints call themselves T5Model: their head is the embedding matrix, so that they lack nothing.
+    T5Model passes, as some monoT5 checkpoints call themselves: their output layer is the embedding matrix, so that they lack nothing.
     """
-    import torch
-    from transformers import AutoModelForSeq2SeqLM
-
     config = configuration(weights, options)
-    _refuse_other_than_t5(config, options, backend)
-    model_kwargs: dict[str, Any] = {"attn_implementation": options.attention} if options.attention else {}
-    with sbert.quiet(), sbert.explained(weights):
-        network, report = AutoModelForSeq2SeqLM.from_pretrained(
-            weights.fetch(),
-            config=config,
-            dtype=getattr(torch, options.dtype),
-            trust_remote_code=options.trust_remote_code,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            **model_kwargs,
-        )
-    lacking = sorted(report["missing_keys"])
-    if lacking:
-        raise RerankerError(f"{options.model}: {lacking[0]} is not in the weights: not a whole T5, and {backend} would score at random")
-    return network
-
-
-def _refuse_other_than_t5(config: Any, options: ModelOptions, backend: str) -> None:
     is_head = _is(config, "ForSequenceClassification") or _is(config, "ForCausalLM")
     is_encoder = not config.is_encoder_decoder or _is(config, "EncoderModel")
     if config.model_type in T5_KINDS and not is_head and not is_encoder:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -25,7 +27,10 @@ class Refusal(Exception):
 
 
 def reason_in(body: Any) -> str:
-    """What the body of an error says, in the places where services put it."""
+    """What the body of an error says, in the places where services put it; a body may be text, JSON or what was read from it."""
+    if isinstance(body, str):
+        with contextlib.suppress(ValueError):
+            body = json.loads(body)
     while isinstance(body, Mapping):
         body = next((body[name] for name in ("message", "detail", "error") if body.get(name)), None)
     return str(body or "no reason given")

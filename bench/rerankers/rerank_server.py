@@ -9,13 +9,14 @@ There is no agreed protocol, but two shapes cover the field:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from bench.errors import RerankerError, Unavailable
+from bench.errors import RerankerError, SuiteError, Unavailable
 from bench.rerankers.api import Answer, ApiOptions, ApiReranker
 from bench.rerankers.base import Description, Request
 from bench.rerankers.options import RerankerOptions
@@ -27,9 +28,7 @@ _DOCUMENTS_PER_REQUEST = {"cohere": 1000, "tei": 32}
 class RerankServerOptions(ApiOptions):
     base_url: str = Field(pattern=r"^https?://[^/]", description="address of the server, up to /rerank; https://api.jina.ai/v1")
     shape: Literal["cohere", "tei"] = Field("cohere", description="cohere for Jina, vLLM and Infinity; tei for Text Embeddings Inference")
-    api_key_env: str | None = Field(
-        None, pattern=r"^[A-Za-z_]\w*$", description="environment variable that holds the key, where one is needed"
-    )
+    api_key_env: str | None = Field(None, description="environment variable that holds the key, where one is needed")
     documents_per_request: int | None = Field(None, ge=1, description="documents in one HTTP request; 32 for tei and 1000 otherwise")
     listwise: bool = Field(False, description="the model scores a document beside the others, so that a shorter list gives other scores")
 
@@ -44,6 +43,8 @@ class RerankServerReranker(ApiReranker):
 
     def __init__(self, options: RerankServerOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
+        if options.api_key_env and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", options.api_key_env):  # it may be the key: never shown
+            raise SuiteError("reranker 'rerank-server': api_key_env is the name of an environment variable, such as MY_API_KEY, not a key")
         self.key_variable = options.api_key_env
         self.documents_per_call = options.documents_per_request or _DOCUMENTS_PER_REQUEST[options.shape]
         self.pointwise = not options.listwise

@@ -67,13 +67,14 @@ class T5Reranker(PointwiseReranker):
         from transformers import AutoTokenizer
 
         options, folder = self.options, self.weights.fetch()
+        checkpoint.refuse_other_than_t5(self.weights, options, self.backend)
         with sbert.quiet(), sbert.explained(self.weights):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=options.trust_remote_code)
-            ids = self._ids(tokenizer)
-            own = tokenizer.model_max_length
-            limit = options.max_length or (own if own < _NO_LIMIT else TRAINED_LENGTH)
-            self._writer = Writer(tokenizer, Prompt.parse(options.prompt), limit, options.model)
-            network = checkpoint.load_t5(self.weights, options, self.backend).to(self.device)
+        ids = self._ids(tokenizer)
+        own = tokenizer.model_max_length
+        limit = options.max_length or (own if own < _NO_LIMIT else TRAINED_LENGTH)
+        self._writer = Writer(tokenizer, Prompt.parse(options.prompt), limit, options.model)
+        network = _network(options, self.weights).to(self.device)
         self._describe_as = self._description(network, ids)
         start = network.config.decoder_start_token_id
         self._start = torch.tensor([[tokenizer.pad_token_id if start is None else start]], device=self.device)
@@ -143,6 +144,27 @@ class T5Reranker(PointwiseReranker):
             **versions(*LIBRARIES),
         }
         return Description(self.backend, identity, sbert.facts(network, self.options, self.weights))
+
+
+def _network(options: ModelOptions, weights: Weights) -> Any:
+    """The whole T5 on the CPU, from safetensors only. Raises RerankerError where weights are missing, which would be drawn at random."""
+    import torch
+    from transformers import AutoModelForSeq2SeqLM
+
+    with sbert.quiet(), sbert.explained(weights):
+        network, report = AutoModelForSeq2SeqLM.from_pretrained(
+            weights.fetch(),
+            dtype=getattr(torch, options.dtype),
+            attn_implementation=options.attention,
+            trust_remote_code=options.trust_remote_code,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise RerankerError(f"{options.model}: {missing[0]} is not in the weights: not a whole T5, it would score at random")
+    return network
 
 
 def _answering_only(network: Any, ids: list[int]) -> Any:

@@ -1,0 +1,273 @@
+"""Comparisons: the right pairs, the same numbers as the record and as scipy, and a clear refusal where keys differ."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from scipy import stats as scipy_stats
+
+import bench
+from bench.cli import cli
+from bench.compare import Comparison, compare, resolve_measure
+from bench.errors import BenchError, IncomparableError, RecordError
+from bench.measure import stats
+from bench.records.store import Run
+from bench.reports import comparison as report
+from tests.made_runs import made_run
+
+DL19 = Path(__file__).resolve().parents[2] / "shared" / "data" / "trec-dl19"
+BASE, BETTER, OTHER = [0.1, 0.5, 0.3, 0.9], [0.2, 0.7, 0.3, 0.8], [0.0, 0.0, 0.1, 0.2]
+FAKE = "tests.fakes:HashReranker"
+
+
+def by_name(found: list[Comparison]) -> dict[str, Comparison]:
+    return {one.new.trial.reranker: one for one in found}
+
+
+def test_one_run_is_compared_with_its_first_stage(tmp_path: Path) -> None:
+    run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": OTHER})
+    found = by_name(compare([run]))
+    assert list(found) == ["a", "b"]
+    one = found["a"]
+    assert (one.mean, one.baseline_mean) == (pytest.approx(0.5), pytest.approx(0.45))
+    assert one.difference.mean == pytest.approx(0.05)
+    assert (one.difference.wins, one.difference.ties, one.difference.losses) == (2, 1, 1)
+    assert one.deltas == pytest.approx({"q0": 0.1, "q1": 0.2, "q2": 0.0, "q3": -0.1})
+    assert [query for query, _ in one.moved(2)] == ["q1", "q0"]
+    assert [query for query, _ in one.moved(9)] == ["q1", "q0", "q3"], "a query that did not move is no mover"
+
+
+def test_the_baseline_may_be_any_row(tmp_path: Path) -> None:
+    run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": OTHER})
+    found = by_name(compare([run], "a"))
+    assert list(found) == ["first-stage", "b"]
+    assert found["first-stage"].difference.mean == pytest.approx(-0.05)
+    with pytest.raises(BenchError, match="--baseline first: no finished trial of that name: did you mean 'first-stage'"):
+        compare([run], "first")
+
+
+def test_several_runs_compare_each_reranker_with_itself_in_the_first(tmp_path: Path) -> None:
+    old = made_run(tmp_path, {"first-stage": BASE, "a": BASE, "b": OTHER}, name="old")
+    new = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "c": OTHER}, name="new")
+    (one,) = compare([old, new])
+    assert (one.new.run, one.baseline.run) == (new, old)
+    assert one.difference.mean == pytest.approx(0.05)
+
+
+def test_a_named_baseline_serves_every_run(tmp_path: Path) -> None:
+    old = made_run(tmp_path, {"first-stage": BASE, "stock": BASE}, name="old")
+    new = made_run(tmp_path, {"first-stage": BASE, "tuned": BETTER}, name="new")
+    found = by_name(compare([old, new], "stock"))
+    assert set(found) == {"first-stage", "tuned"}
+    assert found["tuned"].baseline.run is old
+
+
+def test_runs_without_a_common_reranker_are_told_apart_from_incomparable_ones(tmp_path: Path) -> None:
+    runs = [made_run(tmp_path, {"first-stage": BASE, name: BETTER}, name=name) for name in "ab"]
+    with pytest.raises(RecordError, match="nothing to compare"):
+        compare(runs)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"candidates": "other"}, "candidates"),
+        ({"dataset": {"corpus": "c1", "qrels": "q2"}}, "dataset.qrels"),
+        ({"depth": 9, "candidates": "deep"}, "candidates, depth"),
+    ],
+)
+def test_a_quality_key_that_differs_is_refused_and_its_fields_named(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+    old = made_run(tmp_path, {"a": BASE}, name="old")
+    new = made_run(tmp_path, {"a": BETTER}, quality=change, first_stage="other", name="new")
+    with pytest.raises(IncomparableError, match=f"they differ in {named};") as caught:
+        compare([old, new])
+    assert caught.value.exit_code == 3
+    allowed = named.split(".")[0].split(", ")[-1]
+    (one,) = compare([old, new], across=[allowed])
+    assert ", ".join(one.across) == named
+    with pytest.raises(IncomparableError):
+        compare([old, new], across=["measures"])
+
+
+def test_across_takes_only_fields_that_exist(tmp_path: Path) -> None:
+    runs = [made_run(tmp_path, {"a": BASE}, name=name) for name in ("old", "new")]
+    with pytest.raises(BenchError, match="did you mean 'candidates'"):
+        compare(runs, across=["candidate"])
+
+
+def test_only_shared_queries_are_paired_and_the_others_counted(tmp_path: Path) -> None:
+    old = made_run(tmp_path, {"a": BASE}, name="old")
+    new = made_run(tmp_path, {"a": [*BETTER, 1.0]}, quality={"dataset": {"corpus": "c2"}}, name="new")
+    (one,) = compare([old, new], across=["dataset"])
+    assert (len(one.deltas), one.unpaired) == (4, 1)
+    assert one.difference.mean == pytest.approx(0.05)
+
+
+def test_trials_of_two_datasets_meet_their_own(tmp_path: Path) -> None:
+    old = made_run(tmp_path, {"a": BASE}, dataset="one", name="old")
+    new = made_run(tmp_path, {"a": BETTER}, dataset="two", quality={"dataset": {"corpus": "c9"}}, name="new")
+    with pytest.raises(IncomparableError, match=r"differ in dataset\.corpus, dataset\.qrels"):
+        compare([old, new])
+
+
+def test_a_measure_is_found_by_its_short_name(tmp_path: Path) -> None:
+    run = made_run(tmp_path, {"a": BASE}, measure="RR(rel=2)@10")
+    assert [resolve_measure(run, asked) for asked in (None, "RR@10", "rr@10", "RR(rel=2)@10")] == ["RR(rel=2)@10"] * 4
+    with pytest.raises(BenchError, match=r"hold no nDCG@10: known: RR\(rel=2\)@10"):
+        resolve_measure(run, "nDCG@10")
+
+
+def test_a_real_run_gives_the_numbers_of_its_own_records(collection: Path, tmp_path: Path) -> None:
+    """Same seed, same queries, same order: the interval is the one that the report shows."""
+    suite = {"name": "tiny", "datasets": [f"files:{collection}"], "rerankers": [{FAKE: {"name": "fake"}}], "latency": None, "seed": 3}
+    run = bench.run(suite, out=tmp_path / "results")
+    for one in compare([run], measure="RR@10"):
+        stored = one.new.record.vs_first_stage["RR@10"]
+        assert stored.model_dump() == pytest.approx(vars(one.difference))
+
+
+# The statistics
+
+
+def test_holm_is_the_closure_of_bonferroni() -> None:
+    """Marcus, Peritz & Gabriel 1976: a hypothesis is rejected when every intersection that it is part of is."""
+    rng = np.random.default_rng(1)
+    for n in (1, 2, 5, 6):
+        ps = [float(p) for p in rng.beta(0.3, 2, size=n)]
+        subsets = [s for size in range(1, n + 1) for s in itertools.combinations(range(n), size)]
+        expected = [max(min(1.0, len(s) * min(ps[j] for j in s)) for s in subsets if i in s) for i in range(n)]
+        assert stats.holm(ps) == pytest.approx(expected)
+    assert stats.holm([]) == []
+
+
+def test_holm_runs_over_all_rows(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.random(30)
+    rows = {name: base + rng.normal(shift, 0.1, 30) for name, shift in (("a", 0.08), ("b", 0.05), ("c", 0.0))}
+    found = compare([made_run(tmp_path, {"first-stage": base, **rows})])
+    assert [one.p_holm for one in found] == pytest.approx(stats.holm([one.difference.p for one in found]))
+    assert found[1].p_holm > found[1].difference.p
+
+
+def test_effect_size_and_detectable_effect_are_those_of_the_t_test() -> None:
+    delta = np.random.default_rng(2).normal(0.05, 0.2, 80)
+    t = scipy_stats.ttest_1samp(delta, 0).statistic
+    assert stats.effect_size(list(delta)) == pytest.approx(t / math.sqrt(80))
+    two_sided, power = scipy_stats.norm.ppf([0.975, 0.8])
+    assert stats.minimum_detectable(list(delta)) == pytest.approx((two_sided + power) * scipy_stats.sem(delta), rel=0.001)
+
+
+def test_nothing_varies_nothing_is_divided_by_zero() -> None:
+    assert stats.effect_size([0.1] * 7) is None
+    assert stats.minimum_detectable([0.1] * 7) == 0.0
+    assert stats.effect_size([0.1]) is None
+    assert stats.minimum_detectable([0.1]) == math.inf
+
+
+def test_one_sided_bounds_are_scipys() -> None:
+    delta = np.random.default_rng(3).normal(0.02, 0.2, 60)
+    low, high = stats.one_sided_bounds(delta, seed=1)
+    for bound, side, end in ((low, "greater", "low"), (high, "less", "high")):
+        theirs = scipy_stats.bootstrap((delta,), np.mean, n_resamples=20_000, method="percentile", alternative=side, rng=5)
+        assert bound == pytest.approx(getattr(theirs.confidence_interval, end), abs=0.003)
+
+
+@given(st.lists(st.integers(-100, 100), unique=True, min_size=2, max_size=40))
+def test_tau_is_scipys(ranks: list[int]) -> None:
+    assert stats.kendall_tau(ranks) == pytest.approx(scipy_stats.kendalltau(range(len(ranks)), ranks).statistic)
+
+
+# What people and programs read
+
+
+def test_every_format_says_the_same(tmp_path: Path) -> None:
+    run = made_run(tmp_path, {"first-stage": BASE, "a_|_b": BETTER})
+    found = compare([run])
+    (row,) = csv.DictReader(io.StringIO(report.to_csv(found)))
+    (value,) = json.loads(report.to_json(found))
+    assert float(row["difference"]) == value["difference"] == pytest.approx(0.05)
+    assert value["moved"] == pytest.approx({"q1": 0.2, "q0": 0.1, "q3": -0.1})
+    page = report.to_markdown(found)
+    assert "a\\_\\|\\_b" in page
+    assert "+0.0500" in page
+    assert "q1 +0.2000" in page
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_terminal_table_fits(tmp_path: Path, width: int) -> None:
+    run = made_run(tmp_path, {"first-stage": BASE, "a-reranker-with-a-long-name": BETTER})
+    console = Console(width=width, record=True, file=io.StringIO())
+    report.print_comparison(compare([run]), console)
+    text = console.export_text()
+    assert "+0.0500" in text
+    assert ("baseline" in text) == (width == 140)
+    assert max(len(line) for line in text.split("moved most")[0].splitlines()) <= width
+
+
+def test_a_single_query_is_valid_json(tmp_path: Path) -> None:
+    run = made_run(tmp_path, {"first-stage": [0.5], "a": [0.6]})
+    (value,) = json.loads(report.to_json(compare([run])))
+    assert (value["effect_size"], value["minimum_detectable"]) == (None, None)
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "json", "csv"])
+def test_the_command(tmp_path: Path, form: str) -> None:
+    run = made_run(tmp_path, {"first-stage": [0.25, 0.5], "a": [0.5, 0.5]})
+    done = CliRunner().invoke(cli, ["compare", str(run.folder), "--format", form])
+    assert done.exit_code == 0, done.output
+    assert "0.125" in done.output
+
+
+# A real collection: TREC DL 2019, BM25's top 100, and the published run of RankVicuna over them
+
+
+@pytest.fixture(scope="session")
+def dl19(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function: name of a first-stage run -> a finished run that reranks it by RankVicuna's published run."""
+    if not DL19.is_dir():
+        pytest.skip("the TREC DL 2019 collection is not here")
+    made: dict[str, Run] = {}
+
+    def run(first_stage: str) -> Run:
+        if first_stage not in made:
+            suite = {
+                "name": first_stage,
+                "datasets": [{f"files:{DL19}": {"min_relevance": 2}}],
+                "first_stages": [{"run": {"path": str(DL19 / "runs" / f"{first_stage}.run")}}],
+                "rerankers": [{"run-file": {"path": str(DL19 / "runs" / "rankvicuna-over-bm25.run"), "name": "rankvicuna"}}],
+                "latency": None,
+            }
+            made[first_stage] = bench.run(suite, out=tmp_path_factory.mktemp("dl19"))
+        return made[first_stage]
+
+    return run
+
+
+def test_rankvicuna_clearly_beats_bm25(dl19: Any) -> None:
+    one = by_name(compare([dl19("bm25-top100")]))["rankvicuna"]
+    assert (one.baseline_mean, one.mean) == (pytest.approx(0.5058, abs=5e-5), pytest.approx(0.6682, abs=5e-5))
+    assert one.difference.low > 0.1
+    assert one.p_holm < 0.001
+    delta = list(one.deltas.values())
+    assert scipy_stats.ttest_1samp(delta, 0).pvalue < 0.001
+    assert (one.difference.wins, one.difference.ties, one.difference.losses) == (33, 5, 5)
+
+
+def test_other_candidates_are_refused_unless_they_are_under_test(dl19: Any) -> None:
+    runs = [dl19("bm25-top100"), dl19("spladepp-ed-top100")]
+    with pytest.raises(IncomparableError, match="they differ in candidates;"):
+        compare(runs)
+    (one,) = compare(runs, across=["candidates"])
+    assert one.mean > one.baseline_mean
