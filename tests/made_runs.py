@@ -71,14 +71,13 @@ def _trial(reranker: str, dataset: str, first_stage: str) -> Trial:
 
 
 def _record(trial: Trial, found: Sequence[float], quality: Mapping[str, Any], system: Mapping[str, Any], measure: str) -> Record:
-    around = stats.estimate(list(found), seed=7, resamples=100)
     counts = Counts(queries=len(found), unjudged_queries=0, without_relevant=0, without_candidates=0, failed=0, pairs=0, ties=0)
     return Record(
         trial=trial,
         description={},
         dataset={},
         candidates={},
-        quality={measure: around},
+        quality={measure: stats.estimate(list(found), seed=7, resamples=100)},
         vs_first_stage={},
         counts=counts,
         scores={"cached": 0, "computed": len(found)},

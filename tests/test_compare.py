@@ -135,7 +135,7 @@ def test_a_real_run_gives_the_numbers_of_its_own_records(collection: Path, tmp_p
     run = bench.run(suite, out=tmp_path / "results")
     for one in compare([run], measure="RR@10"):
         stored = one.new.record.vs_first_stage["RR@10"]
-        assert stored.model_dump() == pytest.approx(vars(one.difference))
+        assert vars(stored) == pytest.approx(vars(one.difference))
 
 
 # The statistics

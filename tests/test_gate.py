@@ -152,8 +152,9 @@ def test_near_ties_that_change_places_everywhere_are_drift(tmp_path: Path) -> No
         *((old[i - 4][0], old[i][1]) for i in range(10, 14)),
         *old[14:],
     ]
-    for new, tau_kept, overlap_kept in ((turned, False, False), (window, True, False)):
-        folder = tmp_path / str(tau_kept)
+    below = [*old[:10], *((old[n + 9 - i][0], old[i][1]) for i in range(10, n))]
+    for new, tau_kept, overlap_kept in ((turned, False, False), (window, True, False), (below, False, True)):
+        folder = tmp_path / f"{tau_kept}{overlap_kept}"
         made = [
             made_run(folder, {"a": OLD}, systems={"a": {"dtype": "float32"}}, rankings={"a": {"q0": order}}, name=name)
             for name, order in (("new", new), ("old", old))

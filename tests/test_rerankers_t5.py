@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench import rerankers
-from bench.errors import RerankerError, SuiteError
+from bench.errors import RerankerError, SuiteError, Unavailable
 from bench.rerankers.base import Request
 from bench.rerankers.monot5 import MonoT5Options
 from bench.rerankers.t5_prompt import Prompt, Writer
@@ -268,7 +269,7 @@ def test_what_loaded_is_read_back(models: Path, backend: str, dtype: str) -> Non
     if dtype == "float32":
         np.testing.assert_allclose(scores, exact, atol=1e-5, rtol=1e-5)
     else:
-        assert np.corrcoef(scores, exact)[0, 1] > 0.8, "a random model magnifies rounding, but not into noise"
+        assert np.corrcoef(scores, exact)[0, 1] > 0.98
 
 
 def test_scores_in_bfloat16_tie_less_than_logits_rounded_to_it(models: Path) -> None:
@@ -318,6 +319,14 @@ def test_a_checkpoint_that_lacks_weights_is_refused(models: Path, tmp_path: Path
     save_file(held, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(RerankerError, match=r"decoder.block.1.* is not in the weights: not a whole T5"):
         loaded(tmp_path, "monot5", "half")
+
+
+@pytest.mark.skipif(find_spec("sentencepiece") is not None, reason="sentencepiece is installed")
+def test_an_old_tokenizer_names_the_packages_that_it_needs(tmp_path: Path) -> None:
+    folder = tiny_models.t5(tmp_path / "old")
+    (folder / "tokenizer.json").rename(folder / "spiece.model")
+    with pytest.raises(Unavailable, match=r"sentencepiece not installed\. pip install sentencepiece"):
+        loaded(tmp_path, "monot5", "old")
 
 
 def test_tokens_that_the_vocabulary_lacks_are_refused(models: Path) -> None:

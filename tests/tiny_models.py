@@ -105,7 +105,7 @@ def t5(folder: Path, *, seed: int = 0, kind: str = "T5", head: str = "ForConditi
 
     tokenizer = t5_tokenizer(max_length)
     config = getattr(transformers, f"{kind}Config")(
-        vocab_size=len(tokenizer), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, decoder_start_token_id=0, initializer_factor=3.0
+        vocab_size=len(tokenizer), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, decoder_start_token_id=0
     )  # fmt: skip
     return _save(folder, getattr(transformers, f"{kind}{head}"), config, tokenizer, seed)
 

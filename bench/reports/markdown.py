@@ -31,9 +31,10 @@ def report(run: Run, pictures: Sequence[Path]) -> str:
 def main_table(members: Sequence[Row], measures: Sequence[str]) -> str:
     """One group's rows; skipped trials stand below the others with their reasons."""
     lead = measures[0] if measures else ""
-    head = ["reranker", lead, "95 %", "Δ", "p", *measures[1:], JUDGED, "p50 ms", "p95 ms", "ms/pair", "pairs/s"]
+    timed = any(row.single or row.offline for row in members)
+    head = ["reranker", lead, "95 %", "Δ", "p", *measures[1:], JUDGED, *(["p50 ms", "p95 ms", "ms/pair", "pairs/s"] if timed else [])]
     lines = [_line(head), _line(["---", *["--:"] * (len(head) - 1)])]
-    lines += [_line(_cells(row, measures)) for row in members if row.status == "done"]
+    lines += [_line(_cells(row, measures)[: len(head)]) for row in members if row.status == "done"]
     lines += [
         _line([_label(row), f"{row.status}: {_escape(row.reason or 'no reason given')}", *[""] * (len(head) - 2)])
         for row in members

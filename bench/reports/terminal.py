@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDE = 118
+LABEL = 34
 
 
 def print_run(run: Run, console: Console) -> None:
@@ -36,18 +37,22 @@ def print_run(run: Run, console: Console) -> None:
 def _table(members: Sequence[Row], measures: Sequence[str], *, wide: bool) -> object:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     lead = measures[0] if measures else "quality"
+    labels = [_label(row) for row in members]
+    longest = max(len(line) for label in labels for line in Text.from_markup(label).plain.splitlines())
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    table.add_column("reranker", overflow="fold", min_width=24)
-    wide_only = ["95 %", "p", *measures[1:], JUDGED, "ms/pair"]
-    for name in [lead, "95 %", "Δ first", "p", *measures[1:], JUDGED, "p50 ms", "p95 ms", "ms/pair", "pairs/s"]:
-        if wide or name not in wide_only or name == (measures[1] if len(measures) > 1 else None):
-            table.add_column(name, justify="right", no_wrap=True)
-    shown = [str(column.header) for column in table.columns[1:]]
-    for row in members:
+    table.add_column("reranker", overflow="fold", min_width=min(longest, LABEL))
+    columns = [lead, "95 %", "Δ first", "p", *measures[1:], JUDGED]
+    columns += ["p50 ms", "p95 ms", "ms/pair", "pairs/s"] if any(row.single or row.offline for row in members) else []
+    essential = {lead, "Δ first", *measures[1:2], "p50 ms", "p95 ms", "pairs/s"}
+    shown = [name for name in columns if wide or name in essential]
+    for name in shown:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, label in zip(members, labels, strict=True):
         cells = _cells(row, measures) if row.status == "done" else {}
-        table.add_row(_label(row), *(cells.get(name, "") for name in shown), style="dim" if row.status != "done" else None)
+        table.add_row(label, *(cells.get(name, "") for name in shown), style="dim" if row.status != "done" else None)
     return table
 
 

@@ -125,7 +125,7 @@ class ApiReranker(BaseReranker):
 
         def answer(part: tuple[int, int]) -> None:
             number, start = part
-            if number not in failures and not self._stop.is_set():
+            if number not in failures:
                 try:
                     self._answer(requests[number], start, scores[number])
                 except Refusal as refusal:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from bench.errors import RerankerError
+from bench.errors import RerankerError, Unavailable
 from bench.rerankers import checkpoint, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
 from bench.rerankers.options import ModelOptions
@@ -68,6 +70,7 @@ class T5Reranker(PointwiseReranker):
 
         options, folder = self.options, self.weights.fetch()
         checkpoint.refuse_other_than_t5(self.weights, options, self.backend)
+        _require_sentencepiece(folder)
         with sbert.quiet(), sbert.explained(self.weights):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=options.trust_remote_code)
         ids = self._ids(tokenizer)
@@ -144,6 +147,14 @@ class T5Reranker(PointwiseReranker):
             **versions(*LIBRARIES),
         }
         return Description(self.backend, identity, sbert.facts(network, self.options, self.weights))
+
+
+def _require_sentencepiece(folder: Path) -> None:
+    """Raise Unavailable for an old checkpoint whose tokenizer needs packages that are not here; transformers names a wrong one."""
+    if (folder / "spiece.model").is_file() and not (folder / "tokenizer.json").is_file():
+        missing = [package for package, module in (("sentencepiece", "sentencepiece"), ("protobuf", "google")) if find_spec(module) is None]
+        if missing:
+            raise Unavailable(f"{missing[0]} not installed", f"pip install {' '.join(missing)}: {folder.name} has no tokenizer.json")
 
 
 def _network(options: ModelOptions, weights: Weights) -> Any:
