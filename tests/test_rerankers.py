@@ -154,13 +154,13 @@ def test_unknown_names_get_the_nearest_of_both_tables() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("cross-encoder", {"model": "x", "batchsize": 8}, "unknown option 'batchsize': did you mean 'batch_size'"),
-        ("cross-encoder", None, "option 'model' is missing"),
-        ("cross-encoder", {"model": "x", "batch_size": 0}, "batch_size: input should be greater"),
-        ("cross-encoder", {"model": "x", "dtype": "int4"}, "dtype: input should be 'float32'"),
+        ("cross-encoder", {"model": "x", "batchsize": 8}, "option 'batchsize': unknown key: did you mean 'batch_size'"),
+        ("cross-encoder", None, "option 'model': is missing"),
+        ("cross-encoder", {"model": "x", "batch_size": 0}, "option 'batch_size': input should be greater"),
+        ("cross-encoder", {"model": "x", "dtype": "int4"}, "option 'dtype': input should be 'float32'"),
         ("first-stage", "x", "options must be a mapping"),
         ("minilm-l6", "x", "options must be a mapping"),
-        ("minilm-l6", {"depth": 3}, "unknown option 'depth'"),
+        ("minilm-l6", {"depth": 3}, "option 'depth': unknown key"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(name: str, options: object, message: str) -> None:

@@ -4,7 +4,6 @@ is named "package.module:Class" in the suite."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
