@@ -108,7 +108,8 @@ class _GroupRun:
             reranker.bind(questions.dataset.qrels)
         pairs = sum(len(request.docs) for request in questions.requests)
         label = trial.reranker if trial.device == "-" else f"{trial.reranker} on {trial.device}"
-        with self.observer.task(f"scoring with {label}", pairs, "pairs") as advance:
+        observer = Observer() if reranker.placement == "none" else self.observer  # an order that is given takes no time worth a bar
+        with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
             scored = score(reranker, questions.requests, chunk_pairs=self.suite.chunk_pairs, fresh=self.fresh, on_progress=advance)
         self.scored[trial.id] = scored
         self.assessed[trial.id] = assess(scored, questions, self.suite.seed)

@@ -14,6 +14,9 @@ from bench.records.schema import Record, Trial
 if TYPE_CHECKING:
     from bench.records.store import Run
 
+GroupKey = tuple[str, str, int]
+"""Dataset, first stage, depth."""
+
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05
 
@@ -74,9 +77,9 @@ def headline(run: Run) -> list[str]:
     return []
 
 
-def groups(table: list[Row]) -> dict[tuple[str, str, int], list[Row]]:
-    """Rows by what makes them comparable: dataset, first stage and depth."""
-    found: dict[tuple[str, str, int], list[Row]] = {}
+def groups(table: list[Row]) -> dict[GroupKey, list[Row]]:
+    """Rows by what makes them comparable."""
+    found: dict[GroupKey, list[Row]] = {}
     for row in table:
         found.setdefault((row.trial.dataset, row.trial.first_stage, row.trial.depth), []).append(row)
     return found

@@ -15,4 +15,4 @@ def write(run: Run) -> list[Path]:
     pictures = plots.write_tradeoffs(run)
     page = run.folder / "report.md"
     write_atomically(page, markdown.report(run, pictures).encode("utf-8"))
-    return [page, *pictures]
+    return [page, *pictures.values()]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.compare import Comparison
 from bench.reports import numbers
-from bench.reports.markdown import _escape
+from bench.reports.markdown import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,8 +41,8 @@ def to_json(comparisons: Sequence[Comparison]) -> str:
 
 
 def to_markdown(comparisons: Sequence[Comparison]) -> str:
-    moved = [f"- {_escape(name)}: {_escape(text)}" for name, text in moves(comparisons)]
-    parts = [f"## {_escape(title(comparisons))}", markdown_grid(grid(comparisons)), "### Moved most", "\n".join(moved), EXPLANATION]
+    moved = [f"- {escape(name)}: {escape(text)}" for name, text in moves(comparisons)]
+    parts = [f"## {escape(title(comparisons))}", markdown_grid(grid(comparisons)), "### Moved most", "\n".join(moved), EXPLANATION]
     return "\n\n".join(parts)
 
 
@@ -149,7 +149,7 @@ def markdown_grid(rows: Sequence[dict[str, str]]) -> str:
     """A Markdown table, its cells escaped."""
     if not rows:
         return ""
-    lines = [list(rows[0]), ["---", *["--:"] * (len(rows[0]) - 1)], *([_escape(cell) for cell in row.values()] for row in rows)]
+    lines = [list(rows[0]), ["---", *["--:"] * (len(rows[0]) - 1)], *([escape(cell) for cell in row.values()] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

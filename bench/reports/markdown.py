@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bench.measure.quality import JUDGED
 from bench.records.store import Run
-from bench.records.table import Row, groups, headline, rows
+from bench.records.table import GroupKey, Row, groups, headline, rows
 from bench.reports import numbers
 
 EXPLANATION = """\
@@ -17,13 +17,14 @@ Brackets are 95 % bootstrap intervals over queries. Δ is the paired difference 
 below 59 queries; ms/pair is amortised (per query / candidates)."""
 
 
-def report(run: Run, pictures: Sequence[Path]) -> str:
+def report(run: Run, pictures: Mapping[GroupKey, Path]) -> str:
     """The whole page."""
     table = rows(run)
     parts = [f"# {run.info.suite}", *([run.info.description] if run.info.description else []), _summary(table, headline(run))]
     for (dataset, first_stage, depth), members in groups(table).items():
         parts += [f"## {dataset}, {first_stage}, {depth} candidates", main_table(members, headline(run))]
-        parts += [f"![quality against latency](<{path.name}>)" for path in pictures if path.stem.endswith(f"{dataset}-{first_stage}")]
+        if picture := pictures.get((dataset, first_stage, depth)):
+            parts.append(f"![quality against latency](<{picture.name}>)")
     parts += [EXPLANATION, *_notes(run, table), _environment(run), _reproduce(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -36,7 +37,7 @@ def main_table(members: Sequence[Row], measures: Sequence[str]) -> str:
     lines = [_line(head), _line(["---", *["--:"] * (len(head) - 1)])]
     lines += [_line(_cells(row, measures)[: len(head)]) for row in members if row.status == "done"]
     lines += [
-        _line([_label(row), f"{row.status}: {_escape(row.reason or 'no reason given')}", *[""] * (len(head) - 2)])
+        _line([_label(row), f"{row.status}: {escape(row.reason or 'no reason given')}", *[""] * (len(head) - 2)])
         for row in members
         if row.status != "done"
     ]
@@ -63,7 +64,7 @@ def _cells(row: Row, measures: Sequence[str]) -> list[str]:
 
 
 def _label(row: Row) -> str:
-    name = _escape(row.name) if row.trial.device == "-" else f"{_escape(row.name)} ({row.trial.device})"
+    name = escape(row.name) if row.trial.device == "-" else f"{escape(row.name)} ({row.trial.device})"
     return f"*{name}*" if row.trial.kind == "reference" else name
 
 
@@ -76,7 +77,7 @@ def _summary(table: Sequence[Row], measures: Sequence[str]) -> str:
             continue
         best = max(done, key=lambda row: row.quality[measures[0]].mean)
         delta = best.differences.get(measures[0])
-        text = f"**{_escape(best.name)}** leads on {dataset} with {measures[0]} {numbers.quality(best.quality[measures[0]].mean)}"
+        text = f"**{escape(best.name)}** leads on {dataset} with {measures[0]} {numbers.quality(best.quality[measures[0]].mean)}"
         if delta:
             text += f", {numbers.change(delta)} on the first stage (p {numbers.p_value(delta.p)})"
         if best.single:
@@ -86,8 +87,8 @@ def _summary(table: Sequence[Row], measures: Sequence[str]) -> str:
 
 
 def _notes(run: Run, table: Sequence[Row]) -> list[str]:
-    notes = [f"- {_escape(text)}" for text in run.info.warnings]
-    notes += [f"- {_label(row)}: {_escape(note)}" for row in table for note in row.notes]
+    notes = [f"- {escape(text)}" for text in run.info.warnings]
+    notes += [f"- {_label(row)}: {escape(note)}" for row in table for note in row.notes]
     return ["## Notes", "\n".join(notes)] if notes else []
 
 
@@ -109,6 +110,6 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Text as text: what Markdown or HTML would read as markup is escaped. An underscore inside a word is none."""
     return re.sub(r"([\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", " ".join(text.split()))

@@ -9,23 +9,23 @@ from typing import Any
 
 from bench.atomic import write_atomically
 from bench.records.store import Run
-from bench.records.table import Row, groups, headline, rows
+from bench.records.table import GroupKey, Row, groups, headline, rows
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito's colour-blind-safe set
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-def write_tradeoffs(run: Run) -> list[Path]:
-    """One PNG per group that has timings: `tradeoff-<dataset>-<first stage>.png`. Returns the files written."""
+def write_tradeoffs(run: Run) -> dict[GroupKey, Path]:
+    """One PNG per group that has timings: `tradeoff-<dataset>-<first stage>.png`. Returns the files written, by group."""
     measures = headline(run)
-    written = []
+    written = {}
     for (dataset, first_stage, depth), members in groups(rows(run)).items():
         timed = [row for row in members if row.single is not None and row.status == "done"]
         if timed and measures:
             name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in f"{dataset}-{first_stage}")
             path = run.folder / f"tradeoff-{name}.png"
             write_atomically(path, _tradeoff(members, timed, measures[0], f"{dataset}, {first_stage}, {depth} candidates"))
-            written.append(path)
+            written[dataset, first_stage, depth] = path
     return written
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDE = 118
-LABEL = 34
+LABEL = 26
 
 
 def print_run(run: Run, console: Console) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.gate import Check, Drift, Verdict
 from bench.reports import numbers
 from bench.reports.comparison import as_json, detectable, flat, label, markdown_grid, print_grid
-from bench.reports.markdown import _escape
+from bench.reports.markdown import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,8 +35,8 @@ def to_json(verdict: Verdict) -> str:
 
 
 def to_markdown(verdict: Verdict) -> str:
-    told = "\n".join(f"- {_escape(note)}" for note in notes(verdict))
-    parts = [f"## {_escape(title(verdict))}", markdown_grid(grid(verdict)), told, EXPLANATION]
+    told = "\n".join(f"- {escape(note)}" for note in notes(verdict))
+    parts = [f"## {escape(title(verdict))}", markdown_grid(grid(verdict)), told, EXPLANATION]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -32,7 +32,7 @@ def check(model: str, revision: str | None) -> None:
         return
     problem = unreachable()
     if problem:
-        raise Unavailable("model hub unreachable", f"{model} is not in the local cache and {problem}")
+        raise Unavailable("no model hub", f"{model} is not in the local cache and {problem}")
 
 
 def cached(model: str, revision: str | None) -> Path | None:
@@ -137,7 +137,7 @@ def explain(error: BaseException, model: str, revision: str | None) -> BenchErro
         if name == "RepositoryNotFoundError":
             return RerankerError(f"{model}: no such model on the hub, or a private one (then export HF_TOKEN=...)")
         if name in ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError"):
-            return Unavailable("model hub unreachable", f"{model} is not in the local cache")
+            return Unavailable("no model hub", f"{model} is not in the local cache")
     return RerankerError(f"{model}: {first_line(error)}")
 
 
