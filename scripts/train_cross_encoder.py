@@ -67,13 +67,13 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--holdout", type=int, default=0, help="topics kept out of training and measured on")
-    parser.add_argument("--epochs", type=float, default=3.0)
+    parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--lists-per-query", type=int, default=4, help="lists drawn for each judged query")
+    parser.add_argument("--lists-per-query", type=int, default=6, help="lists drawn for each judged query")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--max-length", type=int, default=160)
-    parser.add_argument("--bf16", action="store_true", help="train in mixed precision, where the processor is fast at it")
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="mixed precision")
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
 

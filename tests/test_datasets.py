@@ -228,7 +228,7 @@ class TestOptions:
             ({"document": "{text.upper}"}, "not the plain name of a field"),
             ({"document": "{0}"}, "not the plain name of a field"),
             ({"document": "{text!r}"}, "not the plain name of a field"),
-            ({"documnet": "{text}"}, "unknown option 'documnet': did you mean 'document'"),
+            ({"documnet": "{text}"}, "option 'documnet': unknown key: did you mean 'document'"),
             ({"queries": 0}, "option 'queries'"),
             ({"min_relevance": 0}, "option 'min_relevance'"),
             ({"document": "{titel} {text}"}, "names 'titel', which no document has .*text, title, url"),

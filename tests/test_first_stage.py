@@ -131,7 +131,7 @@ class TestBM25:
             ({"method": "bm26"}, "option 'method'"),
             ({"token_pattern": "("}, "not a regular expression"),
             ({"token_pattern": "(a)(b)"}, "more than one group"),
-            ({"k2": 1}, "unknown option 'k2': did you mean 'k1'"),
+            ({"k2": 1}, "option 'k2': unknown key: did you mean 'k1'"),
             (0.9, "options must be a mapping"),
         ],
     )
@@ -485,7 +485,7 @@ class TestRunStage:
         assert (name("bm25", None), name("bm25", {"k1": 1.2})) == ("bm25", "bm25(k1=1.2)")
         assert name("scoreddocs", {}) == "scoreddocs"
         for kind, options, problem in (
-            ("run", {}, "option 'path': Field required"),
+            ("run", {}, "option 'path': is missing"),
             ("run", {"pth": "x"}, "unknown option 'pth': did you mean 'path'"),
             ("bm52", None, "unknown first stage 'bm52': did you mean 'bm25'"),
             ("json:JSONDecoder", None, "needs an attribute Options and a method retrieve"),

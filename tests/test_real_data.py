@@ -33,7 +33,7 @@ def test_trec_dl19_reproduces_the_published_figures_of_its_runs(tmp_path: Path) 
     assert round(frame.loc["rankvicuna", "nDCG@10"], 4) == 0.6682
     assert "RR(rel=2)@10" in frame.columns
     assert frame.loc["rankvicuna", "Δ nDCG@10 p"] < 0.001
-    assert frame.loc["oracle", "nDCG@10"] > 0.9
+    assert frame.loc["oracle", "nDCG@10"] > frame.loc["rankvicuna", "nDCG@10"]
 
 
 def test_scifact_bm25_is_within_three_thousandths_of_anserini(tmp_path: Path) -> None:
