@@ -486,7 +486,7 @@ class TestRunStage:
         assert name("scoreddocs", {}) == "scoreddocs"
         for kind, options, problem in (
             ("run", {}, "option 'path': is missing"),
-            ("run", {"pth": "x"}, "unknown option 'pth': did you mean 'path'"),
+            ("run", {"pth": "x"}, "option 'pth': unknown key: did you mean 'path'"),
             ("bm52", None, "unknown first stage 'bm52': did you mean 'bm25'"),
             ("json:JSONDecoder", None, "needs an attribute Options and a method retrieve"),
         ):
