@@ -12,6 +12,7 @@ from bench.records.store import Run
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
+    from bench.rerankers.function import ScoreFunction
 
 
 def run(
@@ -44,7 +45,7 @@ def load(folder: str | Path) -> Run:
 class Loaded:
     """A reranker on its own: `bench.reranker("minilm-l6").rerank(query, docs)`."""
 
-    def __init__(self, name: str, options: Mapping[str, Any], device: str) -> None:
+    def __init__(self, name: str | ScoreFunction, options: Mapping[str, Any], device: str) -> None:
         from bench import rerankers
         from bench.measure.machine import resolve_device
 
@@ -74,6 +75,7 @@ class Loaded:
         return self._reranker.describe().to_dict()
 
 
-def reranker(name: str, device: str = "auto", **options: Any) -> Loaded:
-    """Any reranker of the catalogue, a backend with options, or an outsider's "package.module:Class", loaded and ready."""
+def reranker(name: str | ScoreFunction, device: str = "auto", **options: Any) -> Loaded:
+    """Any reranker of the catalogue, a backend with options, an outsider's "package.module:Name", or a function
+    `(query, docs) -> scores`, loaded and ready."""
     return Loaded(name, options, device)

@@ -37,7 +37,7 @@ def _rerankers() -> Iterator[Sequence[str]]:
         yield _catalogue_row(name, entry)
     plain = [backend for backend in TABLE if backend not in catalogue.load()]
     yield ("",)
-    yield (f"backends, with options of your own: {', '.join(plain)}, or 'your_package.module:Class'",)
+    yield (f"backends, with options of your own: {', '.join(plain)}, or 'your_package.module:ClassOrFunction'",)
 
 
 def _catalogue_row(name: str, entry: Entry) -> Sequence[str]:

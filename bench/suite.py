@@ -54,7 +54,7 @@ class Suite(Options):
     description: str = Field("", description="one or two sentences for the report")
     datasets: tuple[Part, ...] = Field(min_length=1, description="embedded:NAME, files:FOLDER or irds:ID, with options")
     first_stages: tuple[Part, ...] = Field(
-        (Part.model_validate("bm25"),), min_length=1, description="bm25, run or scoreddocs, with options"
+        (Part.model_validate("bm25"),), min_length=1, description="bm25, run, scoreddocs or pyterrier, with options"
     )
     rerankers: tuple[Part, ...] = Field((), description="names of the catalogue or backends, with options")
     measures: tuple[str, ...] = Field(("nDCG@10", "RR@10"), min_length=1, description="ir_measures names; the first one is the headline")
@@ -134,6 +134,7 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
     suite._base_dir = base_dir
     suite._asked = source.data
     _check_parts(suite, source)
+    _check_files(suite, source)
     _check_names(suite, source)
     return suite
 
@@ -157,6 +158,19 @@ def _check_parts(suite: Suite, source: Source) -> None:
                 raise source.explain(error, model, keys) from error
             except SuiteError as error:
                 raise source.problem(keys, error) from error
+
+
+def _check_files(suite: Suite, source: Source) -> None:
+    """Every file or folder that the suite names is there: told now, not after an hour of scoring."""
+    for i, part in enumerate(suite.datasets):
+        kind, _, reference = part.name.partition(":")
+        if kind == "files" and not (suite.base_dir / Path(reference.partition("#")[0]).expanduser()).exists():
+            raise source.problem(("datasets", i, part.name), f"there is no {reference.partition('#')[0]} in {suite.base_dir}")
+    for key in ("first_stages", "rerankers"):
+        for i, part in enumerate(getattr(suite, key)):
+            path = part.options.get("path") if isinstance(part.options, Mapping) else part.options
+            if part.name in ("run", "run-file") and not (suite.base_dir / Path(str(path)).expanduser()).exists():
+                raise source.problem((key, i, part.name), f"there is no {path} in {suite.base_dir}")
 
 
 def _check_names(suite: Suite, source: Source) -> None:

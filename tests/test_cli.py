@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,33 @@ def test_a_bad_suite_names_file_line_and_fix(collection: Path, tmp_path: Path) -
     done = bench("validate", "tiny.yaml", cwd=tmp_path)
     assert done.returncode == 2
     assert "tiny.yaml:1: dataset: unknown key: did you mean 'datasets'?" in done.stderr
+
+
+def test_a_place_that_cannot_hold_results_is_told(collection: Path, tmp_path: Path) -> None:
+    write_suite(tmp_path, collection)
+    (tmp_path / "taken").write_text("a file")
+    done = bench("run", "tiny.yaml", "-q", "--out", "taken", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--out" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_says_how_to_go_on(collection: Path, tmp_path: Path) -> None:
+    write_suite(
+        tmp_path, collection, rerankers=[{"tests.fakes:HashReranker": {"name": "slow", "delay_ms": 500, "log": str(tmp_path / "log")}}]
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", "tiny.yaml", "-q"], cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "log").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"interrupted; run the same command" in errors
+    assert b"Traceback" not in errors
 
 
 def test_a_bad_line_in_a_dataset_is_named_and_nothing_is_left_behind(collection: Path, tmp_path: Path) -> None:

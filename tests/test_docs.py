@@ -37,13 +37,18 @@ def test_links_and_pictures_lead_to_files(page: Path) -> None:
     assert missing == []
 
 
-def test_yaml_examples_are_valid_suites() -> None:
-    """A fragment is completed with what a suite needs; placeholders for paths are not opened by validation."""
+def test_yaml_examples_are_valid_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fragment is completed with what a suite needs; the files it names are made."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
     seen = 0
     for page, text in blocks("yaml"):
         data = yaml.safe_load(text.replace("4f1c...", "4f1c"))
         if not isinstance(data, dict) or not {"datasets", "first_stages", "rerankers"} & set(data):
             continue
+        for path in re.findall(r"(?:files:|run: |run-file: )([\w./-]+)", text):
+            (work / path).mkdir(parents=True, exist_ok=True)
         entries = [entry for entry in data.get("rerankers", []) if "my_module" not in str(entry)]
         try:
             load({"name": "example", "datasets": ["embedded:everyday"], **data, "rerankers": entries})

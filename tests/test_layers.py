@@ -28,6 +28,7 @@ HEAVY = {
     "ir_measures",
     "bm25s",
     "Stemmer",
+    "pyterrier",
     "cohere",
     "voyageai",
     "mixedbread",
@@ -43,7 +44,7 @@ LAYERS = (
     ("scoring", "records"),
     ("suite", "planning", "assess", "compare", "gate", "reports"),
     ("runner",),
-    ("api", "listing", "doctor", "suite_schema", "cli", "__main__", ""),
+    ("api", "pyterrier", "listing", "doctor", "suite_schema", "cli", "__main__", ""),
 )
 
 

@@ -14,10 +14,11 @@ import pytest
 from bench import catalogue, rerankers
 from bench.errors import SuiteError
 from bench.rerankers.base import BaseReranker, Request
-from tests import fake_cohere, tiny_models
+from tests import fake_cohere, tiny_late, tiny_models
 
 KEY = "secret-key-of-the-test"
 DOCS = ["the cat sat", "hot tea and fish", "cold river", "money in the bank", "how long does it rain"]
+LOCAL = ("cross-encoder", "bi-encoder", "late-interaction", "monot5", "rankt5")
 EDGES = {
     "empty document": ("how long", ["the cat", "", "moon"]),
     "empty query": ("", ["the cat", "moon"]),
@@ -52,8 +53,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseRe
             "first-stage": None,
             "oracle": None,
             "run-file": "published.run",
+            "word-overlap": None,
             "cross-encoder": str(tiny_models.bert_cross_encoder(folder / "cross")),
             "bi-encoder": str(tiny_models.bi_encoder(folder / "bi")),
+            "late-interaction": str(tiny_late.late_interaction(folder / "late")),
             "monot5": str(tiny_models.t5(folder / "t5")),
             "rankt5": str(tiny_models.t5(folder / "rankt5", seed=1)),
             "cohere": {"model": "rerank-v3.5", "base_url": server.url},
@@ -97,8 +100,9 @@ def test_same_scores_alone_and_in_a_batch(reranker: BaseReranker) -> None:
 
 
 def test_order_of_candidates_does_not_matter_to_pointwise_rerankers(reranker: BaseReranker) -> None:
-    (scores,) = reranker.rerank([request("q", "hot tea", DOCS)])
-    (turned,) = reranker.rerank([request("q", "hot tea", DOCS[::-1])])
+    query = "how long does it take for hot fish tea the cat"  # another number of its words in every document
+    (scores,) = reranker.rerank([request("q", query, DOCS)])
+    (turned,) = reranker.rerank([request("q", query, DOCS[::-1])])
     if reranker.pointwise:
         np.testing.assert_allclose(turned, scores[::-1], atol=1e-5)
     assert len(set(scores)) == len(DOCS), "the test's scores should differ, or it could not fail"
@@ -210,7 +214,7 @@ import sys
 from bench import catalogue, rerankers
 for name in [*rerankers.TABLE, *catalogue.load()]:
     rerankers.options_for(name)
-for name, path in {[(name, built[name].options.model) for name in ("cross-encoder", "bi-encoder", "monot5", "rankt5")]!r}:
+for name, path in {[(name, built[name].options.model) for name in LOCAL]!r}:
     reranker = rerankers.build(name, path)
     reranker.check()
     reranker.fingerprint()

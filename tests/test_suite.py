@@ -65,6 +65,9 @@ def test_a_good_suite_loads_with_its_defaults(tmp_path: Path) -> None:
         (("  - embedded:everyday\n", "  []\n"), ["datasets"]),
         (("name: mine", "name: [mine"), ["suite.yaml:2: not valid YAML"]),
         (("  - minilm-bi-encoder", "  - {a: 1, b: 2}"), ["suite.yaml:7:", "an entry is a name"]),
+        (("embedded:everyday", "files:nowhere#dev"), ["suite.yaml:3: datasets.0.files:nowhere#dev: there is no nowhere in"]),
+        (("- bm25: {k1: 1.2}", "- run: {path: gone.run}"), ["suite.yaml:5: first_stages.0.run: there is no gone.run in"]),
+        (("- minilm-bi-encoder", "- run-file: gone.run"), ["suite.yaml:7: rerankers.0.run-file: there is no gone.run in"]),
     ],
 )
 def test_a_problem_names_file_line_key_and_fix(tmp_path: Path, change: tuple[str, str], expected: list[str]) -> None:
@@ -92,6 +95,7 @@ def test_a_missing_file_and_an_unknown_name_are_told_apart(tmp_path: Path) -> No
 
 def test_a_bare_value_goes_to_the_one_required_option(tmp_path: Path) -> None:
     path = tmp_path / "suite.yaml"
+    (tmp_path / "bm25.run").touch()
     path.write_text(GOOD.replace("  - bm25: {k1: 1.2}", "  - run: bm25.run"))
     assert suites.load(path).first_stages[0].to_entry() == {"run": "bm25.run"}
     assert "mapping" in problem(tmp_path, GOOD.replace("{k1: 1.2}", "fast"))

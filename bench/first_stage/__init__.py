@@ -20,6 +20,7 @@ __all__ = ["TABLE", "FirstStageOptions", "build", "options_for"]
 
 TABLE = {
     "bm25": "bench.first_stage.bm25:BM25",
+    "pyterrier": "bench.first_stage.pyterrier:PyTerrier",
     "run": "bench.first_stage.run_file:RunFile",
     "scoreddocs": "bench.first_stage.scoreddocs:ScoredDocs",
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from bench.atomic import write_atomically
-from bench.errors import RecordError
+from bench.errors import BenchError, RecordError
 from bench.records.schema import SCHEMA_VERSION, Record, RunInfo, TrialStatus
 
 if TYPE_CHECKING:
@@ -92,7 +92,10 @@ class RunWriter:
             if found.status == "running" and found.suite_hash == info.suite_hash and (lock := _try_lock(path.parent)):
                 return cls(path.parent, found.model_copy(update={"trials": info.trials, "warnings": info.warnings}), lock)
         folder = suite_folder / info.id
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise BenchError(f"{folder}: cannot be made: {error.strerror or error}; choose another place with --out") from error
         writer = cls(folder, info, _try_lock(folder))
         writer._write_info()
         return writer

@@ -1,5 +1,5 @@
 """The rerankers by name. A new one is a file in this folder and a line in the table, or an entry of the catalogue; an outsider's own class
-is named "package.module:Class" in the suite."""
+or function (query, docs) -> scores is named "package.module:Name" in the suite."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from bench.errors import SuiteError, nearest
 from bench.options import validated
 from bench.plugins import resolve
 from bench.rerankers.base import Reranker
+from bench.rerankers.function import ScoreFunction, wrap
 from bench.rerankers.options import RerankerOptions
 
 TABLE: dict[str, str] = {
     "first-stage": "bench.rerankers.fixed:FirstStageReranker",
     "oracle": "bench.rerankers.fixed:OracleReranker",
     "run-file": "bench.rerankers.fixed:RunFileReranker",
+    "word-overlap": "bench.rerankers.word_overlap:WordOverlapReranker",
     "cross-encoder": "bench.rerankers.cross_encoder:CrossEncoderReranker",
     "bi-encoder": "bench.rerankers.bi_encoder:BiEncoderReranker",
+    "late-interaction": "bench.rerankers.late_interaction:LateInteractionReranker",
     "monot5": "bench.rerankers.monot5:MonoT5Reranker",
     "rankt5": "bench.rerankers.rankt5:RankT5Reranker",
     "cohere": "bench.rerankers.cohere:CohereReranker",
@@ -33,12 +36,15 @@ TABLE: dict[str, str] = {
 }
 
 
-def build(name: str, options: Any = None, device: str = "cpu", base_dir: Path | None = None) -> Reranker:
-    """A reranker, nothing loaded yet. `name` is a backend, a short name of the catalogue (whose options stand under the given ones), or
-    "package.module:Class"; a bare value goes to the one required option; relative paths are looked for in `base_dir`.
+def build(name: str | ScoreFunction, options: Any = None, device: str = "cpu", base_dir: Path | None = None) -> Reranker:
+    """A reranker, nothing loaded yet. `name` is a backend, a short name of the catalogue (whose options stand under the given ones),
+    "package.module:Name", or a function itself; a bare value goes to the one required option; relative paths are looked for in `base_dir`.
 
     Raises SuiteError for an unknown name or option, Unavailable when an outsider's module needs what is not installed.
     """
+    if not isinstance(name, str):
+        made = wrap(name)
+        return made(validated(made.Options, options, "a function as reranker"), device=device)
     model = options_for(name)
     valid = validated(model, options, f"reranker '{name}'")
     reranker: Reranker = _class(name)(_beside(valid, base_dir or Path()), device=device)
@@ -67,9 +73,12 @@ def _class(name: str) -> Any:
             raise SuiteError(f"unknown reranker '{name}': a model is written as 'cross-encoder: {{model: {name}}}'")
         raise SuiteError(f"unknown reranker '{name}': {nearest(name, {*TABLE, *catalogue.load()})}")
     found = resolve(name if name in TABLE or entry is None else entry.backend, TABLE, "reranker")
-    if not inspect.isclass(found) or not callable(getattr(found, "rerank", None)):
-        raise SuiteError(f"reranker '{name}': {getattr(found, '__name__', found)} is not a class with a rerank method")
-    return found
+    if inspect.isclass(found) and callable(getattr(found, "rerank", None)):
+        return found
+    if inspect.isclass(found) or not callable(found):
+        shown = getattr(found, "__name__", found)
+        raise SuiteError(f"reranker '{name}': {shown} is not a class with a rerank method, nor a function (query, docs) -> scores")
+    return wrap(found)
 
 
 def _beside(options: BaseModel, base_dir: Path) -> BaseModel:

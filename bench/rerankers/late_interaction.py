@@ -1,0 +1,186 @@
+"""A multi-vector encoder (ColBERT and its kind) as a reranker: one embedding a token, query and document each encoded on its own.
+
+Score, MaxSim: for every query token the largest dot product with any document token, summed over the query's tokens. Method: Khattab and
+Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT" (2020), arXiv:2004.12832.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from bench.errors import RerankerError
+from bench.rerankers import lengths, sbert
+from bench.rerankers.base import BaseReranker, Description, Request, Usage
+from bench.rerankers.options import ModelOptions
+from bench.rerankers.weights import Weights
+
+if TYPE_CHECKING:
+    from bench.rerankers.base import Outcome
+
+BLOCK = 1024
+"""Documents whose token embeddings are held at once; those of 512 tokens and 128 dimensions take 256 MiB."""
+
+
+class LateInteractionOptions(ModelOptions):
+    max_length: int | None = Field(
+        None, ge=8, description="tokens of a document, and of a query where the model has no limit for them; the model's own when absent"
+    )
+    query_prompt: str | None = Field(None, description="text put before a query; the model's own when absent, none when empty")
+    document_prompt: str | None = Field(None, description="text put before a document; the model's own when absent, none when empty")
+
+
+class LateInteractionReranker(BaseReranker):
+    """Encodes every distinct document of a call once, however many queries share it, and keeps one block of embeddings at a time."""
+
+    Options: ClassVar[type[ModelOptions]] = LateInteractionOptions
+    options: LateInteractionOptions
+
+    def __init__(self, options: LateInteractionOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self.weights = Weights(options.model, options.revision)
+        self._model: Any = None
+
+    def check(self) -> None:
+        sbert.check(self.options, self.weights, self.device)
+
+    def fingerprint(self) -> dict[str, Any]:
+        prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
+        return {"backend": "late-interaction", **prompts, **sbert.settings(self.options, self.weights, self.device)}
+
+    def load(self) -> None:
+        if self._model is None:
+            refuse_other_kinds(self.weights)
+            model = sbert.load("MultiVectorEncoder", self.options, self.weights, self.device)
+            limit_documents(model, self.options)
+            self._count_tokens(model)
+            self._model = model
+
+    def describe(self) -> Description:
+        model, options, network = self._loaded(), self.options, self._loaded()[0]
+        prompts = {
+            "query_prompt": options.query_prompt if options.query_prompt is not None else model.prompts.get("query"),
+            "document_prompt": options.document_prompt if options.document_prompt is not None else model.prompts.get("document"),
+        }
+        identity = {**sbert.identity(model, self.weights), "max_length": network.document_length, "query_length": _query_limit(model)}
+        identity |= {"query_expansion": network.query_expansion and dict(network.query_expansion)}
+        identity |= {"skipped_words": sorted({word for module in model for word in getattr(module, "skiplist_words", ())})}
+        identity |= {name: prompt or None for name, prompt in prompts.items()}
+        modules = [type(module).__name__ for module in model]
+        return Description(
+            "late-interaction",
+            identity,
+            {**sbert.facts(model, options, self.weights), "modules": modules, "dimensions": model.get_embedding_dimension()},
+        )
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        import numpy as np
+        from sentence_transformers.util import maxsim
+
+        model, options = self._loaded(), self.options
+        texts = list(dict.fromkeys(request.query for request in requests))
+        outcomes: list[Outcome] = [np.empty(len(request.docs), dtype=np.float64) for request in requests]
+        with sbert.explained_memory(options):
+            queries = dict(zip(texts, self._encode(model.encode_query, texts, options.query_prompt), strict=True))
+            for block in blocks(dict.fromkeys(doc for request in requests for doc in request.docs)):
+                embeddings = dict(zip(block, self._encode(model.encode_document, block, options.document_prompt), strict=True))
+                for request, scores in zip(requests, outcomes, strict=True):
+                    here = [i for i, doc in enumerate(request.docs) if doc in embeddings]
+                    if here:
+                        found = maxsim([queries[request.query]], [embeddings[request.docs[i]] for i in here])
+                        scores[here] = found[0].cpu().numpy()  # type: ignore[index]
+        self.usage += Usage(pairs=sum(len(request.docs) for request in requests))
+        return outcomes
+
+    def close(self) -> None:
+        self._model = None
+        sbert.free(self.device)
+
+    def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> list[Any]:
+        """One tensor (tokens, dimensions) per text, in float32 on the model's device."""
+        if not texts:
+            return []
+        found = encode(list(texts), prompt=prompt, batch_size=self.options.batch_size, show_progress_bar=False)
+        return [embedding.float() for embedding in found]
+
+    def _count_tokens(self, model: Any) -> None:
+        """Have every batch counted. Queries and documents have limits of their own, which a count by the model's one limit would miss."""
+        preprocess = model.preprocess
+
+        def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            features = preprocess(inputs, *args, **kwargs)
+            is_query = kwargs.get("task") == "query"
+            self.usage += usage_of(features, _query_limit(model) if is_query else model[0].document_length, is_query)
+            return features
+
+        model.preprocess = counted
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
+        return self._model
+
+
+def usage_of(features: Any, limit: int | None, is_query: bool) -> Usage:
+    """What one tokenised batch holds. A text that fills its limit is cut where the tokenizer says that something was left over."""
+    mask = features.get("attention_mask")
+    if mask is None:  # texts put end to end, without padding
+        total = features["input_ids"].numel()
+        return Usage(tokens=total, slots=total)
+    full = (mask.sum(dim=1) >= limit).nonzero().flatten().tolist() if limit else []
+    encodings = getattr(features, "encodings", None)
+    cut = len([i for i in full if encodings is None or encodings[i].overflowing])
+    return Usage(tokens=int(mask.sum()), slots=mask.numel(), truncated=cut, cut_queries=cut if is_query else 0)
+
+
+def blocks(texts: Any) -> Iterator[list[str]]:
+    """The texts in blocks of at most BLOCK."""
+    every = list(texts)
+    for start in range(0, len(every), BLOCK):
+        yield every[start : start + BLOCK]
+
+
+def limit_documents(model: Any, options: ModelOptions) -> None:
+    """Set the tokens of a document: what was asked for, else what the model was trained with, within its table of positions."""
+    if not hasattr(model[0], "document_length"):
+        raise RerankerError(
+            f"{options.model}: starts with a {type(model[0]).__name__}; only one encoder for queries and documents is known"
+        )
+    lengths.limit_length(model, options.max_length, options.model)
+    found = [length for length in (options.max_length or model[0].document_length, lengths.length_limit(model)) if length is not None]
+    model[0].document_length = min(found, default=None)
+
+
+def refuse_other_kinds(weights: Weights) -> None:
+    """Raise RerankerError for a checkpoint without a projection of tokens: the library would give it a random one and score on.
+
+    Late-interaction checkpoints come as saved by sentence-transformers, by PyLate (whose older ones name no kind, but hold a Dense and no
+    Pooling), by Stanford's ColBERT, or as one of transformers' own "ForRetrieval" classes.
+    """
+    folder = weights.fetch()
+    with sbert.explained(weights):
+        kind = _json(folder / "config_sentence_transformers.json", {}).get("model_type")
+        modules = [str(module["type"]).rpartition(".")[2] for module in _json(folder / "modules.json", [])]
+        names = _json(folder / "config.json", {}).get("architectures") or []
+    projects = "Dense" in modules and "Pooling" not in modules
+    native = any(name == "HF_ColBERT" or name.endswith("ForRetrieval") for name in names)
+    if not (native or projects or kind in ("MultiVectorEncoder", "ColBERT")):
+        fix = "use bi-encoder or cross-encoder"
+        raise RerankerError(f"{weights.label}: no late-interaction checkpoint, it has no projection of tokens; {fix}")
+
+
+def _json(path: Path, absent: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else absent
+
+
+def _query_limit(model: Any) -> int | None:
+    """The tokens of a query: the width that expansion fills up to, where that is fixed, else the model's limit for queries."""
+    network = model[0]
+    expansion = network.query_expansion
+    if expansion and expansion["strategy"] == "fixed":
+        return int(expansion["length"])
+    return network.query_length or lengths.length_limit(model)
