@@ -136,6 +136,26 @@ def check(new: Path, baseline: Path, measure: str | None, margin: float, accept_
 
 
 @cli.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("others", metavar="A B | RUN", nargs=-1, required=True)
+def parity(run_folder: Path, others: tuple[str, ...]) -> None:
+    """Set the scores of two trials of RUN side by side (A and B: trial ids or rerankers), or those of each reranker in two RUNs.
+
+    Says how far scores differ at most, the mean Kendall tau of the orders and the mean overlap of the top 10; judges nothing. Exits 3
+    where the candidates differ.
+    """
+    from bench import parity as comparing
+    from bench.records.store import Run
+
+    if len(others) > 2:
+        raise BenchError("parity takes two runs, or one run and two of its trials or rerankers")
+    first = Run(run_folder)
+    found = comparing.within_run(first, *others) if len(others) == 2 else comparing.between_runs(first, Run(others[0]))
+    for one in found:
+        click.echo(f"{one.new.trial.id} against {one.baseline.trial.id}, {comparing.told(one.drift)}")
+
+
+@cli.command()
 @click.argument("suite")
 def validate(suite: str) -> None:
     """Check SUITE without running it: every key, type, name and file. Says what would run and what would be skipped."""
