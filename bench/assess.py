@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bench.errors import RerankerError
@@ -29,7 +30,7 @@ class Questions:
     requests: Sequence[Request]
     measures: Sequence[str]
 
-    @property
+    @cached_property
     def qrels(self) -> dict[str, Mapping[str, int]]:
         return {query_id: self.dataset.qrels[query_id] for query_id in self.query_ids}
 

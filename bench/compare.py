@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 
 from bench.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.measure import stats
-from bench.records.schema import Record, Trial
+from bench.records.schema import FIRST_STAGE, Record, Trial
 from bench.records.store import Run
 from bench.records.table import headline
 
-FIRST_STAGE = "first-stage"
 LIKENESS = (("dataset", "first_stage", "depth", "device"), ("dataset", "first_stage", "depth"), ("dataset",), ())
 """How trials of two runs find their counterparts: those that agree in most first, so that a renamed part meets what it replaces."""
 

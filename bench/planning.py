@@ -9,11 +9,10 @@ from typing import Any
 from bench import rerankers
 from bench.errors import BenchError, SuiteError, Unavailable
 from bench.measure.machine import resolve_device
-from bench.records.schema import Trial, TrialStatus
+from bench.records.schema import FIRST_STAGE, Trial, TrialStatus
 from bench.rerankers.base import Reranker
 from bench.suite import Part, Suite
 
-FIRST_STAGE = "first-stage"
 ORACLE = "oracle"
 REFERENCES = (FIRST_STAGE, ORACLE)
 

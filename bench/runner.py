@@ -7,6 +7,7 @@ import json
 import secrets
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from bench.errors import BenchError, Unavailable
 from bench.first_stage.base import Candidates
 from bench.measure import latency, machine, quality
 from bench.measure.ranking import TIE_RULE, Ranking, strictly_falling
-from bench.planning import FIRST_STAGE, Group, Planned, plan
+from bench.planning import Group, Planned, plan
 from bench.progress import Observer
 from bench.records import keys
-from bench.records.schema import Record, RunInfo
+from bench.records.schema import FIRST_STAGE, Record, RunInfo
 from bench.records.store import Run, RunWriter, now
 from bench.rerankers.base import Request
 from bench.scoring.engine import Scored, score
@@ -70,6 +71,7 @@ class _GroupRun:
         self.timed, self.fresh = timed, fresh
         self.scored: dict[str, Scored] = {}
         self.assessed: dict[str, Assessed] = {}
+        self.fingerprint = cache(machine.fingerprint)  # asks the system: once a device, when every model is loaded
 
     def run(self) -> None:
         dataset, candidates, questions = self._prepare()
@@ -136,15 +138,14 @@ class _GroupRun:
 
     def _latency(self, questions: Questions) -> latency.LatencyResult | None:
         """One timed pass over all rerankers of the group that run on a device of this machine."""
+        timed = [one for one in self.group.planned if one.status.status == "done" and one.reranker.placement == "device"]
+        for planned in timed:
+            self._guarded(planned, planned.reranker.load)  # not loaded yet where every score came from the cache
         targets = [
-            latency.Target(planned.trial.id, planned.trial.device, planned.reranker)
-            for planned in self.group.planned
-            if planned.status.status == "done" and planned.reranker.placement == "device"
+            latency.Target(planned.trial.id, planned.trial.device, planned.reranker) for planned in timed if planned.status.status == "done"
         ]
         if not targets or not questions.requests or self.suite.latency is None:
             return None
-        for target in targets:
-            target.reranker.load()
         total = latency.planned_calls(targets, questions.requests, self.suite.latency)
         with self.observer.task(f"timing {len(targets)} rerankers, interleaved", total, "calls") as advance:
             return latency.measure(targets, questions.requests, self.suite.latency, self.suite.seed, advance)
@@ -175,7 +176,7 @@ class _GroupRun:
     ) -> Record:
         trial, scored, found = planned.trial, self.scored[planned.trial.id], self.assessed[planned.trial.id]
         is_base = trial.reranker == FIRST_STAGE
-        environment = machine.fingerprint("cpu" if trial.device == "-" else trial.device)
+        environment = self.fingerprint("cpu" if trial.device == "-" else trial.device)
         facts = timing.facts.get(trial.id) if timing else None
         quality_key = keys.quality_key(
             dataset.identity, candidates.hash, trial.depth, dataset.template, list(found.per_query), dataset.min_relevance, TIE_RULE

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import RerankerError
 from bench.rerankers.base import BaseReranker, Description, Failure, PointwiseReranker, Request
 from bench.rerankers.options import RerankerOptions
 
@@ -88,3 +89,14 @@ class MissingReranker(BaseReranker):
 
     def rerank(self, requests: Sequence[Request]) -> list[Any]:
         raise AssertionError("a reranker that is not available is never run")
+
+
+class UnloadableReranker(HashReranker):
+    """Its scores may be cached, but its weights are gone."""
+
+    def load(self) -> None:
+        if self.options.crash:
+            raise RerankerError("the weights are gone")
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Any:
+        return np.array([self._one(query, doc) for query, doc in pairs])

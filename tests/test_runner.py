@@ -111,6 +111,19 @@ def test_a_crash_fails_its_own_row_only_and_keeps_the_traceback(collection: Path
     assert "failed: RuntimeError" in (found.folder / "report.md").read_text()
 
 
+def test_a_reranker_that_cannot_load_for_timing_fails_its_own_row_only(collection: Path, tmp_path: Path) -> None:
+    """Its scores are cached, so that it is loaded for the timed pass alone: the other rows keep their records and timings."""
+    gone = "tests.fakes:UnloadableReranker"
+    run(collection, {gone: {"name": "gone", "salt": "g"}}, tmp_path=tmp_path)
+    found = run(
+        collection, {FAKE: {"name": "fake"}}, {gone: {"name": "gone", "salt": "g", "crash": "yes"}}, tmp_path=tmp_path, latency=True
+    )
+    status = {status.trial.reranker: (status.status, status.reason) for status in found.info.trials}
+    assert status["gone"] == ("failed", "the weights are gone")
+    assert status["fake"] == ("done", None)
+    assert set(found.latency["trial"]) == {"tiny--bm25--fake--cpu"}
+
+
 @pytest.mark.parametrize("wrong", ["nan", "count", "answers"])
 def test_a_reranker_that_breaks_its_contract_fails_with_one_line(collection: Path, tmp_path: Path, wrong: str) -> None:
     found = run(collection, {"tests.fakes:FlakyReranker": {"name": "bad", "wrong": wrong}}, tmp_path=tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from bench.datasets.base import Dataset, content_hash
@@ -29,7 +30,7 @@ class Candidates:
     source: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def hash(self) -> str:
         return content_hash((query_id, *self.by_query[query_id].doc_ids) for query_id in sorted(self.by_query))
 

@@ -11,6 +11,8 @@ from bench.options import Options
 from bench.records.keys import Key
 
 SCHEMA_VERSION = 1
+FIRST_STAGE = "first-stage"
+"""What the row of the first stage's own order is called: every other row is compared with it."""
 
 
 class Trial(Options):
