@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.errors import RerankerError
 from bench.rerankers import lengths, sbert
-from bench.rerankers.base import BaseReranker, Description, Request, Usage
+from bench.rerankers.base import Description, Request, Usage
+from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions
-from bench.rerankers.weights import Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,19 +28,11 @@ class BiEncoderOptions(ModelOptions):
     normalize: bool = Field(True, description="cosine; false gives the dot product of the embeddings as they are")
 
 
-class BiEncoderReranker(BaseReranker):
+class BiEncoderReranker(LocalReranker):
     """Encodes every distinct text of a call once, however many queries share it."""
 
     Options: ClassVar[type[ModelOptions]] = BiEncoderOptions
     options: BiEncoderOptions
-
-    def __init__(self, options: BiEncoderOptions, device: str = "cpu") -> None:
-        super().__init__(options, device)
-        self.weights = Weights(options.model, options.revision)
-        self._model: Any = None
-
-    def check(self) -> None:
-        sbert.check(self.options, self.weights, self.device)
 
     def fingerprint(self) -> dict[str, Any]:
         prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
@@ -82,10 +73,6 @@ class BiEncoderReranker(BaseReranker):
             outcomes.append(np.asarray(documents[rows] @ queries[row], dtype=np.float64) if rows else np.empty(0, dtype=np.float64))
         return outcomes
 
-    def close(self) -> None:
-        self._model = None
-        sbert.free(self.device)
-
     def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> tuple[NDArray[np.float32], list[int]]:
         """Embeddings of the distinct texts, and for each text the row that holds its embedding."""
         import numpy as np
@@ -103,11 +90,3 @@ class BiEncoderReranker(BaseReranker):
                 normalize_embeddings=self.options.normalize,
             )
         return np.asarray(embeddings, dtype=np.float32), [row[text] for text in texts]
-
-    def _loaded(self) -> Any:
-        if self._model is None:
-            raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
-        return self._model
-
-    def _count(self, usage: Usage) -> None:
-        self.usage += usage

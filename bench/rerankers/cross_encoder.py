@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.errors import RerankerError, Unavailable
+from bench.errors import Unavailable
 from bench.rerankers import checkpoint, lengths, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
+from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions
-from bench.rerankers.weights import Weights, adapter_folder, folder_hash, versions
+from bench.rerankers.weights import adapter_folder, folder_hash, versions
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
@@ -26,7 +27,7 @@ class CrossEncoderOptions(ModelOptions):
     prompt: str | None = Field(None, description="text put before the query; the model's own prompt when absent")
 
 
-class CrossEncoderReranker(PointwiseReranker):
+class CrossEncoderReranker(LocalReranker, PointwiseReranker):
     """Scores a (query, document) pair by the one raw logit of a sequence classifier, or by a causal model's yes/no logits.
 
     A long pair loses tokens of the document only. A query that leaves the document no room is cut as the library does by default, and
@@ -36,13 +37,8 @@ class CrossEncoderReranker(PointwiseReranker):
     Options: ClassVar[type[ModelOptions]] = CrossEncoderOptions
     options: CrossEncoderOptions
 
-    def __init__(self, options: CrossEncoderOptions, device: str = "cpu") -> None:
-        super().__init__(options, device)
-        self.weights = Weights(options.model, options.revision)
-        self._model: Any = None
-
     def check(self) -> None:
-        sbert.check(self.options, self.weights, self.device)
+        super().check()
         if self.options.adapter:
             if find_spec("peft") is None:
                 raise Unavailable("peft not installed", "pip install 'rerank-bench[local]'")
@@ -96,18 +92,6 @@ class CrossEncoderReranker(PointwiseReranker):
                 scores[part] = self._predict([pairs[i] for i in part.tolist()], truncation)
         self.usage += Usage(cut_queries=int(is_cut.sum()))
         return scores
-
-    def close(self) -> None:
-        self._model = None
-        sbert.free(self.device)
-
-    def _loaded(self) -> Any:
-        if self._model is None:
-            raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
-        return self._model
-
-    def _count(self, usage: Usage) -> None:
-        self.usage += usage
 
     def _adapter_identity(self) -> dict[str, Any]:
         if not self.options.adapter:

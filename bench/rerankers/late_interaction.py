@@ -15,7 +15,8 @@ from pydantic import Field
 
 from bench.errors import RerankerError
 from bench.rerankers import lengths, sbert
-from bench.rerankers.base import BaseReranker, Description, Request, Usage
+from bench.rerankers.base import Description, Request, Usage
+from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights
 
@@ -34,19 +35,11 @@ class LateInteractionOptions(ModelOptions):
     document_prompt: str | None = Field(None, description="text put before a document; the model's own when absent, none when empty")
 
 
-class LateInteractionReranker(BaseReranker):
+class LateInteractionReranker(LocalReranker):
     """Encodes every distinct document of a call once, however many queries share it, and keeps one block of embeddings at a time."""
 
     Options: ClassVar[type[ModelOptions]] = LateInteractionOptions
     options: LateInteractionOptions
-
-    def __init__(self, options: LateInteractionOptions, device: str = "cpu") -> None:
-        super().__init__(options, device)
-        self.weights = Weights(options.model, options.revision)
-        self._model: Any = None
-
-    def check(self) -> None:
-        sbert.check(self.options, self.weights, self.device)
 
     def fingerprint(self) -> dict[str, Any]:
         prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
@@ -96,10 +89,6 @@ class LateInteractionReranker(BaseReranker):
         self.usage += Usage(pairs=sum(len(request.docs) for request in requests))
         return outcomes
 
-    def close(self) -> None:
-        self._model = None
-        sbert.free(self.device)
-
     def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> list[Any]:
         """One tensor (tokens, dimensions) per text, in float32 on the model's device."""
         if not texts:
@@ -118,11 +107,6 @@ class LateInteractionReranker(BaseReranker):
             return features
 
         model.preprocess = counted
-
-    def _loaded(self) -> Any:
-        if self._model is None:
-            raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
-        return self._model
 
 
 def usage_of(features: Any, limit: int | None, is_query: bool) -> Usage:

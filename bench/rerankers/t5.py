@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from bench.errors import RerankerError, Unavailable
 from bench.rerankers import checkpoint, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
+from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.t5_prompt import Prompt, Writer
 from bench.rerankers.weights import Weights, versions
@@ -40,30 +41,22 @@ class T5Options(ModelOptions):
         return prompt
 
 
-class T5Reranker(PointwiseReranker):
+class T5Reranker(LocalReranker, PointwiseReranker):
     """Scores a pair by the first decoder step's logit of one token, less that of another where there is one: raw, unbounded."""
 
     backend: ClassVar[str]
     options: T5Options
 
-    def __init__(self, options: T5Options, device: str = "cpu") -> None:
-        super().__init__(options, device)
-        self.weights = Weights(options.model, options.revision)
-        self._network: Any = None
-
     @abstractmethod
     def answers(self) -> dict[str, str]:
         """Option name -> piece of the vocabulary: the token that speaks for the document, then the one against it, if any."""
-
-    def check(self) -> None:
-        sbert.check(self.options, self.weights, self.device)
 
     def fingerprint(self) -> dict[str, Any]:
         settings = sbert.settings(self.options, self.weights, self.device, LIBRARIES)
         return {"backend": self.backend, "prompt": self.options.prompt, **self.answers(), **settings}
 
     def load(self) -> None:
-        if self._network is not None:
+        if self._model is not None:
             return
         import torch
         from transformers import AutoTokenizer
@@ -82,7 +75,7 @@ class T5Reranker(PointwiseReranker):
         start = network.config.decoder_start_token_id
         self._start = torch.tensor([[tokenizer.pad_token_id if start is None else start]], device=self.device)
         self._padding = int(tokenizer.pad_token_id)
-        self._network = _answering_only(network, ids)
+        self._model = _answering_only(network, ids)
 
     def describe(self) -> Description:
         self._loaded()
@@ -102,10 +95,6 @@ class T5Reranker(PointwiseReranker):
                 scores[rows] = self._forward([inputs[i] for i in rows])
         return scores
 
-    def close(self) -> None:
-        self._network = None
-        sbert.free(self.device)
-
     def _forward(self, inputs: list[list[int]]) -> Scores:
         """Scores of one batch, its longest input first. Shape: (len(inputs),)."""
         import torch
@@ -117,14 +106,10 @@ class T5Reranker(PointwiseReranker):
         self.usage += Usage(tokens=int(lengths.sum()), slots=ids.numel())
         with torch.inference_mode():
             start = self._start.expand(len(inputs), 1)
-            step = self._network(input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False)
+            step = self._model(input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False)
             answers = step.logits[:, 0].double()
             scores: Scores = (answers[:, 0] - answers[:, 1:].sum(dim=1)).cpu().numpy()
         return scores
-
-    def _loaded(self) -> None:
-        if self._network is None:
-            raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
 
     def _ids(self, tokenizer: Any) -> list[int]:
         vocabulary = tokenizer.get_vocab()

@@ -1,0 +1,37 @@
+"""What every reranker with weights of its own has in common: where they come from, what must be here, and letting go of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.errors import RerankerError
+from bench.rerankers import sbert
+from bench.rerankers.base import BaseReranker, Usage
+from bench.rerankers.options import ModelOptions
+from bench.rerankers.weights import Weights
+
+
+class LocalReranker(BaseReranker):
+    """Holds `weights` and, once `load()` has set it, `_model`."""
+
+    options: ModelOptions
+
+    def __init__(self, options: ModelOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self.weights = Weights(options.model, options.revision)
+        self._model: Any = None
+
+    def check(self) -> None:
+        sbert.check(self.options, self.weights, self.device)
+
+    def close(self) -> None:
+        self._model = None
+        sbert.free(self.device)
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
+        return self._model
+
+    def _count(self, usage: Usage) -> None:
+        self.usage += usage
