@@ -1,0 +1,52 @@
+"""`report`, `list`, `show`, `doctor`: what there is to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.commands.console import open_console
+
+
+@click.command()
+@click.argument("run_folder", type=click.Path(path_type=Path))
+def report(run_folder: Path) -> None:
+    """Rebuild the report of RUN_FOLDER from its records alone, and print its table."""
+    from bench import reports
+    from bench.records.store import Run
+    from bench.reports.terminal import print_run
+
+    found = Run(run_folder)
+    written = reports.write(found)
+    print_run(found, open_console())
+    for path in written:
+        click.echo(path)
+
+
+@click.command(name="list")
+@click.argument("what", type=click.Choice(["rerankers", "datasets", "suites", "measures"]))
+def list_(what: str) -> None:
+    """List what a suite can name."""
+    from bench import listing
+
+    listing.show_list(what)
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["reranker", "dataset", "suite", "run"]))
+@click.argument("name")
+def show(what: str, name: str) -> None:
+    """Show one reranker of the catalogue, a dataset's card and size, a suite as resolved, or a run's table."""
+    from bench import listing
+
+    listing.show_one(what, name, open_console())
+
+
+@click.command()
+def doctor() -> None:
+    """Say what is installed here, which devices there are, whether the model hub answers and which API keys are set (never the keys)."""
+    from bench.doctor import examine
+
+    for name, value in examine():
+        click.echo(f"{name:<28} {value}")

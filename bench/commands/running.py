@@ -1,0 +1,84 @@
+"""`run`, `validate`, `schema`: from a suite to a run folder."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.commands.console import open_console
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command()
+@click.argument("suite")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Folder for run folders.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps, in place of the suite's own devices.")
+@click.option("--latency/--no-latency", default=True, help="Take timings (they are never cached), or leave them out.")
+@click.option("--fresh", is_flag=True, help="Score everything anew: do not read the score cache.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
+def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, quiet: bool) -> None:
+    """Run SUITE (a YAML file, or the name of a shipped suite) and write a run folder with its report.
+
+    An interrupted run resumes: run the same command again. Exits 2 when a reranker that is not optional failed.
+    """
+    from bench import reports, runner
+    from bench.progress import Observer
+    from bench.reports.terminal import TerminalObserver, print_run
+    from bench.suite import load
+
+    console = open_console()
+    observer = Observer() if quiet else TerminalObserver(open_console(stderr=True))
+    command = shlex.join(["rerank-bench", *sys.argv[1:]])
+    done = runner.run(load(suite), out=out, device=device, time_it=latency, fresh=fresh, observer=observer, command=command)
+    written = reports.write(done)
+    print_run(done, console)
+    _say_cache(console, done)
+    for path in written:
+        console.print(f"{'report' if path.suffix == '.md' else 'plot':<8}{path}", soft_wrap=True, highlight=False)
+    console.print(f"{'run':<8}{done.folder}", soft_wrap=True, highlight=False)
+    failed = [status for status in done.info.trials if status.status == "failed"]
+    if failed:
+        raise BenchError("\n".join(f"{status.trial.reranker} failed: {status.reason}" for status in failed))
+
+
+def _say_cache(console: Console, done: Any) -> None:
+    records = [record for record in done.records.values() if record.trial.kind == "reranker"]
+    cached, computed = (sum(record.scores[name] for record in records) for name in ("cached", "computed"))
+    if cached:
+        console.print(f"{cached} of {cached + computed} queries' scores came from the cache (--fresh scores anew).", highlight=False)
+
+
+@click.command()
+@click.argument("suite")
+def validate(suite: str) -> None:
+    """Check SUITE without running it: every key, type, name and file. Says what would run and what would be skipped."""
+    from bench.planning import plan
+    from bench.suite import load
+
+    found = load(suite)
+    groups = plan(found, lenient=True)
+    for group in groups:
+        for planned in group.planned:
+            status = planned.status
+            told = "runs" if status.status == "pending" else f"{status.status}: {status.reason}"
+            click.echo(f"{planned.trial.id:<60} {told}")
+    click.echo(f"{suite}: valid, {sum(len(group.planned) for group in groups)} trials")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+def schema(path: Path | None) -> None:
+    """Print the JSON Schema of suite files, for editors, or write it to PATH."""
+    from bench.suite_schema import schema_text
+
+    if path:
+        path.write_text(schema_text(), encoding="utf-8")
+    else:
+        click.echo(schema_text(), nl=False)
