@@ -40,6 +40,18 @@ class Counts(Options):
     ties: int = Field(description="documents that share their score with another of the same query")
 
 
+class Cost(Options):
+    """What the queries of a trial cost at the price in force, by the units that the service billed."""
+
+    usd: float
+    usd_per_1000_queries: float
+    units: float = Field(description="billed units of all queries")
+    unit: str = Field(description="what is billed: search, million tokens, ...")
+    usd_per_unit: float
+    as_of: str = Field(description="the day the price was read")
+    source: str = Field(description="where the price was read, or 'suite'")
+
+
 class Record(Options):
     """What happened in one trial. Written once, never rewritten."""
 
@@ -54,6 +66,7 @@ class Record(Options):
     failures: dict[str, str] = Field(default_factory=dict, description="query_id -> reason, the first fifty")
     usage: dict[str, float] = Field(default_factory=dict)
     scores: dict[str, int] = Field(description="queries whose scores came from the cache, and queries scored now")
+    cost: Cost | None = Field(None, description="None where nothing is paid for by the query, or no price is known")
     latency: dict[str, Any] | None = Field(None, description="facts of the timed pass; its samples are in latency.parquet")
     keys: dict[str, Key]
     environment: dict[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -59,7 +60,8 @@ class Usage:
 
     `tokens` are real ones, `slots` the same with padding; `truncated` pairs (or texts) were cut to the maximum length, and in
     `cut_queries` of them the query was cut too. `calls` are HTTP requests, `retries` those among them that repeated a failed one: a
-    timed sample with retries is no sample.
+    timed sample with retries is no sample. `tokens_out` were written by a generating model; `repairs` of its answers had to be mended;
+    `halvings` times a batch did not fit into the accelerator's memory and was split.
     """
 
     pairs: int = 0
@@ -70,6 +72,9 @@ class Usage:
     slots: int = 0
     cut_queries: int = 0
     retries: int = 0
+    tokens_out: int = 0
+    repairs: int = 0
+    halvings: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         mine, theirs = asdict(self), asdict(other)
@@ -115,8 +120,17 @@ class Reranker(Protocol):
         """Free memory and connections."""
 
 
+def no_span(name: str) -> AbstractContextManager[None]:
+    """What a reranker calls around a part of its work while nobody times it."""
+    return nullcontext()
+
+
 class BaseReranker(ABC):
-    """The defaults that every shipped reranker shares. `options` is an instance of the class's `Options`."""
+    """The defaults that every shipped reranker shares. `options` is an instance of the class's `Options`.
+
+    A reranker knows no clock: around the parts of its work it enters `self.span("tokenise")`, `"copy"`, `"forward"`, and the timed pass
+    puts its stopwatch there.
+    """
 
     Options: ClassVar[type[RerankerOptions]] = RerankerOptions
     pointwise: bool = True
@@ -126,6 +140,7 @@ class BaseReranker(ABC):
         self.options = options
         self.device = device
         self.usage = Usage()
+        self.span: Callable[[str], AbstractContextManager[None]] = no_span
 
     def check(self) -> None:
         return None
