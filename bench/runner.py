@@ -21,7 +21,7 @@ from bench.measure import latency, machine, quality
 from bench.measure.ranking import TIE_RULE, Ranking, strictly_falling
 from bench.planning import Group, Planned, plan
 from bench.progress import Observer
-from bench.records import keys
+from bench.records import keys, texts
 from bench.records.schema import FIRST_STAGE, Record, RunInfo
 from bench.records.store import Run, RunWriter, now
 from bench.rerankers.base import Request
@@ -163,7 +163,14 @@ class _GroupRun:
             for name, values in self.assessed[record.trial.id].per_query.items()
             for query_id, value in values.items()
         ]
+        self.writer.save_texts(self._texts(questions))
         self.writer.save(records, per_query, timing.samples if timing else [])
+
+    def _texts(self, questions: Questions) -> texts.Texts:
+        queries = {query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids}
+        ranked = [found.rankings for found in self.assessed.values()]
+        name, with_texts = self.group.planned[0].trial.dataset, self.suite.store_texts
+        return texts.of_group(name, queries, questions.qrels, questions.requests, ranked, with_texts=with_texts)
 
     def _record(
         self,

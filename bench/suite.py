@@ -62,6 +62,7 @@ class Suite(Options):
     devices: tuple[str, ...] = Field(("auto",), min_length=1, description="auto, cpu, cuda, cuda:N or mps")
     latency: LatencyPlan | None = Field(LatencyPlan(), description="the timed pass; null leaves it out")
     chunk_pairs: int = Field(1024, ge=1, description="scores reach the disk every so many pairs: what a kill can lose")
+    store_texts: bool = Field(True, description="keep texts of queries and top documents in the run, for its report")
     seed: int = Field(42, ge=0, description="seeds samples, bootstraps and permutations")
 
     _base_dir: Path = PrivateAttr(default=Path())

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from bench.atomic import write_atomically
 from bench.errors import BenchError, RecordError
+from bench.records import texts
 from bench.records.schema import SCHEMA_VERSION, Record, RunInfo, TrialStatus
 
 if TYPE_CHECKING:
@@ -48,6 +49,21 @@ class Run:
     def latency(self) -> pd.DataFrame:
         """Raw timings: columns trial, scenario, round, query, pairs, tokens, nanoseconds, warmup, span."""
         return read_table(self.folder / "latency.parquet", LATENCY)
+
+    @cached_property
+    def queries(self) -> pd.DataFrame:
+        """Texts of the queries measured: columns dataset, query, text. Empty where the suite keeps none, as in older runs."""
+        return read_table(self.folder / "queries.parquet", texts.QUERIES)
+
+    @cached_property
+    def documents(self) -> pd.DataFrame:
+        """Texts, cut, of the documents in someone's top 10: columns dataset, document, text. Empty as `queries` is."""
+        return read_table(self.folder / "documents.parquet", texts.DOCUMENTS)
+
+    @cached_property
+    def judgments(self) -> pd.DataFrame:
+        """Grades of the judged candidates: columns dataset, query, document, grade. Empty in older runs."""
+        return read_table(self.folder / "judgments.parquet", texts.JUDGMENTS)
 
     def ranking(self, trial_id: str) -> dict[str, QueryCandidates]:
         """The ranking of one trial: query_id -> documents, best first."""
@@ -118,6 +134,12 @@ class RunWriter:
             path = self.folder / "records" / f"{record.trial.id}.json"
             write_atomically(path, _json(record.model_dump(mode="json")))
 
+    def save_texts(self, found: texts.Texts) -> None:
+        """Add what reports show of one group. Groups of one dataset share its queries and documents."""
+        self._merge("queries.parquet", texts.QUERIES, found.queries)
+        self._merge("documents.parquet", texts.DOCUMENTS, found.documents)
+        self._merge("judgments.parquet", texts.JUDGMENTS, found.judgments)
+
     def set_status(self, statuses: Mapping[str, TrialStatus]) -> None:
         trials = [statuses.get(status.trial.id, status) for status in self.info.trials]
         self.info = self.info.model_copy(update={"trials": trials})
@@ -143,12 +165,23 @@ class RunWriter:
         write_atomically(self.folder / "run.json", _json(self.info.model_dump(mode="json")))
 
     def _extend(self, name: str, columns: Sequence[str], new: Iterable[Sequence[Any]], ids: set[str]) -> None:
+        old = read_table(self.folder / name, columns)
+        self._write_table(name, columns, old[~old["trial"].isin(ids)], new)
+
+    def _merge(self, name: str, columns: Sequence[str], new: Sequence[Sequence[Any]]) -> None:
+        """Add rows whose last column is the value of the others; a row that was there already stays once."""
+        if new:
+            self._write_table(name, columns, read_table(self.folder / name, columns), new, keys=columns[:-1])
+
+    def _write_table(
+        self, name: str, columns: Sequence[str], old: pd.DataFrame, new: Iterable[Sequence[Any]], keys: Sequence[str] = ()
+    ) -> None:
         import pandas as pd
 
-        old = read_table(self.folder / name, columns)
         fresh = pd.DataFrame(list(new), columns=list(columns))
-        kept = old[~old["trial"].isin(ids)]
-        table = fresh if kept.empty else kept if fresh.empty else pd.concat([kept, fresh], ignore_index=True)
+        table = fresh if old.empty else old if fresh.empty else pd.concat([old, fresh], ignore_index=True)
+        if keys:
+            table = table.drop_duplicates(list(keys), keep="last", ignore_index=True)
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
         write_atomically(self.folder / name, buffer.getvalue())
