@@ -20,6 +20,7 @@ from bench.errors import RerankerError, SuiteError, Unavailable
 from bench.rerankers.base import Request
 from bench.rerankers.monot5 import MonoT5Options
 from bench.rerankers.t5_prompt import Prompt, Writer
+from bench.rerankers.tiny import WORDS
 from tests import tiny_models
 
 LIMIT = tiny_models.MAX_LENGTH
@@ -276,7 +277,7 @@ def test_scores_in_bfloat16_tie_less_than_logits_rounded_to_it(models: Path) -> 
     from transformers import AutoModelForSeq2SeqLM
 
     tokenizer, _ = parts(models / "t5")
-    docs = [f"{a} {b}" for a in tiny_models._WORDS[:12] for b in tiny_models._WORDS[:12]]
+    docs = [f"{a} {b}" for a in WORDS[:12] for b in WORDS[:12]]
     inputs = tokenizer([PROMPTS["rankt5"].format(query=QUERY, document=doc) for doc in docs], return_tensors="pt", padding=True)
     with tiny_models.quiet(), torch.inference_mode():
         network = AutoModelForSeq2SeqLM.from_pretrained(models / "t5", dtype=torch.bfloat16).eval()

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from bench.rerankers import tiny
 from tests import tiny_models
 
+late_interaction = partial(tiny.late_interaction, max_length=tiny_models.MAX_LENGTH)
 DIMENSIONS = 16
 SKIPPED = [".", ",", "!"]
-
-
-def late_interaction(
-    folder: Path, *, seed: int = 0, prompts: dict[str, str] | None = None, skipped: list[str] | None = None, **limits: Any
-) -> Path:
-    """A multi-vector encoder as sentence-transformers saves it. `limits` are query_length, document_length and query_expansion."""
-    import torch
-    from sentence_transformers import MultiVectorEncoder
-    from sentence_transformers.base.modules import Dense, Transformer
-    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-    from sentence_transformers.sentence_transformer.modules import Normalize
-
-    base = tiny_models.bert_encoder(folder.with_name(f"{folder.name}-base"), seed=seed)
-    with tiny_models.quiet():
-        torch.manual_seed(seed)
-        transformer = Transformer(str(base), **limits)
-        dense = Dense(32, DIMENSIONS, bias=False, activation_function=torch.nn.Identity(), module_input_name="token_embeddings")
-        modules = [transformer, dense, MultiVectorMask(skiplist_words=skipped), Normalize(module_input_name="token_embeddings")]
-        MultiVectorEncoder(modules=modules, device="cpu", prompts=prompts).save_pretrained(str(folder), create_model_card=False)
-    return folder
 
 
 def pylate(folder: Path, *, kind: str | None = "ColBERT") -> Path:

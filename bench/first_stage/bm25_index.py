@@ -6,12 +6,11 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.atomic import whole_folder
 from bench.datasets.base import Dataset, render
 from bench.errors import DataError, SuiteError, nearest
 from bench.first_stage.options import BM25Options
@@ -122,20 +121,14 @@ def _open(folder: Path) -> Index | None:
 
 
 def _keep(index: Index, folder: Path) -> None:
-    """Write beside, then rename: another process sees a whole index or none. Of two that build the same one, the first wins."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
-    try:
-        index.scorer.save(temporary, corpus=None)
-        (temporary / DOC_IDS).write_text(json.dumps(list(index.doc_ids)), encoding="utf-8")
-        digests = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
-        (temporary / MANIFEST).write_text(json.dumps(digests), encoding="utf-8")
+    """Another process sees a whole index or none. Of two that build the same one, the first wins."""
+    with whole_folder(folder) as new:
+        index.scorer.save(new, corpus=None)
+        (new / DOC_IDS).write_text(json.dumps(list(index.doc_ids)), encoding="utf-8")
+        digests = {path.name: _digest(path) for path in sorted(new.iterdir())}
+        (new / MANIFEST).write_text(json.dumps(digests), encoding="utf-8")
         if _open(folder) is None:
             shutil.rmtree(folder, ignore_errors=True)
-            with suppress(FileExistsError):
-                temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _digest(path: Path) -> str:

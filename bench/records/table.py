@@ -88,6 +88,8 @@ def groups(table: list[Row]) -> dict[GroupKey, list[Row]]:
 def _notes(record: Record) -> list[str]:
     """What a reader should know before trusting a row."""
     notes = []
+    if record.description.get("facts", {}).get("random_weights"):
+        notes.append("random weights: its order means nothing")
     counts = record.counts
     if counts.failed:
         notes.append(f"{counts.failed} of {counts.queries} queries failed and score 0 (e.g. {next(iter(record.failures.values()), '?')})")

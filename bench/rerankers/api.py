@@ -24,6 +24,7 @@ from bench.rerankers.base import BaseReranker, Description, Failure, Request, Us
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.pacing import Pace
 from bench.rerankers.refusal import Refusal
+from bench.rerankers.tiny import is_tiny
 from bench.rerankers.weights import versions
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ class ApiReranker(BaseReranker):
     def describe(self) -> Description:
         names = ("timeout_s", "retries", "concurrency", "requests_per_minute", "tokens_per_minute")
         facts = {name: getattr(self.options, name) for name in names}
+        if is_tiny(self.options.model):
+            facts["random_weights"] = True
         return Description(self.service, self._identity(), facts | {"sdk": versions(self.package)[self.package]})
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:

@@ -26,7 +26,7 @@ class ModelOptions(RerankerOptions):
 
     paths: ClassVar[tuple[str, ...]] = ("model", "adapter")
 
-    model: str = Field(min_length=1, description="hub id, local folder, or packaged:NAME")
+    model: str = Field(min_length=1, description="hub id, local folder, packaged:NAME, or tiny:KIND for random weights")
     revision: str | None = Field(None, description="commit, tag or branch of the hub model; a commit makes the run repeatable")
     dtype: DType = Field("float32", description="number format of the weights and of the arithmetic")
     max_length: int | None = Field(None, ge=8, description="tokens of a query and a document together; the model's own limit when absent")

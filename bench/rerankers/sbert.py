@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from bench.errors import BenchError, RerankerError, Unavailable
-from bench.rerankers import hub
+from bench.rerankers import hub, tiny
 from bench.rerankers.lengths import length_limit
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights, versions
@@ -137,6 +137,7 @@ def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]
     network = getattr(model, "transformers_model", model)  # a sentence-transformers model, or a bare one
     return {
         "source": weights.label,
+        **({"random_weights": True} if tiny.is_tiny(weights.spec) else {}),
         "class": type(network).__name__,
         "model_type": getattr(model.config, "model_type", None),
         "parameters": sum(parameter.numel() for parameter in parameters),

