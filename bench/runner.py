@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench import datasets, first_stage
+from bench import datasets, depths, first_stage
 from bench.assess import Assessed, Questions, assess, differences
 from bench.atomic import write_atomically
 from bench.datasets.base import Dataset
@@ -19,7 +19,7 @@ from bench.errors import BenchError, Unavailable
 from bench.first_stage.base import Candidates
 from bench.measure import latency, machine, quality
 from bench.measure.ranking import TIE_RULE, Ranking, strictly_falling
-from bench.planning import Group, Planned, plan
+from bench.planning import ORACLE, Group, Planned, plan
 from bench.progress import Observer
 from bench.records import keys, texts
 from bench.records.schema import FIRST_STAGE, Record, RunInfo
@@ -71,6 +71,7 @@ class _GroupRun:
         self.timed, self.fresh = timed, fresh
         self.scored: dict[str, Scored] = {}
         self.assessed: dict[str, Assessed] = {}
+        self.curves: dict[str, depths.Curve] = {}
         self.fingerprint = cache(machine.fingerprint)  # asks the system: once a device, when every model is loaded
 
     def run(self) -> None:
@@ -115,9 +116,19 @@ class _GroupRun:
             scored = score(reranker, questions.requests, chunk_pairs=self.suite.chunk_pairs, fresh=self.fresh, on_progress=advance)
         self.scored[trial.id] = scored
         self.assessed[trial.id] = assess(scored, questions, self.suite.seed)
+        self.curves[trial.id] = depths.curve(self.assessed[trial.id].rankings, questions, self._depths(planned))
         if scored.failures:
             self.observer.note(f"{trial.reranker}: {len(scored.failures)} of {len(questions.query_ids)} queries failed and score 0")
         planned.end("done")
+
+    def _depths(self, planned: Planned) -> list[int]:
+        """Every depth below for a pointwise reranker, and for the oracle: the best order of fewer candidates is a part of its order."""
+        trial, plan_ = planned.trial, self.suite.latency
+        if trial.reranker == FIRST_STAGE:
+            return [depths.FIRST_STAGE_DEPTH]
+        if not planned.reranker.pointwise and trial.reranker != ORACLE:
+            return [depths.FIRST_STAGE_DEPTH, trial.depth]
+        return depths.chosen(trial.depth, [plan_.depth] if plan_ and plan_.depth else [])
 
     def _guarded(self, planned: Planned, work: Any) -> None:
         """One trial's failure must not take the others with it: it is noted, and its traceback kept beside the records."""
@@ -164,7 +175,8 @@ class _GroupRun:
             for query_id, value in values.items()
         ]
         self.writer.save_texts(self._texts(questions))
-        self.writer.save(records, per_query, timing.samples if timing else [])
+        by_depth = [row for record in records for row in depths.rows(record.trial.id, self.curves[record.trial.id])]
+        self.writer.save(records, per_query, timing.samples if timing else [], by_depth)
 
     def _texts(self, questions: Questions) -> texts.Texts:
         queries = {query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids}

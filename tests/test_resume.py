@@ -51,7 +51,8 @@ def contents(run: Run) -> dict[str, object]:
     rankings = {path.name: gzip.decompress(path.read_bytes()) for path in (run.folder / "rankings").iterdir()}
     quality = {name: (record.quality, record.vs_first_stage, record.counts) for name, record in run.records.items()}
     table = run.per_query.sort_values(["trial", "query", "measure"]).to_records(index=False).tolist()
-    return {"rankings": rankings, "quality": quality, "per query": table}
+    depths = run.depths.sort_values(["trial", "depth", "query", "measure"]).to_records(index=False).tolist()
+    return {"rankings": rankings, "quality": quality, "per query": table, "depths": depths}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")

@@ -47,6 +47,7 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
     assert names == {
         "run.json",
         "per_query.parquet",
+        "depths.parquet",
         "latency.parquet",
         "queries.parquet",
         "documents.parquet",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", Record, RunInfo)
 PER_QUERY = ("trial", "query", "measure", "value")
+DEPTHS = ("trial", "depth", "query", "measure", "value")
 LATENCY = ("trial", "scenario", "round", "query", "pairs", "tokens", "nanoseconds", "warmup", "span")
 
 
@@ -44,6 +45,11 @@ class Run:
     def per_query(self) -> pd.DataFrame:
         """Columns trial, query, measure, value."""
         return read_table(self.folder / "per_query.parquet", PER_QUERY)
+
+    @cached_property
+    def depths(self) -> pd.DataFrame:
+        """Quality at smaller depths, from the same scores: columns trial, depth, query, measure, value; 0 is the first stage's order."""
+        return read_table(self.folder / "depths.parquet", DEPTHS)
 
     @cached_property
     def latency(self) -> pd.DataFrame:
@@ -125,11 +131,18 @@ class RunWriter:
                 found[status.trial.id] = _validated(Record, path)
         return found
 
-    def save(self, records: Sequence[Record], per_query: Iterable[Sequence[Any]], latency: Iterable[Sequence[Any]]) -> None:
+    def save(
+        self,
+        records: Sequence[Record],
+        per_query: Iterable[Sequence[Any]],
+        latency: Iterable[Sequence[Any]],
+        depths: Iterable[Sequence[Any]] = (),
+    ) -> None:
         """Add the trials of one group. Tables first, records last: a trial with a record has its rows."""
         ids = {record.trial.id for record in records}
         self._extend("per_query.parquet", PER_QUERY, per_query, ids)
         self._extend("latency.parquet", LATENCY, latency, ids)
+        self._extend("depths.parquet", DEPTHS, depths, ids)
         for record in records:
             path = self.folder / "records" / f"{record.trial.id}.json"
             write_atomically(path, _json(record.model_dump(mode="json")))
