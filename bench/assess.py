@@ -51,7 +51,7 @@ def assess(scored: Scored, questions: Questions, seed: int) -> Assessed:
     for request in questions.requests:
         if request.query_id in scored.scores:
             try:
-                rankings[request.query_id] = rank(request.doc_ids, scored.scores[request.query_id].tolist())
+                rankings[request.query_id] = rank(request.doc_ids, scored.scores[request.query_id])
             except ValueError as error:
                 raise RerankerError(f"query '{request.query_id}': {error}") from error
     per_query = quality.evaluate(rankings, questions.qrels, questions.measures, questions.dataset.min_relevance)

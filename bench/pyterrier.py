@@ -117,7 +117,7 @@ def _ordered(request: Request, scores: Scores) -> tuple[list[int], list[float]]:
     """The positions of a request's documents, best first, and strictly falling scores for them."""
     from bench.measure.ranking import rank, strictly_falling
 
-    ranking = rank(request.doc_ids, scores.tolist())
+    ranking = rank(request.doc_ids, scores)
     place = {doc_id: position for position, doc_id in enumerate(request.doc_ids)}
     return [place[doc_id] for doc_id in ranking.doc_ids], strictly_falling(ranking.scores)
 

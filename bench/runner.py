@@ -24,8 +24,8 @@ from bench.progress import Observer
 from bench.records import keys, texts
 from bench.records.schema import FIRST_STAGE, Record, RunInfo
 from bench.records.store import Run, RunWriter, now
-from bench.rerankers.base import Request
 from bench.scoring.engine import Scored, score
+from bench.scoring.requests import Requests
 from bench.suite import Suite
 
 
@@ -95,11 +95,7 @@ class _GroupRun:
         with self.observer.task(f"retrieving with {trial.first_stage}", len(judged), "queries"):
             stage = first_stage.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
             candidates = stage.retrieve(dataset, judged, trial.depth)
-        requests = [
-            Request(query_id, dataset.queries[query_id], found.doc_ids, dataset.texts(found.doc_ids))
-            for query_id in judged
-            if (found := candidates.by_query.get(query_id)) and found.doc_ids
-        ]
+        requests = Requests(dataset, candidates, judged)
         for text in (*dataset.warnings, *candidates.warnings):
             self.observer.note(text)
         self.writer.warn((*dataset.warnings, *candidates.warnings))

@@ -6,9 +6,11 @@ import random
 
 import ir_measures
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.errors import SuiteError
-from bench.measure import quality
+from bench.measure import quality, vectorised
 from bench.measure.ranking import rank
 
 WITH_ARGUMENTS = {
@@ -88,3 +90,32 @@ def test_query_ids_of_any_kind_do() -> None:
     renamed = quality.evaluate({f"é {q}": r for q, r in rankings.items()}, {f"é {q}": g for q, g in qrels.items()}, ["ERR@10", "nDCG@10"])
     plain = quality.evaluate(rankings, qrels, ["ERR@10", "nDCG@10"])
     assert {name: {f"é {q}": v for q, v in values.items()} for name, values in plain.items()} == renamed
+
+
+GRADES = st.dictionaries(st.sampled_from([f"d{i}" for i in range(30)]), st.integers(-2, 4), min_size=1, max_size=25).filter(
+    lambda grades: max(grades.values()) >= 0  # pytrec_eval crashes the process where all are negative
+)
+RANKED = st.lists(st.sampled_from([f"d{i}" for i in range(40)]), unique=True, max_size=35)
+VECTORISED = ["nDCG", "nDCG@3", "nDCG@10", "RR", "RR@2", "RR(rel=2)@10", "AP", "AP(rel=3)", "AP@5", "P@1", "P(rel=2)@10"]
+VECTORISED += ["R@5", "R(rel=2)@50", "Success@1", "Success(rel=4)@10", "Judged@10", "Judged@100"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(GRADES, RANKED), min_size=1, max_size=6))
+def test_vectorised_measures_equal_ir_measures(made: list[tuple[dict[str, int], list[str]]]) -> None:
+    """On any judgments (negative grades, none relevant) and rankings (short, empty, unjudged)."""
+    qrels = {str(i): grades for i, (grades, _) in enumerate(made, 1)}
+    rankings = {str(i): rank(docs, range(len(docs), 0, -1)) for i, (_, docs) in enumerate(made, 1)}
+    run = {query: dict(zip(r.doc_ids, r.strict_scores(), strict=True)) for query, r in rankings.items() if r.doc_ids}
+    parsed = [ir_measures.parse_measure(name) for name in VECTORISED]
+    assert all(vectorised.supports(measure) for measure in parsed)
+    expected: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(qrels, 0.0) for measure in parsed}
+    for metric in ir_measures.iter_calc(parsed, qrels, run) if run else ():
+        expected[str(metric.measure)][metric.query_id] = metric.value
+    found = quality.evaluate(rankings, qrels, VECTORISED)
+    assert {name: pytest.approx(values, abs=1e-9) for name, values in expected.items()} == found
+
+
+def test_variants_that_are_not_vectorised_go_to_ir_measures() -> None:
+    for name in ("nDCG(dcg='exp-log2')@10", "ERR@10", "RR(rel=0)@10", "P(judged_only=True)@5"):
+        assert not vectorised.supports(ir_measures.parse_measure(name))

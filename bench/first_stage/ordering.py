@@ -35,8 +35,9 @@ def ranked(query_ids: Any, doc_ids: Any, scores: Sequence[float] | NDArray[np.fl
     values = np.asarray(scores, dtype=np.float64)
     codes = queries.indices.to_numpy(zero_copy_only=False)
     order = _order(codes, docs, values)
-    in_order = docs.take(pa.array(order)).to_numpy(zero_copy_only=False).tolist()
-    values = values[order].tolist()
+    if order is not None:
+        docs, values = docs.take(pa.array(order)), values[order]
+    in_order, values = docs.to_numpy(zero_copy_only=False).tolist(), values.tolist()
     ends = np.cumsum(np.bincount(codes, minlength=len(queries.dictionary))).tolist()
     found: dict[str, QueryCandidates] = {}
     for query_id, start, end in zip(queries.dictionary.to_pylist(), [0, *ends], ends, strict=False):
@@ -47,16 +48,38 @@ def ranked(query_ids: Any, doc_ids: Any, scores: Sequence[float] | NDArray[np.fl
     return found
 
 
-def _order(codes: NDArray[np.int32], docs: Any, scores: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Row numbers in the order wanted. Document ids are compared only where scores tie: sorting strings is what costs."""
-    import numpy as np
-    import pyarrow.compute as pc
+def _order(codes: NDArray[np.int32], docs: Any, scores: NDArray[np.float64]) -> NDArray[np.intp] | None:
+    """Row numbers in the order wanted, None for rows that stand in it already, as those of most files do.
 
-    order = np.lexsort((-scores, codes))
-    tied = (codes[order][1:] == codes[order][:-1]) & (scores[order][1:] == scores[order][:-1])
+    Document ids are compared only where scores tie: sorting strings is what costs.
+    """
+    import numpy as np
+
+    same_query = codes[1:] == codes[:-1]
+    order = None
+    if (codes[1:] < codes[:-1]).any() or (same_query & (scores[1:] > scores[:-1])).any():
+        order = np.lexsort((-scores, codes))
+        codes, scores = codes[order], scores[order]
+        same_query = codes[1:] == codes[:-1]
+    tied = same_query & (scores[1:] == scores[:-1])
     if not tied.any():
         return order
-    encoded = docs.dictionary_encode()
+    order = np.arange(len(codes)) if order is None else order
+    places = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
+    group = np.cumsum(~np.append(False, tied))[places]
+    rows = order[places]
+    order[places] = rows[np.lexsort((-_alphabetical(docs, rows), group))]
+    return order
+
+
+def _alphabetical(docs: Any, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """The place of each of these rows' ids in alphabetical order, by UTF-8 bytes, as strcmp has it. Shape: (rows,)."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    encoded = docs.take(pa.array(rows)).dictionary_encode()
     place = np.empty(len(encoded.dictionary), dtype=np.int64)
-    place[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(place))  # by UTF-8 bytes, as strcmp does
-    return np.lexsort((-place[encoded.indices.to_numpy(zero_copy_only=False)], -scores, codes))
+    place[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(place))
+    places: NDArray[np.int64] = place[encoded.indices.to_numpy(zero_copy_only=False)]
+    return places

@@ -126,7 +126,7 @@ class Timer:
             for request, outcome in zip(requests, outcomes, strict=True):
                 if isinstance(outcome, Failure):
                     raise BenchError(outcome.reason)
-                rank(request.doc_ids, outcome.tolist())
+                rank(request.doc_ids, outcome)
             self._synchronise()
             taken = now_ns() - start
             self.failing = 0

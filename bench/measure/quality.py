@@ -1,4 +1,4 @@
-"""Per-query quality, computed by ir_measures from ranks.
+"""Per-query quality from ranks: the common measures vectorised, every other one by ir_measures.
 
 Queries without judgments are left out; queries without candidates score 0 (trec_eval -c). Binary measures take the dataset's relevance
 threshold unless the measure names its own, and the threshold then shows in the measure's name: RR(rel=2)@10.
@@ -6,11 +6,12 @@ threshold unless the measure names its own, and the threshold then shows in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.datasets.base import Qrels
 from bench.errors import SuiteError, nearest
+from bench.measure import vectorised
 
 if TYPE_CHECKING:
     from bench.measure.ranking import Ranking
@@ -89,20 +90,34 @@ def evaluate(rankings: Mapping[str, Ranking], qrels: Qrels, measures: Sequence[s
     import ir_measures
 
     parsed = {str(measure): measure for measure in (parse(name, min_relevance) for name in measures)}
+    common = {name: measure for name, measure in parsed.items() if vectorised.supports(measure)}
+    values: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in parsed}
+    if common:
+        judged = vectorised.collect(rankings, qrels)
+        values |= {name: dict(zip(qrels, vectorised.compute(measure, judged).tolist(), strict=True)) for name, measure in common.items()}
+    rest = [measure for name, measure in parsed.items() if name not in common]
+    if rest:
+        for name, query_id, value in _by_ir_measures(ir_measures, rest, rankings, qrels):
+            values[name][query_id] = value
+    return values
+
+
+def _by_ir_measures(
+    library: Any, measures: Sequence[Any], rankings: Mapping[str, Ranking], qrels: Qrels
+) -> Iterator[tuple[str, str, float]]:
+    """(measure, query_id, value) of the queries that have a ranking."""
     numbers = {query_id: str(i) for i, query_id in enumerate(qrels, 1)}  # one provider (gdeval) reads only numeric query ids
     run = {
         numbers[query_id]: dict(zip(ranking.doc_ids, ranking.strict_scores(), strict=True))
         for query_id, ranking in rankings.items()
         if query_id in qrels and ranking.doc_ids
     }
-    values: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in parsed}
     if not run:
-        return values
+        return
     query_ids = {number: query_id for query_id, number in numbers.items()}
     judgments = {numbers[query_id]: dict(grades) for query_id, grades in qrels.items()}
     try:
-        for metric in ir_measures.iter_calc(list(parsed.values()), judgments, run):
-            values[str(metric.measure)][query_ids[metric.query_id]] = float(metric.value)
+        for metric in library.iter_calc(list(measures), judgments, run):
+            yield str(metric.measure), query_ids[metric.query_id], float(metric.value)
     except (NotImplementedError, RuntimeError, ValueError) as error:
-        raise SuiteError(f"ir_measures cannot compute {', '.join(parsed)}: {error}") from error
-    return values
+        raise SuiteError(f"ir_measures cannot compute {', '.join(map(str, measures))}: {error}") from error

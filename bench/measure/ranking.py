@@ -7,9 +7,15 @@ everything after this module sees ranks, never raw ties.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Scores = NDArray[np.float64]
 
 TIE_RULE = "score descending, then doc_id descending"
 
@@ -27,24 +33,31 @@ class Ranking:
         return [float(value) for value in range(len(self.doc_ids), 0, -1)]
 
 
-def rank(doc_ids: Sequence[str], scores: Sequence[float]) -> Ranking:
+def rank(doc_ids: Sequence[str], scores: Sequence[float] | Scores) -> Ranking:
     """Order one query's documents by the tie rule. Raises ValueError for a wrong count or a score that is not finite."""
-    if len(doc_ids) != len(scores):
-        raise ValueError(f"{len(scores)} scores for {len(doc_ids)} documents")
-    values = [float(score) for score in scores]
-    for doc_id, value in zip(doc_ids, values, strict=True):
-        if not math.isfinite(value):
-            raise ValueError(f"score {value} for document '{doc_id}'")
-    order = sorted(range(len(values)), key=lambda i: doc_ids[i], reverse=True)
-    order.sort(key=lambda i: values[i], reverse=True)  # stable: equal scores keep the falling doc_ids
-    ordered = tuple(values[i] for i in order)
-    return Ranking(tuple(doc_ids[i] for i in order), ordered, count_ties(ordered))
+    import numpy as np
+
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape != (len(doc_ids),):
+        raise ValueError(f"{len(values)} scores for {len(doc_ids)} documents")
+    if not np.isfinite(values).all():
+        wrong = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(f"score {values[wrong]} for document '{doc_ids[wrong]}'")
+    order = np.argsort(-values, kind="stable")
+    ties = count_ties(values[order])
+    if ties:  # comparing ids is what costs: only where scores do not decide
+        by_id = np.array(sorted(range(len(doc_ids)), key=lambda i: doc_ids[i], reverse=True))
+        order = by_id[np.argsort(-values[by_id], kind="stable")]  # stable: equal scores keep the falling doc_ids
+    return Ranking(tuple(map(doc_ids.__getitem__, order.tolist())), tuple(values[order].tolist()), ties)
 
 
-def count_ties(ordered: Sequence[float]) -> int:
+def count_ties(ordered: Sequence[float] | Scores) -> int:
     """How many of these ordered scores stand equal to a neighbour."""
-    last = len(ordered) - 1
-    return sum(1 for i, value in enumerate(ordered) if (i > 0 and ordered[i - 1] == value) or (i < last and ordered[i + 1] == value))
+    import numpy as np
+
+    values = np.asarray(ordered, dtype=np.float64)
+    same = values[1:] == values[:-1]
+    return int(np.count_nonzero(np.append(same, False) | np.append(False, same))) if same.any() else 0
 
 
 def strictly_falling(ordered: Sequence[float]) -> list[float]:

@@ -1,0 +1,58 @@
+"""Texts are in memory for the chunk at work only, however many queries there are."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+from bench.datasets.base import Dataset
+from bench.datasets.memory import MemoryDocuments
+from bench.first_stage.base import Candidates, QueryCandidates
+from bench.rerankers.base import Request
+from bench.scoring.engine import score
+from bench.scoring.requests import Requests
+from tests.fakes import FakeOptions, HashReranker
+
+DEPTH = 20
+
+
+def questions(queries: int, *, width: int = 2000) -> Requests:
+    documents = MemoryDocuments({f"d{i}": {"text": f"{i} " + "word " * (width // 5)} for i in range(DEPTH)})
+    ids = tuple(f"d{i}" for i in range(DEPTH))
+    texts = {f"q{i}": f"query {i}" for i in range(queries)}
+    dataset = Dataset("made", documents, texts, {}, {}, template="{text} end")
+    candidates = Candidates({query_id: QueryCandidates(ids, tuple(range(DEPTH, 0, -1))) for query_id in texts}, DEPTH, {})
+    return Requests(dataset, candidates, list(texts))
+
+
+def peak(queries: int) -> int:
+    requests = questions(queries)
+    tracemalloc.start()
+    try:
+        scored = score(HashReranker(FakeOptions(salt=str(queries))), requests, chunk_pairs=10 * DEPTH)
+        assert len(scored.scores) == queries
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_peak_memory_does_not_grow_with_the_texts_of_more_queries() -> None:
+    peak(5)  # imports and caches
+    few, many = peak(40), peak(160)
+    texts = (160 - 40) * DEPTH * 2000
+    assert many - few < texts / 10
+
+
+def test_requests_are_those_of_the_queries_with_candidates() -> None:
+    requests = questions(3, width=10)
+    assert [request.query_id for request in requests] == ["q0", "q1", "q2"]
+    assert list(requests[1].docs) == [f"{i} word word  end" for i in range(DEPTH)]
+    assert requests[-1].docs[:2] == ["0 word word  end", "1 word word  end"]
+    assert [request.query for request in requests[:2]] == ["query 0", "query 1"]
+    assert isinstance(requests[0], Request)
+
+
+def test_looking_at_ids_and_lengths_fetches_no_text() -> None:
+    requests = questions(3)
+    requests._dataset.documents.get = None  # type: ignore[assignment, method-assign]
+    assert sum(len(request.docs) for request in requests) == 3 * DEPTH
+    assert all(request.docs and request.doc_ids[0] == "d0" for request in requests)
