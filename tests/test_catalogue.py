@@ -15,7 +15,7 @@ from bench.catalogue import Entry
 from bench.rerankers import weights
 
 ENTRIES = catalogue.load()
-HOSTED = {"cohere", "voyage", "mixedbread", "rerank-server"}
+HOSTED = {"cohere", "voyage", "mixedbread", "rerank-server", "listwise-server"}
 FACTS = {"parameters": 1, "licence": "MIT", "languages": ["en"], "max_length": 512, "prompt": None, "url": "https://example.org"}
 
 

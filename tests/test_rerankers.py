@@ -14,7 +14,7 @@ import pytest
 from bench import catalogue, rerankers
 from bench.errors import SuiteError
 from bench.rerankers.base import BaseReranker, Request
-from tests import fake_cohere, tiny_late, tiny_models
+from tests import fake_chat, fake_cohere, tiny_late, tiny_models
 
 KEY = "secret-key-of-the-test"
 DOCS = ["the cat sat", "hot tea and fish", "cold river", "money in the bank", "how long does it rain"]
@@ -47,8 +47,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseRe
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for variable in ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY"):
             patch.setenv(variable, KEY)
-        server, voyage, mixedbread = (stack.enter_context(fake_cohere.serve()) for _ in range(3))
-        voyage.always, mixedbread.always = fake_cohere.good_voyage, fake_cohere.good_mixedbread
+        server, voyage, mixedbread, talker = (stack.enter_context(fake_cohere.serve()) for _ in range(4))
+        voyage.always, mixedbread.always, talker.always = fake_cohere.good_voyage, fake_cohere.good_mixedbread, fake_chat.good_chat
         options = {
             "first-stage": None,
             "oracle": None,
@@ -63,6 +63,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseRe
             "voyage": {"model": "rerank-2.5", "base_url": voyage.url},
             "mixedbread": {"model": "mixedbread-ai/mxbai-rerank-base-v2", "base_url": mixedbread.url},
             "rerank-server": {"model": "jina-reranker-m0", "base_url": server.url, "api_key_env": "JINA_API_KEY", "concurrency": 3},
+            "listwise-server": {"model": "a-chat-model", "base_url": talker.url, "api_key_env": "JINA_API_KEY", "concurrency": 3},
         }
         assert set(options) == set(rerankers.TABLE), "a new reranker needs its options here"
         loaded = {name: rerankers.build(name, value, base_dir=folder) for name, value in options.items()}

@@ -19,6 +19,7 @@ GroupKey = tuple[str, str, int]
 
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05
+SHOWN_REPAIRS = 0.01
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,9 @@ def _notes(record: Record) -> list[str]:
     truncated, pairs = record.usage.get("truncated", 0), record.usage.get("pairs", 0)
     if pairs and truncated > 0.01 * pairs:
         notes.append(f"{truncated / pairs:.0%} of its pairs were cut at max length")
+    answers, repairs = record.usage.get("calls", 0) - record.usage.get("retries", 0), record.usage.get("repairs", 0)
+    if repairs > SHOWN_REPAIRS * answers:
+        notes.append(f"{repairs / answers:.0%} of its answers were no complete order and had to be mended")
     facts = record.latency or {}
     notes += [str(note) for note in facts.get("notes", [])]
     return notes

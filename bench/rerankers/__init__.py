@@ -33,6 +33,7 @@ TABLE: dict[str, str] = {
     "voyage": "bench.rerankers.voyage:VoyageReranker",
     "mixedbread": "bench.rerankers.mixedbread:MixedbreadReranker",
     "rerank-server": "bench.rerankers.rerank_server:RerankServerReranker",
+    "listwise-server": "bench.rerankers.listwise_server:ListwiseServerReranker",
 }
 
 

@@ -49,11 +49,14 @@ class ApiOptions(RerankerOptions):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service said: (position of a document in the request, its score), in any order, and what it charged."""
+    """What a service said: (position of a document in the request, its score), in any order, and what it charged. A model that writes its
+    answer also wrote `tokens_out`, and its answer may have needed `repairs`."""
 
     scores: Sequence[tuple[Any, Any]]
     billed_units: float = 0.0
     tokens: int = 0
+    tokens_out: int = 0
+    repairs: int = 0
 
 
 class ApiReranker(BaseReranker):
@@ -198,7 +201,7 @@ class ApiReranker(BaseReranker):
             answer = self.ask(query, documents)
         except _UNREADABLE as error:
             raise RerankerError(f"{self.service}: the answer cannot be read ({type(error).__name__})") from None
-        self._pace.charge(answer.tokens)
+        self._pace.charge(answer.tokens + answer.tokens_out)
         return answer
 
     def _count(self, usage: Usage) -> None:

@@ -9,43 +9,37 @@ There is no agreed protocol, but two shapes cover the field:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from bench.errors import RerankerError, SuiteError, Unavailable
-from bench.rerankers.api import Answer, ApiOptions, ApiReranker
+from bench.errors import RerankerError, Unavailable
+from bench.rerankers.api import Answer
 from bench.rerankers.base import Description, Request
+from bench.rerankers.http import HttpOptions, HttpReranker, json_of
 from bench.rerankers.options import RerankerOptions
-from bench.rerankers.refusal import Refusal, reason_in, retry_after
 
 _DOCUMENTS_PER_REQUEST = {"cohere": 1000, "tei": 32}
 
 
-class RerankServerOptions(ApiOptions):
+class RerankServerOptions(HttpOptions):
     base_url: str = Field(pattern=r"^https?://[^/]", description="address of the server, up to /rerank; https://api.jina.ai/v1")
     shape: Literal["cohere", "tei"] = Field("cohere", description="cohere for Jina, vLLM and Infinity; tei for Text Embeddings Inference")
-    api_key_env: str | None = Field(None, description="environment variable that holds the key, where one is needed")
     documents_per_request: int | None = Field(None, ge=1, description="documents in one HTTP request; 32 for tei and 1000 otherwise")
     listwise: bool = Field(False, description="the model scores a document beside the others, so that a shorter list gives other scores")
 
 
-class RerankServerReranker(ApiReranker):
+class RerankServerReranker(HttpReranker):
     """Scores are the server's: raw ones from `tei`, mostly between 0 and 1 from the others. `model` is a mere label for `tei`."""
 
     Options: ClassVar[type[RerankerOptions]] = RerankServerOptions
     service = "rerank-server"
-    package = "httpx"
     options: RerankServerOptions
 
     def __init__(self, options: RerankServerOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
-        if options.api_key_env and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", options.api_key_env):  # it may be the key: never shown
-            raise SuiteError("reranker 'rerank-server': api_key_env is the name of an environment variable, such as MY_API_KEY, not a key")
-        self.key_variable = options.api_key_env
         self.documents_per_call = options.documents_per_request or _DOCUMENTS_PER_REQUEST[options.shape]
         self.pointwise = not options.listwise
         self._served: dict[str, Any] | None = None
@@ -60,16 +54,6 @@ class RerankServerReranker(ApiReranker):
         plain = super().describe()
         return Description(plain.backend, plain.identity | (self._served or {}), plain.facts)
 
-    def connect(self, key: str) -> Any:
-        import httpx
-
-        connections = httpx.Limits(max_connections=None, max_keepalive_connections=self.options.concurrency, keepalive_expiry=60)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(timeout=self.options.timeout_s, headers=headers, limits=connections)
-
-    def disconnect(self, client: Any) -> None:
-        client.close()
-
     def settings(self) -> dict[str, Any]:
         return {"shape": self.options.shape, "listwise": self.options.listwise, "path": urlsplit(self.options.base_url).path.rstrip("/")}
 
@@ -80,19 +64,7 @@ class RerankServerReranker(ApiReranker):
         super()._answer(request, start, scores)
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
-        import httpx
-
-        try:
-            response = self._client.post(self.options.base_url.rstrip("/") + "/rerank", json=self._body(query, list(documents)))
-        except httpx.TimeoutException:
-            raise Refusal(f"no answer within {self.options.timeout_s:g} s") from None
-        except httpx.TransportError as error:
-            raise Refusal(f"connection failed ({type(error).__name__})") from None
-        except httpx.InvalidURL:
-            raise RerankerError(f"{self.service}: base_url is not an address") from None
-        if response.status_code != 200:
-            raise Refusal(reason_in(_json(response) or response.text), response.status_code, retry_after(response.headers))
-        return self._read(response)
+        return self._read(self._post("/rerank", self._body(query, list(documents))))
 
     def _info(self) -> dict[str, Any]:
         """The server's GET /info, as far as it has one. Raises Unavailable when nobody answers."""
@@ -103,7 +75,7 @@ class RerankServerReranker(ApiReranker):
         except (httpx.TransportError, httpx.InvalidURL) as error:
             where = urlsplit(self.options.base_url).hostname
             raise Unavailable(f"no answer from {where} ({type(error).__name__})", "start the server, or mend base_url") from None
-        info = _json(response) if response.status_code == 200 else None
+        info = json_of(response) if response.status_code == 200 else None
         names = ("model_id", "model_sha", "model_dtype", "version")
         return {f"served_{name}": info[name] for name in names if name in info} if isinstance(info, dict) else {}
 
@@ -113,7 +85,7 @@ class RerankServerReranker(ApiReranker):
         return {"model": self.options.model, "query": query, "documents": documents, "top_n": len(documents)}
 
     def _read(self, response: Any) -> Answer:
-        data, tei = _json(response), self.options.shape == "tei"
+        data, tei = json_of(response), self.options.shape == "tei"
         if data is None:
             raise RerankerError(f"{self.service}: the answer is not JSON; is base_url the address up to /rerank?")
         results = data if tei else data.get("results") if isinstance(data, dict) else None
@@ -123,10 +95,3 @@ class RerankServerReranker(ApiReranker):
         tokens = response.headers.get("x-compute-tokens") if tei else (data.get("usage") or {}).get("total_tokens")
         units = None if tei else ((data.get("meta") or {}).get("billed_units") or {}).get("search_units")
         return Answer([(item.get("index"), item.get(name)) for item in results], float(units or 0), int(tokens or 0))
-
-
-def _json(response: Any) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return None

@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from bench.errors import RerankerError, Unavailable
-from bench.rerankers import checkpoint, sbert
+from bench.errors import Unavailable
+from bench.rerankers import checkpoint, networks, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
 from bench.rerankers.local import LocalReranker
+from bench.rerankers.networks import LIBRARIES
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.t5_prompt import Prompt, Writer
-from bench.rerankers.weights import Weights, versions
+from bench.rerankers.weights import versions
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
 
-LIBRARIES = ("transformers", "torch")
 TRAINED_LENGTH = 512
 """Tokens that T5, mT5 and both methods were trained at; their positions are relative, so that the weights name no limit."""
-_NO_LIMIT = 1 << 30
 
 
 class T5Options(ModelOptions):
@@ -59,23 +58,21 @@ class T5Reranker(LocalReranker, PointwiseReranker):
         if self._model is not None:
             return
         import torch
-        from transformers import AutoTokenizer
 
-        options, folder = self.options, self.weights.fetch()
+        options = self.options
         checkpoint.refuse_other_than_t5(self.weights, options, self.backend)
-        _require_sentencepiece(folder)
-        with sbert.quiet(), sbert.explained(self.weights):
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=options.trust_remote_code)
-        ids = self._ids(tokenizer)
+        _require_sentencepiece(self.weights.fetch())
+        tokenizer = networks.tokenizer(options, self.weights)
+        ids = networks.answer_ids(tokenizer.get_vocab(), self.answers(), options.model)
         own = tokenizer.model_max_length
-        limit = options.max_length or (own if own < _NO_LIMIT else TRAINED_LENGTH)
+        limit = options.max_length or (own if own < networks.NO_LIMIT else TRAINED_LENGTH)
         self._writer = Writer(tokenizer, Prompt.parse(options.prompt), limit, options.model)
-        network = _network(options, self.weights).to(self.device)
+        network = networks.load("AutoModelForSeq2SeqLM", options, self.weights).to(self.device)
         self._describe_as = self._description(network, ids)
         start = network.config.decoder_start_token_id
         self._start = torch.tensor([[tokenizer.pad_token_id if start is None else start]], device=self.device)
         self._padding = int(tokenizer.pad_token_id)
-        self._model = _answering_only(network, ids)
+        self._model = networks.answering_only(network, ids)
 
     def describe(self) -> Description:
         self._loaded()
@@ -111,16 +108,6 @@ class T5Reranker(LocalReranker, PointwiseReranker):
             scores: Scores = (answers[:, 0] - answers[:, 1:].sum(dim=1)).cpu().numpy()
         return scores
 
-    def _ids(self, tokenizer: Any) -> list[int]:
-        vocabulary = tokenizer.get_vocab()
-        for option, piece in self.answers().items():
-            if piece not in vocabulary:
-                raise RerankerError(f"{self.options.model}: its vocabulary has no token '{piece}'; set {option} to the one it answers with")
-        ids = [int(vocabulary[piece]) for piece in self.answers().values()]
-        if len(set(ids)) < len(ids):
-            raise RerankerError(f"{self.options.model}: {' and '.join(self.answers())} are the same token")
-        return ids
-
     def _description(self, network: Any, ids: list[int]) -> Description:
         identity = {
             **self.weights.identity(),
@@ -140,38 +127,3 @@ def _require_sentencepiece(folder: Path) -> None:
         missing = [package for package, module in (("sentencepiece", "sentencepiece"), ("protobuf", "google")) if find_spec(module) is None]
         if missing:
             raise Unavailable(f"{missing[0]} not installed", f"pip install {' '.join(missing)}: {folder.name} has no tokenizer.json")
-
-
-def _network(options: ModelOptions, weights: Weights) -> Any:
-    """The whole T5 on the CPU, from safetensors only. Raises RerankerError where weights are missing, which would be drawn at random."""
-    import torch
-    from transformers import AutoModelForSeq2SeqLM
-
-    with sbert.quiet(), sbert.explained(weights):
-        network, report = AutoModelForSeq2SeqLM.from_pretrained(
-            weights.fetch(),
-            dtype=getattr(torch, options.dtype),
-            attn_implementation=options.attention,
-            trust_remote_code=options.trust_remote_code,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise RerankerError(f"{options.model}: {missing[0]} is not in the weights: not a whole T5, it would score at random")
-    return network
-
-
-def _answering_only(network: Any, ids: list[int]) -> Any:
-    """The network with an output layer for these tokens alone, in float32: the same logits, without the rest of the vocabulary (250,112 in
-    mT5), and without the ties that a logit rounded to bfloat16 brings."""
-    import torch
-
-    full = network.get_output_embeddings()
-    head = torch.nn.Linear(full.in_features, len(ids), bias=False, device=full.weight.device)
-    with torch.no_grad():
-        head.weight.copy_(full.weight[ids])
-    head.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
-    network.set_output_embeddings(head)
-    return network.eval()

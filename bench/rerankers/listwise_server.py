@@ -1,0 +1,102 @@
+"""A listwise reranker behind any server that speaks OpenAI's chat completions: hosted models, vLLM, Ollama, llama.cpp.
+
+POST {base_url}/chat/completions {model, messages, temperature, max_tokens} -> {choices: [{message: {content}}], usage}. References:
+https://platform.openai.com/docs/api-reference/chat, https://docs.vllm.ai (OpenAI-compatible server), https://docs.ollama.com (OpenAI
+compatibility). A window waits for the one before it; the windows of other queries do not, up to `concurrency` of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from bench.errors import RerankerError
+from bench.rerankers import listwise_prompt, permutation
+from bench.rerankers.api import Answer
+from bench.rerankers.base import Description, Request, Usage
+from bench.rerankers.http import HttpOptions, HttpReranker, json_of
+from bench.rerankers.listwise import ListwiseOptions, Sorting, falling
+from bench.rerankers.options import RerankerOptions
+from bench.rerankers.refusal import Refusal
+
+if TYPE_CHECKING:
+    from bench.rerankers.base import Scores
+
+_TOKENS_PER_IDENTIFIER = 8
+"""More than "[20] > " takes in any tokenizer, where every character may be a token of its own."""
+
+
+class ListwiseServerOptions(ListwiseOptions, HttpOptions):
+    answer_tokens: int | None = Field(
+        None, ge=1, description="tokens the model may write; enough for the identifiers when absent, a model that thinks needs more"
+    )
+    body: dict[str, Any] = Field(
+        default_factory=dict, description="further fields of the HTTP request, none of them secret; null takes one of ours away"
+    )
+
+
+class ListwiseServerReranker(HttpReranker):
+    """Scores are the places in the final order. An answer that names no passage leaves its window as it was, and counts as repaired."""
+
+    Options: ClassVar[type[RerankerOptions]] = ListwiseServerOptions
+    service = "listwise-server"
+    pointwise = False
+    documents_per_call = sys.maxsize
+    options: ListwiseServerOptions
+
+    def __init__(self, options: ListwiseServerOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._served: str | None = None
+
+    def settings(self) -> dict[str, Any]:
+        options = self.options
+        path = urlsplit(options.base_url).path.rstrip("/")
+        return {**options.identity(), "answer_tokens": options.answer_tokens, "body": options.body, "path": path}
+
+    def describe(self) -> Description:
+        """With the name that the server gave its model in its latest answer, which is often more exact than ours."""
+        plain = super().describe()
+        return Description(plain.backend, plain.identity, plain.facts | {"served_model": self._served})
+
+    def ask(self, query: str, documents: Sequence[str]) -> Answer:
+        """One window of passages, put in order by one request."""
+        data = json_of(self._post("/chat/completions", self._body(query, documents)))
+        choices = data.get("choices") if isinstance(data, dict) else None
+        if not isinstance(choices, list):
+            raise RerankerError(f"{self.service}: the answer has no list of choices; is base_url the address up to /chat/completions?")
+        if not choices:
+            raise Refusal("an answer without a choice")
+        text, usage = choices[0]["message"].get("content"), data.get("usage") or {}
+        self._served = str(data.get("model") or "") or self._served
+        order, repaired = permutation.read(text if isinstance(text, str) else "", len(documents))
+        return Answer(
+            list(enumerate(falling(order).tolist())),
+            tokens=int(usage.get("prompt_tokens") or 0),
+            tokens_out=int(usage.get("completion_tokens") or 0),
+            repairs=int(repaired),
+        )
+
+    def _answer(self, request: Request, start: int, scores: Scores) -> None:
+        """Write the scores of a request's documents, window after window. Raises Refusal or RerankerError."""
+        sorting = Sorting(request, self.options)
+        while window := sorting.window:
+            answer = self._insist(request.query, [sorting.passages[position] for position in window])
+            self._count(Usage(tokens=answer.tokens, tokens_out=answer.tokens_out, repairs=answer.repairs))
+            places = self._validated(answer, len(window))
+            sorting.take(sorted(range(len(window)), key=lambda position: -places[position]))
+        scores[:] = sorting.scores()
+        self._count(Usage(pairs=len(scores), truncated=len(sorting.cut)))
+
+    def _body(self, query: str, documents: Sequence[str]) -> dict[str, Any]:
+        options = self.options
+        ours = {
+            "model": options.model,
+            "messages": listwise_prompt.messages(options.prompt, query, documents, options.system),
+            "temperature": 0,
+            "max_tokens": options.answer_tokens or _TOKENS_PER_IDENTIFIER * len(documents),
+        }
+        return {name: value for name, value in {**ours, **options.body}.items() if value is not None}
