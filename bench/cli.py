@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bench.commands import comparing, looking, running
+from bench.commands import comparing, looking, running, serving
 from bench.errors import BenchError
 
 COMMANDS = (
@@ -15,6 +15,7 @@ COMMANDS = (
     comparing.compare,
     comparing.check,
     comparing.parity,
+    serving.serve,
     running.validate,
     running.schema,
     looking.list_,

@@ -44,7 +44,7 @@ LAYERS = (
     ("scoring", "records"),
     ("suite", "planning", "assess", "depths", "compare", "gate", "parity", "reports"),
     ("runner",),
-    ("api", "pyterrier", "listing", "doctor", "suite_schema", "commands", "cli", "__main__", ""),
+    ("api", "pyterrier", "listing", "doctor", "suite_schema", "serving", "commands", "cli", "__main__", ""),
 )
 
 

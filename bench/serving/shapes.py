@@ -1,0 +1,100 @@
+"""The shapes of `/rerank` in the field, as data: where each puts documents and scores. Read and written here, sent by `server`.
+
+`cohere`      {model, query, documents, top_n, return_documents} -> {results: [{index, relevance_score}]}; also Jina, vLLM, Infinity
+              https://docs.cohere.com/reference/rerank, https://api.jina.ai/redoc
+`tei`         {query, texts, return_text} -> [{index, score}]; https://huggingface.github.io/text-embeddings-inference
+`voyage`      {model, query, documents, top_k, return_documents} -> {data: [{index, relevance_score}]}
+              https://docs.voyageai.com/reference/reranker-api
+`mixedbread`  {model, query, input, top_k, return_input} -> {data: [{index, score}]}
+              https://www.mixedbread.com/api-reference/endpoints/reranking/rerank-documents
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.serving.problem import Problem
+
+MAX_DOCUMENTS = 1000
+_UNKNOWN_HERE = ("max_tokens_per_doc", "max_chunks_per_doc", "rank_fields")
+"""What would change the scores: refused, because ignoring it would give others than were asked for."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a request asks: the `best` results (all when None), with their texts where `echo`."""
+
+    query: str
+    documents: list[str]
+    best: int | None
+    echo: bool
+    model: str | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The names that a protocol gives to the parts of a question and of an answer. `results` is None for a bare list."""
+
+    documents: str
+    best: str | None
+    echo: str
+    score: str
+    text: str
+    results: str | None
+    nested_text: bool = False
+    extras: Mapping[str, Any] | None = None
+
+    def read(self, body: Mapping[str, Any]) -> Question:
+        """Raises Problem naming the field that cannot be used."""
+        unknown = [name for name in _UNKNOWN_HERE if body.get(name) is not None]
+        if unknown:
+            raise Problem(400, f"'{unknown[0]}' is not supported here")
+        query, documents, best = body.get("query"), body.get(self.documents), body.get(self.best) if self.best else None
+        if not isinstance(query, str):
+            raise Problem(400, "'query' must be a text")
+        if not isinstance(documents, list) or not documents:
+            raise Problem(400, f"'{self.documents}' must be a list of at least one text")
+        if len(documents) > MAX_DOCUMENTS:
+            raise Problem(413, f"{len(documents)} documents; at most {MAX_DOCUMENTS} in a request")
+        if best is not None and (not isinstance(best, int) or isinstance(best, bool) or best < 1):
+            raise Problem(400, f"'{self.best}' must be a whole number above 0")
+        model = body.get("model")
+        return Question(query, [self._text(one) for one in documents], best, body.get(self.echo) is True, model and str(model))
+
+    def write(self, question: Question, scores: Sequence[float], tokens: int, model: str) -> Any:
+        """The answer as the protocol writes it: by falling score, equal ones in the order given. Scores are passed on unchanged."""
+        ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[: question.best]
+        results = [
+            {"index": i, self.score: float(scores[i]), **({self.text: self._echoed(question.documents[i])} if question.echo else {})}
+            for i in ranked
+        ]
+        if self.results is None:
+            return results
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return {"model": model, self.results: results, "usage": usage, **(self.extras or {})}
+
+    def _text(self, document: Any) -> str:
+        text = document.get("text") if isinstance(document, Mapping) else document
+        if not isinstance(text, str):
+            raise Problem(400, f"each of '{self.documents}' must be a text, or an object with a 'text'")
+        return text
+
+    def _echoed(self, text: str) -> Any:
+        return {"text": text} if self.nested_text else text
+
+
+COHERE = Shape("documents", "top_n", "return_documents", "relevance_score", "document", "results", nested_text=True)
+TEI = Shape("texts", None, "return_text", "score", "text", None)
+VOYAGE = Shape("documents", "top_k", "return_documents", "relevance_score", "document", "data", extras={"object": "list"})
+MIXEDBREAD = Shape("input", "top_k", "return_input", "score", "input", "data", extras={"object": "list"})
+
+
+def shape_of(body: Mapping[str, Any]) -> Shape:
+    """The shape that a request's own fields tell."""
+    if "texts" in body:
+        return TEI
+    if "input" in body:
+        return MIXEDBREAD
+    return VOYAGE if "top_k" in body else COHERE

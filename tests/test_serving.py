@@ -1,0 +1,333 @@
+"""`serve`: a reranker of ours behind a real HTTP server, asked by our own clients and by hand; its scores are those in process."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bench
+from bench import rerankers
+from bench.errors import BenchError, RerankerError, Unavailable
+from bench.parity import within_run
+from bench.rerankers.base import BaseReranker, Description, Failure, Request
+from bench.rerankers.options import RerankerOptions
+from bench.serving import hosted, server
+from bench.serving.shapes import MAX_DOCUMENTS
+
+MODEL = "tiny:bert-cross-encoder"
+DOCS = ["the cat sat", "hot tea and fish", "cold river", "", "how long does it rain", "the cat sat"]
+CLIENTS = {
+    "cohere": {"backend": "cohere"},
+    "voyage": {"backend": "voyage", "path": "/v1"},
+    "mixedbread": {"backend": "mixedbread"},
+    "rerank-server": {"backend": "rerank-server"},
+    "tei": {"backend": "rerank-server", "shape": "tei"},
+}
+
+
+@contextmanager
+def serving(name: str = "cross-encoder", **options: Any) -> Iterator[server.RerankServer]:
+    found = hosted.build(name, options, "cpu")
+    with server.RerankServer(found, "127.0.0.1", 0) as running:
+        found.load()
+        running.start()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.RerankServer]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RERANK_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        with serving(model=MODEL, batch_size=4) as running:
+            yield running
+
+
+def ask(url: str, path: str, body: Any = None, method: str = "POST", headers: dict[str, str] | None = None) -> tuple[int, Any, Any]:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    connection.request(method, path, body=data, headers=headers or {})
+    response = connection.getresponse()
+    status, told, found = response.status, response.headers, json.loads(response.read())
+    connection.close()
+    return status, found, told
+
+
+@pytest.mark.parametrize("client", sorted(CLIENTS))
+def test_our_clients_get_the_scores_that_the_model_gives_in_process(
+    served: server.RerankServer, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY"):
+        monkeypatch.setenv(key, "unused")
+    options = dict(CLIENTS[client])
+    backend, path = options.pop("backend"), options.pop("path", "")
+    theirs = rerankers.build(backend, {"model": MODEL, "base_url": served.url + path, **options})
+    theirs.load()
+    (scores,) = theirs.rerank([Request("q", "hot tea", [str(i) for i in range(len(DOCS))], DOCS)])
+    ours = bench.reranker("cross-encoder", model=MODEL, device="cpu").score("hot tea", DOCS)
+    np.testing.assert_allclose(scores, ours, atol=1e-5)
+    assert np.ptp(scores) > 0.1
+    assert scores.min() < 0, "raw logits, not squashed into 0 to 1"
+    assert client == "cohere" or theirs.take_usage().tokens > 0  # Cohere's shape bills searches, and tells no tokens
+    assert theirs.describe().facts["random_weights"] is True
+    theirs.close()
+
+
+def test_the_best_results_come_first_and_with_their_texts_where_asked(served: server.RerankServer) -> None:
+    common = {"query": "hot tea", "model": MODEL}
+    _, cohere, _ = ask(served.url, "/v2/rerank", {**common, "documents": DOCS, "top_n": 2, "return_documents": True})
+    _, voyage, _ = ask(served.url, "/v1/rerank", {**common, "documents": [{"text": doc} for doc in DOCS], "top_k": 2})
+    _, mixedbread, _ = ask(served.url, "/v1/reranking", {**common, "input": DOCS, "top_k": 2, "return_input": True})
+    _, tei, told = ask(served.url, "/rerank", {"query": "hot tea", "texts": DOCS, "raw_scores": False})
+    scores = [item["score"] for item in tei]
+    assert scores == sorted(scores, reverse=True)
+    assert len(tei) == len(DOCS)
+    assert int(told["x-compute-tokens"]) == cohere["usage"]["total_tokens"] == voyage["usage"]["total_tokens"] > len(DOCS)
+    best = [(item["index"], item["score"]) for item in tei[:2]]
+    assert [(item["index"], item["relevance_score"]) for item in cohere["results"]] == best
+    assert [(item["index"], item["relevance_score"]) for item in voyage["data"]] == best
+    assert [(item["index"], item["score"]) for item in mixedbread["data"]] == best
+    assert cohere["results"][0]["document"] == {"text": DOCS[best[0][0]]}
+    assert mixedbread["data"][0]["input"] == DOCS[best[0][0]]
+    assert "document" not in voyage["data"][0]
+    same = [item["index"] for item in tei if DOCS[item["index"]] == "the cat sat"]
+    assert same == [0, 5], "equal scores keep the order given"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        ("/rerank", b"{", 400, "the body is not JSON"),
+        ("/rerank", b"[" * 100_000, 400, "the body is not JSON"),
+        ("/rerank", b"\xff\xfe", 400, "the body is not JSON"),
+        ("/rerank", [], 400, "a JSON object"),
+        ("/rerank", {"documents": ["a"]}, 400, "'query' must be a text"),
+        ("/rerank", {"query": "q"}, 400, "'documents' must be a list"),
+        ("/rerank", {"query": "q", "texts": []}, 400, "'texts' must be a list of at least one"),
+        ("/rerank", {"query": "q", "documents": ["a", 3]}, 400, "each of 'documents' must be a text"),
+        ("/rerank", {"query": "q", "documents": ["a"], "top_n": 0}, 400, "'top_n' must be a whole number"),
+        ("/rerank", {"query": "q", "documents": ["a"], "top_k": True}, 400, "'top_k' must be a whole number"),
+        ("/rerank", {"query": "q", "documents": ["a"], "max_tokens_per_doc": 5}, 400, "'max_tokens_per_doc' is not supported"),
+        ("/rerank", {"query": "q", "documents": ["a"] * (MAX_DOCUMENTS + 1)}, 413, "1001 documents; at most 1000"),
+        ("/rerank", {"query": "q", "documents": ["a"], "model": "gpt"}, 404, f"no model 'gpt' here; served: {MODEL}"),
+        ("/embed", {"query": "q", "documents": ["a"]}, 404, "POST goes to /rerank"),
+    ],
+)
+def test_what_cannot_be_answered_is_told_in_one_line_of_json(
+    served: server.RerankServer, path: str, body: Any, status: int, message: str
+) -> None:
+    got, told, _ = ask(served.url, path, body)
+    assert (got, told["error"]["code"]) == (status, status)
+    assert message in told["error"]["message"]
+    assert ask(served.url, "/health", method="GET")[:2] == (200, {"status": "ok"})
+
+
+def test_a_body_is_limited_and_its_length_must_be_told(served: server.RerankServer) -> None:
+    status, told, headers = ask(served.url, "/rerank", headers={"Content-Length": str(server.MAX_BODY_BYTES + 1)})
+    assert (status, headers["Connection"]) == (413, "close")
+    assert "at most 67108864" in told["error"]["message"]
+    assert ask(served.url, "/rerank", headers={"Content-Length": "-3"})[0] == 411
+    assert ask(served.url, "/rerank", headers={"Transfer-Encoding": "chunked"})[0] == 411
+    assert ask(served.url, "/", method="GET")[0] == 404
+
+
+def test_info_says_what_loaded(served: server.RerankServer) -> None:
+    _, info, _ = ask(served.url, "/info", method="GET")
+    assert (info["model_id"], info["model_dtype"], info["max_input_length"]) == (MODEL, "float32", 512)
+    assert info["model_sha"].startswith("sha256:")
+    assert info["description"]["facts"]["random_weights"] is True
+    assert info["description"]["backend"] == "cross-encoder"
+
+
+def test_many_connections_share_one_model_and_each_gets_its_own_answer(served: server.RerankServer) -> None:
+    ours = bench.reranker("cross-encoder", model=MODEL, device="cpu")
+    queries = ["hot tea", "cold river", "the cat", "how long", "money bank", "moon"]
+    wanted = {query: ours.score(query, DOCS) for query in queries}
+    got: dict[tuple[str, int], Any] = {}
+
+    def client(number: int) -> None:
+        connection = http.client.HTTPConnection(served.url.removeprefix("http://"), timeout=30)
+        for query in queries:
+            connection.request("POST", "/rerank", json.dumps({"query": query, "texts": DOCS}))
+            got[query, number] = json.loads(connection.getresponse().read())
+        connection.close()
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 48
+    for (query, _), results in got.items():
+        np.testing.assert_allclose([item["score"] for item in sorted(results, key=lambda one: one["index"])], wanted[query], atol=1e-5)
+
+
+class OddReranker(BaseReranker):
+    """Does what its query says."""
+
+    Options = RerankerOptions
+    placement = "none"
+    inside = threading.Semaphore(0)
+    go_on = threading.Event()
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def describe(self) -> Description:
+        return Description("odd", {"odd": True})
+
+    def rerank(self, requests: Any) -> list[Any]:
+        (query,) = [request.query for request in requests]
+        if query == "crash":
+            raise ZeroDivisionError("secret path /home/x")
+        if query == "slow":
+            OddReranker.inside.release()
+            OddReranker.go_on.wait(20)
+        if query == "fail":
+            return [Failure("timed out upstream")]
+        return [np.full(len(requests[0].docs), np.nan if query == "nan" else 1.0)]
+
+
+def test_a_model_that_fails_answers_and_lives_on() -> None:
+    crashes: list[str] = []
+    found = hosted.build("tests.test_serving:OddReranker", {}, "cpu")
+    with server.RerankServer(found, "127.0.0.1", 0, crashes.append) as running:
+        found.load()
+        running.start()
+        body = {"documents": ["a", "b"]}
+        told = {query: ask(running.url, "/rerank", {**body, "query": query}) for query in ("crash", "nan", "fail", "fine")}
+    assert told["crash"][0] == 500
+    assert "secret" not in str(told["crash"][1])
+    assert crashes == ["/rerank: ZeroDivisionError: secret path /home/x"]
+    assert (told["nan"][0], "not finite" in str(told["nan"][1])) == (500, True)
+    assert (told["fail"][0], told["fail"][1]["error"]["message"]) == (502, "timed out upstream")
+    assert told["fine"][0] == 200
+
+
+def test_stopping_lets_the_request_in_hand_finish() -> None:
+    found = hosted.build("tests.test_serving:OddReranker", {}, "cpu")
+    running = server.RerankServer(found, "127.0.0.1", 0)
+    found.load()
+    running.start()
+    idle = socket.create_connection(("127.0.0.1", int(running.url.rpartition(":")[2])))
+    got: list[Any] = []
+    client = threading.Thread(target=lambda: got.append(ask(running.url, "/rerank", {"query": "slow", "documents": ["a"]})))
+    client.start()
+    assert OddReranker.inside.acquire(timeout=20)
+    stopper = threading.Thread(target=running.stop)
+    stopper.start()
+    OddReranker.go_on.set()
+    stopper.join(20)
+    client.join(20)
+    idle.close()
+    assert not stopper.is_alive()
+    assert got[0][0] == 200
+    with pytest.raises(ConnectionError):
+        ask(running.url, "/health", method="GET")
+
+
+def test_what_cannot_be_served_is_told() -> None:
+    for name in ("oracle", "run-file"):
+        with pytest.raises(RerankerError, match=f"{name}: scores by judgments or by query ids"):
+            hosted.build(name, {"path": "x.run"} if name == "run-file" else {}, "cpu")
+    with pytest.raises(Unavailable, match="no such model folder"):
+        hosted.build("cross-encoder", {"model": "./nowhere"}, "cpu")
+    with serving("word-overlap") as running:
+        port = int(running.url.rpartition(":")[2])
+        assert ask(running.url, "/rerank", {"query": "hot tea", "documents": DOCS, "model": "word-overlap"})[0] == 200
+        with pytest.raises(BenchError, match=f"127.0.0.1:{port} cannot be used: Address already in use; choose another --port"):
+            server.RerankServer(hosted.build("word-overlap", {}, "cpu"), "127.0.0.1", port)
+
+
+@contextmanager
+def process(*arguments: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`rerank-bench serve` as a user starts it: its address and the process."""
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environment}
+    command = [sys.executable, "-m", "bench", "serve", *arguments, "--port", "0", "--device", "cpu"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        line = running.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+", line)
+        try:
+            assert found, line + (running.stderr.read() if running.stderr and running.poll() is not None else "")
+            yield found.group(), running
+        finally:
+            running.terminate()
+
+
+def test_a_run_through_a_server_ranks_as_in_process_and_parity_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe of docs/rerankers.md: one suite with both rows, over the embedded collection."""
+    with process("cross-encoder", "-o", f"model={MODEL}", "-o", "max_length=128") as (url, running):
+        suite = {
+            "name": "server-parity",
+            "datasets": [{"embedded:everyday": {"queries": 12}}],
+            "rerankers": [
+                {"cross-encoder": {"model": MODEL, "max_length": 128, "name": "in-process"}},
+                {"rerank-server": {"model": MODEL, "base_url": url, "name": "served"}},
+                {"rerank-server": {"model": MODEL, "base_url": url, "shape": "tei", "name": "served-tei"}},
+            ],
+            "depth": 40,
+            "latency": None,
+        }
+        run = bench.run(suite, out=tmp_path / "out", device="cpu")
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == 0
+    for name in ("served", "served-tei"):
+        (found,) = within_run(run, name, "in-process")
+        assert found.drift.queries == 12
+        assert found.drift.max_difference < 1e-5
+        assert (found.drift.tau, found.drift.overlap) == (1.0, 1.0)
+        assert [list(ranked.doc_ids) for ranked in run.ranking(found.new.trial.id).values()] == [
+            list(ranked.doc_ids) for ranked in run.ranking(found.baseline.trial.id).values()
+        ]
+    from bench.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["rerank-bench", "parity", str(run.folder), "served", "in-process"])
+    with pytest.raises(SystemExit):
+        main()
+    assert re.search(r"max \|score difference\| \S+, mean tau 1\.0000, mean top-10 overlap 1\.000", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nonsense",), "unknown reranker 'nonsense'"),
+        (("cross-encoder", "-o", "model"), "--option model: write KEY=VALUE"),
+        (("cross-encoder", "-o", "model=tiny:bert", "-o", "batch_size=none"), "option 'batch_size'"),
+        (("cross-encoder", "-o", "model=tiny:bert-cross"), "did you mean 'bert-cross-encoder'?"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bench.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["rerank-bench", "serve", "--device", "cpu", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_options_are_read_as_in_a_suite() -> None:
+    from bench.commands.serving import _options
+
+    given = ("batch_size=8", "prompt=query: ", "revision=null", "normalize=false", "model=tiny:colbert", "x={a", "y=a=b")
+    assert _options(given) == {
+        "batch_size": 8, "prompt": "query: ", "revision": None, "normalize": False, "model": "tiny:colbert", "x": "{a", "y": "a=b",
+    }  # fmt: skip
