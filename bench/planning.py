@@ -24,6 +24,7 @@ class Planned:
     trial: Trial
     reranker: Reranker
     status: TrialStatus
+    part: Part
     optional: bool = False
 
     def end(self, status: str, reason: str | None = None) -> None:
@@ -54,7 +55,7 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
             if trial.id in seen:
                 raise SuiteError(f"two trials are named '{trial.id}': give one of its parts another 'name'")
             seen.add(trial.id)
-            planned = Planned(trial, reranker, TrialStatus(trial=trial), _is_optional(reranker))
+            planned = Planned(trial, reranker, TrialStatus(trial=trial), part, _is_optional(reranker))
             _check(planned, lenient)
             group.planned.append(planned)
     return groups

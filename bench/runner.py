@@ -144,18 +144,20 @@ class _GroupRun:
             self.observer.note(f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}")
 
     def _latency(self, questions: Questions) -> latency.LatencyResult | None:
-        """One timed pass over all rerankers of the group that run on a device of this machine."""
-        timed = [one for one in self.group.planned if one.status.status == "done" and one.reranker.placement == "device"]
+        """One timed pass over all rerankers of the group that do some work, here or on another machine."""
+        timed = [one for one in self.group.planned if one.status.status == "done" and one.reranker.placement != "none"]
         for planned in timed:
             self._guarded(planned, planned.reranker.load)  # not loaded yet where every score came from the cache
-        targets = [
-            latency.Target(planned.trial.id, planned.trial.device, planned.reranker) for planned in timed if planned.status.status == "done"
-        ]
+        targets = [self._target(planned) for planned in timed if planned.status.status == "done"]
         if not targets or not questions.requests or self.suite.latency is None:
             return None
         total = latency.planned_calls(targets, questions.requests, self.suite.latency)
         with self.observer.task(f"timing {len(targets)} rerankers, interleaved", total, "calls") as advance:
             return latency.measure(targets, questions.requests, self.suite.latency, self.suite.seed, advance)
+
+    def _target(self, planned: Planned) -> latency.Target:
+        recipe = latency.Recipe(planned.part.name, planned.part.options, str(self.suite.base_dir))
+        return latency.Target(planned.trial.id, planned.trial.device, planned.reranker, recipe)
 
     def _save(self, dataset: Dataset, candidates: Candidates, questions: Questions, timing: latency.LatencyResult | None) -> None:
         base = self.assessed.get(self.group.planned[0].trial.id)

@@ -20,7 +20,7 @@ from bench.measure.latency_summary import needed, summarise
 from bench.rerankers.base import Failure, Request, Usage
 from tests.fakes import FakeOptions, FlakyReranker, HashReranker
 
-COLUMNS = ["trial", "scenario", "round", "query", "pairs", "tokens", "nanoseconds", "warmup", "span"]
+COLUMNS = list(latency.Sample._fields)
 
 
 def requests(n: int = 6, docs: int = 4) -> list[Request]:
@@ -43,7 +43,7 @@ def frame(result: latency.LatencyResult) -> pd.DataFrame:
 
 
 def plan(**more: Any) -> LatencyPlan:
-    return LatencyPlan(**{"queries": 6, "rounds": 2, "warmup_max": 3, **more})
+    return LatencyPlan(**{"queries": 6, "rounds": 2, "warmup_max": 3, "span_queries": 0, **more})
 
 
 def test_a_sleep_shows_as_that_sleep_and_the_slower_one_as_slower() -> None:
@@ -109,7 +109,7 @@ def test_a_failed_call_is_counted_and_is_no_sample() -> None:
     result = measure([Target("f", "cpu", Failing(FakeOptions()))], requests(), plan(scenarios=("single",), warmup_max=0))
     assert "q2" not in set(frame(result)["query"])
     assert result.facts["f"]["errors"] == 2
-    assert "2 timed calls failed (timed out)" in result.facts["f"]["notes"]
+    assert "2 of 12 timed calls failed (timed out)" in result.facts["f"]["notes"]
 
 
 def test_a_target_that_always_crashes_is_given_up_and_the_other_is_timed() -> None:
@@ -166,7 +166,7 @@ def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
 
     result = measure([Target("f", "cpu", Flaky(FakeOptions()))], requests(), plan(scenarios=("single",), warmup_max=0))
     assert result.facts["f"]["errors"] == 6 == len(result.samples)
-    assert result.facts["f"]["notes"] == ["6 timed calls failed (busy)"]
+    assert result.facts["f"]["notes"] == ["6 of 12 timed calls failed (busy)"]
 
 
 def test_tokens_are_those_of_the_call_and_not_of_a_failed_one_before_it() -> None:
@@ -236,7 +236,7 @@ def test_a_percentile_is_withheld_until_the_largest_sample_is_above_it_with_95_p
 def samples(times_ms: Sequence[Sequence[float]], scenario: str = "single") -> pd.DataFrame:
     """times_ms[query][round]."""
     rows = [
-        ("t", scenario, r, f"q{q}", 10, None, int(ms * 1e6), False, "total") for q, line in enumerate(times_ms) for r, ms in enumerate(line)
+        latency.Sample("t", scenario, r, f"q{q}", 10, None, int(ms * 1e6)) for q, line in enumerate(times_ms) for r, ms in enumerate(line)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -59,7 +59,8 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
     }
     assert found.info.status == "done"
     assert list(found.per_query.columns) == ["trial", "query", "measure", "value"]
-    assert list(found.latency.columns) == ["trial", "scenario", "round", "query", "pairs", "tokens", "nanoseconds", "warmup", "span"]
+    names = ["trial", "scenario", "round", "query", "pairs", "tokens", "nanoseconds", "warmup", "span", "slots", "truncated"]
+    assert list(found.latency.columns) == names
     assert set(found.latency["trial"]) == {"tiny--bm25--fake--cpu"}
     assert repr(found).startswith("<Run tiny")
 

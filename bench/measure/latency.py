@@ -1,7 +1,8 @@
 """The timed pass: what a user would deploy, timed as production feels it, all rerankers of a group interleaved.
 
-Two scenarios, never converted into one another (after MLPerf Inference, Reddi et al., ISCA 2020): `single`, one query in flight from
-raw strings to sorted scores on the host, and `offline`, all pairs in one call. Only raw samples leave this module.
+Scenarios, never converted into one another (after MLPerf Inference, Reddi et al., ISCA 2020): `single`, one query in flight from raw
+strings to sorted scores on the host; `request`, the same through a network to a machine that is not ours; `offline`, all pairs in one
+call; `cold`, load and first query in a fresh process; `server`, queries that arrive by chance. Only raw samples leave this module.
 """
 
 from __future__ import annotations
@@ -16,11 +17,23 @@ from typing import Any
 from bench.errors import BenchError
 from bench.measure import machine
 from bench.measure.clock import now_ns
+from bench.measure.latency_call import GIVE_UP_AFTER, Recipe, Sample, Target
 from bench.measure.latency_plan import LatencyPlan
-from bench.measure.latency_timer import GIVE_UP_AFTER, Sample, Target, Timer, settled
+from bench.measure.latency_timer import Timer, settled
 from bench.rerankers.base import Request
 
-__all__ = ["GIVE_UP_AFTER", "LatencyPlan", "LatencyResult", "Sample", "Target", "draw_sample", "measure", "planned_calls", "settled"]
+__all__ = [
+    "GIVE_UP_AFTER",
+    "LatencyPlan",
+    "LatencyResult",
+    "Recipe",
+    "Sample",
+    "Target",
+    "draw_sample",
+    "measure",
+    "planned_calls",
+    "settled",
+]
 
 DISTURBED = 0.10
 
@@ -34,10 +47,9 @@ class LatencyResult:
 
 
 def planned_calls(targets: Sequence[Target], requests: Sequence[Request], plan: LatencyPlan) -> int:
-    """An upper bound of the calls that `measure` will make, for a progress bar."""
-    queries = min(plan.queries, len(requests)) * plan.rounds if "single" in plan.scenarios else 0
-    offline = plan.rounds if "offline" in plan.scenarios else 0
-    return len(targets) * (plan.warmup_max + queries + offline)
+    """An upper bound of the calls that `measure` will make, for a progress bar, and for what a paid service may charge."""
+    usable = sum(1 for request in requests if request.docs)
+    return sum(plan.calls(usable, target.remote) for target in targets)
 
 
 def measure(
@@ -47,7 +59,7 @@ def measure(
     seed: int = 0,
     on_call: Callable[[int], None] = lambda calls: None,
 ) -> LatencyResult:
-    """Time every target on the same sample of requests. A call that fails is counted and never becomes a sample.
+    """Time every target on the same sample of requests. A call that fails, or needs a retry, is counted and never becomes a sample.
 
     The plan's time limit holds per reranker and scenario, each of which is timed at least once. Peak memory and load are of the process
     and the machine, where all targets are loaded at once. Raises BenchError when no request has candidates.
@@ -56,22 +68,15 @@ def measure(
     timers = [Timer(target, plan, planned_calls([target], sample, plan), on_call) for target in targets]
     load, before, start = machine.load_average(), machine.cpu_seconds(), now_ns()
     with _no_garbage_collection():
-        for timer in timers:
-            timer.warm_up(sample)
-        for round_ in range(plan.rounds):
-            if "single" in plan.scenarios:
-                _single_round(timers, sample, round_)
-            if "offline" in plan.scenarios:
-                for timer in _abba(timers, round_):
-                    timer.time_offline(sample, round_)
+        _time_here([timer for timer in timers if not timer.target.remote], sample, plan)
+        _time_elsewhere([timer for timer in timers if timer.target.remote], sample, plan)
     shared = {"load_average_before": load, "load_average_after": machine.load_average(), "peak_rss_bytes": machine.peak_rss_bytes()}
     shared |= _disturbance(before, (now_ns() - start) / 1e9)
     result = LatencyResult([row for timer in timers for row in timer.samples])
     for timer in timers:
         timer.tell_rest()
-        facts = {**shared, **timer.facts(len(sample)), **timer.gpu_memory}
-        facts["notes"] = [*timer.notes(len(sample)), *_disturbed_note(shared)]
-        result.facts[timer.target.name] = facts
+        planned = len(_asked(timer, sample, plan))
+        result.facts[timer.target.name] = {**shared, **timer.facts(planned), "notes": [*timer.notes(planned), *_disturbed_note(shared)]}
     return result
 
 
@@ -84,15 +89,47 @@ def draw_sample(requests: Sequence[Request], plan: LatencyPlan, seed: int) -> li
     return [replace(one, doc_ids=one.doc_ids[: plan.depth], docs=one.docs[: plan.depth]) for one in chosen]
 
 
-def _single_round(timers: Sequence[Timer], sample: Sequence[Request], round_: int) -> None:
+def _time_here(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan) -> None:
+    """`single` and `offline` of the rerankers on this machine, then the parts of a few calls."""
+    if not {"single", "offline"} & set(plan.scenarios):
+        return
+    for timer in timers:
+        timer.warm_up(sample)
+    for round_ in range(plan.rounds):
+        if plan.asks("single"):
+            _query_by_query(timers, sample, round_)
+        if plan.asks("offline"):
+            for timer in _abba(timers, round_):
+                timer.time_offline(sample, round_)
+    if plan.asks("single"):
+        for i, request in enumerate(sample[: plan.span_queries]):
+            for timer in _abba(timers, i):
+                timer.time_spans(request)
+
+
+def _time_elsewhere(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan) -> None:
+    """`request`, apart from the local calls: while those run, a connection idles, and clients let go of it after a few seconds."""
+    if not plan.asks("request", remote=True):
+        return
+    for timer in timers:
+        timer.warm_up(sample)
+    for round_ in range(plan.rounds):
+        _query_by_query(timers, sample[: plan.request_queries], round_)
+
+
+def _asked(timer: Timer, sample: Sequence[Request], plan: LatencyPlan) -> Sequence[Request]:
+    return sample[: plan.request_queries] if timer.target.remote else sample
+
+
+def _query_by_query(timers: Sequence[Timer], sample: Sequence[Request], round_: int) -> None:
     """Query by query over all targets, so that a machine that slows down slows all of them: A B C, then C B A."""
     for i, request in enumerate(sample):
         for timer in _abba(timers, round_ + i):
-            timer.time_single(request, round_)
+            timer.time_query(request, round_)
 
 
 def _abba(timers: Sequence[Timer], turn: int) -> list[Timer]:
-    alive = [timer for timer in timers if timer.failing < GIVE_UP_AFTER]
+    alive = [timer for timer in timers if not timer.caller.given_up]
     return alive if turn % 2 == 0 else alive[::-1]
 
 

@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.measure.latency_call import TOTAL
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -19,14 +21,17 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float64]
 
 RESAMPLES = 1000
+COLD = "cold"
+ONE_QUERY = ("single", "request")
+"""The scenarios with one query in flight: on this machine, and through a network."""
 
 
 @dataclass(frozen=True)
 class Summary:
     """One trial in one scenario, with 95 % intervals over queries; None stands for what is withheld or what the scenario does not ask.
 
-    Milliseconds are of one call: a query in `single`, where `per_pair_ms` is the median of a query's time divided by its candidates
-    (amortised: they were scored together), and the whole pool in `offline`, where pairs/s stands with its range over rounds.
+    Milliseconds are of one call: a query in `single` and `request`, where `per_pair_ms` is the median of a query's time divided by its
+    candidates (amortised: they were scored together), and the whole pool in `offline`, where pairs/s stands with its range over rounds.
     """
 
     scenario: str
@@ -45,9 +50,21 @@ class Summary:
     mean_low_ms: float
     mean_high_ms: float
     per_pair_ms: float | None
+    per_pair_low_ms: float | None
+    per_pair_high_ms: float | None
     pairs_per_s: float | None
     pairs_per_s_low: float | None
     pairs_per_s_high: float | None
+
+
+def server(rate: float) -> str:
+    """What a rate of `server` is called in the table of samples: "server 2.5/s"."""
+    return f"server {rate:.3g}/s"
+
+
+def is_server(scenario: str) -> bool:
+    """Whether the samples of this scenario are response times under load."""
+    return scenario.startswith("server ")
 
 
 def needed(q: float) -> int:
@@ -59,29 +76,50 @@ def summarise(samples: pd.DataFrame, seed: int = 0) -> dict[tuple[str, str], Sum
     """(trial, scenario) -> summary, from the columns of latency.parquet. Warm-ups are left out."""
     if samples.empty:
         return {}
-    counted = samples[~samples["warmup"].astype(bool) & (samples["span"] == "total")]
+    counted = samples[~samples["warmup"].astype(bool) & (samples["span"] == TOTAL)]
     return {
         (str(trial), str(scenario)): _summary(str(scenario), rows, seed)
-        for (trial, scenario), rows in counted.groupby(["trial", "scenario"])
+        for (trial, scenario), rows in counted.groupby(["trial", "scenario"], sort=False)
     }
+
+
+def parts(samples: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
+    """(trial, scenario) -> the median milliseconds of each part of a call, in the order in which the parts were first seen.
+
+    Parts of `single` come from calls of their own (more synchronised than those of its total), so that they need not add up to p50.
+    """
+    if samples.empty:
+        return {}
+    counted = samples[~samples["warmup"].astype(bool) & (samples["span"] != TOTAL)]
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for (trial, scenario, span), nanoseconds in counted.groupby(["trial", "scenario", "span"], sort=False)["nanoseconds"]:
+        found.setdefault((str(trial), str(scenario)), {})[str(span)] = float(nanoseconds.median()) / 1e6
+    return found
 
 
 def _summary(scenario: str, rows: pd.DataFrame, seed: int) -> Summary:
     import numpy as np
 
-    milliseconds = rows["nanoseconds"].to_numpy(dtype=np.float64) / 1e6
-    pairs = rows["pairs"].to_numpy(dtype=np.float64)
+    rows = rows.assign(ms=rows["nanoseconds"].astype(np.float64) / 1e6)
     queries = int(rows["query"].nunique())
     shown = [q for q in (0.5, 0.95, 0.99) if q == 0.5 or queries >= needed(q)]
-    intervals = _intervals(_by_query(rows), shown, seed)
-    times: dict[str, Any] = {"mean_ms": float(milliseconds.mean()), "mean_low_ms": intervals[-1][0], "mean_high_ms": intervals[-1][1]}
+    *intervals, of_mean = _intervals(_by_cluster(scenario, rows, "ms"), shown, seed)
+    times: dict[str, Any] = {"mean_ms": float(rows["ms"].mean()), "mean_low_ms": of_mean[0], "mean_high_ms": of_mean[1]}
     for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99")):
         low, high = intervals[shown.index(q)] if q in shown else (None, None)
-        value = float(np.quantile(milliseconds, q)) if q in shown else None
+        value = float(np.quantile(rows["ms"], q)) if q in shown else None
         times |= {f"{name}_ms": value, f"{name}_low_ms": low, f"{name}_high_ms": high}
     rates = _rates(rows) if scenario == "offline" else dict.fromkeys(("pairs_per_s", "pairs_per_s_low", "pairs_per_s_high"))
-    per_pair = float(np.median(milliseconds / pairs)) if scenario != "offline" else None
-    return Summary(scenario=scenario, queries=queries, samples=len(rows), per_pair_ms=per_pair, **times, **rates)
+    return Summary(scenario=scenario, queries=queries, samples=len(rows), **times, **_per_pair(scenario, rows, seed), **rates)
+
+
+def _per_pair(scenario: str, rows: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """The median of a query's milliseconds divided by its pairs, where one query is in flight."""
+    if scenario not in ONE_QUERY:
+        return dict.fromkeys(("per_pair_ms", "per_pair_low_ms", "per_pair_high_ms"))
+    rows = rows.assign(each=rows["ms"] / rows["pairs"])
+    low, high = _intervals(_by_cluster(scenario, rows, "each"), [0.5], seed)[0]
+    return {"per_pair_ms": float(rows["each"].median()), "per_pair_low_ms": low, "per_pair_high_ms": high}
 
 
 def _rates(rows: pd.DataFrame) -> dict[str, Any]:
@@ -92,11 +130,20 @@ def _rates(rows: pd.DataFrame) -> dict[str, Any]:
     return {"pairs_per_s": float(overall), "pairs_per_s_low": float(per_round.min()), "pairs_per_s_high": float(per_round.max())}
 
 
-def _by_query(rows: pd.DataFrame) -> Matrix:
-    """Milliseconds, shape (queries, samples per query), NaN where a query was timed less often than others."""
+def _by_cluster(scenario: str, rows: pd.DataFrame, column: str) -> Matrix:
+    """A column's values, shape (clusters, samples per cluster), NaN where one has fewer samples than others.
+
+    What is drawn whole: a query with its rounds; in `cold` a process; in `server` a stretch of arrivals, since who comes after a long wait
+    waits long too (batch means; Law & Kelton, Simulation Modeling and Analysis, chapter 9).
+    """
     import numpy as np
 
-    groups = [group.to_numpy(dtype=np.float64) / 1e6 for _, group in rows.groupby("query", sort=True)["nanoseconds"]]
+    by: Any = "query"
+    if scenario == COLD:
+        by = "round"
+    elif is_server(scenario):
+        by = rows["round"] // math.ceil(math.sqrt(int(rows["round"].max()) + 1))
+    groups = [group.to_numpy(dtype=np.float64) for _, group in rows.groupby(by, sort=True)[column]]
     matrix = np.full((len(groups), max(map(len, groups))), np.nan)
     for i, group in enumerate(groups):
         matrix[i, : len(group)] = group

@@ -1,70 +1,53 @@
-"""The timed calls of one reranker, and what became of each: a sample, a warm-up, or a failure that is counted."""
+"""The timed calls of one reranker in the scenarios that keep one call in flight, and what a reader of their samples should know."""
 
 from __future__ import annotations
 
-import gc
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import BenchError
-from bench.measure import machine
-from bench.measure.clock import now_ns, synchroniser
-from bench.measure.latency_plan import LatencyPlan
-from bench.measure.ranking import rank
-from bench.rerankers.base import Failure, Request, Reranker, Usage
+from bench.measure.latency_call import Caller, Sample, Target
+from bench.measure.latency_plan import REMOTE_WARMUPS, LatencyPlan
+from bench.measure.latency_spans import Stopwatch
+from bench.rerankers.base import Request, Usage
 
-Sample = tuple[str, str, int, str, int, int | None, int, bool, str]
-"""trial, scenario, round, query, pairs, tokens, nanoseconds, warmup, span."""
-
-GIVE_UP_AFTER = 3
-"""Failures in a row: a server that fails now and then is still timed, one that is gone is not asked again and again."""
 WARMUP_SHARE = 0.25
 """Of the time limit: what the warm-up of a slow reranker may take."""
 
 
-@dataclass
-class Target:
-    """A trial to be timed: its reranker is loaded."""
-
-    name: str
-    device: str
-    reranker: Reranker
-
-
 class Timer:
-    """Times the calls of one target and keeps their samples."""
+    """Times the calls of one target and keeps their samples. One query in flight is `request` for a remote target, else `single`."""
 
     def __init__(self, target: Target, plan: LatencyPlan, calls: int, on_call: Callable[[int], None]) -> None:
         self.target, self.plan, self.calls_left, self.on_call = target, plan, calls, on_call
+        self.caller = Caller(target)
+        self.one_query = "request" if target.remote else "single"
         self.samples: list[Sample] = []
-        self.errors, self.failing = 0, 0
-        self.last_error: str | None = None
-        self.seconds = {"single": 0.0, "offline": 0.0}
+        self.seconds = {self.one_query: 0.0, "offline": 0.0}
         self.timed: set[str] = set()
         self.out_of_time: set[str] = set()
         self.warmups, self.settled = 0, False
-        self.usage, self.single_usage = Usage(), Usage()
-        self.gpu_memory: dict[str, int] = {}
+        self.usage = Usage()
         self.pooled: list[Request] = []
-        self._synchronise = synchroniser(target.device)
-        target.reranker.take_usage()
 
     def warm_up(self, sample: Sequence[Request]) -> None:
-        """Short, median and long requests in turn until their times settle, each seen relative to its own first time."""
+        """Short, median and long requests in turn until their times settle, each seen relative to its own first time.
+
+        A remote reranker gets one of each, which opens its connection: the times of a network never settle.
+        """
         by_length = sorted(sample, key=lambda request: sum(map(len, request.docs)))
         turns = [by_length[0], by_length[len(by_length) // 2], by_length[-1]]
         first: dict[int, int] = {}
         relative: list[float] = []
-        seconds, planned_after = 0.0, self.calls_left - self.plan.warmup_max
-        for i in range(self.plan.warmup_max):
-            if self.failing >= GIVE_UP_AFTER or seconds > WARMUP_SHARE * self.plan.time_limit_s:
+        most = min(REMOTE_WARMUPS, self.plan.warmup_max) if self.target.remote else self.plan.warmup_max
+        seconds, planned_after = 0.0, self.calls_left - most
+        for i in range(most):
+            if self.caller.given_up or seconds > WARMUP_SHARE * self.plan.time_limit_s:
                 break
             taken = self._call([turns[i % 3]])
             if taken is None:
                 continue
-            self._keep("single", -1, turns[i % 3], taken, warmup=True)
+            self._keep(self.one_query, -1, turns[i % 3], taken, warmup=True)
             self.warmups += 1
             seconds += taken / 1e9
             relative.append(taken / first.setdefault(i % 3, taken))
@@ -73,21 +56,20 @@ class Timer:
                 break
         self._tell(self.calls_left - planned_after)
 
-    def time_single(self, request: Request, round_: int) -> None:
-        if self.seconds["single"] >= self.plan.time_limit_s:
-            self.out_of_time.add("single")
+    def time_query(self, request: Request, round_: int) -> None:
+        """One query in flight."""
+        if self._is_over(self.one_query):
             return
         taken = self._call([request])
         if taken is not None:
-            self.seconds["single"] += taken / 1e9
+            self.seconds[self.one_query] += taken / 1e9
             self.timed.add(request.query_id)
-            self.single_usage += self.usage
-            self._keep("single", round_, request, taken)
+            self.usage += self.caller.usage
+            self._keep(self.one_query, round_, request, taken)
 
     def time_offline(self, sample: Sequence[Request], round_: int) -> None:
         """As many pairs as the plan pools, or as the time limit allows at the speed seen so far; the same ones in every round."""
-        if self.seconds["offline"] >= self.plan.time_limit_s:
-            self.out_of_time.add("offline")
+        if self._is_over("offline"):
             return
         self.pooled = self.pooled or self._affordable_pool(sample)
         taken = self._call(self.pooled)
@@ -96,10 +78,68 @@ class Timer:
             whole = Request("*", "", [doc for request in self.pooled for doc in request.doc_ids], ())
             self._keep("offline", round_, whole, taken)
 
+    def time_spans(self, request: Request) -> None:
+        """The parts of one query's call: rows of `single` whose spans add up to a call of their own, with more synchronisation in it."""
+        if self.one_query in self.out_of_time:
+            return
+        stopwatch = Stopwatch(self.target.device)
+        taken = self._call([request], stopwatch)
+        if taken is not None:
+            for name, nanoseconds in stopwatch.parts(taken).items():
+                self._keep(self.one_query, 0, request, nanoseconds, span=name)
+
+    def tell_rest(self) -> None:
+        """Count the calls that were planned and not made, so that a progress bar ends."""
+        self._tell(self.calls_left)
+
+    def facts(self, planned: int) -> dict[str, Any]:
+        """What is stored beside the samples."""
+        caller, usage = self.caller, self.usage
+        return {
+            "warmup_calls": self.warmups,
+            "warmup_settled": None if self.target.remote else self.settled,
+            "queries_planned": planned,
+            "queries_timed": len(self.timed),
+            "calls": caller.calls,
+            "errors": caller.errors,
+            "retried": caller.retried,
+            "failure_rate": caller.errors / caller.calls if caller.calls else None,
+            "slots": usage.slots or None,
+            "padding_share": 1 - usage.tokens / usage.slots if usage.slots else None,
+            "truncated": usage.truncated,
+            **caller.gpu_memory,
+        }
+
+    def notes(self, planned: int) -> list[str]:
+        """What a reader should know before trusting the samples."""
+        caller, notes = self.caller, []
+        if not self.settled and self.warmups and not self.target.remote:
+            notes.append(f"times had not settled after {self.warmups} warm-up calls")
+        if self.one_query in self.out_of_time:
+            every = f" ({self.plan.rounds} rounds were planned)" if len(self.timed) == planned else ""
+            notes.append(f"timed on {len(self.timed)} of {planned} queries: the time limit was reached{every}")
+        if "offline" in self.out_of_time:
+            pairs = sum(len(request.docs) for request in self.pooled)
+            notes.append(f"pairs/s from {pairs} pooled pairs: the time limit allowed no more")
+        if caller.errors:
+            gave_up = "; timing was given up" if caller.given_up else ""
+            notes.append(f"{caller.errors} of {caller.calls} timed calls failed ({caller.last_error}){gave_up}")
+        if caller.retried:
+            notes.append(f"{caller.retried} of {caller.calls} timed calls needed a retry and are no samples")
+        if caller.halvings:
+            notes.append(f"a batch did not fit into memory and was split {caller.halvings} times while timed")
+        return notes
+
+    def _is_over(self, scenario: str) -> bool:
+        over = self.seconds[scenario] >= self.plan.time_limit_s
+        if over:
+            self.out_of_time.add(scenario)
+        return over
+
     def _affordable_pool(self, sample: Sequence[Request]) -> list[Request]:
         """The plan's pool, or the part of it for which one round's share of the time limit suffices at the median speed so far."""
         planned = pool(sample, self.plan.offline_pairs)
-        seen = [row[6] / row[4] for row in self.samples]
+        seen = [row.nanoseconds / row.pairs for row in self.samples]
         if not seen:
             return planned
         affordable = pool(planned, int(self.plan.time_limit_s * 1e9 / self.plan.rounds / statistics.median(seen)))
@@ -107,73 +147,18 @@ class Timer:
             self.out_of_time.add("offline")
         return affordable
 
-    def tell_rest(self) -> None:
-        """Count the calls that were planned and not made, so that a progress bar ends."""
-        self._tell(self.calls_left)
-
     def _tell(self, calls: int) -> None:
         self.calls_left -= calls
         self.on_call(calls)
 
-    def _call(self, requests: list[Request]) -> int | None:
-        """Nanoseconds from raw strings to an ordering on the host, or None when the call failed. What it used is in `usage`."""
-        gc.collect()
+    def _call(self, requests: Sequence[Request], stopwatch: Stopwatch | None = None) -> int | None:
         try:
-            machine.reset_gpu_memory_peaks(self.target.device)
-            self._synchronise()
-            start = now_ns()
-            outcomes = self.target.reranker.rerank(requests)
-            for request, outcome in zip(requests, outcomes, strict=True):
-                if isinstance(outcome, Failure):
-                    raise BenchError(outcome.reason)
-                rank(request.doc_ids, outcome)
-            self._synchronise()
-            taken = now_ns() - start
-            self.failing = 0
-            self.gpu_memory = {
-                name: max(self.gpu_memory.get(name, 0), size) for name, size in machine.gpu_memory(self.target.device).items()
-            }
-            return taken
-        except Exception as error:  # one target's failure must not take the others' timings with it
-            self.errors += 1
-            self.failing += 1
-            self.last_error = str(error).partition("\n")[0] or type(error).__name__
-            return None
+            return self.caller.call(requests, stopwatch)
         finally:
-            self.usage = self.target.reranker.take_usage()  # also after a failure: its tokens are not the next call's
             self._tell(1)
 
-    def _keep(self, scenario: str, round_: int, request: Request, taken: int, *, warmup: bool = False) -> None:
-        tokens = self.usage.tokens or None
-        row = (self.target.name, scenario, round_, request.query_id, len(request.doc_ids), tokens, taken, warmup, "total")
-        self.samples.append(row)
-
-    def facts(self, planned: int) -> dict[str, Any]:
-        return {
-            "warmup_calls": self.warmups,
-            "warmup_settled": self.settled,
-            "queries_planned": planned,
-            "queries_timed": len(self.timed),
-            "errors": self.errors,
-            "slots": self.single_usage.slots or None,
-            "padding_share": 1 - self.single_usage.tokens / self.single_usage.slots if self.single_usage.slots else None,
-            "truncated": self.single_usage.truncated,
-        }
-
-    def notes(self, planned: int) -> list[str]:
-        notes = []
-        if not self.settled and self.warmups:
-            notes.append(f"times had not settled after {self.warmups} warm-up calls")
-        if "single" in self.out_of_time:
-            every = f" ({self.plan.rounds} rounds were planned)" if len(self.timed) == planned else ""
-            notes.append(f"timed on {len(self.timed)} of {planned} queries: the time limit was reached{every}")
-        if "offline" in self.out_of_time:
-            pairs = sum(len(request.docs) for request in self.pooled)
-            notes.append(f"pairs/s from {pairs} pooled pairs: the time limit allowed no more")
-        if self.errors:
-            gave_up = "; timing was given up" if self.failing >= GIVE_UP_AFTER else ""
-            notes.append(f"{self.errors} timed calls failed ({self.last_error}){gave_up}")
-        return notes
+    def _keep(self, scenario: str, round_: int, request: Request, taken: int, **more: Any) -> None:
+        self.samples.append(self.caller.sample(scenario, round_, request.query_id, len(request.doc_ids), taken, **more))
 
 
 def settled(relative: Sequence[float], tolerance: float) -> bool:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from bench.atomic import write_atomically
 from bench.errors import BenchError, RecordError
+from bench.measure.latency_call import Sample
 from bench.records import texts
 from bench.records.schema import SCHEMA_VERSION, Record, RunInfo, TrialStatus
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", Record, RunInfo)
 PER_QUERY = ("trial", "query", "measure", "value")
 DEPTHS = ("trial", "depth", "query", "measure", "value")
-LATENCY = ("trial", "scenario", "round", "query", "pairs", "tokens", "nanoseconds", "warmup", "span")
+LATENCY = Sample._fields
 
 
 class Run:
@@ -53,7 +54,7 @@ class Run:
 
     @cached_property
     def latency(self) -> pd.DataFrame:
-        """Raw timings: columns trial, scenario, round, query, pairs, tokens, nanoseconds, warmup, span."""
+        """Raw timings: columns trial, scenario, round, query, pairs, tokens, nanoseconds, warmup, span, slots, truncated."""
         return read_table(self.folder / "latency.parquet", LATENCY)
 
     @cached_property

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench.measure.latency_summary import Summary, summarise
+from bench.measure.latency_summary import Summary, parts, summarise
 from bench.measure.quality import JUDGED
 from bench.measure.stats import Difference, Estimate
 from bench.records.schema import Record, Trial
@@ -14,6 +14,7 @@ from bench.records.schema import Record, Trial
 if TYPE_CHECKING:
     from bench.records.store import Run
 
+Value = TypeVar("Value")
 GroupKey = tuple[str, str, int]
 """Dataset, first stage, depth."""
 
@@ -24,20 +25,36 @@ SHOWN_REPAIRS = 0.01
 
 @dataclass(frozen=True)
 class Row:
-    """One trial of a run. `single` and `offline` are latency summaries, None where nothing was timed."""
+    """One trial of a run, and its latency summaries by scenario; none where nothing was timed.
+
+    `single` and `request` are of one query in flight, on this machine and through a network: never the same thing, and no trial has both.
+    `parts` holds, by scenario, the median milliseconds of each part of a call.
+    """
 
     trial: Trial
     status: str
     reason: str | None
     quality: Mapping[str, Estimate] = field(default_factory=dict)
     differences: Mapping[str, Difference] = field(default_factory=dict)
-    single: Summary | None = None
-    offline: Summary | None = None
+    latency: Mapping[str, Summary] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return self.trial.reranker
+
+    @property
+    def single(self) -> Summary | None:
+        return self.latency.get("single")
+
+    @property
+    def request(self) -> Summary | None:
+        return self.latency.get("request")
+
+    @property
+    def offline(self) -> Summary | None:
+        return self.latency.get("offline")
 
     def to_dict(self) -> dict[str, Any]:
         """Flat columns for a DataFrame: names, status, each measure with its interval, differences, latency in milliseconds."""
@@ -49,9 +66,11 @@ class Row:
             row |= {name: value.mean, f"{name} low": value.low, f"{name} high": value.high}
         for name, delta in self.differences.items():
             row |= {f"Δ {name}": delta.mean, f"Δ {name} low": delta.low, f"Δ {name} high": delta.high, f"Δ {name} p": delta.p}
-        if self.single:
-            row |= {"p50 ms": self.single.p50_ms, "p50 ms low": self.single.p50_low_ms, "p50 ms high": self.single.p50_high_ms}
-            row |= {"p95 ms": self.single.p95_ms, "ms per pair": self.single.per_pair_ms}
+        for name, summary in (("", self.single), ("request ", self.request)):
+            if summary:
+                row |= {f"{name}p50 ms": summary.p50_ms, f"{name}p50 ms low": summary.p50_low_ms, f"{name}p50 ms high": summary.p50_high_ms}
+                row |= {f"{name}p95 ms": summary.p95_ms, f"{name}p95 ms low": summary.p95_low_ms, f"{name}p95 ms high": summary.p95_high_ms}
+                row |= {f"{name}ms per pair": summary.per_pair_ms}
         if self.offline:
             row |= {"pairs/s": self.offline.pairs_per_s}
         return row
@@ -59,16 +78,25 @@ class Row:
 
 def rows(run: Run) -> list[Row]:
     """The rows of a run in the suite's order."""
-    timings = summarise(run.latency, seed=int(run.info.resolved.get("seed", 0)))
+    timings = _by_trial(summarise(run.latency, seed=int(run.info.resolved.get("seed", 0))))
+    pieces = _by_trial(parts(run.latency))
     table = []
     for status in run.info.trials:
         record = run.records.get(status.trial.id)
         if record is None:
             table.append(Row(status.trial, status.status, status.reason))
             continue
-        single, offline = (timings.get((status.trial.id, scenario)) for scenario in ("single", "offline"))
-        table.append(Row(status.trial, "done", None, record.quality, record.vs_first_stage, single, offline, tuple(_notes(record))))
+        timed, pieced = timings.get(status.trial.id, {}), pieces.get(status.trial.id, {})
+        table.append(Row(status.trial, "done", None, record.quality, record.vs_first_stage, timed, pieced, tuple(_notes(record))))
     return table
+
+
+def _by_trial(found: Mapping[tuple[str, str], Value]) -> dict[str, dict[str, Value]]:
+    """trial -> scenario -> value."""
+    nested: dict[str, dict[str, Value]] = {}
+    for (trial, scenario), value in found.items():
+        nested.setdefault(trial, {})[scenario] = value
+    return nested
 
 
 def headline(run: Run) -> list[str]:

@@ -9,30 +9,30 @@ from pathlib import Path
 from bench.measure.quality import JUDGED
 from bench.records.store import Run
 from bench.records.table import GroupKey, Row, groups, headline, rows
-from bench.reports import numbers
+from bench.reports import numbers, timings
 
 EXPLANATION = """\
 Brackets are 95 % bootstrap intervals over queries. Δ is the paired difference to the first stage, p its two-sided permutation test.
 `oracle` is the best order these candidates allow. Latency is one query in flight, from raw strings to sorted scores; p95 is withheld
-below 59 queries; ms/pair is amortised (per query / candidates)."""
+below 59 queries; ms/pair is amortised (per query / candidates). Parts are taken in calls of their own: they need not add up to p50."""
 
 
 def report(run: Run, pictures: Mapping[GroupKey, Path]) -> str:
     """The whole page."""
-    table = rows(run)
-    parts = [f"# {run.info.suite}", *([run.info.description] if run.info.description else []), _summary(table, headline(run))]
-    for (dataset, first_stage, depth), members in groups(table).items():
-        parts += [f"## {dataset}, {first_stage}, {depth} candidates", main_table(members, headline(run))]
+    found = rows(run)
+    parts = [f"# {run.info.suite}", *([run.info.description] if run.info.description else []), _summary(found, headline(run))]
+    for (dataset, first_stage, depth), members in groups(found).items():
+        parts += [f"## {dataset}, {first_stage}, {depth} candidates", main_table(members, headline(run)), *latency_tables(members)]
         if picture := pictures.get((dataset, first_stage, depth)):
             parts.append(f"![quality against latency](<{picture.name}>)")
-    parts += [EXPLANATION, *_notes(run, table), _environment(run), _reproduce(run)]
+    parts += [EXPLANATION, *_notes(run, found), _environment(run), _reproduce(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def main_table(members: Sequence[Row], measures: Sequence[str]) -> str:
     """One group's rows; skipped trials stand below the others with their reasons."""
     lead = measures[0] if measures else ""
-    timed = any(row.single or row.offline for row in members)
+    timed = any(row.latency for row in members)
     head = ["reranker", lead, "95 %", "Δ", "p", *measures[1:], JUDGED, *(["p50 ms", "p95 ms", "ms/pair", "pairs/s"] if timed else [])]
     lines = [_line(head), _line(["---", *["--:"] * (len(head) - 1)])]
     lines += [_line(_cells(row, measures)[: len(head)]) for row in members if row.status == "done"]
@@ -44,10 +44,29 @@ def main_table(members: Sequence[Row], measures: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def latency_tables(members: Sequence[Row]) -> list[str]:
+    """Every scenario with its intervals, and where the time goes."""
+    names = {row.trial.id: _label(row) for row in members}
+    lines = timings.full(members, names)
+    if not lines:
+        return []
+    found = ["### Latency", table(timings.HEAD, lines)]
+    if timings.has_requests(members):
+        found.append(timings.REQUEST_NOTE)
+    if pieces := timings.parts(members, names):
+        found += ["Where the time of a call goes (median ms, share):", table(pieces[0], pieces[1:])]
+    return found
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table whose first column reads from the left."""
+    return "\n".join([_line(head), _line(["---", *["--:"] * (len(head) - 1)]), *(_line(line) for line in lines)])
+
+
 def _cells(row: Row, measures: Sequence[str]) -> list[str]:
     lead, *others = measures
     delta = row.differences.get(lead)
-    single, offline = row.single, row.offline
+    single, offline = timings.one_query(row), row.offline
     return [
         _label(row),
         numbers.quality(row.quality[lead].mean),
@@ -56,9 +75,9 @@ def _cells(row: Row, measures: Sequence[str]) -> list[str]:
         numbers.p_value(delta.p) if delta else numbers.NOTHING,
         *(numbers.quality(row.quality[name].mean) for name in others),
         f"{row.quality[JUDGED].mean:.2f}" if JUDGED in row.quality else numbers.NOTHING,
-        numbers.milliseconds(single.p50_ms if single else None),
-        numbers.milliseconds(single.p95_ms if single else None),
-        numbers.milliseconds(single.per_pair_ms if single else None),
+        timings.marked(row, single.p50_ms if single else None),
+        timings.marked(row, single.p95_ms if single else None),
+        timings.marked(row, single.per_pair_ms if single else None),
         numbers.rate(offline.pairs_per_s if offline else None),
     ]
 

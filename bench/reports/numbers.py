@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bench.measure.stats import Difference, Estimate
 
 NOTHING = "–"
@@ -27,6 +29,13 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+def ranged(value: float | None, low: float | None, high: float | None, form: Callable[[float | None], str]) -> str:
+    """A value with its interval, both written by `form`."""
+    if value is None or low is None or high is None:
+        return form(value)
+    return f"{form(value)} [{form(low)}, {form(high)}]"
 
 
 def rate(value: float | None) -> str:

@@ -10,7 +10,7 @@ from bench.measure.quality import JUDGED
 from bench.progress import Advance, Observer
 from bench.records.store import Run
 from bench.records.table import Row, groups, headline, rows
-from bench.reports import numbers
+from bench.reports import numbers, timings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +30,10 @@ def print_run(run: Run, console: Console) -> None:
         queries = next((row.quality[measures[0]].n for row in members if measures and row.quality), 0)
         console.print(f"\n[bold]{escape(dataset)}[/bold], {queries} queries, {escape(first_stage)}, {depth} candidates")
         console.print(_table(members, measures, console.width))
+        if timings.has_requests(members):
+            console.print(f"[dim]{timings.REQUEST_NOTE}[/dim]")
+        for lines in _timings(members, console.width):
+            console.print(_plain_table(lines))
     for row in table:
         for note in row.notes:
             console.print(f"[dim]{escape(row.name)}: {escape(note)}[/dim]")
@@ -43,24 +47,47 @@ def _table(members: Sequence[Row], measures: Sequence[str], width: int) -> objec
     lead = measures[0] if measures else "quality"
     labels = [_label(row) for row in members]
     columns = [lead, "95 %", "Δ first", "p", *measures[1:], JUDGED]
-    columns += ["p50 ms", "p95 ms", "ms/pair", "pairs/s"] if any(row.single or row.offline for row in members) else []
+    columns += ["p50 ms", "p95 ms", "ms/pair", "pairs/s"] if any(row.latency for row in members) else []
     essential = {lead, "Δ first", *measures[1:2], "p50 ms", "p95 ms", "pairs/s"}
     shown = [name for name in columns if width >= WIDE or name in essential]
     longest = max(len(line) for label in labels for line in Text.from_markup(label).plain.splitlines())
-    room = width - 3 - sum(max(len(name), NUMBER) + 2 for name in shown)
+    cells = [_cells(row, measures) if row.status == "done" else {} for row in members]
+    room = width - 3 - sum(max(len(name), NUMBER, *(len(line.get(name, "")) for line in cells)) + 2 for name in shown)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     table.add_column("reranker", overflow="fold", width=min(longest, max(LEAST_LABEL, room)))
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
-    for row, label in zip(members, labels, strict=True):
-        cells = _cells(row, measures) if row.status == "done" else {}
-        table.add_row(label, *(cells.get(name, "") for name in shown), style="dim" if row.status != "done" else None)
+    for row, label, line in zip(members, labels, cells, strict=True):
+        table.add_row(label, *(line.get(name, "") for name in shown), style="dim" if row.status != "done" else None)
+    return table
+
+
+def _timings(members: Sequence[Row], width: int) -> Iterator[Sequence[Sequence[str]]]:
+    """The tables of every scenario with its intervals and of where the time goes: where there is room, or where nothing else shows them."""
+    names = {row.trial.id: row.name if row.trial.device == "-" else f"{row.name} ({row.trial.device})" for row in members}
+    if lines := timings.full(members, names):
+        if width >= WIDE or not timings.is_plain(members):
+            yield [timings.HEAD, *lines]
+        if width >= WIDE and (pieces := timings.parts(members, names)):
+            yield pieces
+
+
+def _plain_table(lines: Sequence[Sequence[str]]) -> object:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for i, name in enumerate(lines[0]):
+        table.add_column(name, justify="left" if i < 2 else "right", overflow="fold")
+    for line in lines[1:]:
+        table.add_row(*(escape(cell) for cell in line))
     return table
 
 
 def _cells(row: Row, measures: Sequence[str]) -> dict[str, str]:
     lead = measures[0]
-    delta, single, offline = row.differences.get(lead), row.single, row.offline
+    delta, single, offline = row.differences.get(lead), timings.one_query(row), row.offline
     return {
         lead: numbers.quality(row.quality[lead].mean),
         "95 %": numbers.interval(row.quality[lead]),
@@ -68,9 +95,9 @@ def _cells(row: Row, measures: Sequence[str]) -> dict[str, str]:
         "p": numbers.p_value(delta.p) if delta else numbers.NOTHING,
         **{name: numbers.quality(row.quality[name].mean) for name in measures[1:]},
         JUDGED: f"{row.quality[JUDGED].mean:.2f}" if JUDGED in row.quality else numbers.NOTHING,
-        "p50 ms": numbers.milliseconds(single.p50_ms if single else None),
-        "p95 ms": numbers.milliseconds(single.p95_ms if single else None),
-        "ms/pair": numbers.milliseconds(single.per_pair_ms if single else None),
+        "p50 ms": timings.marked(row, single.p50_ms if single else None),
+        "p95 ms": timings.marked(row, single.p95_ms if single else None),
+        "ms/pair": timings.marked(row, single.per_pair_ms if single else None),
         "pairs/s": numbers.rate(offline.pairs_per_s if offline else None),
     }
 

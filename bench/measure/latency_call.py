@@ -1,0 +1,139 @@
+"""One timed call of a reranker, and what became of it: nanoseconds, or a failure that is counted and never becomes a sample."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from bench.errors import BenchError
+from bench.measure import machine
+from bench.measure.clock import now_ns, synchroniser
+from bench.measure.latency_spans import SORT, Stopwatch
+from bench.measure.ranking import rank
+from bench.rerankers.base import BaseReranker, Failure, Request, Reranker, Usage, no_span
+
+GIVE_UP_AFTER = 3
+"""Failures in a row: a server that fails now and then is still timed, one that is gone is not asked again and again."""
+TOTAL = "total"
+
+
+class Sample(NamedTuple):
+    """A row of latency.parquet. `tokens` are real ones, `slots` the same with padding, `truncated` the pairs that were cut: of the whole
+    call, None where the reranker does not tell. `span` is "total" or a part of a call."""
+
+    trial: str
+    scenario: str
+    round: int
+    query: str
+    pairs: int
+    tokens: int | None
+    nanoseconds: int
+    warmup: bool = False
+    span: str = TOTAL
+    slots: int | None = None
+    truncated: int | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How another process builds the same reranker: its name and options as the suite has them, and where its paths are relative to."""
+
+    name: str
+    options: Any
+    base_dir: str
+
+
+@dataclass
+class Target:
+    """A trial to be timed: its reranker is loaded. Without a recipe it cannot be started anew, and has no `cold`."""
+
+    name: str
+    device: str
+    reranker: Reranker
+    recipe: Recipe | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Whether another machine does the work."""
+        return self.reranker.placement == "remote"
+
+
+class Caller:
+    """Calls one target and counts what became of the calls. `usage` is that of the last one."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.calls, self.errors, self.failing, self.retried, self.halvings = 0, 0, 0, 0, 0
+        self.last_error: str | None = None
+        self.usage = Usage()
+        self.gpu_memory: dict[str, int] = {}
+        self._synchronise = synchroniser(target.device)
+        target.reranker.take_usage()
+
+    @property
+    def given_up(self) -> bool:
+        return self.failing >= GIVE_UP_AFTER
+
+    def call(self, requests: Sequence[Request], stopwatch: Stopwatch | None = None, *, collect: bool = True) -> int | None:
+        """Nanoseconds from raw strings to an ordering on the host. None when the call failed, or needed a retry: it is no sample then.
+
+        `collect` runs Python's garbage collector before the call, since it does not run inside one.
+        """
+        if collect:
+            gc.collect()
+        self.calls += 1
+        taken = None
+        try:
+            machine.reset_gpu_memory_peaks(self.target.device)
+            taken = self._timed(requests, stopwatch)
+            self.failing = 0
+            for name, size in machine.gpu_memory(self.target.device).items():
+                self.gpu_memory[name] = max(self.gpu_memory.get(name, 0), size)
+        except Exception as error:  # one target's failure must not take the others' timings with it
+            self.errors += 1
+            self.failing += 1
+            self.last_error = str(error).partition("\n")[0] or type(error).__name__
+        self.usage = self.target.reranker.take_usage()  # also after a failure: its tokens are not the next call's
+        self.halvings += self.usage.halvings
+        if taken is not None and self.usage.retries:
+            self.retried += 1
+            return None
+        return taken
+
+    def sample(self, scenario: str, round_: int, query: str, pairs: int, taken: int, **more: Any) -> Sample:
+        """A row about the last call."""
+        usage = self.usage
+        truncated = usage.truncated if usage.tokens or usage.truncated else None
+        return Sample(
+            self.target.name,
+            scenario,
+            round_,
+            query,
+            pairs,
+            usage.tokens or None,
+            taken,
+            slots=usage.slots or None,
+            truncated=truncated,
+            **more,
+        )
+
+    def _timed(self, requests: Sequence[Request], stopwatch: Stopwatch | None) -> int:
+        reranker, span = self.target.reranker, stopwatch.span if stopwatch else no_span
+        if isinstance(reranker, BaseReranker):
+            reranker.span = span
+        try:
+            self._synchronise()
+            start = now_ns()
+            outcomes = reranker.rerank(requests)
+            with span(SORT):
+                for request, outcome in zip(requests, outcomes, strict=True):
+                    if isinstance(outcome, Failure):
+                        raise BenchError(outcome.reason)
+                    rank(request.doc_ids, outcome)
+            self._synchronise()
+            return now_ns() - start
+        finally:
+            if isinstance(reranker, BaseReranker):
+                reranker.span = no_span
