@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.api import load as load
     from bench.api import reranker as reranker
     from bench.api import run as run
+    from bench.budgets import budget as budget
     from bench.records.store import Run as Run
     from bench.rerankers.base import Request as Request
     from bench.suite import Suite as Suite
@@ -24,12 +25,13 @@ _WHERE = {
     "run": "bench.api",
     "load": "bench.api",
     "reranker": "bench.api",
+    "budget": "bench.budgets",
     "Run": "bench.records.store",
     "Request": "bench.rerankers.base",
     "Suite": "bench.suite",
 }
 
-__all__ = ["Request", "Run", "Suite", "load", "reranker", "run"]
+__all__ = ["Request", "Run", "Suite", "budget", "load", "reranker", "run"]
 
 
 def __getattr__(name: str) -> Any:

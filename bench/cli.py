@@ -6,13 +6,14 @@ import sys
 
 import click
 
-from bench.commands import comparing, looking, running, serving
+from bench.commands import comparing, looking, running, serving, tuning
 from bench.errors import BenchError
 
 COMMANDS = (
     running.run,
     looking.report,
     comparing.compare,
+    tuning.budget,
     comparing.check,
     comparing.parity,
     serving.serve,

@@ -8,9 +8,10 @@ from typing import Any
 
 from bench.first_stage.run_file import write_run
 from bench.measure import stats
+from bench.measure.latency_call import Sample
 from bench.records.keys import make_key
 from bench.records.schema import Counts, Record, RunInfo, Trial, TrialStatus
-from bench.records.store import Run, RunWriter
+from bench.records.store import SETTINGS, Run, RunWriter
 
 MEASURE = "nDCG@10"
 QUALITY = {"dataset": {"corpus": "c1", "qrels": "q1"}, "candidates": "abc", "depth": 5, "measures": [MEASURE]}
@@ -29,12 +30,19 @@ def made_run(
     dataset: str = "tiny",
     measure: str = MEASURE,
     name: str = "made",
+    devices: Mapping[str, str] | None = None,
+    depth: int = 5,
+    milliseconds: Mapping[str, Sequence[float]] | None = None,
+    by_depth: Mapping[tuple[str, int], Sequence[float]] | None = None,
+    sweep: Sequence[Mapping[str, Any]] = (),
 ) -> Run:
     """A finished run: per reranker one value a query (queries q0, q1, ...), rankings where given, a line for each failed reranker.
 
-    A reranker's system key holds its name unless `systems` says otherwise.
+    A reranker's system key holds its name unless `systems` says otherwise. `milliseconds` are of `single`, one call a query; `by_depth`
+    holds one value a query by (system, depth), where a reranker's own system is its name; each of `sweep` is a point: reranker, depth,
+    settings, and its milliseconds, one call a query.
     """
-    trials = {one: _trial(one, dataset, first_stage) for one in (*values, *failed)}
+    trials = {one: _trial(one, dataset, first_stage, (devices or {}).get(one, "cpu"), depth) for one in (*values, *failed)}
     statuses = [TrialStatus(trial=trials[one], status="failed" if one in failed else "done") for one in trials]
     info = RunInfo(
         id=f"20260101T000000Z-{name}",
@@ -51,21 +59,40 @@ def made_run(
     fields = {**QUALITY, **(quality or {})}
     records = [_record(trials[one], found, fields, (systems or {}).get(one, {"model": one}), measure) for one, found in values.items()]
     rows = [(trials[one].id, f"q{i}", measure, float(value)) for one, found in values.items() for i, value in enumerate(found)]
-    writer.save(records, rows, [])
+    ids = {one: trial.id for one, trial in trials.items()}
+    timed = [call for one, found in (milliseconds or {}).items() for call in _calls(ids[one], found, depth)]
+    curve = [
+        (ids.get(one, one), at, f"q{i}", measure, float(value))
+        for (one, at), found in (by_depth or {}).items()
+        for i, value in enumerate(found)
+    ]
+    writer.save(records, rows, timed, curve)
+    writer.add_sweep([row for point in sweep for row in _swept(ids[point["reranker"]], point)])
     for one, ranking in (rankings or {}).items():
         write_run(writer.folder / "rankings" / f"{trials[one].id}.run.gz", ranking, tag=one)
     return writer.finish()
 
 
-def _trial(reranker: str, dataset: str, first_stage: str) -> Trial:
+def _calls(trial: str, milliseconds: Sequence[float], depth: int) -> list[Sample]:
+    """One call of `single` a query."""
+    return [Sample(trial, "single", 0, f"q{i}", depth, None, int(one * 1e6)) for i, one in enumerate(milliseconds)]
+
+
+def _swept(trial: str, point: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    settings = [point.get(name) for name in SETTINGS]
+    calls = _calls(trial, point["milliseconds"], point["depth"])
+    return [(*call, point.get("system", trial), point["depth"], *settings) for call in calls]
+
+
+def _trial(reranker: str, dataset: str, first_stage: str, device: str, depth: int) -> Trial:
     reference = reranker in ("first-stage", "oracle")
     return Trial(
         id=f"{dataset}--{first_stage}--{reranker}",
         dataset=dataset,
         first_stage=first_stage,
         reranker=reranker,
-        device="-" if reference else "cpu",
-        depth=5,
+        device="-" if reference else device,
+        depth=depth,
         kind="reference" if reference else "reranker",
     )
 

@@ -27,6 +27,8 @@ Model = TypeVar("Model", Record, RunInfo)
 PER_QUERY = ("trial", "query", "measure", "value")
 DEPTHS = ("trial", "depth", "query", "measure", "value")
 LATENCY = Sample._fields
+SETTINGS = ("dtype", "runtime", "batch_size", "threads")
+SWEEP = (*LATENCY, "system", "depth", *SETTINGS)
 
 
 class Run:
@@ -71,6 +73,11 @@ class Run:
     def judgments(self) -> pd.DataFrame:
         """Grades of the judged candidates: columns dataset, query, document, grade. Empty in older runs."""
         return read_table(self.folder / "judgments.parquet", texts.JUDGMENTS)
+
+    @cached_property
+    def sweep(self) -> pd.DataFrame:
+        """Raw timings of `single` at other depths and settings, a row per call; `system` names the rows of `depths` with their quality."""
+        return read_table(self.folder / "sweep.parquet", SWEEP)
 
     def ranking(self, trial_id: str) -> dict[str, QueryCandidates]:
         """The ranking of one trial: query_id -> documents, best first."""
@@ -153,6 +160,10 @@ class RunWriter:
         self._merge("queries.parquet", texts.QUERIES, found.queries)
         self._merge("documents.parquet", texts.DOCUMENTS, found.documents)
         self._merge("judgments.parquet", texts.JUDGMENTS, found.judgments)
+
+    def add_sweep(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add timed points to the sweep; those that stand there stay. Each point is safe as soon as it was taken."""
+        self._extend("sweep.parquet", SWEEP, rows, set())
 
     def set_status(self, statuses: Mapping[str, TrialStatus]) -> None:
         trials = [statuses.get(status.trial.id, status) for status in self.info.trials]

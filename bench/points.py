@@ -1,0 +1,156 @@
+"""Every way of running a reranker that a run has timed, beside the quality that it has: depth, number format, runtime, batch size, threads.
+
+Reads records only. Quality belongs to a system (a reranker whose scores are the same): batch size and threads leave it as it is, another
+number format or runtime is another system, which has a quality of its own or, where it was not scored, none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from bench.measure.latency_summary import ONE_QUERY, Summary, summarise
+from bench.records.schema import Record, Trial
+from bench.records.store import SETTINGS, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Point:
+    """One way to run one reranker. `settings` are what loaded, None where the record does not say.
+
+    Percentiles are in milliseconds, None where withheld for want of queries. `values` are per query, None where nothing scored the system.
+    `between` names the two measured depths around an interpolated point.
+    """
+
+    trial: Trial
+    system: str
+    depth: int
+    settings: Mapping[str, Any]
+    queries: int
+    p50_ms: float
+    p95_ms: float | None
+    p95_high_ms: float | None
+    values: Mapping[str, float] | None = None
+    between: tuple[int, int] | None = None
+
+    @cached_property
+    def quality(self) -> float | None:
+        """The mean over queries."""
+        return sum(self.values.values()) / len(self.values) if self.values else None
+
+
+class Qualities:
+    """Per-query values of one measure, by system and depth."""
+
+    def __init__(self, run: Run, measure: str) -> None:
+        self._at = {
+            (str(system), int(depth)): dict(zip(rows["query"], rows["value"], strict=True))
+            for (system, depth), rows in run.depths[run.depths["measure"] == measure].groupby(["trial", "depth"])
+        }
+        own = run.per_query[run.per_query["measure"] == measure]
+        depths = {trial_id: record.trial.depth for trial_id, record in run.records.items()}
+        for trial, rows in own.groupby("trial"):
+            self._at.setdefault((str(trial), depths.get(str(trial), -1)), dict(zip(rows["query"], rows["value"], strict=True)))
+
+    def at(self, system: str, depth: int) -> Mapping[str, float] | None:
+        return self._at.get((system, depth))
+
+    def depths(self, system: str) -> list[int]:
+        return sorted(depth for found, depth in self._at if found == system)
+
+
+def measured(run: Run, qualities: Qualities) -> list[Point]:
+    """Every timed point of the rerankers of a run: those of the timed pass, then those of the sweep. A point that both hold is the sweep's,
+    where it stands beside its neighbours."""
+    found = {_key(point): point for point in (*_timed_pass(run), *_sweep(run))}
+    return [replace(point, values=qualities.at(point.system, point.depth)) for point in found.values()]
+
+
+def interpolated(points: list[Point], qualities: Qualities) -> Iterator[Point]:
+    """Points at depths that have a quality and lie between two timed depths of the same settings, their percentiles on the straight line
+    between them. Nothing beyond the timed depths is guessed."""
+    series: dict[Any, list[Point]] = {}
+    for point in points:
+        series.setdefault((point.system, *point.settings.values()), []).append(point)
+    for members in series.values():
+        members.sort(key=lambda point: point.depth)
+        for below, above in pairwise(members):
+            inside = [depth for depth in qualities.depths(below.system) if below.depth < depth < above.depth]
+            yield from (_between(below, above, depth, qualities) for depth in inside)
+
+
+def _between(below: Point, above: Point, depth: int, qualities: Qualities) -> Point:
+    share = (depth - below.depth) / (above.depth - below.depth)
+
+    def line(low: float | None, high: float | None) -> float | None:
+        return None if low is None or high is None else low + share * (high - low)
+
+    return replace(
+        below,
+        depth=depth,
+        queries=min(below.queries, above.queries),
+        p50_ms=below.p50_ms + share * (above.p50_ms - below.p50_ms),
+        p95_ms=line(below.p95_ms, above.p95_ms),
+        p95_high_ms=line(below.p95_high_ms, above.p95_high_ms),
+        values=qualities.at(below.system, depth),
+        between=(below.depth, above.depth),
+    )
+
+
+def _timed_pass(run: Run) -> Iterator[Point]:
+    plan = run.info.resolved.get("latency") or {}
+    timings = summarise(run.latency, seed=_seed(run))
+    for trial_id, record in run.records.items():
+        summary = next((timings[trial_id, name] for name in ONE_QUERY if (trial_id, name) in timings), None)
+        if summary and record.trial.kind == "reranker":
+            depth = min(plan.get("depth") or record.trial.depth, record.trial.depth)
+            yield _point(record.trial, trial_id, depth, _loaded(record), summary)
+
+
+def _sweep(run: Run) -> Iterator[Point]:
+    table = run.sweep[run.sweep["trial"].isin([one for one, record in run.records.items() if record.trial.kind == "reranker"])]
+    names = ["trial", "system", "depth", *SETTINGS]
+    samples: list[pd.DataFrame] = []
+    keys: list[Any] = []
+    for key, rows in table.groupby(names, dropna=False, sort=False):
+        samples.append(rows.assign(trial=str(len(keys))))
+        keys.append(key)
+    if not samples:
+        return
+    import pandas as pd
+
+    timings = summarise(pd.concat(samples), seed=_seed(run))
+    for i, (trial, system, depth, *settings) in enumerate(keys):
+        if (str(i), "single") in timings:
+            values = {name: _plain(value) for name, value in zip(SETTINGS, settings, strict=True)}
+            yield _point(run.records[str(trial)].trial, str(system), int(depth), values, timings[str(i), "single"])
+
+
+def _point(trial: Trial, system: str, depth: int, settings: Mapping[str, Any], summary: Summary) -> Point:
+    return Point(trial, system, depth, settings, summary.queries, summary.p50_ms, summary.p95_ms, summary.p95_high_ms)
+
+
+def _loaded(record: Record) -> dict[str, Any]:
+    told = {**record.description.get("facts", {}), **record.description.get("identity", {})}
+    return {name: told.get(name) for name in SETTINGS}
+
+
+def _key(point: Point) -> tuple[Any, ...]:
+    return point.trial.id, point.depth, *point.settings.values()
+
+
+def _plain(value: Any) -> Any:
+    """A cell of a table without what pandas makes of absent and of whole numbers."""
+    if value is None or value != value:
+        return None
+    return int(value) if isinstance(value, float) and value.is_integer() else value.item() if hasattr(value, "item") else value
+
+
+def _seed(run: Run) -> int:
+    return int(run.info.resolved.get("seed", 0))

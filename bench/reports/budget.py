@@ -1,0 +1,191 @@
+"""The choice inside a latency budget as people and programs read it: terminal, Markdown, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from bench.budgets import Choice, missing_queries
+from bench.points import Point
+from bench.records.schema import FIRST_STAGE
+from bench.records.store import SETTINGS
+from bench.reports import numbers
+from bench.reports.comparison import as_json, markdown_grid, print_grid
+from bench.reports.markdown import escape
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SIGNIFICANT = 0.05
+SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def to_json(choices: Sequence[Choice]) -> str:
+    return as_json([_flat_choice(choice) for choice in choices])
+
+
+def to_markdown(choices: Sequence[Choice]) -> str:
+    parts = []
+    for choice in choices:
+        told = "\n".join(f"- {escape(text)}" for text in sentences(choice))
+        parts += [f"## {escape(title(choice))}", markdown_grid(grid(choice)), told]
+    return "\n\n".join(parts)
+
+
+def print_budget(choices: Sequence[Choice], console: Console) -> None:
+    from rich.markup import escape
+
+    for choice in choices:
+        console.print(f"\n[bold]{escape(title(choice))}[/bold]")
+        print_grid(grid(choice), console)
+        for text in sentences(choice):
+            console.print(escape(text))
+
+
+def title(choice: Choice) -> str:
+    return f"{choice.measure} within {choice.limits}: {choice.dataset}, {choice.first_stage}"
+
+
+def grid(choice: Choice) -> list[dict[str, str]]:
+    """The table's cells: what fits, best first, then what does not, then the first stage."""
+    rows = [_cells(point, choice, verdict) for point, verdict in verdicts(choice)]
+    base = dict.fromkeys(rows[0], numbers.NOTHING) if rows else {}
+    if choice.first_stage_quality is not None and base:
+        rows.append({**base, "reranker": FIRST_STAGE, choice.measure: numbers.quality(choice.first_stage_quality), "verdict": ""})
+    return rows
+
+
+def verdicts(choice: Choice) -> list[tuple[Point, str]]:
+    """Each point that is shown, with what is said of it."""
+    named = [(choice.best, "best"), (choice.runner_up, "runner-up")]
+    rows = [(point, name) for point, name in named if point]
+    others = [point for point in choice.fitting if all(point is not shown for shown, _ in rows)]
+    rows += [(point, "fits") for point in others]
+    rows += [(choice.between, "interpolated")] if choice.between else []
+    rows += [(point, "too slow") for point in choice.too_slow]
+    rows += [(point, "p95 withheld") for point in choice.withheld]
+    return rows + [(point, "not scored") for point in choice.unscored]
+
+
+def sentences(choice: Choice) -> list[str]:
+    """The answer in words, and what to know before trusting it."""
+    return [*_answer(choice), *_doubts(choice), *_more(choice)]
+
+
+def _answer(choice: Choice) -> Iterator[str]:
+    best, other, found = choice.best, choice.runner_up, choice.difference
+    if best is None:
+        if choice.too_slow:
+            nearest = choice.too_slow[0]
+            yield f"Nothing that was timed fits. The nearest is {_named(nearest)}: {choice.limits.used(nearest):.2g} times the limit."
+        return
+    yield f"{_named(best)} has the best {choice.measure} that fits: {numbers.quality(best.quality or 0)}."
+    if other and found:
+        n = found.wins + found.ties + found.losses
+        apart = "a significant difference" if found.p < SIGNIFICANT else f"these {n} queries do not tell the two apart"
+        yield (
+            f"The runner-up, {_named(other)}, is lower by {found.mean:.4f} [{found.low:+.3f}, {found.high:+.3f}], "
+            f"p {numbers.p_value(found.p)}: {apart}."
+        )
+    if choice.first_stage_quality is not None and (best.quality or 0) <= choice.first_stage_quality:
+        yield f"It does not improve on the first stage ({numbers.quality(choice.first_stage_quality)})."
+
+
+def _doubts(choice: Choice) -> Iterator[str]:
+    limit, best = choice.limits.p95_ms, choice.best
+    if best and limit and best.p95_high_ms and best.p95_high_ms > limit:
+        yield (
+            f"Its p95 lies inside the limit, but the 95 % interval of it reaches {numbers.milliseconds(best.p95_high_ms)} ms: "
+            "time more queries before relying on it."
+        )
+    for point in choice.withheld:
+        yield (
+            f"p95 of {_named(point)} is withheld: {point.queries} distinct queries were timed. Time {missing_queries(point)} more "
+            f"(latency: {{queries: {point.queries + missing_queries(point)}}}), or ask for the median: --p50-ms {limit:g}."
+        )
+    for point in choice.unscored:
+        yield f"{_named(point)} was timed, but the quality of these scores was not measured."
+
+
+def _more(choice: Choice) -> Iterator[str]:
+    between, top = choice.between, choice.unlimited
+    if between and between.between:
+        low, high = between.between
+        yield (
+            f"Interpolated between the timed depths {low} and {high}, not measured: {_named(between)} would reach "
+            f"{numbers.quality(between.quality or 0)}. To know, add {between.depth} to latency.sweep.depths."
+        )
+    if top and top is not choice.best:
+        yield f"Without the limit, the best is {_named(top)} with {numbers.quality(top.quality or 0)}."
+    if choice.timed_depths and len(choice.timed_depths) == 1 and choice.timed_depths[0] > 1:
+        yield (
+            f"Only depth {choice.timed_depths[0]} was timed. Quality is known at smaller depths too, their times are not guessed: "
+            "name them in latency.sweep.depths."
+        )
+
+
+def _named(point: Point) -> str:
+    """A point in a sentence."""
+    used = _settings(point)
+    times = [f"p50 {numbers.milliseconds(point.p50_ms)}"] + ([f"p95 {numbers.milliseconds(point.p95_ms)}"] if point.p95_ms else [])
+    return f"{_label(point)} at depth {point.depth} ({', '.join([*([used] if used else []), *times])} ms)"
+
+
+def _label(point: Point) -> str:
+    trial = point.trial
+    return trial.reranker if trial.device == "-" else f"{trial.reranker} ({trial.device})"
+
+
+def _settings(point: Point) -> str:
+    found = point.settings
+    dtype, runtime = found.get("dtype"), found.get("runtime")
+    told = [str(runtime)] if runtime not in (None, "torch") else []
+    told += [SHORT.get(str(dtype), str(dtype))] if dtype else []
+    told += [f"batch {found['batch_size']}"] if found.get("batch_size") else []
+    told += [f"{found['threads']} threads"] if found.get("threads") else []
+    return " ".join(told)
+
+
+def _cells(point: Point, choice: Choice, verdict: str) -> dict[str, str]:
+    about = "~" if point.between else ""
+    return {
+        "reranker": _label(point),
+        "depth": str(point.depth),
+        "settings": _settings(point) or numbers.NOTHING,
+        choice.measure: numbers.NOTHING if point.quality is None else numbers.quality(point.quality),
+        "p50 ms": about + numbers.milliseconds(point.p50_ms),
+        "p95 ms": about + numbers.milliseconds(point.p95_ms),
+        "queries": str(point.queries),
+        "verdict": verdict,
+    }
+
+
+def _flat_choice(choice: Choice) -> dict[str, Any]:
+    return {
+        "outcome": choice.outcome,
+        "dataset": choice.dataset,
+        "first_stage": choice.first_stage,
+        "measure": choice.measure,
+        "p50_limit_ms": choice.limits.p50_ms,
+        "p95_limit_ms": choice.limits.p95_ms,
+        "first_stage_quality": choice.first_stage_quality,
+        "difference": asdict(choice.difference) if choice.difference else None,
+        "points": [{**_flat(point), "verdict": verdict} for point, verdict in verdicts(choice)],
+        "notes": sentences(choice),
+    }
+
+
+def _flat(point: Point) -> dict[str, Any]:
+    return {
+        "reranker": point.trial.reranker,
+        "device": point.trial.device,
+        "depth": point.depth,
+        **{name: point.settings.get(name) for name in SETTINGS},
+        "quality": point.quality,
+        "p50_ms": point.p50_ms,
+        "p95_ms": point.p95_ms,
+        "p95_high_ms": point.p95_high_ms,
+        "queries_timed": point.queries,
+        "interpolated_between": point.between,
+    }
