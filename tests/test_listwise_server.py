@@ -258,7 +258,8 @@ def test_the_servers_wish_to_wait_goes_before_our_backoff(server: FakeCohere, cl
 
 
 def test_nobody_listens(client: Client) -> None:
-    assert ask(client(base_url="http://127.0.0.1:9", retries=0)) == Failure("connection failed (ConnectError)")
+    with pytest.raises(Unavailable, match=r"nothing listens at 127\.0\.0\.1:9"):
+        client(base_url="http://127.0.0.1:9")
 
 
 def test_without_a_key_the_row_is_unavailable(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from bench.rerankers.base import Outcome, Scores
 
 LONGEST_WAIT_S = 60.0
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+_LOCAL_ANSWER_S = 2.0
 _UNREADABLE = (TypeError, ValueError, AttributeError, LookupError)  # what an SDK raises that reads an answer without checking it
 
 
@@ -103,6 +106,7 @@ class ApiReranker(BaseReranker):
             raise Unavailable(f"{self.package} not installed", "pip install 'rerank-bench[api]'")
         if self.key_variable and not self._key():
             raise Unavailable(f"no {self.key_variable}", f"export {self.key_variable}=...")
+        _require_listener(self._base_url())
 
     def fingerprint(self) -> dict[str, Any]:
         return {"backend": self.service, **self._identity()}
@@ -210,6 +214,8 @@ class ApiReranker(BaseReranker):
 
     def _raise_if_final(self, refusal: Refusal) -> None:
         """Raise RerankerError for a refusal that every further request would meet too."""
+        if refusal.refused:
+            raise RerankerError(f"{self.service}: {_nobody_at(self._base_url() or self.address or '')}")
         key = f"the key in {self.key_variable}" if self.key_variable else "a request without a key"
         said = {
             401: f"{key} was refused",
@@ -254,3 +260,26 @@ class ApiReranker(BaseReranker):
     def _identity(self) -> dict[str, Any]:
         host = urlsplit(self._base_url() or self.address or "").hostname
         return {"model": self.options.model, **self.settings(), "host": host}
+
+
+def _require_listener(base_url: str | None) -> None:
+    """Raise Unavailable when nothing listens at an address of this machine: told at once, not after the retries of every query. Another
+    machine is not asked: it may be slow to answer, and a connection to it is not for a check to make."""
+    host = urlsplit(base_url or "").hostname
+    if base_url and host in _THIS_MACHINE:
+        try:
+            socket.create_connection((host, _port(base_url)), timeout=_LOCAL_ANSWER_S).close()
+        except OSError:
+            raise Unavailable(_nobody_at(base_url), "start the server, or mend base_url") from None
+
+
+def _port(url: str) -> int:
+    """Raises RerankerError; an address may hold a password, so that it is not shown."""
+    try:
+        return urlsplit(url).port or (443 if url.startswith("https:") else 80)
+    except ValueError:
+        raise RerankerError("the port in base_url is not a number") from None
+
+
+def _nobody_at(url: str) -> str:
+    return f"nothing listens at {urlsplit(url).hostname}:{_port(url)}"

@@ -53,7 +53,7 @@ class CohereReranker(ApiReranker):
         except httpx.TimeoutException:
             raise Refusal(f"no answer within {self.options.timeout_s:g} s") from None
         except httpx.TransportError as error:
-            raise Refusal(f"connection failed ({type(error).__name__})") from None
+            raise Refusal.unconnected(error) from None
         except ParsingError as error:
             raise RerankerError(f"cohere: the answer cannot be read ({type(error).__name__})") from None
         return _read(response)

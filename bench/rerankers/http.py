@@ -51,7 +51,7 @@ class HttpReranker(ApiReranker):
         except httpx.TimeoutException:
             raise Refusal(f"no answer within {self.options.timeout_s:g} s") from None
         except httpx.TransportError as error:
-            raise Refusal(f"connection failed ({type(error).__name__})") from None
+            raise Refusal.unconnected(error) from None
         except httpx.InvalidURL:
             raise RerankerError(f"{self.service}: base_url is not an address") from None
         if response.status_code != 200:

@@ -37,7 +37,7 @@ class MixedbreadReranker(ApiReranker):
         except sdk.APITimeoutError:
             raise Refusal(f"no answer within {self.options.timeout_s:g} s") from None
         except sdk.APIConnectionError as error:
-            raise Refusal(f"connection failed ({type(error.__cause__ or error).__name__})") from None
+            raise Refusal.unconnected(error.__cause__ or error) from None
         except sdk.APIStatusError as error:
             raise Refusal(reason_in(error.body), error.status_code, retry_after(error.response.headers)) from None
         if not isinstance(getattr(found, "data", None), list):

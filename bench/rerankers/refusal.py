@@ -12,13 +12,25 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """A request that was not answered. `status` is the HTTP status, None when there was no response at all."""
+    """A request that was not answered. `status` is the HTTP status, None when there was no response at all; `refused` is true where the
+    machine answered that nothing listens there."""
 
-    def __init__(self, reason: str, status: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(self, reason: str, status: int | None = None, retry_after: float | None = None, *, refused: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
         self.retry_after = retry_after
+        self.refused = refused
+
+    @classmethod
+    def unconnected(cls, error: BaseException) -> Refusal:
+        """No connection, or one that broke. Clients wrap the system's error, so that its kind is looked for in what it came from."""
+        cause: BaseException | None = error
+        seen: set[int] = set()
+        while cause is not None and id(cause) not in seen and not isinstance(cause, ConnectionRefusedError):
+            seen.add(id(cause))
+            cause = cause.__cause__ or cause.__context__
+        return cls(f"connection failed ({type(error).__name__})", refused=isinstance(cause, ConnectionRefusedError))
 
     @property
     def may_pass(self) -> bool:

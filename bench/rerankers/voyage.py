@@ -47,7 +47,7 @@ class VoyageReranker(ApiReranker):
         except errors.Timeout:
             raise Refusal(f"no answer within {options.timeout_s:g} s") from None
         except errors.APIConnectionError as error:
-            raise Refusal(f"connection failed ({type(error.__cause__ or error).__name__})") from None
+            raise Refusal.unconnected(error.__cause__ or error) from None
         except errors.VoyageError as error:
             raise _refusal(error) from None
         return Answer([(item.index, item.relevance_score) for item in found.results], tokens=int(found.total_tokens))
