@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bench.commands import comparing, looking, running, serving, tuning
+from bench.commands import comparing, exporting, looking, running, serving, tuning
 from bench.errors import BenchError
 
 COMMANDS = (
@@ -17,6 +17,9 @@ COMMANDS = (
     comparing.check,
     comparing.parity,
     serving.serve,
+    exporting.plot,
+    exporting.export,
+    exporting.leaderboard,
     running.validate,
     running.schema,
     looking.list_,

@@ -12,7 +12,7 @@ def write(run: Run) -> list[Path]:
     from bench.atomic import write_atomically
     from bench.reports import markdown, plots
 
-    pictures = plots.write_tradeoffs(run)
+    pictures = [picture for kind in ("pareto", "depth") for picture in plots.write(run, kind)]
     page = run.folder / "report.md"
     write_atomically(page, markdown.report(run, pictures).encode("utf-8"))
-    return [page, *pictures.values()]
+    return [page, *(path for _, path in pictures)]

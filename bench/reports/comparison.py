@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOVED = 5
 WIDE = 118
-WIDE_ONLY = frozenset({"baseline", "p", "d", "quality", "queries", "allowed", "top 10"})
+WIDE_ONLY = frozenset({"machine", "run", "baseline", "p", "d", "quality", "queries", "allowed", "top 10"})
 EXPLANATION = (
     "Δ is the paired mean difference with its 95 % bootstrap interval, p its two-sided permutation test, Holm the same corrected for all "
     "rows, d the mean over the standard deviation of the differences, MDE the smallest true difference that so many queries find four "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.measure.quality import JUDGED
@@ -17,14 +17,13 @@ Brackets are 95 % bootstrap intervals over queries. Δ is the paired difference 
 below 59 queries; ms/pair is amortised (per query / candidates). Parts are taken in calls of their own: they need not add up to p50."""
 
 
-def report(run: Run, pictures: Mapping[GroupKey, Path]) -> str:
+def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     """The whole page."""
     found = rows(run)
     parts = [f"# {run.info.suite}", *([run.info.description] if run.info.description else []), _summary(found, headline(run))]
     for (dataset, first_stage, depth), members in groups(found).items():
         parts += [f"## {dataset}, {first_stage}, {depth} candidates", main_table(members, headline(run)), *latency_tables(members)]
-        if picture := pictures.get((dataset, first_stage, depth)):
-            parts.append(f"![quality against latency](<{picture.name}>)")
+        parts += [f"![{_caption(path)}](<{path.name}>)" for group, path in pictures if group == (dataset, first_stage, depth)]
     parts += [EXPLANATION, *_notes(run, found), _environment(run), _reproduce(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -103,6 +102,10 @@ def _summary(table: Sequence[Row], measures: Sequence[str]) -> str:
             text += f", at {numbers.milliseconds(best.single.p50_ms)} ms a query (p50, {best.trial.device})"
         sentences.append(f"{text}.")
     return " ".join(sentences)
+
+
+def _caption(picture: Path) -> str:
+    return "quality against latency" if picture.name.startswith("tradeoff") else "quality against the candidates reranked"
 
 
 def _notes(run: Run, table: Sequence[Row]) -> list[str]:

@@ -1,0 +1,62 @@
+"""`plot`, `export`, `leaderboard`: what leaves a run folder, for papers, tables and other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.commands.console import open_console
+from bench.errors import RecordError
+
+RUN = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=RUN)
+@click.option("--kind", type=click.Choice(["pareto", "depth", "latency", "per-query"]), default="pareto", show_default=True)
+@click.option("--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True)
+@click.option("--out", type=RUN, help="Folder for the files. Default: RUN itself.")
+def plot(run_folder: Path, kind: str, form: str, out: Path | None) -> None:
+    """Draw a picture of RUN: quality against latency or depth, latency distributions, or wins and losses by query."""
+    from bench.records.store import Run
+    from bench.reports import plots
+
+    written = plots.write(Run(run_folder), kind, out, form)
+    if not written:
+        raise RecordError(f"{run_folder}: the run holds nothing that --kind {kind} shows")
+    for _, path in written:
+        click.echo(path)
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=RUN)
+@click.option("--format", "form", type=click.Choice(["latex", "csv", "parquet", "mteb", "model-card", "trec"]), required=True)
+@click.option("--out", type=RUN, help="File or, for mteb and trec, folder. Default: text on standard output, files beside the records.")
+def export(run_folder: Path, form: str, out: Path | None) -> None:
+    """Write the results of RUN for other tools: a LaTeX table, CSV or Parquet, MTEB-style JSON, a model-card snippet, TREC runs."""
+    from bench.records.store import Run
+    from bench.reports import exports
+
+    found = exports.export(Run(run_folder), form, out)
+    if isinstance(found, str):
+        click.echo(found, nl=False)
+    else:
+        for path in found:
+            click.echo(path)
+
+
+@click.command()
+@click.argument("folder", type=RUN, default=Path("results"))
+@click.option("--measure", help="Such as nDCG@10. Default: the first measure of each group's newest run.")
+@click.option("--format", "form", type=click.Choice(["table", "markdown", "json", "csv"]), default="table", show_default=True)
+def leaderboard(folder: Path, measure: str | None, form: str) -> None:
+    """Every run under FOLDER in one place: grouped by what makes numbers comparable, best first, the newest of each reranker."""
+    from bench.reports import leaderboard as board
+
+    found = board.collect(folder, measure)
+    if form == "table":
+        board.print_board(found, open_console())
+    else:
+        written = {"markdown": board.to_markdown, "json": board.to_json, "csv": board.to_csv}
+        click.echo(written[form](found).rstrip("\n"))

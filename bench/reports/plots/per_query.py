@@ -1,0 +1,46 @@
+"""Wins and losses query by query: an average hides who pays for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench.records.schema import FIRST_STAGE
+from bench.records.store import Run
+from bench.records.table import groups, headline, rows
+from bench.reports.plots import Picture, style
+
+WIN, LOSS = "#0072B2", "#D55E00"
+
+
+def draw(run: Run) -> Iterator[Picture]:
+    """A picture per reranker: each query's difference to the first stage, from the largest loss to the largest win."""
+    measures = headline(run)
+    if not measures:
+        return
+    lead = run.per_query[run.per_query["measure"] == measures[0]]
+    values = {trial: found.set_index("query")["value"] for trial, found in lead.groupby("trial")}
+    for group, members in groups(rows(run)).items():
+        base = next((values[row.trial.id] for row in members if row.name == FIRST_STAGE and row.trial.id in values), None)
+        for row in members:
+            if base is not None and row.trial.kind == "reranker" and row.trial.id in values:
+                changes = sorted((values[row.trial.id] - base).dropna().tolist())
+                name = row.name if row.trial.device == "-" else f"{row.name}-{row.trial.device}"
+                title = f"{row.name} against the first stage, {group[0]}, {group[1]}"
+                yield Picture.of("per-query", group, _figure(changes, measures[0], title), name)
+
+
+def _figure(changes: list[float], measure: str, title: str) -> Any:
+    figure, axes = style.new_figure(title, height=3.4)
+    axes.bar(range(len(changes)), changes, width=1.0, color=[LOSS if change < 0 else WIN for change in changes], linewidth=0)
+    axes.axhline(0, color="black", linewidth=0.8)
+    mean = sum(changes) / len(changes) if changes else 0.0
+    axes.axhline(mean, color="black", linewidth=1, linestyle="--", label=f"mean {mean:+.3f}")
+    losses, wins = sum(change < 0 for change in changes), sum(change > 0 for change in changes)
+    axes.set_xlabel(f"{len(changes)} queries: {losses} fell, {len(changes) - losses - wins} stayed, {wins} rose")
+    axes.set_ylabel(f"change in {measure}")
+    axes.set_xlim(-0.5, len(changes) - 0.5)
+    axes.set_xticks([])
+    axes.grid(visible=False, axis="x")
+    style.legend(axes)
+    return figure
