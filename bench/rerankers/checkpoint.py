@@ -47,6 +47,24 @@ def refuse_other_than_t5(weights: Weights, options: ModelOptions, backend: str) 
     raise RerankerError(f"{options.model}: {kind} is not a T5 that answers with a token, which {backend} scores; it needs {needs}")
 
 
+def refuse_other_than_causal(weights: Weights, options: ModelOptions, backend: str) -> None:
+    """Raise RerankerError for what writes no text of its own, before its weights are read, and name the backend that it needs."""
+    config = configuration(weights, options)
+    if not config.is_encoder_decoder and any(_is(config, ending) for ending in ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
+        return
+    needs = (
+        "a monot5 or rankt5 backend"
+        if config.model_type in T5_KINDS
+        else "the cross-encoder backend"
+        if _is(config, "ForSequenceClassification")
+        else "a backend that is not here"
+        if config.is_encoder_decoder
+        else "the bi-encoder backend"
+    )
+    kind = (config.architectures or [config.model_type])[0]
+    raise RerankerError(f"{options.model}: {kind} is not a causal language model, which {backend} asks; it needs {needs}")
+
+
 def _is(config: Any, ending: str) -> bool:
     return any(name.endswith(ending) for name in config.architectures or ())
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from bench.rerankers.base import Request
-from bench.rerankers.listwise_prompt import shortened
+from bench.rerankers.listwise_prompt import plain, shortened
 from bench.rerankers.options import RerankerOptions
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ class Sorting:
     order to `take`."""
 
     def __init__(self, request: Request, options: ListwiseOptions) -> None:
-        self.query = request.query
+        self.query = plain(request.query)
         shown = [shortened(doc, options.document_words) for doc in request.docs]
         self.passages = [text for text, _ in shown]
         self.cut = {position for position, (_, was_cut) in enumerate(shown) if was_cut}
-        """Positions of the documents of which less than the whole was ever shown."""
+        """Positions of the documents of which less than the whole was shown."""
+        self.query_was_cut = False
         self._order = list(range(len(shown)))
         self._spans = deque(spans(len(shown), options.window, options.stride) * options.passes)
 

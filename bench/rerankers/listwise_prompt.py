@@ -22,22 +22,18 @@ def shortened(document: str, words: int) -> tuple[str, bool]:
     found = document.split()
     text = " ".join(found[:words])
     shown = text[: words * CHARACTERS_PER_WORD]
-    return shown, len(found) > words or len(shown) < len(text)
-
-
-def messages(name: str, query: str, passages: Sequence[str], system: str | None = None) -> Messages:
-    """The chat that asks for an order of the passages.
-
-    A "[1]" within a text becomes "(1)", as published: no text can be taken for a passage's number.
-    """
-    prompt = PROMPTS[name](plain(query), [plain(passage) for passage in passages])
-    said = SYSTEM[name] if system is None else system
-    return [*([{"role": "system", "content": said}] if said else []), *prompt]
+    return plain(shown), len(found) > words or len(shown) < len(text)
 
 
 def plain(text: str) -> str:
-    """A text without anything that looks like a passage's number."""
+    """A text without anything that looks like a passage's number: "[1]" becomes "(1)", as published."""
     return _IDENTIFIER.sub(r"(\1)", text)
+
+
+def messages(name: str, query: str, passages: Sequence[str], system: str | None = None) -> Messages:
+    """The chat that asks for an order of the passages; query and passages are `plain` ones."""
+    said = SYSTEM[name] if system is None else system
+    return [*([{"role": "system", "content": said}] if said else []), *PROMPTS[name](query, passages)]
 
 
 def _rank_llm(query: str, passages: Sequence[str]) -> Messages:

@@ -84,7 +84,7 @@ class ListwiseServerReranker(HttpReranker):
         """Write the scores of a request's documents, window after window. Raises Refusal or RerankerError."""
         sorting = Sorting(request, self.options)
         while window := sorting.window:
-            answer = self._insist(request.query, [sorting.passages[position] for position in window])
+            answer = self._insist(sorting.query, [sorting.passages[position] for position in window])
             self._count(Usage(tokens=answer.tokens, tokens_out=answer.tokens_out, repairs=answer.repairs))
             places = self._validated(answer, len(window))
             sorting.take(sorted(range(len(window)), key=lambda position: -places[position]))

@@ -47,6 +47,19 @@ def load(kind: str, options: ModelOptions, weights: Weights) -> Any:
     return network.eval()
 
 
+def length_limit(network: Any, tokenizer: Any, options: ModelOptions) -> int | None:
+    """Tokens that the network takes at once: what was asked for, else what network and tokenizer name; None where neither does.
+
+    Raises RerankerError when what was asked for is more than the network's positions.
+    """
+    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    asked = options.max_length
+    if asked is not None and positions is not None and asked > positions:
+        raise RerankerError(f"{options.model}: max_length {asked} is more than the {positions} positions that the model has")
+    named = [length for length in (positions, tokenizer.model_max_length) if length is not None and length < NO_LIMIT]
+    return asked or min(named, default=None)
+
+
 def answer_ids(vocabulary: Mapping[str, int], answers: Mapping[str, str], model: str) -> list[int]:
     """The ids of the tokens that a model answers with; `answers` is option name -> piece of the vocabulary.
 

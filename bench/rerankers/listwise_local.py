@@ -1,0 +1,117 @@
+"""A listwise reranker on this machine: a causal language model of transformers writes each window's order, greedily.
+
+The windows of one query follow one another; those of different queries are written in one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from bench.rerankers import chat, checkpoint, networks, permutation, sbert
+from bench.rerankers.base import Description, Request, Usage
+from bench.rerankers.listwise import ListwiseOptions, Sorting
+from bench.rerankers.listwise_fit import Fitter
+from bench.rerankers.local import LocalReranker
+from bench.rerankers.options import ModelOptions
+from bench.rerankers.weights import versions
+
+if TYPE_CHECKING:
+    from bench.rerankers.base import Outcome
+
+
+class LocalListwiseOptions(ListwiseOptions, ModelOptions):
+    max_length: int | None = Field(None, ge=8, description="tokens of a prompt and its answer together; the model's own limit when absent")
+    batch_size: int = Field(4, ge=1, description="windows (of different queries) that are written at once")
+
+
+class ListwiseReranker(LocalReranker):
+    """Scores are the places in the final order. An answer that names no passage leaves its window as it was, and counts as repaired."""
+
+    Options: ClassVar[type[ModelOptions]] = LocalListwiseOptions
+    pointwise = False
+    options: LocalListwiseOptions
+
+    def fingerprint(self) -> dict[str, Any]:
+        settings = sbert.settings(self.options, self.weights, self.device, networks.LIBRARIES)
+        return {"backend": "listwise", **self.options.identity(), **settings}
+
+    def load(self) -> None:
+        if self._model is not None:
+            return
+        options = self.options
+        checkpoint.refuse_other_than_causal(self.weights, options, "listwise")
+        tokenizer = networks.tokenizer(options, self.weights)
+        chat.require_template(tokenizer, options.model)
+        network = networks.load("AutoModelForCausalLM", options, self.weights)
+        self._fitter = Fitter(tokenizer, options, networks.length_limit(network, tokenizer, options))
+        self._tokenizer = tokenizer
+        network.generation_config = _greedy(network, tokenizer)
+        self._model = network.to(self.device)
+
+    def describe(self) -> Description:
+        network = self._loaded()
+        identity = {
+            **self.weights.identity(),
+            "dtype": sbert.number_format(network),
+            "max_length": self._fitter.limit,
+            **self.options.identity(),
+            "decoding": "greedy",
+            **versions(*networks.LIBRARIES),
+        }
+        return Description("listwise", identity, sbert.facts(network, self.options, self.weights))
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        self._loaded()
+        sortings = [Sorting(request, self.options) for request in requests]
+        while waiting := [sorting for sorting in sortings if sorting.window]:
+            self._step(waiting)
+        for sorting in sortings:
+            self.usage += Usage(pairs=len(sorting.passages), truncated=len(sorting.cut), cut_queries=int(sorting.query_was_cut))
+        return [sorting.scores() for sorting in sortings]
+
+    def _step(self, sortings: Sequence[Sorting]) -> None:
+        """Move the window of each of these queries on by one."""
+        with self.span("tokenise"):
+            prompts = [self._fitter.prompt(sorting) for sorting in sortings]
+        longest_first = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))  # what does not fit into memory fails at once
+        with sbert.explained_memory(self.options):
+            for start in range(0, len(prompts), self.options.batch_size):
+                rows = longest_first[start : start + self.options.batch_size]
+                answers = self._write([prompts[i] for i in rows], [len(sortings[i].window) for i in rows])
+                for i, answer in zip(rows, answers, strict=True):
+                    order, repaired = permutation.read(answer, len(sortings[i].window))
+                    self.usage += Usage(calls=1, repairs=int(repaired))
+                    sortings[i].take(order)
+
+    def _write(self, prompts: list[list[int]], passages: list[int]) -> list[str]:
+        """What the model answers to each prompt (token ids, the longest first), as long as an order of so many passages takes."""
+        import torch
+
+        room = [self._fitter.answer_tokens(count) for count in passages]
+        config, width = self._model.generation_config, len(prompts[0])
+        with self.span("copy"):
+            ids = torch.tensor([[config.pad_token_id] * (width - len(row)) + row for row in prompts], device=self.device)
+            mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=self.device)
+        with self.span("forward"), sbert.quiet(), torch.inference_mode():
+            written = self._model.generate(ids, attention_mask=mask, max_new_tokens=max(room))[:, width:].tolist()
+        answers = [_until(set(config.eos_token_id), row[:most]) for row, most in zip(written, room, strict=True)]
+        self.usage += Usage(tokens=sum(map(len, prompts)), slots=ids.numel(), tokens_out=sum(map(len, answers)))
+        return [self._tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
+
+
+def _until(ends: set[int], tokens: list[int]) -> list[int]:
+    """The tokens before the first that ends an answer."""
+    return tokens[: next((i for i, token in enumerate(tokens) if token in ends), None)]
+
+
+def _greedy(network: Any, tokenizer: Any) -> Any:
+    """How the model writes: always the likeliest token, without the penalties and temperatures that its makers recommend for talking."""
+    from transformers import GenerationConfig
+
+    own = getattr(network.generation_config, "eos_token_id", None)
+    ends = {*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id} - {None}
+    padding = tokenizer.pad_token_id
+    return GenerationConfig(do_sample=False, eos_token_id=sorted(ends), pad_token_id=min(ends, default=0) if padding is None else padding)
