@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bench.commands import comparing, exporting, looking, running, serving, tuning
+from bench.commands import comparing, exporting, keeping, looking, running, serving, tuning
 from bench.errors import BenchError
 
 COMMANDS = (
@@ -16,6 +16,7 @@ COMMANDS = (
     tuning.budget,
     comparing.check,
     comparing.parity,
+    keeping.baseline,
     serving.serve,
     exporting.plot,
     exporting.export,

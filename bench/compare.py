@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from bench.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.measure import stats
+from bench.records.keys import Key
 from bench.records.schema import FIRST_STAGE, Record, Trial
 from bench.records.store import Run
 from bench.records.table import headline
@@ -123,8 +124,9 @@ def comparable(new: Side, baseline: Side, across: Sequence[str] = ()) -> list[st
     differing = ours.differing(theirs)
     refused = [field for field in differing if not allowed & {field, field.split(".")[0]}]
     if refused:
+        told = ", ".join(_change(ours, theirs, name) for name in refused)
         raise IncomparableError(
-            f"{_told(new)} and {_told(baseline)} are not comparable: they differ in {', '.join(refused)}; "
+            f"{_told(new)} and {_told(baseline)} are not comparable: they differ in {told}; "
             "measure both in the same way, or name what is under test with `compare --across FIELD`"
         )
     return differing
@@ -189,6 +191,13 @@ def _against(runs: Sequence[Run], baseline: str) -> Iterator[tuple[Side, Side]]:
 
 def _alike(one: Side, other: Side, names: Sequence[str]) -> bool:
     return all(getattr(one.trial, name) == getattr(other.trial, name) for name in names)
+
+
+def _change(ours: Key, theirs: Key, name: str) -> str:
+    """A field that differs, with its values where a sentence can hold them: hashes, depths and versions, not long templates."""
+    values = theirs.value(name), ours.value(name)
+    short = all(isinstance(value, str | int) and len(str(value)) <= 24 for value in values)
+    return f"{name} ({values[0]} → {values[1]})" if short else name
 
 
 def _told(side: Side) -> str:

@@ -10,7 +10,7 @@ from itertools import product
 
 from bench.compare import Side, comparable, counterparts, sides
 from bench.errors import BenchError, IncomparableError, RecordError, nearest
-from bench.gate import Drift, drift
+from bench.gate.drift import Drift, drift
 from bench.records.store import Run
 
 YARDSTICK = ("measures", "min_relevance", "ir_measures", "tie_rule")

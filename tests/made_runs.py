@@ -23,6 +23,7 @@ def made_run(
     values: Mapping[str, Sequence[float]],
     *,
     quality: Mapping[str, Any] | None = None,
+    quality_of: Mapping[str, Mapping[str, Any]] | None = None,
     systems: Mapping[str, Mapping[str, Any]] | None = None,
     rankings: Mapping[str, Mapping[str, Ranking]] | None = None,
     failed: Sequence[str] = (),
@@ -35,12 +36,16 @@ def made_run(
     milliseconds: Mapping[str, Sequence[float]] | None = None,
     by_depth: Mapping[tuple[str, int], Sequence[float]] | None = None,
     sweep: Sequence[Mapping[str, Any]] = (),
+    more: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+    record: Mapping[str, Mapping[str, Any]] | None = None,
+    latency: Sequence[Sequence[Any]] = (),
 ) -> Run:
     """A finished run: per reranker one value a query (queries q0, q1, ...), rankings where given, a line for each failed reranker.
 
     A reranker's system key holds its name unless `systems` says otherwise. `milliseconds` are of `single`, one call a query; `by_depth`
     holds one value a query by (system, depth), where a reranker's own system is its name; each of `sweep` is a point: reranker, depth,
-    settings, and its milliseconds, one call a query.
+    settings, and its milliseconds, one call a query. `more` holds other measures' values,
+    `record` what else a reranker's record holds, `latency` rows of the timings.
     """
     trials = {one: _trial(one, dataset, first_stage, (devices or {}).get(one, "cpu"), depth) for one in (*values, *failed)}
     statuses = [TrialStatus(trial=trials[one], status="failed" if one in failed else "done") for one in trials]
@@ -56,9 +61,24 @@ def made_run(
         trials=statuses,
     )
     writer = RunWriter.open(out, info)
-    fields = {**QUALITY, **(quality or {})}
-    records = [_record(trials[one], found, fields, (systems or {}).get(one, {"model": one}), measure) for one, found in values.items()]
-    rows = [(trials[one].id, f"q{i}", measure, float(value)) for one, found in values.items() for i, value in enumerate(found)]
+    fields = {one: {**QUALITY, **(quality or {}), **(quality_of or {}).get(one, {})} for one in values}
+    measures = {measure: values, **(more or {})}
+    records = [
+        _record(
+            trials[one],
+            {name: of[one] for name, of in measures.items() if one in of},
+            fields[one],
+            (systems or {}).get(one, {"model": one}),
+            (record or {}).get(one, {}),
+        )
+        for one in values
+    ]
+    rows = [
+        (trials[one].id, f"q{i}", measured, float(value))
+        for measured, of in measures.items()
+        for one, found in of.items()
+        for i, value in enumerate(found)
+    ]
     ids = {one: trial.id for one, trial in trials.items()}
     timed = [call for one, found in (milliseconds or {}).items() for call in _calls(ids[one], found, depth)]
     curve = [
@@ -66,7 +86,7 @@ def made_run(
         for (one, at), found in (by_depth or {}).items()
         for i, value in enumerate(found)
     ]
-    writer.save(records, rows, timed, curve)
+    writer.save(records, rows, [*timed, *latency], curve)
     writer.add_sweep([row for point in sweep for row in _swept(ids[point["reranker"]], point)])
     for one, ranking in (rankings or {}).items():
         write_run(writer.folder / "rankings" / f"{trials[one].id}.run.gz", ranking, tag=one)
@@ -97,18 +117,22 @@ def _trial(reranker: str, dataset: str, first_stage: str, device: str, depth: in
     )
 
 
-def _record(trial: Trial, found: Sequence[float], quality: Mapping[str, Any], system: Mapping[str, Any], measure: str) -> Record:
-    counts = Counts(queries=len(found), unjudged_queries=0, without_relevant=0, without_candidates=0, failed=0, pairs=0, ties=0)
-    return Record(
-        trial=trial,
-        description={},
-        dataset={},
-        candidates={},
-        quality={measure: stats.estimate(list(found), seed=7, resamples=100)},
-        vs_first_stage={},
-        counts=counts,
-        scores={"cached": 0, "computed": len(found)},
-        keys={"quality": make_key(quality), "system": make_key(system)},
-        environment={},
-        finished="2026-01-01T00:00:00Z",
-    )
+def _record(
+    trial: Trial, found: Mapping[str, Sequence[float]], quality: Mapping[str, Any], system: Mapping[str, Any], more: Mapping[str, Any]
+) -> Record:
+    queries = len(next(iter(found.values())))
+    counts = Counts(queries=queries, unjudged_queries=0, without_relevant=0, without_candidates=0, failed=0, pairs=0, ties=0)
+    keys = {"quality": make_key(quality), "system": make_key(system), **more.get("keys", {})}
+    made = {
+        "trial": trial,
+        "description": {},
+        "dataset": {},
+        "candidates": {},
+        "quality": {name: stats.estimate(list(values), seed=7, resamples=100) for name, values in found.items()},
+        "vs_first_stage": {},
+        "counts": counts,
+        "scores": {"cached": 0, "computed": queries},
+        "environment": {},
+        "finished": "2026-01-01T00:00:00Z",
+    }
+    return Record.model_validate({**made, **more, "keys": keys})

@@ -91,7 +91,8 @@ def test_runs_without_a_common_reranker_are_told_apart_from_incomparable_ones(tm
 def test_a_quality_key_that_differs_is_refused_and_its_fields_named(tmp_path: Path, change: dict[str, Any], named: str) -> None:
     old = made_run(tmp_path, {"a": BASE}, name="old")
     new = made_run(tmp_path, {"a": BETTER}, quality=change, first_stage="other", name="new")
-    with pytest.raises(IncomparableError, match=f"they differ in {named};") as caught:
+    changed = ", ".join(rf"{name}( \(\w+ → \w+\))?" for name in named.split(", "))
+    with pytest.raises(IncomparableError, match=f"they differ in {changed}") as caught:
         compare([old, new])
     assert caught.value.exit_code == 3
     allowed = named.split(".")[0].split(", ")[-1]
@@ -118,7 +119,7 @@ def test_only_shared_queries_are_paired_and_the_others_counted(tmp_path: Path) -
 def test_trials_of_two_datasets_meet_their_own(tmp_path: Path) -> None:
     old = made_run(tmp_path, {"a": BASE}, dataset="one", name="old")
     new = made_run(tmp_path, {"a": BETTER}, dataset="two", quality={"dataset": {"corpus": "c9"}}, name="new")
-    with pytest.raises(IncomparableError, match=r"differ in dataset\.corpus, dataset\.qrels"):
+    with pytest.raises(IncomparableError, match=r"differ in dataset\.corpus \(c1 → c9\), dataset\.qrels"):
         compare([old, new])
 
 
@@ -174,14 +175,6 @@ def test_nothing_varies_nothing_is_divided_by_zero() -> None:
     assert stats.minimum_detectable([0.1] * 7) == 0.0
     assert stats.effect_size([0.1]) is None
     assert stats.minimum_detectable([0.1]) == math.inf
-
-
-def test_one_sided_bounds_are_scipys() -> None:
-    delta = np.random.default_rng(3).normal(0.02, 0.2, 60)
-    low, high = stats.one_sided_bounds(delta, seed=1)
-    for bound, side, end in ((low, "greater", "low"), (high, "less", "high")):
-        theirs = scipy_stats.bootstrap((delta,), np.mean, n_resamples=20_000, method="percentile", alternative=side, rng=5)
-        assert bound == pytest.approx(getattr(theirs.confidence_interval, end), abs=0.003)
 
 
 @given(st.lists(st.integers(-100, 100), unique=True, min_size=2, max_size=40))
@@ -267,7 +260,7 @@ def test_rankvicuna_clearly_beats_bm25(dl19: Any) -> None:
 
 def test_other_candidates_are_refused_unless_they_are_under_test(dl19: Any) -> None:
     runs = [dl19("bm25-top100"), dl19("spladepp-ed-top100")]
-    with pytest.raises(IncomparableError, match="they differ in candidates;"):
+    with pytest.raises(IncomparableError, match="they differ in candidates"):
         compare(runs)
     (one,) = compare(runs, across=["candidates"])
     assert one.mean > one.baseline_mean

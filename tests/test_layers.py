@@ -42,7 +42,7 @@ LAYERS = (
     ("datasets.base", "rerankers.base", "first_stage.base", "rerankers.options", "measure"),
     ("datasets", "first_stage", "rerankers"),
     ("scoring", "records"),
-    ("suite", "planning", "assess", "depths", "points", "budgets", "compare", "gate", "parity", "reports"),
+    ("suite", "planning", "assess", "depths", "points", "budgets", "compare", "gate", "parity", "baselines", "reports"),
     ("runner",),
     ("api", "pyterrier", "listing", "doctor", "suite_schema", "serving", "commands", "cli", "__main__", ""),
 )

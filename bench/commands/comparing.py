@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.commands.console import open_console
-from bench.errors import BenchError
+from bench.errors import BenchError, nearest
+
+if TYPE_CHECKING:
+    from bench.gate import Verdict
+
+FORMS = ("table", "markdown", "json", "junit", "github")
+
+
+class Form(click.ParamType[tuple[str, Path | None]]):
+    """`FORM` or `FORM:PATH`."""
+
+    name = "form"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Path | None]:
+        form, colon, path = str(value).partition(":")
+        if form not in FORMS or bool(colon) != bool(path):
+            self.fail(f"'{value}': FORM or FORM:PATH; {nearest(form, FORMS)}", param, ctx)
+        return form, Path(path) if path else None
 
 
 @click.command()
@@ -37,30 +54,68 @@ def compare(run_folders: tuple[Path, ...], baseline: str | None, measure: str | 
 
 
 @click.command()
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("new")
+@click.option("--baseline", required=True, metavar="RUN", help="What NEW has to live up to: a run folder, or the name of a saved baseline.")
 @click.option(
-    "--baseline", required=True, metavar="RUN", type=click.Path(path_type=Path), help="The run folder that NEW has to live up to."
+    "--gates", type=click.Path(path_type=Path), metavar="FILE", help="A YAML file of questions and limits. Default: quality, drift."
 )
-@click.option("--measure", help="Such as nDCG@10. Default: the baseline's first measure.")
-@click.option("--margin", type=float, default=0.01, show_default=True, help="The largest mean loss that is still acceptable.")
+@click.option("--measure", help="Such as nDCG@10, in place of a gates file. Default: the baseline's first measure.")
+@click.option("--margin", type=float, help="The largest mean loss that is still acceptable, in place of a gates file. Default: 0.01.")
 @click.option("--accept-underpowered", is_flag=True, help="Check even where the queries are too few for the margin.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What an inconclusive check counts as, in place of exit code 4.")
-@click.option("--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
-def check(new: Path, baseline: Path, measure: str | None, margin: float, accept_underpowered: bool, inconclusive: Any, form: str) -> int:
-    """Check that the run NEW ranks no worse than a baseline run.
+@click.option(
+    "--format",
+    "forms",
+    multiple=True,
+    type=Form(),
+    metavar="FORM[:PATH]",
+    help="table (the default), markdown, json, junit, github; printed, or to PATH.",
+)
+def check(
+    new: str,
+    baseline: str,
+    gates: Path | None,
+    measure: str | None,
+    margin: float | None,
+    accept_underpowered: bool,
+    inconclusive: Any,
+    forms: tuple[tuple[str, Path | None], ...],
+) -> int:
+    """Check that the run NEW (its folder, or results/SUITE for the newest run there) is no worse than a baseline.
 
-    Exits 0 pass, 1 fail, 2 bad input, 3 incomparable, 4 inconclusive.
+    Exits 0 pass, 1 fail, 2 bad input, 3 incomparable, 4 inconclusive. Give --format several times to write several of them.
     """
-    from bench import gate
-    from bench.records.store import Run
-    from bench.reports import verdict
+    from bench import baselines, gate
 
-    found = gate.check(Run(new), Run(baseline), measure, margin, accept_underpowered=accept_underpowered)
-    if form == "table":
+    if gates and (measure is not None or margin is not None):
+        raise BenchError("--gates: the file says measures and margins; leave --measure and --margin out")
+    asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
+    runs = baselines.find(new), baselines.find(baseline)
+    found = gate.check(*runs, asked, accept_underpowered=accept_underpowered, inconclusive=inconclusive)
+    for form, path in forms or (("table", None),):
+        _write_verdict(found, form, path)
+    return found.exit_code
+
+
+def _write_verdict(found: Verdict, form: str, path: Path | None) -> None:
+    from bench.atomic import write_atomically
+    from bench.reports import ci, verdict
+
+    if form == "table" and path is None:
         verdict.print_verdict(found, open_console())
+        return
+    written = {
+        "table": verdict.to_text,
+        "markdown": verdict.to_markdown,
+        "json": verdict.to_json,
+        "junit": ci.to_junit,
+        "github": ci.to_github,
+    }
+    text = written[form](found)
+    if path is None:
+        click.echo(text)
     else:
-        click.echo(verdict.to_json(found) if form == "json" else verdict.to_markdown(found))
-    return found.exit_code(inconclusive)
+        write_atomically(path, f"{text}\n".encode())
 
 
 @click.command()

@@ -20,6 +20,13 @@ class Key(Options):
         """The names of the fields that differ, nested ones as `outer.inner`."""
         return _differing(self.fields, other.fields)
 
+    def value(self, name: str) -> Any:
+        """The field that `differing` calls `name`, None where there is none."""
+        found: Any = self.fields
+        for step in name.split("."):
+            found = found.get(step) if isinstance(found, Mapping) else None
+        return found
+
 
 def make_key(fields: Mapping[str, Any]) -> Key:
     """A key over plain data. Equal data give equal hashes, whatever the order of the fields."""

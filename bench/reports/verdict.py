@@ -1,21 +1,26 @@
-"""Verdicts of the gate as people and programs read them: terminal, Markdown, JSON."""
+"""Verdicts of the gate as people and programs read them: terminal, Markdown for a merge request, JSON."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.gate import Check, Drift, Verdict
-from bench.reports import numbers
-from bench.reports.comparison import as_json, detectable, flat, label, markdown_grid, print_grid
+from bench.gate.verdict import Gate, Outcome, Verdict
+from bench.records.schema import Trial
+from bench.reports.comparison import as_json, markdown_grid
 from bench.reports.markdown import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+MARKS: dict[Outcome, str] = {"pass": "✅", "fail": "❌", "incomparable": "⛔", "inconclusive": "❔"}
+OPEN_ROWS = 12
+"""So many gates that passed stand open in a comment; more of them are folded away."""
 EXPLANATION = (
-    "Quality passes when the one-sided 95 % lower bound of Δ is above minus the margin, fails when the upper bound is below it. "
-    "Drift is the largest score difference of one and the same system; tau and top 10 compare its two orders."
+    "Quality passes when the one-sided 95 % lower bound of the mean paired difference (in brackets) lies above minus the margin, and fails "
+    "when the upper bound lies below it. Drift is the largest score difference of one and the same system, with Kendall's tau and the "
+    "overlap of the top 10. Speed is the median of the paired ratios of times."
 )
 
 
@@ -23,78 +28,101 @@ def to_json(verdict: Verdict) -> str:
     return as_json(
         {
             "outcome": verdict.outcome,
+            "exit_code": verdict.exit_code,
+            "suite": verdict.new.info.suite,
             "new": verdict.new.info.id,
             "baseline": verdict.baseline.info.id,
-            "measure": verdict.measure,
-            "margin": verdict.margin,
-            "checks": [_flat_check(check) for check in verdict.checks],
-            "failed": {status.trial.id: status.reason for status in verdict.failed},
+            "gates": [_flat(gate) for gate in verdict.gates],
             "absent": list(verdict.absent),
         }
     )
 
 
 def to_markdown(verdict: Verdict) -> str:
+    """A comment for a merge request: what did not pass first, with its reasons; what passed below, folded where it is long."""
+    bad = [gate for gate in verdict.gates if gate.outcome != "pass"]
+    good = [gate for gate in verdict.gates if gate.outcome == "pass"]
+    passed = markdown_grid(grid(good))
+    if len(good) > OPEN_ROWS:
+        passed = f"<details><summary>{len(good)} gates passed</summary>\n\n{passed}\n\n</details>"
     told = "\n".join(f"- {escape(note)}" for note in notes(verdict))
-    parts = [f"## {escape(title(verdict))}", markdown_grid(grid(verdict)), told, EXPLANATION]
+    parts = [f"## {MARKS[verdict.outcome]} {escape(title(verdict))}", markdown_grid(grid(bad)), told, passed, f"<sub>{EXPLANATION}</sub>"]
     return "\n\n".join(part for part in parts if part)
 
 
-def print_verdict(verdict: Verdict, console: Console) -> None:
-    from rich.markup import escape
+def to_text(verdict: Verdict) -> str:
+    """The terminal's table as plain text, for a file."""
+    from rich.console import Console
 
-    print_grid(grid(verdict), console)
+    buffer = io.StringIO()
+    print_verdict(verdict, Console(file=buffer, width=100, highlight=False))
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def print_verdict(verdict: Verdict, console: Console) -> None:
+    """A block per reranker, then what the numbers leave out, then the verdict."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    for name in ("gate", "verdict", "found", "limit"):
+        table.add_column(name, overflow="fold")
+    before = ""
+    for gate in verdict.gates:
+        name = label(gate.trial)
+        if name != before:
+            table.add_section()
+            table.add_row(f"[bold]{escape(name)}[/bold]")
+        before = name
+        table.add_row(f" {escape(gate.name)}", outcome(gate), escape(gate.found), escape(gate.limit))
+    console.print(table)
     for note in notes(verdict):
         console.print(escape(note), soft_wrap=True)
     console.print(f"[bold]{escape(title(verdict))}[/bold]", soft_wrap=True)
 
 
 def title(verdict: Verdict) -> str:
-    told = f"{verdict.outcome}: {verdict.measure} of {verdict.new.info.id} against {verdict.baseline.info.id}"
-    return f"{told}, margin {verdict.margin:g}"
+    decided = [gate for gate in verdict.gates if gate.decides]
+    passed = sum(gate.outcome == "pass" for gate in decided)
+    counts = f"{passed} of {len(decided)} gates passed"
+    return f"{verdict.outcome}: {verdict.new.info.suite}, run {verdict.new.info.id} against {verdict.baseline.info.id}: {counts}"
 
 
-def grid(verdict: Verdict) -> list[dict[str, str]]:
-    """The table's cells, a row per reranker."""
-    several = len({(check.comparison.new.trial.dataset, check.comparison.new.trial.first_stage) for check in verdict.checks}) > 1
+def grid(gates: Sequence[Gate]) -> list[dict[str, str]]:
+    """The table's cells, a row per gate."""
     return [
-        {
-            "reranker": label(check.comparison, several, with_run=False),
-            "verdict": check.outcome,
-            "quality": check.quality,
-            "Δ": f"{check.comparison.difference.mean:+.4f}",
-            "bounds": f"[{check.low:+.3f}, {check.high:+.3f}]",
-            "MDE": detectable(check.comparison),
-            **_drift_cells(check.drift),
-            "queries": str(len(check.comparison.deltas)),
-        }
-        for check in verdict.checks
+        {"reranker": label(gate.trial), "gate": gate.name, "verdict": outcome(gate), "found": gate.found, "limit": gate.limit}
+        for gate in gates
     ]
 
 
 def notes(verdict: Verdict) -> list[str]:
-    """What a table of numbers leaves out."""
-    told = [f"{status.trial.id} failed in the new run: {status.reason or 'no reason given'}" for status in verdict.failed]
-    told += [f"{name} is in the baseline and not in the new run: not checked" for name in verdict.absent]
-    told += [f"{check.comparison.new.trial.id}: the margin is below its MDE" for check in verdict.checks if check.underpowered]
-    drifts = [(check.comparison.new.trial.id, check.drift) for check in verdict.checks if check.drift]
-    told += [f"{name}: the same system, its scores drifted beyond what is allowed" for name, found in drifts if found.outcome == "fail"]
-    told += [f"{name}: {found.unshared} queries were ranked by one run only" for name, found in drifts if found.unshared]
+    """What the numbers leave out: the reasons of what did not pass, what a pass was measured across, what was not checked."""
+    told = [f"{label(gate.trial)}, {gate.name}: {gate.told}" for gate in verdict.gates if gate.told and _worth_telling(gate)]
+    ruled = {gate.trial.id for gate in verdict.gates if gate.name == "run"}
+    told += [f"{name} is in the baseline and not in the new run: not checked" for name in verdict.absent if name not in ruled]
+    if verdict.inconclusive and verdict.outcome == "inconclusive":
+        told.append(f"inconclusive counts as {verdict.inconclusive} here")
     return told
 
 
-def _drift_cells(found: Drift | None) -> dict[str, str]:
-    if found is None:
-        return dict.fromkeys(("drift", "allowed", "tau", "top 10"), numbers.NOTHING)
-    return {
-        "drift": f"{found.max_difference:.2g}",
-        "allowed": f"{found.allowed:.2g}",
-        "tau": f"{found.tau:.3f}",
-        "top 10": f"{found.overlap:.2f}",
-    }
+def outcome(gate: Gate) -> str:
+    """The outcome in a cell. What does not decide is not compared, rather than wrongly compared."""
+    return gate.outcome if gate.decides else "not checked" if gate.outcome == "incomparable" else f"({gate.outcome})"
 
 
-def _flat_check(check: Check) -> dict[str, Any]:
-    one = flat(check.comparison)
-    verdict = {"outcome": check.outcome, "quality": check.quality, "one_sided_low": check.low, "one_sided_high": check.high}
-    return {**one, **verdict, "drift": asdict(check.drift) if check.drift else None}
+def label(trial: Trial) -> str:
+    device = [] if trial.device == "-" else [trial.device]
+    return f"{trial.reranker} ({', '.join([trial.dataset, trial.first_stage, *device])})"
+
+
+def _worth_telling(gate: Gate) -> bool:
+    quiet = gate.name.startswith("quality") and gate.outcome == "pass" and not gate.numbers.get("underpowered")
+    return not quiet
+
+
+def _flat(gate: Gate) -> dict[str, Any]:
+    trial = {name: getattr(gate.trial, name) for name in ("id", "dataset", "first_stage", "depth", "reranker", "device")}
+    told = {"outcome": gate.outcome, "decides": gate.decides, "found": gate.found, "limit": gate.limit, "told": gate.told}
+    return {"gate": gate.name, **told, "trial": trial, "numbers": dict(gate.numbers)}

@@ -1,0 +1,128 @@
+"""Drift: where the system keys say that it is the very same reranker, its scores must be the same. They have no sampling error, so that
+drift shows which no sample of queries could reveal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.compare import Side, comparable
+from bench.errors import IncomparableError
+from bench.gate.file import VERSIONS, DriftGate
+from bench.gate.verdict import Gate, Outcome
+from bench.measure import stats
+
+TOP = 10
+_VERSION = re.compile(r"\d+(\.\w+)+")
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far one system's scores may drift between machines and batches: as a share of their range, in mean tau, in mean overlap."""
+
+    score: float
+    tau: float
+    overlap: float
+
+
+EXACT = Tolerance(score=1e-3, tau=0.995, overlap=0.99)
+ROUNDED = Tolerance(score=5e-2, tau=0.98, overlap=0.95)
+"""For arithmetic in 16 bits and fewer, where another batch rounds differently."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The same system, scored twice: the largest score difference and what is allowed, mean Kendall tau and mean overlap of the top 10 over
+    the queries that both runs ranked, and the queries that only one of them did."""
+
+    queries: int
+    unshared: int
+    max_difference: float
+    allowed: float
+    tau: float
+    overlap: float
+    outcome: Outcome
+
+
+def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str] = ()) -> Gate:
+    """Whether one system's scores are what they were. Incomparable, and without a say unless the gate is required, for two systems that
+    differ in more than `asked.across` allows."""
+    try:
+        comparable(new, baseline, across)
+    except IncomparableError as error:
+        return Gate(new.trial, "drift", "incomparable", told=str(error), decides=asked.required)
+    differing = differences(new, baseline)
+    refused = [name for name in differing if not _allowed(name, differing[name], asked.across)]
+    told = ", ".join(f"{name} ({_short(was)} → {_short(now)})" for name, (was, now) in differing.items())
+    if refused:
+        return Gate(new.trial, "drift", "incomparable", "not checked", told=f"another system: {told}", decides=asked.required)
+    tolerance = tolerated(baseline, asked)
+    found = drift(new, baseline, tolerance)
+    notes = [f"across {told}"] if told else []
+    notes += [f"{found.unshared} queries were ranked by one run only"] if found.unshared else []
+    notes += ["the same system, its scores drifted beyond what is allowed"] if found.outcome == "fail" and not told else []
+    return Gate(
+        trial=new.trial,
+        name="drift",
+        outcome=found.outcome,
+        found=f"{found.max_difference:.2g}, tau {found.tau:.3f}, top 10 {found.overlap:.2f}",
+        limit=f"≤ {found.allowed:.2g}, tau {tolerance.tau:g}, top 10 {tolerance.overlap:g}",
+        told="; ".join(notes),
+        numbers=asdict(found) | {"least_tau": tolerance.tau, "least_overlap": tolerance.overlap, "across": list(differing)},
+    )
+
+
+def drift(new: Side, baseline: Side, tolerance: Tolerance | None = None) -> Drift:
+    """Compare the two rankings on disk, which hold every score."""
+    ours, theirs = new.run.ranking(new.trial.id), baseline.run.ranking(baseline.trial.id)
+    tolerance = tolerance or tolerated(baseline)
+    difference, taus, overlaps = 0.0, [], []
+    shared = [query for query in theirs if query in ours]
+    for query in shared:
+        scores = dict(zip(ours[query].doc_ids, ours[query].scores, strict=True))
+        place = {doc_id: i for i, doc_id in enumerate(ours[query].doc_ids)}
+        both = [(doc_id, score) for doc_id, score in zip(theirs[query].doc_ids, theirs[query].scores, strict=True) if doc_id in scores]
+        difference = max([difference, *(abs(scores[doc_id] - score) for doc_id, score in both)])
+        taus.append(stats.kendall_tau([place[doc_id] for doc_id, _ in both]))
+        before = theirs[query].doc_ids[:TOP]
+        overlaps.append(len(set(before) & set(ours[query].doc_ids[:TOP])) / len(before))
+    every = [score for query in shared for score in (theirs[query].scores[0], theirs[query].scores[-1])]
+    allowed = tolerance.score * (max(every, default=0.0) - min(every, default=0.0))
+    tau, overlap = _mean(taus), _mean(overlaps)
+    kept = difference <= allowed and tau >= tolerance.tau and overlap >= tolerance.overlap
+    outcome: Outcome = "inconclusive" if not shared else "pass" if kept else "fail"
+    return Drift(len(shared), len(ours.keys() ^ theirs.keys()), difference, allowed, tau, overlap, outcome)
+
+
+def differences(new: Side, baseline: Side) -> dict[str, tuple[Any, Any]]:
+    """The fields of the system keys that differ: name -> (the baseline's value, the new one)."""
+    ours, theirs = new.record.keys["system"], baseline.record.keys["system"]
+    return {name: (theirs.value(name), ours.value(name)) for name in ours.differing(theirs)}
+
+
+def tolerated(side: Side, asked: DriftGate | None = None) -> Tolerance:
+    """What the gates file says, else what the number format allows."""
+    dtype = str(side.record.keys["system"].fields.get("dtype", ""))
+    usual = ROUNDED if any(name in dtype for name in ("16", "int8", "float8")) else EXACT
+    given = {name: value for name in ("score", "tau", "overlap") if asked and (value := getattr(asked, name)) is not None}
+    return Tolerance(**asdict(usual) | given)
+
+
+def is_version(was: Any, now: Any) -> bool:
+    """Whether a field that differs holds a library's version: what an upgrade changes."""
+    return all(value is None or (isinstance(value, str) and _VERSION.fullmatch(value)) for value in (was, now))
+
+
+def _allowed(name: str, values: tuple[Any, Any], across: Sequence[str]) -> bool:
+    return name in across or (VERSIONS in across and is_version(*values))
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else str(value) if len(str(value)) <= 40 else f"{str(value)[:37]}..."
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 1.0

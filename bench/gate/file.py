@@ -1,0 +1,168 @@
+"""What a gates file says: which questions are put to each reranker, and the worst answer that passes.
+
+quality: {nDCG@10: 0.01, RR@10: 0.02}   # the largest mean loss that is still acceptable
+drift: {across: [versions]}             # the same scores, also after a library was upgraded
+speed: 1.10                             # at most so many times the baseline's time
+failures: 0                             # the share of queries whose call may fail
+memory: {max_gib: 8}
+cost: {ratio: 1.05}
+rerankers:
+  cohere-rerank-v3.5: {quality: 0.03, drift: null}
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from bench.errors import BenchError, SuiteError, nearest
+from bench.options import Options, as_mapping
+from bench.yaml_source import Source
+
+MARGIN = 0.01
+_A_MARGIN = "the loss that is still acceptable is a number above 0, such as 0.01"
+HEADLINE = "headline"
+"""Stands for the first measure of the baseline."""
+VERSIONS = "versions"
+"""Stands for every field of a system key that holds a library's version."""
+
+
+class DriftGate(Options):
+    """The scores of one and the same system. Tolerances are those of its number format unless given."""
+
+    across: tuple[str, ...] = Field((), description="fields of the system key that may differ; 'versions' is every library's version")
+    score: float | None = Field(None, gt=0, description="largest score difference, as a share of the baseline's range of scores")
+    tau: float | None = Field(None, ge=-1, le=1, description="least mean Kendall tau")
+    overlap: float | None = Field(None, ge=0, le=1, description="least mean overlap of the top 10")
+    required: bool = Field(False, description="another system is incomparable (exit 3), and not merely shown as not checked")
+
+    @field_validator("across", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class SpeedGate(Options):
+    """The median of the paired ratios of times, query by query."""
+
+    ratio: float = Field(gt=0, description="at most so many times the baseline's time")
+    required: bool = Field(True, description="timings that are not comparable exit 3; false shows them and decides without them")
+
+
+class _Limit(Options):
+    @model_validator(mode="after")
+    def _some_limit(self) -> _Limit:
+        if all(value is None for value in self.__dict__.values()):
+            raise ValueError(f"give {' or '.join(type(self).model_fields)}")
+        return self
+
+
+class MemoryGate(_Limit):
+    """Peak memory of the timed pass: the accelerator's where there is one, else the process's."""
+
+    max_gib: float | None = Field(None, gt=0, description="at most so many GiB")
+    ratio: float | None = Field(None, gt=0, description="at most so many times the baseline's peak")
+
+
+class CostGate(_Limit):
+    """US dollars per 1,000 queries."""
+
+    max_usd: float | None = Field(None, ge=0, description="at most so many dollars per 1,000 queries")
+    ratio: float | None = Field(None, gt=0, description="at most so many times the baseline's cost")
+
+
+class RerankerGates(Options):
+    """The questions put to a reranker. `null` leaves one out."""
+
+    quality: dict[str, float] | None = Field({HEADLINE: MARGIN}, description="measure -> largest acceptable mean loss, or just the loss")
+    drift: DriftGate | None = DriftGate()
+    speed: SpeedGate | None = None
+    failures: float | None = Field(None, ge=0, lt=1, description="share of queries whose call may fail")
+    memory: MemoryGate | None = None
+    cost: CostGate | None = None
+
+    @field_validator("quality", mode="before")
+    @classmethod
+    def _headline(cls, value: Any) -> Any:
+        return {HEADLINE: value} if isinstance(value, int | float) else value
+
+    @field_validator("speed", mode="before")
+    @classmethod
+    def _bare_ratio(cls, value: Any) -> Any:
+        return as_mapping(SpeedGate, value) if isinstance(value, int | float) else value
+
+    @field_validator("quality")
+    @classmethod
+    def _margins(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        for margin in (value or {}).values():
+            if not (math.isfinite(margin) and margin > 0):
+                raise ValueError(f"{margin}: {_A_MARGIN}")
+        return value
+
+
+class Gates(RerankerGates):
+    """The contents of a gates file; without one, its defaults."""
+
+    across: tuple[str, ...] = Field((), description="fields of the quality key that may differ: what is under test, such as candidates")
+    missing: Literal["pass", "fail"] = Field("pass", description="what a reranker of the baseline that the new run lacks counts as")
+    rerankers: dict[str, RerankerGates] = Field(default_factory=dict, description="reranker -> what holds for it in place of the above")
+
+    _source: Source | None = PrivateAttr(default=None)
+
+    def of(self, reranker: str) -> RerankerGates:
+        """What is asked of one reranker."""
+        own = self.rerankers.get(reranker)
+        return self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set}) if own else self
+
+    def refuse_unknown(self, known: Iterable[str]) -> None:
+        """Raises SuiteError for a reranker of the file that is in neither run: what was meant for it would hold for nobody."""
+        names = set(known)
+        for name in self.rerankers:
+            if name not in names:
+                raise self.problem(("rerankers", name), f"no reranker of the two runs: {nearest(name, names)}")
+
+    def problem(self, keys: tuple[str | int, ...], message: object) -> SuiteError:
+        return self._source.problem(keys, message) if self._source else SuiteError(f"{'.'.join(map(str, keys))}: {message}")
+
+
+def quality_of(measure: str | None = None, margin: float | None = None) -> Gates:
+    """The defaults, with another measure or margin. Raises BenchError for a margin that is none."""
+    margin = MARGIN if margin is None else margin
+    if not (math.isfinite(margin) and margin > 0):
+        raise BenchError(f"--margin {margin}: {_A_MARGIN}")
+    return Gates(quality={measure or HEADLINE: margin})
+
+
+def load(path: Path | str) -> Gates:
+    """A gates file. Raises SuiteError naming file, line, key and fix."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path}: cannot be read: {error}") from error
+    source = Source(text, str(path))
+    data = {} if source.data is None else source.data
+    if not isinstance(data, dict):
+        raise source.problem((), "a gates file is a mapping such as 'quality: {nDCG@10: 0.01}'")
+    try:
+        gates = Gates.model_validate(data)
+    except ValidationError as error:
+        raise source.explain(error, Gates) from error
+    gates._source = source
+    _check_measures(gates)
+    return gates
+
+
+def _check_measures(gates: Gates) -> None:
+    from bench.measure import quality
+
+    places = [(("quality",), gates), *((("rerankers", name, "quality"), own) for name, own in gates.rerankers.items())]
+    for keys, asked in places:
+        for measure in asked.quality or {}:
+            try:
+                measure == HEADLINE or quality.parse(measure)
+            except SuiteError as error:
+                raise gates.problem((*keys, measure), error) from error

@@ -1,0 +1,65 @@
+"""What the gate answers: one `Gate` for each question put to each trial, and the verdict over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bench.records.schema import Trial
+from bench.records.store import Run
+
+Outcome = Literal["pass", "inconclusive", "incomparable", "fail"]
+
+SEVERITY: tuple[Outcome, ...] = ("pass", "inconclusive", "incomparable", "fail")
+"""From best to worst: a shown loss outweighs what could not be compared, and that outweighs what the queries could not tell."""
+EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "incomparable": 3, "inconclusive": 4}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One question put to one trial of the new run.
+
+    `found` and `limit` are what was measured and the worst that passes, as people read them; `numbers` holds them in full. `told` says in
+    one sentence what a reader of the two would miss. A gate that does not `decide` is shown and leaves the verdict alone: drift of two
+    different systems, or a speed that nobody demanded.
+    """
+
+    trial: Trial
+    name: str
+    outcome: Outcome
+    found: str = ""
+    limit: str = ""
+    told: str = ""
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    decides: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Every gate of every reranker that both runs hold, and the trials of the baseline that the new run does not hold."""
+
+    new: Run
+    baseline: Run
+    gates: tuple[Gate, ...]
+    absent: tuple[str, ...] = ()
+    inconclusive: Literal["pass", "fail"] | None = None
+    """What an inconclusive gate counts as, where somebody said so."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of the gates that decide; of all gates where none does, since nothing was shown then."""
+        return worst(gate.outcome for gate in [gate for gate in self.gates if gate.decides] or self.gates)
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 fail, 3 incomparable, 4 inconclusive unless `inconclusive` says what that counts as."""
+        return EXIT_CODES[self.counted(self.outcome)]
+
+    def counted(self, outcome: Outcome) -> Outcome:
+        return self.inconclusive if outcome == "inconclusive" and self.inconclusive else outcome
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """Fail before incomparable before inconclusive before pass; pass where there is nothing."""
+    return max(outcomes, key=SEVERITY.index, default="pass")

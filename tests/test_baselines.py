@@ -1,0 +1,128 @@
+"""Baselines: small, whole, without secrets, found by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import bench
+from bench import baselines
+from bench.cli import cli
+from bench.errors import BenchError, RecordError
+from bench.gate import check
+from bench.records.store import Run
+from tests.made_runs import made_run
+
+FAKE = {"tests.fakes:HashReranker": {"name": "fake"}}
+
+
+@pytest.fixture
+def run(collection: Path, tmp_path: Path) -> Run:
+    suite = {"name": "tiny", "datasets": [f"files:{collection}"], "rerankers": [FAKE], "latency": {"queries": 3, "rounds": 1}}
+    return bench.run(suite, out=tmp_path / "results")
+
+
+def test_a_baseline_is_a_small_run_that_checks_like_the_whole_one(run: Run, tmp_path: Path) -> None:
+    path = baselines.save(run, folder=tmp_path / "kept")
+    assert path == tmp_path / "kept" / "tiny"
+    kept = Run(path)
+    assert sorted(kept.records) == sorted(run.records)
+    assert kept.per_query.equals(run.per_query)
+    assert {one.name: one.outcome for one in check(run, kept).gates} == {"quality nDCG@10": "pass", "drift": "pass"}
+    assert baselines.size(path) < 100_000
+    names = {str(one.relative_to(path)).split("/")[0] for one in path.rglob("*") if one.is_file()}
+    assert names == {"run.json", "records", "rankings", "per_query.parquet", "latency.parquet"}
+    assert kept.latency.empty
+    assert all("speed" not in record.keys and record.latency is None for record in kept.records.values())
+    assert kept.to_frame()["status"].tolist() == run.to_frame()["status"].tolist()
+
+
+def test_timings_are_kept_when_asked_for(run: Run, tmp_path: Path) -> None:
+    kept = Run(baselines.save(run, "timed", tmp_path / "kept", latency=True))
+    assert not kept.latency.empty
+    assert set(kept.latency["span"]) == {"total"}
+    fake = next(record for record in kept.records.values() if record.trial.reranker == "fake")
+    assert "speed" in fake.keys
+
+
+def test_nothing_of_this_machine_or_its_owner_is_kept(run: Run, tmp_path: Path) -> None:
+    folder = baselines.save(run, folder=tmp_path / "kept")
+    assert run.info.command
+    assert Run(folder).info.command == ""
+    assert set(Run(folder).info.environment) <= {"cpu", "gpu", "os", "python", "libraries"}
+
+
+def test_a_name_that_is_taken_is_not_overwritten_unless_asked(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    first = baselines.save(run, "base", folder)
+    other = made_run(tmp_path, {"a": [0.5, 0.6]})
+    with pytest.raises(BenchError, match="is there already: give another --name, or --replace it"):
+        baselines.save(other, "base", folder)
+    assert Run(first).info.id == run.info.id
+    assert Run(baselines.save(other, "base", folder, replace=True)).info.id == other.info.id
+    assert [path.name for path in folder.iterdir()] == ["base"]
+
+
+@pytest.mark.parametrize("name", ["../up", ".hidden", "a b", "a/b"])
+def test_a_name_is_a_plain_file_name(run: Run, tmp_path: Path, name: str) -> None:
+    with pytest.raises(BenchError, match="--name"):
+        baselines.save(run, name, tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_save_that_fails_leaves_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise BenchError(f"{path}: cannot be written: No space left on device")
+
+    old = baselines.save(run, "base", tmp_path / "kept")
+    monkeypatch.setattr(baselines, "write_atomically", full)
+    with pytest.raises(BenchError, match="No space left"):
+        baselines.save(run, "base", tmp_path / "kept", replace=True)
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["base"]
+    assert Run(old).info.id == run.info.id
+
+
+def test_an_unfinished_run_is_no_baseline(run: Run, tmp_path: Path) -> None:
+    path = run.folder / "run.json"
+    path.write_text(path.read_text().replace('"status": "done",\n "version"', '"status": "running",\n "version"'))
+    assert Run(run.folder).info.status == "running"
+    with pytest.raises(RecordError, match="not finished"):
+        baselines.save(Run(run.folder), "base", tmp_path / "kept")
+
+
+def test_a_word_finds_a_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "kept"
+    baselines.save(run, "base", folder)
+    assert baselines.find(str(run.folder), folder).info.id == run.info.id
+    assert baselines.find("base", folder).folder == folder / "base"
+    newer = made_run(tmp_path / "many", {"a": [0.5]}, name="newer").folder
+    old = made_run(tmp_path / "many", {"a": [0.5]}, name="old").folder / "run.json"
+    old.write_text(old.read_text().replace("2026-01-01", "2025-01-01"))
+    assert baselines.find(str(newer.parent), folder).folder == newer
+    with pytest.raises(RecordError, match=r"bace: neither a run folder nor a baseline in .*kept \(did you mean 'base'"):
+        baselines.find("bace", folder)
+    with pytest.raises(RecordError, match="rerank-bench baseline save RUN"):
+        baselines.find("base", tmp_path / "none")
+    with pytest.raises(RecordError, match="no run here"):
+        baselines.find(str(tmp_path), folder)
+
+
+def test_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> Any:
+        return CliRunner().invoke(cli, arguments)
+
+    assert "no baselines there" in str(call("baseline", "list").exception)
+    saved = call("baseline", "save", "results/tiny")
+    assert saved.exit_code == 0, saved.output
+    assert saved.output.startswith("results/baselines/tiny: ")
+    listed = call("baseline", "list").output
+    assert listed.startswith("tiny ")
+    assert listed.rstrip().endswith("suite tiny: fake")
+    checked = call("check", "results/tiny", "--baseline", "tiny")
+    assert "pass: tiny" in checked.output
+    assert "already" in str(call("baseline", "save", "results/tiny").exception)
