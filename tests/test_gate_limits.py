@@ -10,6 +10,7 @@ import pytest
 
 from bench.gate import Gate, Gates, check
 from bench.gate.file import CostGate, MemoryGate, SpeedGate
+from bench.measure.latency import Sample
 from bench.measure.ratios import paired_ratio
 from bench.records.keys import make_key
 from bench.records.store import Run
@@ -105,19 +106,23 @@ def test_cost(tmp_path: Path, new: Any, old: Any, asked: Any, outcome: str | Non
 # Speed from stored timings
 
 
-def timings(factor: float, queries: int = 40, noise: float = 0.02, seed: int = 0) -> list[tuple[Any, ...]]:
+def sample(query: str, turn: int, nanoseconds: int, warmup: bool = False, span: str = "total") -> Sample:
+    return Sample("tiny--bm25--a", "single", turn, query, 5, None, nanoseconds, warmup, span)
+
+
+def timings(factor: float, queries: int = 40, noise: float = 0.02, seed: int = 0) -> list[Sample]:
     """Two rounds over queries of very different lengths, and a warm-up that would spoil everything."""
     rng = np.random.default_rng(seed)
     base = np.random.default_rng(9).lognormal(16, 0.7, queries)
-    rows: list[tuple[Any, ...]] = [("tiny--bm25--a", "single", -1, "q0", 5, None, 10**12, True, "total")]
+    rows = [sample("q0", -1, 10**12, warmup=True)]
     for turn in range(2):
         times = base * factor * rng.normal(1, noise, queries)
-        rows += [("tiny--bm25--a", "single", turn, f"q{i}", 5, None, int(took), False, "total") for i, took in enumerate(times)]
-        rows += [("tiny--bm25--a", "single", turn, f"q{i}", 5, None, 5, False, "tokenise") for i in range(queries)]
+        rows += [sample(f"q{i}", turn, int(took)) for i, took in enumerate(times)]
+        rows += [sample(f"q{i}", turn, 5, span="tokenise") for i in range(queries)]
     return rows
 
 
-def timed(folder: Path, name: str, rows: list[tuple[Any, ...]], speed: Any = "cpu-1", **facts: Any) -> Run:
+def timed(folder: Path, name: str, rows: list[Sample], speed: Any = "cpu-1", **facts: Any) -> Run:
     record = {"latency": facts, "keys": {"speed": make_key({"machine": {"cpu": speed}, "system": name})}}
     return made_run(folder, {"a": VALUES}, record={"a": record}, latency=rows, name=name)
 

@@ -69,7 +69,7 @@ def stored_times(side: Side) -> dict[str, Times]:
 
 
 def times_by_scenario(samples: pd.DataFrame, trial: str) -> dict[str, Times]:
-    """scenario -> query -> round -> nanoseconds, from the columns of latency.parquet. Warm-ups and parts of a call are left out."""
+    """scenario -> query -> round -> nanoseconds, from the columns of latency.parquet. Warm-ups and the parts of a call are left out."""
     counted = samples[(samples["trial"] == trial) & ~samples["warmup"].astype(bool) & (samples["span"] == "total")]
     found: dict[str, dict[str, dict[int, float]]] = {}
     columns = counted[["scenario", "query", "round", "nanoseconds"]]
