@@ -54,6 +54,7 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
         "judgments.parquet",
         "report.md",
         "tradeoff-tiny-bm25.png",
+        "depth-tiny-bm25.png",
         *(f"records/tiny--bm25--{name}.json" for name in ("first-stage", "fake--cpu", "oracle")),
         *(f"rankings/tiny--bm25--{name}.run.gz" for name in ("first-stage", "fake--cpu", "oracle")),
     }
