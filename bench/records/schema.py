@@ -41,14 +41,17 @@ class Counts(Options):
 
 
 class Cost(Options):
-    """What the queries of a trial cost at the price in force, by the units that the service billed."""
+    """What the queries of a trial cost when their scores were bought, by the units that the service billed, at the price in force now."""
 
     usd: float
     usd_per_1000_queries: float
+    queries: int = Field(description="answered queries: failed ones are in the bill only as far as the service charged for them")
     units: float = Field(description="billed units of all queries")
-    unit: str = Field(description="what is billed: search, million tokens, ...")
+    unit: str = Field(description="what is billed: 1000 searches, 1000 requests, million tokens")
     usd_per_unit: float
-    as_of: str = Field(description="the day the price was read")
+    units_out: float = Field(0.0, description="million tokens that a model wrote, where they are billed")
+    usd_per_unit_out: float | None = None
+    as_of: str | None = Field(description="the day for which the price was given")
     source: str = Field(description="where the price was read, or 'suite'")
 
 

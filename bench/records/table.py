@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bench.measure.latency_summary import Summary, parts, summarise
 from bench.measure.quality import JUDGED
 from bench.measure.stats import Difference, Estimate
-from bench.records.schema import Record, Trial
+from bench.records.schema import Cost, Record, Trial
 
 if TYPE_CHECKING:
     from bench.records.store import Run
@@ -28,7 +28,7 @@ class Row:
     """One trial of a run, and its latency summaries by scenario; none where nothing was timed.
 
     `single` and `request` are of one query in flight, on this machine and through a network: never the same thing, and no trial has both.
-    `parts` holds, by scenario, the median milliseconds of each part of a call.
+    `parts` holds, by scenario, the median milliseconds of each part of a call; `failed` is the share of queries whose call failed.
     """
 
     trial: Trial
@@ -39,6 +39,8 @@ class Row:
     latency: Mapping[str, Summary] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    cost: Cost | None = None
+    failed: float = 0.0
 
     @property
     def name(self) -> str:
@@ -62,6 +64,8 @@ class Row:
             name: getattr(self.trial, name) for name in ("dataset", "first_stage", "reranker", "device", "depth", "kind")
         }
         row |= {"status": self.status, "reason": self.reason}
+        if self.status == "done":
+            row |= {"failed": self.failed}
         for name, value in self.quality.items():
             row |= {name: value.mean, f"{name} low": value.low, f"{name} high": value.high}
         for name, delta in self.differences.items():
@@ -73,6 +77,8 @@ class Row:
                 row |= {f"{name}ms per pair": summary.per_pair_ms}
         if self.offline:
             row |= {"pairs/s": self.offline.pairs_per_s}
+        if self.cost:
+            row |= {"USD": self.cost.usd, "USD per 1000 queries": self.cost.usd_per_1000_queries}
         return row
 
 
@@ -87,7 +93,9 @@ def rows(run: Run) -> list[Row]:
             table.append(Row(status.trial, status.status, status.reason))
             continue
         timed, pieced = timings.get(status.trial.id, {}), pieces.get(status.trial.id, {})
-        table.append(Row(status.trial, "done", None, record.quality, record.vs_first_stage, timed, pieced, tuple(_notes(record))))
+        failed = record.counts.failed / record.counts.queries if record.counts.queries else 0.0
+        notes = tuple(_notes(record))
+        table.append(Row(status.trial, "done", None, record.quality, record.vs_first_stage, timed, pieced, notes, record.cost, failed))
     return table
 
 

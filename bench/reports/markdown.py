@@ -6,15 +6,17 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.measure.quality import JUDGED
 from bench.records.store import Run
 from bench.records.table import GroupKey, Row, groups, headline, rows
 from bench.reports import numbers, timings
+from bench.reports.cells import cells, columns
 
 EXPLANATION = """\
-Brackets are 95 % bootstrap intervals over queries. Δ is the paired difference to the first stage, p its two-sided permutation test.
+Brackets are 95 % bootstrap intervals over queries. Δ first is the paired difference to the first stage, p its permutation test (two-sided).
 `oracle` is the best order these candidates allow. Latency is one query in flight, from raw strings to sorted scores; p95 is withheld
 below 59 queries; ms/pair is amortised (per query / candidates). Parts are taken in calls of their own: they need not add up to p50."""
+FAILURES = "failed is the share of queries whose call failed: they score 0."
+COSTS = "$/1k queries is what the scores cost when they were bought, cached ones included, at the price that the record names."
 
 
 def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
@@ -24,17 +26,25 @@ def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     for (dataset, first_stage, depth), members in groups(found).items():
         parts += [f"## {dataset}, {first_stage}, {depth} candidates", main_table(members, headline(run)), *latency_tables(members)]
         parts += [f"![{_caption(path)}](<{path.name}>)" for group, path in pictures if group == (dataset, first_stage, depth)]
-    parts += [EXPLANATION, *_notes(run, found), _environment(run), _reproduce(run)]
+    parts += [_explanation(found), *_notes(run, found), _environment(run), _reproduce(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _explanation(found: Sequence[Row]) -> str:
+    more = [FAILURES] if any(row.failed for row in found) else []
+    more += [COSTS] if any(row.cost for row in found) else []
+    return " ".join([EXPLANATION, *more])
 
 
 def main_table(members: Sequence[Row], measures: Sequence[str]) -> str:
     """One group's rows; skipped trials stand below the others with their reasons."""
-    lead = measures[0] if measures else ""
-    timed = any(row.latency for row in members)
-    head = ["reranker", lead, "95 %", "Δ", "p", *measures[1:], JUDGED, *(["p50 ms", "p95 ms", "ms/pair", "pairs/s"] if timed else [])]
-    lines = [_line(head), _line(["---", *["--:"] * (len(head) - 1)])]
-    lines += [_line(_cells(row, measures)[: len(head)]) for row in members if row.status == "done"]
+    shown = columns(members, measures)
+    head = ["reranker", *shown]
+    lines = [_line(head), _line(["---", *["--:"] * len(shown)])]
+    for row in members:
+        if row.status == "done":
+            found = cells(row, measures)
+            lines.append(_line([_label(row), *(found[name] for name in shown)]))
     lines += [
         _line([_label(row), f"{row.status}: {escape(row.reason or 'no reason given')}", *[""] * (len(head) - 2)])
         for row in members
@@ -62,25 +72,6 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join([_line(head), _line(["---", *["--:"] * (len(head) - 1)]), *(_line(line) for line in lines)])
 
 
-def _cells(row: Row, measures: Sequence[str]) -> list[str]:
-    lead, *others = measures
-    delta = row.differences.get(lead)
-    single, offline = timings.one_query(row), row.offline
-    return [
-        _label(row),
-        numbers.quality(row.quality[lead].mean),
-        numbers.interval(row.quality[lead]),
-        numbers.change(delta) if delta else numbers.NOTHING,
-        numbers.p_value(delta.p) if delta else numbers.NOTHING,
-        *(numbers.quality(row.quality[name].mean) for name in others),
-        f"{row.quality[JUDGED].mean:.2f}" if JUDGED in row.quality else numbers.NOTHING,
-        timings.marked(row, single.p50_ms if single else None),
-        timings.marked(row, single.p95_ms if single else None),
-        timings.marked(row, single.per_pair_ms if single else None),
-        numbers.rate(offline.pairs_per_s if offline else None),
-    ]
-
-
 def _label(row: Row) -> str:
     name = escape(row.name) if row.trial.device == "-" else f"{escape(row.name)} ({row.trial.device})"
     return f"*{name}*" if row.trial.kind == "reference" else name
@@ -100,6 +91,8 @@ def _summary(table: Sequence[Row], measures: Sequence[str]) -> str:
             text += f", {numbers.change(delta)} on the first stage (p {numbers.p_value(delta.p)})"
         if best.single:
             text += f", at {numbers.milliseconds(best.single.p50_ms)} ms a query (p50, {best.trial.device})"
+        if best.cost:
+            text += f", for ${numbers.dollars(best.cost.usd_per_1000_queries)} per 1,000 queries"
         sentences.append(f"{text}.")
     return " ".join(sentences)
 

@@ -42,3 +42,16 @@ def rate(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def share(value: float) -> str:
+    """A share as per cent; a small one is never shown as none."""
+    percent = 100 * value
+    return "0" if not value else "<0.1 %" if percent < 0.1 else f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"
+
+
+def dollars(value: float | None) -> str:
+    """US dollars without the sign, to the cent, and finer where a cent says too little."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.3f}" if value >= 0.01 else f"{value:.2g}"

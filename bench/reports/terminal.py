@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bench.measure.quality import JUDGED
 from bench.progress import Advance, Observer
 from bench.records.store import Run
 from bench.records.table import Row, groups, headline, rows
-from bench.reports import numbers, timings
+from bench.reports import timings
+from bench.reports.cells import DELTA, FAILED, cells, columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,20 +44,17 @@ def _table(members: Sequence[Row], measures: Sequence[str], width: int) -> objec
     from rich.table import Table
     from rich.text import Text
 
-    lead = measures[0] if measures else "quality"
     labels = [_label(row) for row in members]
-    columns = [lead, "95 %", "Δ first", "p", *measures[1:], JUDGED]
-    columns += ["p50 ms", "p95 ms", "ms/pair", "pairs/s"] if any(row.latency for row in members) else []
-    essential = {lead, "Δ first", *measures[1:2], "p50 ms", "p95 ms", "pairs/s"}
-    shown = [name for name in columns if width >= WIDE or name in essential]
+    essential = {*measures[:2], DELTA, "p50 ms", "p95 ms", "pairs/s", FAILED}
+    shown = [name for name in columns(members, measures) if width >= WIDE or name in essential]
     longest = max(len(line) for label in labels for line in Text.from_markup(label).plain.splitlines())
-    cells = [_cells(row, measures) if row.status == "done" else {} for row in members]
-    room = width - 3 - sum(max(len(name), NUMBER, *(len(line.get(name, "")) for line in cells)) + 2 for name in shown)
+    lines = [cells(row, measures) if row.status == "done" else {} for row in members]
+    room = width - 3 - sum(max(len(name), NUMBER, *(len(line.get(name, "")) for line in lines)) + 2 for name in shown)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     table.add_column("reranker", overflow="fold", width=min(longest, max(LEAST_LABEL, room)))
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
-    for row, label, line in zip(members, labels, cells, strict=True):
+    for row, label, line in zip(members, labels, lines, strict=True):
         table.add_row(label, *(line.get(name, "") for name in shown), style="dim" if row.status != "done" else None)
     return table
 
@@ -83,23 +80,6 @@ def _plain_table(lines: Sequence[Sequence[str]]) -> object:
     for line in lines[1:]:
         table.add_row(*(escape(cell) for cell in line))
     return table
-
-
-def _cells(row: Row, measures: Sequence[str]) -> dict[str, str]:
-    lead = measures[0]
-    delta, single, offline = row.differences.get(lead), timings.one_query(row), row.offline
-    return {
-        lead: numbers.quality(row.quality[lead].mean),
-        "95 %": numbers.interval(row.quality[lead]),
-        "Δ first": numbers.change(delta) if delta else numbers.NOTHING,
-        "p": numbers.p_value(delta.p) if delta else numbers.NOTHING,
-        **{name: numbers.quality(row.quality[name].mean) for name in measures[1:]},
-        JUDGED: f"{row.quality[JUDGED].mean:.2f}" if JUDGED in row.quality else numbers.NOTHING,
-        "p50 ms": timings.marked(row, single.p50_ms if single else None),
-        "p95 ms": timings.marked(row, single.p95_ms if single else None),
-        "ms/pair": timings.marked(row, single.per_pair_ms if single else None),
-        "pairs/s": numbers.rate(offline.pairs_per_s if offline else None),
-    }
 
 
 def _label(row: Row) -> str:

@@ -10,6 +10,7 @@ import math
 import os
 import socket
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from bench import catalogue
 from bench.errors import RerankerError, Unavailable
+from bench.price import Price
 from bench.rerankers.base import BaseReranker, Description, Failure, Request, Usage
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.pacing import Pace
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from bench.rerankers.base import Outcome, Scores
 
 LONGEST_WAIT_S = 60.0
+GIVE_UP_AFTER = 20
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _LOCAL_ANSWER_S = 2.0
 _UNREADABLE = (TypeError, ValueError, AttributeError, LookupError)  # what an SDK raises that reads an answer without checking it
@@ -48,6 +52,7 @@ class ApiOptions(RerankerOptions):
     concurrency: int = Field(1, ge=1, le=256, description="HTTP requests in flight at once")
     requests_per_minute: float | None = Field(None, gt=0, description="HTTP requests a minute, evenly spread; no limit when absent")
     tokens_per_minute: float | None = Field(None, gt=0, description="tokens a minute, as the service counts them; no limit when absent")
+    price: Price | None = Field(None, description="what the service charges, in place of the catalogue's: {usd: 2, per: 1000 searches}")
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ class ApiReranker(BaseReranker):
         self._pool: ThreadPoolExecutor | None = None
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
         self._stop, self._counting = Event(), Lock()
+        self._answered: list[tuple[Request, Scores]] = []
+        self._refused = 0
 
     @abstractmethod
     def connect(self, key: str) -> Any:
@@ -111,6 +118,12 @@ class ApiReranker(BaseReranker):
     def fingerprint(self) -> dict[str, Any]:
         return {"backend": self.service, **self._identity()}
 
+    def price(self) -> Price | None:
+        """What the service charges: the suite's word, else the catalogue's for this model at this address."""
+        base_url = self._base_url()
+        listed = catalogue.price(self.service, self.options.model, base_url if base_url != self.address else None)
+        return self.options.price or listed
+
     def load(self) -> None:
         if self._client is None:
             self.check()
@@ -131,6 +144,8 @@ class ApiReranker(BaseReranker):
         if self._client is None:
             raise RerankerError(f"{self.service}: load() comes before rerank()")
         scores = [np.empty(len(request.docs), dtype=np.float64) for request in requests]
+        parts = [(number, start) for number, one in enumerate(requests) for start in self._starts(one)]
+        open_parts = Counter(number for number, _ in parts)
         failures: dict[int, Failure] = {}
 
         def answer(part: tuple[int, int]) -> None:
@@ -140,14 +155,27 @@ class ApiReranker(BaseReranker):
                     self._answer(requests[number], start, scores[number])
                 except Refusal as refusal:
                     failures[number] = Failure(self._plain(refusal))
+                    self._give_up_if_down(failures[number])
+                else:
+                    with self._counting:
+                        open_parts[number] -= 1
+                        self._refused = 0
 
-        step = self.documents_per_call
-        self._each(answer, [(number, start) for number, one in enumerate(requests) for start in range(0, len(one.docs), step)])
+        try:
+            self._each(answer, parts)
+        except BaseException:
+            self._answered = [(requests[number], scores[number]) for number, left in open_parts.items() if not left]
+            raise
         return [failures.get(number, found) for number, found in enumerate(scores)]
+
+    def take_answered(self) -> list[tuple[Request, Scores]]:
+        taken, self._answered = self._answered, []
+        return taken
 
     def take_usage(self) -> Usage:
         """What rerank() has cost. Called between timed calls, so that what the limits owe is waited for here and not in a sample."""
-        self._stop.wait(self._pace.owed())
+        if not self._answered:  # otherwise rerank() raised, and nobody waits for more
+            self._stop.wait(self._pace.owed())
         return super().take_usage()
 
     def close(self) -> None:
@@ -157,6 +185,10 @@ class ApiReranker(BaseReranker):
         if self._client is not None:
             self.disconnect(self._client)
             self._client = None
+
+    def _starts(self, request: Request) -> range:
+        """Where each HTTP request of one query begins among its documents."""
+        return range(0, len(request.docs), self.documents_per_call)
 
     def _each(self, answer: Callable[[tuple[int, int]], None], parts: Sequence[tuple[int, int]]) -> None:
         """Answer every part; the first RerankerError stops the others before their next request."""
@@ -227,6 +259,15 @@ class ApiReranker(BaseReranker):
         }.get(refusal.status or 0)
         if said:
             raise RerankerError(f"{self.service}: {said} ({self._plain(refusal)})") from None
+
+    def _give_up_if_down(self, last: Failure) -> None:
+        """Raise RerankerError after so many queries failed in a row, retries included, that the others would too."""
+        with self._counting:
+            self._refused += 0 if self._stop.is_set() else 1
+            if self._refused < GIVE_UP_AFTER:
+                return
+            self._refused = 0
+        raise RerankerError(f"{self.service}: gave up after {GIVE_UP_AFTER} failed queries in a row ({last.reason}); run again to go on")
 
     def _validated(self, answer: Answer, count: int) -> list[float]:
         """One finite score per document, in the order of the documents. Raises RerankerError for anything else."""

@@ -161,6 +161,15 @@ class BaseReranker(ABC):
         taken, self.usage = self.usage, Usage()
         return taken
 
+    def take_answered(self) -> list[tuple[Request, Scores]]:
+        """What a rerank() that raised had answered in full before: paid for, so it goes to the score cache."""
+        return []
+
+    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+        """What rerank() would use, told without doing it. `tokens` estimates a text's length."""
+        pairs, length = pair_tokens(requests, tokens, getattr(self.options, "max_length", None))
+        return Usage(pairs=pairs, tokens=length if self.placement == "device" else 0)
+
     def close(self) -> None:
         return None
 
@@ -184,3 +193,14 @@ def split_scores(score: Callable[[Sequence[tuple[str, str]]], Scores], requests:
     scores = np.asarray(score(pairs), dtype=np.float64) if pairs else np.empty(0, dtype=np.float64)
     bounds = np.cumsum([len(request.docs) for request in requests])[:-1]
     return list(np.split(scores, bounds)) if requests else []
+
+
+def pair_tokens(requests: Sequence[Request], tokens: Callable[[str], int], longest: int | None = None) -> tuple[int, int]:
+    """(pairs, tokens of all pairs, the query counted once per document), each pair cut at `longest`."""
+    pairs = total = 0
+    for request in requests:
+        query = tokens(request.query)
+        for doc in request.docs:
+            length = query + tokens(doc)
+            pairs, total = pairs + 1, total + (length if longest is None else min(length, longest))
+    return pairs, total

@@ -40,7 +40,8 @@ def score(
 ) -> Scored:
     """Score every request, from the cache where it can. `on_progress` is told the pairs that became ready.
 
-    Raises RerankerError when the reranker breaks its contract (wrong count, non-finite score); finished chunks stay cached.
+    Raises RerankerError when the reranker breaks its contract (wrong count, non-finite score) or its service refuses for good; finished
+    chunks stay cached, and so do the answers that a service gave before.
     """
     fingerprint = reranker.fingerprint()
     cache = ScoreCache(fingerprint, fresh=fresh) if fingerprint else None
@@ -61,7 +62,7 @@ def score(
             _score_missing(reranker, missing, known, cache, result)
         on_progress(sum(len(request.docs) for request in chunk))
     if cache:
-        result.usage = cache.usage(keys)
+        result.usage = cache.usage(keys)  # what the scores cost when they were bought, cached ones included
         result.description = cache.description or {}
     if not result.description:
         reranker.load()
@@ -73,8 +74,15 @@ def _score_missing(
     reranker: Reranker, missing: Sequence[Request], known: Mapping[str, str], cache: ScoreCache | None, result: Scored
 ) -> None:
     reranker.load()
-    outcomes = checked(reranker, missing)
+    try:
+        outcomes = checked(reranker, missing)
+    except BaseException:
+        if cache:
+            _keep_answered(reranker, known, cache)
+        raise
     usage = asdict(reranker.take_usage())
+    if not cache:
+        result.usage = {name: result.usage.get(name, 0) + value for name, value in usage.items()}
     fresh_scores: dict[str, Scores] = {}
     for request, outcome in zip(missing, outcomes, strict=True):
         if isinstance(outcome, Failure):
@@ -89,6 +97,16 @@ def _score_missing(
             result.description = reranker.describe().to_dict()
             cache.describe(result.description)
         cache.put(fresh_scores, usage)
+
+
+def _keep_answered(reranker: Reranker, known: Mapping[str, str], cache: ScoreCache) -> None:
+    """A service that died, or a person who interrupted: what was answered and paid for before goes to the cache."""
+    usage = asdict(reranker.take_usage())
+    take: Any = getattr(reranker, "take_answered", list)
+    answered = {known[request.query_id]: scores for request, scores in take()}
+    if answered:
+        cache.describe(reranker.describe().to_dict())
+        cache.put(answered, usage)
 
 
 def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Failure]:
