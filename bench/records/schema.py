@@ -45,13 +45,13 @@ class Cost(Options):
 
     usd: float
     usd_per_1000_queries: float
-    queries: int = Field(description="answered queries: failed ones are in the bill only as far as the service charged for them")
+    queries: int = Field(0, description="answered queries: failed ones are in the bill only as far as the service charged for them")
     units: float = Field(description="billed units of all queries")
     unit: str = Field(description="what is billed: 1000 searches, 1000 requests, million tokens")
     usd_per_unit: float
     units_out: float = Field(0.0, description="million tokens that a model wrote, where they are billed")
     usd_per_unit_out: float | None = None
-    as_of: str | None = Field(description="the day for which the price was given")
+    as_of: str | None = Field(None, description="the day for which the price was given")
     source: str = Field(description="where the price was read, or 'suite'")
 
 
