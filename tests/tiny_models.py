@@ -78,3 +78,29 @@ def pickled(folder: Path, source: Path) -> Path:
 def edit_json(path: Path, **changes: Any) -> None:
     """Change fields of a JSON file in place."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def classifier(folder: Path, kind: str, *, seed: int = 0, **changes: Any) -> Path:
+    """A cross-encoder of another architecture: `kind` is how transformers spells it, such as ModernBert, DebertaV2 or Electra."""
+    import torch
+    import transformers
+
+    tokenizer = bert_tokenizer()
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": MAX_LENGTH,
+    }
+    tokens = {"vocab_size": len(tokenizer), "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
+    config = getattr(transformers, f"{kind}Config")(**(sizes | tokens | {"num_labels": 1, "initializer_range": 0.5} | changes))
+    with quiet():
+        torch.manual_seed(seed)
+        network = getattr(transformers, f"{kind}ForSequenceClassification")(config).eval()
+        for parameter in network.parameters():  # some architectures scale their own way; scores must differ visibly
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.3)
+        network.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder

@@ -61,7 +61,7 @@ def system_key(description: Mapping[str, Any]) -> Key:
 
 def speed_key(quality: Key, system: Key, machine: Mapping[str, Any], plan: Mapping[str, Any], facts: Mapping[str, Any]) -> Key:
     """Same work by the same reranker on the same hardware under the same plan."""
-    settings = {name: facts.get(name) for name in ("device", "batch_size", "attention", "threads", "concurrency")}
+    settings = {name: facts.get(name) for name in ("device", "batch_size", "token_budget", "attention", "threads", "concurrency")}
     return make_key({"quality": quality.hash, "system": system.hash, "machine": dict(machine), "plan": dict(plan), "settings": settings})
 
 

@@ -141,6 +141,9 @@ def _notes(record: Record) -> list[str]:
     answers, repairs = record.usage.get("calls", 0) - record.usage.get("retries", 0), record.usage.get("repairs", 0)
     if repairs > SHOWN_REPAIRS * answers:
         notes.append(f"{repairs / answers:.0%} of its answers were no complete order and had to be mended")
+    if halvings := record.usage.get("halvings", 0):
+        notes.append(f"the accelerator's memory was full {halvings:.0f} times: batches were halved until they fitted")
+    notes += [str(warning) for warning in record.description.get("facts", {}).get("warnings", [])]
     facts = record.latency or {}
     notes += [str(note) for note in facts.get("notes", [])]
     return notes

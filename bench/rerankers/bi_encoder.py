@@ -12,6 +12,7 @@ from pydantic import Field
 
 from bench.rerankers import lengths, sbert
 from bench.rerankers.base import Description, Request, Usage
+from bench.rerankers.batches import fitting
 from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions
 
@@ -54,16 +55,17 @@ class BiEncoderReranker(LocalReranker):
         }
         identity = {**sbert.identity(model, self.weights), "normalize": options.normalize}
         identity.update({name: prompt or None for name, prompt in prompts.items()})
-        facts = {**sbert.facts(model, options, self.weights), "modules": [type(module).__name__ for module in model]}
+        facts = {**sbert.facts(model, options, self.weights), **self.limit.facts(), "modules": [type(module).__name__ for module in model]}
         return Description("bi-encoder", identity, facts)
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
         import numpy as np
 
         model, options = self._loaded(), self.options
-        queries, query_rows = self._encode(model.encode_query, [request.query for request in requests], options.query_prompt)
         texts = [doc for request in requests for doc in request.docs]
-        documents, document_rows = self._encode(model.encode_document, texts, options.document_prompt)
+        with sbert.threads(options.threads):
+            queries, query_rows = self._encode(model.encode_query, [request.query for request in requests], options.query_prompt)
+            documents, document_rows = self._encode(model.encode_document, texts, options.document_prompt)
         self.usage += Usage(pairs=len(texts))
         outcomes: list[Outcome] = []
         start = 0
@@ -80,13 +82,6 @@ class BiEncoderReranker(LocalReranker):
         row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         if not row:
             return np.empty((0, 0), dtype=np.float32), []
-        with sbert.explained_memory(self.options):
-            embeddings = encode(
-                list(row),
-                prompt=prompt,
-                batch_size=self.options.batch_size,
-                show_progress_bar=False,
-                convert_to_numpy=True,
-                normalize_embeddings=self.options.normalize,
-            )
+        how = {"prompt": prompt, "show_progress_bar": False, "convert_to_numpy": True, "normalize_embeddings": self.options.normalize}
+        embeddings = fitting(self.limit, lambda pairs: encode(list(row), batch_size=pairs, **how))
         return np.asarray(embeddings, dtype=np.float32), [row[text] for text in texts]

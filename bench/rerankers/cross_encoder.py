@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from bench.errors import Unavailable
-from bench.rerankers import checkpoint, lengths, sbert
+from bench.rerankers import checkpoint, lengths, pair_scorer, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
+from bench.rerankers.batches import Limit, fitting
 from bench.rerankers.local import LocalReranker
-from bench.rerankers.options import ModelOptions
+from bench.rerankers.options import ModelOptions, PairOptions
 from bench.rerankers.weights import adapter_folder, folder_hash, versions
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
 
 
-class CrossEncoderOptions(ModelOptions):
+class CrossEncoderOptions(PairOptions):
     adapter: str | None = Field(None, description="folder of a PEFT adapter with a classification head, or packaged:NAME")
     prompt: str | None = Field(None, description="text put before the query; the model's own prompt when absent")
 
@@ -66,32 +67,28 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             model = sbert.load("CrossEncoder", options, self.weights, self.device, **more)
             checkpoint.refuse_model(model, self.weights, options)
         lengths.limit_length(model, options.max_length, options.model)
-        lengths.count_tokens(model, self._count)
         self._model = model
+        self._scorer = pair_scorer.build(model, self._prompt(), Limit.of(options.batch_size, options.token_budget, self.device))
+        if self._scorer:
+            self.limit = self._scorer.limit
+        else:
+            lengths.count_tokens(model, self._count)
 
     def describe(self) -> Description:
         model = self._loaded()
         identity = {**sbert.identity(model, self.weights), **self._adapter_identity(), "prompt": self._prompt() or None}
-        identity["truncation"] = "only_second" if _keeps_query(model) else "library"
-        return Description("cross-encoder", identity, sbert.facts(model, self.options, self.weights))
+        identity["truncation"] = "only_second" if self._scorer else "library"
+        shorter = self._scorer is not None and self._scorer.first_token_only
+        facts = {**sbert.facts(model, self.options, self.weights), **self.limit.facts(), "last_layer": "first token" if shorter else "all"}
+        return Description("cross-encoder", identity, facts)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
-        import numpy as np
-
         model = self._loaded()
         self.usage += Usage(pairs=len(pairs))
-        if not _keeps_query(model):
-            return self._predict(pairs)
-        too_long = self._queries_without_room({query for query, _ in pairs})
-        if not too_long:
-            return self._predict(pairs, "only_second")
-        scores = np.empty(len(pairs), dtype=np.float64)
-        is_cut = np.fromiter((query in too_long for query, _ in pairs), dtype=bool, count=len(pairs))
-        for part, truncation in ((np.flatnonzero(~is_cut), "only_second"), (np.flatnonzero(is_cut), "longest_first")):
-            if part.size:
-                scores[part] = self._predict([pairs[i] for i in part.tolist()], truncation)
-        self.usage += Usage(cut_queries=int(is_cut.sum()))
-        return scores
+        with sbert.threads(self.options.threads):
+            if self._scorer:
+                return self._scorer.score(pairs, self.span, self._count)
+            return self._by_library(pairs, model)
 
     def _adapter_identity(self) -> dict[str, Any]:
         if not self.options.adapter:
@@ -103,29 +100,12 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         asked = self.options.prompt
         return (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
 
-    def _queries_without_room(self, queries: set[str]) -> set[str]:
-        """The queries after which not one token of a document fits: `only_second` cannot shorten such a pair."""
-        model = self._model
-        tokenizer, limit = model.tokenizer, lengths.length_limit(model)
-        if limit is None:
-            return set()
-        room = limit - tokenizer.num_special_tokens_to_add(pair=True)
-        texts, prompt = sorted(queries), self._prompt()
-        encoded = tokenizer([f"{prompt}{text}" for text in texts], add_special_tokens=False, truncation=False, verbose=False)
-        return {text for text, tokens in zip(texts, encoded["input_ids"], strict=True) if len(tokens) >= room}
-
-    def _predict(self, pairs: Sequence[tuple[str, str]], truncation: str | None = None) -> Scores:
+    def _by_library(self, pairs: Sequence[tuple[str, str]], model: Any) -> Scores:
+        """What sentence-transformers says, for models whose inputs it writes with a chat template or packs by rules of its own."""
         import numpy as np
 
-        how = {"processing_kwargs": {"text": {"truncation": truncation}}} if truncation else {}
-        with sbert.explained_memory(self.options):
-            scores = self._model.predict(
-                list(pairs), prompt=self.options.prompt, batch_size=self.options.batch_size, show_progress_bar=False, **how
-            )
-        return np.asarray(scores, dtype=np.float64)
+        def predict(batch_size: int) -> Any:
+            return model.predict(list(pairs), prompt=self.options.prompt, batch_size=batch_size, show_progress_bar=False)
 
-
-def _keeps_query(model: Any) -> bool:
-    """Whether pairs reach the tokenizer as two texts, their truncation ours to choose: chat templates and authors' settings stay."""
-    settings = model[0].processing_kwargs.get("text", {})
-    return "message" not in model[0].modality_config and "truncation" not in settings
+        with self.span("forward"):
+            return np.asarray(fitting(self.limit, predict), dtype=np.float64)

@@ -16,6 +16,7 @@ from pydantic import Field
 from bench.errors import RerankerError
 from bench.rerankers import lengths, sbert
 from bench.rerankers.base import Description, Request, Usage
+from bench.rerankers.batches import fitting
 from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights
@@ -67,7 +68,12 @@ class LateInteractionReranker(LocalReranker):
         return Description(
             "late-interaction",
             identity,
-            {**sbert.facts(model, options, self.weights), "modules": modules, "dimensions": model.get_embedding_dimension()},
+            {
+                **sbert.facts(model, options, self.weights),
+                **self.limit.facts(),
+                "modules": modules,
+                "dimensions": model.get_embedding_dimension(),
+            },
         )
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
@@ -77,7 +83,7 @@ class LateInteractionReranker(LocalReranker):
         model, options = self._loaded(), self.options
         texts = list(dict.fromkeys(request.query for request in requests))
         outcomes: list[Outcome] = [np.empty(len(request.docs), dtype=np.float64) for request in requests]
-        with sbert.explained_memory(options):
+        with sbert.threads(options.threads):
             queries = dict(zip(texts, self._encode(model.encode_query, texts, options.query_prompt), strict=True))
             for block in blocks(dict.fromkeys(doc for request in requests for doc in request.docs)):
                 embeddings = dict(zip(block, self._encode(model.encode_document, block, options.document_prompt), strict=True))
@@ -93,7 +99,7 @@ class LateInteractionReranker(LocalReranker):
         """One tensor (tokens, dimensions) per text, in float32 on the model's device."""
         if not texts:
             return []
-        found = encode(list(texts), prompt=prompt, batch_size=self.options.batch_size, show_progress_bar=False)
+        found = fitting(self.limit, lambda pairs: encode(list(texts), prompt=prompt, batch_size=pairs, show_progress_bar=False))
         return [embedding.float() for embedding in found]
 
     def _count_tokens(self, model: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.rerankers import chat, checkpoint, networks, permutation, sbert
+from bench.rerankers import batches, chat, checkpoint, networks, permutation, sbert
 from bench.rerankers.base import Description, Request, Usage
 from bench.rerankers.listwise import ListwiseOptions, Sorting
 from bench.rerankers.listwise_fit import Fitter
@@ -19,6 +19,9 @@ from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import versions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bench.rerankers.base import Outcome
 
 
@@ -61,7 +64,7 @@ class ListwiseReranker(LocalReranker):
             "decoding": "greedy",
             **versions(*networks.LIBRARIES),
         }
-        return Description("listwise", identity, sbert.facts(network, self.options, self.weights))
+        return Description("listwise", identity, {**sbert.facts(network, self.options, self.weights), **self.limit.facts()})
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
         self._loaded()
@@ -74,17 +77,22 @@ class ListwiseReranker(LocalReranker):
 
     def _step(self, sortings: Sequence[Sorting]) -> None:
         """Move the window of each of these queries on by one."""
+        import numpy as np
+
         with self.span("tokenise"):
             prompts = [self._fitter.prompt(sorting) for sorting in sortings]
-        longest_first = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))  # what does not fit into memory fails at once
-        with sbert.explained_memory(self.options):
-            for start in range(0, len(prompts), self.options.batch_size):
-                rows = longest_first[start : start + self.options.batch_size]
-                answers = self._write([prompts[i] for i in rows], [len(sortings[i].window) for i in rows])
-                for i, answer in zip(rows, answers, strict=True):
-                    order, repaired = permutation.read(answer, len(sortings[i].window))
-                    self.usage += Usage(calls=1, repairs=int(repaired))
-                    sortings[i].take(order)
+        tokens = np.fromiter(map(len, prompts), dtype=np.int64, count=len(prompts))
+
+        def write(rows: NDArray[np.int64]) -> list[str]:
+            return self._write([prompts[i] for i in rows], [len(sortings[i].window) for i in rows])
+
+        with sbert.threads(self.options.threads):
+            written = batches.run(tokens, self.limit, write)
+        for rows, answers in written:
+            for i, answer in zip(rows, answers, strict=True):
+                order, repaired = permutation.read(answer, len(sortings[i].window))
+                self.usage += Usage(calls=1, repairs=int(repaired))
+                sortings[i].take(order)
 
     def _write(self, prompts: list[list[int]], passages: list[int]) -> list[str]:
         """What the model answers to each prompt (token ids, the longest first), as long as an order of so many passages takes."""

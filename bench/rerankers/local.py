@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bench.errors import RerankerError
 from bench.rerankers import sbert
 from bench.rerankers.base import BaseReranker, Usage
+from bench.rerankers.batches import LIBRARY_PAIRS, Limit
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights
 
 
 class LocalReranker(BaseReranker):
-    """Holds `weights` and, once `load()` has set it, `_model`."""
+    """Holds `weights`, the `limit` of a forward pass and, once `load()` has set it, `_model`."""
 
     options: ModelOptions
 
     def __init__(self, options: ModelOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
         self.weights = Weights(options.model, options.revision)
+        self.limit = Limit(pairs=options.batch_size or LIBRARY_PAIRS)
         self._model: Any = None
+
+    def take_usage(self) -> Usage:
+        return replace(super().take_usage(), halvings=self.limit.take_halvings())
 
     def check(self) -> None:
         sbert.check(self.options, self.weights, self.device)

@@ -30,8 +30,19 @@ class ModelOptions(RerankerOptions):
     revision: str | None = Field(None, description="commit, tag or branch of the hub model; a commit makes the run repeatable")
     dtype: DType = Field("float32", description="number format of the weights and of the arithmetic")
     max_length: int | None = Field(None, ge=8, description="tokens of a query and a document together; the model's own limit when absent")
-    batch_size: int = Field(32, ge=1, description="pairs (or texts) per forward pass")
+    batch_size: int | None = Field(None, ge=1, description="pairs (or texts) per forward pass; 32 when absent and there is no token budget")
+    threads: int | None = Field(None, ge=1, description="CPU threads inside one operation; torch's own choice when absent")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model; recorded")
     attention: Literal["sdpa", "eager", "flash_attention_2"] | None = Field(
         None, description="attention kernel; the library's choice when absent"
+    )
+
+
+class PairOptions(ModelOptions):
+    """What a model takes that reads query and document together."""
+
+    token_budget: int | None = Field(
+        None,
+        ge=1,
+        description="tokens with padding per forward pass, 1024 on a CPU and 16384 on a GPU when absent; batch_size stands above it",
     )

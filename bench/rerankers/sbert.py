@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from bench.errors import BenchError, RerankerError, Unavailable
+from bench.errors import BenchError, Unavailable
 from bench.rerankers import hub, tiny
 from bench.rerankers.lengths import length_limit
 from bench.rerankers.options import ModelOptions
@@ -144,22 +144,26 @@ def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]
         "vocabulary": getattr(model.config, "vocab_size", None),
         "device": str(parameters[0].device),
         "attention": getattr(model.config, "_attn_implementation", None),
-        "batch_size": options.batch_size,
-        "threads": torch.get_num_threads(),
+        "threads": options.threads or torch.get_num_threads(),
         "trust_remote_code": options.trust_remote_code,
         "torch_build": torch.__version__,
     }
 
 
 @contextmanager
-def explained_memory(options: ModelOptions) -> Iterator[None]:
-    """Say what helps when an accelerator runs out of memory."""
+def threads(number: int | None) -> Iterator[None]:
+    """Have torch use so many threads inside one operation, and as many as before afterwards. None changes nothing."""
+    if number is None:
+        yield
+        return
     import torch
 
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise RerankerError(f"{options.model}: out of memory at batch_size {options.batch_size}: lower batch_size or max_length") from error
+    finally:
+        torch.set_num_threads(before)
 
 
 def free(device: str) -> None:

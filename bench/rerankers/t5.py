@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, field_validator
 
 from bench.errors import Unavailable
-from bench.rerankers import checkpoint, networks, sbert
+from bench.rerankers import batches, checkpoint, networks, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
 from bench.rerankers.local import LocalReranker
 from bench.rerankers.networks import LIBRARIES
-from bench.rerankers.options import ModelOptions
+from bench.rerankers.options import PairOptions
 from bench.rerankers.t5_prompt import Prompt, Writer
 from bench.rerankers.weights import versions
 
@@ -30,7 +31,7 @@ TRAINED_LENGTH = 512
 """Tokens that T5, mT5 and both methods were trained at; their positions are relative, so that the weights name no limit."""
 
 
-class T5Options(ModelOptions):
+class T5Options(PairOptions):
     prompt: str = Field(description="the model's input; must hold {query} and, after it, {document}")
 
     @field_validator("prompt")
@@ -60,6 +61,7 @@ class T5Reranker(LocalReranker, PointwiseReranker):
         import torch
 
         options = self.options
+        self.limit = batches.Limit.of(options.batch_size, options.token_budget, self.device)
         checkpoint.refuse_other_than_t5(self.weights, options, self.backend)
         _require_sentencepiece(self.weights.fetch())
         tokenizer = networks.tokenizer(options, self.weights)
@@ -76,37 +78,40 @@ class T5Reranker(LocalReranker, PointwiseReranker):
 
     def describe(self) -> Description:
         self._loaded()
-        return self._describe_as
+        told = self._describe_as
+        return replace(told, facts={**told.facts, **self.limit.facts()})
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         import numpy as np
 
         self._loaded()
-        inputs, truncated, cut_queries = self._writer.write(pairs)
-        self.usage += Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries)
-        scores = np.empty(len(pairs), dtype=np.float64)
-        order = sorted(range(len(pairs)), key=lambda i: -len(inputs[i]))  # the longest first: what does not fit fails at once
-        with sbert.explained_memory(self.options):
-            for start in range(0, len(order), self.options.batch_size):
-                rows = order[start : start + self.options.batch_size]
-                scores[rows] = self._forward([inputs[i] for i in rows])
+        if not pairs:
+            return np.empty(0, dtype=np.float64)
+        with sbert.threads(self.options.threads):
+            with self.span("tokenise"):
+                inputs, truncated, cut_queries = self._writer.write(pairs)
+            self.usage += Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries)
+            lengths = np.fromiter(map(len, inputs), dtype=np.int64, count=len(inputs))
+            made = batches.run(lengths, self.limit, lambda rows: self._forward([inputs[i] for i in rows]))
+            with self.span("copy"):
+                answers = batches.in_order(made, batches.on_host)
+        scores: Scores = answers[:, 0] - answers[:, 1:].sum(axis=1)
         return scores
 
-    def _forward(self, inputs: list[list[int]]) -> Scores:
-        """Scores of one batch, its longest input first. Shape: (len(inputs),)."""
+    def _forward(self, inputs: list[list[int]]) -> Any:
+        """The answers' logits for one batch, its longest input first, on the device. Shape: (len(inputs), answers)."""
         import torch
 
         lengths = torch.tensor([len(row) for row in inputs])
         width = int(lengths[0])
-        ids = torch.tensor([row + [self._padding] * (width - len(row)) for row in inputs], device=self.device)
-        mask = (torch.arange(width) < lengths[:, None]).long().to(self.device)
-        self.usage += Usage(tokens=int(lengths.sum()), slots=ids.numel())
-        with torch.inference_mode():
+        with self.span("copy"):
+            ids = torch.tensor([row + [self._padding] * (width - len(row)) for row in inputs], device=self.device)
+            mask = (torch.arange(width) < lengths[:, None]).long().to(self.device)
+        with self.span("forward"), torch.inference_mode():
             start = self._start.expand(len(inputs), 1)
             step = self._model(input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False)
-            answers = step.logits[:, 0].double()
-            scores: Scores = (answers[:, 0] - answers[:, 1:].sum(dim=1)).cpu().numpy()
-        return scores
+        self.usage += Usage(tokens=int(lengths.sum()), slots=ids.numel())
+        return step.logits[:, 0]
 
     def _description(self, network: Any, ids: list[int]) -> Description:
         identity = {
