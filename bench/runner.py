@@ -241,6 +241,7 @@ def _info(suite: Suite, groups: Sequence[Group], command: str, device: str | Non
         description=suite.description,
         asked=suite.asked,
         resolved=asked,
+        base_dir=_below_here(suite.base_dir),
         suite_hash=digest[:16],
         command=command,
         started=started,
@@ -248,6 +249,12 @@ def _info(suite: Suite, groups: Sequence[Group], command: str, device: str | Non
         environment=machine.fingerprint("cpu"),
         trials=[planned.status for planned in _all(groups)],
     )
+
+
+def _below_here(folder: Path) -> str:
+    """A suite's folder as seen from the working directory; nothing where it lies elsewhere: a record names no place of this machine."""
+    folder, here = folder.resolve(), Path.cwd()
+    return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else ""
 
 
 def _all(groups: Iterable[Group]) -> Iterable[Planned]:

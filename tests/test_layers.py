@@ -60,7 +60,7 @@ LAYERS = (
         "reports",
     ),
     ("runner",),
-    ("api", "pyterrier", "listing", "doctor", "suite_schema", "serving", "commands", "cli", "__main__", ""),
+    ("live", "api", "pyterrier", "listing", "doctor", "suite_schema", "serving", "commands", "cli", "__main__", ""),
 )
 
 

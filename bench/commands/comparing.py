@@ -11,7 +11,7 @@ from bench.commands.console import open_console
 from bench.errors import BenchError, nearest
 
 if TYPE_CHECKING:
-    from bench.gate import Verdict
+    from bench.gate import Judge, Verdict
 
 FORMS = ("table", "markdown", "json", "junit", "github")
 
@@ -61,6 +61,7 @@ def compare(run_folders: tuple[Path, ...], baseline: str | None, measure: str | 
 )
 @click.option("--measure", help="Such as nDCG@10, in place of a gates file. Default: the baseline's first measure.")
 @click.option("--margin", type=float, help="The largest mean loss that is still acceptable, in place of a gates file. Default: 0.01.")
+@click.option("--live", is_flag=True, help="Time both sides anew, in turn, for the speed gate (1.10 times unless the gates file says).")
 @click.option("--accept-underpowered", is_flag=True, help="Check even where the queries are too few for the margin.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What an inconclusive check counts as, in place of exit code 4.")
 @click.option(
@@ -77,6 +78,7 @@ def check(
     gates: Path | None,
     measure: str | None,
     margin: float | None,
+    live: bool,
     accept_underpowered: bool,
     inconclusive: Any,
     forms: tuple[tuple[str, Path | None], ...],
@@ -91,10 +93,19 @@ def check(
         raise BenchError("--gates: the file says measures and margins; leave --measure and --margin out")
     asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
     runs = baselines.find(new), baselines.find(baseline)
-    found = gate.check(*runs, asked, accept_underpowered=accept_underpowered, inconclusive=inconclusive)
+    judge = _live_speed() if live else gate.stored_speed
+    asked = asked.with_speed() if live else asked
+    found = gate.check(*runs, asked, accept_underpowered=accept_underpowered, inconclusive=inconclusive, speed=judge)
     for form, path in forms or (("table", None),):
         _write_verdict(found, form, path)
     return found.exit_code
+
+
+def _live_speed() -> Judge:
+    from bench.live import LiveSpeed
+    from bench.reports.terminal import TerminalObserver
+
+    return LiveSpeed(TerminalObserver(open_console(stderr=True)))
 
 
 def _write_verdict(found: Verdict, form: str, path: Path | None) -> None:

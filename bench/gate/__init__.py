@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.gate.checking import check
 from bench.gate.file import Gates, load, quality_of
+from bench.gate.speed import Judge, stored_speed
 from bench.gate.verdict import EXIT_CODES, Gate, Outcome, Verdict
 
-__all__ = ["EXIT_CODES", "Gate", "Gates", "Outcome", "Verdict", "check", "load", "quality_of"]
+__all__ = ["EXIT_CODES", "Gate", "Gates", "Judge", "Outcome", "Verdict", "check", "load", "quality_of", "stored_speed"]

@@ -61,8 +61,8 @@ def _asked_of(new: Side, baseline: Side, gates: Gates, speed: Judge, seed: int) 
         yield quality_gate(new, baseline, name, margin, gates.across, seed)
     if asked.drift:
         yield drift_gate(new, baseline, asked.drift, gates.across)
-    if asked.speed:
-        yield speed(new, baseline, asked.speed, seed)
+    if asked.speed and (timed := speed(new, baseline, asked.speed, seed)):
+        yield timed
     if asked.failures is not None:
         yield failures_gate(new, asked.failures)
     if asked.memory:

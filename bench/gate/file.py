@@ -24,6 +24,7 @@ from bench.options import Options, as_mapping
 from bench.yaml_source import Source
 
 MARGIN = 0.01
+SLOWDOWN = 1.10
 _A_MARGIN = "the loss that is still acceptable is a number above 0, such as 0.01"
 HEADLINE = "headline"
 """Stands for the first measure of the baseline."""
@@ -117,6 +118,10 @@ class Gates(RerankerGates):
         """What is asked of one reranker."""
         own = self.rerankers.get(reranker)
         return self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set}) if own else self
+
+    def with_speed(self) -> Gates:
+        """The same, with the usual speed limit where the file gives none."""
+        return self if self.speed else self.model_copy(update={"speed": SpeedGate(ratio=SLOWDOWN)})
 
     def refuse_unknown(self, known: Iterable[str]) -> None:
         """Raises SuiteError for a reranker of the file that is in neither run: what was meant for it would hold for nobody."""

@@ -16,8 +16,8 @@ from bench.measure.ratios import Ratio, Times, paired_ratio
 if TYPE_CHECKING:
     import pandas as pd
 
-Judge = Callable[[Side, Side, SpeedGate, int], Gate]
-"""(new, baseline, what is asked, seed) -> the speed gate."""
+Judge = Callable[[Side, Side, SpeedGate, int], Gate | None]
+"""(new, baseline, what is asked, seed) -> the speed gate; None for a reranker that does no work worth timing."""
 
 SCENARIOS = ("single", "request")
 """One query in flight, here or at a service: what a speed gate compares."""
@@ -27,9 +27,11 @@ LEAST_QUERIES = 20
 """Below so many queries the interval of a median says little, and the gate is inconclusive."""
 
 
-def stored_speed(new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate:
+def stored_speed(new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate | None:
     """The speed gate from the timings in the two runs. Incomparable where the speed keys differ, inconclusive where a run was disturbed:
     two processes at two times differ by more than one process does, which no interval over queries shows."""
+    if all(_not_of_a_timed_kind(side) for side in (new, baseline)):
+        return None
     problem = _not_comparable(new, baseline)
     if problem:
         return incomparable(new, asked, problem)
@@ -47,7 +49,7 @@ def stored_speed(new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate
 
 def speed_gate(new: Side, asked: SpeedGate, outcome: Outcome, ratios: Sequence[Ratio], told: str) -> Gate:
     """The gate over one measurement, or over one and its repetition."""
-    found = ", again ".join(f"{one.median:.3f}x [{one.low:.3f}, {one.high:.3f}]" for one in ratios)
+    found = ", again ".join(f"{one.median:.3f}x [{one.low:.3f}, {one.high:.3f}]" for one in ratios) or "not timed"
     numbers = {"max_ratio": asked.ratio, "measurements": [asdict(one) for one in ratios]}
     return Gate(new.trial, "speed", outcome, found, f"≤ {asked.ratio:g}x", told, numbers)
 
@@ -76,6 +78,11 @@ def times_by_scenario(samples: pd.DataFrame, trial: str) -> dict[str, Times]:
     for scenario, query, turn, taken in columns.itertuples(index=False):
         found.setdefault(str(scenario), {}).setdefault(str(query), {})[int(turn)] = float(taken)
     return dict(found)
+
+
+def _not_of_a_timed_kind(side: Side) -> bool:
+    """Whether its run was timed, and it was not: an order that is given takes no time worth measuring."""
+    return side.record.latency is None and any(record.latency for record in side.run.records.values())
 
 
 def _not_comparable(new: Side, baseline: Side) -> str:

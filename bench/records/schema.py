@@ -93,6 +93,7 @@ class RunInfo(Options):
     description: str = ""
     asked: dict[str, Any]
     resolved: dict[str, Any]
+    base_dir: str = Field("", description="what paths in the suite are relative to, as seen from where it was run")
     suite_hash: str
     command: str = ""
     started: str
