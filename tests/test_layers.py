@@ -49,8 +49,6 @@ LAYERS = (
         "assess",
         "depths",
         "cost",
-        "history",
-        "forecast",
         "points",
         "budgets",
         "compare",

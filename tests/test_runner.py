@@ -52,6 +52,7 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
         "queries.parquet",
         "documents.parquet",
         "judgments.parquet",
+        "report.html",
         "report.md",
         "tradeoff-tiny-bm25.png",
         "depth-tiny-bm25.png",

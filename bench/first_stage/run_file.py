@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.atomic import write_atomically
 from bench.datasets.base import Dataset
@@ -21,6 +21,9 @@ from bench.datasets.lines import id_problem
 from bench.errors import DataError
 from bench.first_stage.base import Candidates, QueryCandidates
 from bench.first_stage.options import RunOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class RunFile:
@@ -59,6 +62,22 @@ def read_run(path: Path | str) -> dict[str, QueryCandidates]:
     except RepeatedDocument as error:
         line = run_rows.line_of_repeat(path, error.query_id)
         raise DataError.at(path, line, str(error)) from error
+
+
+def read_rows(path: Path | str) -> pd.DataFrame:
+    """The rows of a run that `write_run` wrote, in its order: columns query, document, score and rank, counted from 1 in each query.
+
+    Raises DataError as `read_run` does; nothing is sorted and no list is checked for repeated documents.
+    """
+    import pandas as pd
+
+    from bench.first_stage import run_rows
+
+    columns = run_rows.read_fast(Path(path)) or run_rows.read_slowly(Path(path))
+    query_ids, doc_ids, scores = (column if isinstance(column, list) else column.tolist() for column in columns)
+    table = pd.DataFrame({"query": query_ids, "document": doc_ids, "score": scores})
+    table["rank"] = table.groupby("query", sort=False).cumcount() + 1
+    return table
 
 
 def write_run(

@@ -85,6 +85,14 @@ class Run:
 
         return read_run(self.folder / "rankings" / f"{trial_id}.run.gz")
 
+    def ranking_table(self, trial_id: str) -> pd.DataFrame | None:
+        """The same as a table, millions of rows in a second: columns query, document, score and rank (from 1), best first. None where the
+        run holds no ranking of the trial."""
+        from bench.first_stage.run_file import read_rows
+
+        path = self.folder / "rankings" / f"{trial_id}.run.gz"
+        return read_rows(path) if path.is_file() else None
+
     def to_frame(self) -> pd.DataFrame:
         """The main table: a row per trial, skipped ones included, with aggregates, intervals and latency summaries as numbers."""
         import pandas as pd
@@ -92,6 +100,11 @@ class Run:
         from bench.records.table import rows
 
         return pd.DataFrame([row.to_dict() for row in rows(self)])
+
+    def _repr_html_(self) -> str:
+        """The main table, as a notebook shows it."""
+        table = self.to_frame().set_index("reranker").dropna(axis="columns", how="all")
+        return str(table.to_html(escape=True, na_rep="–", float_format=lambda value: f"{value:.4g}"))
 
     def _record(self, trial_id: str) -> Record:
         path = self.folder / "records" / f"{trial_id}.json"

@@ -1,0 +1,103 @@
+"""Latency distributions: every timed call as a dot, a box of the middle half, whiskers to the 5th and 95th percentile; a row a reranker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.measure.latency_summary import Summary
+from bench.records.table import Row
+from bench.reports import numbers
+from bench.reports.html import svg
+from bench.reports.html.svg import Mark, Scale, Size, element
+from bench.reports.summary import name_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+SCENARIOS: Mapping[str, str] = {
+    "single": "one query in flight, from raw strings to sorted scores",
+    "offline": "all pairs of the sample in one call",
+    "request": "one request to a hosted service or server, network included",
+    "cold": "loading in a fresh process, and the first query",
+    "server": "requests arriving at random times, waiting included",
+}
+ROW = 46
+DOTS = 150
+"""Dots drawn a row; more would be a smear. They are taken at even steps through the sorted times."""
+BOXED = 8
+"""From so many calls on, a box says more than the dots do."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One scenario of a group: its chart, and a summary per row."""
+
+    scenario: str
+    meaning: str
+    chart: str
+    rows: Sequence[tuple[str, Summary]]
+
+
+def distributions(members: Sequence[Row], samples: pd.DataFrame, marks: Mapping[str, Mark]) -> list[Distribution]:
+    """One per scenario found, known or not, in the order of SCENARIOS. Warm-ups are left out."""
+    if samples.empty:
+        return []
+    counted = samples[~samples["warmup"].astype(bool) & (samples["span"] == "total")]
+    names = {row.trial.id: row for row in members}
+    counted = counted[counted["trial"].isin(names)]
+    order = list(SCENARIOS)
+    found = sorted(counted["scenario"].unique(), key=lambda name: order.index(name) if name in order else len(order))
+    result = []
+    for scenario in map(str, found):
+        rows = counted[counted["scenario"] == scenario]
+        times = {trial: group.to_numpy(dtype=float) / 1e6 for trial, group in rows.groupby("trial")["nanoseconds"]}
+        drawn = [(row, times[trial]) for trial, row in names.items() if trial in times]
+        chart = svg.both_sizes(lambda size, drawn=drawn, scenario=scenario: _draw(size, drawn, marks, scenario))  # type: ignore[misc]
+        summaries = [(name_of(row), row.latency[scenario]) for row in members if scenario in row.latency]
+        result.append(Distribution(scenario, SCENARIOS.get(scenario.partition("@")[0].partition(" ")[0], ""), chart, summaries))
+    return result
+
+
+def _draw(size: Size, drawn: Sequence[tuple[Row, NDArray[np.float64]]], marks: Mapping[str, Mark], scenario: str) -> str:
+    import numpy as np
+
+    everything = np.concatenate([times for _, times in drawn])
+    size = Size(size.name, size.width, 8 + ROW * len(drawn) + 44, left=8, top=8, right=8)
+    x = Scale(*svg.span(everything.tolist(), log=True, pad=0.03), size.left, size.width - size.right, log=True)
+    floor = size.height - size.bottom
+    parts = []
+    for value in x.ticks(9 if size.width > 500 else 5):
+        parts.append(element("line", x1=x(value), x2=x(value), y1=size.top, y2=floor, class_="grid"))
+        parts.append(svg.text(svg.number(value), x(value), floor + 18, class_="tick", text_anchor="middle"))
+    parts.append(element("line", x1=size.left, x2=size.width - size.right, y1=floor, y2=floor, class_="axis"))
+    parts.append(svg.text("milliseconds a call (log scale)", size.width - size.right, size.height - 6, class_="title", text_anchor="end"))
+    for i, (row, times) in enumerate(drawn):
+        parts.append(_strip(row, np.sort(times), x, size.top + ROW * i, marks.get(row.trial.id, Mark(i))))
+    return svg.figure(size, parts, f"latency of {len(drawn)} rerankers, scenario {scenario}")
+
+
+def _strip(row: Row, times: NDArray[np.float64], x: Scale, top: float, mark: Mark) -> str:
+    import numpy as np
+
+    middle, shade = top + 30, mark.colour
+    low, q1, median, q3, high = (float(value) for value in np.quantile(times, [0.05, 0.25, 0.5, 0.75, 0.95]))
+    told = f"{name_of(row)}: median {numbers.milliseconds(median)} ms, middle half {numbers.milliseconds(q1)}–{numbers.milliseconds(q3)}"
+    shown = times[np.linspace(0, len(times) - 1, min(DOTS, len(times))).round().astype(int)]
+    parts = [svg.text(name_of(row), x.start, top + 14, class_="name")]
+    if len(times) < BOXED:
+        parts += [mark.at(x(float(ms)), middle) for ms in times]
+    else:
+        dots = "".join(f"M{x(float(ms)):.1f} {middle + (5, -3, 2, -6, 0, 7, -1)[i % 7]:.1f}h0" for i, ms in enumerate(shown))
+        parts += [
+            element("path", d=dots, class_=f"dots {shade}"),
+            element("line", x1=x(low), x2=x(high), y1=middle, y2=middle, class_=f"whisker {shade}"),
+            element("rect", x=x(q1), y=middle - 8, width=max(1.0, x(q3) - x(q1)), height=16, rx=2, class_=f"box {shade}"),
+            element("line", x1=x(median), x2=x(median), y1=middle - 10, y2=middle + 10, class_=f"median {shade}"),
+        ]
+    told += f", {len(times)} calls"
+    tip = told.replace(": ", "\n", 1)
+    return element("g", parts, class_="point", tabindex=0, role="img", aria_label=told, data_tip=tip)

@@ -1,0 +1,143 @@
+"""The main table of a group as cells: a value as it is written, what it sorts by, what stands small beneath it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bench.measure import stats
+from bench.measure.quality import JUDGED
+from bench.records.schema import Record
+from bench.records.store import Run
+from bench.records.table import Row
+from bench.reports import numbers, timings
+from bench.reports.html.svg import Mark
+from bench.reports.summary import ALPHA, measures, name_of
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`sort` is None where there is no value: such rows stay last, whatever the order. `mark` is better, worse or none."""
+
+    text: str = numbers.NOTHING
+    sort: float | None = None
+    below: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table. `notes` are numbers of the group's notes."""
+
+    row: Row
+    mark: Mark | None
+    cells: Mapping[str, Cell]
+    notes: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Columns are (heading, what it is: shown on pointing at it); lines come in the suite's order, those without results last."""
+
+    columns: Sequence[tuple[str, str]]
+    lines: Sequence[Line]
+    absent: Sequence[Row]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+MEANINGS = {
+    "Δ first": "mean paired difference to the first stage, with its 95 % interval",
+    "p": "two-sided permutation test of that difference, uncorrected",
+    JUDGED: "share of the top 10 that has a judgment",
+    "p50 ms": "median latency of one query, with its 95 % interval",
+    "p95 ms": "95th percentile of the latency of one query; withheld below 59 distinct queries",
+    "ms/pair": "latency of one query divided by its candidates, amortised",
+    "pairs/s": "throughput: all pairs of the sample in one call",
+    "$ / 1,000": "US dollars for 1,000 queries at the recorded price",
+    "failed": "share of queries whose call failed: they score 0",
+}
+
+
+def grid(run: Run, members: Sequence[Row], marks: Mapping[str, Mark]) -> Grid:
+    """The table of one group. Columns in which no row has a value are left out."""
+    done = [row for row in members if row.status == "done"]
+    better = significance(done, next(iter(measures(members)), ""))
+    notes = _notes(done)
+    lines = []
+    for row in done:
+        cells = dict(_cells(row, run.records[row.trial.id], members, better.get(row.trial.id, "")))
+        mine = [i for i, note in enumerate(notes, 1) if note in row.notes]
+        lines.append(Line(row, marks.get(row.trial.id), cells, mine))
+    held = {name for line in lines for name, cell in line.cells.items() if cell.sort is not None}
+    if not any(row.trial.device == "-" and row.trial.kind != "reference" for row in done) and not any(_failed(run, row) for row in done):
+        held.discard("failed")  # what runs here and failed nowhere needs no column to say so
+    headings = dict.fromkeys(name for line in lines for name in line.cells)
+    columns = [(name, MEANINGS.get(name, "mean over queries, with its 95 % interval")) for name in headings if name in held]
+    told = [f"{', '.join(names)}: {note}" for note, names in notes.items()]
+    if timings.has_requests(done):
+        told.append(timings.REQUEST_NOTE)
+    return Grid(columns, lines, [row for row in members if row.status != "done"], told)
+
+
+def significance(done: Sequence[Row], measure: str) -> dict[str, str]:
+    """trial id -> better or worse, where the difference of a reranker to the first stage is significant at 5 %, Holm-corrected for all of
+    the group's; "same" where it is not."""
+    tested = [row for row in done if row.trial.kind == "reranker" and measure in row.differences]
+    corrected = stats.holm([row.differences[measure].p for row in tested])
+    return {
+        row.trial.id: "same" if p >= ALPHA else "better" if row.differences[measure].mean > 0 else "worse"
+        for row, p in zip(tested, corrected, strict=True)
+    }
+
+
+def _notes(done: Sequence[Row]) -> dict[str, list[str]]:
+    """Note -> the rows that it is about."""
+    found: dict[str, list[str]] = {}
+    for row in done:
+        for note in dict.fromkeys(row.notes):
+            found.setdefault(note, []).append(name_of(row))
+    return found
+
+
+def _cells(row: Row, record: Record, members: Sequence[Row], mark: str) -> Iterator[tuple[str, Cell]]:
+    lead, *others = measures(members) or [""]
+    if lead:
+        yield lead, _quality(row, lead)
+    delta = row.differences.get(lead)
+    change = Cell(numbers.change(delta), delta.mean, f"[{delta.low:+.3f}, {delta.high:+.3f}]", mark) if delta else Cell()
+    yield "Δ first", change
+    yield "p", Cell(numbers.p_value(delta.p), delta.p) if delta else Cell()
+    for name in others:
+        yield name, _quality(row, name)
+    judged = row.quality.get(JUDGED)
+    if JUDGED not in (lead, *others):
+        yield JUDGED, Cell(f"{judged.mean:.2f}", judged.mean) if judged else Cell()
+    yield from _speed(row)
+    cost = record.cost
+    yield "$ / 1,000", Cell(f"{cost.usd_per_1000_queries:.3g}", cost.usd_per_1000_queries, f"as of {cost.as_of}") if cost else Cell()
+    counts = record.counts
+    share = counts.failed / counts.queries if counts.queries and row.trial.kind == "reranker" else None
+    yield "failed", Cell(f"{100 * share:.3g} %", share) if share is not None else Cell()
+
+
+def _failed(run: Run, row: Row) -> bool:
+    return run.records[row.trial.id].counts.failed > 0
+
+
+def _quality(row: Row, name: str) -> Cell:
+    found = row.quality.get(name)
+    return Cell(numbers.quality(found.mean), found.mean, numbers.interval(found)) if found else Cell()
+
+
+def _speed(row: Row) -> Iterator[tuple[str, Cell]]:
+    single, offline = timings.one_query(row), row.offline
+    shown = numbers.milliseconds
+    if single:
+        interval = f"[{shown(single.p50_low_ms)}, {shown(single.p50_high_ms)}]"
+        yield "p50 ms", Cell(timings.marked(row, single.p50_ms), single.p50_ms, interval)
+        yield "p95 ms", Cell(timings.marked(row, single.p95_ms), single.p95_ms)
+        yield "ms/pair", Cell(timings.marked(row, single.per_pair_ms), single.per_pair_ms)
+    else:
+        yield from ((name, Cell()) for name in ("p50 ms", "p95 ms", "ms/pair"))
+    rate = offline.pairs_per_s if offline else None
+    yield "pairs/s", Cell(numbers.rate(rate), rate)

@@ -1,0 +1,140 @@
+"""Quality against latency: a point per reranker and device, its intervals, the Pareto front of each device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.measure.latency_summary import Summary
+from bench.measure.stats import Estimate
+from bench.records.table import Row
+from bench.reports import numbers
+from bench.reports.html import svg
+from bench.reports.html.svg import Mark, Scale, Size, element
+from bench.reports.plots import pareto
+from bench.reports.summary import name_of
+from bench.reports.timings import one_query
+
+Box = tuple[float, float, float, float]
+TALLEST = 2.2
+"""A reference farther away than so many times the points' own range is named at the edge: it would squash them."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A reranker that was both measured and timed."""
+
+    row: Row
+    timing: Summary
+    value: Estimate
+    mark: Mark
+    where: str
+
+    @property
+    def label(self) -> str:
+        timing, value = self.timing, self.value
+        interval = f"{numbers.milliseconds(timing.p50_low_ms)}–{numbers.milliseconds(timing.p50_high_ms)}"
+        return (
+            f"{name_of(self.row)}\n{numbers.quality(value.mean)} {numbers.interval(value)}\n"
+            f"{numbers.milliseconds(timing.p50_ms)} ms [{interval}] p50 ({timing.scenario})"
+        )
+
+
+def points(members: Sequence[Row], measure: str, marks: Mapping[str, Mark]) -> list[Point]:
+    """The points of a group. A hosted reranker has no device here: its latency is of a request over the network, and says so."""
+    found: list[Point] = []
+    for row in members:
+        timing = one_query(row)
+        if row.status == "done" and timing and measure in row.quality:
+            where = row.trial.device if row.trial.device != "-" else "over the network"
+            found.append(Point(row, timing, row.quality[measure], marks[row.trial.id], where))
+    return found
+
+
+def devices(found: Iterable[Point]) -> list[str]:
+    return list(dict.fromkeys(point.where for point in found))
+
+
+def draw(found: Sequence[Point], members: Sequence[Row], measure: str) -> str:
+    """The chart in both sizes; empty where nothing was timed."""
+    return svg.both_sizes(lambda size: _draw(size, found, members, measure)) if found else ""
+
+
+def _draw(size: Size, found: Sequence[Point], members: Sequence[Row], measure: str) -> str:
+    x_range = svg.span([ms for one in found for ms in (one.timing.p50_low_ms, one.timing.p50_high_ms, one.timing.p50_ms)], log=True)
+    x = Scale(*x_range, size.left, size.width - size.right, log=True)
+    own = [value for one in found for value in (one.value.low, one.value.high)]
+    references = [(row.name, row.quality[measure].mean) for row in members if row.trial.kind == "reference" and measure in row.quality]
+    near = [value for _, value in references if _near(value, own)]
+    y = Scale(*svg.span([*own, *near]), size.height - size.bottom, size.top)
+    label = f"{measure} against the median latency of one query, {len(found)} points"
+    parts = [svg.axes(size, x, y, "median latency of one query, ms (log scale) · faster is left", measure)]
+    if size is svg.NARROW:
+        parts = [svg.axes(size, x, y, "ms a query, median (log scale)", measure)]
+    parts += [_reference(size, y, name, value, near) for name, value in references]
+    for where in devices(found):
+        parts.append(_front([one for one in found if one.where == where], x, y, where))
+    parts += [_point(one, x, y) for one in found]
+    edge = size.width - size.right
+    parts += _labels(size, found, x, y, [(edge - 130, y(value) - 17, edge, y(value) + 2) for value in near])
+    return svg.figure(size, parts, label)
+
+
+def _near(value: float, own: Sequence[float]) -> bool:
+    reach = TALLEST * (max(own) - min(own))
+    return min(own) - reach <= value <= max(own) + reach
+
+
+def _reference(size: Size, y: Scale, name: str, value: float, near: Sequence[float]) -> str:
+    if value not in near:
+        edge, arrow = (size.top + 12, "↑") if y(value) < size.top else (size.height - size.bottom - 8, "↓")
+        return svg.text(
+            f"{arrow} {name} {numbers.quality(value)}", size.width - size.right - 4, edge, class_="reference", text_anchor="end"
+        )
+    line = element("line", x1=size.left, x2=size.width - size.right, y1=y(value), y2=y(value), class_="reference")
+    told = svg.text(f"{name} {numbers.quality(value)}", size.width - size.right - 4, y(value) - 5, class_="reference", text_anchor="end")
+    return line + told
+
+
+def _front(found: Sequence[Point], x: Scale, y: Scale, where: str) -> str:
+    best = pareto([(one.timing.p50_ms, one.value.mean) for one in found])
+    corners = [(x(found[i].timing.p50_ms), y(found[i].value.mean)) for i in best]
+    return svg.polyline(corners, class_="front", data_where=where) if len(corners) > 1 else ""
+
+
+def _point(one: Point, x: Scale, y: Scale) -> str:
+    timing, value = one.timing, one.value
+    at_x, at_y = x(timing.p50_ms), y(value.mean)
+    shade = f"whisker {one.mark.colour}"
+    parts = [
+        element("line", x1=x(timing.p50_low_ms), x2=x(timing.p50_high_ms), y1=at_y, y2=at_y, class_=shade),
+        element("line", x1=at_x, x2=at_x, y1=y(value.low), y2=y(value.high), class_=shade),
+        one.mark.at(at_x, at_y),
+        element("circle", cx=at_x, cy=at_y, r=16, class_="target"),
+    ]
+    label = one.label.replace("\n", ", ")
+    return element("g", parts, class_="point", tabindex=0, role="img", aria_label=label, data_tip=one.label, data_where=one.where)
+
+
+def _labels(size: Size, found: Sequence[Point], x: Scale, y: Scale, references: Sequence[Box]) -> list[str]:
+    """Names beside their points where there is room: right, left, above, below; the legend names them all."""
+    taken = [*references]
+    taken += [(x(one.timing.p50_ms) - 8, y(one.value.mean) - 8, x(one.timing.p50_ms) + 8, y(one.value.mean) + 8) for one in found]
+    parts = []
+    for one in found:
+        name = svg.shortened(one.row.name)
+        width, at_x, at_y = len(name) * svg.CHARACTER, x(one.timing.p50_ms), y(one.value.mean)
+        tries = ((11, -7, "start"), (-11, -7, "end"), (11, 16, "start"), (-11, 16, "end"))
+        for dx, dy, anchor in tries:
+            left = at_x + dx - (width if anchor == "end" else 0)
+            box = (left, at_y + dy - 11, left + width, at_y + dy + 3)
+            inside = box[0] >= size.left and box[2] <= size.width - size.right and box[1] >= size.top
+            if inside and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                parts.append(svg.text(name, at_x + dx, at_y + dy, class_="name", text_anchor=anchor, data_where=one.where))
+                break
+    return parts
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
