@@ -41,7 +41,7 @@ LAYERS = (
     ("errors", "options", "plugins", "atomic", "cachedir", "progress", "yaml_source", "price", "catalogue"),
     ("datasets.base", "rerankers.base", "first_stage.base", "rerankers.options", "measure"),
     ("datasets", "first_stage", "rerankers"),
-    ("scoring", "records"),
+    ("scoring", "records", "child"),
     (
         "suite",
         "planning",

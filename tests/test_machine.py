@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.measure import machine
-from bench.measure.machine import control_groups, cpu_quota, memory_limit
+from bench.measure.cgroup import control_groups, cpu_quota, memory_limit
 
 
 def in_fresh_process(code: str) -> str:

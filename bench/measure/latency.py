@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.measure import machine
-from bench.measure.clock import now_ns
+from bench.measure.disturbance import Watch
 from bench.measure.latency_call import GIVE_UP_AFTER, Recipe, Sample, Target
 from bench.measure.latency_plan import LatencyPlan
 from bench.measure.latency_timer import Timer, settled
@@ -34,8 +34,6 @@ __all__ = [
     "planned_calls",
     "settled",
 ]
-
-DISTURBED = 0.10
 
 
 @dataclass
@@ -66,17 +64,17 @@ def measure(
     """
     sample = draw_sample(requests, plan, seed)
     timers = [Timer(target, plan, planned_calls([target], sample, plan), on_call) for target in targets]
-    load, before, start = machine.load_average(), machine.cpu_seconds(), now_ns()
+    watch = Watch({target.device for target in targets})
     with _no_garbage_collection():
-        _time_here([timer for timer in timers if not timer.target.remote], sample, plan)
+        _time_here([timer for timer in timers if not timer.target.remote], sample, plan, seed)
         _time_elsewhere([timer for timer in timers if timer.target.remote], sample, plan)
-    shared = {"load_average_before": load, "load_average_after": machine.load_average(), "peak_rss_bytes": machine.peak_rss_bytes()}
-    shared |= _disturbance(before, (now_ns() - start) / 1e9)
-    result = LatencyResult([row for timer in timers for row in timer.samples])
+        _time_cold(timers, sample, plan)
+    shared = {**watch.facts(), "peak_rss_bytes": machine.peak_rss_bytes()}
+    result = LatencyResult([row for timer in timers for row in timer.all_samples()])
     for timer in timers:
         timer.tell_rest()
-        planned = len(_asked(timer, sample, plan))
-        result.facts[timer.target.name] = {**shared, **timer.facts(planned), "notes": [*timer.notes(planned), *_disturbed_note(shared)]}
+        planned = min(plan.request_queries, len(sample)) if timer.target.remote else len(sample)
+        result.facts[timer.target.name] = {**shared, **timer.facts(planned), "notes": [*timer.notes(planned), *shared["disturbances"]]}
     return result
 
 
@@ -89,9 +87,9 @@ def draw_sample(requests: Sequence[Request], plan: LatencyPlan, seed: int) -> li
     return [replace(one, doc_ids=one.doc_ids[: plan.depth], docs=one.docs[: plan.depth]) for one in chosen]
 
 
-def _time_here(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan) -> None:
-    """`single` and `offline` of the rerankers on this machine, then the parts of a few calls."""
-    if not {"single", "offline"} & set(plan.scenarios):
+def _time_here(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan, seed: int) -> None:
+    """`single` and `offline` of the rerankers on this machine, then the parts of a few calls, then `server`."""
+    if not {"single", "offline", "server"} & set(plan.scenarios):
         return
     for timer in timers:
         timer.warm_up(sample)
@@ -101,10 +99,29 @@ def _time_here(timers: Sequence[Timer], sample: Sequence[Request], plan: Latency
         if plan.asks("offline"):
             for timer in _abba(timers, round_):
                 timer.time_offline(sample, round_)
+    if plan.asks("offline"):
+        for timer in timers:
+            timer.time_energy()
     if plan.asks("single"):
         for i, request in enumerate(sample[: plan.span_queries]):
             for timer in _abba(timers, i):
                 timer.time_spans(request)
+    if plan.asks("server"):
+        _time_server(timers, sample, plan, seed)
+
+
+def _time_server(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan, seed: int) -> None:
+    """A load has the machine to itself: the rerankers alternate load by load."""
+    rates, loads = plan.server.points()
+    for timer in timers:
+        timer.find_capacity(sample)
+    for i, rate in enumerate(rates):
+        for timer in _abba(timers, i):
+            timer.time_load(sample, rate, seed)
+    for i, load in enumerate(loads):
+        for timer in _abba(timers, len(rates) + i):
+            if timer.capacity:
+                timer.time_load(sample, load * timer.capacity, seed)
 
 
 def _time_elsewhere(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan) -> None:
@@ -117,8 +134,12 @@ def _time_elsewhere(timers: Sequence[Timer], sample: Sequence[Request], plan: La
         _query_by_query(timers, sample[: plan.request_queries], round_)
 
 
-def _asked(timer: Timer, sample: Sequence[Request], plan: LatencyPlan) -> Sequence[Request]:
-    return sample[: plan.request_queries] if timer.target.remote else sample
+def _time_cold(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan) -> None:
+    """`cold`, process by process over all rerankers."""
+    if "cold" in plan.scenarios:
+        for round_ in range(plan.cold_runs):
+            for timer in _abba(timers, round_):
+                timer.time_cold(sample[0], round_)
 
 
 def _query_by_query(timers: Sequence[Timer], sample: Sequence[Request], round_: int) -> None:
@@ -146,17 +167,3 @@ def _no_garbage_collection() -> Iterator[None]:
         gc.unfreeze()
         if was_on:
             gc.enable()
-
-
-def _disturbance(before: tuple[float, float] | None, seconds: float) -> dict[str, Any]:
-    """The share of the machine's CPU time that other processes took. It cannot see neighbours on a shared host."""
-    after = machine.cpu_seconds()
-    if before is None or after is None or seconds < 0.5:
-        return {"foreign_cpu_share": None, "disturbed": None}
-    foreign = (after[1] - before[1]) - (after[0] - before[0])
-    share = max(0.0, foreign / (seconds * machine.logical_cores()))
-    return {"foreign_cpu_share": share, "disturbed": share > DISTURBED}
-
-
-def _disturbed_note(shared: dict[str, Any]) -> list[str]:
-    return [f"other processes took {shared['foreign_cpu_share']:.0%} of the CPU during timing"] if shared["disturbed"] else []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from bench.errors import BenchError
-from bench.measure import machine
+from bench.measure import gpu
 from bench.measure.clock import now_ns, synchroniser
 from bench.measure.latency_spans import SORT, Stopwatch
 from bench.measure.ranking import rank
@@ -69,6 +69,7 @@ class Caller:
         self.last_error: str | None = None
         self.usage = Usage()
         self.gpu_memory: dict[str, int] = {}
+        self.clocks = gpu.ClockLog(gpu.meter(target.device))
         self._synchronise = synchroniser(target.device)
         target.reranker.take_usage()
 
@@ -86,10 +87,11 @@ class Caller:
         self.calls += 1
         taken = None
         try:
-            machine.reset_gpu_memory_peaks(self.target.device)
+            gpu.reset_memory_peaks(self.target.device)
             taken = self._timed(requests, stopwatch)
             self.failing = 0
-            for name, size in machine.gpu_memory(self.target.device).items():
+            self.clocks.look()
+            for name, size in gpu.memory(self.target.device).items():
                 self.gpu_memory[name] = max(self.gpu_memory.get(name, 0), size)
         except Exception as error:  # one target's failure must not take the others' timings with it
             self.errors += 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.latency_call import TOTAL
+from bench.measure.latency_server import is_server
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,16 +56,6 @@ class Summary:
     pairs_per_s: float | None
     pairs_per_s_low: float | None
     pairs_per_s_high: float | None
-
-
-def server(rate: float) -> str:
-    """What a rate of `server` is called in the table of samples: "server 2.5/s"."""
-    return f"server {rate:.3g}/s"
-
-
-def is_server(scenario: str) -> bool:
-    """Whether the samples of this scenario are response times under load."""
-    return scenario.startswith("server ")
 
 
 def needed(q: float) -> int:

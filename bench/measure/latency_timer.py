@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.measure.latency_call import Caller, Sample, Target
+from bench.measure.latency_cold import ColdStarts
+from bench.measure.latency_energy import joules_per_1000_pairs
 from bench.measure.latency_plan import REMOTE_WARMUPS, LatencyPlan
+from bench.measure.latency_server import Load, capacity, put_under_load
 from bench.measure.latency_spans import Stopwatch
 from bench.rerankers.base import Request, Usage
 
@@ -29,6 +32,10 @@ class Timer:
         self.warmups, self.settled = 0, False
         self.usage = Usage()
         self.pooled: list[Request] = []
+        self.joules: float | None = None
+        self.cold = ColdStarts(target, plan.time_limit_s)
+        self.capacity: float | None = None
+        self.loads: list[Load] = []
 
     def warm_up(self, sample: Sequence[Request]) -> None:
         """Short, median and long requests in turn until their times settle, each seen relative to its own first time.
@@ -88,6 +95,30 @@ class Timer:
             for name, nanoseconds in stopwatch.parts(taken).items():
                 self._keep(self.one_query, 0, request, nanoseconds, span=name)
 
+    def time_energy(self) -> None:
+        """After `offline`, on the same pairs."""
+        if not self.caller.given_up:
+            self.joules = joules_per_1000_pairs(self.caller, self.pooled)
+
+    def time_cold(self, request: Request, round_: int) -> None:
+        """A fresh process."""
+        self.cold.time(request, round_)
+        self._tell(1)
+
+    def find_capacity(self, sample: Sequence[Request]) -> None:
+        """How many queries a second can be answered at most, before load is put on."""
+        self.capacity = capacity(self.caller, sample, self.plan.server, self._tell)
+
+    def time_load(self, sample: Sequence[Request], rate: float, seed: int) -> None:
+        """Arrivals at one rate."""
+        load = put_under_load(self.caller, sample, rate, self.plan.server, seed, self._tell)
+        load.facts["load"] = rate / self.capacity if self.capacity else None
+        self.loads.append(load)
+
+    def all_samples(self) -> list[Sample]:
+        """Every scenario's rows."""
+        return [*self.samples, *self.cold.samples, *(row for load in self.loads for row in load.samples)]
+
     def tell_rest(self) -> None:
         """Count the calls that were planned and not made, so that a progress bar ends."""
         self._tell(self.calls_left)
@@ -107,7 +138,11 @@ class Timer:
             "slots": usage.slots or None,
             "padding_share": 1 - usage.tokens / usage.slots if usage.slots else None,
             "truncated": usage.truncated,
+            "joules_per_1000_pairs": self.joules,
             **caller.gpu_memory,
+            **caller.clocks.facts(),
+            "cold": self.cold.facts() if self.plan.asks("cold", self.target.remote) else None,
+            "server": {"capacity_per_s": self.capacity, "loads": [load.facts for load in self.loads]} if self.loads else None,
         }
 
     def notes(self, planned: int) -> list[str]:
@@ -128,7 +163,7 @@ class Timer:
             notes.append(f"{caller.retried} of {caller.calls} timed calls needed a retry and are no samples")
         if caller.halvings:
             notes.append(f"a batch did not fit into memory and was split {caller.halvings} times while timed")
-        return notes
+        return [*notes, *self.cold.notes(), *(note for load in self.loads for note in load.notes())]
 
     def _is_over(self, scenario: str) -> bool:
         over = self.seconds[scenario] >= self.plan.time_limit_s

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.measure.latency_summary import Summary, parts, summarise
@@ -28,7 +28,8 @@ class Row:
     """One trial of a run, and its latency summaries by scenario; none where nothing was timed.
 
     `single` and `request` are of one query in flight, on this machine and through a network: never the same thing, and no trial has both.
-    `parts` holds, by scenario, the median milliseconds of each part of a call; `failed` is the share of queries whose call failed.
+    `parts` holds, by scenario, the median milliseconds of each part of a call, `timing` what the record tells of its timed pass; `failed`
+    is the share of queries whose call failed.
     """
 
     trial: Trial
@@ -38,6 +39,7 @@ class Row:
     differences: Mapping[str, Difference] = field(default_factory=dict)
     latency: Mapping[str, Summary] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     cost: Cost | None = None
     failed: float = 0.0
@@ -94,8 +96,8 @@ def rows(run: Run) -> list[Row]:
             continue
         timed, pieced = timings.get(status.trial.id, {}), pieces.get(status.trial.id, {})
         failed = record.counts.failed / record.counts.queries if record.counts.queries else 0.0
-        notes = tuple(_notes(record))
-        table.append(Row(status.trial, "done", None, record.quality, record.vs_first_stage, timed, pieced, notes, record.cost, failed))
+        measured = Row(status.trial, "done", None, record.quality, record.vs_first_stage, timed, pieced, record.latency or {})
+        table.append(replace(measured, notes=tuple(_notes(record)), cost=record.cost, failed=failed))
     return table
 
 
@@ -105,6 +107,15 @@ def _by_trial(found: Mapping[tuple[str, str], Value]) -> dict[str, dict[str, Val
     for (trial, scenario), value in found.items():
         nested.setdefault(trial, {})[scenario] = value
     return nested
+
+
+def notes_on(members: Sequence[Row]) -> list[tuple[Sequence[Row], str]]:
+    """Every note of these rows once, in their order, with the rows that it is about."""
+    found: dict[str, list[Row]] = {}
+    for row in members:
+        for note in row.notes:
+            found.setdefault(note, []).append(row)
+    return [(about, note) for note, about in found.items()]
 
 
 def headline(run: Run) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.records.store import Run
-from bench.records.table import GroupKey, Row, groups, headline, rows
+from bench.records.table import GroupKey, Row, groups, headline, notes_on, rows
 from bench.reports import numbers, timings
 from bench.reports.cells import cells, columns
 
@@ -62,9 +62,9 @@ def latency_tables(members: Sequence[Row]) -> list[str]:
     found = ["### Latency", table(timings.HEAD, lines)]
     if timings.has_requests(members):
         found.append(timings.REQUEST_NOTE)
-    if pieces := timings.parts(members, names):
-        found += ["Where the time of a call goes (median ms, share):", table(pieces[0], pieces[1:])]
-    return found
+    pieces = timings.parts(members, names)
+    found += ["Where the time goes (median ms, share):"] if pieces else []
+    return [*found, *(table(head, lines) for head, *lines in pieces)]
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -103,7 +103,9 @@ def _caption(picture: Path) -> str:
 
 def _notes(run: Run, table: Sequence[Row]) -> list[str]:
     notes = [f"- {escape(text)}" for text in run.info.warnings]
-    notes += [f"- {_label(row)}: {escape(note)}" for row in table for note in row.notes]
+    for members in groups(list(table)).values():
+        names = {row.trial.id: _label(row) for row in members}
+        notes += [f"- {timings.about(about, members, names)}: {escape(note)}" for about, note in notes_on(members)]
     return ["## Notes", "\n".join(notes)] if notes else []
 
 

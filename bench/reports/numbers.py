@@ -32,8 +32,8 @@ def milliseconds(value: float | None) -> str:
 
 
 def ranged(value: float | None, low: float | None, high: float | None, form: Callable[[float | None], str]) -> str:
-    """A value with its interval, both written by `form`."""
-    if value is None or low is None or high is None:
+    """A value with its interval, both written by `form`; without one where there is none, or where one sample gave no width."""
+    if value is None or low is None or high is None or low == high:
         return form(value)
     return f"{form(value)} [{form(low)}, {form(high)}]"
 

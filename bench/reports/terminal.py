@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.progress import Advance, Observer
 from bench.records.store import Run
-from bench.records.table import Row, groups, headline, rows
+from bench.records.table import Row, groups, headline, notes_on, rows
 from bench.reports import timings
 from bench.reports.cells import DELTA, FAILED, cells, columns
 
@@ -34,9 +34,10 @@ def print_run(run: Run, console: Console) -> None:
             console.print(f"[dim]{timings.REQUEST_NOTE}[/dim]")
         for lines in _timings(members, console.width):
             console.print(_plain_table(lines))
-    for row in table:
-        for note in row.notes:
-            console.print(f"[dim]{escape(row.name)}: {escape(note)}[/dim]")
+    for members in groups(table).values():
+        for about, note in notes_on(members):
+            who = timings.about(about, members, {row.trial.id: row.name for row in members})
+            console.print(f"[dim]{escape(who)}: {escape(note)}[/dim]")
 
 
 def _table(members: Sequence[Row], measures: Sequence[str], width: int) -> object:
@@ -65,8 +66,8 @@ def _timings(members: Sequence[Row], width: int) -> Iterator[Sequence[Sequence[s
     if lines := timings.full(members, names):
         if width >= WIDE or not timings.is_plain(members):
             yield [timings.HEAD, *lines]
-        if width >= WIDE and (pieces := timings.parts(members, names)):
-            yield pieces
+        if width >= WIDE:
+            yield from timings.parts(members, names)
 
 
 def _plain_table(lines: Sequence[Sequence[str]]) -> object:

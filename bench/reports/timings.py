@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bench.measure.latency_spans import ON_DEVICE
-from bench.measure.latency_summary import ONE_QUERY, Summary
+from bench.measure.latency_summary import COLD, ONE_QUERY, Summary
 from bench.records.table import Row
 from bench.reports import numbers
 
@@ -26,38 +27,75 @@ def marked(row: Row, value: float | None) -> str:
     return f"{text}{REQUEST_MARK}" if row.request and value is not None else text
 
 
-def full(members: Sequence[Row], label: dict[str, str]) -> list[Sequence[str]]:
+def full(members: Sequence[Row], label: Mapping[str, str]) -> list[Sequence[str]]:
     """A line per trial and scenario, with 95 % intervals; pairs/s with its slowest and fastest round. `label` is by trial id."""
-    return [_line(label[row.trial.id], summary) for row in members for summary in row.latency.values()]
+    return [_line(label[row.trial.id], summary, _load(row, summary.scenario)) for row in members for summary in row.latency.values()]
 
 
-def _line(label: str, found: Summary) -> Sequence[str]:
+def _load(row: Row, scenario: str) -> Mapping[str, Any]:
+    """What the record tells of a rate of `server`."""
+    loads = (row.timing.get("server") or {}).get("loads", [])
+    return next((load for load in loads if load["scenario"] == scenario), {})
+
+
+def _line(label: str, found: Summary, load: Mapping[str, Any]) -> Sequence[str]:
+    """Percentiles of an overloaded server are left out: they would tell how long it was measured."""
     form = numbers.milliseconds
+    scenario = f"{found.scenario}, {load['utilisation']:.0%} load" if load else found.scenario
+    p50, p95 = (
+        numbers.ranged(value, low, high, form)
+        for value, low, high in ((found.p50_ms, found.p50_low_ms, found.p50_high_ms), (found.p95_ms, found.p95_low_ms, found.p95_high_ms))
+    )
+    if load.get("overloaded"):
+        p50, p95 = "overloaded", numbers.NOTHING
     is_offline = found.scenario == "offline"
+    counted = f"{found.samples} run{'s' * (found.samples > 1)}" if found.scenario == COLD else str(found.queries)
     return (
         label,
-        found.scenario,
-        numbers.NOTHING if is_offline else str(found.queries),
-        numbers.NOTHING if is_offline else numbers.ranged(found.p50_ms, found.p50_low_ms, found.p50_high_ms, form),
-        numbers.ranged(found.p95_ms, found.p95_low_ms, found.p95_high_ms, form),
+        scenario,
+        numbers.NOTHING if is_offline else counted,
+        numbers.NOTHING if is_offline else p50,
+        p95,
         numbers.ranged(found.per_pair_ms, found.per_pair_low_ms, found.per_pair_high_ms, form),
         numbers.ranged(found.pairs_per_s, found.pairs_per_s_low, found.pairs_per_s_high, numbers.rate),
     )
 
 
-def parts(members: Sequence[Row], label: dict[str, str]) -> list[Sequence[str]]:
-    """Header and lines of where the time of one call goes: median milliseconds and share of each part; empty where nothing was split."""
-    found = [(row, scenario, pieces) for row in members for scenario, pieces in row.parts.items()]
+def about(rows: Sequence[Row], members: Sequence[Row], label: Mapping[str, str]) -> str:
+    """Whom a note is about: the rows by name, or all that were timed."""
+    timed = [row for row in members if row.latency]
+    return "every timed row" if len(timed) > 1 and list(rows) == timed else ", ".join(label[row.trial.id] for row in rows)
+
+
+def parts(members: Sequence[Row], label: Mapping[str, str]) -> list[list[Sequence[str]]]:
+    """Tables of where the time of a call goes, header first: median milliseconds and share of each part, a table per kind of scenario.
+
+    That of `cold` ends with the memory of a process that holds nothing but this reranker.
+    """
+    tables: dict[str, list[tuple[Row, str, Mapping[str, float]]]] = {}
+    for row in members:
+        for scenario, pieces in row.parts.items():
+            tables.setdefault(scenario.partition(" ")[0], []).append((row, scenario, pieces))
+    return [_parts(kind, found, label) for kind, found in tables.items()]
+
+
+def _parts(kind: str, found: Sequence[tuple[Row, str, Mapping[str, float]]], label: Mapping[str, str]) -> list[Sequence[str]]:
     names = list(dict.fromkeys(name for _, _, pieces in found for name in pieces))
-    lines: list[Sequence[str]] = [("reranker", "scenario", *names)] if found else []
+    is_cold = kind == COLD
+    lines: list[Sequence[str]] = [("reranker", "scenario", *names, *(["memory"] if is_cold else []))]
     for row, scenario, pieces in found:
         whole = sum(value for name, value in pieces.items() if name != ON_DEVICE)
-        lines.append((label[row.trial.id], scenario, *(_part(pieces.get(name), whole) for name in names)))
+        memory = [_gib((row.timing.get("cold") or {}).get("peak_rss_bytes"))] if is_cold else []
+        lines.append((label[row.trial.id], scenario, *(_part(pieces.get(name), whole) for name in names), *memory))
     return lines
 
 
 def _part(value: float | None, whole: float) -> str:
     return f"{numbers.milliseconds(value)} ({value / whole:.0%})" if value is not None and whole else numbers.NOTHING
+
+
+def _gib(size: int | None) -> str:
+    return f"{size / (1 << 30):.2f} GiB" if size else numbers.NOTHING
 
 
 def has_requests(members: Sequence[Row]) -> bool:
