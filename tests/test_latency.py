@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
@@ -302,6 +302,7 @@ def test_queries_timed_unequally_often_are_summarised() -> None:
     assert 1.0 <= summary.mean_low_ms <= summary.mean_high_ms <= 5.0
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=80), st.randoms())
 def test_a_summary_does_not_depend_on_the_order_of_samples(times: list[float], rng: Any) -> None:
     table = samples([[one] for one in times])
