@@ -44,7 +44,7 @@ class View:
     depth_quality: str
     depth_latency: str
     distributions: Sequence[Distribution]
-    parts: Sequence[Sequence[str]]
+    parts: Sequence[Sequence[Sequence[str]]]
     separations: Sequence[Separation]
     moved: Sequence[Moved]
     drill: Mapping[str, Any] | None
