@@ -44,8 +44,9 @@ class Side:
 class Comparison:
     """`new` against `baseline` over the same queries. `p_holm` is corrected for all comparisons made together.
 
-    `effect_size` is mean / sd of the paired differences (None where nothing varies), `detectable` the minimum detectable effect.
-    `across` names the fields of the quality keys that differ by the caller's leave, `unpaired` counts queries that only one side has.
+    `t` and `t_p` are of the paired t-test. `effect_size` is mean / sd of the paired differences (None where nothing varies).
+    `detectable` is the minimum detectable effect. `across` names the fields of the quality keys that differ by the caller's leave,
+    `unpaired` counts queries that only one side has.
     """
 
     new: Side
@@ -55,6 +56,8 @@ class Comparison:
     baseline_mean: float
     difference: stats.Difference
     p_holm: float
+    t: float
+    t_p: float
     effect_size: float | None
     detectable: float
     deltas: Mapping[str, float]
@@ -97,6 +100,7 @@ def paired(new: Side, baseline: Side, measure: str, across: Sequence[str] = (), 
     now, then = [ours[query] for query in queries], [theirs[query] for query in queries]
     deltas = {query: ours[query] - theirs[query] for query in queries}
     difference = stats.difference(now, then, seed)
+    t, t_p = stats.paired_t(list(deltas.values()))
     return Comparison(
         new=new,
         baseline=baseline,
@@ -105,6 +109,8 @@ def paired(new: Side, baseline: Side, measure: str, across: Sequence[str] = (), 
         baseline_mean=sum(then) / len(then),
         difference=difference,
         p_holm=difference.p,
+        t=t,
+        t_p=t_p,
         effect_size=stats.effect_size(list(deltas.values())),
         detectable=stats.minimum_detectable(list(deltas.values())),
         deltas=deltas,

@@ -185,13 +185,46 @@ def test_tau_is_scipys(ranks: list[int]) -> None:
 # What people and programs read
 
 
+def test_moved_queries_stand_with_their_words_and_top_documents(collection: Path, tmp_path: Path) -> None:
+    suite = {"name": "moved", "datasets": [f"files:{collection}"], "rerankers": [{FAKE: {"name": "fake"}}], "depth": 5}
+    run = bench.run(suite, out=tmp_path, latency=False)
+    found = compare([run])
+    (name, moves), *_ = report.moves(found)
+    assert name == "fake (cpu)"
+    move = moves[0]
+    fake = next(one for one in found if one.new.trial.reranker == "fake")
+    assert (move.query_id, move.delta) == fake.moved(1)[0]
+    assert move.text == run.queries.set_index("query")["text"][move.query_id]
+    assert [one.doc_id for one in move.after] == list(run.ranking(fake.new.trial.id)[move.query_id].doc_ids[:3])
+    assert [one.doc_id for one in move.before] == list(run.ranking(fake.baseline.trial.id)[move.query_id].doc_ids[:3])
+    judged = run.judgments.set_index(["query", "document"])["grade"]
+    shown = [(one.doc_id, one.grade) for one in (*move.before, *move.after)]
+    assert any(grade is not None for _, grade in shown)
+    assert all(grade == judged.get((move.query_id, doc_id)) for doc_id, grade in shown)
+    console = Console(width=80, record=True, file=io.StringIO())
+    report.print_comparison(found, console)
+    told = console.export_text()
+    assert f"{move.query_id}, {move.text}" in told
+    assert max(map(len, told.splitlines())) <= 80
+    assert f"1. {move.after[0].doc_id} " in report.to_markdown(found)
+
+
+def test_a_run_that_keeps_no_texts_shows_ids_and_grades(tmp_path: Path) -> None:
+    ranked = {"q0": [("d2", 2.0), ("d1", 1.0)]}
+    run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER}, rankings={"a": ranked})
+    (_, moves), *_ = report.moves(compare([run]))
+    move = next(move for move in moves if move.query_id == "q0")
+    assert (move.text, move.before) == (None, ())
+    assert [str(one) for one in move.after] == ["d2 (not judged)", "d1 (not judged)"]
+
+
 def test_every_format_says_the_same(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": BASE, "a_|_b": BETTER})
     found = compare([run])
     (row,) = csv.DictReader(io.StringIO(report.to_csv(found)))
     (value,) = json.loads(report.to_json(found))
     assert float(row["difference"]) == value["difference"] == pytest.approx(0.05)
-    assert value["moved"] == pytest.approx({"q1": 0.2, "q0": 0.1, "q3": -0.1})
+    assert {move["query"]: move["difference"] for move in value["moved"]} == pytest.approx({"q1": 0.2, "q0": 0.1, "q3": -0.1})
     page = report.to_markdown(found)
     assert "a\\_\\|\\_b" in page
     assert "+0.0500" in page

@@ -10,19 +10,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.compare import Comparison
-from bench.reports import numbers
+from bench.reports import moved, numbers
 from bench.reports.markdown import escape
+from bench.reports.moved import Move, Moves
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-MOVED = 5
 WIDE = 118
-WIDE_ONLY = frozenset({"machine", "run", "baseline", "p", "d", "quality", "queries", "allowed", "top 10"})
+SHOWN_IN_TERMINAL = 3
+WIDE_ONLY = frozenset({"machine", "run", "baseline", "p", "t-test", "d", "quality", "queries", "allowed", "top 10"})
 EXPLANATION = (
     "Δ is the paired mean difference with its 95 % bootstrap interval, p its two-sided permutation test, Holm the same corrected for all "
-    "rows, d the mean over the standard deviation of the differences, MDE the smallest true difference that so many queries find four "
-    "times in five."
+    "rows, t-test the p of a paired t-test, d the mean over the standard deviation of the differences, MDE the smallest true difference "
+    "that so many queries find four times in five."
 )
 
 
@@ -37,13 +38,24 @@ def to_csv(comparisons: Sequence[Comparison]) -> str:
 
 
 def to_json(comparisons: Sequence[Comparison]) -> str:
-    return as_json([{**flat(one), "moved": dict(one.moved(10))} for one in comparisons])
+    moves = Moves()
+    return as_json([{**flat(one), "moved": [move.flat() for move in moves.of(one, 10)]} for one in comparisons])
 
 
 def to_markdown(comparisons: Sequence[Comparison]) -> str:
-    moved = [f"- {escape(name)}: {escape(text)}" for name, text in moves(comparisons)]
-    parts = [f"## {escape(title(comparisons))}", markdown_grid(grid(comparisons)), "### Moved most", "\n".join(moved), EXPLANATION]
+    moved = [_moved_markdown(name, found) for name, found in moves(comparisons)]
+    parts = [f"## {escape(title(comparisons))}", markdown_grid(grid(comparisons)), EXPLANATION, "### Moved most", *moved]
     return "\n\n".join(parts)
+
+
+def _moved_markdown(name: str, found: Sequence[Move]) -> str:
+    """One comparison's moves, folded, so that a merge-request comment stays short."""
+    lines = [f"<details><summary>{escape(name)}: {escape(moved.told(found))}</summary>", ""]
+    for move in found:
+        lines.append(f"- **{escape(move.label)}** {move.delta:+.4f}")
+        for side, documents in (("before", move.before), ("after", move.after)):
+            lines += [f"  - {side}", *(f"    {place}. {escape(str(one))}" for place, one in enumerate(documents, 1))] if documents else []
+    return "\n".join([*lines, "", "</details>"])
 
 
 def print_comparison(comparisons: Sequence[Comparison], console: Console) -> None:
@@ -51,9 +63,12 @@ def print_comparison(comparisons: Sequence[Comparison], console: Console) -> Non
 
     console.print(f"\n[bold]{escape(title(comparisons))}[/bold]")
     print_grid(grid(comparisons), console)
-    console.print("moved most:")
-    for name, text in moves(comparisons):
-        console.print(f"  {escape(name)}: {escape(text)}", soft_wrap=True)
+    for name, found in moves(comparisons, SHOWN_IN_TERMINAL):
+        console.print(f"[bold]{escape(name)}[/bold] moved most:" if found else f"{escape(name)}: no query moved", soft_wrap=True)
+        for move in found:
+            console.print(f"  {move.delta:+.4f}  {escape(moved.short(move.label, console.width - 12))}", soft_wrap=True)
+            for line in moved.lines(move):
+                console.print(f"[dim]           {escape(line[: console.width - 12])}[/dim]", soft_wrap=True)
 
 
 def title(comparisons: Sequence[Comparison]) -> str:
@@ -71,13 +86,12 @@ def grid(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
     return [{"reranker": label(one, several), **_cells(one)} for one in comparisons]
 
 
-def moves(comparisons: Sequence[Comparison]) -> list[tuple[str, str]]:
-    """Per comparison, the queries that moved most."""
+def moves(comparisons: Sequence[Comparison], n: int = moved.SHOWN) -> list[tuple[str, list[Move]]]:
+    """Per comparison of a reranker, its row's name and the `n` queries that moved most."""
     several = len({(one.new.trial.dataset, one.new.trial.first_stage) for one in comparisons}) > 1
-    return [
-        (label(one, several), ", ".join(f"{query} {delta:+.4f}" for query, delta in one.moved(MOVED)) or "no query moved")
-        for one in comparisons
-    ]
+    found = Moves()
+    told = [one for one in comparisons if one.new.trial.kind == "reranker"] or comparisons
+    return [(label(one, several), found.of(one, n)) for one in told]
 
 
 def label(one: Comparison, several: bool, *, with_run: bool = True) -> str:
@@ -108,6 +122,8 @@ def flat(one: Comparison) -> dict[str, Any]:
         "high": found.high,
         "p": found.p,
         "p_holm": one.p_holm,
+        "t": one.t if math.isfinite(one.t) else None,
+        "t_p": one.t_p,
         "effect_size": one.effect_size,
         "wins": found.wins,
         "ties": found.ties,
@@ -125,6 +141,7 @@ def _cells(one: Comparison) -> dict[str, str]:
         "95 %": f"[{found.low:+.3f}, {found.high:+.3f}]",
         "p": numbers.p_value(found.p),
         "Holm": numbers.p_value(one.p_holm),
+        "t-test": numbers.p_value(one.t_p),
         "d": numbers.NOTHING if one.effect_size is None else f"{one.effect_size:+.2f}",
         "W/T/L": f"{found.wins}/{found.ties}/{found.losses}",
         "MDE": detectable(one),
