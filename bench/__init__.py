@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.api import estimate as estimate
     from bench.api import load as load
     from bench.api import reranker as reranker
     from bench.api import run as run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "run": "bench.api",
+    "estimate": "bench.api",
     "load": "bench.api",
     "reranker": "bench.api",
     "budget": "bench.budgets",
@@ -31,7 +33,7 @@ _WHERE = {
     "Suite": "bench.suite",
 }
 
-__all__ = ["Request", "Run", "Suite", "budget", "load", "reranker", "run"]
+__all__ = ["Request", "Run", "Suite", "budget", "estimate", "load", "reranker", "run"]
 
 
 def __getattr__(name: str) -> Any:

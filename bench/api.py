@@ -11,6 +11,7 @@ from bench.progress import Observer
 from bench.records.store import Run
 
 if TYPE_CHECKING:
+    from bench.forecast import Forecast
     from bench.rerankers.base import Scores
     from bench.rerankers.function import ScoreFunction
 
@@ -35,6 +36,24 @@ def run(
     done = runner.run(found, out=Path(out), device=device, time_it=latency, fresh=fresh, observer=progress, command=f"bench.run({suite!r})")
     reports.write(done)
     return done
+
+
+def estimate(
+    suite: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path = "results",
+    device: str | None = None,
+    latency: bool = True,
+    fresh: bool = False,
+) -> Forecast:
+    """What `run` with the same arguments would take: pairs, calls, tokens, dollars, time. Nothing is scored and nothing is sent.
+
+    The rows are in `.rows`, as a table in `.to_frame()`; `.usd` is their sum. Raises BenchError as `run` does.
+    """
+    from bench.forecast import forecast
+    from bench.suite import load as load_suite
+
+    return forecast(load_suite(suite), out=Path(out), device=device, time_it=latency, fresh=fresh)
 
 
 def load(folder: str | Path) -> Run:

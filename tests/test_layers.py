@@ -49,6 +49,8 @@ LAYERS = (
         "assess",
         "depths",
         "cost",
+        "history",
+        "forecast",
         "points",
         "budgets",
         "compare",

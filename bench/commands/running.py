@@ -26,18 +26,24 @@ KINDS = {".html": "report", ".md": "comment"}
 @click.option("--latency/--no-latency", default=True, help="Take timings (they are never cached), or leave them out.")
 @click.option("--fresh", is_flag=True, help="Score everything anew: do not read the score cache.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
-def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, quiet: bool) -> None:
+@click.option("--estimate", is_flag=True, help="Only tell calls, tokens, price and time: score nothing, send nothing, write nothing.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Of --estimate.")
+def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, quiet: bool, estimate: bool, form: str) -> None:
     """Run SUITE (a YAML file, or the name of a shipped suite) and write a run folder with its report.
 
     An interrupted run resumes: run the same command again. Exits 2 when a reranker that is not optional failed.
     """
     from bench import reports, runner
+    from bench.forecast import forecast
     from bench.progress import Observer
     from bench.reports.terminal import TerminalObserver, print_run
     from bench.suite import load
 
     console = open_console()
     observer = Observer() if quiet else TerminalObserver(open_console(stderr=True))
+    if estimate:
+        _estimate(forecast(load(suite), out=out, device=device, time_it=latency, fresh=fresh, observer=observer), form)
+        return
     command = shlex.join(["rerank-bench", *sys.argv[1:]])
     done = runner.run(load(suite), out=out, device=device, time_it=latency, fresh=fresh, observer=observer, command=command)
     written = reports.write(done)
@@ -49,6 +55,15 @@ def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, q
     failed = [status for status in done.info.trials if status.status == "failed"]
     if failed:
         raise BenchError("\n".join(f"{status.trial.reranker} failed: {status.reason}" for status in failed))
+
+
+def _estimate(found: Any, form: str) -> None:
+    from bench.reports.forecast import print_forecast, to_json
+
+    if form == "json":
+        click.echo(to_json(found))
+    else:
+        print_forecast(found, open_console())
 
 
 def _say_cache(console: Console, done: Any) -> None:

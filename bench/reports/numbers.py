@@ -55,3 +55,10 @@ def dollars(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:,.2f}" if value >= 1 or not value else f"{value:.3f}" if value >= 0.01 else f"{value:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever is read at once."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

@@ -13,7 +13,6 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from importlib.util import find_spec
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,7 +23,8 @@ from pydantic import Field
 from bench import catalogue
 from bench.errors import RerankerError, Unavailable
 from bench.price import Price
-from bench.rerankers.base import BaseReranker, Description, Failure, Request, Usage
+from bench.rerankers.answer import Answer
+from bench.rerankers.base import BaseReranker, Description, Failure, Request, Usage, pair_tokens
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.pacing import Pace
 from bench.rerankers.refusal import Refusal
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT_S = 60.0
 GIVE_UP_AFTER = 20
+"""Failed queries in a row after which a service is taken to be down."""
+DOCUMENTS_PER_SEARCH, TOKENS_PER_DOCUMENT = 100, 500  # https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _LOCAL_ANSWER_S = 2.0
 _UNREADABLE = (TypeError, ValueError, AttributeError, LookupError)  # what an SDK raises that reads an answer without checking it
@@ -53,18 +55,6 @@ class ApiOptions(RerankerOptions):
     requests_per_minute: float | None = Field(None, gt=0, description="HTTP requests a minute, evenly spread; no limit when absent")
     tokens_per_minute: float | None = Field(None, gt=0, description="tokens a minute, as the service counts them; no limit when absent")
     price: Price | None = Field(None, description="what the service charges, in place of the catalogue's: {usd: 2, per: 1000 searches}")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a service said: (position of a document in the request, its score), in any order, and what it charged. A model that writes its
-    answer also wrote `tokens_out`, and its answer may have needed `repairs`."""
-
-    scores: Sequence[tuple[Any, Any]]
-    billed_units: float = 0.0
-    tokens: int = 0
-    tokens_out: int = 0
-    repairs: int = 0
 
 
 class ApiReranker(BaseReranker):
@@ -123,6 +113,14 @@ class ApiReranker(BaseReranker):
         base_url = self._base_url()
         listed = catalogue.price(self.service, self.options.model, base_url if base_url != self.address else None)
         return self.options.price or listed
+
+    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+        """As told by services that count the query once per document. Search units are told where the price is for them."""
+        pairs, length = pair_tokens(requests, tokens)
+        calls = [(request, start) for request in requests for start in self._starts(request)]
+        price = self.price()
+        units = sum(self._search_units(*call, tokens) for call in calls) if price and price.per == "1000 searches" else 0
+        return Usage(pairs=pairs, calls=len(calls), tokens=length, billed_units=float(units))
 
     def load(self) -> None:
         if self._client is None:
@@ -190,6 +188,11 @@ class ApiReranker(BaseReranker):
         """Where each HTTP request of one query begins among its documents."""
         return range(0, len(request.docs), self.documents_per_call)
 
+    def _search_units(self, request: Request, start: int, tokens: Callable[[str], int]) -> int:
+        """Search units of one HTTP request: one covers a query with up to 100 documents, of which a long one counts once per 500 tokens."""
+        query, docs = tokens(request.query), request.docs[start : start + self.documents_per_call]
+        return math.ceil(sum(math.ceil(max(1, query + tokens(doc)) / TOKENS_PER_DOCUMENT) for doc in docs) / DOCUMENTS_PER_SEARCH)
+
     def _each(self, answer: Callable[[tuple[int, int]], None], parts: Sequence[tuple[int, int]]) -> None:
         """Answer every part; the first RerankerError stops the others before their next request."""
         if self._pool is None:
@@ -212,7 +215,7 @@ class ApiReranker(BaseReranker):
         """Write the scores of one HTTP request's documents. Raises Refusal or RerankerError."""
         documents = request.docs[start : start + self.documents_per_call]
         answer = self._insist(request.query, documents)
-        scores[start : start + len(documents)] = self._validated(answer, len(documents))
+        scores[start : start + len(documents)] = answer.in_order(len(documents), self.service)
         self._count(Usage(pairs=len(documents), billed_units=answer.billed_units, tokens=answer.tokens))
 
     def _insist(self, query: str, documents: Sequence[str]) -> Answer:
@@ -268,21 +271,6 @@ class ApiReranker(BaseReranker):
                 return
             self._refused = 0
         raise RerankerError(f"{self.service}: gave up after {GIVE_UP_AFTER} failed queries in a row ({last.reason}); run again to go on")
-
-    def _validated(self, answer: Answer, count: int) -> list[float]:
-        """One finite score per document, in the order of the documents. Raises RerankerError for anything else."""
-        found: dict[int, float] = {}
-        for position, score in answer.scores:
-            if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < count:
-                raise RerankerError(f"{self.service}: the answer scores document {position!r} of {count}")
-            if position in found:
-                raise RerankerError(f"{self.service}: the answer scores document {position} twice")
-            if not isinstance(score, int | float) or not math.isfinite(score):
-                raise RerankerError(f"{self.service}: the answer gives document {position} the score {score!r}")
-            found[position] = float(score)
-        if len(found) != count:
-            raise RerankerError(f"{self.service}: the answer has {len(found)} scores for {count} documents")
-        return [found[position] for position in range(count)]
 
     def _plain(self, refusal: Refusal) -> str:
         """The refusal in one short line without the key."""

@@ -5,15 +5,20 @@ Reference: https://docs.cohere.com/reference/rerank (documents per request, bill
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from bench.errors import RerankerError
-from bench.rerankers.api import Answer, ApiOptions, ApiReranker
+from bench.rerankers.answer import Answer
+from bench.rerankers.api import ApiOptions, ApiReranker
+from bench.rerankers.base import Request, Usage
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.refusal import Refusal, reason_in, retry_after
+
+LONGEST_DOCUMENT = 4096
+"""Tokens of a document that the service reads unless max_tokens_per_doc says otherwise."""
 
 
 class CohereOptions(ApiOptions):
@@ -39,6 +44,10 @@ class CohereReranker(ApiReranker):
 
     def settings(self) -> dict[str, Any]:
         return {"max_tokens_per_doc": self.options.max_tokens_per_doc}
+
+    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+        longest = self.options.max_tokens_per_doc or LONGEST_DOCUMENT
+        return super().expected_usage(requests, lambda text: min(tokens(text), longest))
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         import httpx

@@ -9,17 +9,21 @@ holds one on this machine, `listwise-server` talks to one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bench.rerankers.base import Request
-from bench.rerankers.listwise_prompt import plain, shortened
+from bench.rerankers.base import Request, Usage
+from bench.rerankers.listwise_prompt import messages, plain, shortened
 from bench.rerankers.options import RerankerOptions
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
+
+
+TOKENS_PER_PLACE = 5
+"""What "[12] > " takes in most tokenizers, for telling beforehand what a model will write."""
 
 
 class ListwiseOptions(RerankerOptions):
@@ -77,6 +81,19 @@ class Sorting:
     def scores(self) -> Scores:
         """One strictly falling score per document, in the order of the request. Shape: (documents,)."""
         return falling(self._order)
+
+
+def expected_usage(requests: Sequence[Request], options: ListwiseOptions, tokens: Callable[[str], int]) -> Usage:
+    """What sorting would take, told without a model: the windows as the first stage fills them, the prompt around each of them included."""
+    calls = sent = written = 0
+    for request in requests:
+        sorting = Sorting(request, options)
+        while window := sorting.window:
+            prompt = messages(options.prompt, sorting.query, [sorting.passages[position] for position in window], options.system)
+            sent += sum(tokens(message["content"]) for message in prompt)
+            calls, written = calls + 1, written + TOKENS_PER_PLACE * len(window)
+            sorting.take(range(len(window)))
+    return Usage(pairs=sum(len(request.docs) for request in requests), calls=calls, tokens=sent, tokens_out=written)
 
 
 def spans(count: int, window: int, stride: int) -> list[tuple[int, int]]:

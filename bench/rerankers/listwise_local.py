@@ -5,14 +5,14 @@ The windows of one query follow one another; those of different queries are writ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from bench.rerankers import batches, chat, checkpoint, networks, permutation, sbert
 from bench.rerankers.base import Description, Request, Usage
-from bench.rerankers.listwise import ListwiseOptions, Sorting
+from bench.rerankers.listwise import ListwiseOptions, Sorting, expected_usage
 from bench.rerankers.listwise_fit import Fitter
 from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions
@@ -53,6 +53,9 @@ class ListwiseReranker(LocalReranker):
         self._tokenizer = tokenizer
         network.generation_config = _greedy(network, tokenizer)
         self._model = network.to(self.device)
+
+    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+        return expected_usage(requests, self.options, tokens)
 
     def describe(self) -> Description:
         network = self._loaded()

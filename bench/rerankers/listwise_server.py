@@ -8,7 +8,7 @@ compatibility). A window waits for the one before it; the windows of other queri
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -16,10 +16,10 @@ from pydantic import Field
 
 from bench.errors import RerankerError
 from bench.rerankers import listwise_prompt, permutation
-from bench.rerankers.api import Answer
+from bench.rerankers.answer import Answer
 from bench.rerankers.base import Description, Request, Usage
 from bench.rerankers.http import HttpOptions, HttpReranker, json_of
-from bench.rerankers.listwise import ListwiseOptions, Sorting, falling
+from bench.rerankers.listwise import ListwiseOptions, Sorting, expected_usage, falling
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.refusal import Refusal
 
@@ -57,6 +57,9 @@ class ListwiseServerReranker(HttpReranker):
         path = urlsplit(options.base_url).path.rstrip("/")
         return {**options.identity(), "answer_tokens": options.answer_tokens, "body": options.body, "path": path}
 
+    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+        return expected_usage(requests, self.options, tokens)
+
     def describe(self) -> Description:
         """With the name that the server gave its model in its latest answer, which is often more exact than ours."""
         plain = super().describe()
@@ -86,7 +89,7 @@ class ListwiseServerReranker(HttpReranker):
         while window := sorting.window:
             answer = self._insist(sorting.query, [sorting.passages[position] for position in window])
             self._count(Usage(tokens=answer.tokens, tokens_out=answer.tokens_out, repairs=answer.repairs))
-            places = self._validated(answer, len(window))
+            places = answer.in_order(len(window), self.service)
             sorting.take(sorted(range(len(window)), key=lambda position: -places[position]))
         scores[:] = sorting.scores()
         self._count(Usage(pairs=len(scores), truncated=len(sorting.cut)))

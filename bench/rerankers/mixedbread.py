@@ -10,7 +10,8 @@ from typing import Any
 
 from bench.errors import RerankerError
 from bench.plugins import require
-from bench.rerankers.api import Answer, ApiReranker
+from bench.rerankers.answer import Answer
+from bench.rerankers.api import ApiReranker
 from bench.rerankers.refusal import Refusal, reason_in, retry_after
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from bench.errors import RerankerError, Unavailable
-from bench.rerankers.api import Answer
+from bench.rerankers.answer import Answer
 from bench.rerankers.base import Description, Request
 from bench.rerankers.http import HttpOptions, HttpReranker, json_of
 from bench.rerankers.options import RerankerOptions

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from bench.errors import RerankerError
 from bench.plugins import require
-from bench.rerankers.api import Answer, ApiOptions, ApiReranker
+from bench.rerankers.answer import Answer
+from bench.rerankers.api import ApiOptions, ApiReranker
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.refusal import Refusal, reason_in, retry_after
 
