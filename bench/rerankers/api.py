@@ -199,7 +199,15 @@ class ApiReranker(BaseReranker):
             for part in parts:
                 answer(part)
             return
-        futures = [self._pool.submit(answer, part) for part in parts]
+
+        def guarded(part: tuple[int, int]) -> None:
+            try:
+                answer(part)
+            except BaseException:
+                self._stop.set()  # here and not in the waiting thread, which may wake after further requests
+                raise
+
+        futures = [self._pool.submit(guarded, part) for part in parts]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
