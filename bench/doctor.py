@@ -21,12 +21,12 @@ PACKAGES = (
     ("mixedbread", "api"),
     ("httpx", "api"),
 )
-KEYS = ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
 
 
 def examine() -> Iterator[tuple[str, str]]:
     """(what, state) lines, the cheap ones first."""
     from bench.cachedir import cache_dir
+    from bench.needs import keys
 
     yield "cache", str(cache_dir())
     for package, extra in PACKAGES:
@@ -34,7 +34,7 @@ def examine() -> Iterator[tuple[str, str]]:
             yield package, version(package)
         except PackageNotFoundError:
             yield package, f"not installed: pip install 'rerank-bench[{extra}]'" if extra else "not installed"
-    for key in KEYS:
+    for key in (*keys(), "HF_TOKEN"):
         yield key, "set" if os.environ.get(key) else "not set"
     yield "model hub", _hub()
     yield from _devices()

@@ -13,53 +13,22 @@ from bench.errors import SuiteError, nearest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.catalogue import Entry
 
+def show_list(what: str, backend: str | None = None) -> None:
+    """Print one list: rerankers (of one backend, where one is named), datasets, suites or measures."""
+    if what == "rerankers":
+        from bench.reranker_list import lines
 
-def show_list(what: str) -> None:
-    """Print one list: rerankers, datasets, suites or measures."""
-    rows = {"rerankers": _rerankers, "datasets": _datasets, "suites": _suites, "measures": _measures}[what]()
-    for line in _aligned(list(rows)):
+        found = lines(backend)
+    else:
+        found = _aligned(list({"datasets": _datasets, "suites": _suites, "measures": _measures}[what]()))
+    for line in found:
         click.echo(line)
 
 
 def show_one(what: str, name: str, console: Console) -> None:
     """Print everything about one reranker, dataset, suite or run."""
     {"reranker": _show_reranker, "dataset": _show_dataset, "suite": _show_suite, "run": _show_run}[what](name, console)
-
-
-def _rerankers() -> Iterator[Sequence[str]]:
-    from bench import catalogue
-    from bench.rerankers import TABLE
-
-    yield ("NAME", "BACKEND", "SIZE", "TOKENS", "LANGUAGES", "LICENCE", "MODEL")
-    for name, entry in catalogue.load().items():
-        yield _catalogue_row(name, entry)
-    plain = [backend for backend in TABLE if backend not in catalogue.load()]
-    yield ("",)
-    yield (f"backends, with options of your own: {', '.join(plain)}, or 'your_package.module:ClassOrFunction'",)
-
-
-def _catalogue_row(name: str, entry: Entry) -> Sequence[str]:
-    facts = entry.facts
-    languages = (
-        ",".join(facts.languages) if 0 < len(facts.languages) <= 3 else f"{len(facts.languages)} languages" if facts.languages else "?"
-    )
-    return (
-        name,
-        entry.backend,
-        _size(facts.parameters),
-        str(facts.max_length or "?"),
-        languages,
-        facts.licence,
-        str(entry.options.get("model", "")),
-    )
-
-
-def _size(parameters: int | None) -> str:
-    if parameters is None:
-        return "?"
-    return f"{parameters / 1e9:.1f}B" if parameters >= 1e9 else f"{parameters / 1e6:.0f}M"
 
 
 def _datasets() -> Iterator[Sequence[str]]:

@@ -60,7 +60,21 @@ LAYERS = (
         "reports",
     ),
     ("runner",),
-    ("live", "api", "pyterrier", "listing", "doctor", "suite_schema", "serving", "commands", "cli", "__main__", ""),
+    (
+        "live",
+        "api",
+        "pyterrier",
+        "listing",
+        "needs",
+        "reranker_list",
+        "doctor",
+        "suite_schema",
+        "serving",
+        "commands",
+        "cli",
+        "__main__",
+        "",
+    ),
 )
 
 

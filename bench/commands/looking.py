@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench.commands.console import open_console
+from bench.errors import BenchError
 
 
 @click.command()
@@ -26,11 +27,14 @@ def report(run_folder: Path) -> None:
 
 @click.command(name="list")
 @click.argument("what", type=click.Choice(["rerankers", "datasets", "suites", "measures"]))
-def list_(what: str) -> None:
-    """List what a suite can name."""
+@click.option("--backend", metavar="NAME", help="Only the rerankers of one backend, such as cross-encoder or cohere.")
+def list_(what: str, backend: str | None) -> None:
+    """List what a suite can name: rerankers with size, context, languages, licence, price, what they need and whether it is here."""
     from bench import listing
 
-    listing.show_list(what)
+    if backend and what != "rerankers":
+        raise BenchError("--backend goes with `list rerankers`")
+    listing.show_list(what, backend)
 
 
 @click.command()

@@ -48,6 +48,14 @@ def cached(model: str, revision: str | None) -> Path | None:
     return folder if has_weights and has_tokenizer else None
 
 
+def is_stored(model: str, revision: str | None) -> bool:
+    """Whether the local cache seems to hold the model, told by folder names alone: no library is imported, `cached` looks closely."""
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    folder = Path(cache_folder() or os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()
+    snapshots = folder / f"models--{model.replace('/', '--')}" / "snapshots"
+    return (snapshots / revision).is_dir() if revision else snapshots.is_dir()
+
+
 def fetch(model: str, revision: str | None) -> Path:
     """The folder of the model at the commit behind `revision`, downloaded when the cache lacks it. Raises RerankerError or Unavailable.
 
