@@ -23,6 +23,7 @@ import bench
 from bench import rerankers
 from bench.errors import BenchError, RerankerError, Unavailable
 from bench.parity import within_run
+from bench.rerankers import tiny
 from bench.rerankers.base import BaseReranker, Description, Failure, Request
 from bench.rerankers.options import RerankerOptions
 from bench.serving import hosted, server
@@ -173,6 +174,64 @@ def test_many_connections_share_one_model_and_each_gets_its_own_answer(served: s
     assert len(got) == 48
     for (query, _), results in got.items():
         np.testing.assert_allclose([item["score"] for item in sorted(results, key=lambda one: one["index"])], wanted[query], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def chatting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.RerankServer]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RERANK_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        with serving("listwise", model="tiny:chat") as running:
+            yield running
+
+
+def test_a_language_model_says_what_it_says_to_transformers(chatting: server.RerankServer) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "rank [1] the cat [2] hot tea"}]
+    body = {"model": "tiny:chat", "messages": messages, "temperature": 0.0, "max_tokens": 12}
+    status, told, _ = ask(chatting.url, "/v1/chat/completions", body)
+    assert status == 200
+    folder = tiny.folder("tiny:chat")
+    with tiny.quiet():
+        tokenizer, network = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    written = network.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    assert told["choices"][0]["message"]["content"] == tokenizer.decode(written, skip_special_tokens=True)
+    assert (told["usage"]["prompt_tokens"], told["choices"][0]["finish_reason"]) == (inputs["input_ids"].shape[1], "length")
+    assert told["usage"]["completion_tokens"] == 12
+
+
+def test_our_listwise_client_and_the_model_in_process_agree(chatting: server.RerankServer) -> None:
+    options = {"model": "tiny:chat", "window": 3, "stride": 1}
+    theirs = rerankers.build("listwise-server", {**options, "base_url": f"{chatting.url}/v1"})
+    theirs.load()
+    request = Request("q", "hot tea", [str(i) for i in range(len(DOCS))], DOCS)
+    ours = rerankers.build("listwise", options)
+    ours.load()
+    np.testing.assert_array_equal(theirs.rerank([request])[0], ours.rerank([request])[0])
+    assert theirs.take_usage().tokens == ours.take_usage().tokens > 0
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stream": True}, "'stream' can only be false here"),
+        ({"temperature": 0.7}, "'temperature' can only be 0 here"),
+        ({"messages": []}, "'messages' must be a list of at least one object"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "both texts"),
+        ({"max_tokens": "9"}, "'max_tokens' must be a whole number"),
+        ({"max_tokens": 40_000}, "an answer of 40000 are more than its 32768"),
+    ],
+)
+def test_a_conversation_that_cannot_be_continued(chatting: server.RerankServer, change: dict[str, Any], message: str) -> None:
+    status, told, _ = ask(chatting.url, "/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}], **change})
+    assert (status, message in told["error"]["message"]) == (400, True), told
+
+
+def test_a_cross_encoder_cannot_be_talked_to(served: server.RerankServer) -> None:
+    status, told, _ = ask(served.url, "/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]})
+    assert (status, told["error"]["message"]) == (404, f"{MODEL} writes no text; serve a listwise reranker")
 
 
 class OddReranker(BaseReranker):

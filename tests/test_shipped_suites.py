@@ -70,8 +70,9 @@ def serving(name: str, model: str) -> Iterator[str]:
 def test_everything_tiny_holds_every_backend_and_skips_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for key in KEYS:
         monkeypatch.setenv(key, "x")
-    with serving("cross-encoder", "tiny:bert-cross-encoder") as pairs:
-        run = bench.run(changed("everything-tiny", tmp_path, {"http://127.0.0.1:8787": pairs}), out=tmp_path / "out", device="cpu")
+    with serving("cross-encoder", "tiny:bert-cross-encoder") as pairs, serving("listwise", "tiny:chat") as chat:
+        path = changed("everything-tiny", tmp_path, {"http://127.0.0.1:8787": pairs, "http://127.0.0.1:8788": chat})
+        run = bench.run(path, out=tmp_path / "out", device="cpu")
     assert {one.trial.reranker: one.reason for one in run.info.trials if one.status != "done"} == {}
     backends = {record.description["backend"] for record in run.records.values()}
     assert backends == set(rerankers.TABLE)

@@ -26,11 +26,12 @@ def serve(reranker: str, host: str, port: int, device: str, options: tuple[str, 
     rerank-bench serve minilm-l6
     rerank-bench serve cross-encoder -o model=./my-model -o max_length=256 --port 9000
 
-    Scores are the reranker's own, raw. Requests are scored one after the other. Stops at Ctrl-C.
+    Scores are the reranker's own, raw. Requests are answered one after the other. The model of a listwise reranker can also be talked to,
+    at /v1/chat/completions. Stops at Ctrl-C.
     """
     from bench.measure.machine import resolve_device
     from bench.serving import hosted
-    from bench.serving.server import RERANK_PATHS, RerankServer
+    from bench.serving.server import CHAT_PATHS, RERANK_PATHS, RerankServer
 
     found = hosted.build(reranker, _options(options), resolve_device(device))
     with RerankServer(found, host, port, on_crash=lambda line: click.echo(line, err=True)) as server:
@@ -39,7 +40,8 @@ def serve(reranker: str, host: str, port: int, device: str, options: tuple[str, 
         description = found.describe()
         random = ", random weights" if description.facts.get("random_weights") else ""
         click.echo(f"serving {found.names[0]} ({description.backend} on {description.facts.get('device', '-')}{random}) at {server.url}")
-        click.echo(f"POST {', '.join(RERANK_PATHS)}; GET /info, /health; stop with Ctrl-C")
+        posts = (*RERANK_PATHS, *CHAT_PATHS) if found.talks else RERANK_PATHS
+        click.echo(f"POST {', '.join(posts)}; GET /info, /health; stop with Ctrl-C")
         if host not in LOCAL:
             click.echo("note: whoever reaches this address may use it; there are no keys", err=True)
         _wait_for_a_signal()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from bench.errors import RerankerError
 from bench.rerankers import batches, chat, checkpoint, networks, permutation, sbert
 from bench.rerankers.base import Description, Request, Usage
 from bench.rerankers.listwise import ListwiseOptions, Sorting, expected_usage
@@ -78,6 +79,23 @@ class ListwiseReranker(LocalReranker):
             self.usage += Usage(pairs=len(sorting.passages), truncated=len(sorting.cut), cut_queries=int(sorting.query_was_cut))
         return [sorting.scores() for sorting in sortings]
 
+    def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> str:
+        """What the model says next in a conversation, in at most so many tokens: what a server of it needs.
+
+        Raises RerankerError where the template refuses the messages, or these and the answer do not fit into the context.
+        """
+        import numpy as np
+
+        self._loaded()
+        model, limit = self.options.model, self._fitter.limit
+        (prompt,) = chat.token_ids(self._tokenizer, [chat.render(self._tokenizer, messages, model)])
+        if limit is not None and len(prompt) + most > limit:
+            raise RerankerError(f"{model}: {len(prompt)} tokens and an answer of {most} are more than its {limit}")
+        with sbert.threads(self.options.threads):
+            [(_, [answer])] = batches.run(np.array([len(prompt)]), self.limit, lambda _: self._write([prompt], [most]))
+        self.usage += Usage(calls=1)
+        return answer
+
     def _step(self, sortings: Sequence[Sorting]) -> None:
         """Move the window of each of these queries on by one."""
         import numpy as np
@@ -87,7 +105,7 @@ class ListwiseReranker(LocalReranker):
         tokens = np.fromiter(map(len, prompts), dtype=np.int64, count=len(prompts))
 
         def write(rows: NDArray[np.int64]) -> list[str]:
-            return self._write([prompts[i] for i in rows], [len(sortings[i].window) for i in rows])
+            return self._write([prompts[i] for i in rows], [self._fitter.answer_tokens(len(sortings[i].window)) for i in rows])
 
         with sbert.threads(self.options.threads):
             written = batches.run(tokens, self.limit, write)
@@ -97,11 +115,10 @@ class ListwiseReranker(LocalReranker):
                 self.usage += Usage(calls=1, repairs=int(repaired))
                 sortings[i].take(order)
 
-    def _write(self, prompts: list[list[int]], passages: list[int]) -> list[str]:
-        """What the model answers to each prompt (token ids, the longest first), as long as an order of so many passages takes."""
+    def _write(self, prompts: list[list[int]], room: list[int]) -> list[str]:
+        """What the model answers to each prompt (token ids, the longest first), in at most so many tokens each."""
         import torch
 
-        room = [self._fitter.answer_tokens(count) for count in passages]
         config, width = self._model.generation_config, len(prompts[0])
         with self.span("copy"):
             ids = torch.tensor([[config.pad_token_id] * (width - len(row)) + row for row in prompts], device=self.device)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench import rerankers
 from bench.errors import BenchError, RerankerError
-from bench.rerankers.base import Description, Failure, Request, Reranker
+from bench.rerankers.base import Description, Failure, Request, Reranker, Usage
 from bench.scoring.engine import checked
+from bench.serving.chat import Conversation
 from bench.serving.problem import Problem
 from bench.serving.shapes import MAX_DOCUMENTS, Question
 
@@ -27,6 +28,11 @@ class Hosted:
         self._reranker = reranker
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._description: Description | None = None
+
+    @property
+    def talks(self) -> bool:
+        """Whether the model behind it can also be chatted with."""
+        return hasattr(self._reranker, "continue_chat")
 
     def load(self) -> None:
         """Raises what the reranker's `load` raises."""
@@ -60,9 +66,26 @@ class Hosted:
 
     def scores(self, question: Question) -> tuple[Scores, int]:
         """One raw score per document, and the tokens read. Raises Problem."""
-        if question.model is not None and question.model not in self.names:
-            raise Problem(404, f"no model '{question.model}' here; served: {', '.join(self.names)}")
+        self._check_name(question.model)
         return self._worker.submit(self._scores, question).result()
+
+    def talk(self, conversation: Conversation) -> tuple[str, Usage]:
+        """What a language model says next, and what it read and wrote. Raises Problem."""
+        self._check_name(conversation.model)
+        if not self.talks:
+            raise Problem(404, f"{self.names[0]} writes no text; serve a listwise reranker")
+        return self._worker.submit(self._talk, conversation).result()
+
+    def _talk(self, conversation: Conversation) -> tuple[str, Usage]:
+        try:
+            text: str = self._reranker.continue_chat(conversation.messages, conversation.most)  # type: ignore[attr-defined]
+        except BenchError as error:
+            raise Problem(400, str(error)) from error
+        return text, self._reranker.take_usage()
+
+    def _check_name(self, asked: str | None) -> None:
+        if asked is not None and asked not in self.names:
+            raise Problem(404, f"no model '{asked}' here; served: {', '.join(self.names)}")
 
     def _scores(self, question: Question) -> tuple[Scores, int]:
         request = Request("query", question.query, [str(i) for i in range(len(question.documents))], question.documents)

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench.errors import BenchError
+from bench.serving.chat import Conversation
 from bench.serving.hosted import Hosted
 from bench.serving.problem import Problem
 from bench.serving.shapes import shape_of
@@ -19,6 +20,7 @@ IDLE_S = 300.0
 """Seconds after which a connection that asks nothing, or a request that stops in its middle, is dropped."""
 DRAIN_S = 30.0
 """Seconds that requests in hand have to finish when the server is told to stop."""
+CHAT_PATHS = ("/chat/completions", "/v1/chat/completions")
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/reranking", "/v1/reranking")
 
 
@@ -111,22 +113,27 @@ class _Handler(BaseHTTPRequestHandler):
             elif path == "/info":
                 self._guarded(lambda: (self.server.hosted.info(), 0))
             else:
-                self._refuse(Problem(404, "there is GET /info and /health, and POST " + ", ".join(RERANK_PATHS)))
+                self._refuse(Problem(404, "there is GET /info and /health, and POST " + ", ".join((*RERANK_PATHS, *CHAT_PATHS))))
 
     def do_POST(self) -> None:
         with self.server.in_hand:
-            self._guarded(self._rerank)
+            self._guarded(self._answer)
 
-    def _rerank(self) -> tuple[Any, int]:
-        body = self._body()
+    def _answer(self) -> tuple[Any, int]:
+        """What to send, and the tokens that the model read."""
+        body, path, hosted = self._body(), urlsplit(self.path).path.rstrip("/"), self.server.hosted
         if self.server.in_hand.closed:
             raise Problem(503, "the server is stopping")
-        if urlsplit(self.path).path.rstrip("/") not in RERANK_PATHS:
-            raise Problem(404, "POST goes to " + ", ".join(RERANK_PATHS))
+        if path in CHAT_PATHS:
+            conversation = Conversation.read(body)
+            text, usage = hosted.talk(conversation)
+            return conversation.write(text, usage, hosted.names[0]), usage.tokens
+        if path not in RERANK_PATHS:
+            raise Problem(404, "POST goes to " + ", ".join((*RERANK_PATHS, *CHAT_PATHS)))
         shape = shape_of(body)
         question = shape.read(body)
-        scores, tokens = self.server.hosted.scores(question)
-        return shape.write(question, scores.tolist(), tokens, self.server.hosted.names[0]), tokens
+        scores, tokens = hosted.scores(question)
+        return shape.write(question, scores.tolist(), tokens, hosted.names[0]), tokens
 
     def _body(self) -> dict[str, Any]:
         """The request's JSON object. Raises Problem; a body left unread closes the connection behind it."""

@@ -60,8 +60,8 @@ class Shape:
             raise Problem(413, f"{len(documents)} documents; at most {MAX_DOCUMENTS} in a request")
         if best is not None and (not isinstance(best, int) or isinstance(best, bool) or best < 1):
             raise Problem(400, f"'{self.best}' must be a whole number above 0")
-        model = body.get("model")
-        return Question(query, [self._text(one) for one in documents], best, body.get(self.echo) is True, model and str(model))
+        texts, model = [self._text(one) for one in documents], body.get("model")
+        return Question(query, texts, best, body.get(self.echo) is True, None if model is None else str(model))
 
     def write(self, question: Question, scores: Sequence[float], tokens: int, model: str) -> Any:
         """The answer as the protocol writes it: by falling score, equal ones in the order given. Scores are passed on unchanged."""
