@@ -78,7 +78,7 @@ def test_everything_tiny_holds_every_backend_and_skips_none(tmp_path: Path, monk
     assert backends == set(rerankers.TABLE)
     rows = {record.trial.reranker: record.quality["nDCG@10"].mean for record in run.records.values()}
     assert rows["everyday-word-overlap"] == rows["word-overlap"], "the shipped run file is the order of word-overlap"
-    served = [rows[name] for name in ("cohere", "voyage", "mixedbread", "rerank-server", "rerank-server-tei")]
+    served = [rows[name] for name in ("cohere", "voyage", "mixedbread", "rerank-server", "tei")]
     assert served == [rows["bert-cross-encoder"]] * 5
     random = {record.trial.reranker for record in run.records.values() if record.description["facts"].get("random_weights")}
     assert random == set(rows) - {"first-stage", "oracle", "word-overlap", "everyday-word-overlap"}
