@@ -86,6 +86,28 @@ def cold(task: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def twice(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Load two copies of a reranker and time both, interleaved: rows of copy, query, round, nanoseconds."""
+    from bench import rerankers
+    from bench.errors import RerankerError
+    from bench.measure import machine
+    from bench.measure.latency import LatencyPlan, Target, measure
+    from bench.rerankers.base import Request
+
+    recipe, device = task["recipe"], task["device"]
+    targets = []
+    for copy in ("0", "1"):
+        reranker = rerankers.build(recipe["name"], recipe["options"], device, Path(recipe["base_dir"]))
+        reranker.load()
+        targets.append(Target(copy, device, reranker))
+    requests = [Request(**one) for one in task["requests"]]
+    result = measure(targets, requests, LatencyPlan.model_validate(task["plan"]), task["seed"])
+    rows = [(int(row.trial), row.query, row.round, row.nanoseconds) for row in result.samples if not row.warmup]
+    if not rows:
+        raise RerankerError("; ".join(result.facts["0"]["notes"]) or "no call succeeded")
+    return {"rows": rows, "environment": machine.fingerprint(device), "disturbances": result.facts["0"]["disturbances"]}
+
+
 def _read_bytes() -> int | None:
     """What this process has made the system read from storage, on Linux."""
     try:
@@ -104,7 +126,7 @@ def _told(error: Exception) -> str:
     return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
-TASKS = {"cold": cold}
+TASKS = {"cold": cold, "twice": twice}
 
 
 def main() -> None:

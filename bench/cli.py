@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bench.commands import comparing, exporting, keeping, looking, running, serving, tuning
+from bench.commands import comparing, exporting, keeping, looking, measuring, running, serving, tuning
 from bench.errors import BenchError
 
 COMMANDS = (
@@ -14,6 +14,7 @@ COMMANDS = (
     looking.report,
     comparing.compare,
     tuning.budget,
+    measuring.noise,
     comparing.check,
     comparing.parity,
     keeping.baseline,

@@ -18,7 +18,7 @@ from bench.cost import cost, price_of
 from bench.datasets.base import Dataset
 from bench.errors import BenchError, Unavailable
 from bench.first_stage.base import Candidates
-from bench.measure import latency, machine
+from bench.measure import latency, machine, noise
 from bench.measure.ranking import TIE_RULE, Ranking, strictly_falling
 from bench.planning import ORACLE, Group, Planned, plan
 from bench.progress import Observer
@@ -181,6 +181,8 @@ class _GroupRun:
         is_base = trial.reranker == FIRST_STAGE
         environment = self.fingerprint("cpu" if trial.device == "-" else trial.device)
         facts = timing.facts.get(trial.id) if timing else None
+        if facts is not None and trial.device != "-":
+            facts = noise.beside(facts, environment)
         quality_key = keys.quality_key(
             dataset.identity, candidates.hash, trial.depth, dataset.template, list(found.per_query), dataset.min_relevance, TIE_RULE
         )

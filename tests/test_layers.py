@@ -62,6 +62,7 @@ LAYERS = (
     ("runner",),
     (
         "live",
+        "noise",
         "api",
         "pyterrier",
         "listing",
