@@ -125,6 +125,12 @@ def headline(run: Run) -> list[str]:
     return []
 
 
+def measures_of(members: Sequence[Row]) -> list[str]:
+    """The measures of a group, the headline first. Names may differ between groups: RR@10 is RR(rel=2)@10 where grade 2 is relevant."""
+    names = next((list(row.quality) for row in members if row.quality), [])
+    return [name for name in names if name != JUDGED] or names
+
+
 def groups(table: list[Row]) -> dict[GroupKey, list[Row]]:
     """Rows by what makes them comparable."""
     found: dict[GroupKey, list[Row]] = {}

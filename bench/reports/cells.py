@@ -23,14 +23,14 @@ def columns(members: Sequence[Row], measures: Sequence[str]) -> list[str]:
 
 def cells(row: Row, measures: Sequence[str]) -> dict[str, str]:
     """Column -> text, for a row that is done."""
-    lead = measures[0]
-    delta, single, offline = row.differences.get(lead), timings.one_query(row), row.offline
+    lead = row.quality.get(measures[0]) if measures else None
+    delta = row.differences.get(measures[0]) if measures else None
+    single, offline = timings.one_query(row), row.offline
     return {
-        lead: numbers.quality(row.quality[lead].mean),
-        "95 %": numbers.interval(row.quality[lead]),
+        **{name: numbers.quality(row.quality[name].mean) if name in row.quality else numbers.NOTHING for name in measures},
+        "95 %": numbers.interval(lead) if lead else numbers.NOTHING,
         DELTA: numbers.change(delta) if delta else numbers.NOTHING,
         "p": numbers.p_value(delta.p) if delta else numbers.NOTHING,
-        **{name: numbers.quality(row.quality[name].mean) for name in measures[1:]},
         JUDGED: f"{row.quality[JUDGED].mean:.2f}" if JUDGED in row.quality else numbers.NOTHING,
         "p50 ms": timings.marked(row, single.p50_ms if single else None),
         "p95 ms": timings.marked(row, single.p95_ms if single else None),

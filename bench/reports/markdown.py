@@ -1,4 +1,4 @@
-"""report.md: the run as a merge-request comment or a page in a repository."""
+"""report.md: the run as a merge-request comment or a page in a repository. What decides stands first; what explains it is folded away."""
 
 from __future__ import annotations
 
@@ -6,51 +6,64 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bench.measure.quality import JUDGED
 from bench.records.store import Run
-from bench.records.table import GroupKey, Row, groups, headline, notes_on, rows
+from bench.records.table import GroupKey, Row, groups, measures_of, notes_on, rows
 from bench.reports import numbers, timings
-from bench.reports.cells import cells, columns
+from bench.reports.cells import DELTA, cells, columns
+from bench.reports.summary import Finding, Style, absent, findings, sentences
 
-EXPLANATION = """\
-Brackets are 95 % bootstrap intervals over queries. Δ first is the paired difference to the first stage, p its permutation test (two-sided).
+EXPLANATION = f"""\
+Brackets are 95 % bootstrap intervals over queries. {DELTA} is the paired difference to the first stage, p its permutation test (two-sided).
 `oracle` is the best order these candidates allow. Latency is one query in flight, from raw strings to sorted scores; p95 is withheld
 below 59 queries; ms/pair is amortised (per query / candidates). Parts are taken in calls of their own: they need not add up to p50."""
 FAILURES = "failed is the share of queries whose call failed: they score 0."
 COSTS = "$/1k queries is what the scores cost when they were bought, cached ones included, at the price that the record names."
+FOLDED_NOTES = 6
+"""From so many notes on, they are folded."""
+IN_FULL = ("95 %", JUDGED, "ms/pair")
+"""Columns that stand in the full table only: the compact one has intervals beside their values."""
 
 
 def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     """The whole page."""
     found = rows(run)
-    parts = [f"# {run.info.suite}", *([run.info.description] if run.info.description else []), _summary(found, headline(run))]
+    parts = [f"## {escape(run.info.suite)}", _summary(findings(run, found))]
     for (dataset, first_stage, depth), members in groups(found).items():
-        parts += [f"## {dataset}, {first_stage}, {depth} candidates", main_table(members, headline(run)), *latency_tables(members)]
-        parts += [f"![{_caption(path)}](<{path.name}>)" for group, path in pictures if group == (dataset, first_stage, depth)]
-    parts += [_explanation(found), *_notes(run, found), _environment(run), _reproduce(run)]
+        parts += [f"### {escape(dataset)}, {escape(first_stage)}, {depth} candidates", compact_table(members), _absent(members)]
+        full = [main_table(members), *latency_tables(members)]
+        full += [f"![{_caption(path)}](<{path.name}>)" for group, path in pictures if group == (dataset, first_stage, depth)]
+        parts.append(folded("All columns, latency, pictures", full))
+    parts += [_notes(run, found), folded("How to read this", [_explanation(found)]), folded("Environment", [_environment(run)])]
+    parts += [escape(run.info.description), _reproduce(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _explanation(found: Sequence[Row]) -> str:
-    more = [FAILURES] if any(row.failed for row in found) else []
-    more += [COSTS] if any(row.cost for row in found) else []
-    return " ".join([EXPLANATION, *more])
-
-
-def main_table(members: Sequence[Row], measures: Sequence[str]) -> str:
-    """One group's rows; skipped trials stand below the others with their reasons."""
-    shown = columns(members, measures)
-    head = ["reranker", *shown]
-    lines = [_line(head), _line(["---", *["--:"] * len(shown)])]
+def compact_table(members: Sequence[Row]) -> str:
+    """What one decides by, narrow enough for a comment: the best value of the headline measure among rerankers is bold."""
+    measures = measures_of(members)
+    shown = [name for name in columns(members, measures) if name not in IN_FULL]
+    ranked = [row.quality[measures[0]].mean for row in members if row.trial.kind == "reranker" and measures and measures[0] in row.quality]
+    lines = []
     for row in members:
         if row.status == "done":
-            found = cells(row, measures)
-            lines.append(_line([_label(row), *(found[name] for name in shown)]))
-    lines += [
-        _line([_label(row), f"{row.status}: {escape(row.reason or 'no reason given')}", *[""] * (len(head) - 2)])
-        for row in members
-        if row.status != "done"
-    ]
-    return "\n".join(lines)
+            line = cells(row, measures)
+            lead, delta = (row.quality.get(measures[0]), row.differences.get(measures[0])) if measures else (None, None)
+            if lead:
+                value = f"**{line[measures[0]]}**" if row.trial.kind == "reranker" and lead.mean == max(ranked) else line[measures[0]]
+                line[measures[0]] = f"{value} {numbers.interval(lead)}"
+            if delta:
+                line[DELTA] += f" [{delta.low:+.3f}, {delta.high:+.3f}]"
+            lines.append([_label(row), *(line[name] for name in shown)])
+    return table(["reranker", *shown], lines)
+
+
+def main_table(members: Sequence[Row]) -> str:
+    """One group's rows in every column; skipped trials are told apart from it."""
+    measures = measures_of(members)
+    shown = columns(members, measures)
+    done = [(row, cells(row, measures)) for row in members if row.status == "done"]
+    return table(["reranker", *shown], [[_label(row), *(found[name] for name in shown)] for row, found in done])
 
 
 def latency_tables(members: Sequence[Row]) -> list[str]:
@@ -59,7 +72,7 @@ def latency_tables(members: Sequence[Row]) -> list[str]:
     lines = timings.full(members, names)
     if not lines:
         return []
-    found = ["### Latency", table(timings.HEAD, lines)]
+    found = [table(timings.HEAD, lines)]
     if timings.has_requests(members):
         found.append(timings.REQUEST_NOTE)
     pieces = timings.parts(members, names)
@@ -72,41 +85,49 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join([_line(head), _line(["---", *["--:"] * (len(head) - 1)]), *(_line(line) for line in lines)])
 
 
+def folded(title: str, parts: Iterable[str]) -> str:
+    """Parts that open on a click; nothing where there are none."""
+    content = "\n\n".join(part for part in parts if part)
+    return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>" if content else ""
+
+
 def _label(row: Row) -> str:
     name = escape(row.name) if row.trial.device == "-" else f"{escape(row.name)} ({row.trial.device})"
     return f"*{name}*" if row.trial.kind == "reference" else name
 
 
-def _summary(table: Sequence[Row], measures: Sequence[str]) -> str:
-    """One sentence per group: who leads, by how much, at what cost."""
-    sentences = []
-    for (dataset, *_), members in groups(list(table)).items():
-        done = [row for row in members if row.status == "done" and row.trial.kind == "reranker"]
-        if not done or not measures:
-            continue
-        best = max(done, key=lambda row: row.quality[measures[0]].mean)
-        delta = best.differences.get(measures[0])
-        text = f"**{escape(best.name)}** leads on {dataset} with {measures[0]} {numbers.quality(best.quality[measures[0]].mean)}"
-        if delta:
-            text += f", {numbers.change(delta)} on the first stage (p {numbers.p_value(delta.p)})"
-        if best.single:
-            text += f", at {numbers.milliseconds(best.single.p50_ms)} ms a query (p50, {best.trial.device})"
-        if best.cost:
-            text += f", for ${numbers.dollars(best.cost.usd_per_1000_queries)} per 1,000 queries"
-        sentences.append(f"{text}.")
-    return " ".join(sentences)
+def _summary(found: Sequence[Finding]) -> str:
+    """Who leads, by how much, whether that is real, at what cost: a line per group."""
+    style = Style(escape, lambda name: f"**{escape(name)}**")
+    told = [" ".join(sentences(finding, style)) for finding in found]
+    return told[0] if len(told) == 1 else "\n".join(f"- {one}" for one in told)
+
+
+def _absent(members: Sequence[Row]) -> str:
+    lines = []
+    for status in ("failed", "skipped"):
+        lines += [f"- {escape(', '.join(names))} {status}: {escape(reason)}" for reason, names in absent(members, status).items()]
+    return "\n".join(lines)
+
+
+def _explanation(found: Sequence[Row]) -> str:
+    more = [FAILURES] if any(row.failed for row in found) else []
+    more += [COSTS] if any(row.cost for row in found) else []
+    return " ".join([EXPLANATION, *more])
 
 
 def _caption(picture: Path) -> str:
     return "quality against latency" if picture.name.startswith("tradeoff") else "quality against the candidates reranked"
 
 
-def _notes(run: Run, table: Sequence[Row]) -> list[str]:
+def _notes(run: Run, found: Sequence[Row]) -> str:
     notes = [f"- {escape(text)}" for text in run.info.warnings]
-    for members in groups(list(table)).values():
+    for members in groups(list(found)).values():
         names = {row.trial.id: _label(row) for row in members}
         notes += [f"- {timings.about(about, members, names)}: {escape(note)}" for about, note in notes_on(members)]
-    return ["## Notes", "\n".join(notes)] if notes else []
+    if len(notes) >= FOLDED_NOTES:
+        return folded(f"{len(notes)} notes", ["\n".join(notes)])
+    return "\n".join(notes)
 
 
 def _environment(run: Run) -> str:
@@ -115,12 +136,18 @@ def _environment(run: Run) -> str:
     libraries = machine.get("libraries") or {}
     lines = [f"- {name}: {value}" for name, value in facts.items() if value]
     lines += [f"- {name} {version}" for name, version in libraries.items() if version]
-    return "<details><summary>Environment</summary>\n\n" + "\n".join(lines) + "\n\n</details>"
+    return "\n".join(lines)
 
 
 def _reproduce(run: Run) -> str:
     command = run.info.command or f"rerank-bench run {run.info.suite}"
-    return f"Reproduce: `{command}` with rerank-bench {run.info.version}. Run `{run.info.id}`, {run.info.started}."
+    return f"Reproduce: {_code(command)} with rerank-bench {run.info.version}. Run `{run.info.id}`, {run.info.started}."
+
+
+def _code(text: str) -> str:
+    """Text as code, whatever backticks it holds."""
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    return f"{fence}{' ' if len(fence) > 1 else ''}{' '.join(text.split())}{' ' if len(fence) > 1 else ''}{fence}"
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 from bench.compare import Side, paired, run_seed
 from bench.measure import stats
-from bench.measure.quality import JUDGED
 from bench.measure.stats import Difference, Estimate
 from bench.records.schema import FIRST_STAGE
 from bench.records.store import Run
-from bench.records.table import GroupKey, Row, groups
+from bench.records.table import GroupKey, Row, groups, measures_of
 from bench.reports import numbers
 from bench.reports.timings import one_query
 
@@ -69,12 +68,6 @@ def findings(run: Run, table: Sequence[Row]) -> list[Finding]:
     return [_finding(run, key, members) for key, members in groups(list(table)).items()]
 
 
-def measures(members: Sequence[Row]) -> list[str]:
-    """The measures of a group, the headline first. Names may differ between groups: RR@10 is RR(rel=2)@10 where grade 2 is relevant."""
-    names = next((list(row.quality) for row in members if row.quality), [])
-    return [name for name in names if name != JUDGED] or names
-
-
 def speed(row: Row) -> tuple[bool, float]:
     """What rows are ordered by, fast ones first: those timed here, those timed through a network, those not timed."""
     timing = one_query(row)
@@ -88,7 +81,7 @@ def name_of(row: Row) -> str:
 
 def sentences(finding: Finding, style: Style) -> list[str]:
     """The finding in words, as markup of the page that `style` is for."""
-    told = [_lead(finding, style), _room(finding), _speed(finding, style)]
+    told = [_lead(finding, style), _room(finding), _speed(finding, style), _money(finding)]
     return [sentence for sentence in told if sentence]
 
 
@@ -104,7 +97,7 @@ def absent(rows: Sequence[Row], status: str) -> dict[str, list[str]]:
 
 
 def _finding(run: Run, key: GroupKey, members: Sequence[Row]) -> Finding:
-    measure = next(iter(measures(members)), "")
+    measure = next(iter(measures_of(members)), "")
     ranked = [row for row in members if row.trial.kind == "reranker" and measure in row.quality]
     if not ranked:
         return Finding(key, measure, members, None)
@@ -128,30 +121,34 @@ def _lead(finding: Finding, style: Style) -> str:
     name, delta = style.strong(name_of(finding.best)), finding.difference
     if delta is None:
         return f"{name} {style.plain(f'ranks best on {where}: {value}.')}"
-    by = f"{numbers.change(delta)} [{delta.low:+.3f}, {delta.high:+.3f}], p {numbers.p_value(delta.p)}"
+    by = f"{numbers.change(delta)} [{delta.low:+.3f}, {delta.high:+.3f}] (p {numbers.p_value(delta.p)})"
     if delta.p < ALPHA and delta.mean > 0:
-        return f"{name} {style.plain(f'ranks best on {where}: {value}, over the first stage {by}.')}"
+        return f"{name} {style.plain(f'ranks best on {where}: {value}, {by} over the first stage.')}"
     verdict = "helps" if delta.p < ALPHA else "can be told from the first stage"
     so = "is below the first stage:" if delta.p < ALPHA else "has"
-    return f"{style.plain(f'No reranker {verdict} on {where}: the best,')} {name}, {style.plain(f'{so} {value} ({by}).')}"
+    return f"{style.plain(f'No reranker {verdict} on {where}: the best,')} {name}, {style.plain(f'{so} {value}, {by}.')}"
 
 
 def _speed(finding: Finding, style: Style) -> str:
     best, fastest, others = finding.best, finding.fastest, len(finding.tied) - 1
-    if best is None:
-        return ""
+    ranked = sum(row.trial.kind == "reranker" and finding.measure in row.quality for row in finding.members)
     timing = one_query(fastest) if fastest else None
-    if fastest is None or timing is None:
-        alone = "No other reranker ties with it." if not others else f"These queries cannot tell {others} other rerankers from it."
-        return alone if sum(row.trial.kind == "reranker" for row in finding.members if row.quality) > 1 else ""
+    alone = "" if ranked == 1 else f"These queries cannot tell {others} others from it." if others else "No other reranker ties with it."
+    if best is None or fastest is None or timing is None:
+        return alone if best else ""
     cost = f"{numbers.milliseconds(timing.p50_ms)} ms a query (p50{', through a network' if fastest.request else ''})"
     if fastest is not best:
         against = f", against {numbers.milliseconds(best.single.p50_ms)} ms" if best.single and fastest.single else ""
         return f"{style.strong(name_of(fastest))} is the fastest that these queries cannot tell from it: {cost}{against}."
-    return f"It is the fastest of the {others + 1} that tie: {cost}." if others else f"None ties with it; it takes {cost}."
+    return f"It is the fastest of the {others + 1} that tie: {cost}." if others else f"{alone} It takes {cost}.".strip()
 
 
 def _room(finding: Finding) -> str:
     if finding.room is None or not 0 < finding.room <= 1:
         return ""
     return f"That is {100 * finding.room:.0f} % of the way from there to the best order of these candidates."
+
+
+def _money(finding: Finding) -> str:
+    cost = finding.best.cost if finding.best else None
+    return f"The best ranking costs ${numbers.dollars(cost.usd_per_1000_queries)} per 1,000 queries." if cost else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.progress import Advance, Observer
 from bench.records.store import Run
-from bench.records.table import Row, groups, headline, notes_on, rows
+from bench.records.table import Row, groups, measures_of, notes_on, rows
 from bench.reports import timings
 from bench.reports.cells import DELTA, FAILED, cells, columns
 
@@ -24,9 +24,9 @@ def print_run(run: Run, console: Console) -> None:
     """Every group's table, then what to know about it."""
     from rich.markup import escape
 
-    measures = headline(run)
     table = rows(run)
     for (dataset, first_stage, depth), members in groups(table).items():
+        measures = measures_of(members)
         queries = next((row.quality[measures[0]].n for row in members if measures and row.quality), 0)
         console.print(f"\n[bold]{escape(dataset)}[/bold], {queries} queries, {escape(first_stage)}, {depth} candidates")
         console.print(_table(members, measures, console.width))

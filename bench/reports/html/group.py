@@ -82,7 +82,7 @@ def view(
     return View(
         id=identifier,
         finding=finding,
-        grid=grid(run, members, marks),
+        grid=grid(members, marks),
         tradeoff=tradeoff.draw(points, members, measure),
         devices=tradeoff.devices(points),
         legend=[(one.mark, name_of(one.row)) for one in points],

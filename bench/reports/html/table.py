@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 from bench.measure import stats
 from bench.measure.quality import JUDGED
-from bench.records.schema import Record
-from bench.records.store import Run
-from bench.records.table import Row
+from bench.records.table import Row, measures_of, notes_on
 from bench.reports import numbers, timings
+from bench.reports.cells import COST, DELTA, FAILED
 from bench.reports.html.svg import Mark
-from bench.reports.summary import ALPHA, measures, name_of
+from bench.reports.summary import ALPHA, name_of
 
 
 @dataclass(frozen=True)
@@ -46,34 +45,33 @@ class Grid:
 
 
 MEANINGS = {
-    "Δ first": "mean paired difference to the first stage, with its 95 % interval",
+    DELTA: "mean paired difference to the first stage, with its 95 % interval",
     "p": "two-sided permutation test of that difference, uncorrected",
     JUDGED: "share of the top 10 that has a judgment",
     "p50 ms": "median latency of one query, with its 95 % interval",
     "p95 ms": "95th percentile of the latency of one query; withheld below 59 distinct queries",
     "ms/pair": "latency of one query divided by its candidates, amortised",
     "pairs/s": "throughput: all pairs of the sample in one call",
-    "$ / 1,000": "US dollars for 1,000 queries at the recorded price",
-    "failed": "share of queries whose call failed: they score 0",
+    COST: "US dollars for 1,000 queries at the recorded price",
+    FAILED: "share of queries whose call failed: they score 0",
 }
 
 
-def grid(run: Run, members: Sequence[Row], marks: Mapping[str, Mark]) -> Grid:
+def grid(members: Sequence[Row], marks: Mapping[str, Mark]) -> Grid:
     """The table of one group. Columns in which no row has a value are left out."""
     done = [row for row in members if row.status == "done"]
-    better = significance(done, next(iter(measures(members)), ""))
-    notes = _notes(done)
+    better = significance(done, next(iter(measures_of(members)), ""))
+    notes = notes_on(done)
     lines = []
     for row in done:
-        cells = dict(_cells(row, run.records[row.trial.id], members, better.get(row.trial.id, "")))
-        mine = [i for i, note in enumerate(notes, 1) if note in row.notes]
+        cells = dict(_cells(row, members, better.get(row.trial.id, "")))
+        mine = [i for i, (about, _) in enumerate(notes, 1) if row in about]
         lines.append(Line(row, marks.get(row.trial.id), cells, mine))
     held = {name for line in lines for name, cell in line.cells.items() if cell.sort is not None}
-    if not any(row.trial.device == "-" and row.trial.kind != "reference" for row in done) and not any(_failed(run, row) for row in done):
-        held.discard("failed")  # what runs here and failed nowhere needs no column to say so
     headings = dict.fromkeys(name for line in lines for name in line.cells)
     columns = [(name, MEANINGS.get(name, "mean over queries, with its 95 % interval")) for name in headings if name in held]
-    told = [f"{', '.join(names)}: {note}" for note, names in notes.items()]
+    labels = {row.trial.id: name_of(row) for row in done}
+    told = [f"{timings.about(who, done, labels)}: {note}" for who, note in notes]
     if timings.has_requests(done):
         told.append(timings.REQUEST_NOTE)
     return Grid(columns, lines, [row for row in members if row.status != "done"], told)
@@ -90,22 +88,13 @@ def significance(done: Sequence[Row], measure: str) -> dict[str, str]:
     }
 
 
-def _notes(done: Sequence[Row]) -> dict[str, list[str]]:
-    """Note -> the rows that it is about."""
-    found: dict[str, list[str]] = {}
-    for row in done:
-        for note in dict.fromkeys(row.notes):
-            found.setdefault(note, []).append(name_of(row))
-    return found
-
-
-def _cells(row: Row, record: Record, members: Sequence[Row], mark: str) -> Iterator[tuple[str, Cell]]:
-    lead, *others = measures(members) or [""]
+def _cells(row: Row, members: Sequence[Row], mark: str) -> Iterator[tuple[str, Cell]]:
+    lead, *others = measures_of(members) or [""]
     if lead:
         yield lead, _quality(row, lead)
     delta = row.differences.get(lead)
     change = Cell(numbers.change(delta), delta.mean, f"[{delta.low:+.3f}, {delta.high:+.3f}]", mark) if delta else Cell()
-    yield "Δ first", change
+    yield DELTA, change
     yield "p", Cell(numbers.p_value(delta.p), delta.p) if delta else Cell()
     for name in others:
         yield name, _quality(row, name)
@@ -113,15 +102,10 @@ def _cells(row: Row, record: Record, members: Sequence[Row], mark: str) -> Itera
     if JUDGED not in (lead, *others):
         yield JUDGED, Cell(f"{judged.mean:.2f}", judged.mean) if judged else Cell()
     yield from _speed(row)
-    cost = record.cost
-    yield "$ / 1,000", Cell(f"{cost.usd_per_1000_queries:.3g}", cost.usd_per_1000_queries, f"as of {cost.as_of}") if cost else Cell()
-    counts = record.counts
-    share = counts.failed / counts.queries if counts.queries and row.trial.kind == "reranker" else None
-    yield "failed", Cell(f"{100 * share:.3g} %", share) if share is not None else Cell()
-
-
-def _failed(run: Run, row: Row) -> bool:
-    return run.records[row.trial.id].counts.failed > 0
+    hosted = row.trial.device == "-" and row.trial.kind != "reference"
+    yield FAILED, Cell(numbers.share(row.failed), row.failed) if hosted or row.failed else Cell()
+    cost = row.cost
+    yield COST, Cell(numbers.dollars(cost.usd_per_1000_queries), cost.usd_per_1000_queries, f"as of {cost.as_of}") if cost else Cell()
 
 
 def _quality(row: Row, name: str) -> Cell:
