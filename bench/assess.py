@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from bench.rerankers.base import Request
     from bench.scoring.engine import Scored
 
+    Keep = Callable[[Mapping[str, Ranking], "Questions"], None]
+
 PerQuery = Mapping[str, Mapping[str, float]]
+AT_ONCE = 512
+"""Queries whose rankings are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +38,51 @@ class Questions:
     def qrels(self) -> dict[str, Mapping[str, int]]:
         return {query_id: self.dataset.qrels[query_id] for query_id in self.query_ids}
 
+    def parts(self, size: int = AT_ONCE) -> Iterator[Questions]:
+        """The same questions, `size` queries at a time. Requests stand in the order of the queries."""
+        at = 0
+        for start in range(0, len(self.query_ids), size):
+            query_ids = self.query_ids[start : start + size]
+            wanted = set(query_ids)
+            requests = [request for request in self.requests[at : at + size] if request.query_id in wanted]
+            at += len(requests)
+            yield Questions(self.dataset, query_ids, requests, self.measures)
+
 
 @dataclass(frozen=True)
 class Assessed:
-    """One trial's rankings, its per-query values {measure: {query_id: value}}, their estimates and counts."""
+    """One trial's per-query values {measure: {query_id: value}}, their estimates and counts."""
 
-    rankings: Mapping[str, Ranking]
     per_query: PerQuery
     estimates: Mapping[str, Estimate]
     counts: Counts
 
 
-def assess(scored: Scored, questions: Questions, seed: int) -> Assessed:
-    """Rank by the tie rule and measure. Raises RerankerError for a score that cannot be ranked."""
+def assess(scored: Scored, questions: Questions, seed: int, keep: Keep = lambda rankings, part: None) -> Assessed:
+    """Rank by the tie rule and measure, some queries at a time: `keep` is given their rankings with their part of the questions, and
+    nothing else holds on to them. Raises RerankerError for a score that cannot be ranked."""
+    per_query: dict[str, dict[str, float]] = {}
+    pairs = ties = 0
+    for part in questions.parts():
+        rankings = _ranked(scored, part)
+        for name, values in quality.evaluate(rankings, part.qrels, part.measures, part.dataset.min_relevance).items():
+            per_query.setdefault(name, {}).update(values)
+        pairs += sum(len(ranking.doc_ids) for ranking in rankings.values())
+        ties += sum(ranking.ties for ranking in rankings.values())
+        keep(rankings, part)
+    estimates = {name: stats.estimate([values[query_id] for query_id in questions.query_ids], seed) for name, values in per_query.items()}
+    return Assessed(per_query, estimates, _count(scored, questions, pairs, ties))
+
+
+def _ranked(scored: Scored, part: Questions) -> dict[str, Ranking]:
     rankings: dict[str, Ranking] = {}
-    for request in questions.requests:
+    for request in part.requests:
         if request.query_id in scored.scores:
             try:
                 rankings[request.query_id] = rank(request.doc_ids, scored.scores[request.query_id])
             except ValueError as error:
                 raise RerankerError(f"query '{request.query_id}': {error}") from error
-    per_query = quality.evaluate(rankings, questions.qrels, questions.measures, questions.dataset.min_relevance)
-    estimates = {name: stats.estimate([values[query_id] for query_id in questions.query_ids], seed) for name, values in per_query.items()}
-    return Assessed(rankings, per_query, estimates, _count(rankings, scored, questions))
+    return rankings
 
 
 def differences(new: PerQuery, old: PerQuery, query_ids: Sequence[str], seed: int) -> dict[str, Difference]:
@@ -64,7 +90,7 @@ def differences(new: PerQuery, old: PerQuery, query_ids: Sequence[str], seed: in
     return {name: stats.difference([new[name][q] for q in query_ids], [old[name][q] for q in query_ids], seed) for name in new}
 
 
-def _count(rankings: Mapping[str, Ranking], scored: Scored, questions: Questions) -> Counts:
+def _count(scored: Scored, questions: Questions, pairs: int, ties: int) -> Counts:
     threshold = questions.dataset.min_relevance
     return Counts(
         queries=len(questions.query_ids),
@@ -72,6 +98,6 @@ def _count(rankings: Mapping[str, Ranking], scored: Scored, questions: Questions
         without_relevant=sum(all(grade < threshold for grade in grades.values()) for grades in questions.qrels.values()),
         without_candidates=len(questions.query_ids) - len(questions.requests),
         failed=len(scored.failures),
-        pairs=sum(len(ranking.doc_ids) for ranking in rankings.values()),
-        ties=sum(ranking.ties for ranking in rankings.values()),
+        pairs=pairs,
+        ties=ties,
     )

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from bench.errors import BenchError
 
@@ -17,20 +18,29 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises BenchError when the file cannot be written (disk full, no permission); the temporary file is removed.
     """
+    with whole_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which replaces `path` when the block ends well and is removed otherwise. Raises BenchError as above."""
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        temporary = ""
         _sync(path.parent)
     except OSError as error:
+        raise BenchError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        raise BenchError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager

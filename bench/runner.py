@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import secrets
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from bench.datasets.base import Dataset
 from bench.errors import BenchError, Unavailable
 from bench.first_stage.base import Candidates
 from bench.measure import latency, machine, noise
-from bench.measure.ranking import TIE_RULE, Ranking, strictly_falling
+from bench.measure.ranking import TIE_RULE
 from bench.planning import ORACLE, Group, Planned, plan
 from bench.progress import Observer
+from bench.ranked import Ranked, ranked
 from bench.records import keys, texts
-from bench.records.schema import FIRST_STAGE, Record, RunInfo
+from bench.records.schema import FIRST_STAGE, Record, RunInfo, Trial
 from bench.records.store import Run, RunWriter, now
-from bench.retrieval import retrieve
+from bench.retrieval import Retrieved, retrieve
 from bench.scoring.engine import Scored, score
 from bench.suite import Suite
 
@@ -72,7 +74,7 @@ class _GroupRun:
         self.timed, self.fresh = timed, fresh
         self.scored: dict[str, Scored] = {}
         self.assessed: dict[str, Assessed] = {}
-        self.curves: dict[str, depths.Curve] = {}
+        self.ranked: dict[str, Ranked] = {}
         self.fingerprint = cache(machine.fingerprint)  # asks the system: once a device, when every model is loaded
 
     def run(self) -> None:
@@ -81,14 +83,14 @@ class _GroupRun:
         self.writer.warn(found.warnings)
         for planned in self.group.planned:
             if planned.status.status != "skipped":
-                self._guarded(planned, lambda planned=planned: self._quality(planned, questions))
+                self._guarded(planned, lambda planned=planned: self._quality(planned, found))
         timing = self._latency(questions) if self.timed else None
         for planned in self.group.planned:
             planned.reranker.close()
         self._save(dataset, candidates, questions, timing)
 
-    def _quality(self, planned: Planned, questions: Questions) -> None:
-        reranker, trial = planned.reranker, planned.trial
+    def _quality(self, planned: Planned, found: Retrieved) -> None:
+        reranker, trial, questions = planned.reranker, planned.trial, found.questions
         if hasattr(reranker, "bind"):
             reranker.bind(questions.dataset.qrels)
         pairs = sum(len(request.docs) for request in questions.requests)
@@ -97,8 +99,9 @@ class _GroupRun:
         with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
             scored = score(reranker, questions.requests, chunk_pairs=self.suite.chunk_pairs, fresh=self.fresh, on_progress=advance)
         self.scored[trial.id] = scored
-        self.assessed[trial.id] = assess(scored, questions, self.suite.seed)
-        self.curves[trial.id] = depths.curve(self.assessed[trial.id].rankings, questions, self._depths(planned))
+        with ranked(self._ranking(trial), trial.reranker, self._header(scored, found), self._depths(planned)) as kept:
+            self.assessed[trial.id] = assess(scored, questions, self.suite.seed, kept.keep)
+        self.ranked[trial.id] = kept
         if scored.failures:
             self.observer.note(f"{trial.reranker}: {len(scored.failures)} of {len(questions.query_ids)} queries failed and score 0")
         planned.end("done")
@@ -127,6 +130,8 @@ class _GroupRun:
         if planned.status.status != "done":
             self.scored.pop(planned.trial.id, None)
             self.assessed.pop(planned.trial.id, None)
+            self.ranked.pop(planned.trial.id, None)
+            self._ranking(planned.trial).unlink(missing_ok=True)
             self.observer.note(f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}")
 
     def _latency(self, questions: Questions) -> latency.LatencyResult | None:
@@ -151,22 +156,33 @@ class _GroupRun:
         for planned in self.group.planned:
             if planned.trial.id in self.assessed:
                 records.append(self._record(planned, dataset, candidates, questions, base, timing))
-                _write_ranking(self.writer.folder, records[-1], self.assessed[planned.trial.id].rankings)
         per_query = [
             (record.trial.id, query_id, name, value)
             for record in records
             for name, values in self.assessed[record.trial.id].per_query.items()
             for query_id, value in values.items()
         ]
-        self.writer.save_texts(self._texts(questions))
-        by_depth = [row for record in records for row in depths.rows(record.trial.id, self.curves[record.trial.id])]
+        self.writer.save_texts(self._texts(candidates, questions))
+        by_depth = [row for record in records for row in depths.rows(record.trial.id, self.ranked[record.trial.id].curve)]
         self.writer.save(records, per_query, timing.samples if timing else [], by_depth)
 
-    def _texts(self, questions: Questions) -> texts.Texts:
+    def _texts(self, candidates: Candidates, questions: Questions) -> texts.Texts:
         queries = {query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids}
-        ranked = [found.rankings for found in self.assessed.values()]
-        name, with_texts = self.group.planned[0].trial.dataset, self.suite.store_texts
-        return texts.of_group(name, queries, questions.qrels, questions.requests, ranked, with_texts=with_texts)
+        given = {query_id: found.doc_ids for query_id, found in candidates.by_query.items()}
+        tops = [found.tops for found in self.ranked.values()]
+        texts_of = questions.dataset.texts if self.suite.store_texts else None
+        return texts.of_group(self.group.planned[0].trial.dataset, queries, questions.qrels, given, tops, texts_of)
+
+    def _ranking(self, trial: Trial) -> Path:
+        return self.writer.folder / "rankings" / f"{trial.id}.run.gz"
+
+    def _header(self, scored: Scored, found: Retrieved) -> dict[str, Any]:
+        """What the file of a ranking says of its making (ir_metadata)."""
+        return {
+            "platform": {"software": {"rerank-bench": _version(), "python": platform.python_version()}},
+            "implementation": scored.description.get("identity", {}),
+            "data": {"test_collection": _dataset(found.dataset), "candidates": _candidates(found.candidates)},
+        }
 
     def _record(
         self,
@@ -195,8 +211,8 @@ class _GroupRun:
         return Record(
             trial=trial,
             description=scored.description,
-            dataset={"id": dataset.id, "template": dataset.template, "min_relevance": dataset.min_relevance, **dataset.identity},
-            candidates={"hash": candidates.hash, "depth": candidates.depth, **candidates.source},
+            dataset=_dataset(dataset),
+            candidates=_candidates(candidates),
             quality=dict(found.estimates),
             vs_first_stage={}
             if base is None or is_base
@@ -213,22 +229,12 @@ class _GroupRun:
         )
 
 
-def _write_ranking(folder: Path, record: Record, rankings: Mapping[str, Ranking]) -> None:
-    from bench.first_stage.run_file import write_run
-
-    header = {
-        "platform": {"software": {"rerank-bench": _version(), "python": record.environment.get("python")}},
-        "implementation": record.description.get("identity", {}),
-        "data": {"test_collection": record.dataset, "candidates": record.candidates},
-        "method": {"tie_rule": TIE_RULE, "tag": record.trial.reranker},
-    }
-    run_ = {query_id: list(zip(r.doc_ids, strictly_falling(r.scores), strict=True)) for query_id, r in rankings.items()}
-    write_run(folder / "rankings" / f"{record.trial.id}.run.gz", run_, tag=_tag(record.trial.reranker), header=header)
+def _dataset(dataset: Dataset) -> dict[str, Any]:
+    return {"id": dataset.id, "template": dataset.template, "min_relevance": dataset.min_relevance, **dataset.identity}
 
 
-def _tag(name: str) -> str:
-    """A run tag must not hold white space."""
-    return "_".join(name.split())
+def _candidates(candidates: Candidates) -> dict[str, Any]:
+    return {"hash": candidates.hash, "depth": candidates.depth, **candidates.source}
 
 
 def _info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool) -> RunInfo:

@@ -94,7 +94,10 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
     records = [_record(made, trial, per_query[trial.id], per_query[trials[0].id], list(qrels)) for trial in trials]
     values = [(t, q, m, v) for t, found in per_query.items() for m, by_query in found.items() for q, v in by_query.items()]
     queries = {request.query_id: request.query for request in requests}
-    writer.save_texts(of_group(dataset, queries, qrels, requests, rankings.values(), with_texts=made.with_texts))
+    texts = {doc_id: text for request in requests for doc_id, text in zip(request.doc_ids, request.docs, strict=True)}
+    texts_of = (lambda doc_ids: [texts[doc_id] for doc_id in doc_ids]) if made.with_texts else None
+    tops = [{query_id: one.doc_ids for query_id, one in found.items()} for found in rankings.values()]
+    writer.save_texts(of_group(dataset, queries, qrels, {one.query_id: one.doc_ids for one in requests}, tops, texts_of))
     depths = [
         (trial.id, depth, query, MEASURES[0], value * depth / made.depth)
         for trial in trials[1:-1]

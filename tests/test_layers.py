@@ -48,6 +48,7 @@ LAYERS = (
         "retrieval",
         "assess",
         "depths",
+        "ranked",
         "cost",
         "history",
         "forecast",

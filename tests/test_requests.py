@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
+import numpy as np
+
+from bench.assess import AT_ONCE, Questions, assess
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
 from bench.first_stage.base import Candidates, QueryCandidates
 from bench.rerankers.base import Request
-from bench.scoring.engine import score
+from bench.scoring.engine import Scored, score
 from bench.scoring.requests import Requests
 from tests.fakes import FakeOptions, HashReranker
 
@@ -56,3 +60,27 @@ def test_looking_at_ids_and_lengths_fetches_no_text() -> None:
     requests._dataset.documents.get = None  # type: ignore[assignment, method-assign]
     assert sum(len(request.docs) for request in requests) == 3 * DEPTH
     assert all(request.docs and request.doc_ids[0] == "d0" for request in requests)
+
+
+def assessed_peak(queries: int) -> int:
+    requests = questions(queries, width=10)
+    ids = [f"q{i}" for i in range(queries)]
+    dataset = replace(requests._dataset, qrels={query_id: {"d0": 1, "d3": 2} for query_id in ids})
+    scores = {query_id: np.arange(DEPTH, dtype=np.float64) for query_id in ids}
+    asked = Questions(dataset, ids, requests, ["nDCG@10", "RR@10"])
+    rows = []
+    tracemalloc.start()
+    try:
+        found = assess(Scored(scores=scores), asked, 0, lambda rankings, part: rows.append(len(rankings)))
+        assert found.counts.pairs == queries * DEPTH
+        assert (sum(rows), max(rows)) == (queries, min(queries, AT_ONCE))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_rankings_are_in_memory_for_some_queries_at_a_time() -> None:
+    """One ranking takes some 100 bytes a document: 20 floats, 20 references, two tuples."""
+    assessed_peak(AT_ONCE)
+    grown = assessed_peak(4 * AT_ONCE) - assessed_peak(2 * AT_ONCE)
+    assert grown < 2 * AT_ONCE * DEPTH * 48 / 2

@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 import bench
-from bench.measure.ranking import Ranking
 from bench.records.store import Run
 from bench.records.texts import LIMIT, TOP, of_group
-from bench.rerankers.base import Request
 
 FAKE = {"tests.fakes:HashReranker": {"name": "fake"}}
 
@@ -82,9 +80,10 @@ def test_an_older_run_has_empty_tables(collection: Path, tmp_path: Path) -> None
 
 def test_only_top_documents_are_kept_each_cut_and_storable() -> None:
     docs = [f"d{i:02}" for i in range(30)]
-    request = Request("q", "query", docs, [f"{name} {'x' * 2000}" for name in docs[:-1]] + ["half \ud800 a character"])
-    ranking = Ranking(tuple(reversed(docs)), tuple(range(30, 0, -1)))
-    found = of_group("set", {"q": "query"}, {"q": {"d29": 2, "d03": 0, "elsewhere": 1}}, [request], [{"q": ranking}])
+    words = dict(zip(docs, [*(f"{name} {'x' * 2000}" for name in docs[:-1]), "half \ud800 a character"], strict=True))
+    judged = {"q": {"d29": 2, "d03": 0, "elsewhere": 1}}
+    tops = [{"q": tuple(reversed(docs))}]
+    found = of_group("set", {"q": "query"}, judged, {"q": docs}, tops, lambda doc_ids: [words[doc_id] for doc_id in doc_ids])
     texts = {doc: text for _, doc, text in found.documents}
     assert set(texts) == {*docs[:TOP], *docs[-TOP:]}
     assert all(len(text) <= LIMIT for text in texts.values())

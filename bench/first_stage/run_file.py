@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from bench.atomic import write_atomically
+from bench.atomic import whole_file
 from bench.datasets.base import Dataset
 from bench.datasets.lines import id_problem
 from bench.errors import DataError
@@ -24,6 +24,8 @@ from bench.first_stage.options import RunOptions
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Rankings = Mapping[str, Sequence[tuple[str, float]]]
 
 
 class RunFile:
@@ -82,7 +84,7 @@ def read_rows(path: Path | str) -> pd.DataFrame:
 
 def write_run(
     path: Path | str,
-    rankings: Mapping[str, Sequence[tuple[str, float]]],
+    rankings: Rankings,
     tag: str,
     header: Mapping[str, Any] | None = None,
 ) -> None:
@@ -91,16 +93,33 @@ def write_run(
     The file is gzipped when its name ends in .gz, equal input giving equal bytes, and is whole or not there. `header` becomes an
     ir_metadata header. Raises DataError for ids, a tag or scores that a run file cannot carry, or an order that reading would change.
     """
-    path = Path(path)
-    lines = _header_lines(header) if header is not None else []
-    for name, value in (("tag", tag), *(("query id", query_id) for query_id in rankings)):
-        problem = id_problem(value) or ("starts with '#', which marks a comment" if value.startswith("#") else None)
-        if problem:
-            raise DataError(f"{path}: {name} {value!r} {problem}")
-    for query_id, ranking in rankings.items():
-        lines += _ranking_lines(path, query_id, ranking, tag)
-    data = "".join(f"{line}\n" for line in lines).encode()
-    write_atomically(path, _gzipped(data) if path.suffix == ".gz" else data)
+    with run_writer(Path(path), tag, header) as write:
+        write(rankings)
+
+
+@contextmanager
+def run_writer(path: Path, tag: str, header: Mapping[str, Any] | None = None) -> Iterator[Callable[[Rankings], None]]:
+    """A function that adds rankings of further queries to a run file, which is there when the block ends well. As `write_run` otherwise."""
+    _check_name(path, "tag", tag)
+    with whole_file(path) as file, _zipped(file) if path.suffix == ".gz" else nullcontext(file) as out:
+        out.write(_text(_header_lines(header) if header is not None else []))
+
+        def write(rankings: Rankings) -> None:
+            for query_id, ranking in rankings.items():
+                _check_name(path, "query id", query_id)
+                out.write(_text(_ranking_lines(path, query_id, ranking, tag)))
+
+        yield write
+
+
+def _check_name(path: Path, what: str, value: str) -> None:
+    problem = id_problem(value) or ("starts with '#', which marks a comment" if value.startswith("#") else None)
+    if problem:
+        raise DataError(f"{path}: {what} {value!r} {problem}")
+
+
+def _text(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _ranking_lines(path: Path, query_id: str, ranking: Sequence[tuple[str, float]], tag: str) -> list[str]:
@@ -127,9 +146,6 @@ def _header_lines(header: Mapping[str, Any]) -> list[str]:
     return ["# ir_metadata.start", *(f"# {line}".rstrip() for line in text.splitlines()), "# ir_metadata.end"]
 
 
-def _gzipped(data: bytes) -> bytes:
+def _zipped(file: BinaryIO) -> gzip.GzipFile:
     """gzip without name and time, so that equal data give equal bytes."""
-    buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, compresslevel=6, mtime=0) as file:
-        file.write(data)
-    return buffer.getvalue()
+    return gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0)

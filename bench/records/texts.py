@@ -6,13 +6,8 @@ Bounded, since a run is kept for long: documents that someone ranked in a top 10
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bench.measure.ranking import Ranking
-    from bench.rerankers.base import Request
 
 QUERIES = ("dataset", "query", "text")
 DOCUMENTS = ("dataset", "document", "text")
@@ -35,30 +30,28 @@ def of_group(
     dataset: str,
     queries: Mapping[str, str],
     qrels: Mapping[str, Mapping[str, int]],
-    requests: Sequence[Request],
-    rankings: Iterable[Mapping[str, Ranking]],
-    *,
-    with_texts: bool = True,
+    candidates: Mapping[str, Sequence[str]],
+    tops: Iterable[Mapping[str, Sequence[str]]],
+    texts_of: Callable[[Sequence[str]], Sequence[str]] | None,
 ) -> Texts:
-    """What is kept of the trials over one dataset's candidates: `rankings` holds each trial's, by query. `queries` are those measured."""
-    ranked = list(rankings)
+    """What is kept of the trials over one dataset's candidates, both by query: `tops` holds each trial's best documents.
+
+    `queries` are those measured. `texts_of` gives the texts of documents; without it none are kept.
+    """
     judgments = [
-        (dataset, request.query_id, doc_id, int(grades[doc_id]))
-        for request in requests
-        if (grades := qrels.get(request.query_id))
-        for doc_id in request.doc_ids
+        (dataset, query_id, doc_id, int(grades[doc_id]))
+        for query_id, doc_ids in candidates.items()
+        if (grades := qrels.get(query_id))
+        for doc_id in doc_ids
         if doc_id in grades
     ]
-    if not with_texts:
+    if texts_of is None:
         return Texts([], [], judgments)
-    kept: dict[str, str] = {}
-    for request in requests:
-        tops = [request.doc_ids[:TOP], *(found[request.query_id].doc_ids[:TOP] for found in ranked if request.query_id in found)]
-        wanted = {doc_id for top in tops for doc_id in top} - kept.keys()
-        kept |= {doc_id: _cut(text) for doc_id, text in zip(request.doc_ids, request.docs, strict=True) if doc_id in wanted}
+    first = {query_id: doc_ids[:TOP] for query_id, doc_ids in candidates.items()}
+    wanted = list(dict.fromkeys(doc_id for found in (first, *tops) for doc_ids in found.values() for doc_id in doc_ids[:TOP]))
     return Texts(
         [(dataset, query_id, _storable(text)) for query_id, text in queries.items()],
-        [(dataset, doc_id, text) for doc_id, text in kept.items()],
+        [(dataset, doc_id, _cut(text)) for doc_id, text in zip(wanted, texts_of(wanted), strict=True)],
         judgments,
     )
 

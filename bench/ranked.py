@@ -1,0 +1,40 @@
+"""What stays of a trial's rankings once they are measured: their file, each query's best documents, and the quality at smaller depths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import depths
+from bench.first_stage.run_file import Rankings, run_writer
+from bench.measure.ranking import TIE_RULE, Ranking, strictly_falling
+from bench.records.texts import TOP
+
+if TYPE_CHECKING:
+    from bench.assess import Questions
+
+
+class Ranked:
+    """Takes the rankings of some queries after the other, writes them on, and keeps little."""
+
+    def __init__(self, write: Callable[[Rankings], None], at: Sequence[int]) -> None:
+        self._write, self._at = write, at
+        self.tops: dict[str, tuple[str, ...]] = {}
+        self.curve: dict[int, dict[str, dict[str, float]]] = {}
+
+    def keep(self, rankings: Mapping[str, Ranking], part: Questions) -> None:
+        self._write({query_id: list(zip(one.doc_ids, strictly_falling(one.scores), strict=True)) for query_id, one in rankings.items()})
+        self.tops |= {query_id: one.doc_ids[:TOP] for query_id, one in rankings.items()}
+        for depth, per_query in depths.curve(rankings, part, self._at).items():
+            for measure, values in per_query.items():
+                self.curve.setdefault(depth, {}).setdefault(measure, {}).update(values)
+
+
+@contextmanager
+def ranked(path: Path, name: str, header: Mapping[str, Any], at: Sequence[int]) -> Iterator[Ranked]:
+    """Rankings of the reranker `name` on their way to the file `path`, with quality at the depths `at`. The file is there when all are."""
+    tag = "_".join(name.split())  # a run tag must not hold white space
+    with run_writer(path, tag, {**header, "method": {"tie_rule": TIE_RULE, "tag": name}}) as write:
+        yield Ranked(write, at)
