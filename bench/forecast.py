@@ -20,6 +20,7 @@ from bench.planning import REFERENCES, Group, Planned, plan
 from bench.price import Price
 from bench.progress import Observer
 from bench.records.schema import Trial
+from bench.rerankers.api import THIS_MACHINE
 from bench.rerankers.base import Request, Usage
 from bench.rerankers.weights import MODELS
 from bench.retrieval import retrieve
@@ -213,11 +214,11 @@ def _timed(
 
 
 def _priced(row: Expected, planned: Planned) -> Expected:
-    price = price_of(planned.reranker)
-    both = row.usage + row.timed
-    if row.placement != "remote" or not (both.calls or both.pairs):
-        return replace(row, price=price, usd=0.0)
-    return replace(row, price=price, usd=price.bill(vars(both)) if price else None)
+    """The row with its bill. A server on this machine, of which no price is said, costs nothing by the query."""
+    price, both = price_of(planned.reranker), row.usage + row.timed
+    is_free = row.placement != "remote" or (price is None and planned.reranker.fingerprint().get("host") in THIS_MACHINE)
+    usd = 0.0 if is_free or not (both.calls or both.pairs) else price.bill(vars(both)) if price else None
+    return replace(row, price=price, usd=usd)
 
 
 def _in_time(row: Expected, planned: Planned, missing: int, speed: Speed | None) -> Expected:

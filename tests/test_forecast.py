@@ -136,12 +136,13 @@ def test_what_cannot_run_here_is_told_with_its_reason_and_its_price(collection: 
 
 
 def test_an_unknown_price_is_no_zero(collection: Path, server: FakeCohere) -> None:
-    found = bench.estimate(suite(collection, hosted(server, price=None), **NO_TIMING))
+    found = bench.estimate(suite(collection, hosted(server, price=None, base_url="https://gateway.invalid"), **NO_TIMING))
     assert only(found).usd is None
     assert [row.trial.reranker for row in found.unpriced] == ["hosted"]
     assert "?" in shown(found)
     assert total(found).startswith("total: $0.00 and what hosted cost")
     assert "hosted: no price known; give one in the suite" in shown(found, 140)
+    assert only(bench.estimate(suite(collection, hosted(server, price=None), **NO_TIMING))).usd == 0, "a server on this machine"
 
 
 def test_limits_per_minute_bound_the_time_and_nothing_else_is_made_up(collection: Path, server: FakeCohere) -> None:

@@ -129,6 +129,8 @@ def flat(one: Comparison) -> dict[str, Any]:
         "ties": found.ties,
         "losses": found.losses,
         "minimum_detectable": one.detectable if math.isfinite(one.detectable) else None,
+        "usd_per_1000_queries": one.new.record.cost.usd_per_1000_queries if one.new.record.cost else None,
+        "baseline_usd_per_1000_queries": one.baseline.record.cost.usd_per_1000_queries if one.baseline.record.cost else None,
     }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.forecast import Expected, Forecast
 from bench.reports import numbers
@@ -52,12 +52,19 @@ def notes(found: Forecast) -> Iterator[str]:
     yield from dict.fromkeys(f"{row.trial.reranker}: time {row.told}" for row in found.rows if row.told and row.usage.pairs)
     if any(row.timed.calls for row in found.rows):
         yield "calls, tokens and price include the timed pass of hosted rerankers, which is never cached (--no-latency leaves it out)"
-    prices = {row.trial.reranker: row.price for row in found.rows if row.price}
-    for name, price in prices.items():
+    for price, rows in _grouped((row for row in found.rows if row.price), lambda row: row.price):
         dated = f", {price.as_of}" if price.as_of else ""
-        yield f"{name}: {price} ({price.url or 'suite'}{dated})"
-    for name in dict.fromkeys(row.trial.reranker for row in found.rows if row.usd is None):
-        yield f"{name}: no price known; give one in the suite, as price: {{usd: 2, per: 1000 searches}}"
+        yield f"{rows}: {price} ({price.url or 'suite'}{dated})"
+    for _, rows in _grouped((row for row in found.rows if row.usd is None), lambda row: None):
+        yield f"{rows}: no price known; give one in the suite, as price: {{usd: 2, per: 1000 searches}}"
+
+
+def _grouped(rows: Iterable[Expected], key: Callable[[Expected], Any]) -> Iterator[tuple[Any, str]]:
+    """(what rows have in common, their names)."""
+    names: dict[Any, dict[str, None]] = {}
+    for row in rows:
+        names.setdefault(key(row), {})[row.trial.reranker] = None
+    return ((common, ", ".join(found)) for common, found in names.items())
 
 
 def total(found: Forecast) -> str:

@@ -38,7 +38,7 @@ LONGEST_WAIT_S = 60.0
 GIVE_UP_AFTER = 20
 """Failed queries in a row after which a service is taken to be down."""
 DOCUMENTS_PER_SEARCH, TOKENS_PER_DOCUMENT = 100, 500  # https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
-_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _LOCAL_ANSWER_S = 2.0
 _UNREADABLE = (TypeError, ValueError, AttributeError, LookupError)  # what an SDK raises that reads an answer without checking it
 
@@ -303,7 +303,7 @@ def _require_listener(base_url: str | None) -> None:
     """Raise Unavailable when nothing listens at an address of this machine: told at once, not after the retries of every query. Another
     machine is not asked: it may be slow to answer, and a connection to it is not for a check to make."""
     host = urlsplit(base_url or "").hostname
-    if base_url and host in _THIS_MACHINE:
+    if base_url and host in THIS_MACHINE:
         try:
             socket.create_connection((host, _port(base_url)), timeout=_LOCAL_ANSWER_S).close()
         except OSError:
