@@ -56,6 +56,15 @@ def test_a_sleep_shows_as_that_sleep_and_the_slower_one_as_slower() -> None:
     assert table["slow", "offline"].pairs_per_s < table["fast", "offline"].pairs_per_s
 
 
+def test_a_sleep_of_20_ms_shows_as_20_ms_more() -> None:
+    """Beside the same reranker without it, in the same interleaved rounds: an order with wide bounds, since the machine may be busy."""
+    table = summarise(frame(measure([target("awake"), target("asleep", sleep_ms=20)], requests(), plan(scenarios=("single",)))))
+    awake, asleep = table["awake", "single"], table["asleep", "single"]
+    assert asleep.p50_ms >= 20
+    assert awake.p50_ms < asleep.p50_ms < 20 + 10 * awake.p50_ms + 100
+    assert asleep.p50_low_ms >= 20
+
+
 def test_warm_ups_are_kept_marked_and_never_summarised() -> None:
     """The first call of a real model costs more: here 100 times as much, and the summary does not see it."""
 

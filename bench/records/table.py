@@ -76,7 +76,8 @@ class Row:
             if summary:
                 row |= {f"{name}p50 ms": summary.p50_ms, f"{name}p50 ms low": summary.p50_low_ms, f"{name}p50 ms high": summary.p50_high_ms}
                 row |= {f"{name}p95 ms": summary.p95_ms, f"{name}p95 ms low": summary.p95_low_ms, f"{name}p95 ms high": summary.p95_high_ms}
-                row |= {f"{name}ms per pair": summary.per_pair_ms}
+                row |= {f"{name}ms per pair": summary.per_pair_ms, f"{name}ms per pair low": summary.per_pair_low_ms}
+                row |= {f"{name}ms per pair high": summary.per_pair_high_ms}
         if self.offline:
             row |= {"pairs/s": self.offline.pairs_per_s}
         if self.cost:

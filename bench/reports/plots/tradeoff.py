@@ -1,63 +1,92 @@
-"""Quality against latency, with the Pareto front: which rerankers no other beats on both counts."""
+"""Quality against latency, with the Pareto front: which rerankers no other beats on both counts.
+
+A point is a median with its interval; the bar behind it is p95 with its own. Hosted rerankers are drawn hollow and stand outside the front:
+their times hold a network and are not comparable with those taken here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bench.measure.latency_summary import Summary
 from bench.records.store import Run
 from bench.records.table import Row, groups, headline, rows
 from bench.reports.plots import Picture, pareto, style
+from bench.reports.timings import one_query
 
 
 def draw(run: Run) -> Iterator[Picture]:
     """A picture per group that has timings."""
     measures = headline(run)
     for group, members in groups(rows(run)).items():
-        timed = [row for row in members if row.single is not None and row.status == "done" and row.quality]
+        timed = [(row, found) for row in members if (found := one_query(row)) and row.status == "done" and row.quality]
         if timed and measures:
             dataset, first_stage, depth = group
             yield Picture.of("tradeoff", group, _tradeoff(members, timed, measures[0], f"{dataset}, {first_stage}, {depth} candidates"))
 
 
-def _tradeoff(members: Sequence[Row], timed: Sequence[Row], measure: str, title: str) -> Any:
+def _tradeoff(members: Sequence[Row], timed: Sequence[tuple[Row, Summary]], measure: str, title: str) -> Any:
     figure, axes = style.new_figure(title)
-    points = [(row.single.p50_ms, row.quality[measure].mean) for row in timed if row.single]
-    for i, row in enumerate(timed):
-        _draw_point(axes, row, measure, i)
-    front = pareto(points)
-    axes.plot(*zip(*(points[i] for i in front), strict=True), color=style.GREY, linewidth=1, linestyle="--", zorder=1, label="Pareto front")
+    for i, (row, found) in enumerate(timed):
+        _draw_point(axes, row, found, measure, i)
+    here = [(found.p50_ms, row.quality[measure].mean) for row, found in timed if row.single]
+    if here:
+        front = zip(*(here[i] for i in pareto(here)), strict=True)
+        axes.plot(*front, color=style.GREY, linewidth=1, linestyle="--", zorder=1, label="Pareto front")
     for row in members:
         if row.trial.kind == "reference" and measure in row.quality:
             _draw_reference(axes, row, measure)
     axes.set_xscale("log")
-    low, high = min(x for x, _ in points), max(x for x, _ in points)
+    low, high = min(found.p50_ms for _, found in timed), max(found.p95_ms or found.p50_ms for _, found in timed)
     axes.set_xlim(low / 2.5, high * 2.5)
     style.plain_log_ticks(axes.xaxis)
-    axes.set_xlabel("median latency of one query, ms (log scale)")
+    with_p95 = ", bars: p95" if any(found.p95_ms for _, found in timed) else ""
+    axes.set_xlabel(f"latency of one query, ms (log scale; points: median{with_p95})")
     axes.set_ylabel(measure)
+    _add_per_pair(axes, [found for _, found in timed])
     style.legend(axes)
     return figure
 
 
-def _draw_point(axes: Any, row: Row, measure: str, i: int) -> None:
-    single, value = row.single, row.quality[measure]
-    if single is None:
-        return
-    x, y = single.p50_ms, value.mean
+def _draw_point(axes: Any, row: Row, found: Summary, measure: str, i: int) -> None:
+    look, value = style.look(i), row.quality[measure]
+    x, y = found.p50_ms, value.mean
     axes.errorbar(
         x,
         y,
-        xerr=[[max(0.0, x - single.p50_low_ms)], [max(0.0, single.p50_high_ms - x)]],
-        yerr=[[max(0.0, y - value.low)], [max(0.0, value.high - y)]],
+        xerr=_reach(x, found.p50_low_ms, found.p50_high_ms),
+        yerr=_reach(y, value.low, value.high),
         linestyle="none",
-        **style.look(i),
+        **look,
+        markerfacecolor="white" if row.request else look["color"],
         elinewidth=1,
         capsize=2,
         markersize=7,
-        label=f"{row.name} ({row.trial.device})",
+        label=f"{row.name} (request)" if row.request else f"{row.name} ({row.trial.device})",
         zorder=3,
     )
+    if found.p95_ms is not None and found.p95_low_ms is not None and found.p95_high_ms is not None:
+        reach = _reach(found.p95_ms, found.p95_low_ms, found.p95_high_ms)
+        axes.plot([x, found.p95_ms], [y, y], color=look["color"], linewidth=1, alpha=0.4, zorder=2)
+        axes.errorbar(found.p95_ms, y, xerr=reach, linestyle="none", color=look["color"], marker="|", markersize=9, alpha=0.6, zorder=2)
+
+
+def _reach(value: float, low: float, high: float) -> list[list[float]]:
+    """How far an error bar reaches to either side."""
+    return [[max(0.0, value - low)], [max(0.0, high - value)]]
+
+
+def _add_per_pair(axes: Any, timed: Sequence[Summary]) -> None:
+    """A second axis in milliseconds per pair, where every query had as many candidates: it is the first one divided by their number."""
+    pairs = {round(found.p50_ms / found.per_pair_ms, 6) for found in timed if found.per_pair_ms}
+    if len(pairs) != 1:
+        return
+    count = pairs.pop()
+    top = axes.secondary_xaxis("top", functions=(lambda ms: ms / count, lambda ms: ms * count))
+    style.plain_log_ticks(top.xaxis)
+    top.set_xlabel("ms a pair (amortised)", fontsize=8)
+    top.tick_params(labelsize=8)
 
 
 def _draw_reference(axes: Any, row: Row, measure: str) -> None:

@@ -1,0 +1,123 @@
+"""How latency is written in reports: intervals, loads that were too much, parts, each note once, p95 and ms a pair in the picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.measure.latency_call import Sample
+from bench.measure.latency_server import server
+from bench.measure.latency_spans import ON_DEVICE
+from bench.measure.latency_summary import parts, summarise
+from bench.measure.stats import Estimate
+from bench.records.schema import Trial
+from bench.records.table import Row, notes_on
+from bench.reports import numbers, timings
+from bench.reports.plots import tradeoff
+
+SLOW = server(50.0)
+
+
+def trial(name: str, device: str = "cpu") -> Trial:
+    return Trial(id=name, dataset="d", first_stage="bm25", reranker=name, device=device, depth=10)
+
+
+def made(name: str, samples: list[Sample], timing: dict[str, Any] | None = None, notes: tuple[str, ...] = ()) -> Row:
+    table = pd.DataFrame(samples)
+    latency = {scenario: found for (_, scenario), found in summarise(table).items()}
+    pieces = {scenario: found for (_, scenario), found in parts(table).items()}
+    quality = {"nDCG@10": Estimate(mean=0.5, low=0.4, high=0.6, n=60)}
+    return Row(trial(name), "done", None, quality, {}, latency, pieces, timing or {}, notes)
+
+
+def timed(scenario: str, n: int = 60, pairs: int = 10, span: str = "total", ms: float = 100.0) -> list[Sample]:
+    return [Sample("t", scenario, i, f"q{i}", pairs, None, int((ms + i) * 1e6), span=span) for i in range(n)]
+
+
+def labels(*members: Row) -> dict[str, str]:
+    return {row.trial.id: row.name for row in members}
+
+
+def test_every_scenario_has_a_line_with_its_intervals() -> None:
+    row = made("ours", [*timed("single"), *timed("offline", n=2)])
+    single, offline = timings.full([row], labels(row))
+    found = row.latency["single"]
+    assert single[:3] == ("ours", "single", "60")
+    assert single[3] == f"{found.p50_ms:.0f} [{found.p50_low_ms:.0f}, {found.p50_high_ms:.0f}]"
+    assert single[4].startswith("156 [")
+    assert found.per_pair_ms == pytest.approx(found.p50_ms / 10)
+    assert found.per_pair_low_ms == pytest.approx(found.p50_low_ms / 10)
+    assert single[5].startswith("12.9 [")
+    assert offline[2:6] == ("–", "–", "–", "–")
+    assert " [" in offline[6]
+
+
+def test_one_sample_has_no_interval() -> None:
+    assert numbers.ranged(5.0, 5.0, 5.0, numbers.milliseconds) == "5.00"
+    assert numbers.ranged(None, None, None, numbers.milliseconds) == numbers.NOTHING
+    row = made("ours", timed("cold", n=1))
+    assert timings.full([row], labels(row))[0][2:4] == ("1 run", "100")
+
+
+def test_percentiles_of_an_overloaded_server_are_left_out() -> None:
+    load = {"scenario": SLOW, "utilisation": 2.5, "overloaded": True}
+    row = made("ours", timed(SLOW), {"server": {"loads": [load]}})
+    assert timings.full([row], labels(row))[0][1:5] == ("server 50/s, 250% load", "60", "overloaded", "–")
+    calm = made("ours", timed(SLOW), {"server": {"loads": [{**load, "utilisation": 0.5, "overloaded": False}]}})
+    assert timings.full([calm], labels(calm))[0][1] == "server 50/s, 50% load"
+    assert timings.full([calm], labels(calm))[0][3].startswith("130 [")
+
+
+def test_parts_are_shared_out_of_their_sum_and_the_device_s_own_clock_is_beside_it() -> None:
+    samples = [
+        row
+        for name, ms in (("tokenise", 10.0), ("forward", 80.0), (ON_DEVICE, 70.0), ("other", 10.0))
+        for row in timed("single", 1, ms=ms, span=name)
+    ]
+    row = made("ours", samples)
+    (head, line), = timings.parts([row], labels(row))  # fmt: skip
+    assert head == ("reranker", "scenario", "tokenise", "forward", ON_DEVICE, "other")
+    assert line == ("ours", "single", "10.0 (10%)", "80.0 (80%)", "70.0 (70%)", "10.0 (10%)")
+
+
+def test_each_kind_of_scenario_has_its_own_parts_and_cold_its_memory() -> None:
+    samples = [*timed("cold", 1, span="load"), *timed(SLOW, 1, span="queue"), *timed(server(9.0), 1, span="queue")]
+    row = made("ours", samples, {"cold": {"peak_rss_bytes": 3 << 29}})
+    cold, loads = timings.parts([row], labels(row))
+    assert cold == [("reranker", "scenario", "load", "memory"), ("ours", "cold", "100 (100%)", "1.50 GiB")]
+    assert [line[1] for line in loads] == ["scenario", SLOW, "server 9/s"]
+    assert timings.parts([replace(row, parts={})], labels(row)) == []
+
+
+def test_a_note_that_rows_share_is_told_once() -> None:
+    first, second = made("a", timed("single"), notes=("busy", "tied")), made("b", timed("single"), notes=("busy",))
+    reference = Row(trial("oracle", "-"), "done", None)
+    members = [reference, first, second]
+    assert notes_on(members) == [([first, second], "busy"), ([first], "tied")]
+    told = [timings.about(rows, members, labels(*members)) for rows, _ in notes_on(members)]
+    assert told == ["every timed row", "a"]
+    assert timings.about([first], [reference, first], labels(*members)) == "a", "the only one is called by its name"
+
+
+@pytest.mark.parametrize("pairs", [(10, 10), (10, 7)])
+def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -> None:
+    rows = [made(name, timed("single", pairs=count)) for name, count in zip("ab", pairs, strict=True)]
+    members = [(row, row.latency["single"]) for row in rows]
+    axes = tradeoff._tradeoff(rows, members, "nDCG@10", "title").axes[0]
+    assert "bars: p95" in axes.get_xlabel()
+    drawn = [float(line.get_xdata()[-1]) for line in axes.get_lines()]
+    assert any(value == pytest.approx(rows[0].latency["single"].p95_ms) for value in drawn)
+    seconds = [child for child in axes.child_axes if child.get_xlabel().startswith("ms a pair")]
+    assert len(seconds) == (1 if pairs[0] == pairs[1] else 0), "queries of several lengths have no one axis"
+
+
+def test_a_hosted_reranker_is_hollow_and_outside_the_pareto_front() -> None:
+    rows = [made("ours", timed("single")), made("theirs", timed("request", n=5, ms=1.0))]
+    members = [(rows[0], rows[0].latency["single"]), (rows[1], rows[1].latency["request"])]
+    axes = tradeoff._tradeoff(rows, members, "nDCG@10", "title").axes[0]
+    front = next(line for line in axes.get_lines() if line.get_label() == "Pareto front")
+    assert list(front.get_xdata()) == [rows[0].latency["single"].p50_ms]
+    assert {text.get_text() for text in axes.get_legend().get_texts()} >= {"ours (cpu)", "theirs (request)"}
