@@ -4,6 +4,7 @@
     run = bench.run("quickstart")        # a suite's name, file or mapping
     run.to_frame()                       # the main table
     bench.load("results/quickstart/...") # a run from its folder
+    bench.compare(run)                   # paired differences; check, budget and estimate are there too
 
 Names are looked up when they are used: `import bench` loads neither torch nor pandas.
 """
@@ -13,6 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.api import check as check
+    from bench.api import compare as compare
     from bench.api import estimate as estimate
     from bench.api import load as load
     from bench.api import reranker as reranker
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "run": "bench.api",
+    "compare": "bench.api",
+    "check": "bench.api",
     "estimate": "bench.api",
     "load": "bench.api",
     "reranker": "bench.api",
@@ -33,7 +38,7 @@ _WHERE = {
     "Suite": "bench.suite",
 }
 
-__all__ = ["Request", "Run", "Suite", "budget", "estimate", "load", "reranker", "run"]
+__all__ = ["Request", "Run", "Suite", "budget", "check", "compare", "estimate", "load", "reranker", "run"]
 
 
 def __getattr__(name: str) -> Any:

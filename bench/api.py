@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import RerankerError
+from bench.errors import BenchError, RerankerError
 from bench.progress import Observer
 from bench.records.store import Run
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bench.forecast import Forecast
+    from bench.gate import Verdict
     from bench.rerankers.base import Scores
     from bench.rerankers.function import ScoreFunction
 
@@ -54,6 +57,51 @@ def estimate(
     from bench.suite import load as load_suite
 
     return forecast(load_suite(suite), out=Path(out), device=device, time_it=latency, fresh=fresh)
+
+
+def compare(
+    runs: Run | str | Path | Sequence[Run | str | Path],
+    *,
+    baseline: str | None = None,
+    measure: str | None = None,
+    across: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Paired differences, a row per comparison: rerankers against a baseline, or with several runs each against itself in the first.
+
+    Columns as in `rerank-bench compare --format csv`; the first ones name the trials, then difference, low, high, p, p_holm, t_p,
+    effect_size, wins, ties, losses, minimum_detectable. Raises IncomparableError naming the fields where runs measured different things.
+    """
+    import pandas as pd
+
+    from bench.comparing import compare as paired
+    from bench.reports.comparison import flat
+
+    given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
+    found = paired([one if isinstance(one, Run) else Run(one) for one in given], baseline, measure, across)
+    return pd.DataFrame([flat(one) for one in found])
+
+
+def check(
+    new: Run | str | Path,
+    baseline: Run | str | Path,
+    *,
+    gates: str | Path | None = None,
+    measure: str | None = None,
+    margin: float | None = None,
+    accept_underpowered: bool = False,
+) -> Verdict:
+    """Whether `new` is no worse than `baseline` (a run, its folder, or a saved baseline's name): `.outcome`, `.gates`, `.exit_code`.
+
+    Asks what the file `gates` asks, or the quality of one measure with its margin. Stored timings only: `rerank-bench check --live` takes
+    them anew. Raises BenchError as the command does.
+    """
+    from bench import baselines, gate
+
+    if gates and (measure is not None or margin is not None):
+        raise BenchError("the gates file says measures and margins; leave measure and margin out")
+    asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
+    ours, theirs = (one if isinstance(one, Run) else baselines.find(one) for one in (new, baseline))
+    return gate.check(ours, theirs, asked, accept_underpowered=accept_underpowered)
 
 
 def load(folder: str | Path) -> Run:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.compare import resolve_measure, run_seed
+from bench.comparing import resolve_measure, run_seed
 from bench.errors import BenchError, RecordError, nearest
 from bench.measure import stats
 from bench.measure.latency_summary import needed

@@ -16,7 +16,7 @@ import yaml
 
 from bench import suite
 from bench.assess import Questions
-from bench.compare import Side, comparable
+from bench.comparing import Side, comparable
 from bench.errors import BenchError, RecordError, RerankerError
 from bench.gate.drift import is_version
 from bench.gate.file import SpeedGate

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-from bench.compare import Side, comparable, counterparts, sides
+from bench.comparing import Side, comparable, counterparts, sides
 from bench.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.gate.drift import Drift, drift
 from bench.records.store import Run

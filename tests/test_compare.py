@@ -20,7 +20,7 @@ from scipy import stats as scipy_stats
 
 import bench
 from bench.cli import cli
-from bench.compare import Comparison, compare, resolve_measure
+from bench.comparing import Comparison, compare, resolve_measure
 from bench.errors import BenchError, IncomparableError, RecordError
 from bench.measure import stats
 from bench.records.store import Run
@@ -297,3 +297,22 @@ def test_other_candidates_are_refused_unless_they_are_under_test(dl19: Any) -> N
         compare(runs)
     (one,) = compare(runs, across=["candidates"])
     assert one.mean > one.baseline_mean
+
+
+def test_from_python_a_comparison_is_a_table(tmp_path: Path) -> None:
+    run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": OTHER})
+    table = bench.compare(run).set_index("reranker")
+    assert table["difference"].to_dict() == pytest.approx({"a": 0.05, "b": -0.375})
+    assert list(bench.compare(run.folder, baseline="a")["reranker"]) == ["first-stage", "b"]
+    other = made_run(tmp_path, {"a": BETTER}, quality={"candidates": "other"}, name="other")
+    with pytest.raises(IncomparableError):
+        bench.compare([run, other])
+
+
+def test_from_python_a_check_is_a_verdict(tmp_path: Path) -> None:
+    rankings = {"a": {f"q{i}": [("d2", 2.0), ("d1", 1.0)] for i in range(4)}}
+    old, new = (made_run(tmp_path, {"a": BASE}, rankings=rankings, name=name) for name in ("old", "new"))
+    verdict = bench.check(new, old.folder, margin=0.01)
+    assert verdict.outcome == "pass"
+    with pytest.raises(BenchError, match="leave measure and margin out"):
+        bench.check(old, old, gates="gates.yaml", margin=0.1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.compare import sides
+from bench.comparing import sides
 from bench.errors import BenchError, RecordError
 from bench.gate import Gate, Gates, Verdict, check, quality_of
 from bench.gate.drift import drift

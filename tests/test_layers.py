@@ -54,7 +54,7 @@ LAYERS = (
         "forecast",
         "points",
         "budgets",
-        "compare",
+        "comparing",
         "gate",
         "parity",
         "baselines",

@@ -12,7 +12,7 @@ import pytest
 
 import bench
 from bench import gate
-from bench.compare import Side, sides
+from bench.comparing import Side, sides
 from bench.gate import Gate, Gates
 from bench.gate.file import SpeedGate
 from bench.live import LiveSpeed, rebuild

@@ -64,7 +64,7 @@ def test_the_fastest_of_those_that_tie_is_named(run: Run) -> None:
 
 
 def test_a_tie_agrees_with_the_comparison_command(run: Run) -> None:
-    from bench.compare import compare
+    from bench.comparing import compare
 
     [finding] = findings(run, _rows(run))
     assert finding.best is not None

@@ -41,7 +41,7 @@ def compare(run_folders: tuple[Path, ...], baseline: str | None, measure: str | 
 
     Exits 3, naming the fields that differ, where the runs did not measure the same thing.
     """
-    from bench import compare as comparing
+    from bench import comparing
     from bench.records.store import Run
     from bench.reports import comparison
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from bench.compare import Side, counterparts, resolve_measure, run_seed, sides
+from bench.comparing import Side, counterparts, resolve_measure, run_seed, sides
 from bench.errors import BenchError, RecordError
 from bench.gate.drift import drift_gate
 from bench.gate.file import HEADLINE, Gates

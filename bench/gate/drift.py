@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.compare import Side, comparable
+from bench.comparing import Side, comparable
 from bench.errors import IncomparableError
 from bench.gate.file import VERSIONS, DriftGate
 from bench.gate.verdict import Gate, Outcome

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.compare import Comparison, Side, paired
+from bench.comparing import Comparison, Side, paired
 from bench.errors import IncomparableError
 from bench.gate.verdict import Gate, Outcome
 from bench.measure import stats

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from bench.compare import Side
+from bench.comparing import Side
 from bench.gate.file import SpeedGate
 from bench.gate.verdict import Gate, Outcome
 from bench.measure.ratios import Ratio, Times, paired_ratio

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.compare import Comparison
+from bench.comparing import Comparison
 from bench.reports import moved, numbers
 from bench.reports.markdown import escape
 from bench.reports.moved import Move, Moves

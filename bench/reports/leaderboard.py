@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.compare import resolve_measure
+from bench.comparing import resolve_measure
 from bench.errors import BenchError, RecordError
 from bench.records.schema import Record
 from bench.records.store import Run

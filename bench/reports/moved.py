@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.compare import Comparison, Side
+from bench.comparing import Comparison, Side
 from bench.records.store import Run
 
 if TYPE_CHECKING:

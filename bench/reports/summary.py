@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.compare import Side, paired, run_seed
+from bench.comparing import Side, paired, run_seed
 from bench.measure import stats
 from bench.measure.stats import Difference, Estimate
 from bench.records.schema import FIRST_STAGE
