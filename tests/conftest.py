@@ -8,10 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.agreement import PROPERTY
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 KEYS = ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How far our scores lie from those of the references: the worst case of each test that asks."""
+    worst: dict[str, float] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == PROPERTY and report.when == "call":
+                test = report.nodeid.partition("[")[0]
+                worst[test] = max(value, worst.get(test, 0.0))
+    if worst:
+        terminalreporter.section("max |difference| to the references")
+        for test, value in worst.items():
+            terminalreporter.write_line(f"{value:.1e}  {test}")
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from bench.errors import RerankerError, Unavailable
 from bench.rerankers import weights
 from bench.rerankers.base import Request
 from tests import tiny_models
+from tests.agreement import agree
 from tests.test_rerankers_models import DOCS, QUERY, loaded, models, scores_of
 
 __all__ = ["models"]
@@ -142,7 +143,7 @@ def test_an_absent_device_is_told(models: Path, device: str) -> None:
 
 @pytest.mark.parametrize("model", ["bi", "prompted"])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_bi_encoder_scores_are_the_products_of_the_embeddings(models: Path, model: str, normalize: bool) -> None:
+def test_bi_encoder_scores_are_the_products_of_the_embeddings(models: Path, model: str, normalize: bool, record_property: Any) -> None:
     from sentence_transformers import SentenceTransformer
 
     with tiny_models.quiet():
@@ -153,7 +154,7 @@ def test_bi_encoder_scores_are_the_products_of_the_embeddings(models: Path, mode
     lengths = [np.linalg.norm(query) * np.linalg.norm(document) if normalize else 1.0 for document in documents]
     expected = [float(query @ document) / length for document, length in zip(documents, lengths, strict=True)]
     reranker = loaded(models, "bi-encoder", model, normalize=normalize)
-    np.testing.assert_allclose(scores_of(reranker), expected, rtol=1e-4, atol=1e-5)
+    agree(scores_of(reranker), expected, record_property, atol=1e-5 if normalize else 1e-3)
     assert reranker.describe().identity["query_prompt"] == (prompts[0] or None)
 
 

@@ -13,6 +13,7 @@ from bench import rerankers
 from bench.errors import RerankerError
 from bench.rerankers.base import Request
 from tests import tiny_models
+from tests.agreement import agree
 
 QUERY = "how long does it rain"
 DOCS = ["the sun and the moon", "hot tea", "", "cold river bank in the rain", "a dog sat on the mat " * 3]
@@ -75,16 +76,35 @@ def predicted(folder: Path, query: str, docs: list[str]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["cross", "xlmr"])
-def test_scores_are_the_raw_logits_of_transformers(models: Path, kind: str) -> None:
+def test_scores_are_the_raw_logits_of_transformers(models: Path, kind: str, record_property: Any) -> None:
     docs = [*DOCS, LONG]
     scores = scores_of(loaded(models, "cross-encoder", kind), docs=docs)
-    np.testing.assert_allclose(scores, logits(models / kind, QUERY, docs), atol=1e-5)
+    agree(scores, logits(models / kind, QUERY, docs), record_property)
     assert scores.min() < 0 or scores.max() > 1, "a sigmoid would hide here"
 
 
 @pytest.mark.parametrize("kind", ["cross", "xlmr", "modular", "judge"])
-def test_scores_equal_plain_predict_where_no_query_is_cut(models: Path, kind: str) -> None:
-    np.testing.assert_allclose(scores_of(loaded(models, "cross-encoder", kind)), predicted(models / kind, QUERY, DOCS), atol=1e-6)
+def test_scores_equal_plain_predict_where_no_query_is_cut(models: Path, kind: str, record_property: Any) -> None:
+    agree(scores_of(loaded(models, "cross-encoder", kind)), predicted(models / kind, QUERY, DOCS), record_property)
+
+
+def test_a_causal_rerankers_scores_are_yes_less_no_by_transformers_alone(models: Path, record_property: Any) -> None:
+    """Qwen3-Reranker's way: the chat template around query and document, then the next token's logits."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with tiny_models.quiet():
+        tokenizer, network = AutoTokenizer.from_pretrained(models / "judge"), AutoModelForCausalLM.from_pretrained(models / "judge").eval()
+    yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
+    expected = []
+    for doc in DOCS:
+        said = [{"role": "query", "content": QUERY}, {"role": "document", "content": doc}]
+        text = tokenizer.apply_chat_template(said, tokenize=False)
+        with torch.inference_mode():
+            last = network(**tokenizer(text, return_tensors="pt", add_special_tokens=False)).logits[0, -1]
+        expected.append(float(last[yes] - last[no]))
+    scores = scores_of(loaded(models, "cross-encoder", "judge"))
+    agree(scores, expected, record_property)
+    assert np.ptp(scores) > 0.1
 
 
 def test_a_long_query_is_kept_whole(models: Path) -> None:
