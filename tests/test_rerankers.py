@@ -7,25 +7,29 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench import catalogue, rerankers
-from bench.errors import SuiteError
-from bench.rerankers import tiny
+from bench.errors import RerankerError, SuiteError
 from bench.rerankers.base import BaseReranker, Request
 from tests import fake_chat, fake_cohere, tiny_late, tiny_models
 
 KEY = "secret-key-of-the-test"
 DOCS = ["the cat sat", "hot tea and fish", "cold river", "money in the bank", "how long does it rain"]
 LOCAL = ("cross-encoder", "bi-encoder", "late-interaction", "monot5", "rankt5", "listwise")
+SHORT = {"llm": 900, "listwise": 1200}
+"""Tokens that are few for a backend whose prompt alone has many; 48 for the others."""
+INPUTS = {"bi-encoder": 3, "late-interaction": 3, "listwise": 1}
+"""What a backend reads for a query and two documents, each within its limit; 2 for the others."""
 EDGES = {
     "empty document": ("how long", ["the cat", "", "moon"]),
     "empty query": ("", ["the cat", "moon"]),
     "one document": ("cat", ["the cat sat"]),
-    "two hundred documents": ("tea", [f"the tea is hot {i}" for i in range(200)]),
-    "very long document": ("river", ["the cold river bank " * 2000, "moon"]),
+    "one thousand documents": ("tea", [f"the tea is hot {i}" for i in range(1000)]),
+    "document of 50,000 words": ("river", ["the cold river bank " * 12_500, "moon"]),
     "very long query": ("how long does the rain run " * 100, ["rain", "the moon " * 100]),
     "emoji": ("😀 cat", ["😀😀 dog 😀", "👩‍👩‍👧‍👦"]),
     "right to left": ("שלום", ["مرحبا", "שלום the cat"]),
@@ -64,7 +68,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseRe
             "voyage": {"model": "rerank-2.5", "base_url": voyage.url},
             "mixedbread": {"model": "mixedbread-ai/mxbai-rerank-base-v2", "base_url": mixedbread.url},
             "rerank-server": {"model": "jina-reranker-m0", "base_url": server.url, "api_key_env": "JINA_API_KEY", "concurrency": 3},
-            "listwise": {"model": str(tiny.chat(folder / "chat")), "window": 4, "stride": 2},
+            "listwise": {"model": str(tiny_models.terse_chat(folder / "chat"))},
             "listwise-server": {"model": "a-chat-model", "base_url": talker.url, "api_key_env": "JINA_API_KEY", "concurrency": 3},
         }
         assert set(options) == set(rerankers.TABLE), "a new reranker needs its options here"
@@ -132,6 +136,47 @@ def test_description_is_plain_data_and_repeats(reranker: BaseReranker) -> None:
     assert first["backend"] in rerankers.TABLE
     assert first["identity"]
     assert KEY not in json.dumps([first, reranker.fingerprint(), repr(reranker)])
+
+
+def again(name: str, built: dict[str, BaseReranker], **options: Any) -> Any:
+    """The same backend and model, loaded with other options."""
+    small = {"window": 2, "stride": 1} if name == "listwise" else {}
+    reranker = rerankers.build(name, {**built[name].options.model_dump(exclude_unset=True), **small, **options})
+    reranker.load()
+    return reranker
+
+
+def tokens_of_a_long_document(reranker: Any) -> int:
+    reranker.take_usage()
+    reranker.rerank([request("q", "tea", ["the cold river bank " * 400, "moon"])])
+    usage = reranker.take_usage()
+    assert usage.truncated == 1
+    return int(usage.tokens)
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_what_is_described_is_what_loaded(name: str, built: dict[str, BaseReranker]) -> None:
+    """Length, number format and attention, the model's own and others: read back, and true of what is then read."""
+    own, short = built[name].describe(), SHORT.get(name, 48)
+    assert own.identity["dtype"] == "float32"
+    assert own.facts["attention"] in ("sdpa", "eager")
+    assert own.identity["max_length"] > short
+    changed = again(name, built, max_length=short, dtype="bfloat16", attention="eager")
+    description = changed.describe()
+    assert (description.identity["max_length"], description.identity["dtype"]) == (short, "bfloat16")
+    assert description.facts["attention"] == "eager"
+    assert 0 < tokens_of_a_long_document(changed) <= short * INPUTS.get(name, 2)
+    changed.close()
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_no_more_is_described_than_the_model_has(name: str, built: dict[str, BaseReranker]) -> None:
+    """T5 counts positions from one token to another and takes any length; the others have so many and no more."""
+    if name in ("monot5", "rankt5"):
+        assert again(name, built, max_length=100_000).describe().identity["max_length"] == 100_000
+    else:
+        with pytest.raises(RerankerError, match="max_length 100000 is more than the"):
+            again(name, built, max_length=100_000)
 
 
 def test_usage_is_taken_once(reranker: BaseReranker) -> None:

@@ -42,6 +42,14 @@ def modular_cross_encoder(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
+def terse_chat(folder: Path) -> Path:
+    """A chat model any of whose tokens ends its answer: a thousand passages take five hundred windows, and no time."""
+    tiny.chat(folder)
+    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    edit_json(folder / "generation_config.json", eos_token_id=list(range(vocabulary)))
+    return folder
+
+
 def lora_adapter(folder: Path, base: Path, *, seed: int = 1, with_head: bool = True) -> Path:
     """A PEFT LoRA adapter for `bert_encoder`, with a classification head unless told otherwise. Its weights are random, not zero."""
     import torch
