@@ -91,7 +91,6 @@ def test_the_bill_is_the_usage_at_the_price(collection: Path, server: FakeCohere
     report = (run.folder / "report.md").read_text()
     assert "$/1k queries |" in report
     assert re.search(r"\| hosted \|.*\| 2\.00 \|", report)
-    assert "for $2.00 per 1,000 queries" in report
     assert "$/1k queries is what the scores cost when they were bought" in report
     frame = run.to_frame().set_index("reranker")
     assert frame.loc["hosted", "USD per 1000 queries"] == pytest.approx(2.0)

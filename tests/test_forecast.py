@@ -195,6 +195,8 @@ def test_the_command_prints_a_table_or_json_and_leaves_nothing(collection: Path,
     assert data["usd"] == pytest.approx(0.03)
     assert server.requests == []
     assert {path.name for path in tmp_path.iterdir()} == {"tiny", "told.yaml"}
+    refused = command("run", "told.yaml", "--format", "json", cwd=tmp_path)
+    assert (refused.returncode, refused.stderr.startswith("rerank-bench: --format goes with --estimate")) == (2, True)
 
 
 def test_a_suite_without_rerankers_costs_nothing(collection: Path) -> None:

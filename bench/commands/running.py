@@ -41,6 +41,8 @@ def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, q
 
     console = open_console()
     observer = Observer() if quiet else TerminalObserver(open_console(stderr=True))
+    if form != "table" and not estimate:
+        raise BenchError("--format goes with --estimate; a run's tables are in its folder, or `rerank-bench export`")
     if estimate:
         _estimate(forecast(load(suite), out=out, device=device, time_it=latency, fresh=fresh, observer=observer), form)
         return
