@@ -105,6 +105,9 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
         for query, value in per_query[trial.id][MEASURES[0]].items()
     ]
     writer.save(records, values, _latency(made, trials, rng), depths)
+    if made.timed:
+        swept = [(trial, depth) for trial in trials if trial.device != "-" for depth in (5, 10)]
+        writer.add_sweep([row for trial, depth in swept for row in _sweep(trial, depth, rng)])
     for name, found in rankings.items():
         lines = {query: [(doc, -float(i)) for i, doc in enumerate(r.doc_ids)] for query, r in found.items()}
         lines = {query: list(zip(r.doc_ids, r.scores, strict=True)) for query, r in found.items()} if "oracle" not in name else lines
@@ -152,6 +155,12 @@ def _latency(made: Made, trials: Sequence[Trial], rng: Any) -> list[Sample]:
                 add("single", 0, "q0", base * share, span=span)
             add("some new scenario", 0, "q0", base)
     return rows
+
+
+def _sweep(trial: Trial, depth: int, rng: Any) -> Iterator[tuple[Any, ...]]:
+    for query in range(20):
+        time = int(depth * 1e6 * rng.lognormal(0, 0.2))
+        yield (*Sample(trial.id, "single", 0, f"q{query}", depth, 99, time), trial.id, depth, None, None, None, None)
 
 
 def _trials(made: Made, dataset: str) -> list[Trial]:

@@ -166,7 +166,7 @@ def test_several_collections_get_an_overview_and_a_part_each(tmp_path: Path) -> 
     page = Page(text)
     frame = run.to_frame()
     means = frame[frame["reranker"] == "a"]["nDCG@10"]
-    assert page.row("a (cpu)")[1:] == [*(f"{value:.4f}" for value in means), f"{means.mean():.4f}"]
+    assert [cell[-6:] for cell in page.row("a (cpu)")[1:]] == [*(f"{value:.4f}" for value in means), f"{means.mean():.4f}"]
     assert len(json.loads(page.data)["groups"]) == 2
     assert text.count('<details class="part" open>') >= 3
 
@@ -189,6 +189,37 @@ def test_rows_without_quality_are_shown_with_their_timings(run: Run, tmp_path: P
     head, row = page.row("reranker"), page.row("bare")
     assert row[head.index("nDCG@10")] == "–"
     assert float(row[head.index("p50 ms")].split("[")[0]) > 0
+
+
+def test_depth_curves_hold_every_depth_that_was_measured_or_timed(run: Run) -> None:
+    text = html.report(run)
+    depth = text[text.index('<section id="depth"') : text.index('<section id="latency"')]
+    quality = run.depths[run.depths["measure"] == "nDCG@10"].groupby(["trial", "depth"])["value"].mean()
+    for at in (1, 5, 10, 20):
+        assert f"poor (cpu)\n{at} candidates\nnDCG@10 {quality['made--bm25--poor--cpu', at]:.4g}" in depth
+    swept = run.sweep[run.sweep["trial"] == "made--bm25--poor--cpu"].groupby("depth")["nanoseconds"].median() / 1e6
+    for at, median in swept.items():
+        assert f"poor (cpu)\n{at} candidates\nms a query, p50 {median:.4g}" in depth
+
+
+def test_every_scenario_has_its_numbers_and_withheld_percentiles_say_so(run: Run, page: Page) -> None:
+    text = html.report(run)
+    latency = text[text.index('<section id="latency"') : text.index('<section id="scores"')]
+    for scenario in ("single", "offline", "request", "some new scenario"):
+        assert f"<code>{scenario}</code>" in latency
+    table = Page(latency)
+    head, row = table.row("reranker"), table.row("slow-good (cpu)")
+    frame = run.to_frame().set_index("reranker")
+    assert row[head.index("p50 ms")].startswith(f"{frame.loc['slow-good', 'p50 ms']:.1f}")
+    assert row[head.index("p95 ms")] == "withheld"
+    assert row[head.index("calls")] == "80"
+
+
+def test_a_notebook_shows_the_main_table_with_its_names_escaped(tmp_path: Path) -> None:
+    shown = made_run(tmp_path, {"first-stage": [0.1, 0.2], "a<b": [0.3, 0.4]})._repr_html_()
+    assert "a&lt;b" in shown
+    assert "0.35" in shown
+    assert "nan" not in shown.lower()
 
 
 def test_json_in_a_script_cannot_end_it() -> None:

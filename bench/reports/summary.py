@@ -146,7 +146,7 @@ def _speed(finding: Finding, style: Style) -> str:
 def _room(finding: Finding) -> str:
     if finding.room is None or not 0 < finding.room <= 1:
         return ""
-    return f"That is {100 * finding.room:.0f} % of the way from there to the best order of these candidates."
+    return f"That is {100 * finding.room:.0f}\N{NO-BREAK SPACE}% of the way from there to the best order of these candidates."
 
 
 def _money(finding: Finding) -> str:

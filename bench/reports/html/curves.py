@@ -64,13 +64,14 @@ def _draw(size: Size, curves: Sequence[Curve], marks: Mapping[str, Mark], label:
     depths = [depth for _, points in curves for depth, _ in points]
     values = [value for _, points in curves for _, value in points] + ([first] if first is not None else [])
     x = Scale(min(depths) / 1.15, max(depths) * 1.15, size.left, size.width - size.right, log=True)
-    y = Scale(*svg.span(values), size.height - size.bottom, size.top)
-    parts = [svg.axes(size, x, y, "candidates reranked (log scale)", label)]
+    low, high = svg.span(values)
+    y = Scale(max(0.0, low), high, size.height - size.bottom, size.top)
+    parts = [svg.axes(size, x, y, "candidates reranked (log scale)", label, sorted(set(depths)))]
+    parts += [_line(row, points, x, y, marks.get(row.trial.id), label) for row, points in curves]
     if first is not None:
         right = size.width - size.right
         parts.append(element("line", x1=size.left, x2=right, y1=y(first), y2=y(first), class_="reference"))
         parts.append(svg.text(f"{FIRST_STAGE} {numbers.quality(first)}", right - 4, y(first) - 5, class_="reference", text_anchor="end"))
-    parts += [_line(row, points, x, y, marks.get(row.trial.id), label) for row, points in curves]
     return svg.figure(size, parts, f"{label} against the number of candidates reranked")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from bench.records.table import Row
 from bench.reports import numbers
 from bench.reports.html import svg
 from bench.reports.html.svg import Mark, Scale, Size, element
+from bench.reports.html.table import Cell
 from bench.reports.summary import name_of
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ BOXED = 8
 
 @dataclass(frozen=True)
 class Distribution:
-    """One scenario of a group: its chart, and a summary per row."""
+    """One scenario of a group: its chart, and a summary per row, as cells by column."""
 
     scenario: str
     meaning: str
     chart: str
-    rows: Sequence[tuple[str, Summary]]
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Mapping[str, Cell]]]
 
 
 def distributions(members: Sequence[Row], samples: pd.DataFrame, marks: Mapping[str, Mark]) -> list[Distribution]:
@@ -47,19 +49,45 @@ def distributions(members: Sequence[Row], samples: pd.DataFrame, marks: Mapping[
     if samples.empty:
         return []
     counted = samples[~samples["warmup"].astype(bool) & (samples["span"] == "total")]
-    names = {row.trial.id: row for row in members}
-    counted = counted[counted["trial"].isin(names)]
-    order = list(SCENARIOS)
-    found = sorted(counted["scenario"].unique(), key=lambda name: order.index(name) if name in order else len(order))
-    result = []
-    for scenario in map(str, found):
-        rows = counted[counted["scenario"] == scenario]
-        times = {trial: group.to_numpy(dtype=float) / 1e6 for trial, group in rows.groupby("trial")["nanoseconds"]}
-        drawn = [(row, times[trial]) for trial, row in names.items() if trial in times]
-        chart = svg.both_sizes(lambda size, drawn=drawn, scenario=scenario: _draw(size, drawn, marks, scenario))  # type: ignore[misc]
-        summaries = [(name_of(row), row.latency[scenario]) for row in members if scenario in row.latency]
-        result.append(Distribution(scenario, SCENARIOS.get(scenario.partition("@")[0].partition(" ")[0], ""), chart, summaries))
-    return result
+    counted = counted[counted["trial"].isin([row.trial.id for row in members])]
+    order = {name: i for i, name in enumerate(SCENARIOS)}
+    found = sorted(map(str, counted["scenario"].unique()), key=lambda name: (order.get(_kind(name), len(order)), name))
+    return [_distribution(scenario, members, counted[counted["scenario"] == scenario], marks) for scenario in found]
+
+
+def _distribution(scenario: str, members: Sequence[Row], samples: pd.DataFrame, marks: Mapping[str, Mark]) -> Distribution:
+    times = {trial: group.to_numpy(dtype=float) / 1e6 for trial, group in samples.groupby("trial")["nanoseconds"]}
+    drawn = [(row, times[row.trial.id]) for row in members if row.trial.id in times]
+    lines = [(name_of(row), _cells(row.latency[scenario])) for row in members if scenario in row.latency]
+    optional = ("p95 ms", "p99 ms", "pairs/s") if scenario == "offline" else ("p99 ms", "pairs/s")
+    empty = {name for name in optional if all(cells[name].sort is None for _, cells in lines)}
+    columns = [name for name in (lines[0][1] if lines else ()) if name not in empty]
+    chart = svg.both_sizes(lambda size: _draw(size, drawn, marks, scenario))
+    return Distribution(scenario, SCENARIOS.get(_kind(scenario), ""), chart, columns, lines)
+
+
+def _kind(scenario: str) -> str:
+    """`server` of "server 0.8 of capacity"."""
+    return scenario.partition(" ")[0]
+
+
+def _cells(found: Summary) -> dict[str, Cell]:
+    """A percentile that is withheld has no value to sort by; that of a single call has no interval."""
+
+    def cell(value: float | None, low: float | None, high: float | None, form: Callable[[float | None], str]) -> Cell:
+        below = f"[{form(low)}, {form(high)}]" if found.samples > 1 and low is not None and low != high else ""
+        return Cell(form(value), value, below)
+
+    shown = numbers.milliseconds
+    return {
+        "p50 ms": cell(found.p50_ms, found.p50_low_ms, found.p50_high_ms, shown),
+        "p95 ms": cell(found.p95_ms, found.p95_low_ms, found.p95_high_ms, shown),
+        "p99 ms": cell(found.p99_ms, found.p99_low_ms, found.p99_high_ms, shown),
+        "mean ms": cell(found.mean_ms, found.mean_low_ms, found.mean_high_ms, shown),
+        "pairs/s": cell(found.pairs_per_s, found.pairs_per_s_low, found.pairs_per_s_high, numbers.rate),
+        "queries": Cell(str(found.queries), found.queries),
+        "calls": Cell(str(found.samples), found.samples),
+    }
 
 
 def _draw(size: Size, drawn: Sequence[tuple[Row, NDArray[np.float64]]], marks: Mapping[str, Mark], scenario: str) -> str:
@@ -70,9 +98,7 @@ def _draw(size: Size, drawn: Sequence[tuple[Row, NDArray[np.float64]]], marks: M
     x = Scale(*svg.span(everything.tolist(), log=True, pad=0.03), size.left, size.width - size.right, log=True)
     floor = size.height - size.bottom
     parts = []
-    for value in x.ticks(9 if size.width > 500 else 5):
-        parts.append(element("line", x1=x(value), x2=x(value), y1=size.top, y2=floor, class_="grid"))
-        parts.append(svg.text(svg.number(value), x(value), floor + 18, class_="tick", text_anchor="middle"))
+    parts += svg.columns(x, x.ticks(9 if size.width > 500 else 5), size.top, floor)
     parts.append(element("line", x1=size.left, x2=size.width - size.right, y1=floor, y2=floor, class_="axis"))
     parts.append(svg.text("milliseconds a call (log scale)", size.width - size.right, size.height - 6, class_="title", text_anchor="end"))
     for i, (row, times) in enumerate(drawn):

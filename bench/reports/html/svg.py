@@ -85,20 +85,34 @@ def span(values: Iterable[float], *, log: bool = False, pad: float = 0.08) -> tu
     return low - air, high + air
 
 
-def axes(size: Size, x: Scale, y: Scale, x_label: str, y_label: str) -> str:
-    """Grid, tick labels and axis titles; the vertical one stands level above its axis, where it is read without turning the head."""
+def axes(size: Size, x: Scale, y: Scale, x_label: str, y_label: str, ticks: Sequence[float] = ()) -> str:
+    """Grid, tick labels and axis titles; the vertical one stands level above its axis, where it is read without turning the head.
+
+    `ticks` are of the horizontal axis, where round numbers say less than the values that were measured.
+    """
     right, floor = size.width - size.right, size.height - size.bottom
     parts = []
     for value in y.ticks(6):
         parts.append(element("line", x1=size.left, x2=right, y1=y(value), y2=y(value), class_="grid"))
         parts.append(text(number(value), size.left - 8, y(value) + 4, class_="tick", text_anchor="end"))
-    for value in x.ticks(8 if size.width > 500 else 5):
-        parts.append(element("line", x1=x(value), x2=x(value), y1=size.top, y2=floor, class_="grid"))
-        parts.append(text(number(value), x(value), floor + 18, class_="tick", text_anchor="middle"))
+    parts += columns(x, ticks or x.ticks(8 if size.width > 500 else 5), size.top, floor)
     parts.append(element("line", x1=size.left, x2=right, y1=floor, y2=floor, class_="axis"))
     parts.append(text(y_label, 4, size.top - 12, class_="title"))
     parts.append(text(x_label, right, size.height - 6, class_="title", text_anchor="end"))
     return element("g", parts, aria_hidden="true")
+
+
+def columns(x: Scale, ticks: Sequence[float], top: float, floor: float) -> list[str]:
+    """The lines of a grid that stand upright, with their labels; a label that has no room is left out."""
+    parts = []
+    free = -math.inf
+    for value in ticks:
+        at, label = x(value), number(value)
+        parts.append(element("line", x1=at, x2=at, y1=top, y2=floor, class_="grid"))
+        if at - len(label) * CHARACTER / 2 > free:
+            parts.append(text(label, at, floor + 18, class_="tick", text_anchor="middle"))
+            free = at + len(label) * CHARACTER / 2 + 4
+    return parts
 
 
 def figure(size: Size, content: Iterable[str], label: str) -> str:

@@ -68,6 +68,8 @@ def grid(members: Sequence[Row], marks: Mapping[str, Mark]) -> Grid:
         mine = [i for i, (about, _) in enumerate(notes, 1) if row in about]
         lines.append(Line(row, marks.get(row.trial.id), cells, mine))
     held = {name for line in lines for name, cell in line.cells.items() if cell.sort is not None}
+    if not any(row.failed or (row.trial.device == "-" and row.trial.kind != "reference") for row in done):
+        held.discard(FAILED)  # what runs here and never failed needs no column to say so
     headings = dict.fromkeys(name for line in lines for name in line.cells)
     columns = [(name, MEANINGS.get(name, "mean over queries, with its 95 % interval")) for name in headings if name in held]
     labels = {row.trial.id: name_of(row) for row in done}
@@ -102,8 +104,7 @@ def _cells(row: Row, members: Sequence[Row], mark: str) -> Iterator[tuple[str, C
     if JUDGED not in (lead, *others):
         yield JUDGED, Cell(f"{judged.mean:.2f}", judged.mean) if judged else Cell()
     yield from _speed(row)
-    hosted = row.trial.device == "-" and row.trial.kind != "reference"
-    yield FAILED, Cell(numbers.share(row.failed), row.failed) if hosted or row.failed else Cell()
+    yield FAILED, Cell(numbers.share(row.failed), row.failed) if row.quality and row.trial.kind != "reference" else Cell()
     cost = row.cost
     yield COST, Cell(numbers.dollars(cost.usd_per_1000_queries), cost.usd_per_1000_queries, f"as of {cost.as_of}") if cost else Cell()
 
