@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench import rerankers
 from bench.measure import clock, latency_call, latency_spans
 from bench.measure.latency import LatencyPlan, Sample, Target, measure
 from bench.measure.latency_spans import Stopwatch
@@ -81,6 +82,22 @@ def test_a_part_inside_another_counts_once(monkeypatch: pytest.MonkeyPatch) -> N
     with watch.span("copy"):
         now[0] += 10
     assert watch.parts(total=20) == {"copy": 12, "forward": 6, "other": 2}
+
+
+def test_the_device_s_own_clock_runs_beside_forward_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read once the device has finished; not where another part lies inside, whose time it would hold too."""
+    monkeypatch.setattr(latency_spans, "device_timer", lambda device: lambda: lambda: lambda: 7)
+    watch = Stopwatch("imagined")
+    with watch.span("tokenise"):
+        pass
+    assert latency_spans.ON_DEVICE not in watch.nanoseconds
+    with watch.span("forward"):
+        pass
+    assert watch.nanoseconds[latency_spans.ON_DEVICE] == 7
+    with watch.span("forward"), watch.span("tokenise"):
+        pass
+    assert watch.nanoseconds[latency_spans.ON_DEVICE] == 7
+    assert latency_spans.ON_DEVICE in watch.parts(total=10**9)
 
 
 def test_parts_of_other_threads_are_kept_and_take_no_time_from_the_caller() -> None:
@@ -162,6 +179,20 @@ def test_the_work_is_counted_in_the_part_that_started_it(device: Device, monkeyp
     found = parts(pd.DataFrame(spanned(Deferred(FakeOptions()))))["t", "single"]
     assert found["forward"] >= 29
     assert found["forward"] > found["sort"] + found["other"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "model"),
+    [("cross-encoder", "tiny:bert-cross-encoder"), ("bi-encoder", "tiny:bert-bi-encoder"), ("late-interaction", "tiny:colbert")],
+)
+def test_models_tell_their_parts(backend: str, model: str) -> None:
+    reranker = rerankers.build(backend, {"model": model})
+    reranker.load()
+    plan = LatencyPlan(scenarios=("single",), queries=2, rounds=1, warmup_max=0, span_queries=2)
+    found = parts(pd.DataFrame(measure([Target("t", "cpu", reranker)], requests(2), plan).samples))["t", "single"]
+    assert {"tokenise", "forward", "sort", "other"} <= set(found)
+    assert min(found.values()) >= 0
+    assert found["forward"] > found["sort"]
 
 
 @pytest.mark.gpu

@@ -45,7 +45,7 @@ class Stopwatch:
             self._synchronise()
             taken = now_ns() - start
             self._add(name, taken - self._inner.time)
-            if on_device:
+            if on_device and not self._inner.time:  # a part inside this one took time of the host's that the device's clock holds too
                 self._add(ON_DEVICE, on_device())
             self._inner.time = outer + taken
 

@@ -44,7 +44,7 @@ class BiEncoderReranker(LocalReranker):
         if self._model is None:
             model = sbert.load("SentenceTransformer", self.options, self.weights, self.device)
             lengths.limit_length(model, self.options.max_length, self.options.model)
-            lengths.count_tokens(model, self._count)
+            lengths.count_tokens(model, self._count, lambda name: self.span(name))
             self._model = model
 
     def describe(self) -> Description:
@@ -83,5 +83,6 @@ class BiEncoderReranker(LocalReranker):
         if not row:
             return np.empty((0, 0), dtype=np.float32), []
         how = {"prompt": prompt, "show_progress_bar": False, "convert_to_numpy": True, "normalize_embeddings": self.options.normalize}
-        embeddings = fitting(self.limit, lambda pairs: encode(list(row), batch_size=pairs, **how))
+        with self.span("forward"):
+            embeddings = fitting(self.limit, lambda pairs: encode(list(row), batch_size=pairs, **how))
         return np.asarray(embeddings, dtype=np.float32), [row[text] for text in texts]

@@ -72,7 +72,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         if self._scorer:
             self.limit = self._scorer.limit
         else:
-            lengths.count_tokens(model, self._count)
+            lengths.count_tokens(model, self._count, lambda name: self.span(name))
 
     def describe(self) -> Description:
         model = self._loaded()

@@ -99,7 +99,8 @@ class LateInteractionReranker(LocalReranker):
         """One tensor (tokens, dimensions) per text, in float32 on the model's device."""
         if not texts:
             return []
-        found = fitting(self.limit, lambda pairs: encode(list(texts), prompt=prompt, batch_size=pairs, show_progress_bar=False))
+        with self.span("forward"):
+            found = fitting(self.limit, lambda pairs: encode(list(texts), prompt=prompt, batch_size=pairs, show_progress_bar=False))
         return [embedding.float() for embedding in found]
 
     def _count_tokens(self, model: Any) -> None:
@@ -107,7 +108,8 @@ class LateInteractionReranker(LocalReranker):
         preprocess = model.preprocess
 
         def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            features = preprocess(inputs, *args, **kwargs)
+            with self.span("tokenise"):
+                features = preprocess(inputs, *args, **kwargs)
             is_query = kwargs.get("task") == "query"
             self.usage += usage_of(features, _query_limit(model) if is_query else model[0].document_length, is_query)
             return features

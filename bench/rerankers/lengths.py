@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from bench.errors import RerankerError
-from bench.rerankers.base import Usage
+from bench.rerankers.base import Usage, no_span
 
 _NO_LIMIT = 1 << 30
 
@@ -37,12 +38,14 @@ def _positions(module: Any) -> int | None:
     return int(table.num_embeddings) - (0 if table.padding_idx is None else table.padding_idx + 1)
 
 
-def count_tokens(model: Any, add: Callable[[Usage], None]) -> None:
-    """Have every batch that the model tokenises counted. Looks at what the library made anyway: nothing is tokenised twice."""
+def count_tokens(model: Any, add: Callable[[Usage], None], span: Callable[[str], AbstractContextManager[None]] = no_span) -> None:
+    """Have every batch that the model tokenises counted, and its making marked as a span. Looks at what the library made anyway: nothing is
+    tokenised twice."""
     preprocess = model.preprocess
 
     def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        features = preprocess(inputs, *args, **kwargs)
+        with span("tokenise"):
+            features = preprocess(inputs, *args, **kwargs)
         add(_usage(features, length_limit(model)))
         return features
 
