@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,26 @@ def test_the_reranker_of_the_docs_works() -> None:
     [scores] = reranker.rerank([Request("q", "x", ["a", "b"], ["long text", "short"])])
     assert np.argmax(scores) == 1
     assert len([line for line in text.splitlines() if line.strip()]) <= 20
+
+
+@pytest.mark.parametrize(
+    "text", [text for page, text in blocks("python") if page == "adding.md"], ids=lambda text: text.splitlines()[-1][:40]
+)
+def test_python_examples_of_the_docs_run_and_are_short(text: str) -> None:
+    if "pyterrier" in text:
+        pytest.importorskip("pyterrier")
+    exec(text, {})
+    assert len([line for line in text.splitlines() if line.strip()]) <= 20
+
+
+def test_the_listwise_reranker_of_the_docs_keeps_the_contract() -> None:
+    [text] = [text for page, text in blocks("python") if page == "adding.md" and "class Rotate(" in text]
+    space: dict[str, Any] = {}
+    exec(text, space)
+    reranker = space["Rotate"](space["RotateOptions"](by=2))
+    scores, failure = reranker.rerank([Request("q", "x", ["a", "b", "c"], ["1", "2", "3"]), Request("r", "", ["a"], ["1"])])
+    assert scores.tolist() == [-1, -2, 0]
+    assert failure.reason == "no query"
 
 
 def test_commands_in_the_docs_exist() -> None:
