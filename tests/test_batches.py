@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench import rerankers
 from bench.errors import RerankerError
 from bench.records.table import _notes
-from bench.rerankers import batches
+from bench.rerankers import batches, tiny
 from bench.rerankers.base import Request
 from bench.rerankers.batches import Limit
 from bench.rerankers.pair_scorer import ahead
@@ -113,6 +113,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "bi-encoder": {"model": str(tiny_models.bi_encoder(folder / "bi")), "threads": 1},
         "late-interaction": {"model": str(tiny_late.late_interaction(folder / "late")), "threads": 1},
         "monot5": {"model": str(tiny_models.t5(folder / "t5")), "token_budget": 128, "threads": 1},
+        "llm": {"model": str(tiny.chat(folder / "chat")), "token_true": "yes", "token_false": "no", "batch_size": 8, "threads": 1},
     }
     loaded = {name: rerankers.build("cross-encoder" if name == "judge" else name, value) for name, value in options.items()}
     for reranker in loaded.values():
@@ -124,7 +125,7 @@ def scores_of(reranker: Any) -> Any:
     return reranker.rerank([Request("q", QUERY, [f"d{i}" for i in range(len(DOCS))], DOCS)])[0]
 
 
-@pytest.mark.parametrize("name", ["cross-encoder", "judge", "bi-encoder", "late-interaction", "monot5"])
+@pytest.mark.parametrize("name", ["cross-encoder", "judge", "bi-encoder", "late-interaction", "monot5", "llm"])
 def test_a_full_memory_halves_the_batch_and_is_counted(built: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The forward pass of a real model, on a made-up device that holds two inputs."""
     reranker = built[name]
@@ -146,7 +147,7 @@ def test_a_full_memory_halves_the_batch_and_is_counted(built: dict[str, Any], na
     assert (settings["batch_size"] or 99) <= 2 or settings["token_budget"] < 128
 
 
-@pytest.mark.parametrize("name", ["cross-encoder", "judge", "bi-encoder", "late-interaction", "monot5"])
+@pytest.mark.parametrize("name", ["cross-encoder", "judge", "bi-encoder", "late-interaction", "monot5", "llm"])
 def test_threads_are_those_asked_for_and_restored(built: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     forward = torch.nn.Linear.forward

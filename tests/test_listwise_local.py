@@ -186,6 +186,27 @@ def test_batches_change_nothing(models: Path, batch_size: int) -> None:
         np.testing.assert_array_equal(outcome, expected)
 
 
+def test_a_full_memory_halves_the_batch_and_changes_nothing(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forward pass of a real model, on a made-up device that holds two prompts."""
+    reranker = loaded(models, "opinionated", batch_size=8)
+    requests = [request(many(count, 10 * count), query_id=str(count)) for count in (5, 7, 4, 5, 5)]
+    expected = reranker.rerank(requests)
+    reranker.take_usage()
+    forward = torch.nn.Embedding.forward
+
+    def embed(self: Any, input: Any) -> Any:
+        if input.shape[0] > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, input)
+
+    monkeypatch.setattr(torch.nn.Embedding, "forward", embed)
+    for outcome, same in zip(reranker.rerank(requests), expected, strict=True):
+        np.testing.assert_array_equal(outcome, same)
+    usage = reranker.take_usage()
+    assert (usage.halvings, usage.calls, usage.pairs) == (1, 6, 26)
+    assert reranker.describe().facts["batch_size"] == 2
+
+
 _LOADED: dict[Path, Any] = {}
 
 

@@ -19,7 +19,7 @@ from tests import fake_chat, fake_cohere, tiny_late, tiny_models
 
 KEY = "secret-key-of-the-test"
 DOCS = ["the cat sat", "hot tea and fish", "cold river", "money in the bank", "how long does it rain"]
-LOCAL = ("cross-encoder", "bi-encoder", "late-interaction", "monot5", "rankt5", "listwise")
+LOCAL = ("cross-encoder", "bi-encoder", "late-interaction", "monot5", "rankt5", "llm", "listwise")
 SHORT = {"llm": 900, "listwise": 1200}
 """Tokens that are few for a backend whose prompt alone has many; 48 for the others."""
 INPUTS = {"bi-encoder": 3, "late-interaction": 3, "listwise": 1}
@@ -68,6 +68,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseRe
             "voyage": {"model": "rerank-2.5", "base_url": voyage.url},
             "mixedbread": {"model": "mixedbread-ai/mxbai-rerank-base-v2", "base_url": mixedbread.url},
             "rerank-server": {"model": "jina-reranker-m0", "base_url": server.url, "api_key_env": "JINA_API_KEY", "concurrency": 3},
+            "llm": {"model": str(tiny.chat(folder / "yes-no")), "token_true": "yes", "token_false": "no"},
             "listwise": {"model": str(tiny_models.terse_chat(folder / "chat"))},
             "listwise-server": {"model": "a-chat-model", "base_url": talker.url, "api_key_env": "JINA_API_KEY", "concurrency": 3},
         }

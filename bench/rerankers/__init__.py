@@ -29,6 +29,7 @@ TABLE: dict[str, str] = {
     "late-interaction": "bench.rerankers.late_interaction:LateInteractionReranker",
     "monot5": "bench.rerankers.monot5:MonoT5Reranker",
     "rankt5": "bench.rerankers.rankt5:RankT5Reranker",
+    "llm": "bench.rerankers.llm:LlmReranker",
     "listwise": "bench.rerankers.listwise_local:ListwiseReranker",
     "cohere": "bench.rerankers.cohere:CohereReranker",
     "voyage": "bench.rerankers.voyage:VoyageReranker",

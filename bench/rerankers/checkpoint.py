@@ -98,6 +98,22 @@ def _refuse_untemplated(model: Any, options: ModelOptions) -> None:
         raise RerankerError(f"{options.model}: {str(error).partition('. ')[0]}") from error
 
 
+def refuse_unread(model: Any, spec: str, *, prompt: str | None, instruction: str | None) -> None:
+    """Raise RerankerError for a prompt or an instruction that a loaded CrossEncoder would not read as what it is.
+
+    A language model's instruction is the system message of its chat template; a classifier's prompt stands before the query.
+    """
+    is_chat = "message" in model[0].modality_config
+    if prompt and is_chat:
+        raise RerankerError(f"{spec}: a prompt stands before a query, but this language model takes an 'instruction' instead")
+    if instruction and not is_chat:
+        raise RerankerError(f"{spec}: a classifier takes no instruction; text that stands before its queries is its 'prompt'")
+    if instruction:
+        with_, without = (model.preprocess([("a", "b")], prompt=text)["input_ids"].tolist() for text in (instruction, "x"))
+        if with_ == without:
+            raise RerankerError(f"{spec}: its chat template has no place for an instruction (it ignores the system message)")
+
+
 def untrained(model: Any, weights: Weights, options: ModelOptions) -> set[str]:
     """Names of parameters that the checkpoint does not hold, so that the library drew them at random.
 

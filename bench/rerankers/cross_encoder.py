@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 class CrossEncoderOptions(PairOptions):
     adapter: str | None = Field(None, description="folder of a PEFT adapter with a classification head, or packaged:NAME")
     prompt: str | None = Field(None, description="text put before the query; the model's own prompt when absent")
+    instruction: str | None = Field(
+        None, min_length=1, description="what a language model that says yes or no is told to judge by; the model's own when absent"
+    )
 
 
 class CrossEncoderReranker(LocalReranker, PointwiseReranker):
@@ -47,7 +50,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
 
     def fingerprint(self) -> dict[str, Any]:
         settings = sbert.settings(self.options, self.weights, self.device)
-        return {"backend": "cross-encoder", "prompt": self.options.prompt, **settings, **self._adapter_identity()}
+        return {"backend": "cross-encoder", "prompt": self._asked(), **settings, **self._adapter_identity()}
 
     def load(self) -> None:
         if self._model is not None:
@@ -66,6 +69,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         else:
             model = sbert.load("CrossEncoder", options, self.weights, self.device, **more)
             checkpoint.refuse_model(model, self.weights, options)
+        checkpoint.refuse_unread(model, options.model, prompt=options.prompt, instruction=options.instruction)
         lengths.limit_length(model, options.max_length, options.model)
         self._model = model
         self._scorer = pair_scorer.build(model, self._prompt(), Limit.of(options.batch_size, options.token_budget, self.device))
@@ -95,9 +99,12 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             return {}
         return {"adapter": f"sha256:{folder_hash(adapter_folder(self.options.adapter))}", **versions("peft")}
 
+    def _asked(self) -> str | None:
+        """What stands before a query, or is the system message of a chat about it."""
+        return self.options.instruction or self.options.prompt
+
     def _prompt(self) -> str:
-        model = self._loaded()
-        asked = self.options.prompt
+        model, asked = self._loaded(), self._asked()
         return (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
 
     def _by_library(self, pairs: Sequence[tuple[str, str]], model: Any) -> Scores:
@@ -105,7 +112,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         import numpy as np
 
         def predict(batch_size: int) -> Any:
-            return model.predict(list(pairs), prompt=self.options.prompt, batch_size=batch_size, show_progress_bar=False)
+            return model.predict(list(pairs), prompt=self._asked(), batch_size=batch_size, show_progress_bar=False)
 
         with self.span("forward"):
             return np.asarray(fitting(self.limit, predict), dtype=np.float64)
