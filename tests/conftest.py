@@ -7,9 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.agreement import PROPERTY
 
+settings.register_profile("busy", deadline=None)  # no test asserts a wall-clock time
+settings.load_profile("busy")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -20,6 +20,7 @@ from bench.rerankers.base import Request
 from bench.rerankers.llm import LlmOptions
 from bench.rerankers.llm_prompt import TEMPLATES, Writer
 from tests import tiny_models
+from tests.agreement import agree
 
 QUERY = "how long does it rain"
 DOCS = ["the sun and the moon", "hot tea", "", "cold river bank in the rain", "a dog sat on the mat " * 3, "字 😀 ש"]
@@ -137,9 +138,7 @@ def test_scores_are_those_of_a_plain_forward_pass(
 ) -> None:
     reranker = loaded(models, model, template=template, batch_size=4)
     expected = logits(models / model, template, QUERY, DOCS)
-    found = scores_of(reranker)
-    record_property("max_difference", float(np.abs(found - expected).max()))
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    agree(scores_of(reranker), expected, record_property, atol=2e-5)
     assert len({round(score, 3) for score in expected}) == len(DOCS), "the test's scores should differ"
     assert reranker.pointwise
 
@@ -354,7 +353,9 @@ def judge(judges: Path, model: str, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("instruction", [None, "recency alone"])
-def test_an_instruction_is_the_system_message_of_the_chat(judges: Path, instruction: str | None) -> None:
+def test_an_instruction_is_the_system_message_of_the_chat(
+    judges: Path, instruction: str | None, record_property: Callable[[str, object], None]
+) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     reranker = judge(judges, "instructed", instruction=instruction)
@@ -364,7 +365,7 @@ def test_an_instruction_is_the_system_message_of_the_chat(judges: Path, instruct
         yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
         texts = [f"judge by {instruction or 'nothing'}: {QUERY} text: {doc} answer:" for doc in DOCS]
         lasts = [causal(**tokenizer(text, return_tensors="pt", add_special_tokens=False)).logits[0, -1] for text in texts]
-    np.testing.assert_allclose(scores_of(reranker), [float(last[yes] - last[no]) for last in lasts], atol=2e-5)
+    agree(scores_of(reranker), [float(last[yes] - last[no]) for last in lasts], record_property, atol=2e-5)
     assert reranker.describe().identity["prompt"] == reranker.fingerprint()["prompt"] == instruction
 
 

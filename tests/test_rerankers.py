@@ -14,6 +14,7 @@ import pytest
 
 from bench import catalogue, rerankers
 from bench.errors import RerankerError, SuiteError
+from bench.rerankers import tiny
 from bench.rerankers.base import BaseReranker, Request
 from tests import fake_chat, fake_cohere, tiny_late, tiny_models
 
