@@ -15,7 +15,7 @@ from bench.comparing import resolve_measure, run_seed
 from bench.errors import BenchError, RecordError, nearest
 from bench.measure import stats
 from bench.measure.latency_summary import needed
-from bench.points import Point, Qualities, interpolated, measured
+from bench.points import Point, Qualities, interpolated, measured, valued
 from bench.records.schema import FIRST_STAGE
 from bench.records.store import Run
 
@@ -92,9 +92,7 @@ def budget(
     """
     limits = _limits(p50_ms, p95_ms)
     found = run if isinstance(run, Run) else Run(run)
-    name = resolve_measure(found, measure)
-    qualities = Qualities(found, name)
-    points = measured(found, qualities)
+    points = measured(found)
     if not points:
         raise RecordError(f"{found.folder}: no reranker of this run was timed; run its suite with latency, or give another run")
     points = _only(points, "dataset", dataset, lambda point: [point.trial.dataset])
@@ -103,7 +101,9 @@ def budget(
     groups: dict[tuple[str, str], list[Point]] = {}
     for point in points:
         groups.setdefault((point.trial.dataset, point.trial.first_stage), []).append(point)
-    return [_choose(found, members, name, limits, qualities) for members in groups.values()]
+    names = [resolve_measure(found, measure, {point.trial.id for point in members}) for members in groups.values()]
+    qualities = {name: Qualities(found, name) for name in names}
+    return [_choose(found, valued(m, qualities[n]), n, limits, qualities[n]) for m, n in zip(groups.values(), names, strict=True)]
 
 
 def exit_code(choices: Sequence[Choice]) -> int:

@@ -6,15 +6,15 @@ Reads records only. Two trials are compared when their quality keys agree; what 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.measure import stats
+from bench.measure.quality import JUDGED
 from bench.records.keys import Key
 from bench.records.schema import FIRST_STAGE, Record, Trial
 from bench.records.store import Run
-from bench.records.table import headline
 
 LIKENESS = (("dataset", "first_stage", "depth", "device"), ("dataset", "first_stage", "depth"), ("dataset",), ())
 """How trials of two runs find their counterparts: those that agree in most first, so that a renamed part meets what it replaces."""
@@ -138,13 +138,15 @@ def comparable(new: Side, baseline: Side, across: Sequence[str] = ()) -> list[st
     return differing
 
 
-def resolve_measure(run: Run, asked: str | None) -> str:
-    """The full name of a measure that the run holds: the headline when None; `RR@10` finds `RR(rel=2)@10`."""
-    held = list(dict.fromkeys(name for record in run.records.values() for name in record.quality))
+def resolve_measure(run: Run, asked: str | None, trials: Container[str] | None = None) -> str:
+    """The full name of a measure that the run holds, of the `trials` with these ids if given: the headline when None; `RR@10` finds
+    `RR(rel=2)@10`, which it is called where grade 2 is relevant."""
+    records = (record for trial_id, record in run.records.items() if trials is None or trial_id in trials)
+    held = list(dict.fromkeys(name for record in records for name in record.quality))
     if not held:
         raise RecordError(f"{run.folder}: no trial of this run finished, so there is nothing to compare")
     if asked is None:
-        return headline(run)[0]
+        return next((name for name in held if name != JUDGED), JUDGED)
     if asked in held:
         return asked
     short = [name for name in held if re.sub(r"\(.*?\)", "", name).casefold() == asked.casefold()]

@@ -6,14 +6,17 @@ too: the first d candidates in its order, then the others as the first stage had
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.measure import quality
 from bench.measure.ranking import Ranking
+from bench.planning import ORACLE
+from bench.records.schema import FIRST_STAGE, Trial
 
 if TYPE_CHECKING:
     from bench.assess import PerQuery, Questions
+    from bench.measure.latency_plan import LatencyPlan
     from bench.rerankers.base import Request
 
 FIRST_STAGE_DEPTH = 0
@@ -23,10 +26,17 @@ Curve = Mapping[int, "PerQuery"]
 """depth -> measure -> query id -> value."""
 
 
-def chosen(depth: int, extra: Iterable[int] = ()) -> list[int]:
-    """The depths of a curve: none reranked, a few steps, those that somebody wants to know (`extra`), and the depth that was scored."""
-    wanted = {*STEPS, *extra}
-    return [FIRST_STAGE_DEPTH, *sorted(step for step in wanted if 0 < step < depth), depth]
+def wanted(trial: Trial, pointwise: bool, plan: LatencyPlan | None) -> list[int]:
+    """The depths of a trial's curve: none reranked, a few steps and those that are timed, and the depth that was scored.
+
+    A listwise reranker has the two ends alone. The oracle has them all: the best order of fewer candidates is a part of its order.
+    """
+    if trial.reranker == FIRST_STAGE:
+        return [FIRST_STAGE_DEPTH]
+    if not pointwise and trial.reranker != ORACLE:
+        return [FIRST_STAGE_DEPTH, trial.depth]
+    timed = [plan.depth or trial.depth, *(plan.sweep.depths if plan.sweep else ())] if plan else []
+    return [FIRST_STAGE_DEPTH, *sorted(step for step in {*STEPS, *timed} if step < trial.depth), trial.depth]
 
 
 def curve(rankings: Mapping[str, Ranking], questions: Questions, depths: Sequence[int]) -> Curve:

@@ -6,15 +6,16 @@ number format or runtime is another system, which has a quality of its own or, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.latency_summary import ONE_QUERY, Summary, summarise
+from bench.measure.sweep_plan import SETTINGS
 from bench.records.schema import Record, Trial
-from bench.records.store import SETTINGS, Run
+from bench.records.store import Run, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,11 +66,15 @@ class Qualities:
         return sorted(depth for found, depth in self._at if found == system)
 
 
-def measured(run: Run, qualities: Qualities) -> list[Point]:
-    """Every timed point of the rerankers of a run: those of the timed pass, then those of the sweep. A point that both hold is the sweep's,
-    where it stands beside its neighbours."""
-    found = {_key(point): point for point in (*_timed_pass(run), *_sweep(run))}
-    return [replace(point, values=qualities.at(point.system, point.depth)) for point in found.values()]
+def measured(run: Run) -> list[Point]:
+    """Every timed point of the rerankers of a run, without values: those of the timed pass, then those of the sweep. A point that both hold
+    is the sweep's, where it stands beside its neighbours."""
+    return list({_key(point): point for point in (*_timed_pass(run), *_sweep(run))}.values())
+
+
+def valued(points: Iterable[Point], qualities: Qualities) -> list[Point]:
+    """The same points with the values that their systems have at their depths."""
+    return [replace(point, values=qualities.at(point.system, point.depth)) for point in points]
 
 
 def interpolated(points: list[Point], qualities: Qualities) -> Iterator[Point]:
@@ -128,7 +133,7 @@ def _sweep(run: Run) -> Iterator[Point]:
     timings = summarise(pd.concat(samples), seed=_seed(run))
     for i, (trial, system, depth, *settings) in enumerate(keys):
         if (str(i), "single") in timings:
-            values = {name: _plain(value) for name, value in zip(SETTINGS, settings, strict=True)}
+            values = {name: plain(value) for name, value in zip(SETTINGS, settings, strict=True)}
             yield _point(run.records[str(trial)].trial, str(system), int(depth), values, timings[str(i), "single"])
 
 
@@ -143,13 +148,6 @@ def _loaded(record: Record) -> dict[str, Any]:
 
 def _key(point: Point) -> tuple[Any, ...]:
     return point.trial.id, point.depth, *point.settings.values()
-
-
-def _plain(value: Any) -> Any:
-    """A cell of a table without what pandas makes of absent and of whole numbers."""
-    if value is None or value != value:
-        return None
-    return int(value) if isinstance(value, float) and value.is_integer() else value.item() if hasattr(value, "item") else value
 
 
 def _seed(run: Run) -> int:

@@ -21,7 +21,7 @@ from bench.errors import BenchError, Unavailable
 from bench.first_stage.base import Candidates
 from bench.measure import latency, machine, noise
 from bench.measure.ranking import TIE_RULE
-from bench.planning import ORACLE, Group, Planned, plan
+from bench.planning import Group, Planned, plan
 from bench.progress import Observer
 from bench.ranked import Ranked, ranked
 from bench.records import keys, texts
@@ -30,6 +30,7 @@ from bench.records.store import Run, RunWriter, now
 from bench.retrieval import Retrieved, retrieve
 from bench.scoring.engine import Scored, score
 from bench.suite import Suite
+from bench.sweeping import Sweep
 
 
 def run(
@@ -85,6 +86,8 @@ class _GroupRun:
             if planned.status.status != "skipped":
                 self._guarded(planned, lambda planned=planned: self._quality(planned, found))
         timing = self._latency(questions) if self.timed else None
+        if timing:
+            self._sweep(questions, timing)
         for planned in self.group.planned:
             planned.reranker.close()
         self._save(dataset, candidates, questions, timing)
@@ -99,21 +102,13 @@ class _GroupRun:
         with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
             scored = score(reranker, questions.requests, chunk_pairs=self.suite.chunk_pairs, fresh=self.fresh, on_progress=advance)
         self.scored[trial.id] = scored
-        with ranked(self._ranking(trial), trial.reranker, self._header(scored, found), self._depths(planned)) as kept:
+        at = depths.wanted(trial, reranker.pointwise, self.suite.latency)
+        with ranked(self._ranking(trial), trial.reranker, self._header(scored, found), at) as kept:
             self.assessed[trial.id] = assess(scored, questions, self.suite.seed, kept.keep)
         self.ranked[trial.id] = kept
         if scored.failures:
             self.observer.note(f"{trial.reranker}: {len(scored.failures)} of {len(questions.query_ids)} queries failed and score 0")
         planned.end("done")
-
-    def _depths(self, planned: Planned) -> list[int]:
-        """Every depth below for a pointwise reranker, and for the oracle: the best order of fewer candidates is a part of its order."""
-        trial, plan_ = planned.trial, self.suite.latency
-        if trial.reranker == FIRST_STAGE:
-            return [depths.FIRST_STAGE_DEPTH]
-        if not planned.reranker.pointwise and trial.reranker != ORACLE:
-            return [depths.FIRST_STAGE_DEPTH, trial.depth]
-        return depths.chosen(trial.depth, [plan_.depth] if plan_ and plan_.depth else [])
 
     def _guarded(self, planned: Planned, work: Any) -> None:
         """One trial's failure must not take the others with it: it is noted, and its traceback kept beside the records."""
@@ -145,6 +140,17 @@ class _GroupRun:
         total = latency.planned_calls(targets, questions.requests, self.suite.latency)
         with self.observer.task(f"timing {len(targets)} rerankers, interleaved", total, "calls") as advance:
             return latency.measure(targets, questions.requests, self.suite.latency, self.suite.seed, advance)
+
+    def _sweep(self, questions: Questions, timing: latency.LatencyResult) -> None:
+        """Where the plan asks for it, the rerankers of the timed pass that run on this machine at other depths and settings."""
+        timed = [one for one in self.group.planned if one.trial.id in timing.facts and one.reranker.placement == "device"]
+        if not timed or self.suite.latency is None or self.suite.latency.sweep is None:
+            return
+        sweep = Sweep(self.suite, self.suite.latency, self.suite.latency.sweep, self.writer, questions, self.fresh)
+        with self.observer.task(f"sweeping {len(timed)} rerankers", sweep.calls(timed), "calls") as advance:
+            sweep.run(timed, advance)
+        for trial_id, notes in sweep.notes.items():
+            timing.facts[trial_id]["notes"] += notes
 
     def _target(self, planned: Planned) -> latency.Target:
         recipe = latency.Recipe(planned.part.name, planned.part.options, str(self.suite.base_dir))
@@ -205,7 +211,7 @@ class _GroupRun:
         system_key = keys.system_key(scored.description)
         all_keys = {"quality": quality_key, "system": system_key}
         if facts is not None and self.suite.latency is not None:
-            plan_fields = self.suite.latency.model_dump(mode="json")
+            plan_fields = self.suite.latency.model_dump(mode="json", exclude={"sweep"})  # points of its own
             hardware = machine.speed_fields(environment)
             all_keys["speed"] = keys.speed_key(quality_key, system_key, hardware, plan_fields, scored.description.get("facts", {}))
         return Record(

@@ -43,7 +43,10 @@ def own_cache_and_no_keys(tmp_path_factory: pytest.TempPathFactory, monkeypatch:
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
     """A folder in our layout: 12 documents, 6 queries of which one has no judgment and one no candidate."""
-    folder = tmp_path / "tiny"
+    return write_collection(tmp_path / "tiny")
+
+
+def write_collection(folder: Path) -> Path:
     folder.mkdir()
     words = ["apple", "banana", "cherry", "grape"]
     docs = [{"doc_id": f"d{i:02}", "title": f"Note {i}", "text": f"{words[i % 4]} {words[(i + 1) % 4]} number{i}"} for i in range(12)]

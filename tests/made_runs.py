@@ -9,9 +9,10 @@ from typing import Any
 from bench.first_stage.run_file import write_run
 from bench.measure import stats
 from bench.measure.latency_call import Sample
+from bench.measure.sweep_plan import SETTINGS
 from bench.records.keys import make_key
 from bench.records.schema import Counts, Record, RunInfo, Trial, TrialStatus
-from bench.records.store import SETTINGS, Run, RunWriter
+from bench.records.store import Run, RunWriter
 
 MEASURE = "nDCG@10"
 QUALITY = {"dataset": {"corpus": "c1", "qrels": "q1"}, "candidates": "abc", "depth": 5, "measures": [MEASURE]}

@@ -210,7 +210,7 @@ def test_the_table_fits_a_terminal(tmp_path: Path, width: int) -> None:
     report.print_budget(budget(swept(tmp_path), p95_ms=98), Console(file=buffer, width=width, highlight=False))
     assert max(map(len, buffer.getvalue().splitlines())) <= width
     assert ("queries" in buffer.getvalue().splitlines()[3]) == (width > 100)
-    for expected in ("best", "runner-up", "interpolated", "first-stage", "batch 8"):
+    for expected in ("best", "runner-up", "interpolated", "first-stage", "b8"):
         assert expected in buffer.getvalue()
 
 

@@ -15,7 +15,10 @@ from bench import depths
 from bench.assess import Questions
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
+from bench.measure.latency_plan import LatencyPlan
 from bench.measure.ranking import rank
+from bench.measure.sweep_plan import SweepPlan
+from bench.records.schema import Trial
 from bench.rerankers.base import Request
 
 FAKE = "tests.fakes:HashReranker"
@@ -61,8 +64,12 @@ def test_a_failed_query_scores_zero_at_every_depth_that_would_have_called_the_re
 
 
 def test_depths_start_at_the_first_stage_and_end_at_what_was_scored() -> None:
-    assert depths.chosen(20, [7, 500]) == [0, 1, 2, 5, 7, 10, 15, 20]
-    assert depths.chosen(1) == [0, 1]
+    def trial(depth: int) -> Trial:
+        return Trial(id="t", dataset="d", first_stage="f", reranker="r", device="cpu", depth=depth)
+
+    assert depths.wanted(trial(20), True, LatencyPlan(depth=7, sweep=SweepPlan(depths=(12, 500)))) == [0, 1, 2, 5, 7, 10, 12, 15, 20]
+    assert depths.wanted(trial(1), True, None) == [0, 1]
+    assert depths.wanted(trial(20), False, LatencyPlan(depth=7)) == [0, 20]
 
 
 def suite(collection: Path, **more: Any) -> dict[str, Any]:

@@ -49,6 +49,7 @@ LAYERS = (
         "assess",
         "depths",
         "ranked",
+        "sweeping",
         "cost",
         "history",
         "forecast",

@@ -14,11 +14,11 @@ RUN = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=RUN)
-@click.option("--kind", type=click.Choice(["pareto", "depth", "latency", "per-query"]), default="pareto", show_default=True)
+@click.option("--kind", type=click.Choice(["pareto", "depth", "latency", "sweep", "per-query"]), default="pareto", show_default=True)
 @click.option("--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True)
 @click.option("--out", type=RUN, help="Folder for the files. Default: RUN itself.")
 def plot(run_folder: Path, kind: str, form: str, out: Path | None) -> None:
-    """Draw a picture of RUN: quality against latency or depth, latency distributions, or wins and losses by query."""
+    """Draw a picture of RUN: quality against latency or depth, latency distributions, a sweep's heat map, or wins and losses by query."""
     from bench.records.store import Run
     from bench.reports import plots
 

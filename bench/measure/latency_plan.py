@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from bench.measure.sweep_plan import SweepPlan
 from bench.options import Options
 
 Positive = Annotated[float, Field(gt=0)]
@@ -54,6 +55,8 @@ class LatencyPlan(Options):
     warmup_max: int = Field(18, ge=0, description="warm-up calls per reranker, at most")
     warmup_tolerance: float = Field(0.02, gt=0, description="warm-up ends when the rolling median moves by less than this share")
     time_limit_s: float = Field(300.0, gt=0, description="a slow reranker is timed on fewer queries once it has taken so long; it is said")
+
+    sweep: SweepPlan | None = Field(None, description="'single' at other depths and settings too; absent, it is left out")
 
     def asks(self, scenario: Scenario, remote: bool = False) -> bool:
         """Whether a reranker is timed in a scenario. One query in flight is `request` where another machine answers it, else `single`."""

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from bench.atomic import write_atomically
 from bench.errors import BenchError, RecordError
 from bench.measure.latency_call import Sample
+from bench.measure.sweep_plan import SETTINGS
 from bench.records import texts
 from bench.records.schema import SCHEMA_VERSION, Record, RunInfo, TrialStatus
 
@@ -27,7 +28,6 @@ Model = TypeVar("Model", Record, RunInfo)
 PER_QUERY = ("trial", "query", "measure", "value")
 DEPTHS = ("trial", "depth", "query", "measure", "value")
 LATENCY = Sample._fields
-SETTINGS = ("dtype", "runtime", "batch_size", "threads")
 SWEEP = (*LATENCY, "system", "depth", *SETTINGS)
 
 
@@ -175,8 +175,17 @@ class RunWriter:
         self._merge("judgments.parquet", texts.JUDGMENTS, found.judgments)
 
     def add_sweep(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add timed points to the sweep; those that stand there stay. Each point is safe as soon as it was taken."""
+        """Add a point to the sweep; what stands there stays, and a run that is continued does not time it again."""
         self._extend("sweep.parquet", SWEEP, rows, set())
+
+    def swept(self) -> set[tuple[Any, ...]]:
+        """The points of the sweep that are timed: (trial, depth, *settings)."""
+        table = read_table(self.folder / "sweep.parquet", SWEEP)[["trial", "depth", *SETTINGS]].drop_duplicates()
+        return {tuple(map(plain, row)) for row in table.itertuples(index=False)}
+
+    def add_depths(self, system: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Put down the quality of a system that is no trial of its own: a reranker in another number format or runtime."""
+        self._extend("depths.parquet", DEPTHS, rows, {system})
 
     def set_status(self, statuses: Mapping[str, TrialStatus]) -> None:
         trials = [statuses.get(status.trial.id, status) for status in self.info.trials]
@@ -248,6 +257,14 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: cannot be read: {error}") from error
+
+
+def plain(cell: Any) -> Any:
+    """A cell of a table without what pandas makes of absent values and of whole numbers."""
+    if cell is None or cell != cell:
+        return None
+    cell = cell.item() if hasattr(cell, "item") else cell
+    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 
 
 def _validated(model: type[Model], path: Path) -> Model:

@@ -14,6 +14,6 @@ def write(run: Run) -> list[Path]:
 
     page, comment = run.folder / "report.html", run.folder / "report.md"
     write_atomically(page, html.report(run).encode("utf-8", "replace"))
-    pictures = [picture for kind in ("pareto", "depth") for picture in plots.write(run, kind)]
+    pictures = [picture for kind in ("pareto", "depth", "sweep") for picture in plots.write(run, kind)]
     write_atomically(comment, markdown.report(run, pictures).encode("utf-8", "replace"))
     return [page, comment, *(path for _, path in pictures)]

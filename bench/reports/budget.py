@@ -7,18 +7,18 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bench.budgets import Choice, missing_queries
+from bench.measure.sweep_plan import SETTINGS
 from bench.points import Point
 from bench.records.schema import FIRST_STAGE
-from bench.records.store import SETTINGS
 from bench.reports import numbers
 from bench.reports.comparison import as_json, markdown_grid, print_grid
 from bench.reports.markdown import escape
+from bench.reports.settings import DTYPES, short
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 SIGNIFICANT = 0.05
-SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 def to_json(choices: Sequence[Choice]) -> str:
@@ -49,7 +49,9 @@ def title(choice: Choice) -> str:
 
 def grid(choice: Choice) -> list[dict[str, str]]:
     """The table's cells: what fits, best first, then what does not, then the first stage."""
-    rows = [_cells(point, choice, verdict) for point, verdict in verdicts(choice)]
+    shown = verdicts(choice)
+    among = [point.settings for point, _ in shown]
+    rows = [_cells(point, choice, verdict, short(point.settings, among)) for point, verdict in shown]
     base = dict.fromkeys(rows[0], numbers.NOTHING) if rows else {}
     if choice.first_stage_quality is not None and base:
         rows.append({**base, "reranker": FIRST_STAGE, choice.measure: numbers.quality(choice.first_stage_quality), "verdict": ""})
@@ -138,21 +140,21 @@ def _label(point: Point) -> str:
 
 
 def _settings(point: Point) -> str:
+    """What loaded, in words."""
     found = point.settings
-    dtype, runtime = found.get("dtype"), found.get("runtime")
-    told = [str(runtime)] if runtime not in (None, "torch") else []
-    told += [SHORT.get(str(dtype), str(dtype))] if dtype else []
-    told += [f"batch {found['batch_size']}"] if found.get("batch_size") else []
-    told += [f"{found['threads']} threads"] if found.get("threads") else []
-    return " ".join(told)
+    words = {"batch_size": "batch {}", "token_budget": "{} tokens a batch", "threads": "{} threads"}
+    dtype = str(found.get("dtype") or "")
+    told = [str(found["runtime"])] if found.get("runtime") else []
+    told += [DTYPES.get(dtype, dtype)] if dtype else []
+    return ", ".join([*told, *(form.format(found[name]) for name, form in words.items() if found.get(name))])
 
 
-def _cells(point: Point, choice: Choice, verdict: str) -> dict[str, str]:
+def _cells(point: Point, choice: Choice, verdict: str, settings: str) -> dict[str, str]:
     about = "~" if point.between else ""
     return {
         "reranker": _label(point),
         "depth": str(point.depth),
-        "settings": _settings(point) or numbers.NOTHING,
+        "settings": settings,
         choice.measure: numbers.NOTHING if point.quality is None else numbers.quality(point.quality),
         "p50 ms": about + numbers.milliseconds(point.p50_ms),
         "p95 ms": about + numbers.milliseconds(point.p95_ms),

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.measure.quality import JUDGED
+from bench.points import Point
 from bench.records.store import Run
 from bench.records.table import GroupKey, Row, groups, measures_of, notes_on, rows
-from bench.reports import numbers, timings
+from bench.reports import numbers, sweep, timings
 from bench.reports.cells import DELTA, cells, columns
 from bench.reports.summary import Finding, Style, absent, findings, sentences
 
@@ -24,14 +25,20 @@ FOLDED_NOTES = 6
 IN_FULL = ("95 %", JUDGED, "ms/pair")
 """Columns that stand in the full table only: the compact one has intervals beside their values."""
 
+CAPTIONS = {
+    "tradeoff": "quality against latency",
+    "depth": "quality against the candidates reranked",
+    "sweep": "latency by candidates and batch size",
+}
+
 
 def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     """The whole page."""
-    found = rows(run)
+    found, swept = rows(run), sweep.points(run)
     parts = [f"## {escape(run.info.suite)}", _summary(findings(run, found))]
     for (dataset, first_stage, depth), members in groups(found).items():
         parts += [f"### {escape(dataset)}, {escape(first_stage)}, {depth} candidates", compact_table(members), _absent(members)]
-        full = [main_table(members), *latency_tables(members)]
+        full = [main_table(members), *latency_tables(members), *sweep_tables(*swept.get((dataset, first_stage, depth), ("", [])))]
         full += [f"![{_caption(path)}](<{path.name}>)" for group, path in pictures if group == (dataset, first_stage, depth)]
         parts.append(folded("All columns, latency, pictures", full))
     parts += [_notes(run, found), folded("How to read this", [_explanation(found)]), folded("Environment", [_environment(run)])]
@@ -80,6 +87,16 @@ def latency_tables(members: Sequence[Row]) -> list[str]:
     return [*found, *(table(head, lines) for head, *lines in pieces)]
 
 
+def sweep_tables(measure: str, rerankers: Sequence[Sequence[Point]]) -> list[str]:
+    """Each reranker's times at every depth and setting that was swept, and the quality there."""
+    found = []
+    for points in rerankers:
+        head, *lines = [[escape(cell) for cell in line] for line in sweep.lines(points, measure)]
+        trial = points[0].trial
+        found += [f"Sweep of {escape(trial.reranker)} ({trial.device}):", table(head, lines)]
+    return [*found, sweep.NOTE] if found else []
+
+
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A Markdown table whose first column reads from the left."""
     return "\n".join([_line(head), _line(["---", *["--:"] * (len(head) - 1)]), *(_line(line) for line in lines)])
@@ -117,7 +134,7 @@ def _explanation(found: Sequence[Row]) -> str:
 
 
 def _caption(picture: Path) -> str:
-    return "quality against latency" if picture.name.startswith("tradeoff") else "quality against the candidates reranked"
+    return CAPTIONS.get(picture.name.partition("-")[0], "")
 
 
 def _notes(run: Run, found: Sequence[Row]) -> str:

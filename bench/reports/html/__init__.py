@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.points import Qualities, measured
+from bench.points import measured
 from bench.records.store import Run
 from bench.records.table import rows
 
@@ -22,7 +22,7 @@ def report(run: Run) -> str:
     table = rows(run)
     found = summary.findings(run, table)
     marks, documents = group.marks(run), Documents.of(run)
-    timed = [] if run.sweep.empty else measured(run, Qualities(run, ""))
+    timed = [] if run.sweep.empty else measured(run)
     most = max(20, MOST_QUERIES // max(1, len(found)))
     views = [group.view(run, finding, f"g{i}", marks, timed, documents, most) for i, finding in enumerate(found, 1)]
     listed, cut = documents.listed()

@@ -19,6 +19,7 @@ KINDS: dict[str, str] = {
     "pareto": "bench.reports.plots.tradeoff:draw",
     "depth": "bench.reports.plots.depth:draw",
     "latency": "bench.reports.plots.latency:draw",
+    "sweep": "bench.reports.plots.sweep:draw",
     "per-query": "bench.reports.plots.per_query:draw",
 }
 FORMATS = ("png", "svg", "pdf")

@@ -1,0 +1,151 @@
+"""The sweep: `single` of a group's rerankers once more at other depths and settings, and the quality of those settings that change scores.
+
+A changed setting is the same reranker built with that option, loaded and warmed up by itself. A point is written as soon as it was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from bench import depths, rerankers
+from bench.assess import Questions, assess
+from bench.errors import BenchError, Unavailable
+from bench.measure import latency
+from bench.measure.latency_plan import LatencyPlan
+from bench.measure.sweep_plan import SCORING, SETTINGS, Change, SweepPlan, told
+from bench.options import as_mapping
+from bench.planning import Planned
+from bench.ranked import Ranked
+from bench.records.store import RunWriter
+from bench.rerankers.base import Reranker
+from bench.scoring.engine import score
+from bench.suite import Suite
+
+
+@dataclass
+class Variant:
+    """A trial with some settings changed, loaded. `system` names its quality, `settings` are what loaded, by the order of SETTINGS."""
+
+    planned: Planned
+    change: Change
+    reranker: Reranker
+
+    @property
+    def system(self) -> str:
+        """The trial's own id where its scores are the trial's own."""
+        return "~".join([self.planned.trial.id, *(str(self.change[name]) for name in SCORING if name in self.change)])
+
+    @cached_property
+    def settings(self) -> tuple[Any, ...]:
+        description = self.reranker.describe()
+        found = {**description.facts, **description.identity}
+        return tuple(found.get(name, self.change.get(name)) for name in SETTINGS)
+
+    def at(self, depth: int) -> tuple[Any, ...]:
+        """The point that this is at a depth, as a run's table of the sweep keeps it."""
+        return self.planned.trial.id, depth, *self.settings
+
+
+@dataclass
+class Sweep:
+    """One group's sweep. `notes` say per trial what was left out, and why."""
+
+    suite: Suite
+    latency: LatencyPlan
+    plan: SweepPlan
+    writer: RunWriter
+    questions: Questions
+    fresh: bool = False
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    def run(self, timed: Sequence[Planned], on_call: Callable[[int], None]) -> None:
+        """Time every reranker at every point, point by point, the rerankers interleaved at each. Closes the rerankers.
+
+        What an earlier, interrupted process of this run has timed stands.
+        """
+        taken = self.writer.swept()
+        for change in self.plan.changes():
+            variants = list(self._open(timed, change))
+            for depth in self._depths(timed):
+                missing = [one for one in variants if one.at(depth) not in taken]
+                self._time(missing, depth, on_call)
+                taken |= {one.at(depth) for one in missing}
+            for variant in variants:
+                if self.plan.quality and variant.system != variant.planned.trial.id:
+                    self._score(variant)
+                variant.reranker.close()
+
+    def calls(self, timed: Sequence[Planned]) -> int:
+        """An upper bound of the calls to come, for a progress bar."""
+        points = len(list(self.plan.changes())) * len(self._depths(timed))
+        return points * len(timed) * self._point_plan(1).calls(len(self.questions.requests))
+
+    def _open(self, timed: Sequence[Planned], change: Change) -> Iterator[Variant]:
+        """The rerankers with the change made and loaded; one that has it already, or cannot have it, is left out."""
+        for planned in timed:
+            try:
+                variant = self._variant(planned, change)
+            except (Unavailable, BenchError) as error:
+                reason = error.reason if isinstance(error, Unavailable) else str(error)
+                self._note(planned, f"sweep: {told(change)} left out: {reason}")
+                continue
+            if variant:
+                yield variant
+
+    def _variant(self, planned: Planned, change: Change) -> Variant | None:
+        if not change:
+            planned.reranker.load()
+            return Variant(planned, {}, planned.reranker)
+        model = rerankers.options_for(planned.part.name)
+        lacking = [name for name in change if name not in model.model_fields]
+        if lacking:
+            raise BenchError(f"it has no option '{lacking[0]}'")
+        before = getattr(planned.reranker, "options", None)
+        changed = {name: value for name, value in change.items() if getattr(before, name, None) != value}
+        if not changed:
+            return None
+        options = {**as_mapping(model, planned.part.options), **changed}
+        reranker = rerankers.build(planned.part.name, options, planned.trial.device, self.suite.base_dir)
+        reranker.check()
+        reranker.load()
+        return Variant(planned, changed, reranker)
+
+    def _time(self, variants: Sequence[Variant], depth: int, on_call: Callable[[int], None]) -> None:
+        by_trial = {one.planned.trial.id: one for one in variants}
+        targets = [latency.Target(trial, one.planned.trial.device, one.reranker) for trial, one in by_trial.items()]
+        if not targets:
+            return
+        result = latency.measure(targets, self.questions.requests, self._point_plan(depth), self.suite.seed, on_call)
+        settings = {trial: (one.system, depth, *one.settings) for trial, one in by_trial.items()}
+        self.writer.add_sweep((*sample, *settings[sample.trial]) for sample in result.samples)
+        for trial, one in by_trial.items():
+            if result.facts[trial]["errors"]:
+                where = ", ".join([f"depth {depth}", *([told(one.change)] if one.change else [])])
+                self._note(one.planned, f"sweep: at {where}: {'; '.join(result.facts[trial]['notes'])}")
+
+    def _score(self, variant: Variant) -> None:
+        """The quality of a system that is not the trial's own, at every depth."""
+        kept = Ranked(lambda rankings: None, depths.wanted(variant.planned.trial, variant.reranker.pointwise, self.latency))
+        try:
+            scored = score(variant.reranker, self.questions.requests, chunk_pairs=self.suite.chunk_pairs, fresh=self.fresh)
+            assess(scored, self.questions, self.suite.seed, kept.keep)
+        except BenchError as error:
+            self._note(variant.planned, f"sweep: the quality with {told(variant.change)} is not known: {error}")
+            return
+        self.writer.add_depths(variant.system, depths.rows(variant.system, kept.curve))
+
+    def _note(self, planned: Planned, text: str) -> None:
+        self.notes.setdefault(planned.trial.id, []).append(text)
+
+    def _depths(self, timed: Sequence[Planned]) -> list[int]:
+        """The plan's depths that the candidates reach, each once; the whole depth where none does."""
+        whole = max(planned.trial.depth for planned in timed)
+        return [depth for depth in dict.fromkeys(self.plan.depths) if depth <= whole] or [whole]
+
+    def _point_plan(self, depth: int) -> LatencyPlan:
+        """The suite's plan, cut down to one point."""
+        mine = {"queries": self.plan.queries or self.latency.queries, "rounds": self.plan.rounds, "time_limit_s": self.plan.time_limit_s}
+        return self.latency.model_copy(update={"scenarios": ("single",), "depth": depth, "span_queries": 0, "sweep": None, **mine})
