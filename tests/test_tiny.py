@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ import bench
 from bench import atomic
 from bench.cachedir import cache_dir
 from bench.errors import RerankerError
-from bench.reports import markdown
+from bench.records.table import rows
+from bench.reports import markdown, summary
 from bench.rerankers import build, tiny
 from bench.rerankers.base import Request
 from bench.rerankers.weights import Weights, folder_hash
@@ -121,3 +123,12 @@ def test_every_row_of_such_a_model_says_that_it_means_nothing(collection: Path, 
     assert "- monot5 (cpu): random weights: its order means nothing" in markdown.report(run, {})
     notes = [note for note in markdown.report(run, {}).splitlines() if "random weights" in note]
     assert len(notes) == 1
+
+
+def test_such_a_row_never_leads(collection: Path, tmp_path: Path) -> None:
+    """The first stage's own order would be beaten by chance; the summary names a row that means something, or none."""
+    suite: dict[str, Any] = {"name": "lead", "datasets": [f"files:{collection}"], "latency": None}
+    tiny_row = {"monot5": {"model": "tiny:monot5"}}
+    both = bench.run({**suite, "rerankers": [tiny_row, "word-overlap"]}, out=tmp_path / "out", device="cpu")
+    alone = bench.run({**suite, "rerankers": [tiny_row]}, out=tmp_path / "out", device="cpu")
+    assert [found.best and found.best.name for run in (both, alone) for found in summary.findings(run, rows(run))] == ["word-overlap", None]

@@ -45,6 +45,7 @@ def serve(reranker: str, host: str, port: int, device: str, options: tuple[str, 
         if host not in LOCAL:
             click.echo("note: whoever reaches this address may use it; there are no keys", err=True)
         _wait_for_a_signal()
+        click.echo("stopping")
 
 
 def _wait_for_a_signal() -> None:

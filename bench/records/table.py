@@ -18,6 +18,8 @@ Value = TypeVar("Value")
 GroupKey = tuple[str, str, int]
 """Dataset, first stage, depth."""
 
+RANDOM = "random weights: its order means nothing"
+"""The note of a row that can stand in a table, but lead none."""
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05
 SHOWN_REPAIRS = 0.01
@@ -144,7 +146,7 @@ def _notes(record: Record) -> list[str]:
     """What a reader should know before trusting a row."""
     notes = []
     if record.description.get("facts", {}).get("random_weights"):
-        notes.append("random weights: its order means nothing")
+        notes.append(RANDOM)
     counts = record.counts
     if counts.failed:
         notes.append(f"{counts.failed} of {counts.queries} queries failed and score 0 (e.g. {next(iter(record.failures.values()), '?')})")

@@ -14,7 +14,7 @@ from bench.measure import stats
 from bench.measure.stats import Difference, Estimate
 from bench.records.schema import FIRST_STAGE
 from bench.records.store import Run
-from bench.records.table import GroupKey, Row, groups, measures_of
+from bench.records.table import RANDOM, GroupKey, Row, groups, measures_of
 from bench.reports import numbers
 from bench.reports.timings import one_query
 
@@ -98,11 +98,16 @@ def absent(rows: Sequence[Row], status: str) -> dict[str, list[str]]:
 
 def _finding(run: Run, key: GroupKey, members: Sequence[Row]) -> Finding:
     measure = next(iter(measures_of(members)), "")
-    ranked = [row for row in members if row.trial.kind == "reranker" and measure in row.quality]
+    ranked = _ranked(members, measure)
     if not ranked:
         return Finding(key, measure, members, None)
     best = max(ranked, key=lambda row: (row.quality[measure].mean, *(-value for value in speed(row))))
     return Finding(key, measure, members, best, (best, *_tied(run, best, [row for row in ranked if row is not best], measure)))
+
+
+def _ranked(members: Sequence[Row], measure: str) -> list[Row]:
+    """The rows that compete: rerankers whose order means something."""
+    return [row for row in members if row.trial.kind == "reranker" and measure in row.quality and RANDOM not in row.notes]
 
 
 def _tied(run: Run, best: Row, others: Sequence[Row], measure: str) -> list[Row]:
@@ -131,7 +136,7 @@ def _lead(finding: Finding, style: Style) -> str:
 
 def _speed(finding: Finding, style: Style) -> str:
     best, fastest, others = finding.best, finding.fastest, len(finding.tied) - 1
-    ranked = sum(row.trial.kind == "reranker" and finding.measure in row.quality for row in finding.members)
+    ranked = len(_ranked(finding.members, finding.measure))
     timing = one_query(fastest) if fastest else None
     alone = "" if ranked == 1 else f"These queries cannot tell {others} others from it." if others else "No other reranker ties with it."
     if best is None or fastest is None or timing is None:
