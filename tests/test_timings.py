@@ -43,7 +43,8 @@ def labels(*members: Row) -> dict[str, str]:
 
 def test_every_scenario_has_a_line_with_its_intervals() -> None:
     row = made("ours", [*timed("single"), *timed("offline", n=2)])
-    single, offline = timings.full([row], labels(row))
+    head, single, offline = timings.full([row], labels(row))
+    assert head == timings.HEAD
     found = row.latency["single"]
     assert single[:3] == ("ours", "single", "60")
     assert single[3] == f"{found.p50_ms:.0f} [{found.p50_low_ms:.0f}, {found.p50_high_ms:.0f}]"
@@ -55,20 +56,29 @@ def test_every_scenario_has_a_line_with_its_intervals() -> None:
     assert " [" in offline[6]
 
 
+def test_energy_has_a_column_where_a_gpu_told_it() -> None:
+    told = made("ours", [*timed("single"), *timed("offline", n=2)], {"joules_per_1000_pairs": 42.4})
+    untold = made("theirs", timed("offline", n=2), {"joules_per_1000_pairs": None})
+    head, single, offline, other = timings.full([told, untold], labels(told, untold))
+    assert head == (*timings.HEAD, "J/1k pairs")
+    assert [line[-1] for line in (single, offline, other)] == ["–", "42", "–"]
+    assert timings.full([replace(told, latency={})], labels(told)) == []
+
+
 def test_one_sample_has_no_interval() -> None:
     assert numbers.ranged(5.0, 5.0, 5.0, numbers.milliseconds) == "5.00"
     assert numbers.ranged(None, None, None, numbers.milliseconds) == numbers.NOTHING
     row = made("ours", timed("cold", n=1))
-    assert timings.full([row], labels(row))[0][2:4] == ("1 run", "100")
+    assert timings.full([row], labels(row))[1][2:4] == ("1 run", "100")
 
 
 def test_percentiles_of_an_overloaded_server_are_left_out() -> None:
     load = {"scenario": SLOW, "utilisation": 2.5, "overloaded": True}
     row = made("ours", timed(SLOW), {"server": {"loads": [load]}})
-    assert timings.full([row], labels(row))[0][1:5] == ("server 50/s, 250% load", "60", "overloaded", "–")
+    assert timings.full([row], labels(row))[1][1:5] == ("server 50/s, 250% load", "60", "overloaded", "–")
     calm = made("ours", timed(SLOW), {"server": {"loads": [{**load, "utilisation": 0.5, "overloaded": False}]}})
-    assert timings.full([calm], labels(calm))[0][1] == "server 50/s, 50% load"
-    assert timings.full([calm], labels(calm))[0][3].startswith("130 [")
+    assert timings.full([calm], labels(calm))[1][1] == "server 50/s, 50% load"
+    assert timings.full([calm], labels(calm))[1][3].startswith("130 [")
 
 
 def test_parts_are_shared_out_of_their_sum_and_the_device_s_own_clock_is_beside_it() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class Watch:
 
         `gpu_throttled_s` is by device and cause; a power limit holds every busy GPU down and is no disturbance.
         """
-        return compare(self._before, self._read())
+        return {**compare(self._before, self._read()), "cpu_clock_mhz": cpu.clock_mhz()}
 
     def _read(self) -> Reading:
         return Reading(
@@ -70,7 +70,6 @@ def compare(before: Reading, after: Reading) -> dict[str, Any]:
         "foreign_cpu_share": _foreign(before, after, seconds),
         "quota_throttled_share": None if quota is None else quota / seconds,
         "cpu_thermal_throttles": heat,
-        "cpu_clock_mhz": cpu.clock_mhz(),
         "gpu_throttled_s": gpus or None,
     }
     disturbances = list(_told(found, seconds))
@@ -78,7 +77,7 @@ def compare(before: Reading, after: Reading) -> dict[str, Any]:
     return {**found, "disturbed": bool(disturbances) if disturbances or known else None, "disturbances": disturbances}
 
 
-def _told(found: dict[str, Any], seconds: float) -> Any:
+def _told(found: dict[str, Any], seconds: float) -> Iterator[str]:
     cores = machine.logical_cores()
     load = max(found["load_average_before"] or 0.0, found["load_average_after"] or 0.0)
     if (found["foreign_cpu_share"] or 0.0) > FOREIGN_CPU:

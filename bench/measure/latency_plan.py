@@ -68,7 +68,7 @@ class LatencyPlan(Options):
     def calls(self, queries: int, remote: bool = False) -> int:
         """The most calls of one reranker, warm-ups included, that the timed pass makes over so many queries with candidates.
 
-        For a remote reranker each is a request of at most `depth` documents, and may be paid for.
+        For a remote reranker each is a request of at most `depth` documents, and may be paid for; a retry is one more.
         """
         cold = self.cold_runs if self.asks("cold", remote) else 0
         if remote:

@@ -38,6 +38,7 @@ def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     parts = [f"## {escape(run.info.suite)}", _summary(findings(run, found))]
     for (dataset, first_stage, depth), members in groups(found).items():
         parts += [f"### {escape(dataset)}, {escape(first_stage)}, {depth} candidates", compact_table(members), _absent(members)]
+        parts += [timings.REQUEST_NOTE] if timings.has_requests(members) else []
         full = [main_table(members), *latency_tables(members), *sweep_tables(*swept.get((dataset, first_stage, depth), ("", [])))]
         full += [f"![{_caption(path)}](<{path.name}>)" for group, path in pictures if group == (dataset, first_stage, depth)]
         parts.append(folded("All columns, latency, pictures", full))
@@ -79,9 +80,7 @@ def latency_tables(members: Sequence[Row]) -> list[str]:
     lines = timings.full(members, names)
     if not lines:
         return []
-    found = [table(timings.HEAD, lines)]
-    if timings.has_requests(members):
-        found.append(timings.REQUEST_NOTE)
+    found = [table(lines[0], lines[1:])]
     pieces = timings.parts(members, names)
     found += ["Where the time goes (median ms, share):"] if pieces else []
     return [*found, *(table(head, lines) for head, *lines in pieces)]

@@ -65,7 +65,7 @@ def _timings(members: Sequence[Row], width: int) -> Iterator[Sequence[Sequence[s
     names = {row.trial.id: row.name if row.trial.device == "-" else f"{row.name} ({row.trial.device})" for row in members}
     if lines := timings.full(members, names):
         if width >= WIDE or not timings.is_plain(members):
-            yield [timings.HEAD, *lines]
+            yield lines
         if width >= WIDE:
             yield from timings.parts(members, names)
 

@@ -14,6 +14,9 @@ REQUEST_MARK = "ʳ"
 """Beside the latency of a hosted service in a table that holds others' too."""
 REQUEST_NOTE = f"{REQUEST_MARK} request: through a network to another machine; not comparable with the rows timed here"
 HEAD = ("reranker", "scenario", "queries", "p50 ms", "p95 ms", "ms/pair", "pairs/s")
+ENERGY = "J/1k pairs"
+KINDS = ("single", "request", COLD, "server")
+"""The scenarios that are told in parts, in the order in which they are shown."""
 
 
 def one_query(row: Row) -> Summary | None:
@@ -28,8 +31,22 @@ def marked(row: Row, value: float | None) -> str:
 
 
 def full(members: Sequence[Row], label: Mapping[str, str]) -> list[Sequence[str]]:
-    """A line per trial and scenario, with 95 % intervals; pairs/s with its slowest and fastest round. `label` is by trial id."""
-    return [_line(label[row.trial.id], summary, _load(row, summary.scenario)) for row in members for summary in row.latency.values()]
+    """Header and a line per trial and scenario, with 95 % intervals; pairs/s with its slowest and fastest round; energy where a GPU tells.
+
+    `label` is by trial id. Empty where nothing was timed.
+    """
+    lines: list[Sequence[str]] = []
+    has_energy = any(_joules(row) is not None for row in members)
+    for row in members:
+        for summary in row.latency.values():
+            energy = numbers.rate(_joules(row) if summary.scenario == "offline" else None)
+            lines.append((*_line(label[row.trial.id], summary, _load(row, summary.scenario)), *([energy] if has_energy else [])))
+    return [(*HEAD, *([ENERGY] if has_energy else [])), *lines] if lines else []
+
+
+def _joules(row: Row) -> float | None:
+    found: float | None = row.timing.get("joules_per_1000_pairs")
+    return found
 
 
 def _load(row: Row, scenario: str) -> Mapping[str, Any]:
@@ -76,7 +93,10 @@ def parts(members: Sequence[Row], label: Mapping[str, str]) -> list[list[Sequenc
     for row in members:
         for scenario, pieces in row.parts.items():
             tables.setdefault(scenario.partition(" ")[0], []).append((row, scenario, pieces))
-    return [_parts(kind, found, label) for kind, found in tables.items()]
+    return [
+        _parts(kind, found, label)
+        for kind, found in sorted(tables.items(), key=lambda one: KINDS.index(one[0]) if one[0] in KINDS else len(KINDS))
+    ]
 
 
 def _parts(kind: str, found: Sequence[tuple[Row, str, Mapping[str, float]]], label: Mapping[str, str]) -> list[Sequence[str]]:
