@@ -14,6 +14,7 @@ from bench.first_stage.run_file import write_run
 from bench.measure import quality, stats
 from bench.measure.latency_call import Sample
 from bench.measure.ranking import Ranking, rank
+from bench.measure.sweep_plan import SETTINGS
 from bench.records.keys import make_key
 from bench.records.schema import Cost, Counts, Record, RunInfo, Trial, TrialStatus
 from bench.records.store import Run, RunWriter
@@ -160,7 +161,7 @@ def _latency(made: Made, trials: Sequence[Trial], rng: Any) -> list[Sample]:
 def _sweep(trial: Trial, depth: int, rng: Any) -> Iterator[tuple[Any, ...]]:
     for query in range(20):
         time = int(depth * 1e6 * rng.lognormal(0, 0.2))
-        yield (*Sample(trial.id, "single", 0, f"q{query}", depth, 99, time), trial.id, depth, None, None, None, None)
+        yield (*Sample(trial.id, "single", 0, f"q{query}", depth, 99, time), trial.id, depth, *[None] * len(SETTINGS))
 
 
 def _trials(made: Made, dataset: str) -> list[Trial]:
