@@ -352,7 +352,7 @@ def judge(judges: Path, model: str, **options: Any) -> Any:
     return reranker
 
 
-@pytest.mark.parametrize("instruction", [None, "recency alone"])
+@pytest.mark.parametrize("instruction", [None, "recency alone", "x"])
 def test_an_instruction_is_the_system_message_of_the_chat(
     judges: Path, instruction: str | None, record_property: Callable[[str, object], None]
 ) -> None:

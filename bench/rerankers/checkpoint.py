@@ -109,8 +109,8 @@ def refuse_unread(model: Any, spec: str, *, prompt: str | None, instruction: str
     if instruction and not is_chat:
         raise RerankerError(f"{spec}: a classifier takes no instruction; text that stands before its queries is its 'prompt'")
     if instruction:
-        with_, without = (model.preprocess([("a", "b")], prompt=text)["input_ids"].tolist() for text in (instruction, "x"))
-        if with_ == without:
+        one, other = (model.preprocess([("a", "b")], prompt=text)["input_ids"].tolist() for text in (instruction, f"not {instruction}"))
+        if one == other:
             raise RerankerError(f"{spec}: its chat template has no place for an instruction (it ignores the system message)")
 
 
