@@ -67,18 +67,18 @@ def read_run(path: Path | str) -> dict[str, QueryCandidates]:
 
 
 def read_rows(path: Path | str) -> pd.DataFrame:
-    """The rows of a run that `write_run` wrote, in its order: columns query, document, score and rank, counted from 1 in each query.
+    """The rows of a run that `write_run` wrote, in its order: columns query and document (categories), score, and rank in its query.
 
     Raises DataError as `read_run` does; nothing is sorted and no list is checked for repeated documents.
     """
-    import pandas as pd
+    import pyarrow as pa
 
     from bench.first_stage import run_rows
 
-    columns = run_rows.read_fast(Path(path)) or run_rows.read_slowly(Path(path))
-    query_ids, doc_ids, scores = (column if isinstance(column, list) else column.tolist() for column in columns)
-    table = pd.DataFrame({"query": query_ids, "document": doc_ids, "score": scores})
-    table["rank"] = table.groupby("query", sort=False).cumcount() + 1
+    query_ids, doc_ids, scores = run_rows.read_fast(Path(path)) or run_rows.read_slowly(Path(path))
+    ids = {name: pa.array(found, pa.string()) for name, found in (("query", query_ids), ("document", doc_ids))}
+    table: pd.DataFrame = pa.table({**ids, "score": pa.array(scores, pa.float64())}).to_pandas(strings_to_categorical=True)
+    table["rank"] = table.groupby("query", sort=False, observed=True).cumcount() + 1
     return table
 
 

@@ -6,13 +6,15 @@ Bounded, since a run is kept for long: documents that someone ranked in a top 10
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 QUERIES = ("dataset", "query", "text")
 DOCUMENTS = ("dataset", "document", "text")
 JUDGMENTS = ("dataset", "query", "document", "grade")
 TOP = 10
+BATCH = 1000
+"""Documents whose whole texts are in memory at once."""
 LIMIT = 600
 """Characters kept of a document: what one reads to see why it was ranked."""
 
@@ -51,9 +53,15 @@ def of_group(
     wanted = list(dict.fromkeys(doc_id for found in (first, *tops) for doc_ids in found.values() for doc_id in doc_ids[:TOP]))
     return Texts(
         [(dataset, query_id, _storable(text)) for query_id, text in queries.items()],
-        [(dataset, doc_id, _cut(text)) for doc_id, text in zip(wanted, texts_of(wanted), strict=True)],
+        [(dataset, doc_id, text) for doc_id, text in _cut_texts(wanted, texts_of)],
         judgments,
     )
+
+
+def _cut_texts(doc_ids: Sequence[str], texts_of: Callable[[Sequence[str]], Sequence[str]]) -> Iterator[tuple[str, str]]:
+    for start in range(0, len(doc_ids), BATCH):
+        batch = doc_ids[start : start + BATCH]
+        yield from zip(batch, map(_cut, texts_of(batch)), strict=True)
 
 
 def _cut(text: str) -> str:

@@ -67,9 +67,10 @@ class Drill:
 
     def add(self, row: Row, table: pd.DataFrame) -> None:
         """The ranking of a trial: columns query, document, best first."""
-        if row in self.rows:
+        if row.trial.id in self.values:
             kept = table[table["query"].isin(set(self.shown))]
-            self.orders[row.trial.id] = {str(query): list(docs) for query, docs in kept.groupby("query", sort=False)["document"]}
+            by_query = kept.groupby("query", sort=False, observed=True)["document"]
+            self.orders[row.trial.id] = {str(query): documents.tolist() for query, documents in by_query}
 
     def data(self, best: Row | None) -> dict[str, Any] | None:
         """The group as plain data; None where there is nothing to set side by side."""
@@ -78,14 +79,14 @@ class Drill:
             return None
         threshold = int(self.run.records[self.base.trial.id].dataset.get("min_relevance", 1))
         grades = self._grades()
-        rerankers = [{**self._reranker(row), "best": row is best} for row in others]
+        rerankers = [{**self._reranker(self.base, row), "best": row is best} for row in others]
         return {
             "measure": self.measure,
             "relevant": threshold,
             "all": len(self.values[self.base.trial.id]),
             "queries": [[query, self.words.get(query, "")] for query in self.shown],
             "found": [sum(grade >= threshold for grade in grades.get(query, {}).values()) for query in self.shown],
-            "first": [self._first(query) for query in self.shown],
+            "first": [self._first(self.base, query) for query in self.shown],
             "rerankers": rerankers,
             "grades": [self._shown_grades(grades.get(query, {})) for query in self.shown],
         }
@@ -98,24 +99,22 @@ class Drill:
         kept = set(sorted(moved, key=lambda query: -moved[query])[:most])
         return [query for query in base if query in kept]
 
-    def _first(self, query: str) -> list[Any]:
-        assert self.base is not None
-        top = self.orders[self.base.trial.id].get(query, ())[:TOP]
-        return [_rounded(self.values[self.base.trial.id][query]), self._numbers(top)]
+    def _first(self, base: Row, query: str) -> list[Any]:
+        top = self.orders[base.trial.id].get(query, ())[:TOP]
+        return [_rounded(self.values[base.trial.id][query]), self._numbers(top)]
 
-    def _reranker(self, row: Row) -> dict[str, Any]:
+    def _reranker(self, base: Row, row: Row) -> dict[str, Any]:
         failures = self.run.records[row.trial.id].failures
         return {
             "name": row.name,
             "device": row.trial.device,
             "failures": {query: failures[query] for query in self.shown if query in failures},
-            "results": [self._result(row, query) for query in self.shown],
+            "results": [self._result(base, row, query) for query in self.shown],
         }
 
-    def _result(self, row: Row, query: str) -> list[Any]:
+    def _result(self, base: Row, row: Row, query: str) -> list[Any]:
         """[value, top 10, where each stood in the first stage, where the first stage's top 10 stand now]: ranks from 1, 0 is nowhere."""
-        assert self.base is not None
-        before, after = self.orders[self.base.trial.id].get(query, ()), self.orders[row.trial.id].get(query, ())
+        before, after = self.orders[base.trial.id].get(query, ()), self.orders[row.trial.id].get(query, ())
         was = {document: rank for rank, document in enumerate(before, 1)}
         now = {document: rank for rank, document in enumerate(after, 1)}
         value = _rounded(self.values[row.trial.id].get(query, 0.0))

@@ -51,20 +51,33 @@ def separation(run: Run, row: Row, table: pd.DataFrame, marks: Mapping[str, Mark
 
 def auc(good: Scores, bad: Scores) -> float:
     """Area under the ROC curve by ranks, ties counting half (Hanley & McNeil, Radiology 1982)."""
+    import numpy as np
     import pandas as pd
 
-    ranks = pd.Series([*good, *bad]).rank().to_numpy()[: len(good)]
+    ranks = pd.Series(np.concatenate([good, bad])).rank().to_numpy()[: len(good)]
     return float((ranks.sum() - len(good) * (len(good) + 1) / 2) / (len(good) * len(bad)))
 
 
 def _relevant(run: Run, row: Row, table: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which rows of a ranking are relevant candidates."""
+    """Which rows of a ranking are relevant candidates: pairs are compared as numbers, since a run may hold millions of them."""
+    import numpy as np
+
     threshold = int(run.records[row.trial.id].dataset.get("min_relevance", 1))
     judged = run.judgments
     judged = judged[(judged["dataset"] == row.trial.dataset) & (judged["grade"] >= threshold)]
-    merged = table[["query", "document"]].merge(judged[["query", "document"]], how="left", on=["query", "document"], indicator=True)
-    found: NDArray[np.bool_] = (merged["_merge"] == "both").to_numpy()
+    queries, documents = table["query"].cat, table["document"].cat
+    width = len(documents.categories) + 1
+    known = _codes(queries.categories, judged["query"]) * width + _codes(documents.categories, judged["document"])
+    found: NDArray[np.bool_] = np.isin(queries.codes.to_numpy(np.int64) * width + documents.codes.to_numpy(np.int64), known)
     return found
+
+
+def _codes(categories: pd.Index[str], names: pd.Series[str]) -> NDArray[np.int64]:
+    """Each name's number among the categories; a name that is none of them gets one that no row has."""
+    import numpy as np
+
+    codes = categories.get_indexer(names).astype(np.int64)
+    return np.where(codes < 0, len(categories), codes)
 
 
 def _draw(good: Scores, bad: Scores, name: str) -> str:
