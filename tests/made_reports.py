@@ -154,6 +154,8 @@ def _latency(made: Made, trials: Sequence[Trial], rng: Any) -> list[Sample]:
                 add("offline", round_, "", 30 * base * (1 + round_ / 9))
             for span, share in (("tokenise", 0.1), ("forward", 0.85), ("other", 0.05)):
                 add("single", 0, "q0", base * share, span=span)
+            for rate in ("4/s", "8/s"):
+                add(f"server {rate}", 0, "q0", 2 * base)
             add("some new scenario", 0, "q0", base)
     return rows
 

@@ -213,6 +213,9 @@ def test_every_scenario_has_its_numbers_and_withheld_percentiles_say_so(run: Run
     assert row[head.index("p50 ms")].startswith(f"{frame.loc['slow-good', 'p50 ms']:.1f}")
     assert row[head.index("p95 ms")] == "withheld"
     assert row[head.index("calls")] == "80"
+    assert latency.count("<code>server</code>") == 1
+    assert table.row("slow-good (cpu) · 4/s")
+    assert table.row("slow-good (cpu) · 8/s")
 
 
 def test_a_notebook_shows_the_main_table_with_its_names_escaped(tmp_path: Path) -> None:

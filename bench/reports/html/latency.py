@@ -33,9 +33,13 @@ BOXED = 8
 """From so many calls on, a box says more than the dots do."""
 
 
+Strip = tuple[str, Row, "NDArray[np.float64]"]
+"""A row of a chart: its label, whose it is, and milliseconds, sorted."""
+
+
 @dataclass(frozen=True)
 class Distribution:
-    """One scenario of a group: its chart, and a summary per row, as cells by column."""
+    """One kind of scenario of a group: its chart, and numbers per row, as cells by column."""
 
     scenario: str
     meaning: str
@@ -45,30 +49,36 @@ class Distribution:
 
 
 def distributions(members: Sequence[Row], samples: pd.DataFrame, marks: Mapping[str, Mark]) -> list[Distribution]:
-    """One per scenario found, known or not, in the order of SCENARIOS. Warm-ups are left out."""
+    """One per kind found, known or not, in the order of SCENARIOS; `server` at several rates is one. Warm-ups are left out."""
     if samples.empty:
         return []
     counted = samples[~samples["warmup"].astype(bool) & (samples["span"] == "total")]
-    counted = counted[counted["trial"].isin([row.trial.id for row in members])]
+    calls = counted.groupby(["trial", "scenario"])["nanoseconds"]
+    times = {(str(trial), str(name)): found.to_numpy(dtype=float) for (trial, name), found in calls}
     order = {name: i for i, name in enumerate(SCENARIOS)}
-    found = sorted(map(str, counted["scenario"].unique()), key=lambda name: (order.get(_kind(name), len(order)), name))
-    return [_distribution(scenario, members, counted[counted["scenario"] == scenario], marks) for scenario in found]
+    kinds = sorted({_kind(name) for row in members for name in row.latency}, key=lambda kind: (order.get(kind, len(order)), kind))
+    return [_distribution(kind, members, times, marks) for kind in kinds]
 
 
-def _distribution(scenario: str, members: Sequence[Row], samples: pd.DataFrame, marks: Mapping[str, Mark]) -> Distribution:
-    times = {trial: group.to_numpy(dtype=float) / 1e6 for trial, group in samples.groupby("trial")["nanoseconds"]}
-    drawn = [(row, times[row.trial.id]) for row in members if row.trial.id in times]
-    lines = [(name_of(row), _cells(row.latency[scenario])) for row in members if scenario in row.latency]
-    optional = ("p95 ms", "p99 ms", "pairs/s") if scenario == "offline" else ("p99 ms", "pairs/s")
+def _distribution(
+    kind: str, members: Sequence[Row], times: Mapping[tuple[str, str], NDArray[np.float64]], marks: Mapping[str, Mark]
+) -> Distribution:
+    import numpy as np
+
+    timed = [(row, name) for row in members for name in row.latency if _kind(name) == kind]
+    labels = [name_of(row) if name == kind else f"{name_of(row)} · {name.removeprefix(kind).strip()}" for row, name in timed]
+    strips = [(label, row, np.sort(times[row.trial.id, name]) / 1e6) for label, (row, name) in zip(labels, timed, strict=True)]
+    lines = [(label, _cells(row.latency[name])) for label, (row, name) in zip(labels, timed, strict=True)]
+    optional = ("p95 ms", "p99 ms", "pairs/s") if kind == "offline" else ("p99 ms", "pairs/s")
     empty = {name for name in optional if all(cells[name].sort is None for _, cells in lines)}
-    columns = [name for name in (lines[0][1] if lines else ()) if name not in empty]
-    chart = svg.both_sizes(lambda size: _draw(size, drawn, marks, scenario))
-    return Distribution(scenario, SCENARIOS.get(_kind(scenario), ""), chart, columns, lines)
+    columns = [name for name in lines[0][1] if name not in empty]
+    return Distribution(kind, SCENARIOS.get(kind, ""), svg.both_sizes(lambda size: _draw(size, strips, marks, kind)), columns, lines)
 
 
 def _kind(scenario: str) -> str:
-    """`server` of "server 0.8 of capacity"."""
-    return scenario.partition(" ")[0]
+    """`server` of "server 4.5/s"."""
+    kind = scenario.partition(" ")[0]
+    return kind if kind in SCENARIOS else scenario
 
 
 def _cells(found: Summary) -> dict[str, Cell]:
@@ -90,33 +100,29 @@ def _cells(found: Summary) -> dict[str, Cell]:
     }
 
 
-def _draw(size: Size, drawn: Sequence[tuple[Row, NDArray[np.float64]]], marks: Mapping[str, Mark], scenario: str) -> str:
-    import numpy as np
-
-    everything = np.concatenate([times for _, times in drawn])
-    size = Size(size.name, size.width, 8 + ROW * len(drawn) + 44, left=8, top=8, right=8)
-    x = Scale(*svg.span(everything.tolist(), log=True, pad=0.03), size.left, size.width - size.right, log=True)
+def _draw(size: Size, strips: Sequence[Strip], marks: Mapping[str, Mark], kind: str) -> str:
+    size = Size(size.name, size.width, 8 + ROW * len(strips) + 44, left=8, top=8, right=8)
+    edges = svg.span([float(times[at]) for _, _, times in strips for at in (0, -1)], log=True, pad=0.03)
+    x = Scale(*edges, size.left, size.width - size.right, log=True)
     floor = size.height - size.bottom
-    parts = []
-    parts += svg.columns(x, x.ticks(9 if size.width > 500 else 5), size.top, floor)
+    parts = svg.columns(x, x.ticks(9 if size.width > 500 else 5), size.top, floor)
     parts.append(element("line", x1=size.left, x2=size.width - size.right, y1=floor, y2=floor, class_="axis"))
     parts.append(svg.text("milliseconds a call (log scale)", size.width - size.right, size.height - 6, class_="title", text_anchor="end"))
-    for i, (row, times) in enumerate(drawn):
-        parts.append(_strip(row, np.sort(times), x, size.top + ROW * i, marks.get(row.trial.id, Mark(i))))
-    return svg.figure(size, parts, f"latency of {len(drawn)} rerankers, scenario {scenario}")
+    parts += [_strip(strip, x, size.top + ROW * i, marks.get(strip[1].trial.id, Mark(i))) for i, strip in enumerate(strips)]
+    return svg.figure(size, parts, f"latency, scenario {kind}, {len(strips)} rows")
 
 
-def _strip(row: Row, times: NDArray[np.float64], x: Scale, top: float, mark: Mark) -> str:
+def _strip(strip: Strip, x: Scale, top: float, mark: Mark) -> str:
     import numpy as np
 
+    label, _, times = strip
     middle, shade = top + 30, mark.colour
     low, q1, median, q3, high = (float(value) for value in np.quantile(times, [0.05, 0.25, 0.5, 0.75, 0.95]))
-    told = f"{name_of(row)}: median {numbers.milliseconds(median)} ms, middle half {numbers.milliseconds(q1)}–{numbers.milliseconds(q3)}"
-    shown = times[np.linspace(0, len(times) - 1, min(DOTS, len(times))).round().astype(int)]
-    parts = [svg.text(name_of(row), x.start, top + 14, class_="name")]
+    parts = [svg.text(label, x.start, top + 14, class_="name")]
     if len(times) < BOXED:
         parts += [mark.at(x(float(ms)), middle) for ms in times]
     else:
+        shown = times[np.linspace(0, len(times) - 1, min(DOTS, len(times))).round().astype(int)]
         dots = "".join(f"M{x(float(ms)):.1f} {middle + (5, -3, 2, -6, 0, 7, -1)[i % 7]:.1f}h0" for i, ms in enumerate(shown))
         parts += [
             element("path", d=dots, class_=f"dots {shade}"),
@@ -124,6 +130,6 @@ def _strip(row: Row, times: NDArray[np.float64], x: Scale, top: float, mark: Mar
             element("rect", x=x(q1), y=middle - 8, width=max(1.0, x(q3) - x(q1)), height=16, rx=2, class_=f"box {shade}"),
             element("line", x1=x(median), x2=x(median), y1=middle - 10, y2=middle + 10, class_=f"median {shade}"),
         ]
-    told += f", {len(times)} calls"
-    tip = told.replace(": ", "\n", 1)
-    return element("g", parts, class_="point", tabindex=0, role="img", aria_label=told, data_tip=tip)
+    form = numbers.milliseconds
+    tip = f"{label}\nmedian {form(median)} ms, middle half {form(q1)}–{form(q3)}, {len(times)} calls"
+    return element("g", parts, class_="point", tabindex=0, role="img", aria_label=tip.replace("\n", ": "), data_tip=tip)

@@ -68,7 +68,7 @@ def grid(members: Sequence[Row], marks: Mapping[str, Mark]) -> Grid:
         mine = [i for i, (about, _) in enumerate(notes, 1) if row in about]
         lines.append(Line(row, marks.get(row.trial.id), cells, mine))
     held = {name for line in lines for name, cell in line.cells.items() if cell.sort is not None}
-    if not any(row.failed or (row.trial.device == "-" and row.trial.kind != "reference") for row in done):
+    if not any(row.failed or row.request or row.cost for row in done):
         held.discard(FAILED)  # what runs here and never failed needs no column to say so
     headings = dict.fromkeys(name for line in lines for name in line.cells)
     columns = [(name, MEANINGS.get(name, "mean over queries, with its 95 % interval")) for name in headings if name in held]

@@ -88,9 +88,7 @@ def _near(value: float, own: Sequence[float]) -> bool:
 def _reference(size: Size, y: Scale, name: str, value: float, near: Sequence[float]) -> str:
     if value not in near:
         edge, arrow = (size.top + 12, "↑") if y(value) < size.top else (size.height - size.bottom - 8, "↓")
-        return svg.text(
-            f"{arrow} {name} {numbers.quality(value)}", size.width - size.right - 4, edge, class_="reference", text_anchor="end"
-        )
+        return svg.text(f"{arrow} {name} {numbers.quality(value)}", size.left + 6, edge, class_="reference")
     line = element("line", x1=size.left, x2=size.width - size.right, y1=y(value), y2=y(value), class_="reference")
     told = svg.text(f"{name} {numbers.quality(value)}", size.width - size.right - 4, y(value) - 5, class_="reference", text_anchor="end")
     return line + told
