@@ -133,6 +133,7 @@ def test_the_drill_down_searches_orders_and_shows_both_rankings(opened: Opened) 
     drill.get_by_label("search").fill("q17")
     assert drill.get_by_role("status").inner_text() == "1 of 80 queries match"
     assert drill.locator(".ranked li").count() == 20
+    assert "Texts are cut to 600 characters." in drill.inner_text()
     assert "query q17" in drill.locator(".summary").inner_text()
     first, after = (side.locator(".doc").all_inner_texts() for side in drill.locator(".ranked").all())
     moves = drill.locator(".ranked").last.locator(".move").all_inner_texts()
@@ -142,6 +143,30 @@ def test_the_drill_down_searches_orders_and_shows_both_rankings(opened: Opened) 
             assert move == ("=" if not steps else f"{'↑ +' if steps > 0 else '↓ −'}{abs(steps)}")
     drill.get_by_label("search").fill("no such words")
     assert "no query matches" in drill.locator(".picker").inner_text()
+
+
+def test_a_run_without_texts_says_so_and_shows_ids(browser: Any, tmp_path: Path) -> None:
+    opened = Opened(browser, written(tmp_path, Made(noise={"a": 1.0}, queries=4, with_texts=False)))
+    drill = opened.page.locator("#drill")
+    assert "keeps no texts" in drill.inner_text()
+    assert drill.locator(".detail h3").inner_text() in ("q0", "q1", "q2", "q3")
+    assert drill.locator(".ranked .text").count() == 0
+    assert opened.said == []
+    opened.context.close()
+
+
+def test_on_a_phone_one_ranking_shows_at_a_time(browser: Any, report: Path) -> None:
+    opened = Opened(browser, report, viewport={"width": 390, "height": 844})
+    drill = opened.page.locator("#drill")
+    sides = drill.locator(".ranked")
+    assert [side.is_visible() for side in sides.all()] == [False, True]
+    drill.get_by_role("button", name="first stage").click()
+    assert [side.is_visible() for side in sides.all()] == [True, False]
+    assert drill.get_by_role("button", name="first stage").get_attribute("aria-pressed") == "true"
+    drill.locator(".picker button").nth(2).click()
+    assert [side.is_visible() for side in sides.all()] == [True, False], "the choice stays"
+    assert opened.said == []
+    opened.context.close()
 
 
 def test_the_keyboard_reaches_everything(opened: Opened) -> None:

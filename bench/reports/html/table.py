@@ -16,7 +16,7 @@ from bench.reports.summary import ALPHA, name_of
 
 @dataclass(frozen=True)
 class Cell:
-    """`sort` is None where there is no value: such rows stay last, whatever the order. `mark` is better, worse or none."""
+    """`sort` is None where there is no value: such rows stay last, whatever the order. `mark` is better, worse, same or nothing."""
 
     text: str = numbers.NOTHING
     sort: float | None = None

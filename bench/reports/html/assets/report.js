@@ -124,6 +124,7 @@
         make("div", { className: "controls" }, ...labels.map(([name, box]) => make("label", {}, name, box))),
         this.status,
         make("div", { className: "split" }, this.picker, this.detail),
+        make("p", { className: "status cut" }, data.texts ? `Texts are cut to ${data.cut} characters.` : "This run keeps no texts: queries and documents are shown by their ids."),
       );
       root.hidden = false;
       this.chooseGroup();
