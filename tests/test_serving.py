@@ -141,8 +141,17 @@ def test_a_body_is_limited_and_its_length_must_be_told(served: server.RerankServ
     assert (status, headers["Connection"]) == (413, "close")
     assert "at most 67108864" in told["error"]["message"]
     assert ask(served.url, "/rerank", headers={"Content-Length": "-3"})[0] == 411
+    assert ask(served.url, "/rerank", headers={"Content-Length": "9" * 5000})[0] == 411
     assert ask(served.url, "/rerank", headers={"Transfer-Encoding": "chunked"})[0] == 411
     assert ask(served.url, "/", method="GET")[0] == 404
+    status, told, _ = ask(served.url, "/rerank", method="DELETE")
+    assert (status, "DELETE" in told["error"]["message"]) == (501, True)
+
+
+def test_a_client_that_leaves_in_the_middle_disturbs_nobody(served: server.RerankServer) -> None:
+    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as rude:
+        rude.sendall(b'POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"query": "q"')
+    assert ask(served.url, "/rerank", {"query": "hot tea", "texts": DOCS})[0] == 200
 
 
 def test_info_says_what_loaded(served: server.RerankServer) -> None:
@@ -252,6 +261,8 @@ class OddReranker(BaseReranker):
         (query,) = [request.query for request in requests]
         if query == "crash":
             raise ZeroDivisionError("secret path /home/x")
+        if query == "disk":
+            raise OSError(5, "Input/output error")
         if query == "slow":
             OddReranker.inside.release()
             OddReranker.go_on.wait(20)
@@ -267,10 +278,11 @@ def test_a_model_that_fails_answers_and_lives_on() -> None:
         found.load()
         running.start()
         body = {"documents": ["a", "b"]}
-        told = {query: ask(running.url, "/rerank", {**body, "query": query}) for query in ("crash", "nan", "fail", "fine")}
+        told = {query: ask(running.url, "/rerank", {**body, "query": query}) for query in ("crash", "disk", "nan", "fail", "fine")}
     assert told["crash"][0] == 500
     assert "secret" not in str(told["crash"][1])
-    assert crashes == ["/rerank: ZeroDivisionError: secret path /home/x"]
+    assert told["disk"][0] == 500
+    assert crashes == ["/rerank: ZeroDivisionError: secret path /home/x", "/rerank: OSError: [Errno 5] Input/output error"]
     assert (told["nan"][0], "not finite" in str(told["nan"][1])) == (500, True)
     assert (told["fail"][0], told["fail"][1]["error"]["message"]) == (502, "timed out upstream")
     assert told["fine"][0] == 200

@@ -93,7 +93,8 @@ class Hosted:
             (outcome,) = checked(self._reranker, [request])
         except BenchError as error:
             raise Problem(500, str(error)) from error
-        tokens = int(self._reranker.take_usage().tokens)
+        finally:
+            tokens = int(self._reranker.take_usage().tokens)  # also after an error: they are not the next request's
         if isinstance(outcome, Failure):
             raise Problem(502, outcome.reason)
         return outcome, tokens

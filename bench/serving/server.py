@@ -16,6 +16,8 @@ from bench.serving.problem import Problem
 from bench.serving.shapes import shape_of
 
 MAX_BODY_BYTES = 64 * 2**20
+_LONGEST_LENGTH = 18
+"""Digits of a Content-Length that is a number at all."""
 IDLE_S = 300.0
 """Seconds after which a connection that asks nothing, or a request that stops in its middle, is dropped."""
 DRAIN_S = 30.0
@@ -56,6 +58,10 @@ class RerankServer:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+
+class _ClientGone(Exception):
+    """Nobody is there to be told anything."""
 
 
 class _InHand:
@@ -138,14 +144,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> dict[str, Any]:
         """The request's JSON object. Raises Problem; a body left unread closes the connection behind it."""
         length = self.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdigit():
+        if not length.isascii() or not length.isdigit() or len(length) > _LONGEST_LENGTH:
             self.close_connection = True
             raise Problem(411, "a Content-Length is needed")
         if int(length) > MAX_BODY_BYTES:
             self.close_connection = True
             raise Problem(413, f"{int(length)} bytes; at most {MAX_BODY_BYTES} in a request")
         try:
-            data = json.loads(self.rfile.read(int(length)))
+            text = self.rfile.read(int(length))
+        except OSError as error:
+            raise _ClientGone from error
+        try:
+            data = json.loads(text)
         except (ValueError, RecursionError):
             raise Problem(400, "the body is not JSON") from None
         if not isinstance(data, dict):
@@ -157,8 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
             data, tokens = answer()
         except Problem as problem:
             self._refuse(problem)
-        except OSError:
-            self.close_connection = True  # the client went away
+        except _ClientGone:
+            self.close_connection = True
         except Exception as error:
             self.server.on_crash(f"{self.path}: {type(error).__name__}: {error}")
             self._refuse(Problem(500, f"internal error ({type(error).__name__})"))
@@ -180,6 +190,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What is no HTTP, or a method that is not known here: told as everything else is."""
+        self.close_connection = True
+        self._refuse(Problem(int(code), message or "this is not understood"))
 
     def log_message(self, format: str, *args: Any) -> None:
         """One line a request would be the slowest part of a request."""
