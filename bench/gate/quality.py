@@ -31,7 +31,7 @@ def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across:
         trial=new.trial,
         name=name,
         outcome=outcome,
-        found=f"{comparison.difference.mean:+.4f} [{low:+.4f}, {high:+.4f}]",
+        found=f"{comparison.difference.mean:+.4f} [{low:+.3f}, {high:+.3f}]",
         limit=limit,
         told=_told(comparison, outcome, margin, least),
         numbers={

@@ -52,7 +52,7 @@ def to_github(verdict: Verdict) -> str:
             raise BenchError(f"GITHUB_STEP_SUMMARY: {path}: cannot be written: {error.strerror}") from error
     lines = [_annotation(verdict, gate) for gate in verdict.gates if gate.outcome != "pass"]
     level = "notice" if verdict.exit_code == 0 else "error"
-    return "\n".join([*lines, _command(level, "rerank-bench", "; ".join([page.title(verdict), *_absent(verdict)]))])
+    return "\n".join([*lines, _command(level, "rerank-bench", "; ".join([page.title(verdict), page.runs(verdict), *_absent(verdict)]))])
 
 
 def _add_case(suite: ElementTree.Element, gate: Gate, verdict: Verdict, where: str) -> None:
@@ -72,7 +72,7 @@ def _add_case(suite: ElementTree.Element, gate: Gate, verdict: Verdict, where: s
 def _annotation(verdict: Verdict, gate: Gate) -> str:
     counted = verdict.counted(gate.outcome)
     level = "notice" if not gate.decides else "error" if counted in ("fail", "incomparable") else "warning"
-    return _command(level, f"{gate.trial.reranker}: {gate.name} {gate.outcome}", _sentence(gate))
+    return _command(level, f"{gate.trial.reranker}: {gate.name} {page.outcome(gate)}", _sentence(gate))
 
 
 def _sentence(gate: Gate) -> str:

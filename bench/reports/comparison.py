@@ -164,11 +164,12 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def markdown_grid(rows: Sequence[dict[str, str]]) -> str:
-    """A Markdown table, its cells escaped."""
+def markdown_grid(rows: Sequence[dict[str, str]], left: int = 1) -> str:
+    """A Markdown table, its cells escaped. The first `left` columns hold names, the others numbers."""
     if not rows:
         return ""
-    lines = [list(rows[0]), ["---", *["--:"] * (len(rows[0]) - 1)], *([escape(cell) for cell in row.values()] for row in rows)]
+    rule = ["---" if i < left else "--:" for i in range(len(rows[0]))]
+    lines = [list(rows[0]), rule, *([escape(cell) for cell in row.values()] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

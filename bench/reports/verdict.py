@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.gate.verdict import Gate, Outcome, Verdict
@@ -40,14 +39,13 @@ def to_json(verdict: Verdict) -> str:
 
 def to_markdown(verdict: Verdict) -> str:
     """A comment for a merge request: what did not pass first, with its reasons; what passed below, folded where it is long."""
-    bad = [gate for gate in verdict.gates if gate.outcome != "pass"]
-    good = [gate for gate in verdict.gates if gate.outcome == "pass"]
-    passed = markdown_grid(grid(good))
+    bad, good = (grid(verdict, passed) for passed in (False, True))
+    passed = markdown_grid(good, left=3)
     if len(good) > OPEN_ROWS:
         passed = f"<details><summary>{len(good)} gates passed</summary>\n\n{passed}\n\n</details>"
     told = "\n".join(f"- {escape(note)}" for note in notes(verdict))
-    parts = [f"## {MARKS[verdict.outcome]} {escape(title(verdict))}", markdown_grid(grid(bad)), told, passed, f"<sub>{EXPLANATION}</sub>"]
-    return "\n\n".join(part for part in parts if part)
+    parts = [f"## {MARKS[verdict.outcome]} {escape(title(verdict))}", escape(runs(verdict)), markdown_grid(bad, left=3), told, passed]
+    return "\n\n".join(part for part in [*parts, f"<sub>{EXPLANATION}</sub>"] if part)
 
 
 def to_text(verdict: Verdict) -> str:
@@ -61,45 +59,57 @@ def to_text(verdict: Verdict) -> str:
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
     """A block per reranker, then what the numbers leave out, then the verdict."""
-    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    for name in ("gate", "verdict", "found", "limit"):
-        table.add_column(name, overflow="fold")
-    before = ""
-    for gate in verdict.gates:
-        name = label(gate.trial)
-        if name != before:
-            table.add_section()
-            table.add_row(f"[bold]{escape(name)}[/bold]")
-        before = name
-        table.add_row(f" {escape(gate.name)}", outcome(gate), escape(gate.found), escape(gate.limit))
-    console.print(table)
+    names = labels(verdict)
+    for name in dict.fromkeys(names):
+        console.print(f"\n[bold]{escape(name)}[/bold]")
+        table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
+        for width in (max(17, *(len(gate.name) for gate in verdict.gates)), 12, 24, None):
+            table.add_column(min_width=width, overflow="fold")
+        for gate in (gate for gate, own in zip(verdict.gates, names, strict=True) if own == name):
+            table.add_row(escape(gate.name), outcome(gate), escape(gate.found), escape(gate.limit))
+        console.print(table)
+    console.print()
     for note in notes(verdict):
         console.print(escape(note), soft_wrap=True)
-    console.print(f"[bold]{escape(title(verdict))}[/bold]", soft_wrap=True)
+    console.print(f"[bold]{escape(title(verdict))}[/bold]\n{escape(runs(verdict))}", soft_wrap=True)
 
 
 def title(verdict: Verdict) -> str:
     decided = [gate for gate in verdict.gates if gate.decides]
     passed = sum(gate.outcome == "pass" for gate in decided)
-    counts = f"{passed} of {len(decided)} gates passed"
-    return f"{verdict.outcome}: {verdict.new.info.suite}, run {verdict.new.info.id} against {verdict.baseline.info.id}: {counts}"
+    return f"{verdict.outcome}: {verdict.new.info.suite}, {passed} of {len(decided)} gates passed"
 
 
-def grid(gates: Sequence[Gate]) -> list[dict[str, str]]:
-    """The table's cells, a row per gate."""
+def runs(verdict: Verdict) -> str:
+    """Which run is checked against which."""
+    base, name = verdict.baseline.info.id, verdict.baseline.folder.name
+    return f"run {verdict.new.info.id} against {base if name == base else f'baseline {name}, run {base}'}"
+
+
+def grid(verdict: Verdict, passed: bool) -> list[dict[str, str]]:
+    """The table's cells, a row for each gate that passed, or did not."""
     return [
-        {"reranker": label(gate.trial), "gate": gate.name, "verdict": outcome(gate), "found": gate.found, "limit": gate.limit}
-        for gate in gates
+        {"reranker": name, "gate": gate.name, "verdict": outcome(gate), "found": gate.found, "limit": gate.limit}
+        for gate, name in zip(verdict.gates, labels(verdict), strict=True)
+        if (gate.outcome == "pass") is passed
     ]
+
+
+def labels(verdict: Verdict) -> list[str]:
+    """What each gate's trial is called: its reranker, and where one reranker stands in several places, the place."""
+    places: dict[str, set[str]] = {}
+    for gate in verdict.gates:
+        places.setdefault(gate.trial.reranker, set()).add(gate.trial.id)
+    return [label(gate.trial) if len(places[gate.trial.reranker]) > 1 else gate.trial.reranker for gate in verdict.gates]
 
 
 def notes(verdict: Verdict) -> list[str]:
     """What the numbers leave out: the reasons of what did not pass, what a pass was measured across, what was not checked."""
-    told = [f"{label(gate.trial)}, {gate.name}: {gate.told}" for gate in verdict.gates if gate.told and _worth_telling(gate)]
+    named = zip(verdict.gates, labels(verdict), strict=True)
+    told = [f"{name}, {gate.name}: {gate.told}" for gate, name in named if gate.told and _worth_telling(gate)]
     ruled = {gate.trial.id for gate in verdict.gates if gate.name == "run"}
     told += [f"{name} is in the baseline and not in the new run: not checked" for name in verdict.absent if name not in ruled]
     if verdict.inconclusive and verdict.outcome == "inconclusive":
@@ -113,6 +123,7 @@ def outcome(gate: Gate) -> str:
 
 
 def label(trial: Trial) -> str:
+    """A trial's full name."""
     device = [] if trial.device == "-" else [trial.device]
     return f"{trial.reranker} ({', '.join([trial.dataset, trial.first_stage, *device])})"
 
