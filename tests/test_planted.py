@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench import gate, runner
-from bench.compare import sides
+from bench.comparing import sides
 from bench.gate import Gate, Verdict
 from bench.records.store import Run
 from bench.rerankers.base import BaseReranker, Description, Request
