@@ -113,12 +113,23 @@ class LiveSpeed:
             result = latency.measure(targets, questions.requests, timing, seed, advance)
         samples = pd.DataFrame(result.samples, columns=list(LATENCY))
         ours, theirs = (times_by_scenario(samples, name) for name in SIDES)
-        notes = [f"{name}: {note}" for name in SIDES for note in result.facts[name]["notes"]]
+        notes = _notes(*(result.facts[name]["notes"] for name in SIDES))
         for scenario in SCENARIOS:
             ratio = paired_ratio(ours.get(scenario, {}), theirs.get(scenario, {}), seed)
             if ratio is not None:
                 return ratio, notes
         raise RerankerError("; ".join(["no query was timed on both sides", *notes]))
+
+
+def _notes(new: list[str], baseline: list[str]) -> list[str]:
+    """What the timed pass says of either side, and what it says of both once."""
+    alone = [
+        f"{name}: {note}"
+        for name, own, other in zip(SIDES, (new, baseline), (baseline, new), strict=True)
+        for note in own
+        if note not in other
+    ]
+    return [*(note for note in new if note in baseline), *alone]
 
 
 def rebuild(side: Side) -> Rebuilt:

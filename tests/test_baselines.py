@@ -34,7 +34,7 @@ def test_a_baseline_is_a_small_run_that_checks_like_the_whole_one(run: Run, tmp_
     assert {one.name: one.outcome for one in check(run, kept).gates} == {"quality nDCG@10": "pass", "drift": "pass"}
     assert baselines.size(path) < 100_000
     names = {str(one.relative_to(path)).split("/")[0] for one in path.rglob("*") if one.is_file()}
-    assert names == {"run.json", "records", "rankings", "per_query.parquet", "latency.parquet", "depths.parquet"}
+    assert names == {"run.json", "records", "rankings", "per_query.parquet"}
     assert kept.latency.empty
     assert all("speed" not in record.keys and record.latency is None for record in kept.records.values())
     assert kept.to_frame()["status"].tolist() == run.to_frame()["status"].tolist()

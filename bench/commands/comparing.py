@@ -57,7 +57,10 @@ def compare(run_folders: tuple[Path, ...], baseline: str | None, measure: str | 
 @click.argument("new")
 @click.option("--baseline", required=True, metavar="RUN", help="What NEW has to live up to: a run folder, or the name of a saved baseline.")
 @click.option(
-    "--gates", type=click.Path(path_type=Path), metavar="FILE", help="A YAML file of questions and limits. Default: quality, drift."
+    "--gates",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A YAML file of gates and their limits (docs/ci.md). Default: quality and drift.",
 )
 @click.option("--measure", help="Such as nDCG@10, in place of a gates file. Default: the baseline's first measure.")
 @click.option("--margin", type=float, help="The largest mean loss that is still acceptable, in place of a gates file. Default: 0.01.")
