@@ -33,6 +33,12 @@ class Picture:
     group: GroupKey
     figure: Any
 
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        from bench.reports.plots import style
+
+        return style.image(self.figure, "png")
+
     @classmethod
     def of(cls, kind: str, group: GroupKey, figure: Any, more: str = "") -> Picture:
         dataset, first_stage, _ = group
