@@ -71,6 +71,17 @@ def test_a_run_without_timings_has_no_picture_of_them(tmp_path: Path) -> None:
     assert "holds nothing that --kind pareto shows" in str(done.exception)
 
 
+def test_groups_may_have_other_measure_names(collection: Path, tmp_path: Path) -> None:
+    """RR@10 is RR(rel=2)@10 where grade 2 is relevant."""
+    folders = [f"files:{collection}", {f"files:{collection}": {"min_relevance": 2, "name": "strict"}}]
+    suite = {"name": "two", "datasets": folders, "rerankers": ["word-overlap"], "depth": 5, "measures": ["RR@10", "nDCG@10"]}
+    found = bench.run(suite, out=tmp_path, latency=False)
+    assert len(plots.write(found, "depth", tmp_path)) == len(plots.write(found, "per-query", tmp_path)) == 2
+    text = exports.to_latex(found)
+    assert "RR@10" in text
+    assert "RR(rel=2)@10" in text
+
+
 def test_the_report_shows_quality_by_depth(run: Run) -> None:
     page = (run.folder / "report.md").read_text()
     assert "depth-everyday-bm25.png" in page

@@ -121,13 +121,6 @@ def notes_on(members: Sequence[Row]) -> list[tuple[Sequence[Row], str]]:
     return [(about, note) for note, about in found.items()]
 
 
-def headline(run: Run) -> list[str]:
-    """The measures the suite asked for, by their full names, the first one leading."""
-    for record in run.records.values():
-        return [name for name in record.quality if name != JUDGED] or [JUDGED]
-    return []
-
-
 def measures_of(members: Sequence[Row]) -> list[str]:
     """The measures of a group, the headline first. Names may differ between groups: RR@10 is RR(rel=2)@10 where grade 2 is relevant."""
     names = next((list(row.quality) for row in members if row.quality), [])

@@ -13,7 +13,7 @@ from bench.errors import RecordError
 from bench.measure.quality import JUDGED
 from bench.records.schema import Record
 from bench.records.store import Run
-from bench.records.table import Row, groups, headline, rows
+from bench.records.table import Row, groups, measures_of, rows
 from bench.reports import numbers
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ def to_latex(run: Run) -> str:
 
     Needs \\usepackage{booktabs}. A dagger marks p < 0.05 of the paired permutation test against the first stage, uncorrected.
     """
-    measures = headline(run)
     return "\n".join(
-        "\n".join(_latex_group(f"{dataset}, {first_stage}, {depth} candidates", members, measures))
+        "\n".join(_latex_group(f"{dataset}, {first_stage}, {depth} candidates", members, measures_of(members)))
         for (dataset, first_stage, depth), members in groups(rows(run)).items()
         if any(row.status == "done" for row in members)
     )

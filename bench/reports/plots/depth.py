@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.records.store import Run
-from bench.records.table import Row, groups, headline, rows
+from bench.records.table import Row, groups, measures_of, rows
 from bench.reports.plots import Picture, style
 
 if TYPE_CHECKING:
@@ -15,17 +15,15 @@ if TYPE_CHECKING:
 
 def draw(run: Run) -> Iterator[Picture]:
     """A picture per group in which some reranker's quality is known at two depths or more, none reranked among them."""
-    measures, curves = headline(run), run.depths
-    if not measures or curves.empty:
-        return
-    lead = curves[curves["measure"] == measures[0]]
-    means = lead.groupby(["trial", "depth"])["value"].mean()
+    curves = run.depths
     for group, members in groups(rows(run)).items():
+        measure = next(iter(measures_of(members)), "")
+        means = curves[curves["measure"] == measure].groupby(["trial", "depth"])["value"].mean()
         known = [row for row in members if row.trial.id in means.index.get_level_values(0)]
         curved = [row for row in known if row.trial.kind != "reference" and len(means[row.trial.id]) > 2]
         if curved:
             dataset, first_stage, _ = group
-            figure = _figure(known, curved, means, measures[0], f"{dataset}, {first_stage}: reranking the first candidates only")
+            figure = _figure(known, curved, means, measure, f"{dataset}, {first_stage}: reranking the first candidates only")
             yield Picture.of("depth", group, figure)
 
 

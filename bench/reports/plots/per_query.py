@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.records.schema import FIRST_STAGE
 from bench.records.store import Run
-from bench.records.table import groups, headline, rows
+from bench.records.table import groups, measures_of, rows
 from bench.reports.plots import Picture, style
 
 WIN, LOSS = "#0072B2", "#D55E00"
@@ -15,19 +15,17 @@ WIN, LOSS = "#0072B2", "#D55E00"
 
 def draw(run: Run) -> Iterator[Picture]:
     """A picture per reranker: each query's difference to the first stage, from the largest loss to the largest win."""
-    measures = headline(run)
-    if not measures:
-        return
-    lead = run.per_query[run.per_query["measure"] == measures[0]]
-    values = {trial: found.set_index("query")["value"] for trial, found in lead.groupby("trial")}
     for group, members in groups(rows(run)).items():
+        measure = next(iter(measures_of(members)), "")
+        lead = run.per_query[run.per_query["measure"] == measure]
+        values = {trial: found.set_index("query")["value"] for trial, found in lead.groupby("trial")}
         base = next((values[row.trial.id] for row in members if row.name == FIRST_STAGE and row.trial.id in values), None)
         for row in members:
             if base is not None and row.trial.kind == "reranker" and row.trial.id in values:
                 changes = sorted((values[row.trial.id] - base).dropna().tolist())
                 name = row.name if row.trial.device == "-" else f"{row.name}-{row.trial.device}"
                 title = f"{row.name} against the first stage, {group[0]}, {group[1]}"
-                yield Picture.of("per-query", group, _figure(changes, measures[0], title), name)
+                yield Picture.of("per-query", group, _figure(changes, measure, title), name)
 
 
 def _figure(changes: list[float], measure: str, title: str) -> Any:

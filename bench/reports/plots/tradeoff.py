@@ -11,19 +11,20 @@ from typing import Any
 
 from bench.measure.latency_summary import Summary
 from bench.records.store import Run
-from bench.records.table import Row, groups, headline, rows
+from bench.records.table import Row, groups, measures_of, rows
 from bench.reports.plots import Picture, pareto, style
 from bench.reports.timings import one_query
 
 
 def draw(run: Run) -> Iterator[Picture]:
     """A picture per group that has timings."""
-    measures = headline(run)
     for group, members in groups(rows(run)).items():
         timed = [(row, found) for row in members if (found := one_query(row)) and row.status == "done" and row.quality]
-        if timed and measures:
+        if timed:
             dataset, first_stage, depth = group
-            yield Picture.of("tradeoff", group, _tradeoff(members, timed, measures[0], f"{dataset}, {first_stage}, {depth} candidates"))
+            yield Picture.of(
+                "tradeoff", group, _tradeoff(members, timed, measures_of(members)[0], f"{dataset}, {first_stage}, {depth} candidates")
+            )
 
 
 def _tradeoff(members: Sequence[Row], timed: Sequence[tuple[Row, Summary]], measure: str, title: str) -> Any:
