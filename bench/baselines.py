@@ -41,13 +41,20 @@ def save(run: Run, name: str | None = None, folder: Path = FOLDER, *, replace: b
     try:
         _write(run, made, latency)
         made.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        made.rename(target)
+        _put_in_place(made, target)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
     return target
+
+
+def _put_in_place(made: Path, target: Path) -> None:
+    """Rename a folder to where another one may stand. A kill leaves one of the two whole, at worst beside its place."""
+    old = made.with_name(f"{made.name}.old")
+    if target.exists():
+        target.rename(old)
+    made.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def saved(folder: Path = FOLDER) -> dict[str, Run]:

@@ -18,8 +18,8 @@ from bench import suite
 from bench.assess import Questions
 from bench.comparing import Side, comparable
 from bench.errors import BenchError, RecordError, RerankerError
-from bench.gate.drift import is_version
-from bench.gate.file import SpeedGate
+from bench.gate.across import differences, refused
+from bench.gate.file import VERSIONS, SpeedGate
 from bench.gate.speed import SCENARIOS, incomparable, judged, speed_gate, times_by_scenario
 from bench.gate.verdict import Gate, Outcome
 from bench.measure import latency
@@ -152,8 +152,7 @@ def _load(side: Side, built: Rebuilt) -> str:
     """
     built.planned.reranker.load()
     found, recorded = keys.system_key(built.planned.reranker.describe().to_dict()), side.record.keys["system"]
-    differing = {name: (recorded.value(name), found.value(name)) for name in found.differing(recorded)}
-    other = [name for name, values in differing.items() if not is_version(*values)]
-    if other:
+    differing = differences(found, recorded)
+    if other := refused(differing, [VERSIONS]):
         raise RecordError(f"{side.trial.id} of {side.run.info.id} cannot be rebuilt as it was: {', '.join(other)} differ")
     return f"timed with {', '.join(f'{name} {now}' for name, (_, now) in differing.items())} on both sides" if differing else ""

@@ -157,7 +157,9 @@ def test_another_machine_is_incomparable_and_named(tmp_path: Path) -> None:
     pair = timed(tmp_path, "new", timings(1.0), "cpu-2"), timed(tmp_path, "old", timings(1.0))
     demanded, shown = (check(*pair, Gates(drift=None, speed=SpeedGate(ratio=1.1, required=one))) for one in (True, False))
     [gate] = [gate for gate in demanded.gates if gate.name == "speed"]
-    assert "the speed keys differ in machine.cpu" in gate.told
+    assert "the speed keys differ in machine.cpu (cpu-1 → cpu-2)" in gate.told
+    allowed = check(*pair, Gates(drift=None, speed=SpeedGate(ratio=1.1, across=("machine",))))
+    assert [gate.outcome for gate in allowed.gates if gate.name == "speed"] == ["pass"]
     assert (demanded.exit_code, shown.exit_code) == (3, 0)
     assert "speed" in [gate.name for gate in shown.gates]
 

@@ -4,19 +4,17 @@ drift shows which no sample of queries could reveal.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from bench.comparing import Side, comparable
 from bench.errors import IncomparableError
-from bench.gate.file import VERSIONS, DriftGate
+from bench.gate.across import differences, refused, sentence
+from bench.gate.file import DriftGate
 from bench.gate.verdict import Gate, Outcome
 from bench.measure import stats
 
 TOP = 10
-_VERSION = re.compile(r"\d+(\.\w+)+")
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,9 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
         comparable(new, baseline, across)
     except IncomparableError as error:
         return Gate(new.trial, "drift", "incomparable", told=str(error), decides=asked.required)
-    differing = differences(new, baseline)
-    refused = [name for name in differing if not _allowed(name, differing[name], asked.across)]
-    told = ", ".join(f"{name} ({_short(was)} → {_short(now)})" for name, (was, now) in differing.items())
-    if refused:
+    differing = differences(new.record.keys["system"], baseline.record.keys["system"])
+    told = sentence(differing)
+    if refused(differing, asked.across):
         return Gate(new.trial, "drift", "incomparable", told=f"another system: {told}", decides=asked.required)
     tolerance = tolerated(baseline, asked)
     found = drift(new, baseline, tolerance)
@@ -97,31 +94,12 @@ def drift(new: Side, baseline: Side, tolerance: Tolerance | None = None) -> Drif
     return Drift(len(shared), len(ours.keys() ^ theirs.keys()), difference, allowed, tau, overlap, outcome)
 
 
-def differences(new: Side, baseline: Side) -> dict[str, tuple[Any, Any]]:
-    """The fields of the system keys that differ: name -> (the baseline's value, the new one)."""
-    ours, theirs = new.record.keys["system"], baseline.record.keys["system"]
-    return {name: (theirs.value(name), ours.value(name)) for name in ours.differing(theirs)}
-
-
 def tolerated(side: Side, asked: DriftGate | None = None) -> Tolerance:
     """What the gates file says, else what the number format allows."""
     dtype = str(side.record.keys["system"].fields.get("dtype", ""))
     usual = ROUNDED if any(name in dtype for name in ("16", "int8", "float8")) else EXACT
     given = {name: value for name in ("score", "tau", "overlap") if asked and (value := getattr(asked, name)) is not None}
     return Tolerance(**asdict(usual) | given)
-
-
-def is_version(was: Any, now: Any) -> bool:
-    """Whether a field that differs holds a library's version: what an upgrade changes."""
-    return all(value is None or (isinstance(value, str) and _VERSION.fullmatch(value)) for value in (was, now))
-
-
-def _allowed(name: str, values: tuple[Any, Any], across: Sequence[str]) -> bool:
-    return name in across or (VERSIONS in across and is_version(*values))
-
-
-def _short(value: Any) -> str:
-    return "none" if value is None else str(value) if len(str(value)) <= 40 else f"{str(value)[:37]}..."
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from bench.errors import BenchError, SuiteError, nearest
 from bench.options import Options, as_mapping
@@ -32,25 +32,28 @@ VERSIONS = "versions"
 """Stands for every field of a system key that holds a library's version."""
 
 
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Across = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+
+
 class DriftGate(Options):
     """The scores of one and the same system. Tolerances are those of its number format unless given."""
 
-    across: tuple[str, ...] = Field((), description="fields of the system key that may differ; 'versions' is every library's version")
+    across: Across = Field((), description="fields of the system key that may differ; 'versions' is every library's version")
     score: float | None = Field(None, gt=0, description="largest score difference, as a share of the baseline's range of scores")
     tau: float | None = Field(None, ge=-1, le=1, description="least mean Kendall tau")
     overlap: float | None = Field(None, ge=0, le=1, description="least mean overlap of the top 10")
     required: bool = Field(False, description="another system is incomparable (exit 3), and not merely shown as not checked")
-
-    @field_validator("across", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
 
 
 class SpeedGate(Options):
     """The median of the paired ratios of times, query by query."""
 
     ratio: float = Field(gt=0, description="at most so many times the baseline's time")
+    across: Across = Field((), description="fields of the speed key that may differ between stored timings, as in drift")
     required: bool = Field(True, description="timings that are not comparable exit 3; false shows them and decides without them")
 
 
@@ -89,12 +92,12 @@ class RerankerGates(Options):
     @field_validator("quality", mode="before")
     @classmethod
     def _headline(cls, value: Any) -> Any:
-        return {HEADLINE: value} if isinstance(value, int | float) else value
+        return {HEADLINE: value} if _is_number(value) else value
 
     @field_validator("speed", mode="before")
     @classmethod
     def _bare_ratio(cls, value: Any) -> Any:
-        return as_mapping(SpeedGate, value) if isinstance(value, int | float) else value
+        return as_mapping(SpeedGate, value) if _is_number(value) else value
 
     @field_validator("quality")
     @classmethod
@@ -108,7 +111,7 @@ class RerankerGates(Options):
 class Gates(RerankerGates):
     """The contents of a gates file; without one, its defaults."""
 
-    across: tuple[str, ...] = Field((), description="fields of the quality key that may differ: what is under test, such as candidates")
+    across: Across = Field((), description="fields of the quality key that may differ: what is under test, such as candidates")
     missing: Literal["pass", "fail"] = Field("pass", description="what a reranker of the baseline that the new run lacks counts as")
     rerankers: dict[str, RerankerGates] = Field(default_factory=dict, description="reranker -> what holds for it in place of the above")
 
@@ -132,6 +135,11 @@ class Gates(RerankerGates):
 
     def problem(self, keys: tuple[str | int, ...], message: object) -> SuiteError:
         return self._source.problem(keys, message) if self._source else SuiteError(f"{'.'.join(map(str, keys))}: {message}")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether YAML read a number. `yes` is none, though Python counts with it."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def quality_of(measure: str | None = None, margin: float | None = None) -> Gates:

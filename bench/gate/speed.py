@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from bench.comparing import Side
+from bench.gate.across import differences, refused, sentence
 from bench.gate.file import SpeedGate
 from bench.gate.verdict import Gate, Outcome
 from bench.measure.ratios import Ratio, Times, paired_ratio
@@ -32,7 +33,7 @@ def stored_speed(new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate
     two processes at two times differ by more than one process does, which no interval over queries shows."""
     if all(_not_of_a_timed_kind(side) for side in (new, baseline)):
         return None
-    problem = _not_comparable(new, baseline)
+    problem = _not_comparable(new, baseline, asked.across)
     if problem:
         return incomparable(new, asked, problem)
     ours, theirs = stored_times(new), stored_times(baseline)
@@ -85,10 +86,12 @@ def _not_of_a_timed_kind(side: Side) -> bool:
     return side.record.latency is None and any(record.latency for record in side.run.records.values())
 
 
-def _not_comparable(new: Side, baseline: Side) -> str:
+def _not_comparable(new: Side, baseline: Side, across: Sequence[str]) -> str:
     ours, theirs = new.record.keys.get("speed"), baseline.record.keys.get("speed")
     untimed = [name for name, key in (("the new run", ours), ("the baseline", theirs)) if key is None]
     if ours is None or theirs is None:
         return f"{' and '.join(untimed)} holds no timings of it; --live times both anew"
-    differing = [name for name in ours.differing(theirs) if name != UNDER_TEST]
-    return f"the speed keys differ in {', '.join(differing)}; --live times both on this machine" if differing else ""
+    differing = differences(ours, theirs)
+    names = refused(differing, (UNDER_TEST, *across))
+    told = sentence({name: differing[name] for name in names})
+    return f"the speed keys differ in {told}; --live times both on this machine" if names else ""

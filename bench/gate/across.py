@@ -1,0 +1,42 @@
+"""Which differences between two keys a gates file allows: what is under test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.gate.file import VERSIONS
+from bench.records.keys import Key
+
+Differences = Mapping[str, tuple[Any, Any]]
+"""Field -> (the baseline's value, the new one)."""
+_VERSION = re.compile(r"\d+(\.\w+)+")
+
+
+def differences(new: Key, baseline: Key) -> Differences:
+    """The fields of two keys that differ, with both values."""
+    return {name: (baseline.value(name), new.value(name)) for name in new.differing(baseline)}
+
+
+def refused(found: Differences, across: Sequence[str]) -> list[str]:
+    """The fields that differ and may not: neither named in `across`, nor inside of what is, nor a version where versions may differ."""
+    return [name for name, values in found.items() if not (_within(name, across) or (VERSIONS in across and is_version(*values)))]
+
+
+def is_version(was: Any, now: Any) -> bool:
+    """Whether a field that differs holds a library's version: what an upgrade changes."""
+    return all(value is None or (isinstance(value, str) and _VERSION.fullmatch(value)) for value in (was, now))
+
+
+def sentence(found: Differences) -> str:
+    """The differences in a sentence."""
+    return ", ".join(f"{name} ({_short(was)} → {_short(now)})" for name, (was, now) in found.items())
+
+
+def _within(name: str, across: Iterable[str]) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in across)
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else str(value) if len(str(value)) <= 40 else f"{str(value)[:37]}..."
