@@ -58,6 +58,7 @@ LAYERS = (
         "comparing",
         "gate",
         "parity",
+        "agreement",
         "baselines",
         "reports",
     ),

@@ -163,19 +163,19 @@ def test_blocks_are_put_together_in_order(models: Path, monkeypatch: pytest.Monk
             np.testing.assert_allclose(scores, right, atol=1e-5)
 
 
-def test_spans_are_entered_and_never_nested(models: Path) -> None:
+def test_spans_are_entered(models: Path) -> None:
     entered: Counter[str] = Counter()
     inside = []
 
     @contextmanager
     def span(name: str) -> Iterator[None]:
         inside.append(name)
-        assert len(inside) == 1
+        assert len(inside) == 1 or inside[0] == "forward", "only the library tokenises inside its predict"
         entered[name] += 1
         yield
         inside.pop()
 
-    for kind, expected in (("bert", {"tokenise", "copy", "forward"}), ("judge", {"forward"})):
+    for kind, expected in (("bert", {"tokenise", "copy", "forward"}), ("judge", {"forward", "tokenise"})):
         entered.clear()
         reranker = rerankers.build("cross-encoder", str(models / kind))
         reranker.load()

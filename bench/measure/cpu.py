@@ -11,23 +11,30 @@ from typing import Any
 
 from bench.measure.cgroup import read
 
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "sve")
+_X86 = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_fp16", "amx_int8")
+FLAGS = (*_X86, "asimd", "asimdhp", "asimddp", "bf16", "sve")
 PROC, SYS = Path("/proc"), Path("/sys")
 
 
 def facts(proc: Path = PROC, sys_: Path = SYS) -> dict[str, Any]:
     """Model, instruction sets that matter to a matrix product, whether a hypervisor lies in between, highest clock, and its governor."""
     info = read(proc / "cpuinfo") or ""
-    flags = (_field(info, "flags|Features") or "").split()
+    flags = _flags(info)
     fastest = [int(text) for path in _cpus(sys_) if (text := (read(path / "cpufreq/cpuinfo_max_freq") or "").strip()).isdigit()]
     governors = sorted({(read(path / "cpufreq/scaling_governor") or "").strip() for path in _cpus(sys_)} - {""})
     return {
         "cpu": _model(info),
-        "cpu_flags": [flag for flag in FLAGS if flag in flags] if flags else None,
+        "cpu_flags": instructions(proc),
         "virtual": "hypervisor" in flags if flags else None,
         "cpu_max_mhz": max(fastest) / 1000 if fastest else None,
         "cpu_governor": "+".join(governors) or None,
     }
+
+
+def instructions(proc: Path = PROC) -> list[str] | None:
+    """Those of FLAGS that this CPU has, or None where the system does not tell."""
+    flags = _flags(read(proc / "cpuinfo") or "")
+    return [flag for flag in FLAGS if flag in flags] if flags else None
 
 
 def clock_mhz(sys_: Path = SYS) -> float | None:
@@ -47,6 +54,10 @@ def thermal_throttles(sys_: Path = SYS) -> int | None:
 
 def _cpus(sys_: Path) -> list[Path]:
     return sorted((sys_ / "devices/system/cpu").glob("cpu[0-9]*"))
+
+
+def _flags(info: str) -> list[str]:
+    return (_field(info, "flags|Features") or "").split()
 
 
 def _model(info: str) -> str | None:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bench.agreement import Agreement, agreements
 from bench.measure.quality import JUDGED
 from bench.points import Point
 from bench.records.store import Run
 from bench.records.table import GroupKey, Row, groups, measures_of, notes_on, rows
-from bench.reports import numbers, sweep, timings
+from bench.reports import agreement, numbers, sweep, timings
 from bench.reports.cells import DELTA, cells, columns
 from bench.reports.summary import Finding, Style, absent, findings, sentences
 
@@ -34,11 +35,12 @@ CAPTIONS = {
 
 def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     """The whole page."""
-    found, swept = rows(run), sweep.points(run)
+    found, swept, agreed = rows(run), sweep.points(run), agreements(run)
     parts = [f"## {escape(run.info.suite)}", _summary(findings(run, found))]
     for (dataset, first_stage, depth), members in groups(found).items():
         parts += [f"### {escape(dataset)}, {escape(first_stage)}, {depth} candidates", compact_table(members), _absent(members)]
         parts += [timings.REQUEST_NOTE] if timings.has_requests(members) else []
+        parts += agreement_table(agreed.get((dataset, first_stage, depth), ()), members)
         full = [main_table(members), *latency_tables(members), *sweep_tables(*swept.get((dataset, first_stage, depth), ("", [])))]
         full += [f"![{_caption(path)}](<{path.name}>)" for group, path in pictures if group == (dataset, first_stage, depth)]
         parts.append(folded("All columns, latency, pictures", full))
@@ -94,6 +96,12 @@ def sweep_tables(measure: str, rerankers: Sequence[Sequence[Point]]) -> list[str
         trial = points[0].trial
         found += [f"Sweep of {escape(trial.reranker)} ({trial.device}):", table(head, lines)]
     return [*found, sweep.NOTE] if found else []
+
+
+def agreement_table(found: Sequence[Agreement], members: Sequence[Row]) -> list[str]:
+    """How much faster the same model runs in other ways, and what that does to its scores."""
+    lines = [[escape(name), *cells] for name, *cells in agreement.lines(found, members)]
+    return [agreement.TITLE, table(agreement.head(found), lines)] if found else []
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

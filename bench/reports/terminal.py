@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bench.agreement import agreements
 from bench.progress import Advance, Observer
 from bench.records.store import Run
 from bench.records.table import Row, groups, measures_of, notes_on, rows
-from bench.reports import timings
+from bench.reports import agreement, timings
 from bench.reports.cells import DELTA, FAILED, cells, columns
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def print_run(run: Run, console: Console) -> None:
     """Every group's table, then what to know about it."""
     from rich.markup import escape
 
-    table = rows(run)
+    table, agreed = rows(run), agreements(run)
     for (dataset, first_stage, depth), members in groups(table).items():
         measures = measures_of(members)
         queries = next((row.quality[measures[0]].n for row in members if measures and row.quality), 0)
@@ -34,6 +35,9 @@ def print_run(run: Run, console: Console) -> None:
             console.print(f"[dim]{timings.REQUEST_NOTE}[/dim]")
         for lines in _timings(members, console.width):
             console.print(_plain_table(lines))
+        if found := agreed.get((dataset, first_stage, depth)):
+            console.print(f"[dim]{agreement.TITLE}[/dim]")
+            console.print(_plain_table([agreement.head(found), *agreement.lines(found, members)]))
     for members in groups(table).values():
         for about, note in notes_on(members):
             who = timings.about(about, members, {row.trial.id: row.name for row in members})

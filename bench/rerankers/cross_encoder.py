@@ -6,24 +6,25 @@ Method: Nogueira and Cho, "Passage Re-ranking with BERT" (2019), as sentence-tra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.errors import Unavailable
-from bench.rerankers import checkpoint, lengths, pair_scorer, sbert
+from bench.errors import RerankerError, Unavailable
+from bench.rerankers import checkpoint, lengths, pair_scorer, runtimes, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
-from bench.rerankers.batches import Limit, fitting
+from bench.rerankers.batches import fitting
 from bench.rerankers.local import LocalReranker
-from bench.rerankers.options import ModelOptions, PairOptions
+from bench.rerankers.options import ModelOptions, RuntimeOptions
 from bench.rerankers.weights import adapter_folder, folder_hash, versions
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
 
 
-class CrossEncoderOptions(PairOptions):
+class CrossEncoderOptions(RuntimeOptions):
     adapter: str | None = Field(None, description="folder of a PEFT adapter with a classification head, or packaged:NAME")
     prompt: str | None = Field(None, description="text put before the query; the model's own prompt when absent")
     instruction: str | None = Field(
@@ -42,6 +43,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
     options: CrossEncoderOptions
 
     def check(self) -> None:
+        runtimes.check(self.options.runtime, self.device)
         super().check()
         if self.options.adapter:
             if find_spec("peft") is None:
@@ -49,42 +51,36 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             adapter_folder(self.options.adapter)
 
     def fingerprint(self) -> dict[str, Any]:
-        settings = sbert.settings(self.options, self.weights, self.device)
-        return {"backend": "cross-encoder", "prompt": self._asked(), **settings, **self._adapter_identity()}
+        runtime = self.options.runtime
+        settings = sbert.settings(self.options, self.weights, self.device, (*sbert.LIBRARIES, *runtimes.packages(runtime)))
+        return {"backend": "cross-encoder", "prompt": self._asked(), "runtime": runtime, **settings, **self._adapter_identity()}
 
     def load(self) -> None:
         if self._model is not None:
             return
-        import torch
-
-        options = self.options
-        checkpoint.refuse_configuration(self.weights, options)
-        more: dict[str, Any] = {"activation_fn": torch.nn.Identity()}
-        if options.adapter:
-            from bench.rerankers.adapter import merge
-
-            model = sbert.load("CrossEncoder", options, self.weights, self.device, dtype="float32", num_labels=1, **more)
-            merge(model, adapter_folder(options.adapter), checkpoint.untrained(model, self.weights, options))
-            model.to(getattr(torch, options.dtype))
-        else:
-            model = sbert.load("CrossEncoder", options, self.weights, self.device, **more)
-            checkpoint.refuse_model(model, self.weights, options)
+        options, model = self.options, self._load_torch()
         checkpoint.refuse_unread(model, options.model, prompt=options.prompt, instruction=options.instruction)
         lengths.limit_length(model, options.max_length, options.model)
-        self._model = model
-        self._scorer = pair_scorer.build(model, self._prompt(), Limit.of(options.batch_size, options.token_budget, self.device))
+        asked = self._asked()
+        self._prompt: str = (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
+        source = {**self.weights.identity(), **self._adapter_identity(), "max_length": lengths.length_limit(model)}
+        self._scorer = pair_scorer.build(model, options, self.device, source)
         if self._scorer:
             self.limit = self._scorer.limit
+            self._scorer.tokeniser.prompt = self._prompt
+        elif options.runtime != "torch":
+            raise RerankerError(
+                f"{options.model}: {options.runtime} runs classifiers of plain text pairs only; this model needs runtime torch"
+            )
         else:
             lengths.count_tokens(model, self._count, lambda name: self.span(name))
+        self._describe_as = self._description(model)
+        self._model = model if options.runtime == "torch" else self._scorer  # an exported model's torch weights are let go
 
     def describe(self) -> Description:
-        model = self._loaded()
-        identity = {**sbert.identity(model, self.weights), **self._adapter_identity(), "prompt": self._prompt() or None}
-        identity["truncation"] = "only_second" if self._scorer else "library"
-        shorter = self._scorer is not None and self._scorer.first_token_only
-        facts = {**sbert.facts(model, self.options, self.weights), **self.limit.facts(), "last_layer": "first token" if shorter else "all"}
-        return Description("cross-encoder", identity, facts)
+        self._loaded()
+        told = self._describe_as
+        return replace(told, facts={**told.facts, **self.limit.facts()})
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         model = self._loaded()
@@ -94,6 +90,40 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
                 return self._scorer.score(pairs, self.span, self._count)
             return self._by_library(pairs, model)
 
+    def close(self) -> None:
+        self._scorer = None
+        super().close()
+
+    def _load_torch(self) -> Any:
+        """The model as sentence-transformers loads it, its adapter merged. Raises RerankerError for one that would score nonsense."""
+        import torch
+
+        options = self.options
+        checkpoint.refuse_configuration(self.weights, options)
+        number_format = options.dtype if options.runtime == "torch" else "float32"
+        more: dict[str, Any] = {"activation_fn": torch.nn.Identity()}
+        if not options.adapter:
+            model = sbert.load("CrossEncoder", options, self.weights, self.device, dtype=number_format, **more)
+            checkpoint.refuse_model(model, self.weights, options)
+            return model
+        from bench.rerankers.adapter import merge
+
+        model = sbert.load("CrossEncoder", options, self.weights, self.device, dtype="float32", num_labels=1, **more)
+        merge(model, adapter_folder(options.adapter), checkpoint.untrained(model, self.weights, options))
+        return model.to(getattr(torch, number_format))
+
+    def _description(self, model: Any) -> Description:
+        scorer = self._scorer
+        identity = {**sbert.identity(model, self.weights), **self._adapter_identity(), "prompt": self._prompt or None, "runtime": "torch"}
+        facts = {**sbert.facts(model, self.options, self.weights), "last_layer": "all"}
+        identity["truncation"] = "only_second" if scorer else "library"
+        if scorer:
+            identity |= scorer.runtime.identity()
+            facts |= {**scorer.runtime.facts(), "last_layer": "first token" if scorer.first_token_only else "all"}
+            if identity["dtype"] != self.options.dtype:
+                facts["warnings"] = [*facts["warnings"], f"{self.options.dtype} was asked for, {identity['dtype']} is what runs"]
+        return Description("cross-encoder", identity, facts)
+
     def _adapter_identity(self) -> dict[str, Any]:
         if not self.options.adapter:
             return {}
@@ -102,10 +132,6 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
     def _asked(self) -> str | None:
         """What stands before a query, or is the system message of a chat about it."""
         return self.options.instruction or self.options.prompt
-
-    def _prompt(self) -> str:
-        model, asked = self._loaded(), self._asked()
-        return (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
 
     def _by_library(self, pairs: Sequence[tuple[str, str]], model: Any) -> Scores:
         """What sentence-transformers says, for models whose inputs it writes with a chat template or packs by rules of its own."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.options import Options
 
 DType = Literal["float32", "bfloat16", "float16"]
+RUNTIMES: dict[str, tuple[str, ...]] = {
+    "torch": ("float32", "bfloat16", "float16"),
+    "onnx": ("float32", "int8"),
+    "openvino": ("float32", "bfloat16", "int8"),
+}
+"""What can compute a model's logits, and in which number formats."""
 
 
 class RerankerOptions(Options):
@@ -46,3 +52,22 @@ class PairOptions(ModelOptions):
         ge=1,
         description="tokens with padding per forward pass, 1024 on a CPU and 16384 on a GPU when absent; batch_size stands above it",
     )
+
+
+class RuntimeOptions(PairOptions):
+    """What a model takes that can be exported, and run by something other than torch."""
+
+    runtime: Literal["torch", "onnx", "openvino"] = Field("torch", description="what computes the scores; the model is exported once")
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] = Field(  # type: ignore[assignment]
+        "float32", description="number format of the weights and of the arithmetic; int8 for onnx and openvino alone"
+    )
+    compile: bool = Field(False, description="torch.compile: for long runs on a GPU; on a CPU the first seconds cost more than they save")
+
+    @model_validator(mode="after")
+    def _fits_the_runtime(self) -> RuntimeOptions:
+        formats = RUNTIMES[self.runtime]
+        if self.dtype not in formats:
+            raise ValueError(f"runtime {self.runtime} has no dtype {self.dtype}; it has {', '.join(formats)}")
+        if self.runtime != "torch" and (self.compile or self.attention):
+            raise ValueError(f"compile and attention are settings of runtime torch, not of {self.runtime}")
+        return self

@@ -5,17 +5,21 @@ The scores are those of `CrossEncoder.predict`, which sorts by characters, pads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench.rerankers import batches
+from bench.errors import RerankerError
+from bench.rerankers import batches, runtimes, sbert
 from bench.rerankers.base import Usage, no_span
+from bench.rerankers.batches import Limit
 from bench.rerankers.first_token import keep_first_token_only
 from bench.rerankers.lengths import length_limit
+from bench.rerankers.options import RuntimeOptions
 from bench.rerankers.pairs import Encoded, Pair, PairTokeniser
-from bench.rerankers.runtimes import Runtime
+from bench.rerankers.runtimes import Runtime, Setup
 from bench.rerankers.runtimes.torch import TorchRuntime
 
 if TYPE_CHECKING:
@@ -29,13 +33,16 @@ BLOCK_ON_GPU = 512
 PROBE = (("a", "b"), ("a", "the first of these two documents is by far the shorter one"))
 """What every model is tried on when it loads, so that a shorter way is only taken where it leads to the same scores."""
 
+EXACT, ROUNDED = 1e-3, 5e-2
+"""How far a probe's scores may lie from the library's, as a share of the largest, in float32 and in 16 bits."""
+
 Span = Callable[[str], AbstractContextManager[None]]
 
 
 class PairScorer:
     """One model's tokeniser, runtime and limit. `span` and `count` are the reranker's."""
 
-    def __init__(self, tokeniser: PairTokeniser, runtime: Runtime, limit: batches.Limit, *, ahead: bool = False) -> None:
+    def __init__(self, tokeniser: PairTokeniser, runtime: Runtime, limit: Limit, *, ahead: bool = False) -> None:
         self.tokeniser, self.runtime, self.limit = tokeniser, runtime, limit
         self.first_token_only = False
         self._ahead = ahead
@@ -76,34 +83,48 @@ class PairScorer:
         return ahead(self.tokeniser.encode, blocks) if self._ahead and len(blocks) > 1 else map(self.tokeniser.encode, blocks)
 
 
-def build(model: Any, prompt: str, limit: batches.Limit) -> PairScorer | None:
+def build(model: Any, options: RuntimeOptions, device: str, source: Mapping[str, Any]) -> PairScorer | None:
     """A scorer for a loaded CrossEncoder, or None for one that must write its inputs itself: with a chat template, with processing settings
-    of its author, or in a way that gives other scores than ours on the probe."""
+    of its author, or in a way that gives other scores than ours on the probe. `source` says which weights were loaded.
+
+    Raises RerankerError when the model cannot be exported, or scores differently where it was.
+    """
     settings = any(model[0].processing_kwargs.values()) or any(not getattr(module, "include_prompt", True) for module in model)
     if "message" in model[0].modality_config or settings or model.tokenizer.pad_token_id is None:
         return None
-    expected = model.predict(list(PROBE), prompt="", batch_size=len(PROBE), show_progress_bar=False)
-    scorer = PairScorer(PairTokeniser(model.tokenizer, length_limit(model)), TorchRuntime(model), limit, ahead=model.device.type == "cuda")
-    if not _agrees(scorer, expected, model.dtype):
-        return None
-    handle = keep_first_token_only(model[0].model)
-    scorer.first_token_only = handle is not None and _agrees(scorer, expected, model.dtype)
-    if handle is not None and not scorer.first_token_only:
-        handle.remove()
-    scorer.tokeniser.prompt = prompt
-    return scorer
-
-
-def _agrees(scorer: PairScorer, expected: Any, dtype: Any) -> bool:
-    """Whether the probe's scores are the expected ones, but for rounding."""
     import numpy as np
     import torch
 
-    tolerance = 1e-3 if dtype == torch.float32 else 5e-2
+    expected = model.predict(list(PROBE), prompt="", batch_size=len(PROBE), show_progress_bar=False)
+    tokeniser = PairTokeniser(model.tokenizer, length_limit(model))
+    example = tokeniser.batch(tokeniser.encode(PROBE), np.arange(len(PROBE)))
+    setup = Setup(model, source, example, options.dtype, device, sbert.thread_count(options))
+    limit = Limit.of(options.batch_size, options.token_budget, device)
+    scorer = PairScorer(tokeniser, TorchRuntime(setup), limit, ahead=device.startswith("cuda"))
+    allowed = EXACT if model.dtype == torch.float32 else ROUNDED
+    if _distance(scorer, expected) > allowed:
+        return None
+    handle = keep_first_token_only(model[0].model)
+    scorer.first_token_only = handle is not None and _distance(scorer, expected) <= allowed
+    if handle is not None and not scorer.first_token_only:
+        handle.remove()
+    if options.runtime != "torch" or options.compile:
+        source = {**source, "first_token_only": scorer.first_token_only}
+        scorer.runtime = runtimes.build(options.runtime, replace(setup, source=source, compile=options.compile))
+        found = _distance(scorer, expected)
+        if options.dtype == "float32" and found > allowed:
+            raise RerankerError(f"{options.model}: with runtime {options.runtime} its scores differ by {found:.1%}")
+    return scorer
+
+
+def _distance(scorer: PairScorer, expected: Any) -> float:
+    """The largest difference between the probe's scores and the expected ones, as a share of the largest of these."""
+    import numpy as np
+
     try:
-        return bool(np.abs(scorer.score(PROBE) - expected).max() <= tolerance * np.abs(expected).max())
+        return float(np.abs(scorer.score(PROBE) - expected).max() / np.abs(expected).max())
     except (RuntimeError, IndexError, ValueError):  # a head that wants what the shorter way leaves out
-        return False
+        return float("inf")
 
 
 def ahead(work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:

@@ -13,12 +13,19 @@ from importlib.util import find_spec
 from typing import Any
 
 from bench.errors import BenchError, Unavailable
+from bench.measure import cpu
 from bench.rerankers import hub, tiny
 from bench.rerankers.lengths import length_limit
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights, versions
 
 LIBRARIES = ("sentence-transformers", "transformers", "torch")
+INSTRUCTIONS = {
+    "bfloat16": ("avx512_bf16", "amx_bf16", "bf16"),
+    "float16": ("avx512_fp16", "amx_fp16", "asimdhp"),
+    "int8": ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp"),
+}
+"""The CPU flags of which one makes a number format fast: x86's, then ARM's."""
 _CHATTY = ("sentence_transformers", "transformers", "huggingface_hub")
 
 
@@ -144,10 +151,26 @@ def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]
         "vocabulary": getattr(model.config, "vocab_size", None),
         "device": str(parameters[0].device),
         "attention": getattr(model.config, "_attn_implementation", None),
-        "threads": options.threads or torch.get_num_threads(),
+        "threads": thread_count(options),
+        "warnings": slow_arithmetic(options.dtype, parameters[0].device.type),
         "trust_remote_code": options.trust_remote_code,
         "torch_build": torch.__version__,
     }
+
+
+def thread_count(options: ModelOptions) -> int:
+    """CPU threads inside one operation."""
+    import torch
+
+    return options.threads or int(torch.get_num_threads())
+
+
+def slow_arithmetic(dtype: str, device: str) -> list[str]:
+    """A warning for a number format that this CPU has no instructions for: converting back and forth costs more than it saves."""
+    wanted, has = INSTRUCTIONS.get(dtype, ()), cpu.instructions()
+    if device != "cpu" or not wanted or has is None or set(wanted) & set(has):
+        return []
+    return [f"this CPU has no instructions for {dtype} (such as {wanted[0]}): float32 may well be faster"]
 
 
 @contextmanager
