@@ -52,6 +52,7 @@ class Choice:
     `best` has the highest quality of what fits, and of equals the fastest; `runner_up` is the next one by another system, else by another
     depth; `difference` is best - runner_up, paired by query. `fitting` holds the best fitting point of each system, `too_slow` the nearest
     one of each system that has none, `withheld` and `unscored` a point of each system that too few queries timed or nothing scored.
+    `latency_only` holds what would fit of networks without weights, whose quality nobody knows: never a choice.
     `unlimited` has the highest quality of all, `between` the highest of interpolated points, where it fits and would beat the best.
     """
 
@@ -69,6 +70,7 @@ class Choice:
     unscored: tuple[Point, ...]
     unlimited: Point | None
     between: Point | None
+    latency_only: tuple[Point, ...]
     timed_depths: tuple[int, ...]
 
     @property
@@ -92,18 +94,19 @@ def budget(
     """
     limits = _limits(p50_ms, p95_ms)
     found = run if isinstance(run, Run) else Run(run)
-    points = measured(found)
+    points, bare = measured(found), measured(found, architectures=True)
     if not points:
         raise RecordError(f"{found.folder}: no reranker of this run was timed; run its suite with latency, or give another run")
     points = _only(points, "dataset", dataset, lambda point: [point.trial.dataset])
     points = _only(points, "first-stage", first_stage, lambda point: [point.trial.first_stage])
-    points = _only(points, "device", device, lambda point: [point.trial.device, point.trial.device.partition(":")[0]])
+    points = _only(points, "device", device, _devices)
     groups: dict[tuple[str, str], list[Point]] = {}
     for point in points:
-        groups.setdefault((point.trial.dataset, point.trial.first_stage), []).append(point)
+        groups.setdefault(_group(point), []).append(point)
     names = [resolve_measure(found, measure, {point.trial.id for point in members}) for members in groups.values()]
     qualities = {name: Qualities(found, name) for name in names}
-    return [_choose(found, valued(m, qualities[n]), n, limits, qualities[n]) for m, n in zip(groups.values(), names, strict=True)]
+    bare = [point for point in bare if device is None or device in _devices(point)]
+    return [_choose(found, valued(m, qualities[n]), bare, n, limits, qualities[n]) for m, n in zip(groups.values(), names, strict=True)]
 
 
 def exit_code(choices: Sequence[Choice]) -> int:
@@ -116,7 +119,7 @@ def missing_queries(point: Point) -> int:
     return max(0, needed(0.95) - point.queries)
 
 
-def _choose(run: Run, points: Sequence[Point], measure: str, limits: Limits, qualities: Qualities) -> Choice:
+def _choose(run: Run, points: Sequence[Point], bare: Sequence[Point], measure: str, limits: Limits, qualities: Qualities) -> Choice:
     scored = sorted((point for point in points if point.values), key=_rank)
     used = {id(point): limits.used(point) for point in scored}
     told = [(point, share) for point in scored if (share := used[id(point)]) is not None]
@@ -126,7 +129,7 @@ def _choose(run: Run, points: Sequence[Point], measure: str, limits: Limits, qua
     best, runner_up = (fitting[0] if fitting else None), _runner_up(fitting)
     lines = [point for point in interpolated(scored, qualities) if (limits.used(point) or math.inf) <= 1]
     better = [point for point in lines if best is None or _quality(point) > _quality(best)]
-    group = (points[0].trial.dataset, points[0].trial.first_stage)
+    group = _group(points[0])
     return Choice(
         *group,
         measure=measure,
@@ -141,6 +144,7 @@ def _choose(run: Run, points: Sequence[Point], measure: str, limits: Limits, qua
         unscored=_first_of_each(point for point in points if not point.values),
         unlimited=scored[0] if scored else None,
         between=min(better, key=_rank, default=None),
+        latency_only=_deepest(point for point in bare if _group(point) == group and (limits.used(point) or math.inf) <= 1),
         timed_depths=tuple(sorted({point.depth for point in points})),
     )
 
@@ -162,6 +166,19 @@ def _only(points: list[Point], option: str, asked: str | None, names: Callable[[
         known = {name for point in points for name in names(point)}
         raise BenchError(f"--{option} {asked}: nothing of that name was timed in this run: {nearest(asked, known)}")
     return found
+
+
+def _group(point: Point) -> tuple[str, str]:
+    return point.trial.dataset, point.trial.first_stage
+
+
+def _devices(point: Point) -> list[str]:
+    return [point.trial.device, point.trial.device.partition(":")[0]]
+
+
+def _deepest(points: Iterable[Point]) -> tuple[Point, ...]:
+    """Of every network the point with the most candidates, and of equals the fastest."""
+    return _first_of_each(sorted(points, key=lambda point: (-point.depth, point.p50_ms)))
 
 
 def _quality(point: Point) -> float:

@@ -8,7 +8,7 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,20 @@ class ListedPrice(Price):
     url: str = Field(pattern=r"^https://")
 
 
+class Architecture(Options):
+    """What a model's network is made of: enough to build and to time it without its weights."""
+
+    task: Literal["classify", "answer", "text-to-text", "list"] = Field(
+        description="a score per pair by a classifier, by the next token of a causal or a text-to-text model, or an order that is written"
+    )
+    type: str = Field(description="transformers' model_type")
+    config: Mapping[str, Any] = Field(description="the part of config.json that decides shapes and work")
+    prompt_tokens: int = Field(ge=0, description="tokens of an input beside query and document: special ones and the prompt")
+    source: str = Field(
+        pattern=r"^https://", description="where config.json was read: the model's own, or that of the model it was trained from"
+    )
+
+
 class Facts(Options):
     """What a reader wants to know before choosing. A run records what really loaded."""
 
@@ -36,6 +50,7 @@ class Facts(Options):
     needs_code: bool = Field(False, description="its network is Python code that comes with the weights: trust_remote_code must be set")
     url: str = Field(pattern=r"^https://")
     notes: str | None = None
+    architecture: Architecture | None = Field(None, description="None where `weights: random` cannot be had")
     price: ListedPrice | None = Field(None, description="None for what runs here, and where no public price was found")
 
 

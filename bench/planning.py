@@ -51,7 +51,7 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
     seen: set[str] = set()
     for group in groups:
         for part, reranker, where in _rerankers(suite, devices):
-            trial = _trial(suite, group, part, where)
+            trial = _trial(suite, group, part, where, latency_only=_is_latency_only(reranker))
             if trial.id in seen:
                 raise SuiteError(f"two trials are named '{trial.id}': give one of its parts another 'name'")
             seen.add(trial.id)
@@ -93,14 +93,15 @@ def _rerankers(suite: Suite, devices: list[str]) -> Iterator[tuple[Part, Reranke
                 break
 
 
-def _trial(suite: Suite, group: Group, part: Part, device: str) -> Trial:
-    names = {"dataset": display_name(group.dataset), "first_stage": display_name(group.first_stage), "reranker": display_name(part)}
+def _trial(suite: Suite, group: Group, part: Part, device: str, *, latency_only: bool) -> Trial:
+    name = f"{display_name(part)} (random weights)" if latency_only else display_name(part)
+    names = {"dataset": display_name(group.dataset), "first_stage": display_name(group.first_stage), "reranker": name}
     steps = [*names.values(), *([] if device == "-" else [device])]
     return Trial(
         id="--".join(_slug(step) for step in steps),
         device=device,
         depth=_depth(suite, group),
-        kind="reference" if part.name in REFERENCES else "reranker",
+        kind="reference" if part.name in REFERENCES else "architecture" if latency_only else "reranker",
         **names,
     )
 
@@ -114,8 +115,13 @@ def _slug(text: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text).strip("-.") or "x"
 
 
+def _is_latency_only(reranker: Reranker) -> bool:
+    return bool(getattr(reranker, "latency_only", False))
+
+
 def _is_optional(reranker: Reranker) -> bool:
-    return bool(getattr(getattr(reranker, "options", None), "optional", False))
+    """A latency before any download is nice to have: what does not fit into this machine is no reason to stop a run."""
+    return _is_latency_only(reranker) or bool(getattr(getattr(reranker, "options", None), "optional", False))
 
 
 def _check(planned: Planned, lenient: bool) -> None:

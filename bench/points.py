@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measure.latency_summary import ONE_QUERY, Summary, summarise
 from bench.measure.sweep_plan import SETTINGS
-from bench.records.schema import Record, Trial
+from bench.records.schema import ArchitectureRecord, Record, Trial
 from bench.records.store import Run, plain
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Records = Mapping[str, Record | ArchitectureRecord]
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,12 @@ class Qualities:
         return sorted(depth for found, depth in self._at if found == system)
 
 
-def measured(run: Run) -> list[Point]:
+def measured(run: Run, *, architectures: bool = False) -> list[Point]:
     """Every timed point of the rerankers of a run, without values: those of the timed pass, then those of the sweep. A point that both hold
-    is the sweep's, where it stands beside its neighbours."""
-    return list({_key(point): point for point in (*_timed_pass(run), *_sweep(run))}.values())
+    is the sweep's, where it stands beside its neighbours. `architectures`: those of networks without weights, and of nothing else."""
+    rerankers = {trial_id: record for trial_id, record in run.records.items() if record.trial.kind == "reranker"}
+    records: Records = run.architectures if architectures else rerankers
+    return list({_key(point): point for point in (*_timed_pass(run, records), *_sweep(run, records))}.values())
 
 
 def valued(points: Iterable[Point], qualities: Qualities) -> list[Point]:
@@ -108,18 +112,18 @@ def _between(below: Point, above: Point, depth: int, qualities: Qualities) -> Po
     )
 
 
-def _timed_pass(run: Run) -> Iterator[Point]:
+def _timed_pass(run: Run, records: Records) -> Iterator[Point]:
     plan = run.info.resolved.get("latency") or {}
     timings = summarise(run.latency, seed=_seed(run))
-    for trial_id, record in run.records.items():
+    for trial_id, record in records.items():
         summary = next((timings[trial_id, name] for name in ONE_QUERY if (trial_id, name) in timings), None)
-        if summary and record.trial.kind == "reranker":
+        if summary:
             depth = min(plan.get("depth") or record.trial.depth, record.trial.depth)
             yield _point(record.trial, trial_id, depth, _loaded(record), summary)
 
 
-def _sweep(run: Run) -> Iterator[Point]:
-    table = run.sweep[run.sweep["trial"].isin([one for one, record in run.records.items() if record.trial.kind == "reranker"])]
+def _sweep(run: Run, records: Records) -> Iterator[Point]:
+    table = run.sweep[run.sweep["trial"].isin(list(records))]
     names = ["trial", "system", "depth", *SETTINGS]
     samples: list[pd.DataFrame] = []
     keys: list[Any] = []
@@ -134,14 +138,14 @@ def _sweep(run: Run) -> Iterator[Point]:
     for i, (trial, system, depth, *settings) in enumerate(keys):
         if (str(i), "single") in timings:
             values = {name: plain(value) for name, value in zip(SETTINGS, settings, strict=True)}
-            yield _point(run.records[str(trial)].trial, str(system), int(depth), values, timings[str(i), "single"])
+            yield _point(records[str(trial)].trial, str(system), int(depth), values, timings[str(i), "single"])
 
 
 def _point(trial: Trial, system: str, depth: int, settings: Mapping[str, Any], summary: Summary) -> Point:
     return Point(trial, system, depth, settings, summary.queries, summary.p50_ms, summary.p95_ms, summary.p95_high_ms)
 
 
-def _loaded(record: Record) -> dict[str, Any]:
+def _loaded(record: Record | ArchitectureRecord) -> dict[str, Any]:
     told = {**record.description.get("facts", {}), **record.description.get("identity", {})}
     return {name: told.get(name) for name in SETTINGS}
 

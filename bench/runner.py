@@ -8,7 +8,7 @@ import platform
 import secrets
 import traceback
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from bench.datasets.base import Dataset
 from bench.errors import BenchError, Unavailable
 from bench.first_stage.base import Candidates
 from bench.measure import latency, machine, noise
+from bench.measure.latency_plan import LatencyPlan
 from bench.measure.ranking import TIE_RULE
 from bench.planning import Group, Planned, plan
 from bench.progress import Observer
 from bench.ranked import Ranked, ranked
+from bench.recording import architecture_record, build_architecture, candidates_fields, dataset_fields, speed_key
 from bench.records import keys, texts
-from bench.records.schema import FIRST_STAGE, Record, RunInfo, Trial
+from bench.records.schema import FIRST_STAGE, ArchitectureRecord, Record, RunInfo, Trial
 from bench.records.store import Run, RunWriter, now
 from bench.retrieval import Retrieved, retrieve
 from bench.scoring.engine import Scored, score
@@ -53,7 +55,7 @@ def run(
     timed = suite.latency is not None and time_it
     writer = RunWriter.open(out, _info(suite, groups, command, device, timed))
     try:
-        done = writer.finished_records()
+        done = writer.finished()
         for group in groups:
             if all(planned.trial.id in done for planned in group.planned if planned.status.status == "pending"):
                 for planned in group.planned:
@@ -76,6 +78,7 @@ class _GroupRun:
         self.scored: dict[str, Scored] = {}
         self.assessed: dict[str, Assessed] = {}
         self.ranked: dict[str, Ranked] = {}
+        self.descriptions: dict[str, dict[str, Any]] = {}
         self.fingerprint = cache(machine.fingerprint)  # asks the system: once a device, when every model is loaded
 
     def run(self) -> None:
@@ -83,11 +86,17 @@ class _GroupRun:
         dataset, candidates, questions = found.dataset, found.candidates, found.questions
         self.writer.warn(found.warnings)
         for planned in self.group.planned:
-            if planned.status.status != "skipped":
+            if planned.trial.kind == "architecture":
+                if planned.status.status == "pending":
+                    planned.end(*(("done",) if self.timed else ("skipped", "has a latency only, and nothing is timed")))
+            elif planned.status.status != "skipped":
                 self._guarded(planned, lambda planned=planned: self._quality(planned, found))
         timing = self._latency(questions) if self.timed else None
         if timing:
             self._sweep(questions, timing)
+        for planned in self.group.planned:
+            if _is_bare(planned) and not (timing and planned.trial.id in timing.facts):
+                planned.end("skipped", "nothing was timed")
         for planned in self.group.planned:
             planned.reranker.close()
         self._save(dataset, candidates, questions, timing)
@@ -131,15 +140,22 @@ class _GroupRun:
 
     def _latency(self, questions: Questions) -> latency.LatencyResult | None:
         """One timed pass over all rerankers of the group that do some work, here or on another machine."""
-        timed = [one for one in self.group.planned if one.status.status == "done" and one.reranker.placement != "none"]
-        for planned in timed:
-            self._guarded(planned, planned.reranker.load)  # not loaded yet where every score came from the cache
-        targets = [self._target(planned) for planned in timed if planned.status.status == "done"]
-        if not targets or not questions.requests or self.suite.latency is None:
+        plan_ = self.suite.latency
+        if plan_ is None or not questions.requests:
             return None
-        total = latency.planned_calls(targets, questions.requests, self.suite.latency)
+        timed = [one for one in self.group.planned if one.status.status == "done" and one.reranker.placement != "none"]
+        for planned in timed:  # not loaded yet where every score came from the cache
+            work = partial(self._build, planned, questions, plan_) if planned.trial.kind == "architecture" else planned.reranker.load
+            self._guarded(planned, work)
+        targets = [self._target(planned) for planned in timed if planned.status.status == "done"]
+        if not targets:
+            return None
+        total = latency.planned_calls(targets, questions.requests, plan_)
         with self.observer.task(f"timing {len(targets)} rerankers, interleaved", total, "calls") as advance:
-            return latency.measure(targets, questions.requests, self.suite.latency, self.suite.seed, advance)
+            return latency.measure(targets, questions.requests, plan_, self.suite.seed, advance)
+
+    def _build(self, planned: Planned, questions: Questions, plan_: LatencyPlan) -> None:
+        self.descriptions[planned.trial.id] = build_architecture(planned, questions, plan_)
 
     def _sweep(self, questions: Questions, timing: latency.LatencyResult) -> None:
         """Where the plan asks for it, the rerankers of the timed pass that run on this machine at other depths and settings."""
@@ -170,7 +186,8 @@ class _GroupRun:
         ]
         self.writer.save_texts(self._texts(candidates, questions))
         by_depth = [row for record in records for row in depths.rows(record.trial.id, self.ranked[record.trial.id].curve)]
-        self.writer.save(records, per_query, timing.samples if timing else [], by_depth)
+        bare = self._architectures(dataset, candidates, timing, self.suite.latency) if timing and self.suite.latency else []
+        self.writer.save([*records, *bare], per_query, timing.samples if timing else [], by_depth)
 
     def _texts(self, candidates: Candidates, questions: Questions) -> texts.Texts:
         queries = {query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids}
@@ -187,8 +204,25 @@ class _GroupRun:
         return {
             "platform": {"software": {"rerank-bench": _version(), "python": platform.python_version()}},
             "implementation": scored.description.get("identity", {}),
-            "data": {"test_collection": _dataset(found.dataset), "candidates": _candidates(found.candidates)},
+            "data": {"test_collection": dataset_fields(found.dataset), "candidates": candidates_fields(found.candidates)},
         }
+
+    def _architectures(
+        self, dataset: Dataset, candidates: Candidates, timing: latency.LatencyResult, plan_: LatencyPlan
+    ) -> list[ArchitectureRecord]:
+        return [
+            architecture_record(
+                one,
+                self.descriptions[one.trial.id],
+                dataset,
+                candidates,
+                timing.facts[one.trial.id],
+                self.fingerprint(one.trial.device),
+                plan_,
+            )
+            for one in self.group.planned
+            if _is_bare(one)
+        ]
 
     def _record(
         self,
@@ -211,14 +245,12 @@ class _GroupRun:
         system_key = keys.system_key(scored.description)
         all_keys = {"quality": quality_key, "system": system_key}
         if facts is not None and self.suite.latency is not None:
-            plan_fields = self.suite.latency.model_dump(mode="json", exclude={"sweep"})  # points of its own
-            hardware = machine.speed_fields(environment)
-            all_keys["speed"] = keys.speed_key(quality_key, system_key, hardware, plan_fields, scored.description.get("facts", {}))
+            all_keys["speed"] = speed_key(quality_key, system_key, environment, self.suite.latency, scored.description)
         return Record(
             trial=trial,
             description=scored.description,
-            dataset=_dataset(dataset),
-            candidates=_candidates(candidates),
+            dataset=dataset_fields(dataset),
+            candidates=candidates_fields(candidates),
             quality=dict(found.estimates),
             vs_first_stage={}
             if base is None or is_base
@@ -235,12 +267,8 @@ class _GroupRun:
         )
 
 
-def _dataset(dataset: Dataset) -> dict[str, Any]:
-    return {"id": dataset.id, "template": dataset.template, "min_relevance": dataset.min_relevance, **dataset.identity}
-
-
-def _candidates(candidates: Candidates) -> dict[str, Any]:
-    return {"hash": candidates.hash, "depth": candidates.depth, **candidates.source}
+def _is_bare(planned: Planned) -> bool:
+    return planned.trial.kind == "architecture" and planned.status.status == "done"
 
 
 def _info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool) -> RunInfo:

@@ -38,6 +38,10 @@ class Variant:
         """The trial's own id where its scores are the trial's own."""
         return "~".join([self.planned.trial.id, *(str(self.change[name]) for name in SCORING if name in self.change)])
 
+    @property
+    def has_own_scores(self) -> bool:
+        return self.planned.trial.kind == "reranker" and self.system != self.planned.trial.id
+
     @cached_property
     def settings(self) -> tuple[Any, ...]:
         description = self.reranker.describe()
@@ -74,7 +78,7 @@ class Sweep:
                 self._time(missing, depth, on_call)
                 taken |= {one.at(depth) for one in missing}
             for variant in variants:
-                if self.plan.quality and variant.system != variant.planned.trial.id:
+                if self.plan.quality and variant.has_own_scores:
                     self._score(variant)
                 variant.reranker.close()
 

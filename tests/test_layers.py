@@ -50,6 +50,7 @@ LAYERS = (
         "depths",
         "ranked",
         "sweeping",
+        "recording",
         "cost",
         "history",
         "forecast",

@@ -24,8 +24,9 @@ class Trial(Options):
     reranker: str
     device: str
     depth: int
-    kind: Literal["reference", "reranker"] = "reranker"
-    """"reference" for the first stage's own order and the oracle, which stand beside every reranker."""
+    kind: Literal["reference", "reranker", "architecture"] = "reranker"
+    """"reference" for the first stage's own order and the oracle, which stand beside every reranker; "architecture" for a network without
+    its weights, which has a latency and no quality."""
 
 
 class Counts(Options):
@@ -71,6 +72,20 @@ class Record(Options):
     scores: dict[str, int] = Field(description="queries whose scores came from the cache, and queries scored now")
     cost: Cost | None = Field(None, description="None where nothing is paid for by the query, or no price is known")
     latency: dict[str, Any] | None = Field(None, description="facts of the timed pass; its samples are in latency.parquet")
+    keys: dict[str, Key]
+    environment: dict[str, Any]
+    finished: str
+
+
+class ArchitectureRecord(Options):
+    """What a network without its weights took. It was never scored, and there is no place for a quality here."""
+
+    schema_version: int = SCHEMA_VERSION
+    trial: Trial
+    description: dict[str, Any]
+    dataset: dict[str, Any]
+    candidates: dict[str, Any]
+    latency: dict[str, Any] = Field(description="facts of the timed pass; its samples are in latency.parquet")
     keys: dict[str, Key]
     environment: dict[str, Any]
     finished: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +17,14 @@ from bench.errors import BenchError, RecordError
 from bench.measure.latency_call import Sample
 from bench.measure.sweep_plan import SETTINGS
 from bench.records import texts
-from bench.records.schema import SCHEMA_VERSION, Record, RunInfo, TrialStatus
+from bench.records.schema import SCHEMA_VERSION, ArchitectureRecord, Record, RunInfo, Trial, TrialStatus
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.first_stage.base import QueryCandidates
 
-Model = TypeVar("Model", Record, RunInfo)
+Model = TypeVar("Model", Record, ArchitectureRecord, RunInfo)
 PER_QUERY = ("trial", "query", "measure", "value")
 DEPTHS = ("trial", "depth", "query", "measure", "value")
 LATENCY = Sample._fields
@@ -42,7 +42,12 @@ class Run:
     @cached_property
     def records(self) -> dict[str, Record]:
         """trial id -> record, in the suite's order, for every trial that finished."""
-        return {status.trial.id: self._record(status.trial.id) for status in self.info.trials if status.status == "done"}
+        return {trial_id: _validated(Record, _place(self.folder, trial)) for trial_id, trial in self._done(architectures=False)}
+
+    @cached_property
+    def architectures(self) -> dict[str, ArchitectureRecord]:
+        """trial id -> record, for every architecture that was timed without its weights. They are no `records`: nothing scored them."""
+        return {trial_id: _validated(ArchitectureRecord, _place(self.folder, trial)) for trial_id, trial in self._done(architectures=True)}
 
     @cached_property
     def per_query(self) -> pd.DataFrame:
@@ -106,9 +111,10 @@ class Run:
         table = self.to_frame().set_index("reranker").dropna(axis="columns", how="all")
         return str(table.to_html(escape=True, na_rep="–", float_format=lambda value: f"{value:.4g}"))
 
-    def _record(self, trial_id: str) -> Record:
-        path = self.folder / "records" / f"{trial_id}.json"
-        return _validated(Record, path)
+    def _done(self, architectures: bool) -> Iterator[tuple[str, Trial]]:
+        for status in self.info.trials:
+            if status.status == "done" and (status.trial.kind == "architecture") == architectures:
+                yield status.trial.id, status.trial
 
     def __repr__(self) -> str:
         done = sum(status.status == "done" for status in self.info.trials)
@@ -143,18 +149,19 @@ class RunWriter:
         writer._write_info()
         return writer
 
-    def finished_records(self) -> dict[str, Record]:
-        """Records that an earlier, interrupted process of this run left whole."""
-        found = {}
-        for status in self.info.trials:
-            path = self.folder / "records" / f"{status.trial.id}.json"
+    def finished(self) -> set[str]:
+        """The ids of trials of which an earlier, interrupted process of this run left whole records."""
+        found = set()
+        for trial in (status.trial for status in self.info.trials):
+            path = _place(self.folder, trial)
             if path.is_file():
-                found[status.trial.id] = _validated(Record, path)
+                record = _validated(ArchitectureRecord, path) if trial.kind == "architecture" else _validated(Record, path)
+                found.add(record.trial.id)
         return found
 
     def save(
         self,
-        records: Sequence[Record],
+        records: Sequence[Record | ArchitectureRecord],
         per_query: Iterable[Sequence[Any]],
         latency: Iterable[Sequence[Any]],
         depths: Iterable[Sequence[Any]] = (),
@@ -165,8 +172,7 @@ class RunWriter:
         self._extend("latency.parquet", LATENCY, latency, ids)
         self._extend("depths.parquet", DEPTHS, depths, ids)
         for record in records:
-            path = self.folder / "records" / f"{record.trial.id}.json"
-            write_atomically(path, _json(record.model_dump(mode="json")))
+            write_atomically(_place(self.folder, record.trial), _json(record.model_dump(mode="json")))
 
     def save_texts(self, found: texts.Texts) -> None:
         """Add what reports show of one group. Groups of one dataset share its queries and documents."""
@@ -257,6 +263,11 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: cannot be read: {error}") from error
+
+
+def _place(folder: Path, trial: Trial) -> Path:
+    """The file of a trial's record."""
+    return folder / ("architectures" if trial.kind == "architecture" else "records") / f"{trial.id}.json"
 
 
 def plain(cell: Any) -> Any:

@@ -88,11 +88,12 @@ class Row:
 
 
 def rows(run: Run) -> list[Row]:
-    """The rows of a run in the suite's order."""
-    timings = _by_trial(summarise(run.latency, seed=int(run.info.resolved.get("seed", 0))))
-    pieces = _by_trial(parts(run.latency))
+    """The rows of a run in the suite's order, but for those that have no quality: see `architectures`."""
+    timings, pieces = _timings(run)
     table = []
     for status in run.info.trials:
+        if status.trial.kind == "architecture":
+            continue
         record = run.records.get(status.trial.id)
         if record is None:
             table.append(Row(status.trial, status.status, status.reason))
@@ -102,6 +103,25 @@ def rows(run: Run) -> list[Row]:
         measured = Row(status.trial, "done", None, record.quality, record.vs_first_stage, timed, pieced, record.latency or {})
         table.append(replace(measured, notes=tuple(_notes(record)), cost=record.cost, failed=failed))
     return table
+
+
+def architectures(run: Run) -> list[Row]:
+    """The rows that were timed without weights, and never scored: latency, and no quality."""
+    timings, pieces = _timings(run)
+    table = []
+    for status in run.info.trials:
+        if status.trial.kind == "architecture":
+            trial_id, record = status.trial.id, run.architectures.get(status.trial.id)
+            facts = record.latency if record else {}
+            row = Row(status.trial, status.status, status.reason, timing=facts, notes=tuple(map(str, facts.get("notes", []))))
+            table.append(replace(row, latency=timings.get(trial_id, {}), parts=pieces.get(trial_id, {})))
+    return table
+
+
+def _timings(run: Run) -> tuple[dict[str, dict[str, Summary]], dict[str, dict[str, dict[str, float]]]]:
+    """Summaries and parts of a call: trial -> scenario -> value."""
+    seed = int(run.info.resolved.get("seed", 0))
+    return _by_trial(summarise(run.latency, seed=seed)), _by_trial(parts(run.latency))
 
 
 def _by_trial(found: Mapping[tuple[str, str], Value]) -> dict[str, dict[str, Value]]:

@@ -120,6 +120,8 @@ def _more(choice: Choice) -> Iterator[str]:
         )
     if top and top is not choice.best:
         yield f"Without the limit, the best is {_named(top)} with {numbers.quality(top.quality or 0)}."
+    for point in choice.latency_only:
+        yield f"Latency only: {_named(point)} would fit. It has no weights, so that its quality is not known."
     if choice.timed_depths and len(choice.timed_depths) == 1 and choice.timed_depths[0] > 1:
         yield (
             f"Only depth {choice.timed_depths[0]} was timed. Quality is known at smaller depths too, their times are not guessed: "

@@ -11,7 +11,7 @@ from bench.measure.quality import JUDGED
 from bench.points import Point
 from bench.records.store import Run
 from bench.records.table import GroupKey, Row, groups, measures_of, notes_on, rows
-from bench.reports import agreement, numbers, sweep, timings
+from bench.reports import agreement, latency_only, numbers, sweep, timings
 from bench.reports.cells import DELTA, cells, columns
 from bench.reports.summary import Finding, Style, absent, findings, sentences
 
@@ -35,12 +35,13 @@ CAPTIONS = {
 
 def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     """The whole page."""
-    found, swept, agreed = rows(run), sweep.points(run), agreements(run)
+    found, swept, agreed, bare = rows(run), sweep.points(run), agreements(run), latency_only.tables(run)
     parts = [f"## {escape(run.info.suite)}", _summary(findings(run, found))]
     for (dataset, first_stage, depth), members in groups(found).items():
         parts += [f"### {escape(dataset)}, {escape(first_stage)}, {depth} candidates", compact_table(members), _absent(members)]
         parts += [timings.REQUEST_NOTE] if timings.has_requests(members) else []
         parts += agreement_table(agreed.get((dataset, first_stage, depth), ()), members)
+        parts += latency_only_tables(bare.get((dataset, first_stage, depth)))
         full = [main_table(members), *latency_tables(members), *sweep_tables(*swept.get((dataset, first_stage, depth), ("", [])))]
         full += [f"![{_caption(path)}](<{path.name}>)" for group, path in pictures if group == (dataset, first_stage, depth)]
         parts.append(folded("All columns, latency, pictures", full))
@@ -86,6 +87,15 @@ def latency_tables(members: Sequence[Row]) -> list[str]:
     pieces = timings.parts(members, names)
     found += ["Where the time goes (median ms, share):"] if pieces else []
     return [*found, *(table(head, lines) for head, *lines in pieces)]
+
+
+def latency_only_tables(bare: latency_only.Bare | None) -> list[str]:
+    """Networks without their weights, apart from all that has a quality."""
+    if bare is None:
+        return []
+    lines = [[escape(cell) for cell in line.values()] for line in bare.lines]
+    told = "\n".join(f"- {escape(text)}" for text in (*bare.notes, *bare.absent))
+    return [f"**{latency_only.TITLE}**", *([table(list(bare.lines[0]), lines)] if lines else []), told]
 
 
 def sweep_tables(measure: str, rerankers: Sequence[Sequence[Point]]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from bench.comparing import resolve_measure
 from bench.points import Point, Qualities, measured, valued
@@ -18,13 +19,18 @@ def points(run: Run) -> dict[GroupKey, tuple[str, list[list[Point]]]]:
     """By group its headline measure and, per reranker that was swept, its timed points, settings in the order in which they were timed."""
     swept = set(run.sweep["trial"])
     found: dict[GroupKey, dict[str, list[Point]]] = {}
-    for point in measured(run) if swept else ():
+    for point in (*measured(run), *measured(run, architectures=True)) if swept else ():
         trial = point.trial
         if trial.id in swept:
             found.setdefault((trial.dataset, trial.first_stage, trial.depth), {}).setdefault(trial.id, []).append(point)
-    names = {group: resolve_measure(run, None, members) for group, members in found.items()}
+    names = {group: _measure(run, members) for group, members in found.items()}
     qualities = {name: Qualities(run, name) for name in names.values()}
     return {group: (names[group], [valued(one, qualities[names[group]]) for one in members.values()]) for group, members in found.items()}
+
+
+def _measure(run: Run, trials: Mapping[str, Any]) -> str:
+    """The group's headline measure, from its rerankers or, where only architectures were timed, from any."""
+    return resolve_measure(run, None, trials if any(trial in run.records for trial in trials) else None)
 
 
 def lines(members: Sequence[Point], measure: str) -> Iterator[Sequence[str]]:
@@ -37,6 +43,8 @@ def lines(members: Sequence[Point], measure: str) -> Iterator[Sequence[str]]:
         yield (short(dict(settings), among), *(_times(at[depth]) if depth in at else numbers.NOTHING for depth in depths))
     for system in dict.fromkeys(point.system for point in members):
         own = [point for point in members if point.system == system]
+        if own[0].trial.kind == "architecture":
+            continue
         quality = {point.depth: point.quality for point in own}
         label = measure if system == own[0].trial.id else f"{measure}, {' '.join(system.split('~')[1:])}"
         yield (label, *(numbers.NOTHING if (value := quality.get(depth)) is None else numbers.quality(value) for depth in depths))

@@ -10,7 +10,7 @@ from bench.agreement import agreements
 from bench.progress import Advance, Observer
 from bench.records.store import Run
 from bench.records.table import Row, groups, measures_of, notes_on, rows
-from bench.reports import agreement, timings
+from bench.reports import agreement, latency_only, timings
 from bench.reports.cells import DELTA, FAILED, cells, columns
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def print_run(run: Run, console: Console) -> None:
     """Every group's table, then what to know about it."""
     from rich.markup import escape
 
-    table, agreed = rows(run), agreements(run)
+    table, agreed, bare = rows(run), agreements(run), latency_only.tables(run)
     for (dataset, first_stage, depth), members in groups(table).items():
         measures = measures_of(members)
         queries = next((row.quality[measures[0]].n for row in members if measures and row.quality), 0)
@@ -38,10 +38,22 @@ def print_run(run: Run, console: Console) -> None:
         if found := agreed.get((dataset, first_stage, depth)):
             console.print(f"[dim]{agreement.TITLE}[/dim]")
             console.print(_plain_table([agreement.head(found), *agreement.lines(found, members)]))
+        if apart := bare.get((dataset, first_stage, depth)):
+            _print_latency_only(apart, console)
     for members in groups(table).values():
         for about, note in notes_on(members):
             who = timings.about(about, members, {row.trial.id: row.name for row in members})
             console.print(f"[dim]{escape(who)}: {escape(note)}[/dim]")
+
+
+def _print_latency_only(bare: latency_only.Bare, console: Console) -> None:
+    from rich.markup import escape
+
+    console.print(f"[bold]{latency_only.TITLE}[/bold]")
+    if bare.lines:
+        console.print(_plain_table([list(bare.lines[0]), *(list(line.values()) for line in bare.lines)]))
+    for text in (*bare.notes, *bare.absent):
+        console.print(f"[dim]{escape(text)}[/dim]")
 
 
 def _table(members: Sequence[Row], measures: Sequence[str], width: int) -> object:

@@ -50,6 +50,10 @@ def build(name: str | ScoreFunction, options: Any = None, device: str = "cpu", b
         return made(validated(made.Options, options, "a function as reranker"), device=device)
     model = options_for(name)
     valid = validated(model, options, f"reranker '{name}'")
+    if getattr(valid, "weights", None) == "random":
+        from bench.rerankers.architecture import of_entry
+
+        return of_entry(name, valid, device)
     reranker: Reranker = _class(name)(_beside(valid, base_dir or Path()), device=device)
     return reranker
 

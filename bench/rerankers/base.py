@@ -135,6 +135,8 @@ class BaseReranker(ABC):
     Options: ClassVar[type[RerankerOptions]] = RerankerOptions
     pointwise: bool = True
     placement: str = "device"
+    latency_only: bool = False
+    """True where scores mean nothing, so that they are never asked for: the row has a latency and no quality."""
 
     def __init__(self, options: Any, device: str = "cpu") -> None:
         self.options = options

@@ -38,6 +38,9 @@ class ModelOptions(RerankerOptions):
     max_length: int | None = Field(None, ge=8, description="tokens of a query and a document together; the model's own limit when absent")
     batch_size: int | None = Field(None, ge=1, description="pairs (or texts) per forward pass; 32 when absent and there is no token budget")
     threads: int | None = Field(None, ge=1, description="CPU threads inside one operation; torch's own choice when absent")
+    weights: Literal["published", "random"] = Field(
+        "published", description="random: the architecture alone, built from the catalogue's facts and timed; it has no quality"
+    )
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model; recorded")
     attention: Literal["sdpa", "eager", "flash_attention_2"] | None = Field(
         None, description="attention kernel; the library's choice when absent"

@@ -11,7 +11,7 @@ def report(run: Run) -> str:
     """The page of a run, from its records alone."""
     from markupsafe import Markup, escape
 
-    from bench.reports import numbers, summary, timings
+    from bench.reports import latency_only, numbers, summary, timings
     from bench.reports.html import facts, group
     from bench.reports.html.glossary import glossary
     from bench.reports.html.overview import overview
@@ -38,6 +38,8 @@ def report(run: Run) -> str:
         sentences=lambda finding: [Markup(one) for one in summary.sentences(finding, style)],
         overview=overview(found, marks),
         glossary=glossary(dict.fromkeys(name for record in run.records.values() for name in record.quality)),
+        bare=latency_only.tables(run),
+        bare_title=latency_only.TITLE,
         markup=Markup,
         facts=facts,
         numbers=numbers,
