@@ -91,7 +91,9 @@ def _show_suite(name: str, console: Console) -> None:
 
 
 def _print_data(console: Console, data: Any, yaml: Any) -> None:
-    console.print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=max(60, console.width - 2)), markup=False, end="")
+    console.print(
+        yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=max(60, console.width - 2)), markup=False, end="", soft_wrap=True
+    )
 
 
 def _show_dataset(name: str, console: Console) -> None:
