@@ -94,7 +94,7 @@ def budget(
     """
     limits = _limits(p50_ms, p95_ms)
     found = run if isinstance(run, Run) else Run(run)
-    points, bare = measured(found), measured(found, architectures=True)
+    points, bare = list(measured(found)), list(measured(found, architectures=True))
     if not points:
         raise RecordError(f"{found.folder}: no reranker of this run was timed; run its suite with latency, or give another run")
     points = _only(points, "dataset", dataset, lambda point: [point.trial.dataset])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +68,13 @@ class Qualities:
         return sorted(depth for found, depth in self._at if found == system)
 
 
-def measured(run: Run, *, architectures: bool = False) -> list[Point]:
+@lru_cache(maxsize=2)  # every report of a run asks, and every point costs a bootstrap
+def measured(run: Run, *, architectures: bool = False) -> tuple[Point, ...]:
     """Every timed point of the rerankers of a run, without values: those of the timed pass, then those of the sweep. A point that both hold
     is the sweep's, where it stands beside its neighbours. `architectures`: those of networks without weights, and of nothing else."""
     rerankers = {trial_id: record for trial_id, record in run.records.items() if record.trial.kind == "reranker"}
     records: Records = run.architectures if architectures else rerankers
-    return list({_key(point): point for point in (*_timed_pass(run, records), *_sweep(run, records))}.values())
+    return tuple({_key(point): point for point in (*_timed_pass(run, records), *_sweep(run, records))}.values())
 
 
 def valued(points: Iterable[Point], qualities: Qualities) -> list[Point]:

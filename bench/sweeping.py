@@ -1,6 +1,6 @@
 """The sweep: `single` of a group's rerankers once more at other depths and settings, and the quality of those settings that change scores.
 
-A changed setting is the same reranker built with that option, loaded and warmed up by itself. A point is written as soon as it was taken.
+A changed setting is the same reranker built with that option, loaded and warmed up by itself. What a change took is written at once.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ class Sweep:
     notes: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self, timed: Sequence[Planned], on_call: Callable[[int], None]) -> None:
-        """Time every reranker at every point, point by point, the rerankers interleaved at each. Closes the rerankers.
+        """Time every reranker at every point: one change after the other, all its depths and rerankers interleaved, so that a machine that
+        slows down slows them all. Closes the rerankers.
 
         What an earlier, interrupted process of this run has timed stands.
         """
         taken = self.writer.swept()
         for change in self.plan.changes():
             variants = list(self._open(timed, change))
-            for depth in self._depths(timed):
-                missing = [one for one in variants if one.at(depth) not in taken]
-                self._time(missing, depth, on_call)
-                taken |= {one.at(depth) for one in missing}
+            points = [(one, depth) for depth in self._depths(timed) for one in variants if one.at(depth) not in taken]
+            self._time(points, on_call)
+            taken |= {one.at(depth) for one, depth in points}
             for variant in variants:
                 if self.plan.quality and variant.has_own_scores:
                     self._score(variant)
@@ -85,7 +85,7 @@ class Sweep:
     def calls(self, timed: Sequence[Planned]) -> int:
         """An upper bound of the calls to come, for a progress bar."""
         points = len(list(self.plan.changes())) * len(self._depths(timed))
-        return points * len(timed) * self._point_plan(1).calls(len(self.questions.requests))
+        return points * len(timed) * self._point_plan().calls(len(self.questions.requests))
 
     def _open(self, timed: Sequence[Planned], change: Change) -> Iterator[Variant]:
         """The rerankers with the change made and loaded; one that has it already, or cannot have it, is left out."""
@@ -117,18 +117,19 @@ class Sweep:
         reranker.load()
         return Variant(planned, changed, reranker)
 
-    def _time(self, variants: Sequence[Variant], depth: int, on_call: Callable[[int], None]) -> None:
-        by_trial = {one.planned.trial.id: one for one in variants}
-        targets = [latency.Target(trial, one.planned.trial.device, one.reranker) for trial, one in by_trial.items()]
-        if not targets:
+    def _time(self, points: Sequence[tuple[Variant, int]], on_call: Callable[[int], None]) -> None:
+        if not points:
             return
-        result = latency.measure(targets, self.questions.requests, self._point_plan(depth), self.suite.seed, on_call)
-        settings = {trial: (one.system, depth, *one.settings) for trial, one in by_trial.items()}
-        self.writer.add_sweep((*sample, *settings[sample.trial]) for sample in result.samples)
-        for trial, one in by_trial.items():
-            if result.facts[trial]["errors"]:
+        by_name = {f"{depth} {one.planned.trial.id}": (one, depth) for one, depth in points}
+        targets = [latency.Target(name, one.planned.trial.device, one.reranker, depth=depth) for name, (one, depth) in by_name.items()]
+        result = latency.measure(targets, self.questions.requests, self._point_plan(), self.suite.seed, on_call)
+        settings = {name: (one.system, depth, *one.settings) for name, (one, depth) in by_name.items()}
+        trials = {name: one.planned.trial.id for name, (one, _) in by_name.items()}
+        self.writer.add_sweep((*sample._replace(trial=trials[sample.trial]), *settings[sample.trial]) for sample in result.samples)
+        for name, (one, depth) in by_name.items():
+            if result.facts[name]["errors"]:
                 where = ", ".join([f"depth {depth}", *([told(one.change)] if one.change else [])])
-                self._note(one.planned, f"sweep: at {where}: {'; '.join(result.facts[trial]['notes'])}")
+                self._note(one.planned, f"sweep: at {where}: {'; '.join(result.facts[name]['notes'])}")
 
     def _score(self, variant: Variant) -> None:
         """The quality of a system that is not the trial's own, at every depth."""
@@ -149,7 +150,7 @@ class Sweep:
         whole = max(planned.trial.depth for planned in timed)
         return [depth for depth in dict.fromkeys(self.plan.depths) if depth <= whole] or [whole]
 
-    def _point_plan(self, depth: int) -> LatencyPlan:
-        """The suite's plan, cut down to one point."""
+    def _point_plan(self) -> LatencyPlan:
+        """The suite's plan, cut down to what a point asks."""
         mine = {"queries": self.plan.queries or self.latency.queries, "rounds": self.plan.rounds, "time_limit_s": self.plan.time_limit_s}
-        return self.latency.model_copy(update={"scenarios": ("single",), "depth": depth, "span_queries": 0, "sweep": None, **mine})
+        return self.latency.model_copy(update={"scenarios": ("single",), "depth": None, "span_queries": 0, "sweep": None, **mine})

@@ -6,9 +6,10 @@ import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import model_validator
 
 from bench.errors import RerankerError
 from bench.rerankers.base import BaseReranker, Description, Failure, PointwiseReranker, Request
@@ -48,6 +49,35 @@ class HashReranker(PointwiseReranker):
                 log.write(".")
         digest = hashlib.sha256(f"{self.options.salt}\0{query}\0{doc}".encode()).digest()
         return int.from_bytes(digest[:6], "big") / 2**48
+
+
+class TunableOptions(FakeOptions):
+    batch_size: int | None = None
+    threads: int | None = None
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] = "float32"
+    runtime: Literal["torch", "onnx"] = "torch"
+
+    @model_validator(mode="after")
+    def _fits(self) -> TunableOptions:
+        if self.dtype == "int8" and self.runtime == "torch":
+            raise ValueError("runtime torch has no dtype int8")
+        return self
+
+
+class TunableReranker(HashReranker):
+    """Takes the settings of a model with weights. Number format and runtime change its scores, the others do not."""
+
+    Options = TunableOptions
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {**super().fingerprint(), "dtype": self.options.dtype, "runtime": self.options.runtime}
+
+    def describe(self) -> Description:
+        facts = {"device": self.device, "batch_size": self.options.batch_size, "threads": self.options.threads}
+        return Description("fake", self.fingerprint(), facts)
+
+    def _one(self, query: str, doc: str) -> float:
+        return super()._one(f"{self.options.dtype} {self.options.runtime} {query}", doc)
 
 
 class FlakyReranker(HashReranker):

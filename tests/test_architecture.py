@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import bench
-from bench import catalogue, rerankers
+from bench import catalogue, rerankers, runner
 from bench.budgets import budget
 from bench.catalogue import Architecture
 from bench.comparing import compare, sides
@@ -20,13 +20,14 @@ from bench.measure.foretell import seconds_per_query
 from bench.records.store import Run
 from bench.records.table import architectures, rows
 from bench.reports import budget as budget_report
-from bench.reports import exports, latency_only
+from bench.reports import exports, latency_only, markdown
 from bench.rerankers import architecture as module
 from bench.rerankers.architecture import ArchitectureReranker
 from bench.rerankers.base import Request
 from bench.rerankers.listwise import spans
 from bench.rerankers.random_network import build, count_parameters
 from bench.rerankers.text_lengths import TextLengths
+from bench.suite import load
 
 KNOWN = {name: entry for name, entry in catalogue.load().items() if entry.facts.architecture}
 ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 400}
@@ -188,12 +189,12 @@ def test_what_does_not_fit_into_memory_is_skipped_with_its_reason(
 ) -> None:
     monkeypatch.setattr(module, "available_bytes", lambda device: 10**9)
     huge = rerankers.build("rank-zephyr-7b", {"weights": "random"})
-    with pytest.raises(Unavailable, match=r"needs 17.4 GB in bfloat16, 1.0 GB are free"):
+    with pytest.raises(Unavailable, match=r"needs 17.4 GB in bfloat16, 70% of 1.0 GB may be taken"):
         huge.check()
     found = run(collection, tmp_path, FAKE, {"monot5-3b": {"weights": "random"}})
     [bare] = architectures(found)
-    assert (bare.status, bare.reason) == ("skipped", "needs 13.7 GB in float32, 1.0 GB are free")
-    assert "monot5-3b (random weights) (cpu) skipped: needs 13.7 GB" in (found.folder / "report.md").read_text()
+    assert (bare.status, bare.reason) == ("skipped", "needs 13.7 GB in float32, 70% of 1.0 GB may be taken")
+    assert "monot5-3b (random weights) (cpu) skipped: needs 13.7 GB" in report(found)
 
 
 def test_memory_that_a_container_allows_is_respected(tmp_path: Path) -> None:
@@ -215,7 +216,12 @@ def suite(collection: Path, *rows: Any, **more: Any) -> dict[str, Any]:
 
 
 def run(collection: Path, tmp_path: Path, *rows: Any, time_it: bool = True, **more: Any) -> Run:
-    return bench.run(suite(collection, *(rows or (FAKE, BARE)), **more), out=tmp_path / "results", latency=time_it)
+    """Without reports."""
+    return runner.run(load(suite(collection, *(rows or (FAKE, BARE)), **more)), out=tmp_path / "results", time_it=time_it)
+
+
+def report(found: Run) -> str:
+    return markdown.report(found)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +232,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("bare")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_BENCH_CACHE", str(folder / "cache"))
-        return run(write_collection(folder / "tiny"), folder, latency={"sweep": {"depths": [2, 3], "batch_sizes": [1]}})
+        asked = suite(write_collection(folder / "tiny"), FAKE, BARE, latency={"sweep": {"depths": [2, 3], "batch_sizes": [1]}})
+        return bench.run(asked, out=folder / "results")
 
 
 def test_it_is_timed_as_every_reranker_is(finished: Run) -> None:
@@ -287,7 +294,7 @@ def test_only_bare_networks_leave_nothing_to_choose_from(collection: Path, tmp_p
     found = run(collection, tmp_path, BARE)
     with pytest.raises(RecordError, match="no reranker of this run was timed"):
         budget(found, p95_ms=100)
-    assert "Latency only" in (found.folder / "report.md").read_text()
+    assert "Latency only" in report(found)
 
 
 def test_without_timing_it_is_skipped(collection: Path, tmp_path: Path) -> None:
@@ -309,3 +316,18 @@ def test_an_interrupted_run_keeps_its_record(collection: Path, tmp_path: Path) -
     again = run(collection, tmp_path)
     assert again.folder == first.folder
     assert again.architectures[TRIAL].finished == first.architectures[TRIAL].finished
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_it_is_built_there_within_its_memory() -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    reranker: Any = rerankers.build("minilm-l6", {"weights": "random", "dtype": "bfloat16"}, "cuda")
+    reranker.check()
+    reranker.load()
+    [scores] = reranker.rerank([REQUEST])
+    assert np.isfinite(scores).all()
+    assert {str(parameter.device) for parameter in reranker._network.network.parameters()} == {"cuda:0"}
+    assert 0 < (memory.available_bytes("cuda") or 0) <= torch.cuda.get_device_properties(0).total_memory
+    reranker.close()

@@ -10,16 +10,18 @@ import pytest
 from pydantic import ValidationError
 
 import bench
+from bench import runner
 from bench.budgets import budget
 from bench.errors import SuiteError
 from bench.measure.sweep_plan import SweepPlan
 from bench.points import measured
 from bench.records.store import Run
-from bench.reports import plots, sweep
+from bench.reports import markdown, plots, sweep
 from bench.suite import load
 from tests.conftest import write_collection
 
 FAKE = "tests.fakes:HashReranker"
+TUNABLE = {"tests.fakes:TunableReranker": {"name": "tiny", "batch_size": 4}}
 TINY = {"cross-encoder": {"model": "tiny:bert-cross-encoder", "name": "tiny", "batch_size": 4}}
 OWN = "tiny--bm25--tiny--cpu"
 
@@ -29,14 +31,15 @@ def suite(collection: Path, *rerankers: Any, **sweep: Any) -> dict[str, Any]:
     return {
         "name": "tiny",
         "datasets": [f"files:{collection}"],
-        "rerankers": list(rerankers or [TINY]),
+        "rerankers": list(rerankers or [TUNABLE]),
         "latency": {**latency, "sweep": {"depths": [2, 5, 100], **sweep}},
         "depth": 8,
     }
 
 
 def run(collection: Path, tmp_path: Path, *rerankers: Any, **sweep: Any) -> Run:
-    return bench.run(suite(collection, *rerankers, **sweep), out=tmp_path / "results")
+    """Without reports."""
+    return runner.run(load(suite(collection, *rerankers, **sweep)), out=tmp_path / "results")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,11 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("swept")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_BENCH_CACHE", str(folder / "cache"))
-        return run(write_collection(folder / "tiny"), folder, batch_sizes=[1, 4], dtypes=["bfloat16"])
+        return bench.run(suite(write_collection(folder / "tiny"), batch_sizes=[1, 4], dtypes=["bfloat16"]), out=folder / "results")
+
+
+def report(found: Run) -> str:
+    return markdown.report(found)
 
 
 def points(found: Run) -> set[tuple[Any, ...]]:
@@ -82,11 +89,14 @@ def test_every_point_is_timed_and_those_that_score_differently_are_scored(swept:
     assert set(found.records) == {OWN, "tiny--bm25--first-stage", "tiny--bm25--oracle"}, "a variant is no row of the main table"
 
 
-def test_the_quality_of_a_number_format_is_that_of_a_reranker_of_its_own(swept: Run, collection: Path, tmp_path: Path) -> None:
+def test_the_quality_of_a_number_format_is_that_of_a_reranker_of_its_own(collection: Path, tmp_path: Path) -> None:
+    """With a real model, whose scores bfloat16 rounds."""
+    swept = run(collection, tmp_path, TINY, depths=[2], dtypes=["bfloat16"])
     half = {"cross-encoder": {**TINY["cross-encoder"], "dtype": "bfloat16"}}
-    own = bench.run({**suite(collection, half), "latency": None}, out=tmp_path).per_query.query("trial == @OWN")
+    own = bench.run({**suite(collection, half), "latency": None}, out=tmp_path / "half").per_query.query("trial == @OWN")
     found = swept.depths.query("trial == @OWN + '~bfloat16' and depth == 8")
     assert found.set_index(["measure", "query"])["value"].to_dict() == own.set_index(["measure", "query"])["value"].to_dict()
+    assert set(swept.sweep["dtype"]) == {"float32", "bfloat16"}
 
 
 def test_quality_that_was_not_measured_is_not_assumed(collection: Path, tmp_path: Path) -> None:
@@ -102,7 +112,26 @@ def test_what_cannot_be_swept_is_left_out_with_its_reason(collection: Path, tmp_
     assert set(found.sweep["trial"]) == {"tiny--bm25--fake--cpu"}
     notes = (found.records["tiny--bm25--fake--cpu"].latency or {})["notes"]
     assert "sweep: batch_size 1 left out: it has no option 'batch_size'" in notes
-    assert "left out: it has no option" in (found.folder / "report.md").read_text()
+    assert "left out: it has no option" in report(found)
+
+
+def test_a_runtime_is_a_system_of_its_own_and_what_it_cannot_do_is_told(collection: Path, tmp_path: Path) -> None:
+    found = run(collection, tmp_path, depths=[2], runtimes=["torch", "onnx", "openvino"], dtypes=["int8"], threads=[1])
+    assert set(found.sweep["runtime"]) == {"torch", "onnx"}
+    assert set(found.sweep["system"]) == {OWN, f"{OWN}~onnx"}
+    assert set(found.depths["trial"]) >= {OWN, f"{OWN}~onnx"}
+    notes = [note for note in (found.records[OWN].latency or {})["notes"] if note.startswith("sweep")]
+    assert len(notes) == 2
+    assert notes[0].startswith("sweep: dtype int8 left out: ")
+    assert "runtime torch has no dtype int8" in notes[0]
+    assert "runtime openvino left out" in notes[1]
+
+
+def test_crossed_settings_are_timed_together(collection: Path, tmp_path: Path) -> None:
+    found = run(collection, tmp_path, depths=[2], runtimes=["torch", "onnx"], dtypes=["int8", "float32"], batch_sizes=[1, 4], cross=True)
+    swept = {(p.settings["runtime"], p.settings["dtype"], p.settings["batch_size"]) for p in measured(found) if p.depth == 2}
+    assert swept == {(r, d, b) for r, d in (("torch", "float32"), ("onnx", "int8"), ("onnx", "float32")) for b in (1, 4)}
+    assert set(found.sweep["system"]) == {OWN, f"{OWN}~int8~onnx", f"{OWN}~onnx"}
 
 
 def test_depths_beyond_the_candidates_are_left_out(collection: Path, tmp_path: Path) -> None:
@@ -146,7 +175,7 @@ def test_a_sweep_does_not_change_the_speed_key(collection: Path, tmp_path: Path)
 
 def test_the_report_has_a_table_and_a_heat_map(swept: Run, tmp_path: Path) -> None:
     found = swept
-    page = (found.folder / "report.md").read_text()
+    page = report(found)
     measure, [members] = sweep.points(found)[("tiny", "bm25", 8)]
     head, *lines = sweep.lines(members, measure)
     assert head == ("settings", "2", "5", "8")
@@ -154,7 +183,7 @@ def test_the_report_has_a_table_and_a_heat_map(swept: Run, tmp_path: Path) -> No
     assert lines[2][3] == "–"
     assert "Sweep of tiny (cpu):" in page
     assert "| bf16 b4 |" in page
-    assert "sweep-tiny-bm25.png" in page
+    assert "sweep-tiny-bm25.png" in (found.folder / "report.md").read_text()
     assert (found.folder / "sweep-tiny-bm25.png").read_bytes().startswith(b"\x89PNG")
     assert [name.name for _, name in plots.write(found, "sweep", tmp_path, "svg")] == ["sweep-tiny-bm25.svg"]
 
@@ -162,4 +191,4 @@ def test_the_report_has_a_table_and_a_heat_map(swept: Run, tmp_path: Path) -> No
 def test_a_sweep_of_depths_alone_draws_no_heat_map(collection: Path, tmp_path: Path) -> None:
     found = run(collection, tmp_path, {FAKE: {"name": "fake"}})
     assert list(plots.draw(found, "sweep")) == []
-    assert "Sweep of fake (cpu):" in (found.folder / "report.md").read_text()
+    assert "Sweep of fake (cpu):" in report(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from bench.errors import BenchError
@@ -47,12 +47,17 @@ class Recipe:
 
 @dataclass
 class Target:
-    """A trial to be timed: its reranker is loaded. Without a recipe it cannot be started anew, and has no `cold`."""
+    """A trial to be timed: its reranker is loaded. Without a recipe it cannot be started anew, and has no `cold`. With a `depth` of its own
+    it gets no more candidates of a query in flight: a sweep times several depths in turn."""
 
     name: str
     device: str
     reranker: Reranker
     recipe: Recipe | None = None
+    depth: int | None = None
+
+    def cut(self, request: Request) -> Request:
+        return replace(request, doc_ids=request.doc_ids[: self.depth], docs=request.docs[: self.depth]) if self.depth else request
 
     @property
     def remote(self) -> bool:

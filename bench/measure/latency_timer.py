@@ -43,7 +43,7 @@ class Timer:
         A remote reranker gets one of each, which opens its connection: the times of a network never settle.
         """
         by_length = sorted(sample, key=lambda request: sum(map(len, request.docs)))
-        turns = [by_length[0], by_length[len(by_length) // 2], by_length[-1]]
+        turns = [self.target.cut(request) for request in (by_length[0], by_length[len(by_length) // 2], by_length[-1])]
         first: dict[int, int] = {}
         relative: list[float] = []
         most = min(REMOTE_WARMUPS, self.plan.warmup_max) if self.target.remote else self.plan.warmup_max
@@ -65,6 +65,7 @@ class Timer:
 
     def time_query(self, request: Request, round_: int) -> None:
         """One query in flight."""
+        request = self.target.cut(request)
         if self._is_over(self.one_query):
             return
         taken = self._call([request])
@@ -89,7 +90,7 @@ class Timer:
         """The parts of one query's call: rows of `single` whose spans add up to a call of their own, with more synchronisation in it."""
         if self.one_query in self.out_of_time:
             return
-        stopwatch = Stopwatch(self.target.device)
+        request, stopwatch = self.target.cut(request), Stopwatch(self.target.device)
         taken = self._call([request], stopwatch)
         if taken is not None:
             for name, nanoseconds in stopwatch.parts(taken).items():

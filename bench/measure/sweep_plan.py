@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from bench.options import Options
-from bench.rerankers.options import DType
+from bench.rerankers.options import AnyDType, Runtime
 
 SETTINGS = ("dtype", "runtime", "batch_size", "token_budget", "threads")
 """The options of a reranker that a sweep changes, by the names that they have there."""
@@ -29,8 +29,8 @@ class SweepPlan(Options):
     )
     batch_sizes: tuple[Size, ...] = Field((), description="such as [1, 8, 16, 32, 64]")
     token_budgets: tuple[Size, ...] = Field((), description="tokens per forward pass, padding included")
-    dtypes: tuple[DType, ...] = Field((), description="number formats: each is scored as well, so that its quality is measured")
-    runtimes: tuple[str, ...] = Field((), description="such as [torch, onnx, openvino]: each is scored as well")
+    dtypes: tuple[AnyDType, ...] = Field((), description="number formats: each is scored as well, so that its quality is measured")
+    runtimes: tuple[Runtime, ...] = Field((), description="such as [torch, onnx, openvino]: each is scored as well")
     threads: tuple[Size, ...] = Field((), description="CPU threads inside one operation")
     cross: bool = Field(False, description="every combination of the settings, in place of one changed at a time")
     quality: bool = Field(True, description="score each number format and runtime; without it their quality is unknown, and never assumed")

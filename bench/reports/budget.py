@@ -144,9 +144,9 @@ def _label(point: Point) -> str:
 def _settings(point: Point) -> str:
     """What loaded, in words."""
     found = point.settings
-    words = {"batch_size": "batch {}", "token_budget": "{} tokens a batch", "threads": "{} threads"}
+    words = {"batch_size": "batch {}", "token_budget": "{} tokens a batch", "threads": "threads {}"}
     dtype = str(found.get("dtype") or "")
-    told = [str(found["runtime"])] if found.get("runtime") else []
+    told = [str(found["runtime"])] if found.get("runtime") not in (None, "torch") else []
     told += [DTYPES.get(dtype, dtype)] if dtype else []
     return ", ".join([*told, *(form.format(found[name]) for name, form in words.items() if found.get(name))])
 

@@ -13,8 +13,8 @@ LEGEND = "b: batch size, tok: tokens per batch, t: threads"
 
 
 def short(settings: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> str:
-    """ "fp32 b32", "onnx int8 t2": the number format always, another setting where it is not the same for all of `among`."""
-    told = [_told(name, settings.get(name)) for name in _shown(among) if settings.get(name) is not None]
+    """ "fp32 b32", "onnx int8 t2": the number format always, another setting where it differs among `among`; torch is not named."""
+    told = [_told(name, settings.get(name)) for name in _shown(among) if settings.get(name) not in (None, "torch")]
     return " ".join(told) or numbers.NOTHING
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ROOM = 1.2
 """The weights and, beside them, activations, as a multiple of the weights."""
-SHARE = 0.85
+SHARE = 0.7
 """Of the memory that is free, what a network may take: a machine at its limit times nothing but its own swapping."""
 
 
@@ -188,7 +188,7 @@ class ArchitectureReranker(BaseReranker):
         if self._network is None and free is not None and needed > SHARE * free:
             fix = "" if BYTES[self.options.dtype] == 2 else "; dtype: bfloat16 takes half"
             raise Unavailable(
-                f"needs {needed / 1e9:.1f} GB in {self.options.dtype}, {free / 1e9:.1f} GB are free",
+                f"needs {needed / 1e9:.1f} GB in {self.options.dtype}, {SHARE:.0%} of {free / 1e9:.1f} GB may be taken",
                 f"free some memory, or take a smaller model{fix}",
             )
 

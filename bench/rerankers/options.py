@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from bench.options import Options
 
 DType = Literal["float32", "bfloat16", "float16"]
+AnyDType = Literal["float32", "bfloat16", "float16", "int8"]
+Runtime = Literal["torch", "onnx", "openvino"]
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "torch": ("float32", "bfloat16", "float16"),
     "onnx": ("float32", "int8"),
@@ -60,8 +62,8 @@ class PairOptions(ModelOptions):
 class RuntimeOptions(PairOptions):
     """What a model takes that can be exported, and run by something other than torch."""
 
-    runtime: Literal["torch", "onnx", "openvino"] = Field("torch", description="what computes the scores; the model is exported once")
-    dtype: Literal["float32", "bfloat16", "float16", "int8"] = Field(  # type: ignore[assignment]
+    runtime: Runtime = Field("torch", description="what computes the scores; the model is exported once")
+    dtype: AnyDType = Field(  # type: ignore[assignment]
         "float32", description="number format of the weights and of the arithmetic; int8 for onnx and openvino alone"
     )
     compile: bool = Field(False, description="torch.compile: for long runs on a GPU; on a CPU the first seconds cost more than they save")

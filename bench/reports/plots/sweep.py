@@ -22,7 +22,7 @@ def draw(run: Run) -> Iterator[Picture]:
 
 
 def _grid(members: Sequence[Point]) -> dict[tuple[int, int], Point]:
-    """(depth, batch size) -> point, for the other settings that most points share; empty where it has but one row or column."""
+    """(depth, batch size) -> point, for the other settings that most points share, at depths with several sizes; or nothing."""
     others = [tuple(value for name, value in point.settings.items() if name != "batch_size") for point in members]
     usual = max(set(others), key=others.count)
     found = {
@@ -30,7 +30,9 @@ def _grid(members: Sequence[Point]) -> dict[tuple[int, int], Point]:
         for point, other in zip(members, others, strict=True)
         if other == usual and point.settings.get("batch_size")
     }
-    return found if len({depth for depth, _ in found}) > 1 and len({batch for _, batch in found}) > 1 else {}
+    rows = [depth for depth, _ in found]
+    found = {(depth, batch): point for (depth, batch), point in found.items() if rows.count(depth) > 1}
+    return found if len({depth for depth, _ in found}) > 1 else {}
 
 
 def _figure(grids: Sequence[tuple[Point, dict[tuple[int, int], Point]]], title: str) -> Any:
