@@ -65,14 +65,14 @@ def test_the_plain_row_on_the_same_device_comes_first(tmp_path: Path) -> None:
     assert [(one.new.trial.reranker, one.plain.trial.reranker) for one in found] == [("half-on-gpu", "on-gpu")]
     alone = run_of(tmp_path / "alone", {"on-cpu": {}, "half-on-gpu": {"dtype": "float16"}}, devices={"half-on-gpu": "cuda"})
     ((one,),) = agreements(alone).values()
-    assert way(one.new, one.plain) == "torch fp16, cuda"
+    assert way(one.new, one.plain) == "fp16 cuda"
 
 
 def test_another_batch_of_the_same_system_is_told_by_its_batch(tmp_path: Path) -> None:
     facts = {"plain": {"token_budget": 1024}, "batched": {"batch_size": 32}}
     record = {name: {"description": {"facts": told}} for name, told in facts.items()}
     ((one,),) = agreements(run_of(tmp_path, {"plain": {}, "batched": {}}, record=record)).values()
-    assert way(one.new, one.plain) == "torch fp32, batch 32"
+    assert way(one.new, one.plain) == "fp32 b32"
 
 
 @pytest.mark.parametrize("width", [80, 140])

@@ -7,12 +7,13 @@ from typing import Any
 
 from bench.agreement import PLAIN, Agreement
 from bench.comparing import Side
+from bench.measure.sweep_plan import SETTINGS
 from bench.records.table import Row
 from bench.reports import numbers
-from bench.reports.settings import DTYPES
+from bench.reports.settings import LEGEND, short
 from bench.reports.timings import one_query
 
-TITLE = "The same model run in other ways: speed and scores against torch in float32."
+TITLE = f"The same model run in other ways: speed and scores against torch in float32 ({LEGEND})."
 
 
 def head(found: Sequence[Agreement]) -> Sequence[str]:
@@ -26,15 +27,12 @@ def lines(found: Sequence[Agreement], members: Sequence[Row]) -> list[Sequence[s
 
 
 def way(side: Side, plain: Side) -> str:
-    """In what a row differs from its plain one, in a few words."""
+    """In what a row differs from its plain one, in a few characters."""
     ours, theirs = _settings(side), _settings(plain)
-    told = [f"{ours['runtime']} {DTYPES.get(ours['dtype'], ours['dtype'])}"]
-    told += [f"batch {ours['batch_size']}"] if ours["batch_size"] and ours["batch_size"] != theirs["batch_size"] else []
-    told += [f"{ours['token_budget']} tokens"] if ours["token_budget"] and ours["token_budget"] != theirs["token_budget"] else []
-    told += [f"{ours['threads']} threads"] if ours["threads"] != theirs["threads"] else []
-    told += ["compiled"] if ours["compiled"] and not theirs["compiled"] else []
+    told = [short(ours, [ours, theirs])]
+    told += ["compiled"] if side.record.description.get("facts", {}).get("compiled") else []
     told += [side.trial.device] if side.trial.device != plain.trial.device else []
-    return ", ".join(told)
+    return " ".join(told)
 
 
 def _line(one: Agreement, row: Row, plain: Row) -> Sequence[str]:
@@ -57,4 +55,4 @@ def _times(more: float | None, less: float | None) -> str:
 
 def _settings(side: Side) -> dict[str, Any]:
     fields, facts = PLAIN | side.record.keys["system"].fields, side.record.description.get("facts", {})
-    return {name: fields.get(name, facts.get(name)) for name in ("runtime", "dtype", "batch_size", "token_budget", "threads", "compiled")}
+    return {name: fields.get(name, facts.get(name)) for name in SETTINGS}

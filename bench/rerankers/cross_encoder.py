@@ -99,18 +99,19 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         import torch
 
         options = self.options
+        if options.runtime != "torch":  # attention written out makes the fastest exported graph
+            options = options.model_copy(update={"dtype": "float32", "attention": "eager"})
         checkpoint.refuse_configuration(self.weights, options)
-        number_format = options.dtype if options.runtime == "torch" else "float32"
         more: dict[str, Any] = {"activation_fn": torch.nn.Identity()}
         if not options.adapter:
-            model = sbert.load("CrossEncoder", options, self.weights, self.device, dtype=number_format, **more)
+            model = sbert.load("CrossEncoder", options, self.weights, self.device, **more)
             checkpoint.refuse_model(model, self.weights, options)
             return model
         from bench.rerankers.adapter import merge
 
         model = sbert.load("CrossEncoder", options, self.weights, self.device, dtype="float32", num_labels=1, **more)
         merge(model, adapter_folder(options.adapter), checkpoint.untrained(model, self.weights, options))
-        return model.to(getattr(torch, number_format))
+        return model.to(getattr(torch, options.dtype))
 
     def _description(self, model: Any) -> Description:
         scorer = self._scorer
