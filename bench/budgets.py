@@ -32,13 +32,12 @@ class Limits:
     p95_ms: float | None = None
 
     def used(self, point: Point) -> float | None:
-        """The largest share of a limit that a point uses: it fits up to 1. None where a percentile that was asked for is withheld."""
-        shares = []
-        for value, limit in ((point.p50_ms, self.p50_ms), (point.p95_ms, self.p95_ms)):
-            if limit is not None and value is None:
-                return None
-            shares += [value / limit] if limit is not None and value is not None else []
-        return max(shares)
+        """The largest share of a limit that a point uses: it fits up to 1. None where a percentile that was asked for is withheld and the
+        median, which is no larger, does not tell either."""
+        withheld = self.p95_ms is not None and point.p95_ms is None
+        asked = ((point.p50_ms, self.p50_ms), (point.p50_ms if withheld else point.p95_ms, self.p95_ms))
+        largest = max(value / limit for value, limit in asked if value is not None and limit is not None)
+        return None if withheld and largest <= 1 else largest
 
     def __str__(self) -> str:
         told = (("p50", self.p50_ms), ("p95", self.p95_ms))
@@ -75,7 +74,7 @@ class Choice:
 
     @property
     def outcome(self) -> Outcome:
-        return "fits" if self.best else "nothing fits" if self.too_slow else "withheld"
+        return "fits" if self.best else "withheld" if self.withheld else "nothing fits"
 
 
 def budget(
@@ -185,14 +184,16 @@ def _quality(point: Point) -> float:
     return -math.inf if point.quality is None else point.quality
 
 
-def _rank(point: Point) -> tuple[float, float, float]:
-    """Best quality first; equals by their times."""
-    return -_quality(point), math.inf if point.p95_ms is None else point.p95_ms, point.p50_ms
+def _rank(point: Point) -> tuple[bool, float, float, float]:
+    """Best quality first; equals by their times. What means nothing comes last."""
+    return point.meaningless, -_quality(point), math.inf if point.p95_ms is None else point.p95_ms, point.p50_ms
 
 
 def _runner_up(fitting: Sequence[Point]) -> Point | None:
-    others = [point for point in fitting if point.system != fitting[0].system]
-    return next(iter([*others, *(point for point in fitting if point.depth != fitting[0].depth)]), None)
+    """By another system, else at another depth; what means something is not set beside what does not."""
+    like = [point for point in fitting if point.meaningless == fitting[0].meaningless]
+    others = [point for point in like if point.system != fitting[0].system]
+    return next(iter([*others, *(point for point in like if point.depth != fitting[0].depth)]), None)
 
 
 def _first_of_each(points: Iterable[Point]) -> tuple[Point, ...]:

@@ -28,7 +28,8 @@ class Point:
     """One way to run one reranker. `settings` are what loaded, None where the record does not say.
 
     Percentiles are in milliseconds, None where withheld for want of queries. `values` are per query, None where nothing scored the system.
-    `between` names the two measured depths around an interpolated point.
+    `between` names the two measured depths around an interpolated point. `meaningless` is the order of a model with random weights, scored
+    to try a suite out.
     """
 
     trial: Trial
@@ -41,6 +42,8 @@ class Point:
     p95_high_ms: float | None
     values: Mapping[str, float] | None = None
     between: tuple[int, int] | None = None
+    scenario: str = "single"
+    meaningless: bool = False
 
     @cached_property
     def quality(self) -> float | None:
@@ -120,7 +123,7 @@ def _timed_pass(run: Run, records: Records) -> Iterator[Point]:
         summary = next((timings[trial_id, name] for name in ONE_QUERY if (trial_id, name) in timings), None)
         if summary:
             depth = min(plan.get("depth") or record.trial.depth, record.trial.depth)
-            yield _point(record.trial, trial_id, depth, _loaded(record), summary)
+            yield _point(record, trial_id, depth, _loaded(record), summary)
 
 
 def _sweep(run: Run, records: Records) -> Iterator[Point]:
@@ -139,11 +142,13 @@ def _sweep(run: Run, records: Records) -> Iterator[Point]:
     for i, (trial, system, depth, *settings) in enumerate(keys):
         if (str(i), "single") in timings:
             values = {name: plain(value) for name, value in zip(SETTINGS, settings, strict=True)}
-            yield _point(records[str(trial)].trial, str(system), int(depth), values, timings[str(i), "single"])
+            yield _point(records[str(trial)], str(system), int(depth), values, timings[str(i), "single"])
 
 
-def _point(trial: Trial, system: str, depth: int, settings: Mapping[str, Any], summary: Summary) -> Point:
-    return Point(trial, system, depth, settings, summary.queries, summary.p50_ms, summary.p95_ms, summary.p95_high_ms)
+def _point(record: Record | ArchitectureRecord, system: str, depth: int, settings: Mapping[str, Any], summary: Summary) -> Point:
+    times = (summary.queries, summary.p50_ms, summary.p95_ms, summary.p95_high_ms)
+    meaningless = bool(record.description.get("facts", {}).get("random_weights"))
+    return Point(record.trial, system, depth, settings, *times, scenario=summary.scenario, meaningless=meaningless)
 
 
 def _loaded(record: Record | ArchitectureRecord) -> dict[str, Any]:

@@ -62,9 +62,10 @@ def tiny(kind: str, **options: Any) -> ArchitectureReranker:
     """A network of a kind, two layers of it, under the options of the catalogue entry whose kind it is."""
     name, task, config = TINY[kind]
     model = rerankers.options_for(name)
-    facts = KNOWN[name].facts.model_copy(update={"parameters": 1000, "max_length": 512})
     network = Architecture(task=task, type=kind, config=config, prompt_tokens=4, source="https://example.org")  # type: ignore[arg-type]
-    return ArchitectureReranker(kind, facts, network, model.model_validate({"weights": "random", "dtype": "float32", **options}), "cpu")
+    facts = KNOWN[name].facts.model_copy(update={"parameters": 1000, "max_length": 512, "architecture": network})
+    entry = KNOWN[name].model_copy(update={"facts": facts})
+    return ArchitectureReranker(kind, entry, model.model_validate({"weights": "random", "dtype": "float32", **options}), "cpu")
 
 
 @pytest.mark.parametrize("name", sorted(KNOWN))

@@ -16,6 +16,7 @@ import bench
 from bench.budgets import Choice, budget, exit_code
 from bench.cli import main
 from bench.errors import BenchError, RecordError
+from bench.measure.latency_call import Sample
 from bench.records.store import Run
 from bench.reports import budget as report
 from tests.made_runs import made_run
@@ -88,6 +89,37 @@ def test_a_withheld_p95_is_not_guessed(tmp_path: Path) -> None:
     assert "30 distinct queries were timed. Time 29 more (latency: {queries: 59})" in told
     assert "--p50-ms 100" in told
     assert names(only(budget(run, p50_ms=100))) == ("better", "fast")
+
+
+def test_a_median_beyond_the_limit_needs_no_p95(tmp_path: Path) -> None:
+    """p95 is no smaller than the median."""
+    run = made(tmp_path, milliseconds={"fast": steady(20, 30), "slow": steady(500, 30)})
+    choice = only(budget(run, p95_ms=100))
+    assert ([p.trial.reranker for p in choice.withheld], [p.trial.reranker for p in choice.too_slow]) == (["fast"], ["slow"])
+    assert choice.outcome == "withheld", "fast may fit"
+    assert not [text for text in report.sentences(choice) if "Nothing that was timed fits" in text]
+    assert only(budget(run, p95_ms=10)).outcome == "nothing fits"
+
+
+def test_a_service_is_marked_and_asked_for_more_queries_in_its_own_words(tmp_path: Path) -> None:
+    rows = [Sample("tiny--bm25--api", "request", 0, f"q{i}", 5, None, 50_000_000) for i in range(20)]
+    run = made_run(tmp_path, {"first-stage": BASE, "api": GOOD}, devices={"api": "-"}, latency=rows)
+    choice = only(budget(run, p95_ms=100))
+    told = " ".join(report.sentences(choice))
+    assert "request_queries: 59" in told
+    assert "through a network" in told
+    assert report.grid(choice)[0]["reranker"] == "apiʳ"
+    assert only(budget(run, p50_ms=100)).outcome == "fits"
+
+
+def test_what_means_nothing_is_chosen_last(tmp_path: Path) -> None:
+    random = {"lucky": {"description": {"facts": {"random_weights": True}}}}
+    values = {"first-stage": BASE, "lucky": BETTER, "fast": GOOD}
+    run = made_run(tmp_path, values, milliseconds={"lucky": steady(1), "fast": steady(20)}, record=random)
+    assert names(only(budget(run, p95_ms=100))) == ("fast", None)
+    alone = only(budget(run, p95_ms=10))
+    assert names(alone) == ("lucky", None)
+    assert "its order means nothing" in " ".join(report.sentences(alone))
 
 
 def test_equal_quality_goes_to_the_faster_and_no_query_tells_them_apart(tmp_path: Path) -> None:

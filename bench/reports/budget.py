@@ -10,10 +10,12 @@ from bench.budgets import Choice, missing_queries
 from bench.measure.sweep_plan import SETTINGS
 from bench.points import Point
 from bench.records.schema import FIRST_STAGE
+from bench.records.table import RANDOM
 from bench.reports import numbers
 from bench.reports.comparison import as_json, markdown_grid, print_grid
 from bench.reports.markdown import escape
 from bench.reports.settings import DTYPES, short
+from bench.reports.timings import REQUEST_MARK, REQUEST_NOTE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +80,7 @@ def sentences(choice: Choice) -> list[str]:
 def _answer(choice: Choice) -> Iterator[str]:
     best, other, found = choice.best, choice.runner_up, choice.difference
     if best is None:
-        if choice.too_slow:
+        if choice.too_slow and not choice.withheld:
             nearest = choice.too_slow[0]
             yield f"Nothing that was timed fits. The nearest is {_named(nearest)}: {choice.limits.used(nearest):.2g} times the limit."
         return
@@ -96,15 +98,21 @@ def _answer(choice: Choice) -> Iterator[str]:
 
 def _doubts(choice: Choice) -> Iterator[str]:
     limit, best = choice.limits.p95_ms, choice.best
+    if best and best.meaningless:
+        yield f"It has {RANDOM}."
+    if any(point.scenario == "request" for point, _ in verdicts(choice)):
+        yield f"{REQUEST_NOTE}."
     if best and limit and best.p95_high_ms and best.p95_high_ms > limit:
         yield (
             f"Its p95 lies inside the limit, but the 95 % interval of it reaches {numbers.milliseconds(best.p95_high_ms)} ms: "
             "time more queries before relying on it."
         )
     for point in choice.withheld:
+        more = missing_queries(point)
+        option = "request_queries" if point.scenario == "request" else "queries"
         yield (
-            f"p95 of {_named(point)} is withheld: {point.queries} distinct queries were timed. Time {missing_queries(point)} more "
-            f"(latency: {{queries: {point.queries + missing_queries(point)}}}), or ask for the median: --p50-ms {limit:g}."
+            f"p95 of {_named(point)} is withheld: {point.queries} distinct queries were timed. Time {more} more "
+            f"(latency: {{{option}: {point.queries + more}}}), or ask for the median: --p50-ms {limit:g}."
         )
     for point in choice.unscored:
         yield f"{_named(point)} was timed, but the quality of these scores was not measured."
@@ -138,7 +146,8 @@ def _named(point: Point) -> str:
 
 def _label(point: Point) -> str:
     trial = point.trial
-    return trial.reranker if trial.device == "-" else f"{trial.reranker} ({trial.device})"
+    mark = REQUEST_MARK if point.scenario == "request" else ""
+    return f"{trial.reranker}{mark}" if trial.device == "-" else f"{trial.reranker} ({trial.device}){mark}"
 
 
 def _settings(point: Point) -> str:
@@ -185,6 +194,7 @@ def _flat(point: Point) -> dict[str, Any]:
         "reranker": point.trial.reranker,
         "device": point.trial.device,
         "depth": point.depth,
+        "scenario": point.scenario,
         **{name: point.settings.get(name) for name in SETTINGS},
         "quality": point.quality,
         "p50_ms": point.p50_ms,

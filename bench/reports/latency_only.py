@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.records.store import Run
-from bench.records.table import GroupKey, Row, architectures, groups
-from bench.reports import numbers
+from bench.records.table import GroupKey, Row, architectures, groups, notes_on
+from bench.reports import numbers, timings
 
 TITLE = "Latency only"
 NOTE = "weights: random. No weights were loaded and nothing was scored: no quality is known."
@@ -30,10 +30,15 @@ def _bare(run: Run, members: list[Row]) -> Bare:
     records = [run.architectures[row.trial.id] for row in members if row.status == "done"]
     ways = sorted({str(record.description["identity"].get("lengths")) for record in records})
     counted = f"Tokens {' and '.join(ways)}: the model's own tokenizer may count up to a fifth more or less." if ways else ""
+    names = {row.trial.id: _name(row) for row in members}
     return Bare(
         lines=[_cells(run, row) for row in members if row.status == "done"],
         absent=[f"{_name(row)} {row.status}: {row.reason}" for row in members if row.status != "done"],
-        notes=[NOTE, *([counted] if counted else []), *(f"{_name(row)}: {note}" for row in members for note in row.notes)],
+        notes=[
+            NOTE,
+            *([counted] if counted else []),
+            *(f"{timings.about(about, members, names)}: {note}" for about, note in notes_on(members)),
+        ],
     )
 
 

@@ -42,9 +42,18 @@ def of_entry(name: str, options: Any, device: str) -> ArchitectureReranker:
     """The architecture of a catalogue entry, nothing built yet. Raises SuiteError for a reranker whose architecture is not known."""
     known = {one: entry for one, entry in catalogue.load().items() if entry.facts.architecture}
     entry = known.get(name)
-    if entry is None or entry.facts.architecture is None:
+    if entry is None:
         raise SuiteError(f"reranker '{name}': weights: random needs an architecture, which the catalogue has of {', '.join(known)}")
-    return ArchitectureReranker(name, entry.facts, entry.facts.architecture, options, device)
+    return ArchitectureReranker(name, entry, options, device)
+
+
+def _limit(backend: str, architecture: Architecture, options: Any, device: str) -> batches.Limit:
+    """What the backend of the trained model would put into one forward pass."""
+    if architecture.task == "list":
+        return batches.Limit(pairs=options.batch_size)
+    if architecture.task == "answer" and backend == "cross-encoder":  # sentence-transformers cuts these batches
+        return batches.Limit(pairs=options.batch_size or batches.LIBRARY_PAIRS)
+    return batches.Limit.of(options.batch_size, options.token_budget, device)
 
 
 class ArchitectureReranker(BaseReranker):
@@ -52,12 +61,13 @@ class ArchitectureReranker(BaseReranker):
 
     latency_only = True
 
-    def __init__(self, name: str, facts: catalogue.Facts, architecture: Architecture, options: Any, device: str) -> None:
+    def __init__(self, name: str, entry: catalogue.Entry, options: Any, device: str) -> None:
         super().__init__(options, device)
-        self.name, self.facts, self.architecture = name, facts, architecture
-        self.pointwise = architecture.task != "list"
-        budget = getattr(options, "token_budget", None)
-        self.limit = batches.Limit.of(options.batch_size, budget, device) if self.pointwise else batches.Limit(pairs=options.batch_size)
+        if entry.facts.architecture is None:
+            raise SuiteError(f"reranker '{name}': its architecture is not known")
+        self.name, self.facts, self.architecture = name, entry.facts, entry.facts.architecture
+        self.pointwise = self.architecture.task != "list"
+        self.limit = _limit(entry.backend, self.architecture, options, device)
         self._network: Any = None
 
     def check(self) -> None:
