@@ -144,8 +144,8 @@ class _GroupRun:
         if plan_ is None or not questions.requests:
             return None
         timed = [one for one in self.group.planned if one.status.status == "done" and one.reranker.placement != "none"]
-        for planned in timed:  # not loaded yet where every score came from the cache
-            work = partial(self._build, planned, questions, plan_) if planned.trial.kind == "architecture" else planned.reranker.load
+        for planned in timed:
+            work = partial(self._build, planned, questions, plan_) if planned.trial.kind == "architecture" else partial(self._load, planned)
             self._guarded(planned, work)
         targets = [self._target(planned) for planned in timed if planned.status.status == "done"]
         if not targets:
@@ -153,6 +153,12 @@ class _GroupRun:
         total = latency.planned_calls(targets, questions.requests, plan_)
         with self.observer.task(f"timing {len(targets)} rerankers, interleaved", total, "calls") as advance:
             return latency.measure(targets, questions.requests, plan_, self.suite.seed, advance)
+
+    def _load(self, planned: Planned) -> None:
+        """What is timed is described as it loads now: the cache tells of the threads and batches with which the scores were once made."""
+        planned.reranker.load()
+        if planned.reranker.placement == "device":
+            self.scored[planned.trial.id].description = planned.reranker.describe().to_dict()
 
     def _build(self, planned: Planned, questions: Questions, plan_: LatencyPlan) -> None:
         self.descriptions[planned.trial.id] = build_architecture(planned, questions, plan_)

@@ -192,3 +192,14 @@ def test_a_sweep_of_depths_alone_draws_no_heat_map(collection: Path, tmp_path: P
     found = run(collection, tmp_path, {FAKE: {"name": "fake"}})
     assert list(plots.draw(found, "sweep")) == []
     assert "Sweep of fake (cpu):" in report(found)
+
+
+def test_what_is_timed_is_described_as_it_is_and_not_as_it_was_when_its_scores_were_made(collection: Path, tmp_path: Path) -> None:
+    """Batch size and threads decide no score, so that scores made under others come from the cache."""
+    for batch_size, threads in ((4, 1), (8, 2)):
+        tuned = {"tests.fakes:TunableReranker": {"name": "tiny", "batch_size": batch_size, "threads": threads}}
+        record = run(collection, tmp_path / str(threads), tuned, depths=[2]).records[OWN]
+        facts = record.description["facts"]
+        assert (facts["batch_size"], facts["threads"]) == (batch_size, threads)
+        assert record.keys["speed"].fields["settings"]["threads"] == threads
+    assert record.scores == {"cached": 4, "computed": 0}
