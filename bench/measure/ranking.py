@@ -44,20 +44,27 @@ def rank(doc_ids: Sequence[str], scores: Sequence[float] | Scores) -> Ranking:
         wrong = int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"score {values[wrong]} for document '{doc_ids[wrong]}'")
     order = np.argsort(-values, kind="stable")
-    ties = count_ties(values[order])
-    if ties:  # comparing ids is what costs: only where scores do not decide
-        by_id = np.array(sorted(range(len(doc_ids)), key=lambda i: doc_ids[i], reverse=True))
-        order = by_id[np.argsort(-values[by_id], kind="stable")]  # stable: equal scores keep the falling doc_ids
-    return Ranking(tuple(map(doc_ids.__getitem__, order.tolist())), tuple(values[order].tolist()), ties)
+    ordered = values[order]
+    places = order.tolist()
+    groups = tied(ordered)
+    for first, end in groups:  # comparing ids is what costs: only where scores do not decide
+        places[first:end] = sorted(places[first:end], key=doc_ids.__getitem__, reverse=True)
+    return Ranking(tuple(map(doc_ids.__getitem__, places)), tuple(ordered.tolist()), sum(end - first for first, end in groups))
+
+
+def tied(ordered: Sequence[float] | Scores) -> list[tuple[int, int]]:
+    """The stretches [first, end) of equal values in these ordered scores."""
+    import numpy as np
+
+    values = np.asarray(ordered, dtype=np.float64)
+    same = np.concatenate(([False], values[1:] == values[:-1], [False]))
+    edges = np.flatnonzero(same[1:] != same[:-1])
+    return [(int(first), int(end) + 1) for first, end in edges.reshape(-1, 2)]
 
 
 def count_ties(ordered: Sequence[float] | Scores) -> int:
     """How many of these ordered scores stand equal to a neighbour."""
-    import numpy as np
-
-    values = np.asarray(ordered, dtype=np.float64)
-    same = values[1:] == values[:-1]
-    return int(np.count_nonzero(np.append(same, False) | np.append(False, same))) if same.any() else 0
+    return sum(end - first for first, end in tied(ordered))
 
 
 def strictly_falling(ordered: Sequence[float]) -> list[float]:
