@@ -106,9 +106,6 @@ def _write(run: Run, target: Path, latency: bool) -> None:
     writer = RunWriter(target, info, None)
     writer.save(records, run.per_query.itertuples(index=False), timings.itertuples(index=False))
     writer.set_status({})  # writes run.json
-    for name in ("latency.parquet", "depths.parquet"):  # a table without rows is as good as none
-        if name != "latency.parquet" or timings.empty:
-            (target / name).unlink()
     for trial in run.records:
         ranking = Path("rankings") / f"{trial}.run.gz"
         if (run.folder / ranking).is_file():

@@ -193,7 +193,12 @@ class _GroupRun:
         self.writer.save_texts(self._texts(candidates, questions))
         by_depth = [row for record in records for row in depths.rows(record.trial.id, self.ranked[record.trial.id].curve)]
         bare = self._architectures(dataset, candidates, timing, self.suite.latency) if timing and self.suite.latency else []
-        self.writer.save([*records, *bare], per_query, timing.samples if timing else [], by_depth)
+        usage = [
+            (record.trial.id, query_id, *amounts.values())
+            for record in records
+            for query_id, amounts in self.scored[record.trial.id].usage_by_query.items()
+        ]
+        self.writer.save([*records, *bare], per_query, timing.samples if timing else [], by_depth, usage)
 
     def _texts(self, candidates: Candidates, questions: Questions) -> texts.Texts:
         queries = {query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids}

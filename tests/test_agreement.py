@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from bench.agreement import agreements
 from bench.records.store import Run
+from bench.reports import html
 from bench.reports.agreement import way
 from bench.reports.markdown import report
 from bench.reports.terminal import print_run
@@ -88,8 +90,10 @@ def test_reports_print_it_beside_the_speed(tmp_path: Path, width: int, capsys: p
     assert len(line) <= width
     page = report(run)
     assert "| fast | onnx int8 | 2.00x | – | 1.2e+00 | 0.6667 | 1.000 | -0.1000 |" in page
+    cells = re.findall(r"<t[hd][^>]*>([^<]*)<", html.report(run).partition("torch in float32")[2].partition("</tbody>")[0])
+    assert cells[-8:] == ["fast", "onnx int8", "2.00x", "–", "1.2e+00", "0.6667", "1.000", "-0.1000"]
 
 
 def test_a_run_without_such_rows_says_nothing_of_it(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"only": {}})
-    assert "torch in float32" not in report(run)
+    assert all("torch in float32" not in page for page in (report(run), html.report(run)))

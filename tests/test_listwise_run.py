@@ -54,6 +54,25 @@ def test_calls_and_tokens_are_recorded_and_priced(collection: Path, tmp_path: Pa
     assert record.counts.ties == 0
 
 
+def test_calls_and_tokens_are_recorded_query_by_query(collection: Path, tmp_path: Path, server: FakeCohere) -> None:
+    local = {"listwise": {"model": "tiny:chat", "window": 4, "stride": 2, "name": "local"}}
+    done = run(collection, tmp_path, hosted(server, concurrency=3), local)
+    for name in ("hosted", "local"):
+        record, _ = record_and_notes(done, name)
+        table = done.usage[done.usage["trial"] == record.trial.id].set_index("query")
+        assert len(table) == record.counts.queries - record.counts.without_candidates
+        for field in ("calls", "tokens", "tokens_out", "repairs", "pairs"):
+            assert table[field].sum() == pytest.approx(record.usage[field]), field
+    read = {question(sent)[0]: 0 for sent in server.requests}
+    for sent in server.requests:
+        read[question(sent)[0]] += 1
+    texts = done.queries.set_index("query")["text"]
+    told = done.usage[done.usage["trial"].str.contains("hosted")].set_index("query")["calls"]
+    assert {texts[query]: calls for query, calls in told.items()} == read, "each query's calls are its own"
+    again = run(collection, tmp_path, hosted(server, concurrency=3), local)
+    assert again.usage.equals(done.usage), "what a query cost is known from the cache, too"
+
+
 def test_mended_answers_make_a_note(collection: Path, tmp_path: Path, server: FakeCohere) -> None:
     server.always = says("I like them all.")
     done = run(collection, tmp_path, hosted(server))

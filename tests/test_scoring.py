@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import RerankerError
-from bench.rerankers.base import Request
+from bench.rerankers.base import Request, Usage
 from bench.scoring.cache import ScoreCache, request_key
 from bench.scoring.engine import chunks, score
 from tests.fakes import FakeOptions, FlakyReranker, HashReranker
@@ -112,6 +112,41 @@ def test_no_request_at_all_is_no_error() -> None:
     result = score(reranker(), [], chunk_pairs=10)
     assert result.scores == {}
     assert result.description["backend"] == "fake"
+
+
+class CountingReranker(FlakyReranker):
+    """Knows what each query cost, and one call more that was for all of them."""
+
+    def rerank(self, requests: Any) -> Any:
+        for number, request in enumerate(requests, 1):
+            self._count(Usage(calls=number, tokens=10 * number), request.query_id)
+        self._count(Usage(calls=1))
+        return super().rerank(requests)
+
+
+def test_what_each_query_cost_is_kept_beside_its_scores() -> None:
+    first = score(reranker(CountingReranker), requests(), chunk_pairs=10)  # two queries a chunk
+    assert [first.usage_by_query[f"q{i}"]["calls"] for i in range(7)] == [1, 2, 1, 2, 1, 2, 1]
+    assert first.usage_by_query["q1"]["tokens"] == 20
+    assert (first.usage["calls"], first.usage["tokens"]) == (10 + 4, 100), "the calls for whole chunks are in the sum alone"
+    second = score(reranker(CountingReranker), requests(), chunk_pairs=10)
+    assert (second.computed_queries, second.usage, second.usage_by_query) == (0, first.usage, first.usage_by_query)
+
+
+def test_what_a_failed_query_cost_stays_in_the_sum() -> None:
+    result = score(reranker(CountingReranker, fail_query="q1"), requests(2), chunk_pairs=10)
+    assert result.usage["calls"] == 4
+    assert list(result.usage_by_query) == ["q0"]
+
+
+def test_a_cache_from_before_costs_were_kept_by_query_is_read() -> None:
+    score(reranker(CountingReranker), requests(), chunk_pairs=100)
+    (chunk,) = ScoreCache(reranker(CountingReranker).fingerprint()).folder.glob("*.npz")
+    with np.load(chunk) as whole:
+        older = {name: whole[name] for name in whole.files if name != "own_usage"}
+    np.savez(chunk, **older)
+    result = score(reranker(CountingReranker), requests(), chunk_pairs=100)
+    assert (result.cached_queries, result.usage_by_query) == (7, {})
 
 
 @given(st.lists(st.integers(0, 9), max_size=20), st.integers(1, 12))

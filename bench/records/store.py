@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.measure.latency_call import Sample
 from bench.measure.sweep_plan import SETTINGS
 from bench.records import texts
 from bench.records.schema import SCHEMA_VERSION, ArchitectureRecord, Record, RunInfo, Trial, TrialStatus
+from bench.rerankers.base import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", Record, ArchitectureRecord, RunInfo)
 PER_QUERY = ("trial", "query", "measure", "value")
 DEPTHS = ("trial", "depth", "query", "measure", "value")
+USAGE = ("trial", "query", *(field.name for field in fields(Usage)))
 LATENCY = Sample._fields
 SWEEP = (*LATENCY, "system", "depth", *SETTINGS)
 
@@ -58,6 +61,12 @@ class Run:
     def depths(self) -> pd.DataFrame:
         """Quality at smaller depths, from the same scores: columns trial, depth, query, measure, value; 0 is the first stage's order."""
         return read_table(self.folder / "depths.parquet", DEPTHS)
+
+    @cached_property
+    def usage(self) -> pd.DataFrame:
+        """What each query cost when its scores were made, of rerankers that can tell (services and listwise models): columns trial, query,
+        and those of `bench.rerankers.base.Usage`, such as calls, tokens (read) and tokens_out (written)."""
+        return read_table(self.folder / "usage.parquet", USAGE)
 
     @cached_property
     def latency(self) -> pd.DataFrame:
@@ -165,12 +174,14 @@ class RunWriter:
         per_query: Iterable[Sequence[Any]],
         latency: Iterable[Sequence[Any]],
         depths: Iterable[Sequence[Any]] = (),
+        usage: Iterable[Sequence[Any]] = (),
     ) -> None:
         """Add the trials of one group. Tables first, records last: a trial with a record has its rows."""
         ids = {record.trial.id for record in records}
         self._extend("per_query.parquet", PER_QUERY, per_query, ids)
         self._extend("latency.parquet", LATENCY, latency, ids)
         self._extend("depths.parquet", DEPTHS, depths, ids)
+        self._extend("usage.parquet", USAGE, usage, ids)
         for record in records:
             write_atomically(_place(self.folder, record.trial), _json(record.model_dump(mode="json")))
 
@@ -232,6 +243,8 @@ class RunWriter:
         import pandas as pd
 
         fresh = pd.DataFrame(list(new), columns=list(columns))
+        if fresh.empty and old.empty and not (self.folder / name).is_file():
+            return  # a table without rows is as good as none
         table = fresh if old.empty else old if fresh.empty else pd.concat([old, fresh], ignore_index=True)
         if keys:
             table = table.drop_duplicates(list(keys), keep="last", ignore_index=True)

@@ -222,17 +222,17 @@ class ApiReranker(BaseReranker):
     def _answer(self, request: Request, start: int, scores: Scores) -> None:
         """Write the scores of one HTTP request's documents. Raises Refusal or RerankerError."""
         documents = request.docs[start : start + self.documents_per_call]
-        answer = self._insist(request.query, documents)
+        answer = self._insist(request.query_id, request.query, documents)
         scores[start : start + len(documents)] = answer.in_order(len(documents), self.service)
-        self._count(Usage(pairs=len(documents), billed_units=answer.billed_units, tokens=answer.tokens))
+        self._count(Usage(pairs=len(documents), billed_units=answer.billed_units, tokens=answer.tokens), request.query_id)
 
-    def _insist(self, query: str, documents: Sequence[str]) -> Answer:
+    def _insist(self, query_id: str, query: str, documents: Sequence[str]) -> Answer:
         """The answer, asked for until it comes or the retries are used up. Raises Refusal or RerankerError."""
         options = self.options
         for attempt in range(options.retries + 1):
             if self._stop.wait(self._pace.book()):
                 raise Refusal("stopped")
-            self._count(Usage(calls=1, retries=int(attempt > 0)))
+            self._count(Usage(calls=1, retries=int(attempt > 0)), query_id)
             try:
                 return self._asked(query, documents)
             except Refusal as refusal:
@@ -251,9 +251,9 @@ class ApiReranker(BaseReranker):
         self._pace.charge(answer.tokens + answer.tokens_out)
         return answer
 
-    def _count(self, usage: Usage) -> None:
+    def _count(self, usage: Usage, query_id: str | None = None) -> None:
         with self._counting:
-            self.usage += usage
+            super()._count(usage, query_id)
 
     def _raise_if_final(self, refusal: Refusal) -> None:
         """Raise RerankerError for a refusal that every further request would meet too."""

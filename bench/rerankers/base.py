@@ -114,7 +114,8 @@ class Reranker(Protocol):
         """
 
     def take_usage(self) -> Usage:
-        """What rerank() has cost since the last call of this method."""
+        """What rerank() has cost since the last call of this method. Where its parts are known by query, they stand until then in an
+        attribute `usage_by_query`, query_id -> Usage."""
 
     def close(self) -> None:
         """Free memory and connections."""
@@ -142,6 +143,7 @@ class BaseReranker(ABC):
         self.options = options
         self.device = device
         self.usage = Usage()
+        self.usage_by_query: dict[str, Usage] = {}
         self.span: Callable[[str], AbstractContextManager[None]] = no_span
 
     def check(self) -> None:
@@ -160,7 +162,7 @@ class BaseReranker(ABC):
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]: ...
 
     def take_usage(self) -> Usage:
-        taken, self.usage = self.usage, Usage()
+        taken, self.usage, self.usage_by_query = self.usage, Usage(), {}
         return taken
 
     def take_answered(self) -> list[tuple[Request, Scores]]:
@@ -174,6 +176,12 @@ class BaseReranker(ABC):
 
     def close(self) -> None:
         return None
+
+    def _count(self, usage: Usage, query_id: str | None = None) -> None:
+        """Add to what rerank() has cost, and to what this query has, where it is known which one it was for."""
+        self.usage += usage
+        if query_id is not None:
+            self.usage_by_query[query_id] = self.usage_by_query.get(query_id, Usage()) + usage
 
 
 class PointwiseReranker(BaseReranker):

@@ -55,6 +55,7 @@ class Sorting:
     order to `take`."""
 
     def __init__(self, request: Request, options: ListwiseOptions) -> None:
+        self.query_id = request.query_id
         self.query = plain(request.query)
         shown = [shortened(doc, options.document_words) for doc in request.docs]
         self.passages = [text for text, _ in shown]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from bench.rerankers.base import Outcome
 
 
+Answer = tuple[str, Usage]
+
+
 class LocalListwiseOptions(ListwiseOptions, ModelOptions):
     max_length: int | None = Field(None, ge=8, description="tokens of a prompt and its answer together; the model's own limit when absent")
     batch_size: int = Field(4, ge=1, description="windows (of different queries) that are written at once")
@@ -76,7 +79,8 @@ class ListwiseReranker(LocalReranker):
         while waiting := [sorting for sorting in sortings if sorting.window]:
             self._step(waiting)
         for sorting in sortings:
-            self.usage += Usage(pairs=len(sorting.passages), truncated=len(sorting.cut), cut_queries=int(sorting.query_was_cut))
+            cut = Usage(pairs=len(sorting.passages), truncated=len(sorting.cut), cut_queries=int(sorting.query_was_cut))
+            self._count(cut, sorting.query_id)
         return [sorting.scores() for sorting in sortings]
 
     def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> str:
@@ -92,8 +96,8 @@ class ListwiseReranker(LocalReranker):
         if limit is not None and len(prompt) + most > limit:
             raise RerankerError(f"{model}: {len(prompt)} tokens and an answer of {most} are more than its {limit}")
         with sbert.threads(self.options.threads):
-            [(_, [answer])] = batches.run(np.array([len(prompt)]), self.limit, lambda _: self._write([prompt], [most]))
-        self.usage += Usage(calls=1)
+            [(_, [(answer, usage)])] = batches.run(np.array([len(prompt)]), self.limit, lambda _: self._write([prompt], [most]))
+        self._count(usage)
         return answer
 
     def _step(self, sortings: Sequence[Sorting]) -> None:
@@ -104,19 +108,19 @@ class ListwiseReranker(LocalReranker):
             prompts = [self._fitter.prompt(sorting) for sorting in sortings]
         tokens = np.fromiter(map(len, prompts), dtype=np.int64, count=len(prompts))
 
-        def write(rows: NDArray[np.int64]) -> list[str]:
+        def write(rows: NDArray[np.int64]) -> list[Answer]:
             return self._write([prompts[i] for i in rows], [self._fitter.answer_tokens(len(sortings[i].window)) for i in rows])
 
         with sbert.threads(self.options.threads):
             written = batches.run(tokens, self.limit, write)
         for rows, answers in written:
-            for i, answer in zip(rows, answers, strict=True):
+            for i, (answer, usage) in zip(rows, answers, strict=True):
                 order, repaired = permutation.read(answer, len(sortings[i].window))
-                self.usage += Usage(calls=1, repairs=int(repaired))
+                self._count(usage + Usage(repairs=int(repaired)), sortings[i].query_id)
                 sortings[i].take(order)
 
-    def _write(self, prompts: list[list[int]], room: list[int]) -> list[str]:
-        """What the model answers to each prompt (token ids, the longest first), in at most so many tokens each."""
+    def _write(self, prompts: list[list[int]], room: list[int]) -> list[Answer]:
+        """What the model answers to each prompt (token ids, the longest first), in at most so many tokens each, and what that took."""
         import torch
 
         config, width = self._model.generation_config, len(prompts[0])
@@ -126,8 +130,13 @@ class ListwiseReranker(LocalReranker):
         with self.span("forward"), sbert.quiet(), torch.inference_mode():
             written = self._model.generate(ids, attention_mask=mask, max_new_tokens=max(room))[:, width:].tolist()
         answers = [_until(set(config.eos_token_id), row[:most]) for row, most in zip(written, room, strict=True)]
-        self.usage += Usage(tokens=sum(map(len, prompts)), slots=ids.numel(), tokens_out=sum(map(len, answers)))
-        return [self._tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
+        return [
+            (
+                self._tokenizer.decode(answer, skip_special_tokens=True),
+                Usage(tokens=len(prompt), calls=1, slots=width, tokens_out=len(answer)),
+            )
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
 
 
 def _until(ends: set[int], tokens: list[int]) -> list[int]:

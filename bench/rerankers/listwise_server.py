@@ -87,12 +87,12 @@ class ListwiseServerReranker(HttpReranker):
         """Write the scores of a request's documents, window after window. Raises Refusal or RerankerError."""
         sorting = Sorting(request, self.options)
         while window := sorting.window:
-            answer = self._insist(sorting.query, [sorting.passages[position] for position in window])
-            self._count(Usage(tokens=answer.tokens, tokens_out=answer.tokens_out, repairs=answer.repairs))
+            answer = self._insist(request.query_id, sorting.query, [sorting.passages[position] for position in window])
+            self._count(Usage(tokens=answer.tokens, tokens_out=answer.tokens_out, repairs=answer.repairs), request.query_id)
             places = answer.in_order(len(window), self.service)
             sorting.take(sorted(range(len(window)), key=lambda position: -places[position]))
         scores[:] = sorting.scores()
-        self._count(Usage(pairs=len(scores), truncated=len(sorting.cut)))
+        self._count(Usage(pairs=len(scores), truncated=len(sorting.cut)), request.query_id)
 
     def _body(self, query: str, documents: Sequence[str]) -> dict[str, Any]:
         options = self.options

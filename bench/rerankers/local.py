@@ -38,6 +38,3 @@ class LocalReranker(BaseReranker):
         if self._model is None:
             raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
         return self._model
-
-    def _count(self, usage: Usage) -> None:
-        self.usage += usage

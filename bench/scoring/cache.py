@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bench.rerankers.base import Request, Scores
 
 LAYOUT = 1
+Amounts = dict[str, float]
+"""A usage by the names of its fields."""
 
 
 def request_key(request: Request) -> str:
@@ -36,7 +38,8 @@ class ScoreCache:
         self.folder = (root or cache_dir("scores")) / hashlib.sha256(text.encode()).hexdigest()[:20]
         self._fingerprint = text
         self._scores: dict[str, Scores] = {}
-        self._usage: dict[str, dict[str, float]] = {}
+        self._shared: dict[str, Amounts] = {}
+        self._own: dict[str, Amounts] = {}
         if not fresh:
             self._read()
 
@@ -52,28 +55,34 @@ class ScoreCache:
             return None
         return found if isinstance(found, dict) else None
 
-    def usage(self, keys: Sequence[str]) -> dict[str, float]:
-        """What the requests with these keys cost when they were scored. A chunk's cost is spread evenly over its requests."""
-        total: dict[str, float] = {}
-        for key in keys:
-            for name, value in self._usage.get(key, {}).items():
+    def usage(self, keys: Sequence[str]) -> Amounts:
+        """What the requests with these keys cost when they were scored. What is known of a chunk alone is spread over it."""
+        total: Amounts = {}
+        for part in (part for key in keys for part in (self._shared.get(key, {}), self._own.get(key, {}))):
+            for name, value in part.items():
                 total[name] = total.get(name, 0.0) + value
         return total
+
+    def own_usage(self, key: str) -> Amounts | None:
+        """What the reranker said that this request cost by itself; None where it told of whole chunks only."""
+        return self._own.get(key)
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Keep what the reranker says it loaded, and the fingerprint in plain text, beside the scores."""
         write_atomically(self.folder / "fingerprint.json", self._fingerprint.encode())
         write_atomically(self.folder / "description.json", json.dumps(dict(description), sort_keys=True, default=str).encode())
 
-    def put(self, scores: Mapping[str, Scores], usage: Mapping[str, float]) -> None:
-        """Keep one chunk."""
+    def put(self, scores: Mapping[str, Scores], usage: Mapping[str, float], own: Mapping[str, Amounts] | None = None) -> None:
+        """Keep one chunk, with what it cost as a whole and, as far as it is known, which part of that each request did."""
         import io
 
         import numpy as np
 
         if not scores:
             return
-        share = {name: value / len(scores) for name, value in usage.items()}
+        own = {key: found for key, found in (own or {}).items() if key in scores}
+        told = {name: sum(found.get(name, 0.0) for found in own.values()) for name in usage}
+        share = {name: (value - told[name]) / len(scores) for name, value in usage.items()}
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -81,11 +90,12 @@ class ScoreCache:
             bounds=np.cumsum([len(values) for values in scores.values()]),
             scores=np.concatenate(list(scores.values())).astype(np.float64),
             usage=np.array(json.dumps(share)),
+            own_usage=np.array(json.dumps(own)),
         )
         name = content_hash([tuple(scores)])
         write_atomically(self.folder / f"{name}.npz", buffer.getvalue())
         self._scores.update(scores)
-        self._usage.update(dict.fromkeys(scores, share))
+        self._keep(list(scores), share, own)
 
     def _read(self) -> None:
         import zipfile
@@ -97,8 +107,15 @@ class ScoreCache:
                 with path.open("rb") as file, np.load(file, allow_pickle=False) as chunk:
                     keys, bounds, scores = chunk["keys"].tolist(), chunk["bounds"], chunk["scores"]
                     share = json.loads(str(chunk["usage"]))
+                    own = json.loads(str(chunk["own_usage"])) if "own_usage" in chunk else {}
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
                 path.unlink(missing_ok=True)  # damaged from outside: its requests are scored again
                 continue
             self._scores.update(zip(keys, np.split(scores, bounds[:-1]), strict=True))
-            self._usage.update(dict.fromkeys(keys, share))
+            self._keep(keys, share, own)
+
+    def _keep(self, keys: Sequence[str], share: Amounts, own: Mapping[str, Amounts]) -> None:
+        for key in keys:
+            self._shared[key] = share
+            self._own.pop(key, None)
+        self._own.update(own)

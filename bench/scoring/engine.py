@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import RerankerError
 from bench.rerankers.base import Failure, Request, Reranker
-from bench.scoring.cache import ScoreCache, request_key
+from bench.scoring.cache import Amounts, ScoreCache, request_key
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Scored:
-    """What the quality pass gives: scores per query, failed queries with their reasons, and how much came from the cache."""
+    """What the quality pass gives: scores per query, failed queries with their reasons, how much came from the cache, and what it cost:
+    in all, and by query where the reranker can tell."""
 
     scores: dict[str, Scores] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     cached_queries: int = 0
     computed_queries: int = 0
     description: dict[str, Any] = field(default_factory=dict)
-    usage: dict[str, float] = field(default_factory=dict)
+    usage: Amounts = field(default_factory=dict)
+    usage_by_query: dict[str, Amounts] = field(default_factory=dict)
 
 
 def score(
@@ -46,10 +48,10 @@ def score(
     fingerprint = reranker.fingerprint()
     cache = ScoreCache(fingerprint, fresh=fresh) if fingerprint else None
     result = Scored()
-    keys: list[str] = []
+    keys: dict[str, str] = {}
     for chunk in chunks(requests, chunk_pairs):
         known = {request.query_id: request_key(request) for request in chunk} if cache else {}
-        keys += known.values()
+        keys |= known
         missing = []
         for request in chunk:
             found = cache.get(known[request.query_id]) if cache else None
@@ -62,7 +64,9 @@ def score(
             _score_missing(reranker, missing, known, cache, result)
         on_progress(sum(len(request.docs) for request in chunk))
     if cache:
-        result.usage = cache.usage(keys)  # what the scores cost when they were bought, cached ones included
+        result.usage = cache.usage(list(keys.values()))  # what the scores cost when they were bought, cached ones included
+        told = {query_id: cache.own_usage(key) for query_id, key in keys.items()}
+        result.usage_by_query = {query_id: amounts for query_id, amounts in told.items() if amounts}
         result.description = cache.description or {}
     if not result.description:
         reranker.load()
@@ -80,9 +84,10 @@ def _score_missing(
         if cache:
             _keep_answered(reranker, known, cache)
         raise
-    usage = asdict(reranker.take_usage())
+    usage, by_query = _taken(reranker)
     if not cache:
         result.usage = {name: result.usage.get(name, 0) + value for name, value in usage.items()}
+        result.usage_by_query |= by_query
     fresh_scores: dict[str, Scores] = {}
     for request, outcome in zip(missing, outcomes, strict=True):
         if isinstance(outcome, Failure):
@@ -96,17 +101,23 @@ def _score_missing(
         if not result.description:
             result.description = reranker.describe().to_dict()
             cache.describe(result.description)
-        cache.put(fresh_scores, usage)
+        cache.put(fresh_scores, usage, {known[query_id]: amounts for query_id, amounts in by_query.items()})
+
+
+def _taken(reranker: Reranker) -> tuple[Amounts, dict[str, Amounts]]:
+    """What the reranker has cost since it was last asked: in all, and by query as far as it tells."""
+    by_query = {query_id: asdict(usage) for query_id, usage in getattr(reranker, "usage_by_query", {}).items()}
+    return asdict(reranker.take_usage()), by_query
 
 
 def _keep_answered(reranker: Reranker, known: Mapping[str, str], cache: ScoreCache) -> None:
     """A service that died, or a person who interrupted: what was answered and paid for before goes to the cache."""
-    usage = asdict(reranker.take_usage())
+    usage, by_query = _taken(reranker)
     take: Any = getattr(reranker, "take_answered", list)
     answered = {known[request.query_id]: scores for request, scores in take()}
     if answered:
         cache.describe(reranker.describe().to_dict())
-        cache.put(answered, usage)
+        cache.put(answered, usage, {known[query_id]: amounts for query_id, amounts in by_query.items()})
 
 
 def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Failure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.agreement import agreements
 from bench.points import measured
 from bench.records.store import Run
 from bench.records.table import rows
@@ -11,7 +12,7 @@ def report(run: Run) -> str:
     """The page of a run, from its records alone."""
     from markupsafe import Markup, escape
 
-    from bench.reports import latency_only, numbers, summary, timings
+    from bench.reports import agreement, latency_only, numbers, summary, timings
     from bench.reports.html import facts, group
     from bench.reports.html.glossary import glossary
     from bench.reports.html.overview import overview
@@ -22,9 +23,9 @@ def report(run: Run) -> str:
     table = rows(run)
     found = summary.findings(run, table)
     marks, documents = group.marks(run), Documents.of(run)
-    timed = [] if run.sweep.empty else measured(run)
+    timed, agreed = [] if run.sweep.empty else measured(run), agreements(run)
     most = max(20, MOST_QUERIES // max(1, len(found)))
-    views = [group.view(run, finding, f"g{i}", marks, timed, documents, most) for i, finding in enumerate(found, 1)]
+    views = [group.view(run, one, f"g{i}", marks, timed, agreed.get(one.group, ()), documents, most) for i, one in enumerate(found, 1)]
     listed, cut = documents.listed()
     drills = [{"id": view.id, "label": view.title, **view.drill} for view in views if view.drill]
     data = {"groups": drills, "docs": listed, "cut": cut, "texts": not run.queries.empty}
@@ -38,6 +39,7 @@ def report(run: Run) -> str:
         sentences=lambda finding: [Markup(one) for one in summary.sentences(finding, style)],
         overview=overview(found, marks),
         glossary=glossary(dict.fromkeys(name for record in run.records.values() for name in record.quality)),
+        agreement_title=agreement.TITLE,
         bare=latency_only.tables(run),
         bare_title=latency_only.TITLE,
         markup=Markup,

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.agreement import Agreement
 from bench.points import Point
 from bench.records.store import Run
-from bench.reports import numbers, timings
+from bench.reports import agreement, numbers, timings
 from bench.reports.html import curves, latency, tradeoff
 from bench.reports.html.latency import Distribution
 from bench.reports.html.queries import Documents, Drill
@@ -38,6 +39,7 @@ class View:
     id: str
     finding: Finding
     grid: Grid
+    agreement: Sequence[Sequence[str]]
     tradeoff: str
     devices: Sequence[str]
     legend: Sequence[tuple[Mark, str]]
@@ -65,10 +67,11 @@ def view(
     identifier: str,
     marks: Mapping[str, Mark],
     timed: Sequence[Point],
+    agreed: Sequence[Agreement],
     documents: Documents,
     most_queries: int,
 ) -> View:
-    """The group of a finding."""
+    """The group of a finding. `agreed` are its faster ways."""
     members, measure = finding.members, finding.measure
     drill = Drill(run, members, measure, documents, most_queries)
     separations = []
@@ -83,6 +86,7 @@ def view(
         id=identifier,
         finding=finding,
         grid=grid(members, marks),
+        agreement=[agreement.head(agreed), *agreement.lines(agreed, members)] if agreed else [],
         tradeoff=tradeoff.draw(points, members, measure),
         devices=tradeoff.devices(points),
         legend=[(one.mark, name_of(one.row)) for one in points],
