@@ -142,7 +142,7 @@ class ArchitectureReranker(BaseReranker):
             lengths = np.minimum(wanted, self._most())
         made = batches.run(lengths, self.limit, lambda rows: self._forward(lengths[rows]))
         slots = sum(len(rows) * int(lengths[rows[0]]) for rows, _ in made)
-        self.usage += Usage(pairs=len(pairs), tokens=int(lengths.sum()), slots=slots, truncated=int((wanted > lengths).sum()))
+        self._count(Usage(pairs=len(pairs), tokens=int(lengths.sum()), slots=slots, truncated=int((wanted > lengths).sum())))
         with self.span("copy"):
             return np.nan_to_num(batches.in_order(made, batches.on_host))
 
@@ -163,10 +163,10 @@ class ArchitectureReranker(BaseReranker):
             answers = np.array([TOKENS_PER_PLACE * len(sorting.window) for sorting in waiting], dtype=np.int64)
             batches.run(lengths, self.limit, partial(self._write, lengths, answers))
             tokens = int(lengths.sum())
-            self.usage += Usage(calls=len(waiting), tokens=tokens, slots=tokens, tokens_out=int(answers.sum()))
+            self._count(Usage(calls=len(waiting), tokens=tokens, slots=tokens, tokens_out=int(answers.sum())))
             for sorting in waiting:
                 sorting.take(range(len(sorting.window)))
-        self.usage += Usage(pairs=sum(len(request.docs) for request in requests))
+        self._count(Usage(pairs=sum(len(request.docs) for request in requests)))
         return [sorting.scores() for sorting in sortings]
 
     def _write(self, lengths: NDArray[np.int64], answers: NDArray[np.int64], rows: NDArray[np.int64]) -> None:

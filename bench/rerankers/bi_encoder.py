@@ -66,7 +66,7 @@ class BiEncoderReranker(LocalReranker):
         with sbert.threads(options.threads):
             queries, query_rows = self._encode(model.encode_query, [request.query for request in requests], options.query_prompt)
             documents, document_rows = self._encode(model.encode_document, texts, options.document_prompt)
-        self.usage += Usage(pairs=len(texts))
+        self._count(Usage(pairs=len(texts)))
         outcomes: list[Outcome] = []
         start = 0
         for row, request in zip(query_rows, requests, strict=True):

@@ -84,7 +84,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         model = self._loaded()
-        self.usage += Usage(pairs=len(pairs))
+        self._count(Usage(pairs=len(pairs)))
         with sbert.threads(self.options.threads):
             if self._scorer:
                 return self._scorer.score(pairs, self.span, self._count)

@@ -92,7 +92,7 @@ class LateInteractionReranker(LocalReranker):
                     if here:
                         found = maxsim([queries[request.query]], [embeddings[request.docs[i]] for i in here])
                         scores[here] = found[0].cpu().numpy()  # type: ignore[index]
-        self.usage += Usage(pairs=sum(len(request.docs) for request in requests))
+        self._count(Usage(pairs=sum(len(request.docs) for request in requests)))
         return outcomes
 
     def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> list[Any]:
@@ -111,7 +111,7 @@ class LateInteractionReranker(LocalReranker):
             with self.span("tokenise"):
                 features = preprocess(inputs, *args, **kwargs)
             is_query = kwargs.get("task") == "query"
-            self.usage += usage_of(features, _query_limit(model) if is_query else model[0].document_length, is_query)
+            self._count(usage_of(features, _query_limit(model) if is_query else model[0].document_length, is_query))
             return features
 
         model.preprocess = counted

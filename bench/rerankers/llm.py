@@ -7,21 +7,17 @@ cross-encoder. Methods: see the templates in `llm_prompt`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
 from bench.errors import RerankerError
 from bench.rerankers import batches, checkpoint, llm_prompt, networks, sbert
-from bench.rerankers.base import Description, PointwiseReranker, Usage
+from bench.rerankers.base import Description, Usage
 from bench.rerankers.llm_prompt import INSTRUCTION, TEMPLATES, Template
-from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions, PairOptions
+from bench.rerankers.prompted import PromptedReranker
 from bench.rerankers.weights import versions
-
-if TYPE_CHECKING:
-    from bench.rerankers.base import Scores
 
 
 class LlmOptions(PairOptions):
@@ -51,7 +47,7 @@ class LlmOptions(PairOptions):
         return self
 
 
-class LlmReranker(LocalReranker, PointwiseReranker):
+class LlmReranker(PromptedReranker):
     """Scores a pair by the raw logit of `token_true` less that of `token_false`, as the next token after the pair."""
 
     Options: ClassVar[type[ModelOptions]] = LlmOptions
@@ -88,32 +84,8 @@ class LlmReranker(LocalReranker, PointwiseReranker):
         self._describe_as = self._description(network, ids, pieces)
         self._model = networks.answering_only(network, ids)
 
-    def describe(self) -> Description:
-        self._loaded()
-        return replace(self._describe_as, facts=self._describe_as.facts | self.limit.facts())
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
-        import numpy as np
-
-        self._loaded()
-        if not pairs:
-            return np.empty(0, dtype=np.float64)
-        with sbert.threads(self.options.threads):
-            with self.span("tokenise"):
-                inputs, truncated, cut_queries = self._writer.write(pairs)
-            self.usage += Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries)
-            lengths = np.fromiter(map(len, inputs), dtype=np.int64, count=len(inputs))
-            made = batches.run(lengths, self.limit, lambda rows: self._forward([inputs[i] for i in rows]))
-            with self.span("copy"):
-                answers = batches.in_order(made, batches.on_host)
-        scores: Scores = answers[:, 0] - answers[:, 1:].sum(axis=1)
-        return scores
-
     def _forward(self, inputs: list[list[int]]) -> Any:
-        """The answers' logits for one batch, its longest input first, on the device. Shape: (len(inputs), answers).
-
-        Padding stands on the right, where a causal model's tokens do not look: no score depends on it, and it needs no mask.
-        """
+        """Padding stands on the right, where a causal model's tokens do not look: no score depends on it, and it needs no mask."""
         import torch
 
         lengths = torch.tensor([len(row) for row in inputs])
@@ -121,7 +93,7 @@ class LlmReranker(LocalReranker, PointwiseReranker):
         with self.span("copy"):
             ids = torch.tensor([row + [0] * (width - len(row)) for row in inputs], device=self.device)
             kept, place = (found.to(self.device) for found in (lengths - 1).unique(return_inverse=True))
-        self.usage += Usage(tokens=int(lengths.sum()), slots=ids.numel())
+        self._count(Usage(tokens=int(lengths.sum()), slots=ids.numel()))
         with self.span("forward"), torch.inference_mode():
             logits = self._model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits
             return logits[torch.arange(len(inputs), device=self.device), place]

@@ -7,25 +7,20 @@ and the end of the prompt stay: an input that lost its "Relevant:" is not one th
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from bench.errors import Unavailable
 from bench.rerankers import batches, checkpoint, networks, sbert
-from bench.rerankers.base import Description, PointwiseReranker, Usage
-from bench.rerankers.local import LocalReranker
+from bench.rerankers.base import Description, Usage
 from bench.rerankers.networks import LIBRARIES
 from bench.rerankers.options import PairOptions
+from bench.rerankers.prompted import PromptedReranker
 from bench.rerankers.t5_prompt import Prompt, Writer
 from bench.rerankers.weights import versions
-
-if TYPE_CHECKING:
-    from bench.rerankers.base import Scores
 
 TRAINED_LENGTH = 512
 """Tokens that T5, mT5 and both methods were trained at; their positions are relative, so that the weights name no limit."""
@@ -41,7 +36,7 @@ class T5Options(PairOptions):
         return prompt
 
 
-class T5Reranker(LocalReranker, PointwiseReranker):
+class T5Reranker(PromptedReranker):
     """Scores a pair by the first decoder step's logit of one token, less that of another where there is one: raw, unbounded."""
 
     backend: ClassVar[str]
@@ -76,30 +71,7 @@ class T5Reranker(LocalReranker, PointwiseReranker):
         self._padding = int(tokenizer.pad_token_id)
         self._model = networks.answering_only(network, ids)
 
-    def describe(self) -> Description:
-        self._loaded()
-        told = self._describe_as
-        return replace(told, facts={**told.facts, **self.limit.facts()})
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
-        import numpy as np
-
-        self._loaded()
-        if not pairs:
-            return np.empty(0, dtype=np.float64)
-        with sbert.threads(self.options.threads):
-            with self.span("tokenise"):
-                inputs, truncated, cut_queries = self._writer.write(pairs)
-            self.usage += Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries)
-            lengths = np.fromiter(map(len, inputs), dtype=np.int64, count=len(inputs))
-            made = batches.run(lengths, self.limit, lambda rows: self._forward([inputs[i] for i in rows]))
-            with self.span("copy"):
-                answers = batches.in_order(made, batches.on_host)
-        scores: Scores = answers[:, 0] - answers[:, 1:].sum(axis=1)
-        return scores
-
     def _forward(self, inputs: list[list[int]]) -> Any:
-        """The answers' logits for one batch, its longest input first, on the device. Shape: (len(inputs), answers)."""
         import torch
 
         lengths = torch.tensor([len(row) for row in inputs])
@@ -110,7 +82,7 @@ class T5Reranker(LocalReranker, PointwiseReranker):
         with self.span("forward"), torch.inference_mode():
             start = self._start.expand(len(inputs), 1)
             step = self._model(input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False)
-        self.usage += Usage(tokens=int(lengths.sum()), slots=ids.numel())
+        self._count(Usage(tokens=int(lengths.sum()), slots=ids.numel()))
         return step.logits[:, 0]
 
     def _description(self, network: Any, ids: list[int]) -> Description:
