@@ -66,6 +66,10 @@ def test_calls_and_tokens_are_recorded_query_by_query(collection: Path, tmp_path
     read = {question(sent)[0]: 0 for sent in server.requests}
     for sent in server.requests:
         read[question(sent)[0]] += 1
+    frame = done.to_frame().set_index("reranker")
+    answered = record.counts.queries - record.counts.without_candidates
+    for field, title in {"calls": "calls", "tokens": "tokens", "tokens_out": "tokens written"}.items():
+        assert frame.loc["local", f"{title} per query"] == pytest.approx(record.usage[field] / answered)
     texts = done.queries.set_index("query")["text"]
     told = done.usage[done.usage["trial"].str.contains("hosted")].set_index("query")["calls"]
     assert {texts[query]: calls for query, calls in told.items()} == read, "each query's calls are its own"

@@ -23,6 +23,7 @@ RANDOM = "random weights: its order means nothing"
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05
 SHOWN_REPAIRS = 0.01
+SHOWN_USAGE = {"calls": "calls", "tokens": "tokens", "tokens_out": "tokens written"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Row:
 
     `single` and `request` are of one query in flight, on this machine and through a network: never the same thing, and no trial has both.
     `parts` holds, by scenario, the median milliseconds of each part of a call, `timing` what the record tells of its timed pass; `failed`
-    is the share of queries whose call failed.
+    is the share of queries whose call failed; `usage` what an answered query took in the mean, by the names of `Usage`.
     """
 
     trial: Trial
@@ -44,6 +45,7 @@ class Row:
     timing: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     cost: Cost | None = None
+    usage: Mapping[str, float] = field(default_factory=dict)
     failed: float = 0.0
 
     @property
@@ -82,6 +84,7 @@ class Row:
                 row |= {f"{name}ms per pair high": summary.per_pair_high_ms}
         if self.offline:
             row |= {"pairs/s": self.offline.pairs_per_s}
+        row |= {f"{title} per query": self.usage[name] for name, title in SHOWN_USAGE.items() if self.usage.get(name)}
         if self.cost:
             row |= {"USD": self.cost.usd, "USD per 1000 queries": self.cost.usd_per_1000_queries}
         return row
@@ -101,7 +104,8 @@ def rows(run: Run) -> list[Row]:
         timed, pieced = timings.get(status.trial.id, {}), pieces.get(status.trial.id, {})
         failed = record.counts.failed / record.counts.queries if record.counts.queries else 0.0
         measured = Row(status.trial, "done", None, record.quality, record.vs_first_stage, timed, pieced, record.latency or {})
-        table.append(replace(measured, notes=tuple(_notes(record)), cost=record.cost, failed=failed))
+        usage = {name: value / max(1, sum(record.scores.values())) for name, value in record.usage.items()}
+        table.append(replace(measured, notes=tuple(_notes(record)), cost=record.cost, usage=usage, failed=failed))
     return table
 
 
