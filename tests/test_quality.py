@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import ir_measures
 import pytest
@@ -119,3 +121,17 @@ def test_vectorised_measures_equal_ir_measures(made: list[tuple[dict[str, int], 
 def test_variants_that_are_not_vectorised_go_to_ir_measures() -> None:
     for name in ("nDCG(dcg='exp-log2')@10", "ERR@10", "RR(rel=0)@10", "P(judged_only=True)@5"):
         assert not vectorised.supports(ir_measures.parse_measure(name))
+
+
+def test_a_query_of_nothing_but_spam_does_not_crash_the_process() -> None:
+    """In a process of its own: without care, pytrec_eval takes the process down where all grades of a query are negative."""
+    script = """
+from bench.measure.quality import evaluate
+from bench.measure.ranking import rank
+
+rankings = {query: rank(["a", "b"], [2.0, 1.0]) for query in ("spam", "fine")}
+found = evaluate(rankings, {"spam": {"a": -2, "b": -1}, "fine": {"a": 1, "b": -2}}, ["Bpref", "Rprec", "infAP", "SetP", "nDCG", "Judged@2"])
+print([found[name]["spam"] for name in found], [found[name]["fine"] for name in found])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[0.0, 0.0, 0.0, 0.0, 0.0, 1.0] [1.0, 1.0, 1.0, 0.5, 1.0, 1.0]", done.stderr

@@ -102,6 +102,12 @@ def evaluate(rankings: Mapping[str, Ranking], qrels: Qrels, measures: Sequence[s
     return values
 
 
+def _safe(grades: Mapping[str, int]) -> dict[str, int]:
+    """These grades; 0 for each where all are negative, as those of spam are. No value changes by it, but pytrec_eval crashes the process on
+    a query whose highest grade is below 0."""
+    return dict(grades) if max(grades.values(), default=0) >= 0 else dict.fromkeys(grades, 0)
+
+
 def _by_ir_measures(
     library: Any, measures: Sequence[Any], rankings: Mapping[str, Ranking], qrels: Qrels
 ) -> Iterator[tuple[str, str, float]]:
@@ -115,7 +121,7 @@ def _by_ir_measures(
     if not run:
         return
     query_ids = {number: query_id for query_id, number in numbers.items()}
-    judgments = {numbers[query_id]: dict(grades) for query_id, grades in qrels.items()}
+    judgments = {numbers[query_id]: _safe(grades) for query_id, grades in qrels.items()}
     try:
         for metric in library.iter_calc(list(measures), judgments, run):
             yield str(metric.measure), query_ids[metric.query_id], float(metric.value)
