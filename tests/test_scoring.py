@@ -133,6 +133,15 @@ def test_what_each_query_cost_is_kept_beside_its_scores() -> None:
     assert (second.computed_queries, second.usage, second.usage_by_query) == (0, first.usage, first.usage_by_query)
 
 
+def test_the_same_texts_twice_are_paid_for_once() -> None:
+    first, second = requests(2)
+    twin = Request("twin", first.query, first.doc_ids, first.docs)
+    together = score(reranker(CountingReranker), [first, twin], chunk_pairs=10)
+    assert together.usage["calls"] == 1 + 2 + 1, "both were asked in one call"
+    later = score(reranker(CountingReranker), [first, second, twin], chunk_pairs=10, fresh=True)
+    assert (later.usage["calls"], later.cached_queries) == (1 + 2 + 1, 1), "the twin came from the cache"
+
+
 def test_what_a_failed_query_cost_stays_in_the_sum() -> None:
     result = score(reranker(CountingReranker, fail_query="q1"), requests(2), chunk_pairs=10)
     assert result.usage["calls"] == 4

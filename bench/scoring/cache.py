@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ class ScoreCache:
             return None
         return found if isinstance(found, dict) else None
 
-    def usage(self, keys: Sequence[str]) -> Amounts:
+    def usage(self, keys: AbstractSet[str]) -> Amounts:
         """What the requests with these keys cost when they were scored. What is known of a chunk alone is spread over it."""
         total: Amounts = {}
         for part in (part for key in keys for part in (self._shared.get(key, {}), self._own.get(key, {}))):

@@ -64,7 +64,7 @@ def score(
             _score_missing(reranker, missing, known, cache, result)
         on_progress(sum(len(request.docs) for request in chunk))
     if cache:
-        result.usage = cache.usage(list(keys.values()))  # what the scores cost when they were bought, cached ones included
+        result.usage = cache.usage(set(keys.values()))  # what the scores cost when they were bought, cached ones included
         told = {query_id: cache.own_usage(key) for query_id, key in keys.items()}
         result.usage_by_query = {query_id: amounts for query_id, amounts in told.items() if amounts}
         result.description = cache.description or {}
