@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
+unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: what one has compiled, the next need not
+
 .PHONY: demo test bench baseline clean
 
 demo: .venv/.demo
