@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from bench.comparing import Side, sides
@@ -32,6 +33,7 @@ class Agreement:
     change: float
 
 
+@lru_cache(maxsize=1)  # every report of a run asks, and every line reads two rankings
 def agreements(run: Run) -> dict[GroupKey, list[Agreement]]:
     """By group, every row whose model has a plain row beside it: on the same device where there is one, else the first."""
     found: dict[GroupKey, list[Agreement]] = {}

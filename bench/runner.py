@@ -28,7 +28,7 @@ from bench.ranked import Ranked, ranked
 from bench.recording import architecture_record, build_architecture, candidates_fields, dataset_fields, speed_key
 from bench.records import keys, texts
 from bench.records.schema import FIRST_STAGE, ArchitectureRecord, Record, RunInfo, Trial
-from bench.records.store import Run, RunWriter, now
+from bench.records.store import USAGE, Run, RunWriter, now
 from bench.retrieval import Retrieved, retrieve
 from bench.scoring.engine import Scored, score
 from bench.suite import Suite
@@ -194,7 +194,7 @@ class _GroupRun:
         by_depth = [row for record in records for row in depths.rows(record.trial.id, self.ranked[record.trial.id].curve)]
         bare = self._architectures(dataset, candidates, timing, self.suite.latency) if timing and self.suite.latency else []
         usage = [
-            (record.trial.id, query_id, *amounts.values())
+            (record.trial.id, query_id, *(amounts.get(name, 0) for name in USAGE[2:]))
             for record in records
             for query_id, amounts in self.scored[record.trial.id].usage_by_query.items()
         ]

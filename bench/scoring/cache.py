@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +38,8 @@ class ScoreCache:
         self.folder = (root or cache_dir("scores")) / hashlib.sha256(text.encode()).hexdigest()[:20]
         self._fingerprint = text
         self._scores: dict[str, Scores] = {}
-        self._shared: dict[str, Amounts] = {}
-        self._own: dict[str, Amounts] = {}
+        self._usage: dict[str, tuple[Amounts, Amounts]] = {}
+        """By key: its share of what is known of a chunk alone, and what it cost by itself; nothing where that was not told."""
         if not fresh:
             self._read()
 
@@ -56,17 +55,17 @@ class ScoreCache:
             return None
         return found if isinstance(found, dict) else None
 
-    def usage(self, keys: AbstractSet[str]) -> Amounts:
-        """What the requests with these keys cost when they were scored. What is known of a chunk alone is spread over it."""
+    def usage(self, keys: Iterable[str]) -> Amounts:
+        """What the requests with these keys, each once, cost when they were scored. What is known of a chunk alone is spread over it."""
         total: Amounts = {}
-        for part in (part for key in keys for part in (self._shared.get(key, {}), self._own.get(key, {}))):
+        for part in (part for key in dict.fromkeys(keys) for part in self._usage.get(key, ())):
             for name, value in part.items():
                 total[name] = total.get(name, 0.0) + value
         return total
 
-    def own_usage(self, key: str) -> Amounts | None:
-        """What the reranker said that this request cost by itself; None where it told of whole chunks only."""
-        return self._own.get(key)
+    def own_usage(self, key: str) -> Amounts:
+        """What the reranker said that this request cost by itself; empty where it told of whole chunks only."""
+        return self._usage.get(key, ({}, {}))[1]
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Keep what the reranker says it loaded, and the fingerprint in plain text, beside the scores."""
@@ -96,7 +95,7 @@ class ScoreCache:
         name = content_hash([tuple(scores)])
         write_atomically(self.folder / f"{name}.npz", buffer.getvalue())
         self._scores.update(scores)
-        self._keep(list(scores), share, own)
+        self._usage.update({key: (share, own.get(key, {})) for key in scores})
 
     def _read(self) -> None:
         import zipfile
@@ -113,10 +112,4 @@ class ScoreCache:
                 path.unlink(missing_ok=True)  # damaged from outside: its requests are scored again
                 continue
             self._scores.update(zip(keys, np.split(scores, bounds[:-1]), strict=True))
-            self._keep(keys, share, own)
-
-    def _keep(self, keys: Sequence[str], share: Amounts, own: Mapping[str, Amounts]) -> None:
-        for key in keys:
-            self._shared[key] = share
-            self._own.pop(key, None)
-        self._own.update(own)
+            self._usage.update({key: (share, own.get(key, {})) for key in keys})

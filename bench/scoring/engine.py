@@ -64,7 +64,7 @@ def score(
             _score_missing(reranker, missing, known, cache, result)
         on_progress(sum(len(request.docs) for request in chunk))
     if cache:
-        result.usage = cache.usage(set(keys.values()))  # what the scores cost when they were bought, cached ones included
+        result.usage = cache.usage(keys.values())  # what the scores cost when they were bought, cached ones included
         told = {query_id: cache.own_usage(key) for query_id, key in keys.items()}
         result.usage_by_query = {query_id: amounts for query_id, amounts in told.items() if amounts}
         result.description = cache.description or {}
@@ -84,10 +84,10 @@ def _score_missing(
         if cache:
             _keep_answered(reranker, known, cache)
         raise
-    usage, by_query = _taken(reranker)
+    usage, own = _taken(reranker, known)
     if not cache:
         result.usage = {name: result.usage.get(name, 0) + value for name, value in usage.items()}
-        result.usage_by_query |= by_query
+        result.usage_by_query |= own
     fresh_scores: dict[str, Scores] = {}
     for request, outcome in zip(missing, outcomes, strict=True):
         if isinstance(outcome, Failure):
@@ -101,23 +101,24 @@ def _score_missing(
         if not result.description:
             result.description = reranker.describe().to_dict()
             cache.describe(result.description)
-        cache.put(fresh_scores, usage, {known[query_id]: amounts for query_id, amounts in by_query.items()})
+        cache.put(fresh_scores, usage, own)
 
 
-def _taken(reranker: Reranker) -> tuple[Amounts, dict[str, Amounts]]:
-    """What the reranker has cost since it was last asked: in all, and by query as far as it tells."""
-    by_query = {query_id: asdict(usage) for query_id, usage in getattr(reranker, "usage_by_query", {}).items()}
-    return asdict(reranker.take_usage()), by_query
+def _taken(reranker: Reranker, known: Mapping[str, str]) -> tuple[Amounts, dict[str, Amounts]]:
+    """What the reranker has cost since it was last asked: in all, and, as far as it tells, by the key of a request or else its query id."""
+    by_query = getattr(reranker, "usage_by_query", {}).items()  # read first: taking the usage empties it
+    own = {known.get(query_id, query_id): asdict(usage) for query_id, usage in by_query}
+    return asdict(reranker.take_usage()), own
 
 
 def _keep_answered(reranker: Reranker, known: Mapping[str, str], cache: ScoreCache) -> None:
     """A service that died, or a person who interrupted: what was answered and paid for before goes to the cache."""
-    usage, by_query = _taken(reranker)
+    usage, own = _taken(reranker, known)
     take: Any = getattr(reranker, "take_answered", list)
     answered = {known[request.query_id]: scores for request, scores in take()}
     if answered:
         cache.describe(reranker.describe().to_dict())
-        cache.put(answered, usage, {known[query_id]: amounts for query_id, amounts in by_query.items()})
+        cache.put(answered, usage, own)
 
 
 def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Failure]:
