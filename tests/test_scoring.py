@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,30 @@ def test_fresh_scores_anew_and_another_reranker_shares_nothing(tmp_path: Path) -
     score(reranker(log=str(log)), requests(), chunk_pairs=100)
     assert score(reranker(log=str(log)), requests(), chunk_pairs=100, fresh=True).computed_queries == 7
     assert score(reranker(salt="other"), requests(), chunk_pairs=100).cached_queries == 0
+
+
+@pytest.mark.parametrize("before", [5, 10, 15, 20, 100])
+@pytest.mark.parametrize("after", [5, 10, 15, 20, 100])
+def test_after_fresh_the_newest_score_counts_whatever_its_file_is_called(before: int, after: int) -> None:
+    """Chunks of another size lie in files of other names, some of which sort before the old ones."""
+    old, new = constant_reranker(1.0), constant_reranker(2.0)
+    score(old, requests(), chunk_pairs=before)
+    for path in ScoreCache(old.fingerprint()).folder.glob("*.npz"):
+        os.utime(path, ns=(0, 0))  # written long ago: a file system may give two quick writes one time
+    score(new, requests(), chunk_pairs=after, fresh=True)
+    result = score(old, requests(), chunk_pairs=before)
+    assert result.cached_queries == 7
+    assert {float(value) for values in result.scores.values() for value in values} == {2.0}
+
+
+def constant_reranker(value: float) -> HashReranker:
+    """A reranker whose scores change although its fingerprint does not, as a service's may."""
+
+    class Constant(HashReranker):
+        def score(self, pairs: Any) -> Any:
+            return np.full(len(pairs), value)
+
+    return Constant(FakeOptions())
 
 
 def test_a_changed_text_is_scored_anew_and_the_rest_is_not() -> None:

@@ -2,7 +2,8 @@
 
 One folder per fingerprint (everything that decides a reranker's scores), one .npz file per finished chunk. An entry is keyed by the
 hash of its query and document texts: nothing else can change a score, and nobody pays twice for the same text. Each file is written
-under a temporary name, synced and renamed: a kill leaves whole chunks only.
+under a temporary name, synced and renamed: a kill leaves whole chunks only. Where two files hold the same texts, as after `--fresh`
+with other chunks, the scores of the newer file count.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class ScoreCache:
 
         import numpy as np
 
-        for path in sorted(self.folder.glob("*.npz")):
+        for path in _oldest_first(self.folder.glob("*.npz")):
             try:
                 with path.open("rb") as file, np.load(file, allow_pickle=False) as chunk:
                     keys, bounds, scores = chunk["keys"].tolist(), chunk["bounds"], chunk["scores"]
@@ -113,3 +114,16 @@ class ScoreCache:
                 continue
             self._scores.update(zip(keys, np.split(scores, bounds[:-1]), strict=True))
             self._usage.update({key: (share, own.get(key, {})) for key in keys})
+
+
+def _oldest_first(paths: Iterable[Path]) -> list[Path]:
+    """Return the files by the time at which they were written, so that reading them in order keeps
+    the newest value; equal times by name. A file that another process removed meanwhile is left out.
+    """
+    written: list[tuple[int, Path]] = []
+    for path in paths:
+        try:
+            written.append((path.stat().st_mtime_ns, path))
+        except FileNotFoundError:
+            continue
+    return [path for _, path in sorted(written)]
