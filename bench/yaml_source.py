@@ -18,11 +18,13 @@ class Source:
     """A YAML text with the line of every key: parses it, and places problems in it."""
 
     def __init__(self, text: str, file: str) -> None:
-        """Raises SuiteError where the text is not YAML."""
+        """Raises SuiteError where the text is not YAML, or a mapping holds a key twice."""
         self.file = file
         try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+            _refuse_repeated_keys(root, file)
             self.data: Any = yaml.safe_load(text)
-            self._lines = dict(_lines(yaml.compose(text, Loader=yaml.SafeLoader)))
+            self._lines = dict(_lines(root))
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{file}:{mark.line + 1}" if mark else file
@@ -40,6 +42,34 @@ class Source:
 
     def _explain_one(self, problem: Any, model: type[BaseModel], prefix: Keys) -> SuiteError:
         return self.problem((*prefix, *problem["loc"]), problem_text(problem, model, with_key=False))
+
+
+def _refuse_repeated_keys(root: yaml.Node | None, file: str) -> None:
+    """Raise SuiteError for a key that a mapping holds twice: the loader would keep the last value and drop the first without a word, as
+    where two branches that add the same key are merged."""
+    nodes = [root] if root is not None else []
+    visited: set[int] = set()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in visited:  # an alias
+            continue
+        visited.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            _refuse_repeats(node, file)
+            nodes += [child for pair in node.value for child in pair]
+
+
+def _refuse_repeats(mapping: yaml.MappingNode, file: str) -> None:
+    lines: dict[tuple[str, str], int] = {}
+    for key, _ in mapping.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        line, name = key.start_mark.line + 1, (key.tag, key.value)
+        if name in lines:
+            raise SuiteError(f"{file}:{line}: {key.value}: this key is in line {lines[name]} already: keep one of the two")
+        lines[name] = line
 
 
 def _lines(node: yaml.Node | None, keys: Keys = ()) -> Iterator[tuple[Keys, int]]:

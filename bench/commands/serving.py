@@ -63,11 +63,13 @@ def _options(given: tuple[str, ...]) -> dict[str, Any]:
     """KEY=VALUE pairs, each value read as a suite would read it; a text that YAML takes for a mapping stays a text."""
     import yaml
 
-    found = {}
+    found: dict[str, Any] = {}
     for one in given:
         key, equals, text = one.partition("=")
         if not equals:
             raise BenchError(f"--option {one}: write KEY=VALUE")
+        if key.strip() in found:
+            raise BenchError(f"--option {key.strip()}: given twice; keep one of the two")
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
