@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.atomic import write_atomically
 from bench.errors import BenchError, RecordError, nearest
+from bench.first_stage.run_file import metadata_path
 from bench.records.schema import Record
 from bench.records.store import Run, RunWriter, read_info
 
@@ -108,8 +109,9 @@ def _write(run: Run, target: Path, latency: bool) -> None:
     writer.set_status({})  # writes run.json
     for trial in run.records:
         ranking = Path("rankings") / f"{trial}.run.gz"
-        if (run.folder / ranking).is_file():
-            write_atomically(target / ranking, (run.folder / ranking).read_bytes())
+        for file in (ranking, metadata_path(ranking)):
+            if (run.folder / file).is_file():
+                write_atomically(target / file, (run.folder / file).read_bytes())
 
 
 def _short(record: Record, latency: bool) -> Record:

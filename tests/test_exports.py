@@ -134,10 +134,23 @@ def test_mteb_names() -> None:
 
 
 def test_trec_runs_leave_unzipped(run: Run, tmp_path: Path) -> None:
-    paths = [Path(line) for line in invoke("export", run.folder, "--format", "trec", "--out", tmp_path).splitlines()]
-    assert len(paths) == len(run.records)
+    written = invoke("export", run.folder, "--format", "trec", "--out", tmp_path).splitlines()
+    paths = [Path(line) for line in written if line.endswith(".run")]
+    assert len(paths) == len(run.records) == len(written) / 2, "a run, and its ir_metadata next to it"
     zipped = run.folder / "rankings" / f"{paths[0].name}.gz"
     assert paths[0].read_bytes() == gzip.decompress(zipped.read_bytes())
+
+
+def test_a_name_that_a_spreadsheet_would_compute_is_a_text_in_csv(tmp_path: Path) -> None:
+    names = ["=1+1", "@sum", "+x", "-x", "-", "-3.5", "plain"]
+    made = made_run(tmp_path, {"first-stage": BASE, **dict.fromkeys(names, BETTER)})
+    cells = ["'=1+1", "'@sum", "'+x", "'-x", "-", "-3.5", "plain"]
+    table = list(csv.DictReader(io.StringIO(invoke("export", made.folder, "--format", "csv"))))
+    assert [row["reranker"] for row in table[1:]] == cells
+    board = list(csv.DictReader(io.StringIO(invoke("leaderboard", tmp_path, "--format", "csv"))))
+    assert {row["reranker"] for row in board} == {"first-stage", *cells}
+    compared = list(csv.DictReader(io.StringIO(invoke("compare", made.folder, "--format", "csv"))))
+    assert {row["reranker"] for row in compared} >= {"'=1+1", "plain"}
 
 
 def test_a_run_in_which_no_reranker_finished_has_nothing_to_export(tmp_path: Path) -> None:

@@ -395,9 +395,8 @@ class TestWriteRun:
         ranking: list[tuple[str, Any]] = [("b", np.float64(0.1) * 3), ("a", np.float32(0.1))]
         write_run(path, {"q1": ranking, "empty": []}, "my-tag", header)
         lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-        assert lines[-2:] == [f"q1 Q0 b 1 {0.1 * 3!r} my-tag", f"q1 Q0 a 2 {float(np.float32(0.1))!r} my-tag"]
-        assert (lines[0], lines[-3]) == ("# ir_metadata.start", "# ir_metadata.end")
-        read = yaml.safe_load("\n".join(line.removeprefix("#") for line in lines[1:-3]))
+        assert lines == [f"q1 Q0 b 1 {0.1 * 3!r} my-tag", f"q1 Q0 a 2 {float(np.float32(0.1))!r} my-tag"]
+        read = yaml.safe_load((path.parent / "my.ir_metadata.yaml").read_text())
         assert read == {**header, "path": "x", "é": ["a", None]}
         plain = tmp_path / "plain.run"
         write_run(plain, {"q1": ranking}, "t")
@@ -410,7 +409,8 @@ class TestWriteRun:
             write_run(path, {"q": [("d", 1.0)]}, "t", {"x": 1})
         assert first.read_bytes() == second.read_bytes()
         assert first.read_bytes()[4:8] == b"\0\0\0\0"  # no time
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.run.gz", "other-name.run.gz"]
+        names = ["a.ir_metadata.yaml", "a.run.gz", "other-name.ir_metadata.yaml", "other-name.run.gz"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == names
 
     @pytest.mark.parametrize(
         ("ranking", "tag", "problem"),

@@ -13,7 +13,7 @@ import pytest
 
 import bench
 from bench.errors import BenchError, RerankerError, SuiteError, Unavailable
-from bench.first_stage.run_file import read_run
+from bench.first_stage.run_file import metadata_path, read_run
 from bench.planning import plan
 from bench.records.store import Run
 from bench.suite import load
@@ -58,6 +58,7 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
         "depth-tiny-bm25.png",
         *(f"records/tiny--bm25--{name}.json" for name in ("first-stage", "fake--cpu", "oracle")),
         *(f"rankings/tiny--bm25--{name}.run.gz" for name in ("first-stage", "fake--cpu", "oracle")),
+        *(f"rankings/tiny--bm25--{name}.ir_metadata.yaml" for name in ("first-stage", "fake--cpu", "oracle")),
     }
     assert found.info.status == "done"
     assert list(found.per_query.columns) == ["trial", "query", "measure", "value"]
@@ -216,13 +217,14 @@ def test_a_dataset_without_judgments_is_an_error(collection: Path, tmp_path: Pat
 
 
 def test_rankings_open_in_trec_eval_with_its_own_order(collection: Path, tmp_path: Path) -> None:
-    """trec_eval skips comment lines and reads scores in single precision: the order must survive both."""
+    """trec_eval 9 stops at a comment, and all of them read scores in single precision: the order must survive both."""
     import numpy as np
 
     found = run(collection, tmp_path=tmp_path)
     path = found.folder / "rankings" / "tiny--bm25--fake--cpu.run.gz"
     text = gzip.decompress(path.read_bytes()).decode()
-    assert text.startswith("# ir_metadata.start")
+    assert "#" not in text
+    assert metadata_path(path).read_text().startswith("platform:")
     for ranking in read_run(path).values():
         assert (np.diff(np.array(ranking.scores, dtype=np.float32)) < 0).all()
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
 from bench.commands.console import open_console
-from bench.errors import RecordError
+from bench.errors import BenchError, RecordError
 
 RUN = click.Path(path_type=Path)
+LANGUAGE = re.compile("[a-z]{3}-[A-Z][a-z]{3}")
 
 
 @click.command()
@@ -33,17 +35,32 @@ def plot(run_folder: Path, kind: str, form: str, out: Path | None) -> None:
 @click.argument("run_folder", metavar="RUN", type=RUN)
 @click.option("--format", "form", type=click.Choice(["latex", "csv", "parquet", "mteb", "model-card", "trec"]), required=True)
 @click.option("--out", type=RUN, help="File or, for mteb and trec, folder. Default: text on standard output, files beside the records.")
-def export(run_folder: Path, form: str, out: Path | None) -> None:
+@click.option("--header", is_flag=True, help="trec: ir_metadata as comments in the run, which few readers skip, not in a file of its own.")
+@click.option("--language", "languages", multiple=True, help="mteb: the datasets' language, as eng-Latn; else undetermined, und-Zyyy.")
+def export(run_folder: Path, form: str, out: Path | None, header: bool, languages: tuple[str, ...]) -> None:
     """Write the results of RUN for other tools: a LaTeX table, CSV or Parquet, MTEB-style JSON, a model-card snippet, TREC runs."""
     from bench.records.store import Run
     from bench.reports import exports
 
-    found = exports.export(Run(run_folder), form, out)
+    options: dict[str, object] = {}
+    if header:
+        options["header"] = _only_for(form, "trec", "--header", header)
+    if languages:
+        options["languages"] = _only_for(form, "mteb", "--language", languages)
+    if wrong := next((language for language in languages if not LANGUAGE.fullmatch(language)), None):
+        raise BenchError(f"--language {wrong}: write an ISO 639-3 language and an ISO 15924 script, such as eng-Latn")
+    found = exports.export(Run(run_folder), form, out, **options)
     if isinstance(found, str):
         click.echo(found, nl=False)
     else:
         for path in found:
             click.echo(path)
+
+
+def _only_for(form: str, owner: str, flag: str, value: object) -> object:
+    if form != owner:
+        raise BenchError(f"{flag} is an option of --format {owner}")
+    return value
 
 
 @click.command()

@@ -1,7 +1,8 @@
 """TREC run files: read as candidates, written as rankings. Six columns: query id, Q0, document id, rank, score, tag.
 
 Plain or gzipped; blank lines are allowed, and so are comment lines that start with `#`, where ir_metadata (Breuer et al., SIGIR 2022,
-https://www.ir-metadata.org) keeps its header. The order is that of trec_eval, by score and then doc_id; the rank column is not looked at.
+https://www.ir-metadata.org) keeps its header. Most other readers stop at a comment, so that a written run holds none: its ir_metadata
+goes into a file next to it. The order is that of trec_eval, by score and then doc_id; the rank column is not looked at.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import gzip
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from bench.atomic import whole_file
+from bench.atomic import whole_file, write_atomically
 from bench.datasets.base import Dataset
 from bench.datasets.lines import id_problem
 from bench.errors import DataError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Rankings = Mapping[str, Sequence[tuple[str, float]]]
+_START, _END = b"# ir_metadata.start\n", b"# ir_metadata.end\n"
 
 
 class RunFile:
@@ -86,23 +89,22 @@ def write_run(
     path: Path | str,
     rankings: Rankings,
     tag: str,
-    header: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write rankings, best first, so that they are read back exactly: scores keep every digit. A query without documents leaves no line.
 
-    The file is gzipped when its name ends in .gz, equal input giving equal bytes, and is whole or not there. `header` becomes an
-    ir_metadata header. Raises DataError for ids, a tag or scores that a run file cannot carry, or an order that reading would change.
+    The file is gzipped when its name ends in .gz, equal input giving equal bytes, and is whole or not there. `metadata` goes to
+    `metadata_path(path)`. Raises DataError for ids, a tag or scores that a run file cannot carry, or an order that reading would change.
     """
-    with run_writer(Path(path), tag, header) as write:
+    with run_writer(Path(path), tag, metadata) as write:
         write(rankings)
 
 
 @contextmanager
-def run_writer(path: Path, tag: str, header: Mapping[str, Any] | None = None) -> Iterator[Callable[[Rankings], None]]:
+def run_writer(path: Path, tag: str, metadata: Mapping[str, Any] | None = None) -> Iterator[Callable[[Rankings], None]]:
     """A function that adds rankings of further queries to a run file, which is there when the block ends well. As `write_run` otherwise."""
     _check_name(path, "tag", tag)
     with whole_file(path) as file, _zipped(file) if path.suffix == ".gz" else nullcontext(file) as out:
-        out.write(_text(_header_lines(header) if header is not None else []))
 
         def write(rankings: Rankings) -> None:
             for query_id, ranking in rankings.items():
@@ -110,6 +112,37 @@ def run_writer(path: Path, tag: str, header: Mapping[str, Any] | None = None) ->
                 out.write(_text(_ranking_lines(path, query_id, ranking, tag)))
 
         yield write
+        if metadata is not None:
+            write_atomically(metadata_path(path), _metadata_text(metadata).encode())
+
+
+def metadata_path(path: Path) -> Path:
+    """The file of a run's ir_metadata, next to the run: `name.run.gz` has `name.ir_metadata.yaml`."""
+    return path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.run')}.ir_metadata.yaml")
+
+
+def split_run(path: Path) -> tuple[str | None, bytes]:
+    """Return a written run's ir_metadata, as YAML, and its rows, unzipped. Old runs hold the former in a header of comments.
+
+    Raises DataError when a file cannot be read.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        metadata = metadata_path(path).read_bytes() if metadata_path(path).is_file() else b""
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    header, end, rows = data.partition(_END) if data.startswith(_START) else (b"", b"", data)
+    if header and not end:
+        raise DataError(f"{path}: its ir_metadata header has no end")
+    lines = header.removeprefix(_START).splitlines()
+    metadata = metadata or b"".join(line.removeprefix(b"#").removeprefix(b" ") + b"\n" for line in lines)
+    return metadata.decode("utf-8", "replace") or None, rows
+
+
+def header_of(metadata: str) -> bytes:
+    """Return the comments by which ir_metadata, given as YAML, begins a run file."""
+    lines = "".join(f"# {line}".rstrip() + "\n" for line in metadata.splitlines())
+    return _START + lines.encode() + _END
 
 
 def _check_name(path: Path, what: str, value: str) -> None:
@@ -138,12 +171,11 @@ def _ranking_lines(path: Path, query_id: str, ranking: Sequence[tuple[str, float
     return lines
 
 
-def _header_lines(header: Mapping[str, Any]) -> list[str]:
+def _metadata_text(metadata: Mapping[str, Any]) -> str:
     import yaml
 
-    plain = json.loads(json.dumps(header, default=str))
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
-    return ["# ir_metadata.start", *(f"# {line}".rstrip() for line in text.splitlines()), "# ir_metadata.end"]
+    plain = json.loads(json.dumps(metadata, default=str))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
 def _zipped(file: BinaryIO) -> gzip.GzipFile:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.comparing import Comparison
-from bench.reports import moved, numbers
+from bench.reports import moved, numbers, spreadsheet
 from bench.reports.markdown import escape
 from bench.reports.moved import Move, Moves
 
@@ -29,12 +27,7 @@ EXPLANATION = (
 
 def to_csv(comparisons: Sequence[Comparison]) -> str:
     """One line per comparison, numbers in full."""
-    buffer = io.StringIO()
-    rows = [flat(one) for one in comparisons]
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+    return spreadsheet.to_csv([flat(comparison) for comparison in comparisons])
 
 
 def to_json(comparisons: Sequence[Comparison]) -> str:

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.atomic import write_atomically
 from bench.errors import RecordError
+from bench.first_stage.run_file import header_of, metadata_path, split_run
 from bench.measure.quality import JUDGED
 from bench.records.schema import Record
 from bench.records.store import Run
 from bench.records.table import Row, groups, measures_of, rows
-from bench.reports import numbers
+from bench.reports import numbers, spreadsheet
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def export(run: Run, form: str, out: Path | None = None) -> str | list[Path]:
-    """The run in one of the formats of `TEXTS` (text, or one file at `out`) or of `FILES` (files under `out` or the run's folder).
+UNKNOWN_LANGUAGE = "und-Zyyy"
+"""ISO 639-3 and ISO 15924 for a language and a script that were not determined."""
+LANGUAGES = {"embedded:everyday": "eng-Latn", "embedded:everyday-train": "eng-Latn"}
+"""Datasets whose language is known here, by the id in their record."""
+
+
+def export(run: Run, form: str, out: Path | None = None, **options: Any) -> str | list[Path]:
+    """The run in one of the formats of `TEXTS` (text, or one file at `out`) or of `FILES` (files under `out` or the run's folder), with
+    that format's own options.
 
     Raises RecordError when no reranker of the run finished.
     """
     if not any(record.trial.kind == "reranker" for record in run.records.values()):
         raise RecordError(f"{run.folder}: no reranker of this run finished, so there is nothing to export")
     if form in FILES:
-        return FILES[form](run, out or run.folder / form)
+        return FILES[form](run, out or run.folder / form, **options)
     text = TEXTS[form](run)
     if out is None:
         return text
@@ -86,7 +94,7 @@ def _tex(text: str) -> str:
 
 def to_csv(run: Run) -> str:
     """The main table, numbers in full."""
-    return str(run.to_frame().to_csv(index=False))
+    return str(run.to_frame().map(spreadsheet.guarded).to_csv(index=False))
 
 
 def to_model_card(run: Run) -> str:
@@ -117,30 +125,33 @@ def _card_result(record: Record) -> dict[str, Any]:
     }
 
 
-def to_mteb(run: Run, out: Path) -> list[Path]:
+def to_mteb(run: Run, out: Path, *, languages: Sequence[str] = ()) -> list[Path]:
     """`<reranker>/<revision>/<dataset>.json` in the shape of MTEB's result files, so that its loaders and tables read them.
 
     Shape: TaskResult of https://github.com/embeddings-benchmark/mteb (dataset_revision, task_name, mteb_version, scores per split,
     evaluation_time, kg_co2_emissions). These are results of this harness, and say so: mteb_version is null and the candidates are named.
+    `languages` are those of the datasets, as in eng-Latn. Without them, and where a dataset's is not known here, it is "undetermined":
+    MTEB's `get_score()` has no mean over an empty list.
     """
     written = []
     for record in _reranked(run):
         trial = record.trial
         revision = str(record.keys["system"].fields.get("revision") or record.keys["system"].hash).replace("sha256:", "")
         path = out / _file(trial.reranker) / _file(revision) / f"{_file(trial.dataset)}-{_file(trial.first_stage)}-{trial.depth}.json"
-        write_atomically(path, (json.dumps(_mteb_result(record, run), indent=2, ensure_ascii=False) + "\n").encode())
+        write_atomically(path, (json.dumps(_mteb_result(record, run, languages), indent=2, ensure_ascii=False) + "\n").encode())
         written.append(path)
     return written
 
 
-def _mteb_result(record: Record, run: Run) -> dict[str, Any]:
+def _mteb_result(record: Record, run: Run, languages: Sequence[str]) -> dict[str, Any]:
+    known = LANGUAGES.get(str(record.dataset.get("id")), UNKNOWN_LANGUAGE)
     scores = {_mteb_name(measure): found.mean for measure, found in _measured(record)}
     lead = next(iter(scores.values()))
     return {
         "dataset_revision": record.keys["quality"].hash,
         "task_name": record.trial.dataset,
         "mteb_version": None,
-        "scores": {"test": [{**scores, "main_score": lead, "hf_subset": "default", "languages": []}]},
+        "scores": {"test": [{**scores, "main_score": lead, "hf_subset": "default", "languages": list(languages) or [known]}]},
         "evaluation_time": None,
         "kg_co2_emissions": None,
         "rerank_bench": {
@@ -174,15 +185,20 @@ def to_parquet(run: Run, out: Path) -> list[Path]:
     return [path]
 
 
-def to_trec(run: Run, out: Path) -> list[Path]:
-    """Every ranking as a plain, unzipped TREC run with its ir_metadata header, for tools that read nothing else."""
-    import gzip
+def to_trec(run: Run, out: Path, *, header: bool = False) -> list[Path]:
+    """Every ranking as a plain, unzipped TREC run, and its ir_metadata in a file next to it or, where `header`, in comments that begin it.
 
+    trec_eval 9, pytrec_eval, ir_measures, ranx, PyTerrier and trectools stop at a comment; trec_eval 10 reads on.
+    """
     written = []
     for trial_id in run.records:
         path = out / f"{trial_id}.run"
-        write_atomically(path, gzip.decompress((run.folder / "rankings" / f"{trial_id}.run.gz").read_bytes()))
+        metadata, rows = split_run(run.folder / "rankings" / f"{trial_id}.run.gz")
+        write_atomically(path, header_of(metadata) + rows if header and metadata else rows)
         written.append(path)
+        if metadata and not header:
+            write_atomically(metadata_path(path), metadata.encode())
+            written.append(metadata_path(path))
     return written
 
 
@@ -199,4 +215,4 @@ def _file(name: str) -> str:
 
 
 TEXTS: Mapping[str, Callable[[Run], str]] = {"latex": to_latex, "csv": to_csv, "model-card": to_model_card}
-FILES: Mapping[str, Callable[[Run, Path], list[Path]]] = {"mteb": to_mteb, "parquet": to_parquet, "trec": to_trec}
+FILES: Mapping[str, Callable[..., list[Path]]] = {"mteb": to_mteb, "parquet": to_parquet, "trec": to_trec}

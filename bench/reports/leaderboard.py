@@ -6,8 +6,6 @@ second record of the same reranker on another device or with other weights has a
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from bench.errors import BenchError, RecordError
 from bench.records.schema import Record
 from bench.records.store import Run
 from bench.records.table import Row, rows
-from bench.reports import numbers
+from bench.reports import numbers, spreadsheet
 from bench.reports.comparison import as_json, markdown_grid, print_grid
 from bench.reports.markdown import escape
 
@@ -111,14 +109,9 @@ def to_json(boards: Sequence[Board]) -> str:
 
 
 def to_csv(boards: Sequence[Board]) -> str:
-    flat = [
-        {"group": board.title, "quality_key": board.key, "measure": board.measure, **entry} for board in boards for entry in _flat(board)
-    ]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(flat[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return buffer.getvalue()
+    return spreadsheet.to_csv(
+        [{"group": board.title, "quality_key": board.key, "measure": board.measure, **entry} for board in boards for entry in _flat(board)]
+    )
 
 
 def _flat(board: Board) -> Iterator[dict[str, Any]]:
