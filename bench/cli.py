@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import Any
 
 import click
 
@@ -49,15 +51,36 @@ for _command in COMMANDS:
 
 def main() -> None:
     """Entry point: what the user can mend is told in plain lines, exit code 2; an interrupt says how to go on."""
+    signals = _ended_like_an_interrupt()
     try:
         code = cli.main(standalone_mode=False)
     except BenchError as error:
         click.echo(f"rerank-bench: {error}", err=True)
         code = error.exit_code
     except click.exceptions.Abort:
-        click.echo("\nrerank-bench: interrupted; run the same command to go on from the last finished chunk", err=True)
-        code = 130
+        click.echo("\nrerank-bench: interrupted; run the same command to go on from what was scored", err=True)
+        code = 128 + (signals[0] if signals else signal.SIGINT)
     except click.ClickException as error:
         error.show()
         code = 2
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _ended_like_an_interrupt() -> list[int]:
+    """Make a request to end (SIGTERM, a closed terminal) a KeyboardInterrupt, so that what was paid
+    for is kept as with Ctrl-C. Returns the list that the first such signal will be put into.
+    """
+    signals: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        # A supervisor may send it twice, to the process and to its group: once is enough.
+        signal.signal(number, signal.SIG_IGN)
+        signals.append(number)
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What is ignored (nohup) or handled by who embeds this stays so.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)
+    return signals

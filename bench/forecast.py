@@ -20,7 +20,7 @@ from bench.planning import REFERENCES, Group, Planned, plan
 from bench.price import Price
 from bench.progress import Observer
 from bench.records.schema import Trial
-from bench.rerankers.api import THIS_MACHINE
+from bench.rerankers.address import THIS_MACHINE
 from bench.rerankers.base import Request, Usage
 from bench.rerankers.weights import MODELS
 from bench.retrieval import retrieve

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-import socket
+import time
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,6 +23,7 @@ from pydantic import Field
 from bench import catalogue
 from bench.errors import RerankerError, Unavailable
 from bench.price import Price
+from bench.rerankers.address import nobody_at, require_listener
 from bench.rerankers.answer import Answer
 from bench.rerankers.base import BaseReranker, Description, Failure, Request, Usage, pair_tokens
 from bench.rerankers.options import RerankerOptions
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
     from bench.rerankers.base import Outcome, Scores
 
 LONGEST_WAIT_S = 60.0
+ANSWERS_AT_RISK, SECONDS_AT_RISK = 4, 0.5
+"""Answers are handed over for keeping when there are this many, or after this time."""
 GIVE_UP_AFTER = 20
 """Failed queries in a row after which a service is taken to be down."""
 DOCUMENTS_PER_SEARCH, TOKENS_PER_DOCUMENT = 100, 500  # https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
-THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
-_LOCAL_ANSWER_S = 2.0
 _UNREADABLE = (TypeError, ValueError, AttributeError, LookupError)  # what an SDK raises that reads an answer without checking it
 
 
@@ -81,6 +82,8 @@ class ApiReranker(BaseReranker):
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
         self._stop, self._counting = Event(), Lock()
         self._answered: list[tuple[Request, Scores]] = []
+        self._handing, self._handed_at = Lock(), 0.0
+        self._ended_early = False
         self._refused = 0
 
     @abstractmethod
@@ -103,7 +106,7 @@ class ApiReranker(BaseReranker):
             raise Unavailable(f"{self.package} not installed", "pip install 'rerank-bench[api]'")
         if self.key_variable and not self._key():
             raise Unavailable(f"no {self.key_variable}", f"export {self.key_variable}=...")
-        _require_listener(self._base_url())
+        require_listener(self._base_url())
 
     def fingerprint(self) -> dict[str, Any]:
         return {"backend": self.service, **self._identity()}
@@ -156,23 +159,25 @@ class ApiReranker(BaseReranker):
                     self._give_up_if_down(failures[number])
                 else:
                     with self._counting:
-                        open_parts[number] -= 1
                         self._refused = 0
+                        open_parts[number] -= 1
+                        is_answered = not open_parts[number]
+                    if is_answered:
+                        self._hand_over(requests[number], scores[number])
 
-        try:
-            self._each(answer, parts)
-        except BaseException:
-            self._answered = [(requests[number], scores[number]) for number, left in open_parts.items() if not left]
-            raise
+        self._answered, self._handed_at, self._ended_early = [], time.monotonic(), True
+        self._each(answer, parts)
+        self._answered, self._ended_early = [], False
         return [failures.get(number, found) for number, found in enumerate(scores)]
 
     def take_answered(self) -> list[tuple[Request, Scores]]:
-        taken, self._answered = self._answered, []
-        return taken
+        with self._counting:
+            answers, self._answered = self._answered, []
+        return answers
 
     def take_usage(self) -> Usage:
         """What rerank() has cost. Called between timed calls, so that what the limits owe is waited for here and not in a sample."""
-        if not self._answered:  # otherwise rerank() raised, and nobody waits for more
+        if not self._ended_early:  # otherwise rerank() raised, and nobody waits for more
             self._stop.wait(self._pace.owed())
         return super().take_usage()
 
@@ -219,6 +224,19 @@ class ApiReranker(BaseReranker):
         finally:
             self._stop.clear()
 
+    def _hand_over(self, request: Request, scores: Scores) -> None:
+        """Put an answer among those to keep, and have them kept every few answers."""
+        now = time.monotonic()
+        with self._counting:
+            self._answered.append((request, scores))
+            many = len(self._answered) >= max(ANSWERS_AT_RISK, self.options.concurrency)
+            is_due = many or now - self._handed_at >= SECONDS_AT_RISK
+            if is_due:
+                self._handed_at = now
+        if is_due and self.on_answers:
+            with self._handing:
+                self.on_answers()
+
     def _answer(self, request: Request, start: int, scores: Scores) -> None:
         """Write the scores of one HTTP request's documents. Raises Refusal or RerankerError."""
         documents = request.docs[start : start + self.documents_per_call]
@@ -258,7 +276,7 @@ class ApiReranker(BaseReranker):
     def _raise_if_final(self, refusal: Refusal) -> None:
         """Raise RerankerError for a refusal that every further request would meet too."""
         if refusal.refused:
-            raise RerankerError(f"{self.service}: {_nobody_at(self._base_url() or self.address or '')}")
+            raise RerankerError(f"{self.service}: {nobody_at(self._base_url() or self.address or '')}")
         key = f"the key in {self.key_variable}" if self.key_variable else "a request without a key"
         said = {
             401: f"{key} was refused",
@@ -297,26 +315,3 @@ class ApiReranker(BaseReranker):
     def _identity(self) -> dict[str, Any]:
         host = urlsplit(self._base_url() or self.address or "").hostname
         return {"model": self.options.model, **self.settings(), "host": host}
-
-
-def _require_listener(base_url: str | None) -> None:
-    """Raise Unavailable when nothing listens at an address of this machine: told at once, not after the retries of every query. Another
-    machine is not asked: it may be slow to answer, and a connection to it is not for a check to make."""
-    host = urlsplit(base_url or "").hostname
-    if base_url and host in THIS_MACHINE:
-        try:
-            socket.create_connection((host, _port(base_url)), timeout=_LOCAL_ANSWER_S).close()
-        except OSError:
-            raise Unavailable(_nobody_at(base_url), "start the server, or mend base_url") from None
-
-
-def _port(url: str) -> int:
-    """Raises RerankerError; an address may hold a password, so that it is not shown."""
-    try:
-        return urlsplit(url).port or (443 if url.startswith("https:") else 80)
-    except ValueError:
-        raise RerankerError("the port in base_url is not a number") from None
-
-
-def _nobody_at(url: str) -> str:
-    return f"nothing listens at {urlsplit(url).hostname}:{_port(url)}"

@@ -145,6 +145,8 @@ class BaseReranker(ABC):
         self.usage = Usage()
         self.usage_by_query: dict[str, Usage] = {}
         self.span: Callable[[str], AbstractContextManager[None]] = no_span
+        self.on_answers: Callable[[], None] | None = None
+        """Called by a service's rerank() whenever `take_answered` has some more answers to keep."""
 
     def check(self) -> None:
         return None
@@ -166,7 +168,8 @@ class BaseReranker(ABC):
         return taken
 
     def take_answered(self) -> list[tuple[Request, Scores]]:
-        """What a rerank() that raised had answered in full before: paid for, so it goes to the score cache."""
+        """Return the requests that a rerank(), which is at work or raised, has answered in full since
+        this was last called: they are paid for, so that they go to the score cache."""
         return []
 
     def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:

@@ -73,14 +73,17 @@ class ScoreCache:
         write_atomically(self.folder / "fingerprint.json", self._fingerprint.encode())
         write_atomically(self.folder / "description.json", json.dumps(dict(description), sort_keys=True, default=str).encode())
 
-    def put(self, scores: Mapping[str, Scores], usage: Mapping[str, float], own: Mapping[str, Amounts] | None = None) -> None:
-        """Keep one chunk, with what it cost as a whole and, as far as it is known, which part of that each request did."""
+    def put(self, scores: Mapping[str, Scores], usage: Mapping[str, float], own: Mapping[str, Amounts] | None = None) -> Path | None:
+        """Keep one chunk, with what it cost as a whole and, as far as it is known, which part of that each request did.
+
+        Returns the chunk's file.
+        """
         import io
 
         import numpy as np
 
         if not scores:
-            return
+            return None
         own = {key: found for key, found in (own or {}).items() if key in scores}
         told = {name: sum(found.get(name, 0.0) for found in own.values()) for name in usage}
         share = {name: (value - told[name]) / len(scores) for name, value in usage.items()}
@@ -93,10 +96,11 @@ class ScoreCache:
             usage=np.array(json.dumps(share)),
             own_usage=np.array(json.dumps(own)),
         )
-        name = content_hash([tuple(scores)])
-        write_atomically(self.folder / f"{name}.npz", buffer.getvalue())
+        path = self.folder / f"{content_hash([tuple(scores)])}.npz"
+        write_atomically(path, buffer.getvalue())
         self._scores.update(scores)
         self._usage.update({key: (share, own.get(key, {})) for key in scores})
+        return path
 
     def _read(self) -> None:
         import zipfile

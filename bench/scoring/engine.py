@@ -7,11 +7,13 @@ one and gets the same bits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import RerankerError
-from bench.rerankers.base import Failure, Request, Reranker
+from bench.rerankers.base import BaseReranker, Failure, Request, Reranker, Usage
 from bench.scoring.cache import Amounts, ScoreCache, request_key
 
 if TYPE_CHECKING:
@@ -78,12 +80,9 @@ def _score_missing(
     reranker: Reranker, missing: Sequence[Request], known: Mapping[str, str], cache: ScoreCache | None, result: Scored
 ) -> None:
     reranker.load()
-    try:
+    paid = PaidAnswers(reranker, known, cache) if cache else None
+    with paid.arriving() if paid else nullcontext():
         outcomes = checked(reranker, missing)
-    except BaseException:
-        if cache:
-            _keep_answered(reranker, known, cache)
-        raise
     usage, own = _taken(reranker, known)
     if not cache:
         result.usage = {name: result.usage.get(name, 0) + value for name, value in usage.items()}
@@ -101,24 +100,78 @@ def _score_missing(
         if not result.description:
             result.description = reranker.describe().to_dict()
             cache.describe(result.description)
-        cache.put(fresh_scores, usage, own)
+        file = cache.put(fresh_scores, usage, own)
+        if paid:
+            paid.replaced_by(file)
 
 
 def _taken(reranker: Reranker, known: Mapping[str, str]) -> tuple[Amounts, dict[str, Amounts]]:
     """What the reranker has cost since it was last asked: in all, and, as far as it tells, by the key of a request or else its query id."""
-    by_query = getattr(reranker, "usage_by_query", {}).items()  # read first: taking the usage empties it
+    by_query = _usages(reranker)  # read first: taking the usage empties it
     own = {known.get(query_id, query_id): asdict(usage) for query_id, usage in by_query}
     return asdict(reranker.take_usage()), own
 
 
-def _keep_answered(reranker: Reranker, known: Mapping[str, str], cache: ScoreCache) -> None:
-    """A service that died, or a person who interrupted: what was answered and paid for before goes to the cache."""
-    usage, own = _taken(reranker, known)
-    take: Any = getattr(reranker, "take_answered", list)
-    answered = {known[request.query_id]: scores for request, scores in take()}
-    if answered:
-        cache.describe(reranker.describe().to_dict())
-        cache.put(answered, usage, own)
+class PaidAnswers:
+    """The answers of a service that reach the cache while the rest of their chunk is still asked for:
+    a kill loses the few in flight. The file of the finished chunk takes the place of theirs.
+    """
+
+    def __init__(self, reranker: Reranker, known: Mapping[str, str], cache: ScoreCache) -> None:
+        self._reranker, self._known, self._cache = reranker, known, cache
+        self._scores: dict[str, Scores] = {}
+        self._files: list[Path] = []
+
+    @contextmanager
+    def arriving(self) -> Iterator[None]:
+        """While the block is at work, answers go to the cache every few requests. Where it raises
+        (a service that died, a person who interrupted), so do all others that came."""
+        if not isinstance(self._reranker, BaseReranker):
+            yield
+            return
+        self._reranker.on_answers = self._put_answered
+        try:
+            yield
+        except BaseException:
+            self._scores |= self._take()
+            usage, own = _taken(self._reranker, self._known)
+            if self._scores:
+                self._cache.describe(self._reranker.describe().to_dict())
+                self.replaced_by(self._cache.put(self._scores, usage, own))
+            raise
+        finally:
+            self._reranker.on_answers = None
+
+    def replaced_by(self, file: Path | None) -> None:
+        """Remove the files of single answers: `file` holds them all."""
+        for path in self._files:
+            if path != file:
+                path.unlink(missing_ok=True)
+        self._files = []
+
+    def _put_answered(self) -> None:
+        answers = self._take()
+        if not answers:
+            return
+        self._scores |= answers
+        costs = {self._known[query]: asdict(usage) for query, usage in _usages(self._reranker)}
+        own = {key: amounts for key, amounts in costs.items() if key in answers}
+        names = dict.fromkeys(name for amounts in own.values() for name in amounts)
+        usage = {name: sum(amounts[name] for amounts in own.values()) for name in names}
+        if not self._files:
+            self._cache.describe(self._reranker.describe().to_dict())
+        file = self._cache.put(answers, usage, own)
+        if file:
+            self._files.append(file)
+
+    def _take(self) -> dict[str, Scores]:
+        take: Any = getattr(self._reranker, "take_answered", list)
+        return {self._known[request.query_id]: scores for request, scores in take()}
+
+
+def _usages(reranker: Reranker) -> list[tuple[str, Usage]]:
+    """Return what each query has cost since the usage was last taken, as far as it is known."""
+    return list(getattr(reranker, "usage_by_query", {}).items())
 
 
 def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Failure]:
