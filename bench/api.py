@@ -30,7 +30,8 @@ def run(
 ) -> Run:
     """Run a suite (a shipped name, a YAML file or a mapping) and write its reports. The same as `rerank-bench run`.
 
-    Raises bench.errors.BenchError with one clear message for anything the caller can mend.
+    Trials that failed are in `run.info.failures()`. Raises bench.errors.BenchError with one clear message for anything the caller can
+    mend, and when no trial finished.
     """
     from bench import reports, runner
     from bench.suite import load as load_suite
@@ -38,6 +39,9 @@ def run(
     found = load_suite(suite)
     done = runner.run(found, out=Path(out), device=device, time_it=latency, fresh=fresh, observer=progress, command=f"bench.run({suite!r})")
     reports.write(done)
+    failures = done.info.failures()
+    if failures and not (done.records or done.architectures):
+        raise BenchError("\n".join(failures))
     return done
 
 

@@ -174,8 +174,18 @@ def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, S
 
 
 def sides(run: Run, *, references: bool = True) -> list[Side]:
-    """The finished trials of a run, in its order."""
-    return [Side(run, record) for record in run.records.values() if references or record.trial.kind == "reranker"]
+    """The finished trials of a run, in its order, but for those of which most queries failed: see `mostly_failed`."""
+    records = [record for record in run.records.values() if not record.mostly_failed]
+    return [Side(run, record) for record in records if references or record.trial.kind == "reranker"]
+
+
+def mostly_failed(run: Run) -> dict[str, str]:
+    """Return trial id -> a sentence, for each finished trial of which most queries failed: it is compared with nothing."""
+    return {
+        trial_id: f"{record.counts.failed} of {record.counts.called} queries failed"
+        for trial_id, record in run.records.items()
+        if record.mostly_failed
+    }
 
 
 def _same_reranker(runs: Sequence[Run]) -> Iterator[tuple[Side, Side]]:
@@ -189,6 +199,10 @@ def _against(runs: Sequence[Run], baseline: str) -> Iterator[tuple[Side, Side]]:
     everyone = [side for i, run in enumerate(runs) for side in sides(run, references=i == 0)]
     bases = [side for side in everyone if side.trial.reranker == baseline]
     if not bases:
+        for run in runs:
+            for trial_id, reason in mostly_failed(run).items():
+                if run.records[trial_id].trial.reranker == baseline:
+                    raise BenchError(f"--baseline {baseline}: {reason} in run {run.info.id}: nothing can be compared with it")
         known = {side.trial.reranker for side in everyone}
         raise BenchError(f"--baseline {baseline}: no finished trial of that name: {nearest(baseline, known)}")
     for side in everyone:

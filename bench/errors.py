@@ -61,6 +61,16 @@ class Unavailable(BenchError):
         self.fix = fix
 
 
+def first_line(error: BaseException) -> str:
+    """Return an error as one line: its type and the first line of what it says, as far as it says something."""
+    try:
+        text = str(error).strip().partition("\n")[0]
+    except Exception:  # an outsider's error, whose own text raises
+        text = ""
+    text = text.encode("utf-8", "backslashreplace").decode()  # half a character can be shown nowhere
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names the closest valid name, or lists them all when none is close. Case does not count."""
     names = sorted(known)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench import rerankers
-from bench.errors import BenchError, SuiteError, Unavailable
+from bench.errors import BenchError, SuiteError, Unavailable, first_line
 from bench.measure.machine import resolve_device
 from bench.records.schema import FIRST_STAGE, Trial, TrialStatus
-from bench.rerankers.base import Reranker
+from bench.rerankers.base import BaseReranker, Description, Reranker
+from bench.rerankers.options import RerankerOptions
 from bench.suite import Part, Suite
 
 ORACLE = "oracle"
@@ -29,6 +30,25 @@ class Planned:
 
     def end(self, status: str, reason: str | None = None) -> None:
         self.status = TrialStatus.model_validate({"trial": self.trial, "status": status, "reason": reason})
+
+
+class Unbuilt(BaseReranker):
+    """Stands in for a reranker of an outsider whose code raised, or exited, when it was built: its trial has failed."""
+
+    placement = "none"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(RerankerOptions())
+        self.reason = reason
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def describe(self) -> Description:
+        return Description("none", {})
+
+    def rerank(self, requests: Sequence[Any]) -> list[Any]:
+        raise BenchError(self.reason)
 
 
 @dataclass
@@ -85,12 +105,21 @@ def _rerankers(suite: Suite, devices: list[str]) -> Iterator[tuple[Part, Reranke
     asked = [part for part in suite.rerankers if part.name not in REFERENCES]
     for part in (Part.model_validate(FIRST_STAGE), *asked, Part.model_validate(ORACLE)):
         for device in devices:
-            reranker = rerankers.build(part.name, part.options, device, suite.base_dir)
+            reranker = _build(part, device, suite)
             if reranker.placement == "device":
                 yield part, reranker, device
             else:
                 yield part, reranker, "-"
                 break
+
+
+def _build(part: Part, device: str, suite: Suite) -> Reranker:
+    try:
+        return rerankers.build(part.name, part.options, device, suite.base_dir)
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as error:  # an outsider's constructor may raise anything, or exit
+        return Unbuilt(first_line(error))
 
 
 def _trial(suite: Suite, group: Group, part: Part, device: str, *, latency_only: bool) -> Trial:
@@ -126,6 +155,9 @@ def _is_optional(reranker: Reranker) -> bool:
 
 def _check(planned: Planned, lenient: bool) -> None:
     name = planned.trial.reranker
+    if isinstance(planned.reranker, Unbuilt):
+        planned.end("failed", planned.reranker.reason)
+        return
     try:
         planned.reranker.check()
     except Unavailable as error:
@@ -137,3 +169,5 @@ def _check(planned: Planned, lenient: bool) -> None:
         if not lenient:
             raise BenchError(f"reranker '{name}': {error}") from error
         planned.end("failed", str(error))
+    except (Exception, SystemExit) as error:  # an outsider's check() may raise anything, or exit
+        planned.end("failed", first_line(error))

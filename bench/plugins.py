@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.errors import SuiteError, Unavailable, nearest
+from bench.errors import SuiteError, Unavailable, first_line, nearest
 
 
 def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
     """The class behind a table name, or behind an outsider's "package.module:Class".
 
-    Raises SuiteError for an unknown name and Unavailable when the module needs a package that is not installed.
+    Raises SuiteError for an unknown name or a module that fails on import, and Unavailable when it needs a package that is not installed.
     """
     target = table.get(name, name)
     module_name, _, attribute = target.partition(":")
@@ -27,11 +27,15 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
     if name not in table and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # an outsider's module beside the suite; a console script lacks the working folder
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise SuiteError(f"{kind} '{name}': there is no module '{error.name}' on the Python path") from error
         raise Unavailable(f"{error.name} not installed", f"pip install {error.name}") from error
+    except (Exception, SystemExit) as error:  # an outsider's module may raise anything, or exit
+        raise SuiteError(f"{kind} '{name}': module '{module_name}' cannot be imported: {first_line(error)}") from error
+    try:
+        return getattr(module, attribute)
     except AttributeError as error:
         raise SuiteError(f"{kind} '{name}': module '{module_name}' has no '{attribute}'") from error
 

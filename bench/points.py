@@ -44,6 +44,8 @@ class Point:
     between: tuple[int, int] | None = None
     scenario: str = "single"
     meaningless: bool = False
+    failed: float = 0.0
+    """The share of queries whose call failed when the system was scored."""
 
     @cached_property
     def quality(self) -> float | None:
@@ -59,7 +61,11 @@ class Qualities:
             (str(system), int(depth)): dict(zip(rows["query"], rows["value"], strict=True))
             for (system, depth), rows in run.depths[run.depths["measure"] == measure].groupby(["trial", "depth"])
         }
+        for trial_id, record in run.records.items():
+            if record.mostly_failed:  # means of failures
+                self._at = {key: values for key, values in self._at.items() if key[0] != trial_id}
         own = run.per_query[run.per_query["measure"] == measure]
+        own = own[~own["trial"].isin([trial_id for trial_id, record in run.records.items() if record.mostly_failed])]
         depths = {trial_id: record.trial.depth for trial_id, record in run.records.items()}
         for trial, rows in own.groupby("trial"):
             self._at.setdefault((str(trial), depths.get(str(trial), -1)), dict(zip(rows["query"], rows["value"], strict=True)))
@@ -148,7 +154,8 @@ def _sweep(run: Run, records: Records) -> Iterator[Point]:
 def _point(record: Record | ArchitectureRecord, system: str, depth: int, settings: Mapping[str, Any], summary: Summary) -> Point:
     times = (summary.queries, summary.p50_ms, summary.p95_ms, summary.p95_high_ms)
     meaningless = bool(record.description.get("facts", {}).get("random_weights"))
-    return Point(record.trial, system, depth, settings, *times, scenario=summary.scenario, meaningless=meaningless)
+    failed = record.counts.failed_share if isinstance(record, Record) and system == record.trial.id else 0.0
+    return Point(record.trial, system, depth, settings, *times, scenario=summary.scenario, meaningless=meaningless, failed=failed)
 
 
 def _loaded(record: Record | ArchitectureRecord) -> dict[str, Any]:

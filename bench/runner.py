@@ -7,7 +7,7 @@ import json
 import platform
 import secrets
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from bench.assess import Assessed, Questions, assess, differences
 from bench.atomic import write_atomically
 from bench.cost import cost, price_of
 from bench.datasets.base import Dataset
-from bench.errors import BenchError, Unavailable
+from bench.errors import BenchError, RerankerError, Unavailable, first_line
 from bench.first_stage.base import Candidates
 from bench.measure import latency, machine, noise
 from bench.measure.latency_plan import LatencyPlan
@@ -30,7 +30,7 @@ from bench.records import keys, texts
 from bench.records.schema import FIRST_STAGE, ArchitectureRecord, Record, RunInfo, Trial
 from bench.records.store import USAGE, Run, RunWriter, now
 from bench.retrieval import Retrieved, retrieve
-from bench.scoring.engine import Scored, score
+from bench.scoring.engine import Scored, described, score
 from bench.suite import Suite
 from bench.sweeping import Sweep
 
@@ -48,7 +48,8 @@ def run(
     """Run every trial of the suite and leave a run folder under `out`.
 
     Scores come from the cache where it has them (never with `fresh`); timings are always taken anew, or not at all without `time_it`.
-    A trial that fails is recorded as failed and the others go on. Raises BenchError for what stops the whole run.
+    A trial that fails is recorded as failed and the others go on, and so does a group whose dataset cannot be loaded or whose first
+    stage cannot retrieve. Raises BenchError for what stops the whole run.
     """
     observer = observer or Observer()
     groups = plan(suite, device)
@@ -82,23 +83,25 @@ class _GroupRun:
         self.fingerprint = cache(machine.fingerprint)  # asks the system: once a device, when every model is loaded
 
     def run(self) -> None:
-        found = retrieve(self.suite, self.group, self.observer)
+        try:
+            found = retrieve(self.suite, self.group, self.observer)
+        except (Exception, SystemExit) as error:  # a loader or first stage of an outsider may raise anything, or exit
+            self._fail_all(error)
+            return
         dataset, candidates, questions = found.dataset, found.candidates, found.questions
         self.writer.warn(found.warnings)
         for planned in self.group.planned:
             if planned.trial.kind == "architecture":
                 if planned.status.status == "pending":
                     planned.end(*(("done",) if self.timed else ("skipped", "has a latency only, and nothing is timed")))
-            elif planned.status.status != "skipped":
-                self._guarded(planned, lambda planned=planned: self._quality(planned, found))
-        timing = self._latency(questions) if self.timed else None
-        if timing:
-            self._sweep(questions, timing)
+            elif planned.status.status == "pending":
+                self._guarded(planned, partial(self._quality, planned, found))
+        timing = self._timed_pass(questions) if self.timed else None
         for planned in self.group.planned:
             if _is_bare(planned) and not (timing and planned.trial.id in timing.facts):
                 planned.end("skipped", "nothing was timed")
         for planned in self.group.planned:
-            planned.reranker.close()
+            self._close(planned)
         self._save(dataset, candidates, questions, timing)
 
     def _quality(self, planned: Planned, found: Retrieved) -> None:
@@ -110,6 +113,9 @@ class _GroupRun:
         observer = Observer() if reranker.placement == "none" else self.observer  # an order that is given takes no time worth a bar
         with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
             scored = score(reranker, questions.requests, chunk_pairs=self.suite.chunk_pairs, fresh=self.fresh, on_progress=advance)
+        if questions.requests and not scored.scores:
+            reason = next(iter(scored.failures.values()), "no reason given")
+            raise RerankerError(f"none of its {len(questions.requests)} queries was answered: {reason}")
         self.scored[trial.id] = scored
         at = depths.wanted(trial, reranker.pointwise, self.suite.latency)
         with ranked(self._ranking(trial), trial.reranker, self._header(scored, found), at) as kept:
@@ -119,24 +125,58 @@ class _GroupRun:
             self.observer.note(f"{trial.reranker}: {len(scored.failures)} of {len(questions.query_ids)} queries failed and score 0")
         planned.end("done")
 
-    def _guarded(self, planned: Planned, work: Any) -> None:
-        """One trial's failure must not take the others with it: it is noted, and its traceback kept beside the records."""
+    def _guarded(self, planned: Planned, work: Callable[[], None]) -> None:
+        """One trial's failure must not take the others with it: it is noted, and its traceback kept next to the records."""
         try:
             work()
         except Unavailable as error:
             planned.end("skipped" if planned.optional else "failed", error.reason)
-        except BenchError as error:
-            planned.end("failed", str(error))
-        except Exception as error:
-            path = self.writer.folder / "errors" / f"{planned.trial.id}.txt"
-            write_atomically(path, traceback.format_exc().encode())
-            planned.end("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (errors/{path.name})")
+        except (Exception, SystemExit) as error:  # an outsider's reranker may raise anything, or exit
+            planned.end("failed", self._reason(error, planned.trial.id))
         if planned.status.status != "done":
             self.scored.pop(planned.trial.id, None)
             self.assessed.pop(planned.trial.id, None)
             self.ranked.pop(planned.trial.id, None)
             self._ranking(planned.trial).unlink(missing_ok=True)
             self.observer.note(f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}")
+
+    def _reason(self, error: BaseException, name: str) -> str:
+        """Return why something failed, in one line. The traceback of what was not foreseen goes to a file of this name."""
+        if isinstance(error, BenchError):
+            return str(error)
+        path = self.writer.folder / "errors" / f"{name}.txt"
+        text = "".join(traceback.format_exception(error))
+        write_atomically(path, text.encode("utf-8", "backslashreplace"))
+        return f"{first_line(error)} (errors/{path.name})"
+
+    def _fail_all(self, error: BaseException) -> None:
+        """Without a dataset and candidates no trial of the group can run; the groups after it can."""
+        trial = self.group.planned[0].trial
+        reason = self._reason(error, trial.id)
+        for planned in self.group.planned:
+            if planned.status.status == "pending":
+                planned.end("failed", reason)
+        self.observer.note(f"{trial.dataset}, {trial.first_stage} failed: {reason}")
+
+    def _close(self, planned: Planned) -> None:
+        try:
+            planned.reranker.close()
+        except (Exception, SystemExit) as error:  # what it computed stays; only its memory may not be free
+            self.observer.note(f"{planned.trial.reranker} could not be closed: {first_line(error)}")
+
+    def _timed_pass(self, questions: Questions) -> latency.LatencyResult | None:
+        """Return the timings of the group, None where nothing was timed. The quality that was measured stays, whatever happens here."""
+        timing = None
+        try:
+            timing = self._latency(questions)
+            if timing:
+                self._sweep(questions, timing)
+        except (Exception, SystemExit) as error:
+            trial = self.group.planned[0].trial
+            text = f"{trial.dataset}, {trial.first_stage}: timing ended early: {self._reason(error, f'{trial.id}-timing')}"
+            self.writer.warn([text])
+            self.observer.note(text)
+        return timing
 
     def _latency(self, questions: Questions) -> latency.LatencyResult | None:
         """One timed pass over all rerankers of the group that do some work, here or on another machine."""
@@ -158,7 +198,7 @@ class _GroupRun:
         """What is timed is described as it loads now: the cache tells of the threads and batches with which the scores were once made."""
         planned.reranker.load()
         if planned.reranker.placement == "device":
-            self.scored[planned.trial.id].description = planned.reranker.describe().to_dict()
+            self.scored[planned.trial.id].description = described(planned.reranker)
 
     def _build(self, planned: Planned, questions: Questions, plan_: LatencyPlan) -> None:
         self.descriptions[planned.trial.id] = build_architecture(planned, questions, plan_)
@@ -180,10 +220,14 @@ class _GroupRun:
 
     def _save(self, dataset: Dataset, candidates: Candidates, questions: Questions, timing: latency.LatencyResult | None) -> None:
         base = self.assessed.get(self.group.planned[0].trial.id)
-        records = []
+        records: list[Record] = []
         for planned in self.group.planned:
             if planned.trial.id in self.assessed:
-                records.append(self._record(planned, dataset, candidates, questions, base, timing))
+
+                def work(planned: Planned = planned) -> None:
+                    records.append(self._record(planned, dataset, candidates, questions, base, timing))
+
+                self._guarded(planned, work)
         per_query = [
             (record.trial.id, query_id, name, value)
             for record in records

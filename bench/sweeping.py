@@ -12,13 +12,14 @@ from typing import Any
 
 from bench import depths, rerankers
 from bench.assess import Questions, assess
-from bench.errors import BenchError, Unavailable
+from bench.errors import BenchError, RerankerError, Unavailable, first_line
 from bench.measure import latency
 from bench.measure.latency_plan import LatencyPlan
 from bench.measure.sweep_plan import SCORING, SETTINGS, Change, SweepPlan, told
 from bench.options import as_mapping
 from bench.planning import Planned
 from bench.ranked import Ranked
+from bench.records.schema import FAILED_LIMIT
 from bench.records.store import RunWriter
 from bench.rerankers.base import Reranker
 from bench.scoring.engine import score
@@ -92,8 +93,11 @@ class Sweep:
         for planned in timed:
             try:
                 variant = self._variant(planned, change)
-            except (Unavailable, BenchError) as error:
-                reason = error.reason if isinstance(error, Unavailable) else str(error)
+            except Unavailable as error:
+                self._note(planned, f"sweep: {told(change)} left out: {error.reason}")
+                continue
+            except (Exception, SystemExit) as error:  # an outsider's reranker may raise anything, or exit
+                reason = str(error) if isinstance(error, BenchError) else first_line(error)
                 self._note(planned, f"sweep: {told(change)} left out: {reason}")
                 continue
             if variant:
@@ -136,10 +140,15 @@ class Sweep:
         kept = Ranked(lambda rankings: None, depths.wanted(variant.planned.trial, variant.reranker.pointwise, self.latency))
         try:
             scored = score(variant.reranker, self.questions.requests, chunk_pairs=self.suite.chunk_pairs, fresh=self.fresh)
-            assess(scored, self.questions, self.suite.seed, kept.keep)
-        except BenchError as error:
-            self._note(variant.planned, f"sweep: the quality with {told(variant.change)} is not known: {error}")
+            assessed = assess(scored, self.questions, self.suite.seed, kept.keep)
+            if assessed.counts.failed_share > FAILED_LIMIT:
+                raise RerankerError(f"{assessed.counts.failed} of {assessed.counts.called} queries failed")
+        except (Exception, SystemExit) as error:  # an outsider's reranker may raise anything, or exit
+            reason = str(error) if isinstance(error, BenchError) else first_line(error)
+            self._note(variant.planned, f"sweep: the quality with {told(variant.change)} is not known: {reason}")
             return
+        if assessed.counts.failed:
+            self._note(variant.planned, f"sweep: with {told(variant.change)}, {assessed.counts.failed} queries failed and score 0")
         self.writer.add_depths(variant.system, depths.rows(variant.system, kept.curve))
 
     def _note(self, planned: Planned, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,27 @@ def scaled(scale: int, query: str, docs: list[str]) -> list[int]:
     return [scale * i for i in range(len(docs))]
 
 
-@pytest.mark.parametrize("function", [Counting(), lambda query, docs: tuple(range(len(docs))), partial(scaled, 1)])
+class Tensor:
+    """What numpy cannot read of torch: a number format of its own, a gradient, another device."""
+
+    def detach(self) -> Tensor:
+        return self
+
+    cpu = double = detach
+
+    def numpy(self) -> Any:
+        return np.arange(3.0)
+
+
+OTHER_SEQUENCES = [
+    lambda query, docs: np.ma.array(range(len(docs)), mask=False),
+    lambda query, docs: [Decimal(i) for i in range(len(docs))],
+    lambda query, docs: [np.float16(i) for i in range(len(docs))],
+    lambda query, docs: Tensor(),
+]
+
+
+@pytest.mark.parametrize("function", [Counting(), lambda query, docs: tuple(range(len(docs))), partial(scaled, 1), *OTHER_SEQUENCES])
 def test_any_callable_and_any_sequence_of_numbers(function: Any) -> None:
     assert bench.reranker(function, device="cpu").score("q", ["a", "b", "c"]).tolist() == [0, 1, 2]
 
@@ -84,12 +105,22 @@ def test_it_says_what_it_is_and_is_never_cached() -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (None, "scores of shape"),
+        (None, "must return one number per document: numbers are needed, not NoneType"),
         ([1.0], "scores of shape"),
         ([1.0, float("nan")], "document '1' is not finite"),
-        (["high", "low"], "must return one number per document, not list"),
-        ({"a": 1}, "must return one number per document, not dict"),
-        ((score for score in (1.0, 2.0)), "must return one number per document, not generator"),
+        (["high", "low"], "must return one number per document: numbers are needed, not text"),
+        (["1.5", "2"], "not text"),
+        ([1.0, None], "not NoneType"),
+        ([1.0, "2"], "not text"),
+        ([[1.0], [1.0, 2.0]], "must return one number per document"),
+        ({"a": 1}, "not dict"),
+        ((score for score in (1.0, 2.0)), "not generator"),
+        (np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]"), "not dates"),
+        (np.array([1, 2], dtype="timedelta64[s]"), "not time spans"),
+        ([1 + 2j, 3.0], "not complex numbers"),
+        (np.ma.array([1.0, 2.0], mask=[False, True]), "some of these are masked"),
+        ([10**400, 1], "must return one number per document"),
+        ([[1.0], [2.0]], "scores of shape"),
     ],
 )
 def test_answers_that_are_no_scores(answer: Any, message: str) -> None:

@@ -146,7 +146,7 @@ def test_a_failed_query_scores_zero_and_is_told(collection: Path, tmp_path: Path
     assert record.failures == {"q3": "timed out"}
     per_query = found.per_query.query("trial == @record.trial.id and query == 'q3'")
     assert set(per_query["value"]) == {0.0}
-    assert "1 of 5 queries failed" in (found.folder / "report.md").read_text()
+    assert "1 of 4 queries failed" in (found.folder / "report.md").read_text()
 
 
 def test_scores_come_from_the_cache_and_give_the_same_numbers(collection: Path, tmp_path: Path) -> None:

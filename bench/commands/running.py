@@ -31,7 +31,8 @@ KINDS = {".html": "report", ".md": "comment"}
 def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, quiet: bool, estimate: bool, form: str) -> None:
     """Run SUITE (a YAML file, or the name of a shipped suite) and write a run folder with its report.
 
-    An interrupted run resumes: run the same command again. Exits 2 when a reranker that is not optional failed.
+    An interrupted run resumes: run the same command again. Exits 2 when a reranker that is not optional failed, or a dataset or first
+    stage; the report is written all the same.
     """
     from bench import reports, runner
     from bench.forecast import forecast
@@ -54,9 +55,8 @@ def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, q
     for path in written:
         console.print(f"{KINDS.get(path.suffix, 'plot'):<8}{path}", soft_wrap=True, highlight=False)
     console.print(f"{'run':<8}{done.folder}", soft_wrap=True, highlight=False)
-    failed = [status for status in done.info.trials if status.status == "failed"]
-    if failed:
-        raise BenchError("\n".join(f"{status.trial.reranker} failed: {status.reason}" for status in failed))
+    if failures := done.info.failures():
+        raise BenchError("\n".join(failures))
 
 
 def _estimate(found: Any, form: str) -> None:

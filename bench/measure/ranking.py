@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float64]
 
 TIE_RULE = "score descending, then doc_id descending"
+
+
+_NO_NUMBERS = {"U": "text", "S": "bytes", "M": "dates", "m": "time spans", "c": "complex numbers"}
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,44 @@ class Ranking:
         return [float(value) for value in range(len(self.doc_ids), 0, -1)]
 
 
-def rank(doc_ids: Sequence[str], scores: Sequence[float] | Scores) -> Ranking:
-    """Order one query's documents by the tie rule. Raises ValueError for a wrong count or a score that is not finite."""
+def as_scores(answer: Any) -> Scores:
+    """Return a reranker's answer as an array of float64, whatever its shape.
+
+    Raises ValueError for what is no array of real numbers. numpy alone would read the text "1.5",
+    a date and a masked value as numbers without a word. Whether they are finite is not looked at.
+    """
     import numpy as np
 
-    values = np.asarray(scores, dtype=np.float64)
+    if np.ma.isMaskedArray(answer) and np.ma.getmaskarray(answer).any():
+        raise ValueError("numbers are needed, and some of these are masked")
+    try:
+        values = np.asarray(_on_the_host(answer))
+        if values.dtype.kind == "O":
+            strange = [value for value in values.ravel().tolist() if not isinstance(value, Real | Decimal)]
+            if strange:
+                raise ValueError(f"numbers are needed, not {type(strange[0]).__name__}")
+        elif values.dtype.kind not in "fiub":
+            raise ValueError(f"numbers are needed, not {_NO_NUMBERS.get(values.dtype.kind, str(values.dtype))}")
+        return values.astype(np.float64)
+    except (TypeError, OverflowError, RuntimeError) as error:
+        raise ValueError(f"{type(answer).__name__} cannot be read as numbers: {error}") from error
+
+
+def _on_the_host(answer: Any) -> Any:
+    """Return a tensor of torch as numpy reads it: off its device, without gradients, in a number
+    format that numpy has. Anything else as it is.
+    """
+    detach = getattr(answer, "detach", None)
+    return detach().cpu().double().numpy() if callable(detach) else answer
+
+
+def rank(doc_ids: Sequence[str], scores: Sequence[float] | Scores) -> Ranking:
+    """Order one query's documents by the tie rule. Raises ValueError for a wrong count or a score that is no finite number."""
+    import numpy as np
+
+    values = as_scores(scores)
     if values.shape != (len(doc_ids),):
-        raise ValueError(f"{len(values)} scores for {len(doc_ids)} documents")
+        raise ValueError(f"{values.size} scores for {len(doc_ids)} documents")
     if not np.isfinite(values).all():
         wrong = int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"score {values[wrong]} for document '{doc_ids[wrong]}'")

@@ -15,6 +15,10 @@ FIRST_STAGE = "first-stage"
 """What the row of the first stage's own order is called: every other row is compared with it."""
 
 
+FAILED_LIMIT = 0.5
+"""A trial of which a larger share of the queries failed is out of every verdict."""
+
+
 class Trial(Options):
     """One reranker, configured, over one dataset's candidates, on one device. `device` is "-" where no device is involved."""
 
@@ -39,6 +43,16 @@ class Counts(Options):
     failed: int = Field(description="queries whose call failed: they score 0")
     pairs: int = Field(description="query-document pairs ranked")
     ties: int = Field(description="documents that share their score with another of the same query")
+
+    @property
+    def called(self) -> int:
+        """The queries that the reranker was called for: those with candidates."""
+        return self.queries - self.without_candidates
+
+    @property
+    def failed_share(self) -> float:
+        """The share of the called queries whose call failed, from 0 to 1."""
+        return self.failed / self.called if self.called > 0 else 0.0
 
 
 class Cost(Options):
@@ -75,6 +89,18 @@ class Record(Options):
     keys: dict[str, Key]
     environment: dict[str, Any]
     finished: str
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether no query was answered: the trial failed, and what reads as its quality is none. Such
+        a trial leaves no record; folders of earlier versions may hold one."""
+        return self.counts.failed_share >= 1
+
+    @property
+    def mostly_failed(self) -> bool:
+        """Whether more than half of the queries failed. Its means are of failures, which count 0:
+        nothing is concluded from them."""
+        return self.counts.failed_share > FAILED_LIMIT
 
 
 class ArchitectureRecord(Options):
@@ -118,3 +144,18 @@ class RunInfo(Options):
     environment: dict[str, Any]
     trials: list[TrialStatus]
     warnings: list[str] = Field(default_factory=list)
+
+    def failures(self) -> list[str]:
+        """Return a line per reason for which trials failed: of the whole group where all of its trials did, else of each reranker."""
+        groups: dict[tuple[str, str], list[TrialStatus]] = {}
+        for status in self.trials:
+            groups.setdefault((status.trial.dataset, status.trial.first_stage), []).append(status)
+        lines: list[str] = []
+        for (dataset, first_stage), members in groups.items():
+            failed = [status for status in members if status.status == "failed"]
+            reasons = {status.reason for status in members if status.status != "skipped"}
+            if failed and reasons == {failed[0].reason} and failed[0].trial.kind == "reference":
+                lines.append(f"{dataset}, {first_stage} failed: {failed[0].reason}")
+            else:
+                lines += [f"{status.trial.reranker} failed: {status.reason}" for status in failed]
+        return list(dict.fromkeys(lines))

@@ -305,7 +305,8 @@ def _validated(model: type[Model], path: Path) -> Model:
 
 
 def _json(data: Any) -> bytes:
-    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+    """JSON that every parser reads: half a character, which has no UTF-8, becomes its escape."""
+    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _try_lock(folder: Path) -> Any:

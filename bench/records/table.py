@@ -19,7 +19,7 @@ GroupKey = tuple[str, str, int]
 """Dataset, first stage, depth."""
 
 RANDOM = "random weights: its order means nothing"
-"""The note of a row that can stand in a table, but lead none."""
+"""The note of a row that can stand in a table, but lead none: see `Row.meaningless`."""
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05
 SHOWN_REPAIRS = 0.01
@@ -32,7 +32,9 @@ class Row:
 
     `single` and `request` are of one query in flight, on this machine and through a network: never the same thing, and no trial has both.
     `parts` holds, by scenario, the median milliseconds of each part of a call, `timing` what the record tells of its timed pass; `failed`
-    is the share of queries whose call failed; `usage` what an answered query took in the mean, by the names of `Usage`.
+    is the share of called queries whose call failed; `usage` what an answered query took in the mean, by the names of `Usage`.
+    Where more than half of the queries failed, `quality` and `differences` are empty: a mean of failures is no quality, and every
+    verdict, plot and export is drawn from these rows. `meaningless` is the order of a model with random weights.
     """
 
     trial: Trial
@@ -47,6 +49,7 @@ class Row:
     cost: Cost | None = None
     usage: Mapping[str, float] = field(default_factory=dict)
     failed: float = 0.0
+    meaningless: bool = False
 
     @property
     def name(self) -> str:
@@ -101,11 +104,16 @@ def rows(run: Run) -> list[Row]:
         if record is None:
             table.append(Row(status.trial, status.status, status.reason))
             continue
+        if record.unanswered:
+            table.append(Row(status.trial, "failed", f"none of its {record.counts.called} queries was answered: {_reason(record)}"))
+            continue
         timed, pieced = timings.get(status.trial.id, {}), pieces.get(status.trial.id, {})
-        failed = record.counts.failed / record.counts.queries if record.counts.queries else 0.0
         measured = Row(status.trial, "done", None, record.quality, record.vs_first_stage, timed, pieced, record.latency or {})
+        if record.mostly_failed:
+            measured = replace(measured, quality={}, differences={})
         usage = {name: value / max(1, sum(record.scores.values())) for name, value in record.usage.items()}
-        table.append(replace(measured, notes=tuple(_notes(record)), cost=record.cost, usage=usage, failed=failed))
+        row = replace(measured, notes=tuple(_notes(record)), cost=record.cost, usage=usage, failed=record.counts.failed_share)
+        table.append(replace(row, meaningless=_is_random(record)))
     return table
 
 
@@ -162,11 +170,14 @@ def groups(table: list[Row]) -> dict[GroupKey, list[Row]]:
 def _notes(record: Record) -> list[str]:
     """What a reader should know before trusting a row."""
     notes = []
-    if record.description.get("facts", {}).get("random_weights"):
+    if _is_random(record):
         notes.append(RANDOM)
     counts = record.counts
+    if record.mostly_failed:
+        notes.append(f"{counts.failed} of {counts.called} queries failed: no quality is concluded from the rest (e.g. {_reason(record)})")
+        return notes
     if counts.failed:
-        notes.append(f"{counts.failed} of {counts.queries} queries failed and score 0 (e.g. {next(iter(record.failures.values()), '?')})")
+        notes.append(f"{counts.failed} of {counts.called} queries failed and score 0 (e.g. {_reason(record)})")
     judged = record.quality.get(JUDGED)
     if judged and judged.mean < LOW_JUDGED:
         notes.append(f"only {judged.mean:.0%} of its top 10 is judged: unjudged documents count as not relevant")
@@ -184,3 +195,12 @@ def _notes(record: Record) -> list[str]:
     facts = record.latency or {}
     notes += [str(note) for note in facts.get("notes", [])]
     return notes
+
+
+def _reason(record: Record) -> str:
+    """Why the first of the failed queries failed."""
+    return next(iter(record.failures.values()), "no reason given")
+
+
+def _is_random(record: Record) -> bool:
+    return bool(record.description.get("facts", {}).get("random_weights"))

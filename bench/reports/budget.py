@@ -114,8 +114,14 @@ def _doubts(choice: Choice) -> Iterator[str]:
             f"p95 of {_named(point)} is withheld: {point.queries} distinct queries were timed. Time {more} more "
             f"(latency: {{{option}: {point.queries + more}}}), or ask for the median: --p50-ms {limit:g}."
         )
+    for chosen in (choice.best, choice.runner_up):
+        if chosen and chosen.failed:
+            yield f"{chosen.failed:.0%} of the queries of {_named(chosen)} failed and score 0."
     for point in choice.unscored:
-        yield f"{_named(point)} was timed, but the quality of these scores was not measured."
+        if point.failed:
+            yield f"{_named(point)} was timed, but {point.failed:.0%} of its queries failed: no quality is concluded from the rest."
+        else:
+            yield f"{_named(point)} was timed, but the quality of these scores was not measured."
 
 
 def _more(choice: Choice) -> Iterator[str]:

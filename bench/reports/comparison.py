@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.comparing import Comparison
+from bench.comparing import Comparison, mostly_failed
+from bench.records.store import Run
 from bench.reports import moved, numbers, spreadsheet
 from bench.reports.markdown import escape
 from bench.reports.moved import Move, Moves
@@ -37,8 +38,17 @@ def to_json(comparisons: Sequence[Comparison]) -> str:
 
 def to_markdown(comparisons: Sequence[Comparison]) -> str:
     moved = [_moved_markdown(name, found) for name, found in moves(comparisons)]
-    parts = [f"## {escape(title(comparisons))}", markdown_grid(grid(comparisons)), EXPLANATION, "### Moved most", *moved]
-    return "\n\n".join(parts)
+    absent = "\n".join(f"- {escape(line)}" for line in left_out(comparisons))
+    parts = [f"## {escape(title(comparisons))}", markdown_grid(grid(comparisons)), absent, EXPLANATION, "### Moved most", *moved]
+    return "\n\n".join(part for part in parts if part)
+
+
+def left_out(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return a line per trial of these runs that is compared with nothing, since most of its queries failed."""
+    runs: dict[str, Run] = {}
+    for one in comparisons:
+        runs |= {side.run.info.id: side.run for side in (one.new, one.baseline)}
+    return [f"{trial} of {name}: {reason}: not compared" for name, run in runs.items() for trial, reason in mostly_failed(run).items()]
 
 
 def _moved_markdown(name: str, found: Sequence[Move]) -> str:
@@ -56,6 +66,8 @@ def print_comparison(comparisons: Sequence[Comparison], console: Console) -> Non
 
     console.print(f"\n[bold]{escape(title(comparisons))}[/bold]")
     print_grid(grid(comparisons), console)
+    for line in left_out(comparisons):
+        console.print(escape(line), soft_wrap=True)
     for name, found in moves(comparisons, SHOWN_IN_TERMINAL):
         console.print(f"[bold]{escape(name)}[/bold] moved most:" if found else f"{escape(name)}: no query moved", soft_wrap=True)
         for move in found:
@@ -76,7 +88,8 @@ def title(comparisons: Sequence[Comparison]) -> str:
 def grid(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
     """The table's cells, a row per comparison."""
     several = len({(one.new.trial.dataset, one.new.trial.first_stage, one.new.trial.depth) for one in comparisons}) > 1
-    return [{"reranker": label(one, several), **_cells(one)} for one in comparisons]
+    failing = any(side.record.counts.failed for one in comparisons for side in (one.new, one.baseline))
+    return [{"reranker": label(one, several), **_cells(one), **(_failed(one) if failing else {})} for one in comparisons]
 
 
 def moves(comparisons: Sequence[Comparison], n: int = moved.SHOWN) -> list[tuple[str, list[Move]]]:
@@ -108,6 +121,8 @@ def flat(one: Comparison) -> dict[str, Any]:
         "measure": one.measure,
         "queries": len(one.deltas),
         "unpaired": one.unpaired,
+        "failed": one.new.record.counts.failed_share,
+        "baseline_failed": one.baseline.record.counts.failed_share,
         "mean": one.mean,
         "baseline_mean": one.baseline_mean,
         "difference": found.mean,
@@ -141,6 +156,12 @@ def _cells(one: Comparison) -> dict[str, str]:
         "W/T/L": f"{found.wins}/{found.ties}/{found.losses}",
         "MDE": detectable(one),
     }
+
+
+def _failed(one: Comparison) -> dict[str, str]:
+    """The shares of queries that failed, and score 0, on either side."""
+    new, baseline = (side.record.counts.failed_share for side in (one.new, one.baseline))
+    return {"failed": f"{numbers.share(new)} / {numbers.share(baseline)}"}
 
 
 def detectable(one: Comparison) -> str:

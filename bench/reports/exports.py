@@ -33,8 +33,8 @@ def export(run: Run, form: str, out: Path | None = None, **options: Any) -> str 
 
     Raises RecordError when no reranker of the run finished.
     """
-    if not any(record.trial.kind == "reranker" for record in run.records.values()):
-        raise RecordError(f"{run.folder}: no reranker of this run finished, so there is nothing to export")
+    if not any(_reranked(run)):
+        raise RecordError(f"{run.folder}: no reranker of this run finished with answers, so there is nothing to export")
     if form in FILES:
         return FILES[form](run, out or run.folder / form, **options)
     text = TEXTS[form](run)
@@ -59,7 +59,8 @@ def to_latex(run: Run) -> str:
 def _latex_group(caption: str, members: list[Row], measures: list[str]) -> Iterator[str]:
     done = [row for row in members if row.status == "done" and row.quality]
     timed = any(row.single for row in done)
-    best = max((row.quality[measures[0]].mean for row in done if row.trial.kind == "reranker"), default=None)
+    competing = [row for row in done if row.trial.kind == "reranker" and not row.meaningless]
+    best = max((row.quality[measures[0]].mean for row in competing), default=None)
     head = ["Reranker", measures[0], "95\\,\\% CI", "$\\Delta$", *map(_tex, measures[1:]), *(["p50 (ms)", "p95 (ms)"] if timed else [])]
     yield from ("\\begin{table}", "  \\centering", f"  \\caption{{{_tex(caption)}}}")
     yield from (f"  \\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", "    \\toprule", f"    {' & '.join(head)} \\\\", "    \\midrule")
@@ -72,10 +73,11 @@ def _latex_cells(row: Row, measures: list[str], best: float | None, timed: bool)
     lead, delta = row.quality[measures[0]], row.differences.get(measures[0])
     value = numbers.quality(lead.mean)
     mark = "^{\\dagger}" if delta and delta.p < 0.05 and row.trial.kind == "reranker" else ""
-    name = _tex(row.name if row.trial.device in ("-", "cpu") else f"{row.name} ({row.trial.device})")
+    label = row.name if row.trial.device in ("-", "cpu") else f"{row.name} ({row.trial.device})"
+    name = _tex(f"{label}, {row.failed:.0%} failed" if row.failed else label)
     cells = [
         f"\\emph{{{name}}}" if row.trial.kind == "reference" else name,
-        f"\\textbf{{{value}}}" if row.trial.kind == "reranker" and lead.mean == best else value,
+        f"\\textbf{{{value}}}" if row.trial.kind == "reranker" and lead.mean == best and not row.meaningless else value,
         f"[{lead.low:.3f}, {lead.high:.3f}]",
         f"${numbers.change(delta)}{mark}$" if delta else "--",
         *(numbers.quality(row.quality[name].mean) for name in measures[1:]),
@@ -114,6 +116,8 @@ def to_model_card(run: Run) -> str:
 def _card_result(record: Record) -> dict[str, Any]:
     trial = record.trial
     name = f"{trial.dataset}, {trial.first_stage} top {trial.depth}"
+    if record.counts.failed:
+        name += f" ({record.counts.failed} of {record.counts.called} queries failed and score 0)"
     metrics = [
         {"type": _mteb_name(measure).replace("_at_", "@"), "name": measure, "value": round(found.mean, 6)}
         for measure, found in _measured(record)
@@ -161,6 +165,7 @@ def _mteb_result(record: Record, run: Run, languages: Sequence[str]) -> dict[str
             "candidates": record.candidates.get("hash"),
             "depth": record.trial.depth,
             "queries": record.counts.queries,
+            "failed_queries": record.counts.failed,
             "system": record.keys["system"].fields,
         },
     }
@@ -191,7 +196,9 @@ def to_trec(run: Run, out: Path, *, header: bool = False) -> list[Path]:
     trec_eval 9, pytrec_eval, ir_measures, ranx, PyTerrier and trectools stop at a comment; trec_eval 10 reads on.
     """
     written = []
-    for trial_id in run.records:
+    for trial_id, record in run.records.items():
+        if record.mostly_failed:
+            continue
         path = out / f"{trial_id}.run"
         metadata, rows = split_run(run.folder / "rankings" / f"{trial_id}.run.gz")
         write_atomically(path, header_of(metadata) + rows if header and metadata else rows)
@@ -203,7 +210,8 @@ def to_trec(run: Run, out: Path, *, header: bool = False) -> list[Path]:
 
 
 def _reranked(run: Run) -> Iterator[Record]:
-    return (record for record in run.records.values() if record.trial.kind == "reranker")
+    """The records of rerankers whose means may be published: not those of which most queries failed."""
+    return (record for record in run.records.values() if record.trial.kind == "reranker" and not record.mostly_failed)
 
 
 def _measured(record: Record) -> list[tuple[str, Any]]:

@@ -55,7 +55,7 @@ def collect(folder: Path, measure: str | None = None) -> list[Board]:
     newest: dict[tuple[str, str, str], Entry] = {}
     for run in sorted(_runs(folder), key=lambda run: run.info.started):
         for row in rows(run):
-            if row.status == "done" and row.quality:
+            if row.status == "done" and row.quality:  # without one, most queries failed: an older record stands
                 record = run.records[row.trial.id]
                 newest[record.keys["quality"].hash, record.keys["system"].hash, row.trial.device] = Entry(row, record, run)
     if not newest:
@@ -122,6 +122,7 @@ def _flat(board: Board) -> Iterator[dict[str, Any]]:
             "reranker": row.name,
             "device": row.trial.device,
             "kind": row.trial.kind,
+            "failed": row.failed,
             "mean": value.mean,
             "low": value.low,
             "high": value.high,
@@ -139,7 +140,7 @@ def _grid(board: Board) -> list[dict[str, str]]:
     """The table's cells. Latencies stand beside their machine: two machines' are not comparable."""
     return [
         {
-            "reranker": one["reranker"] if one["device"] in ("-", "cpu") else f"{one['reranker']} ({one['device']})",
+            "reranker": _label(one),
             board.measure: numbers.quality(one["mean"]),
             "95 %": f"[{one['low']:.3f}, {one['high']:.3f}]",
             "Δ first": numbers.NOTHING if one["difference"] is None else f"{one['difference']:+.4f}",
@@ -149,6 +150,12 @@ def _grid(board: Board) -> list[dict[str, str]]:
         }
         for one in _flat(board)
     ]
+
+
+def _label(entry: dict[str, Any]) -> str:
+    device = "" if entry["device"] in ("-", "cpu") else f" ({entry['device']})"
+    failed = f", {entry['failed']:.0%} failed" if entry["failed"] else ""
+    return f"{entry['reranker']}{device}{failed}"
 
 
 def _machine(entry: Entry) -> str:

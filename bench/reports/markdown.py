@@ -54,14 +54,17 @@ def compact_table(members: Sequence[Row]) -> str:
     """What one decides by, narrow enough for a comment: the best value of the headline measure among rerankers is bold."""
     measures = measures_of(members)
     shown = [name for name in columns(members, measures) if name not in IN_FULL]
-    ranked = [row.quality[measures[0]].mean for row in members if row.trial.kind == "reranker" and measures and measures[0] in row.quality]
+    competing = [row for row in members if row.trial.kind == "reranker" and not row.meaningless]
+    ranked = [row.quality[measures[0]].mean for row in competing if measures and measures[0] in row.quality]
     lines = []
     for row in members:
         if row.status == "done":
             line = cells(row, measures)
             lead, delta = (row.quality.get(measures[0]), row.differences.get(measures[0])) if measures else (None, None)
             if lead:
-                value = f"**{line[measures[0]]}**" if row.trial.kind == "reranker" and lead.mean == max(ranked) else line[measures[0]]
+                value = line[measures[0]]
+                if row in competing and lead.mean == max(ranked):
+                    value = f"**{value}**"
                 line[measures[0]] = f"{value} {numbers.interval(lead)}"
             if delta:
                 line[DELTA] += f" [{delta.low:+.3f}, {delta.high:+.3f}]"

@@ -14,7 +14,7 @@ from bench.measure import stats
 from bench.measure.stats import Difference, Estimate
 from bench.records.schema import FIRST_STAGE
 from bench.records.store import Run
-from bench.records.table import RANDOM, GroupKey, Row, groups, measures_of
+from bench.records.table import GroupKey, Row, groups, measures_of
 from bench.reports import numbers
 from bench.reports.timings import one_query
 
@@ -107,7 +107,7 @@ def _finding(run: Run, key: GroupKey, members: Sequence[Row]) -> Finding:
 
 def _ranked(members: Sequence[Row], measure: str) -> list[Row]:
     """The rows that compete: rerankers whose order means something."""
-    return [row for row in members if row.trial.kind == "reranker" and measure in row.quality and RANDOM not in row.notes]
+    return [row for row in members if row.trial.kind == "reranker" and measure in row.quality and not row.meaningless]
 
 
 def _tied(run: Run, best: Row, others: Sequence[Row], measure: str) -> list[Row]:

@@ -27,6 +27,9 @@ def print_run(run: Run, console: Console) -> None:
 
     table, agreed, bare = rows(run), agreements(run), latency_only.tables(run)
     for (dataset, first_stage, depth), members in groups(table).items():
+        if reason := _reason_of_all(members):
+            console.print(f"\n[bold]{escape(dataset)}[/bold], {escape(first_stage)}, {depth} candidates\n  failed: {escape(reason)}")
+            continue
         measures = measures_of(members)
         queries = next((row.quality[measures[0]].n for row in members if measures and row.quality), 0)
         console.print(f"\n[bold]{escape(dataset)}[/bold], {queries} queries, {escape(first_stage)}, {depth} candidates")
@@ -44,6 +47,13 @@ def print_run(run: Run, console: Console) -> None:
         for about, note in notes_on(members):
             who = timings.about(about, members, {row.trial.id: row.name for row in members})
             console.print(f"[dim]{escape(who)}: {escape(note)}[/dim]")
+
+
+def _reason_of_all(members: Sequence[Row]) -> str | None:
+    """Return why a whole group failed, its first stage's own row among it; None where some of it ran."""
+    reasons = {row.reason for row in members if row.status != "skipped"}
+    failed = [row for row in members if row.status == "failed" and row.trial.kind == "reference"]
+    return next(iter(reasons)) if failed and len(reasons) == 1 else None
 
 
 def _print_latency_only(bare: latency_only.Bare, console: Console) -> None:

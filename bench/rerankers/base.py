@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from bench.errors import RerankerError
+from bench.measure.ranking import as_scores
 from bench.rerankers.options import RerankerOptions
 
 if TYPE_CHECKING:
@@ -203,7 +205,12 @@ def split_scores(score: Callable[[Sequence[tuple[str, str]]], Scores], requests:
     import numpy as np
 
     pairs = [(request.query, doc) for request in requests for doc in request.docs]
-    scores = np.asarray(score(pairs), dtype=np.float64) if pairs else np.empty(0, dtype=np.float64)
+    try:
+        scores = as_scores(score(pairs)) if pairs else np.empty(0, dtype=np.float64)
+    except ValueError as error:
+        raise RerankerError(f"score(pairs) must return one number per pair: {error}") from error
+    if scores.shape != (len(pairs),):
+        raise RerankerError(f"score(pairs) returned scores of shape {scores.shape} for {len(pairs)} pairs")
     bounds = np.cumsum([len(request.docs) for request in requests])[:-1]
     return list(np.split(scores, bounds)) if requests else []
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.errors import RerankerError, SuiteError
+from bench.measure.ranking import as_scores
 from bench.rerankers.base import BaseReranker, Description, Request
 
 if TYPE_CHECKING:
@@ -33,14 +34,11 @@ class FunctionReranker(BaseReranker):
         return [self._numbers(self.function(request.query, list(request.docs)), request) for request in requests]
 
     def _numbers(self, answer: Any, request: Request) -> Scores:
-        import numpy as np
-
         try:
-            return np.asarray(answer, dtype=np.float64)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise RerankerError(
-                f"query '{request.query_id}': {name_of(self.function)} must return one number per document, not {type(answer).__name__}"
-            ) from error
+            return as_scores(answer)
+        except ValueError as error:
+            where = f"query '{request.query_id}': {name_of(self.function)}"
+            raise RerankerError(f"{where} must return one number per document: {error}") from error
 
 
 def wrap(function: ScoreFunction) -> type[FunctionReranker]:

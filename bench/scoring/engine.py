@@ -6,6 +6,7 @@ one and gets the same bits.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import RerankerError
+from bench.measure.ranking import as_scores
 from bench.rerankers.base import BaseReranker, Failure, Request, Reranker, Usage
 from bench.scoring.cache import Amounts, ScoreCache, request_key
 
@@ -72,7 +74,7 @@ def score(
         result.description = cache.description or {}
     if not result.description:
         reranker.load()
-        result.description = reranker.describe().to_dict()
+        result.description = described(reranker)
     return result
 
 
@@ -98,7 +100,7 @@ def _score_missing(
                 fresh_scores[known[request.query_id]] = outcome
     if cache and fresh_scores:
         if not result.description:
-            result.description = reranker.describe().to_dict()
+            result.description = described(reranker)
             cache.describe(result.description)
         file = cache.put(fresh_scores, usage, own)
         if paid:
@@ -136,7 +138,7 @@ class PaidAnswers:
             self._scores |= self._take()
             usage, own = _taken(self._reranker, self._known)
             if self._scores:
-                self._cache.describe(self._reranker.describe().to_dict())
+                self._cache.describe(described(self._reranker))
                 self.replaced_by(self._cache.put(self._scores, usage, own))
             raise
         finally:
@@ -159,7 +161,7 @@ class PaidAnswers:
         names = dict.fromkeys(name for amounts in own.values() for name in amounts)
         usage = {name: sum(amounts[name] for amounts in own.values()) for name in names}
         if not self._files:
-            self._cache.describe(self._reranker.describe().to_dict())
+            self._cache.describe(described(self._reranker))
         file = self._cache.put(answers, usage, own)
         if file:
             self._files.append(file)
@@ -174,6 +176,12 @@ def _usages(reranker: Reranker) -> list[tuple[str, Usage]]:
     return list(getattr(reranker, "usage_by_query", {}).items())
 
 
+def described(reranker: Reranker) -> dict[str, Any]:
+    """Return what a loaded reranker says it is, as plain data: an outsider's may name a path, a number of numpy, a dtype."""
+    plain: dict[str, Any] = json.loads(json.dumps(reranker.describe().to_dict(), default=str))
+    return plain
+
+
 def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Failure]:
     """The reranker's answer, held to its contract: an answer per request, a finite number per document."""
     import numpy as np
@@ -186,7 +194,10 @@ def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Fa
         if isinstance(outcome, Failure):
             answers.append(outcome)
             continue
-        scores = np.asarray(outcome, dtype=np.float64)
+        try:
+            scores = as_scores(outcome)
+        except ValueError as error:
+            raise RerankerError(f"query '{request.query_id}': {error}") from error
         if scores.shape != (len(request.docs),):
             raise RerankerError(f"query '{request.query_id}': scores of shape {scores.shape} for {len(request.docs)} documents")
         if not np.isfinite(scores).all():

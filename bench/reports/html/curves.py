@@ -56,7 +56,7 @@ def _curves(members: Sequence[Row], values: pd.Series) -> list[Curve]:
     return [
         (row, sorted((float(depth), float(value)) for depth, value in values[row.trial.id].items()))
         for row in members
-        if row.trial.id in held and row.name != FIRST_STAGE
+        if row.trial.id in held and row.quality and row.name != FIRST_STAGE
     ]
 
 

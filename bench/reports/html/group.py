@@ -76,7 +76,7 @@ def view(
     drill = Drill(run, members, measure, documents, most_queries)
     separations = []
     for row in members:
-        table = run.ranking_table(row.trial.id) if row.status == "done" else None
+        table = run.ranking_table(row.trial.id) if row.quality else None
         if table is not None and not table.empty:
             drill.add(row, table)
             if row.name != "oracle" and (found := separation(run, row, table, marks)):

@@ -104,7 +104,7 @@ def _cells(row: Row, members: Sequence[Row], mark: str) -> Iterator[tuple[str, C
     if JUDGED not in (lead, *others):
         yield JUDGED, Cell(f"{judged.mean:.2f}", judged.mean) if judged else Cell()
     yield from _speed(row)
-    yield FAILED, Cell(numbers.share(row.failed), row.failed) if row.quality and row.trial.kind != "reference" else Cell()
+    yield FAILED, Cell(numbers.share(row.failed), row.failed) if row.trial.kind != "reference" else Cell()
     cost = row.cost
     yield COST, Cell(numbers.dollars(cost.usd_per_1000_queries), cost.usd_per_1000_queries, f"as of {cost.as_of}") if cost else Cell()
 

@@ -19,7 +19,7 @@ def draw(run: Run) -> Iterator[Picture]:
     for group, members in groups(rows(run)).items():
         measure = next(iter(measures_of(members)), "")
         means = curves[curves["measure"] == measure].groupby(["trial", "depth"])["value"].mean()
-        known = [row for row in members if row.trial.id in means.index.get_level_values(0)]
+        known = [row for row in members if row.quality and row.trial.id in means.index.get_level_values(0)]
         curved = [row for row in known if row.trial.kind != "reference" and len(means[row.trial.id]) > 2]
         if curved:
             dataset, first_stage, _ = group

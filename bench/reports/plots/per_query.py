@@ -21,7 +21,7 @@ def draw(run: Run) -> Iterator[Picture]:
         values = {trial: found.set_index("query")["value"] for trial, found in lead.groupby("trial")}
         base = next((values[row.trial.id] for row in members if row.name == FIRST_STAGE and row.trial.id in values), None)
         for row in members:
-            if base is not None and row.trial.kind == "reranker" and row.trial.id in values:
+            if base is not None and row.trial.kind == "reranker" and row.quality and row.trial.id in values:
                 changes = sorted((values[row.trial.id] - base).dropna().tolist())
                 name = row.name if row.trial.device == "-" else f"{row.name}-{row.trial.device}"
                 title = f"{row.name} against the first stage, {group[0]}, {group[1]}"
