@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
-import secrets
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from bench.cost import cost, price_of
 from bench.datasets.base import Dataset
 from bench.errors import BenchError, RerankerError, Unavailable, first_line
 from bench.first_stage.base import Candidates
+from bench.identity import run_info, version
 from bench.measure import latency, machine, noise
 from bench.measure.latency_plan import LatencyPlan
 from bench.measure.ranking import TIE_RULE
@@ -27,7 +25,7 @@ from bench.progress import Observer
 from bench.ranked import Ranked, ranked
 from bench.recording import architecture_record, build_architecture, candidates_fields, dataset_fields, speed_key
 from bench.records import keys, texts
-from bench.records.schema import FIRST_STAGE, ArchitectureRecord, Record, RunInfo, Trial
+from bench.records.schema import FIRST_STAGE, ArchitectureRecord, Record, Trial
 from bench.records.store import USAGE, Run, RunWriter, now
 from bench.retrieval import Retrieved, retrieve
 from bench.scoring.engine import Scored, described, score
@@ -54,7 +52,7 @@ def run(
     observer = observer or Observer()
     groups = plan(suite, device)
     timed = suite.latency is not None and time_it
-    writer = RunWriter.open(out, _info(suite, groups, command, device, timed))
+    writer = RunWriter.open(out, run_info(suite, groups, command, device, timed))
     try:
         done = writer.finished()
         for group in groups:
@@ -257,7 +255,7 @@ class _GroupRun:
     def _header(self, scored: Scored, found: Retrieved) -> dict[str, Any]:
         """What the file of a ranking says of its making (ir_metadata)."""
         return {
-            "platform": {"software": {"rerank-bench": _version(), "python": platform.python_version()}},
+            "platform": {"software": {"rerank-bench": version(), "python": platform.python_version()}},
             "implementation": scored.description.get("identity", {}),
             "data": {"test_collection": dataset_fields(found.dataset), "candidates": candidates_fields(found.candidates)},
         }
@@ -324,41 +322,3 @@ class _GroupRun:
 
 def _is_bare(planned: Planned) -> bool:
     return planned.trial.kind == "architecture" and planned.status.status == "done"
-
-
-def _info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool) -> RunInfo:
-    asked = suite.resolved()
-    relevant = {**asked, "device": device, "timed": timed, "version": _version()}
-    digest = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
-    started = now()
-    stamp = started.replace("-", "").replace(":", "")
-    return RunInfo(
-        id=f"{stamp}-{secrets.token_hex(3)}",
-        suite=suite.name,
-        description=suite.description,
-        asked=suite.asked,
-        resolved=asked,
-        base_dir=_below_here(suite.base_dir),
-        suite_hash=digest[:16],
-        command=command,
-        started=started,
-        version=_version(),
-        environment=machine.fingerprint("cpu"),
-        trials=[planned.status for planned in _all(groups)],
-    )
-
-
-def _below_here(folder: Path) -> str:
-    """A suite's folder as seen from the working directory; nothing where it lies elsewhere: a record names no place of this machine."""
-    folder, here = folder.resolve(), Path.cwd()
-    return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else ""
-
-
-def _all(groups: Iterable[Group]) -> Iterable[Planned]:
-    return (planned for group in groups for planned in group.planned)
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("rerank-bench")

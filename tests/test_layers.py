@@ -51,6 +51,7 @@ LAYERS = (
         "ranked",
         "sweeping",
         "recording",
+        "identity",
         "cost",
         "history",
         "forecast",

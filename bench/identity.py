@@ -1,0 +1,55 @@
+"""What makes two calls of `run` the same run, so that the second may continue the first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.measure import machine
+from bench.planning import Group, Planned
+from bench.records.schema import RunInfo
+from bench.records.store import now
+from bench.suite import Suite
+
+
+def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool) -> RunInfo:
+    """The table of contents of a run that has not begun."""
+    asked = suite.resolved()
+    relevant = {**asked, "device": device, "timed": timed, "version": version()}
+    digest = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
+    started = now()
+    stamp = started.replace("-", "").replace(":", "")
+    return RunInfo(
+        id=f"{stamp}-{secrets.token_hex(3)}",
+        suite=suite.name,
+        description=suite.description,
+        asked=suite.asked,
+        resolved=asked,
+        base_dir=_below_here(suite.base_dir),
+        suite_hash=digest[:16],
+        command=command,
+        started=started,
+        version=version(),
+        environment=machine.fingerprint("cpu"),
+        trials=[planned.status for planned in _all(groups)],
+    )
+
+
+def _below_here(folder: Path) -> str:
+    """A suite's folder as seen from the working directory; nothing where it lies elsewhere: a record names no place of this machine."""
+    folder, here = folder.resolve(), Path.cwd()
+    return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else ""
+
+
+def _all(groups: Iterable[Group]) -> Iterable[Planned]:
+    return (planned for group in groups for planned in group.planned)
+
+
+def version() -> str:
+    """This package's version."""
+    from importlib import metadata
+
+    return metadata.version("rerank-bench")
