@@ -77,11 +77,12 @@ def compare(
     """
     import pandas as pd
 
+    from bench import baselines
     from bench.comparing import compare as paired
     from bench.reports.comparison import flat
 
     given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-    found = paired([one if isinstance(one, Run) else Run(one) for one in given], baseline, measure, across)
+    found = paired([one if isinstance(one, Run) else baselines.find(one) for one in given], baseline, measure, across)
     return pd.DataFrame([flat(one) for one in found])
 
 
@@ -109,8 +110,10 @@ def check(
 
 
 def load(folder: str | Path) -> Run:
-    """A run from its folder. Raises RecordError when there is none."""
-    return Run(folder)
+    """A run: from its folder, the newest of a folder of runs, `latest`, or a saved baseline. Raises RecordError when there is none."""
+    from bench import baselines
+
+    return baselines.find(folder)
 
 
 class Loaded:

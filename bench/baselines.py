@@ -1,21 +1,23 @@
-"""Baselines: small run folders that are committed, named, and checked against. And which run a word on the command line means."""
+"""Baselines: small run folders that are committed, named, and checked against. And which run a word on the command line means: `find`
+is asked by every command and function that takes a run."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import write_atomically
+from bench.atomic import restore_folder, whole_folder, write_atomically
 from bench.errors import BenchError, RecordError, nearest
 from bench.first_stage.run_file import metadata_path
 from bench.records.schema import Record
 from bench.records.store import Run, RunWriter, read_info
 
-FOLDER = Path("results/baselines")
+RUNS = Path("results")
+"""Where `rerank-bench run` puts run folders, and `latest` is looked for."""
+FOLDER = RUNS / "baselines"
+LATEST = "latest"
 LARGE = 2 * 2**20
 """Bytes from which on a baseline is called large for a repository."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -35,31 +37,26 @@ def save(run: Run, name: str | None = None, folder: Path = FOLDER, *, replace: b
     if run.info.status != "done" or not run.records:
         raise RecordError(f"{run.folder}: the run is not finished, or nothing in it is: run its suite again, then save it")
     target = folder / name
+    _restore(folder)
     if target.exists() and not replace:
         raise BenchError(f"{target} is there already: give another --name, or --replace it")
-    folder.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}."))
     try:
-        _write(run, made, latency)
-        made.chmod(0o755)
-        _put_in_place(made, target)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
+        with whole_folder(target, replace=replace) as made:
+            _write(run, made, latency)
+    except OSError as error:
+        raise BenchError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target
 
 
-def _put_in_place(made: Path, target: Path) -> None:
-    """Rename a folder to where another one may stand. A kill leaves one of the two whole, at worst beside its place."""
-    old = made.with_name(f"{made.name}.old")
-    if target.exists():
-        target.rename(old)
-    made.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+def _restore(folder: Path) -> None:
+    """Bring back every baseline that a killed `save` had moved aside."""
+    for path in folder.glob(".*.old/run.json"):
+        restore_folder(folder / path.parent.name[1:].removesuffix(".old"))
 
 
 def saved(folder: Path = FOLDER) -> dict[str, Run]:
     """The baselines of a folder: name -> run."""
+    _restore(folder)
     return {path.parent.name: Run(path.parent) for path in sorted(folder.glob("[!.]*/run.json"))}
 
 
@@ -69,35 +66,43 @@ def size(folder: Path) -> int:
 
 
 def find(word: str | Path, folder: Path = FOLDER) -> Run:
-    """The run that a word means: a run folder, a folder of runs (its newest finished one), or the name of a saved baseline.
+    """The run that a word means: a run folder, a folder of runs such as results/my-suite (its newest finished run), the name of a saved
+    baseline, or `latest`, the newest finished run under `results`.
 
     Raises RecordError naming the nearest baseline.
     """
     path = Path(word)
+    restore_folder(path)
     if (path / "run.json").is_file():
         return Run(path)
-    if newest := _newest(path):
-        return newest
+    if run := _newest(path.glob("[!.]*/run.json")):
+        return run
+    _restore(folder)
     if path.name == str(word) and (folder / path / "run.json").is_file():
         return Run(folder / path)
+    if str(word) == LATEST:
+        paths = RUNS.glob("[!.]*/[!.]*/run.json")
+        if run := _newest(path for path in paths if path.parent.parent != FOLDER):
+            return run
+        raise RecordError(f"{LATEST}: no finished run under {RUNS}: give the folder that `rerank-bench run` printed")
     if path.exists():
-        return Run(path)  # says what is missing
+        return Run(path)  # which says what is missing
     names = [found.parent.name for found in folder.glob("[!.]*/run.json")]
     hint = nearest(str(word), names) if names else "there are none yet: rerank-bench baseline save RUN"
     raise RecordError(f"{word}: neither a run folder nor a baseline in {folder} ({hint})")
 
 
-def _newest(folder: Path) -> Run | None:
-    """The newest finished run right inside a folder such as results/my-suite."""
-    found: list[tuple[str, Path]] = []
-    for path in folder.glob("[!.]*/run.json"):
+def _newest(paths: Iterable[Path]) -> Run | None:
+    """The newest finished run among folders with a run.json. Unreadable ones are left out."""
+    finished: list[tuple[str, Path]] = []
+    for path in paths:
         try:
             info = read_info(path.parent)
         except RecordError:
             continue
         if info.status == "done":
-            found.append((info.started, path.parent))
-    return Run(max(found)[1]) if found else None
+            finished.append((info.started, path.parent))
+    return Run(max(finished)[1]) if finished else None
 
 
 def _write(run: Run, target: Path, latency: bool) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench import baselines
 from bench.comparing import resolve_measure, run_seed
 from bench.errors import BenchError, RecordError, nearest
 from bench.measure import stats
@@ -92,7 +93,7 @@ def budget(
     Raises BenchError without a limit or for a name that the run lacks, RecordError when no reranker of the run was timed.
     """
     limits = _limits(p50_ms, p95_ms)
-    found = run if isinstance(run, Run) else Run(run)
+    found = run if isinstance(run, Run) else baselines.find(run)
     points, bare = list(measured(found)), list(measured(found, architectures=True))
     if not points:
         raise RecordError(f"{found.folder}: no reranker of this run was timed; run its suite with latency, or give another run")

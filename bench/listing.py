@@ -118,9 +118,9 @@ def _show_dataset(name: str, console: Console) -> None:
 
 
 def _show_run(name: str, console: Console) -> None:
-    from bench.records.store import Run
+    from bench import baselines
     from bench.reports.terminal import print_run
 
-    run = Run(name)
+    run = baselines.find(name)
     console.print(f"{run.info.suite} {run.info.id}, {run.info.status}, {run.info.started}", markup=False)
     print_run(run, console)

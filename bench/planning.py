@@ -8,6 +8,7 @@ from typing import Any
 
 from bench import rerankers
 from bench.errors import BenchError, SuiteError, Unavailable, first_line
+from bench.filenames import file_stem
 from bench.measure.machine import resolve_device
 from bench.records.schema import FIRST_STAGE, Trial, TrialStatus
 from bench.rerankers.base import BaseReranker, Description, Reranker
@@ -127,7 +128,7 @@ def _trial(suite: Suite, group: Group, part: Part, device: str, *, latency_only:
     names = {"dataset": display_name(group.dataset), "first_stage": display_name(group.first_stage), "reranker": name}
     steps = [*names.values(), *([] if device == "-" else [device])]
     return Trial(
-        id="--".join(_slug(step) for step in steps),
+        id=file_stem("--".join(_slug(step) for step in steps)),
         device=device,
         depth=_depth(suite, group),
         kind="reference" if part.name in REFERENCES else "architecture" if latency_only else "reranker",

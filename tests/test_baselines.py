@@ -110,6 +110,41 @@ def test_a_word_finds_a_run(run: Run, tmp_path: Path, monkeypatch: pytest.Monkey
         baselines.find(str(tmp_path), folder)
 
 
+def test_every_command_that_takes_a_run_takes_latest_and_a_folder_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecordError, match="latest: no finished run under results"):
+        baselines.find("latest")
+    times = {"milliseconds": {"a": [1.0, 2.0]}, "record": {"a": {"latency": {"notes": []}}}}
+    order = {"q0": [("d1", 2.0), ("d2", 1.0)]}
+    rankings = {"a": order, "first-stage": order}
+    values = {"first-stage": [0.2, 0.4], "a": [0.5, 0.6]}
+    old, new = (made_run(Path("results"), values, name=name, rankings=rankings, **times) for name in ("old", "new"))
+    made = (old.folder / "run.json").read_text().replace("2026-01-01", "2025-01-01")
+    (old.folder / "run.json").write_text(made)
+    baselines.save(old, "base")
+    unfinished = (new.folder / "run.json").read_text().replace('"status": "done",\n "version"', '"status": "running",\n "version"')
+    (tmp_path / "results" / "made" / "running").mkdir()
+    (tmp_path / "results" / "made" / "running" / "run.json").write_text(unfinished)
+    for word in ("latest", "results/made", str(new.folder)):
+        assert baselines.find(word).info.id == new.info.id
+        for arguments in (
+            ["report", word],
+            ["show", "run", word],
+            ["plot", word, "--kind", "per-query"],
+            ["export", word, "--format", "csv"],
+            ["budget", word, "--p95-ms", "100"],
+            ["compare", word],
+            ["compare", word, "base"],
+            ["parity", word, "base"],
+            ["check", word, "--baseline", "base"],
+            ["leaderboard", word],
+            ["baseline", "save", word, "--name", "again", "--replace"],
+        ):
+            done = CliRunner().invoke(cli, arguments)
+            assert not isinstance(done.exception, Exception), (arguments, done.exception)
+    assert bench.load("latest").info.id == new.info.id
+
+
 def test_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 

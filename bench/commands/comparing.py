@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.commands.arguments import MEANING, RUN
 from bench.commands.console import open_console
 from bench.errors import BenchError, nearest
 
 if TYPE_CHECKING:
     from bench.gate import Judge, Verdict
+    from bench.records.store import Run
 
 FORMS = ("table", "markdown", "json", "junit", "github")
 
@@ -28,24 +30,23 @@ class Form(click.ParamType[tuple[str, Path | None]]):
         return form, Path(path) if path else None
 
 
-@click.command()
-@click.argument("run_folders", metavar="RUN [RUN ...]", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command(epilog=MEANING)
+@click.argument("runs", metavar="RUN [RUN ...]", nargs=-1, required=True, type=RUN)
 @click.option(
     "--baseline", metavar="NAME", help="The reranker to compare with. Default: first-stage in one run, itself in the first of several."
 )
 @click.option("--measure", help="Such as nDCG@10. Default: the first run's first measure.")
 @click.option("--across", multiple=True, metavar="FIELD", help="A field that may differ between runs: candidates, depth, template, ...")
 @click.option("--format", "form", type=click.Choice(["table", "markdown", "json", "csv"]), default="table", show_default=True)
-def compare(run_folders: tuple[Path, ...], baseline: str | None, measure: str | None, across: tuple[str, ...], form: str) -> None:
+def compare(runs: tuple[Run, ...], baseline: str | None, measure: str | None, across: tuple[str, ...], form: str) -> None:
     """Compare rerankers query by query: with a baseline in one RUN, or the same reranker in several.
 
     Exits 3, naming the fields that differ, where the runs did not measure the same thing.
     """
     from bench import comparing
-    from bench.records.store import Run
     from bench.reports import comparison
 
-    found = comparing.compare([Run(folder) for folder in run_folders], baseline, measure, across)
+    found = comparing.compare(runs, baseline, measure, across)
     if form == "table":
         comparison.print_comparison(found, open_console())
     else:
@@ -53,9 +54,9 @@ def compare(run_folders: tuple[Path, ...], baseline: str | None, measure: str | 
         click.echo(written[form](found).rstrip("\n"))
 
 
-@click.command()
-@click.argument("new")
-@click.option("--baseline", required=True, metavar="RUN", help="What NEW has to live up to: a run folder, or the name of a saved baseline.")
+@click.command(epilog=MEANING)
+@click.argument("new", type=RUN)
+@click.option("--baseline", required=True, metavar="RUN", type=RUN, help="What NEW has to live up to.")
 @click.option(
     "--gates",
     type=click.Path(path_type=Path),
@@ -76,8 +77,8 @@ def compare(run_folders: tuple[Path, ...], baseline: str | None, measure: str | 
     help="table (the default), markdown, json, junit, github; printed, or to PATH.",
 )
 def check(
-    new: str,
-    baseline: str,
+    new: Run,
+    baseline: Run,
     gates: Path | None,
     measure: str | None,
     margin: float | None,
@@ -86,19 +87,18 @@ def check(
     inconclusive: Any,
     forms: tuple[tuple[str, Path | None], ...],
 ) -> int:
-    """Check that the run NEW (its folder, or results/SUITE for the newest run there) is no worse than a baseline.
+    """Check that the run NEW is no worse than a baseline.
 
     Exits 0 pass, 1 fail, 2 bad input, 3 incomparable, 4 inconclusive. Give --format several times to write several of them.
     """
-    from bench import baselines, gate
+    from bench import gate
 
     if gates and (measure is not None or margin is not None):
         raise BenchError("--gates: the file says measures and margins; leave --measure and --margin out")
     asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
-    runs = baselines.find(new), baselines.find(baseline)
     judge = _live_speed() if live else gate.stored_speed
     asked = asked.with_speed() if live else asked
-    found = gate.check(*runs, asked, accept_underpowered=accept_underpowered, inconclusive=inconclusive, speed=judge)
+    found = gate.check(new, baseline, asked, accept_underpowered=accept_underpowered, inconclusive=inconclusive, speed=judge)
     for form, path in forms or (("table", None),):
         _write_verdict(found, form, path)
     return found.exit_code
@@ -132,21 +132,23 @@ def _write_verdict(found: Verdict, form: str, path: Path | None) -> None:
         write_atomically(path, f"{text}\n".encode())
 
 
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.command(epilog=MEANING)
+@click.argument("run", metavar="RUN", type=RUN)
 @click.argument("others", metavar="A B | RUN", nargs=-1, required=True)
-def parity(run_folder: Path, others: tuple[str, ...]) -> None:
+def parity(run: Run, others: tuple[str, ...]) -> None:
     """Set the scores of two trials of RUN side by side (A and B: trial ids or rerankers), or those of each reranker in two RUNs.
 
     Says how far scores differ at most, the mean Kendall tau of the orders and the mean overlap of the top 10; judges nothing. Exits 3
     where the candidates differ.
     """
+    from bench import baselines
     from bench import parity as comparing
-    from bench.records.store import Run
 
     if len(others) > 2:
         raise BenchError("parity takes two runs, or one run and two of its trials or rerankers")
-    first = Run(run_folder)
-    found = comparing.within_run(first, *others) if len(others) == 2 else comparing.between_runs(first, Run(others[0]))
+    if len(others) == 2:  # noqa: SIM108
+        found = comparing.within_run(run, *others)
+    else:
+        found = comparing.between_runs(run, baselines.find(others[0]))
     for one in found:
         click.echo(f"{one.new.trial.id} against {one.baseline.trial.id}, {comparing.told(one.drift)}")

@@ -4,42 +4,45 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bench.commands.arguments import MEANING, RUN
 from bench.commands.console import open_console
 from bench.errors import BenchError, RecordError
 
-RUN = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from bench.records.store import Run
+
+PATH = click.Path(path_type=Path)
 LANGUAGE = re.compile("[a-z]{3}-[A-Z][a-z]{3}")
 
 
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=RUN)
+@click.command(epilog=MEANING)
+@click.argument("run", metavar="RUN", type=RUN)
 @click.option("--kind", type=click.Choice(["pareto", "depth", "latency", "sweep", "per-query"]), default="pareto", show_default=True)
 @click.option("--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True)
-@click.option("--out", type=RUN, help="Folder for the files. Default: RUN itself.")
-def plot(run_folder: Path, kind: str, form: str, out: Path | None) -> None:
+@click.option("--out", type=PATH, help="Folder for the files. Default: RUN itself.")
+def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
     """Draw a picture of RUN: quality against latency or depth, latency distributions, a sweep's heat map, or wins and losses by query."""
-    from bench.records.store import Run
     from bench.reports import plots
 
-    written = plots.write(Run(run_folder), kind, out, form)
+    written = plots.write(run, kind, out, form)
     if not written:
-        raise RecordError(f"{run_folder}: the run holds nothing that --kind {kind} shows")
+        raise RecordError(f"{run.folder}: the run holds nothing that --kind {kind} shows")
     for _, path in written:
         click.echo(path)
 
 
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=RUN)
+@click.command(epilog=MEANING)
+@click.argument("run", metavar="RUN", type=RUN)
 @click.option("--format", "form", type=click.Choice(["latex", "csv", "parquet", "mteb", "model-card", "trec"]), required=True)
-@click.option("--out", type=RUN, help="File or, for mteb and trec, folder. Default: text on standard output, files beside the records.")
+@click.option("--out", type=PATH, help="File or, for mteb and trec, folder. Default: text on standard output, files beside the records.")
 @click.option("--header", is_flag=True, help="trec: ir_metadata as comments in the run, which few readers skip, not in a file of its own.")
 @click.option("--language", "languages", multiple=True, help="mteb: the datasets' language, as eng-Latn; else undetermined, und-Zyyy.")
-def export(run_folder: Path, form: str, out: Path | None, header: bool, languages: tuple[str, ...]) -> None:
+def export(run: Run, form: str, out: Path | None, header: bool, languages: tuple[str, ...]) -> None:
     """Write the results of RUN for other tools: a LaTeX table, CSV or Parquet, MTEB-style JSON, a model-card snippet, TREC runs."""
-    from bench.records.store import Run
     from bench.reports import exports
 
     options: dict[str, object] = {}
@@ -49,7 +52,7 @@ def export(run_folder: Path, form: str, out: Path | None, header: bool, language
         options["languages"] = _only_for(form, "mteb", "--language", languages)
     if wrong := next((language for language in languages if not LANGUAGE.fullmatch(language)), None):
         raise BenchError(f"--language {wrong}: write an ISO 639-3 language and an ISO 15924 script, such as eng-Latn")
-    found = exports.export(Run(run_folder), form, out, **options)
+    found = exports.export(run, form, out, **options)
     if isinstance(found, str):
         click.echo(found, nl=False)
     else:
@@ -64,14 +67,15 @@ def _only_for(form: str, owner: str, flag: str, value: object) -> object:
 
 
 @click.command()
-@click.argument("folder", type=RUN, default=Path("results"))
+@click.argument("folder", type=PATH, default=Path("results"))
 @click.option("--measure", help="Such as nDCG@10. Default: the first measure of each group's newest run.")
 @click.option("--format", "form", type=click.Choice(["table", "markdown", "json", "csv"]), default="table", show_default=True)
 def leaderboard(folder: Path, measure: str | None, form: str) -> None:
     """Every run under FOLDER in one place: grouped by what makes numbers comparable, best first, the newest of each reranker."""
+    from bench import baselines
     from bench.reports import leaderboard as board
 
-    found = board.collect(folder, measure)
+    found = board.collect(folder if folder.is_dir() else baselines.find(folder).folder, measure)
     if form == "table":
         board.print_board(found, open_console())
     else:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bench.commands.arguments import MEANING, RUN
 from bench.commands.console import open_console
 from bench.errors import BenchError
 
-
-@click.command()
-@click.argument("run_folder", type=click.Path(path_type=Path))
-def report(run_folder: Path) -> None:
-    """Rebuild the report of RUN_FOLDER from its records alone, and print its table."""
-    from bench import reports
+if TYPE_CHECKING:
     from bench.records.store import Run
+
+
+@click.command(epilog=MEANING)
+@click.argument("run", type=RUN)
+def report(run: Run) -> None:
+    """Rebuild the report of RUN from its records alone, and print its table."""
+    from bench import reports
     from bench.reports.terminal import print_run
 
-    found = Run(run_folder)
-    written = reports.write(found)
-    print_run(found, open_console())
+    print_run(run, open_console())
+    written = reports.write(run)
     for path in written:
         click.echo(path)
 

@@ -96,9 +96,10 @@ def validate(suite: str) -> None:
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 def schema(path: Path | None) -> None:
     """Print the JSON Schema of suite files, for editors, or write it to PATH."""
+    from bench.atomic import write_atomically
     from bench.suite_schema import schema_text
 
     if path:
-        path.write_text(schema_text(), encoding="utf-8")
+        write_atomically(path, schema_text().encode())
     else:
         click.echo(schema_text(), nl=False)

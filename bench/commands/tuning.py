@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bench.commands.arguments import MEANING, RUN
 from bench.commands.console import open_console
 
+if TYPE_CHECKING:
+    from bench.records.store import Run
 
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+
+@click.command(epilog=MEANING)
+@click.argument("run", metavar="RUN", type=RUN)
 @click.option("--p95-ms", type=float, help="95 of 100 queries must be answered within so many milliseconds.")
 @click.option("--p50-ms", type=float, help="The median query must be.")
 @click.option("--device", help="Such as cpu, cuda or cuda:1. Default: all that were timed.")
@@ -19,7 +23,7 @@ from bench.commands.console import open_console
 @click.option("--first-stage", help="One of the run's first stages. Default: an answer for each.")
 @click.option("--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
 def budget(
-    run_folder: Path,
+    run: Run,
     p95_ms: float | None,
     p50_ms: float | None,
     device: str | None,
@@ -37,7 +41,7 @@ def budget(
     from bench.reports import budget as report
 
     asked = {"p95_ms": p95_ms, "p50_ms": p50_ms}
-    found = budgets.budget(run_folder, device=device, measure=measure, dataset=dataset, first_stage=first_stage, **asked)
+    found = budgets.budget(run, device=device, measure=measure, dataset=dataset, first_stage=first_stage, **asked)
     if form == "table":
         report.print_budget(found, open_console())
     else:

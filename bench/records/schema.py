@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from bench.filenames import is_file_name
 from bench.measure.stats import Difference, Estimate
 from bench.options import Options
 from bench.records.keys import Key
@@ -31,6 +32,14 @@ class Trial(Options):
     kind: Literal["reference", "reranker", "architecture"] = "reranker"
     """"reference" for the first stage's own order and the oracle, which stand beside every reranker; "architecture" for a network without
     its weights, which has a latency and no quality."""
+
+    @field_validator("id")
+    @classmethod
+    def _names_a_file(cls, value: str) -> str:
+        """An id names files: one from a foreign run folder must not lead out of the folder that is written to."""
+        if not is_file_name(value):
+            raise ValueError(f"{value!r} cannot be the name of a file")
+        return value
 
 
 class Counts(Options):

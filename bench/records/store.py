@@ -45,12 +45,12 @@ class Run:
     @cached_property
     def records(self) -> dict[str, Record]:
         """trial id -> record, in the suite's order, for every trial that finished."""
-        return {trial_id: _validated(Record, _place(self.folder, trial)) for trial_id, trial in self._done(architectures=False)}
+        return {trial_id: _record(Record, self.folder, trial) for trial_id, trial in self._done(architectures=False)}
 
     @cached_property
     def architectures(self) -> dict[str, ArchitectureRecord]:
         """trial id -> record, for every architecture that was timed without its weights. They are no `records`: nothing scored them."""
-        return {trial_id: _validated(ArchitectureRecord, _place(self.folder, trial)) for trial_id, trial in self._done(architectures=True)}
+        return {trial_id: _record(ArchitectureRecord, self.folder, trial) for trial_id, trial in self._done(architectures=True)}
 
     @cached_property
     def per_query(self) -> pd.DataFrame:
@@ -291,6 +291,15 @@ def plain(cell: Any) -> Any:
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 
 
+def _record(model: type[Model], folder: Path, trial: Trial) -> Model:
+    """The record of a trial. Raises RecordError where there is none, or that of another trial."""
+    path = _place(folder, trial)
+    record = _validated(model, path)
+    if not isinstance(record, RunInfo) and record.trial.id != trial.id:
+        raise RecordError(f"{path}: holds the record of {record.trial.id}, and run.json says that it is of {trial.id}")
+    return record
+
+
 def _validated(model: type[Model], path: Path) -> Model:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -300,7 +309,11 @@ def _validated(model: type[Model], path: Path) -> Model:
         return model.model_validate(data)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, AttributeError, ValidationError) as error:
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(step) for step in first["loc"])
+        raise RecordError(f"{path}: not a record: {key}: {first['msg']}") from error
+    except (ValueError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path}: not a record: {str(error).splitlines()[0]}") from error
 
 

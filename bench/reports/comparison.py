@@ -174,8 +174,8 @@ def _name(one: Comparison, name: str, run: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON that every parser reads: numbers that JSON lacks are an error."""
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    """JSON that every parser and every terminal reads: plain ASCII, and numbers that JSON lacks are an error."""
+    return json.dumps(value, indent=1, allow_nan=False)
 
 
 def markdown_grid(rows: Sequence[dict[str, str]], left: int = 1) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.atomic import write_atomically
 from bench.errors import RecordError
+from bench.filenames import file_stem
 from bench.first_stage.run_file import header_of, metadata_path, split_run
 from bench.measure.quality import JUDGED
 from bench.records.schema import Record
@@ -219,7 +220,7 @@ def _measured(record: Record) -> list[tuple[str, Any]]:
 
 
 def _file(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name).strip(".") or "x"
+    return file_stem(name, other="_").strip(".") or "x"
 
 
 TEXTS: Mapping[str, Callable[[Run], str]] = {"latex": to_latex, "csv": to_csv, "model-card": to_model_card}

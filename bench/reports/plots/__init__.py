@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.atomic import write_atomically
+from bench.filenames import file_stem
 from bench.plugins import resolve
 from bench.records.store import Run
 from bench.records.table import GroupKey
@@ -43,7 +44,7 @@ class Picture:
     def of(cls, kind: str, group: GroupKey, figure: Any, more: str = "") -> Picture:
         dataset, first_stage, _ = group
         told = "-".join([kind, dataset, first_stage, *([more] if more else [])])
-        return cls("".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in told), group, figure)
+        return cls(file_stem(told), group, figure)
 
 
 def write(run: Run, kind: str, out: Path | None = None, form: str = "png") -> list[tuple[GroupKey, Path]]:

@@ -1,0 +1,27 @@
+"""Names of files: made from what people call things, and checked where they come from somebody else's folder."""
+
+from __future__ import annotations
+
+import hashlib
+
+MAX_BYTES = 160
+"""Of a stem: file systems take names of 255 bytes, and endings and parts are added to it."""
+DIGEST = 10
+
+
+def file_stem(text: str, other: str = "-") -> str:
+    """Return `text` as a file's name without ending: letters, digits, '.', '_' and '-' stay, anything else becomes `other`.
+
+    What is longer than MAX_BYTES in UTF-8 is cut, and ends in a digest of the whole, so that two long names stay apart.
+    """
+    stem = "".join(letter if letter.isalnum() or letter in "._-" else other for letter in text)
+    data = stem.encode()
+    if len(data) <= MAX_BYTES:
+        return stem
+    digest = hashlib.sha256(data).hexdigest()[:DIGEST]
+    return f"{data[: MAX_BYTES - DIGEST - 1].decode(errors='ignore')}-{digest}"
+
+
+def is_file_name(text: str) -> bool:
+    """Whether `text` names a file right inside a folder, on every system: no folder, no drive, nothing hidden."""
+    return bool(text) and not text.startswith(".") and text.isprintable() and not set(text) & set('/\\:*?"<>|')
