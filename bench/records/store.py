@@ -9,16 +9,15 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from bench.atomic import write_atomically
 from bench.errors import BenchError, RecordError
 from bench.measure.latency_call import Sample
 from bench.measure.sweep_plan import SETTINGS
 from bench.records import texts
-from bench.records.schema import SCHEMA_VERSION, ArchitectureRecord, Record, RunInfo, Trial, TrialStatus
+from bench.records.reading import Model, validated
+from bench.records.schema import ArchitectureRecord, Record, RunInfo, Trial, TrialStatus
 from bench.rerankers.base import Usage
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from bench.first_stage.base import QueryCandidates
 
-Model = TypeVar("Model", Record, ArchitectureRecord, RunInfo)
 PER_QUERY = ("trial", "query", "measure", "value")
 DEPTHS = ("trial", "depth", "query", "measure", "value")
 USAGE = ("trial", "query", *(field.name for field in fields(Usage)))
@@ -164,7 +162,7 @@ class RunWriter:
         for trial in (status.trial for status in self.info.trials):
             path = _place(self.folder, trial)
             if path.is_file():
-                record = _validated(ArchitectureRecord, path) if trial.kind == "architecture" else _validated(Record, path)
+                record = validated(ArchitectureRecord, path) if trial.kind == "architecture" else validated(Record, path)
                 found.add(record.trial.id)
         return found
 
@@ -263,7 +261,7 @@ def read_info(folder: Path) -> RunInfo:
     path = folder / "run.json"
     if not path.is_file():
         raise RecordError(f"{folder}: no run here (there is no run.json); give the folder that `rerank-bench run` printed")
-    return _validated(RunInfo, path)
+    return validated(RunInfo, path)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -294,27 +292,10 @@ def plain(cell: Any) -> Any:
 def _record(model: type[Model], folder: Path, trial: Trial) -> Model:
     """The record of a trial. Raises RecordError where there is none, or that of another trial."""
     path = _place(folder, trial)
-    record = _validated(model, path)
+    record = validated(model, path)
     if not isinstance(record, RunInfo) and record.trial.id != trial.id:
         raise RecordError(f"{path}: holds the record of {record.trial.id}, and run.json says that it is of {trial.id}")
     return record
-
-
-def _validated(model: type[Model], path: Path) -> Model:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        version = data.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise RecordError(f"{path}: schema version {version}, this rerank-bench reads {SCHEMA_VERSION}")
-        return model.model_validate(data)
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(step) for step in first["loc"])
-        raise RecordError(f"{path}: not a record: {key}: {first['msg']}") from error
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise RecordError(f"{path}: not a record: {str(error).splitlines()[0]}") from error
 
 
 def _json(data: Any) -> bytes:

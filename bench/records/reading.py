@@ -1,0 +1,32 @@
+"""The JSON files of a run folder, read and validated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from bench.errors import RecordError
+from bench.records.schema import SCHEMA_VERSION, ArchitectureRecord, Record, RunInfo
+
+Model = TypeVar("Model", Record, ArchitectureRecord, RunInfo)
+
+
+def validated(model: type[Model], path: Path) -> Model:
+    """What a file holds. Raises RecordError naming the file and, where one of its values is wrong, the key."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        version = data.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise RecordError(f"{path}: schema version {version}, this rerank-bench reads {SCHEMA_VERSION}")
+        return model.model_validate(data)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(step) for step in first["loc"])
+        raise RecordError(f"{path}: not a record: {key}: {first['msg']}") from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise RecordError(f"{path}: not a record: {str(error).splitlines()[0]}") from error
