@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def dataset_fields(dataset: Dataset) -> dict[str, Any]:
-    return {"id": dataset.id, "template": dataset.template, "min_relevance": dataset.min_relevance, **dataset.identity}
+    facts = {"id": dataset.id, "template": dataset.template, "min_relevance": dataset.min_relevance}
+    return {**facts, "relevant_only": dataset.relevant_only, **dataset.identity}
 
 
 def candidates_fields(candidates: Candidates) -> dict[str, Any]:

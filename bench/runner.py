@@ -246,7 +246,8 @@ class _GroupRun:
         queries = {query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids}
         given = {query_id: found.doc_ids for query_id, found in candidates.by_query.items()}
         tops = [found.tops for found in self.ranked.values()]
-        texts_of = questions.dataset.texts if self.suite.store_texts else None
+        keeps_texts = self.suite.store_texts and questions.dataset.has_texts
+        texts_of = questions.dataset.texts if keeps_texts else None
         return texts.of_group(self.group.planned[0].trial.dataset, queries, questions.qrels, given, tops, texts_of)
 
     def _ranking(self, trial: Trial) -> Path:

@@ -163,9 +163,11 @@ def _check_parts(suite: Suite, source: Source) -> None:
 
 def _check_files(suite: Suite, source: Source) -> None:
     """Every file or folder that the suite names is there: told now, not after an hour of scoring."""
+    from bench.datasets.files import locate
+
     for i, part in enumerate(suite.datasets):
         kind, _, reference = part.name.partition(":")
-        if kind == "files" and not (suite.base_dir / Path(reference.partition("#")[0]).expanduser()).exists():
+        if kind == "files" and not locate(reference, suite.base_dir)[0].exists():
             raise source.problem(("datasets", i, part.name), f"there is no {reference.partition('#')[0]} in {suite.base_dir}")
     for key in ("first_stages", "rerankers"):
         for i, part in enumerate(getattr(suite, key)):

@@ -133,8 +133,12 @@ class TestFiles:
         [
             ({"docs_jsonl": '{"doc_id": "a", "text": "x"}\n\n{"doc_id": "a", "text": "y"}\n'}, "docs.jsonl:3", "'a' appears a second time"),
             ({"docs_jsonl": '{"doc_id": "a"}\n'}, "docs.jsonl:1", "there is no 'text'"),
-            ({"docs_jsonl": '{"doc_id": "a", "text": null}\n'}, "docs.jsonl:1", "'text' must be a string, found null"),
-            ({"docs_jsonl": '{"id": "a", "text": "x"}\n'}, "docs.jsonl:1", "there is no 'doc_id'"),
+            ({"docs_jsonl": '{"doc_id": "a", "text": {"en": "x"}}\n'}, "docs.jsonl:1", "'text' must be a string, a number or a list"),
+            ({"docs_jsonl": '{"name": "a", "text": "x"}\n'}, "docs.jsonl:1", "there is no 'doc_id'"),
+            ({"docs_jsonl": '[\n{"doc_id": "a", "text": "x"}\n]\n'}, "docs.jsonl:1", "jq -c '.[]' docs.jsonl"),
+            ({"docs_jsonl": '{\n"doc_id": "a",\n"text": "x"\n}\n'}, "docs.jsonl:1", "jq -c . docs.jsonl"),
+            ({"docs_jsonl": b"PK\x03\x04rest of an archive"}, "docs.jsonl", "is a zip archive: unpack it"),
+            ({"docs_jsonl": b"PAR1rest of a table"}, "docs.jsonl", "is a Parquet file: write it as JSON lines"),
             ({"docs_jsonl": '{"doc_id": true, "text": "x"}\n'}, "docs.jsonl:1", "'doc_id' must be a string"),
             ({"docs_jsonl": '{"doc_id": "a b", "text": "x"}\n'}, "docs.jsonl:1", "white space"),
             ({"docs_jsonl": '{"doc_id": "", "text": "x"}\n'}, "docs.jsonl:1", "is empty"),
@@ -150,10 +154,18 @@ class TestFiles:
             ({"queries_tsv": "q1\t \n"}, "queries.tsv:1", "'q1' has no text"),
             ({"queries_tsv": ""}, "queries.tsv", "holds no queries"),
             ({"qrels_txt": "q1 0 d1 1\nq1 0 d1\n"}, "qrels.txt:2", "found 3 column"),
-            ({"qrels_txt": "q1 0 d1 high\n"}, "qrels.txt:1", "grade 'high' is not an integer"),
-            ({"qrels_txt": "q1 0 d1 1.0\n"}, "qrels.txt:1", "grade '1.0' is not an integer"),
-            ({"qrels_txt": "q1 0 d1 1_0\n"}, "qrels.txt:1", "grade '1_0' is not an integer"),
-            ({"qrels_txt": "q1 0 d1 ٣\n"}, "qrels.txt:1", "is not an integer"),
+            ({"queries_tsv": "q1,what purrs\n"}, "queries.tsv:1", "there is no tab; a file with commas: write it with tabs"),
+            ({"queries_tsv": "q1\tx\rq2\ty\n"}, "queries.tsv:1", "lone carriage return"),
+            ({"qrels_txt": "q1 0 d1 1\nq1 0 d2 high\n"}, "qrels.txt:2", "grade 'high' is not a number; map words to whole numbers"),
+            ({"qrels_txt": "q1 0 d1 0.1\n"}, "qrels.txt:1", "grade '0.1' is not a whole number; map gains with the dataset's option"),
+            ({"qrels_txt": "q1 0 d1 1_0\n"}, "qrels.txt:1", "grade '1_0' is not a number"),
+            ({"qrels_txt": "q1 0 d1 ٣\n"}, "qrels.txt:1", "is not a number"),
+            ({"qrels_txt": "q1 0 d1 NaN\n"}, "qrels.txt:1", "grade 'NaN' is no grade: leave the row out"),
+            ({"qrels_txt": "q1 0 d1 1e999\n"}, "qrels.txt:1", "grade '1e999' is no grade"),
+            ({"qrels_txt": f"q1 0 d1 {2**70}\n"}, "qrels.txt:1", "has more than nine digits"),
+            ({"qrels_txt": f"q1 0 d1 1{'0' * 5000}\n"}, "qrels.txt:1", "is no grade"),
+            ({"qrels_txt": "Anfrage Dokument Note\nq1 d1 1\n"}, "qrels.txt:1", "name them query-id, corpus-id, score"),
+            ({"qrels_txt": "q1\n"}, "qrels.txt:1", "found 1 column"),
             ({"qrels_txt": "q1 0 d1 1\nq1 0 d1 2\n"}, "qrels.txt:2", "judged 2 for query 'q1', and 1 before"),
             ({"qrels_txt": ""}, "qrels.txt", "holds no judgments"),
         ],
@@ -189,6 +201,7 @@ class TestFiles:
             "blank lines skipped in docs.jsonl": 2,
             "judgments repeated in qrels.txt": 1,
             "queries that have judgments but no text, left out": 1,
+            "queries without judgments, left out": 1,
             "documents whose rendered text is blank": 2,
             "judged documents that are not in the collection": 1,
         }
@@ -294,12 +307,13 @@ class TestIds:
             "from bench.datasets.memory import MemoryDocuments\n"
             "def load(reference, base_dir):\n"
             "    docs = MemoryDocuments({'d': {'text': reference or base_dir.name}})\n"
-            "    return Dataset('mine', docs, {'q': 'x'}, {'q': {'d': 1}}, {'id': 'mine'}, min_relevance=3)\n"
+            "    return Dataset('mine', docs, {'q': 'x'}, {'q': {'d': 3.0}}, {'id': 'mine'}, min_relevance=3)\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
         found = datasets.load("custom:outsider_loader:load#some text", {"queries": 1}, tmp_path)
         assert found.texts(["d"]) == ["some text"]
         assert found.min_relevance == 3
+        assert found.qrels == {"q": {"d": 3}}
         assert found.identity["corpus_hash_kind"] == "content"
         assert datasets.load("custom:outsider_loader:load", None, tmp_path).texts(["d"]) == [tmp_path.name]
 
@@ -310,11 +324,11 @@ class TestEmbedded:
         (root / "pets" / "card.md").write_text("# Pets")
         (root / "notes").mkdir()
         assert embedded.names(root) == ["pets"]
-        found = embedded.load("pets", Path(), root)
+        found = embedded.load("pets", Path(), root=root)
         assert (found.id, found.identity["id"], len(found.documents)) == ("pets", "embedded:pets", 3)
         assert embedded.card("pets", root) == "# Pets"
         with pytest.raises(SuiteError, match="no embedded collection 'pet': did you mean 'pets'"):
-            embedded.load("pet", Path(), root)
+            embedded.load("pet", Path(), root=root)
 
     def test_names_never_fail(self, tmp_path: Path) -> None:
         assert embedded.names(tmp_path / "nowhere") == []

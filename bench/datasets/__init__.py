@@ -7,19 +7,23 @@ A dataset id is its kind, a colon, and what that kind of loader needs:
     irds:ID                             anything ir_datasets knows
     custom:package.module:callable      an outsider's loader; custom:package.module:callable#TEXT passes it TEXT
 
-A loader is a callable `(reference: str, base_dir: Path) -> Dataset`. It brings documents, queries, qrels and what its identity declares;
-sampling, the template, counted warnings and content hashes are added here, the same way for all of them.
+A loader is a callable `(reference: str, base_dir: Path) -> Dataset`; those of the table take a `Reading`, too. It brings documents,
+queries, qrels and what its identity declares; sampling, the template, counted warnings and content hashes are added here, the same way for
+all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench.datasets.base import Dataset
-from bench.datasets.options import DatasetOptions
-from bench.errors import SuiteError, nearest
+from bench.datasets.grades import GradeProblem, grade
+from bench.datasets.options import DatasetOptions, template_fields
+from bench.datasets.reading import Reading
+from bench.errors import DataError, SuiteError, nearest
 from bench.options import validated
 from bench.plugins import resolve
 
@@ -31,10 +35,20 @@ TABLE = {
     "irds": "bench.datasets.irds:load",
 }
 CUSTOM = "custom"
+SAMPLED = 10_000
+"""Documents of a large file that a check reads."""
 
 
-def load(dataset_id: str, options: DatasetOptions | Mapping[str, Any] | None, base_dir: Path, seed: int = 42) -> Dataset:
+def load(
+    dataset_id: str,
+    options: DatasetOptions | Mapping[str, Any] | None,
+    base_dir: Path,
+    seed: int = 42,
+    *,
+    check: bool = False,
+) -> Dataset:
     """The dataset behind an id. `base_dir` is what relative paths are relative to; `seed` draws the sample of queries, if one is asked for.
+    `check` reads only the first documents of a large file and downloads nothing: enough to say what would fail.
 
     Raises SuiteError for an id or options that cannot be used, DataError for bad data, Unavailable for what is not on this machine.
     """
@@ -42,15 +56,30 @@ def load(dataset_id: str, options: DatasetOptions | Mapping[str, Any] | None, ba
 
     chosen = validated(DatasetOptions, options, dataset_id)
     kind, reference = _split(dataset_id)
+    fields = template_fields(chosen.document)
+    reading = Reading(fields, chosen.grades, SAMPLED if check else None, offline=check)
     if kind == CUSTOM:
-        target, _, reference = reference.partition("#")
-        loader = resolve(target, {}, "dataset loader")
-    else:
-        loader = resolve(kind, TABLE, "dataset kind")
-    loaded = loader(reference, base_dir)
-    if not isinstance(loaded, Dataset):
-        raise SuiteError(f"{dataset_id}: the loader returned a {type(loaded).__name__}, not a bench.datasets.base.Dataset")
-    return prepare(loaded, chosen, seed)
+        return prepare(_custom(dataset_id, reference, base_dir, reading), chosen, seed)
+    loader = resolve(kind, TABLE, "dataset kind")
+    return prepare(loader(reference, base_dir, reading), chosen, seed)
+
+
+def _custom(dataset_id: str, reference: str, base_dir: Path, reading: Reading) -> Dataset:
+    """What an outsider's loader brings, its grades mapped and checked."""
+    target, _, rest = reference.partition("#")
+    dataset = resolve(target, {}, "dataset loader")(rest, base_dir)
+    if not isinstance(dataset, Dataset):
+        problem = f"the loader returned a {type(dataset).__name__}, not a bench.datasets.base.Dataset"
+        raise SuiteError(f"{dataset_id}: {problem}")
+    qrels: dict[str, dict[str, int]] = {}
+    for query_id, labels in dataset.qrels.items():
+        for doc_id, label in labels.items():
+            try:
+                qrels.setdefault(query_id, {})[doc_id] = grade(label, reading.grades)
+            except GradeProblem as error:
+                problem = f"query '{query_id}', document '{doc_id}': {error}"
+                raise DataError(f"{dataset_id}: {problem}") from error
+    return replace(dataset, qrels=qrels)
 
 
 def options_for(dataset_id: str) -> type[DatasetOptions]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from bench.errors import DataError
+
 Qrels = Mapping[str, Mapping[str, int]]
 
 
@@ -25,12 +27,36 @@ class Documents(Protocol):
         """Every (doc_id, fields), in the collection's order."""
 
 
+class NoDocuments:
+    """The Documents interface of a collection whose texts are not at hand: enough for rows that only order ids."""
+
+    def __init__(self, problem: str) -> None:
+        """`problem` is what whoever asks for a text is told."""
+        self.problem = problem
+
+    def __len__(self) -> int:
+        return 0
+
+    def ids(self) -> Iterator[str]:
+        return iter(())
+
+    def get(self, doc_ids: Sequence[str]) -> list[Mapping[str, str]]:
+        if doc_ids:
+            raise DataError(self.problem)
+        return []
+
+    def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        raise DataError(self.problem)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """One collection. `identity` holds what a comparison must agree on: id, version, content hashes and how each was made.
 
     `min_relevance` is the smallest grade that counts as relevant in binary measures. `template` renders a document's fields into the
     text that rerankers and first stages see. `warnings` are counted facts the reader of a report should know (blank documents, ...).
+    `relevant_only` says that the judgments list relevant documents only. `skip_own` says that a document with a query's own id is no
+    candidate of it: None has the collection's texts decide.
     """
 
     id: str
@@ -42,6 +68,13 @@ class Dataset:
     template: str = "{title} {text}"
     warnings: tuple[str, ...] = ()
     extras: Mapping[str, Any] = field(default_factory=dict)
+    relevant_only: bool = False
+    skip_own: bool | None = None
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether the documents are at hand, or only their ids, in judgments and run files."""
+        return not isinstance(self.documents, NoDocuments)
 
     def texts(self, doc_ids: Sequence[str]) -> list[str]:
         """The rendered text of some documents, in the order asked."""

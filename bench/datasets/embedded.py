@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.datasets.base import Dataset
 from bench.datasets.files import OURS, read_folder
+from bench.datasets.reading import Reading
 from bench.errors import SuiteError, nearest
 
 CARD = "card.md"
@@ -24,10 +25,15 @@ def names(root: Traversable | None = None) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if (entry / OURS[0]).is_file()) if folder.is_dir() else []
 
 
-def load(reference: str, base_dir: Path, root: Traversable | None = None) -> Dataset:
+def load(
+    reference: str,
+    base_dir: Path,
+    reading: Reading = Reading(),  # noqa: B008
+    root: Traversable | None = None,
+) -> Dataset:
     """An embedded collection by its name. Raises SuiteError naming the nearest one."""
     with as_file(_entry(reference, root)) as folder:
-        return read_folder(folder, "", "embedded")
+        return read_folder(folder, "", "embedded", reading)
 
 
 def card(name: str, root: Traversable | None = None) -> str:

@@ -1,55 +1,73 @@
-"""A collection in a folder of files, in our own layout or in BEIR's.
+"""A collection in a folder of files, in our own layout, in BEIR's, or in a mixture.
 
-Ours: `docs.jsonl` (doc_id, text, optionally title and any other string fields), `queries.tsv` (id, tab, text), `qrels.txt` (TREC:
-query id, iteration, document id, grade). BEIR's (Thakur et al. 2021): `corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text),
-`qrels/SPLIT.tsv` (header query-id, corpus-id, score). Any file may be gzipped.
+Ours: `docs.jsonl` (doc_id, text, optionally title and any other fields), `queries.tsv` (id, tab, text), `qrels.txt` (TREC: query id,
+iteration, document id, grade). BEIR's (Thakur et al. 2021): `corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text),
+`qrels/SPLIT.tsv` (header query-id, corpus-id, score). Any file may be compressed. Without documents, or without documents and queries,
+the ids alone serve rows that read no texts.
 """
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.datasets.base import Dataset
-from bench.datasets.lines import Notes, told
-from bench.datasets.memory import MemoryDocuments
-from bench.datasets.rows import read_documents, read_json_queries, read_qrels, read_tsv_queries
+from bench.datasets.base import Dataset, Documents, NoDocuments
+from bench.datasets.document_rows import read_documents
+from bench.datasets.judgment_rows import Qrels, read_qrels
+from bench.datasets.lines import SUFFIXES, Notes, count_lines, told
+from bench.datasets.memory import MemoryDocuments, SampledDocuments
+from bench.datasets.query_rows import read_queries
+from bench.datasets.reading import Reading
 from bench.errors import DataError, SuiteError, nearest
 
 OURS = ("docs.jsonl", "queries.tsv", "qrels.txt")
 BEIR = ("corpus.jsonl", "queries.jsonl", "qrels/*.tsv")
+DOCUMENTS = ("docs.jsonl", "corpus.jsonl")
+QUERIES = ("queries.tsv", "queries.jsonl")
+QRELS = ("qrels.txt", "qrels.tsv", "qrels.csv", "qrels.jsonl")
+"""Names of each kind of file, the first that is there is read."""
+SPLITS = (".tsv", ".txt", ".jsonl")
 DEFAULT_SPLIT = "test"
+SAMPLED_FROM = 100_000_000
+"""Bytes of a documents file from which a check reads its first rows only."""
 
 
-def load(reference: str, base_dir: Path) -> Dataset:
+def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Dataset:  # noqa: B008
     """The collection in a folder: `PATH` relative to `base_dir`, or `PATH#SPLIT` for one of BEIR's splits (else `test` or the only one)."""
-    folder, split = base_dir / Path(reference).expanduser(), ""
-    if not folder.is_dir():
-        path, _, split = reference.rpartition("#")
-        folder = base_dir / Path(path or reference).expanduser()
+    folder, split = locate(reference, base_dir)
+    if folder.is_file():
+        raise SuiteError(_not_a_folder(reference, folder))
     if not folder.is_dir():
         raise SuiteError(_no_folder(reference, folder))
-    return read_folder(folder, split, "files")
+    return read_folder(folder, split, "files", reading)
 
 
-def read_folder(folder: Path, split: str, kind: str) -> Dataset:
-    """A dataset from a folder in either layout. Its id is the folder's name, never its path. Raises DataError naming file and line."""
+def locate(reference: str, base_dir: Path) -> tuple[Path, str]:
+    """The folder that a reference means, there or not, and the split: a '#' belongs to the name where such a folder exists."""
+    folder = base_dir / Path(reference).expanduser()
+    path, sign, split = reference.rpartition("#")
+    if folder.exists() or not sign:
+        return folder, ""
+    return base_dir / Path(path or reference).expanduser(), split if path else ""
+
+
+def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading()) -> Dataset:  # noqa: B008
+    """A dataset from a folder. Its id is the folder's name, never its path. Raises DataError naming file and line."""
     notes = Notes()
     name = folder.resolve().name + (f"#{split}" if split else "")
-    beir = _find(folder, OURS[0]) is None
-    if beir and _find(folder, BEIR[0]) is None:
-        raise DataError(_missing(folder, OURS[0], OURS))
-    if split and not beir:
-        raise SuiteError(f"'#{split}': splits belong to BEIR's layout, and {folder} has {OURS[0]}; leave it out")
-    layout = BEIR if beir else OURS
-    documents = read_documents(_required(folder, layout[0], layout), "_id" if beir else "doc_id", notes)
-    queries = (read_json_queries if beir else read_tsv_queries)(_required(folder, layout[1], layout), notes)
-    qrels = read_qrels(_split(folder, split) if beir else _required(folder, layout[2], layout), notes, beir=beir)
-    if beir:  # one file holds the queries of every split
+    try:
+        judgments, is_split = _judgments(folder, split, notes)
+        qrels = read_qrels(judgments, notes, reading.grades)
+        queries = _queries(folder, qrels, notes)
+        documents = _documents(folder, {doc_id for grades in qrels.values() for doc_id in grades}, notes, reading)
+    except PermissionError as error:
+        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
+    if is_split:  # one file holds the queries of every split
         queries = {query_id: text for query_id, text in queries.items() if query_id in qrels} or queries
     return Dataset(
         id=name,
-        documents=MemoryDocuments(documents),
+        documents=documents,
         queries=queries,
         qrels=qrels,
         identity={"id": f"{kind}:{name}"},
@@ -57,46 +75,91 @@ def read_folder(folder: Path, split: str, kind: str) -> Dataset:
     )
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
-
-
-def _required(folder: Path, name: str, layout: tuple[str, ...]) -> Path:
-    path = _find(folder, name)
+def _documents(folder: Path, judged: set[str], notes: Notes, reading: Reading) -> Documents:
+    path = _find(folder, DOCUMENTS, notes)
     if path is None:
-        raise DataError(_missing(folder, name, layout))
-    return path
+        return NoDocuments(_missing(folder, OURS[0]))
+    is_sampled = reading.limit is not None and path.is_file() and path.stat().st_size > SAMPLED_FROM
+    rows = read_documents(path, notes, reading.fields, reading.limit if is_sampled else None)
+    if is_sampled:
+        return SampledDocuments(rows.documents, count_lines(path))
+    rows.check(judged, notes)
+    return MemoryDocuments(rows.documents)
 
 
-def _split(folder: Path, split: str) -> Path:
-    """The qrels file of one split: the one asked for, else `test`, else the only one."""
-    found = _splits(folder)
-    if not found:
-        raise DataError(_missing(folder, BEIR[2], BEIR))
-    if split and split not in found:
-        raise SuiteError(f"{folder}: there are no qrels for split '{split}': {nearest(split, found)}")
-    chosen = split or (DEFAULT_SPLIT if DEFAULT_SPLIT in found else next(iter(found)))
-    if not split and len(found) > 1 and DEFAULT_SPLIT not in found:
-        raise SuiteError(f"{folder}: choose a split with {' or '.join(f'#{name}' for name in found)}")
-    return found[chosen]
+def _queries(folder: Path, qrels: Qrels, notes: Notes) -> Mapping[str, str]:
+    path = _find(folder, QUERIES, notes)
+    if path is None:
+        if _find(folder, DOCUMENTS, Notes()) is not None:
+            raise DataError(_missing(folder, OURS[1]))
+        return dict.fromkeys(qrels, "")
+    rows = read_queries(path, notes)
+    rows.check(qrels, notes)
+    return rows.queries
+
+
+def _judgments(folder: Path, split: str, notes: Notes) -> tuple[Path, bool]:
+    """The file of judgments, and whether it is one of several splits: the one asked for, else `test`, else the only one."""
+    single = _find(folder, QRELS, notes)
+    splits = _splits(folder)
+    if single is not None and not (split and splits):
+        if split:
+            problem = f"'#{split}': splits belong to BEIR's layout, and {folder} has {single.name}"
+            raise SuiteError(f"{problem}; leave it out")
+        return single, False
+    if not splits:
+        raise DataError(_missing(folder, OURS[2]))
+    if split and split not in splits:
+        raise SuiteError(f"{folder}: there are no qrels for split '{split}': {nearest(split, splits)}")
+    if not split and len(splits) > 1 and DEFAULT_SPLIT not in splits:
+        raise SuiteError(f"{folder}: choose a split with {' or '.join(f'#{name}' for name in splits)}")
+    default = DEFAULT_SPLIT if DEFAULT_SPLIT in splits else next(iter(splits))
+    return splits[split or default], True
 
 
 def _splits(folder: Path) -> Mapping[str, Path]:
-    paths = [*sorted((folder / "qrels").glob("*.tsv.gz")), *sorted((folder / "qrels").glob("*.tsv"))]
-    return {path.name.removesuffix(".gz").removesuffix(".tsv"): path for path in paths}
+    """Split -> its file, by name."""
+    names = {path.name: path for path in sorted((folder / "qrels").glob("*"))}
+    splits: dict[str, Path] = {}
+    for ending in SPLITS:
+        for suffix in SUFFIXES:
+            for name, path in names.items():
+                if name.endswith(ending + suffix):
+                    splits.setdefault(name.removesuffix(ending + suffix), path)
+    return dict(sorted(splits.items()))
 
 
-def _missing(folder: Path, name: str, layout: tuple[str, ...]) -> str:
+def _find(folder: Path, names: tuple[str, ...], notes: Notes) -> Path | None:
+    """The first file of a kind; others of the same kind are noted, since they stay unread."""
+    paths = [folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES]
+    paths = [path for path in paths if path.exists()]
+    if len(paths) > 1:
+        unread = ", ".join(path.name for path in paths[1:])
+        notes[f"files left unread, since {paths[0].name} is there ({unread})"] = len(paths) - 1
+    return paths[0] if paths else None
+
+
+def _missing(folder: Path, name: str) -> str:
     names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    looked = f"{' + '.join(OURS)} (ours) or {' + '.join(BEIR)} (BEIR's), each plain or .gz"
-    which = "no collection" if name == OURS[0] else f"{layout[0]} is there, but no {name}"
-    return f"{folder}: {which}. Looked for {looked}; found {shown or 'an empty folder'}"
+    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    looked = f"{' + '.join(OURS)} (ours) or {' + '.join(BEIR)} (BEIR's), each plain or {', '.join(SUFFIXES[1:])}"
+    documents = _find(folder, DOCUMENTS, Notes())
+    which = f"{documents.name} is there, but no {name}" if documents else "no collection"
+    if name == OURS[0]:
+        which = f"no {name}"
+    return f"{folder}: {which}. Looked for {looked}; found {listed or 'an empty folder'}"
+
+
+def _not_a_folder(reference: str, path: Path) -> str:
+    """What to name in place of a file."""
+    if zipfile.is_zipfile(path):
+        return f"files:{reference}: is a zip archive: unpack it and name the folder"
+    return f"files:{reference}: is a file: name the folder that holds it"
 
 
 def _no_folder(reference: str, folder: Path) -> str:
     problem = f"files:{reference}: there is no folder {folder}"
     if not folder.parent.is_dir():
         return problem
-    beside = [path.name for path in folder.parent.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return f"{problem}: {nearest(folder.name, beside)}" if beside else problem
+    near = [path.name for path in folder.parent.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return f"{problem}: {nearest(folder.name, near)}" if near else problem

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.datasets.base import Dataset, content_hash
+from bench.datasets.grades import GradeProblem, Grades, grade
 from bench.datasets.lines import Notes, told
+from bench.datasets.reading import Reading
+from bench.datasets.rows import field_text
 from bench.errors import BenchError, DataError, SuiteError, Unavailable
 from bench.plugins import require
 
 SMALL = 200_000
 """Collections of at most so many documents are identified by their content, larger ones by what ir_datasets declares."""
+QUERIES_AMONG_DOCUMENTS = ("beir/arguana", "beir/quora")
+"""Collections whose queries are documents under the same id: BEIR's evaluation leaves these out of the results."""
 TREC_DL = ("msmarco-passage/trec-dl-", "msmarco-passage-v2/trec-dl-")
 
 
-def load(reference: str, base_dir: Path) -> Dataset:
+def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Dataset:  # noqa: B008
     """The dataset with an ir_datasets id. A document judged in several iterations keeps the last grade, as in ir_datasets and ir_measures.
 
-    Raises SuiteError for an unknown id or one without queries and judgments, Unavailable when the data cannot be fetched.
-    `extras["scoreddocs"]`, where the collection has it, is a callable that gives (query_id, doc_id, score) for its official candidates.
+    Raises SuiteError for an unknown id or one without queries and judgments, Unavailable when the data cannot be fetched, or would have to
+    be where `reading` is offline. `extras["scoreddocs"]`, where the collection has it, is a callable that gives (query_id, doc_id, score)
+    for its official candidates.
     """
     source = _find(reference)
     notes = Notes()
-    with explained(reference):
-        queries = {str(query.query_id): _query_text(query) for query in source.queries_iter()}
-        qrels = _qrels(source, notes)
-        documents = IrdsDocuments(source, reference)
+    with explained(reference), without_downloads(reference) if reading.offline else nullcontext():
+        queries = _queries(source, notes)
+        qrels = _qrels(source, notes, reading.grades)
+        documents = IrdsDocuments(source, reference, reading.fields)
         identity = {"id": f"irds:{reference}", **_corpus_identity(reference, len(documents))}
+        if reading.offline:
+            next(iter(documents), None)
     return Dataset(
         id=reference,
         documents=documents,
@@ -40,6 +48,7 @@ def load(reference: str, base_dir: Path) -> Dataset:
         identity=identity,
         min_relevance=default_min_relevance(reference),
         warnings=told(notes),
+        skip_own=reference.startswith(QUERIES_AMONG_DOCUMENTS) or None,
         extras={"scoreddocs": lambda: _scoreddocs(source, reference)} if source.has_scoreddocs() else {},
     )
 
@@ -53,11 +62,13 @@ def default_min_relevance(reference: str) -> int:
 
 
 class IrdsDocuments:
-    """The Documents interface over an ir_datasets store. Every string field keeps its name; there always is a `text`."""
+    """The Documents interface over an ir_datasets store. Every string field keeps its name, and so do those that the template names; there
+    always is a `text`."""
 
-    def __init__(self, source: Any, reference: str) -> None:
+    def __init__(self, source: Any, reference: str, fields: Collection[str] = ()) -> None:
         self._source = source
         self._reference = reference
+        self._fields = fields
 
     @cached_property
     def _store(self) -> Any:
@@ -78,7 +89,7 @@ class IrdsDocuments:
     def ids(self) -> Iterator[str]:
         with explained(self._reference):
             for doc in self._source.docs_iter():
-                yield doc.doc_id
+                yield str(doc.doc_id)
 
     def get(self, doc_ids: Sequence[str]) -> list[Mapping[str, str]]:
         with explained(self._reference):
@@ -86,23 +97,63 @@ class IrdsDocuments:
             missing = next((doc_id for doc_id in doc_ids if doc_id not in found), None)
             if missing is not None:
                 raise DataError(f"document '{missing}' is not in irds:{self._reference}")
-            fields = {doc_id: doc_fields(doc) for doc_id, doc in found.items()}
+            fields = {doc_id: doc_fields(doc, self._fields) for doc_id, doc in found.items()}
         return [fields[doc_id] for doc_id in doc_ids]
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
         with explained(self._reference):
             for doc in self._source.docs_iter():
-                yield doc.doc_id, doc_fields(doc)
+                yield str(doc.doc_id), doc_fields(doc, self._fields)
 
 
-def doc_fields(doc: Any) -> dict[str, str]:
-    """A document's string fields. Without a field `text`, that is its default text less the title, which templates name on their own."""
-    fields = {name: value for name in doc._fields if name != "doc_id" and isinstance(value := getattr(doc, name), str)}
+def doc_fields(doc: Any, wanted: Collection[str] = ()) -> dict[str, str]:
+    """A document's string fields, and the wanted ones as text: numbers, and lists joined by spaces. Without a field `text`, that is its
+    default text less the title, which templates name on their own."""
+    fields: dict[str, str] = {}
+    for name in doc._fields:
+        value = getattr(doc, name)
+        if name != "doc_id" and (isinstance(value, str) or (name in wanted and value is not None)):
+            text = field_text(value)
+            if text is None:
+                raise DataError(f"field '{name}' of document '{doc.doc_id}' is a {type(value).__name__}, which has no text")
+            fields[name] = text
     if "text" not in fields:
         title = fields.get("title", "")
         whole = doc.default_text() if hasattr(doc, "default_text") else " ".join(fields.values())
         fields["text"] = whole.removeprefix(title).strip()
     return fields
+
+
+@contextmanager
+def without_downloads(reference: str) -> Iterator[None]:
+    """Inside, whatever ir_datasets would download raises Unavailable instead."""
+    download = require("ir_datasets", "irds").util.download
+    path, stream = download.Download.path, download.Download.stream
+
+    def is_here(one: Any) -> bool:
+        if one._path is not None or (one._cache_path and Path(one._cache_path).exists()):
+            return True
+        return any(mirror.path(force=False).exists() for mirror in one.mirrors if isinstance(mirror, download.LocalDownload))
+
+    def refuse() -> None:
+        fix = f"irds:{reference} is not on this disk: its first run downloads it"
+        raise Unavailable("would be downloaded", fix)
+
+    def local_path(self: Any, force: bool = True) -> Any:
+        if force and not is_here(self):
+            refuse()
+        return path(self, force)
+
+    def local_stream(self: Any) -> Any:
+        if self._stream and not is_here(self):
+            refuse()
+        return stream(self)
+
+    download.Download.path, download.Download.stream = local_path, local_stream
+    try:
+        yield
+    finally:
+        download.Download.path, download.Download.stream = path, stream
 
 
 @contextmanager
@@ -154,21 +205,31 @@ def _corpus_identity(reference: str, count: int) -> dict[str, str]:
     }
 
 
-def _query_text(query: Any) -> str:
-    text = query.default_text() if hasattr(query, "default_text") else getattr(query, "text", None)
-    if not isinstance(text, str):
-        raise DataError(f"query '{query.query_id}' of type {type(query).__name__} has no text")
-    return text.strip()
+def _queries(source: Any, notes: Notes) -> dict[str, str]:
+    """query_id -> text; those without a text are left out, and counted."""
+    queries: dict[str, str] = {}
+    for query in source.queries_iter():
+        text = query.default_text() if hasattr(query, "default_text") else getattr(query, "text", None)
+        if not isinstance(text, str):
+            raise DataError(f"query '{query.query_id}' of type {type(query).__name__} has no text")
+        if text.strip():
+            queries[str(query.query_id)] = text.strip()
+        else:
+            notes["queries without text, left out"] += 1
+    return queries
 
 
-def _qrels(source: Any, notes: Notes) -> dict[str, dict[str, int]]:
+def _qrels(source: Any, notes: Notes, labels: Grades | None) -> dict[str, dict[str, int]]:
     qrels: dict[str, dict[str, int]] = {}
     for judgment in source.qrels_iter():
         grades = qrels.setdefault(str(judgment.query_id), {})
-        notes["documents judged more than once for a query; the last grade counts"] += judgment.doc_id in grades
-        if not isinstance(judgment.relevance, int):
-            raise DataError(f"grade {judgment.relevance!r} of document '{judgment.doc_id}' is not an integer")
-        grades[str(judgment.doc_id)] = judgment.relevance
+        doc_id = str(judgment.doc_id)
+        notes["documents judged more than once for a query; the last grade counts"] += doc_id in grades
+        try:
+            grades[doc_id] = grade(judgment.relevance, labels)
+        except GradeProblem as error:
+            problem = f"query '{judgment.query_id}', document '{doc_id}': {error}"
+            raise DataError(problem) from error
     return qrels
 
 

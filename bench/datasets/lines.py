@@ -1,37 +1,105 @@
-"""Reading text files that people made: plain or gzipped, any line end, with or without a byte order mark."""
+"""Reading text files that people made: plain or compressed, any line end, with or without a byte order mark."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bench.errors import DataError
 
 Notes = Counter[str]
 """What was skipped or found odd while reading, and how often."""
 
+SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst")
+"""Endings under which a file of a collection is looked for."""
+COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+}
+NAMED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstandard"}
+FOREIGN = {
+    b"PK\x03\x04": "is a zip archive: unpack it",
+    b"PAR1": "is a Parquet file: write it as JSON lines, as by pandas' to_json(orient='records', lines=True)",
+    b"7z\xbc\xaf": "is a 7z archive: unpack it",
+}
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError, ValueError)
+
 
 def numbered_lines(path: Path, notes: Notes | None = None) -> Iterator[tuple[int, str]]:
     """Each line that is not blank, with its number (from 1) and without its line end; blank ones are counted in `notes`.
 
-    Raises DataError when the file cannot be read, is not UTF-8, or is a damaged gzip file.
+    The content says how a file is compressed, whatever its name. Raises DataError when the file cannot be read, is not UTF-8, or is
+    damaged.
     """
-    number = 0
+    number, kind = 0, ""
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        kind = _compression(path)
+        with _opened(path, kind) as file:
             for number, data in enumerate(file, 1):
                 line = _decoded(path, number, data)
                 if line.strip():
                     yield number, line
                 elif notes is not None:
                     notes[f"blank lines skipped in {path.name}"] += 1
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError.at(path, number + 1, f"not a whole gzip file ({error}); copy or download it again") from error
+    except DAMAGE as error:
+        raise _damaged(path, number, kind, error) from error
     except OSError as error:
+        # Python's gzip and bz2 report damage as an OSError without a number
+        if kind and error.errno is None:
+            raise _damaged(path, number, kind, error) from error
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder, and a file is expected under this name") from error
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def count_lines(path: Path) -> int:
+    """The lines of a file that hold something, counted without parsing them."""
+    with _opened(path, _compression(path)) as file:
+        return sum(not line.isspace() for line in file)
+
+
+def _compression(path: Path) -> str:
+    """How a file is compressed; empty where it is not. Raises DataError for a kind of file that holds no lines."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    for magic, problem in FOREIGN.items():
+        if head.startswith(magic):
+            raise DataError(f"{path}: {problem}")
+    kind = next((kind for magic, kind in COMPRESSIONS.items() if head.startswith(magic)), "")
+    named = NAMED.get(path.suffix, "")
+    if head and named and kind != named:
+        problem = f"not a whole {named} file (it does not begin as one)"
+        raise DataError.at(path, 1, f"{problem}; copy or download it again, or drop '{path.suffix}'")
+    return kind
+
+
+def _opened(path: Path, kind: str) -> Any:
+    """The file's bytes, uncompressed."""
+    if kind == "gzip":
+        return gzip.open(path, "rb")
+    if kind == "bzip2":
+        return bz2.open(path, "rb")
+    if kind == "xz":
+        return lzma.open(path, "rb")
+    if kind == "zstandard":
+        import io
+
+        import pyarrow as pa
+
+        return io.BufferedReader(pa.CompressedInputStream(path, "zstd"))
+    return path.open("rb")
+
+
+def _damaged(path: Path, number: int, kind: str, error: BaseException) -> DataError:
+    return DataError.at(path, number + 1, f"not a whole {kind or 'text'} file ({error}); copy or download it again")
 
 
 def _decoded(path: Path, number: int, data: bytes) -> str:

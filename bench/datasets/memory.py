@@ -27,3 +27,19 @@ class MemoryDocuments:
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
         return iter(self._rows.items())
+
+
+class SampledDocuments(MemoryDocuments):
+    """The first documents of a collection that a check did not read whole. Its length is that of the collection."""
+
+    def __init__(self, rows: Mapping[str, Mapping[str, str]], total: int) -> None:
+        super().__init__(rows)
+        self.total = total
+
+    def __len__(self) -> int:
+        return self.total
+
+    @property
+    def read(self) -> int:
+        """The documents that were read."""
+        return super().__len__()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from bench.datasets.grades import BEYOND, label
 from bench.options import Options
 
 
@@ -18,6 +21,28 @@ class DatasetOptions(Options):
         None, ge=1, description="smallest grade that counts as relevant in binary measures; the collection's own when absent, else 1"
     )
     queries: int | None = Field(None, ge=1, description="a seeded sample of at most so many judged queries; all of them when absent")
+    grades: Mapping[str | float, int] | None = Field(
+        None,
+        min_length=1,
+        description="label in the judgments -> grade, a whole number: {E: 3, S: 2, C: 1, I: 0} or {1.0: 100, 0.1: 10, 0.01: 1, 0: 0}",
+    )
+    own_document: Literal["auto", "drop", "keep"] = Field(
+        "auto",
+        description="a document with the query's own id: drop it from the query's candidates, keep it, or auto: drop it where it is the "
+        "query's text, as in ArguAna and Quora",
+    )
+
+    @field_validator("grades", mode="before")
+    @classmethod
+    def _labels(cls, grades: Any) -> Any:
+        if not isinstance(grades, Mapping):
+            return grades
+        for name, value in grades.items():
+            if isinstance(name, bool):
+                raise ValueError(f"YAML reads a label of grades as {str(name).lower()}: write it in quotes")
+            if isinstance(value, int) and abs(value) >= BEYOND:
+                raise ValueError(f"grade {value} has more than nine digits")
+        return {label(name): value for name, value in grades.items()}
 
     @field_validator("document")
     @classmethod

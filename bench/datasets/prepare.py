@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from bench.datasets.base import Dataset, Documents, Qrels, content_hash, render
+from bench.datasets import checks
+from bench.datasets.base import Dataset, Documents, content_hash, render
 from bench.datasets.lines import Notes, told
+from bench.datasets.memory import SampledDocuments
 from bench.datasets.options import DatasetOptions, template_fields
+from bench.datasets.own_document import own_documents
 from bench.errors import DataError, SuiteError
 
 GLANCE = 1000
@@ -16,21 +19,28 @@ GLANCE = 1000
 
 
 def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
-    """Apply the options. Raises SuiteError for a template that fits no document and DataError when no query has a judgment.
+    """Apply the options. Raises SuiteError for a template that fits no document or a threshold above every grade, and DataError where
+    queries, judgments and documents do not meet; where only some do not, they are counted.
 
     The identity gains content hashes that do not depend on the order of documents, queries or judgments. A corpus is read whole and hashed
     unless the loader declares a `corpus_hash`, as it does for collections of millions.
     """
     notes = Notes()
-    qrels = _known_queries(dataset, notes)
-    queries = dict(dataset.queries) if options.queries is None else _sample(dataset.queries, qrels, options.queries, seed)
+    qrels = checks.known_queries(dataset, notes)
+    queries = dict(dataset.queries)
+    if options.queries is not None:
+        queries = _sample(dataset.queries, qrels, options.queries, seed)
     qrels = {query_id: grades for query_id, grades in qrels.items() if query_id in queries}
-    survey = _survey(dataset.documents, options.document, whole="corpus_hash" not in dataset.identity)
-    _check_template(dataset, options.document, survey)
-    if survey.whole:
-        notes["documents whose rendered text is blank"] = survey.blank
-        judged = {doc_id for grades in qrels.values() for doc_id in grades}
-        notes["judged documents that are not in the collection (they stay in the qrels, as in trec_eval)"] = len(judged - survey.ids)
+    min_relevance = options.min_relevance or dataset.min_relevance
+    checks.check_grades(dataset.id, qrels, min_relevance, notes)
+    notes["queries without judgments, left out"] = len(queries) - len(qrels)
+    survey = _survey(dataset, options.document)
+    if dataset.has_texts:
+        _check_template(dataset, options.document, survey)
+        checks.check_documents(dataset, qrels, survey.ids if survey.whole else None, min_relevance, notes)
+        notes["documents whose rendered text is blank"] = survey.blank if survey.whole else 0
+    relevant_only = checks.lists_relevant_only(qrels, notes)
+    skip_own = own_documents(dataset, options, qrels, survey.ids, notes)
     identity = {
         **({"corpus_hash": survey.hash, "corpus_hash_kind": "content"} if survey.whole else {}),
         **dataset.identity,
@@ -46,23 +56,15 @@ def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
         queries=queries,
         qrels=qrels,
         identity=identity,
-        min_relevance=dataset.min_relevance if options.min_relevance is None else options.min_relevance,
+        min_relevance=min_relevance,
         template=options.document,
         warnings=(*dataset.warnings, *told(notes)),
+        relevant_only=relevant_only,
+        skip_own=skip_own,
     )
 
 
-def _known_queries(dataset: Dataset, notes: Notes) -> Qrels:
-    qrels = {query_id: grades for query_id, grades in dataset.qrels.items() if query_id in dataset.queries and grades}
-    unknown = [query_id for query_id in dataset.qrels if query_id not in dataset.queries]
-    if not qrels:
-        example = f"; the qrels name queries such as '{unknown[0]}', the queries are such as '{next(iter(dataset.queries), '')}'"
-        raise DataError(f"{dataset.id}: none of its {len(dataset.queries)} queries has a judgment{example if unknown else ''}")
-    notes["queries that have judgments but no text, left out"] = len(unknown)
-    return qrels
-
-
-def _sample(queries: Mapping[str, str], qrels: Qrels, size: int, seed: int) -> dict[str, str]:
+def _sample(queries: Mapping[str, str], qrels: Iterable[str], size: int, seed: int) -> dict[str, str]:
     """Judged queries in the order of a seeded hash of their ids: a larger sample contains the smaller, on any Python version."""
     drawn = set(sorted(qrels, key=lambda query_id: content_hash([(str(seed), query_id)]))[:size])
     return {query_id: text for query_id, text in queries.items() if query_id in drawn}
@@ -70,7 +72,7 @@ def _sample(queries: Mapping[str, str], qrels: Qrels, size: int, seed: int) -> d
 
 @dataclass
 class _Survey:
-    """What one pass over the documents found."""
+    """What one pass over the documents found; `whole` where it saw all of them."""
 
     whole: bool
     fields: set[str] = field(default_factory=set)
@@ -80,15 +82,18 @@ class _Survey:
     hash: str = ""
 
 
-def _survey(documents: Documents, template: str, whole: bool) -> _Survey:
-    survey = _Survey(whole)
+def _survey(dataset: Dataset, template: str) -> _Survey:
+    documents: Documents = dataset.documents
+    survey = _Survey("corpus_hash" not in dataset.identity and not isinstance(documents, SampledDocuments))
+    if not dataset.has_texts:
+        return _Survey(whole=False)
     rows: list[str] = []
     every: Iterable[tuple[str, Mapping[str, str]]] = documents
-    for doc_id, fields in every if whole else islice(every, GLANCE):
+    for doc_id, fields in every if survey.whole else islice(every, GLANCE):
         survey.seen += 1
         survey.blank += not render(template, fields)
         survey.fields.update(fields)
-        if whole:
+        if survey.whole:
             survey.ids.add(doc_id)
             rows.append(content_hash([(doc_id, *(cell for item in sorted(fields.items()) for cell in item))]))
     survey.hash = content_hash((row,) for row in sorted(rows))

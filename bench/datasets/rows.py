@@ -1,138 +1,136 @@
-"""The rows of documents, queries and qrels files: each one checked, the first bad one told with its file and line."""
+"""What rows of every kind share: JSON objects, ids under the names that circulate, rows that cannot be used."""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.datasets.lines import Notes, id_problem, numbered_lines
+from bench.datasets.lines import Notes, id_problem
 from bench.errors import DataError
 
-GRADE = re.compile(r"[+-]?[0-9]{1,9}")
-BEIR_HEADER = ["query-id", "corpus-id", "score"]
+DOCUMENT_ID = ("doc_id", "_id", "id", "docno", "docid", "document_id", "corpus-id", "corpus_id", "pid")
+QUERY_ID = ("query_id", "_id", "id", "qid", "query-id", "topic_id", "topic", "number")
+DOCUMENT_TEXT = ("text", "contents", "content", "body", "passage", "segment")
+QUERY_TEXT = ("text", "query", "question", "title")
 
 
-def read_documents(path: Path, id_key: str, notes: Notes) -> dict[str, dict[str, str]]:
-    """doc_id -> its string fields, `text` always among them. Fields of other types are left out."""
-    documents: dict[str, dict[str, str]] = {}
-    for number, line in numbered_lines(path, notes):
-        row = _json_row(path, number, line)
-        doc_id = _id(path, number, row.pop(id_key, None), id_key)
-        if doc_id in documents:
-            raise DataError.at(path, number, f"document '{doc_id}' appears a second time; ids must be unique")
-        _check_text(path, number, row)
-        documents[doc_id] = {sys.intern(key): value for key, value in row.items() if isinstance(value, str)}
-    if not documents:
-        raise DataError(f"{path}: holds no documents")
-    return documents
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be used: its line, its id where it has one, what is wrong."""
+
+    line: int
+    id: str | None
+    problem: str
 
 
-def read_tsv_queries(path: Path, notes: Notes) -> dict[str, str]:
-    """query_id -> text, from lines of id, tab, text."""
-    queries: dict[str, str] = {}
-    for number, line in numbered_lines(path, notes):
-        query_id, tab, text = line.partition("\t")
-        if not tab:
-            raise DataError.at(path, number, "expected a query id, a tab and the query's text; there is no tab")
-        _add_query(queries, path, number, query_id, text, "query id")
-    return _some(queries, path)
+class BadRows(list[BadRow]):
+    """Rows of one file that cannot be used. One that somebody needs is an error, the others are counted."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def add(self, line: int, row_id: str | None, problem: str) -> None:
+        self.append(BadRow(line, row_id, problem))
+
+    def refuse(self, needed: Container[str]) -> None:
+        """Raise DataError for the first bad row whose id is needed."""
+        for row in self:
+            if row.id is not None and row.id in needed:
+                raise DataError.at(self.path, row.line, row.problem)
+
+    def refuse_any(self) -> None:
+        """Raise DataError for the first bad row."""
+        for row in self:
+            raise DataError.at(self.path, row.line, row.problem)
+
+    def note(self, notes: Notes, what: str) -> None:
+        """Count what was left out, and name the first."""
+        if self:
+            first = f"the first on line {self[0].line}: {self[0].problem}"
+            notes[f"{what} left out of {self.path.name} ({first})"] += len(self)
 
 
-def read_json_queries(path: Path, notes: Notes) -> dict[str, str]:
-    """query_id -> text, from BEIR's queries.jsonl."""
-    queries: dict[str, str] = {}
-    for number, line in numbered_lines(path, notes):
-        row = _json_row(path, number, line)
-        _check_text(path, number, row)
-        _add_query(queries, path, number, row.get("_id"), row["text"], "_id")
-    return _some(queries, path)
-
-
-def read_qrels(path: Path, notes: Notes, beir: bool) -> dict[str, dict[str, int]]:
-    """query_id -> doc_id -> grade. Grades are integers; negative ones are legal, as in TREC. A judgment given twice alike is counted."""
-    qrels: dict[str, dict[str, int]] = {}
-    columns = "a query id, a document id and a grade, separated by tabs" if beir else "query id, iteration, document id and grade"
-    for number, line in numbered_lines(path, notes):
-        cells = [cell.strip() for cell in line.split("\t")] if beir else line.split()
-        if beir and cells == BEIR_HEADER:
-            continue
-        if len(cells) != (3 if beir else 4):
-            raise DataError.at(path, number, f"expected {columns}; found {len(cells)} column(s)")
-        query_id, doc_id, grade = cells if beir else (cells[0], cells[2], cells[3])
-        for value, what in ((query_id, "query id"), (doc_id, "document id")):
-            _id(path, number, value, what)
-        if not GRADE.fullmatch(grade):
-            raise DataError.at(path, number, f"grade '{grade}' is not an integer")
-        known = qrels.setdefault(query_id, {}).setdefault(doc_id, int(grade))
-        if known != int(grade):
-            raise DataError.at(path, number, f"document '{doc_id}' is judged {grade} for query '{query_id}', and {known} before")
-        notes[f"judgments in {path.name}"] += 1
-    repeated = notes.pop(f"judgments in {path.name}", 0) - sum(len(grades) for grades in qrels.values())
-    notes[f"judgments repeated in {path.name}"] = repeated
-    if not qrels:
-        raise DataError(f"{path}: holds no judgments")
-    return qrels
-
-
-def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
+def json_row(path: Path, number: int, line: str) -> dict[str, Any]:
+    """Return the object on a line of JSON. Raises DataError for anything else, and for half a character."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError.at(path, number, f"not valid JSON: {error}") from error
+        raise DataError.at(path, number, f"not valid JSON: {error}{_array_hint(path, line)}") from error
     if not isinstance(row, dict):
-        raise DataError.at(path, number, f"expected a JSON object, found {_json_type(row)}")
+        problem = f"expected a JSON object, found {json_type(row)}{_array_hint(path, line)}"
+        raise DataError.at(path, number, problem)
     if "\\u" in line:
         _check_surrogates(path, number, row)
     return row
+
+
+def _array_hint(path: Path, line: str) -> str:
+    """The way from one JSON value over many lines to one object on each."""
+    if line.lstrip()[:1] == "[":
+        return f"; each line must hold one object: jq -c '.[]' {path.name}"
+    if line.strip() == "{":
+        return f"; each line must hold one whole object: jq -c . {path.name}"
+    return ""
 
 
 def _check_surrogates(path: Path, number: int, row: dict[str, Any]) -> None:
     """JSON can spell half a character, which no tokenizer and no file takes."""
     for key, value in row.items():
         try:
-            f"{key}{value if isinstance(value, str) else ''}".encode()
+            f"{key}{json.dumps(value, ensure_ascii=False)}".encode()
         except UnicodeEncodeError as error:
-            raise DataError.at(path, number, f"field {key!a} holds half a character (a lone surrogate)") from error
+            problem = f"field {key!a} holds half a character (a lone surrogate)"
+            raise DataError.at(path, number, problem) from error
 
 
-def _check_text(path: Path, number: int, row: dict[str, Any]) -> None:
-    if "text" not in row:
-        keys = ", ".join(f"'{key}'" for key in row) or "nothing else"
-        raise DataError.at(path, number, f"there is no 'text' (found {keys})")
-    if not isinstance(row["text"], str):
-        raise DataError.at(path, number, f"'text' must be a string, found {_json_type(row['text'])}")
-
-
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """A JSON value's type in plain words."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
 
 
-def _id(path: Path, number: int, value: Any, what: str) -> str:
-    """An id as a string; whole numbers are taken as their digits."""
+def first_key(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The first of the names that the row has."""
+    return next((name for name in names if name in row), None)
+
+
+def row_id(value: Any, what: str) -> tuple[str | None, str]:
+    """Return a row's id as a string, and what is wrong with it. Whole numbers become their digits; outer white space is cut."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
+    if value is None:
+        return None, f"there is no '{what}'"
     if not isinstance(value, str):
-        raise DataError.at(path, number, f"there is no '{what}'" if value is None else f"'{what}' must be a string")
-    problem = id_problem(value)
+        return None, f"'{what}' must be a string, found {json_type(value)}"
+    text = value.strip()
+    problem = id_problem(text)
     if problem:
-        raise DataError.at(path, number, f"{what} {value!r} {problem}")
-    return sys.intern(value)
+        return text or None, f"{what} {text!r} {problem}"
+    return sys.intern(text), ""
 
 
-def _add_query(queries: dict[str, str], path: Path, number: int, query_id: Any, text: str, what: str) -> None:
-    query_id = _id(path, number, query_id.strip() if isinstance(query_id, str) else query_id, what)
-    if query_id in queries:
-        raise DataError.at(path, number, f"query '{query_id}' appears a second time; ids must be unique")
-    if not text.strip():
-        raise DataError.at(path, number, f"query '{query_id}' has no text")
-    queries[query_id] = text.strip()
+def field_text(value: Any) -> str | None:
+    """Return a field as text: numbers as JSON writes them, lists joined by spaces, null as nothing; None for an object."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if isinstance(value, list | tuple):
+        return _joined(value)
+    return None
 
 
-def _some(queries: dict[str, str], path: Path) -> dict[str, str]:
-    if not queries:
-        raise DataError(f"{path}: holds no queries")
-    return queries
+def _joined(values: Iterable[Any]) -> str | None:
+    texts = [field_text(value) for value in values]
+    if any(text is None for text in texts):
+        return None
+    return " ".join(text for text in texts if text)

@@ -41,6 +41,8 @@ def candidates_from(
 
 
 def _check_documents(found: Iterable[QueryCandidates], dataset: Dataset, what: str) -> None:
+    if not dataset.has_texts:
+        return
     wanted = list(dict.fromkeys(doc_id for given in found for doc_id in given.doc_ids))
     missing = [doc_id for start in range(0, len(wanted), BATCH) for doc_id in _missing(wanted[start : start + BATCH], dataset)]
     if missing:

@@ -35,6 +35,7 @@ class RunFile:
     """Candidates from a TREC run file."""
 
     Options: ClassVar[type[RunOptions]] = RunOptions
+    reads_texts = False
 
     def __init__(self, options: RunOptions, base_dir: Path) -> None:
         self.options = options

@@ -16,6 +16,7 @@ class ScoredDocs:
     """What the dataset's `extras["scoreddocs"]` gives, in trec_eval's order."""
 
     Options: ClassVar[type[FirstStageOptions]] = FirstStageOptions
+    reads_texts = False
 
     def __init__(self, options: FirstStageOptions, base_dir: Path) -> None:
         self.options = options

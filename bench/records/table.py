@@ -179,7 +179,7 @@ def _notes(record: Record) -> list[str]:
     if counts.failed:
         notes.append(f"{counts.failed} of {counts.called} queries failed and score 0 (e.g. {_reason(record)})")
     judged = record.quality.get(JUDGED)
-    if judged and judged.mean < LOW_JUDGED:
+    if judged and judged.mean < LOW_JUDGED and not record.dataset.get("relevant_only"):
         notes.append(f"only {judged.mean:.0%} of its top 10 is judged: unjudged documents count as not relevant")
     if counts.pairs and counts.ties > SHOWN_TIES * counts.pairs:
         notes.append(f"{counts.ties} of {counts.pairs} documents tie in score")

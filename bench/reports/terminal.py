@@ -43,6 +43,8 @@ def print_run(run: Run, console: Console) -> None:
             console.print(_plain_table([agreement.head(found), *agreement.lines(found, members)]))
         if apart := bare.get((dataset, first_stage, depth)):
             _print_latency_only(apart, console)
+    for text in run.info.warnings:
+        console.print(f"[dim]{escape(text)}[/dim]")
     for members in groups(table).values():
         for about, note in notes_on(members):
             who = timings.about(about, members, {row.trial.id: row.name for row in members})

@@ -138,6 +138,8 @@ class BaseReranker(ABC):
     Options: ClassVar[type[RerankerOptions]] = RerankerOptions
     pointwise: bool = True
     placement: str = "device"
+    reads_texts: bool = True
+    """False where ids suffice, so that a collection without documents serves, too."""
     latency_only: bool = False
     """True where scores mean nothing, so that they are never asked for: the row has a latency and no quality."""
 

@@ -27,6 +27,7 @@ class FixedReranker(BaseReranker):
 
     pointwise = False
     placement = "none"
+    reads_texts = False
 
     def fingerprint(self) -> dict[str, Any]:
         return {}

@@ -1,0 +1,123 @@
+"""Whether queries, judgments and documents meet: an error where nothing matches, a counted note where something does not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from bench.datasets.base import Dataset, Qrels
+from bench.datasets.lines import Notes, id_problem
+from bench.datasets.matching import difference
+from bench.datasets.memory import SampledDocuments
+from bench.errors import DataError, SuiteError
+
+COMPARED = 200_000
+"""Documents up to which single ids that are missing are compared with those that are there."""
+LOOKED_UP = 100
+"""Judged documents looked up in a collection that is too large to be read whole."""
+
+
+def known_queries(dataset: Dataset, notes: Notes) -> Qrels:
+    """Return the judgments of queries that have a text. Raises DataError where none has one, or an id cannot be written to a run file."""
+    qrels = {query_id: grades for query_id, grades in dataset.qrels.items() if query_id in dataset.queries and grades}
+    unknown = [query_id for query_id in dataset.qrels if query_id not in dataset.queries]
+    if not qrels:
+        problem = f"{dataset.id}: none of its {len(dataset.queries)} queries has a judgment"
+        if unknown:
+            ours = next(iter(dataset.queries), "")
+            problem += f"; the qrels name queries such as '{unknown[0]}', the queries are such as '{ours}'"
+            problem += _but(difference(unknown, dataset.queries))
+        raise DataError(problem)
+    for query_id in qrels:
+        problem = id_problem(query_id) or ""
+        if query_id.startswith("#"):
+            problem = "begins with '#', which marks a comment in run files: give it another id there and in the judgments"
+        if problem:
+            raise DataError(f"{dataset.id}: query id {query_id!r} {problem}")
+    text = "queries that have judgments but no text, left out"
+    notes[f"{text}{_but(difference(unknown, dataset.queries))}"] = len(unknown)
+    return qrels
+
+
+def check_grades(name: str, qrels: Qrels, min_relevance: int, notes: Notes) -> None:
+    """Count queries without a relevant document.
+
+    Raises DataError where no grade is positive, SuiteError for a threshold above every grade.
+    """
+    highest = max(grade for grades in qrels.values() for grade in grades.values())
+    if highest < 1:
+        lowest = min(grade for grades in qrels.values() for grade in grades.values())
+        span = f"all are {highest}" if lowest == highest else f"they go from {lowest} to {highest}"
+        raise DataError(f"{name}: no judgment has a positive grade ({span}): there is nothing to find")
+    if highest < min_relevance:
+        problem = f"min_relevance {min_relevance} is above every grade (the highest is {highest})"
+        raise SuiteError(f"{name}: {problem}: no document would be relevant; lower it")
+    hopeless = sum(max(grades.values()) < min_relevance for grades in qrels.values())
+    notes[f"queries without a relevant document (grade {min_relevance} or above), which can only score 0"] = hopeless
+
+
+def lists_relevant_only(qrels: Qrels, notes: Notes) -> bool:
+    """Whether no judgment says that a document is not relevant: then the share of judged documents tells nothing."""
+    answer = all(grade > 0 for grades in qrels.values() for grade in grades.values())
+    text = "judgments, which list relevant documents only"
+    why = "unjudged ones count as not relevant, and the share judged says little"
+    notes[f"{text} ({why})"] = answer * sum(map(len, qrels.values()))
+    return answer
+
+
+def check_documents(dataset: Dataset, qrels: Qrels, doc_ids: Collection[str] | None, min_relevance: int, notes: Notes) -> None:
+    """Count judged documents that the collection lacks; raises DataError where it lacks all, or has an id that cannot be written.
+
+    `doc_ids` are the collection's, None where it is too large to be read whole: then some of the judged are looked up.
+    """
+    judged = list(dict.fromkeys(doc_id for grades in qrels.values() for doc_id in grades))
+    if doc_ids is None:
+        _look_up(dataset, judged, notes)
+        return
+    bad = next((doc_id for doc_id in doc_ids if id_problem(doc_id)), None)
+    if bad is not None:
+        raise DataError(f"{dataset.id}: document id {bad!r} {id_problem(bad)}")
+    missing = [doc_id for doc_id in judged if doc_id not in doc_ids]
+    if len(missing) == len(judged):
+        raise DataError(_nothing_matches(dataset, missing, sorted(doc_ids)))
+    hint = ""
+    if missing and len(doc_ids) <= COMPARED:
+        hint = _but(difference(missing, doc_ids))
+    text = "judged documents that are not in the collection"
+    notes[f"{text} (of {len(judged)}; they stay in the qrels, as in trec_eval){hint}"] = len(missing)
+    absent = set(missing)
+    unreachable = 0
+    for grades in qrels.values():
+        relevant = [doc_id for doc_id, grade in grades.items() if grade >= min_relevance]
+        unreachable += bool(relevant) and absent.issuperset(relevant)
+    notes["queries none of whose relevant documents is in the collection: no reranker can answer them"] = unreachable
+
+
+def _look_up(dataset: Dataset, judged: Sequence[str], notes: Notes) -> None:
+    # a check that has read the first documents only cannot tell that one is missing
+    if isinstance(dataset.documents, SampledDocuments):
+        return
+    sample = judged[:: max(1, len(judged) // LOOKED_UP)][:LOOKED_UP]
+    missing = [doc_id for doc_id in sample if not _has(dataset, doc_id)]
+    if len(missing) == len(sample):
+        raise DataError(_nothing_matches(dataset, missing, []))
+    notes[f"judged documents that are not in the collection, of {len(sample)} looked up"] = len(missing)
+
+
+def _has(dataset: Dataset, doc_id: str) -> bool:
+    try:
+        dataset.documents.get([doc_id])
+    except DataError:
+        return False
+    return True
+
+
+def _nothing_matches(dataset: Dataset, missing: Sequence[str], doc_ids: Sequence[str]) -> str:
+    problem = f"{dataset.id}: none of the {len(missing)} judged documents is in the collection"
+    example = f"; the qrels name documents such as '{missing[0]}'"
+    if doc_ids:
+        example += f", the documents are such as '{doc_ids[0]}'"
+    return f"{problem}{example}{_but(difference(missing, doc_ids))}"
+
+
+def _but(text: str) -> str:
+    return f"; {text}" if text else ""

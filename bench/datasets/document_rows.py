@@ -1,0 +1,93 @@
+"""The rows of a documents file: JSON lines, ids and texts under the names that circulate."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.datasets.lines import Notes, numbered_lines
+from bench.datasets.rows import (
+    DOCUMENT_ID,
+    DOCUMENT_TEXT,
+    BadRows,
+    field_text,
+    first_key,
+    json_row,
+    json_type,
+    row_id,
+)
+from bench.errors import DataError
+
+ALWAYS = ("text", "title")
+"""Fields that become text whatever their type: every template may name them."""
+
+
+@dataclass
+class DocumentRows:
+    """The documents of a file by id, each with its fields, and the rows that cannot be used."""
+
+    path: Path
+    documents: dict[str, dict[str, str]] = field(default_factory=dict)
+    bad: BadRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bad = BadRows(self.path)
+
+    def check(self, needed: Collection[str], notes: Notes) -> None:
+        """Raise DataError for a bad row that is needed, or where no document remains; count the others."""
+        self.bad.refuse(needed)
+        if not self.documents or not any(doc_id in self.documents for doc_id in needed):
+            self.bad.refuse_any()
+        if not self.documents:
+            raise DataError(f"{self.path}: holds no documents")
+        self.bad.note(notes, "documents")
+
+
+def read_documents(path: Path, notes: Notes, fields: Collection[str] = (), limit: int | None = None) -> DocumentRows:
+    """Return doc_id -> its fields, `text` always among them: strings, and what `fields` name as text. `limit` reads only the first rows.
+
+    A document given twice alike is counted. Raises DataError for a row that is no JSON object, or a document given twice with
+    different contents.
+    """
+    rows = DocumentRows(path)
+    for number, line in numbered_lines(path, notes):
+        row = json_row(path, number, line)
+        id_key = first_key(row, DOCUMENT_ID) or DOCUMENT_ID[0]
+        doc_id, problem = row_id(row.pop(id_key, None), id_key)
+        document, odd = _fields(row, fields)
+        problem = problem or odd
+        if problem or doc_id is None:
+            rows.bad.add(number, doc_id, problem)
+            continue
+        if rows.documents.setdefault(doc_id, document) != document:
+            problem = f"document '{doc_id}' appears a second time, with other contents; ids must be unique"
+            raise DataError.at(path, number, problem)
+        if rows.documents[doc_id] is not document:
+            notes[f"documents repeated alike in {path.name}"] += 1
+        if limit is not None and len(rows.documents) >= limit:
+            break
+    return rows
+
+
+def _fields(row: dict[str, Any], fields: Collection[str]) -> tuple[dict[str, str], str]:
+    """A document's fields, and what is wrong with them."""
+    document: dict[str, str] = {}
+    for key, value in row.items():
+        if isinstance(value, str):
+            document[sys.intern(key)] = value
+        elif key in fields or key in ALWAYS:
+            text = field_text(value)
+            if text is None:
+                return {}, f"'{key}' must be a string, a number or a list of these, found {json_type(value)}"
+            if text or key == "text":
+                document[sys.intern(key)] = text
+    if "text" not in document:
+        text_key = first_key(document, DOCUMENT_TEXT)
+        if text_key is None and not any(key in document for key in fields):
+            keys = ", ".join(f"'{key}'" for key in row) or "nothing else"
+            return {}, f"there is no 'text' (found {keys})"
+        document["text"] = document[text_key] if text_key else ""
+    return document, ""

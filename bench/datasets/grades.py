@@ -1,0 +1,68 @@
+"""From what a file calls a judgment to a grade: a whole number, as TREC tools count it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+Label = str | int | float
+"""A number, or a word that is none. Numbers that are equal are one label: 2, "2" and "2.0"."""
+Grades = Mapping[Label, int]
+"""The `grades` option of a dataset: label -> grade."""
+
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+BEYOND = 1_000_000_000
+"""Grades are smaller in size: trec_eval and its bindings keep them in 32 bits."""
+
+
+class GradeProblem(ValueError):
+    """A label that is no grade; the message ends in the fix."""
+
+
+def label(value: object) -> Label:
+    """Return the label that a cell holds. Raises GradeProblem for what is neither a number nor a word."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if not isinstance(value, str):
+        raise GradeProblem(f"grade {value!r} is neither a number nor a word")
+    text = value.strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,400}", text, re.ASCII):
+        return int(text)
+    return label(float(text)) if NUMBER.fullmatch(text) else text
+
+
+def grade(value: object, grades: Grades | None = None) -> int:
+    """Return the grade of a cell, by the map where there is one. Raises GradeProblem naming the fix."""
+    name = label(value)
+    if grades is not None:
+        if name not in grades:
+            known = ", ".join(map(str, grades))
+            raise GradeProblem(f"grade '{value}' is not in the dataset's `grades` ({known}): add it there")
+        return grades[name]
+    if isinstance(name, str):
+        if name.casefold() in ("nan", "", "none", "null", "na"):
+            raise GradeProblem(f"grade '{value}' is no grade: leave the row out, or map it with `grades`")
+        raise GradeProblem(
+            f"grade '{value}' is not a number; map words to whole numbers with the dataset's option `grades`, "
+            f"such as grades: {{{value}: 1}}"
+        )
+    if isinstance(name, float) and not math.isfinite(name):
+        raise GradeProblem(f"grade '{value}' is no grade: leave the row out, or map it with `grades`")
+    if isinstance(name, float) and abs(name) < BEYOND:
+        raise GradeProblem(
+            f"grade '{value}' is not a whole number; map gains with the dataset's option `grades`, such as "
+            f"grades: {{{value}: {max(1, round(name * 100))}}} (nDCG stays the same when all are scaled alike)"
+        )
+    if abs(name) >= BEYOND:
+        raise GradeProblem(f"grade '{value}' has more than nine digits, which TREC tools cannot count; map it with `grades`")
+    return int(name)
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is written as a number."""
+    return NUMBER.fullmatch(cell.strip()) is not None

@@ -1,0 +1,133 @@
+"""The rows of a judgments file: TREC's four columns, BEIR's three, two where all are relevant, named columns, JSON lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.datasets.grades import GradeProblem, Grades, grade, is_number
+from bench.datasets.lines import Notes, numbered_lines
+from bench.datasets.rows import json_row, row_id
+from bench.errors import DataError
+
+Qrels = dict[str, dict[str, int]]
+Columns = Mapping[str, int]
+"""Where a row has its query, its document and, except where all are relevant, its grade."""
+
+COLUMNS: Mapping[int, Columns] = {
+    2: {"query": 0, "document": 1},
+    3: {"query": 0, "document": 1, "grade": 2},
+    4: {"query": 0, "document": 2, "grade": 3},
+}
+"""By the number of columns, for files that do not name them."""
+NAMES: Mapping[str, frozenset[str]] = {
+    "query": frozenset(["query", "queryid", "qid", "topic", "topicid"]),
+    "document": frozenset(["document", "documentid", "docid", "docno", "doc", "corpusid", "pid", "passageid", "did"]),
+    "grade": frozenset(["score", "rel", "relevance", "relevancy", "grade", "label", "judgment", "judgement", "gain", "rating"]),
+}
+"""What columns are called, in lower case, without hyphens and underscores."""
+EXPECTED = "query id, iteration, document id and grade (or without the iteration, or named columns)"
+IMPLIED = 1
+"""The grade of a judgment that names none."""
+
+
+def read_qrels(path: Path, notes: Notes, grades: Grades | None = None) -> Qrels:
+    """Return query_id -> doc_id -> grade, whole numbers or what `grades` make of a label. Negative ones are legal, as in TREC.
+
+    A judgment given twice alike is counted. Raises DataError naming file and line.
+    """
+    qrels: Qrels = {}
+    rows = ungraded = 0
+    read = _json_cells if ".jsonl" in path.suffixes else _cells
+    for number, query_cell, doc_cell, label in read(path, notes):
+        query_id, doc_id = _id(path, number, query_cell, "query id"), _id(path, number, doc_cell, "document id")
+        ungraded += label is None
+        try:
+            value = IMPLIED if label is None else grade(label, grades)
+        except GradeProblem as error:
+            hint = "; if this line names the columns, name them query-id, corpus-id, score" if number == 1 else ""
+            raise DataError.at(path, number, f"{error}{hint}") from error
+        before = qrels.setdefault(query_id, {}).setdefault(doc_id, value)
+        if before != value:
+            problem = f"document '{doc_id}' is judged {value} for query '{query_id}', and {before} before"
+            raise DataError.at(path, number, problem)
+        rows += 1
+    if not qrels:
+        raise DataError(f"{path}: holds no judgments")
+    notes[f"judgments repeated in {path.name}"] = rows - sum(map(len, qrels.values()))
+    notes[f"judgments without a grade in {path.name}, counted as grade {IMPLIED}"] = ungraded
+    return qrels
+
+
+Judgments = Iterator[tuple[int, Any, Any, Any]]
+"""A row's line, query id, document id and label; no label where the file has none."""
+
+
+def _cells(path: Path, notes: Notes) -> Judgments:
+    columns: Columns | None = None
+    width, is_quoted = 0, False
+    for number, line in numbered_lines(path, notes):
+        cells = _split(line)
+        if columns is None:
+            width, is_quoted = len(cells), _is_quoted(cells)
+            columns = _named(cells)
+            if columns is not None:
+                continue
+            columns = COLUMNS.get(width)
+        if columns is None or len(cells) != width:
+            expected = f"expected {EXPECTED}"
+            if columns is not None:
+                expected = f"expected {width} columns, as in the first line"
+            raise DataError.at(path, number, f"{expected}; found {len(cells)} column(s)")
+        if is_quoted:
+            cells = [cell.strip('"') for cell in cells]
+        label = cells[columns["grade"]] if "grade" in columns else None
+        yield number, cells[columns["query"]], cells[columns["document"]], label
+
+
+def _split(line: str) -> Sequence[str]:
+    """A line's cells: parted by tabs or spaces, or by commas where there are neither."""
+    cells = line.split()
+    if len(cells) == 1 and "," in line:
+        return [cell.strip() for cell in line.split(",")]
+    return cells
+
+
+def _is_quoted(cells: Sequence[str]) -> bool:
+    """Whether the first line has its words in quotes, as CSV writers put them."""
+    words = [cell for cell in cells if not is_number(cell)]
+    return len(words) > 1 and all(len(word) > 2 and word[0] == word[-1] == '"' for word in words)
+
+
+def _named(cells: Sequence[str]) -> Columns | None:
+    """Where each column is, by a first line that names them."""
+    names = [_plain(cell) for cell in cells]
+    columns = {kind: names.index(name) for kind, known in NAMES.items() for name in names if name in known}
+    if {"query", "document"} <= columns.keys() and not any(map(is_number, cells)):
+        return columns
+    return None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_\"' ]", "", name).lower()
+
+
+def _json_cells(path: Path, notes: Notes) -> Judgments:
+    for number, line in numbered_lines(path, notes):
+        row = json_row(path, number, line)
+        keys = {kind: key for kind, known in NAMES.items() for key in row if _plain(key) in known}
+        for kind in ("query", "document"):
+            if kind not in keys:
+                names = ", ".join(f"'{key}'" for key in row) or "nothing"
+                raise DataError.at(path, number, f"names no {kind} (found {names}); write query_id, doc_id, score")
+        label = row[keys["grade"]] if "grade" in keys else None
+        yield number, row[keys["query"]], row[keys["document"]], label
+
+
+def _id(path: Path, number: int, value: Any, what: str) -> str:
+    text, problem = row_id(value, what)
+    if problem or text is None:
+        raise DataError.at(path, number, problem)
+    return text
