@@ -20,7 +20,7 @@ from bench.rerankers.base import Request
 from bench.rerankers.llm import LlmOptions
 from bench.rerankers.llm_prompt import TEMPLATES, Writer
 from tests import tiny_models
-from tests.agreement import agree
+from tests.agreement import ACCELERATOR, BFLOAT16, agree, close
 
 QUERY = "how long does it rain"
 DOCS = ["the sun and the moon", "hot tea", "", "cold river bank in the rain", "a dog sat on the mat " * 3, "字 😀 ש"]
@@ -138,7 +138,7 @@ def test_scores_are_those_of_a_plain_forward_pass(
 ) -> None:
     reranker = loaded(models, model, template=template, batch_size=4)
     expected = logits(models / model, template, QUERY, DOCS)
-    agree(scores_of(reranker), expected, record_property, atol=2e-5)
+    agree(scores_of(reranker), expected, record_property)
     assert len({round(score, 3) for score in expected}) == len(DOCS), "the test's scores should differ"
     assert reranker.pointwise
 
@@ -148,7 +148,7 @@ def test_scores_do_not_depend_on_batch_or_padding(models: Path, model: str) -> N
     docs = [*DOCS, LONG[:900], "tea " * 90]
     alone = np.concatenate([scores_of(loaded_once(models, model), docs=[doc]) for doc in docs])
     for batch_size in (1, 3, 32):
-        np.testing.assert_allclose(scores_of(loaded(models, model, batch_size=batch_size), docs=docs), alone, atol=2e-5)
+        close(scores_of(loaded(models, model, batch_size=batch_size), docs=docs), alone)
 
 
 _LOADED: dict[tuple[Path, str], Any] = {}
@@ -163,7 +163,7 @@ def loaded_once(models: Path, model: str) -> Any:
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_is_close_and_has_no_ties(models: Path, dtype: str) -> None:
     exact, found = scores_of(loaded_once(models, "qwen")), scores_of(loaded(models, "qwen", dtype=dtype))
-    np.testing.assert_allclose(found, exact, atol=0.6)
+    close(found, exact, BFLOAT16)
     assert len(set(found)) == len(DOCS)
 
 
@@ -324,7 +324,7 @@ def test_scores_on_a_gpu_agree_with_the_cpus(models: Path, model: str) -> None:
     reranker = rerankers.build("llm", model, "cuda", models)
     reranker.check()
     reranker.load()
-    np.testing.assert_allclose(scores_of(reranker), scores_of(loaded_once(models, model)), atol=1e-2)
+    close(scores_of(reranker), scores_of(loaded_once(models, model)), ACCELERATOR)
 
 
 # --- checkpoints with sentence-transformers' settings: the cross-encoder backend
@@ -365,7 +365,7 @@ def test_an_instruction_is_the_system_message_of_the_chat(
         yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
         texts = [f"judge by {instruction or 'nothing'}: {QUERY} text: {doc} answer:" for doc in DOCS]
         lasts = [causal(**tokenizer(text, return_tensors="pt", add_special_tokens=False)).logits[0, -1] for text in texts]
-    agree(scores_of(reranker), [float(last[yes] - last[no]) for last in lasts], record_property, atol=2e-5)
+    agree(scores_of(reranker), [float(last[yes] - last[no]) for last in lasts], record_property)
     assert reranker.describe().identity["prompt"] == reranker.fingerprint()["prompt"] == instruction
 
 

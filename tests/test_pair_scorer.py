@@ -19,6 +19,7 @@ from bench.rerankers import first_token, pair_scorer
 from bench.rerankers.base import Request
 from bench.rerankers.pairs import PairTokeniser
 from tests import tiny_models
+from tests.agreement import close
 
 WORDS = ["the", "cat", "sat", "rain", "river", "bank", "money", "hot", "tea", "é", "😀", "zebra"]
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=50).map(" ".join)
@@ -82,7 +83,7 @@ def test_scores_equal_plain_predict(models: Path, kind: str, options: dict[str, 
     pairs = [(query, doc) for query, docs in MIXED for doc in docs]
     scores = np.concatenate(loaded(models, kind, **options).rerank(requests_of(MIXED)))
     expected = reference(models / kind, pairs)
-    assert np.abs(scores - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
+    close(scores, expected)
     assert np.ptp(expected) > 0.01, "the scores should differ, or the test could not fail"
 
 
@@ -106,15 +107,13 @@ def test_the_shorter_last_layer_is_given_up_where_scores_would_differ(models: Pa
     reranker.load()
     assert reranker.describe().facts["last_layer"] == "all"
     scores = np.concatenate(reranker.rerank(requests_of(MIXED)))
-    np.testing.assert_allclose(scores, np.concatenate(loaded(models, "bert").rerank(requests_of(MIXED))), atol=1e-5)
+    close(scores, np.concatenate(loaded(models, "bert").rerank(requests_of(MIXED))))
 
 
 def test_a_head_that_reads_all_tokens_keeps_them(models: Path) -> None:
     assert first_token.keep_first_token_only(loaded(models, "mean")._model[0].model) is None
     pairs = [(query, doc) for query, docs in MIXED for doc in docs]
-    np.testing.assert_allclose(
-        np.concatenate(loaded(models, "mean").rerank(requests_of(MIXED))), reference(models / "mean", pairs), atol=1e-4
-    )
+    close(np.concatenate(loaded(models, "mean").rerank(requests_of(MIXED))), reference(models / "mean", pairs))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -126,7 +125,7 @@ def test_a_pair_scores_the_same_alone_and_among_others(models: Path, queries: li
     reranker.take_usage()
     for (query, docs), scores in zip(queries, together, strict=True):
         alone = [float(reranker.rerank([Request("q", query, ["d"], [doc])])[0][0]) for doc in docs]
-        np.testing.assert_allclose(scores, alone, rtol=1e-5, atol=1e-5)
+        close(scores, alone)
     usage = reranker.take_usage()
     assert usage.tokens == usage.slots, "a pair alone needs no padding"
 
@@ -160,7 +159,7 @@ def test_blocks_are_put_together_in_order(models: Path, monkeypatch: pytest.Monk
     for is_ahead in (False, True):
         monkeypatch.setattr(reranker._scorer, "_ahead", is_ahead)
         for scores, right in zip(reranker.rerank(requests_of(MIXED)), expected, strict=True):
-            np.testing.assert_allclose(scores, right, atol=1e-5)
+            close(scores, right)
 
 
 def test_spans_are_entered(models: Path) -> None:
@@ -191,9 +190,11 @@ def test_a_tokenizer_written_in_python_gives_the_same_pairs(models: Path) -> Non
     fast, slow = PairTokeniser(tokenizer, 64, "what "), PairTokeniser(tokenizer, 64, "what ")
     slow._core = None
     ours, theirs = fast.encode(pairs), slow.encode(pairs)
-    assert list(map(list, ours.ids)) == list(map(list, theirs.ids))
-    assert list(map(list, ours.types or [])) == list(map(list, theirs.types or []))
+    alike = slice(0, len(pairs) - 2)
+    assert list(map(list, ours.ids))[alike] == list(map(list, theirs.ids))[alike]
+    assert list(map(list, ours.types or []))[alike] == list(map(list, theirs.types or []))[alike]
     assert (ours.cut_queries, theirs.cut_queries) == (2, 2)
+    assert all(55 <= length <= 64 for length in theirs.lengths[-2:]), "a text is cut between letters, not tokens"
     assert theirs.truncated >= ours.truncated == 4, "without the core, a pair that fits exactly counts as cut"
 
 
@@ -223,4 +224,4 @@ def test_the_packaged_cross_encoder_scores_as_predict_does() -> None:
     scores = np.concatenate(reranker.rerank(requests_of([(query, docs) for query in queries])))
     pairs = [(query, doc) for query in queries for doc in docs]
     expected = reranker._model.predict(pairs, show_progress_bar=False)
-    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    close(scores, expected)

@@ -17,7 +17,7 @@ from bench.errors import RerankerError, Unavailable
 from bench.rerankers import weights
 from bench.rerankers.base import Request
 from tests import tiny_models
-from tests.agreement import agree
+from tests.agreement import BFLOAT16, agree, close
 from tests.test_rerankers_models import DOCS, QUERY, loaded, models, scores_of
 
 __all__ = ["models"]
@@ -40,7 +40,7 @@ def adapted_logits(base: Path, adapter: Path) -> np.ndarray:
 
 def test_an_adapter_is_merged_and_brings_the_head(models: Path) -> None:
     reranker = loaded(models, "cross-encoder", "encoder", adapter="lora")
-    np.testing.assert_allclose(scores_of(reranker), adapted_logits(models / "encoder", models / "lora"), atol=1e-5)
+    close(scores_of(reranker), adapted_logits(models / "encoder", models / "lora"))
     assert not [name for name, _ in reranker._model.named_modules() if "lora" in name], "merged, so that it costs no time"
     description = reranker.describe()
     assert description.facts["class"] == "BertForSequenceClassification"
@@ -51,7 +51,7 @@ def test_an_adapter_is_merged_in_float32_before_the_dtype_is_set(models: Path) -
     exact = scores_of(loaded(models, "cross-encoder", "encoder", adapter="lora"))
     reranker = loaded(models, "cross-encoder", "encoder", adapter="lora", dtype="bfloat16")
     assert reranker.describe().identity["dtype"] == "bfloat16"
-    np.testing.assert_allclose(scores_of(reranker), exact, atol=0.3)
+    close(scores_of(reranker), exact, BFLOAT16)
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,13 @@ def test_bi_encoder_scores_are_the_products_of_the_embeddings(models: Path, mode
     lengths = [np.linalg.norm(query) * np.linalg.norm(document) if normalize else 1.0 for document in documents]
     expected = [float(query @ document) / length for document, length in zip(documents, lengths, strict=True)]
     reranker = loaded(models, "bi-encoder", model, normalize=normalize)
-    agree(scores_of(reranker), expected, record_property, atol=1e-5 if normalize else 1e-3)
+    agree(scores_of(reranker), expected, record_property)
     assert reranker.describe().identity["query_prompt"] == (prompts[0] or None)
 
 
 def test_given_prompts_stand_above_the_models_own(models: Path) -> None:
     plain = scores_of(loaded(models, "bi-encoder", "bi"))
-    np.testing.assert_allclose(scores_of(loaded(models, "bi-encoder", "prompted", query_prompt="", document_prompt="")), plain, atol=1e-6)
+    close(scores_of(loaded(models, "bi-encoder", "prompted", query_prompt="", document_prompt="")), plain)
 
 
 def test_a_text_that_many_queries_share_is_encoded_once(models: Path) -> None:

@@ -18,7 +18,7 @@ from bench.measure.ranking import rank
 from bench.rerankers import late_interaction, word_overlap
 from bench.rerankers.base import Request
 from tests import tiny_late, tiny_models
-from tests.agreement import agree
+from tests.agreement import BFLOAT16, agree, close
 
 QUERY = "how long does rain run"
 DOCS = [
@@ -82,7 +82,7 @@ def brute_force(query: Any, document: Any) -> float:
 def test_plain_scores_are_maxsim(models: Path, batch_size: int, record_property: Any) -> None:
     query = vectors(models / "plain", QUERY, 64)
     expected = [brute_force(query, vectors(models / "plain", doc, 64)) for doc in DOCS]
-    agree(scores_of(loaded(models, "plain", batch_size=batch_size)), expected, record_property, atol=1e-4)
+    agree(scores_of(loaded(models, "plain", batch_size=batch_size)), expected, record_property)
 
 
 @pytest.mark.parametrize("batch_size", [1, 32])
@@ -92,7 +92,7 @@ def test_prompts_expansion_limits_and_skipped_words_are_the_models_own(models: P
     skipped = tuple(tiny_late.SKIPPED)
     expected = [brute_force(query, vectors(models / "colbert", "the " + doc, 24, skipped=skipped)) for doc in DOCS]
     reranker = loaded(models, "colbert", batch_size=batch_size)
-    np.testing.assert_allclose(scores_of(reranker), expected, rtol=1e-4)
+    close(scores_of(reranker), expected)
     identity = reranker.describe().identity
     assert (identity["query_prompt"], identity["document_prompt"]) == ("what ", "the ")
     assert (identity["max_length"], identity["query_length"]) == (24, 12)
@@ -104,7 +104,7 @@ def test_given_prompts_stand_above_the_models_own(models: Path) -> None:
     query = vectors(models / "colbert", QUERY, 12, expand=True)
     skipped = tuple(tiny_late.SKIPPED)
     expected = [brute_force(query, vectors(models / "colbert", doc, 24, skipped=skipped)) for doc in DOCS]
-    np.testing.assert_allclose(scores_of(bare), expected, rtol=1e-4)
+    close(scores_of(bare), expected)
     assert bare.describe().identity["query_prompt"] is None
 
 
@@ -112,15 +112,15 @@ def test_scores_do_not_depend_on_the_company(models: Path, monkeypatch: pytest.M
     reranker = loaded(models, "colbert")
     together = scores_of(reranker)
     alone = [scores_of(reranker, [doc])[0] for doc in DOCS]
-    np.testing.assert_allclose(together, alone, atol=1e-5)
+    close(together, alone)
     many = [
         Request(str(i), query, ["a"] * len(DOCS), DOCS[::step]) for i, (query, step) in enumerate([(QUERY, 1), ("cat", -1), (QUERY, 1)])
     ]
     whole = reranker.rerank(many)
     monkeypatch.setattr(late_interaction, "BLOCK", 2)
     for one, other in zip(whole, reranker.rerank(many), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-    np.testing.assert_allclose(whole[0], together, atol=1e-5)
+        close(one, other)
+    close(whole[0], together)
 
 
 def test_a_document_that_many_queries_share_is_encoded_once(models: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_broken_configuration_is_told_in_one_line(tmp_path: Path) -> None:
 def test_half_precision_scores_stay_near(models: Path) -> None:
     full, half = loaded(models, "plain"), loaded(models, "plain", dtype="bfloat16")
     assert half.describe().identity["dtype"] == "bfloat16"
-    np.testing.assert_allclose(scores_of(half), scores_of(full), rtol=0.1)
+    close(scores_of(half), scores_of(full), BFLOAT16)
 
 
 def test_the_key_of_the_cache_knows_the_options(models: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from bench import rerankers
-from bench.errors import RerankerError
+from bench.errors import RerankerError, SuiteError
 from bench.rerankers.base import Request
 from tests import tiny_models
-from tests.agreement import agree
+from tests.agreement import ACCELERATOR, BFLOAT16, FLOAT16, UNITS, agree, close
 
 QUERY = "how long does it rain"
 DOCS = ["the sun and the moon", "hot tea", "", "cold river bank in the rain", "a dog sat on the mat " * 3]
@@ -111,20 +111,60 @@ def test_a_long_query_is_kept_whole(models: Path) -> None:
     query = " ".join(["rain", "moon", "tea"] * 15)
     reranker = loaded(models, "cross-encoder", "cross")
     scores = scores_of(reranker, query, [LONG, "sun"])
-    np.testing.assert_allclose(scores, logits(models / "cross", query, [LONG, "sun"]), atol=1e-5)
+    close(scores, logits(models / "cross", query, [LONG, "sun"]))
     assert abs(scores[0] - predicted(models / "cross", query, [LONG])[0]) > 1e-3, "the library cuts this query; the test needs it to"
     usage = reranker.take_usage()
     assert (usage.truncated, usage.cut_queries) == (1, 0)
 
 
-def test_a_query_without_room_for_a_document_is_cut_and_counted(models: Path) -> None:
-    reranker = loaded(models, "cross-encoder", "cross")
-    requests = [Request("long", LONG, ["a", "b"], ["tea", LONG]), Request("short", QUERY, ["a"], [LONG])]
-    long, short = reranker.rerank(requests)
-    np.testing.assert_allclose(long, predicted(models / "cross", LONG, ["tea", LONG]), atol=1e-6)
-    np.testing.assert_allclose(short, logits(models / "cross", QUERY, [LONG]), atol=1e-5)
+def shared_logits(folder: Path, query: str, doc: str) -> float:
+    """The raw output for a query cut to three quarters of the room, or to what the document leaves: by transformers alone."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    with tiny_models.quiet(), torch.inference_mode():
+        network, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+        parts = [tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in (query, doc)]
+        room = tiny_models.MAX_LENGTH - 3
+        kept = min(len(parts[1]), max(room // 4, room - len(parts[0])))
+        cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+        first, second = [cls, *parts[0][: room - kept], sep], [*parts[1][:kept], sep]
+        types = torch.tensor([[0] * len(first) + [1] * len(second)])
+        return float(network(input_ids=torch.tensor([first + second]), token_type_ids=types).logits)
+
+
+@pytest.mark.parametrize("words", [46, 47, 60, 61, 62, 300])
+def test_a_long_query_leaves_every_document_its_share(models: Path, words: int) -> None:
+    """A quarter of the room is 15 of 61 tokens: documents that begin alike stay apart however long the query is."""
+    query = " ".join(["rain", "moon", "tea"] * 100 if words == 300 else (["rain", "moon", "tea"] * 30)[:words])
+    docs = ["the sun and the moon", "the sun and the cat", LONG, ""]
+    reranker = loaded_once(models, "cross")
+    reranker.take_usage()
+    scores = scores_of(reranker, query, docs)
+    close(scores, [shared_logits(models / "cross", query, doc) for doc in docs])
+    assert len(set(scores.round(4))) == len(docs)
+    needed = [5, 5, 15, 0]
     usage = reranker.take_usage()
-    assert (usage.pairs, usage.truncated, usage.cut_queries) == (3, 3, 2)
+    assert usage.cut_queries == sum(words + tokens > 61 for tokens in needed)
+    assert usage.truncated == usage.cut_queries + (words + 15 <= 61)
+
+
+def test_a_query_that_is_cut_is_noted(collection: Path, tmp_path: Path) -> None:
+    import bench
+    from bench.records.table import rows
+
+    (collection / "queries.tsv").write_text("q1\tapple " + "cherry " * 100 + "\n")
+    tiny_models.bert_cross_encoder(tmp_path / "ours")
+    row = {"cross-encoder": {"model": str(tmp_path / "ours"), "name": "ours"}}
+    suite = {"name": "long", "datasets": [f"files:{collection}"], "rerankers": [row], "depth": 4, "latency": None}
+    [ours] = [row for row in rows(bench.run(suite, out=tmp_path / "results", device="cpu")) if row.trial.reranker == "ours"]
+    assert any("times a query was too long and was cut as well" in note for note in ours.notes)
+
+
+def test_a_chat_template_leaves_every_document_its_share(models: Path) -> None:
+    reranker = loaded(models, "cross-encoder", "judge")
+    scores = scores_of(reranker, "rain moon tea " * 60, ["cat sat", "cold bank", LONG])
+    assert len(set(scores)) == 3
+    assert reranker.take_usage().cut_queries == 3
 
 
 @pytest.mark.parametrize("words", range(tiny_models.MAX_LENGTH - 6, tiny_models.MAX_LENGTH + 2))
@@ -179,12 +219,12 @@ def test_what_loaded_is_read_back(models: Path, dtype: str) -> None:
     assert description.facts["parameters"] == sum(p.numel() for p in reranker._model.parameters()) > 20_000
     assert str(models) not in str(description), "a record does not show where somebody's files lie"
     exact = scores_of(loaded(models, "cross-encoder", "cross"))
-    np.testing.assert_allclose(scores_of(reranker), exact, atol=1e-5 if dtype == "float32" else 0.6)
+    close(scores_of(reranker), exact, {"float32": UNITS, "bfloat16": BFLOAT16, "float16": FLOAT16}[dtype])
 
 
 def test_a_prompt_stands_before_the_query(models: Path) -> None:
     reranker = loaded(models, "cross-encoder", "cross", prompt="what is ")
-    np.testing.assert_allclose(scores_of(reranker), logits(models / "cross", f"what is {QUERY}", DOCS), atol=1e-5)
+    close(scores_of(reranker), logits(models / "cross", f"what is {QUERY}", DOCS))
     assert reranker.describe().identity["prompt"] == "what is "
 
 
@@ -204,7 +244,7 @@ def test_two_loads_give_the_same_scores_and_the_fingerprint_follows_the_weights(
     [
         ("encoder", r"no trained classification head \(classifier.bias, classifier.weight not in the weights\)"),
         ("bi", "no trained classification head"),
-        ("three", r"3 labels; a reranker has one score per pair"),
+        ("three", r"3 labels \(0: LABEL_0, 1: LABEL_1, 2: LABEL_2\); .* as option 'label: 2' or by name"),
         ("t5", "needs a monot5 or rankt5 backend"),
         ("plain", "causal language model without a chat template"),
         ("chat", "chat template of .* cannot carry a 'query'/'document' pair"),
@@ -219,6 +259,67 @@ def test_checkpoints_that_would_score_nonsense_are_refused_in_one_line(models: P
     assert "\n" not in str(caught.value)
 
 
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Heads with several labels: named for relevance, and for what follows from what."""
+    folder = tmp_path_factory.mktemp("labelled")
+    names = {"named": {0: "not_relevant", 1: "Relevant"}, "turned": {0: "yes", 1: "no"}, "bare": {0: "LABEL_0", 1: "LABEL_1"}}
+    names["entails"] = {0: "contradiction", 1: "entailment", 2: "neutral"}
+    for name, labels in names.items():
+        tiny_models.bert_cross_encoder(folder / name, num_labels=len(labels), id2label=labels)
+    return folder
+
+
+def several_logits(folder: Path, docs: list[str]) -> np.ndarray:
+    """The classifier's raw outputs by transformers alone. Shape: (documents, labels)."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    with tiny_models.quiet(), torch.inference_mode():
+        network, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+        pairs = [tokenizer([QUERY], [doc], return_tensors="pt") for doc in docs]
+        return np.array([network(**pair).logits[0].tolist() for pair in pairs])
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "position"),
+    [("named", None, 1), ("turned", None, 0), ("bare", 1, 1), ("bare", 0, 0), ("named", "NOT_RELEVANT", 0), ("entails", "entailment", 1)],
+)
+def test_of_several_labels_the_score_is_the_log_odds_of_one(labelled: Path, model: str, label: Any, position: int) -> None:
+    reranker = loaded(labelled, "cross-encoder", model, label=label)
+    logits_ = several_logits(labelled / model, DOCS)
+    others = np.delete(logits_, position, axis=1)
+    close(scores_of(reranker), logits_[:, position] - np.log(np.exp(others).sum(axis=1)))
+    assert reranker.describe().identity["label"] in (f"LABEL_{position}", "Relevant", "yes", "not_relevant", "entailment")
+
+
+def test_another_label_is_another_system(labelled: Path) -> None:
+    first, second = (loaded(labelled, "cross-encoder", "bare", label=label) for label in (0, 1))
+    assert first.fingerprint() != second.fingerprint()
+    close(scores_of(first), -scores_of(second))
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "message"),
+    [
+        ("bare", None, r"2 labels \(0: LABEL_0, 1: LABEL_1\).* say which label means relevant, as option 'label: 1'"),
+        ("bare", 2, "option 'label': there is no label 2; it has 0: LABEL_0, 1: LABEL_1"),
+        ("named", "yes", "there is no label 'yes'"),
+        ("entails", None, "3 labels"),
+    ],
+)
+def test_a_label_that_is_not_known_is_one_line(labelled: Path, model: str, label: Any, message: str) -> None:
+    with pytest.raises(RerankerError, match=message) as caught:
+        loaded(labelled, "cross-encoder", model, label=label)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_label_where_there_is_one_score_is_refused(models: Path) -> None:
+    with pytest.raises(RerankerError, match="has one label, which is its score; leave 'label' out"):
+        loaded(models, "cross-encoder", "cross", label=0)
+    with pytest.raises(SuiteError, match="option 'label': is a number or a name; put a name"):
+        loaded(models, "cross-encoder", "cross", label=True)
+
+
 def test_more_positions_than_the_model_has_are_refused(models: Path) -> None:
     for kind in ("cross", "xlmr"):
         with pytest.raises(RerankerError, match=f"max_length 65 is more than the {tiny_models.MAX_LENGTH} positions"):
@@ -230,7 +331,7 @@ def test_a_tokenizer_without_a_limit_is_held_to_the_positions(models: Path, tmp_
         folder = build(tmp_path / kind)
         tiny_models.edit_json(folder / "tokenizer_config.json", model_max_length=10**30)
         scores = scores_of(loaded(tmp_path, "cross-encoder", kind), docs=[LONG])
-        np.testing.assert_allclose(scores, logits(models / kind, QUERY, [LONG]), atol=1e-5)
+        close(scores, logits(models / kind, QUERY, [LONG]))
 
 
 def test_rerank_before_load_is_an_error_and_close_frees(models: Path) -> None:
@@ -259,6 +360,6 @@ def test_scores_on_a_gpu_agree_with_the_cpus(models: Path, backend: str, model: 
     reranker = rerankers.build(backend, model, "cuda", models)
     reranker.check()
     reranker.load()
-    np.testing.assert_allclose(scores_of(reranker), scores_of(loaded(models, backend, model)), atol=1e-2)
+    close(scores_of(reranker), scores_of(loaded(models, backend, model)), ACCELERATOR)
     assert reranker.describe().facts["device"] == "cuda:0"
     assert reranker.fingerprint()["device"] == "cuda"

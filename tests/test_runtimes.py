@@ -20,6 +20,7 @@ from bench.rerankers import runtimes, sbert
 from bench.rerankers.base import Request
 from bench.rerankers.runtimes import export
 from tests import tiny_models
+from tests.agreement import close
 
 for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
     pytest.importorskip(package, reason="needs the openvino extra")
@@ -75,7 +76,7 @@ def scores_of(reranker: Any) -> np.ndarray:
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_float32_scores_are_torchs(home: Path, runtime: str, capfd: pytest.CaptureFixture[str]) -> None:
     plain, other = loaded(home), loaded(home, runtime=runtime)
-    np.testing.assert_allclose(scores_of(other), scores_of(plain), atol=2e-5)
+    close(scores_of(other), scores_of(plain))
     ours, theirs = other.describe(), plain.describe()
     assert (ours.identity["runtime"], ours.identity["dtype"]) == (runtime, "float32")
     assert ours.identity["onnxruntime" if runtime == "onnx" else "openvino"]
@@ -133,14 +134,14 @@ def scored(runtime: str, dtype: str, requests: list[Request]) -> list[np.ndarray
 def test_every_architecture_can_be_exported(home: Path, kind: str) -> None:
     plain = scores_of(loaded(home, kind))
     for runtime in ("onnx", "openvino"):
-        np.testing.assert_allclose(scores_of(loaded(home, kind, runtime=runtime)), plain, atol=1e-4)
+        close(scores_of(loaded(home, kind, runtime=runtime)), plain)
 
 
 @pytest.mark.slow
 def test_a_compiled_model_scores_the_same_and_compiles_nothing_in_mid_run(home: Path) -> None:
     compiled = loaded(home, compile=True)
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    np.testing.assert_allclose(scores_of(compiled), scores_of(loaded(home)), atol=1e-5)
+    close(scores_of(compiled), scores_of(loaded(home)))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
     assert compiled.describe().facts["compiled"]
 

@@ -186,6 +186,8 @@ def _notes(record: Record) -> list[str]:
     truncated, pairs = record.usage.get("truncated", 0), record.usage.get("pairs", 0)
     if pairs and truncated > 0.01 * pairs:
         notes.append(f"{truncated / pairs:.0%} of its pairs were cut at max length")
+    if cut_queries := record.usage.get("cut_queries", 0):
+        notes.append(f"{cut_queries:.0f} times a query was too long and was cut as well")
     answers, repairs = record.usage.get("calls", 0) - record.usage.get("retries", 0), record.usage.get("repairs", 0)
     if repairs > SHOWN_REPAIRS * answers:
         notes.append(f"{repairs / answers:.0%} of its answers were no complete order and had to be mended")

@@ -83,8 +83,6 @@ def refuse_model(model: Any, weights: Weights, options: ModelOptions) -> None:
             f"{options.model}: no trained classification head ({', '.join(sorted(lacking))} not in the weights): "
             "not a cross-encoder; a bi-encoder needs the bi-encoder backend"
         )
-    if model.num_labels != 1:
-        raise RerankerError(f"{options.model}: {model.num_labels} labels; a reranker has one score per pair (num_labels 1)")
 
 
 def _refuse_untemplated(model: Any, options: ModelOptions) -> None:

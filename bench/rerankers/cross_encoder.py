@@ -10,14 +10,15 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bench.errors import RerankerError, Unavailable
-from bench.rerankers import checkpoint, lengths, pair_scorer, runtimes, sbert
+from bench.rerankers import checkpoint, labels, lengths, pair_scorer, runtimes, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
 from bench.rerankers.batches import fitting
 from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions, RuntimeOptions
+from bench.rerankers.pairs import DOCUMENT_SHARE, with_room_for_documents
 from bench.rerankers.weights import adapter_folder, folder_hash, versions
 
 if TYPE_CHECKING:
@@ -30,13 +31,25 @@ class CrossEncoderOptions(RuntimeOptions):
     instruction: str | None = Field(
         None, min_length=1, description="what a language model that says yes or no is told to judge by; the model's own when absent"
     )
+    label: int | str | None = Field(
+        None,
+        description="of a head with several labels, the one that means relevant, by number (from 0) or name: the score is its log-odds, "
+        "for two labels its logit less the other's; told from the names where absent (relevant, yes, true)",
+    )
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _is_no_boolean(cls, label: Any) -> Any:
+        if isinstance(label, bool):
+            raise ValueError('is a number or a name; put a name such as "yes" in quotes')
+        return label
 
 
 class CrossEncoderReranker(LocalReranker, PointwiseReranker):
-    """Scores a (query, document) pair by the one raw logit of a sequence classifier, or by a causal model's yes/no logits.
+    """Scores a (query, document) pair by the one raw logit of a sequence classifier, by the log-odds of one of several labels, or by a
+    causal model's yes/no logits.
 
-    A long pair loses tokens of the document only. A query that leaves the document no room is cut as the library does by default, and
-    counted.
+    A long pair loses tokens of the document; a query that would leave the document less than its share is cut, too, and counted.
     """
 
     Options: ClassVar[type[ModelOptions]] = CrossEncoderOptions
@@ -53,17 +66,27 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
     def fingerprint(self) -> dict[str, Any]:
         runtime = self.options.runtime
         settings = sbert.settings(self.options, self.weights, self.device, (*sbert.LIBRARIES, *runtimes.packages(runtime)))
-        return {"backend": "cross-encoder", "prompt": self._asked(), "runtime": runtime, **settings, **self._adapter_identity()}
+        label = {} if self.options.label is None else {"label": self.options.label}
+        return {
+            "backend": "cross-encoder",
+            "prompt": self._asked(),
+            "runtime": runtime,
+            "document_share": DOCUMENT_SHARE,
+            **label,
+            **settings,
+            **self._adapter_identity(),
+        }
 
     def load(self) -> None:
         if self._model is not None:
             return
         options, model = self.options, self._load_torch()
+        self._label = labels.as_one_score(model, options.label, options.model)
         checkpoint.refuse_unread(model, options.model, prompt=options.prompt, instruction=options.instruction)
         lengths.limit_length(model, options.max_length, options.model)
         asked = self._asked()
         self._prompt: str = (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
-        source = {**self.weights.identity(), **self._adapter_identity(), "max_length": lengths.length_limit(model)}
+        source = {**self.weights.identity(), **self._adapter_identity(), "max_length": lengths.length_limit(model), **self._label}
         self._scorer = pair_scorer.build(model, options, self.device, source)
         if self._scorer:
             self.limit = self._scorer.limit
@@ -117,7 +140,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         scorer = self._scorer
         identity = {**sbert.identity(model, self.weights), **self._adapter_identity(), "prompt": self._prompt or None, "runtime": "torch"}
         facts = {**sbert.facts(model, self.options, self.weights), "last_layer": "all"}
-        identity["truncation"] = "only_second" if scorer else "library"
+        identity |= {"truncation": "only_second" if scorer else "library", **self._label}
         if scorer:
             identity |= scorer.runtime.identity()
             facts |= {**scorer.runtime.facts(), "last_layer": "first token" if scorer.first_token_only else "all"}
@@ -138,8 +161,15 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         """What sentence-transformers says, for models whose inputs it writes with a chat template or packs by rules of its own."""
         import numpy as np
 
+        texts = list(pairs)
+        limit = lengths.length_limit(model)
+        if "message" in model[0].modality_config and limit is not None:
+            around = model.preprocess([("", "")], prompt=self._asked())["input_ids"].shape[1]
+            texts, cut_queries = with_room_for_documents(model.tokenizer, texts, limit - around)
+            self._count(Usage(cut_queries=cut_queries))
+
         def predict(batch_size: int) -> Any:
-            return model.predict(list(pairs), prompt=self._asked(), batch_size=batch_size, show_progress_bar=False)
+            return model.predict(texts, prompt=self._asked(), batch_size=batch_size, show_progress_bar=False)
 
         with self.span("forward"):
-            return np.asarray(fitting(self.limit, predict), dtype=np.float64)
+            return np.asarray(fitting(self.limit, predict), dtype=np.float64).reshape(-1)

@@ -16,6 +16,7 @@ from bench.rerankers import batches, checkpoint, llm_prompt, networks, sbert
 from bench.rerankers.base import Description, Usage
 from bench.rerankers.llm_prompt import INSTRUCTION, TEMPLATES, Template
 from bench.rerankers.options import ModelOptions, PairOptions
+from bench.rerankers.pairs import DOCUMENT_SHARE
 from bench.rerankers.prompted import PromptedReranker
 from bench.rerankers.weights import versions
 
@@ -65,7 +66,8 @@ class LlmReranker(PromptedReranker):
 
     def fingerprint(self) -> dict[str, Any]:
         settings = sbert.settings(self.options, self.weights, self.device, networks.LIBRARIES)
-        return {"backend": "llm", "template": self.options.template, **self._said(), **settings}
+        shape = {"template": self.options.template, "document_share": DOCUMENT_SHARE}
+        return {"backend": "llm", **shape, **self._said(), **settings}
 
     def load(self) -> None:
         if self._model is not None:

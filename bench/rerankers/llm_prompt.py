@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.errors import RerankerError
 from bench.rerankers.chat import harmless, render, require_template, token_ids
+from bench.rerankers.pairs import document_tokens
 
 QUERY, DOCUMENT, INSTRUCTION = "{query}", "{document}", "{instruction}"
 _PLACE = re.compile(f"{re.escape(QUERY)}|{re.escape(INSTRUCTION)}")
@@ -81,8 +82,8 @@ def in_chat(tokenizer: Any, pieces: Sequence[str], model: str) -> tuple[str, ...
 class Writer:
     """Writes pairs as token ids, never more than `limit`; None is no limit.
 
-    A pair that does not fit loses tokens from the end of its document. A query that leaves the document no room shares what there is with
-    it, half and half, and is counted. Tokens such as <|im_end|> within a query or a document are taken apart.
+    A pair that does not fit loses tokens from the end of its document. A query that would leave the document less than its share is cut,
+    too, and counted. Tokens such as <|im_end|> within a query or a document are taken apart.
     """
 
     def __init__(
@@ -102,17 +103,23 @@ class Writer:
 
     def write(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[list[int]], int, int]:
         """Token ids of each pair, how many pairs were cut, and in how many of them the query was cut too."""
-        queries = {query: self._short(self._harmless(query)) for query in dict.fromkeys(query for query, _ in pairs)}
-        around = {query: self._around(short) for query, (short, _) in queries.items()}
-        bodies = self._ids([self._filled(self._head, queries[query][0]) + self._harmless(doc) for query, doc in pairs])
+        queries = {query: self._harmless(query) for query in dict.fromkeys(query for query, _ in pairs)}
+        around = {query: self._around(text) for query, text in queries.items()}
+        docs = [self._harmless(doc) for _, doc in pairs]
+        bodies = self._ids([self._filled(self._head, queries[query]) + doc for (query, _), doc in zip(pairs, docs, strict=True)])
         inputs, truncated, cut_queries = [], 0, 0
-        for (query, _), body in zip(pairs, bodies, strict=True):
-            before, _, after = around[query]
-            room = len(body) if self.limit is None else self.limit - len(before) - len(after)
-            was_cut = queries[query][1]
-            truncated += len(body) > room or was_cut
-            cut_queries += was_cut
-            inputs.append(before + body[:room] + after)
+        for (query, _), doc, body in zip(pairs, docs, bodies, strict=True):
+            before, head, after = around[query]
+            excess = 0 if self.limit is None else len(before) + len(body) + len(after) - self.limit
+            if excess > 0:
+                truncated += 1
+                used = len(before) + len(head) + len(after)
+                kept = self._kept(used, len(body) - len(head), queries[query])
+                if used + kept > self.limit:  # type: ignore[operator]
+                    cut_queries += 1
+                    before, body, after = self._with_short_query(queries[query], kept, doc)
+                body = body[: self.limit - len(before) - len(after)]  # type: ignore[operator]
+            inputs.append(before + body + after)
         return inputs, truncated, cut_queries
 
     def _around(self, query: str) -> tuple[list[int], list[int], list[int]]:
@@ -122,14 +129,21 @@ class Writer:
         )
         return [*self._start, *chain.from_iterable(before)], head, list(chain.from_iterable(after))
 
-    def _short(self, query: str) -> tuple[str, bool]:
-        """The query, shortened where it would leave no token for a document, and whether it was."""
+    def _kept(self, used: int, document: int, query: str) -> int:
+        """Return how many of its tokens a document keeps; `used` counts all others of the input, the query's among them."""
+        (length,) = map(len, self._ids([query]))
+        return document_tokens((self.limit or 0) - (used - length), length, document)
+
+    def _with_short_query(self, query: str, kept: int, doc: str) -> tuple[list[int], list[int], list[int]]:
+        """Return the three parts of an input, with the document, whose query leaves room for `kept` tokens of it."""
         short = query
-        while self.limit is not None and (used := sum(map(len, self._around(short)))) >= self.limit:
+        while sum(map(len, self._around(short))) > (self.limit or 0) - kept and short:
             (length,) = map(len, self._ids([short]))
-            most = (self.limit - (used - length)) // 2 if short is query else length - 1
-            short = short[: max(0, len(short) * most // length)]
-        return short, short is not query
+            excess = sum(map(len, self._around(short))) - ((self.limit or 0) - kept)
+            short = short[: max(0, len(short) * (length - excess) // max(length, 1))]
+        before, _, after = self._around(short)
+        (body,) = self._ids([self._filled(self._head, short) + doc])
+        return before, body, after
 
     def _filled(self, piece: str, query: str) -> str:
         """A piece with query and instruction in their places, at once: what these texts hold is no place."""

@@ -95,7 +95,7 @@ def build(model: Any, options: RuntimeOptions, device: str, source: Mapping[str,
     import numpy as np
     import torch
 
-    expected = model.predict(list(PROBE), prompt="", batch_size=len(PROBE), show_progress_bar=False)
+    expected = model.predict(list(PROBE), prompt="", batch_size=len(PROBE), show_progress_bar=False).reshape(-1)
     tokeniser = PairTokeniser(model.tokenizer, length_limit(model))
     example = tokeniser.batch(tokeniser.encode(PROBE), np.arange(len(PROBE)))
     setup = Setup(model, source, example, options.dtype, device, sbert.thread_count(options))

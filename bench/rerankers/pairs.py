@@ -1,4 +1,4 @@
-"""Text pairs to token ids: once, without padding, the document alone shortened to fit.
+"""Text pairs to token ids: once, without padding, the document shortened to fit, and the query where it would starve the document.
 
 The tokenizer's own core is called, which skips what a classifier does not need (character offsets, tensors): a quarter of the time.
 """
@@ -18,6 +18,47 @@ if TYPE_CHECKING:
 
 Pair = tuple[str, str]
 
+DOCUMENT_SHARE = 4
+"""One part in four of a pair's tokens is the document's, or as much as it has: a longer query is cut.
+
+Without it, a query just below the limit leaves one token of every document, and documents that
+begin alike tie.
+"""
+
+
+def document_tokens(room: int, query: int, document: int) -> int:
+    """Return how many of its tokens a document keeps where `room` is for it and its query.
+
+    The query keeps the rest. All are counts of tokens. A pair that fits is kept as it is.
+    """
+    return min(document, max(room - query, room // DOCUMENT_SHARE))
+
+
+def with_room_for_documents(tokenizer: Any, pairs: Sequence[Pair], room: int) -> tuple[list[Pair], int]:
+    """Return the pairs with their long queries shortened, and how many were: for what a library tokenises and cuts from the end.
+
+    `room` is what a query and its document may have, in tokens.
+    """
+    queries, docs = sorted({query for query, _ in pairs}), [doc for _, doc in pairs]
+    of_query = dict(zip(queries, _counts(tokenizer, queries), strict=True))
+    fitted, cut_queries = [], 0
+    for (query, doc), length in zip(pairs, _counts(tokenizer, docs), strict=True):
+        most = room - document_tokens(room, of_query[query], length)
+        short = query
+        while (tokens := of_query[query] if short is query else _counts(tokenizer, [short])[0]) > most:
+            short = short[: len(short) * most // tokens]
+        cut_queries += short is not query
+        fitted.append((short, doc))
+    return fitted, cut_queries
+
+
+def _counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    """Return how many tokens each text has, without special ones."""
+    if not texts:
+        return []
+    encoded = tokenizer(list(texts), add_special_tokens=False, truncation=False, return_attention_mask=False, verbose=False)
+    return [len(ids) for ids in encoded["input_ids"]]
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -31,11 +72,12 @@ class Encoded:
 
 
 class _Tokens(NamedTuple):
-    """One pair: token ids, which of its two texts each belongs to, and whether tokens were cut off."""
+    """One pair: token ids, which of its two texts each belongs to, and whether tokens were cut off, also from the query."""
 
     ids: Sequence[int]
     types: Sequence[int]
     cut: bool
+    query_cut: bool = False
 
 
 class PairTokeniser:
@@ -48,19 +90,21 @@ class PairTokeniser:
         self._typed = "token_type_ids" in tokenizer.model_input_names
 
     def encode(self, pairs: Sequence[Pair]) -> Encoded:
-        """Every pair, in order. A query that leaves its document no room is cut as well: shortening documents would not do."""
+        """Return every pair, in order. A query that would leave its document less than its share is cut too."""
         import numpy as np
 
         texts = [(f"{self.prompt}{query}", doc) for query, doc in pairs]
-        too_long = self._queries_without_room({query for query, _ in texts})
-        is_cut = [query in too_long for query, _ in texts]
-        whole = iter(self._encode([text for text, cut in zip(texts, is_cut, strict=True) if not cut], "only_second"))
-        shortened = iter(self._encode([text for text, cut in zip(texts, is_cut, strict=True) if cut], "longest_first"))
-        found = [next(shortened if cut else whole) for cut in is_cut]
-        ids = [one.ids for one in found]
-        types = [one.types for one in found] if self._typed else None
+        long_queries = self._long_queries({query for query, _ in texts})
+        is_long = [query in long_queries for query, _ in texts]
+        plain = [text for text, long in zip(texts, is_long, strict=True) if not long]
+        shared = [text for text, long in zip(texts, is_long, strict=True) if long]
+        of_plain, of_shared = iter(self._encode(plain)), iter(self._encode_shared(shared))
+        tokens = [next(of_shared if long else of_plain) for long in is_long]
+        ids = [pair.ids for pair in tokens]
+        types = [pair.types for pair in tokens] if self._typed else None
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-        return Encoded(ids, types, lengths, sum(one.cut for one in found), sum(is_cut))
+        truncated = sum(pair.cut for pair in tokens)
+        return Encoded(ids, types, lengths, truncated, sum(pair.query_cut for pair in tokens))
 
     def batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> Batch:
         """The model's inputs for these rows, padded to the longest. Shapes: (len(rows), width)."""
@@ -75,34 +119,65 @@ class PairTokeniser:
             batch["token_type_ids"] = _filled(encoded.types, rows, real, tokenizer.pad_token_type_id)
         return batch
 
-    def _encode(self, texts: list[Pair], strategy: str) -> list[_Tokens]:
+    def _encode(self, texts: list[Pair]) -> list[_Tokens]:
+        """Return the tokens of pairs that lose tokens of the document alone."""
         if not texts:
             return []
         if self._core is None:
-            how = {
-                "truncation": strategy if self.limit else False,
-                "max_length": self.limit,
-                "return_token_type_ids": True,
-                "verbose": False,
-            }
-            made = self._tokenizer([query for query, _ in texts], [doc for _, doc in texts], **how)
-            every = zip(made["input_ids"], made["token_type_ids"], strict=True)
-            return [_Tokens(ids, types, bool(self.limit) and len(ids) >= (self.limit or 0)) for ids, types in every]
+            encoded = self._tokenizer(
+                [query for query, _ in texts],
+                [doc for _, doc in texts],
+                truncation="only_second" if self.limit else False,
+                max_length=self.limit,
+                return_token_type_ids=True,
+                verbose=False,
+            )
+            rows = zip(encoded["input_ids"], encoded["token_type_ids"], strict=True)
+            return [_Tokens(ids, types, bool(self.limit) and len(ids) >= (self.limit or 0)) for ids, types in rows]
         self._core.no_padding()
         if self.limit is None:
             self._core.no_truncation()
         else:
-            self._core.enable_truncation(self.limit, strategy=strategy, direction=self._tokenizer.truncation_side)
-        return [_Tokens(one.ids, one.type_ids, bool(one.overflowing)) for one in self._core.encode_batch_fast(texts)]
+            side = self._tokenizer.truncation_side
+            self._core.enable_truncation(self.limit, strategy="only_second", direction=side)
+        encodings = self._core.encode_batch_fast(texts)
+        return [_Tokens(pair.ids, pair.type_ids, bool(pair.overflowing)) for pair in encodings]
 
-    def _queries_without_room(self, queries: set[str]) -> set[str]:
-        """The queries after which not one token of a document fits."""
+    def _encode_shared(self, texts: list[Pair]) -> list[_Tokens]:
+        """Return the tokens of pairs whose query is so long that the document needs its share."""
+        if self._core is None:
+            short, _ = with_room_for_documents(self._tokenizer, texts, self._room)
+            was_cut = [before is not after for (before, _), (after, _) in zip(texts, short, strict=True)]
+            encoded = self._encode(short)
+            return [pair._replace(cut=pair.cut or cut, query_cut=cut) for pair, cut in zip(encoded, was_cut, strict=True)]
+        self._core.no_padding()
+        self._core.no_truncation()
+        return [self._shared(query, doc) for query, doc in texts]
+
+    def _shared(self, query: str, doc: str) -> _Tokens:
+        side = self._tokenizer.truncation_side
+        parts = [self._core.encode(text, add_special_tokens=False) for text in (query, doc)]
+        lengths = [len(part.ids) for part in parts]
+        of_document = document_tokens(self._room, *lengths)
+        of_query = min(lengths[0], self._room - of_document)
+        query_cut = lengths[0] > of_query
+        parts[0].truncate(of_query, direction=side)
+        parts[1].truncate(of_document, direction=side)
+        pair = self._core.post_process(*parts)
+        return _Tokens(pair.ids, pair.type_ids, query_cut or lengths[1] > of_document, query_cut)
+
+    @property
+    def _room(self) -> int:
+        """Tokens of a query and a document together, beside the special ones."""
+        return (self.limit or 0) - int(self._tokenizer.num_special_tokens_to_add(pair=True))
+
+    def _long_queries(self, queries: set[str]) -> set[str]:
+        """Return the queries that leave less than a document's share of the room."""
         if self.limit is None:
             return set()
-        room = self.limit - self._tokenizer.num_special_tokens_to_add(pair=True)
+        most = self._room - self._room // DOCUMENT_SHARE
         texts = sorted(queries)
-        encoded = self._tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
-        return {text for text, tokens in zip(texts, encoded, strict=True) if len(tokens) >= room}
+        return {text for text, length in zip(texts, _counts(self._tokenizer, texts), strict=True) if length > most}
 
 
 def _filled(sequences: Sequences, rows: NDArray[np.int64], real: NDArray[np.bool_], padding: int) -> NDArray[np.int64]:

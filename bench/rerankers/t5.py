@@ -18,6 +18,7 @@ from bench.rerankers import batches, checkpoint, networks, sbert
 from bench.rerankers.base import Description, Usage
 from bench.rerankers.networks import LIBRARIES
 from bench.rerankers.options import PairOptions
+from bench.rerankers.pairs import DOCUMENT_SHARE
 from bench.rerankers.prompted import PromptedReranker
 from bench.rerankers.t5_prompt import Prompt, Writer
 from bench.rerankers.weights import versions
@@ -48,7 +49,8 @@ class T5Reranker(PromptedReranker):
 
     def fingerprint(self) -> dict[str, Any]:
         settings = sbert.settings(self.options, self.weights, self.device, LIBRARIES)
-        return {"backend": self.backend, "prompt": self.options.prompt, **self.answers(), **settings}
+        shape = {"prompt": self.options.prompt, "document_share": DOCUMENT_SHARE}
+        return {"backend": self.backend, **shape, **self.answers(), **settings}
 
     def load(self) -> None:
         if self._model is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import RerankerError
+from bench.rerankers.pairs import document_tokens
 
 _FORM = re.compile(r"(?P<before>.*)\{query\}(?P<between>.*)\{document\}(?P<after>.*)", re.DOTALL)
 
@@ -32,8 +33,8 @@ class Prompt:
 class Writer:
     """Fills a prompt and tokenises it. An input that fits is exactly what the tokenizer makes of the whole text.
 
-    One that does not fit loses tokens from the end of its document. A query that leaves the document no room shares the input with it, at
-    least half and half, and is counted.
+    One that does not fit loses tokens from the end of its document. A query that would leave the document less than its share is cut, too,
+    and counted.
     """
 
     def __init__(self, tokenizer: Any, prompt: Prompt, limit: int, model: str) -> None:
@@ -44,7 +45,8 @@ class Writer:
         (self._tail,) = self._ids([prompt.after], whole=True)
         self._room = limit - len(self._tail)
         (fixed,) = self._ids([f"{prompt.before} {prompt.between}"])
-        if self._room < len(fixed) + 2:
+        self._fixed = len(fixed)
+        if self._room < self._fixed + 2:
             raise RerankerError(f"{model}: max_length {limit} leaves a query and a document no room beside the prompt")
 
     def write(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[list[int]], int, int]:
@@ -57,16 +59,23 @@ class Writer:
         cut_queries = 0
         for i in long:
             query, doc = pairs[i]
-            if len(heads[query]) < self._room:
+            used = len(heads[query])
+            kept = self._kept(used, len(inputs[i]) - used - len(self._tail))
+            if used + kept <= self._room:
                 inputs[i] = inputs[i][: self._room] + self._tail
             else:
-                inputs[i] = self._shared(query, doc)
+                inputs[i] = self._shared(query, doc, kept)
                 cut_queries += 1
         return inputs, len(long), cut_queries
 
-    def _shared(self, query: str, doc: str) -> list[int]:
-        head, rest = self._ids([f"{self._prompt.before}{query}", f"{self._prompt.between}{doc}"])
-        rest = rest[: self._room - self._room // 2]
+    def _kept(self, used: int, document: int) -> int:
+        """Return how many of its tokens a document keeps; `used` counts the prompt's before it and the query's."""
+        room = self._room - self._fixed
+        return document_tokens(room, used - self._fixed, document)
+
+    def _shared(self, query: str, doc: str, kept: int) -> list[int]:
+        head, rest, between = self._ids([f"{self._prompt.before}{query}", f"{self._prompt.between}{doc}", self._prompt.between])
+        rest = rest[: len(between) + kept]
         return head[: self._room - len(rest)] + rest + self._tail
 
     def _ids(self, texts: list[str], whole: bool = False) -> list[list[int]]:
