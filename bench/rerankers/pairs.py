@@ -85,7 +85,7 @@ class PairTokeniser:
 
     def __init__(self, tokenizer: Any, limit: int | None, prompt: str = "") -> None:
         self._tokenizer = tokenizer
-        self._core = getattr(tokenizer, "backend_tokenizer", None)  # tokenizers written in Python have none
+        self._core: Any = getattr(tokenizer, "backend_tokenizer", None)  # tokenizers written in Python have none
         self.limit, self.prompt = limit, prompt
         self._typed = "token_type_ids" in tokenizer.model_input_names
 
