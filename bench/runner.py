@@ -110,7 +110,8 @@ class _GroupRun:
         label = trial.reranker if trial.device == "-" else f"{trial.reranker} on {trial.device}"
         observer = Observer() if reranker.placement == "none" else self.observer  # an order that is given takes no time worth a bar
         with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
-            scored = score(reranker, questions.requests, chunk_pairs=self.suite.chunk_pairs, fresh=self.fresh, on_progress=advance)
+            how: Any = {"chunk_pairs": self.suite.chunk_pairs, "fresh": self.fresh, "on_note": partial(self._note, trial.reranker)}
+            scored = score(reranker, questions.requests, on_progress=advance, **how)
         if questions.requests and not scored.scores:
             reason = next(iter(scored.failures.values()), "no reason given")
             raise RerankerError(f"none of its {len(questions.requests)} queries was answered: {reason}")
@@ -122,6 +123,10 @@ class _GroupRun:
         if scored.failures:
             self.observer.note(f"{trial.reranker}: {len(scored.failures)} of {len(questions.query_ids)} queries failed and score 0")
         planned.end("done")
+
+    def _note(self, reranker: str, text: str) -> None:
+        self.observer.note(f"{reranker}: {text}")
+        self.writer.warn([f"{reranker}: {text}"])
 
     def _guarded(self, planned: Planned, work: Callable[[], None]) -> None:
         """One trial's failure must not take the others with it: it is noted, and its traceback kept next to the records."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import RerankerError
+from bench.rerankers.base import is_amount
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,12 @@ class Answer:
     tokens: int = 0
     tokens_out: int = 0
     repairs: int = 0
+
+    def refuse_impossible(self, service: str) -> None:
+        """Raise RerankerError for an amount that no answer costs: it would stand in every sum and bill after it."""
+        for name in ("billed_units", "tokens", "tokens_out"):
+            if not is_amount(amount := getattr(self, name)):
+                raise RerankerError(f"{service}: the answer reports an impossible usage: {name} {amount!r:.40}")
 
     def in_order(self, count: int, service: str) -> list[float]:
         """One finite score per document, in the order of the documents. Raises RerankerError for anything else: fewer scores than documents

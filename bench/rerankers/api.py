@@ -266,6 +266,7 @@ class ApiReranker(BaseReranker):
             answer = self.ask(query, documents)
         except _UNREADABLE as error:
             raise RerankerError(f"{self.service}: the answer cannot be read ({type(error).__name__})") from None
+        answer.refuse_impossible(self.service)
         self._pace.charge(answer.tokens + answer.tokens_out)
         return answer
 

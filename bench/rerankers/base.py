@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from bench.errors import RerankerError
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Scores = NDArray[np.float64]
+
+
+LARGEST_AMOUNT = 1e15
+"""Beyond this nothing is a count of tokens, calls or billed units."""
+
+
+def is_amount(value: Any) -> bool:
+    """Whether a value can be an amount of usage: a number from 0 to LARGEST_AMOUNT."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    amount: Any = value
+    return bool(0 <= amount <= LARGEST_AMOUNT)
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,12 @@ class Usage:
     tokens_out: int = 0
     repairs: int = 0
     halvings: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises RerankerError for an amount that cannot be true: it would be part of every sum and bill after it."""
+        for name, amount in vars(self).items():
+            if not is_amount(amount):
+                raise RerankerError(f"the reranker reports an impossible usage: {name} {amount!r:.40}")
 
     def __add__(self, other: Usage) -> Usage:
         mine, theirs = asdict(self), asdict(other)

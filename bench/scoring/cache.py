@@ -4,26 +4,34 @@ One folder per fingerprint (everything that decides a reranker's scores), one .n
 hash of its query and document texts: nothing else can change a score, and nobody pays twice for the same text. Each file is written
 under a temporary name, synced and renamed: a kill leaves whole chunks only. Where two files hold the same texts, as after `--fresh`
 with other chunks, the scores of the newer file count.
+
+Nothing in the cache is ever deleted. A damaged file is renamed, so that its requests are scored again;
+a file that cannot be opened (permissions, too many open files, a stale mount) may be whole and stays as
+it is; where nothing can be written, scores are used and not kept. `problems` says which of it happened.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.atomic import write_atomically
-from bench.cachedir import cache_dir
+from bench.cachedir import DAMAGED, cache_dir, make_folder, set_aside
 from bench.datasets.base import content_hash
+from bench.errors import BenchError
+from bench.scoring import chunk_file
+from bench.scoring.chunk_file import Amounts, Chunk
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Request, Scores
 
 LAYOUT = 1
-Amounts = dict[str, float]
-"""A usage by the names of its fields."""
+_CHECKSUM = "checksum"
+_DESCRIBED = {"backend", "identity", "facts"}
 
 
 def request_key(request: Request) -> str:
@@ -33,6 +41,12 @@ def request_key(request: Request) -> str:
 
 class ScoreCache:
     """The cached scores of one reranker. `description` is what it said it had loaded when it wrote them."""
+
+    _damaged = 0
+    _impossible = 0
+    _unreadable = 0
+    _reason = ""
+    _unwritable = ""
 
     def __init__(self, fingerprint: Mapping[str, Any], *, fresh: bool = False, root: Path | None = None) -> None:
         text = json.dumps({"layout": LAYOUT, **fingerprint}, sort_keys=True, default=str)
@@ -49,12 +63,34 @@ class ScoreCache:
 
     @property
     def description(self) -> dict[str, Any] | None:
-        path = self.folder / "description.json"
+        """What the reranker loaded; None where nothing is kept or it was changed since."""
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            description = json.loads((self.folder / "description.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return None
-        return found if isinstance(found, dict) else None
+        if not isinstance(description, dict):
+            return None
+        checksum = description.pop(_CHECKSUM, None)
+        is_older = checksum is None and set(description) == _DESCRIBED
+        return description if is_older or checksum == _checksum(description) else None
+
+    @property
+    def problems(self) -> list[str]:
+        """What was found wrong with the cache, a sentence each, with counts."""
+        # a run keeps these sentences: they name no place of this machine
+        name, again = f"score cache {self.folder.parent.name}/{self.folder.name}", "their queries are scored again"
+        sentences = []
+        if self._damaged:
+            sentences.append(f"{name}: {_files(self._damaged)} damaged and now named *{DAMAGED}; {again}")
+        if self._unreadable:
+            sentences.append(f"{name}: {_files(self._unreadable)} left alone because of '{self._reason}'; {again}")
+        elif self._reason:
+            sentences.append(f"{name}: left alone because of '{self._reason}'; nothing is read from it")
+        if self._impossible:
+            sentences.append(f"{name}: {self._impossible} amounts of tokens or the like cannot be true and are not counted")
+        if self._unwritable:
+            sentences.append(f"{name}: scores are used but not kept because of '{self._unwritable}'; another run scores them again")
+        return sentences
 
     def usage(self, keys: Iterable[str]) -> Amounts:
         """What the requests with these keys, each once, cost when they were scored. What is known of a chunk alone is spread over it."""
@@ -70,54 +106,102 @@ class ScoreCache:
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Keep what the reranker says it loaded, and the fingerprint in plain text, beside the scores."""
-        write_atomically(self.folder / "fingerprint.json", self._fingerprint.encode())
-        write_atomically(self.folder / "description.json", json.dumps(dict(description), sort_keys=True, default=str).encode())
+        plain = json.loads(json.dumps(dict(description), sort_keys=True, default=str))
+        if plain == self.description:
+            return
+        self._write("fingerprint.json", self._fingerprint.encode())
+        self._write("description.json", json.dumps({**plain, _CHECKSUM: _checksum(plain)}, sort_keys=True).encode())
 
     def put(self, scores: Mapping[str, Scores], usage: Mapping[str, float], own: Mapping[str, Amounts] | None = None) -> Path | None:
         """Keep one chunk, with what it cost as a whole and, as far as it is known, which part of that each request did.
 
-        Returns the chunk's file.
+        Returns the chunk's file; None where it could not be written.
         """
-        import io
-
-        import numpy as np
-
         if not scores:
             return None
         own = {key: found for key, found in (own or {}).items() if key in scores}
         told = {name: sum(found.get(name, 0.0) for found in own.values()) for name in usage}
         share = {name: (value - told[name]) / len(scores) for name, value in usage.items()}
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            keys=np.array(list(scores)),
-            bounds=np.cumsum([len(values) for values in scores.values()]),
-            scores=np.concatenate(list(scores.values())).astype(np.float64),
-            usage=np.array(json.dumps(share)),
-            own_usage=np.array(json.dumps(own)),
-        )
-        path = self.folder / f"{content_hash([tuple(scores)])}.npz"
-        write_atomically(path, buffer.getvalue())
-        self._scores.update(scores)
-        self._usage.update({key: (share, own.get(key, {})) for key in scores})
+        chunk = Chunk(dict(scores), share, own)
+        file = self._write(f"{content_hash([tuple(scores)])}.npz", chunk_file.encode(chunk))
+        self._take(chunk)
+        return file
+
+    def _take(self, chunk: Chunk) -> None:
+        self._scores.update(chunk.scores)
+        self._usage.update({key: (chunk.share, chunk.own.get(key, {})) for key in chunk.scores})
+
+    def _write(self, name: str, data: bytes) -> Path | None:
+        path = self.folder / name
+        try:
+            make_folder(self.folder)
+            if path.is_dir():
+                set_aside(path)
+            write_atomically(path, data)
+        except (BenchError, OSError) as error:
+            self._unwritable = self._unwritable or _reason_of(error)
+            return None
         return path
 
     def _read(self) -> None:
-        import zipfile
-
-        import numpy as np
-
-        for path in _oldest_first(self.folder.glob("*.npz")):
+        for path in self._files():
             try:
-                with path.open("rb") as file, np.load(file, allow_pickle=False) as chunk:
-                    keys, bounds, scores = chunk["keys"].tolist(), chunk["bounds"], chunk["scores"]
-                    share = json.loads(str(chunk["usage"]))
-                    own = json.loads(str(chunk["own_usage"])) if "own_usage" in chunk else {}
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-                path.unlink(missing_ok=True)  # damaged from outside: its requests are scored again
+                data = _bytes_of(path)
+            except FileNotFoundError:  # another process took it away
                 continue
-            self._scores.update(zip(keys, np.split(scores, bounds[:-1]), strict=True))
-            self._usage.update({key: (share, own.get(key, {})) for key in keys})
+            except OSError as error:
+                self._unreadable += 1
+                self._reason = self._reason or _reason_of(error)
+                continue
+            try:
+                chunk = chunk_file.decode(data)
+            except chunk_file.DamagedFile:
+                self._set_aside(path)
+                continue
+            self._impossible += chunk.impossible
+            self._take(chunk)
+
+    def _files(self) -> Iterator[Path]:
+        """The chunk files, oldest first."""
+        try:
+            paths = list(self.folder.glob("*.npz"))
+            if not paths:
+                next(self.folder.iterdir(), None)  # glob is silent about a folder that may not be listed
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._reason = _reason_of(error)
+            return
+        yield from _oldest_first(paths)
+
+    def _set_aside(self, path: Path) -> None:
+        try:
+            set_aside(path)
+            self._damaged += 1
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._unreadable += 1
+            self._reason = self._reason or f"damaged, and not to be renamed: {_reason_of(error)}"
+
+
+def _files(count: int) -> str:
+    return "1 file is" if count == 1 else f"{count} files are"
+
+
+def _reason_of(error: BaseException) -> str:
+    """What the system said, without the path."""
+    cause = error.__cause__ or error
+    return (cause.strerror if isinstance(cause, OSError) else None) or type(cause).__name__
+
+
+def _checksum(description: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _bytes_of(path: Path) -> bytes:
+    """The bytes of a regular file. Anything else by that name, such as a folder or a pipe, has none and counts as damaged."""
+    return path.read_bytes() if stat.S_ISREG(path.stat().st_mode) else b""
 
 
 def _oldest_first(paths: Iterable[Path]) -> list[Path]:
@@ -130,4 +214,6 @@ def _oldest_first(paths: Iterable[Path]) -> list[Path]:
             written.append((path.stat().st_mtime_ns, path))
         except FileNotFoundError:
             continue
+        except OSError:
+            written.append((0, path))  # reading it says what is wrong
     return [path for _, path in sorted(written)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import RerankerError
 from bench.measure.ranking import as_scores
 from bench.rerankers.base import BaseReranker, Failure, Request, Reranker, Usage
-from bench.scoring.cache import Amounts, ScoreCache, request_key
+from bench.scoring.cache import ScoreCache, request_key
+from bench.scoring.chunk_file import Amounts
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
@@ -34,6 +35,8 @@ class Scored:
     description: dict[str, Any] = field(default_factory=dict)
     usage: Amounts = field(default_factory=dict)
     usage_by_query: dict[str, Amounts] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What was wrong with the score cache."""
 
 
 def score(
@@ -43,8 +46,10 @@ def score(
     chunk_pairs: int,
     fresh: bool = False,
     on_progress: Callable[[int], None] = lambda pairs: None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> Scored:
-    """Score every request, from the cache where it can. `on_progress` is told the pairs that became ready.
+    """Score every request, from the cache where it can. `on_progress` is told the pairs that became ready, `on_note` at once what is wrong
+    with the cache.
 
     Raises RerankerError when the reranker breaks its contract (wrong count, non-finite score) or its service refuses for good; finished
     chunks stay cached, and so do the answers that a service gave before.
@@ -52,6 +57,7 @@ def score(
     fingerprint = reranker.fingerprint()
     cache = ScoreCache(fingerprint, fresh=fresh) if fingerprint else None
     result = Scored()
+    _note(cache, result, on_note)
     keys: dict[str, str] = {}
     for chunk in chunks(requests, chunk_pairs):
         known = {request.query_id: request_key(request) for request in chunk} if cache else {}
@@ -59,13 +65,16 @@ def score(
         missing = []
         for request in chunk:
             found = cache.get(known[request.query_id]) if cache else None
-            if found is None:
+            if found is None or len(found) != len(request.docs):
                 missing.append(request)
             else:
                 result.scores[request.query_id] = found
                 result.cached_queries += 1
         if missing:
-            _score_missing(reranker, missing, known, cache, result)
+            try:
+                _score_missing(reranker, missing, known, cache, result)
+            finally:
+                _note(cache, result, on_note)
         on_progress(sum(len(request.docs) for request in chunk))
     if cache:
         result.usage = cache.usage(keys.values())  # what the scores cost when they were bought, cached ones included
@@ -75,7 +84,17 @@ def score(
     if not result.description:
         reranker.load()
         result.description = described(reranker)
+        if cache and result.scores:
+            cache.describe(result.description)
     return result
+
+
+def _note(cache: ScoreCache | None, result: Scored, on_note: Callable[[str], None]) -> None:
+    """Say each problem of the cache once, when it is first met."""
+    for problem in cache.problems if cache else []:
+        if problem not in result.notes:
+            result.notes.append(problem)
+            on_note(problem)
 
 
 def _score_missing(
@@ -145,10 +164,13 @@ class PaidAnswers:
             self._reranker.on_answers = None
 
     def replaced_by(self, file: Path | None) -> None:
-        """Remove the files of single answers: `file` holds them all."""
+        """Remove the files of single answers: `file` holds them all. Where it could not be written, they stay."""
+        if file is None:
+            return
         for path in self._files:
             if path != file:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
         self._files = []
 
     def _put_answered(self) -> None:

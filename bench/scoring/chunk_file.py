@@ -1,0 +1,134 @@
+"""The file of one scored chunk: an uncompressed .npz whose arrays carry the checksums of its zip archive.
+
+Every array is read to its end, where the archive compares its CRC-32, so that a flipped bit is either
+found or lies where it changes nothing. Reading takes no more than parsing the archive once: a cache of
+thousands of small files opens in seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from bench.rerankers.base import is_amount
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Amounts = dict[str, float]
+"""A usage by the names of its fields."""
+_END_LENGTH = 22
+"""Bytes of the last record of a zip archive without a comment."""
+_VERSION_1 = b"\x93NUMPY\x01\x00"
+
+
+class DamagedFile(ValueError):
+    """The bytes are not a chunk that was written here."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The scores of some requests by their keys, and what they cost.
+
+    `share` is each request's part of what is known of the chunk alone; `own` what a request cost by
+    itself, by key. `impossible` counts amounts that were left out because they cannot be true.
+    """
+
+    scores: dict[str, NDArray[np.float64]]
+    share: Amounts
+    own: dict[str, Amounts]
+    impossible: int = 0
+
+
+def encode(chunk: Chunk) -> bytes:
+    """Return the bytes of a chunk's file."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        keys=np.array(list(chunk.scores)),
+        bounds=np.cumsum([len(values) for values in chunk.scores.values()]),
+        scores=np.concatenate(list(chunk.scores.values())).astype(np.float64),
+        usage=np.array(json.dumps(chunk.share)),
+        own_usage=np.array(json.dumps(chunk.own)),
+    )
+    return buffer.getvalue()
+
+
+def decode(data: bytes) -> Chunk:
+    """Return the chunk in a file's bytes. Files from before costs were kept by request have no `own`.
+
+    Raises DamagedFile for anything that `encode` did not write.
+    """
+    try:
+        arrays = _arrays(data)
+        scores = _scores(arrays)
+        share, dropped = _possible(json.loads(str(arrays["usage"])))
+        own: dict[str, Amounts] = {}
+        for key, amounts in json.loads(str(arrays.get("own_usage", "{}"))).items():
+            own[key], more = _possible(amounts)
+            dropped += more
+    except (ImportError, MemoryError, OSError):  # the machine's, not the file's
+        raise
+    except Exception as error:  # zipfile, numpy and json raise a dozen kinds over damaged bytes
+        raise DamagedFile(str(error)) from error
+    return Chunk(scores, share, own, dropped)
+
+
+def _scores(arrays: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    import numpy as np
+
+    keys, bounds, scores = arrays["keys"].tolist(), arrays["bounds"].tolist(), arrays["scores"].copy()
+    starts = [0, *bounds[:-1]]
+    is_whole = len(keys) == len(bounds) and bounds[-1] == len(scores) and np.isfinite(scores).all()
+    if not is_whole or any(start > end for start, end in zip(starts, bounds, strict=True)):
+        raise ValueError("keys, bounds and scores do not fit")
+    return {key: scores[start:end] for key, start, end in zip(keys, starts, bounds, strict=True)}
+
+
+def _possible(amounts: Mapping[str, Any]) -> tuple[Amounts, int]:
+    """The amounts that can be true, and how many cannot: a service may have reported 1e30 tokens."""
+    possible = {name: value for name, value in amounts.items() if is_amount(value) or _is_rounded(value)}
+    return possible, len(amounts) - len(possible)
+
+
+def _is_rounded(value: Any) -> bool:
+    """Whether it is 0 but for rounding: what requests cost was subtracted from what their chunk did."""
+    return isinstance(value, float) and -1e-6 < value < 0
+
+
+def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        end = data[-_END_LENGTH:]  # zipfile does not compare its count: a flipped length can swallow an entry
+        if not end.startswith(b"PK\5\6") or int.from_bytes(end[10:12], "little") != len(names):
+            raise ValueError("entries are missing")
+        return {name: _array(archive.read(f"{name}.npy")) for name in names}
+
+
+def _array(data: bytes) -> NDArray[Any]:
+    """An array in numpy's file format, version 1.0, which is what numpy writes for plain types."""
+    import numpy as np
+
+    if data[: len(_VERSION_1)] != _VERSION_1:
+        raise ValueError("not an array")
+    start = len(_VERSION_1) + 2 + int.from_bytes(data[len(_VERSION_1) : len(_VERSION_1) + 2], "little")
+    shape, dtype = _header(data[len(_VERSION_1) : start])
+    return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape)
+
+
+@lru_cache(maxsize=1024)
+def _header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    import numpy as np
+
+    shape, _, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(data))
+    if dtype.hasobject:
+        raise ValueError("an array of objects")
+    return shape, dtype
