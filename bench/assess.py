@@ -62,16 +62,17 @@ def assess(scored: Scored, questions: Questions, seed: int, keep: Keep = lambda 
     """Rank by the tie rule and measure, some queries at a time: `keep` is given their rankings with their part of the questions, and
     nothing else holds on to them. Raises RerankerError for a score that cannot be ranked."""
     per_query: dict[str, dict[str, float]] = {}
-    pairs = ties = 0
+    pairs = ties = beyond = 0
     for part in questions.parts():
         rankings = _ranked(scored, part)
         for name, values in quality.evaluate(rankings, part.qrels, part.measures, part.dataset.min_relevance).items():
             per_query.setdefault(name, {}).update(values)
         pairs += sum(len(ranking.doc_ids) for ranking in rankings.values())
         ties += sum(ranking.ties for ranking in rankings.values())
+        beyond += sum(ranking.beyond for ranking in rankings.values())
         keep(rankings, part)
     estimates = {name: stats.estimate([values[query_id] for query_id in questions.query_ids], seed) for name, values in per_query.items()}
-    return Assessed(per_query, estimates, _count(scored, questions, pairs, ties))
+    return Assessed(per_query, estimates, _count(scored, questions, pairs, ties, beyond))
 
 
 def _ranked(scored: Scored, part: Questions) -> dict[str, Ranking]:
@@ -90,7 +91,7 @@ def differences(new: PerQuery, old: PerQuery, query_ids: Sequence[str], seed: in
     return {name: stats.difference([new[name][q] for q in query_ids], [old[name][q] for q in query_ids], seed) for name in new}
 
 
-def _count(scored: Scored, questions: Questions, pairs: int, ties: int) -> Counts:
+def _count(scored: Scored, questions: Questions, pairs: int, ties: int, beyond: int) -> Counts:
     threshold = questions.dataset.min_relevance
     return Counts(
         queries=len(questions.query_ids),
@@ -100,4 +101,5 @@ def _count(scored: Scored, questions: Questions, pairs: int, ties: int) -> Count
         failed=len(scored.failures),
         pairs=pairs,
         ties=ties,
+        beyond_single_precision=beyond,
     )

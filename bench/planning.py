@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import rerankers
-from bench.errors import BenchError, SuiteError, Unavailable, first_line
+from bench.errors import BenchError, SuiteError, Unavailable, first_line, nearest
 from bench.filenames import file_stem
+from bench.first_stage.options import run_name
 from bench.measure.machine import resolve_device
 from bench.records.schema import FIRST_STAGE, Trial, TrialStatus
 from bench.rerankers.base import BaseReranker, Description, Reranker
+from bench.rerankers.fixed import RunFileReranker
 from bench.rerankers.options import RerankerOptions
 from bench.suite import Part, Suite
 
@@ -72,6 +74,8 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
     seen: set[str] = set()
     for group in groups:
         for part, reranker, where in _rerankers(suite, devices):
+            if isinstance(reranker, RunFileReranker) and not _belongs(reranker, group, suite):
+                continue
             trial = _trial(suite, group, part, where, latency_only=_is_latency_only(reranker))
             if trial.id in seen:
                 raise SuiteError(f"two trials are named '{trial.id}': give one of its parts another 'name'")
@@ -96,9 +100,7 @@ def display_name(part: Part) -> str:
 def _tail(path: str) -> str:
     name = path.rstrip("/").replace("\\", "/").split(":", 1)[-1]
     name = name if path.startswith("irds:") else name.split("/")[-1]
-    for ending in (".gz", ".run", ".txt", ".trec"):
-        name = name.removesuffix(ending)
-    return name or path
+    return run_name(name) or path
 
 
 def _rerankers(suite: Suite, devices: list[str]) -> Iterator[tuple[Part, Reranker, str]]:
@@ -121,6 +123,19 @@ def _build(part: Part, device: str, suite: Suite) -> Reranker:
         raise
     except (Exception, SystemExit) as error:  # an outsider's constructor may raise anything, or exit
         return Unbuilt(first_line(error))
+
+
+def _belongs(reranker: RunFileReranker, group: Group, suite: Suite) -> bool:
+    """Return whether a run's row appears over a group's candidates. Raises SuiteError where it names a part that the suite has not."""
+    options = reranker.options
+    for name, parts, what in (
+        (options.dataset, suite.datasets, "dataset"),
+        (options.first_stage, suite.first_stages, "first stage"),
+    ):
+        names = [display_name(part) for part in parts]
+        if name is not None and name not in names:
+            raise SuiteError(f"run-file {options.path}: the suite has no {what} '{name}': {nearest(name, names)}")
+    return reranker.belongs_to(display_name(group.dataset), display_name(group.first_stage))
 
 
 def _trial(suite: Suite, group: Group, part: Part, device: str, *, latency_only: bool) -> Trial:

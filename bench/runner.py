@@ -105,7 +105,7 @@ class _GroupRun:
     def _quality(self, planned: Planned, found: Retrieved) -> None:
         reranker, trial, questions = planned.reranker, planned.trial, found.questions
         if hasattr(reranker, "bind"):
-            reranker.bind(questions.dataset.qrels)
+            reranker.bind(questions.dataset.qrels, found.candidates)
         pairs = sum(len(request.docs) for request in questions.requests)
         label = trial.reranker if trial.device == "-" else f"{trial.reranker} on {trial.device}"
         observer = Observer() if reranker.placement == "none" else self.observer  # an order that is given takes no time worth a bar

@@ -48,7 +48,7 @@ def test_yaml_examples_are_valid_suites(tmp_path: Path, monkeypatch: pytest.Monk
         data = yaml.safe_load(text.replace("4f1c...", "4f1c"))
         if not isinstance(data, dict) or not any(isinstance(data.get(key), list) for key in ("datasets", "first_stages", "rerankers")):
             continue
-        for path in re.findall(r"(?:files:|run: |run-file: )([\w./-]+)", text):
+        for path in re.findall(r"(?:files:|run: |run-file: (?:{path: )?)([\w./-]+)", text):
             (work / path).mkdir(parents=True, exist_ok=True)
         entries = [entry for entry in data.get("rerankers", []) if "my_module" not in str(entry)]
         try:

@@ -72,7 +72,7 @@ def broken(topics: Any) -> Any:
 pipeline = pt.apply.generic(retrieved) % 20
 tied = pt.apply.generic(results())
 strange = pt.apply.generic(results(docno=["d01", "elsewhere"]))
-twice = pt.apply.generic(results(docno=["d01", "d01"]))
+twice = pt.apply.generic(results(docno=["d01", "d01"], score=[2.0, 1.0]))
 unscored = pt.apply.generic(lambda topics: results()(topics).drop(columns="score"))
 not_finite = pt.apply.generic(results(score=[1.0, float("nan")]))
 stranger = pt.apply.generic(results(qid="other"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import ir_measures
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.measure.quality import evaluate
-from bench.measure.ranking import count_ties, rank, strictly_falling
+from bench.measure.ranking import SINGLE_MAX, count_ties, rank, strictly_falling
 
 IDS = st.lists(st.text(alphabet="abcdefXYZ0123456789-é", min_size=1, max_size=6), min_size=1, max_size=30, unique=True)
 
@@ -67,6 +69,31 @@ def test_strictly_falling_scores_keep_their_order_in_single_precision(values: li
 
 def test_scores_that_single_precision_can_tell_apart_are_left_as_they_are() -> None:
     assert strictly_falling([3.25, 1.125, -7.5]) == [3.25, 1.125, -7.5]
+
+
+@pytest.mark.filterwarnings("error")
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1e39, 1e40, -1.7e308, -1e308]), max_size=12))
+def test_any_finite_scores_keep_their_order_in_single_precision(values: list[float]) -> None:
+    """Beyond its ends too, where two masked documents of -1.7e308 both are; and what it can hold is left as it is."""
+    ordered = sorted(values, reverse=True)
+    falling = strictly_falling(ordered)
+    singles = np.array(falling, dtype=np.float32)
+    assert np.isfinite(singles).all()
+    assert (singles[1:] < singles[:-1]).all()
+    assert all(below < above for above, below in itertools.pairwise(falling))
+
+
+def test_scores_beyond_single_precision_go_to_its_ends() -> None:
+    assert strictly_falling([1e40, 1e39, 1.0, -1.0, -1.7e308, -1.7e308]) == [
+        SINGLE_MAX,
+        float(np.nextafter(np.float32(SINGLE_MAX), np.float32(0))),
+        1.0,
+        -1.0,
+        -float(np.nextafter(np.float32(SINGLE_MAX), np.float32(0))),
+        -SINGLE_MAX,
+    ]
+    assert float(np.finfo(np.float32).max) == SINGLE_MAX
+    assert rank(["a", "b", "c"], [1e39, 1.0, -1.7e308]).beyond == 2
 
 
 def test_ties_count_documents_not_pairs() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from bench import catalogue, rerankers
 from bench.errors import RerankerError, SuiteError
+from bench.first_stage.base import Candidates
 from bench.rerankers import tiny
 from bench.rerankers.base import BaseReranker, Request
 from tests import fake_chat, fake_cohere, tiny_late, tiny_models
@@ -79,7 +80,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseRe
         for reranker in loaded.values():
             reranker.check()
             if hasattr(reranker, "bind"):
-                reranker.bind({"q": {"d1": 3, "d4": 1}, "a": {"d0": 1}})
+                reranker.bind({"q": {"d1": 3, "d4": 1}, "a": {"d0": 1}}, Candidates({}, 10, {}))
             reranker.fingerprint()
             reranker.load()
             reranker.load()

@@ -41,7 +41,7 @@ def numbered_lines(path: Path, notes: Notes | None = None) -> Iterator[tuple[int
     """
     number, kind = 0, ""
     try:
-        kind = _compression(path)
+        kind = compression(path)
         with _opened(path, kind) as file:
             for number, data in enumerate(file, 1):
                 line = _decoded(path, number, data)
@@ -49,24 +49,29 @@ def numbered_lines(path: Path, notes: Notes | None = None) -> Iterator[tuple[int
                     yield number, line
                 elif notes is not None:
                     notes[f"blank lines skipped in {path.name}"] += 1
-    except DAMAGE as error:
-        raise _damaged(path, number, kind, error) from error
-    except OSError as error:
-        # Python's gzip and bz2 report damage as an OSError without a number
-        if kind and error.errno is None:
-            raise _damaged(path, number, kind, error) from error
-        if path.is_dir():
-            raise DataError(f"{path}: is a folder, and a file is expected under this name") from error
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (*DAMAGE, OSError) as error:
+        raise _unreadable(path, number, kind, error) from error
+
+
+def content(path: Path) -> bytes:
+    """Return the file's bytes, uncompressed. Raises DataError when it cannot be read, is damaged, or is a kind of file that is no text."""
+    kind = ""
+    try:
+        kind = compression(path)
+        with _opened(path, kind) as file:
+            data: bytes = file.read()
+    except (*DAMAGE, OSError) as error:
+        raise _unreadable(path, 0, kind, error) from error
+    return data
 
 
 def count_lines(path: Path) -> int:
     """The lines of a file that hold something, counted without parsing them."""
-    with _opened(path, _compression(path)) as file:
+    with _opened(path, compression(path)) as file:
         return sum(not line.isspace() for line in file)
 
 
-def _compression(path: Path) -> str:
+def compression(path: Path) -> str:
     """How a file is compressed; empty where it is not. Raises DataError for a kind of file that holds no lines."""
     with path.open("rb") as file:
         head = file.read(8)
@@ -98,8 +103,14 @@ def _opened(path: Path, kind: str) -> Any:
     return path.open("rb")
 
 
-def _damaged(path: Path, number: int, kind: str, error: BaseException) -> DataError:
-    return DataError.at(path, number + 1, f"not a whole {kind or 'text'} file ({error}); copy or download it again")
+def _unreadable(path: Path, number: int, kind: str, error: Exception) -> DataError:
+    """What to say of a file that could be read up to a line, and no further."""
+    # Python's gzip and bz2 report damage as an OSError without a number
+    if not isinstance(error, OSError) or (kind and error.errno is None):
+        return DataError.at(path, number + 1, f"not a whole {kind or 'text'} file ({error}); copy or download it again")
+    if path.is_dir():
+        return DataError(f"{path}: is a folder, and a file is expected under this name")
+    return DataError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def _decoded(path: Path, number: int, data: bytes) -> str:

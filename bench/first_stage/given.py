@@ -2,52 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from bench.datasets.base import Dataset
 from bench.errors import DataError
 from bench.first_stage.base import Candidates, QueryCandidates
+from bench.first_stage.ordering import RunContent
 from bench.measure.ranking import count_ties
 
 BATCH = 10_000
 """Documents fetched at once when checking that they exist."""
+MISMATCH = 0.5
+"""From this share of unknown documents on, a run and a collection do not belong together."""
 
 
 def candidates_from(
-    rankings: Mapping[str, QueryCandidates], dataset: Dataset, query_ids: Sequence[str], depth: int, source: Mapping[str, Any], what: str
+    run: RunContent,
+    dataset: Dataset,
+    query_ids: Sequence[str],
+    depth: int,
+    source: Mapping[str, Any],
+    what: str,
 ) -> Candidates:
-    """The first `depth` of each query's ranking. `what` names the rankings in messages.
+    """Return the first `depth` of each query's ranking, without documents that the collection lacks. `what` names the run in messages.
 
-    Raises DataError when they know none of the dataset's queries or list documents that are not in the collection.
+    Raises DataError when it knows none of the dataset's queries, or when the collection lacks half of its documents or more.
     """
-    if not any(query_id in dataset.queries for query_id in rankings):
-        theirs, ours = next(iter(rankings), None), next(iter(dataset.queries), None)
+    if not run.by_query:
+        raise DataError(f"{what} holds no rankings (lines that begin with '#' are comments)")
+    if not any(query_id in dataset.queries for query_id in run.by_query):
+        theirs, ours = next(iter(run.by_query)), next(iter(dataset.queries), None)
         raise DataError(f"{what} has none of {dataset.id}'s queries (its first is {theirs!r}, the dataset's {ours!r})")
     none = QueryCandidates((), ())
-    whole = {query_id: rankings.get(query_id, none) for query_id in query_ids}
-    found = {query_id: QueryCandidates(given.doc_ids[:depth], given.scores[:depth]) for query_id, given in whole.items()}
-    _check_documents(found.values(), dataset, what)
+    rankings = {query_id: run.by_query.get(query_id, none) for query_id in query_ids}
+    cut = {query_id: _first(ranking, depth) for query_id, ranking in rankings.items()}
+    missing = _missing_documents(cut.values(), dataset, what)
+    by_query = {query_id: _without(ranking, missing) for query_id, ranking in cut.items()} if missing else cut
+    longest = max(len(ranking.doc_ids) for ranking in rankings.values())
     counts = {
-        f"queries absent from {what}, which get no candidates": sum(query_id not in rankings for query_id in query_ids),
+        f"queries absent from {what}, which get no candidates": sum(query_id not in run.by_query for query_id in query_ids),
+        f"documents of {what} that {dataset.id} does not have, left out": len(missing),
+        f"queries of {what} of whose documents {dataset.id} has none, which get no candidates": sum(
+            not by_query[query_id].doc_ids for query_id in query_ids if rankings[query_id].doc_ids
+        ),
         f"documents in {what} that share their score with a neighbour, ordered by doc_id (descending)": sum(
-            count_ties(given.scores) for given in found.values()
+            count_ties(ranking.scores) for ranking in cut.values()
         ),
         f"queries of {what} cut at depth {depth} between documents of equal score": sum(
-            len(given.scores) > depth and given.scores[depth - 1] == given.scores[depth] for given in whole.values()
+            len(ranking.scores) > depth and ranking.scores[depth - 1] == ranking.scores[depth] for ranking in rankings.values()
         ),
     }
-    return Candidates(found, depth, source, tuple(f"{text}: {count}" for text, count in counts.items() if count))
+    warnings = [f"{text}: {count}" for text, count in counts.items() if count]
+    if longest < depth:
+        warnings.append(f"{what} lists at most {longest} documents per query, and the depth is {depth}")
+    return Candidates(by_query, depth, source, (*warnings, *run.warnings(what, query_ids)))
 
 
-def _check_documents(found: Iterable[QueryCandidates], dataset: Dataset, what: str) -> None:
+def _first(ranking: QueryCandidates, depth: int) -> QueryCandidates:
+    return QueryCandidates(ranking.doc_ids[:depth], ranking.scores[:depth])
+
+
+def _without(ranking: QueryCandidates, missing: Set[str]) -> QueryCandidates:
+    pairs = [pair for pair in zip(ranking.doc_ids, ranking.scores, strict=True) if pair[0] not in missing]
+    return QueryCandidates(tuple(doc_id for doc_id, _ in pairs), tuple(score for _, score in pairs))
+
+
+def _missing_documents(rankings: Iterable[QueryCandidates], dataset: Dataset, what: str) -> Set[str]:
+    """Return the documents that the collection lacks, none where it has no texts at all. Raises DataError where these are half or more."""
     if not dataset.has_texts:
-        return
-    wanted = list(dict.fromkeys(doc_id for given in found for doc_id in given.doc_ids))
+        return frozenset()
+    wanted = list(dict.fromkeys(doc_id for ranking in rankings for doc_id in ranking.doc_ids))
     missing = [doc_id for start in range(0, len(wanted), BATCH) for doc_id in _missing(wanted[start : start + BATCH], dataset)]
-    if missing:
+    if missing and len(missing) >= MISMATCH * len(wanted):
         count = f"{len(missing)} of {len(wanted)}, the first is '{missing[0]}'"
         raise DataError(f"{what} lists documents that {dataset.id} does not have: {count}")
+    return set(missing)
 
 
 def _missing(doc_ids: Sequence[str], dataset: Dataset) -> list[str]:

@@ -45,6 +45,15 @@ class BM25Options(FirstStageOptions):
 
 
 class RunOptions(FirstStageOptions):
-    """Candidates from a TREC run file."""
+    """Candidates from a run file."""
 
-    path: str = Field(min_length=1, description="TREC run file, plain or .gz, relative to the suite's folder")
+    path: str = Field(
+        min_length=1, description="a run, relative to the suite's folder: TREC, MS MARCO or JSON, plain or .gz, .bz2, .xz, .zst"
+    )
+
+
+def run_name(file_name: str) -> str:
+    """Return a run file's name without the endings that say how it is packed and written."""
+    for ending in (".gz", ".bz2", ".xz", ".zst", ".run", ".txt", ".trec", ".tsv", ".json"):
+        file_name = file_name.removesuffix(ending)
+    return file_name

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.first_stage.base import QueryCandidates
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RepeatedDocument(ValueError):
-    """A query lists a document twice."""
+    """A query lists a document twice, with different scores."""
 
     def __init__(self, query_id: str, doc_id: str) -> None:
         super().__init__(f"query '{query_id}' lists document '{doc_id}' twice")
@@ -22,30 +23,102 @@ class RepeatedDocument(ValueError):
         self.doc_id = doc_id
 
 
-def ranked(query_ids: Any, doc_ids: Any, scores: Sequence[float] | NDArray[np.float64]) -> dict[str, QueryCandidates]:
+class Rows(NamedTuple):
+    """The columns of a run, in its order: sequences or pyarrow arrays of equal length. `scores` are finite; `ranks`, where there are any,
+    are numbers, nan where a row has none. `has_scores` is false where the scores only number the ranks."""
+
+    query_ids: Any
+    doc_ids: Any
+    scores: Any
+    ranks: Any = None
+    has_scores: bool = True
+
+
+@dataclass(frozen=True)
+class RunContent:
     """Each query's documents, score descending, then doc_id descending, as trec_eval orders them; queries as they first appear.
 
-    The columns are sequences or pyarrow arrays of equal length, scores finite. Raises RepeatedDocument.
+    `contradicted` holds the queries in which some document has a higher score and a lower place (by its rank) than another one;
+    `repeated` counts the rows that were there before, alike.
     """
+
+    by_query: Mapping[str, QueryCandidates]
+    contradicted: frozenset[str] = frozenset()
+    repeated: int = 0
+    has_scores: bool = True
+
+    def warnings(self, name: str, query_ids: Collection[str]) -> Iterator[str]:
+        """Yield what a reader should know about the run as a file, as far as these queries are concerned."""
+        if not self.has_scores:
+            yield f"{name} has ranks and no scores: its order is that of the ranks"
+        contradicted = len(self.contradicted.intersection(query_ids))
+        if contradicted:
+            rule = "the score decides, the higher first, as in trec_eval"
+            yield f"queries of {name} whose rank column contradicts their scores: {contradicted} of {len(query_ids)} ({rule})"
+        if self.repeated:
+            yield f"lines that {name} holds a second time, left out: {self.repeated}"
+
+
+def ordered(rows: Rows) -> RunContent:
+    """Return each query's ranked list. Raises RepeatedDocument for a document that a query lists with two scores."""
     import numpy as np
     import pyarrow as pa
 
-    queries = pa.array(query_ids, pa.string()).dictionary_encode()
-    docs = pa.array(doc_ids, pa.string())
-    values = np.asarray(scores, dtype=np.float64)
+    queries = pa.array(rows.query_ids, pa.string()).dictionary_encode()
+    docs = pa.array(rows.doc_ids, pa.string())
+    scores = np.asarray(rows.scores, dtype=np.float64)
     codes = queries.indices.to_numpy(zero_copy_only=False)
-    order = _order(codes, docs, values)
+    query_ids = queries.dictionary.to_pylist()
+    order = _order(codes, docs, scores)
     if order is not None:
-        docs, values = docs.take(pa.array(order)), values[order]
-    in_order, values = docs.to_numpy(zero_copy_only=False).tolist(), values.tolist()
-    ends = np.cumsum(np.bincount(codes, minlength=len(queries.dictionary))).tolist()
-    found: dict[str, QueryCandidates] = {}
-    for query_id, start, end in zip(queries.dictionary.to_pylist(), [0, *ends], ends, strict=False):
-        names = tuple(in_order[start:end])
-        if len(set(names)) != len(names):
-            raise RepeatedDocument(query_id, Counter(names).most_common(1)[0][0])
-        found[query_id] = QueryCandidates(names, tuple(values[start:end]))
-    return found
+        docs, scores = docs.take(pa.array(order)), scores[order]
+    contradicted: frozenset[str] = frozenset()
+    if rows.ranks is not None and rows.has_scores:
+        ranks = np.asarray(rows.ranks, dtype=np.float64)
+        in_order = (codes, scores, ranks) if order is None else (codes[order], scores, ranks[order])
+        contradicted = frozenset(query_ids[code] for code in _contradicted(*in_order))
+    doc_ids, values = docs.to_numpy(zero_copy_only=False).tolist(), scores.tolist()
+    ends = np.cumsum(np.bincount(codes, minlength=len(query_ids))).tolist()
+    by_query: dict[str, QueryCandidates] = {}
+    repeated = 0
+    for query_id, start, end in zip(query_ids, [0, *ends], ends, strict=False):
+        ranking = QueryCandidates(tuple(doc_ids[start:end]), tuple(values[start:end]))
+        if len(set(ranking.doc_ids)) != end - start:
+            ranking = _without_repeats(query_id, ranking)
+            repeated += end - start - len(ranking.doc_ids)
+        by_query[query_id] = ranking
+    return RunContent(by_query, contradicted, repeated, rows.has_scores)
+
+
+def ranked(query_ids: Any, doc_ids: Any, scores: Sequence[float] | NDArray[np.float64]) -> Mapping[str, QueryCandidates]:
+    """Return each query's ranked list, as `ordered` does, from columns without ranks."""
+    return ordered(Rows(query_ids, doc_ids, scores)).by_query
+
+
+def _without_repeats(query_id: str, ranking: QueryCandidates) -> QueryCandidates:
+    """Return the ranking without the rows that were there before, which are next to each other. Raises RepeatedDocument for others."""
+    pairs = list(dict.fromkeys(zip(ranking.doc_ids, ranking.scores, strict=True)))
+    doc_id, count = Counter(doc_id for doc_id, _ in pairs).most_common(1)[0]
+    if count > 1:
+        raise RepeatedDocument(query_id, doc_id)
+    return QueryCandidates(tuple(doc_id for doc_id, _ in pairs), tuple(score for _, score in pairs))
+
+
+def _contradicted(codes: NDArray[np.int32], scores: NDArray[np.float64], ranks: NDArray[np.float64]) -> list[int]:
+    """Return the queries, by number, in which a higher score has a lower place. The columns are in order of query and score.
+
+    Documents of equal score form a step; a step whose last rank is below the first rank of the next one contradicts it.
+    """
+    import numpy as np
+
+    if not len(codes):
+        return []
+    new_query = codes[1:] != codes[:-1]
+    starts = np.flatnonzero(np.append(True, new_query | (scores[1:] != scores[:-1])))
+    last, first, query = np.maximum.reduceat(ranks, starts), np.minimum.reduceat(ranks, starts), codes[starts]
+    wrong = (query[1:] == query[:-1]) & (last[:-1] > first[1:])
+    numbers: list[int] = np.unique(query[1:][wrong]).tolist()
+    return numbers
 
 
 def _order(codes: NDArray[np.int32], docs: Any, scores: NDArray[np.float64]) -> NDArray[np.intp] | None:

@@ -7,17 +7,20 @@ PyTerrier needs no Java; a pipeline over Terrier's own index does.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from bench.datasets.base import Dataset
 from bench.errors import DataError, SuiteError
-from bench.first_stage.base import Candidates, QueryCandidates
+from bench.first_stage.base import Candidates
 from bench.first_stage.options import FirstStageOptions
 from bench.plugins import require, resolve
+
+if TYPE_CHECKING:
+    from bench.first_stage.ordering import RunContent
 
 COLUMNS = ("qid", "docno", "score")
 
@@ -52,14 +55,14 @@ class PyTerrier:
                 f"first stage 'pyterrier': {self.options.pipeline} is no PyTerrier transformer but a {type(pipeline).__name__}"
             )
         what = f"the PyTerrier pipeline {self.options.pipeline}"
-        rankings = _rankings(_results(pipeline, dataset, query_ids, what), what)
+        content = _content(_results(pipeline, dataset, query_ids, what), what)
         source = {
             "first_stage": "pyterrier",
             "pipeline": self.options.pipeline,
             "repr": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(pipeline)),  # an address would differ from run to run
             "pyterrier": pt.__version__,
         }
-        return candidates_from(rankings, dataset, query_ids, depth, source, what)
+        return candidates_from(content, dataset, query_ids, depth, source, what)
 
 
 def _results(pipeline: Any, dataset: Dataset, query_ids: Sequence[str], what: str) -> Any:
@@ -83,18 +86,19 @@ def _results(pipeline: Any, dataset: Dataset, query_ids: Sequence[str], what: st
     return found
 
 
-def _rankings(found: Any, what: str) -> Mapping[str, QueryCandidates]:
+def _content(results: Any, what: str) -> RunContent:
     import numpy as np
     import pandas as pd
 
-    from bench.first_stage.ordering import RepeatedDocument, ranked
+    from bench.first_stage.ordering import RepeatedDocument, Rows, ordered
 
-    scores = pd.to_numeric(found["score"], errors="coerce").to_numpy(dtype=np.float64)
-    query_ids, doc_ids = ([str(value) for value in found[column]] for column in ("qid", "docno"))
+    scores = pd.to_numeric(results["score"], errors="coerce").to_numpy(dtype=np.float64)
+    query_ids, doc_ids = ([str(value) for value in results[column]] for column in ("qid", "docno"))
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):
         raise DataError(f"{what}: query '{query_ids[bad[0]]}': the score of document '{doc_ids[bad[0]]}' is not a finite number")
+    ranks = pd.to_numeric(results["rank"], errors="coerce") if "rank" in results.columns else None
     try:
-        return ranked(query_ids, doc_ids, scores)
+        return ordered(Rows(query_ids, doc_ids, scores, ranks))
     except RepeatedDocument as error:
         raise DataError(f"{what}: {error}") from error

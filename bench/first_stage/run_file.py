@@ -1,8 +1,9 @@
 """TREC run files: read as candidates, written as rankings. Six columns: query id, Q0, document id, rank, score, tag.
 
-Plain or gzipped; blank lines are allowed, and so are comment lines that start with `#`, where ir_metadata (Breuer et al., SIGIR 2022,
+Plain or packed; blank lines are allowed, and so are comment lines that start with `#`, where ir_metadata (Breuer et al., SIGIR 2022,
 https://www.ir-metadata.org) keeps its header. Most other readers stop at a comment, so that a written run holds none: its ir_metadata
-goes into a file next to it. The order is that of trec_eval, by score and then doc_id; the rank column is not looked at.
+goes into a file next to it. The order is that of trec_eval, by score and then doc_id; queries whose rank column contradicts that are
+counted. `run_rows` has the other forms that are read.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from bench.atomic import whole_file, write_atomically
 from bench.datasets.base import Dataset
 from bench.datasets.lines import id_problem
 from bench.errors import DataError
+from bench.first_stage import run_rows
 from bench.first_stage.base import Candidates, QueryCandidates
-from bench.first_stage.options import RunOptions
+from bench.first_stage.options import RunOptions, run_name
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.first_stage.ordering import RunContent
 
 Rankings = Mapping[str, Sequence[tuple[str, float]]]
 _START, _END = b"# ir_metadata.start\n", b"# ir_metadata.end\n"
@@ -40,31 +44,34 @@ class RunFile:
     def __init__(self, options: RunOptions, base_dir: Path) -> None:
         self.options = options
         self.path = base_dir / Path(options.path).expanduser()
-        self.name = options.name or f"run:{self.path.name.removesuffix('.gz').removesuffix('.run')}"
+        self.name = options.name or f"run:{run_name(self.path.name)}"
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
         """The first `depth` documents that the file lists for each query. Raises DataError for a file that cannot be used."""
         from bench.first_stage.given import candidates_from
 
-        rankings = read_run(self.path)
+        run = read_content(self.path)
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         source = {"first_stage": "run", "file": self.path.name, "sha256": digest}
-        return candidates_from(rankings, dataset, query_ids, depth, source, self.path.name)
+        return candidates_from(run, dataset, query_ids, depth, source, self.path.name)
 
 
-def read_run(path: Path | str) -> dict[str, QueryCandidates]:
-    """query_id -> its documents, score descending, then doc_id descending. Queries stand as they first appear.
+def read_run(path: Path | str) -> Mapping[str, QueryCandidates]:
+    """Return query_id -> its documents, score descending, then doc_id descending. Queries are as they first appear.
 
-    Raises DataError naming file and line for a wrong number of columns, a score that is not a finite number, a document listed twice.
+    Raises DataError naming file and line for a wrong number of columns, a score that is not a finite number, a document with two scores.
     """
-    from bench.first_stage import run_rows
-    from bench.first_stage.ordering import RepeatedDocument, ranked
+    return read_content(path).by_query
+
+
+def read_content(path: Path | str) -> RunContent:
+    """Return the same with what is odd about the file. Raises DataError as `read_run` does."""
+    from bench.first_stage.ordering import RepeatedDocument, ordered
 
     path = Path(path)
-    columns = run_rows.read_fast(path) or run_rows.read_slowly(path)
     try:
-        return ranked(*columns)
+        return ordered(run_rows.read(path))
     except RepeatedDocument as error:
         line = run_rows.line_of_repeat(path, error.query_id)
         raise DataError.at(path, line, str(error)) from error
@@ -77,11 +84,9 @@ def read_rows(path: Path | str) -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    from bench.first_stage import run_rows
-
-    query_ids, doc_ids, scores = run_rows.read_fast(Path(path)) or run_rows.read_slowly(Path(path))
-    ids = {name: pa.array(found, pa.string()) for name, found in (("query", query_ids), ("document", doc_ids))}
-    table: pd.DataFrame = pa.table({**ids, "score": pa.array(scores, pa.float64())}).to_pandas(strings_to_categorical=True)
+    rows = run_rows.read(Path(path))
+    ids = {"query": pa.array(rows.query_ids, pa.string()), "document": pa.array(rows.doc_ids, pa.string())}
+    table: pd.DataFrame = pa.table({**ids, "score": pa.array(rows.scores, pa.float64())}).to_pandas(strings_to_categorical=True)
     table["rank"] = table.groupby("query", sort=False, observed=True).cumcount() + 1
     return table
 

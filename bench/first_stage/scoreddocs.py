@@ -25,18 +25,18 @@ class ScoredDocs:
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
         """Up to `depth` candidates for each query. Raises SuiteError when the dataset brings none along."""
         from bench.first_stage.given import candidates_from
-        from bench.first_stage.ordering import RepeatedDocument, ranked
+        from bench.first_stage.ordering import RepeatedDocument, Rows, ordered
 
         scored = dataset.extras.get("scoreddocs")
         if scored is None:
             raise SuiteError(f"first stage 'scoreddocs': the dataset {dataset.id} brings no candidates along; use bm25 or a run file")
         wanted = set(query_ids)
         rows = [row for row in scored() if row[0] in wanted]
-        columns = tuple(map(list, zip(*rows, strict=True))) if rows else ([], [], [])
+        columns = [[row[i] for row in rows] for i in range(3)]
         what = f"the scoreddocs of {dataset.id}"
         try:
-            rankings = ranked(*columns)
+            run = ordered(Rows(columns[0], columns[1], columns[2]))
         except RepeatedDocument as error:
             raise DataError(f"{what}: {error}") from error
         source = {"first_stage": "scoreddocs", "dataset": dataset.identity.get("id", dataset.id)}
-        return candidates_from(rankings, dataset, query_ids, depth, source, what)
+        return candidates_from(run, dataset, query_ids, depth, source, what)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float64]
 
 TIE_RULE = "score descending, then doc_id descending"
+SINGLE_MAX = 3.4028234663852886e38
+"""The largest single-precision number: trec_eval and its wrappers hold scores in that precision."""
 
 
 _NO_NUMBERS = {"U": "text", "S": "bytes", "M": "dates", "m": "time spans", "c": "complex numbers"}
@@ -27,11 +29,13 @@ _NO_NUMBERS = {"U": "text", "S": "bytes", "M": "dates", "m": "time spans", "c": 
 
 @dataclass(frozen=True)
 class Ranking:
-    """One query's documents, best first, with the raw scores in the same order. `ties` counts documents that share another's score."""
+    """One query's documents, best first, with the raw scores in the same order. `ties` counts documents that share another's score,
+    `beyond` scores that single precision cannot hold."""
 
     doc_ids: tuple[str, ...]
     scores: tuple[float, ...]
     ties: int = 0
+    beyond: int = 0
 
     def strict_scores(self) -> list[float]:
         """Strictly falling stand-ins for the scores (n, n-1, ..., 1), which every provider ranks alike."""
@@ -85,7 +89,9 @@ def rank(doc_ids: Sequence[str], scores: Sequence[float] | Scores) -> Ranking:
     groups = tied(ordered)
     for first, end in groups:  # comparing ids is what costs: only where scores do not decide
         places[first:end] = sorted(places[first:end], key=doc_ids.__getitem__, reverse=True)
-    return Ranking(tuple(map(doc_ids.__getitem__, places)), tuple(ordered.tolist()), sum(end - first for first, end in groups))
+    ties = sum(end - first for first, end in groups)
+    beyond = int((np.abs(values) > SINGLE_MAX).sum())
+    return Ranking(tuple(map(doc_ids.__getitem__, places)), tuple(ordered.tolist()), ties, beyond)
 
 
 def tied(ordered: Sequence[float] | Scores) -> list[tuple[int, int]]:
@@ -103,17 +109,35 @@ def count_ties(ordered: Sequence[float] | Scores) -> int:
     return sum(end - first for first, end in tied(ordered))
 
 
-def strictly_falling(ordered: Sequence[float]) -> list[float]:
-    """Scores that keep their order in trec_eval, which reads them in single precision and would tie what that precision cannot tell apart.
+def strictly_falling(ordered: Sequence[float] | Scores) -> list[float]:
+    """Return scores that keep their order in readers that hold them in single precision, as trec_eval does, and would tie some of them.
 
-    Each score is as given, or the next smaller single-precision number below its predecessor.
+    Each is as given, or the next single-precision number below its predecessor; what lies beyond single precision goes to its ends.
     """
     import numpy as np
 
-    falling: list[float] = []
-    bound = np.float32(np.inf)
-    for value in ordered:
-        single = np.float32(value)
-        falling.append(value if single < bound else float(np.nextafter(bound, np.float32(-np.inf))))
-        bound = np.float32(falling[-1])
+    values = np.asarray(ordered, dtype=np.float64)
+    singles = np.clip(values, -SINGLE_MAX, SINGLE_MAX).astype(np.float32)
+    beyond = np.abs(values) > SINGLE_MAX
+    if not beyond.any() and (singles[1:] < singles[:-1]).all():
+        return list(map(float, values))
+    steps = singles.copy()
+    with np.errstate(over="ignore"):  # a step below the lower end is lifted again
+        for i in range(1, len(steps)):
+            if steps[i] >= steps[i - 1]:
+                steps[i] = np.nextafter(steps[i - 1], np.float32(-np.inf))
+    _lift(steps)
+    falling: list[float] = np.where((steps == singles) & ~beyond, values, steps.astype(np.float64)).tolist()
     return falling
+
+
+def _lift(steps: NDArray[np.float32]) -> None:
+    """Make room at the lower end of single precision, in place: no step lies below it, and each stays above the next."""
+    import numpy as np
+
+    bound = np.float32(-SINGLE_MAX)
+    for i in range(len(steps) - 1, -1, -1):
+        if steps[i] >= bound:
+            return
+        steps[i] = bound
+        bound = np.nextafter(bound, np.float32(np.inf))

@@ -52,6 +52,7 @@ class Counts(Options):
     failed: int = Field(description="queries whose call failed: they score 0")
     pairs: int = Field(description="query-document pairs ranked")
     ties: int = Field(description="documents that share their score with another of the same query")
+    beyond_single_precision: int = Field(0, description="scores too large for it: the run file holds the nearest that keep the order")
 
     @property
     def called(self) -> int:

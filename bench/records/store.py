@@ -91,7 +91,7 @@ class Run:
         """Raw timings of `single` at other depths and settings, a row per call; `system` names the rows of `depths` with their quality."""
         return read_table(self.folder / "sweep.parquet", SWEEP)
 
-    def ranking(self, trial_id: str) -> dict[str, QueryCandidates]:
+    def ranking(self, trial_id: str) -> Mapping[str, QueryCandidates]:
         """The ranking of one trial: query_id -> documents, best first."""
         from bench.first_stage.run_file import read_run
 

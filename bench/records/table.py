@@ -19,7 +19,12 @@ GroupKey = tuple[str, str, int]
 """Dataset, first stage, depth."""
 
 RANDOM = "random weights: its order means nothing"
-"""The note of a row that can stand in a table, but lead none: see `Row.meaningless`."""
+"""The note of a row that can be in a table, but lead none: see `Row.meaningless`."""
+ELSEWHERE = (
+    "a run over other candidates than these, left out of the verdict: `first_stage: NAME` binds it to its own first stage, "
+    "and as an entry of first_stages it is measured over its own candidates"
+)
+"""The same for a published run."""
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05
 SHOWN_REPAIRS = 0.01
@@ -34,7 +39,8 @@ class Row:
     `parts` holds, by scenario, the median milliseconds of each part of a call, `timing` what the record tells of its timed pass; `failed`
     is the share of called queries whose call failed; `usage` what an answered query took in the mean, by the names of `Usage`.
     Where more than half of the queries failed, `quality` and `differences` are empty: a mean of failures is no quality, and every
-    verdict, plot and export is drawn from these rows. `meaningless` is the order of a model with random weights.
+    verdict, plot and export is drawn from these rows. `meaningless` is an order that leads no verdict: that of a model with random weights,
+    or of a published run over other candidates.
     """
 
     trial: Trial
@@ -113,7 +119,7 @@ def rows(run: Run) -> list[Row]:
             measured = replace(measured, quality={}, differences={})
         usage = {name: value / max(1, sum(record.scores.values())) for name, value in record.usage.items()}
         row = replace(measured, notes=tuple(_notes(record)), cost=record.cost, usage=usage, failed=record.counts.failed_share)
-        table.append(replace(row, meaningless=_is_random(record)))
+        table.append(replace(row, meaningless=_is_random(record) or _is_elsewhere(record)))
     return table
 
 
@@ -172,6 +178,8 @@ def _notes(record: Record) -> list[str]:
     notes = []
     if _is_random(record):
         notes.append(RANDOM)
+    if _is_elsewhere(record):
+        notes.append(ELSEWHERE)
     counts = record.counts
     if record.mostly_failed:
         notes.append(f"{counts.failed} of {counts.called} queries failed: no quality is concluded from the rest (e.g. {_reason(record)})")
@@ -183,6 +191,9 @@ def _notes(record: Record) -> list[str]:
         notes.append(f"only {judged.mean:.0%} of its top 10 is judged: unjudged documents count as not relevant")
     if counts.pairs and counts.ties > SHOWN_TIES * counts.pairs:
         notes.append(f"{counts.ties} of {counts.pairs} documents tie in score")
+    if counts.beyond_single_precision:
+        stand_in = "its run file holds the nearest that keep the order"
+        notes.append(f"{counts.beyond_single_precision} scores lie beyond single precision: {stand_in}")
     truncated, pairs = record.usage.get("truncated", 0), record.usage.get("pairs", 0)
     if pairs and truncated > 0.01 * pairs:
         notes.append(f"{truncated / pairs:.0%} of its pairs were cut at max length")
@@ -206,3 +217,8 @@ def _reason(record: Record) -> str:
 
 def _is_random(record: Record) -> bool:
     return bool(record.description.get("facts", {}).get("random_weights"))
+
+
+def _is_elsewhere(record: Record) -> bool:
+    """Whether the row is of a published run that lists other documents in the place of these candidates."""
+    return bool(record.description.get("facts", {}).get("other_candidates"))

@@ -87,7 +87,7 @@ def _board(key: str, entries: list[Entry], measure: str | None) -> Board | None:
     except BenchError:
         return None
     held = [entry for entry in entries if name in entry.row.quality]
-    return Board(key, name, tuple(sorted(held, key=lambda entry: -entry.row.quality[name].mean))) if held else None
+    return Board(key, name, tuple(sorted(held, key=lambda entry: (entry.row.meaningless, -entry.row.quality[name].mean)))) if held else None
 
 
 def print_board(boards: Sequence[Board], console: Console) -> None:

@@ -106,8 +106,8 @@ class Reranker(Protocol):
     """The one interface. Implementations take their options in the constructor and load nothing there.
 
     Life cycle, driven by the runner: `check()`, then `fingerprint()`, then, unless every score is cached, `load()`, `describe()`,
-    `rerank()` any number of times with `take_usage()` after it, `close()`. A reranker that also has a method `bind(qrels)` is given the
-    judgments before `fingerprint()`: only the reference rows do.
+    `rerank()` any number of times with `take_usage()` after it, `close()`. A reranker that also has a method `bind(qrels, candidates)`
+    gets both before `fingerprint()`: only the rows that compute nothing have one.
     """
 
     pointwise: bool

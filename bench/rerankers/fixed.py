@@ -6,20 +6,25 @@ They stand beside every reranker, so that a reader sees where it started, how mu
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from bench.errors import RerankerError, Unavailable
-from bench.rerankers.base import BaseReranker, Description, Request
+from bench.rerankers.base import BaseReranker, Description, Failure, Request
 from bench.rerankers.options import RerankerOptions
 
 if TYPE_CHECKING:
     from bench.datasets.base import Qrels
-    from bench.first_stage.base import QueryCandidates
+    from bench.first_stage.base import Candidates, QueryCandidates
+    from bench.first_stage.ordering import RunContent
     from bench.rerankers.base import Outcome, Scores
+
+OTHER_CANDIDATES = 0.1
+"""From this share of candidates on that a run lacks while it lists other documents in their place, it was made over other candidates."""
 
 
 class FixedReranker(BaseReranker):
@@ -41,24 +46,56 @@ class FixedReranker(BaseReranker):
 
 
 class FirstStageReranker(FixedReranker):
-    """Keeps the order that the first stage gave."""
+    """Keeps the order that the first stage gave, with the first stage's own scores once `bind(qrels, candidates)` has told them.
+
+    Scores that contradict the order, as an outsider's first stage may give them, are replaced by n, n-1, ..., 1 and counted.
+    """
+
+    def __init__(self, options: RerankerOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._candidates: Mapping[str, QueryCandidates] = {}
+        self._contradicted: set[str] = set()
+
+    def bind(self, qrels: Qrels, candidates: Candidates) -> None:
+        """Take the candidates, whose scores are the row's."""
+        self._candidates = candidates.by_query
 
     def describe(self) -> Description:
-        return Description("first-stage", {"order": "first stage"})
+        """The counts cover the requests reranked so far."""
+        warnings = []
+        if self._contradicted:
+            count = f"queries whose candidates are not in the order of their scores: {len(self._contradicted)}"
+            warnings.append(f"{count}; n, n-1, ..., 1 stands in for these scores")
+        return Description("first-stage", {"order": "first stage"}, {"warnings": warnings} if warnings else {})
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        return [self._scores(request) for request in requests]
 
     def order(self, request: Request) -> Sequence[int]:
         return range(len(request.doc_ids))
 
+    def _scores(self, request: Request) -> Scores:
+        import numpy as np
+
+        candidates = self._candidates.get(request.query_id)
+        if candidates is None:
+            return _falling(self.order(request))
+        scores = np.asarray(candidates.scores, dtype=np.float64)
+        if not in_order(request.doc_ids, scores):
+            self._contradicted.add(request.query_id)
+            return _falling(self.order(request))
+        return scores
+
 
 class OracleReranker(FixedReranker):
-    """The best possible order of the candidates: by grade, falling, then as the first stage had them. Needs `bind(qrels)` first."""
+    """The best possible order of the candidates: by grade, falling, then as the first stage had them. Needs `bind` first."""
 
     def __init__(self, options: RerankerOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
         self._qrels: Qrels | None = None
 
-    def bind(self, qrels: Qrels) -> None:
-        """The judgments to order by: query id -> document id -> grade. A document without one counts as grade 0."""
+    def bind(self, qrels: Qrels, candidates: Candidates) -> None:
+        """Take the judgments to order by: query id -> document id -> grade. A document without one counts as grade 0."""
         self._qrels = qrels
 
     def describe(self) -> Description:
@@ -66,7 +103,7 @@ class OracleReranker(FixedReranker):
 
     def order(self, request: Request) -> Sequence[int]:
         if self._qrels is None:
-            raise RerankerError("the oracle has no judgments: bind(qrels) comes before rerank()")
+            raise RerankerError("the oracle has no judgments: bind() comes before rerank()")
         grades: Mapping[str, int] = self._qrels.get(request.query_id, {})
         return sorted(range(len(request.doc_ids)), key=lambda i: -grades.get(request.doc_ids[i], 0))
 
@@ -74,14 +111,28 @@ class OracleReranker(FixedReranker):
 class RunFileOptions(RerankerOptions):
     paths: ClassVar[tuple[str, ...]] = ("path",)
 
-    path: str = Field(min_length=1, description="a TREC run file, plain or gzipped")
+    path: str = Field(min_length=1, description="a run: TREC, MS MARCO or JSON, plain or .gz, .bz2, .xz, .zst")
+    first_stage: str | None = Field(
+        None, description="the first stage that the run reranks, as tables call it: the row appears over no other"
+    )
+    dataset: str | None = Field(None, description="the dataset that the run is of, as tables call it: the row appears over no other")
+
+
+@dataclass(frozen=True)
+class _Overlap:
+    """What a run and the candidates of one query have in common, in documents."""
+
+    candidates: int
+    absent: int
+    extra: int
 
 
 class RunFileReranker(FixedReranker):
-    """The order of a published run under the tie rule (score descending, then doc_id descending).
+    """The order and the scores of a published run under the tie rule (score descending, then doc_id descending).
 
-    Candidates that the run lacks come after all others, as the first stage had them; documents of the run that are no candidates are left
-    out. Both are counted in the description. Raises RerankerError when the run holds none of the judged queries.
+    A query that the run lacks, or of which it lists no candidate, fails and scores 0, as in `trec_eval -c`. Candidates that the run lacks
+    come after all others, as the first stage had them; documents of the run that are no candidates are left out. All are counted in the
+    description. Raises RerankerError when the run holds none of the judged queries.
     """
 
     Options: ClassVar[type[RerankerOptions]] = RunFileOptions
@@ -89,12 +140,17 @@ class RunFileReranker(FixedReranker):
 
     def __init__(self, options: RunFileOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
-        self._run: Mapping[str, QueryCandidates] | None = None
+        self._run: RunContent | None = None
         self._judged: set[str] = set()
-        self._counts: dict[str, dict[str, int]] = {}
+        self._absent_queries: set[str] = set()
+        self._overlaps: dict[str, _Overlap] = {}
 
-    def bind(self, qrels: Qrels) -> None:
-        """The queries that the run should answer."""
+    def belongs_to(self, dataset: str, first_stage: str) -> bool:
+        """Return whether the row appears over these candidates, both by the names in tables."""
+        return self.options.dataset in (None, dataset) and self.options.first_stage in (None, first_stage)
+
+    def bind(self, qrels: Qrels, candidates: Candidates) -> None:
+        """Take the queries that the run should answer."""
         self._judged = set(qrels)
 
     def check(self) -> None:
@@ -104,10 +160,10 @@ class RunFileReranker(FixedReranker):
     def load(self) -> None:
         if self._run is not None:
             return
-        from bench.first_stage.run_file import read_run
+        from bench.first_stage.run_file import read_content
 
-        run = read_run(Path(self.options.path))
-        if self._judged and self._judged.isdisjoint(run):
+        run = read_content(Path(self.options.path))
+        if self._judged and self._judged.isdisjoint(run.by_query):
             raise RerankerError(
                 f"{self.options.path}: the run has none of the {len(self._judged)} judged queries; is it of another collection?"
             )
@@ -118,20 +174,81 @@ class RunFileReranker(FixedReranker):
         from bench.rerankers.weights import file_hash
 
         path = Path(self.options.path)
-        names = ("queries_absent", "candidates_absent", "extra_documents")
-        counts = {name: sum(count[name] for count in self._counts.values()) for name in names}
-        return Description("run-file", {"run": f"sha256:{file_hash(path)[:16]}"}, {"source": path.name, **counts})
+        counts = {
+            "queries_absent": len(self._absent_queries),
+            "candidates": sum(overlap.candidates for overlap in self._overlaps.values()),
+            "candidates_absent": sum(overlap.absent for overlap in self._overlaps.values()),
+            "extra_documents": sum(overlap.extra for overlap in self._overlaps.values()),
+        }
+        replaced = sum(min(overlap.absent, overlap.extra) for overlap in self._overlaps.values())
+        facts: dict[str, Any] = {"source": path.name, **counts}
+        if replaced > OTHER_CANDIDATES * counts["candidates"]:
+            facts["other_candidates"] = True
+        if warnings := [*self._warnings(path.name, counts)]:
+            facts["warnings"] = warnings
+        return Description("run-file", {"run": f"sha256:{file_hash(path)[:16]}"}, facts)
+
+    def _warnings(self, name: str, counts: Mapping[str, int]) -> Iterator[str]:
+        if absent := counts["candidates_absent"]:
+            after = "they come after all others, as the first stage had them"
+            yield f"{absent} of {counts['candidates']} candidates are not in {name}: {after}"
+        if extra := counts["extra_documents"]:
+            yield f"{extra} documents of {name} are no candidates here, and are left out"
+        if self._run is not None:
+            yield from self._run.warnings(name, self._overlaps)
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        return [self._outcome(request) for request in requests]
 
     def order(self, request: Request) -> Sequence[int]:
-        if self._run is None:
-            raise RerankerError(f"{self.options.path}: load() comes before rerank()")
-        ranked = self._run.get(request.query_id)
-        score = dict(zip(ranked.doc_ids, ranked.scores, strict=True)) if ranked else {}
+        score = self._scores_of(request.query_id)
         present = [i for i, doc_id in enumerate(request.doc_ids) if doc_id in score]
         absent = [i for i, doc_id in enumerate(request.doc_ids) if doc_id not in score]
-        extra = len(score) - len(present)
-        self._counts[request.query_id] = {"queries_absent": int(not ranked), "candidates_absent": len(absent), "extra_documents": extra}
         return sorted(present, key=lambda i: (score[request.doc_ids[i]], request.doc_ids[i]), reverse=True) + absent
+
+    def _outcome(self, request: Request) -> Outcome:
+        import numpy as np
+
+        if not request.doc_ids:
+            return np.empty(0, dtype=np.float64)
+        score = self._scores_of(request.query_id)
+        name = Path(self.options.path).name
+        if not score:
+            self._absent_queries.add(request.query_id)
+            return Failure(f"{name} does not list the query")
+        absent = [i for i, doc_id in enumerate(request.doc_ids) if doc_id not in score]
+        present = len(request.doc_ids) - len(absent)
+        self._overlaps[request.query_id] = _Overlap(len(request.doc_ids), len(absent), len(score) - present)
+        if not present:
+            return Failure(f"{name} lists none of its candidates")
+        lowest = min(score[doc_id] for doc_id in request.doc_ids if doc_id in score)
+        scores = np.array([score.get(doc_id, lowest) for doc_id in request.doc_ids], dtype=np.float64)
+        scores[absent] -= _step(lowest) * np.arange(1, len(absent) + 1)
+        # next to the ends of double precision there is no room below the lowest score
+        return scores if np.isfinite(scores).all() else _falling(self.order(request))
+
+    def _scores_of(self, query_id: str) -> dict[str, float]:
+        """Return the run's documents of a query with their scores, none where it lacks the query."""
+        if self._run is None:
+            raise RerankerError(f"{self.options.path}: load() comes before rerank()")
+        ranking = self._run.by_query.get(query_id)
+        return dict(zip(ranking.doc_ids, ranking.scores, strict=True)) if ranking else {}
+
+
+def in_order(doc_ids: Sequence[str], scores: Scores) -> bool:
+    """Return whether these documents are in the order that their scores give under the tie rule."""
+    if len(scores) != len(doc_ids):
+        return False
+    below = scores[1:] < scores[:-1]
+    if below.all():
+        return True
+    ties = (scores[1:] == scores[:-1]).nonzero()[0].tolist()
+    return len(ties) + int(below.sum()) == len(below) and all(doc_ids[i] > doc_ids[i + 1] for i in ties)
+
+
+def _step(score: float) -> float:
+    """Return a difference that double and single precision can tell at this score."""
+    return max(1.0, abs(score) * 1e-6)
 
 
 def _falling(order: Sequence[int]) -> Scores:

@@ -72,7 +72,8 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _data(record: Record) -> Facts:
-    counts = {name.replace("_", " "): str(value) for name, value in record.counts.model_dump().items() if name not in ("ties", "failed")}
+    noted = ("ties", "failed", "beyond_single_precision")
+    counts = {name.replace("_", " "): str(value) for name, value in record.counts.model_dump().items() if name not in noted}
     return {**flat(record.dataset), **flat(record.candidates, "candidates: "), **counts}
 
 
