@@ -50,6 +50,7 @@ class Facts(Options):
     needs_code: bool = Field(False, description="its network is Python code that comes with the weights: trust_remote_code must be set")
     url: str = Field(pattern=r"^https://")
     notes: str | None = None
+    caution: str | None = Field(None, description="what a reader of its results should know: stands under the table when it ran")
     architecture: Architecture | None = Field(None, description="None where `weights: random` cannot be had")
     price: ListedPrice | None = Field(None, description="None for what runs here, and where no public price was found")
 

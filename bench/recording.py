@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench import catalogue
 from bench.errors import Unavailable
 from bench.measure import machine, noise
 from bench.measure.foretell import seconds_per_query
@@ -28,6 +29,16 @@ def dataset_fields(dataset: Dataset) -> dict[str, Any]:
 
 def candidates_fields(candidates: Candidates) -> dict[str, Any]:
     return {"hash": candidates.hash, "depth": candidates.depth, **candidates.source}
+
+
+def with_caution(description: Mapping[str, Any], reranker: str) -> dict[str, Any]:
+    """A description, with what the catalogue warns of about a reranker of this name among its warnings."""
+    entry = catalogue.load().get(reranker)
+    if entry is None or entry.facts.caution is None:
+        return dict(description)
+    facts = description.get("facts", {})
+    warnings = [*facts.get("warnings", []), entry.facts.caution]
+    return {**description, "facts": {**facts, "warnings": warnings}}
 
 
 def speed_key(work: Key, system: Key, environment: Mapping[str, Any], plan: LatencyPlan, description: Mapping[str, Any]) -> Key:

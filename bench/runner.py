@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from bench import depths
+from bench import depths, recording
 from bench.assess import Assessed, Questions, assess, differences
 from bench.atomic import write_atomically
 from bench.cost import cost, price_of
@@ -307,7 +307,7 @@ class _GroupRun:
             all_keys["speed"] = speed_key(quality_key, system_key, environment, self.suite.latency, scored.description)
         return Record(
             trial=trial,
-            description=scored.description,
+            description=recording.with_caution(scored.description, planned.part.name),
             dataset=dataset_fields(dataset),
             candidates=candidates_fields(candidates),
             quality=dict(found.estimates),

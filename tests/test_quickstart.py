@@ -9,6 +9,7 @@ import pytest
 
 import bench
 from bench.records.store import Run
+from bench.records.table import rows
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ("first-stage", "minilm-bi-encoder", "minilm-cross-encoder", "oracle")
@@ -41,6 +42,13 @@ def test_the_cross_encoder_clearly_beats_the_first_stage(quickstart: Run) -> Non
     [record] = [record for record in quickstart.records.values() if record.trial.reranker == "minilm-cross-encoder"]
     assert record.vs_first_stage["nDCG@10"].low > 0.05
     assert record.description["identity"]["adapter"].startswith("sha256:")
+
+
+def test_the_demo_says_why_its_cross_encoder_trails_the_bi_encoder(quickstart: Run) -> None:
+    notes = {row.name: row.notes for row in rows(quickstart)}
+    [note] = [note for note in notes["minilm-cross-encoder"] if "trails the bi-encoder" in note]
+    assert note in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert not any("trails the bi-encoder" in note for note in notes["minilm-bi-encoder"])
 
 
 @pytest.mark.parametrize("page", ["README.md", "bench/rerankers/adapters/everyday-cross-encoder/card.md"])
