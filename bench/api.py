@@ -98,7 +98,8 @@ def check(
     """Whether `new` is no worse than `baseline` (a run, its folder, or a saved baseline's name): `.outcome`, `.gates`, `.exit_code`.
 
     Asks what the file `gates` asks, or the quality of one measure with its margin. Stored timings only: `rerank-bench check --live` takes
-    them anew. Raises BenchError as the command does.
+    them anew. `accept_underpowered` has no effect any more: a margin below what the queries support is inconclusive by itself. Raises
+    BenchError as the command does.
     """
     from bench import baselines, gate
 
@@ -106,7 +107,7 @@ def check(
         raise BenchError("the gates file says measures and margins; leave measure and margin out")
     asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
     ours, theirs = (one if isinstance(one, Run) else baselines.find(one) for one in (new, baseline))
-    return gate.check(ours, theirs, asked, accept_underpowered=accept_underpowered)
+    return gate.check(ours, theirs, asked)
 
 
 def load(folder: str | Path) -> Run:

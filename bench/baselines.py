@@ -3,14 +3,18 @@ is asked by every command and function that takes a run."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.atomic import restore_folder, whole_folder, write_atomically
+from bench.comparing import Side, cached, mostly_failed, sides
 from bench.errors import BenchError, RecordError, nearest
 from bench.first_stage.run_file import metadata_path
+from bench.gate.file import Gates
+from bench.measure import stats
 from bench.records.schema import Record
 from bench.records.store import Run, RunWriter, read_info
 
@@ -18,6 +22,8 @@ RUNS = Path("results")
 """Where `rerank-bench run` puts run folders, and `latest` is looked for."""
 FOLDER = RUNS / "baselines"
 LATEST = "latest"
+SPREAD = 0.15
+"""The standard deviation of paired differences on many collections, where the real one is not known yet."""
 LARGE = 2 * 2**20
 """Bytes from which on a baseline is called large for a repository."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -46,6 +52,38 @@ def save(run: Run, name: str | None = None, folder: Path = FOLDER, *, replace: b
     except OSError as error:
         raise BenchError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target
+
+
+def remarks(run: Run, gates: Gates | None = None) -> list[str]:
+    """Return what somebody who saves a run as a baseline should know on that day: what margin its queries will support, which of its rows
+    guard nothing, and which scores are older than the run."""
+    gates = gates or Gates()
+    answered = sides(run, references=False)
+    sentences = [_support(side, gates) for side in answered]
+    for status in run.info.trials:
+        if status.status in ("skipped", "failed") and status.trial.kind == "reranker":
+            sentences.append(f"{status.trial.id} {status.status} ({status.reason or 'no reason given'}): this baseline does not guard it")
+    sentences += [f"{trial_id}: {failures}: this baseline does not guard it" for trial_id, failures in mostly_failed(run).items()]
+    sentences += [cached(side) for side in answered]
+    return list(dict.fromkeys(filter(None, sentences)))
+
+
+def _support(side: Side, gates: Gates) -> str:
+    """What margin the queries of a trial will support, where that is more than the gates will ask for."""
+    asked, queries = gates.of(side.trial.reranker).quality, side.record.counts.queries
+    if not asked:
+        return ""
+    if queries < 2:
+        return "one query supports no margin: `check` can only be inconclusive (exit 4)"
+    margin, supported = min(asked.values()), stats.supported_margin(SPREAD, queries)
+    if margin >= supported:
+        return ""
+    needed = math.ceil(queries * (supported / margin) ** 2)
+    return (
+        f"{queries} queries support a margin of {supported:.3f} at least where a change moves a query by {SPREAD:g} (standard deviation, "
+        f"as is common), and the gates ask for {margin:g}: such a change will be inconclusive (exit 4) unless it loses or gains much. "
+        f"{needed:,} queries would support {margin:g}; scores that stay the same pass with any number"
+    )
 
 
 def _restore(folder: Path) -> None:

@@ -5,6 +5,7 @@ Reads records only. Two trials are compared when their quality keys agree; what 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,12 +33,19 @@ class Side:
         return self.record.trial
 
     def values(self, measure: str) -> dict[str, float]:
-        """query id -> value, in the record's order. Raises RecordError when the run holds none for this trial."""
+        """query id -> value, in the record's order. Raises RecordError when the run holds none for this trial, or not one per query."""
         table = self.run.per_query
         rows = table[(table["trial"] == self.trial.id) & (table["measure"] == measure)]
         if rows.empty:
             raise RecordError(f"{self.run.folder}: per_query.parquet holds no {measure} of {self.trial.id}")
-        return {str(query): float(value) for query, value in zip(rows["query"], rows["value"], strict=True)}
+        values = {str(query): float(value) for query, value in zip(rows["query"], rows["value"], strict=True)}
+        expected = self.record.counts.queries
+        if len(rows) != len(values) or len(values) != expected or not all(map(math.isfinite, values.values())):
+            raise RecordError(
+                f"{self.run.folder}: per_query.parquet does not hold {measure} of {self.trial.id} once for each of its "
+                f"{expected} queries: the run is damaged, run its suite again"
+            )
+        return values
 
 
 @dataclass(frozen=True)
@@ -186,6 +194,15 @@ def mostly_failed(run: Run) -> dict[str, str]:
         for trial_id, record in run.records.items()
         if record.mostly_failed
     }
+
+
+def cached(side: Side) -> str:
+    """Return a sentence on the scores of a trial that were not made in its run, empty where all of them were."""
+    scores = side.record.scores
+    count, total = scores.get("cached", 0), sum(scores.values())
+    if not count:
+        return ""
+    return f"{count} of {total} queries' scores of {side.trial.id} in run {side.run.info.id} came from the cache: --fresh scores anew"
 
 
 def _same_reranker(runs: Sequence[Run]) -> Iterator[tuple[Side, Side]]:

@@ -24,4 +24,4 @@ def file_stem(text: str, other: str = "-") -> str:
 
 def is_file_name(text: str) -> bool:
     """Whether `text` names a file right inside a folder, on every system: no folder, no drive, nothing hidden."""
-    return bool(text) and not text.startswith(".") and text.isprintable() and not set(text) & set('/\\:*?"<>|')
+    return bool(text) and not text.startswith(".") and text.isprintable() and not set(text) & set("/\\:")

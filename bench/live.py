@@ -8,7 +8,7 @@ left alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class LiveSpeed:
             if all(one.planned.reranker.placement == "none" for one in pair):
                 return None
             if pair[0].recipe == pair[1].recipe:
-                return speed_gate(new, asked, "pass", [], SAME)
+                return replace(incomparable(new, asked, SAME), decides=False)
             questions = self._questions(new, pair[0])
             try:
                 notes = [told for side, one in zip((new, baseline), pair, strict=True) if (told := _load(side, one))]

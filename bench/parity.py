@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-from bench.comparing import Side, comparable, counterparts, sides
+from bench.comparing import Side, cached, comparable, counterparts, sides
 from bench.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.gate.drift import Drift, drift
 from bench.records.store import Run
@@ -56,6 +56,11 @@ def parity(new: Side, baseline: Side) -> Parity:
     if not found.queries:
         raise IncomparableError(f"{new.trial.id} and {baseline.trial.id} have no ranked query in common")
     return Parity(new, baseline, found)
+
+
+def sources(found: Parity) -> list[str]:
+    """Return a sentence for each side whose scores came from the cache: no server or model was asked for them in its run."""
+    return [text for side in (found.new, found.baseline) if (text := cached(side))]
 
 
 def told(found: Drift) -> str:

@@ -66,7 +66,7 @@ def compare(runs: tuple[Run, ...], baseline: str | None, measure: str | None, ac
 @click.option("--measure", help="Such as nDCG@10, in place of a gates file. Default: the baseline's first measure.")
 @click.option("--margin", type=float, help="The largest mean loss that is still acceptable, in place of a gates file. Default: 0.01.")
 @click.option("--live", is_flag=True, help="Time both sides anew, in turn, for the speed gate (1.10 times unless the gates file says).")
-@click.option("--accept-underpowered", is_flag=True, help="Check even where the queries are too few for the margin.")
+@click.option("--accept-underpowered", is_flag=True, hidden=True, expose_value=False, help="Has no effect any more.")
 @click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What an inconclusive check counts as, in place of exit code 4.")
 @click.option(
     "--format",
@@ -83,7 +83,6 @@ def check(
     measure: str | None,
     margin: float | None,
     live: bool,
-    accept_underpowered: bool,
     inconclusive: Any,
     forms: tuple[tuple[str, Path | None], ...],
 ) -> int:
@@ -98,9 +97,15 @@ def check(
     asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
     judge = _live_speed() if live else gate.stored_speed
     asked = asked.with_speed() if live else asked
-    found = gate.check(new, baseline, asked, accept_underpowered=accept_underpowered, inconclusive=inconclusive, speed=judge)
+    found = gate.check(new, baseline, asked, inconclusive=inconclusive, speed=judge)
+    problems = []
     for form, path in forms or (("table", None),):
-        _write_verdict(found, form, path)
+        try:
+            _write_verdict(found, form, path)
+        except BenchError as error:  # the other outputs are written all the same
+            problems.append(str(error))
+    if problems:
+        raise BenchError("\n".join(problems))
     return found.exit_code
 
 
@@ -152,3 +157,5 @@ def parity(run: Run, others: tuple[str, ...]) -> None:
         found = comparing.between_runs(run, baselines.find(others[0]))
     for one in found:
         click.echo(f"{one.new.trial.id} against {one.baseline.trial.id}, {comparing.told(one.drift)}")
+    for text in dict.fromkeys(text for one in found for text in comparing.sources(one)):
+        click.echo(f"note: {text}", err=True)

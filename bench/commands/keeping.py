@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bench.commands.arguments import MEANING
 from bench.errors import BenchError
 
 _IN = click.option(
@@ -18,19 +19,24 @@ def baseline() -> None:
     """Keep a run that others have to live up to: `rerank-bench check NEW --baseline NAME`."""
 
 
-@baseline.command()
+@baseline.command(epilog=MEANING)
 @click.argument("run")
 @click.option("--name", help="Default: the suite's name.")
 @click.option("--replace", is_flag=True, help="Put it in the place of the baseline of that name.")
 @click.option("--latency", is_flag=True, help="Keep its timings too, for a speed gate on the very same machine.")
+@click.option("--gates", type=click.Path(path_type=Path), metavar="FILE", help="The gates to come: says which margins the queries support.")
 @_IN
-def save(run: str, name: str | None, replace: bool, latency: bool, folder: Path) -> None:
-    """Save RUN (its folder, or results/SUITE for the newest run there): records, per-query values and rankings, no texts."""
-    from bench import baselines
+def save(run: str, name: str | None, replace: bool, latency: bool, gates: Path | None, folder: Path) -> None:
+    """Save RUN: records, per-query values and rankings, no texts."""
+    from bench import baselines, gate
 
-    path = baselines.save(baselines.find(run, folder), name, folder, replace=replace, latency=latency)
+    asked = gate.load(gates) if gates else None
+    saved = baselines.find(run, folder)
+    path = baselines.save(saved, name, folder, replace=replace, latency=latency)
     size = baselines.size(path)
     click.echo(f"{path}: {size / 1000:,.0f} kB; commit it")
+    for text in baselines.remarks(saved, asked):
+        click.echo(f"note: {text}")
     if size > baselines.LARGE:
         click.echo("it is large for a repository: a smaller depth or fewer queries would do", err=True)
 

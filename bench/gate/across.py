@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.gate.file import VERSIONS
+from bench.measure import machine
 from bench.records.keys import Key
 
 Differences = Mapping[str, tuple[Any, Any]]
 """Field -> (the baseline's value, the new one)."""
-_VERSION = re.compile(r"\d+(\.\w+)+")
+LIBRARIES = frozenset({*machine.LIBRARIES, "onnx", "onnxscript", "ir_measures", "PyStemmer", "cuda"})
+"""Fields of the keys that hold the version of a library: what `across: versions` covers."""
+GROUPS = frozenset({"libraries", "versions"})
+"""Fields whose own fields are libraries, whichever they are: how a reranker of an outsider records its own."""
 
 
 def differences(new: Key, baseline: Key) -> Differences:
@@ -20,13 +23,15 @@ def differences(new: Key, baseline: Key) -> Differences:
 
 
 def refused(found: Differences, across: Sequence[str]) -> list[str]:
-    """The fields that differ and may not: neither named in `across`, nor inside of what is, nor a version where versions may differ."""
-    return [name for name, values in found.items() if not (_within(name, across) or (VERSIONS in across and is_version(*values)))]
+    """The fields that differ and may not: neither named in `across`, nor inside of what is, nor a library's version where versions may
+    differ."""
+    return [name for name in found if not (_within(name, across) or (VERSIONS in across and is_version(name)))]
 
 
-def is_version(was: Any, now: Any) -> bool:
-    """Whether a field that differs holds a library's version: what an upgrade changes."""
-    return all(value is None or (isinstance(value, str) and _VERSION.fullmatch(value)) for value in (was, now))
+def is_version(name: str) -> bool:
+    """Whether a field of a key holds a library's version: by its name, since an address or a model may look like one."""
+    *groups, last = name.split(".")
+    return last in LIBRARIES or not GROUPS.isdisjoint(groups)
 
 
 def sentence(found: Differences) -> str:

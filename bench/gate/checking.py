@@ -1,18 +1,19 @@
-"""The check: each reranker that both runs hold is put every question of the gates file."""
+"""The check: each reranker of the baseline is put every question of the gates file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from bench.comparing import Side, counterparts, resolve_measure, run_seed, sides
-from bench.errors import BenchError, RecordError
+from bench.comparing import Side, cached, counterparts, mostly_failed, resolve_measure, run_seed, sides
+from bench.errors import BenchError, RecordError, nearest
 from bench.gate.drift import drift_gate
 from bench.gate.file import HEADLINE, Gates
 from bench.gate.limits import cost_gate, failures_gate, memory_gate
-from bench.gate.quality import power_problem, quality_gate
+from bench.gate.quality import quality_gate
 from bench.gate.speed import Judge, stored_speed
-from bench.gate.verdict import Gate, Verdict
+from bench.gate.verdict import Gate, Outcome, Verdict
+from bench.records.schema import Trial, TrialStatus
 from bench.records.store import Run
 
 
@@ -21,43 +22,106 @@ def check(
     baseline: Run,
     gates: Gates | None = None,
     *,
-    accept_underpowered: bool = False,
     inconclusive: Literal["pass", "fail"] | None = None,
     speed: Judge = stored_speed,
     seed: int | None = None,
 ) -> Verdict:
-    """The verdict on `new`. `speed` judges the speed gate, from stored timings unless told otherwise.
+    """Return the verdict on `new`. `speed` judges the speed gate, from stored timings by default.
 
-    Raises RecordError when no reranker is in both runs, SuiteError for a gates file that names what the runs do not hold, and BenchError
-    for a margin that the queries cannot tell and on which a verdict would rest, unless `accept_underpowered`, and where nothing is asked.
+    Raises RecordError for a run that is not finished or not whole, and when nothing could be compared, SuiteError for a gates file
+    that names what the runs do not hold, and BenchError where nothing is asked.
     """
     gates = gates or Gates()
+    for run in (new, baseline):
+        _require_finished(run)
+    gates.refuse_unknown(status.trial.reranker for run in (new, baseline) for status in run.info.trials)
     seed = run_seed(baseline) if seed is None else seed
     ours, theirs = sides(new, references=False), sides(baseline, references=False)
     pairs = counterparts(ours, theirs)
-    matched, wanted = {old.trial.id for _, old in pairs}, {side.trial.id for side in theirs}
-    failed = [status for status in new.info.trials if status.status == "failed" and status.trial.id in wanted]
-    if not pairs and not failed:
+    compared, matched = {side.trial.id for side, _ in pairs}, {side.trial.id for _, side in pairs}
+    answers, absent = _without_counterpart(new, [side.trial for side in theirs if side.trial.id not in matched], gates)
+    if not pairs and not answers:
         raise RecordError(f"{new.folder} and {baseline.folder}: no reranker is in both, so there is nothing to check")
-    gates.refuse_unknown(status.trial.reranker for run in (new, baseline) for status in run.info.trials)
-    found = [Gate(status.trial, "run", "fail", "failed", "runs", status.reason or "no reason given") for status in failed]
-    absent = [side.trial for side in theirs if side.trial.id not in matched | {status.trial.id for status in failed}]
-    if gates.missing == "fail":
-        reasons = {status.trial.id: f"{status.status}: {status.reason}" for status in new.info.trials if status.reason}
-        found += [Gate(one, "run", "fail", "missing", "runs", reasons.get(one.id, "it is not in the new run")) for one in absent]
-    for one, old in pairs:
-        found += _asked_of(one, old, gates, speed, seed)
-    if not found:
+    answers += _without_baseline(new, baseline, gates)
+    for pair in pairs:
+        answers += _gates_of(*pair, gates, speed, seed)
+    if not answers:
         raise BenchError("the gates file asks nothing of these rerankers: nothing could fail")
-    if not accept_underpowered:
-        _require_power(found)
-    return Verdict(new, baseline, tuple(found), tuple(trial.id for trial in absent), inconclusive)
+    added = [side.trial for side in ours if side.trial.id not in compared and side.trial.reranker not in gates.rerankers]
+    notes = [f"{trial.id} is new: the baseline has no such trial, so that it was not checked" for trial in added]
+    notes += [text for side, _ in pairs if (text := cached(side))]
+    return Verdict(new, baseline, tuple(answers), tuple(trial.id for trial in absent), inconclusive, tuple(notes))
 
 
-def _asked_of(new: Side, baseline: Side, gates: Gates, speed: Judge, seed: int) -> Iterator[Gate]:
+def _require_finished(run: Run) -> None:
+    if run.info.status != "done":
+        ended = sum(status.status != "pending" for status in run.info.trials)
+        raise RecordError(
+            f"{run.folder}: this run is not finished ({ended} of {len(run.info.trials)} trials): run its suite again, which continues it"
+        )
+
+
+def _without_counterpart(new: Run, trials: Sequence[Trial], gates: Gates) -> tuple[list[Gate], list[Trial]]:
+    """The gates of the baseline's trials that the new run has no quality of, and those of them that are absent.
+
+    What failed breaks the gate in any case; what was skipped, renamed or left out does unless the gates say `missing: pass`.
+    """
+    answers, absent = [], []
+    failures = mostly_failed(new)
+    names = {status.trial.reranker for status in new.info.trials if status.trial.kind == "reranker"}
+    for trial in trials:
+        status = _counterpart_of(trial, new.info.trials)
+        if status and status.trial.id in failures:
+            answers.append(_run_gate(status.trial, "fail", "mostly failed", failures[status.trial.id]))
+        elif status and status.status == "failed":
+            answers.append(_run_gate(status.trial, "fail", "failed", status.reason or "no reason given"))
+        else:
+            absent.append(trial)
+            if gates.missing == "fail":
+                answers.append(_run_gate(trial, "fail", "missing", _why_absent(trial, status, names)))
+    return answers, absent
+
+
+def _why_absent(trial: Trial, status: TrialStatus | None, names: Iterable[str]) -> str:
+    if status and status.reason:
+        return f"{status.status}: {status.reason}"
+    if trial.reranker in names:
+        return f"it is not in the new run over {trial.dataset}, {trial.first_stage}"
+    return f"it is not in the new run: {nearest(trial.reranker, names)}"
+
+
+def _counterpart_of(trial: Trial, statuses: Sequence[TrialStatus]) -> TrialStatus | None:
+    """The line of a run for the same reranker over the same candidates, on the same device where there is one."""
+    place = (trial.dataset, trial.first_stage, trial.reranker)
+    alike = [one for one in statuses if (one.trial.dataset, one.trial.first_stage, one.trial.reranker) == place]
+    return next((one for one in alike if one.trial.id == trial.id), alike[0] if alike else None)
+
+
+def _without_baseline(new: Run, baseline: Run, gates: Gates) -> list[Gate]:
+    """The gates of what is compared with nothing because the baseline holds no quality of it: rerankers that the gates file names, and
+    trials of the baseline that mostly failed."""
+    answers = []
+    if gates.missing == "fail":
+        for trial_id, failures in mostly_failed(baseline).items():
+            reason = f"{failures} in the baseline: save a baseline in which it was answered"
+            answers.append(_run_gate(baseline.records[trial_id].trial, "incomparable", "no baseline", reason))
+    guarded = {side.trial.reranker for side in sides(baseline, references=False)}
+    for name in gates.rerankers:
+        if name not in guarded:
+            trial = next(status.trial for run in (new, baseline) for status in run.info.trials if status.trial.reranker == name)
+            reason = "the gates name it, and the baseline has no result of it to compare with: save a baseline that has"
+            answers.append(_run_gate(trial, "incomparable", "not in the baseline", reason))
+    return answers
+
+
+def _run_gate(trial: Trial, outcome: Outcome, state: str, reason: str) -> Gate:
+    return Gate(trial, "run", outcome, state, "runs", reason)
+
+
+def _gates_of(new: Side, baseline: Side, gates: Gates, speed: Judge, seed: int) -> Iterator[Gate]:
     asked = gates.of(new.trial.reranker)
     for measure, margin in (asked.quality or {}).items():
-        name = resolve_measure(baseline.run, None if measure == HEADLINE else measure)
+        name = resolve_measure(baseline.run, None if measure == HEADLINE else measure, {baseline.trial.id})
         yield quality_gate(new, baseline, name, margin, gates.across, seed)
     if asked.drift:
         yield drift_gate(new, baseline, asked.drift, gates.across)
@@ -69,14 +133,3 @@ def _asked_of(new: Side, baseline: Side, gates: Gates, speed: Judge, seed: int) 
         yield memory_gate(new, baseline, asked.memory)
     if asked.cost and (cost := cost_gate(new, baseline, asked.cost)):
         yield cost
-
-
-def _require_power(gates: Sequence[Gate]) -> None:
-    """A reranker with known drift fails without statistics, so that it needs no power."""
-    drifted = {gate.trial.id for gate in gates if gate.name == "drift" and gate.outcome == "fail"}
-    problems = [text for gate in gates if gate.trial.id not in drifted and (text := power_problem(gate))]
-    if problems:
-        raise BenchError(
-            "a margin is below the minimum detectable effect of its gate: raise the margin, take more queries, or accept a gate that will "
-            "mostly be inconclusive with --accept-underpowered\n" + "\n".join(problems)
-        )

@@ -29,6 +29,10 @@ class Tolerance:
 EXACT = Tolerance(score=1e-3, tau=0.995, overlap=0.99)
 ROUNDED = Tolerance(score=5e-2, tau=0.98, overlap=0.95)
 """For arithmetic in 16 bits and fewer, where another batch rounds differently."""
+COARSE = frozenset(
+    {"float16", "bfloat16", "int8", "uint8", "int4", "uint4", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"}
+)
+"""Number formats of 16 bits and fewer, as records name them; several of one model are joined by a plus."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,8 @@ def drift(new: Side, baseline: Side, tolerance: Tolerance | None = None) -> Drif
 
 def tolerated(side: Side, asked: DriftGate | None = None) -> Tolerance:
     """What the gates file says, else what the number format allows."""
-    dtype = str(side.record.keys["system"].fields.get("dtype", ""))
-    usual = ROUNDED if any(name in dtype for name in ("16", "int8", "float8")) else EXACT
+    formats = str(side.record.keys["system"].fields.get("dtype", "")).split("+")
+    usual = EXACT if COARSE.isdisjoint(formats) else ROUNDED
     given = {name: value for name in ("score", "tau", "overlap") if asked and (value := getattr(asked, name)) is not None}
     return Tolerance(**asdict(usual) | given)
 

@@ -2,7 +2,7 @@
 
 quality: {nDCG@10: 0.01, RR@10: 0.02}   # the largest mean loss that is still acceptable
 drift: {across: [versions]}             # the same scores, also after a library was upgraded
-speed: 1.10                             # at most so many times the baseline's time
+speed: 1.10                             # the largest ratio to the baseline's time
 failures: 0                             # the share of queries whose call may fail
 memory: {max_gib: 8}
 cost: {ratio: 1.05}
@@ -13,6 +13,7 @@ rerankers:
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +26,8 @@ from bench.yaml_source import Source
 
 MARGIN = 0.01
 SLOWDOWN = 1.10
-_A_MARGIN = "the loss that is still acceptable is a number above 0, such as 0.01"
+COUNTS = frozenset({"numq", "numret", "numrel", "numrelret"})
+"""Measures that count documents; every other one lies between 0 and 1."""
 HEADLINE = "headline"
 """Stands for the first measure of the baseline."""
 VERSIONS = "versions"
@@ -52,7 +54,7 @@ class DriftGate(Options):
 class SpeedGate(Options):
     """The median of the paired ratios of times, query by query."""
 
-    ratio: float = Field(gt=0, description="at most so many times the baseline's time")
+    ratio: float = Field(gt=0, description="the largest ratio to the baseline's time that passes")
     across: Across = Field((), description="fields of the speed key that may differ between stored timings, as in drift")
     required: bool = Field(True, description="timings that are not comparable exit 3; false shows them and decides without them")
 
@@ -68,15 +70,15 @@ class _Limit(Options):
 class MemoryGate(_Limit):
     """Peak memory of the timed pass: the accelerator's where there is one, else the process's."""
 
-    max_gib: float | None = Field(None, gt=0, description="at most so many GiB")
-    ratio: float | None = Field(None, gt=0, description="at most so many times the baseline's peak")
+    max_gib: float | None = Field(None, gt=0, description="the most GiB that pass")
+    ratio: float | None = Field(None, gt=0, description="the largest ratio to the baseline's peak that passes")
 
 
 class CostGate(_Limit):
     """US dollars per 1,000 queries."""
 
-    max_usd: float | None = Field(None, ge=0, description="at most so many dollars per 1,000 queries")
-    ratio: float | None = Field(None, gt=0, description="at most so many times the baseline's cost")
+    max_usd: float | None = Field(None, ge=0, description="the highest cost that passes")
+    ratio: float | None = Field(None, gt=0, description="the largest ratio to the baseline's cost that passes")
 
 
 class RerankerGates(Options):
@@ -102,9 +104,9 @@ class RerankerGates(Options):
     @field_validator("quality")
     @classmethod
     def _margins(cls, value: dict[str, float] | None) -> dict[str, float] | None:
-        for margin in (value or {}).values():
-            if not (math.isfinite(margin) and margin > 0):
-                raise ValueError(f"{margin}: {_A_MARGIN}")
+        for measure, margin in (value or {}).items():
+            if problem := _margin_problem(measure, margin):
+                raise ValueError(problem)
         return value
 
 
@@ -112,7 +114,7 @@ class Gates(RerankerGates):
     """The contents of a gates file; without one, its defaults."""
 
     across: Across = Field((), description="fields of the quality key that may differ: what is under test, such as candidates")
-    missing: Literal["pass", "fail"] = Field("pass", description="what a reranker of the baseline that the new run lacks counts as")
+    missing: Literal["pass", "fail"] = Field("fail", description="what a reranker of the baseline that the new run lacks counts as")
     rerankers: dict[str, RerankerGates] = Field(default_factory=dict, description="reranker -> what holds for it in place of the above")
 
     _source: Source | None = PrivateAttr(default=None)
@@ -142,11 +144,20 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _margin_problem(measure: str, margin: float) -> str | None:
+    """What is wrong with a margin, or None."""
+    if not (math.isfinite(margin) and margin > 0):
+        return f"{margin:g}: the loss that is still acceptable is a number above 0, such as 0.01"
+    if margin >= 1 and re.split("[(@]", measure)[0].casefold() not in COUNTS:
+        return f"{margin:g}: a measure between 0 and 1 cannot lose so much, so that nothing could fail: give a margin such as 0.01"
+    return None
+
+
 def quality_of(measure: str | None = None, margin: float | None = None) -> Gates:
     """The defaults, with another measure or margin. Raises BenchError for a margin that is none."""
     margin = MARGIN if margin is None else margin
-    if not (math.isfinite(margin) and margin > 0):
-        raise BenchError(f"--margin {margin}: {_A_MARGIN}")
+    if problem := _margin_problem(measure or HEADLINE, margin):
+        raise BenchError(f"--margin {problem}")
     return Gates(quality={measure or HEADLINE: margin})
 
 

@@ -18,7 +18,11 @@ from bench.measure import stats
 
 
 def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across: Sequence[str], seed: int) -> Gate:
-    """Whether `new` loses less than `margin` of a measure. Incomparable where the quality keys differ."""
+    """Whether `new` loses less than `margin` of a measure. Incomparable where the quality keys differ.
+
+    Nothing but zeros fails whatever the baseline, and a margin that is not below the baseline's mean is inconclusive, not passed:
+    no loss could be larger.
+    """
     name, limit = f"quality {measure}", f"> {-margin:g}"
     try:
         comparison = paired(new, baseline, measure, across, seed)
@@ -26,14 +30,24 @@ def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across:
         return Gate(new.trial, name, "incomparable", limit=limit, told=str(error))
     deltas = list(comparison.deltas.values())
     low, high, outcome = non_inferiority(deltas, margin)
-    least = stats.smallest_margin(deltas)
+    zeros, unlosable = not any(new.values(measure).values()), margin >= comparison.baseline_mean
+    if zeros:
+        outcome = "fail"
+    elif unlosable and outcome == "pass":
+        outcome = "inconclusive"
+    smallest = stats.smallest_margin(deltas)
+    notes = [_moves(comparison, outcome)]
+    notes += ["every query scores 0"] if zeros else []
+    notes += [f"a margin of {margin:g} cannot be lost: the baseline's mean is {comparison.baseline_mean:.4f}"] if unlosable else []
+    notes += [_support(len(deltas), smallest, margin)] if margin < smallest else []
+    notes += [f"{comparison.unpaired} queries are in one run only"] if comparison.unpaired else []
     return Gate(
         trial=new.trial,
         name=name,
         outcome=outcome,
         found=f"{comparison.difference.mean:+.4f} [{low:+.3f}, {high:+.3f}]",
         limit=limit,
-        told=_told(comparison, outcome, margin, least),
+        told="; ".join(notes),
         numbers={
             "measure": measure,
             "margin": margin,
@@ -44,9 +58,10 @@ def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across:
             "one_sided_high": _finite(high),
             "p": comparison.difference.p,
             "queries": len(deltas),
-            "smallest_margin": _finite(least),
-            "queries_needed": _queries_needed(len(deltas), least, margin),
-            "underpowered": margin < least,
+            "unpaired": comparison.unpaired,
+            "smallest_margin": _finite(smallest),
+            "queries_needed": _queries_needed(len(deltas), smallest, margin),
+            "underpowered": margin < smallest,
             "moved": dict(comparison.moved(5)),
             "across": list(comparison.across),
         },
@@ -59,31 +74,24 @@ def non_inferiority(deltas: Sequence[float], margin: float) -> tuple[float, floa
     return low, high, "pass" if low > -margin else "fail" if high < -margin else "inconclusive"
 
 
-def power_problem(gate: Gate) -> str | None:
-    """What is wrong with a margin that these queries cannot tell, or None. A loss beyond the margin, or a gain, is shown all the same:
-    such a verdict does not rest on the margin's being wide enough."""
-    told = gate.numbers
-    if not told.get("underpowered") or gate.outcome == "fail" or (told["one_sided_low"] or 0) > 0:
-        return None
-    least, needed = told["smallest_margin"], told["queries_needed"]
-    can = f"{told['queries']} queries support a margin of {least:.4f} at least" if least else "one query tells nothing"
-    would = f" ({needed} queries would do)" if needed else ""
-    return f"{gate.trial.id}, {told['measure']}: margin {told['margin']:g}, but {can}{would}; found {gate.found}"
-
-
-def _told(found: Comparison, outcome: Outcome, margin: float, least: float) -> str:
-    difference = found.difference
+def _moves(comparison: Comparison, outcome: Outcome) -> str:
+    difference = comparison.difference
     moves = f"{difference.wins} queries rose, {difference.ties} stayed, {difference.losses} fell"
-    weak = f"; so many queries support a margin of {least:.3g} at least" if margin < least and math.isfinite(least) else ""
-    fallen = [f"{query} {delta:+.2f}" for query, delta in found.moved(len(found.deltas)) if delta < 0][:3]
-    worst = f"; most: {', '.join(fallen)}" if fallen and outcome != "pass" else ""
-    unpaired = f"; {found.unpaired} queries stand in one run only" if found.unpaired else ""
-    return f"{moves}{weak}{worst}{unpaired}"
+    fallen = [f"{query} {delta:+.2f}" for query, delta in comparison.moved(len(comparison.deltas)) if delta < 0][:3]
+    return f"{moves}; most: {', '.join(fallen)}" if fallen and outcome != "pass" else moves
+
+
+def _support(queries: int, smallest: float, margin: float) -> str:
+    """What margin the queries support, and how many would support the one that is asked."""
+    if not math.isfinite(smallest):
+        return "one query supports no margin"
+    needed = _queries_needed(queries, smallest, margin)
+    return f"{queries} queries support a margin of {smallest:.4f} at least; {needed} queries would support {margin:g}"
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _queries_needed(n: int, least: float, margin: float) -> int | None:
-    return math.ceil(n * (least / margin) ** 2) if math.isfinite(least) and least > margin else None
+def _queries_needed(n: int, smallest: float, margin: float) -> int | None:
+    return math.ceil(n * (smallest / margin) ** 2) if math.isfinite(smallest) and smallest > margin else None

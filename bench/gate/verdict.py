@@ -37,7 +37,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Every gate of every reranker that both runs hold, and the trials of the baseline that the new run does not hold."""
+    """Every gate of every reranker of the baseline, and the trials of the baseline that the new run does not hold."""
 
     new: Run
     baseline: Run
@@ -45,6 +45,8 @@ class Verdict:
     absent: tuple[str, ...] = ()
     inconclusive: Literal["pass", "fail"] | None = None
     """What an inconclusive gate counts as, where somebody said so."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the runs as such: trials without a baseline, scores that came from the cache."""
 
     @property
     def outcome(self) -> Outcome:

@@ -128,14 +128,20 @@ def one_sided_bounds(delta: Sequence[float], level: float = LEVEL) -> tuple[floa
 
 
 def smallest_margin(delta: Sequence[float], level: float = LEVEL) -> float:
-    """The smallest non-inferiority margin that so many queries support: no true difference then passes, and a true loss of twice the
-    margin fails outright, each at least 95 times in 100.
+    """The smallest non-inferiority margin that these differences support: no true difference then passes, and a true loss of twice the
+    margin fails outright, each at least 95 times in 100. Infinite below two queries.
+    """
+    spread = _deviation(delta)
+    return math.inf if spread is None else supported_margin(spread, len(delta), level)
+
+
+def supported_margin(spread: float, n: int, level: float = LEVEL) -> float:
+    """The smallest margin that n > 1 paired differences of this standard deviation support.
 
     Twice the reach of the one-sided bound, which gives 95 % when differences are normal and their spread known, and TAIL_ALLOWANCE for
-    spreads that vary from sample to sample. Infinite below two queries.
+    spreads that vary from sample to sample.
     """
-    low, high = one_sided_bounds(delta, level)
-    return TAIL_ALLOWANCE * (high - low)
+    return TAIL_ALLOWANCE * 2 * t_quantile(level, n - 1) * spread / math.sqrt(n) if spread else 0.0
 
 
 def paired_t(delta: Sequence[float]) -> tuple[float, float]:

@@ -33,6 +33,7 @@ def to_json(verdict: Verdict) -> str:
             "baseline": verdict.baseline.info.id,
             "gates": [_flat(gate) for gate in verdict.gates],
             "absent": list(verdict.absent),
+            "notes": list(verdict.notes),
         }
     )
 
@@ -112,6 +113,7 @@ def notes(verdict: Verdict) -> list[str]:
     told = [f"{name}, {gate.name}: {gate.told}" for gate, name in named if gate.told and _worth_telling(gate)]
     ruled = {gate.trial.id for gate in verdict.gates if gate.name == "run"}
     told += [f"{name} is in the baseline and not in the new run: not checked" for name in verdict.absent if name not in ruled]
+    told += verdict.notes
     if verdict.inconclusive and verdict.outcome == "inconclusive":
         told.append(f"inconclusive counts as {verdict.inconclusive} here")
     return told
@@ -129,7 +131,8 @@ def label(trial: Trial) -> str:
 
 
 def _worth_telling(gate: Gate) -> bool:
-    quiet = gate.name.startswith("quality") and gate.outcome == "pass" and not gate.numbers.get("underpowered")
+    numbers = gate.numbers
+    quiet = gate.name.startswith("quality") and gate.outcome == "pass" and not numbers.get("underpowered") and not numbers.get("unpaired")
     return not quiet
 
 
