@@ -7,7 +7,8 @@ parameter is explicit and recorded, since libraries differ in their defaults. A 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from bench.cachedir import cache_dir
 from bench.datasets.base import Dataset, content_hash
 from bench.first_stage.base import Candidates, QueryCandidates
 from bench.first_stage.options import BM25Options
+from bench.words import unserved_script
 
 
 class BM25:
@@ -53,15 +55,29 @@ class BM25:
             doc_ids, scores = index.search(analyzer.tokens(dataset.queries[query_id]), depth)
             found[query_id] = QueryCandidates(doc_ids, scores)
         empty = sum(not candidates.doc_ids for candidates in found.values())
+        warnings = (*warnings, *self._script_note(dataset.queries[query_id] for query_id in query_ids))
         if empty:
             warnings = (*warnings, f"queries that share no term with any document, and get no candidates: {empty}")
         return Candidates(found, depth, source, warnings)
+
+    def _script_note(self, queries: Iterable[str]) -> Iterator[str]:
+        """Yield what to know where the stemmer cannot read the queries' script: their words are compared as they are."""
+        stemmer = self.options.stemmer
+        if stemmer is None:
+            return
+        unserved = unserved_script(stemmer, queries)
+        if unserved is not None:
+            script, others = unserved
+            advice = " or ".join([*others, "null"])
+            yield f"most letters of the queries are {script.title()}, which the stemmer '{stemmer}' cannot read: set stemmer to {advice}"
 
     def _source(self, dataset: Dataset) -> dict[str, Any]:
         """Everything that decides the index: what is recorded is what the cache is keyed by."""
         return {
             "first_stage": "bm25",
             **self.options.model_dump(mode="json", exclude={"name", "depth"}),
+            "normal_form": "NFC",
+            "unicode": unicodedata.unidata_version,
             "document": dataset.template,
             "corpus_hash": dataset.identity.get("corpus_hash"),
             "bm25s": version("bm25s"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import words
 from bench.atomic import whole_folder
 from bench.datasets.base import Dataset, render
 from bench.errors import DataError, SuiteError, nearest
@@ -24,17 +24,17 @@ DOC_IDS = "doc_ids.json"
 
 
 class Analyzer:
-    """Text to tokens, the same for documents and queries: lower-case, cut by the pattern, drop stop words, stem."""
+    """Text to tokens, the same for documents and queries: lower case and NFC, cut by the pattern, drop stop words, stem."""
 
     def __init__(self, options: BM25Options) -> None:
         """Raises SuiteError for a stemmer or a stop word list that does not exist."""
-        self._cut = re.compile(options.token_pattern).findall
-        self._stop = frozenset(_stopwords(options.stopwords))
+        self._cut = words.compiled(options.token_pattern).findall
+        self._stop = frozenset(map(words.normal, _stopwords(options.stopwords)))
         self._stem = _stemmer(options.stemmer)
         self._known: dict[str, str] = {}
 
     def tokens(self, text: str) -> list[str]:
-        return [self._stemmed(word) for word in self._cut(text.lower()) if word and word not in self._stop]
+        return [self._stemmed(word) for word in self._cut(words.normal(text)) if word and word not in self._stop]
 
     def _stemmed(self, word: str) -> str:
         if self._stem is None:

@@ -8,11 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from bench.options import Options
-
-IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
-TOKEN = f"[{IDEOGRAPHS}]|[^\\W{IDEOGRAPHS}]{{2,}}"
-"""Words of two letters or digits and more, as bm25s and scikit-learn cut them, and each Han character or kana on its own, since Chinese
-and Japanese put no spaces between words."""
+from bench.words import TOKEN, compiled
 
 
 class FirstStageOptions(Options):
@@ -30,13 +26,16 @@ class BM25Options(FirstStageOptions):
     method: Literal["lucene", "robertson", "atire"] = Field("lucene", description="variant of the formula, as bm25s names them")
     stemmer: str | None = Field("english", description="Snowball stemmer of PyStemmer; null for none")
     stopwords: str | tuple[str, ...] | None = Field("english", description="language of bm25s's list, or the words; null for none")
-    token_pattern: str = Field(TOKEN, description="regular expression whose matches in the lower-cased text are the tokens")
+    token_pattern: str = Field(
+        TOKEN,
+        description="regular expression whose matches in the lower-cased, composed (NFC) text are the tokens; \\p{M} is any combining mark",
+    )
 
     @field_validator("token_pattern")
     @classmethod
     def _is_a_pattern(cls, pattern: str) -> str:
         try:
-            groups = re.compile(pattern).groups
+            groups = compiled(pattern).groups
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
         if groups > 1:

@@ -1,22 +1,21 @@
 """The baseline that needs nothing: how many of the query's words a document holds. A model that does not beat it has learned nothing.
 
-Score: the share of the query's distinct words (runs of letters, digits and underscores, without regard to case) that stand in the
-document; information retrieval knows the count of them as the coordination level.
+Score: the share of the query's distinct words (runs of letters with their marks, digits and underscores, without regard to case) that are
+in the document; information retrieval knows the count of them as the coordination level.
 Many documents tie; the one tie rule of the house orders them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bench.rerankers.base import Description, PointwiseReranker
+from bench.words import WORD, compiled, normal
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
-
-_WORD = re.compile(r"\w+")
 
 
 class WordOverlapReranker(PointwiseReranker):
@@ -28,7 +27,7 @@ class WordOverlapReranker(PointwiseReranker):
         return {}
 
     def describe(self) -> Description:
-        return Description("word-overlap", {"score": "share of the query's distinct words in the document", "words": _WORD.pattern})
+        return Description("word-overlap", {"score": "share of the query's distinct words in the document", "words": WORD})
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         import numpy as np
@@ -44,4 +43,9 @@ def overlap(query: str, document: str) -> float:
 
 def words(text: str) -> frozenset[str]:
     """The distinct words of a text, case folded."""
-    return frozenset(_WORD.findall(text.casefold()))
+    return frozenset(_find()(normal(text.casefold())))
+
+
+@cache
+def _find() -> Callable[[str], list[str]]:
+    return compiled(WORD).findall

@@ -1,0 +1,113 @@
+"""Words of any script stay whole: combining marks belong to their letters, and composed and decomposed texts are the same."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from bench import first_stage
+from bench.datasets.base import Dataset
+from bench.datasets.memory import MemoryDocuments
+from bench.errors import SuiteError
+from bench.first_stage.base import Candidates
+from bench.rerankers.word_overlap import overlap, words
+from bench.words import TOKEN, compiled, normal, unserved_script
+
+
+def tokens(text: str) -> list[str]:
+    return compiled(TOKEN).findall(normal(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The CO2 of a small café", ["the", "co2", "of", "small", "café"]),
+        ("दिल्ली में बारिश", ["दिल्ली", "में", "बारिश"]),
+        ("কলকাতায় বৃষ্টি", ["কলকাতায়", "বৃষ্টি"]),
+        ("சென்னை மழை", ["சென்னை", "மழை"]),
+        ("ශ්‍රී ලංකා", ["ශ්‍රී", "ලංකා"]),
+        ("كِتَابٌ جَدِيد", ["كِتَابٌ", "جَدِيد"]),
+        ("שָׁלוֹם", ["שָׁלוֹם"]),
+        ("می‌روم", ["می", "روم"]),
+        ("東京 tower", ["東", "京", "tower"]),
+        ("서울의 비", ["서울의"]),
+        ("นกบิน", ["นกบ"]),
+    ],
+)
+def test_words_of_many_scripts(text: str, expected: list[str]) -> None:
+    """The last one is cut at its vowel sign: Thai puts no spaces between words, and pieces serve better than phrases."""
+    assert tokens(text) == tokens(unicodedata.normalize("NFD", text)) == [unicodedata.normalize("NFC", word) for word in expected]
+
+
+def test_any_mark_in_a_pattern_of_ones_own() -> None:
+    marks = [chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code)).startswith("M")]
+    for pattern in (r"\p{M}", r"[\p{M}]", r"[x\p{M}\]]", r"[]\p{M}]", r"[x[\p{M}]"):
+        assert all(compiled(pattern).fullmatch(mark) for mark in marks), pattern
+        assert not compiled(pattern).fullmatch("a")
+    assert not any(compiled(r"[^\p{M}]").fullmatch(mark) for mark in marks)
+    assert compiled(r"\[\p{M}").fullmatch("[\u0301")
+    with pytest.raises(re.error):
+        compiled(r"\p{L}")
+
+
+def bm25(docs: dict[str, str], queries: dict[str, str], **options: object) -> Candidates:
+    found = Dataset("test", MemoryDocuments({key: {"text": text} for key, text in docs.items()}), queries, {}, {}, template="{text}")
+    return first_stage.build("bm25", {"stemmer": None, **options}, Path()).retrieve(found, list(queries), 10)
+
+
+@pytest.mark.parametrize(("of_documents", "of_queries"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_composed_and_decomposed_texts_are_the_same(of_documents: str, of_queries: str) -> None:
+    docs = {"d1": "Đường phố Huế vắng vẻ", "d2": "Món phở ở Hà Nội", "d3": "Der Schlüssel der Tür"}
+    queries = {"q1": "phố Huế", "q2": "PHỞ Hà Nội", "q3": "Tür"}
+    plain = bm25(docs, queries)
+    assert [ranking.doc_ids[0] for ranking in plain.by_query.values()] == ["d1", "d2", "d3"]
+    mixed = bm25(
+        {key: unicodedata.normalize(of_documents, text) for key, text in docs.items()},
+        {key: unicodedata.normalize(of_queries, text) for key, text in queries.items()},
+    )
+    assert mixed.by_query == plain.by_query
+    assert mixed.source["normal_form"] == "NFC"
+    assert mixed.source["unicode"] == unicodedata.unidata_version
+
+
+def test_stop_words_and_patterns_of_ones_own_meet_the_same_texts() -> None:
+    docs = {"d1": "für den Weg", "d2": "der Weg"}
+    stop = [unicodedata.normalize("NFD", "Für"), "DER"]
+    assert bm25(docs, {"q": "für der"}, stopwords=stop).by_query["q"].doc_ids == ()
+    assert bm25({"d1": "क ख"}, {"q": "ख"}, token_pattern=r"[\w\p{M}]+").by_query["q"].doc_ids == ("d1",)
+    with pytest.raises(SuiteError, match="not a regular expression"):
+        bm25(docs, {"q": "x"}, token_pattern=r"[\p{M}")
+
+
+@pytest.mark.parametrize(
+    ("stemmer", "text", "expected"),
+    [
+        ("english", "plain words", None),
+        ("english", "आज मौसम", ("DEVANAGARI", ["hindi", "nepali"])),
+        ("hindi", "आज मौसम", None),
+        ("russian", "plain words", ("LATIN", ["serbian"])),
+        ("serbian", "Београд", None),
+        ("english", "東京の天気", ("CJK", [])),
+        ("english", "half и половина", ("CYRILLIC", ["russian", "serbian"])),
+        ("english", "12 34 ?!", None),
+    ],
+)
+def test_the_script_that_a_stemmer_cannot_read(stemmer: str, text: str, expected: object) -> None:
+    assert unserved_script(stemmer, [text]) == expected
+
+
+def test_a_stemmer_of_another_script_is_noted() -> None:
+    docs, queries = {"d1": "आज मौसम अच्छा है"}, {"q": "मौसम"}
+    note = "most letters of the queries are Devanagari, which the stemmer 'english' cannot read: set stemmer to hindi or nepali or null"
+    assert bm25(docs, queries, stemmer="english").warnings == (note,)
+    assert bm25(docs, queries, stemmer="hindi").warnings == bm25(docs, queries).warnings == ()
+
+
+def test_word_overlap_keeps_words_whole() -> None:
+    assert words("दिल्ली में a b_2") == {"दिल्ली", "में", "a", "b_2"}
+    assert overlap(unicodedata.normalize("NFD", "Huế"), "ở huế") == 1.0
+    assert overlap("दिन", "दाल") == 0.0, "they share a letter and no word"
