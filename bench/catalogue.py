@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from bench.options import Options
 from bench.price import Price
 
+NOT_THE_VENDORS = "not the vendor's own page"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -23,6 +24,12 @@ class ListedPrice(Price):
 
     as_of: date
     url: str = Field(pattern=r"^https://")
+    vendor: bool = Field(description="whether the page is the vendor's own; else a reseller's or a survey's")
+
+    @property
+    def source(self) -> str:
+        """Where the price was read, and that it is not the vendor's own page where it is not."""
+        return self.url if self.vendor else f"{self.url}, {NOT_THE_VENDORS}"
 
 
 class Architecture(Options):

@@ -39,5 +39,5 @@ def cost(usage: Mapping[str, float], price: Price | None, queries: int) -> Cost 
         units_out=price.units_out(usage),
         usd_per_unit_out=price.usd_out,
         as_of=price.as_of.isoformat() if price.as_of else None,
-        source=price.url or SUITE,
+        source=price.source or SUITE,
     )

@@ -67,11 +67,13 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
     """Every group of the suite, rerankers built and checked. `device` stands in for the suite's own devices.
 
     Optional rerankers that cannot run here are marked as skipped; raises Unavailable for others (marks them as failed where `lenient`),
+    since what they lack can be had. One whose weights are refused has failed, and the others run; raises BenchError where none is left,
     and SuiteError for names used twice.
     """
     devices = list(dict.fromkeys(resolve_device(name) for name in ([device] if device else suite.devices)))
     groups = [Group(dataset, first_stage) for dataset in suite.datasets for first_stage in suite.first_stages]
     seen: set[str] = set()
+    refusals: list[BenchError] = []
     for group in groups:
         for part, reranker, where in _rerankers(suite, devices):
             if isinstance(reranker, RunFileReranker) and not _belongs(reranker, group, suite):
@@ -81,8 +83,10 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
                 raise SuiteError(f"two trials are named '{trial.id}': give one of its parts another 'name'")
             seen.add(trial.id)
             planned = Planned(trial, reranker, TrialStatus(trial=trial), part, _is_optional(reranker))
-            _check(planned, lenient)
+            refusals += _check(planned, lenient)
             group.planned.append(planned)
+    if refusals and not lenient and len(refusals) == sum(_is_asked_for(planned) for group in groups for planned in group.planned):
+        raise refusals[0]  # nothing would be compared
     return groups
 
 
@@ -169,11 +173,12 @@ def _is_optional(reranker: Reranker) -> bool:
     return _is_latency_only(reranker) or bool(getattr(getattr(reranker, "options", None), "optional", False))
 
 
-def _check(planned: Planned, lenient: bool) -> None:
+def _check(planned: Planned, lenient: bool) -> list[BenchError]:
+    """Return why the weights of a reranker were refused, if they were; its status says so, too."""
     name = planned.trial.reranker
     if isinstance(planned.reranker, Unbuilt):
         planned.end("failed", planned.reranker.reason)
-        return
+        return []
     try:
         planned.reranker.check()
     except Unavailable as error:
@@ -182,8 +187,12 @@ def _check(planned: Planned, lenient: bool) -> None:
         else:
             raise Unavailable(f"reranker '{name}': {error.reason}", f"{error.fix}; or mark it `optional: true`") from error
     except BenchError as error:
-        if not lenient:
-            raise BenchError(f"reranker '{name}': {error}") from error
         planned.end("failed", str(error))
+        return [BenchError(f"reranker '{name}': {error}")]
     except (Exception, SystemExit) as error:  # an outsider's check() may raise anything, or exit
         planned.end("failed", first_line(error))
+    return []
+
+
+def _is_asked_for(planned: Planned) -> bool:
+    return planned.trial.kind != "reference"

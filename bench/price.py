@@ -36,6 +36,11 @@ class Price(Options):
             raise ValueError("usd_out goes with per: million tokens")
         return self
 
+    @property
+    def source(self) -> str | None:
+        """Where the price was read; None for one that the suite gives without an address."""
+        return self.url
+
     def __str__(self) -> str:
         out = "" if self.usd_out is None else f"+{self.usd_out:g}"
         return f"${self.usd:g}{out}/{SHORT[self.per]}"

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench import catalogue
+from bench.catalogue import ListedPrice
 from bench.errors import BenchError, nearest
 from bench.needs import by_backend, needs
 from bench.rerankers import TABLE
@@ -18,8 +19,8 @@ NOTHING = "–"
 LEGEND = (
     "needs: local, demo, api are extras: pip install 'rerank-bench[local]'; hub: weights from the model hub; code: trust_remote_code must "
     "be set; GPU: advised",
-    "here: ready, fetch (a run would download the weights; the hub was not asked), or what is missing; price: as of the day that "
-    "`show reranker NAME` tells, ? where no public one was found",
+    "here: ready, fetch (a run would download the weights; the hub was not asked), or what is missing",
+    "price: as of the day that `show reranker NAME` tells, * not from the vendor's own page, ? where no public one was found",
 )
 
 Cells = Mapping[str, str]
@@ -59,7 +60,7 @@ def _cells(name: str) -> Cells:
         "TOKENS": _short(facts.max_length, 1024 if facts.max_length and facts.max_length % 1024 == 0 else 1000),
         "LANG": _languages(facts.languages),
         "LICENCE": facts.licence,
-        "PRICE": str(facts.price) if facts.price else "?" if remote else NOTHING,
+        "PRICE": _price(facts.price, remote=remote),
         "NEEDS": " ".join(found.asked),
         "HERE": found.here,
         "MODEL": str(entry.options.get("model", "")),
@@ -119,3 +120,9 @@ def _wrapped(text: str, width: int) -> list[str]:
     from textwrap import wrap
 
     return wrap(text, max(40, min(width, 140)), break_long_words=False, break_on_hyphens=False)
+
+
+def _price(price: ListedPrice | None, *, remote: bool) -> str:
+    if price is None:
+        return "?" if remote else NOTHING
+    return str(price) if price.vendor else f"{price}*"

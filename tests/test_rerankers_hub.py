@@ -140,7 +140,7 @@ def test_a_model_is_fetched_at_the_commit_that_the_branch_names(tmp_path: Path, 
         ("owner/nothing", None, {}, RerankerError, "owner/nothing: no such model on the hub, or a private one"),
         ("owner/model", "v9", {}, RerankerError, "owner/model: the hub has no revision 'v9' of it"),
         ("owner/model", None, {"/owner/model/resolve": (403, "GatedRepo")}, Unavailable, "gated model. accept the terms of owner/model"),
-        ("owner/pickled", None, {}, RerankerError, "owner/pickled: .*safetensors"),
+        ("owner/bare", None, {}, RerankerError, r"owner/bare: no weights in it"),
         ("owner/model", None, {"/api": (500, "")}, RerankerError, "owner/model: "),
     ],
 )
@@ -148,7 +148,8 @@ def test_what_the_hub_refuses_is_one_line(
     tmp_path: Path, served: FakeHub, model: str, revision: str | None, refuse: Any, error: type[Exception], message: str
 ) -> None:
     served.models["owner/model"] = tiny_models.bert_cross_encoder(tmp_path / "model")
-    served.models["owner/pickled"] = tiny_models.pickled(tmp_path / "pickled", tmp_path / "model")
+    served.models["owner/bare"] = tiny_models.bert_cross_encoder(tmp_path / "bare")
+    (tmp_path / "bare" / "model.safetensors").unlink()
     served.refuse = refuse
     reranker = rerankers.build("cross-encoder", {"model": model, "revision": revision})
     with pytest.raises(error, match=message) as caught:

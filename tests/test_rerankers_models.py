@@ -22,7 +22,7 @@ LONG = "the cold river bank and the moon " * 40
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of tiny models: cross, three, encoder, bi, prompted, modular, xlmr, t5, judge, plain, chat, lora, headless, pickled."""
+    """A folder of tiny models: cross, three, encoder, bi, prompted, modular, xlmr, t5, judge, plain, chat, lora, headless."""
     folder = tmp_path_factory.mktemp("models")
     tiny_models.bert_cross_encoder(folder / "cross")
     tiny_models.bert_cross_encoder(folder / "three", num_labels=3)
@@ -37,7 +37,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_models.qwen3(folder / "chat", chat_template="{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}")
     tiny_models.lora_adapter(folder / "lora", folder / "encoder")
     tiny_models.lora_adapter(folder / "headless", folder / "encoder", with_head=False)
-    tiny_models.pickled(folder / "pickled", folder / "cross")
     return folder
 
 
@@ -248,7 +247,6 @@ def test_two_loads_give_the_same_scores_and_the_fingerprint_follows_the_weights(
         ("t5", "needs a monot5 or rankt5 backend"),
         ("plain", "causal language model without a chat template"),
         ("chat", "chat template of .* cannot carry a 'query'/'document' pair"),
-        ("pickled", "no safetensors weights"),
         ("lora", "a PEFT adapter; give its base as 'model'"),
         ("packaged:nothing", "there is no packaged model 'nothing'"),
     ],

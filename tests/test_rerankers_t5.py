@@ -42,7 +42,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of tiny models: t5, mt5, bare (T5Model), encoder (T5EncoderModel), classifier, bert, cross, judge, untied, pickled."""
+    """A folder of tiny models: t5, mt5, bare (T5Model), encoder (T5EncoderModel), classifier, bert, cross, judge, untied."""
     folder = tmp_path_factory.mktemp("t5")
     tiny_models.t5(folder / "t5")
     tiny_models.t5(folder / "mt5", kind="MT5", seed=1)
@@ -52,7 +52,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_models.bert_encoder(folder / "bert")
     tiny_models.bert_cross_encoder(folder / "cross")
     tiny_models.qwen3(folder / "judge")
-    tiny_models.pickled(folder / "pickled", folder / "t5")
     return folder
 
 
@@ -302,7 +301,6 @@ def test_scores_in_bfloat16_tie_less_than_logits_rounded_to_it(models: Path) -> 
         ("classifier", "T5ForSequenceClassification is not .* needs the cross-encoder backend"),
         ("bert", "BertModel is not a T5 .* needs the bi-encoder backend"),
         ("encoder", "T5EncoderModel is not .* needs the bi-encoder backend"),
-        ("pickled", "no safetensors weights"),
     ],
 )
 def test_other_checkpoints_are_refused_with_the_right_backend(models: Path, backend: str, model: str, message: str) -> None:

@@ -70,19 +70,6 @@ def lora_adapter(folder: Path, base: Path, *, seed: int = 1, with_head: bool = T
     return folder
 
 
-def pickled(folder: Path, source: Path) -> Path:
-    """A copy of a model whose weights are pickled, as old checkpoints' are."""
-    import shutil
-
-    import torch
-    from safetensors.torch import load_file
-
-    shutil.copytree(source, folder)
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-    return folder
-
-
 def edit_json(path: Path, **changes: Any) -> None:
     """Change fields of a JSON file in place."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))

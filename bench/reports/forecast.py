@@ -54,7 +54,7 @@ def notes(found: Forecast) -> Iterator[str]:
         yield "calls, tokens and price include the timed pass of hosted rerankers, which is never cached (--no-latency leaves it out)"
     for price, rows in _grouped((row for row in found.rows if row.price), lambda row: row.price):
         dated = f", {price.as_of}" if price.as_of else ""
-        yield f"{rows}: {price} ({price.url or 'suite'}{dated})"
+        yield f"{rows}: {price} ({price.source or 'suite'}{dated})"
     for _, rows in _grouped((row for row in found.rows if row.usd is None), lambda row: None):
         yield f"{rows}: no price known; give one in the suite, as price: {{usd: 2, per: 1000 searches}}"
 

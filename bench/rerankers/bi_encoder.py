@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.rerankers import lengths, sbert
+from bench.rerankers import checkpoint, lengths, sbert
 from bench.rerankers.base import Description, Request, Usage
 from bench.rerankers.batches import fitting
 from bench.rerankers.local import LocalReranker
@@ -43,6 +43,7 @@ class BiEncoderReranker(LocalReranker):
     def load(self) -> None:
         if self._model is None:
             model = sbert.load("SentenceTransformer", self.options, self.weights, self.device)
+            checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, self.options.model)
             lengths.limit_length(model, self.options.max_length, self.options.model)
             lengths.count_tokens(model, self._count, lambda name: self.span(name))
             self._model = model

@@ -126,8 +126,21 @@ def untrained(model: Any, weights: Weights, options: ModelOptions) -> set[str]:
             config=network.config,
             trust_remote_code=options.trust_remote_code,
             local_files_only=True,
-            use_safetensors=True,
+            weights_only=True,
             device_map="meta",
             output_loading_info=True,
         )
     return set(report["missing_keys"])
+
+
+def refuse_other_tokenizer(network: Any, tokenizer: Any, spec: str) -> None:
+    """Raise RerankerError for a tokenizer with more tokens than the network has embeddings: it belongs to another model.
+
+    Fewer are usual, since many tables are padded to a round number. Tokens that were added later are not counted: some tokenizers
+    name a padding token that their network has no row for and never sees.
+    """
+    rows, tokens = int(network.get_input_embeddings().weight.shape[0]), int(tokenizer.vocab_size)
+    if tokens > rows:
+        raise RerankerError(
+            f"{spec}: its tokenizer has {tokens} tokens and its network embeddings of {rows}: they belong to different models"
+        )

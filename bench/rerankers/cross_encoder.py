@@ -82,6 +82,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             return
         options, model = self.options, self._load_torch()
         self._label = labels.as_one_score(model, options.label, options.model)
+        checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, options.model)
         checkpoint.refuse_unread(model, options.model, prompt=options.prompt, instruction=options.instruction)
         lengths.limit_length(model, options.max_length, options.model)
         asked = self._asked()

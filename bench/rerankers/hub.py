@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import json
 import os
 import re
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bench.errors import BenchError, RerankerError, Unavailable
@@ -18,7 +22,8 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.py"]
 _UNWANTED = ["onnx/*", "openvino/*", "*.fp16.*"]
-_TOKENIZERS = ("tokenizer*.json", "vocab.*", "*.model", "merges.txt")
+_TOKENIZERS = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "merges.txt")
+_PICKLED = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
 
 
 def is_id(spec: str) -> bool:
@@ -36,16 +41,41 @@ def check(model: str, revision: str | None) -> None:
 
 
 def cached(model: str, revision: str | None) -> Path | None:
-    """The folder of a complete copy (configuration, safetensors weights, tokenizer) in the local cache, named by its commit, or None."""
+    """The folder of a complete copy (configuration, weights, tokenizer) in the local cache, named by its commit, or None."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(model, "config.json", cache_dir=cache_folder(), revision=revision or "main")
     if not isinstance(found, str):
         return None
     folder = Path(found).parent
-    has_weights = any(folder.rglob("*.safetensors"))
-    has_tokenizer = any(any(folder.glob(pattern)) for pattern in _TOKENIZERS)
-    return folder if has_weights and has_tokenizer else None
+    return folder if _has_weights(folder) and has_tokenizer(folder) else None
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a model's folder holds a tokenizer: at its top, or in a folder of one of its modules."""
+    return any(any(folder.rglob(pattern)) for pattern in _TOKENIZERS)
+
+
+def is_pickled(name: str) -> bool:
+    """Whether a file name is that of pickled weights, or of a part of them."""
+    return _PICKLED.fullmatch(name) is not None
+
+
+def pickled_weights(paths: Iterable[str]) -> list[str]:
+    """Return those of a model's files (paths below its folder) that hold pickled weights and have no safetensors next to them."""
+    files = [PurePosixPath(path) for path in paths]
+    safe = {path.parent for path in files if path.suffix == ".safetensors"}
+    return [str(path) for path in files if is_pickled(path.name) and path.parent not in safe]
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether there are weights, and every part that an index of them names."""
+    for index in folder.rglob("*.index.json"):
+        with contextlib.suppress(ValueError, OSError, AttributeError):
+            parts = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
+            if index.name.startswith("model.") and not all((index.parent / part).is_file() for part in parts):
+                return False
+    return any(path.suffix == ".safetensors" or is_pickled(path.name) for path in folder.rglob("*"))
 
 
 def is_stored(model: str, revision: str | None) -> bool:
@@ -66,13 +96,15 @@ def fetch(model: str, revision: str | None) -> Path:
     found = cached(model, exact)
     if found is not None:
         return found
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     had_bars = not are_progress_bars_disabled()
     disable_progress_bars()
     try:
-        return Path(snapshot_download(model, revision=exact, cache_dir=cache_folder(), allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
+        # pickled weights take as long as all else together: they are fetched only where there are no others
+        wanted = [*_WANTED, *map(glob.escape, pickled_weights(HfApi(endpoint=constants.ENDPOINT).list_repo_files(model, revision=exact)))]
+        return Path(snapshot_download(model, revision=exact, cache_dir=cache_folder(), allow_patterns=wanted, ignore_patterns=_UNWANTED))
     except Exception as error:  # whatever the hub library or its HTTP client raises
         raise explain(error, model, revision) from error
     finally:
@@ -132,12 +164,17 @@ def _answers(url: str) -> bool:
     return answers == [True]
 
 
-def explain(error: BaseException, model: str, revision: str | None) -> BenchError:
-    """What went wrong while weights were fetched or read, in one line."""
+def explain(error: BaseException, model: str, revision: str | None, place: str | None = None) -> BenchError:
+    """What went wrong while weights were fetched or read, in one line, without the `place` where they lie."""
     for cause in _causes(error):
         name = type(cause).__name__
         if isinstance(cause, BenchError):
             return cause
+        if name == "UnpicklingError":
+            return RerankerError(
+                f"{model}: its pickled weights hold more than tensors, or are damaged: reading such a file can run code; have them saved "
+                "as safetensors"
+            )
         if name == "GatedRepoError":
             return Unavailable("gated model", f"accept the terms of {model} on the hub, then export HF_TOKEN=...")
         if name == "RevisionNotFoundError":
@@ -146,7 +183,8 @@ def explain(error: BaseException, model: str, revision: str | None) -> BenchErro
             return RerankerError(f"{model}: no such model on the hub, or a private one (then export HF_TOKEN=...)")
         if name in ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError"):
             return Unavailable("no model hub", f"{model} is not in the local cache")
-    return RerankerError(f"{model}: {first_line(error)}")
+    text = first_line(error)
+    return RerankerError(f"{model}: {text.replace(f'{place}/', '').replace(place, model) if place else text}")
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from bench.errors import RerankerError
-from bench.rerankers import lengths, sbert
+from bench.rerankers import checkpoint, lengths, sbert
 from bench.rerankers.base import Description, Request, Usage
 from bench.rerankers.batches import fitting
 from bench.rerankers.local import LocalReranker
@@ -50,6 +50,7 @@ class LateInteractionReranker(LocalReranker):
         if self._model is None:
             refuse_other_kinds(self.weights)
             model = sbert.load("MultiVectorEncoder", self.options, self.weights, self.device)
+            checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, self.options.model)
             limit_documents(model, self.options)
             self._count_tokens(model)
             self._model = model

@@ -53,6 +53,7 @@ class ListwiseReranker(LocalReranker):
         tokenizer = networks.tokenizer(options, self.weights)
         chat.require_template(tokenizer, options.model)
         network = networks.load("AutoModelForCausalLM", options, self.weights)
+        checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
         self._fitter = Fitter(tokenizer, options, networks.length_limit(network, tokenizer, options))
         self._tokenizer = tokenizer
         network.generation_config = _greedy(network, tokenizer)

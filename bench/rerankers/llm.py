@@ -80,6 +80,7 @@ class LlmReranker(PromptedReranker):
         is_chat = options.template == "chat"
         pieces = llm_prompt.in_chat(tokenizer, template.pieces, options.model) if is_chat else template.pieces
         network = networks.load("AutoModelForCausalLM", options, self.weights)
+        checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
         limit = networks.length_limit(network, tokenizer, options)
         self._writer = llm_prompt.Writer(tokenizer, pieces, template.instruction, limit, options.model, is_chat=is_chat)
         network = network.to(self.device)

@@ -1,4 +1,4 @@
-"""Loading a model through transformers alone: whole, from safetensors, nothing drawn at random; and the logits of a few tokens only."""
+"""Loading a model through transformers alone: whole, tensors and no code, nothing drawn at random; and the logits of a few tokens only."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load(kind: str, options: ModelOptions, weights: Weights) -> Any:
             attn_implementation=options.attention,
             trust_remote_code=options.trust_remote_code,
             local_files_only=True,
-            use_safetensors=True,
+            weights_only=True,
             output_loading_info=True,
         )
     missing = sorted(report["missing_keys"])

@@ -65,12 +65,16 @@ def settings(options: ModelOptions, weights: Weights, device: str, libraries: Se
 
 
 def load(kind: str, options: ModelOptions, weights: Weights, device: str, dtype: str | None = None, **more: Any) -> Any:
-    """A CrossEncoder or SentenceTransformer in evaluation mode, from safetensors only. Raises RerankerError or Unavailable, in one line."""
+    """Return a CrossEncoder or SentenceTransformer in evaluation mode. Raises RerankerError or Unavailable, in one line.
+
+    Weights are read from safetensors where there are any, else from pickled files, of which the libraries read tensors alone
+    (torch's `weights_only`).
+    """
     import sentence_transformers
     import torch
 
     folder = weights.fetch()
-    model_kwargs: dict[str, Any] = {"dtype": getattr(torch, dtype or options.dtype), "use_safetensors": True}
+    model_kwargs: dict[str, Any] = {"dtype": getattr(torch, dtype or options.dtype), "weights_only": True}
     if options.attention:
         model_kwargs["attn_implementation"] = options.attention
     with quiet(), explained(weights):
@@ -96,7 +100,7 @@ def explained(weights: Weights) -> Iterator[None]:
     except ImportError as error:
         raise Unavailable(f"{error.name} not installed" if error.name else "a package is missing", hub.first_line(error)) from error
     except Exception as error:  # the libraries document no common base class for what they raise
-        raise hub.explain(error, weights.spec, weights.revision) from error
+        raise hub.explain(error, weights.label, weights.revision, weights.place()) from error
 
 
 @contextmanager

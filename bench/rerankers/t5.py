@@ -67,6 +67,7 @@ class T5Reranker(PromptedReranker):
         limit = options.max_length or (own if own < networks.NO_LIMIT else TRAINED_LENGTH)
         self._writer = Writer(tokenizer, Prompt.parse(options.prompt), limit, options.model)
         network = networks.load("AutoModelForSeq2SeqLM", options, self.weights).to(self.device)
+        checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
         self._describe_as = self._description(network, ids)
         start = network.config.decoder_start_token_id
         self._start = torch.tensor([[tokenizer.pad_token_id if start is None else start]], device=self.device)

@@ -21,6 +21,8 @@ from bench.rerankers import hub, tiny
 PACKAGED = "packaged:"
 ADAPTERS = Path(__file__).parent / "adapters"
 _COUNTED = {".safetensors", ".json", ".jinja", ".txt", ".model", ".py"}
+_LFS = b"version https://git-lfs"
+"""How a file begins that Git has not fetched: it stands in for the real one."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Weights:
         elif (folder / "adapter_config.json").is_file():
             raise RerankerError(f"{self.spec}: a PEFT adapter; give its base as 'model' and this folder as 'adapter'")
         else:
-            _refuse_pickles(self.spec, folder)
+            require_weights(self.spec, folder)
 
     def folder(self) -> Path | None:
         """The folder on this machine, or None for a hub model."""
@@ -94,6 +96,11 @@ class Weights:
         """What a record shows: a local folder by its name alone."""
         return Path(self.spec).name if not self._is_named and Path(self.spec).expanduser().is_dir() else self.spec
 
+    def place(self) -> str | None:
+        """Where a local folder lies, for taking it out of messages: a record does not show where somebody's files are."""
+        path = Path(self.spec).expanduser()
+        return str(path) if not self._is_named and path.is_dir() else None
+
     def identity(self) -> dict[str, Any]:
         """What these weights are, wherever they lie: the content of a folder, the commit of a hub model."""
         folder = self.folder()
@@ -110,7 +117,7 @@ class Weights:
     def fetch(self) -> Path:
         """The folder that holds exactly the weights of `identity`, on this machine from now on."""
         folder = self.folder() or hub.fetch(self.spec, self.revision)
-        _refuse_pickles(self.spec, folder)
+        require_weights(self.spec, folder)
         return folder
 
 
@@ -133,7 +140,10 @@ def adapter_folder(spec: str) -> Path:
 def folder_hash(folder: Path) -> str:
     """SHA-256 (16 hex digits) over the names and contents of the files that decide what a model computes."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in _COUNTED and path.is_file()):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    pickled = set(hub.pickled_weights([path.relative_to(folder).as_posix() for path in files]))
+    counted = [path for path in files if path.suffix in _COUNTED or path.relative_to(folder).as_posix() in pickled]
+    for path in sorted(counted):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{file_hash(path)}\0".encode())
     return digest.hexdigest()[:16]
 
@@ -145,9 +155,22 @@ def versions(*packages: str) -> dict[str, str]:
     return {package: version(package).partition("+")[0] for package in packages}
 
 
-def _refuse_pickles(spec: str, folder: Path) -> None:
-    if not any(folder.rglob("*.safetensors")):
-        raise RerankerError(f"{spec}: no safetensors weights; pickled ones are not loaded, save the model as safetensors")
+def require_weights(spec: str, folder: Path) -> None:
+    """Raise RerankerError where a folder holds no weights that can be loaded, names the tokenizer's absence, or holds stand-ins for files.
+
+    Weights are *.safetensors, or pytorch_model*.bin, of which torch then reads tensors and numbers alone (`weights_only`), and no code.
+    """
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    weights = [path for path in files if path.suffix == ".safetensors" or hub.is_pickled(path.name)]
+    if not weights:
+        others = sorted(path.name for path in files if path.suffix in (".h5", ".msgpack", ".gguf", ".ckpt", ".bin", ".pt"))
+        held = f", only {others[0]}" if others else ""
+        raise RerankerError(f"{spec}: no weights in it (*.safetensors or pytorch_model*.bin){held}")
+    for path in weights:
+        if path.stat().st_size < 1024 and path.read_bytes().startswith(_LFS):
+            raise RerankerError(f"{spec}: {path.name} only points to the weights; fetch them with `git lfs pull`")
+    if not hub.has_tokenizer(folder):
+        raise RerankerError(f"{spec}: no tokenizer in it; copy tokenizer.json and tokenizer_config.json of the model it was trained from")
 
 
 def _packaged_model(name: str) -> PackagedModel:
