@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bench.inputs import inputs
 from bench.measure import machine
 from bench.planning import Group, Planned
 from bench.records.schema import RunInfo
@@ -15,12 +16,12 @@ from bench.records.store import now
 from bench.suite import Suite
 
 
-def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool) -> RunInfo:
+def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool, fresh: bool) -> RunInfo:
     """The table of contents of a run that has not begun."""
     asked = suite.resolved()
     relevant = {**asked, "device": device, "timed": timed, "version": version()}
     digest = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
-    started = now()
+    started, environment = now(), machine.fingerprint("cpu")
     stamp = started.replace("-", "").replace(":", "")
     return RunInfo(
         id=f"{stamp}-{secrets.token_hex(3)}",
@@ -33,9 +34,23 @@ def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | 
         command=command,
         started=started,
         version=version(),
-        environment=machine.fingerprint("cpu"),
+        environment=environment,
+        inputs=inputs(suite, environment.get("libraries") or {}, fresh=fresh) | _fingerprints(groups[0]),
         trials=[planned.status for planned in _all(groups)],
     )
+
+
+def _fingerprints(group: Group) -> dict[str, str]:
+    """What outsiders' rerankers say decides their scores: it may be a file that only they know of."""
+    digests: dict[str, str] = {}
+    for planned in group.planned:
+        if ":" in planned.part.name:
+            try:
+                text = json.dumps(planned.reranker.fingerprint(), sort_keys=True, default=str)
+            except (Exception, SystemExit):  # its trial will fail by it, and say so
+                continue
+            digests[f"fingerprint of {planned.trial.reranker}"] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digests
 
 
 def _below_here(folder: Path) -> str:

@@ -25,6 +25,7 @@ from bench.progress import Observer
 from bench.ranked import Ranked, ranked
 from bench.recording import architecture_record, build_architecture, candidates_fields, dataset_fields, speed_key
 from bench.records import keys, texts
+from bench.records.opening import open_run
 from bench.records.schema import FIRST_STAGE, ArchitectureRecord, Record, Trial
 from bench.records.store import USAGE, Run, RunWriter, now
 from bench.retrieval import Retrieved, retrieve
@@ -52,9 +53,11 @@ def run(
     observer = observer or Observer()
     groups = plan(suite, device)
     timed = suite.latency is not None and time_it
-    writer = RunWriter.open(out, run_info(suite, groups, command, device, timed))
+    writer = open_run(out, run_info(suite, groups, command, device, timed, fresh))
     try:
         done = writer.finished()
+        for text in writer.notes:
+            observer.note(text)
         for group in groups:
             if all(planned.trial.id in done for planned in group.planned if planned.status.status == "pending"):
                 for planned in group.planned:

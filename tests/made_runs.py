@@ -11,8 +11,9 @@ from bench.measure import stats
 from bench.measure.latency_call import Sample
 from bench.measure.sweep_plan import SETTINGS
 from bench.records.keys import make_key
+from bench.records.opening import open_run
 from bench.records.schema import Counts, Record, RunInfo, Trial, TrialStatus
-from bench.records.store import Run, RunWriter
+from bench.records.store import Run
 
 MEASURE = "nDCG@10"
 QUALITY = {"dataset": {"corpus": "c1", "qrels": "q1"}, "candidates": "abc", "depth": 5, "measures": [MEASURE]}
@@ -61,7 +62,7 @@ def made_run(
         environment={},
         trials=statuses,
     )
-    writer = RunWriter.open(out, info)
+    writer = open_run(out, info)
     fields = {one: {**QUALITY, **(quality or {}), **(quality_of or {}).get(one, {})} for one in values}
     measures = {measure: values, **(more or {})}
     records = [

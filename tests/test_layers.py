@@ -52,6 +52,7 @@ LAYERS = (
         "sweeping",
         "recording",
         "identity",
+        "inputs",
         "cost",
         "history",
         "forecast",

@@ -48,7 +48,7 @@ def start(folder: Path, cache: Path, out: str, log: Path) -> subprocess.Popen[by
 
 
 def contents(run: Run) -> dict[str, object]:
-    rankings = {path.name: gzip.decompress(path.read_bytes()) for path in (run.folder / "rankings").iterdir()}
+    rankings = {path.name: gzip.decompress(path.read_bytes()) for path in (run.folder / "rankings").glob("*.run.gz")}
     quality = {name: (record.quality, record.vs_first_stage, record.counts) for name, record in run.records.items()}
     table = run.per_query.sort_values(["trial", "query", "measure"]).to_records(index=False).tolist()
     depths = run.depths.sort_values(["trial", "depth", "query", "measure"]).to_records(index=False).tolist()

@@ -52,6 +52,8 @@ def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, q
     written = reports.write(done)
     print_run(done, console)
     _say_cache(console, done)
+    if done.info.continued:
+        console.print(f"This run was begun at {done.info.started}, interrupted, and continued.", highlight=False)
     for path in written:
         console.print(f"{KINDS.get(path.suffix, 'plot'):<8}{path}", soft_wrap=True, highlight=False)
     console.print(f"{'run':<8}{done.folder}", soft_wrap=True, highlight=False)

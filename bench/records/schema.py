@@ -152,8 +152,18 @@ class RunInfo(Options):
     status: Literal["running", "done"] = "running"
     version: str
     environment: dict[str, Any]
+    inputs: dict[str, str] = Field(
+        default_factory=dict,
+        description="digests and versions of what decides the numbers and is not in the suite: an unfinished run is "
+        "continued only where they agree",
+    )
+    continued: list[str] = Field(default_factory=list, description="when the run was taken up again after an interruption")
     trials: list[TrialStatus]
     warnings: list[str] = Field(default_factory=list)
+
+    def differing_inputs(self, other: RunInfo) -> list[str]:
+        """Return the names of the inputs that are not the same in another run."""
+        return sorted(name for name in {*self.inputs, *other.inputs} if self.inputs.get(name) != other.inputs.get(name))
 
     def failures(self) -> list[str]:
         """Return a line per reason for which trials failed: of the whole group where all of its trials did, else of each reranker."""

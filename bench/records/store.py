@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.atomic import write_atomically
-from bench.errors import BenchError, RecordError
+from bench.errors import RecordError
 from bench.measure.latency_call import Sample
 from bench.measure.sweep_plan import SETTINGS
 from bench.records import texts
@@ -131,39 +131,23 @@ class Run:
 class RunWriter:
     """Writes one run's folder. Holds a lock on it, so that a run that resumes never takes over one that is still at work."""
 
-    def __init__(self, folder: Path, info: RunInfo, lock: Any) -> None:
+    def __init__(self, folder: Path, info: RunInfo, lock: Any, notes: Sequence[str] = ()) -> None:
         self.folder = folder
         self.info = info
+        self.notes = notes
+        """What a user should know of how the folder was chosen."""
         self._lock = lock
-
-    @classmethod
-    def open(cls, out: Path, info: RunInfo) -> RunWriter:
-        """Continue the newest unfinished run of the same suite, else begin a new folder `out/<suite>/<UTC time>-<short id>`."""
-        suite_folder = out / info.suite
-        for path in sorted(suite_folder.glob("*/run.json"), reverse=True):
-            try:
-                found = read_info(path.parent)
-            except RecordError:
-                continue
-            if found.status == "running" and found.suite_hash == info.suite_hash and (lock := _try_lock(path.parent)):
-                return cls(path.parent, found.model_copy(update={"trials": info.trials, "warnings": info.warnings}), lock)
-        folder = suite_folder / info.id
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise BenchError(f"{folder}: cannot be made: {error.strerror or error}; choose another place with --out") from error
-        writer = cls(folder, info, _try_lock(folder))
-        writer._write_info()
-        return writer
 
     def finished(self) -> set[str]:
         """The ids of trials of which an earlier, interrupted process of this run left whole records."""
         found = set()
         for trial in (status.trial for status in self.info.trials):
             path = _place(self.folder, trial)
-            if path.is_file():
+            try:
                 record = validated(ArchitectureRecord, path) if trial.kind == "architecture" else validated(Record, path)
-                found.add(record.trial.id)
+            except RecordError:  # none, or damaged from outside: the trial runs again
+                continue
+            found.add(record.trial.id)
         return found
 
     def save(
@@ -205,7 +189,7 @@ class RunWriter:
     def set_status(self, statuses: Mapping[str, TrialStatus]) -> None:
         trials = [statuses.get(status.trial.id, status) for status in self.info.trials]
         self.info = self.info.model_copy(update={"trials": trials})
-        self._write_info()
+        self.write_info()
 
     def warn(self, warnings: Iterable[str]) -> None:
         self.info = self.info.model_copy(update={"warnings": list(dict.fromkeys([*self.info.warnings, *warnings]))})
@@ -213,17 +197,20 @@ class RunWriter:
     def finish(self) -> Run:
         """Mark the run as complete and let go of its folder."""
         self.info = self.info.model_copy(update={"status": "done", "finished": now()})
-        self._write_info()
+        self.write_info()
+        if self._lock is not None:
+            # While the lock is held: a process that opened the old file finds the run finished.
+            (self.folder / ".lock").unlink(missing_ok=True)
         self.release()
         return Run(self.folder)
 
     def release(self) -> None:
         if self._lock is not None:
             self._lock.release()
-            (self.folder / ".lock").unlink(missing_ok=True)
             self._lock = None
 
-    def _write_info(self) -> None:
+    def write_info(self) -> None:
+        """Write run.json as it is now."""
         write_atomically(self.folder / "run.json", _json(self.info.model_dump(mode="json")))
 
     def _extend(self, name: str, columns: Sequence[str], new: Iterable[Sequence[Any]], ids: set[str]) -> None:
@@ -301,15 +288,3 @@ def _record(model: type[Model], folder: Path, trial: Trial) -> Model:
 def _json(data: Any) -> bytes:
     """JSON that every parser reads: half a character, which has no UTF-8, becomes its escape."""
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
-
-
-def _try_lock(folder: Path) -> Any:
-    """A held lock on the folder, or None when another process holds it. The system lets go of it when a process dies."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return None
-    return lock

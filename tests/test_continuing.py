@@ -1,0 +1,219 @@
+"""An interrupted run is continued only where everything that decides its numbers is as it was, and it says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bench
+from bench.errors import BenchError
+from bench.progress import Observer
+from bench.records.store import Run
+from tests.fakes import HashReranker
+
+MODULE = "from helper_of_mine import scale\ndef score(query, docs):\n    return [scale * len(doc) for doc in docs]\n"
+
+
+class Notes(Observer):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.fixture
+def place(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with everything that a run may depend on: a collection, a first stage's run, a reranker of one's own."""
+    shutil.copytree(collection, tmp_path / "data")
+    (tmp_path / "first.run").write_text("q1 Q0 d03 1 9 x\nq1 Q0 d00 2 8 x\nq2 Q0 d01 1 1 x\n")
+    (tmp_path / "mine_for_continuing.py").write_text(MODULE)
+    (tmp_path / "helper_of_mine.py").write_text("scale = 1\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine_for_continuing", "helper_of_mine"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return tmp_path
+
+
+def run(fresh: bool = False, observer: Observer | None = None, **more: object) -> Run:
+    suite = {
+        "name": "mine",
+        "datasets": ["files:data"],
+        "first_stages": [{"run": "first.run"}],
+        "rerankers": ["mine_for_continuing:score"],
+        "latency": None,
+        "depth": 5,
+        "devices": "cpu",
+        **more,
+    }
+    return bench.run(suite, out="out", fresh=fresh, progress=observer)
+
+
+def interrupt(run: Run) -> None:
+    """As if the process had been killed just before the end."""
+    info = json.loads((run.folder / "run.json").read_text())
+    (run.folder / "run.json").write_text(json.dumps(info | {"status": "running", "finished": None}))
+
+
+def test_where_nothing_changed_it_is_continued_and_says_so(place: Path) -> None:
+    first = run()
+    interrupt(first)
+    (first.folder / "records" / "data--first--oracle.json").unlink()
+    notes = Notes()
+    second = run(observer=notes)
+    assert second.folder == first.folder
+    assert len(second.info.continued) == 1
+    [text] = [text for text in notes.texts if "continued" in text]
+    assert "2 of 3 trials had finished before" in text
+    assert text in second.info.warnings
+    assert "2 of 3 trials had finished before" in (second.folder / "report.md").read_text()
+
+
+def edit(path: str, text: str) -> Callable[[Path], object]:
+    return lambda place: (place / path).write_text(text)
+
+
+CHANGES = {
+    "data": edit("data/qrels.txt", "q1 0 d00 1\nq2 0 d01 2\n"),
+    "first.run": edit("first.run", "q1 Q0 d00 1 9 x\n"),
+    "mine_for_continuing": edit("mine_for_continuing.py", MODULE.replace("scale *", "-scale *")),
+}
+
+
+@pytest.mark.parametrize("name", list(CHANGES))
+def test_where_an_input_changed_a_new_run_begins_and_names_it(place: Path, name: str) -> None:
+    first = run()
+    interrupt(first)
+    CHANGES[name](place)
+    notes = Notes()
+    second = run(observer=notes)
+    assert second.folder != first.folder
+    assert f"the unfinished run {first.folder.name} is not continued: {name} changed since" in notes.texts
+    assert second.info.continued == []
+
+
+def test_a_helper_that_a_reranker_imports_is_its_code_too(place: Path) -> None:
+    first = run()
+    interrupt(first)
+    (place / "unrelated.py").write_text("scale = 3\n")
+    (place / "helper_of_mine.py").write_text("scale = -1\n")
+    notes = Notes()
+    assert run(observer=notes).folder != first.folder
+    assert any("mine_for_continuing changed since" in text for text in notes.texts)
+
+
+def test_a_file_that_nothing_needs_changes_nothing(place: Path) -> None:
+    first = run()
+    interrupt(first)
+    (place / "unrelated.py").write_text("scale = 3\n")
+    assert run().folder == first.folder
+
+
+def test_fresh_does_not_continue_what_was_not_fresh(place: Path) -> None:
+    """Records of a finished group may hold scores of the cache."""
+    first = run()
+    interrupt(first)
+    notes = Notes()
+    second = run(fresh=True, observer=notes)
+    assert second.folder != first.folder
+    assert any("--fresh changed since" in text for text in notes.texts)
+    interrupt(second)
+    assert run(fresh=True).folder == second.folder
+
+
+def test_other_libraries_do_not_continue(place: Path) -> None:
+    first = run()
+    interrupt(first)
+    info = json.loads((first.folder / "run.json").read_text())
+    library = next(name for name in info["inputs"] if name == "numpy")
+    info["inputs"][library] = "0.1"
+    (first.folder / "run.json").write_text(json.dumps(info))
+    notes = Notes()
+    assert run(observer=notes).folder != first.folder
+    assert any("numpy changed since" in text for text in notes.texts)
+
+
+def test_a_run_without_inputs_is_of_an_earlier_version(place: Path) -> None:
+    first = run()
+    interrupt(first)
+    info = json.loads((first.folder / "run.json").read_text())
+    del info["inputs"], info["continued"]
+    (first.folder / "run.json").write_text(json.dumps(info))
+    assert Run(first.folder).info.inputs == {}
+    assert run().folder != first.folder
+
+
+def test_no_path_of_this_machine_is_among_the_inputs(place: Path) -> None:
+    assert str(place) not in json.dumps(run().info.inputs)
+
+
+def test_a_damaged_record_is_made_again(place: Path) -> None:
+    first = run()
+    interrupt(first)
+    (first.folder / "records" / "data--first--oracle.json").write_text("{")
+    second = run()
+    assert second.folder == first.folder
+    assert "data--first--oracle" in second.records
+
+
+class Weighing(HashReranker):
+    """Its scores come from a file that no option declares."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"weights": Path("weights.txt").read_text()}
+
+
+def test_what_an_outsider_says_of_its_scores_counts(place: Path) -> None:
+    (place / "weights.txt").write_text("1")
+    entry = "tests.test_continuing:Weighing"
+    first = run(rerankers=[entry])
+    interrupt(first)
+    assert run(rerankers=[entry]).folder == first.folder
+    interrupt(first)
+    (place / "weights.txt").write_text("2")
+    assert run(rerankers=[entry]).folder != first.folder
+
+
+@pytest.fixture
+def other_user(tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Called, makes this process one without the rights of the superuser, until the test ends."""
+    yield lambda: os.geteuid() or os.seteuid(65534)
+    os.seteuid(os.getuid())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="users and modes are POSIX's")
+def test_folders_of_another_user_are_one_line(
+    place: Path, other_user: Callable[[], None], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """An unfinished run that is not ours is left alone; where nothing can be written, one line says so."""
+    with tempfile.TemporaryDirectory() as folder:
+        open_place = Path(folder)
+        shutil.copytree(place, open_place, dirs_exist_ok=True)
+        (open_place / "cache").mkdir()
+        monkeypatch.chdir(open_place)
+        monkeypatch.setenv("RERANK_BENCH_CACHE", str(open_place / "cache"))
+        first = run()
+        interrupt(first)
+        for path in (open_place, *open_place.rglob("*")):
+            path.chmod(0o777 if path.is_dir() else 0o666)
+        first.folder.chmod(0o555)
+        other_user()
+        notes = Notes()
+        assert run(observer=notes).folder.name != first.folder.name
+        assert f"the unfinished run {first.folder.name} is not continued: Permission denied" in notes.texts
+        os.seteuid(os.getuid())
+        (open_place / "out" / "mine").chmod(0o555)
+        other_user()
+        with pytest.raises(BenchError, match="cannot be made: Permission denied; choose another place with --out"):
+            run()
+        os.seteuid(os.getuid())
+        for path in (open_place, *open_place.rglob("*")):
+            path.chmod(0o777)
