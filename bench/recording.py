@@ -1,4 +1,4 @@
-"""The parts of a record that every kind of trial has, and the record of an architecture, which has no quality."""
+"""The records of trials: of a reranker, with its quality, and of an architecture, which has none."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench import catalogue
+from bench.assess import Assessed, differences
+from bench.cost import cost, price_of
 from bench.errors import Unavailable
 from bench.measure import machine, noise
 from bench.measure.foretell import seconds_per_query
+from bench.measure.ranking import TIE_RULE
+from bench.measure.stats import Difference
 from bench.planning import Planned
 from bench.records import keys
 from bench.records.keys import Key
-from bench.records.schema import ArchitectureRecord
+from bench.records.schema import ArchitectureRecord, Record
 from bench.records.store import now
 
 if TYPE_CHECKING:
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
     from bench.datasets.base import Dataset
     from bench.first_stage.base import Candidates
     from bench.measure.latency_plan import LatencyPlan
+    from bench.retrieval import Retrieved
+    from bench.scoring.engine import Scored
+    from bench.suite import Suite
 
 
 def dataset_fields(dataset: Dataset) -> dict[str, Any]:
@@ -80,5 +87,49 @@ def architecture_record(
         latency=noise.beside(dict(facts), dict(environment)),
         keys={"system": system, "speed": speed_key(work, system, environment, plan, description)},
         environment=dict(environment),
+        finished=now(),
+    )
+
+
+def quality_record(
+    planned: Planned,
+    scored: Scored,
+    assessed: Assessed,
+    base: Assessed | None,
+    retrieved: Retrieved,
+    facts: Mapping[str, Any] | None,
+    environment: dict[str, Any],
+    suite: Suite,
+) -> Record:
+    """Return the record of a trial that was scored. `base` is what the first stage's own order reached, None for that row itself; `facts`
+    are of the timed pass, None where the trial was not timed."""
+    trial, dataset, candidates = planned.trial, retrieved.dataset, retrieved.candidates
+    if facts is not None and trial.device != "-":
+        facts = noise.beside(dict(facts), environment)
+    quality_key = keys.quality_key(
+        dataset.identity, candidates.hash, trial.depth, dataset.template, list(assessed.per_query), dataset.min_relevance, TIE_RULE
+    )
+    system_key = keys.system_key(scored.description)
+    all_keys = {"quality": quality_key, "system": system_key}
+    if facts is not None and suite.latency is not None:
+        all_keys["speed"] = speed_key(quality_key, system_key, environment, suite.latency, scored.description)
+    against_base: dict[str, Difference] = {}
+    if base is not None:
+        against_base = differences(assessed.per_query, base.per_query, retrieved.questions.query_ids, suite.seed)
+    return Record(
+        trial=trial,
+        description=with_caution(scored.description, planned.part.name),
+        dataset=dataset_fields(dataset),
+        candidates=candidates_fields(candidates),
+        quality=dict(assessed.estimates),
+        vs_first_stage=against_base,
+        counts=assessed.counts,
+        failures=dict(list(scored.failures.items())[:50]),
+        usage=scored.usage,
+        cost=cost(scored.usage, price_of(planned.reranker), scored.cached_queries + scored.computed_queries),
+        scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
+        latency=dict(facts) if facts is not None else None,
+        keys=all_keys,
+        environment=environment,
         finished=now(),
     )

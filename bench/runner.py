@@ -9,25 +9,23 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from bench import depths, recording
-from bench.assess import Assessed, Questions, assess, differences
+from bench import depths
+from bench.assess import Assessed, Questions, assess
 from bench.atomic import write_atomically
-from bench.cost import cost, price_of
 from bench.datasets.base import Dataset
 from bench.errors import BenchError, RerankerError, Unavailable, first_line
 from bench.first_stage.base import Candidates
 from bench.identity import run_info, version
-from bench.measure import latency, machine, noise
+from bench.measure import latency, machine
 from bench.measure.latency_plan import LatencyPlan
-from bench.measure.ranking import TIE_RULE
 from bench.planning import Group, Planned, plan
 from bench.progress import Observer
 from bench.ranked import Ranked, ranked
-from bench.recording import architecture_record, build_architecture, candidates_fields, dataset_fields, speed_key
-from bench.records import keys, texts
+from bench.recording import architecture_record, build_architecture, candidates_fields, dataset_fields, quality_record
+from bench.records import texts
 from bench.records.opening import open_run
-from bench.records.schema import FIRST_STAGE, ArchitectureRecord, Record, Trial
-from bench.records.store import USAGE, Run, RunWriter, now
+from bench.records.schema import ArchitectureRecord, Record, Trial
+from bench.records.store import USAGE, Run, RunWriter
 from bench.retrieval import Retrieved, retrieve
 from bench.scoring.engine import Scored, described, score
 from bench.suite import Suite
@@ -89,7 +87,7 @@ class _GroupRun:
         except (Exception, SystemExit) as error:  # a loader or first stage of an outsider may raise anything, or exit
             self._fail_all(error)
             return
-        dataset, candidates, questions = found.dataset, found.candidates, found.questions
+        questions = found.questions
         self.writer.warn(found.warnings)
         for planned in self.group.planned:
             if planned.trial.kind == "architecture":
@@ -103,7 +101,7 @@ class _GroupRun:
                 planned.end("skipped", "nothing was timed")
         for planned in self.group.planned:
             self._close(planned)
-        self._save(dataset, candidates, questions, timing)
+        self._save(found, timing)
 
     def _quality(self, planned: Planned, found: Retrieved) -> None:
         reranker, trial, questions = planned.reranker, planned.trial, found.questions
@@ -224,14 +222,14 @@ class _GroupRun:
         recipe = latency.Recipe(planned.part.name, planned.part.options, str(self.suite.base_dir))
         return latency.Target(planned.trial.id, planned.trial.device, planned.reranker, recipe)
 
-    def _save(self, dataset: Dataset, candidates: Candidates, questions: Questions, timing: latency.LatencyResult | None) -> None:
-        base = self.assessed.get(self.group.planned[0].trial.id)
+    def _save(self, found: Retrieved, timing: latency.LatencyResult | None) -> None:
+        dataset, candidates, questions = found.dataset, found.candidates, found.questions
         records: list[Record] = []
         for planned in self.group.planned:
             if planned.trial.id in self.assessed:
 
                 def work(planned: Planned = planned) -> None:
-                    records.append(self._record(planned, dataset, candidates, questions, base, timing))
+                    records.append(self._record(planned, found, timing))
 
                 self._guarded(planned, work)
         per_query = [
@@ -286,46 +284,17 @@ class _GroupRun:
             if _is_bare(one)
         ]
 
-    def _record(
-        self,
-        planned: Planned,
-        dataset: Dataset,
-        candidates: Candidates,
-        questions: Questions,
-        base: Assessed | None,
-        timing: latency.LatencyResult | None,
-    ) -> Record:
-        trial, scored, found = planned.trial, self.scored[planned.trial.id], self.assessed[planned.trial.id]
-        is_base = trial.reranker == FIRST_STAGE
-        environment = self.fingerprint("cpu" if trial.device == "-" else trial.device)
-        facts = timing.facts.get(trial.id) if timing else None
-        if facts is not None and trial.device != "-":
-            facts = noise.beside(facts, environment)
-        quality_key = keys.quality_key(
-            dataset.identity, candidates.hash, trial.depth, dataset.template, list(found.per_query), dataset.min_relevance, TIE_RULE
-        )
-        system_key = keys.system_key(scored.description)
-        all_keys = {"quality": quality_key, "system": system_key}
-        if facts is not None and self.suite.latency is not None:
-            all_keys["speed"] = speed_key(quality_key, system_key, environment, self.suite.latency, scored.description)
-        return Record(
-            trial=trial,
-            description=recording.with_caution(scored.description, planned.part.name),
-            dataset=dataset_fields(dataset),
-            candidates=candidates_fields(candidates),
-            quality=dict(found.estimates),
-            vs_first_stage={}
-            if base is None or is_base
-            else differences(found.per_query, base.per_query, questions.query_ids, self.suite.seed),
-            counts=found.counts,
-            failures=dict(list(scored.failures.items())[:50]),
-            usage=scored.usage,
-            cost=cost(scored.usage, price_of(planned.reranker), len(scored.scores)),
-            scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
-            latency=facts,
-            keys=all_keys,
-            environment=environment,
-            finished=now(),
+    def _record(self, planned: Planned, found: Retrieved, timing: latency.LatencyResult | None) -> Record:
+        trial, base = planned.trial, self.group.planned[0].trial
+        return quality_record(
+            planned,
+            self.scored[trial.id],
+            self.assessed[trial.id],
+            self.assessed.get(base.id) if trial.id != base.id else None,
+            found,
+            timing.facts.get(trial.id) if timing else None,
+            self.fingerprint("cpu" if trial.device == "-" else trial.device),
+            self.suite,
         )
 
 
