@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import SuiteError, nearest
 
+_MAY_BE_SECRET = ("base_url", "api_key_env")
+"""Options whose value is never shown: it may hold a password."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -52,7 +54,8 @@ def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True)
         return f"{place}is missing"
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = problem.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    is_secret = bool(loc) and loc[-1] in _MAY_BE_SECRET
+    shown = f" (given: {given!r:.100})" if isinstance(given, str | int | float | bool) and not is_secret else ""
     return f"{place}{message[0].lower()}{message[1:]}{shown}"
 
 

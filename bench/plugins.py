@@ -24,6 +24,8 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
     module_name, _, attribute = target.partition(":")
     if not attribute:
         raise SuiteError(f"unknown {kind} '{name}': {nearest(name, table)}")
+    if not all(step.isidentifier() for step in module_name.split(".")):
+        raise SuiteError(f"{kind} '{name}': '{module_name}' is not the name of a module; a class is named as in my_package.module:Class")
     if name not in table and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # an outsider's module beside the suite; a console script lacks the working folder
     try:

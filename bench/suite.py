@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_valid
 from bench.errors import SuiteError, nearest
 from bench.measure.latency import LatencyPlan
 from bench.options import Options, as_mapping
+from bench.paths import expanded
 from bench.yaml_source import Keys, Source
 
 
@@ -93,7 +94,13 @@ class Suite(Options):
 def load(source: str | Path | Mapping[str, Any]) -> Suite:
     """A suite from a file, from the name of a shipped suite, or from a mapping. Raises SuiteError naming file, line, key and fix."""
     if isinstance(source, Mapping):
-        return parse(yaml.safe_dump(dict(source)), "<suite>", Path.cwd())
+        try:
+            text = yaml.safe_dump(dict(source), allow_unicode=True)
+        except (yaml.YAMLError, RecursionError) as error:
+            raise SuiteError(
+                f"the suite holds what YAML cannot: {' '.join(str(error).split())[:200]}; use text, numbers, lists, dicts"
+            ) from error
+        return parse(text, "<suite>", Path.cwd())
     path = find(source)
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -135,7 +142,10 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
     suite._base_dir = base_dir
     suite._asked = source.data
     _check_parts(suite, source)
-    _check_files(suite, source)
+    try:
+        _check_files(suite, source)
+    except OSError as error:
+        raise SuiteError(f"{file}: {error.filename}: {error.strerror}") from error
     _check_names(suite, source)
     return suite
 
@@ -172,7 +182,7 @@ def _check_files(suite: Suite, source: Source) -> None:
     for key in ("first_stages", "rerankers"):
         for i, part in enumerate(getattr(suite, key)):
             path = part.options.get("path") if isinstance(part.options, Mapping) else part.options
-            if part.name in ("run", "run-file") and not (suite.base_dir / Path(str(path)).expanduser()).exists():
+            if part.name in ("run", "run-file") and not (suite.base_dir / expanded(str(path))).exists():
                 raise source.problem((key, i, part.name), f"there is no {path} in {suite.base_dir}")
 
 

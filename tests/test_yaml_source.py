@@ -1,4 +1,4 @@
-"""YAML as people write it: what its loader would drop without a word is refused with file and line."""
+"""YAML as it circulates: dates, tags, recursion, bombs and other excess are one line with file and line, in no time."""
 
 from __future__ import annotations
 
@@ -6,40 +6,103 @@ from pathlib import Path
 
 import pytest
 
-from bench import gate, suite
 from bench.errors import SuiteError
+from bench.gate.file import load as load_gates
+from bench.suite import load as load_suite
+from bench.suite import parse
 from bench.yaml_source import Source
+
+SUITE = "name: plain\ndatasets: [embedded:everyday]\nrerankers: [word-overlap]\n"
+
+
+def bomb(levels: int, width: int) -> str:
+    lines = [f"a0: &a0 [{', '.join('x' * width)}]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * width)}]" for i in range(1, levels)]
+    return "\n".join(lines)
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "key", "first"),
+    ("text", "line", "message"),
     [
-        ("quality: 0.01\nfailures: 0\nquality: null\n", 3, "quality", 1),
-        ("rerankers:\n  ours: {quality: 0.02}\n  ours: {drift: null}\n", 3, "ours", 2),
-        ('memory: {max_gib: 8, "max_gib": 80}\n', 1, "max_gib", 1),
-        ("quality:\n  nDCG@10: 0.01\n  RR@10: 0.01\n  nDCG@10: 0.5\n", 4, "nDCG@10", 2),
+        ("a: 1\nb: !!timestamp x", 2, "timestamp' is not plain data"),
+        ("a: !!int ''", 1, "'' is not of type int"),
+        ("a: !!bool maybe", 1, "'maybe' is not of type bool"),
+        ("a:\n  b: !!float x", 2, "'x' is not of type float"),
+        ("a: !!binary x", 1, "binary' is not plain data"),
+        ("a: !!set {b}", 1, "set' is not plain data"),
+        ("a: !!python/object/apply:os.abort []", 1, "is not plain data"),
+        ("x: &x [*x]", 1, "part of itself"),
+        ("x: &x {<<: *x}", 1, "part of itself"),
+        ("? [a]\n: b", 1, "cannot be a key"),
+        ("? {a: b}\n: c", 1, "cannot be a key"),
+        ("a: 99999999999999999999", 1, "more than 19 digits"),
+        (f"a: {'9' * 5000}", 1, "not of type int"),
+        (f"a: {'[' * 60}{']' * 60}", 1, "50 levels"),
+        (bomb(9, 9), 5, "more than 50,000 values"),
     ],
 )
-def test_a_key_that_stands_twice_is_refused_in_a_gates_file(tmp_path: Path, text: str, line: int, key: str, first: int) -> None:
-    path = tmp_path / "gates.yaml"
-    path.write_text(text)
-    with pytest.raises(SuiteError) as caught:
-        gate.load(path)
-    expected = f"{path}:{line}: {key}: this key is in line {first} already: keep one of the two"
-    assert str(caught.value) == expected
+def test_what_is_no_plain_data_names_its_line(text: str, line: int, message: str) -> None:
+    with pytest.raises(SuiteError) as error:
+        Source(text, "x.yaml")
+    assert str(error.value).startswith(f"x.yaml:{line}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
-def test_a_key_that_stands_twice_is_refused_in_a_suite(tmp_path: Path) -> None:
-    path = tmp_path / "suite.yaml"
-    path.write_text(
-        "name: x\ndatasets: [embedded:everyday]\nrerankers:\n  - cross-encoder:\n      model: a\n      max_length: 8\n      model: b\n"
-    )
-    with pytest.raises(SuiteError, match=r"suite\.yaml:7: model: this key is in line 5 already"):
-        suite.load(path)
+@pytest.mark.parametrize("text", [f"x: {'[' * 2000}{']' * 2000}", "- " * 5000, "a: \0", "x" * (2**20 + 1)])
+def test_what_has_no_line_names_its_file(text: str) -> None:
+    with pytest.raises(SuiteError, match=r"^x\.yaml: [^\n]*$"):
+        Source(text, "x.yaml")
 
 
-def test_keys_of_two_mappings_and_of_merged_ones_are_not_repeats() -> None:
-    text = "base: &base {a: 1, b: 2}\nfirst: {<<: *base, a: 3}\nlist: [{a: 1}, {a: 2}]\nagain: *base\n"
-    data = Source(text, "x.yaml").data
-    assert data["first"] == {"a": 3, "b": 2}
-    assert data["list"] == [{"a": 1}, {"a": 2}]
+def test_dates_and_small_bombs_are_data() -> None:
+    assert Source("day: 2001-99-99\nalso: 2024-02-29", "x.yaml").data == {"day": "2001-99-99", "also": "2024-02-29"}
+    assert Source(bomb(4, 5), "x.yaml").data["a3"][0][0][0] == list("xxxxx")
+    assert Source("base: &base {a: 1}\nmore: {<<: *base, b: 2}", "x.yaml").data["more"] == {"a": 1, "b": 2}
+
+
+def test_gates_and_suites_are_read_alike(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(f"{SUITE}depth: !!int ''\n")
+    with pytest.raises(SuiteError, match=r"x\.yaml:4: "):
+        load_suite(path)
+    path.write_text("quality: 0.01\nspeed: &x [*x]\n")
+    with pytest.raises(SuiteError, match=r"x\.yaml:2: "):
+        load_gates(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("rerankers: [':x']", "not the name of a module"),
+        ("rerankers: ['.rel:x']", "not the name of a module"),
+        ("rerankers: [{rerank-server: {model: m, base_url: 'http://[::1', optional: true}}]", "not an address"),
+        ("rerankers: [{rerank-server: {model: m, base_url: 'http://u:secret@h:port'}}]", "not an address"),
+        ("rerankers: [{run-file: '~nobody-by-this-name/x.run'}]", "no home folder is known"),
+        (f"rerankers: [{{run-file: {'a' * 5000}}}]", "cannot be a path"),
+        ('rerankers: [{run-file: "a\\0b"}]', "cannot be a path"),
+        ("measures: ['P(rel=0)@5']", "1 or more"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(entry: str, message: str, tmp_path: Path) -> None:
+    key = entry.partition(":")[0]
+    lines = [line for line in SUITE.splitlines() if not line.startswith(key)]
+    with pytest.raises(SuiteError, match=message) as error:
+        parse("\n".join([*lines, entry]), "x.yaml", tmp_path)
+    assert "secret" not in str(error.value), "an address may hold a password"
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("reference", ["~nobody-by-this-name/x", "a" * 5000])
+def test_a_dataset_that_cannot_be_a_path_is_one_line(reference: str, tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"no home folder|cannot be a path"):
+        parse(SUITE.replace("embedded:everyday", f"files:{reference}"), "x.yaml", tmp_path)
+
+
+def test_a_mapping_that_yaml_cannot_write_is_said() -> None:
+    with pytest.raises(SuiteError, match="what YAML cannot"):
+        load_suite({"name": "x", "datasets": [object()]})
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(SuiteError, match="part of itself"):
+        load_suite({"name": "x", "datasets": endless})

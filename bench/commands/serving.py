@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bench.errors import BenchError
+from bench.errors import BenchError, SuiteError
 
 LOCAL = ("127.0.0.1", "localhost")
 
@@ -61,7 +61,7 @@ def _wait_for_a_signal() -> None:
 
 def _options(given: tuple[str, ...]) -> dict[str, Any]:
     """KEY=VALUE pairs, each value read as a suite would read it; a text that YAML takes for a mapping stays a text."""
-    import yaml
+    from bench.yaml_source import Source
 
     found: dict[str, Any] = {}
     for one in given:
@@ -71,8 +71,8 @@ def _options(given: tuple[str, ...]) -> dict[str, Any]:
         if key.strip() in found:
             raise BenchError(f"--option {key.strip()}: given twice; keep one of the two")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            value = Source(text, key).data
+        except SuiteError:
             value = text
         found[key.strip()] = text if isinstance(value, dict) else value
     return found

@@ -20,6 +20,7 @@ from bench.datasets.memory import MemoryDocuments, SampledDocuments
 from bench.datasets.query_rows import read_queries
 from bench.datasets.reading import Reading
 from bench.errors import DataError, SuiteError, nearest
+from bench.paths import expanded
 
 OURS = ("docs.jsonl", "queries.tsv", "qrels.txt")
 BEIR = ("corpus.jsonl", "queries.jsonl", "qrels/*.tsv")
@@ -45,11 +46,11 @@ def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Datase
 
 def locate(reference: str, base_dir: Path) -> tuple[Path, str]:
     """The folder that a reference means, there or not, and the split: a '#' belongs to the name where such a folder exists."""
-    folder = base_dir / Path(reference).expanduser()
+    folder = base_dir / expanded(reference)
     path, sign, split = reference.rpartition("#")
     if folder.exists() or not sign:
         return folder, ""
-    return base_dir / Path(path or reference).expanduser(), split if path else ""
+    return base_dir / expanded(path or reference), split if path else ""
 
 
 def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading()) -> Dataset:  # noqa: B008

@@ -25,6 +25,7 @@ from bench.errors import DataError
 from bench.first_stage import run_rows
 from bench.first_stage.base import Candidates, QueryCandidates
 from bench.first_stage.options import RunOptions, run_name
+from bench.paths import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,7 @@ class RunFile:
 
     def __init__(self, options: RunOptions, base_dir: Path) -> None:
         self.options = options
-        self.path = base_dir / Path(options.path).expanduser()
+        self.path = base_dir / expanded(options.path)
         self.name = options.name or f"run:{run_name(self.path.name)}"
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:

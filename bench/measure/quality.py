@@ -56,6 +56,9 @@ def parse(name: str, min_relevance: int = 1) -> Any:
     except (NameError, ValueError, SyntaxError, TypeError, KeyError) as error:
         stem = name.split("@")[0].split("(")[0]
         raise SuiteError(f"'{name}' is not a measure that ir_measures knows: {nearest(stem, MEASURES)}") from error
+    rel = measure.params.get("rel", 1)
+    if isinstance(rel, int) and rel < 1:
+        raise SuiteError(f"'{name}': rel is the lowest grade that counts as relevant, 1 or more")
     takes_threshold = "rel" in measure.SUPPORTED_PARAMS and measure.NAME not in GRADED_WITHOUT_REL
     if not set(measure.params) <= set(measure.SUPPORTED_PARAMS):
         raise SuiteError(f"'{name}': {measure.NAME} takes {', '.join(measure.SUPPORTED_PARAMS) or 'no parameters'}")

@@ -11,6 +11,15 @@ THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _LOCAL_ANSWER_S = 2.0
 
 
+def is_address(url: str) -> bool:
+    """Whether a URL names a host, and a port where it names one."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+
+
 def require_listener(base_url: str | None) -> None:
     """Raise Unavailable when nothing listens at an address of this machine: told at once, not after the retries of every query. Another
     machine is not asked: it may be slow to answer, and a connection to it is not for a check to make."""

@@ -18,12 +18,12 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bench import catalogue
 from bench.errors import RerankerError, Unavailable
 from bench.price import Price
-from bench.rerankers.address import nobody_at, require_listener
+from bench.rerankers.address import is_address, nobody_at, require_listener
 from bench.rerankers.answer import Answer
 from bench.rerankers.base import BaseReranker, Description, Failure, Request, Usage, pair_tokens
 from bench.rerankers.options import RerankerOptions
@@ -56,6 +56,13 @@ class ApiOptions(RerankerOptions):
     requests_per_minute: float | None = Field(None, gt=0, description="HTTP requests a minute, evenly spread; no limit when absent")
     tokens_per_minute: float | None = Field(None, gt=0, description="tokens a minute, as the service counts them; no limit when absent")
     price: Price | None = Field(None, description="what the service charges, in place of the catalogue's: {usd: 2, per: 1000 searches}")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and not is_address(value):
+            raise ValueError("not an address such as https://api.example.com/v1")
+        return value
 
 
 class ApiReranker(BaseReranker):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RerankerError, Unavailable, nearest
+from bench.paths import expanded
 from bench.rerankers import hub, tiny
 
 PACKAGED = "packaged:"
@@ -82,7 +83,7 @@ class Weights:
             return _packaged_model(self.spec.removeprefix(PACKAGED)).folder()
         if tiny.is_tiny(self.spec):
             return tiny.folder(self.spec)
-        path = Path(self.spec).expanduser()
+        path = expanded(self.spec)
         if path.is_dir():
             return path
         if hub.is_id(self.spec):
@@ -94,7 +95,7 @@ class Weights:
     @property
     def label(self) -> str:
         """What a record shows: a local folder by its name alone."""
-        return Path(self.spec).name if not self._is_named and Path(self.spec).expanduser().is_dir() else self.spec
+        return Path(self.spec).name if not self._is_named and expanded(self.spec).is_dir() else self.spec
 
     def place(self) -> str | None:
         """Where a local folder lies, for taking it out of messages: a record does not show where somebody's files are."""
@@ -127,7 +128,7 @@ def adapter_folder(spec: str) -> Path:
     Raises Unavailable when it is not there and RerankerError when it holds no safetensors adapter.
     """
     shipped = spec.startswith(PACKAGED)
-    folder = ADAPTERS / spec.removeprefix(PACKAGED) if shipped else Path(spec).expanduser()
+    folder = ADAPTERS / spec.removeprefix(PACKAGED) if shipped else expanded(spec)
     if not folder.is_dir():
         fix = "reinstall rerank-bench" if shipped else "give the folder that holds adapter_config.json and adapter_model.safetensors"
         raise Unavailable(f"no adapter folder {spec}", fix)
