@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -11,7 +12,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from bench.rerankers import tiny
 from bench.rerankers.base import BaseReranker, Description, Failure, Request
 from bench.rerankers.options import RerankerOptions
 from bench.serving import hosted, server
-from bench.serving.shapes import MAX_DOCUMENTS
+from bench.serving.limits import Limits
 from tests.agreement import close, tolerance
 
 MODEL = "tiny:bert-cross-encoder"
@@ -42,9 +44,17 @@ CLIENTS = {
 
 
 @contextmanager
-def serving(name: str = "cross-encoder", **options: Any) -> Iterator[server.RerankServer]:
-    found = hosted.build(name, options, "cpu")
-    with server.RerankServer(found, "127.0.0.1", 0) as running:
+def serving(
+    name: str = "cross-encoder",
+    *,
+    host_names: Sequence[str] = (),
+    limits: Limits | None = None,
+    aliases: Sequence[str] = (),
+    scale: hosted.Scale = "raw",
+    **options: Any,
+) -> Iterator[server.RerankServer]:
+    found = hosted.build(name, options, "cpu", limits=limits, aliases=aliases, scale=scale)
+    with server.RerankServer(found, "127.0.0.1", 0, names=host_names) as running:
         found.load()
         running.start()
         yield running
@@ -123,7 +133,7 @@ def test_the_best_results_come_first_and_with_their_texts_where_asked(served: se
         ("/rerank", {"query": "q", "documents": ["a"], "top_n": 0}, 400, "'top_n' must be a whole number"),
         ("/rerank", {"query": "q", "documents": ["a"], "top_k": True}, 400, "'top_k' must be a whole number"),
         ("/rerank", {"query": "q", "documents": ["a"], "max_tokens_per_doc": 5}, 400, "'max_tokens_per_doc' is not supported"),
-        ("/rerank", {"query": "q", "documents": ["a"] * (MAX_DOCUMENTS + 1)}, 413, "1001 documents; at most 1000"),
+        ("/rerank", {"query": "q", "documents": ["a"] * (Limits().documents + 1)}, 413, "1001 documents; at most 1000"),
         ("/rerank", {"query": "q", "documents": ["a"], "model": "gpt"}, 404, f"no model 'gpt' here; served: {MODEL}"),
         ("/embed", {"query": "q", "documents": ["a"]}, 404, "POST goes to /rerank"),
     ],
@@ -138,9 +148,9 @@ def test_what_cannot_be_answered_is_told_in_one_line_of_json(
 
 
 def test_a_body_is_limited_and_its_length_must_be_told(served: server.RerankServer) -> None:
-    status, told, headers = ask(served.url, "/rerank", headers={"Content-Length": str(server.MAX_BODY_BYTES + 1)})
+    status, told, headers = ask(served.url, "/rerank", headers={"Content-Length": str(Limits().body_bytes + 1)})
     assert (status, headers["Connection"]) == (413, "close")
-    assert "at most 67108864" in told["error"]["message"]
+    assert "at most 16777216" in told["error"]["message"]
     assert ask(served.url, "/rerank", headers={"Content-Length": "-3"})[0] == 411
     assert ask(served.url, "/rerank", headers={"Content-Length": "9" * 5000})[0] == 411
     assert ask(served.url, "/rerank", headers={"Transfer-Encoding": "chunked"})[0] == 411
@@ -374,6 +384,162 @@ def test_a_run_through_a_server_ranks_as_in_process_and_parity_says_so(
     with pytest.raises(SystemExit):
         main()
     assert re.search(r"max \|score difference\| \S+, mean tau 1\.0000, mean top-10 overlap 1\.000", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        ("/rerank", {"query": "x" * 101, "documents": ["a"]}, 413, "'query' has a text of 101 characters; at most 100"),
+        ("/rerank", {"query": "q", "texts": ["a", "x" * 101]}, 413, "'texts' has a text of 101 characters"),
+        ("/rerank", {"query": "q", "documents": ["a"] * 7}, 413, "7 documents; at most 6"),
+        ("/rerank", {"query": "q", "documents": ["a" * 99] * 6}, 413, "about 156 tokens in 6 pairs; at most 150 in a request"),
+        ("/rerank", {"query": "q", "documents": ["a"], "pad": "x" * 5000}, 413, "bytes; at most 4096 in a request"),
+        ("/rerank", b'{"query": "\\ud800", "documents": ["a"]}', 400, "'query' holds half a character"),
+        ("/rerank", b'{"query": "q", "documents": ["\\udfff"]}', 400, "'documents' holds half a character"),
+        ("/rerank", b'{"query": "q", "documents": ["a"], "model": "\\ud800"}', 404, "no model"),
+        ("/rerank", {"query": "q", "documents": ["a"], "model": ["m"]}, 400, "'model' must be a text"),
+        ("/rerank", {"query": "q", "documents": ["a"], "return_documents": "yes"}, 400, "'return_documents' must be true or false"),
+        ("/rerank", {"query": ["q"], "documents": ["a"]}, 400, "'query' must be a text"),
+        ("/rerank", {"query": "q", "documents": {"a": 1}}, 400, "'documents' must be a list"),
+        ("/rerank", {"query": "q", "documents": [["a"]]}, 400, "each of 'documents' must be a text"),
+        ("/rerank", b'{"query": "q", "documents": ["a"], "top_n": 1e999}', 400, "'top_n' must be a whole number"),
+        ("/rerank", b'{"query": "q", "documents": ["a"], "top_n": NaN}', 400, "'top_n' must be a whole number"),
+        ("/rerank", b'{"query": ' + b"[" * 2000 + b"]" * 2000 + b"}", 400, ""),
+        ("/rerank", b"", 400, "the body is not JSON"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * 101}]}, 413, "'messages' has a text of 101"),
+    ],
+)
+def test_what_is_too_much_or_no_text_is_refused(path: str, body: Any, status: int, message: str) -> None:
+    limits = Limits(body_bytes=4096, documents=6, characters=100, tokens=150)
+    with serving("word-overlap", limits=limits) as running:
+        got, told, _ = ask(running.url, path, body)
+        assert (got, told["error"]["code"]) == (status, status), told
+        assert message in told["error"]["message"]
+        assert "\n" not in told["error"]["message"]
+        assert ask(running.url, "/rerank", {"query": "q", "documents": ["a q"]})[0] == 200
+
+
+def test_a_body_that_is_too_large_is_refused_while_it_is_still_being_sent() -> None:
+    with serving("word-overlap", limits=Limits(body_bytes=2**20)) as running:
+        status, told, headers = ask(running.url, "/rerank", {"query": "fox " * 2**22, "documents": ["a"]})
+        assert (status, headers["Connection"]) == (413, "close")
+        assert "at most 1048576 in a request" in told["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "localhost:8787"}, 200),
+        ({"Host": "LOCALHOST."}, 200),
+        ({"Host": "[::1]:8787"}, 200),
+        ({"Host": "192.168.0.9"}, 200),
+        ({"Host": "box.local:9"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:8787"}, 403),
+        ({"Host": "localhost@evil.example"}, 403),
+        ({"Host": "["}, 403),
+        ({"Host": ""}, 403),
+        ({"Origin": "http://127.0.0.1:8787"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_a_web_page_under_another_name_is_not_answered(headers: dict[str, str], status: int) -> None:
+    with serving("word-overlap", host_names=["Box.local"]) as running:
+        assert ask(running.url, "/rerank", {"query": "q", "texts": ["a"]}, headers=headers)[0] == status
+        assert ask(running.url, "/info", method="GET", headers=headers)[0] == status
+    with serving("word-overlap", host_names=["*"]) as running:
+        assert ask(running.url, "/rerank", {"query": "q", "texts": ["a"]}, headers=headers)[0] == 200
+
+
+def test_names_and_scale_are_as_asked() -> None:
+    with serving(aliases=["rerank-v3.5", "theirs"], scale="sigmoid", model=MODEL) as running:
+        assert [model["id"] for model in ask(running.url, "/v1/models", method="GET")[1]["data"]] == [MODEL, "rerank-v3.5", "theirs"]
+        assert ask(running.url, "/v1/models", method="GET")[1] == ask(running.url, "/models", method="GET")[1]
+        assert ask(running.url, "/info", method="GET")[1]["scores"] == "sigmoid"
+        _, told, _ = ask(running.url, "/rerank", {"query": "hot tea", "documents": DOCS, "model": "theirs"})
+        assert told["model"] == "theirs"
+        assert ask(running.url, "/rerank", {"query": "hot tea", "documents": DOCS, "model": "other"})[0] == 404
+    raw = bench.reranker("cross-encoder", model=MODEL, device="cpu").score("hot tea", DOCS)
+    squashed = {item["index"]: item["relevance_score"] for item in told["results"]}
+    assert [squashed[i] for i in range(len(DOCS))] == pytest.approx(list(1 / (1 + np.exp(-raw))), abs=1e-5)
+
+
+def test_clients_that_send_slowly_or_stop_hold_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_S", 0.5)
+    with serving("word-overlap") as running:
+        address = ("127.0.0.1", int(running.url.rpartition(":")[2]))
+        head = b"POST /rerank HTTP/1.1\r\nHost: localhost\r\n"
+        openings = [b"", b"P", head, head + b"Content-Length: 40\r\n\r\n", head + b'Content-Length: 40\r\n\r\n{"query']
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in openings]
+            for client, opening in zip(clients, openings, strict=True):
+                client.sendall(opening)
+            assert ask(running.url, "/rerank", {"query": "q", "texts": ["a"]})[0] == 200
+            answers = [client.recv(65_536) for client in clients[1:]]
+        assert answers[:2] == [b"", b""], "no request yet: the connection is closed"
+        assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers[2:])
+
+
+@pytest.mark.parametrize("extra", ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"])
+def test_a_request_whose_length_can_be_read_in_two_ways_is_refused(served: server.RerankServer, extra: str) -> None:
+    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), timeout=10) as client:
+        client.sendall(f"POST /rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n{extra}\r\n{{}}".encode())
+        assert client.recv(65_536).startswith(b"HTTP/1.1 411 ")
+
+
+def test_more_requests_than_can_wait_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_REQUESTS", 1)
+    OddReranker.go_on.clear()
+    with serving("tests.test_serving:OddReranker") as running:
+        waiting = threading.Thread(target=ask, args=(running.url, "/rerank", {"query": "slow", "documents": ["a"]}))
+        waiting.start()
+        assert OddReranker.inside.acquire(timeout=20)
+        status, told, headers = ask(running.url, "/rerank", {"query": "fine", "documents": ["a"]})
+        health = ask(running.url, "/health", method="GET")[0]
+        OddReranker.go_on.set()
+        waiting.join(20)
+        assert (status, headers["Retry-After"], health) == (503, "1", 200)
+        assert told["error"]["message"] == "1 requests are waiting already: send this one again in a moment"
+        assert ask(running.url, "/rerank", {"query": "fine", "documents": ["a"]})[0] == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
+    with process("word-overlap") as (url, running):
+        idle = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+        running.send_signal(number)
+        assert running.wait(20) == 0
+        idle.close()
+        assert running.stdout is not None
+        assert running.stdout.read().endswith("stopping\n")
+        assert running.stderr is not None
+        assert running.stderr.read() == ""
+
+
+class SlowToLoad(OddReranker):
+    """Takes longer to load than anybody waits."""
+
+    def load(self) -> None:
+        print("loading", flush=True)  # noqa: T201
+        time.sleep(60)
+
+
+def test_a_signal_ends_it_while_the_model_loads() -> None:
+    command = [sys.executable, "-m", "bench", "serve", "tests.test_serving:SlowToLoad", "--port", "0", "--device", "cpu"]
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(
+        command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            assert running.stdout is not None
+            assert running.stdout.readline() == "loading\n"
+            running.send_signal(signal.SIGINT)
+            assert running.wait(20) == 130
+            assert running.stderr is not None
+            assert running.stderr.read() == "stopped before the model was loaded\n"
+        finally:
+            running.kill()
 
 
 @pytest.mark.parametrize(

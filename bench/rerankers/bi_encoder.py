@@ -13,6 +13,7 @@ from pydantic import Field
 from bench.rerankers import checkpoint, lengths, sbert
 from bench.rerankers.base import Description, Request, Usage
 from bench.rerankers.batches import fitting
+from bench.rerankers.clip import Clip
 from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions
 
@@ -46,6 +47,7 @@ class BiEncoderReranker(LocalReranker):
             checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, self.options.model)
             lengths.limit_length(model, self.options.max_length, self.options.model)
             lengths.count_tokens(model, self._count, lambda name: self.span(name))
+            self._clip = Clip(model.tokenizer, lengths.length_limit(model))
             self._model = model
 
     def describe(self) -> Description:
@@ -80,6 +82,7 @@ class BiEncoderReranker(LocalReranker):
         """Embeddings of the distinct texts, and for each text the row that holds its embedding."""
         import numpy as np
 
+        texts = self._clip.texts(texts)
         row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         if not row:
             return np.empty((0, 0), dtype=np.float32), []

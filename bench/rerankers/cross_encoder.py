@@ -16,6 +16,7 @@ from bench.errors import RerankerError, Unavailable
 from bench.rerankers import checkpoint, labels, lengths, pair_scorer, runtimes, sbert
 from bench.rerankers.base import Description, PointwiseReranker, Usage
 from bench.rerankers.batches import fitting
+from bench.rerankers.clip import Clip
 from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions, RuntimeOptions
 from bench.rerankers.pairs import DOCUMENT_SHARE, with_room_for_documents
@@ -85,6 +86,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, options.model)
         checkpoint.refuse_unread(model, options.model, prompt=options.prompt, instruction=options.instruction)
         lengths.limit_length(model, options.max_length, options.model)
+        self._clip = Clip(model.tokenizer, lengths.length_limit(model))
         asked = self._asked()
         self._prompt: str = (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
         source = {**self.weights.identity(), **self._adapter_identity(), "max_length": lengths.length_limit(model), **self._label}
@@ -109,6 +111,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         model = self._loaded()
         self._count(Usage(pairs=len(pairs)))
+        pairs = self._clip.pairs(pairs)
         with sbert.threads(self.options.threads):
             if self._scorer:
                 return self._scorer.score(pairs, self.span, self._count)

@@ -17,6 +17,7 @@ from bench.errors import RerankerError
 from bench.rerankers import checkpoint, lengths, sbert
 from bench.rerankers.base import Description, Request, Usage
 from bench.rerankers.batches import fitting
+from bench.rerankers.clip import Clip
 from bench.rerankers.local import LocalReranker
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights
@@ -53,6 +54,8 @@ class LateInteractionReranker(LocalReranker):
             checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, self.options.model)
             limit_documents(model, self.options)
             self._count_tokens(model)
+            limits = (model[0].document_length, _query_limit(model))
+            self._clip = Clip(model.tokenizer, None if None in limits else max(limits))
             self._model = model
 
     def describe(self) -> Description:
@@ -101,6 +104,7 @@ class LateInteractionReranker(LocalReranker):
         if not texts:
             return []
         with self.span("forward"):
+            texts = self._clip.texts(texts)
             found = fitting(self.limit, lambda pairs: encode(list(texts), prompt=prompt, batch_size=pairs, show_progress_bar=False))
         return [embedding.float() for embedding in found]
 

@@ -6,6 +6,7 @@ The windows of one query follow one another; those of different queries are writ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from pydantic import Field
 from bench.errors import RerankerError
 from bench.rerankers import batches, chat, checkpoint, networks, permutation, sbert
 from bench.rerankers.base import Description, Request, Usage
+from bench.rerankers.clip import Clip
 from bench.rerankers.listwise import ListwiseOptions, Sorting, expected_usage
 from bench.rerankers.listwise_fit import Fitter
 from bench.rerankers.local import LocalReranker
@@ -54,7 +56,9 @@ class ListwiseReranker(LocalReranker):
         chat.require_template(tokenizer, options.model)
         network = networks.load("AutoModelForCausalLM", options, self.weights)
         checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
-        self._fitter = Fitter(tokenizer, options, networks.length_limit(network, tokenizer, options))
+        limit = networks.length_limit(network, tokenizer, options)
+        self._fitter = Fitter(tokenizer, options, limit)
+        self._clip = Clip(tokenizer, limit)
         self._tokenizer = tokenizer
         network.generation_config = _greedy(network, tokenizer)
         self._model = network.to(self.device)
@@ -76,7 +80,8 @@ class ListwiseReranker(LocalReranker):
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
         self._loaded()
-        sortings = [Sorting(request, self.options) for request in requests]
+        clipped = [replace(request, query=self._clip(request.query)) for request in requests]
+        sortings = [Sorting(request, self.options) for request in clipped]
         while waiting := [sorting for sorting in sortings if sorting.window]:
             self._step(waiting)
         for sorting in sortings:

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from bench.errors import RerankerError
 from bench.rerankers import batches, checkpoint, llm_prompt, networks, sbert
 from bench.rerankers.base import Description, Usage
+from bench.rerankers.clip import Clip
 from bench.rerankers.llm_prompt import INSTRUCTION, TEMPLATES, Template
 from bench.rerankers.options import ModelOptions, PairOptions
 from bench.rerankers.pairs import DOCUMENT_SHARE
@@ -82,6 +83,7 @@ class LlmReranker(PromptedReranker):
         network = networks.load("AutoModelForCausalLM", options, self.weights)
         checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
         limit = networks.length_limit(network, tokenizer, options)
+        self._clip = Clip(tokenizer, limit)
         self._writer = llm_prompt.Writer(tokenizer, pieces, template.instruction, limit, options.model, is_chat=is_chat)
         network = network.to(self.device)
         self._describe_as = self._description(network, ids, pieces)

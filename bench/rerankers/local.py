@@ -9,12 +9,13 @@ from bench.errors import RerankerError
 from bench.rerankers import sbert
 from bench.rerankers.base import BaseReranker, Usage
 from bench.rerankers.batches import LIBRARY_PAIRS, Limit
+from bench.rerankers.clip import Clip
 from bench.rerankers.options import ModelOptions
 from bench.rerankers.weights import Weights
 
 
 class LocalReranker(BaseReranker):
-    """Holds `weights`, the `limit` of a forward pass and, once `load()` has set it, `_model`."""
+    """Holds `weights`, the `limit` of a forward pass and, once `load()` has set them, `_model` and `_clip`, which cuts long texts."""
 
     options: ModelOptions
 
@@ -23,6 +24,7 @@ class LocalReranker(BaseReranker):
         self.weights = Weights(options.model, options.revision)
         self.limit = Limit(pairs=options.batch_size or LIBRARY_PAIRS)
         self._model: Any = None
+        self._clip = Clip(None, None)
 
     def take_usage(self) -> Usage:
         return replace(super().take_usage(), halvings=self.limit.take_halvings())

@@ -36,7 +36,7 @@ class PromptedReranker(LocalReranker, PointwiseReranker):
             return np.empty(0, dtype=np.float64)
         with sbert.threads(self.options.threads):
             with self.span("tokenise"):
-                inputs, truncated, cut_queries = self._writer.write(pairs)
+                inputs, truncated, cut_queries = self._writer.write(self._clip.pairs(pairs))
             self._count(Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries))
             lengths = np.fromiter(map(len, inputs), dtype=np.int64, count=len(inputs))
             made = batches.run(lengths, self.limit, lambda rows: self._forward([inputs[i] for i in rows]))

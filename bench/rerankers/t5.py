@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 from bench.errors import Unavailable
 from bench.rerankers import batches, checkpoint, networks, sbert
 from bench.rerankers.base import Description, Usage
+from bench.rerankers.clip import Clip
 from bench.rerankers.networks import LIBRARIES
 from bench.rerankers.options import PairOptions
 from bench.rerankers.pairs import DOCUMENT_SHARE
@@ -66,6 +67,7 @@ class T5Reranker(PromptedReranker):
         own = tokenizer.model_max_length
         limit = options.max_length or (own if own < networks.NO_LIMIT else TRAINED_LENGTH)
         self._writer = Writer(tokenizer, Prompt.parse(options.prompt), limit, options.model)
+        self._clip = Clip(tokenizer, limit)
         network = networks.load("AutoModelForSeq2SeqLM", options, self.weights).to(self.device)
         checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
         self._describe_as = self._description(network, ids)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.rerankers.base import Usage
+from bench.serving.limits import Limits
 from bench.serving.problem import Problem
+from bench.serving.shapes import model_of
 
 MOST_TOKENS = 256
 """Tokens of an answer to a request that sets no limit."""
@@ -30,7 +32,7 @@ class Conversation:
     model: str | None
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Conversation:
+    def read(cls, body: Mapping[str, Any], limits: Limits) -> Conversation:
         """Raises Problem naming the field that cannot be used."""
         for name, allowed in _ONLY.items():
             if body.get(name) not in allowed:
@@ -40,9 +42,10 @@ class Conversation:
             raise Problem(400, "'messages' must be a list of at least one object with a 'role' and a 'content', both texts")
         if not isinstance(most, int) or isinstance(most, bool) or most < 1:
             raise Problem(400, "'max_tokens' must be a whole number above 0")
-        model = body.get("model")
         said = [{"role": message["role"], "content": message["content"]} for message in messages]
-        return cls(said, most, None if model is None else str(model))
+        limits.check_texts([text for message in said for text in message.values()], "messages")
+        limits.check_pairs("", ["".join(message["content"] for message in said)], None)
+        return cls(said, most, model_of(body))
 
     def write(self, text: str, usage: Usage, model: str) -> dict[str, Any]:
         """The answer as the protocol writes it."""

@@ -3,31 +3,64 @@ thread pool of the numeric libraries for every connection would slow all of them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench import rerankers
 from bench.errors import BenchError, RerankerError
 from bench.rerankers.base import Description, Failure, Request, Reranker, Usage
 from bench.scoring.engine import checked
 from bench.serving.chat import Conversation
+from bench.serving.limits import Limits
 from bench.serving.problem import Problem
-from bench.serving.shapes import MAX_DOCUMENTS, Question
+from bench.serving.shapes import Question
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
 
+Scale = Literal["raw", "sigmoid"]
+
+
+def _sigmoid(scores: Scores) -> Scores:
+    """Return scores between 0 and 1. Above 37 all are 1: raw ones keep their order."""
+    from scipy.special import expit
+
+    squashed: Scores = expit(scores)
+    return squashed
+
+
+_LARGE = 2**20
+"""Characters of a request from which on the memory that it took is given back to the system."""
+
+
+def _give_back_memory() -> None:
+    """Have the C library return what it holds for later: glibc would keep it for good. No other library needs to be asked."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+_SCALES: Mapping[Scale, Callable[[Scores], Scores]] = {"raw": lambda scores: scores, "sigmoid": _sigmoid}
+
 
 class Hosted:
-    """Knows the reranker by `names`: the first one stands in answers, a request may use any of them or none."""
+    """Knows the reranker by `names`: a request may use any of them or none; an answer names the one that was used, or the first.
 
-    def __init__(self, reranker: Reranker, names: Sequence[str]) -> None:
+    `scale` says whether scores leave as the reranker's own or squashed by a sigmoid; `limits` what a request may ask for.
+    """
+
+    def __init__(self, reranker: Reranker, names: Sequence[str], *, scale: Scale = "raw", limits: Limits | None = None) -> None:
         self.names = tuple(dict.fromkeys(names))
+        self.scale: Scale = scale
+        self.limits = limits or Limits()
         self._reranker = reranker
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._description: Description | None = None
+        self._is_closed = False
 
     @property
     def talks(self) -> bool:
@@ -37,11 +70,14 @@ class Hosted:
     def load(self) -> None:
         """Raises what the reranker's `load` raises."""
         self._worker.submit(self._reranker.load).result()
+        self.describe()
 
-    def close(self) -> None:
-        """Let go of the model, once the work in hand is done."""
-        self._worker.submit(self._reranker.close)
-        self._worker.shutdown()
+    def close(self, *, wait: bool = True) -> None:
+        """Let go of the model, once the work in hand is done; without `wait`, drop what waits for it and return at once."""
+        if wait and not self._is_closed:
+            self._worker.submit(self._reranker.close)
+        self._is_closed = True
+        self._worker.shutdown(wait=wait, cancel_futures=not wait)
 
     def describe(self) -> Description:
         if self._description is None:
@@ -59,15 +95,24 @@ class Hosted:
             "model_dtype": found.identity.get("dtype"),
             "model_type": {"reranker": {}},
             "max_input_length": found.identity.get("max_length"),
-            "max_client_batch_size": MAX_DOCUMENTS,
+            "max_client_batch_size": self.limits.documents,
+            "scores": self.scale,
             "version": f"rerank-bench {version('rerank-bench')}",
             "description": found.to_dict(),
         }
 
+    def models(self) -> dict[str, Any]:
+        """Every name, as OpenAI's `/v1/models` lists them; the same on every call."""
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "rerank-bench"} for name in self.names]
+        return {"object": "list", "data": models}
+
     def scores(self, question: Question) -> tuple[Scores, int]:
-        """One raw score per document, and the tokens read. Raises Problem."""
+        """One score per document, and the tokens read. Raises Problem."""
         self._check_name(question.model)
-        return self._worker.submit(self._scores, question).result()
+        max_length = self.describe().identity.get("max_length")
+        self.limits.check_pairs(question.query, question.documents, max_length)
+        scores, tokens = self._worker.submit(self._scores, question).result()
+        return _SCALES[self.scale](scores), tokens
 
     def talk(self, conversation: Conversation) -> tuple[str, Usage]:
         """What a language model says next, and what it read and wrote. Raises Problem."""
@@ -88,6 +133,7 @@ class Hosted:
             raise Problem(404, f"no model '{asked}' here; served: {', '.join(self.names)}")
 
     def _scores(self, question: Question) -> tuple[Scores, int]:
+        size = len(question.query) + sum(map(len, question.documents))
         request = Request("query", question.query, [str(i) for i in range(len(question.documents))], question.documents)
         try:
             (outcome,) = checked(self._reranker, [request])
@@ -95,18 +141,28 @@ class Hosted:
             raise Problem(500, str(error)) from error
         finally:
             tokens = int(self._reranker.take_usage().tokens)  # also after an error: they are not the next request's
+            if size > _LARGE:
+                _give_back_memory()
         if isinstance(outcome, Failure):
             raise Problem(502, outcome.reason)
         return outcome, tokens
 
 
-def build(name: str, options: dict[str, Any], device: str) -> Hosted:
+def build(
+    name: str,
+    options: dict[str, Any],
+    device: str,
+    *,
+    aliases: Sequence[str] = (),
+    scale: Scale = "raw",
+    limits: Limits | None = None,
+) -> Hosted:
     """A reranker that can be had here, not loaded yet. Raises BenchError for one that a request alone cannot be scored by."""
     reranker = rerankers.build(name, options, device, Path.cwd())
     if hasattr(reranker, "bind"):
         raise RerankerError(f"{name}: scores by judgments or by query ids, which no /rerank request holds")
     reranker.check()
-    return Hosted(reranker, _names(name, reranker))
+    return Hosted(reranker, [*_names(name, reranker), *aliases], scale=scale, limits=limits)
 
 
 def _names(name: str, reranker: Any) -> list[str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,46 +16,75 @@ from urllib.parse import urlsplit
 from bench.errors import BenchError
 from bench.serving.chat import Conversation
 from bench.serving.hosted import Hosted
+from bench.serving.hosts import AllowedHosts
 from bench.serving.problem import Problem
+from bench.serving.reading import BLOCK, TimedReader, linger
 from bench.serving.shapes import shape_of
 
-MAX_BODY_BYTES = 64 * 2**20
 _LONGEST_LENGTH = 18
 """Digits of a Content-Length that is a number at all."""
 IDLE_S = 300.0
-"""Seconds after which a connection that asks nothing, or a request that stops in its middle, is dropped."""
+"""Seconds after which a connection that asks nothing is dropped."""
+REQUEST_S = 60.0
+"""Seconds in which a request must have come, and in which a client must take its answer."""
+LINGER_S = 10.0
+"""Seconds for which a refused client that is still sending is listened to, so that it gets to read why."""
 DRAIN_S = 30.0
 """Seconds that requests in hand have to finish when the server is told to stop."""
+MAX_CONNECTIONS = 512
+MAX_REQUESTS = 256
+"""Requests that wait for the model or are at work; further ones are told to come back."""
+BODIES = 4
+"""The bodies of those requests may take as much memory as so many of the largest that one may have."""
 CHAT_PATHS = ("/chat/completions", "/v1/chat/completions")
+PAGES: Mapping[str, Callable[[Hosted], Any]] = {
+    "/info": Hosted.info,
+    "/v1/models": Hosted.models,
+    "/models": Hosted.models,
+    "/health": lambda hosted: {"status": "ok"},
+}
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/reranking", "/v1/reranking")
 
 
 class RerankServer:
     """Holds its port from the start, answers from `start()` on; until then connections wait.
 
-    Raises BenchError when the address cannot be had. `on_crash` is told what went wrong inside, in one line.
+    `names` are host names that it is called by, next to localhost and numeric addresses. Raises BenchError when the address cannot be had.
+    `on_crash` is told what went wrong inside, in one line.
     """
 
-    def __init__(self, hosted: Hosted, host: str, port: int, on_crash: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self,
+        hosted: Hosted,
+        host: str,
+        port: int,
+        on_crash: Callable[[str], None] = lambda line: None,
+        names: Sequence[str] = (),
+    ) -> None:
+        family = _Http6 if ":" in host else _Http
         try:
-            self._http = _Http((host, port), _Handler)
+            self._http = family((host, port), _Handler)
         except (OSError, OverflowError) as error:
             raise BenchError(f"{host}:{port} cannot be used: {getattr(error, 'strerror', None) or error}; choose another --port") from error
         self._http.hosted, self._http.on_crash = hosted, on_crash
+        self._http.hosts = AllowedHosts(host, names)
+        self._http.in_hand = _InHand(MAX_REQUESTS, BODIES * hosted.limits.body_bytes)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self.url = f"http://{host}:{self._http.server_port}"
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._http.server_port}"
 
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Take no further request, let those in hand finish, close. Idempotent."""
+    def stop(self) -> bool:
+        """Take no further request, let those in hand finish, close. Returns whether they did. Idempotent."""
+        finished = True
         if self._thread.is_alive():
             self._http.shutdown()
             self._thread.join()
-            self._http.in_hand.drain(DRAIN_S)
+            finished = self._http.in_hand.drain(DRAIN_S)
         self._http.server_close()
-        self._http.hosted.close()
+        self._http.hosted.close(wait=finished)
+        return finished
 
     def __enter__(self) -> RerankServer:
         return self
@@ -65,27 +98,37 @@ class _ClientGone(Exception):
 
 
 class _InHand:
-    """Counts the requests being answered."""
+    """The requests being answered: their number, and the bytes of their bodies."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, most_bytes: int) -> None:
         self.closed = False
-        self._count = 0
+        self._most, self._most_bytes = most, most_bytes
+        self._count = self._bytes = 0
         self._changed = threading.Condition()
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def hold(self, size: int = 0) -> Iterator[None]:
+        """Count one request with a body of this many bytes. Raises Problem when that would be too many or too much, or the server stops."""
         with self._changed:
+            if self.closed:
+                raise Problem(503, "the server is stopping")
+            if size and (self._count >= self._most or self._bytes + size > self._most_bytes):
+                raise Problem(503, f"{self._count} requests are waiting already: send this one again in a moment")
             self._count += 1
+            self._bytes += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count -= 1
+                self._bytes -= size
+                self._changed.notify_all()
 
-    def __exit__(self, *error: object) -> None:
-        with self._changed:
-            self._count -= 1
-            self._changed.notify_all()
-
-    def drain(self, seconds: float) -> None:
-        """Take no more, and wait for those in hand, at most so long."""
+    def drain(self, seconds: float) -> bool:
+        """Take no more, and wait for those in hand, at most so long. Returns whether all are answered."""
         with self._changed:
             self.closed = True
-            self._changed.wait_for(lambda: self._count == 0, timeout=seconds)
+            return self._changed.wait_for(lambda: self._count == 0, timeout=seconds)
 
 
 class _Http(ThreadingHTTPServer):
@@ -93,14 +136,30 @@ class _Http(ThreadingHTTPServer):
     block_on_close = False  # a client's idle connection would hold the server until it times out
     request_queue_size = 128
     hosted: Hosted
+    hosts: AllowedHosts
+    in_hand: _InHand
     on_crash: Callable[[str], None]
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(address, handler)
-        self.in_hand = _InHand()
+        self._connections = threading.Semaphore(MAX_CONNECTIONS)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether there is a thread to spare for the connection; it is closed otherwise."""
+        return self._connections.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news."""
+
+
+class _Http6(_Http):
+    address_family = socket.AF_INET6
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -109,92 +168,139 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "rerank-bench"
     disable_nagle_algorithm = True  # with the two below, an answer is one packet at once and not two, 40 ms apart
     wbufsize = -1
-    timeout = IDLE_S
+
+    def setup(self) -> None:
+        super().setup()
+        self._reader = TimedReader(self.connection, IDLE_S)
+        self.rfile.close()
+        self.rfile = io.BufferedReader(self._reader, BLOCK)
+
+    def handle(self) -> None:
+        super().handle()
+        if self._is_unread:
+            linger(self.connection, LINGER_S)
+
+    def handle_one_request(self) -> None:
+        self._is_unread = False
+        self._reader.expect_within(None)
+        try:
+            self.close_connection = not self.rfile.peek(1)  # type: ignore[attr-defined]
+        except OSError:
+            self.close_connection = True
+        if not self.close_connection:
+            self._reader.expect_within(REQUEST_S)
+            super().handle_one_request()
 
     def do_GET(self) -> None:
-        with self.server.in_hand:
-            path = urlsplit(self.path).path.rstrip("/")
-            if path == "/health":
-                self._send(200, {"status": "ok"})
-            elif path == "/info":
-                self._guarded(lambda: (self.server.hosted.info(), 0))
-            else:
-                self._refuse(Problem(404, "there is GET /info and /health, and POST " + ", ".join((*RERANK_PATHS, *CHAT_PATHS))))
+        self._guarded(self._look_up)
 
     def do_POST(self) -> None:
-        with self.server.in_hand:
-            self._guarded(self._answer)
+        self._guarded(self._post)
 
-    def _answer(self) -> tuple[Any, int]:
+    def _look_up(self) -> None:
+        self.server.hosts.check(self.headers.get("Host"), self.headers.get("Origin"))
+        path = urlsplit(self.path).path.rstrip("/")
+        if path not in PAGES:
+            posts = ", ".join((*RERANK_PATHS, *CHAT_PATHS))
+            raise Problem(404, f"there is GET {', '.join(PAGES)}, and POST {posts}")
+        self._send(200, PAGES[path](self.server.hosted))
+
+    def _post(self) -> None:
+        """The request is in hand from when it is read until its answer is sent."""
+        data = self._body()
+        with self.server.in_hand.hold(len(data)):
+            self._guarded(lambda: self._send(200, *self._answered(_object(data))))
+
+    def _answered(self, body: dict[str, Any]) -> tuple[Any, int]:
         """What to send, and the tokens that the model read."""
-        body, path, hosted = self._body(), urlsplit(self.path).path.rstrip("/"), self.server.hosted
-        if self.server.in_hand.closed:
-            raise Problem(503, "the server is stopping")
+        path, hosted = urlsplit(self.path).path.rstrip("/"), self.server.hosted
         if path in CHAT_PATHS:
-            conversation = Conversation.read(body)
+            conversation = Conversation.read(body, hosted.limits)
             text, usage = hosted.talk(conversation)
-            return conversation.write(text, usage, hosted.names[0]), usage.tokens
+            return conversation.write(text, usage, conversation.model or hosted.names[0]), usage.tokens
         if path not in RERANK_PATHS:
             raise Problem(404, "POST goes to " + ", ".join((*RERANK_PATHS, *CHAT_PATHS)))
         shape = shape_of(body)
-        question = shape.read(body)
+        question = shape.read(body, hosted.limits)
         scores, tokens = hosted.scores(question)
-        return shape.write(question, scores.tolist(), tokens, hosted.names[0]), tokens
+        return shape.write(question, scores.tolist(), tokens, question.model or hosted.names[0]), tokens
 
-    def _body(self) -> dict[str, Any]:
-        """The request's JSON object. Raises Problem; a body left unread closes the connection behind it."""
-        length = self.headers.get("Content-Length", "")
+    def _body(self) -> bytes:
+        """The request's bytes. Raises Problem; a body left unread closes the connection behind it."""
+        self._is_unread = True
+        self.server.hosts.check(self.headers.get("Host"), self.headers.get("Origin"))
+        lengths, limit = set(self.headers.get_all("Content-Length", [])), self.server.hosted.limits.body_bytes
+        if self.headers.get("Transfer-Encoding") or len(lengths) != 1:
+            raise Problem(411, "one Content-Length is needed, and no Transfer-Encoding")
+        (length,) = lengths
         if not length.isascii() or not length.isdigit() or len(length) > _LONGEST_LENGTH:
-            self.close_connection = True
-            raise Problem(411, "a Content-Length is needed")
-        if int(length) > MAX_BODY_BYTES:
-            self.close_connection = True
-            raise Problem(413, f"{int(length)} bytes; at most {MAX_BODY_BYTES} in a request")
+            raise Problem(411, "a Content-Length must be a number of bytes")
+        if int(length) > limit:
+            raise Problem(413, f"{int(length)} bytes; at most {limit} in a request")
         try:
-            text = self.rfile.read(int(length))
+            data = self.rfile.read(int(length))
+        except TimeoutError:
+            raise Problem(408, f"the request did not come within {REQUEST_S:.0f} s") from None
         except OSError as error:
             raise _ClientGone from error
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError):
-            raise Problem(400, "the body is not JSON") from None
-        if not isinstance(data, dict):
-            raise Problem(400, "the body must be a JSON object")
+        if len(data) < int(length):
+            raise _ClientGone
+        self._is_unread = False
         return data
 
-    def _guarded(self, answer: Callable[[], tuple[Any, int]]) -> None:
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            data, tokens = answer()
+            work()
         except Problem as problem:
             self._refuse(problem)
         except _ClientGone:
             self.close_connection = True
+        except CancelledError:
+            self._refuse(Problem(503, "the server is stopping"))
         except Exception as error:
             self.server.on_crash(f"{self.path}: {type(error).__name__}: {error}")
             self._refuse(Problem(500, f"internal error ({type(error).__name__})"))
-        else:
-            self._send(200, data, tokens)
 
     def _refuse(self, problem: Problem) -> None:
-        self._send(problem.status, {"error": {"message": problem.message, "code": problem.status}})
+        with suppress(_ClientGone):
+            self._send(problem.status, {"error": {"message": problem.message, "code": problem.status}})
 
     def _send(self, status: int, data: Any, tokens: int = 0) -> None:
         body = json.dumps(data, allow_nan=False).encode()
+        self.close_connection = self.close_connection or self._is_unread
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         if tokens:
             self.send_header("x-compute-tokens", str(tokens))
+        if status == 503:
+            self.send_header("Retry-After", "1")
         if self.close_connection:
             self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
+        try:
+            self.connection.settimeout(REQUEST_S)
+            self.end_headers()
+            self.wfile.write(body)
+            self.wfile.flush()
+        except OSError as error:
+            self.close_connection = True
+            raise _ClientGone from error
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What is no HTTP, or a method that is not known here: told as everything else is."""
-        self.close_connection = True
+        self._is_unread = True
         self._refuse(Problem(int(code), message or "this is not understood"))
 
     def log_message(self, format: str, *args: Any) -> None:
         """One line a request would be the slowest part of a request."""
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """A request's JSON object. Raises Problem."""
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        raise Problem(400, "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise Problem(400, "the body must be a JSON object")
+    return body

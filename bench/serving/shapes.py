@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.serving.limits import Limits
 from bench.serving.problem import Problem
 
-MAX_DOCUMENTS = 1000
 _UNKNOWN_HERE = ("max_tokens_per_doc", "max_chunks_per_doc", "rank_fields")
 """What would change the scores: refused, because ignoring it would give others than were asked for."""
 
@@ -46,7 +46,7 @@ class Shape:
     nested_text: bool = False
     extras: Mapping[str, Any] | None = None
 
-    def read(self, body: Mapping[str, Any]) -> Question:
+    def read(self, body: Mapping[str, Any], limits: Limits) -> Question:
         """Raises Problem naming the field that cannot be used."""
         unknown = [name for name in _UNKNOWN_HERE if body.get(name) is not None]
         if unknown:
@@ -56,12 +56,17 @@ class Shape:
             raise Problem(400, "'query' must be a text")
         if not isinstance(documents, list) or not documents:
             raise Problem(400, f"'{self.documents}' must be a list of at least one text")
-        if len(documents) > MAX_DOCUMENTS:
-            raise Problem(413, f"{len(documents)} documents; at most {MAX_DOCUMENTS} in a request")
+        if len(documents) > limits.documents:
+            raise Problem(413, f"{len(documents)} documents; at most {limits.documents} in a request")
         if best is not None and (not isinstance(best, int) or isinstance(best, bool) or best < 1):
             raise Problem(400, f"'{self.best}' must be a whole number above 0")
-        texts, model = [self._text(one) for one in documents], body.get("model")
-        return Question(query, texts, best, body.get(self.echo) is True, None if model is None else str(model))
+        echo = body.get(self.echo)
+        if echo not in (None, True, False):
+            raise Problem(400, f"'{self.echo}' must be true or false")
+        texts = [self._text(document) for document in documents]
+        limits.check_texts([query], "query")
+        limits.check_texts(texts, self.documents)
+        return Question(query, texts, best, bool(echo), model_of(body))
 
     def write(self, question: Question, scores: Sequence[float], tokens: int, model: str) -> Any:
         """The answer as the protocol writes it: by falling score, equal ones in the order given. Scores are passed on unchanged."""
@@ -89,6 +94,14 @@ COHERE = Shape("documents", "top_n", "return_documents", "relevance_score", "doc
 TEI = Shape("texts", None, "return_text", "score", "text", None)
 VOYAGE = Shape("documents", "top_k", "return_documents", "relevance_score", "document", "data", extras={"object": "list"})
 MIXEDBREAD = Shape("input", "top_k", "return_input", "score", "input", "data", extras={"object": "list"})
+
+
+def model_of(body: Mapping[str, Any]) -> str | None:
+    """The model that a request names, if any. Raises Problem."""
+    model = body.get("model")
+    if model is not None and not isinstance(model, str):
+        raise Problem(400, "'model' must be a text")
+    return model
 
 
 def shape_of(body: Mapping[str, Any]) -> Shape:
