@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from bench.commands import comparing, exporting, keeping, looking, measuring, running, serving, tuning
+from bench.commands import comparing, exporting, keeping, looking, measuring, running, serving, tuning, validating
 from bench.errors import BenchError
 
 COMMANDS = (
@@ -28,7 +28,7 @@ COMMANDS = (
     exporting.plot,
     exporting.export,
     exporting.leaderboard,
-    running.validate,
+    validating.validate,
     running.schema,
     looking.list_,
     looking.show,

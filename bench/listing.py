@@ -36,7 +36,10 @@ def _datasets() -> Iterator[Sequence[str]]:
 
     for name in embedded_names():
         yield (f"embedded:{name}", "comes with rerank-bench, no network")
-    yield ("files:FOLDER", "your own: docs.jsonl, queries.tsv, qrels.txt, or BEIR's corpus.jsonl, queries.jsonl, qrels/*.tsv; .gz too")
+    yield (
+        "files:FOLDER",
+        "your own: docs.jsonl, queries.tsv, qrels.txt, or BEIR's corpus.jsonl, queries.jsonl, qrels/*.tsv; compressed, too",
+    )
     yield ("irds:ID", "any ir_datasets id, such as irds:beir/scifact/test or irds:msmarco-passage/trec-dl-2019/judged")
     yield ("custom:MODULE:CALLABLE", "a loader of your own")
 

@@ -154,8 +154,9 @@ def test_validate_says_what_runs_and_what_is_skipped(collection: Path, tmp_path:
 def test_validate_does_not_stop_at_a_reranker_that_cannot_run_here(collection: Path, tmp_path: Path) -> None:
     write_suite(tmp_path, collection, rerankers=[{"tests.fakes:MissingReranker": {"name": "gone"}}])
     done = bench("validate", "tiny.yaml", cwd=tmp_path)
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert "failed: no FAKE_API_KEY" in done.stdout
+    assert "tiny.yaml: 1 of 3 trials cannot run" in done.stdout
 
 
 def test_report_and_show_run_need_only_the_folder(collection: Path, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ LAYERS = (
         "suite",
         "planning",
         "retrieval",
+        "validation",
         "assess",
         "depths",
         "ranked",

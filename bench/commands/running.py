@@ -1,4 +1,4 @@
-"""`run`, `validate`, `schema`: from a suite to a run folder."""
+"""`run`, `schema`: from a suite to a run folder."""
 
 from __future__ import annotations
 
@@ -75,23 +75,6 @@ def _say_cache(console: Console, done: Any) -> None:
     cached, computed = (sum(record.scores[name] for record in records) for name in ("cached", "computed"))
     if cached:
         console.print(f"{cached} of {cached + computed} queries' scores came from the cache (--fresh scores anew).", highlight=False)
-
-
-@click.command()
-@click.argument("suite")
-def validate(suite: str) -> None:
-    """Check SUITE without running it: every key, type, name and file. Says what would run and what would be skipped."""
-    from bench.planning import plan
-    from bench.suite import load
-
-    found = load(suite)
-    groups = plan(found, lenient=True)
-    for group in groups:
-        for planned in group.planned:
-            status = planned.status
-            told = "runs" if status.status == "pending" else f"{status.status}: {status.reason}"
-            click.echo(f"{planned.trial.id:<60} {told}")
-    click.echo(f"{suite}: valid, {sum(len(group.planned) for group in groups)} trials")
 
 
 @click.command()

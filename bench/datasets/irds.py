@@ -12,7 +12,7 @@ from typing import Any
 from bench.datasets.base import Dataset, content_hash
 from bench.datasets.grades import GradeProblem, Grades, grade
 from bench.datasets.lines import Notes, told
-from bench.datasets.reading import Reading
+from bench.datasets.reading import NotDownloaded, Reading
 from bench.datasets.rows import field_text
 from bench.errors import BenchError, DataError, SuiteError, Unavailable
 from bench.plugins import require
@@ -126,7 +126,7 @@ def doc_fields(doc: Any, wanted: Collection[str] = ()) -> dict[str, str]:
 
 @contextmanager
 def without_downloads(reference: str) -> Iterator[None]:
-    """Inside, whatever ir_datasets would download raises Unavailable instead."""
+    """Inside, whatever ir_datasets would download raises NotDownloaded instead."""
     download = require("ir_datasets", "irds").util.download
     path, stream = download.Download.path, download.Download.stream
 
@@ -137,7 +137,7 @@ def without_downloads(reference: str) -> Iterator[None]:
 
     def refuse() -> None:
         fix = f"irds:{reference} is not on this disk: its first run downloads it"
-        raise Unavailable("would be downloaded", fix)
+        raise NotDownloaded("would be downloaded", fix)
 
     def local_path(self: Any, force: bool = True) -> Any:
         if force and not is_here(self):

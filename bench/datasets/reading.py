@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.datasets.grades import Grades
+from bench.errors import Unavailable
+
+
+class NotDownloaded(Unavailable):
+    """A dataset that is not on this disk, where a check forbids to fetch it."""
 
 
 @dataclass(frozen=True)
 class Reading:
     """How a loader reads: what a dataset's options say of fields and grades, and what a check looks at.
 
-    `fields` are those that the document template names; `limit` is the number of documents from which a file is only sampled, with
-    `limit` documents read; `offline` forbids downloads.
+    `fields` are those that the document template names; of a large documents file only the first `limit` are read; `offline` forbids
+    downloads.
     """
 
     fields: tuple[str, ...] = ()

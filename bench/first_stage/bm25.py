@@ -35,6 +35,12 @@ class BM25:
         parameters = ", ".join(f"{key}={value}" for key, value in changed.items())
         return self.options.name or (f"bm25({parameters})" if parameters else "bm25")
 
+    def check(self, dataset: Dataset | None, depth: int) -> None:
+        """Raise SuiteError for an unknown stemmer or stop word list."""
+        from bench.first_stage.bm25_index import Analyzer
+
+        Analyzer(self.options)
+
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
         """Up to `depth` candidates for each query. Raises SuiteError for an unknown stemmer or stop word list.
 

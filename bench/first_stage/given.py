@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from bench.datasets.base import Dataset
+from bench.datasets.memory import SampledDocuments
 from bench.errors import DataError
 from bench.first_stage.base import Candidates, QueryCandidates
 from bench.first_stage.ordering import RunContent
@@ -70,7 +71,8 @@ def _without(ranking: QueryCandidates, missing: Set[str]) -> QueryCandidates:
 
 def _missing_documents(rankings: Iterable[QueryCandidates], dataset: Dataset, what: str) -> Set[str]:
     """Return the documents that the collection lacks, none where it has no texts at all. Raises DataError where these are half or more."""
-    if not dataset.has_texts:
+    # a check that has read the first documents only cannot tell that one is missing
+    if not dataset.has_texts or isinstance(dataset.documents, SampledDocuments):
         return frozenset()
     wanted = list(dict.fromkeys(doc_id for ranking in rankings for doc_id in ranking.doc_ids))
     missing = [doc_id for start in range(0, len(wanted), BATCH) for doc_id in _missing(wanted[start : start + BATCH], dataset)]

@@ -40,6 +40,15 @@ class PyTerrier:
         self.options = options
         self.name = options.name or f"pyterrier:{options.pipeline}"
 
+    def check(self, dataset: Dataset | None, depth: int) -> None:
+        """Raise SuiteError when the name leads to no transformer, Unavailable without PyTerrier."""
+        pt = require("pyterrier", "pyterrier")
+        pipeline = resolve(self.options.pipeline, {}, "PyTerrier pipeline")
+        if not isinstance(pipeline, pt.Transformer):
+            raise SuiteError(
+                f"first stage 'pyterrier': {self.options.pipeline} is no PyTerrier transformer but a {type(pipeline).__name__}"
+            )
+
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
         """Up to `depth` candidates for each query. Document ids are compared as text.
 
@@ -48,12 +57,9 @@ class PyTerrier:
         """
         from bench.first_stage.given import candidates_from
 
+        self.check(dataset, depth)
         pt = require("pyterrier", "pyterrier")
         pipeline = resolve(self.options.pipeline, {}, "PyTerrier pipeline")
-        if not isinstance(pipeline, pt.Transformer):
-            raise SuiteError(
-                f"first stage 'pyterrier': {self.options.pipeline} is no PyTerrier transformer but a {type(pipeline).__name__}"
-            )
         what = f"the PyTerrier pipeline {self.options.pipeline}"
         content = _content(_results(pipeline, dataset, query_ids, what), what)
         source = {

@@ -22,14 +22,18 @@ class ScoredDocs:
         self.options = options
         self.name = options.name or "scoreddocs"
 
+    def check(self, dataset: Dataset | None, depth: int) -> None:
+        """Raise SuiteError when the dataset brings none along."""
+        if dataset is not None and "scoreddocs" not in dataset.extras:
+            raise SuiteError(f"first stage 'scoreddocs': the dataset {dataset.id} brings no candidates along; use bm25 or a run file")
+
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
         """Up to `depth` candidates for each query. Raises SuiteError when the dataset brings none along."""
         from bench.first_stage.given import candidates_from
         from bench.first_stage.ordering import RepeatedDocument, Rows, ordered
 
-        scored = dataset.extras.get("scoreddocs")
-        if scored is None:
-            raise SuiteError(f"first stage 'scoreddocs': the dataset {dataset.id} brings no candidates along; use bm25 or a run file")
+        self.check(dataset, depth)
+        scored = dataset.extras["scoreddocs"]
         wanted = set(query_ids)
         rows = [row for row in scored() if row[0] in wanted]
         columns = [[row[i] for row in rows] for i in range(3)]
