@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from bench.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.measure import stats
+from bench.measure.names import meant
 from bench.measure.quality import JUDGED
 from bench.records.keys import Key
 from bench.records.schema import FIRST_STAGE, Record, Trial
@@ -160,7 +161,7 @@ def resolve_measure(run: Run, asked: str | None, trials: Container[str] | None =
     short = [name for name in held if re.sub(r"\(.*?\)", "", name).casefold() == asked.casefold()]
     if len(short) == 1:
         return short[0]
-    raise BenchError(f"{run.folder}: its records hold no {asked}: {nearest(asked, held)}")
+    raise BenchError(f"{run.folder}: its records hold no {asked}: {nearest(meant(asked) or asked, held)}")
 
 
 def run_seed(run: Run) -> int:

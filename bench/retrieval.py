@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench import datasets, first_stage
@@ -45,10 +45,18 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
     warnings = (
         *(f"{trial.dataset}: {text}" for text in dataset.warnings),
         *(f"{trial.dataset}, {trial.first_stage}: {text}" for text in candidates.warnings),
+        *(f"{trial.dataset}, {trial.first_stage}: {text}" for text in _cutoff_notes(suite, trial.depth)),
     )
     for text in warnings:
         observer.note(text)
     return Retrieved(dataset, candidates, questions, warnings)
+
+
+def _cutoff_notes(suite: Suite, depth: int) -> Iterator[str]:
+    """Yield what to know of measures that look further down than there are candidates."""
+    beyond = quality.cutoffs_beyond(suite.measures, depth)
+    if beyond:
+        yield f"depth {depth} ends above the cutoff of {', '.join(beyond)}: there is nothing below it to find"
 
 
 def check_texts(dataset: Dataset, group: Group, stage: FirstStage) -> None:

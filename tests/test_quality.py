@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 
@@ -76,7 +77,76 @@ def test_a_name_that_is_no_measure_gets_the_nearest(name: str) -> None:
 
 def test_the_nearest_name_is_offered() -> None:
     with pytest.raises(SuiteError, match="did you mean 'nDCG'"):
-        quality.parse("ndcg@10")
+        quality.parse("nDGC@10")
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [
+        ("ndcg_cut_10", "nDCG@10"),
+        ("ndcg_cut.5", "nDCG@5"),
+        ("ndcg@10", "nDCG@10"),
+        ("ndcg_at_3", "nDCG@3"),
+        ("NDCG_10", "nDCG@10"),
+        ("mrr@10", "RR@10"),
+        ("mrr", "RR"),
+        ("MRR10", "RR@10"),
+        ("recip_rank", "RR"),
+        ("map", "AP"),
+        ("map_cut_100", "AP@100"),
+        ("mAP@5", "AP@5"),
+        ("P_10", "P@10"),
+        ("precision@5", "P@5"),
+        ("prec_at_5", "P@5"),
+        ("recall@20", "R@20"),
+        ("recall_1000", "R@1000"),
+        ("hit@5", "Success@5"),
+        ("hit_rate@5", "Success@5"),
+        ("hits@1", "Success@1"),
+        ("success_5", "Success@5"),
+        ("accuracy_at_1", "Success@1"),
+        ("r-precision", "Rprec"),
+        ("num_rel_ret", "NumRelRet"),
+        ("bpref", "Bpref"),
+    ],
+)
+def test_another_tools_name_leads_to_the_measure_and_its_cutoff(name: str, measure: str) -> None:
+    with pytest.raises(SuiteError, match=re.escape(f"'{name}' is not a measure that ir_measures knows: did you mean '{measure}'?")):
+        quality.parse(name)
+    assert ir_measures.parse_measure(measure) is not None
+
+
+@pytest.mark.parametrize("name", ["nDCG@0", "P@0", "Judged@0", "RBP@0", "nDCG@5.5", "P@True", "nDCG(cutoff=0)", "nDCG@1000000000000"])
+def test_a_cutoff_that_is_none_is_refused(name: str) -> None:
+    """Libraries behind ir_measures end the process for some of them."""
+    with pytest.raises(SuiteError, match=r"cutoff \S+ is not a whole number from 1 to 1,000,000,000"):
+        quality.parse(name)
+
+
+@pytest.mark.parametrize("name", ["P(rel=0)@5", "RR(rel=0)@10", "AP(rel=1.5)", "P(rel='x')@5", "SetP(rel=True)"])
+def test_a_threshold_that_unjudged_documents_reach_is_refused(name: str) -> None:
+    with pytest.raises(SuiteError, match=r"rel \S+ is not a whole number from 1 to"):
+        quality.parse(name)
+
+
+@pytest.mark.parametrize("name", ["P@-1", "P(rel=-1)@5", "P@10@5", "nDCG@", "@10"])
+def test_what_cannot_be_read_as_a_measure_is_one_line(name: str) -> None:
+    with pytest.raises(SuiteError, match="is not a measure that ir_measures knows"):
+        quality.parse(name)
+
+
+def test_a_parameter_that_is_missing_is_named() -> None:
+    with pytest.raises(SuiteError, match="'BPM': cutoff is missing"):
+        quality.parse("BPM")
+
+
+def test_a_measure_that_a_library_fails_at_is_named() -> None:
+    with pytest.raises(SuiteError, match="ir_measures cannot compute Accuracy: ZeroDivisionError"):
+        quality.evaluate({"q": rank(["a"], [1.0])}, {"q": {"a": 1}}, ["Accuracy"])
+
+
+def test_measures_that_look_below_the_candidates() -> None:
+    assert quality.cutoffs_beyond(["nDCG@10", "RR", "R@1000", "IPrec@0.1", "P@5"], 10) == ["R@1000"]
 
 
 @pytest.mark.parametrize("name", ["nDCG(foo=1)@10", "P", "RBP(rel=1)"])

@@ -255,3 +255,9 @@ def test_no_path_of_this_machine_reaches_the_record(collection: Path, tmp_path: 
     for path in (found.folder / "records").iterdir():
         assert str(collection) not in path.read_text()
         assert os.uname().nodename not in path.read_text()
+
+
+def test_a_cutoff_below_the_candidates_is_noted(collection: Path, tmp_path: Path) -> None:
+    found = run(collection, tmp_path=tmp_path, measures=["nDCG@5", "R@100"], depth=5)
+    (note,) = [text for text in found.info.warnings if "cutoff" in text]
+    assert note.endswith("depth 5 ends above the cutoff of R@100: there is nothing below it to find")

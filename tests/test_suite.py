@@ -56,7 +56,7 @@ def test_a_good_suite_loads_with_its_defaults(tmp_path: Path) -> None:
         (("max_length", "max_lenght"), ["suite.yaml:8: rerankers.1.cross-encoder.max_lenght", "did you mean 'max_length'?"]),
         (("- bm25:", "- bm52:"), ["suite.yaml:5:", "did you mean 'bm25'?"]),
         (("embedded:everyday", "embeded:everyday"), ["suite.yaml:3:", "did you mean 'embedded'?"]),
-        (("[nDCG@10]", "[ndcg@10]"), ["suite.yaml:9: measures.0:", "did you mean 'nDCG'?"]),
+        (("[nDCG@10]", "[ndcg@10]"), ["suite.yaml:9: measures.0:", "did you mean 'nDCG@10'?"]),
         (("name: mine", "name: mine\ndepth: many"), ["suite.yaml:2: depth:", "integer", "'many'"]),
         (("name: mine", "name: mine\ndepth: 0"), ["suite.yaml:2: depth:", "greater than or equal to 1"]),
         (("name: mine", "name: mine\ndevices: [gpu]"), ["suite.yaml:2: devices.0:", "not a device"]),

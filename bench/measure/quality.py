@@ -6,11 +6,13 @@ threshold unless the measure names its own, and the threshold then shows in the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.datasets.base import Qrels
-from bench.errors import SuiteError, nearest
+from bench.errors import SuiteError, first_line, nearest
+from bench.measure import names as names_elsewhere
 from bench.measure import vectorised
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ GRADED_WITHOUT_REL = frozenset({"RBP", "NumRet"})
 """Measures for which `rel` changes what is measured (graded to binary, returned to relevant returned), not just the threshold."""
 
 JUDGED = "Judged@10"
+_ABSENT = re.compile(r"invalid param (\w+)=<object object at \w+>")
+LARGEST = 1_000_000_000
+"""The largest cutoff and relevance threshold: libraries behind ir_measures count in 32 bits."""
 
 
 def parse(name: str, min_relevance: int = 1) -> Any:
@@ -54,18 +59,30 @@ def parse(name: str, min_relevance: int = 1) -> Any:
     try:
         measure = ir_measures.parse_measure(name)
     except (NameError, ValueError, SyntaxError, TypeError, KeyError) as error:
-        stem = name.split("@")[0].split("(")[0]
-        raise SuiteError(f"'{name}' is not a measure that ir_measures knows: {nearest(stem, MEASURES)}") from error
-    rel = measure.params.get("rel", 1)
-    if isinstance(rel, int) and rel < 1:
-        raise SuiteError(f"'{name}': rel is the lowest grade that counts as relevant, 1 or more")
+        raise SuiteError(f"'{name}' is not a measure that ir_measures knows: {_hint(name)}") from error
     takes_threshold = "rel" in measure.SUPPORTED_PARAMS and measure.NAME not in GRADED_WITHOUT_REL
     if not set(measure.params) <= set(measure.SUPPORTED_PARAMS):
         raise SuiteError(f"'{name}': {measure.NAME} takes {', '.join(measure.SUPPORTED_PARAMS) or 'no parameters'}")
+    for parameter in ("cutoff", "rel"):
+        value = measure.params.get(parameter, 1)
+        if type(value) is not int or not 1 <= value <= LARGEST:
+            raise SuiteError(f"'{name}': {parameter} {value!r} is not a whole number from 1 to {LARGEST:,}")
     if min_relevance != 1 and takes_threshold and "rel" not in measure.params:
         measure = measure(rel=min_relevance)
     _require_provider(name, measure)
     return measure
+
+
+def _hint(name: str) -> str:
+    """Return the measure that another tool calls so, with its cutoff, else the nearest name."""
+    measure = names_elsewhere.meant(name)
+    stem = name.split("@")[0].split("(")[0]
+    return f"did you mean '{measure}'?" if measure else nearest(stem, MEASURES)
+
+
+def cutoffs_beyond(measures: Iterable[str], depth: int) -> list[str]:
+    """Return the measures that look further down than `depth`, as the suite writes them."""
+    return [name for name in measures if parse(name).params.get("cutoff", 0) > depth]
 
 
 def _require_provider(name: str, measure: Any) -> None:
@@ -74,7 +91,8 @@ def _require_provider(name: str, measure: Any) -> None:
     try:
         able = [provider for provider in ir_measures.DefaultPipeline.providers if provider.supports(measure)]
     except AssertionError as error:  # the library's way to say that a parameter is missing or of the wrong type
-        raise SuiteError(f"'{name}': {error}; measures at a cutoff are written like P@10") from error
+        problem = _ABSENT.sub(r"\1 is missing", str(error))
+        raise SuiteError(f"'{name}': {problem}; measures at a cutoff are written like P@10") from error
     if not any(provider.is_available() for provider in able):
         needs = " or ".join(str(provider.install_instructions()) for provider in able) or "another measure: nothing computes this one"
         raise SuiteError(f"'{name}' cannot be computed here: it needs {needs}")
@@ -128,5 +146,5 @@ def _by_ir_measures(
     try:
         for metric in library.iter_calc(list(measures), judgments, run):
             yield str(metric.measure), query_ids[metric.query_id], float(metric.value)
-    except (NotImplementedError, RuntimeError, ValueError) as error:
-        raise SuiteError(f"ir_measures cannot compute {', '.join(map(str, measures))}: {error}") from error
+    except Exception as error:  # whatever the libraries behind it raise, such as a division by zero
+        raise SuiteError(f"ir_measures cannot compute {', '.join(map(str, measures))}: {first_line(error)}") from error
