@@ -130,7 +130,7 @@ def test_answers_that_are_no_scores(answer: Any, message: str) -> None:
 
 def test_what_is_neither_function_nor_reranker() -> None:
     for name in ("NOT_CALLABLE", "Counting"):
-        with pytest.raises(SuiteError, match="is not a class with a rerank method, nor a function"):
+        with pytest.raises(SuiteError, match=r"is not a class with a method score\(pairs\) or predict\(pairs\), nor a function"):
             rerankers.build(f"{HERE}:{name}")
     with pytest.raises(SuiteError, match="is not a function"):
         bench.reranker(Counting, device="cpu")

@@ -18,6 +18,7 @@ from bench.plugins import resolve
 from bench.rerankers.base import Reranker
 from bench.rerankers.function import ScoreFunction, wrap
 from bench.rerankers.options import RerankerOptions
+from bench.rerankers.own import scores_pairs, wrap_own
 
 TABLE: dict[str, str] = {
     "first-stage": "bench.rerankers.fixed:FirstStageReranker",
@@ -46,7 +47,8 @@ def build(name: str | ScoreFunction, options: Any = None, device: str = "cpu", b
     Raises SuiteError for an unknown name or option, Unavailable when an outsider's module needs what is not installed.
     """
     if not isinstance(name, str):
-        made = wrap(name)
+        is_object = scores_pairs(name) and not inspect.isclass(name)
+        made = wrap_own(name) if is_object else wrap(name)
         return made(validated(made.Options, options, "a function as reranker"), device=device)
     model = options_for(name)
     valid = validated(model, options, f"reranker '{name}'")
@@ -55,6 +57,8 @@ def build(name: str | ScoreFunction, options: Any = None, device: str = "cpu", b
 
         return of_entry(name, valid, device)
     reranker: Reranker = _class(name)(_beside(valid, base_dir or Path()), device=device)
+    if name not in TABLE and name not in catalogue.load() and reranker.placement == "none":
+        reranker.placement = "device"  # an outsider's does some work, wherever: it has a time, and what has one has a device
     return reranker
 
 
@@ -80,11 +84,16 @@ def _class(name: str) -> Any:
             raise SuiteError(f"unknown reranker '{name}': a model is written as 'cross-encoder: {{model: {name}}}'")
         raise SuiteError(f"unknown reranker '{name}': {nearest(name, {*TABLE, *catalogue.load()})}")
     found = resolve(name if name in TABLE or entry is None else entry.backend, TABLE, "reranker")
-    if inspect.isclass(found) and callable(getattr(found, "rerank", None)):
+    if inspect.isclass(found) and callable(getattr(found, "rerank", None)) and callable(getattr(found, "fingerprint", None)):
         return found
+    if scores_pairs(found):
+        return wrap_own(found)
     if inspect.isclass(found) or not callable(found):
         shown = getattr(found, "__name__", found)
-        raise SuiteError(f"reranker '{name}': {shown} is not a class with a rerank method, nor a function (query, docs) -> scores")
+        raise SuiteError(
+            f"reranker '{name}': {shown} is not a class with a method score(pairs) or predict(pairs), nor a function "
+            "(query, docs) -> scores"
+        )
     return wrap(found)
 
 
