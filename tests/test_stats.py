@@ -30,7 +30,33 @@ def test_the_permutation_p_is_scipys() -> None:
     theirs = scipy_stats.permutation_test(
         (new, old), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=20_000, rng=1
     ).pvalue
-    assert ours == pytest.approx(theirs, abs=0.02)
+    assert ours == pytest.approx(theirs, abs=0.015)
+
+
+@pytest.mark.parametrize("moved", [2, 7, 13, 20])
+def test_the_test_is_exact_where_few_queries_moved(moved: int) -> None:
+    """Grades give many equal differences, so that sums tie with the observed one: all of them count."""
+    rng = np.random.default_rng(moved)
+    delta = np.concatenate([rng.choice([-0.3, -0.1, 0.1, 0.2, 0.3], moved), np.zeros(30)])
+    p = stats.permutation_p(delta, seed=1)
+    assert p == stats.permutation_p(rng.permutation(delta), seed=2)
+    if moved <= 13:
+        rounded = (10 * delta[:moved]).round()  # whole numbers, whose sums tie exactly in scipy, too
+        theirs = scipy_stats.permutation_test((rounded,), np.sum, permutation_type="samples", n_resamples=np.inf)
+        assert p == pytest.approx(theirs.pvalue, abs=1e-12)
+    else:
+        assert p * 2**moved == pytest.approx(round(p * 2**moved), abs=1e-6)
+
+
+def test_random_flips_agree_with_the_exact_test_and_hardly_vary_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    delta = np.random.default_rng(4).normal(0.45, 1, 20)
+    exact = stats.permutation_p(delta, seed=0)
+    assert 0.02 < exact < 0.2
+    monkeypatch.setattr(stats, "EXACT", 19)
+    drawn = [stats.permutation_p(delta, seed) for seed in range(40)]
+    error = (exact * (1 - exact) / stats.FLIPS) ** 0.5
+    assert np.abs(np.array(drawn) - exact).max() < 4.5 * error
+    assert np.mean(drawn) == pytest.approx(exact, abs=error)
 
 
 def test_few_queries_get_the_exact_test() -> None:
