@@ -97,3 +97,9 @@ def price(backend: str, model: str, base_url: str | None = None) -> Price | None
         if entry.backend == backend and entry.options.get("model") == model and entry.options.get("base_url") == base_url:
             return entry.facts.price
     return None
+
+
+def is_listed(backend: str, base_url: str) -> bool:
+    """Whether an entry of this backend names the address: that of a hosted service."""
+    address = base_url.rstrip("/")
+    return any(entry.backend == backend and str(entry.options.get("base_url")).rstrip("/") == address for entry in load().values())

@@ -216,7 +216,7 @@ def _timed(
 def _priced(row: Expected, planned: Planned) -> Expected:
     """The row with its bill. A server on this machine, of which no price is said, costs nothing by the query."""
     price, both = price_of(planned.reranker), row.usage + row.timed
-    is_free = row.placement != "remote" or (price is None and planned.reranker.fingerprint().get("host") in THIS_MACHINE)
+    is_free = row.placement != "remote" or (price is None and getattr(planned.reranker, "host", None) in THIS_MACHINE)
     usd = 0.0 if is_free or not (both.calls or both.pairs) else price.bill(vars(both)) if price else None
     return replace(row, price=price, usd=usd)
 

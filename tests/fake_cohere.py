@@ -79,6 +79,7 @@ class FakeCohere:
         self.connections: set[int] = set()
         self.paths: list[str] = []
         self.info: dict[str, Any] | None = None
+        self.pages: dict[str, Any] = {}
         self.url = ""
 
     def answer(self, request: dict[str, Any]) -> Answer | None:
@@ -109,7 +110,8 @@ def serve() -> Iterator[FakeCohere]:
         wbufsize = -1
 
         def do_GET(self) -> None:
-            self.respond(reply(404, {}) if fake.info is None else reply(200, fake.info))
+            page = fake.info if self.path == "/info" else fake.pages.get(self.path)
+            self.respond(reply(404, {}) if page is None else reply(200, page))
 
         def do_POST(self) -> None:
             fake.paths.append(self.path)

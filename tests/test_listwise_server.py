@@ -337,7 +337,7 @@ def test_what_identifies_a_hosted_model(server: FakeCohere, client: Client) -> N
     identity = reranker.describe().identity
     assert identity == {
         "model": "a-chat-model", "host": "127.0.0.1", "path": "/v1", "window": 20, "stride": 10, "passes": 1, "prompt": "rank-gpt",
-        "system": "", "document_words": 300, "answer_tokens": None, "body": {},
+        "system": "", "document_words": 300, "answer_tokens": None, "body": {}, "address": f"{server.url}/v1", "served_model_id": None,
     }  # fmt: skip
     assert reranker.fingerprint() == {"backend": "listwise-server", **identity}
     assert "password" not in json.dumps(reranker.describe().to_dict())

@@ -116,7 +116,7 @@ def test_scores_come_back_in_the_order_of_the_documents(backend: str, server: Fa
         {
             "voyage": {**sent, "documents": DOCS, "top_k": 7, "truncation": True},
             "mixedbread": {**sent, "input": DOCS, "top_k": 7, "return_input": False},
-            "jina": {**sent, "documents": DOCS, "top_n": 7},
+            "jina": {**sent, "documents": DOCS, "top_n": 7, "return_documents": False},
             "tei": {"query": "a query", "texts": DOCS, "raw_scores": True, "truncate": True},
         }[backend]
     ]
@@ -249,9 +249,9 @@ def test_a_request_that_keeps_failing_fails_its_own_query_only(
 
 @pytest.mark.parametrize("backend", ["tei"], indirect=True)
 def test_the_rest_of_a_failed_query_is_not_asked_for(server: FakeCohere, client: Client) -> None:
-    server.script = [lambda _: reply(413, {"error": "too large"})]
+    server.script = [lambda _: reply(400, {"error": "odd text"})]
     long, short = client().rerank([query([f"document {i}" for i in range(90)], "a"), query(["tea"], "b")])
-    assert long == Failure("HTTP 413: too large")
+    assert long == Failure("HTTP 400: odd text")
     np.testing.assert_allclose(short, expected(["tea"]))
     assert [len(sent["texts"]) for sent in server.requests] == [32, 1]
 
@@ -404,7 +404,8 @@ def test_what_identifies_a_hosted_model(backend: str, server: FakeCohere, client
         "jina": {"shape": "cohere", "listwise": False, "path": ""},
         "tei": {"shape": "tei", "listwise": False, "path": ""},
     }
-    assert description.identity == {"model": reranker.options.model, "host": "127.0.0.1", **own[backend]}
+    where = {"host": "127.0.0.1", "address": server.url, "served_model_id": None}
+    assert description.identity == {"model": reranker.options.model, **where, **own[backend]}
     assert reranker.fingerprint() == {"backend": BACKENDS[backend][0], **description.identity}
     assert "password" not in json.dumps(description.to_dict())
     assert description.facts["sdk"]
@@ -473,14 +474,17 @@ def test_a_listwise_models_scores_are_never_merged(client: Client) -> None:
 
 
 @pytest.mark.parametrize("backend", ["tei"], indirect=True)
-def test_a_request_beyond_the_servers_batch_says_why(client: Client) -> None:
-    outcome = ask(client(documents_per_request=40), [f"document {i}" for i in range(40)])
-    assert outcome == Failure("HTTP 422: batch size > maximum allowed batch size 32")
+def test_a_request_beyond_the_servers_batch_is_halved(server: FakeCohere, client: Client) -> None:
+    docs = [f"document {i}" for i in range(40)]
+    reranker = client(documents_per_request=40)
+    np.testing.assert_allclose(ask(reranker, docs), expected(docs))
+    assert [len(sent["texts"]) for sent in server.requests] == [40, 20, 20]
+    assert reranker.take_usage() == Usage(pairs=40, calls=3, tokens=400, split_requests=1)
 
 
 @pytest.mark.parametrize("backend", ["tei"], indirect=True)
 def test_the_wrong_shape_is_named(server: FakeCohere, client: Client) -> None:
-    server.always = lambda request: good(request | {"documents": request["texts"]})
+    server.always = lambda request: reply(200, {"object": "error"})
     with pytest.raises(RerankerError, match="no list of results; is shape: tei right"):
         ask(client())
 

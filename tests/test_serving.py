@@ -88,8 +88,9 @@ def test_our_clients_get_the_scores_that_the_model_gives_in_process(
     backend, path = options.pop("backend"), options.pop("path", "")
     theirs = rerankers.build(backend, {"model": MODEL, "base_url": served.url + path, **options})
     theirs.load()
-    (scores,) = theirs.rerank([Request("q", "hot tea", [str(i) for i in range(len(DOCS))], DOCS)])
-    ours = bench.reranker("cross-encoder", model=MODEL, device="cpu").score("hot tea", DOCS)
+    docs = [doc for doc in DOCS if doc.strip()]  # our clients send no blank one
+    (scores,) = theirs.rerank([Request("q", "hot tea", [str(i) for i in range(len(docs))], docs)])
+    ours = bench.reranker("cross-encoder", model=MODEL, device="cpu").score("hot tea", docs)
     close(scores, ours)
     assert np.ptp(scores) > 0.1
     assert scores.min() < 0, "raw logits, not squashed into 0 to 1"

@@ -204,6 +204,12 @@ def _notes(record: Record) -> list[str]:
         notes.append(f"{repairs / answers:.0%} of its answers were no complete order and had to be mended")
     if halvings := record.usage.get("halvings", 0):
         notes.append(f"the accelerator's memory was full {halvings:.0f} times: batches were halved until they fitted")
+    if cut := record.usage.get("cut_answers", 0):
+        notes.append(f"{cut / answers:.0%} of its answers were cut off at the length limit: answer_tokens is too low for it")
+    if splits := record.usage.get("split_requests", 0):
+        notes.append(f"{splits:.0f} requests were too large for the service and were sent in halves")
+    if blanks := record.usage.get("blanks", 0):
+        notes.append(f"{blanks:.0f} documents without text were not sent, and stand behind all others")
     notes += [str(warning) for warning in record.description.get("facts", {}).get("warnings", [])]
     facts = record.latency or {}
     notes += [str(note) for note in facts.get("notes", [])]

@@ -7,65 +7,47 @@ sample that needed one can be told from a clean one. Limits per minute are waite
 from __future__ import annotations
 
 import math
-import os
 import time
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from importlib.util import find_spec
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
-
-from bench import catalogue
 from bench.errors import RerankerError, Unavailable
-from bench.price import Price
-from bench.rerankers.address import is_address, nobody_at, require_listener
+from bench.rerankers.address import nobody_at
 from bench.rerankers.answer import Answer
-from bench.rerankers.base import BaseReranker, Description, Failure, Request, Usage, pair_tokens
+from bench.rerankers.api_options import ApiOptions
+from bench.rerankers.base import Description, Failure, Request, Usage, pair_tokens
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.pacing import Pace
-from bench.rerankers.refusal import Refusal
+from bench.rerankers.refusal import Kind, Refusal
+from bench.rerankers.remote import SILENT, RemoteReranker
 from bench.rerankers.tiny import is_tiny
 from bench.rerankers.weights import versions
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Outcome, Scores
 
-LONGEST_WAIT_S = 60.0
+LONGEST_WAIT_S = 65.0
+"""A service that allows so many calls a minute is waited for."""
 ANSWERS_AT_RISK, SECONDS_AT_RISK = 4, 0.5
 """Answers are handed over for keeping when there are this many, or after this time."""
 GIVE_UP_AFTER = 20
 """Failed queries in a row after which a service is taken to be down."""
 DOCUMENTS_PER_SEARCH, TOKENS_PER_DOCUMENT = 100, 500  # https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
-_UNREADABLE = (TypeError, ValueError, AttributeError, LookupError)  # what an SDK raises that reads an answer without checking it
+_UNREADABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What an SDK raises that reads an answer without checking it."""
+HINTS = {
+    Kind.RATE: "set requests_per_minute or lower concurrency, and run again to go on from what was answered",
+    Kind.OVERLOADED: "the server has more to do than it can; lower concurrency",
+    Kind.TOO_LARGE: "lower documents_per_request",
+    Kind.TOO_LONG: "let the server cut long texts: vLLM does with body: {truncate_prompt_tokens: N}",
+}
 
 
-class ApiOptions(RerankerOptions):
-    """What every hosted reranker takes."""
-
-    model: str = Field(min_length=1, description="the service's name of the model")
-    base_url: str | None = Field(None, description="address of the service, where it is not the usual one")
-    timeout_s: float = Field(30.0, gt=0, description="seconds before a request is given up")
-    retries: int = Field(3, ge=0, description="further attempts after a time-out, a server error or a rate limit")
-    backoff_s: float = Field(1.0, ge=0, description="wait before the first retry, doubled each time; Retry-After goes first")
-    concurrency: int = Field(1, ge=1, le=256, description="HTTP requests in flight at once")
-    requests_per_minute: float | None = Field(None, gt=0, description="HTTP requests a minute, evenly spread; no limit when absent")
-    tokens_per_minute: float | None = Field(None, gt=0, description="tokens a minute, as the service counts them; no limit when absent")
-    price: Price | None = Field(None, description="what the service charges, in place of the catalogue's: {usd: 2, per: 1000 searches}")
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_an_address(cls, value: str | None) -> str | None:
-        if value is not None and not is_address(value):
-            raise ValueError("not an address such as https://api.example.com/v1")
-        return value
-
-
-class ApiReranker(BaseReranker):
+class ApiReranker(RemoteReranker):
     """The base of clients.
 
     A wrong key, an unknown model, an exhausted quota or a broken answer ends the trial; a request that keeps failing becomes a Failure of
@@ -73,18 +55,17 @@ class ApiReranker(BaseReranker):
     """
 
     Options: ClassVar[type[RerankerOptions]] = ApiOptions
-    placement = "remote"
-    service: ClassVar[str]
-    package: ClassVar[str]
-    key_variable: str | None
-    address: ClassVar[str | None] = None
-    address_variable: ClassVar[str | None] = None
     documents_per_call: int = 1000
+    sends_blanks = False
+    """Whether documents without text are sent: most services refuse the whole request for one."""
+    hints: ClassVar[dict[Kind, str]] = HINTS
     options: ApiOptions
 
     def __init__(self, options: Any, device: str = "cpu") -> None:
         super().__init__(options, device)
         self._client: Any = None
+        self._http: Any = None
+        self.documents_per_call = getattr(options, "documents_per_request", None) or self.documents_per_call
         self._pool: ThreadPoolExecutor | None = None
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
         self._stop, self._counting = Event(), Lock()
@@ -94,35 +75,13 @@ class ApiReranker(BaseReranker):
         self._refused = 0
 
     @abstractmethod
-    def connect(self, key: str) -> Any:
-        """The client that `ask` finds as `_client`; nothing is sent. `key` is empty only where none is needed."""
+    def connect(self, key: str, http: Any) -> Any:
+        """The client that `ask` finds as `_client`, speaking through `http` (an httpx.Client that bounds time and size); nothing is sent.
+        `key` is empty only where none is needed."""
 
     @abstractmethod
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         """One HTTP request, never repeated inside. Raises Refusal."""
-
-    def disconnect(self, client: Any) -> None:
-        """Close the client's connections."""
-
-    def settings(self) -> dict[str, Any]:
-        """What decides the scores beside the model and the host."""
-        return {}
-
-    def check(self) -> None:
-        if find_spec(self.package) is None:
-            raise Unavailable(f"{self.package} not installed", "pip install 'rerank-bench[api]'")
-        if self.key_variable and not self._key():
-            raise Unavailable(f"no {self.key_variable}", f"export {self.key_variable}=...")
-        require_listener(self._base_url())
-
-    def fingerprint(self) -> dict[str, Any]:
-        return {"backend": self.service, **self._identity()}
-
-    def price(self) -> Price | None:
-        """What the service charges: the suite's word, else the catalogue's for this model at this address."""
-        base_url = self._base_url()
-        listed = catalogue.price(self.service, self.options.model, base_url if base_url != self.address else None)
-        return self.options.price or listed
 
     def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
         """As told by services that count the query once per document. Search units are told where the price is for them."""
@@ -135,7 +94,10 @@ class ApiReranker(BaseReranker):
     def load(self) -> None:
         if self._client is None:
             self.check()
-            self._client = self.connect(self._key())
+            if not self._knows_what_is_served():
+                raise Unavailable(f"no answer from {self.host}", "start the server, or mend base_url")
+            self._http = self._connection()
+            self._client = self.connect(self._key(), self._http)
         if self._pool is None and self.options.concurrency > 1:  # kept: some SDKs hold a connection per thread
             self._pool = ThreadPoolExecutor(self.options.concurrency, thread_name_prefix=self.service)
 
@@ -144,6 +106,8 @@ class ApiReranker(BaseReranker):
         facts = {name: getattr(self.options, name) for name in names}
         if is_tiny(self.options.model):
             facts["random_weights"] = True
+        if self._asks_what_is_served and not self._served:
+            facts["warnings"] = [SILENT]
         return Description(self.service, self._identity(), facts | {"sdk": versions(self.package)[self.package]})
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
@@ -151,7 +115,7 @@ class ApiReranker(BaseReranker):
 
         if self._client is None:
             raise RerankerError(f"{self.service}: load() comes before rerank()")
-        scores = [np.empty(len(request.docs), dtype=np.float64) for request in requests]
+        scores = [np.zeros(len(request.docs), dtype=np.float64) for request in requests]
         parts = [(number, start) for number, one in enumerate(requests) for start in self._starts(one)]
         open_parts = Counter(number for number, _ in parts)
         failures: dict[int, Failure] = {}
@@ -164,17 +128,23 @@ class ApiReranker(BaseReranker):
                 except Refusal as refusal:
                     failures[number] = Failure(self._plain(refusal))
                     self._give_up_if_down(failures[number])
+                except RerankerError as error:  # it may quote the answer, and that may quote the key
+                    raise RerankerError(self._public(str(error), 500)) from None
                 else:
                     with self._counting:
                         self._refused = 0
                         open_parts[number] -= 1
                         is_answered = not open_parts[number]
                     if is_answered:
+                        self._place_blanks(requests[number], scores[number])
                         self._hand_over(requests[number], scores[number])
 
         self._answered, self._handed_at, self._ended_early = [], time.monotonic(), True
         self._each(answer, parts)
         self._answered, self._ended_early = [], False
+        for number, request in enumerate(requests):
+            if number not in open_parts:
+                self._place_blanks(request, scores[number])
         return [failures.get(number, found) for number, found in enumerate(scores)]
 
     def take_answered(self) -> list[tuple[Request, Scores]]:
@@ -192,17 +162,29 @@ class ApiReranker(BaseReranker):
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
-        if self._client is not None:
-            self.disconnect(self._client)
-            self._client = None
+        if self._http is not None:
+            self._http.close()
+        self._client = self._http = None
 
     def _starts(self, request: Request) -> range:
         """Where each HTTP request of one query begins among its documents."""
-        return range(0, len(request.docs), self.documents_per_call)
+        return range(0, len(self._sent(request)), self.documents_per_call)
+
+    def _sent(self, request: Request) -> list[int]:
+        """The positions of the documents that are sent."""
+        return [position for position, doc in enumerate(request.docs) if self.sends_blanks or doc.strip()]
+
+    def _place_blanks(self, request: Request, scores: Scores) -> None:
+        """Put the documents that were not sent behind all others."""
+        sent = self._sent(request)
+        blanks = sorted({*range(len(request.docs))} - {*sent})
+        if blanks:
+            scores[blanks] = scores[sent].min() - 1 if sent else 0.0
+            self._count(Usage(blanks=len(blanks)), request.query_id)
 
     def _search_units(self, request: Request, start: int, tokens: Callable[[str], int]) -> int:
         """Search units of one HTTP request: one covers a query with up to 100 documents, of which a long one counts once per 500 tokens."""
-        query, docs = tokens(request.query), request.docs[start : start + self.documents_per_call]
+        query, docs = tokens(request.query), [request.docs[position] for position in self._part(request, start)]
         return math.ceil(sum(math.ceil(max(1, query + tokens(doc)) / TOKENS_PER_DOCUMENT) for doc in docs) / DOCUMENTS_PER_SEARCH)
 
     def _each(self, answer: Callable[[tuple[int, int]], None], parts: Sequence[tuple[int, int]]) -> None:
@@ -244,12 +226,30 @@ class ApiReranker(BaseReranker):
             with self._handing:
                 self.on_answers()
 
+    def _part(self, request: Request, start: int) -> list[int]:
+        """The positions of the documents of one HTTP request."""
+        return self._sent(request)[start : start + self.documents_per_call]
+
     def _answer(self, request: Request, start: int, scores: Scores) -> None:
         """Write the scores of one HTTP request's documents. Raises Refusal or RerankerError."""
-        documents = request.docs[start : start + self.documents_per_call]
-        answer = self._insist(request.query_id, request.query, documents)
-        scores[start : start + len(documents)] = answer.in_order(len(documents), self.service)
-        self._count(Usage(pairs=len(documents), billed_units=answer.billed_units, tokens=answer.tokens), request.query_id)
+        part = self._part(request, start)
+        scores[part] = self._scores(request.query_id, request.query, [request.docs[position] for position in part])
+
+    def _scores(self, query_id: str, query: str, documents: Sequence[str]) -> list[float]:
+        """One score per document, asked for in smaller requests where the service finds one too large."""
+        try:
+            answer = self._insist(query_id, query, documents)
+        except Refusal as refusal:
+            if refusal.kind is not Kind.TOO_LARGE or len(documents) < 2 or not self.pointwise:
+                raise
+        else:
+            scores = answer.in_order(len(documents), self.service)
+            self._count(answer.usage() + Usage(pairs=len(documents)), query_id)
+            return scores
+        self._count(Usage(split_requests=1), query_id)
+        middle = len(documents) // 2
+        halves = (documents[:middle], documents[middle:])
+        return [score for half in halves for score in self._scores(query_id, query, half)]
 
     def _insist(self, query_id: str, query: str, documents: Sequence[str]) -> Answer:
         """The answer, asked for until it comes or the retries are used up. Raises Refusal or RerankerError."""
@@ -270,7 +270,7 @@ class ApiReranker(BaseReranker):
 
     def _asked(self, query: str, documents: Sequence[str]) -> Answer:
         try:
-            answer = self.ask(query, documents)
+            answer = self.ask(_sendable(query), [_sendable(document) for document in documents])
         except _UNREADABLE as error:
             raise RerankerError(f"{self.service}: the answer cannot be read ({type(error).__name__})") from None
         answer.refuse_impossible(self.service)
@@ -285,17 +285,20 @@ class ApiReranker(BaseReranker):
         """Raise RerankerError for a refusal that every further request would meet too."""
         if refusal.refused:
             raise RerankerError(f"{self.service}: {nobody_at(self._base_url() or self.address or '')}")
+        if refusal.kind is Kind.UNREADABLE:
+            raise RerankerError(f"{self.service}: {self._public(refusal.reason)}") from None
         key = f"the key in {self.key_variable}" if self.key_variable else "a request without a key"
-        said = {
-            401: f"{key} was refused",
-            402: "over quota",
-            403: f"{key} may not use it",
-            404: f"no such model '{self.options.model}', or a wrong base_url",
-            429: "over quota or rate limit",
-            498: f"{key} was refused",
-        }.get(refusal.status or 0)
-        if said:
-            raise RerankerError(f"{self.service}: {said} ({self._plain(refusal)})") from None
+        problem = {
+            Kind.KEY: f"{key} was refused",
+            Kind.FORBIDDEN: f"{key} may not use it",
+            Kind.QUOTA: "over quota",
+            Kind.MODEL: f"no such model '{self.options.model}', or a wrong base_url",
+            Kind.ADDRESS: "base_url is not where requests are answered",
+            Kind.RATE: "over quota or rate limit",
+        }.get(refusal.kind)
+        if problem:
+            reason, hint = self._reason(refusal), self.hints.get(refusal.kind)
+            raise RerankerError(f"{self.service}: {problem} ({reason}){f'; {hint}' if hint else ''}") from None
 
     def _give_up_if_down(self, last: Failure) -> None:
         """Raise RerankerError after so many queries failed in a row, retries included, that the others would too."""
@@ -307,19 +310,20 @@ class ApiReranker(BaseReranker):
         raise RerankerError(f"{self.service}: gave up after {GIVE_UP_AFTER} failed queries in a row ({last.reason}); run again to go on")
 
     def _plain(self, refusal: Refusal) -> str:
-        """The refusal in one short line without the key."""
-        text, key = " ".join(refusal.reason.split()), self._key()
-        text = text.replace(key, "***") if key else text
+        """The refusal in one line, with what may help."""
+        reason, hint = self._reason(refusal), self.hints.get(refusal.kind)
+        return f"{reason} ({hint})" if hint else reason
+
+    def _reason(self, refusal: Refusal) -> str:
+        """The service's own words in one short line without secrets."""
         status = f"HTTP {refusal.status}: " if refusal.status else ""
-        return f"{status}{text[:200]}"
+        return f"{status}{self._public(refusal.reason)}"
 
-    def _key(self) -> str:
-        return os.environ.get(self.key_variable, "") if self.key_variable else ""
 
-    def _base_url(self) -> str | None:
-        """The address to give to the SDK; None for its usual one."""
-        return self.options.base_url or (os.environ.get(self.address_variable) if self.address_variable else None)
-
-    def _identity(self) -> dict[str, Any]:
-        host = urlsplit(self._base_url() or self.address or "").hostname
-        return {"model": self.options.model, **self.settings(), "host": host}
+def _sendable(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which no JSON body in UTF-8 can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -76,7 +76,9 @@ class Usage:
     `tokens` are real ones, `slots` the same with padding; `truncated` pairs (or texts) were cut to the maximum length, and in
     `cut_queries` of them the query was cut too. `calls` are HTTP requests, or prompts to a generating model; `retries` those among them
     that repeated a failed one: a timed sample with retries is no sample. `tokens_out` were written by a generating model; `repairs` of its
-    answers had to be mended; `halvings` times a batch did not fit into the accelerator's memory and was split.
+    answers had to be mended, and `cut_answers` of them ended at the limit of written tokens; `halvings` times a batch did not fit into the
+    accelerator's memory and was split, `split_requests` times an HTTP request was too large for a service. `blanks` are documents without
+    text, which were not sent and placed last.
     """
 
     pairs: int = 0
@@ -90,6 +92,9 @@ class Usage:
     tokens_out: int = 0
     repairs: int = 0
     halvings: int = 0
+    split_requests: int = 0
+    blanks: int = 0
+    cut_answers: int = 0
 
     def __post_init__(self) -> None:
         """Raises RerankerError for an amount that cannot be true: it would be part of every sum and bill after it."""

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from bench.errors import RerankerError
-from bench.rerankers.answer import Answer
-from bench.rerankers.api import ApiOptions, ApiReranker
+from bench.rerankers.answer import Answer, amount, count
+from bench.rerankers.api import ApiReranker
+from bench.rerankers.api_options import SplitOptions
 from bench.rerankers.base import Request, Usage
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.refusal import Refusal, reason_in, retry_after
@@ -21,7 +22,7 @@ LONGEST_DOCUMENT = 4096
 """Tokens of a document that the service reads unless max_tokens_per_doc says otherwise."""
 
 
-class CohereOptions(ApiOptions):
+class CohereOptions(SplitOptions):
     max_tokens_per_doc: int | None = Field(None, ge=1, description="longer documents are cut by the service; its default when absent")
 
 
@@ -34,13 +35,10 @@ class CohereReranker(ApiReranker):
     address, address_variable = "https://api.cohere.com", "CO_API_URL"
     options: CohereOptions
 
-    def connect(self, key: str) -> Any:
+    def connect(self, key: str, http: Any) -> Any:
         import cohere
 
-        return cohere.ClientV2(key, base_url=self._base_url(), timeout=self.options.timeout_s, max_retries=0)
-
-    def disconnect(self, client: Any) -> None:
-        client.__exit__(None, None, None)
+        return cohere.ClientV2(key, base_url=self._url(), timeout=self.options.timeout_s, max_retries=0, httpx_client=http)
 
     def settings(self) -> dict[str, Any]:
         return {"max_tokens_per_doc": self.options.max_tokens_per_doc}
@@ -72,6 +70,8 @@ def _refusal(error: Any) -> Refusal:
     status = error.status_code
     if status is not None and 200 <= status < 300:
         raise RerankerError("cohere: the answer is not JSON; is base_url the address of a Cohere API?") from None
+    if status is None:
+        return Refusal.unconnected(error)
     return Refusal(reason_in(error.body), status, retry_after(error.headers))
 
 
@@ -82,4 +82,4 @@ def _read(response: Any) -> Answer:
     billed = getattr(getattr(response, "meta", None), "billed_units", None)
     units, tokens = getattr(billed, "search_units", None), getattr(billed, "input_tokens", None)
     scores = [(getattr(item, "index", None), getattr(item, "relevance_score", None)) for item in results]
-    return Answer(scores, float(units or 0), int(tokens or 0))
+    return Answer(scores, amount(units), count(tokens))

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from bench.errors import RerankerError, SuiteError
-from bench.rerankers.api import ApiOptions, ApiReranker
+from bench.rerankers.api import ApiReranker
+from bench.rerankers.api_options import ADDRESS, ApiOptions
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.refusal import Refusal, reason_in, retry_after
 
 
 class HttpOptions(ApiOptions):
-    base_url: str = Field(pattern=r"^https?://[^/]", description="address of the server, such as https://api.example.com/v1")
+    base_url: str = Field(pattern=ADDRESS, description="address of the server, such as https://api.example.com/v1")
     api_key_env: str | None = Field(None, description="environment variable that holds the key, where one is needed")
 
 
@@ -32,22 +33,15 @@ class HttpReranker(ApiReranker):
             raise SuiteError(f"{name}: api_key_env is the name of an environment variable, such as MY_API_KEY, not a key")
         self.key_variable = options.api_key_env
 
-    def connect(self, key: str) -> Any:
-        import httpx
+    def connect(self, key: str, http: Any) -> Any:
+        return http
 
-        connections = httpx.Limits(max_connections=None, max_keepalive_connections=self.options.concurrency, keepalive_expiry=60)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(timeout=self.options.timeout_s, headers=headers, limits=connections)
-
-    def disconnect(self, client: Any) -> None:
-        client.close()
-
-    def _post(self, path: str, body: Any) -> Any:
+    def _post(self, path: str, fields: Any) -> Any:
         """The response to one request, with status 200. Raises Refusal for any other, RerankerError where base_url is no address."""
         import httpx
 
         try:
-            response = self._client.post(self.options.base_url.rstrip("/") + path, json=body)
+            response = self._client.post(self._url() + path, json=fields)
         except httpx.TimeoutException:
             raise Refusal(f"no answer within {self.options.timeout_s:g} s") from None
         except httpx.TransportError as error:
@@ -55,7 +49,7 @@ class HttpReranker(ApiReranker):
         except httpx.InvalidURL:
             raise RerankerError(f"{self.service}: base_url is not an address") from None
         if response.status_code != 200:
-            raise Refusal(reason_in(json_of(response) or response.text), response.status_code, retry_after(response.headers))
+            raise Refusal(reason_in(json_of(response) or response.content), response.status_code, retry_after(response.headers))
         return response
 
 
@@ -63,5 +57,5 @@ def json_of(response: Any) -> Any:
     """What a response holds; None where it is not JSON."""
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -15,17 +15,20 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from bench.errors import RerankerError
+from bench.redaction import redacted
 from bench.rerankers import listwise_prompt, permutation
-from bench.rerankers.answer import Answer
+from bench.rerankers.answer import Answer, count
+from bench.rerankers.api import HINTS
 from bench.rerankers.base import Description, Request, Usage
 from bench.rerankers.http import HttpOptions, HttpReranker, json_of
 from bench.rerankers.listwise import ListwiseOptions, Sorting, expected_usage, falling
 from bench.rerankers.options import RerankerOptions
-from bench.rerankers.refusal import Refusal
+from bench.rerankers.refusal import Kind, Refusal
 
 if TYPE_CHECKING:
     from bench.rerankers.base import Scores
 
+_CUT = "the answer was cut off in the midst of the model's thinking; raise answer_tokens, or turn thinking off by body"
 _TOKENS_PER_IDENTIFIER = 8
 """More than "[20] > " takes in any tokenizer, where every character may be a token of its own."""
 
@@ -34,28 +37,28 @@ class ListwiseServerOptions(ListwiseOptions, HttpOptions):
     answer_tokens: int | None = Field(
         None, ge=1, description="tokens the model may write; enough for the identifiers when absent, a model that thinks needs more"
     )
-    body: dict[str, Any] = Field(
-        default_factory=dict, description="further fields of the HTTP request, none of them secret; null takes one of ours away"
-    )
 
 
 class ListwiseServerReranker(HttpReranker):
-    """Scores are the places in the final order. An answer that names no passage leaves its window as it was, and counts as repaired."""
+    """Scores are the places in the final order. An answer that names no passage leaves its window as it was, and counts as repaired; one
+    that is thinking alone is none, and its query has failed."""
 
     Options: ClassVar[type[RerankerOptions]] = ListwiseServerOptions
     service = "listwise-server"
     pointwise = False
     documents_per_call = sys.maxsize
+    sends_blanks = True
+    hints: ClassVar[dict[Kind, str]] = HINTS | dict.fromkeys((Kind.TOO_LONG, Kind.TOO_LARGE), "lower document_words or window")
     options: ListwiseServerOptions
 
     def __init__(self, options: ListwiseServerOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
-        self._served: str | None = None
+        self._answering_model: str | None = None
 
     def settings(self) -> dict[str, Any]:
         options = self.options
         path = urlsplit(options.base_url).path.rstrip("/")
-        return {**options.identity(), "answer_tokens": options.answer_tokens, "body": options.body, "path": path}
+        return {**options.identity(), "answer_tokens": options.answer_tokens, "body": redacted(options.body), "path": path}
 
     def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
         return expected_usage(requests, self.options, tokens)
@@ -63,7 +66,7 @@ class ListwiseServerReranker(HttpReranker):
     def describe(self) -> Description:
         """With the name that the server gave its model in its latest answer, which is often more exact than ours."""
         plain = super().describe()
-        return Description(plain.backend, plain.identity, plain.facts | {"served_model": self._served})
+        return Description(plain.backend, plain.identity, plain.facts | {"served_model": self._answering_model})
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         """One window of passages, put in order by one request."""
@@ -73,14 +76,22 @@ class ListwiseServerReranker(HttpReranker):
             raise RerankerError(f"{self.service}: the answer has no list of choices; is base_url the address up to /chat/completions?")
         if not choices:
             raise Refusal("an answer without a choice")
-        text, usage = choices[0]["message"].get("content"), data.get("usage") or {}
-        self._served = str(data.get("model") or "") or self._served
-        order, repaired = permutation.read(text if isinstance(text, str) else "", len(documents))
+        choice = choices[0]
+        text, usage = choice["message"].get("content"), data.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        model = data.get("model")
+        self._answering_model = (self._public(model) if isinstance(model, str) else "") or self._answering_model
+        written = text if isinstance(text, str) else ""
+        order, repaired = permutation.read(written, len(documents))
+        is_cut = choice.get("finish_reason") == "length"
+        is_thought = permutation.is_unfinished(written) or (is_cut and not written.strip())
         return Answer(
             list(enumerate(falling(order).tolist())),
-            tokens=int(usage.get("prompt_tokens") or 0),
-            tokens_out=int(usage.get("completion_tokens") or 0),
+            tokens=count(usage.get("prompt_tokens")),
+            tokens_out=count(usage.get("completion_tokens")),
             repairs=int(repaired),
+            cut=int(is_cut and repaired),
+            unusable=_CUT if is_thought else None,
         )
 
     def _answer(self, request: Request, start: int, scores: Scores) -> None:
@@ -88,7 +99,9 @@ class ListwiseServerReranker(HttpReranker):
         sorting = Sorting(request, self.options)
         while window := sorting.window:
             answer = self._insist(request.query_id, sorting.query, [sorting.passages[position] for position in window])
-            self._count(Usage(tokens=answer.tokens, tokens_out=answer.tokens_out, repairs=answer.repairs), request.query_id)
+            self._count(answer.usage(), request.query_id)
+            if answer.unusable:
+                raise Refusal(answer.unusable, kind=Kind.REQUEST)
             places = answer.in_order(len(window), self.service)
             sorting.take(sorted(range(len(window)), key=lambda position: -places[position]))
         scores[:] = sorting.scores()
@@ -96,10 +109,9 @@ class ListwiseServerReranker(HttpReranker):
 
     def _body(self, query: str, documents: Sequence[str]) -> dict[str, Any]:
         options = self.options
-        ours = {
+        return {
             "model": options.model,
             "messages": listwise_prompt.messages(options.prompt, query, documents, options.system),
             "temperature": 0,
             "max_tokens": options.answer_tokens or _TOKENS_PER_IDENTIFIER * len(documents),
         }
-        return {name: value for name, value in {**ours, **options.body}.items() if value is not None}

@@ -6,28 +6,28 @@ Reference: https://www.mixedbread.com/api-reference/endpoints/reranking/rerank-d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.errors import RerankerError
 from bench.plugins import require
-from bench.rerankers.answer import Answer
+from bench.rerankers.answer import Answer, count
 from bench.rerankers.api import ApiReranker
+from bench.rerankers.api_options import SplitOptions
+from bench.rerankers.options import RerankerOptions
 from bench.rerankers.refusal import Refusal, reason_in, retry_after
 
 
 class MixedbreadReranker(ApiReranker):
     """Scores are the service's, as they come."""
 
+    Options: ClassVar[type[RerankerOptions]] = SplitOptions
     service = package = "mixedbread"
     key_variable = "MXBAI_API_KEY"
     address, address_variable = "https://api.mixedbread.com", "MIXEDBREAD_BASE_URL"
 
-    def connect(self, key: str) -> Any:
-        base_url = self._base_url() or self.address
-        return require("mixedbread", "api").Mixedbread(api_key=key, base_url=base_url, timeout=self.options.timeout_s, max_retries=0)
-
-    def disconnect(self, client: Any) -> None:
-        client.close()
+    def connect(self, key: str, http: Any) -> Any:
+        sdk = require("mixedbread", "api")
+        return sdk.Mixedbread(api_key=key, base_url=self._url(), timeout=self.options.timeout_s, max_retries=0, http_client=http)
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         sdk = require("mixedbread", "api")
@@ -44,4 +44,4 @@ class MixedbreadReranker(ApiReranker):
         if not isinstance(getattr(found, "data", None), list):
             raise RerankerError("mixedbread: the answer has no list of results")
         tokens = getattr(getattr(found, "usage", None), "total_tokens", None)
-        return Answer([(getattr(item, "index", None), getattr(item, "score", None)) for item in found.data], tokens=int(tokens or 0))
+        return Answer([(getattr(item, "index", None), getattr(item, "score", None)) for item in found.data], tokens=count(tokens))

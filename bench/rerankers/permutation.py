@@ -12,6 +12,10 @@ from typing import NamedTuple
 
 _IN_BRACKETS = re.compile(r"\[\s*(\d{1,9})\s*\]")
 _BARE = re.compile(r"(?<![\d.-])\d{1,9}(?!\d|\.\d)")
+_ITEM = re.compile(r"^\W*(?:rank\s*)?(\d{1,9})\s*[.):-](?!\d)(.*)$", re.MULTILINE | re.IGNORECASE)
+"""A line of a numbered list: its place and the rest."""
+_THINKING = re.compile(r"<(?:think|thinking|reasoning|thought)>", re.IGNORECASE)
+_THOUGHT = re.compile(r"</(?:think|thinking|reasoning|thought)>", re.IGNORECASE)
 
 
 class Permutation(NamedTuple):
@@ -24,11 +28,30 @@ class Permutation(NamedTuple):
 def read(answer: str, count: int) -> Permutation:
     """The order of `count` passages, numbered from 1 in the answer.
 
-    Only what follows a model's thinking counts. Numbers in brackets go before others, so that "these 3 passages: [2] > [1] > [3]" is read
-    right; digits of every script and shape are digits.
+    Only what follows a model's thinking counts; thinking without an end holds no answer. Numbers in brackets go before others, so that
+    "these 3 passages: [2] > [1] > [3]" is read right; digits of every script and shape are digits.
     """
-    said = unicodedata.normalize("NFKC", answer.rpartition("</think>")[2])
-    named = [int(number) - 1 for number in _IN_BRACKETS.findall(said) or _BARE.findall(said)]
-    kept = list(dict.fromkeys(position for position in named if 0 <= position < count))
-    missing = sorted(set(range(count)) - set(kept))
-    return Permutation(kept + missing, repaired=named != kept or bool(missing))
+    said = unicodedata.normalize("NFKC", _THINKING.split(_after_thoughts(answer))[0])
+    named = [int(number) - 1 for number in _IN_BRACKETS.findall(said) or _in_lines(said) or _BARE.findall(said)]
+    known = list(dict.fromkeys(position for position in named if 0 <= position < count))
+    missing = sorted(set(range(count)) - set(known))
+    return Permutation(known + missing, repaired=named != known or bool(missing))
+
+
+def is_unfinished(answer: str) -> bool:
+    """Whether an answer ended in the midst of the model's thinking."""
+    return bool(_THINKING.search(_after_thoughts(answer)))
+
+
+def _after_thoughts(answer: str) -> str:
+    return _THOUGHT.split(answer)[-1]
+
+
+def _in_lines(answer: str) -> list[str]:
+    """Return the passages of a numbered list, "1. Passage 5": the first number after the one that
+    counts the line. Empty where the answer is no such list."""
+    items = _ITEM.findall(answer)
+    numbers = [_BARE.findall(text) for _, text in items]
+    if [int(place) for place, _ in items] != list(range(1, len(items) + 1)) or not all(numbers):
+        return []
+    return [first for first, *_ in numbers]
