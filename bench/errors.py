@@ -15,6 +15,9 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+LONG = 600
+"""Characters from which a problem with a line of a file is cut."""
+
 
 class BenchError(Exception):
     """A problem that the user can mend. `str(error)` is what is printed; `exit_code` is what the command returns."""
@@ -31,7 +34,9 @@ class DataError(BenchError):
 
     @classmethod
     def at(cls, path: Path | str, line: int, problem: str) -> DataError:
-        """An error that names its file and its line (counted from 1)."""
+        """An error that names its file and its line (counted from 1). A cell as long as a book is cut out of its middle."""
+        if len(problem) > LONG:
+            problem = f"{problem[: LONG // 2]} ... {problem[-LONG // 2 :]}"
         return cls(f"{path}:{line}: {problem}")
 
 

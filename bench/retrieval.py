@@ -40,7 +40,7 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
     with observer.task(f"retrieving with {trial.first_stage}", len(judged), "queries"):
         candidates = _candidates(stage, dataset, judged, trial.depth)
     if not any(entry.doc_ids for entry in candidates.by_query.values()):
-        raise DataError(f"{trial.dataset}, {trial.first_stage}: none of the {len(judged)} queries has a candidate")
+        raise DataError(f"{dataset.id}: none of the {len(judged)} judged queries has a candidate from {trial.first_stage}")
     questions = Questions(dataset, judged, Requests(dataset, candidates, judged), (*suite.measures, quality.JUDGED))
     warnings = (
         *(f"{trial.dataset}: {text}" for text in dataset.warnings),

@@ -379,5 +379,5 @@ class TestRuns:
 
     def test_no_candidate_at_all_is_an_error(self, tmp_path: Path) -> None:
         base = pets(tmp_path, {"queries.tsv": "q1\tzebra\nq2\tyak\n"})
-        with pytest.raises(DataError, match="pets, bm25: none of the 2 queries has a candidate"):
+        with pytest.raises(BenchError, match="pets: none of the 2 judged queries has a candidate from bm25"):
             bench.run(self.suite(base, first_stages=["bm25"], rerankers=[]), out=tmp_path / "results")

@@ -413,6 +413,75 @@ class TestIrds:
         trial = irds.doc_fields(ClinicalTrialsDoc("d", "T", "C", "S", "D", "E"))
         assert trial["text"] == "C S D E"
 
+    def test_labels_fields_and_queries_that_nobody_judged(self, ir_datasets: Any, tmp_path: Path) -> None:
+        from typing import NamedTuple
+
+        class Doc(NamedTuple):
+            doc_id: str
+            text: str
+            year: int
+            tags: tuple[str, ...]
+            extra: dict[str, str]
+
+        class Judgment(NamedTuple):
+            query_id: str
+            doc_id: str
+            relevance: Any
+            iteration: str = "0"
+
+        class Docs(ir_datasets.formats.BaseDocs):  # type: ignore[misc]
+            rows = (Doc("d1", "Cats purr.", 1999, ("pets", "cats"), {}), Doc("d2", "Dogs bark.", 2001, (), {}))
+
+            def docs_iter(self) -> Any:
+                return iter(self.rows)
+
+            def docs_count(self) -> int:
+                return len(self.rows)
+
+            def docs_cls(self) -> Any:
+                return Doc
+
+            def docs_store(self) -> Any:
+                class Store:
+                    def get_many(_, doc_ids: list[str]) -> dict[str, Doc]:  # noqa: N805
+                        return {row.doc_id: row for row in self.rows if row.doc_id in doc_ids}
+
+                return Store()
+
+        class Qrels(ir_datasets.formats.BaseQrels):  # type: ignore[misc]
+            def qrels_iter(self) -> Any:
+                return iter([Judgment("q1", "d1", "E"), Judgment("q1", "d2", "I")])
+
+            def qrels_cls(self) -> Any:
+                return Judgment
+
+        (tmp_path / "queries.tsv").write_text("q1\twhat purrs\nq2\twhat barks\n")
+        queries = ir_datasets.formats.TsvQueries(ir_datasets.util.LocalDownload(tmp_path / "queries.tsv"))
+        name = f"local/{tmp_path.name}"
+        ir_datasets.registry.register(name, ir_datasets.Dataset(Docs(), queries, Qrels()))
+        grades = {"E": 2, "I": 0}
+        found = datasets.load(f"irds:{name}", {"grades": grades, "document": "{year} {tags}: {text}"}, tmp_path)
+        assert found.texts(["d1", "d2"]) == ["1999 pets cats: Cats purr.", "2001 : Dogs bark."]
+        assert dict(found.qrels) == {"q1": {"d1": 2, "d2": 0}}
+        assert found.warnings == ("queries without judgments, left out: 1",)
+        with pytest.raises(DataError, match="query 'q1', document 'd1': grade 'E' is not a number; map words"):
+            datasets.load(f"irds:{name}", None, tmp_path)
+        with pytest.raises(DataError, match="field 'extra' of document 'd1' is a dict, which has no text"):
+            datasets.load(f"irds:{name}", {"grades": grades, "document": "{extra}"}, tmp_path)
+
+    @pytest.mark.parametrize(("reference", "known"), [("beir/arguana", True), ("beir/quora/test", True), ("beir/scifact/test", None)])
+    def test_collections_whose_queries_are_documents_are_known(
+        self, ir_datasets: Any, reference: str, known: bool | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "docs.tsv").write_text("q1\twhat purrs\nd2\tDogs bark.\n")
+        (tmp_path / "queries.tsv").write_text("q1\tother\n")
+        (tmp_path / "qrels.txt").write_text("q1 0 d2 1\n")
+        names = (str(tmp_path / name) for name in ("docs.tsv", "queries.tsv", "qrels.txt"))
+        local = ir_datasets.create_dataset(*names)
+        monkeypatch.setattr(irds, "_find", lambda name: local)
+        assert irds.load(reference, tmp_path).skip_own is known
+        assert datasets.load(f"irds:{reference}", None, tmp_path).skip_own is bool(known)
+
     def test_official_candidates_and_large_collections(self, ir_datasets: Any, tmp_path: Path) -> None:
         """The declared identity, through the real handlers of a collection of millions, of which only small files exist here."""
         formats, local = ir_datasets.formats, ir_datasets.util.LocalDownload

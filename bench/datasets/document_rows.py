@@ -81,13 +81,13 @@ def _fields(row: dict[str, Any], fields: Collection[str]) -> tuple[dict[str, str
         elif key in fields or key in ALWAYS:
             text = field_text(value)
             if text is None:
-                return {}, f"'{key}' must be a string, a number or a list of these, found {json_type(value)}"
+                return {}, f"{key!r} must be a string, a number or a list of these, found {json_type(value)}"
             if text or key == "text":
                 document[sys.intern(key)] = text
     if "text" not in document:
         text_key = first_key(document, DOCUMENT_TEXT)
         if text_key is None and not any(key in document for key in fields):
-            keys = ", ".join(f"'{key}'" for key in row) or "nothing else"
+            keys = ", ".join(map(repr, row)) or "nothing else"
             return {}, f"there is no 'text' (found {keys})"
         document["text"] = document[text_key] if text_key else ""
     return document, ""

@@ -120,7 +120,7 @@ def _json_cells(path: Path, notes: Notes) -> Judgments:
         keys = {kind: key for kind, known in NAMES.items() for key in row if _plain(key) in known}
         for kind in ("query", "document"):
             if kind not in keys:
-                names = ", ".join(f"'{key}'" for key in row) or "nothing"
+                names = ", ".join(map(repr, row)) or "nothing"
                 raise DataError.at(path, number, f"names no {kind} (found {names}); write query_id, doc_id, score")
         label = row[keys["grade"]] if "grade" in keys else None
         yield number, row[keys["query"]], row[keys["document"]], label
