@@ -149,7 +149,7 @@ def test_the_action_passes_and_leaves_its_report(repository: Path) -> None:
     assert "::notice title=rerank-bench::pass" in done.stdout
     out = repository / "temp" / "rerank-bench"
     assert {"annotations.txt", "junit.xml", "verdict.json", "verdict.md", "runs"} == {path.name for path in out.iterdir()}
-    assert (repository / "output").read_text() == "outcome=pass\n"
+    assert (repository / "output").read_text() == "label=rerank\noutcome=pass\n"
     assert [one["gate"] for one in json.loads((out / "verdict.json").read_text())["gates"]] == ["quality nDCG@10", "drift", "failures"]
     assert (repository / "summary").read_text().startswith("## ✅ pass: rerank")
     assert ElementTree.parse(out / "junit.xml").getroot().get("tests") == "3"
@@ -164,7 +164,22 @@ def test_the_action_fails_and_says_why(repository: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "::error title=fake%3A run fail::" in done.stdout
     assert "paper jam" in done.stdout
-    assert (repository / "output").read_text() == "outcome=fail\n"
+    assert (repository / "output").read_text() == "label=rerank\noutcome=fail\n"
+
+
+def test_the_action_takes_the_path_of_a_baseline(repository: Path) -> None:
+    """The name of the artifact, which holds no slash, follows from it."""
+    done = check(repository, BASELINE="./results/baselines/rerank")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (repository / "output").read_text() == "label=.-results-baselines-rerank\noutcome=pass\n"
+    assert step("Keep the report")["with"]["name"] == "rerank-bench-${{ steps.check.outputs.label }}"
+
+
+def test_other_peoples_actions_are_pinned_by_commit_with_their_version() -> None:
+    lines = [line for text in ((ROOT / "action.yml").read_text(), PAGE) for line in text.splitlines() if "uses:" in line]
+    others = [line for line in lines if "OWNER/rerank-bench" not in line]
+    assert len(others) == 3
+    assert all(re.search(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line) for line in others)
 
 
 @pytest.mark.parametrize(

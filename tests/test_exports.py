@@ -167,6 +167,11 @@ def test_the_leaderboard_groups_by_quality_key_and_keeps_the_newest(tmp_path: Pa
     assert first.entries[0].row.quality["nDCG@10"].mean == pytest.approx(0.5), "the newest record stands for a system"
     assert len(second.entries) == 2
     assert first.key != second.key
+    told = f"Not comparable with group {first.key}: it differs in candidates (abc → xyz)"
+    assert (first.difference, second.difference) == ("", told)
+    assert told in invoke("leaderboard", tmp_path).replace("\n", " ")
+    assert f"Quality key `{second.key}`. {told}." in invoke("leaderboard", tmp_path, "--format", "markdown")
+    assert [board["difference"] for board in json.loads(invoke("leaderboard", tmp_path, "--format", "json"))] == ["", told]
 
 
 def test_the_leaderboard_is_written_for_people_and_programs(tmp_path: Path) -> None:

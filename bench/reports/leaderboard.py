@@ -7,12 +7,13 @@ second record of the same reranker on another device or with other weights has a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.comparing import resolve_measure
 from bench.errors import BenchError, RecordError
+from bench.gate.across import differences, sentence
 from bench.records.schema import Record
 from bench.records.store import Run
 from bench.records.table import Row, rows
@@ -40,6 +41,8 @@ class Board:
     key: str
     measure: str
     entries: tuple[Entry, ...]
+    difference: str = ""
+    """What sets this group apart from the earlier one over the same dataset that it is most like, where there is one."""
 
     @property
     def title(self) -> str:
@@ -67,7 +70,21 @@ def collect(folder: Path, measure: str | None = None) -> list[Board]:
     if not boards:
         held = sorted({name for entry in newest.values() for name in entry.record.quality})
         raise BenchError(f"no run under {folder} holds {measure}; they hold {', '.join(held)}")
-    return sorted(boards, key=lambda board: (-len(board.entries), board.title))
+    return _told_apart(sorted(boards, key=lambda board: (-len(board.entries), board.title)))
+
+
+def _told_apart(boards: list[Board]) -> list[Board]:
+    """The boards, each with how it differs from the most similar earlier one over a dataset of the same name."""
+    told: list[Board] = []
+    for board in boards:
+        first = board.entries[0].record
+        earlier = [other for other in told if other.entries[0].record.trial.dataset == first.trial.dataset]
+        changes = [(other, differences(first.keys["quality"], other.entries[0].record.keys["quality"])) for other in earlier]
+        if changes:
+            other, fields = min(changes, key=lambda change: len(change[1]))
+            board = replace(board, difference=f"Not comparable with group {other.key}: it differs in {sentence(fields)}")
+        told.append(board)
+    return told
 
 
 def _runs(folder: Path) -> Iterator[Run]:
@@ -95,16 +112,32 @@ def print_board(boards: Sequence[Board], console: Console) -> None:
 
     for board in boards:
         console.print(f"\n[bold]{escaped(board.title)}[/bold] [dim](quality key {board.key})[/dim]")
+        if board.difference:
+            console.print(escaped(board.difference), soft_wrap=True)
         print_grid(_grid(board), console)
 
 
 def to_markdown(boards: Sequence[Board]) -> str:
-    return "\n\n".join(f"## {escape(board.title)}\n\n{markdown_grid(_grid(board))}\n\nQuality key `{board.key}`." for board in boards)
+    return "\n\n".join(_section(board) for board in boards)
+
+
+def _section(board: Board) -> str:
+    difference = f" {escape(board.difference)}." if board.difference else ""
+    return f"## {escape(board.title)}\n\n{markdown_grid(_grid(board))}\n\nQuality key `{board.key}`.{difference}"
 
 
 def to_json(boards: Sequence[Board]) -> str:
     return as_json(
-        [{"title": board.title, "quality_key": board.key, "measure": board.measure, "entries": list(_flat(board))} for board in boards]
+        [
+            {
+                "title": board.title,
+                "quality_key": board.key,
+                "measure": board.measure,
+                "difference": board.difference,
+                "entries": list(_flat(board)),
+            }
+            for board in boards
+        ]
     )
 
 
