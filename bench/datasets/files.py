@@ -36,12 +36,15 @@ SAMPLED_FROM = 100_000_000
 
 def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Dataset:  # noqa: B008
     """The collection in a folder: `PATH` relative to `base_dir`, or `PATH#SPLIT` for one of BEIR's splits (else `test` or the only one)."""
-    folder, split = locate(reference, base_dir)
-    if folder.is_file():
-        raise SuiteError(_not_a_folder(reference, folder))
-    if not folder.is_dir():
-        raise SuiteError(_no_folder(reference, folder))
-    return read_folder(folder, split, "files", reading)
+    try:
+        folder, split = locate(reference, base_dir)
+        if folder.is_file():
+            raise SuiteError(_not_a_folder(reference, folder))
+        if not folder.is_dir():
+            raise SuiteError(_no_folder(reference, folder))
+        return read_folder(folder, split, "files", reading)
+    except OSError as error:  # no permission, a name that is too long
+        raise DataError(f"files:{reference}: cannot be read: {error.strerror or error}") from error
 
 
 def locate(reference: str, base_dir: Path) -> tuple[Path, str]:
@@ -57,13 +60,10 @@ def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading(
     """A dataset from a folder. Its id is the folder's name, never its path. Raises DataError naming file and line."""
     notes = Notes()
     name = folder.resolve().name + (f"#{split}" if split else "")
-    try:
-        judgments, is_split = _judgments(folder, split, notes)
-        qrels = read_qrels(judgments, notes, reading.grades)
-        queries = _queries(folder, qrels, notes)
-        documents = _documents(folder, {doc_id for grades in qrels.values() for doc_id in grades}, notes, reading)
-    except PermissionError as error:
-        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
+    judgments, is_split = _judgments(folder, split, notes)
+    qrels = read_qrels(judgments, notes, reading.grades)
+    queries = _queries(folder, qrels, notes)
+    documents = _documents(folder, {doc_id for grades in qrels.values() for doc_id in grades}, notes, reading)
     if is_split:  # one file holds the queries of every split
         queries = {query_id: text for query_id, text in queries.items() if query_id in qrels} or queries
     return Dataset(

@@ -55,8 +55,10 @@ def candidates_from(
         ),
     }
     warnings = [f"{text}: {count}" for text, count in counts.items() if count]
-    if longest < depth:
-        warnings.append(f"{what} lists at most {longest} documents per query, and the depth is {depth}")
+    # whoever leaves out a query's own document asks for one more
+    asked = depth - bool(dataset.skip_own)
+    if longest < asked:
+        warnings.append(f"{what} lists at most {longest} documents per query, and the depth is {asked}")
     return Candidates(by_query, depth, source, (*warnings, *run.warnings(what, query_ids)))
 
 
