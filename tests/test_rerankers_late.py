@@ -146,6 +146,18 @@ def test_real_tokens_and_cut_texts_are_counted(models: Path) -> None:
     assert (usage.truncated, usage.cut_queries) == (1, 1)
 
 
+def test_every_pair_of_a_cut_text_is_a_cut_pair(models: Path) -> None:
+    """A long document that three queries share is encoded once, and cut for each of them; a long query is cut for all its documents."""
+    reranker = loaded(models, "colbert")
+    long, short = "cat " * 60, "cat"
+    requests = [Request(str(i), query, ["a", "b"], [long, short]) for i, query in enumerate(["tea", "rain", "fish", "tea " * 40])]
+    reranker.rerank(requests)
+    usage = reranker.take_usage()
+    assert (usage.pairs, usage.truncated, usage.cut_queries) == (8, 3 + 2, 2)
+    reranker.rerank([Request("q", "tea", ["b"], [short])])
+    assert reranker.take_usage().truncated == 0
+
+
 def test_a_maximum_length_holds_for_documents(models: Path) -> None:
     shorter, longer = loaded(models, "colbert", max_length=8), loaded(models, "colbert", max_length=48)
     assert (shorter.describe().identity["max_length"], longer.describe().identity["max_length"]) == (8, 48)

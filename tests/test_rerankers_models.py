@@ -196,6 +196,18 @@ def test_tokens_are_counted_as_the_tokenizer_counts_them(models: Path) -> None:
     assert (usage.pairs, usage.truncated) == (6, 1)
 
 
+def test_every_pair_of_a_text_that_a_bi_encoder_cuts_is_a_cut_pair(models: Path) -> None:
+    """A long document that three queries share is encoded once, and cut for each of them; a long query is cut for all its documents."""
+    reranker = loaded(models, "bi-encoder", "bi")
+    requests = [Request(str(i), query, ["a", "b"], [LONG, "tea"]) for i, query in enumerate([QUERY, "rain", "fish", LONG])]
+    reranker.rerank(requests)
+    usage = reranker.take_usage()
+    assert (usage.pairs, usage.truncated, usage.cut_queries) == (8, 3 + 2, 2)
+    once = reranker.rerank([Request("q", QUERY, ["b"], ["tea"])])
+    assert reranker.take_usage().truncated == 0
+    assert once[0].shape == (1,)
+
+
 def test_a_pair_that_fits_exactly_is_not_counted_as_cut(models: Path) -> None:
     room = tiny_models.MAX_LENGTH - 3 - len(["how", "long", "does", "it", "rain"]) - 1  # "it" is not in the vocabulary: two pieces
     reranker = loaded(models, "cross-encoder", "cross")

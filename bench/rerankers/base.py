@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 class Usage:
     """What a batch of requests cost beside time, when the reranker knows: added up by the runner into the record.
 
-    `tokens` are real ones, `slots` the same with padding; `truncated` pairs (or texts) were cut to the maximum length, and in
+    `tokens` are real ones, `slots` the same with padding; `truncated` pairs were cut to the maximum length, and in
     `cut_queries` of them the query was cut too. `calls` are HTTP requests, or prompts to a generating model; `retries` those among them
     that repeated a failed one: a timed sample with retries is no sample. `tokens_out` were written by a generating model; `repairs` of its
     answers had to be mended, and `cut_answers` of them ended at the limit of written tokens; `halvings` times a batch did not fit into the

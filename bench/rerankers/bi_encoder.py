@@ -6,12 +6,12 @@ The yardstick for what a cross-encoder adds. Method: Reimers and Gurevych, "Sent
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
 from bench.rerankers import checkpoint, lengths, sbert
-from bench.rerankers.base import Description, Request, Usage
+from bench.rerankers.base import Description, Request
 from bench.rerankers.batches import fitting
 from bench.rerankers.clip import Clip
 from bench.rerankers.local import LocalReranker
@@ -36,6 +36,11 @@ class BiEncoderReranker(LocalReranker):
     Options: ClassVar[type[ModelOptions]] = BiEncoderOptions
     options: BiEncoderOptions
 
+    def __init__(self, options: BiEncoderOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._cut: set[str] = set()
+        """The texts that the last call of the model cut, as they were handed to it."""
+
     def fingerprint(self) -> dict[str, Any]:
         prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
         settings = sbert.settings(self.options, self.weights, self.device)
@@ -46,7 +51,7 @@ class BiEncoderReranker(LocalReranker):
             model = sbert.load("SentenceTransformer", self.options, self.weights, self.device)
             checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, self.options.model)
             lengths.limit_length(model, self.options.max_length, self.options.model)
-            lengths.count_tokens(model, self._count, lambda name: self.span(name))
+            lengths.count_tokens(model, self._count, lambda name: self.span(name), self._cut.update)
             self._clip = Clip(model.tokenizer, lengths.length_limit(model))
             self._model = model
 
@@ -67,26 +72,39 @@ class BiEncoderReranker(LocalReranker):
         model, options = self._loaded(), self.options
         texts = [doc for request in requests for doc in request.docs]
         with sbert.threads(options.threads):
-            queries, query_rows = self._encode(model.encode_query, [request.query for request in requests], options.query_prompt)
-            documents, document_rows = self._encode(model.encode_document, texts, options.document_prompt)
-        self._count(Usage(pairs=len(texts)))
+            queries = self._encode(model.encode_query, [request.query for request in requests], options.query_prompt)
+            documents = self._encode(model.encode_document, texts, options.document_prompt)
+        self._count(lengths.pairs_of(requests, queries.cut, documents.cut))
         outcomes: list[Outcome] = []
         start = 0
-        for row, request in zip(query_rows, requests, strict=True):
-            rows = document_rows[start : start + len(request.docs)]
+        for row, request in zip(queries.rows, requests, strict=True):
+            rows = documents.rows[start : start + len(request.docs)]
             start += len(request.docs)
-            outcomes.append(np.asarray(documents[rows] @ queries[row], dtype=np.float64) if rows else np.empty(0, dtype=np.float64))
+            if rows:
+                scores = documents.embeddings[rows] @ queries.embeddings[row]
+                outcomes.append(np.asarray(scores, dtype=np.float64))
+            else:
+                outcomes.append(np.empty(0, dtype=np.float64))
         return outcomes
 
-    def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> tuple[NDArray[np.float32], list[int]]:
-        """Embeddings of the distinct texts, and for each text the row that holds its embedding."""
+    def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> _Encoded:
         import numpy as np
 
-        texts = self._clip.texts(texts)
-        row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        clipped = self._clip.texts(texts)
+        row = {text: i for i, text in enumerate(dict.fromkeys(clipped))}
         if not row:
-            return np.empty((0, 0), dtype=np.float32), []
+            return _Encoded(np.empty((0, 0), dtype=np.float32), [], frozenset())
+        self._cut.clear()
         how = {"prompt": prompt, "show_progress_bar": False, "convert_to_numpy": True, "normalize_embeddings": self.options.normalize}
         with self.span("forward"):
             embeddings = fitting(self.limit, lambda pairs: encode(list(row), batch_size=pairs, **how))
-        return np.asarray(embeddings, dtype=np.float32), [row[text] for text in texts]
+        cut = frozenset(text for text, short in zip(texts, clipped, strict=True) if short in self._cut)
+        return _Encoded(np.asarray(embeddings, dtype=np.float32), [row[text] for text in clipped], cut)
+
+
+class _Encoded(NamedTuple):
+    """Embeddings of distinct texts, for each text the row that holds its embedding, and the texts that were cut."""
+
+    embeddings: NDArray[np.float32]
+    rows: list[int]
+    cut: frozenset[str]

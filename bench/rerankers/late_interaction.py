@@ -15,7 +15,7 @@ from pydantic import Field
 
 from bench.errors import RerankerError
 from bench.rerankers import checkpoint, lengths, sbert
-from bench.rerankers.base import Description, Request, Usage
+from bench.rerankers.base import Description, Request
 from bench.rerankers.batches import fitting
 from bench.rerankers.clip import Clip
 from bench.rerankers.local import LocalReranker
@@ -42,6 +42,11 @@ class LateInteractionReranker(LocalReranker):
 
     Options: ClassVar[type[ModelOptions]] = LateInteractionOptions
     options: LateInteractionOptions
+
+    def __init__(self, options: LateInteractionOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._cut: set[str] = set()
+        """The texts that the last call of the model cut, as they were handed to it."""
 
     def fingerprint(self) -> dict[str, Any]:
         prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
@@ -88,25 +93,31 @@ class LateInteractionReranker(LocalReranker):
         texts = list(dict.fromkeys(request.query for request in requests))
         outcomes: list[Outcome] = [np.empty(len(request.docs), dtype=np.float64) for request in requests]
         with sbert.threads(options.threads):
-            queries = dict(zip(texts, self._encode(model.encode_query, texts, options.query_prompt), strict=True))
+            embedded, cut_queries = self._encode(model.encode_query, texts, options.query_prompt)
+            queries = dict(zip(texts, embedded, strict=True))
+            cut_documents: set[str] = set()
             for block in blocks(dict.fromkeys(doc for request in requests for doc in request.docs)):
-                embeddings = dict(zip(block, self._encode(model.encode_document, block, options.document_prompt), strict=True))
+                embedded, cut = self._encode(model.encode_document, block, options.document_prompt)
+                embeddings = dict(zip(block, embedded, strict=True))
+                cut_documents |= cut
                 for request, scores in zip(requests, outcomes, strict=True):
                     here = [i for i, doc in enumerate(request.docs) if doc in embeddings]
                     if here:
                         found = maxsim([queries[request.query]], [embeddings[request.docs[i]] for i in here])
                         scores[here] = found[0].cpu().numpy()  # type: ignore[index]
-        self._count(Usage(pairs=sum(len(request.docs) for request in requests)))
+        self._count(lengths.pairs_of(requests, cut_queries, cut_documents))
         return outcomes
 
-    def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> list[Any]:
-        """One tensor (tokens, dimensions) per text, in float32 on the model's device."""
+    def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> tuple[list[Any], set[str]]:
+        """Return one tensor (tokens, dimensions) per text, in float32 on the model's device, and the texts that were cut."""
         if not texts:
-            return []
+            return [], set()
+        self._cut.clear()
         with self.span("forward"):
-            texts = self._clip.texts(texts)
-            found = fitting(self.limit, lambda pairs: encode(list(texts), prompt=prompt, batch_size=pairs, show_progress_bar=False))
-        return [embedding.float() for embedding in found]
+            clipped = list(self._clip.texts(texts))
+            found = fitting(self.limit, lambda pairs: encode(clipped, prompt=prompt, batch_size=pairs, show_progress_bar=False))
+        cut = {text for text, short in zip(texts, clipped, strict=True) if short in self._cut}
+        return [embedding.float() for embedding in found], cut
 
     def _count_tokens(self, model: Any) -> None:
         """Have every batch counted. Queries and documents have limits of their own, which a count by the model's one limit would miss."""
@@ -116,22 +127,12 @@ class LateInteractionReranker(LocalReranker):
             with self.span("tokenise"):
                 features = preprocess(inputs, *args, **kwargs)
             is_query = kwargs.get("task") == "query"
-            self._count(usage_of(features, _query_limit(model) if is_query else model[0].document_length, is_query))
+            limit = _query_limit(model) if is_query else model[0].document_length
+            self._count(lengths.tokens_of(features))
+            self._cut.update(inputs[i] for i in lengths.cut_rows(features, limit))
             return features
 
         model.preprocess = counted
-
-
-def usage_of(features: Any, limit: int | None, is_query: bool) -> Usage:
-    """What one tokenised batch holds. A text that fills its limit is cut where the tokenizer says that something was left over."""
-    mask = features.get("attention_mask")
-    if mask is None:  # texts put end to end, without padding
-        total = features["input_ids"].numel()
-        return Usage(tokens=total, slots=total)
-    full = (mask.sum(dim=1) >= limit).nonzero().flatten().tolist() if limit else []
-    encodings = getattr(features, "encodings", None)
-    cut = len([i for i in full if encodings is None or encodings[i].overflowing])
-    return Usage(tokens=int(mask.sum()), slots=mask.numel(), truncated=cut, cut_queries=cut if is_query else 0)
 
 
 def blocks(texts: Any) -> Iterator[list[str]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager
 from typing import Any
 
 from bench.errors import RerankerError
-from bench.rerankers.base import Usage, no_span
+from bench.rerankers.base import Request, Usage, no_span
 
 _NO_LIMIT = 1 << 30
 
@@ -38,28 +38,58 @@ def _positions(module: Any) -> int | None:
     return int(table.num_embeddings) - (0 if table.padding_idx is None else table.padding_idx + 1)
 
 
-def count_tokens(model: Any, add: Callable[[Usage], None], span: Callable[[str], AbstractContextManager[None]] = no_span) -> None:
+def count_tokens(
+    model: Any,
+    add: Callable[[Usage], None],
+    span: Callable[[str], AbstractContextManager[None]] = no_span,
+    add_cut: Callable[[Sequence[Any]], None] | None = None,
+) -> None:
     """Have every batch that the model tokenises counted, and its making marked as a span. Looks at what the library made anyway: nothing is
-    tokenised twice."""
+    tokenised twice.
+
+    The inputs that were cut go to `add_cut`, where inputs are single texts; without it they are pairs, and counted as such.
+    """
     preprocess = model.preprocess
 
     def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
         with span("tokenise"):
             features = preprocess(inputs, *args, **kwargs)
-        add(_usage(features, length_limit(model)))
+        cut = cut_rows(features, length_limit(model))
+        add(tokens_of(features) + Usage(truncated=0 if add_cut else len(cut)))
+        if add_cut is not None:
+            add_cut([inputs[i] for i in cut])
         return features
 
     model.preprocess = counted
 
 
-def _usage(features: Any, max_length: int | None) -> Usage:
+def tokens_of(features: Any) -> Usage:
+    """Return the tokens of a tokenised batch, with and without padding."""
     mask = features.get("attention_mask")
     if mask is None:  # sequences put end to end, without padding
         total = features["input_ids"].numel() if "input_ids" in features else 0
         return Usage(tokens=total, slots=total)
-    lengths = mask.sum(dim=1)
-    full = (lengths >= max_length).nonzero().flatten().tolist() if max_length else []
+    return Usage(tokens=int(mask.sum()), slots=mask.numel())
+
+
+def cut_rows(features: Any, limit: int | None) -> list[int]:
+    """Return which inputs of a tokenised batch were cut: those that fill the limit, where the tokenizer says that something was left."""
+    mask = features.get("attention_mask")
+    if mask is None or limit is None:
+        return []
+    full: list[int] = (mask.sum(dim=1) >= limit).nonzero().flatten().tolist()
     encodings = getattr(features, "encodings", None)
-    if encodings is not None:  # a text that fits exactly is full, but not cut
-        full = [i for i in full if encodings[i].overflowing]
-    return Usage(tokens=int(lengths.sum()), slots=mask.numel(), truncated=len(full))
+    return full if encodings is None else [i for i in full if encodings[i].overflowing]
+
+
+def pairs_of(requests: Sequence[Request], cut_queries: Set[str], cut_documents: Set[str]) -> Usage:
+    """Return how many pairs the requests have, and how many were cut: in the query, the document, or both."""
+    pairs = truncated = in_query = 0
+    for request in requests:
+        pairs += len(request.docs)
+        if request.query in cut_queries:
+            in_query += len(request.docs)
+            truncated += len(request.docs)
+        elif cut_documents:
+            truncated += sum(doc in cut_documents for doc in request.docs)
+    return Usage(pairs=pairs, truncated=truncated, cut_queries=in_query)
