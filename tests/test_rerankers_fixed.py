@@ -20,7 +20,7 @@ from bench.first_stage.base import Candidates, QueryCandidates
 from bench.measure.ranking import rank
 from bench.planning import plan
 from bench.records.table import rows
-from bench.reports.summary import findings
+from bench.reports.summary import Style, findings, sentences
 from bench.rerankers.base import Failure, Request
 
 NONE = Candidates({}, 10, {})
@@ -213,6 +213,9 @@ def test_a_run_over_other_candidates_leads_no_verdict(tmp_path: Path) -> None:
     assert any("a run over other candidates than these, left out of the verdict" in note for note in by_name["perfect"].notes)
     assert max(score for ranking in run.ranking("everyday--bm25--perfect").values() for score in ranking.scores) == 999.0
     bm25 = first_stage.build("bm25", None, Path()).retrieve(data, list(data.queries), 5)
+    alone = [row for row in rows(run) if row.name != overlap]
+    (finding,) = findings(run, alone)
+    assert sentences(finding, Style(str, str)) == ["No reranker can lead a verdict (see the notes) on everyday (bm25, 5 candidates)."]
     for query, written in run.ranking("everyday--bm25--first-stage").items():
         assert written.doc_ids == bm25.by_query[query].doc_ids
         assert written.scores == pytest.approx(bm25.by_query[query].scores, rel=1e-6)

@@ -121,7 +121,9 @@ def _lead(finding: Finding, style: Style) -> str:
     dataset, first_stage, depth = finding.group
     where = f"{dataset} ({first_stage}, {depth} candidates)"
     if finding.best is None:
-        return style.plain(f"No reranker was measured on {where}.")
+        measured = any(row.trial.kind == "reranker" and finding.measure in row.quality for row in finding.members)
+        verdict = "can lead a verdict (see the notes)" if measured else "was measured"
+        return style.plain(f"No reranker {verdict} on {where}.")
     value = f"{finding.measure} {numbers.quality(finding.best.quality[finding.measure].mean)}"
     name, delta = style.strong(name_of(finding.best)), finding.difference
     if delta is None:

@@ -236,8 +236,10 @@ class RunFileReranker(FixedReranker):
 
 
 def in_order(doc_ids: Sequence[str], scores: Scores) -> bool:
-    """Return whether these documents are in the order that their scores give under the tie rule."""
-    if len(scores) != len(doc_ids):
+    """Return whether these documents are in the order that their scores, all finite, give under the tie rule."""
+    import numpy as np
+
+    if len(scores) != len(doc_ids) or not np.isfinite(scores).all():
         return False
     below = scores[1:] < scores[:-1]
     if below.all():
