@@ -1,6 +1,6 @@
 """What a fresh process does for `bench.measure.fresh_process`: it builds a reranker from its recipe and measures. Not for people to call.
 
-`python -m bench.child` reads a task from standard input and writes its answer to the file that the task names.
+`python -P -m bench.child` reads a task from standard input and writes its answer to the file that the task names.
 """
 
 from __future__ import annotations
@@ -60,9 +60,11 @@ def cold(task: Mapping[str, Any]) -> dict[str, Any]:
         from bench.errors import RerankerError
         from bench.measure import machine
         from bench.measure.latency_call import Caller, Target
+        from bench.plugins import look_in
         from bench.rerankers.base import Request
 
         recipe, device = task["recipe"], task["device"]
+        look_in(Path(recipe["base_dir"]))
         reranker = rerankers.build(recipe["name"], recipe["options"], device, Path(recipe["base_dir"]))
         reranker.load()
         loaded, imported = perf_counter_ns(), imports.nanoseconds
@@ -92,9 +94,11 @@ def twice(task: Mapping[str, Any]) -> dict[str, Any]:
     from bench.errors import RerankerError
     from bench.measure import machine
     from bench.measure.latency import LatencyPlan, Target, measure
+    from bench.plugins import look_in
     from bench.rerankers.base import Request
 
     recipe, device = task["recipe"], task["device"]
+    look_in(Path(recipe["base_dir"]))
     targets = []
     for copy in ("0", "1"):
         reranker = rerankers.build(recipe["name"], recipe["options"], device, Path(recipe["base_dir"]))

@@ -9,10 +9,16 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bench.errors import SuiteError, Unavailable, first_line, nearest
+
+_FOLDERS: list[str] = []
+"""Where suites lie that were read in this process."""
 
 
 def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
@@ -26,10 +32,8 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
         raise SuiteError(f"unknown {kind} '{name}': {nearest(name, table)}")
     if not all(step.isidentifier() for step in module_name.split(".")):
         raise SuiteError(f"{kind} '{name}': '{module_name}' is not the name of a module; a class is named as in my_package.module:Class")
-    if name not in table and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # an outsider's module beside the suite; a console script lacks the working folder
     try:
-        module = importlib.import_module(module_name)
+        module = importlib.import_module(module_name) if name in table else _import_outsider(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise SuiteError(f"{kind} '{name}': there is no module '{error.name}' on the Python path") from error
@@ -40,6 +44,32 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
         return getattr(module, attribute)
     except AttributeError as error:
         raise SuiteError(f"{kind} '{name}': module '{module_name}' has no '{attribute}'") from error
+
+
+def look_in(folder: Path) -> None:
+    """Have outsiders' modules looked for in a folder too: that of the suite that names them."""
+    if (place := str(folder.resolve())) not in _FOLDERS:
+        _FOLDERS.append(place)
+
+
+def _import_outsider(name: str) -> ModuleType:
+    """Import a module of the working folder, of a suite's folder, or of the Python path.
+
+    The named module is looked for in the folders first, and what it imports there last: a `json.py` or a `bench.py` that
+    happens to lie in them takes nobody's place.
+    """
+    folders = list(dict.fromkeys([str(Path.cwd()), *_FOLDERS]))
+    sys.path += [folder for folder in folders if folder not in sys.path]
+    top = name.partition(".")[0]
+    spec = None if top in sys.modules else PathFinder.find_spec(top, folders)
+    if spec is not None and spec.loader is not None:
+        module = sys.modules[top] = module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[top]
+            raise
+    return importlib.import_module(name)
 
 
 def require(package: str, extra: str) -> Any:

@@ -22,6 +22,7 @@ from bench.errors import SuiteError, nearest
 from bench.measure.latency import LatencyPlan
 from bench.options import Options, as_mapping
 from bench.paths import expanded
+from bench.plugins import look_in
 from bench.yaml_source import Keys, Source
 
 
@@ -140,6 +141,7 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
     except ValidationError as error:
         raise source.explain(error, Suite) from error
     suite._base_dir = base_dir
+    look_in(base_dir)
     suite._asked = source.data
     _check_parts(suite, source)
     try:

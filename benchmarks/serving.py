@@ -29,7 +29,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 @contextmanager
 def served(reranker: str) -> Iterator[Any]:
     """A reranker in a process of its own, and our client of it."""
-    command = [sys.executable, "-m", "bench", "serve", reranker, "--port", "0"]
+    command = [sys.executable, "-P", "-m", "bench", "serve", reranker, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""

@@ -21,14 +21,23 @@ CHILD = "bench.child"
 
 
 def ask(task: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-    """The answer of a process that `python -m bench.child` begins. Raises BenchError with what went wrong there, in one line."""
+    """The answer of a process that `python -P -m bench.child` begins. Raises BenchError with what went wrong there, in one line.
+
+    The process looks for modules where this one does, and not first in the working folder: somebody's bench.py may lie there.
+    """
     with tempfile.TemporaryDirectory(prefix="rerank-bench-") as folder:
         path = Path(folder) / "answer.json"
         text = json.dumps({**task, "answer": str(path)})
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
         try:
             done = subprocess.run(
-                [sys.executable, "-m", CHILD], input=text, capture_output=True, text=True, timeout=timeout_s, env=environment, check=False
+                [sys.executable, "-P", "-m", CHILD],
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                env=environment,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise BenchError(f"no answer from a fresh process within {timeout_s:g} s") from None
