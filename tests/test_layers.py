@@ -46,6 +46,7 @@ LAYERS = (
         "atomic",
         "filenames",
         "cachedir",
+        "kept_folder",
         "progress",
         "yaml_source",
         "paths",

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import words
-from bench.atomic import whole_folder
 from bench.datasets.base import Dataset, render
 from bench.errors import DataError, SuiteError, nearest
 from bench.first_stage.options import BM25Options
+from bench.kept_folder import is_intact, keep
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MANIFEST = "manifest.json"
 DOC_IDS = "doc_ids.json"
 
 
@@ -66,14 +64,16 @@ class Index:
 def cached_index(folder: Path, dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> tuple[Index, tuple[str, ...]]:
     """The index kept in `folder`, memory-mapped, or a new one, which is then kept there. A damaged one is built again.
 
-    Where the cache cannot be written, the index serves from memory and a warning says so.
+    Where the cache cannot be read or written, the index serves from memory and a warning says so.
     """
-    if index := _open(folder):
-        return index, ()
-    index = build_index(dataset, options, analyzer)
+    index: Index | None = None
     try:
-        _keep(index, folder)
+        if (index := _open(folder)) is not None:
+            return index, ()
+        index = build_index(dataset, options, analyzer)
+        keep(folder, partial(_save, index))
     except OSError as error:
+        index = build_index(dataset, options, analyzer) if index is None else index
         return index, (f"the BM25 index could not be kept in the cache: {error.strerror or error}",)
     return index, ()
 
@@ -108,32 +108,21 @@ def _best(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:
 
 
 def _open(folder: Path) -> Index | None:
+    """The index of a folder that is as it was written. Raises OSError where it cannot be read."""
     import bm25s
 
+    if not is_intact(folder):
+        return None
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if any(_digest(folder / name) != digest for name, digest in manifest.items()):
-            return None
         doc_ids = json.loads((folder / DOC_IDS).read_text(encoding="utf-8"))
         return Index(bm25s.BM25.load(folder, mmap=True), doc_ids)
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, TypeError):
         return None
 
 
-def _keep(index: Index, folder: Path) -> None:
-    """Another process sees a whole index or none. Of two that build the same one, the first wins."""
-    with whole_folder(folder) as new:
-        index.scorer.save(new, corpus=None)
-        (new / DOC_IDS).write_text(json.dumps(list(index.doc_ids)), encoding="utf-8")
-        digests = {path.name: _digest(path) for path in sorted(new.iterdir())}
-        (new / MANIFEST).write_text(json.dumps(digests), encoding="utf-8")
-        if _open(folder) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _save(index: Index, folder: Path) -> None:
+    index.scorer.save(folder, corpus=None)
+    (folder / DOC_IDS).write_text(json.dumps(list(index.doc_ids)), encoding="utf-8")
 
 
 def _stopwords(chosen: str | tuple[str, ...] | None) -> Sequence[str]:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import whole_folder
 from bench.cachedir import cache_dir
 from bench.errors import RerankerError, Unavailable, nearest
+from bench.kept_folder import is_intact, keep
 
 PREFIX = "tiny:"
 MAX_LENGTH = 512
@@ -53,12 +53,11 @@ def folder(spec: str) -> Path:
     except PackageNotFoundError as error:
         raise Unavailable(f"{error.name} not installed", "pip install 'rerank-bench[local]'") from error
     place = cache_dir("tiny", f"{kind}-{EDITION}-{libraries}")
-    if not place.is_dir():
-        try:
-            with whole_folder(place) as beside:
-                KINDS[kind](beside)
-        except OSError as error:
-            raise RerankerError(f"{spec}: cannot be kept in {place.parent}: {error.strerror or error}") from error
+    try:
+        if not is_intact(place):
+            keep(place, KINDS[kind])
+    except OSError as error:
+        raise RerankerError(f"{spec}: cannot be kept in {place.parent}: {error.strerror or error}") from error
     return place
 
 
@@ -230,7 +229,7 @@ def _t5(seed: int) -> Callable[[Path], Path]:
     return lambda folder: t5(folder, seed=seed)
 
 
-KINDS: dict[str, Callable[[Path], Path]] = {
+KINDS: dict[str, Callable[[Path], object]] = {
     "bert-cross-encoder": bert_cross_encoder,
     "xlmr-cross-encoder": xlmr_cross_encoder,
     "qwen3-reranker": qwen3,

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import whole_folder
-from bench.cachedir import cache_dir
+from bench.cachedir import VARIABLE, cache_dir
 from bench.errors import RerankerError
+from bench.kept_folder import alone, is_intact, keep
 from bench.rerankers import hub, sbert
 from bench.rerankers.runtimes import Setup
 from bench.rerankers.weights import versions
@@ -34,24 +34,26 @@ def exported(setup: Setup) -> Path:
 
 
 def kept(content: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """The file that `make` writes to the path it is given, from the cache where it is there already.
+    """The file that `make` writes to the path it is given, from the cache where it is there and as it was written.
 
-    Raises RerankerError when it cannot be written. One process makes a file; others wait for it.
+    Raises RerankerError when it cannot be read or written. One process makes a file; others wait for it.
     """
-    from filelock import FileLock
-
     text = json.dumps({"edition": EDITION, **content}, sort_keys=True, default=str)
     place = cache_dir("exports", hashlib.sha256(text.encode()).hexdigest()[:16])
-    if not place.is_dir():
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(place.with_suffix(".lock")):
-                if not place.is_dir():
-                    with whole_folder(place) as beside, _quiet():
-                        make(beside / "model.onnx")
-                        (beside / "content.json").write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise RerankerError(f"{place}: cannot be written: {error.strerror or error}") from error
+
+    def fill(folder: Path) -> None:
+        make(folder / "model.onnx")
+        (folder / "content.json").write_text(text, encoding="utf-8")
+
+    try:
+        if not is_intact(place):
+            with alone(place):
+                if not is_intact(place):
+                    with _quiet():
+                        keep(place, fill)
+    except OSError as error:
+        reason = f"{error.strerror or error}; set {VARIABLE} to a folder of your own"
+        raise RerankerError(f"{place}: cannot be read or written: {reason}") from error
     return place / "model.onnx"
 
 
