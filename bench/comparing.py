@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.measure import stats
@@ -16,7 +17,7 @@ from bench.measure.names import meant
 from bench.measure.quality import JUDGED
 from bench.records.keys import Key
 from bench.records.schema import FIRST_STAGE, Record, Trial
-from bench.records.store import Run
+from bench.records.store import PER_QUERY, Run
 
 LIKENESS = (("dataset", "first_stage", "depth", "device"), ("dataset", "first_stage", "depth"), ("dataset",), ())
 """How trials of two runs find their counterparts: those that agree in most first, so that a renamed part meets what it replaces."""
@@ -36,10 +37,12 @@ class Side:
     def values(self, measure: str) -> dict[str, float]:
         """query id -> value, in the record's order. Raises RecordError when the run holds none for this trial, or not one per query."""
         table = self.run.per_query
+        if missing := [name for name in PER_QUERY if name not in table]:
+            raise RecordError(f"{self.run.folder}: per_query.parquet has no column {missing[0]}: the run is damaged, run its suite again")
         rows = table[(table["trial"] == self.trial.id) & (table["measure"] == measure)]
         if rows.empty:
             raise RecordError(f"{self.run.folder}: per_query.parquet holds no {measure} of {self.trial.id}")
-        values = {str(query): float(value) for query, value in zip(rows["query"], rows["value"], strict=True)}
+        values = {str(query): _number(value) for query, value in zip(rows["query"], rows["value"], strict=True)}
         expected = self.record.counts.queries
         if len(rows) != len(values) or len(values) != expected or not all(map(math.isfinite, values.values())):
             raise RecordError(
@@ -186,6 +189,14 @@ def sides(run: Run, *, references: bool = True) -> list[Side]:
     """The finished trials of a run, in its order, but for those of which most queries failed: see `mostly_failed`."""
     records = [record for record in run.records.values() if not record.mostly_failed]
     return [Side(run, record) for record in records if references or record.trial.kind == "reranker"]
+
+
+def _number(value: Any) -> float:
+    """A cell of a table, nan for what is no number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def mostly_failed(run: Run) -> dict[str, str]:

@@ -97,6 +97,7 @@ def cost(usd: float) -> dict[str, Any]:
         (cost(1), cost(0), {"ratio": 1.05}, "fail"),
         (cost(2), {}, {"ratio": 1.05}, "incomparable"),
         ({"usage": {"billed_units": 9}}, cost(2), {"max_usd": 2}, "incomparable"),
+        ({}, cost(2), {"max_usd": 2}, "incomparable"),
         ({}, {}, {"max_usd": 2}, None),
     ],
 )

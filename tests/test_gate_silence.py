@@ -112,6 +112,7 @@ def test_an_unfinished_run_is_refused(tmp_path: Path, side: int) -> None:
         lambda table: table[table["query"] != "q7"],
         lambda table: pd.concat([table, table[:1]]),
         lambda table: table.assign(value=table["value"].where(table["query"] != "q7")),
+        lambda table: table.assign(value=table["value"].astype(str).where(table["query"] != "q7", "lost")),
     ],
 )
 @pytest.mark.parametrize("side", [0, 1])
@@ -120,6 +121,12 @@ def test_per_query_rows_that_are_not_one_per_query_are_refused(tmp_path: Path, c
     runs[side] = damage(runs[side], change)
     with pytest.raises(RecordError, match=r"does not hold nDCG@10 of tiny--bm25--a once for each of its 60 queries"):
         check(runs[0], runs[1], Gates(drift=None))
+
+
+def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
+    new, old = pair(tmp_path, {"a": OLD}, {"a": OLD})
+    with pytest.raises(RecordError, match=r"per_query\.parquet has no column query"):
+        check(damage(new, lambda table: table.drop(columns="query")), old, Gates(drift=None))
 
 
 def test_zeros_everywhere_fail_even_against_zeros(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_an_empty_file_is_the_default(tmp_path: Path, text: str) -> None:
     [
         ("qualty: 0.01", ":1: qualty: unknown key: did you mean 'quality'?"),
         ("quality: {RR@10: 0.01, nDCG@10: 1}", ":1: quality: 1: a measure between 0 and 1 cannot lose so much"),
+        ("quality: {}", ":1: quality: no measure is named"),
         ("quality: 5", ":1: quality: 5: a measure between 0 and 1 cannot lose so much"),
         ("rerankers:\n  a:\n    quality: 1.5", ":3: rerankers.a.quality: 1.5: a measure between 0 and 1 cannot lose so much"),
         ("quality:\n  nDCG@10: -0.01", ":1: quality: -0.01: the loss that is still acceptable is a number above 0"),

@@ -104,6 +104,8 @@ class RerankerGates(Options):
     @field_validator("quality")
     @classmethod
     def _margins(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value == {}:
+            raise ValueError("no measure is named: write such as {nDCG@10: 0.01}, or null to leave quality out")
         for measure, margin in (value or {}).items():
             if problem := _margin_problem(measure, margin):
                 raise ValueError(problem)

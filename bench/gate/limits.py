@@ -14,13 +14,13 @@ MEMORY = ("gpu_allocated_bytes", "peak_rss_bytes")
 def failures_gate(new: Side, most: float) -> Gate:
     """The share of queries whose call failed: they score 0."""
     counts = new.record.counts
-    share = counts.failed / counts.queries if counts.queries else 0.0
+    share = counts.failed_share
     reason = next(iter(new.record.failures.values()), "")
     return Gate(
         trial=new.trial,
         name="failures",
         outcome="pass" if share <= most else "fail",
-        found=f"{counts.failed} of {counts.queries}",
+        found=f"{counts.failed} of {counts.called}",
         limit=f"≤ {most:.3g}" if most else "none",
         told=f"e.g. {reason}" if reason else "",
         numbers={"failed": counts.failed, "queries": counts.queries, "share": share, "max_share": most},
@@ -47,9 +47,14 @@ def cost_gate(new: Side, baseline: Side, asked: CostGate) -> Gate | None:
     """Dollars per 1,000 queries. None for a reranker that bills nothing."""
     ours, theirs = new.record.cost, baseline.record.cost
     if ours is None:
-        if not (new.record.usage.get("billed_units") or new.record.usage.get("calls")):
+        if theirs is None and not (new.record.usage.get("billed_units") or new.record.usage.get("calls")):
             return None
-        return Gate(new.trial, "cost", "incomparable", told="no price is known for what it bills: give one in the suite")
+        return Gate(
+            new.trial,
+            "cost",
+            "incomparable",
+            told="the new run has no cost: no price is known for what it bills, or it bills nothing any more",
+        )
     before = theirs.usd_per_1000_queries if theirs else None
     problem = "" if theirs else "the baseline holds no cost"
     return _limited(new, "cost", ours.usd_per_1000_queries, before, (asked.max_usd, asked.ratio), "USD per 1,000 queries", problem)
