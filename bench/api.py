@@ -34,10 +34,12 @@ def run(
     mend, and when no trial finished.
     """
     from bench import reports, runner
+    from bench.redaction import argument, redacted
     from bench.suite import load as load_suite
 
     found = load_suite(suite)
-    done = runner.run(found, out=Path(out), device=device, time_it=latency, fresh=fresh, observer=progress, command=f"bench.run({suite!r})")
+    shown = redacted(suite) if isinstance(suite, Mapping) else argument(str(suite))
+    done = runner.run(found, out=Path(out), device=device, time_it=latency, fresh=fresh, observer=progress, command=f"bench.run({shown!r})")
     reports.write(done)
     failures = done.info.failures()
     if failures and not (done.records or done.architectures):

@@ -13,6 +13,7 @@ from bench.measure.latency_summary import Summary, summarise
 from bench.planning import Planned
 from bench.records.schema import Record
 from bench.records.store import Run
+from bench.redaction import redacted
 
 LOOKED_AT = 30
 """Runs that are opened, the newest first."""
@@ -57,7 +58,7 @@ class History:
 
     def _timed(self, planned: Planned) -> Iterator[tuple[Run, Record, dict[str, Summary]]]:
         for run in self._runs:
-            if planned.part.to_entry() not in run.info.resolved.get("rerankers", []):
+            if redacted(planned.part.to_entry()) not in run.info.resolved.get("rerankers", []):
                 continue
             try:
                 for record in run.records.values():

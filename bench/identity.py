@@ -13,12 +13,13 @@ from bench.measure import machine
 from bench.planning import Group, Planned
 from bench.records.schema import RunInfo
 from bench.records.store import now
+from bench.redaction import redacted, redacted_text
 from bench.suite import Suite
 
 
 def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool, fresh: bool) -> RunInfo:
     """The table of contents of a run that has not begun."""
-    asked = suite.resolved()
+    asked = redacted(suite.resolved())
     relevant = {**asked, "device": device, "timed": timed, "version": version()}
     digest = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
     started, environment = now(), machine.fingerprint("cpu")
@@ -26,8 +27,8 @@ def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | 
     return RunInfo(
         id=f"{stamp}-{secrets.token_hex(3)}",
         suite=suite.name,
-        description=suite.description,
-        asked=suite.asked,
+        description=redacted_text(suite.description),
+        asked=redacted(suite.asked),
         resolved=asked,
         base_dir=_below_here(suite.base_dir),
         suite_hash=digest[:16],

@@ -28,6 +28,7 @@ from bench.planning import Group, Planned, plan
 from bench.progress import Observer
 from bench.records import keys
 from bench.records.store import LATENCY
+from bench.redaction import HIDDEN
 from bench.retrieval import retrieve
 from bench.suite import Suite
 
@@ -141,6 +142,8 @@ def rebuild(side: Side) -> Rebuilt:
             if planned.trial.id == trial.id:
                 if planned.status.status != "pending":
                     raise RerankerError(f"{trial.id} of {info.id} cannot run here: {planned.status.reason}")
+                if HIDDEN in str(planned.part.options):
+                    raise RerankerError(f"{trial.id} of {info.id} was reached with a password, which no run keeps: it cannot be rebuilt")
                 return Rebuilt(asked, group, planned)
     raise RecordError(f"{side.run.folder}: its suite gives no {trial.id} any more")
 

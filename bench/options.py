@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import SuiteError, nearest
+from bench.redaction import is_secret_name, redacted
 
 _MAY_BE_SECRET = ("base_url", "api_key_env")
 """Options whose value is never shown: it may hold a password."""
@@ -54,8 +55,8 @@ def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True)
         return f"{place}is missing"
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = problem.get("input")
-    is_secret = bool(loc) and loc[-1] in _MAY_BE_SECRET
-    shown = f" (given: {given!r:.100})" if isinstance(given, str | int | float | bool) and not is_secret else ""
+    is_secret = any(step in _MAY_BE_SECRET or is_secret_name(str(step)) for step in loc)
+    shown = f" (given: {redacted(given)!r:.100})" if isinstance(given, str | int | float | bool) and not is_secret else ""
     return f"{place}{message[0].lower()}{message[1:]}{shown}"
 
 

@@ -12,6 +12,7 @@ from bench.filenames import file_stem
 from bench.first_stage.options import run_name
 from bench.measure.machine import resolve_device
 from bench.records.schema import FIRST_STAGE, Trial, TrialStatus
+from bench.redaction import for_others
 from bench.rerankers.base import BaseReranker, Description, Reranker
 from bench.rerankers.fixed import RunFileReranker
 from bench.rerankers.options import RerankerOptions
@@ -32,7 +33,7 @@ class Planned:
     optional: bool = False
 
     def end(self, status: str, reason: str | None = None) -> None:
-        self.status = TrialStatus.model_validate({"trial": self.trial, "status": status, "reason": reason})
+        self.status = TrialStatus.model_validate({"trial": self.trial, "status": status, "reason": reason and for_others(reason)})
 
 
 class Unbuilt(BaseReranker):

@@ -1,4 +1,4 @@
-"""Secrets out of what is kept or shown: passwords in addresses, and values whose key says that they are secret.
+"""Secrets out of what is kept or shown: passwords in addresses, values whose key says that they are secret, and places of this machine.
 
 One place for run.json, records, baselines, the score cache, reports and messages. What an option is called decides, and what an address
 looks like; a key that is read from the environment is never in a suite at all.
@@ -6,8 +6,10 @@ looks like; a key that is read from the environment is never in a suite at all.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 HIDDEN = "***"
@@ -40,6 +42,24 @@ def redacted_text(text: str) -> str:
     text = _USER_INFO.sub(f"{HIDDEN}@", text)
     text = _IN_QUERY.sub(rf"\g<1>{HIDDEN}", text)
     return _SECRET_VALUE.sub(HIDDEN, text)
+
+
+def for_others(text: str) -> str:
+    """Return a text for a file that others may read: without secrets, paths as seen from the working
+    folder or the home folder, and no other folder's place above them."""
+    for folder, shown in ((str(Path.cwd()), ""), (str(Path.home()), f"~{os.sep}")):
+        if len(folder) > 1:
+            text = text.replace(folder + os.sep, shown)
+    return redacted_text(text)
+
+
+def argument(text: str) -> str:
+    """Return an argument of a command line for others: an absolute path elsewhere keeps its last part."""
+    name, equals, value = text.partition("=") if text.startswith("-") else ("", "", text)
+    value = for_others(value)
+    if os.path.isabs(value):
+        value = os.path.basename(value.rstrip(os.sep)) or value
+    return f"{name}{equals}{value}"
 
 
 def secret_values(data: Any) -> set[str]:

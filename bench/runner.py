@@ -26,6 +26,7 @@ from bench.records import texts
 from bench.records.opening import open_run
 from bench.records.schema import ArchitectureRecord, Record, Trial
 from bench.records.store import USAGE, Run, RunWriter
+from bench.redaction import for_others
 from bench.retrieval import Retrieved, retrieve
 from bench.scoring.engine import Scored, described, score
 from bench.suite import Suite
@@ -149,7 +150,7 @@ class _GroupRun:
         if isinstance(error, BenchError):
             return str(error)
         path = self.writer.folder / "errors" / f"{name}.txt"
-        text = "".join(traceback.format_exception(error))
+        text = for_others("".join(traceback.format_exception(error)))
         write_atomically(path, text.encode("utf-8", "backslashreplace"))
         return f"{first_line(error)} (errors/{path.name})"
 

@@ -11,6 +11,7 @@ import click
 
 from bench.commands.console import open_console
 from bench.errors import BenchError
+from bench.redaction import argument
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +48,7 @@ def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, q
     if estimate:
         _estimate(forecast(load(suite), out=out, device=device, time_it=latency, fresh=fresh, observer=observer), form)
         return
-    command = shlex.join(["rerank-bench", *sys.argv[1:]])
+    command = shlex.join(["rerank-bench", *map(argument, sys.argv[1:])])
     done = runner.run(load(suite), out=out, device=device, time_it=latency, fresh=fresh, observer=observer, command=command)
     written = reports.write(done)
     print_run(done, console)

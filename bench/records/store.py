@@ -18,6 +18,7 @@ from bench.measure.sweep_plan import SETTINGS
 from bench.records import texts
 from bench.records.reading import Model, validated
 from bench.records.schema import ArchitectureRecord, Record, RunInfo, Trial, TrialStatus
+from bench.redaction import for_others
 from bench.rerankers.base import Usage
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ class RunWriter:
         self.write_info()
 
     def warn(self, warnings: Iterable[str]) -> None:
-        self.info = self.info.model_copy(update={"warnings": list(dict.fromkeys([*self.info.warnings, *warnings]))})
+        self.info = self.info.model_copy(update={"warnings": list(dict.fromkeys([*self.info.warnings, *map(for_others, warnings)]))})
 
     def finish(self) -> Run:
         """Mark the run as complete and let go of its folder."""

@@ -1,0 +1,110 @@
+"""What is kept or shown holds no secret and no place of this machine: run folders, baselines, caches, messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bench import suite
+from bench.errors import SuiteError
+from bench.redaction import argument, for_others, redacted, redacted_text, secret_values
+from tests.fake_cohere import good_jina, serve
+from tests.test_paid_once import ROOT, write_collection
+
+SECRETS = ("hunter2-and-more", "body-secret-1", "body-secret-2", "sk-proj-0123456789abcdefghij")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:hunter2@host:80/v1", "http://***@host:80/v1"),
+        ("http://me:hun@ter2@host/v1", "http://***@host/v1"),
+        ("see https://host/a@b and mail@host", "see https://host/a@b and mail@host"),
+        ("GET http://host/v1?key=abc&x=1", "GET http://host/v1?key=***&x=1"),
+        ("Authorization: Bearer abcdef0123456789", "Authorization: ***"),
+        ("the key sk-proj-0123456789abcdefghij was", "the key *** was"),
+        ("Basic understanding of hf-internal-testing/tiny-random-bert", "Basic understanding of hf-internal-testing/tiny-random-bert"),
+    ],
+)
+def test_what_is_secret_in_a_text(text: str, shown: str) -> None:
+    assert redacted_text(text) == shown
+
+
+def test_what_is_secret_in_data() -> None:
+    data = {
+        "api_key": "a", "accessToken": "b", "nested": [{"Password": "c", "max_tokens": 5, "token_true": "yes"}],
+        "api_key_env": "MY_KEY", "key": 7, "secret": "",
+    }  # fmt: skip
+    assert redacted(data) == {
+        "api_key": "***", "accessToken": "***", "nested": [{"Password": "***", "max_tokens": 5, "token_true": "yes"}],
+        "api_key_env": "MY_KEY", "key": 7, "secret": "",
+    }  # fmt: skip
+    assert secret_values(data) == {"a", "b", "c", ""}
+
+
+def test_places_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert for_others(f"{tmp_path}/data/x.tsv:3 and /home/somebody/y") == "data/x.tsv:3 and ~/y"
+    assert [argument(text) for text in (f"{tmp_path}/s.yaml", "/elsewhere/deep/s.yaml", "--out=/elsewhere/out", "--quiet", "a/b")] == [
+        "s.yaml", "s.yaml", "--out=out", "--quiet", "a/b",
+    ]  # fmt: skip
+
+
+def test_a_run_its_baseline_and_its_cache_hold_no_secret_and_no_place(tmp_path: Path) -> None:
+    write_collection(tmp_path)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "RERANK_BENCH_CACHE": str(tmp_path / "cache"), "KEY_OF_OURS": SECRETS[3]}
+    with serve() as server:
+        server.always = good_jina
+        url = server.url.replace("http://", f"http://me:{SECRETS[0]}@")
+        body = {"api_key": SECRETS[1], "user": {"access_token": SECRETS[2]}}
+        ours: dict[str, Any] = {"name": "ours", "model": "m", "base_url": url, "body": body, "api_key_env": "KEY_OF_OURS"}
+        chat = {**ours, "name": "chat", "retries": 0}
+        rows = [{"rerank-server": ours}, {"listwise-server": chat}, {"tests.fakes:HashReranker": {"name": "odd", "crash": str(tmp_path)}}]
+        suite_file = {"name": "kept", "datasets": ["files:data"], "rerankers": rows, "latency": None, "depth": 4}
+        (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite_file))
+        done = command(tmp_path, env, "run", str(tmp_path / "suite.yaml"), "--out", str(tmp_path / "out"))
+        assert server.requests[0]["api_key"] == SECRETS[1], "what is sent is as written"
+    saved = command(tmp_path, env, "baseline", "save", "out/kept", "--in", "kept-baselines")
+    assert saved.returncode == 0, saved.stderr
+    files = [path for name in ("out", "kept-baselines", "cache") for path in (tmp_path / name).rglob("*") if path.is_file()]
+    assert [path for path in files if path.name == "run.json"]
+    texts = {str(path): path.read_bytes().decode("utf-8", "replace") for path in files}
+    texts |= {"terminal": done.stdout + done.stderr, "saving": saved.stdout + saved.stderr}
+    for secret in SECRETS:
+        assert [name for name, text in texts.items() if secret in text] == []
+    kept = {name: text for name, text in texts.items() if name.startswith(str(tmp_path))}
+    assert [name for name, text in kept.items() if f"{tmp_path}/" in text] == []
+    asked = json.loads(next(text for name, text in kept.items() if "/out/" in name and name.endswith("run.json")))
+    assert "***@127.0.0.1" in json.dumps(asked["asked"])
+    assert "suite.yaml" in asked["command"]
+
+
+def command(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"base_url": "htp://me:hunter2-and-more@host"},
+        {"base_url": "http://me:hunter2-and-more@host:port"},
+        {"base_url": "http://host", "body": "hunter2-and-more:x http://a:hunter2-and-more@b"},
+        {"base_url": "http://host", "api_key": "hunter2-and-more"},
+    ],
+)
+def test_a_mistake_in_a_suite_is_told_without_its_secret(options: dict[str, Any]) -> None:
+    entry = {"rerank-server": {"model": "m", **options}}
+    with pytest.raises(SuiteError) as caught:
+        suite.load({"name": "x", "datasets": ["embedded:everyday"], "rerankers": [entry]})
+    told = str(caught.value)
+    assert "\n" not in told
+    assert "a:hunter2" not in told
+    assert "me:hunter2" not in told
