@@ -46,6 +46,7 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
         *(f"{trial.dataset}: {text}" for text in dataset.warnings),
         *(f"{trial.dataset}, {trial.first_stage}: {text}" for text in candidates.warnings),
         *(f"{trial.dataset}, {trial.first_stage}: {text}" for text in _cutoff_notes(suite, trial.depth)),
+        *(f"{trial.dataset}, {trial.first_stage}: {text}" for text in _unexplained(candidates)),
     )
     for text in warnings:
         observer.note(text)
@@ -57,6 +58,13 @@ def _cutoff_notes(suite: Suite, depth: int) -> Iterator[str]:
     beyond = quality.cutoffs_beyond(suite.measures, depth)
     if beyond:
         yield f"depth {depth} ends above the cutoff of {', '.join(beyond)}: there is nothing below it to find"
+
+
+def _unexplained(candidates: Candidates) -> Iterator[str]:
+    """Yield how many queries have no candidates, where the first stage says nothing: ours say why, an outsider's need not."""
+    without = sum(not entry.doc_ids for entry in candidates.by_query.values())
+    if without and not candidates.warnings:
+        yield f"queries without candidates, which score 0: {without}"
 
 
 def check_texts(dataset: Dataset, group: Group, stage: FirstStage) -> None:

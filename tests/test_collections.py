@@ -377,6 +377,22 @@ class TestRuns:
         ranking = bench.run(suite, out=tmp_path / "results").ranking("pets--bm25--first-stage")
         assert ranking["q1"].doc_ids == ("d1",)
 
+    def test_queries_without_candidates_are_counted_whoever_retrieves(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "half_a_stage.py").write_text(
+            "from bench.first_stage.base import Candidates, QueryCandidates\n"
+            "from bench.first_stage.options import FirstStageOptions\n"
+            "class Half:\n"
+            "    Options = FirstStageOptions\n"
+            "    def __init__(self, options, base_dir): self.name = 'half'\n"
+            "    def retrieve(self, dataset, query_ids, depth):\n"
+            "        entries = {q: QueryCandidates((), ()) for q in query_ids} | {'q1': QueryCandidates(('d1',), (1.0,))}\n"
+            "        return Candidates(entries, depth, {'first_stage': 'half'})\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        suite = self.suite(pets(tmp_path), first_stages=["half_a_stage:Half"], rerankers=[])
+        run = bench.run(suite, out=tmp_path / "results")
+        assert "pets, half_a_stage:Half: queries without candidates, which score 0: 1" in run.info.warnings
+
     def test_no_candidate_at_all_is_an_error(self, tmp_path: Path) -> None:
         base = pets(tmp_path, {"queries.tsv": "q1\tzebra\nq2\tyak\n"})
         with pytest.raises(BenchError, match="pets: none of the 2 judged queries has a candidate from bm25"):

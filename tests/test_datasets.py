@@ -507,6 +507,12 @@ class TestIrds:
         assert found.identity["corpus"] == f"{name}, 1000000 documents, ir_datasets {ir_datasets.__version__}"
         assert found.identity["documents"] == 1_000_000
         assert list(found.extras["scoreddocs"]()) == [("q1", "d2", 2.5), ("q1", "d1", 1.5)]
+        # judged documents are looked up once that is quick: when something has asked for a document
+        (tmp_path / "qrels.txt").write_text("q1 0 d7 1\n")
+        assert datasets.load(f"irds:{name}", None, tmp_path).qrels == {"q1": {"d7": 1}}
+        assert found.texts(["d1"]) == ["Cats purr."]
+        with pytest.raises(DataError, match="none of the 1 judged documents is in the collection; the qrels name documents such as 'd7'"):
+            datasets.load(f"irds:{name}", None, tmp_path)
 
     @pytest.mark.parametrize(
         ("reference", "grade"),

@@ -82,6 +82,13 @@ class IrdsDocuments:
             count = self._source.docs_count()
         return int(count) if count is not None else sum(1 for _ in self._source.docs_iter())
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether single documents can be had at once: the first one asked for has ir_datasets build its store, which takes minutes."""
+        with explained(self._reference):
+            built = getattr(self._store, "built", None)
+            return bool(built and built())
+
     def __len__(self) -> int:
         with explained(self._reference):
             return self._count
