@@ -372,6 +372,19 @@ def test_what_a_request_can_have_used_is_counted() -> None:
     assert (amount(2.5), count(7), count("12"), amount(0)) == (2.5, 7, 12, 0)
 
 
+def test_a_service_that_caps_its_answers_is_told_how() -> None:
+    with pytest.raises(RerankerError, match="has 1 scores for 3 documents; if it returns no more, set documents_per_request: 1"):
+        Answer([(0, 0.5)]).in_order(3, "x")
+
+
+def test_an_environment_that_cannot_be_used_is_one_line(server: FakeCohere, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://me:hunter2-and-more@host")
+    client: Any = rerankers.build("rerank-server", {"model": "m", "base_url": server.url})
+    with pytest.raises(RerankerError, match="proxy or certificates that the environment names cannot be used") as caught:
+        client.load()
+    assert PASSWORD not in str(caught.value)
+
+
 def test_a_score_beyond_any_float_is_refused() -> None:
     with pytest.raises(RerankerError, match="gives document 0 the score 1"):
         Answer([(0, 10**400)]).in_order(1, "x")

@@ -60,7 +60,8 @@ class Answer:
                 raise RerankerError(f"{service}: the answer gives document {position} the score {score!r}")
             scores[position] = number
         if len(scores) != count:
-            raise RerankerError(f"{service}: the answer has {len(scores)} scores for {count} documents")
+            cap = f"; if it returns no more, set documents_per_request: {len(scores)}" if scores else ""
+            raise RerankerError(f"{service}: the answer has {len(scores)} scores for {count} documents{cap}")
         return [scores[position] for position in range(count)]
 
 

@@ -48,9 +48,9 @@ def connect(
             limits=limits,
             mounts=mounts,
         )
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
         problem = str(error).partition("\n")[0]
-        raise RerankerError(f"the proxy that the environment names cannot be used: {problem}") from None
+        raise RerankerError(f"the proxy or certificates that the environment names cannot be used: {problem}") from None
     client.bound(timeout_s, body or {})
     return client
 
