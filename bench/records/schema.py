@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from bench.filenames import is_file_name
 from bench.measure.stats import Difference, Estimate
@@ -18,6 +19,32 @@ FIRST_STAGE = "first-stage"
 
 FAILED_LIMIT = 0.5
 """A trial of which a larger share of the queries failed is out of every verdict."""
+
+
+_NUMBER = (int, float)
+_DESCRIPTION = {"backend": str, "identity": dict, "facts": dict}
+_TIMING = {
+    "notes": list,
+    "disturbances": list,
+    "cold": dict,
+    "server": dict,
+    "noise": dict,
+    **dict.fromkeys(("warmup_calls", "queries_planned", "queries_timed", "calls", "errors", "retried", "slots", "truncated"), _NUMBER),
+    **dict.fromkeys(("failure_rate", "padding_share", "peak_rss_bytes", "joules_per_1000_pairs", "cpu_clock_mhz"), _NUMBER),
+}
+
+
+def _shaped(values: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
+    """The values, whose named ones are of these types or None; others are nobody's to read."""
+    for name, kind in shapes.items():
+        value = values.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(f"{name} is of type {type(value).__name__}")
+    return values
+
+
+Description = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_DESCRIPTION))]
+Timing = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_TIMING))]
 
 
 class Trial(Options):
@@ -85,7 +112,7 @@ class Record(Options):
 
     schema_version: int = SCHEMA_VERSION
     trial: Trial
-    description: dict[str, Any]
+    description: Description
     dataset: dict[str, Any]
     candidates: dict[str, Any]
     quality: dict[str, Estimate]
@@ -95,7 +122,7 @@ class Record(Options):
     usage: dict[str, float] = Field(default_factory=dict)
     scores: dict[str, int] = Field(description="queries whose scores came from the cache, and queries scored now")
     cost: Cost | None = Field(None, description="None where nothing is paid for by the query, or no price is known")
-    latency: dict[str, Any] | None = Field(None, description="facts of the timed pass; its samples are in latency.parquet")
+    latency: Timing | None = Field(None, description="facts of the timed pass; its samples are in latency.parquet")
     keys: dict[str, Key]
     environment: dict[str, Any]
     finished: str
@@ -118,10 +145,10 @@ class ArchitectureRecord(Options):
 
     schema_version: int = SCHEMA_VERSION
     trial: Trial
-    description: dict[str, Any]
+    description: Description
     dataset: dict[str, Any]
     candidates: dict[str, Any]
-    latency: dict[str, Any] = Field(description="facts of the timed pass; its samples are in latency.parquet")
+    latency: Timing = Field(description="facts of the timed pass; its samples are in latency.parquet")
     keys: dict[str, Key]
     environment: dict[str, Any]
     finished: str

@@ -18,6 +18,7 @@ from bench.measure.sweep_plan import SETTINGS
 from bench.records import texts
 from bench.records.reading import Model, validated
 from bench.records.schema import ArchitectureRecord, Record, RunInfo, Trial, TrialStatus
+from bench.records.tables import read_table
 from bench.redaction import for_others
 from bench.rerankers.base import Usage
 
@@ -250,18 +251,6 @@ def read_info(folder: Path) -> RunInfo:
     if not path.is_file():
         raise RecordError(f"{folder}: no run here (there is no run.json); give the folder that `rerank-bench run` printed")
     return validated(RunInfo, path)
-
-
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A table of the run, or an empty one with these columns when it was not written."""
-    import pandas as pd
-
-    if not path.is_file():
-        return pd.DataFrame(columns=list(columns))
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path}: cannot be read: {error}") from error
 
 
 def _place(folder: Path, trial: Trial) -> Path:

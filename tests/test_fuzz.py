@@ -1,0 +1,55 @@
+"""A few of the cases of scripts/fuzz.py, and whether it would notice a fault."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "fuzz.py"
+
+
+@pytest.fixture(scope="module")
+def fuzz() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fuzz_script", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_mutated_input_ends_in_no_traceback_no_hang_and_no_stray_file(fuzz: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    tally = fuzz.fuzz(cases=100, seed=20, limit=120, jobs=2)
+    assert tally.faults == {}
+    assert sum(tally.kinds.values()) == 100
+    assert set(tally.kinds) == set(fuzz.KINDS)
+    assert tally.codes[0] > 20, "some mutations leave valid input"
+    assert tally.codes[2] > 20, "and some do not"
+
+
+def test_a_case_is_the_same_whenever_it_is_made(fuzz: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = []
+    for _ in range(2):
+        rng = random.Random("7 11")
+        made.append(
+            [fuzz.mutate_tree(rng, {"a": [1, {"b": "c"}], "d": "e"}), fuzz.mutate_lines(rng, "q1 Q0 d1 1 0.5 x\nq1 Q0 d2 2 0.4 x\n")]
+        )
+    assert repr(made[0]) == repr(made[1])
+
+
+def test_a_file_outside_and_a_traceback_are_noticed(fuzz: ModuleType, tmp_path: Path) -> None:
+    work = tmp_path / "in" / "ner" / "work"
+    (work / "out").mkdir(parents=True)
+    before = fuzz.snapshot(tmp_path)
+    (work / "out" / "report.md").write_text("allowed")
+    assert fuzz.snapshot(tmp_path) == before
+    (tmp_path / "in" / "stray").write_text("not allowed")
+    assert set(fuzz.snapshot(tmp_path)) - set(before) == {"in/stray"}
+    text = "Traceback (most recent call last):\n  File \"/x/bench/records/store.py\", line 7, in read\nKeyError: 'value'\n"
+    assert fuzz.signature(text) == "bench/records/store.py:7 read  KeyError: 'value'"

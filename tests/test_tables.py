@@ -1,0 +1,75 @@
+"""A run's tables come from anywhere: what they lack or cannot hold is one line that names file and column."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.errors import RecordError
+from bench.records.store import LATENCY, PER_QUERY
+from bench.records.tables import read_table
+
+ROWS = {"trial": ["t", "t"], "query": ["q1", "q2"], "measure": ["RR", "RR"], "value": [0.5, 1.0]}
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    table = pd.DataFrame({**ROWS, **changes})
+    path = folder / "per_query.parquet"
+    table[[name for name in table if table[name].tolist() != [LEFT_OUT] * 2]].to_parquet(path, index=False)
+    return path
+
+
+LEFT_OUT = "left out"
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "message"),
+    [
+        ("value", [LEFT_OUT] * 2, "column 'value' is missing"),
+        ("trial", [LEFT_OUT] * 2, "column 'trial' is missing"),
+        ("value", ["a", "b"], "column 'value' holds cells that are no numbers"),
+        ("value", [float("nan"), 1.0], "column 'value' holds cells that are no numbers"),
+        ("value", [float("inf"), 1.0], "column 'value' holds cells that are no numbers"),
+        ("value", [True, False], "column 'value' holds cells that are no numbers"),
+        ("query", [1, 2], "column 'query' holds cells that are no text"),
+        ("query", ["q1", None], "column 'query' holds cells that are no text"),
+    ],
+)
+def test_a_column_that_cannot_be_used_is_named(column: str, cells: list[Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=message):
+        read_table(written(tmp_path, **{column: cells}), PER_QUERY)
+
+
+def test_what_older_runs_lack_is_empty(tmp_path: Path) -> None:
+    rows = {"trial": ["t"], "scenario": ["single"], "round": [0], "query": ["q"], "pairs": [5], "nanoseconds": [7], "span": ["total"]}
+    path = tmp_path / "latency.parquet"
+    pd.DataFrame(rows).to_parquet(path)
+    table = read_table(path, LATENCY)
+    assert set(LATENCY) <= set(table.columns)
+    assert table["truncated"].isna().all()
+    pd.DataFrame({**rows, "tokens": ["many"]}).to_parquet(path)
+    with pytest.raises(RecordError, match="column 'tokens' holds"):
+        read_table(path, LATENCY)
+
+
+@pytest.mark.parametrize("cut", [0, 10, -1])
+def test_a_damaged_table_is_one_line(cut: int, tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(RecordError, match="cannot be read: ") as error:
+        read_table(path, PER_QUERY)
+    assert "\n" not in str(error.value)
+    assert read_table(tmp_path / "none.parquet", PER_QUERY).empty
+
+
+def test_no_single_byte_makes_a_table_raise_anything_else(tmp_path: Path) -> None:
+    data = bytearray(written(tmp_path).read_bytes())
+    path = tmp_path / "flipped.parquet"
+    for at in range(0, len(data), 7):
+        path.write_bytes(bytes([*data[:at], data[at] ^ 0xFF, *data[at + 1 :]]))
+        with suppress(RecordError):
+            assert set(PER_QUERY) <= set(read_table(path, PER_QUERY).columns)
