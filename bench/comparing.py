@@ -169,7 +169,7 @@ def resolve_measure(run: Run, asked: str | None, trials: Container[str] | None =
 
 def run_seed(run: Run) -> int:
     """The seed of the run's own intervals, so that the same difference gets the same interval here."""
-    return int(run.info.resolved.get("seed", 0))
+    return int(run.info.resolved.get("seed") or 0)
 
 
 def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, Side]]:

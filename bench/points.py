@@ -168,4 +168,4 @@ def _key(point: Point) -> tuple[Any, ...]:
 
 
 def _seed(run: Run) -> int:
-    return int(run.info.resolved.get("seed", 0))
+    return int(run.info.resolved.get("seed") or 0)

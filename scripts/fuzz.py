@@ -414,10 +414,10 @@ KINDS: dict[str, tuple[Callable[[], list[Path]], tuple[Command, ...]]] = {
 WEIGHTS = (3, 1, 3, 2, 5)
 
 
-def prepare(material: Path, number: int, seed: int) -> tuple[str, list[Command]]:
+def prepare(material: Path, number: int, seed: int, kind: str | None) -> tuple[str, list[Command]]:
     """Fill the working folder for one case. Returns its kind and its commands."""
     rng = random.Random(f"{seed} {number}")
-    kind = rng.choices(list(KINDS), WEIGHTS)[0]
+    kind = kind or rng.choices(list(KINDS), WEIGHTS)[0]
     for name in ("suite.yaml", "gates.yaml", "first.run", "other.run", "own_reranker.py"):
         shutil.copy(material / name, name)
     shutil.copytree(material / "data", "data")
@@ -479,7 +479,7 @@ def snapshot(root: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def try_case(root: Path, material: Path, number: int, seed: int, limit: int) -> dict[str, Any]:
+def try_case(root: Path, material: Path, number: int, seed: int, limit: int, kind: str | None = None) -> dict[str, Any]:
     """Run one case. Returns its faults: sort -> what it looks like."""
     for path in root.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -487,7 +487,7 @@ def try_case(root: Path, material: Path, number: int, seed: int, limit: int) -> 
     work.mkdir(parents=True)
     (root / "in" / "ner" / "outside.txt").write_text("not yours")
     os.chdir(work)
-    kind, commands = prepare(material, number, seed)
+    kind, commands = prepare(material, number, seed, kind)
     before = snapshot(root)
     faults: dict[str, str] = {}
     outputs = []
@@ -520,7 +520,7 @@ def signature(output: str) -> str:
 # ---------------------------------------------------------------------------------------------- workers
 
 
-def work(material: Path, numbers: range, seed: int, limit: int) -> None:
+def work(material: Path, numbers: list[int], seed: int, limit: int, kind: str | None) -> None:
     """Run cases one after the other; a line of JSON before each and after it."""
     sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
@@ -531,7 +531,7 @@ def work(material: Path, numbers: range, seed: int, limit: int) -> None:
         set_environment(root)
         for number in numbers:
             print(json.dumps({"begins": number}), file=real_output, flush=True)
-            result = try_case(root, material, number, seed, limit)
+            result = try_case(root, material, number, seed, limit, kind)
             result.pop("outputs")
             print(json.dumps(result), file=real_output, flush=True)
         os.chdir("/")
@@ -567,10 +567,11 @@ class Tally:
                 self.faults[sort, text].append(result["number"])
 
 
-def oversee(material: Path, numbers: list[int], seed: int, limit: int, tally: Tally) -> None:
+def oversee(material: Path, numbers: list[int], seed: int, limit: int, kind: str | None, tally: Tally) -> None:
     """Keep a worker busy with these cases; one that dies or falls silent is replaced after the case that it was at."""
     while numbers:
         command = [sys.executable, __file__, "--worker", str(material), json.dumps(numbers), "--seed", str(seed), "--limit", str(limit)]
+        command += ["--kind", kind] if kind else []
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:
             at = numbers[0]
             alarm = threading.Timer(GRACE * limit + 60, worker.kill)
@@ -593,7 +594,7 @@ def oversee(material: Path, numbers: list[int], seed: int, limit: int, tally: Ta
             numbers = numbers[numbers.index(at) + 1 :]
 
 
-def fuzz(cases: int, seed: int, limit: int, jobs: int) -> Tally:
+def fuzz(cases: int, seed: int, limit: int, jobs: int, kind: str | None = None) -> Tally:
     """Run cases 0 to `cases` - 1 in `jobs` processes."""
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="fuzz-material-") as folder:
@@ -602,7 +603,8 @@ def fuzz(cases: int, seed: int, limit: int, jobs: int) -> Tally:
         os.environ.update(MPLBACKEND="Agg", RERANK_BENCH_CACHE=str(Path(folder) / "cache"), OMP_NUM_THREADS="1")
         make_material(material)
         threads = [
-            threading.Thread(target=oversee, args=(material, list(range(job, cases, jobs)), seed, limit, tally)) for job in range(jobs)
+            threading.Thread(target=oversee, args=(material, list(range(job, cases, jobs)), seed, limit, kind, tally))
+            for job in range(jobs)
         ]
         for thread in threads:
             thread.start()
@@ -611,7 +613,7 @@ def fuzz(cases: int, seed: int, limit: int, jobs: int) -> Tally:
     return tally
 
 
-def again(number: int, seed: int, limit: int, keep: Path | None) -> None:
+def again(number: int, seed: int, limit: int, kind: str | None, keep: Path | None) -> None:
     """One case, told in full."""
     root = (keep or Path(tempfile.mkdtemp(prefix="fuzz-"))).resolve()
     root.mkdir(parents=True, exist_ok=True)
@@ -622,7 +624,7 @@ def again(number: int, seed: int, limit: int, keep: Path | None) -> None:
         make_material(material)
         set_environment(root)
         sys.dont_write_bytecode = True
-        result = try_case(root, material, number, seed, limit)
+        result = try_case(root, material, number, seed, limit, kind)
     for one in result["outputs"]:
         print(f"$ rerank-bench {' '.join(one['command'])}\n{one['output']}[exit code {one['code']}]\n")
     print(f"case {number}, {result['kind']}, in {root}: {result['faults'] or 'no fault'}")
@@ -634,18 +636,19 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=60, help="seconds that a command may take")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--kind", choices=list(KINDS), help="cases of this kind alone")
     parser.add_argument("--case", type=int, help="run this case alone and show what it prints")
     parser.add_argument("--keep", type=Path, help="folder for the files of --case")
     parser.add_argument("--worker", nargs=2, metavar=("MATERIAL", "NUMBERS"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
-        work(Path(asked.worker[0]), json.loads(asked.worker[1]), asked.seed, asked.limit)
+        work(Path(asked.worker[0]), json.loads(asked.worker[1]), asked.seed, asked.limit, asked.kind)
         return 0
     if asked.case is not None:
-        again(asked.case, asked.seed, asked.limit, asked.keep)
+        again(asked.case, asked.seed, asked.limit, asked.kind, asked.keep)
         return 0
     started = time.monotonic()
-    tally = fuzz(asked.cases, asked.seed, asked.limit, asked.jobs)
+    tally = fuzz(asked.cases, asked.seed, asked.limit, asked.jobs, asked.kind)
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.kinds.items()))
     print(f"{sum(tally.kinds.values()):,} cases in {time.monotonic() - started:,.0f} s ({kinds})")
     print("exit codes: " + ", ".join(f"{code}: {count}" for code, count in sorted(tally.codes.items())))

@@ -22,6 +22,7 @@ FAILED_LIMIT = 0.5
 
 
 _NUMBER = (int, float)
+_RESOLVED = {"seed": int, "rerankers": list, "latency": dict}
 _DESCRIPTION = {"backend": str, "identity": dict, "facts": dict}
 _TIMING = {
     "notes": list,
@@ -43,6 +44,13 @@ def _shaped(values: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _seeded(resolved: dict[str, Any]) -> dict[str, Any]:
+    if (resolved.get("seed") or 0) < 0:
+        raise ValueError("seed is below 0")
+    return resolved
+
+
+Resolved = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_RESOLVED)), AfterValidator(_seeded)]
 Description = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_DESCRIPTION))]
 Timing = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_TIMING))]
 
@@ -170,7 +178,7 @@ class RunInfo(Options):
     suite: str
     description: str = ""
     asked: dict[str, Any]
-    resolved: dict[str, Any]
+    resolved: Resolved
     base_dir: str = Field("", description="what paths in the suite are relative to, as seen from where it was run")
     suite_hash: str
     command: str = ""

@@ -138,7 +138,7 @@ def architectures(run: Run) -> list[Row]:
 
 def _timings(run: Run) -> tuple[dict[str, dict[str, Summary]], dict[str, dict[str, dict[str, float]]]]:
     """Summaries and parts of a call: trial -> scenario -> value."""
-    seed = int(run.info.resolved.get("seed", 0))
+    seed = int(run.info.resolved.get("seed") or 0)
     return _by_trial(summarise(run.latency, seed=seed)), _by_trial(parts(run.latency))
 
 

@@ -42,7 +42,15 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             table[column] = None
         elif problem := _problem(table[column], column):
             raise RecordError(f"{path}: column '{column}' holds {problem}")
-    return table
+    if "nanoseconds" in columns and not _are_times(table):
+        raise RecordError(f"{path}: column 'nanoseconds' or 'pairs' holds numbers that no call can take")
+    return table[list(columns)]
+
+
+def _are_times(table: pd.DataFrame) -> bool:
+    """Whether calls took some time for some pairs. A part of a call may have taken none."""
+    calls = table[table["span"] == "total"]
+    return bool((table["nanoseconds"] >= 0).all() and (calls["nanoseconds"] > 0).all() and (table["pairs"] > 0).all())
 
 
 def _problem(cells: Any, column: str) -> str | None:
