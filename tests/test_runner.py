@@ -261,3 +261,30 @@ def test_a_cutoff_below_the_candidates_is_noted(collection: Path, tmp_path: Path
     found = run(collection, tmp_path=tmp_path, measures=["nDCG@5", "R@100"], depth=5)
     (note,) = [text for text in found.info.warnings if "cutoff" in text]
     assert note.endswith("depth 5 ends above the cutoff of R@100: there is nothing below it to find")
+
+
+def test_an_outsiders_first_stage_is_counted_and_its_scores_are_held_to_its_order(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds nothing for one query, gives another's candidates against their scores, and a third's with its own scores."""
+    (tmp_path / "outsider_stage.py").write_text(
+        "from bench.first_stage.base import Candidates, QueryCandidates\n"
+        "from bench.first_stage.options import FirstStageOptions\n"
+        "class Stage:\n"
+        "    Options = FirstStageOptions\n"
+        "    def __init__(self, options, base_dir):\n"
+        "        self.options, self.name = options, 'mine'\n"
+        "    def retrieve(self, dataset, query_ids, depth):\n"
+        "        ids = tuple(sorted(dataset.documents.ids())[:2])\n"
+        "        lists = {q: QueryCandidates(ids, (7.5, 2.5)) for q in query_ids}\n"
+        "        lists[query_ids[0]] = QueryCandidates((), ())\n"
+        "        lists[query_ids[1]] = QueryCandidates(ids, (1.0, float('inf')))\n"
+        "        return Candidates(lists, depth, {})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    found = run(collection, tmp_path=tmp_path, first_stages=["outsider_stage:Stage"])
+    assert sum("candidates" in text and " 1" in text for text in found.info.warnings) == 1
+    (trial,) = [trial for trial in found.records if trial.endswith("first-stage")]
+    assert sorted({ranking.scores for ranking in found.ranking(trial).values()}) == [(2.0, 1.0), (7.5, 2.5)]
+    (note,) = found.records[trial].description["facts"]["warnings"]
+    assert note.startswith("queries whose candidates are not in the order of their scores: 1;")
