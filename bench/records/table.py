@@ -199,7 +199,8 @@ def _notes(record: Record) -> list[str]:
         notes.append(f"{truncated / pairs:.0%} of its pairs were cut at max length")
     if cut_queries := record.usage.get("cut_queries", 0):
         notes.append(f"{cut_queries:.0f} times a query was too long and was cut as well")
-    answers, repairs = record.usage.get("calls", 0) - record.usage.get("retries", 0), record.usage.get("repairs", 0)
+    answers = max(1.0, record.usage.get("calls", 0) - record.usage.get("retries", 0))
+    repairs = record.usage.get("repairs", 0)
     if repairs > SHOWN_REPAIRS * answers:
         notes.append(f"{repairs / answers:.0%} of its answers were no complete order and had to be mended")
     if halvings := record.usage.get("halvings", 0):
