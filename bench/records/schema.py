@@ -50,6 +50,13 @@ def _seeded(resolved: dict[str, Any]) -> dict[str, Any]:
     return resolved
 
 
+def _comparable(keys: dict[str, Key]) -> dict[str, Key]:
+    for name in ("quality", "system"):
+        if name not in keys:
+            raise ValueError(f"there is no {name} key")
+    return keys
+
+
 Resolved = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_RESOLVED)), AfterValidator(_seeded)]
 Description = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_DESCRIPTION))]
 Timing = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_TIMING))]
@@ -131,7 +138,7 @@ class Record(Options):
     scores: dict[str, int] = Field(description="queries whose scores came from the cache, and queries scored now")
     cost: Cost | None = Field(None, description="None where nothing is paid for by the query, or no price is known")
     latency: Timing | None = Field(None, description="facts of the timed pass; its samples are in latency.parquet")
-    keys: dict[str, Key]
+    keys: Annotated[dict[str, Key], AfterValidator(_comparable)]
     environment: dict[str, Any]
     finished: str
 
