@@ -14,13 +14,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.api import budget as budget
     from bench.api import check as check
     from bench.api import compare as compare
     from bench.api import estimate as estimate
     from bench.api import load as load
     from bench.api import reranker as reranker
     from bench.api import run as run
-    from bench.budgets import budget as budget
     from bench.records.store import Run as Run
     from bench.rerankers.base import Request as Request
     from bench.suite import Suite as Suite
@@ -32,7 +32,7 @@ _WHERE = {
     "estimate": "bench.api",
     "load": "bench.api",
     "reranker": "bench.api",
-    "budget": "bench.budgets",
+    "budget": "bench.api",
     "Run": "bench.records.store",
     "Request": "bench.rerankers.base",
     "Suite": "bench.suite",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bench.forecast import Forecast
     from bench.gate import Verdict
+    from bench.reports.budget import Choices
     from bench.rerankers.base import Scores
     from bench.rerankers.function import ScoreFunction
 
@@ -86,6 +87,27 @@ def compare(
     given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
     found = paired([one if isinstance(one, Run) else baselines.find(one) for one in given], baseline, measure, across)
     return pd.DataFrame([flat(one) for one in found])
+
+
+def budget(
+    run: Run | Path | str,
+    *,
+    p95_ms: float | None = None,
+    p50_ms: float | None = None,
+    device: str | None = None,
+    measure: str | None = None,
+    dataset: str | None = None,
+    first_stage: str | None = None,
+) -> Choices:
+    """The best quality inside a latency budget, for each dataset and first stage of a run: a list that a notebook shows as tables.
+
+    The same as `rerank-bench budget`; arguments and errors are those of `bench.budgets.budget`.
+    """
+    from bench import budgets
+    from bench.reports.budget import Choices
+
+    limits = {"p95_ms": p95_ms, "p50_ms": p50_ms}
+    return Choices(budgets.budget(run, **limits, device=device, measure=measure, dataset=dataset, first_stage=first_stage))
 
 
 def check(

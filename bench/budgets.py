@@ -45,7 +45,7 @@ class Limits:
         return ", ".join(f"{name} ≤ {limit:g} ms" for name, limit in told if limit is not None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Choice:
     """The answer for one first stage over one dataset.
 
@@ -72,6 +72,11 @@ class Choice:
     between: Point | None
     latency_only: tuple[Point, ...]
     timed_depths: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        where = f"{self.measure} within {self.limits} on {self.dataset}, {self.first_stage}"
+        counts = f"{len(self.fitting)} fit, {len(self.too_slow)} too slow, {len(self.withheld)} withheld"
+        return f"<Choice: {where}: {self.best or self.outcome}; {counts}>"
 
     @property
     def outcome(self) -> Outcome:

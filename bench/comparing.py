@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bench.counting import counted
 from bench.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.measure import stats
 from bench.measure.names import meant
@@ -47,7 +48,7 @@ class Side:
         if len(rows) != len(values) or len(values) != expected or not all(map(math.isfinite, values.values())):
             raise RecordError(
                 f"{self.run.folder}: per_query.parquet does not hold {measure} of {self.trial.id} once for each of its "
-                f"{expected} queries: the run is damaged, run its suite again"
+                f"{counted(expected, 'query')}: the run is damaged, run its suite again"
             )
         return values
 

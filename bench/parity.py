@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from bench.comparing import Side, cached, comparable, counterparts, sides
+from bench.counting import counted
 from bench.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.gate.drift import Drift, drift
 from bench.records.store import Run
@@ -67,7 +68,7 @@ def told(found: Drift) -> str:
     """The three numbers, and over how many queries they were taken."""
     alone = f" ({found.unshared} ranked by one only)" if found.unshared else ""
     difference = f"max |score difference| {found.max_difference:.3g}"
-    return f"{found.queries} queries{alone}: {difference}, mean tau {found.tau:.4f}, mean top-10 overlap {found.overlap:.3f}"
+    return f"{counted(found.queries, 'query')}{alone}: {difference}, mean tau {found.tau:.4f}, mean top-10 overlap {found.overlap:.3f}"
 
 
 def _named(run: Run, name: str) -> list[Side]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Records = Mapping[str, Record | ArchitectureRecord]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Point:
     """One way to run one reranker. `settings` are what loaded, None where the record does not say.
 
@@ -46,6 +46,11 @@ class Point:
     meaningless: bool = False
     failed: float = 0.0
     """The share of queries whose call failed when the system was scored."""
+
+    def __repr__(self) -> str:
+        quality = "not scored" if self.quality is None else f"{self.quality:.4f}"
+        p95 = "withheld" if self.p95_ms is None else f"{self.p95_ms:.4g} ms"
+        return f"<{self.trial.reranker} at depth {self.depth}: {quality}, p50 {self.p50_ms:.4g} ms, p95 {p95}>"
 
     @cached_property
     def quality(self) -> float | None:

@@ -73,7 +73,7 @@ def made_report(out: Path, made: Made) -> Run:
     folder = out / "run"
     folder.mkdir(parents=True)
     writer = RunWriter(folder, info, None)
-    writer._write_info()
+    writer.write_info()
     for dataset in made.datasets:
         _write_group(writer, made, dataset, [trial for trial in trials if trial.dataset == dataset])
     return writer.finish()

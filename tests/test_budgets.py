@@ -49,6 +49,25 @@ def only(found: list[Choice]) -> Choice:
     return choice
 
 
+def test_a_notebook_shows_choices_as_tables(tmp_path: Path) -> None:
+    found = bench.budget(made(tmp_path), p95_ms=100)
+    (choice,) = found
+    assert "better (cpu) at depth 5" in repr(found)
+    assert repr(choice).startswith("<Choice: nDCG@10 within p95 ≤ 100 ms on ")
+    assert repr(choice).endswith("; 2 fit, 1 too slow, 0 withheld>")
+    assert len(repr(choice)) < 300
+    shown = found._repr_html_()
+    assert "<td>better (cpu)</td>" in shown
+    assert "p95 ≤ 100 ms" in shown
+
+
+def test_what_is_just_beyond_the_limit_is_not_one_time_the_limit(tmp_path: Path) -> None:
+    slow = made(tmp_path, milliseconds={"fast": steady(100.4), "better": steady(180), "slow": steady(500)})
+    told = repr(bench.budget(slow, p50_ms=100))
+    assert "0.4 % over the limit" in told
+    assert " 1 times" not in told
+
+
 def test_the_best_that_fits_and_the_runner_up(tmp_path: Path) -> None:
     choice = only(bench.budget(made(tmp_path), p95_ms=100))
     assert names(choice) == ("better", "fast")

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench.reports import html
+from bench.records.schema import Trial, TrialStatus
+from bench.records.store import Run
+from bench.reports import html, markdown
 from tests.made_reports import Made, made_report
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`&amp;\u2028\u202e\x07{{7*7}}${alert(3)}"
@@ -242,4 +244,78 @@ def test_text_from_a_collection_runs_nothing(browser: Any, tmp_path: Path) -> No
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 2
     assert opened.said == []
+    opened.context.close()
+
+
+OVERPRINTED = """() => {
+  const found = [];
+  for (const chart of document.querySelectorAll("svg.chart")) {
+    if (!chart.getClientRects().length) continue;
+    const words = [...chart.querySelectorAll("text")].filter((text) => text.getClientRects().length);
+    const boxes = words.map((text) => text.getBoundingClientRect());
+    const frame = chart.getBoundingClientRect();
+    boxes.forEach((one, i) => {
+      if (one.left < frame.left - 1 || one.right > frame.right + 1) found.push(`${words[i].textContent} is cut off`);
+      boxes.slice(i + 1).forEach((other, j) => {
+        const width = Math.min(one.right, other.right) - Math.max(one.left, other.left);
+        const height = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
+        if (width > 1 && height > 4) found.push(`${words[i].textContent} on ${words[i + 1 + j].textContent}`);
+      });
+    });
+  }
+  return found;
+}"""
+"""Labels of the charts that stand on one another, or outside of their chart."""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    "made",
+    [
+        Made(noise={f"reranker-number-{i}-of-a-long-name": 0.5 + 0.01 * i for i in range(16)}, queries=30),
+        Made(noise={"a": 1.0, "b": 1.0}, queries=1),
+        Made(noise={"日本語リランカー" * 2: 0.5, "另一個重排器模型": 0.51, "other": 0.52}, queries=30),
+    ],
+    ids=["many rows", "one query", "wide letters"],
+)
+def test_labels_do_not_overprint(browser: Any, tmp_path: Path, made: Made, width: int) -> None:
+    opened = Opened(browser, written(tmp_path, made), viewport={"width": width, "height": 844})
+    assert opened.page.locator("svg.chart text:visible").count() > 10
+    assert opened.page.evaluate(OVERPRINTED) == []
+    assert opened.said == []
+    opened.context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_endless_words_and_odd_letters_widen_nothing(browser: Any, tmp_path: Path, width: int) -> None:
+    odd = "x" * 100_000 + "\0\x1b[31m\u202eright to left\u202c\u2066 \ufeff" + "ש" * 300
+    made = Made(
+        noise={"a" * 120: 1.0, "b": 1.0},
+        queries=3,
+        query_text=odd,
+        doc_text=odd,
+        description=odd,
+        notes=[odd[-400:]],
+        skipped={"gone": "y" * 400},
+    )
+    opened = Opened(browser, written(tmp_path, made), viewport={"width": width, "height": 844})
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.page.locator("#drill .ranked .text").count() > 0
+    assert opened.page.evaluate(OVERPRINTED) == []
+    assert opened.said == []
+    opened.context.close()
+
+
+def test_a_run_of_which_nothing_is_done_still_has_a_page(browser: Any, tmp_path: Path) -> None:
+    trial = Trial(id="t", dataset="d", first_stage="bm25", reranker="gone", device="-", depth=10)
+    info = made_report(tmp_path, Made(noise={"a": 1.0}, queries=2)).info
+    info = info.model_copy(update={"trials": [TrialStatus(trial=trial, status="failed", reason="no memory")]})
+    (tmp_path / "run" / "run.json").write_text(info.model_dump_json())
+    run = Run(tmp_path / "run")
+    path = run.folder / "report.html"
+    path.write_bytes(html.report(run).encode())
+    opened = Opened(browser, path)
+    assert "no memory" in opened.page.locator("body").inner_text()
+    assert opened.said == []
+    assert "gone failed: no memory" in markdown.report(run)
     opened.context.close()

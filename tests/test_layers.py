@@ -41,6 +41,7 @@ LAYERS = (
     (
         "errors",
         "redaction",
+        "counting",
         "options",
         "plugins",
         "atomic",

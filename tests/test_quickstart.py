@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 import bench
+from bench import rerankers
+from bench.errors import Unavailable
 from bench.records.store import Run
 from bench.records.table import rows
 
@@ -59,3 +62,12 @@ def test_the_published_figures_are_the_ones_measured(quickstart: Run, page: str)
     published = [float(number) for number in re.findall(r"\b0\.\d{4}\b", text)]
     for name in SHIPPED:
         assert any(abs(number - frame.loc[name, "nDCG@10"]) < 0.005 for number in published), name
+
+
+def test_readme_shows_why_the_demo_skips_a_hosted_reranker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's extra does not install the SDK, so that its absence is the reason, not that of a key."""
+    monkeypatch.setitem(sys.modules, "cohere", None)
+    monkeypatch.delenv("CO_API_KEY", raising=False)
+    with pytest.raises(Unavailable) as error:
+        rerankers.build("cohere-rerank-v3.5").check()
+    assert f"cohere-rerank-v3.5 skipped: {error.value.reason}\n" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -134,7 +134,7 @@ def test_the_best_results_come_first_and_with_their_texts_where_asked(served: se
         ("/rerank", {"query": "q", "documents": ["a"], "top_n": 0}, 400, "'top_n' must be a whole number"),
         ("/rerank", {"query": "q", "documents": ["a"], "top_k": True}, 400, "'top_k' must be a whole number"),
         ("/rerank", {"query": "q", "documents": ["a"], "max_tokens_per_doc": 5}, 400, "'max_tokens_per_doc' is not supported"),
-        ("/rerank", {"query": "q", "documents": ["a"] * (Limits().documents + 1)}, 413, "1001 documents; at most 1000"),
+        ("/rerank", {"query": "q", "documents": ["a"] * (Limits().documents + 1)}, 413, "1,001 documents; at most 1,000"),
         ("/rerank", {"query": "q", "documents": ["a"], "model": "gpt"}, 404, f"no model 'gpt' here; served: {MODEL}"),
         ("/embed", {"query": "q", "documents": ["a"]}, 404, "POST goes to /rerank"),
     ],
@@ -151,7 +151,7 @@ def test_what_cannot_be_answered_is_told_in_one_line_of_json(
 def test_a_body_is_limited_and_its_length_must_be_told(served: server.RerankServer) -> None:
     status, told, headers = ask(served.url, "/rerank", headers={"Content-Length": str(Limits().body_bytes + 1)})
     assert (status, headers["Connection"]) == (413, "close")
-    assert "at most 16777216" in told["error"]["message"]
+    assert "at most 16,777,216" in told["error"]["message"]
     assert ask(served.url, "/rerank", headers={"Content-Length": "-3"})[0] == 411
     assert ask(served.url, "/rerank", headers={"Content-Length": "9" * 5000})[0] == 411
     assert ask(served.url, "/rerank", headers={"Transfer-Encoding": "chunked"})[0] == 411
@@ -394,7 +394,7 @@ def test_a_run_through_a_server_ranks_as_in_process_and_parity_says_so(
         ("/rerank", {"query": "q", "texts": ["a", "x" * 101]}, 413, "'texts' has a text of 101 characters"),
         ("/rerank", {"query": "q", "documents": ["a"] * 7}, 413, "7 documents; at most 6"),
         ("/rerank", {"query": "q", "documents": ["a" * 99] * 6}, 413, "about 156 tokens in 6 pairs; at most 150 in a request"),
-        ("/rerank", {"query": "q", "documents": ["a"], "pad": "x" * 5000}, 413, "bytes; at most 4096 in a request"),
+        ("/rerank", {"query": "q", "documents": ["a"], "pad": "x" * 5000}, 413, "bytes; at most 4,096 in a request"),
         ("/rerank", b'{"query": "\\ud800", "documents": ["a"]}', 400, "'query' holds half a character"),
         ("/rerank", b'{"query": "q", "documents": ["\\udfff"]}', 400, "'documents' holds half a character"),
         ("/rerank", b'{"query": "q", "documents": ["a"], "model": "\\ud800"}', 404, "no model"),
@@ -424,7 +424,7 @@ def test_a_body_that_is_too_large_is_refused_while_it_is_still_being_sent() -> N
     with serving("word-overlap", limits=Limits(body_bytes=2**20)) as running:
         status, told, headers = ask(running.url, "/rerank", {"query": "fox " * 2**22, "documents": ["a"]})
         assert (status, headers["Connection"]) == (413, "close")
-        assert "at most 1048576 in a request" in told["error"]["message"]
+        assert "at most 1,048,576 in a request" in told["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -501,7 +501,7 @@ def test_more_requests_than_can_wait_are_told_to_come_back(monkeypatch: pytest.M
         OddReranker.go_on.set()
         waiting.join(20)
         assert (status, headers["Retry-After"], health) == (503, "1", 200)
-        assert told["error"]["message"] == "1 requests are waiting already: send this one again in a moment"
+        assert told["error"]["message"] == "too many requests are waiting already (1): send this one again in a moment"
         assert ask(running.url, "/rerank", {"query": "fine", "documents": ["a"]})[0] == 200
 
 

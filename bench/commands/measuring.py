@@ -7,6 +7,7 @@ import json
 import click
 
 from bench.commands.console import open_console
+from bench.counting import counted
 
 
 @click.command()
@@ -37,7 +38,8 @@ def noise(suite: str, reranker: str | None, device: str | None, processes: int, 
     if form == "json":
         click.echo(json.dumps({**told.model_dump(mode="json"), "floor": told.floor, "kept": str(path)}, indent=1))
         return
-    click.echo(f"{told.reranker} ({told.device}) against itself, {told.depth} candidates, {told.queries} queries x {told.rounds}")
+    amount = f"{counted(told.depth, 'candidate')}, {counted(told.queries, 'query')} x {told.rounds}"
+    click.echo(f"{told.reranker} ({told.device}) against itself, {amount}")
     for i, ratio in enumerate(told.processes):
         click.echo(f"  process {i + 1}   {ratio:.4f}")
     click.echo(f"A/A ratio     {told.ratio:.4f}  95 % interval [{told.low:.4f}, {told.high:.4f}]")

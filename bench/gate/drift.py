@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from bench.comparing import Side, comparable
+from bench.counting import counted
 from bench.errors import IncomparableError
 from bench.gate.across import differences, refused, sentence
 from bench.gate.file import DriftGate
@@ -63,7 +64,7 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
     tolerance = tolerated(baseline, asked)
     found = drift(new, baseline, tolerance)
     notes = [f"across {told}"] if told else []
-    notes += [f"{found.unshared} queries were ranked by one run only"] if found.unshared else []
+    notes += [f"{counted(found.unshared, 'query')} were ranked by one run only"] if found.unshared else []
     notes += ["the same system, its scores drifted beyond what is allowed"] if found.outcome == "fail" and not told else []
     return Gate(
         trial=new.trial,

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 
 from bench.comparing import Comparison, Side, paired
+from bench.counting import counted
 from bench.errors import IncomparableError
 from bench.gate.verdict import Gate, Outcome
 from bench.measure import stats
@@ -40,7 +41,7 @@ def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across:
     notes += ["every query scores 0"] if zeros else []
     notes += [f"a margin of {margin:g} cannot be lost: the baseline's mean is {comparison.baseline_mean:.4f}"] if unlosable else []
     notes += [_support(len(deltas), smallest, margin)] if margin < smallest else []
-    notes += [f"{comparison.unpaired} queries are in one run only"] if comparison.unpaired else []
+    notes += [f"{counted(comparison.unpaired, 'query')} are in one run only"] if comparison.unpaired else []
     return Gate(
         trial=new.trial,
         name=name,
@@ -76,7 +77,7 @@ def non_inferiority(deltas: Sequence[float], margin: float) -> tuple[float, floa
 
 def _moves(comparison: Comparison, outcome: Outcome) -> str:
     difference = comparison.difference
-    moves = f"{difference.wins} queries rose, {difference.ties} stayed, {difference.losses} fell"
+    moves = f"{counted(difference.wins, 'query')} rose, {difference.ties} stayed, {difference.losses} fell"
     fallen = [f"{query} {delta:+.2f}" for query, delta in comparison.moved(len(comparison.deltas)) if delta < 0][:3]
     return f"{moves}; most: {', '.join(fallen)}" if fallen and outcome != "pass" else moves
 

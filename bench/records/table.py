@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bench.counting import counted, times
 from bench.measure.latency_summary import Summary, parts, summarise
 from bench.measure.quality import JUDGED
 from bench.measure.stats import Difference, Estimate
@@ -198,19 +199,19 @@ def _notes(record: Record) -> list[str]:
     if pairs and truncated > 0.01 * pairs:
         notes.append(f"{truncated / pairs:.0%} of its pairs were cut at max length")
     if cut_queries := record.usage.get("cut_queries", 0):
-        notes.append(f"{cut_queries:.0f} times a query was too long and was cut as well")
+        notes.append(f"{times(cut_queries)} a query was too long and was cut as well")
     answers = max(1.0, record.usage.get("calls", 0) - record.usage.get("retries", 0))
     repairs = record.usage.get("repairs", 0)
     if repairs > SHOWN_REPAIRS * answers:
         notes.append(f"{repairs / answers:.0%} of its answers were no complete order and had to be mended")
     if halvings := record.usage.get("halvings", 0):
-        notes.append(f"the accelerator's memory was full {halvings:.0f} times: batches were halved until they fitted")
+        notes.append(f"the accelerator's memory was full {times(halvings)}: batches were halved until they fitted")
     if cut := record.usage.get("cut_answers", 0):
         notes.append(f"{cut / answers:.0%} of its answers were cut off at the length limit: answer_tokens is too low for it")
     if splits := record.usage.get("split_requests", 0):
-        notes.append(f"{splits:.0f} requests were too large for the service and were sent in halves")
+        notes.append(f"{times(splits)} a request was too large for the service and was sent in halves")
     if blanks := record.usage.get("blanks", 0):
-        notes.append(f"{blanks:.0f} documents without text were not sent, and stand behind all others")
+        notes.append(f"not sent, and ranked behind all others: {counted(blanks, 'document')} without text")
     notes += [str(warning) for warning in record.description.get("facts", {}).get("warnings", [])]
     facts = record.latency or {}
     notes += [str(note) for note in facts.get("notes", [])]

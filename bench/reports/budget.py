@@ -21,6 +21,29 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SIGNIFICANT = 0.05
+NEAR = 1.1
+"""Shares of a limit up to this one are told as per cent above it."""
+
+
+class Choices(list[Choice]):
+    """Choices that a notebook shows as the command prints them: a table each, and sentences."""
+
+    def __repr__(self) -> str:
+        lines = ["\n".join([title(choice), *sentences(choice)]) for choice in self]
+        return "\n\n".join(lines) or "[]"
+
+    def _repr_html_(self) -> str:
+        return "".join(_as_html(choice) for choice in self)
+
+
+def _as_html(choice: Choice) -> str:
+    from html import escape as text
+
+    rows = grid(choice)
+    head = "".join(f"<th>{text(name)}</th>" for name in rows[0]) if rows else ""
+    body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in row.values())}</tr>" for row in rows)
+    said = "".join(f"<li>{text(sentence)}</li>" for sentence in sentences(choice))
+    return f"<p><b>{text(title(choice))}</b></p><table><tr>{head}</tr>{body}</table><ul>{said}</ul>"
 
 
 def to_json(choices: Sequence[Choice]) -> str:
@@ -82,18 +105,24 @@ def _answer(choice: Choice) -> Iterator[str]:
     if best is None:
         if choice.too_slow and not choice.withheld:
             nearest = choice.too_slow[0]
-            yield f"Nothing that was timed fits. The nearest is {_named(nearest)}: {choice.limits.used(nearest):.2g} times the limit."
+            yield f"Nothing that was timed fits. The nearest is {_named(nearest)}: {_beyond(choice.limits.used(nearest) or 0)}."
         return
     yield f"{_named(best)} has the best {choice.measure} that fits: {numbers.quality(best.quality or 0)}."
     if other and found:
         n = found.wins + found.ties + found.losses
-        apart = "a significant difference" if found.p < SIGNIFICANT else f"these {n} queries do not tell the two apart"
+        queries = "this query does" if n == 1 else f"these {n} queries do"
+        apart = "a significant difference" if found.p < SIGNIFICANT else f"{queries} not tell the two apart"
         yield (
             f"The runner-up, {_named(other)}, is lower by {found.mean:.4f} [{found.low:+.3f}, {found.high:+.3f}], "
             f"p {numbers.p_value(found.p)}: {apart}."
         )
     if choice.first_stage_quality is not None and (best.quality or 0) <= choice.first_stage_quality:
         yield f"It does not improve on the first stage ({numbers.quality(choice.first_stage_quality)})."
+
+
+def _beyond(share: float) -> str:
+    """How far a point is beyond the limit, of which it uses this share: never as "1 times" of it."""
+    return f"{100 * (share - 1):.2g} % over the limit" if share < NEAR else f"{share:.2g} times the limit"
 
 
 def _doubts(choice: Choice) -> Iterator[str]:

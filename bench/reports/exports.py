@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.atomic import write_atomically
+from bench.counting import counted
 from bench.errors import RecordError
 from bench.filenames import file_stem
 from bench.first_stage.run_file import header_of, metadata_path, split_run
@@ -51,7 +52,7 @@ def to_latex(run: Run) -> str:
     Needs \\usepackage{booktabs}. A dagger marks p < 0.05 of the paired permutation test against the first stage, uncorrected.
     """
     return "\n".join(
-        "\n".join(_latex_group(f"{dataset}, {first_stage}, {depth} candidates", members, measures_of(members)))
+        "\n".join(_latex_group(f"{dataset}, {first_stage}, {counted(depth, 'candidate')}", members, measures_of(members)))
         for (dataset, first_stage, depth), members in groups(rows(run)).items()
         if any(row.status == "done" for row in members)
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from bench.counting import counted
 from bench.forecast import Expected, Forecast
 from bench.reports import numbers
 from bench.reports.comparison import as_json
@@ -35,7 +36,8 @@ def print_forecast(found: Forecast, console: Console) -> None:
 
     for (dataset, first_stage, depth), rows in groupby(found.rows, lambda row: (row.trial.dataset, row.trial.first_stage, row.trial.depth)):
         members = list(rows)
-        console.print(f"\n[bold]{escape(dataset)}[/bold], {members[0].queries} queries, {escape(first_stage)}, {depth} candidates")
+        queries = counted(members[0].queries, "query")
+        console.print(f"\n[bold]{escape(dataset)}[/bold], {queries}, {escape(first_stage)}, {counted(depth, 'candidate')}")
         console.print(_table(members, console.width))
     for line in notes(found):
         console.print(f"[dim]{escape(line)}[/dim]", soft_wrap=console.width >= WIDE)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.comparing import resolve_measure
+from bench.counting import counted
 from bench.errors import BenchError, RecordError
 from bench.gate.across import differences, sentence
 from bench.records.schema import Record
@@ -47,7 +48,8 @@ class Board:
     @property
     def title(self) -> str:
         trial = self.entries[0].record.trial
-        return f"{trial.dataset}, {trial.first_stage}, {trial.depth} candidates, {self.entries[0].record.counts.queries} queries"
+        queries = counted(self.entries[0].record.counts.queries, "query")
+        return f"{trial.dataset}, {trial.first_stage}, {counted(trial.depth, 'candidate')}, {queries}"
 
 
 def collect(folder: Path, measure: str | None = None) -> list[Board]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.agreement import Agreement, agreements
+from bench.counting import counted
 from bench.measure.quality import JUDGED
 from bench.points import Point
 from bench.records.store import Run
@@ -38,13 +39,13 @@ def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     found, swept, agreed, bare = rows(run), sweep.points(run), agreements(run), latency_only.tables(run)
     parts = [f"## {escape(run.info.suite)}", _summary(findings(run, found))]
     for (dataset, first_stage, depth), members in groups(found).items():
-        parts += [f"### {escape(dataset)}, {escape(first_stage)}, {depth} candidates", compact_table(members), _absent(members)]
+        parts += [f"### {escape(dataset)}, {escape(first_stage)}, {counted(depth, 'candidate')}", compact_table(members), _absent(members)]
         parts += [timings.REQUEST_NOTE] if timings.has_requests(members) else []
         parts += agreement_table(agreed.get((dataset, first_stage, depth), ()), members)
         parts += latency_only_tables(bare.get((dataset, first_stage, depth)))
         full = [main_table(members), *latency_tables(members), *sweep_tables(*swept.get((dataset, first_stage, depth), ("", [])))]
-        full += [f"![{_caption(path)}](<{path.name}>)" for group, path in pictures if group == (dataset, first_stage, depth)]
-        parts.append(folded("All columns, latency, pictures", full))
+        full.append(_pictures([path for group, path in pictures if group == (dataset, first_stage, depth)]))
+        parts.append(folded("All columns, latency", full))
     parts += [_notes(run, found), folded("How to read this", [_explanation(found)]), folded("Environment", [_environment(run)])]
     parts += [escape(run.info.description), _reproduce(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -153,8 +154,10 @@ def _explanation(found: Sequence[Row]) -> str:
     return " ".join([EXPLANATION, *more])
 
 
-def _caption(picture: Path) -> str:
-    return CAPTIONS.get(picture.name.partition("-")[0], "")
+def _pictures(paths: Sequence[Path]) -> str:
+    """Where the pictures are. None is embedded: a posted comment has no files, and would show broken ones."""
+    named = [f"{_code(path.name)} ({CAPTIONS.get(path.name.partition('-')[0], path.suffix)})" for path in paths]
+    return f"Pictures, in the run's folder: {', '.join(named)}." if named else ""
 
 
 def _notes(run: Run, found: Sequence[Row]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bench.comparing import Side, paired, run_seed
+from bench.counting import counted
 from bench.measure import stats
 from bench.measure.stats import Difference, Estimate
 from bench.records.schema import FIRST_STAGE
@@ -119,7 +120,7 @@ def _tied(run: Run, best: Row, others: Sequence[Row], measure: str) -> list[Row]
 
 def _lead(finding: Finding, style: Style) -> str:
     dataset, first_stage, depth = finding.group
-    where = f"{dataset} ({first_stage}, {depth} candidates)"
+    where = f"{dataset} ({first_stage}, {counted(depth, 'candidate')})"
     if finding.best is None:
         measured = any(row.trial.kind == "reranker" and finding.measure in row.quality for row in finding.members)
         verdict = "can lead a verdict (see the notes)" if measured else "was measured"
@@ -140,7 +141,9 @@ def _speed(finding: Finding, style: Style) -> str:
     best, fastest, others = finding.best, finding.fastest, len(finding.tied) - 1
     ranked = len(_ranked(finding.members, finding.measure))
     timing = one_query(fastest) if fastest else None
-    alone = "" if ranked == 1 else f"These queries cannot tell {others} others from it." if others else "No other reranker ties with it."
+    alone = "" if ranked == 1 else "No other reranker ties with it."
+    if others:
+        alone = f"These queries cannot tell {counted(others, 'other')} from it."
     if best is None or fastest is None or timing is None:
         return alone if best else ""
     cost = f"{numbers.milliseconds(timing.p50_ms)} ms a query (p50{', through a network' if fastest.request else ''})"

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.agreement import agreements
+from bench.counting import counted
 from bench.progress import Advance, Observer
 from bench.records.store import Run
 from bench.records.table import Row, groups, measures_of, notes_on, rows
 from bench.reports import agreement, latency_only, timings
 from bench.reports.cells import DELTA, FAILED, cells, columns
+from bench.reports.summary import absent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,13 +29,17 @@ def print_run(run: Run, console: Console) -> None:
 
     table, agreed, bare = rows(run), agreements(run), latency_only.tables(run)
     for (dataset, first_stage, depth), members in groups(table).items():
+        head, tail = f"\n[bold]{escape(dataset)}[/bold], ", f"{escape(first_stage)}, {counted(depth, 'candidate')}"
         if reason := _reason_of_all(members):
-            console.print(f"\n[bold]{escape(dataset)}[/bold], {escape(first_stage)}, {depth} candidates\n  failed: {escape(reason)}")
+            console.print(f"{head}{tail}\n  failed: {escape(reason)}")
             continue
         measures = measures_of(members)
         queries = next((row.quality[measures[0]].n for row in members if measures and row.quality), 0)
-        console.print(f"\n[bold]{escape(dataset)}[/bold], {queries} queries, {escape(first_stage)}, {depth} candidates")
-        console.print(_table(members, measures, console.width))
+        console.print(f"{head}{counted(queries, 'query')}, {tail}")
+        console.print(_table([row for row in members if row.status == "done"], measures, console.width))
+        for status in ("failed", "skipped"):
+            for why, names in absent(members, status).items():
+                console.print(f"{escape(', '.join(names))} {status}: {escape(why)}", highlight=False)
         if timings.has_requests(members):
             console.print(f"[dim]{timings.REQUEST_NOTE}[/dim]")
         for lines in _timings(members, console.width):
@@ -76,15 +82,15 @@ def _table(members: Sequence[Row], measures: Sequence[str], width: int) -> objec
     labels = [_label(row) for row in members]
     essential = {*measures[:2], DELTA, "p50 ms", "p95 ms", "pairs/s", FAILED}
     shown = [name for name in columns(members, measures) if width >= WIDE or name in essential]
-    longest = max(len(line) for label in labels for line in Text.from_markup(label).plain.splitlines())
-    lines = [cells(row, measures) if row.status == "done" else {} for row in members]
+    longest = max((len(Text.from_markup(label).plain) for label in labels), default=LEAST_LABEL)
+    lines = [cells(row, measures) for row in members]
     room = width - 3 - sum(max(len(name), NUMBER, *(len(line.get(name, "")) for line in lines)) + 2 for name in shown)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     table.add_column("reranker", overflow="fold", width=min(longest, max(LEAST_LABEL, room)))
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
-    for row, label, line in zip(members, labels, lines, strict=True):
-        table.add_row(label, *(line.get(name, "") for name in shown), style="dim" if row.status != "done" else None)
+    for label, line in zip(labels, lines, strict=True):
+        table.add_row(label, *(line.get(name, "") for name in shown))
     return table
 
 
@@ -115,9 +121,7 @@ def _label(row: Row) -> str:
     from rich.markup import escape
 
     name = escape(row.name) if row.trial.device == "-" else f"{escape(row.name)} [dim]({row.trial.device})[/dim]"
-    if row.status == "done":
-        return f"[italic]{name}[/italic]" if row.trial.kind == "reference" else name
-    return f"{name}\n  {row.status}: {escape(row.reason or '')}"
+    return f"[italic]{name}[/italic]" if row.trial.kind == "reference" else name
 
 
 class TerminalObserver(Observer):

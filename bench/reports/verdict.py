@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from bench.counting import counted
 from bench.gate.verdict import Gate, Outcome, Verdict
 from bench.records.schema import Trial
 from bench.reports.comparison import as_json, markdown_grid
@@ -43,7 +44,7 @@ def to_markdown(verdict: Verdict) -> str:
     bad, good = (grid(verdict, passed) for passed in (False, True))
     passed = markdown_grid(good, left=3)
     if len(good) > OPEN_ROWS:
-        passed = f"<details><summary>{len(good)} gates passed</summary>\n\n{passed}\n\n</details>"
+        passed = f"<details><summary>{counted(len(good), 'gate')} passed</summary>\n\n{passed}\n\n</details>"
     told = "\n".join(f"- {escape(note)}" for note in notes(verdict))
     parts = [f"## {MARKS[verdict.outcome]} {escape(title(verdict))}", escape(runs(verdict)), markdown_grid(bad, left=3), told, passed]
     return "\n\n".join(part for part in [*parts, f"<sub>{EXPLANATION}</sub>"] if part)

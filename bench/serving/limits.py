@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.counting import counted
 from bench.serving.problem import Problem
 
 _CHARACTERS_PER_TOKEN = 4
@@ -24,7 +25,7 @@ class Limits:
         """Raises Problem for a text that is too long, or that no tokenizer can read."""
         for text in texts:
             if len(text) > self.characters:
-                raise Problem(413, f"'{name}' has a text of {len(text)} characters; at most {self.characters}")
+                raise Problem(413, f"'{name}' has a text of {counted(len(text), 'character')}; at most {self.characters:,}")
             if not text.isascii():
                 _check_unicode(text, name)
 
@@ -33,7 +34,8 @@ class Limits:
         lengths = (1 + (len(query) + len(document)) // _CHARACTERS_PER_TOKEN for document in documents)
         tokens = sum(length if max_length is None else min(length, max_length) for length in lengths)
         if tokens > self.tokens:
-            raise Problem(413, f"about {tokens} tokens in {len(documents)} pairs; at most {self.tokens} in a request: send fewer documents")
+            size = f"about {counted(tokens, 'token')} in {counted(len(documents), 'pair')}"
+            raise Problem(413, f"{size}; at most {self.tokens:,} in a request: send fewer documents")
 
 
 def _check_unicode(text: str, name: str) -> None:

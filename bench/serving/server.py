@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench.counting import counted
 from bench.errors import BenchError
 from bench.serving.chat import Conversation
 from bench.serving.hosted import Hosted
@@ -113,7 +114,7 @@ class _InHand:
             if self.closed:
                 raise Problem(503, "the server is stopping")
             if size and (self._count >= self._most or self._bytes + size > self._most_bytes):
-                raise Problem(503, f"{self._count} requests are waiting already: send this one again in a moment")
+                raise Problem(503, f"too many requests are waiting already ({self._count}): send this one again in a moment")
             self._count += 1
             self._bytes += size
         try:
@@ -236,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isascii() or not length.isdigit() or len(length) > _LONGEST_LENGTH:
             raise Problem(411, "a Content-Length must be a number of bytes")
         if int(length) > limit:
-            raise Problem(413, f"{int(length)} bytes; at most {limit} in a request")
+            raise Problem(413, f"{counted(int(length), 'byte')}; at most {limit:,} in a request")
         try:
             data = self.rfile.read(int(length))
         except TimeoutError:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.counting import counted
 from bench.serving.limits import Limits
 from bench.serving.problem import Problem
 
@@ -57,7 +58,7 @@ class Shape:
         if not isinstance(documents, list) or not documents:
             raise Problem(400, f"'{self.documents}' must be a list of at least one text")
         if len(documents) > limits.documents:
-            raise Problem(413, f"{len(documents)} documents; at most {limits.documents} in a request")
+            raise Problem(413, f"{counted(len(documents), 'document')}; at most {limits.documents:,} in a request")
         if best is not None and (not isinstance(best, int) or isinstance(best, bool) or best < 1):
             raise Problem(400, f"'{self.best}' must be a whole number above 0")
         echo = body.get(self.echo)

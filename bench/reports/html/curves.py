@@ -69,9 +69,11 @@ def _draw(size: Size, curves: Sequence[Curve], marks: Mapping[str, Mark], label:
     parts = [svg.axes(size, x, y, "candidates reranked (log scale)", label, sorted(set(depths)))]
     parts += [_line(row, points, x, y, marks.get(row.trial.id), label) for row, points in curves]
     if first is not None:
+        named = [y(points[-1][1]) - 3 for row, points in curves if row.trial.id not in marks]
+        place = svg.apart([*named, y(first)])[-1]
         right = size.width - size.right
         parts.append(element("line", x1=size.left, x2=right, y1=y(first), y2=y(first), class_="reference"))
-        parts.append(svg.text(f"{FIRST_STAGE} {numbers.quality(first)}", right - 4, y(first) - 5, class_="reference", text_anchor="end"))
+        parts.append(svg.text(f"{FIRST_STAGE} {numbers.quality(first)}", right - 4, place, class_="reference", text_anchor="end"))
     return svg.figure(size, parts, f"{label} against the number of candidates reranked")
 
 

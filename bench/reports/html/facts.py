@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.counting import counted
 from bench.records.schema import Record
 from bench.records.store import Run
 
@@ -44,7 +45,7 @@ def groups(run: Run) -> list[GroupFacts]:
     by_group: dict[str, list[Record]] = {}
     for record in run.records.values():
         trial = record.trial
-        by_group.setdefault(f"{trial.dataset} · {trial.first_stage} · {trial.depth} candidates", []).append(record)
+        by_group.setdefault(f"{trial.dataset} · {trial.first_stage} · {counted(trial.depth, 'candidate')}", []).append(record)
     return [GroupFacts(title, _data(records[0]), [_trial(record) for record in records]) for title, records in by_group.items()]
 
 

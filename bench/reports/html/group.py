@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.agreement import Agreement
+from bench.counting import counted
 from bench.points import Point
 from bench.records.store import Run
 from bench.reports import agreement, numbers, timings
@@ -54,7 +55,7 @@ class View:
     @property
     def title(self) -> str:
         dataset, first_stage, depth = self.finding.group
-        return f"{dataset} · {first_stage} · {depth} candidates"
+        return f"{dataset} · {first_stage} · {counted(depth, 'candidate')}"
 
     @property
     def queries(self) -> int:

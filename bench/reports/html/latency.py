@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.counting import counted
 from bench.measure.latency_summary import Summary
 from bench.records.table import Row
 from bench.reports import numbers
@@ -109,7 +110,7 @@ def _draw(size: Size, strips: Sequence[Strip], marks: Mapping[str, Mark], kind: 
     parts.append(element("line", x1=size.left, x2=size.width - size.right, y1=floor, y2=floor, class_="axis"))
     parts.append(svg.text("milliseconds a call (log scale)", size.width - size.right, size.height - 6, class_="title", text_anchor="end"))
     parts += [_strip(strip, x, size.top + ROW * i, marks.get(strip[1].trial.id, Mark(i))) for i, strip in enumerate(strips)]
-    return svg.figure(size, parts, f"latency, scenario {kind}, {len(strips)} rows")
+    return svg.figure(size, parts, f"latency, scenario {kind}, {counted(len(strips), 'row')}")
 
 
 def _strip(strip: Strip, x: Scale, top: float, mark: Mark) -> str:
@@ -118,7 +119,7 @@ def _strip(strip: Strip, x: Scale, top: float, mark: Mark) -> str:
     label, _, times = strip
     middle, shade = top + 30, mark.colour
     low, q1, median, q3, high = (float(value) for value in np.quantile(times, [0.05, 0.25, 0.5, 0.75, 0.95]))
-    parts = [svg.text(label, x.start, top + 14, class_="name")]
+    parts = [svg.text(svg.fitted(label, 0.9 * (x.end - x.start)), x.start, top + 14, class_="name")]
     if len(times) < BOXED:
         parts += [mark.at(x(float(ms)), middle) for ms in times]
     else:
@@ -131,5 +132,5 @@ def _strip(strip: Strip, x: Scale, top: float, mark: Mark) -> str:
             element("line", x1=x(median), x2=x(median), y1=middle - 10, y2=middle + 10, class_=f"median {shade}"),
         ]
     form = numbers.milliseconds
-    tip = f"{label}\nmedian {form(median)} ms, middle half {form(q1)}–{form(q3)}, {len(times)} calls"
+    tip = f"{label}\nmedian {form(median)} ms, middle half {form(q1)}–{form(q3)}, {counted(len(times), 'call')}"
     return element("g", parts, class_="point", tabindex=0, role="img", aria_label=tip.replace("\n", ": "), data_tip=tip)

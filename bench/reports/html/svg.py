@@ -9,10 +9,15 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from unicodedata import east_asian_width
 
 COLOURS = 7
 SHAPES = ("circle", "square", "triangle", "diamond", "down", "plus", "cross")
 LONGEST = 30
+EDGE = 6
+"""Pixels by which a tick's label may stand out to the right of its axis."""
+LINE = 15
+"""Pixels from one line of text to the next."""
 CHARACTER = 6.4
 """Pixels of an average character at the charts' 12 px: enough to keep labels apart."""
 
@@ -110,7 +115,8 @@ def columns(x: Scale, ticks: Sequence[float], top: float, floor: float) -> list[
         at, label = x(value), number(value)
         parts.append(element("line", x1=at, x2=at, y1=top, y2=floor, class_="grid"))
         if at - len(label) * CHARACTER / 2 > free:
-            parts.append(text(label, at, floor + 18, class_="tick", text_anchor="middle"))
+            edge = x.end + EDGE - len(label) * CHARACTER / 2
+            parts.append(text(label, min(at, edge), floor + 18, class_="tick", text_anchor="middle"))
             free = at + len(label) * CHARACTER / 2 + 4
     return parts
 
@@ -146,6 +152,32 @@ class Mark:
     def swatch(self) -> str:
         """The mark alone, for a legend or a table."""
         return element("svg", self.at(8, 8, 5.5), viewBox="0 0 16 16", class_="swatch", aria_hidden="true")
+
+
+def apart(heights: Sequence[float]) -> list[float]:
+    """Where the labels of lines at these heights stand: above their line, or below it where another label is above."""
+    places: list[float] = []
+    for height in heights:
+        above, below = height - 5, height + LINE - 3
+        crowded = any(abs(above - place) < LINE for place in places)
+        places.append(below if crowded else above)
+    return places
+
+
+def width_of(words: str) -> float:
+    """Pixels that words take in a chart, about; those of East Asian scripts are twice as wide."""
+    wide = sum(east_asian_width(letter) in "WF" for letter in words)
+    return CHARACTER * (len(words) + wide)
+
+
+def fitted(words: str, room: float) -> str:
+    """Words as far as there is room for them, in pixels."""
+    if width_of(words) <= room:
+        return words
+    most = len(words) - 1
+    while most and width_of(words[:most]) + CHARACTER > room:
+        most -= 1
+    return f"{words[:most]}…"
 
 
 def shortened(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.counting import counted
 from bench.measure.latency_summary import Summary
 from bench.measure.stats import Estimate
 from bench.records.table import Row
@@ -67,16 +68,16 @@ def _draw(size: Size, found: Sequence[Point], members: Sequence[Row], measure: s
     references = [(row.name, row.quality[measure].mean) for row in members if row.trial.kind == "reference" and measure in row.quality]
     near = [value for _, value in references if _near(value, own)]
     y = Scale(*svg.span([*own, *near]), size.height - size.bottom, size.top)
-    label = f"{measure} against the median latency of one query, {len(found)} points"
+    label = f"{measure} against the median latency of one query, {counted(len(found), 'point')}"
     parts = [svg.axes(size, x, y, "median latency of one query, ms (log scale) · faster is left", measure)]
     if size is svg.NARROW:
         parts = [svg.axes(size, x, y, "ms a query, median (log scale)", measure)]
-    parts += [_reference(size, y, name, value, near) for name, value in references]
+    parts += _references(size, y, references, near)
     for where in devices(found):
         parts.append(_front([one for one in found if one.where == where], x, y, where))
     parts += [_point(one, x, y) for one in found]
     edge = size.width - size.right
-    parts += _labels(size, found, x, y, [(edge - 130, y(value) - 17, edge, y(value) + 2) for value in near])
+    parts += _labels(size, found, x, y, [(edge - 130, y(value) - 17, edge, y(value) + svg.LINE) for value in near])
     return svg.figure(size, parts, label)
 
 
@@ -85,13 +86,24 @@ def _near(value: float, own: Sequence[float]) -> bool:
     return min(own) - reach <= value <= max(own) + reach
 
 
-def _reference(size: Size, y: Scale, name: str, value: float, near: Sequence[float]) -> str:
-    if value not in near:
-        edge, arrow = (size.top + 12, "↑") if y(value) < size.top else (size.height - size.bottom - 8, "↓")
-        return svg.text(f"{arrow} {name} {numbers.quality(value)}", size.left + 6, edge, class_="reference")
-    line = element("line", x1=size.left, x2=size.width - size.right, y1=y(value), y2=y(value), class_="reference")
-    told = svg.text(f"{name} {numbers.quality(value)}", size.width - size.right - 4, y(value) - 5, class_="reference", text_anchor="end")
-    return line + told
+def _references(size: Size, y: Scale, references: Sequence[tuple[str, float]], near: Sequence[float]) -> list[str]:
+    """A line for each reference with its name, or its name at the edge where it is far away; no name on another."""
+    right, floor = size.width - size.right, size.height - size.bottom
+    lines = [(name, value) for name, value in references if value in near]
+    parts = []
+    for (name, value), place in zip(lines, svg.apart([y(value) for _, value in lines]), strict=True):
+        parts.append(element("line", x1=size.left, x2=right, y1=y(value), y2=y(value), class_="reference"))
+        parts.append(svg.text(f"{name} {numbers.quality(value)}", right - 4, place, class_="reference", text_anchor="end"))
+    far = [(name, value) for name, value in references if value not in near]
+    above = [(name, value) for name, value in far if y(value) < size.top]
+    below = [(name, value) for name, value in far if y(value) >= size.top]
+    for i, (name, value) in enumerate(above):
+        words = f"↑ {name} {numbers.quality(value)}"
+        parts.append(svg.text(words, size.left + 6, size.top + 12 + i * svg.LINE, class_="reference"))
+    for i, (name, value) in enumerate(below):
+        words = f"↓ {name} {numbers.quality(value)}"
+        parts.append(svg.text(words, size.left + 6, floor - 8 - i * svg.LINE, class_="reference"))
+    return parts
 
 
 def _front(found: Sequence[Point], x: Scale, y: Scale, where: str) -> str:
@@ -121,7 +133,7 @@ def _labels(size: Size, found: Sequence[Point], x: Scale, y: Scale, references: 
     parts = []
     for one in found:
         name = svg.shortened(one.row.name)
-        width, at_x, at_y = len(name) * svg.CHARACTER, x(one.timing.p50_ms), y(one.value.mean)
+        width, at_x, at_y = svg.width_of(name), x(one.timing.p50_ms), y(one.value.mean)
         tries = ((11, -7, "start"), (-11, -7, "end"), (11, 16, "start"), (-11, 16, "end"))
         for dx, dy, anchor in tries:
             left = at_x + dx - (width if anchor == "end" else 0)

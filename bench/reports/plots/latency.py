@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from bench.counting import counted
 from bench.measure.latency_summary import needed
 from bench.records.store import Run
 from bench.records.table import Row, groups, rows
@@ -24,7 +25,9 @@ def draw(run: Run) -> Iterator[Picture]:
         timed = [row for row in members if (single["trial"] == row.trial.id).any()]
         if timed:
             dataset, first_stage, depth = group
-            yield Picture.of("latency", group, _figure(timed, single, f"{dataset}, {first_stage}, {depth} candidates: one query in flight"))
+            yield Picture.of(
+                "latency", group, _figure(timed, single, f"{dataset}, {first_stage}, {counted(depth, 'candidate')}: one query in flight")
+            )
 
 
 def _figure(timed: list[Row], single: pd.DataFrame, title: str) -> Any:
@@ -35,7 +38,7 @@ def _figure(timed: list[Row], single: pd.DataFrame, title: str) -> Any:
         mine = single[single["trial"] == row.trial.id]
         ms = np.sort(mine["nanoseconds"].to_numpy(dtype=np.float64) / 1e6)
         colour = style.look(i)["color"]
-        label = f"{row.name} ({row.trial.device}), {len(ms)} samples of {mine['query'].nunique()} queries"
+        label = f"{row.name} ({row.trial.device}), {counted(len(ms), 'sample')} of {mine['query'].nunique()} queries"
         axes.step(ms, np.arange(1, len(ms) + 1) / len(ms), where="post", color=colour, linewidth=1.5, label=label)
         shown = [0.5, *([0.95] if mine["query"].nunique() >= needed(0.95) else [])]
         axes.plot(np.quantile(ms, shown), shown, linestyle="none", markersize=7, **style.look(i))

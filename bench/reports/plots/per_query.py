@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from bench.counting import counted
 from bench.records.schema import FIRST_STAGE
 from bench.records.store import Run
 from bench.records.table import groups, measures_of, rows
@@ -35,7 +36,7 @@ def _figure(changes: list[float], measure: str, title: str) -> Any:
     mean = sum(changes) / len(changes) if changes else 0.0
     axes.axhline(mean, color="black", linewidth=1, linestyle="--", label=f"mean {mean:+.3f}")
     losses, wins = sum(change < 0 for change in changes), sum(change > 0 for change in changes)
-    axes.set_xlabel(f"{len(changes)} queries: {losses} fell, {len(changes) - losses - wins} stayed, {wins} rose")
+    axes.set_xlabel(f"{counted(len(changes), 'query')}: {losses} fell, {len(changes) - losses - wins} stayed, {wins} rose")
     axes.set_ylabel(f"change in {measure}")
     axes.set_xlim(-0.5, len(changes) - 0.5)
     axes.set_xticks([])

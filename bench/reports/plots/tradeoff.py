@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bench.counting import counted
 from bench.measure.latency_summary import Summary
 from bench.records.store import Run
 from bench.records.table import Row, groups, measures_of, rows
@@ -23,7 +24,9 @@ def draw(run: Run) -> Iterator[Picture]:
         if timed:
             dataset, first_stage, depth = group
             yield Picture.of(
-                "tradeoff", group, _tradeoff(members, timed, measures_of(members)[0], f"{dataset}, {first_stage}, {depth} candidates")
+                "tradeoff",
+                group,
+                _tradeoff(members, timed, measures_of(members)[0], f"{dataset}, {first_stage}, {counted(depth, 'candidate')}"),
             )
 
 

@@ -171,7 +171,8 @@
       this.order = this.found();
       const { all, queries } = this.group;
       const held = queries.length < all ? ` (the ${queries.length} of ${all} that moved most)` : "";
-      const matching = this.search.value.trim() ? `${this.order.length} of ${queries.length} queries match` : `${queries.length} queries`;
+      const counted = `${queries.length} ${queries.length === 1 ? "query" : "queries"}`;
+      const matching = this.search.value.trim() ? `${this.order.length} of ${counted} match` : counted;
       this.status.textContent = `${matching}${held}`;
       const buttons = this.order.slice(0, this.limit).map((i) => this.entry(i));
       if (this.order.length > this.limit) {

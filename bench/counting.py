@@ -1,0 +1,15 @@
+"""How many of what, in words: the one place that knows that 1 is no plural."""
+
+from __future__ import annotations
+
+_PLURALS = {"query": "queries", "process": "processes"}
+
+
+def counted(number: float, noun: str) -> str:
+    """Return a whole number with its noun: 1 query, 80 queries, 12,000 pairs."""
+    return f"{number:,.0f} {noun if number == 1 else _PLURALS.get(noun, f'{noun}s')}"
+
+
+def times(number: float) -> str:
+    """Return how often something happened: once, 2 times."""
+    return "once" if number == 1 else f"{number:,.0f} times"
