@@ -1,0 +1,470 @@
+"""The pieces of work of gpu_check.py, run in a process of their own: each appends its numbers to the results file as it gets them.
+
+matrix                 what the card multiplies and copies per second: the limits that the other numbers are shares of
+agreement:KIND         scores of tiny networks on the card against those on the CPU
+throughput             this project's cross-encoder against plain CrossEncoder.predict, turn by turn
+architecture:NAME      a network of the catalogue at its real size with random weights, over queries of 100 candidates
+cpu:NAME               the same on the CPU, in float32
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import catalogue, rerankers
+from bench.errors import BenchError, Unavailable
+from bench.measure import gpu
+from bench.measure.clock import now_ns, synchroniser
+from bench.rerankers.architecture import ArchitectureReranker
+from bench.rerankers.base import Request
+
+DTYPES = ("bfloat16", "float16", "float32")
+DEPTH = 100
+PASSAGE_TOKENS = (10, 42, 48, 51, 55, 57, 60, 63, 65, 68, 70, 74, 78, 84, 92, 100, 109, 118, 130, 146, 258)
+QUERY_TOKENS = (4, 4, 5, 6, 6, 7, 7, 7, 9, 10, 13)
+"""Quantiles of MS MARCO's lengths, from the least to the largest in equal steps: 14,581 passages and the 43 queries of TREC DL 2019, in
+tokens of a BERT without special ones."""
+P95_QUERIES = 59
+"""As everywhere in this project: fewer distinct queries say nothing about a 95th percentile."""
+QUERIES = 60
+SECONDS = 3.0
+"""Of timed queries per network and number format, at most; and of calls for throughput and energy, half as many."""
+TINY_SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "intermediate_size": 64,
+    "vocab_size": 400,
+    "pooler_hidden_size": 32,
+    "position_buckets": 8,
+    "d_model": 32,
+    "d_ff": 64,
+    "d_kv": 16,
+    "num_heads": 2,
+    "num_layers": 2,
+}
+"""What a dry run puts in place of the sizes of an architecture."""
+KINDS = {
+    "bert-cross-encoder": "cross-encoder",
+    "xlmr-cross-encoder": "cross-encoder",
+    "qwen3-reranker": "cross-encoder",
+    "bert-bi-encoder": "bi-encoder",
+    "colbert": "late-interaction",
+    "monot5": "monot5",
+    "rankt5": "rankt5",
+}
+FIRST = ("minilm-l6", "bge-reranker-v2-m3", "minilm-l12", "bge-reranker-base")
+"""What readers ask for first; after them come the others, the smallest first, so that the time runs out on the largest."""
+LISTWISE_QUERIES = 1
+KNOWN_WORDS = ("rain", "moon", "tea", "cat", "dog", "the", "river", "bank", "cold", "hot", "sun", "fish", "mat", "money")
+"""Each is one token of the tiny networks."""
+MAX_SHARE = 0.01
+"""Of the spread of the scores, what a card may change in float32: products rounded to TF32 reach a tenth of that, a wrong kernel all."""
+DRY_PATIENCE = 4.0
+"""A dry run may share its processor with much else."""
+LIMITS_S = {"matrix": 60.0, "agreement": 40.0, "throughput": 60.0, "architecture": 60.0, "cpu": 40.0}
+
+
+class Worker:
+    """Holds the device, the results file and whether this is a dry run."""
+
+    def __init__(self, results: Path | None, *, dry_run: bool) -> None:
+        self.results, self.dry_run = results, dry_run
+        self.device = "cpu" if dry_run else "cuda"
+        self.synchronise = synchroniser(self.device)
+
+    def add(self, **line: Any) -> None:
+        """Append one line to the results, on the disk when this returns."""
+        if self.results is None:
+            return
+        with open(self.results, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def seconds(self, work: Callable[[], object], device: str | None = None) -> float:
+        """Return how long a call takes until the device has finished it."""
+        synchronise = self.synchronise if device is None else synchroniser(device)
+        synchronise()
+        start = now_ns()
+        work()
+        synchronise()
+        return (now_ns() - start) / 1e9
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--describe", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--results", type=Path)
+    parser.add_argument("pieces", nargs="*")
+    options = parser.parse_args()
+    worker = Worker(options.results, dry_run=options.dry_run)
+    if options.dry_run:
+        torch.set_num_threads(1)
+    elif not torch.cuda.is_available():
+        print("no CUDA device: `--dry-run` tries the script on the CPU", file=sys.stderr)
+        return 2
+    if options.describe:
+        print(json.dumps(describe(worker)))
+        return 0
+    for name in options.pieces:
+        print(f"begin {name}", flush=True)
+        is_sound = perform(worker, name)
+        print(f"end {name}", flush=True)
+        if not is_sound:
+            return 1
+    return 0
+
+
+def perform(worker: Worker, name: str) -> bool:
+    """Do one piece of work and say how it ended; return whether this process can go on.
+
+    A piece that lacks something is left out, one that runs out of memory fails alone. After any other fault the device may be broken for
+    this process: the next piece gets a new one.
+    """
+    kind, _, subject = name.partition(":")
+    start = time.monotonic()
+    is_sound = True
+    try:
+        STEPS[kind](worker, subject)
+        outcome = {"status": "done"}
+    except Unavailable as error:
+        outcome = {"status": "left out", "reason": str(error)}
+    except ModuleNotFoundError as error:
+        outcome = {"status": "left out", "reason": f"{error.name} is not installed here; see --wheels"}
+    except BenchError as error:
+        outcome = {"status": "failed", "reason": str(error)}
+    except torch.cuda.OutOfMemoryError:
+        outcome = {"status": "failed", "reason": "out of memory"}
+    except Exception as error:
+        traceback.print_exc()
+        outcome = {"status": "failed", "reason": f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"}
+        is_sound = False
+    worker.add(kind="piece", name=name, seconds=round(time.monotonic() - start, 1), **outcome)
+    return is_sound
+
+
+def describe(worker: Worker) -> dict[str, Any]:
+    """Return what the machine is, and the pieces of work with their limits, in the order in which they are done."""
+    facts = gpu.facts(worker.device)
+    versions = {"torch": torch.__version__, "python": platform.python_version()}
+    for module in ("transformers", "sentence_transformers"):
+        try:
+            versions[module] = __import__("importlib.metadata").metadata.version(module)
+        except ImportError:
+            versions[module] = None
+    names = ["matrix", *(f"agreement:{kind}" for kind in KINDS), "throughput", "cpu:minilm-l6"]
+    names += [f"architecture:{name}" for name in architectures(worker.dry_run)]
+    patience = DRY_PATIENCE if worker.dry_run else 1.0
+    pieces = [{"name": name, "limit_s": patience * LIMITS_S[name.partition(":")[0]]} for name in names]
+    return {"device": facts["gpu"] or "dry-run", "gpu": facts, "versions": versions, "pieces": pieces}
+
+
+def architectures(dry_run: bool) -> list[str]:
+    """Return the catalogue's names; in a dry run one of each type of network."""
+    known = {name: entry.facts for name, entry in catalogue.load().items() if entry.facts.architecture}
+    smallest_first = sorted(known, key=lambda name: known[name].parameters or 0)
+    names = [*FIRST, *(name for name in smallest_first if name not in FIRST)]
+    if not dry_run:
+        return names
+    of_type = {(known[name].architecture.type, known[name].architecture.task): name for name in reversed(names)}
+    return sorted(of_type.values(), key=names.index)
+
+
+# --- the card
+
+
+def matrix(worker: Worker, _: str) -> None:
+    """Products of square matrices in every number format, and a copy: as fast as this card gets, on random numbers."""
+    size = 128 if worker.dry_run else 8192
+    for name in (*DTYPES, "tf32"):
+        dtype = torch.float32 if name == "tf32" else getattr(torch, name)
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+        left, right = (torch.randn(size, size, device=worker.device).to(dtype) for _ in range(2))
+        seconds = seconds_per_product(worker, left, right, repeats=2 if worker.dry_run or name == "float32" else 10)
+        torch.set_float32_matmul_precision(before)
+        worker.add(kind="matrix", dtype=name, size=size, tflops=2 * size**3 / seconds / 1e12)
+    source = torch.empty(2**20 if worker.dry_run else 2**31, dtype=torch.uint8, device=worker.device)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    seconds = min(worker.seconds(lambda: target.copy_(source)) for _ in range(3))
+    worker.add(kind="matrix", dtype="copy", gigabytes_per_s=2 * source.numel() / seconds / 1e9)
+
+
+def seconds_per_product(worker: Worker, left: torch.Tensor, right: torch.Tensor, repeats: int) -> float:
+    """Return the seconds of one product, from the fastest of three rows of them after a warm-up."""
+
+    def products() -> None:
+        for _ in range(repeats):
+            torch.matmul(left, right)
+
+    products()
+    return min(worker.seconds(products) for _ in range(3)) / repeats
+
+
+# --- scores
+
+
+def agreement(worker: Worker, kind: str) -> None:
+    """Scores of a tiny network on the device in each number format, against the CPU's in float32."""
+    generator = np.random.default_rng(0)
+    docs = [" ".join(generator.choice(KNOWN_WORDS, size=size)) for size in generator.integers(3, 60, size=20)]
+    request = Request("q", "how long does it rain", [f"d{i}" for i in range(len(docs))], docs)
+    expected = tiny_scores(kind, "cpu", "float32", request)
+    for dtype in DTYPES:
+        scores = tiny_scores(kind, worker.device, dtype, request)
+        difference = float(np.abs(scores - expected).max())
+        spread = float(np.ptp(expected))
+        share = difference / spread if spread else None
+        worker.add(kind="agreement", model=kind, dtype=dtype, max_difference=difference, share_of_spread=share, tau=tau(expected, scores))
+        if dtype == "float32" and difference > MAX_SHARE * spread:
+            raise BenchError(
+                f"float32 scores differ from the CPU's by {difference:.3g}, more than {MAX_SHARE:.0%} of their spread {spread:.3g}"
+            )
+
+
+def tiny_scores(kind: str, device: str, dtype: str, request: Request) -> np.ndarray:
+    reranker = rerankers.build(KINDS[kind], {"model": f"tiny:{kind}", "dtype": dtype}, device)
+    reranker.check()
+    reranker.load()
+    (scores,) = reranker.rerank([request])
+    reranker.close()
+    return np.asarray(scores)
+
+
+def tau(expected: np.ndarray, scores: np.ndarray) -> float:
+    from bench.measure.stats import kendall_tau
+
+    places = np.argsort(np.argsort(-scores, kind="stable"))
+    return float(kendall_tau(places[np.argsort(-expected, kind="stable")].tolist()))
+
+
+# --- throughput
+
+
+def throughput(worker: Worker, _: str) -> None:
+    """This project's cross-encoder and CrossEncoder.predict on one network of MiniLM-L6's size, turn by turn over the same 1,000 pairs."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = cross_encoder_folder(Path(place), worker.dry_run)
+        for dtype in ("float32", "bfloat16"):
+            compare(worker, folder, dtype)
+
+
+def compare(worker: Worker, folder: Path, dtype: str) -> None:
+    requests = list(made_up_requests(2 if worker.dry_run else 10, 8 if worker.dry_run else DEPTH))
+    pairs = [(request.query, doc) for request in requests for doc in request.docs]
+    reranker: Any = rerankers.build("cross-encoder", {"model": str(folder), "dtype": dtype}, worker.device)
+    reranker.check()
+    reranker.load()
+    predict = predictor(folder, worker.device, dtype)
+    ways: dict[str, Callable[[], Any]] = {"rerank-bench": lambda: reranker.rerank(requests)}
+    for batch_size in (8,) if worker.dry_run else (32, 128, 512):
+        ways[f"predict, batch {batch_size}"] = lambda batch_size=batch_size: predict(pairs, batch_size)
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for way in ways.values():
+        way()
+    for turn in range(2 if worker.dry_run else 5):
+        for name in ways if turn % 2 == 0 else reversed(ways):
+            times[name].append(worker.seconds(ways[name]))
+    ours, theirs = np.concatenate(reranker.rerank(requests)), np.asarray(predict(pairs, 32))
+    difference = float(np.abs(ours - theirs).max())
+    for name, seconds in times.items():
+        ratios = np.array(seconds) / np.array(times["rerank-bench"])
+        speed = len(pairs) / float(np.median(seconds))
+        worker.add(kind="throughput", way=name, dtype=dtype, pairs_per_s=speed, ratio=float(np.median(ratios)), max_difference=difference)
+    reranker.close()
+
+
+def predictor(folder: Path, device: str, dtype: str) -> Callable[[Sequence[tuple[str, str]], int], Any]:
+    from sentence_transformers import CrossEncoder
+
+    options = {"dtype": getattr(torch, dtype)}
+    model = CrossEncoder(str(folder), device=device, local_files_only=True, model_kwargs=options, activation_fn=torch.nn.Identity())
+    return lambda pairs, batch_size: model.predict(list(pairs), batch_size=batch_size, show_progress_bar=False)
+
+
+def cross_encoder_folder(folder: Path, dry_run: bool) -> Path:
+    """Save a cross-encoder of MiniLM-L6's sizes with random weights; its tokenizer reads each made-up word as one token."""
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    architecture = catalogue.load()["minilm-l6"].facts.architecture
+    sizes = dict(architecture.config) if architecture else {}
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    if dry_run:
+        sizes |= {name: size for name, size in TINY_SIZES.items() if name in sizes} | {"vocab_size": len(tokens)}
+    torch.manual_seed(0)
+    BertForSequenceClassification(BertConfig(**sizes, num_labels=1)).eval().save_pretrained(folder)
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    BertTokenizerFast(vocab=vocabulary, model_max_length=512).save_pretrained(folder)
+    return folder
+
+
+# --- architectures
+
+
+WORDS = [f"word{number}" for number in range(1000)]
+
+
+class WordLengths:
+    """Counts words: the texts here are made so that each is one token."""
+
+    told = "made-up words, one token each"
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([len(text.split()) for text in texts], dtype=np.int64)
+
+
+def made_up_requests(queries: int, depth: int) -> Iterator[Request]:
+    """Yield queries with candidates whose lengths are distributed as MS MARCO's."""
+    generator = np.random.default_rng(0)
+    for number in range(queries):
+        query = made_up(generator, QUERY_TOKENS)
+        yield Request(f"q{number}", query, [f"d{i}" for i in range(depth)], [made_up(generator, PASSAGE_TOKENS) for _ in range(depth)])
+
+
+def made_up(generator: np.random.Generator, quantiles: Sequence[int]) -> str:
+    length = np.interp(generator.random(), np.linspace(0, 1, len(quantiles)), quantiles)
+    return " ".join(generator.choice(WORDS, size=max(1, round(length))))
+
+
+def architecture(worker: Worker, name: str) -> None:
+    """A network in each number format."""
+    entry = catalogue.load()[name]
+    is_list = entry.facts.architecture is not None and entry.facts.architecture.task == "list"
+    for dtype in ("bfloat16",) if is_list else DTYPES:
+        measure(worker, name, dtype, worker.device)
+
+
+def on_cpu(worker: Worker, name: str) -> None:
+    measure(worker, name, "float32", "cpu")
+
+
+def measure(worker: Worker, name: str, dtype: str, device: str) -> None:
+    """Time one network in one number format; a lack of memory is a line of its own, so that the other formats go on."""
+    try:
+        numbers = measured(worker, name, dtype, device)
+    except Unavailable as error:
+        numbers = {"left_out": str(error)}
+    except torch.cuda.OutOfMemoryError:
+        numbers = {"left_out": "out of memory"}
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    worker.add(kind="architecture", model=name, dtype=dtype, device=device, **numbers)
+
+
+def measured(worker: Worker, name: str, dtype: str, device: str) -> dict[str, Any]:
+    reranker = network_of(name, dtype, device, tiny=worker.dry_run)
+    reranker.check()
+    gpu.reset_memory_peaks(device)
+    reranker.load()
+    reranker._lengths = WordLengths()
+    is_list = reranker.architecture.task == "list"
+    queries = LISTWISE_QUERIES if is_list else 3 if worker.dry_run else QUERIES
+    requests = list(made_up_requests(queries, 8 if worker.dry_run else DEPTH))
+    if not is_list:
+        for request in requests[:3]:
+            reranker.rerank([request])
+        reranker.take_usage()
+    milliseconds: list[float] = []
+    start = time.monotonic()
+    for request in requests:
+        milliseconds.append(1000 * worker.seconds(lambda request=request: reranker.rerank([request]), device))
+        if time.monotonic() - start > SECONDS:
+            break
+    used = reranker.take_usage()
+    p50 = float(np.median(milliseconds))
+    timed = requests[: len(milliseconds)]
+    numbers = {
+        "parameters": reranker.facts.parameters,
+        "queries": len(milliseconds),
+        "depth": len(requests[0].docs),
+        "p50_ms": p50,
+        "p95_ms": float(np.quantile(milliseconds, 0.95)) if len(milliseconds) >= P95_QUERIES else None,
+        "ms_per_pair": p50 / len(requests[0].docs),
+        "tokens_per_pair": used.tokens / max(1, used.pairs),
+        "padding": 1 - used.tokens / used.slots if used.slots else 0.0,
+        **(pooled(worker, reranker, timed, device) if not is_list else {}),
+        **{key.removesuffix("_bytes") + "_gb": value / 1e9 for key, value in gpu.memory(device).items()},
+    }
+    reranker.close()
+    return numbers
+
+
+def pooled(worker: Worker, reranker: Any, requests: Sequence[Request], device: str) -> dict[str, Any]:
+    """Throughput, energy and floating-point operations of ten queries in one call, over and over for a while."""
+    requests = requests[:10]
+    pairs = sum(len(request.docs) for request in requests)
+    operations = operations_of(reranker, requests)
+    meter = gpu.meter(device)
+    before = meter.energy_mj() if meter else None
+    times: list[float] = []
+    start = time.monotonic()
+    while not times or time.monotonic() - start < (0.0 if worker.dry_run else SECONDS / 2):
+        times.append(worker.seconds(lambda: reranker.rerank(requests), device))
+    after = meter.energy_mj() if meter else None
+    drawn = None if before is None or after is None else (after - before) / (pairs * len(times))
+    return {
+        "pairs_per_s": pairs / float(np.median(times)),
+        "tflops": None if operations is None else operations / float(np.median(times)) / 1e12,
+        "joules_per_1000_pairs": drawn,
+    }
+
+
+def operations_of(reranker: Any, requests: Sequence[Request]) -> int | None:
+    """Return the floating-point operations of matrix products and attention in a call, padding included; None where torch cannot count."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    reranker._network.network.requires_grad_(False)  # the counter hooks into gradients where there are any
+    try:
+        with FlopCounterMode(display=False) as counter:
+            reranker.rerank(requests)
+    except (
+        RuntimeError,
+        AttributeError,
+        NotImplementedError,
+    ):  # a private part of torch: what it cannot count is no reason to lose the rest
+        traceback.print_exc()
+        return None
+    return int(counter.get_total_flops())
+
+
+def network_of(name: str, dtype: str, device: str, *, tiny: bool) -> ArchitectureReranker:
+    """Return the reranker that times a network of the catalogue without its weights, nothing built yet; `tiny` shrinks it."""
+    entry = catalogue.load()[name]
+    options = rerankers.options_for(name).model_validate({"weights": "random", "dtype": dtype})
+    if tiny and entry.facts.architecture:
+        config = {**entry.facts.architecture.config}
+        config |= {key: size for key, size in TINY_SIZES.items() if key in config}
+        small = entry.facts.architecture.model_copy(update={"config": config})
+        entry = entry.model_copy(update={"facts": entry.facts.model_copy(update={"architecture": small, "parameters": 1000})})
+    return ArchitectureReranker(name, entry, options, device)
+
+
+STEPS: dict[str, Callable[[Worker, str], None]] = {
+    "matrix": matrix,
+    "agreement": agreement,
+    "throughput": throughput,
+    "architecture": architecture,
+    "cpu": on_cpu,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
