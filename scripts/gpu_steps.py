@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +164,11 @@ def describe(worker: Worker) -> dict[str, Any]:
     """Return what the machine is, and the pieces of work with their limits, in the order in which they are done."""
     facts = gpu.facts(worker.device)
     versions = {"torch": torch.__version__, "python": platform.python_version()}
-    for module in ("transformers", "sentence_transformers"):
+    for package in ("transformers", "sentence-transformers", "pytest"):
         try:
-            versions[module] = __import__("importlib.metadata").metadata.version(module)
-        except ImportError:
-            versions[module] = None
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
     names = ["matrix", *(f"agreement:{kind}" for kind in KINDS), "throughput", "cpu:minilm-l6"]
     names += [f"architecture:{name}" for name in architectures(worker.dry_run)]
     patience = DRY_PATIENCE if worker.dry_run else 1.0
