@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -22,7 +23,8 @@ from bench.rerankers.base import Request
 from tests import fake_hub, tiny_models
 from tests.agreement import close
 
-REQUEST = Request("q", "how long does it rain", ["a", "b"], ["the sun", "hot tea and the moon sat on the mat"])
+QUERY = "how long does it rain"
+REQUEST = Request("q", QUERY, ["a", "b"], ["the sun", "hot tea and the moon sat on the mat"])
 OPTIONS: dict[str, dict[str, Any]] = {"llm": {"token_true": "yes", "token_false": "no"}}
 BACKENDS = ("cross-encoder", "bi-encoder", "late-interaction", "monot5", "llm")
 
@@ -96,6 +98,33 @@ def test_pickled_weights_score_as_the_same_in_safetensors(
     folder = Path(shutil.copytree(sources / backend, tmp_path / "model"))
     change(folder)
     close(scores_of(loaded(folder, backend)), scores_of(loaded(sources / backend, backend)))
+
+
+def test_a_tokenizer_that_is_a_sentencepiece_file_alone_is_read(tmp_path: Path) -> None:
+    """As castorini's monoT5 of 2021 and mT5 checkpoints have it."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([f"{QUERY} {' '.join(REQUEST.docs)} Query: Document: Relevant:"] * 50),
+        model_writer=trained,
+        vocab_size=80,
+        hard_vocab_limit=False,
+        user_defined_symbols=["▁true", "▁false"],
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    folder = tiny_models.t5(tmp_path / "model")
+    no_tokenizer(folder)
+    (folder / "spiece.model").write_bytes(trained.getvalue())
+    tiny_models.edit_json(folder / "config.json", vocab_size=400)
+    state = state_of(folder)
+    tokens = len(tiny_models.t5_tokenizer())
+    rows = {name: torch.cat([tensor] * 3)[:400].clone() for name, tensor in state.items() if len(tensor) == tokens}
+    save_file(state | rows, folder / "model.safetensors", metadata={"format": "pt"})
+    assert len(set(scores_of(loaded(folder, "monot5")))) == 2
 
 
 def test_other_pickled_weights_are_another_identity(sources: Path, tmp_path: Path) -> None:
