@@ -59,11 +59,13 @@ def curve(rankings: Mapping[str, Ranking], questions: Questions, depths: Sequenc
     return found
 
 
-def rows(trial: str, found: Curve) -> Iterator[tuple[str, int, str, str, float]]:
-    """Rows of depths.parquet: trial, depth, query, measure, value."""
-    for depth, per_query in found.items():
-        for measure, values in per_query.items():
-            for query_id, value in values.items():
+def rows(
+    trial: str, values_at: Mapping[int, Mapping[str, Sequence[float]]], query_ids: Sequence[str]
+) -> Iterator[tuple[str, int, str, str, float]]:
+    """Yield rows of depths.parquet: trial, depth, query, measure, value. The values are depth -> measure -> in the order of the queries."""
+    for depth, by_measure in values_at.items():
+        for measure, values in by_measure.items():
+            for query_id, value in zip(query_ids, values, strict=True):
                 yield trial, depth, query_id, measure, value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +22,18 @@ class Ranked:
 
     def __init__(self, write: Callable[[Rankings], None], at: Sequence[int]) -> None:
         self._write, self._at = write, at
-        self.tops: dict[str, tuple[str, ...]] = {}
-        self.curve: dict[int, dict[str, dict[str, float]]] = {}
+        self.tops: dict[str, None] = {}
+        """The best documents of all queries, each once, in the order in which they came."""
+        self.curve: dict[int, dict[str, array[float]]] = {}
+        """depth -> measure -> values, in the order of the queries: numbers and no objects, since there are a million of them at times."""
 
     def keep(self, rankings: Mapping[str, Ranking], part: Questions) -> None:
         self._write({query_id: list(zip(one.doc_ids, strictly_falling(one.scores), strict=True)) for query_id, one in rankings.items()})
-        self.tops |= {query_id: one.doc_ids[:TOP] for query_id, one in rankings.items()}
+        for one in rankings.values():
+            self.tops |= dict.fromkeys(one.doc_ids[:TOP])
         for depth, per_query in depths.curve(rankings, part, self._at).items():
             for measure, values in per_query.items():
-                self.curve.setdefault(depth, {}).setdefault(measure, {}).update(values)
+                self.curve.setdefault(depth, {}).setdefault(measure, array("d")).extend(values.values())
 
 
 @contextmanager

@@ -122,6 +122,7 @@ class _GroupRun:
         with ranked(self._ranking(trial), trial.reranker, self._header(scored, found), at) as kept:
             self.assessed[trial.id] = assess(scored, questions, self.suite.seed, kept.keep)
         self.ranked[trial.id] = kept
+        scored.scores.clear()  # they are in the ranking's file and in the cache
         if scored.failures:
             self.observer.note(f"{trial.reranker}: {len(scored.failures)} of {len(questions.query_ids)} queries failed and score 0")
         planned.end("done")
@@ -233,25 +234,26 @@ class _GroupRun:
                     records.append(self._record(planned, found, timing))
 
                 self._guarded(planned, work)
-        per_query = [
+        per_query = (
             (record.trial.id, query_id, name, value)
             for record in records
             for name, values in self.assessed[record.trial.id].per_query.items()
             for query_id, value in values.items()
-        ]
+        )
         self.writer.save_texts(self._texts(candidates, questions))
-        by_depth = [row for record in records for row in depths.rows(record.trial.id, self.ranked[record.trial.id].curve)]
+        curves = {record.trial.id: self.ranked[record.trial.id].curve for record in records}
+        by_depth = (row for trial_id, curve in curves.items() for row in depths.rows(trial_id, curve, questions.query_ids))
         bare = self._architectures(dataset, candidates, timing, self.suite.latency) if timing and self.suite.latency else []
-        usage = [
+        usage = (
             (record.trial.id, query_id, *(amounts.get(name, 0) for name in USAGE[2:]))
             for record in records
             for query_id, amounts in self.scored[record.trial.id].usage_by_query.items()
-        ]
+        )
         self.writer.save([*records, *bare], per_query, timing.samples if timing else [], by_depth, usage)
 
     def _texts(self, candidates: Candidates, questions: Questions) -> texts.Texts:
         queries = {query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids}
-        given = {query_id: found.doc_ids for query_id, found in candidates.by_query.items()}
+        given = ((query_id, ranking.doc_ids) for query_id, ranking in candidates.by_query.items())
         tops = [found.tops for found in self.ranked.values()]
         keeps_texts = self.suite.store_texts and questions.dataset.has_texts
         texts_of = questions.dataset.texts if keeps_texts else None

@@ -149,7 +149,7 @@ class Sweep:
             return
         if assessed.counts.failed:
             self._note(variant.planned, f"sweep: with {told(variant.change)}, {assessed.counts.failed} queries failed and score 0")
-        self.writer.add_depths(variant.system, depths.rows(variant.system, kept.curve))
+        self.writer.add_depths(variant.system, depths.rows(variant.system, kept.curve, self.questions.query_ids))
 
     def _note(self, planned: Planned, text: str) -> None:
         self.notes.setdefault(planned.trial.id, []).append(text)

@@ -18,7 +18,7 @@ from bench.measure.sweep_plan import SETTINGS
 from bench.records.keys import make_key
 from bench.records.schema import Cost, Counts, Record, RunInfo, Trial, TrialStatus
 from bench.records.store import Run, RunWriter
-from bench.records.texts import of_group
+from bench.records.texts import TOP, of_group
 from bench.rerankers.base import Request
 
 MEASURES = ("nDCG@10", "RR@10", quality.JUDGED)
@@ -97,8 +97,8 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
     queries = {request.query_id: request.query for request in requests}
     texts = {doc_id: text for request in requests for doc_id, text in zip(request.doc_ids, request.docs, strict=True)}
     texts_of = (lambda doc_ids: [texts[doc_id] for doc_id in doc_ids]) if made.with_texts else None
-    tops = [{query_id: one.doc_ids for query_id, one in found.items()} for found in rankings.values()]
-    writer.save_texts(of_group(dataset, queries, qrels, {one.query_id: one.doc_ids for one in requests}, tops, texts_of))
+    tops = [[doc_id for one in found.values() for doc_id in one.doc_ids[:TOP]] for found in rankings.values()]
+    writer.save_texts(of_group(dataset, queries, qrels, [(one.query_id, one.doc_ids) for one in requests], tops, texts_of))
     depths = [
         (trial.id, depth, query, MEASURES[0], value * depth / made.depth)
         for trial in trials[1:-1]

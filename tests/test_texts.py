@@ -82,8 +82,8 @@ def test_only_top_documents_are_kept_each_cut_and_storable() -> None:
     docs = [f"d{i:02}" for i in range(30)]
     words = dict(zip(docs, [*(f"{name} {'x' * 2000}" for name in docs[:-1]), "half \ud800 a character"], strict=True))
     judged = {"q": {"d29": 2, "d03": 0, "elsewhere": 1}}
-    tops = [{"q": tuple(reversed(docs))}]
-    found = of_group("set", {"q": "query"}, judged, {"q": docs}, tops, lambda doc_ids: [words[doc_id] for doc_id in doc_ids])
+    tops = [docs[::-1][:TOP]]
+    found = of_group("set", {"q": "query"}, judged, [("q", docs)], tops, lambda doc_ids: [words[doc_id] for doc_id in doc_ids])
     texts = {doc: text for _, doc, text in found.documents}
     assert set(texts) == {*docs[:TOP], *docs[-TOP:]}
     assert all(len(text) <= LIMIT for text in texts.values())

@@ -8,7 +8,7 @@ from typing import Any
 from bench.datasets.base import Dataset
 from bench.datasets.memory import SampledDocuments
 from bench.errors import DataError
-from bench.first_stage.base import Candidates, QueryCandidates
+from bench.first_stage.base import Candidates, Compact, QueryCandidates
 from bench.first_stage.ordering import RunContent
 from bench.measure.ranking import count_ties
 
@@ -36,22 +36,22 @@ def candidates_from(
         theirs, ours = next(iter(run.by_query)), next(iter(dataset.queries), None)
         raise DataError(f"{what} has none of {dataset.id}'s queries (its first is {theirs!r}, the dataset's {ours!r})")
     none = QueryCandidates((), ())
-    rankings = {query_id: run.by_query.get(query_id, none) for query_id in query_ids}
-    cut = {query_id: _first(ranking, depth) for query_id, ranking in rankings.items()}
+    whole = {query_id: len(run.by_query.get(query_id, none).doc_ids) for query_id in query_ids}
+    cut = Compact((query_id, _first(run.by_query.get(query_id, none), depth)) for query_id in query_ids)
     missing = _missing_documents(cut.values(), dataset, what)
-    by_query = {query_id: _without(ranking, missing) for query_id, ranking in cut.items()} if missing else cut
-    longest = max(len(ranking.doc_ids) for ranking in rankings.values())
+    by_query = Compact((query_id, _without(ranking, missing)) for query_id, ranking in cut.items()) if missing else cut
+    longest = max(whole.values())
     counts = {
         f"queries absent from {what}, which get no candidates": sum(query_id not in run.by_query for query_id in query_ids),
         f"documents of {what} that {dataset.id} does not have, left out": len(missing),
         f"queries of {what} of whose documents {dataset.id} has none, which get no candidates": sum(
-            not by_query[query_id].doc_ids for query_id in query_ids if rankings[query_id].doc_ids
+            not by_query[query_id].doc_ids for query_id in query_ids if whole[query_id]
         ),
         f"documents in {what} that share their score with a neighbour, ordered by doc_id (descending)": sum(
             count_ties(ranking.scores) for ranking in cut.values()
         ),
         f"queries of {what} cut at depth {depth} between documents of equal score": sum(
-            len(ranking.scores) > depth and ranking.scores[depth - 1] == ranking.scores[depth] for ranking in rankings.values()
+            _cut_in_a_tie(run.by_query[query_id], depth) for query_id in query_ids if whole[query_id] > depth
         ),
     }
     warnings = [f"{text}: {count}" for text, count in counts.items() if count]
@@ -64,6 +64,10 @@ def candidates_from(
 
 def _first(ranking: QueryCandidates, depth: int) -> QueryCandidates:
     return QueryCandidates(ranking.doc_ids[:depth], ranking.scores[:depth])
+
+
+def _cut_in_a_tie(ranking: QueryCandidates, depth: int) -> bool:
+    return ranking.scores[depth - 1] == ranking.scores[depth]
 
 
 def _without(ranking: QueryCandidates, missing: Set[str]) -> QueryCandidates:

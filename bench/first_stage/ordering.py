@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.first_stage.base import QueryCandidates
+from bench.first_stage.base import Compact, QueryCandidates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,17 +77,22 @@ def ordered(rows: Rows) -> RunContent:
         ranks = np.asarray(rows.ranks, dtype=np.float64)
         in_order = (codes, scores, ranks) if order is None else (codes[order], scores, ranks[order])
         contradicted = frozenset(query_ids[code] for code in _contradicted(*in_order))
-    doc_ids, values = docs.to_numpy(zero_copy_only=False).tolist(), scores.tolist()
     ends = np.cumsum(np.bincount(codes, minlength=len(query_ids))).tolist()
-    by_query: dict[str, QueryCandidates] = {}
-    repeated = 0
-    for query_id, start, end in zip(query_ids, [0, *ends], ends, strict=False):
-        ranking = QueryCandidates(tuple(doc_ids[start:end]), tuple(values[start:end]))
-        if len(set(ranking.doc_ids)) != end - start:
-            ranking = _without_repeats(query_id, ranking)
-            repeated += end - start - len(ranking.doc_ids)
-        by_query[query_id] = ranking
+    by_query = Compact(zip(query_ids, _rankings(query_ids, docs, scores, ends), strict=True))
+    repeated = len(scores) - by_query.documents
     return RunContent(by_query, contradicted, repeated, rows.has_scores)
+
+
+def _rankings(query_ids: Sequence[str], docs: Any, scores: NDArray[np.float64], ends: Sequence[int]) -> Iterator[QueryCandidates]:
+    """Yield each query's ranking from columns in order, one after the other. Every document's id is one object, however often it is
+    ranked. Raises RepeatedDocument."""
+    encoded = docs.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    numbers = encoded.indices.to_numpy(zero_copy_only=False)
+    for query_id, start, end in zip(query_ids, [0, *ends], ends, strict=False):
+        doc_ids = tuple(names[number] for number in numbers[start:end].tolist())
+        ranking = QueryCandidates(doc_ids, tuple(scores[start:end].tolist()))
+        yield ranking if len(set(doc_ids)) == len(doc_ids) else _without_repeats(query_id, ranking)
 
 
 def ranked(query_ids: Any, doc_ids: Any, scores: Sequence[float] | NDArray[np.float64]) -> Mapping[str, QueryCandidates]:

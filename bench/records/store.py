@@ -15,7 +15,7 @@ from bench.atomic import write_atomically
 from bench.errors import RecordError
 from bench.measure.latency_call import Sample
 from bench.measure.sweep_plan import SETTINGS
-from bench.records import texts
+from bench.records import growing, texts
 from bench.records.reading import Model, validated
 from bench.records.schema import ArchitectureRecord, Record, RunInfo, Trial, TrialStatus
 from bench.records.tables import read_table
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from bench.first_stage.base import QueryCandidates
 
-PER_QUERY = ("trial", "query", "measure", "value")
-DEPTHS = ("trial", "depth", "query", "measure", "value")
+PER_QUERY = tuple(growing.PER_QUERY)
+DEPTHS = tuple(growing.DEPTHS)
 USAGE = ("trial", "query", *(field.name for field in fields(Usage)))
 LATENCY = Sample._fields
 SWEEP = (*LATENCY, "system", "depth", *SETTINGS)
@@ -162,9 +162,9 @@ class RunWriter:
     ) -> None:
         """Add the trials of one group. Tables first, records last: a trial with a record has its rows."""
         ids = {record.trial.id for record in records}
-        self._extend("per_query.parquet", PER_QUERY, per_query, ids)
+        growing.extend(self.folder / "per_query.parquet", growing.PER_QUERY, per_query, ids)
         self._extend("latency.parquet", LATENCY, latency, ids)
-        self._extend("depths.parquet", DEPTHS, depths, ids)
+        growing.extend(self.folder / "depths.parquet", growing.DEPTHS, depths, ids)
         self._extend("usage.parquet", USAGE, usage, ids)
         for record in records:
             write_atomically(_place(self.folder, record.trial), _json(record.model_dump(mode="json")))
@@ -186,7 +186,7 @@ class RunWriter:
 
     def add_depths(self, system: str, rows: Iterable[Sequence[Any]]) -> None:
         """Put down the quality of a system that is no trial of its own: a reranker in another number format or runtime."""
-        self._extend("depths.parquet", DEPTHS, rows, {system})
+        growing.extend(self.folder / "depths.parquet", growing.DEPTHS, rows, {system})
 
     def set_status(self, statuses: Mapping[str, TrialStatus]) -> None:
         trials = [statuses.get(status.trial.id, status) for status in self.info.trials]

@@ -32,28 +32,28 @@ def of_group(
     dataset: str,
     queries: Mapping[str, str],
     qrels: Mapping[str, Mapping[str, int]],
-    candidates: Mapping[str, Sequence[str]],
-    tops: Iterable[Mapping[str, Sequence[str]]],
+    candidates: Iterable[tuple[str, Sequence[str]]],
+    tops: Iterable[Iterable[str]],
     texts_of: Callable[[Sequence[str]], Sequence[str]] | None,
 ) -> Texts:
-    """What is kept of the trials over one dataset's candidates, both by query: `tops` holds each trial's best documents.
+    """What is kept of the trials over one dataset's candidates: `candidates` are by query, `tops` holds each trial's best documents of
+    all queries, each once.
 
     `queries` are those measured. `texts_of` gives the texts of documents; without it none are kept.
     """
-    judgments = [
-        (dataset, query_id, doc_id, int(grades[doc_id]))
-        for query_id, doc_ids in candidates.items()
-        if (grades := qrels.get(query_id))
-        for doc_id in doc_ids
-        if doc_id in grades
-    ]
+    judgments: list[tuple[str, str, str, int]] = []
+    wanted: dict[str, None] = {}
+    for query_id, doc_ids in candidates:
+        grades = qrels.get(query_id, {})
+        judgments += [(dataset, query_id, doc_id, int(grades[doc_id])) for doc_id in doc_ids if doc_id in grades]
+        wanted |= dict.fromkeys(doc_ids[:TOP])
     if texts_of is None:
         return Texts([], [], judgments)
-    first = {query_id: doc_ids[:TOP] for query_id, doc_ids in candidates.items()}
-    wanted = list(dict.fromkeys(doc_id for found in (first, *tops) for doc_ids in found.values() for doc_id in doc_ids[:TOP]))
+    for best in tops:
+        wanted |= dict.fromkeys(best)
     return Texts(
         [(dataset, query_id, _storable(text)) for query_id, text in queries.items()],
-        [(dataset, doc_id, text) for doc_id, text in _cut_texts(wanted, texts_of)],
+        [(dataset, doc_id, text) for doc_id, text in _cut_texts(list(wanted), texts_of)],
         judgments,
     )
 
