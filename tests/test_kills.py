@@ -19,6 +19,6 @@ def test_a_run_killed_at_random_moments_loses_nothing(tmp_path: Path) -> None:
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    findings = script.kill_often(6, 7, tmp_path)
+    findings = script.kill_often(5, 7, tmp_path)
     assert script.is_sound(findings), findings
-    assert findings["of unfinished runs"] > 0, "kills that come too late show nothing"
+    assert findings["kills of a process at work"] > 0, "kills that come too late show nothing"
