@@ -92,9 +92,12 @@ def read_rows(path: Path | str) -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    rows = run_rows.read(Path(path))
-    ids = {"query": pa.array(rows.query_ids, pa.string()), "document": pa.array(rows.doc_ids, pa.string())}
-    table: pd.DataFrame = pa.table({**ids, "score": pa.array(rows.scores, pa.float64())}).to_pandas(strings_to_categorical=True)
+    columns = run_rows.read_in_pieces(Path(path))
+    if columns is None:
+        rows = run_rows.read(Path(path))
+        ids = {"query": pa.array(rows.query_ids, pa.string()), "document": pa.array(rows.doc_ids, pa.string())}
+        columns = pa.table({**ids, "score": pa.array(rows.scores, pa.float64())})
+    table: pd.DataFrame = columns.to_pandas(strings_to_categorical=True)
     table["rank"] = table.groupby("query", sort=False, observed=True).cumcount() + 1
     return table
 

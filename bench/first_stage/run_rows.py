@@ -60,6 +60,27 @@ def _is_json(data: bytes) -> bool:
     return len(cells) != len(TREC) or not math.isfinite(_number(cells[4]))
 
 
+def read_in_pieces(path: Path) -> Any:
+    """Return query, document and score of a run as `write_run` writes it, as a table of pyarrow: a piece of the text is in memory at a
+    time, and each id once. None when anything about the file needs a closer look."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    names = pa.dictionary(pa.int32(), pa.string())
+    types = {"query": names, "document": names, "score": pa.float64()}
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            reader = csv.open_csv(
+                stream,
+                read_options=csv.ReadOptions(column_names=["query", "q0", "document", "rank", "score", "tag"]),
+                parse_options=csv.ParseOptions(delimiter=" ", quote_char=False, double_quote=False, newlines_in_values=False),
+                convert_options=csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[]),
+            )
+            return reader.read_all().unify_dictionaries()
+    except (pa.ArrowInvalid, OSError):
+        return None
+
+
 def read_fast(data: bytes) -> Rows | None:
     """Return the columns of a regular file, parsed by pyarrow; None when anything about it needs a closer look."""
     import numpy as np
