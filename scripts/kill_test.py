@@ -3,8 +3,8 @@
     python scripts/kill_test.py            100 kills, some minutes
     python scripts/kill_test.py --kills 10 --seed 3
 
-The run has a reranker of one's own and a hosted one, whose server runs in this process and counts what it answers. After every tenth
-kill the run is let finish; its records must equal those of a run that nobody disturbed, and the next ones begin with an empty cache.
+The run has a reranker of one's own and a hosted one, whose server runs in this process and counts what it answers. After ten
+kills the run is let finish; its records must equal those of a run that nobody disturbed, and the next ones begin with an empty cache.
 """
 
 from __future__ import annotations
@@ -149,16 +149,18 @@ def kill_often(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     whole = time.monotonic() - begun
     expected = [contents(path.parent) for path in (folder / "out-calm").glob("*/*/run.json")]
     findings: Counter[str] = Counter()
-    for episode in range(-(-kills // EPISODE)):
-        name = f"killed-{episode}"
+    while findings["kills"] < kills:
+        findings["episodes"] += 1
+        name = f"killed-{findings['episodes']}"
         server.answers.clear()
-        for _ in range(min(EPISODE, kills - episode * EPISODE)):
+        for _ in range(min(EPISODE, kills - findings["kills"])):
             process = start(folder, name)
             _wait(process, server, draw, whole)
-            findings["kills"] += 1
-            findings["kills of a process at work"] += process.poll() is None
+            if process.poll() is not None:  # it had finished: nothing was killed
+                break
             process.kill()
             process.wait()
+            findings["kills"] += 1
             findings["held locks"] += len(held_locks(folder / f"out-{name}"))
         findings["failed runs"] += start(folder, name).wait(300) != 0
         runs = [contents(path.parent) for path in (folder / f"out-{name}").glob("*/*/run.json")]
