@@ -172,6 +172,7 @@ def kill_often(kills: int, seed: int, folder: Path) -> dict[str, Any]:
         findings["answers paid twice"] += sum(server.answers.values()) - len(server.answers)
         print(json.dumps(findings), file=sys.stderr, flush=True)
     server.shutdown()
+    server.server_close()
     return dict(findings)
 
 
