@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from bench.api import load as load
     from bench.api import reranker as reranker
     from bench.api import run as run
-    from bench.records.store import Run as Run
-    from bench.rerankers.base import Request as Request
-    from bench.suite import Suite as Suite
+    from bench.contract.request import Request as Request
+    from bench.records.run import Run as Run
+    from bench.suite.suite import Suite as Suite
 
 _WHERE = {
     "run": "bench.api",
@@ -33,9 +33,9 @@ _WHERE = {
     "load": "bench.api",
     "reranker": "bench.api",
     "budget": "bench.api",
-    "Run": "bench.records.store",
+    "Run": "bench.records.run",
     "Request": "bench.rerankers.base",
-    "Suite": "bench.suite",
+    "Suite": "bench.suite.suite",
 }
 
 __all__ = ["Request", "Run", "Suite", "budget", "check", "compare", "estimate", "load", "reranker", "run"]

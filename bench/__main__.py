@@ -5,6 +5,6 @@ import sys
 if not sys.flags.safe_path:  # the working folder comes first then, and a json.py in it before Python's own
     del sys.path[0]
 
-from bench.cli import main
+from bench.cli.main import main
 
 main()

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, RerankerError
-from bench.progress import Observer
-from bench.records.store import Run
+from bench.core.errors import BenchError, RerankerError
+from bench.core.progress import Observer
+from bench.records.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.forecast import Forecast
+    from bench.contract.request import Scores
     from bench.gate import Verdict
     from bench.reports.budget import Choices
-    from bench.rerankers.base import Scores
-    from bench.rerankers.function import ScoreFunction
+    from bench.rerankers.outside.function import ScoreFunction
+    from bench.runner.forecast import Forecast
 
 
 def run(
@@ -31,16 +31,17 @@ def run(
 ) -> Run:
     """Run a suite (a shipped name, a YAML file or a mapping) and write its reports. The same as `rerank-bench run`.
 
-    Trials that failed are in `run.info.failures()`. Raises bench.errors.BenchError with one clear message for anything the caller can
+    Trials that failed are in `run.info.failures()`. Raises bench.core.errors.BenchError with one clear message for anything the caller can
     mend, and when no trial finished.
     """
-    from bench import reports, runner
-    from bench.redaction import argument, redacted
-    from bench.suite import load as load_suite
+    from bench import reports
+    from bench.core.redaction import argument, redacted
+    from bench.runner import loop
+    from bench.suite.suite import load as load_suite
 
     found = load_suite(suite)
     shown = redacted(suite) if isinstance(suite, Mapping) else argument(str(suite))
-    done = runner.run(found, out=Path(out), device=device, time_it=latency, fresh=fresh, observer=progress, command=f"bench.run({shown!r})")
+    done = loop.run(found, out=Path(out), device=device, time_it=latency, fresh=fresh, observer=progress, command=f"bench.run({shown!r})")
     reports.write(done)
     failures = done.info.failures()
     if failures and not (done.records or done.architectures):
@@ -60,8 +61,8 @@ def estimate(
 
     The rows are in `.rows`, as a table in `.to_frame()`; `.usd` is their sum. Raises BenchError as `run` does.
     """
-    from bench.forecast import forecast
-    from bench.suite import load as load_suite
+    from bench.runner.forecast import forecast
+    from bench.suite.suite import load as load_suite
 
     return forecast(load_suite(suite), out=Path(out), device=device, time_it=latency, fresh=fresh)
 
@@ -80,8 +81,8 @@ def compare(
     """
     import pandas as pd
 
-    from bench import baselines
-    from bench.comparing import compare as paired
+    from bench.comparison.pairs import compare as paired
+    from bench.records import baselines
     from bench.reports.comparison import flat
 
     given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
@@ -101,9 +102,9 @@ def budget(
 ) -> Choices:
     """The best quality inside a latency budget, for each dataset and first stage of a run: a list that a notebook shows as tables.
 
-    The same as `rerank-bench budget`; arguments and errors are those of `bench.budgets.budget`.
+    The same as `rerank-bench budget`; arguments and errors are those of `bench.comparison.budgets.budget`.
     """
-    from bench import budgets
+    from bench.comparison import budgets
     from bench.reports.budget import Choices
 
     limits = {"p95_ms": p95_ms, "p50_ms": p50_ms}
@@ -125,7 +126,8 @@ def check(
     them anew. `accept_underpowered` has no effect any more: a margin below what the queries support is inconclusive by itself. Raises
     BenchError as the command does.
     """
-    from bench import baselines, gate
+    from bench import gate
+    from bench.records import baselines
 
     if gates and (measure is not None or margin is not None):
         raise BenchError("the gates file says measures and margins; leave measure and margin out")
@@ -136,7 +138,7 @@ def check(
 
 def load(folder: str | Path) -> Run:
     """A run: from its folder, the newest of a folder of runs, `latest`, or a saved baseline. Raises RecordError when there is none."""
-    from bench import baselines
+    from bench.records import baselines
 
     return baselines.find(folder)
 
@@ -146,7 +148,7 @@ class Loaded:
 
     def __init__(self, name: str | ScoreFunction, options: Mapping[str, Any], device: str) -> None:
         from bench import rerankers
-        from bench.measure.machine import resolve_device
+        from bench.machine.fingerprint import resolve_device
 
         self._reranker = rerankers.build(name, dict(options), resolve_device(device), Path.cwd())
         self._reranker.check()
@@ -154,7 +156,7 @@ class Loaded:
 
     def score(self, query: str, docs: Sequence[str]) -> Scores:
         """One raw score per document, in the order given, shape (len(docs),). Higher is better."""
-        from bench.rerankers.base import Failure, Request
+        from bench.contract.request import Failure, Request
         from bench.scoring.engine import checked
 
         if not docs:

@@ -13,9 +13,9 @@ import os
 from pathlib import Path
 
 from bench import datasets, rerankers
-from bench.measure import latency
-from bench.measure.ratios import paired_ratio
-from bench.rerankers.base import Request
+from bench.contract.request import Request
+from bench.latency import timed_pass
+from bench.latency.ratios import paired_ratio
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 TRAINED, RANDOM = "trained", "random"
@@ -37,9 +37,9 @@ def main() -> None:
     for reranker in built.values():
         reranker.check()
         reranker.load()
-    plan = latency.LatencyPlan(scenarios=("single",), queries=options.queries, rounds=options.rounds, span_queries=0)
-    targets = [latency.Target(name, "cpu", reranker) for name, reranker in built.items()]
-    result = latency.measure(targets, requests, plan)
+    plan = timed_pass.LatencyPlan(scenarios=("single",), queries=options.queries, rounds=options.rounds, span_queries=0)
+    targets = [timed_pass.Target(name, "cpu", reranker) for name, reranker in built.items()]
+    result = timed_pass.measure(targets, requests, plan)
     times: dict[str, dict[str, dict[int, float]]] = {TRAINED: {}, RANDOM: {}}
     tokens: dict[str, int] = dict.fromkeys(times, 0)
     for sample in result.samples:

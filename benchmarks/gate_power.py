@@ -2,7 +2,7 @@
 
     python benchmarks/gate_power.py [--gates 20000]
 
-The margin is the smallest one that so many queries support (`bench.measure.stats.smallest_margin`), from the true spread of the
+The margin is the smallest one that so many queries support (`bench.quality.statistics.smallest_margin`), from the true spread of the
 differences. Columns: what passes of the unchanged, what passes of a loss of the margin (at most 5 %), what fails of a drop of twice the
 margin; the same for the bounds of a percentile bootstrap, which the gate does not use.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.measure.stats import TAIL_ALLOWANCE, t_quantile
+from bench.quality.statistics import TAIL_ALLOWANCE, t_quantile
 
 Draw = Callable[[np.random.Generator, int, int], Any]
 KINDS: dict[str, tuple[Draw, float]] = {

@@ -19,10 +19,10 @@ import ir_measures
 import numpy as np
 import pyarrow.csv as csv
 
-from bench.first_stage import run_rows
-from bench.first_stage.run_file import read_run
-from bench.measure import quality
-from bench.measure.ranking import Ranking, rank
+from bench.quality import measures
+from bench.ranking import trec_rows
+from bench.ranking.order import Ranking, rank
+from bench.ranking.trec import read_run
 
 MEASURES = ["nDCG@10", "RR@10", "AP", "R@100"]
 
@@ -36,7 +36,7 @@ def main() -> None:
     candidates, qrels = made(options.queries, options.depth)
     print(f"{options.queries} queries x {options.depth} documents, {len(MEASURES)} measures, per query")
     ranked, rank_s = timed(lambda: {query: rank(docs, scores) for query, (docs, scores) in candidates.items()})
-    values, measure_s = timed(lambda: quality.evaluate(ranked, qrels, MEASURES))
+    values, measure_s = timed(lambda: measures.evaluate(ranked, qrels, MEASURES))
     print(f"order by score and tie rule    {rank_s:6.2f} s")
     print(f"{', '.join(MEASURES):<30} {measure_s:6.2f} s")
     against_ir_measures(ranked, qrels, values, options.oracle_queries)
@@ -70,7 +70,7 @@ def against_ir_measures(
     parsed = [ir_measures.parse_measure(name) for name in MEASURES]
     ratios, largest = [], 0.0
     for round_ in range(4):
-        pair = [lambda: quality.evaluate(some, judgments, MEASURES), lambda: list(ir_measures.iter_calc(parsed, judgments, run))]
+        pair = [lambda: measures.evaluate(some, judgments, MEASURES), lambda: list(ir_measures.iter_calc(parsed, judgments, run))]
         order = (0, 1) if round_ % 2 == 0 else (1, 0)
         seconds = {}
         for which in order:
@@ -98,7 +98,7 @@ def reading(ranked: dict[str, Ranking]) -> None:
         whole, parsed = [], []
         for _ in range(5):
             _, bare = timed(lambda: csv.read_csv(path, csv.ReadOptions(column_names=list("abcdef")), csv.ParseOptions(delimiter=" ")))
-            _, rows = timed(lambda: run_rows.read(path))
+            _, rows = timed(lambda: trec_rows.read(path))
             _, ours = timed(lambda: read_run(path))
             whole.append(ours / bare)
             parsed.append(rows / bare)

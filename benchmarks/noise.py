@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from bench.noise import measure
-from bench.suite import load
+from bench.runner.noise import measure
+from bench.suite.suite import load
 
 QUIET = 0.03
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import datasets, first_stage, rerankers
-from bench.measure.ranking import rank
-from bench.rerankers.base import Request
+from bench import datasets, rerankers, retrieval
+from bench.contract.request import Request
+from bench.ranking.order import rank
 from bench.scoring.engine import score
 
 
@@ -45,7 +45,7 @@ def main() -> None:
 def make_requests(queries: int) -> list[Request]:
     dataset = datasets.load("embedded:everyday", None, Path.cwd())
     ids = list(dataset.queries)[:queries]
-    candidates = first_stage.build("bm25", None, Path.cwd()).retrieve(dataset, ids, 100)
+    candidates = retrieval.build("bm25", None, Path.cwd()).retrieve(dataset, ids, 100)
     found = [(query_id, candidates.by_query[query_id].doc_ids) for query_id in ids]
     return [Request(query_id, dataset.queries[query_id], docs, dataset.texts(docs)) for query_id, docs in found]
 

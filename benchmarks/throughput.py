@@ -27,10 +27,10 @@ import numpy as np
 import torch
 from sentence_transformers import CrossEncoder
 
-from bench import datasets, first_stage, rerankers
-from bench.errors import Unavailable
-from bench.measure.stats import kendall_tau
-from bench.rerankers.base import Request
+from bench import datasets, rerankers, retrieval
+from bench.contract.request import Request
+from bench.core.errors import Unavailable
+from bench.quality.statistics import kendall_tau
 
 WAYS: dict[str, dict[str, Any]] = {
     "torch fp32, token budget": {},
@@ -73,7 +73,7 @@ def make_calls(arguments: argparse.Namespace) -> list[list[Request]]:
     dataset = datasets.load(arguments.dataset or "embedded:everyday", None, Path.cwd())
     number, size = arguments.rounds + 2, arguments.queries_per_call
     wanted = list(dataset.queries)[: number * size]
-    candidates = first_stage.build("bm25", None, Path.cwd()).retrieve(dataset, wanted, arguments.depth).by_query
+    candidates = retrieval.build("bm25", None, Path.cwd()).retrieve(dataset, wanted, arguments.depth).by_query
     requests = [Request(query, dataset.queries[query], one.doc_ids, dataset.texts(one.doc_ids)) for query, one in candidates.items()]
     if not arguments.dataset:
         requests = [replace(one, docs=spread(one.docs, i)) for i, one in enumerate(requests)]

@@ -443,7 +443,7 @@ class Hang(BaseException):
 
 def call(words: Command, limit: int) -> tuple[int, str]:
     """The exit code and the output of a command of rerank-bench, run here. Raises Hang."""
-    from bench import cli
+    from bench.cli import main as cli
 
     def too_long(number: int, frame: Any) -> None:
         raise Hang

@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import catalogue, rerankers
-from bench.errors import BenchError, Unavailable
-from bench.measure import gpu
-from bench.measure.clock import now_ns, synchroniser
-from bench.rerankers.architecture import ArchitectureReranker
-from bench.rerankers.base import Request
+from bench import rerankers
+from bench.catalogue import entries
+from bench.contract.request import Request
+from bench.core.errors import BenchError, Unavailable
+from bench.machine import gpu
+from bench.machine.clock import now_ns, synchroniser
+from bench.rerankers.random.architecture import ArchitectureReranker
 
 DTYPES = ("bfloat16", "float16", "float32")
 DEPTH = 100
@@ -178,7 +179,7 @@ def describe(worker: Worker) -> dict[str, Any]:
 
 def architectures(dry_run: bool) -> list[str]:
     """Return the catalogue's names; in a dry run one of each type of network."""
-    known = {name: entry.facts for name, entry in catalogue.load().items() if entry.facts.architecture}
+    known = {name: entry.facts for name, entry in entries.load().items() if entry.facts.architecture}
     smallest_first = sorted(known, key=lambda name: known[name].parameters or 0)
     names = [*FIRST, *(name for name in smallest_first if name not in FIRST)]
     if not dry_run:
@@ -250,7 +251,7 @@ def tiny_scores(kind: str, device: str, dtype: str, request: Request) -> np.ndar
 
 
 def tau(expected: np.ndarray, scores: np.ndarray) -> float:
-    from bench.measure.stats import kendall_tau
+    from bench.quality.statistics import kendall_tau
 
     places = np.argsort(np.argsort(-scores, kind="stable"))
     return float(kendall_tau(places[np.argsort(-expected, kind="stable")].tolist()))
@@ -306,7 +307,7 @@ def cross_encoder_folder(folder: Path, dry_run: bool) -> Path:
     """Save a cross-encoder of MiniLM-L6's sizes with random weights; its tokenizer reads each made-up word as one token."""
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
-    architecture = catalogue.load()["minilm-l6"].facts.architecture
+    architecture = entries.load()["minilm-l6"].facts.architecture
     sizes = dict(architecture.config) if architecture else {}
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     if dry_run:
@@ -348,7 +349,7 @@ def made_up(generator: np.random.Generator, quantiles: Sequence[int]) -> str:
 
 def architecture(worker: Worker, name: str) -> None:
     """A network in each number format."""
-    entry = catalogue.load()[name]
+    entry = entries.load()[name]
     is_list = entry.facts.architecture is not None and entry.facts.architecture.task == "list"
     for dtype in ("bfloat16",) if is_list else DTYPES:
         measure(worker, name, dtype, worker.device)
@@ -449,7 +450,7 @@ def operations_of(reranker: Any, requests: Sequence[Request]) -> int | None:
 
 def network_of(name: str, dtype: str, device: str, *, tiny: bool) -> ArchitectureReranker:
     """Return the reranker that times a network of the catalogue without its weights, nothing built yet; `tiny` shrinks it."""
-    entry = catalogue.load()[name]
+    entry = entries.load()[name]
     options = rerankers.options_for(name).model_validate({"weights": "random", "dtype": dtype})
     if tiny and entry.facts.architecture:
         config = {**entry.facts.architecture.config}

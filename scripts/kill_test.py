@@ -112,7 +112,7 @@ def start(folder: Path, name: str) -> subprocess.Popen[bytes]:
 
 def contents(run_folder: Path) -> dict[str, Any]:
     """Return what a run found out, without what a clock or a name decides."""
-    from bench.records.store import Run
+    from bench.records.run import Run
 
     run = Run(run_folder)
     records = {name: (record.quality, record.vs_first_stage, record.counts, record.keys) for name, record in run.records.items()}

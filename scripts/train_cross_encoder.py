@@ -34,11 +34,11 @@ from sentence_transformers.cross_encoder.losses import ListNetLoss
 from bench import datasets
 from bench.datasets import DatasetOptions
 from bench.datasets.base import Dataset
-from bench.measure import quality
-from bench.measure.ranking import rank
-from bench.rerankers.weights import Weights
+from bench.quality import measures
+from bench.ranking.order import rank
+from bench.rerankers.loading.weights import Weights
 
-OUT = Path(__file__).parent.parent / "bench" / "rerankers" / "adapters" / "everyday-cross-encoder"
+OUT = Path(__file__).parent.parent / "bench" / "rerankers" / "loading" / "adapters" / "everyday-cross-encoder"
 BASE = "packaged:all-MiniLM-L6-v2"
 LIST_SIZE = 8
 GRADE_SCALE = 2.0
@@ -179,7 +179,7 @@ def measure_on(model: CrossEncoder, collection: Dataset, held: set[str]) -> dict
             scores = model.predict([(query, doc) for doc in text], activation_fn=torch.nn.Identity(), show_progress_bar=False)
             rankings[query_id] = rank(ids, scores.tolist())
     qrels = {query_id: collection.qrels[query_id] for query_id in rankings}
-    values = quality.evaluate(rankings, qrels, ["nDCG@10", "RR@10"])
+    values = measures.evaluate(rankings, qrels, ["nDCG@10", "RR@10"])
     return {name: round(float(np.mean(list(per_query.values()))), 4) for name, per_query in values.items()}
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 import bench
-from bench.records.store import Run
+from bench.records.run import Run
 from tests.agreement import PROPERTY
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)  # no test asserts a wall-clock time

@@ -11,8 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import model_validator
 
-from bench.errors import RerankerError
-from bench.rerankers.base import BaseReranker, Description, Failure, PointwiseReranker, Request
+from bench.contract.request import Failure, Request
+from bench.contract.reranker import Description
+from bench.core.errors import RerankerError
+from bench.rerankers.base import BaseReranker, PointwiseReranker
 from bench.rerankers.options import RerankerOptions
 
 
@@ -107,7 +109,7 @@ class MissingReranker(BaseReranker):
     Options = FakeOptions
 
     def check(self) -> None:
-        from bench.errors import Unavailable
+        from bench.core.errors import Unavailable
 
         raise Unavailable("no FAKE_API_KEY", "export FAKE_API_KEY=...")
 

@@ -9,19 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from bench.assess import differences
-from bench.first_stage.run_file import write_run
-from bench.measure import quality, stats
-from bench.measure.latency_call import Sample
-from bench.measure.ranking import Ranking, rank
-from bench.measure.sweep_plan import SETTINGS
+from bench.contract.request import Request
+from bench.contract.trial import Trial, TrialStatus
+from bench.latency.sample import Sample
+from bench.latency.sweep_plan import SETTINGS
+from bench.quality import measures, statistics
+from bench.quality.assess import Counts, differences
+from bench.ranking.order import Ranking, rank
+from bench.ranking.trec import write_run
 from bench.records.keys import make_key
-from bench.records.schema import Cost, Counts, Record, RunInfo, Trial, TrialStatus
-from bench.records.store import Run, RunWriter
+from bench.records.run import Run
+from bench.records.schema import Cost, Record, RunInfo
 from bench.records.texts import TOP, of_group
-from bench.rerankers.base import Request
+from bench.records.writer import RunWriter
 
-MEASURES = ("nDCG@10", "RR@10", quality.JUDGED)
+MEASURES = ("nDCG@10", "RR@10", measures.JUDGED)
 WORDS = ("ranking", "search", "query", "passage", "index", "model", "latency", "recall", "token", "cache", "graph", "vector", "shard")
 
 
@@ -91,7 +93,7 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
             doc: int(g) for doc, g, known in zip(request.doc_ids, gains[request.query_id], judged, strict=True) if known
         }
     rankings = {trial.id: _rankings(made, trial, requests, gains, rng) for trial in trials}
-    per_query = {name: quality.evaluate(found, qrels, MEASURES) for name, found in rankings.items()}
+    per_query = {name: measures.evaluate(found, qrels, MEASURES) for name, found in rankings.items()}
     records = [_record(made, trial, per_query[trial.id], per_query[trials[0].id], list(qrels)) for trial in trials]
     values = [(t, q, m, v) for t, found in per_query.items() for m, by_query in found.items() for q, v in by_query.items()]
     queries = {request.query_id: request.query for request in requests}
@@ -186,7 +188,7 @@ def _record(made: Made, trial: Trial, found: Mapping[str, Any], base: Mapping[st
         description={"backend": "made", "identity": {"model": trial.reranker}, "facts": {"device": trial.device}},
         dataset={"id": trial.dataset, "min_relevance": 1},
         candidates={"hash": "abc", "depth": made.depth},
-        quality={name: stats.estimate([values[query] for query in queries], 7, 500) for name, values in found.items()},
+        quality={name: statistics.estimate([values[query] for query in queries], 7, 500) for name, values in found.items()},
         vs_first_stage={} if trial.reranker == "first-stage" else differences(found, base, queries, 7),
         counts=Counts(**counts, failed=len(failures)),
         failures=failures,

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.first_stage.run_file import write_run
-from bench.measure import stats
-from bench.measure.latency_call import Sample
-from bench.measure.sweep_plan import SETTINGS
+from bench.contract.trial import Trial, TrialStatus
+from bench.latency.sample import Sample
+from bench.latency.sweep_plan import SETTINGS
+from bench.quality import statistics
+from bench.quality.assess import Counts
+from bench.ranking.trec import write_run
 from bench.records.keys import make_key
 from bench.records.opening import open_run
-from bench.records.schema import Counts, Record, RunInfo, Trial, TrialStatus
-from bench.records.store import Run
+from bench.records.run import Run
+from bench.records.schema import Record, RunInfo
 
 MEASURE = "nDCG@10"
 QUALITY = {"dataset": {"corpus": "c1", "qrels": "q1"}, "candidates": "abc", "depth": 5, "measures": [MEASURE]}
@@ -130,7 +132,7 @@ def _record(
         "description": {},
         "dataset": {},
         "candidates": {},
-        "quality": {name: stats.estimate(list(values), seed=7, resamples=100) for name, values in found.items()},
+        "quality": {name: statistics.estimate(list(values), seed=7, resamples=100) for name, values in found.items()},
         "vs_first_stage": {},
         "counts": counts,
         "scores": {"cached": 0, "computed": queries},

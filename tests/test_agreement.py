@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bench.agreement import agreements
-from bench.records.store import Run
+from bench.comparison.agreement import agreements
+from bench.records.run import Run
 from bench.reports import html
 from bench.reports.agreement import way
 from bench.reports.markdown import report

@@ -10,27 +10,29 @@ import numpy as np
 import pytest
 
 import bench
-from bench import catalogue, rerankers, runner
-from bench.budgets import budget
-from bench.catalogue import Architecture
-from bench.comparing import compare, sides
-from bench.errors import RecordError, SuiteError, Unavailable
-from bench.measure import memory
-from bench.measure.foretell import seconds_per_query
-from bench.records.store import Run
-from bench.records.table import architectures, rows
+from bench import rerankers
+from bench.catalogue import entries
+from bench.catalogue.entries import Architecture
+from bench.comparison.budgets import budget
+from bench.comparison.pairs import compare, sides
+from bench.contract.request import Request
+from bench.core.errors import RecordError, SuiteError, Unavailable
+from bench.latency.estimate import seconds_per_query
+from bench.machine import memory
+from bench.records.rows import architectures, rows
+from bench.records.run import Run
 from bench.reports import budget as budget_report
 from bench.reports import exports, latency_only, markdown
-from bench.rerankers import architecture as module
-from bench.rerankers.architecture import ArchitectureReranker
-from bench.rerankers.base import Request
-from bench.rerankers.listwise import spans
-from bench.rerankers.random_network import build, count_parameters
-from bench.rerankers.text_lengths import TextLengths
-from bench.suite import load
+from bench.rerankers.listwise.sliding_window import spans
+from bench.rerankers.random import architecture as module
+from bench.rerankers.random.architecture import ArchitectureReranker
+from bench.rerankers.random.network import build, count_parameters
+from bench.rerankers.random.text_lengths import TextLengths
+from bench.runner import loop
+from bench.suite.suite import load
 from tests.agreement import close
 
-KNOWN = {name: entry for name, entry in catalogue.load().items() if entry.facts.architecture}
+KNOWN = {name: entry for name, entry in entries.load().items() if entry.facts.architecture}
 ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 400}
 CAUSAL = {**ENCODER, "num_key_value_heads": 1, "head_dim": 16, "tie_word_embeddings": True}
 DEBERTA = {
@@ -166,7 +168,7 @@ def test_a_listwise_network_reads_every_window_and_writes_every_place() -> None:
 
 
 def test_tokens_are_counted_as_another_model_would_or_by_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.rerankers import text_lengths
+    from bench.rerankers.random import text_lengths
 
     counted = TextLengths()
     assert counted(["the cat sat", ""]).tolist() == [3, 0]
@@ -219,7 +221,7 @@ def suite(collection: Path, *rows: Any, **more: Any) -> dict[str, Any]:
 
 def run(collection: Path, tmp_path: Path, *rows: Any, time_it: bool = True, **more: Any) -> Run:
     """Without reports."""
-    return runner.run(load(suite(collection, *(rows or (FAKE, BARE)), **more)), out=tmp_path / "results", time_it=time_it)
+    return loop.run(load(suite(collection, *(rows or (FAKE, BARE)), **more)), out=tmp_path / "results", time_it=time_it)
 
 
 def report(found: Run) -> str:
@@ -306,7 +308,7 @@ def test_without_timing_it_is_skipped(collection: Path, tmp_path: Path) -> None:
 
 
 def test_what_would_take_hours_is_skipped(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.recording.seconds_per_query", lambda *arguments: 5000.0)
+    monkeypatch.setattr("bench.runner.record.seconds_per_query", lambda *arguments: 5000.0)
     [row] = architectures(run(collection, tmp_path))
     assert (row.status, row.reason) == ("skipped", "one query would take some 5000 s here, and the time limit is 300 s")
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from bench import rerankers
-from bench.errors import RerankerError
-from bench.rerankers import connection
-from bench.rerankers.answer import Answer, amount, count
-from bench.rerankers.base import Failure, Request
-from bench.rerankers.refusal import Kind, Refusal, kind_of, wait_named_in
+from bench.contract.request import Failure, Request
+from bench.core.errors import RerankerError
+from bench.rerankers.remote import connection
+from bench.rerankers.remote.answer import Answer, amount, count
+from bench.rerankers.remote.refusal import Kind, Refusal, kind_of, wait_named_in
 from bench.scoring.engine import score
 from tests.fake_chat import good_chat
 from tests.fake_cohere import FakeCohere, good, good_jina, good_mixedbread, good_tei, good_voyage, relevance, reply, serve

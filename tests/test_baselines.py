@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 import bench
-from bench import baselines
-from bench.cli import cli
-from bench.errors import BenchError, RecordError
+from bench.cli.main import cli
+from bench.core.errors import BenchError, RecordError
 from bench.gate import check
-from bench.records.store import Run
+from bench.records import baselines
+from bench.records.run import Run
 from tests.made_runs import made_run
 
 FAKE = {"tests.fakes:HashReranker": {"name": "fake"}}

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import rerankers
-from bench.errors import RerankerError
-from bench.records.table import _notes
-from bench.rerankers import batches, tiny
-from bench.rerankers.base import Request
-from bench.rerankers.batches import Limit
-from bench.rerankers.pair_scorer import ahead
+from bench.contract.request import Request
+from bench.core.errors import RerankerError
+from bench.records.rows import _notes
+from bench.rerankers.loading import tiny
+from bench.rerankers.local import batches
+from bench.rerankers.local.batches import Limit
+from bench.rerankers.local.pair_scorer import ahead
 from tests import tiny_late, tiny_models
 from tests.agreement import close
 from tests.made_runs import made_run

@@ -13,11 +13,11 @@ import pytest
 from rich.console import Console
 
 import bench
-from bench.budgets import Choice, budget, exit_code
-from bench.cli import main
-from bench.errors import BenchError, RecordError
-from bench.measure.latency_call import Sample
-from bench.records.store import Run
+from bench.cli.main import main
+from bench.comparison.budgets import Choice, budget, exit_code
+from bench.core.errors import BenchError, RecordError
+from bench.latency.sample import Sample
+from bench.records.run import Run
 from bench.reports import budget as report
 from tests.made_runs import made_run
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench import catalogue, rerankers
-from bench.catalogue import Entry
-from bench.rerankers import weights
+from bench import rerankers
+from bench.catalogue import entries
+from bench.catalogue.entries import Entry
+from bench.rerankers.loading import weights
 
-ENTRIES = catalogue.load()
+ENTRIES = entries.load()
 HOSTED = {"cohere", "voyage", "mixedbread", "rerank-server", "listwise-server"}
 FACTS = {"parameters": 1, "licence": "MIT", "languages": ["en"], "max_length": 512, "prompt": None, "url": "https://example.org"}
 
@@ -86,4 +87,4 @@ def test_loading_is_cheap() -> None:
     code = "import sys; from bench import catalogue; catalogue.load(); print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
-    assert catalogue.load() is ENTRIES
+    assert entries.load() is ENTRIES

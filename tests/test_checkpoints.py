@@ -16,10 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import bench
-from bench import catalogue, rerankers
-from bench.errors import BenchError, RerankerError
-from bench.rerankers import hub, tiny
-from bench.rerankers.base import Request
+from bench import rerankers
+from bench.catalogue import entries
+from bench.contract.request import Request
+from bench.core.errors import BenchError, RerankerError
+from bench.rerankers.loading import hub, tiny
 from tests import fake_hub, tiny_models
 from tests.agreement import close
 
@@ -287,11 +288,11 @@ def test_pickled_weights_are_not_fetched_where_there_are_others(sources: Path, t
 
 def test_the_catalogues_older_models_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("monot5-base", "monot5-large", "monot5-3b", "mt5-base-mmarco-v2", "mt5-base-en-msmarco"):
-        assert catalogue.load()[name].options["revision"]
+        assert entries.load()[name].options["revision"]
 
 
 def test_prices_say_whether_they_are_the_vendors() -> None:
-    for name, entry in catalogue.load().items():
+    for name, entry in entries.load().items():
         price = entry.facts.price
         if price is not None:
             assert price.vendor == ("mixedbread.com" in price.url), name

@@ -17,10 +17,11 @@ import click
 import pytest
 import yaml
 
-from bench import baselines, runner
-from bench.cli import cli
+from bench.cli.main import cli
 from bench.gate import load
-from bench.suite import load as load_suite
+from bench.records import baselines
+from bench.runner import loop
+from bench.suite.suite import load as load_suite
 
 ROOT = Path(__file__).parent.parent
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
@@ -82,7 +83,7 @@ def test_the_gates_file_of_the_page_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_page_names_every_exit_code_and_format() -> None:
-    from bench.commands.comparing import FORMS
+    from bench.cli.comparing import FORMS
     from bench.gate import EXIT_CODES
 
     for outcome, code in EXIT_CODES.items():
@@ -115,7 +116,7 @@ def repository(workspace: Path, collection: Path, monkeypatch: pytest.MonkeyPatc
     (workspace / "suites" / "rerank.yaml").write_text(yaml.safe_dump(suite))
     (workspace / "gates.yaml").write_text("quality: {nDCG@10: 0.01}\nfailures: 0\n")
     monkeypatch.chdir(workspace)
-    baselines.save(runner.run(load_suite("suites/rerank.yaml"), out=workspace / "earlier", time_it=False))
+    baselines.save(loop.run(load_suite("suites/rerank.yaml"), out=workspace / "earlier", time_it=False))
     return workspace
 
 

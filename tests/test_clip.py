@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import rerankers
-from bench.rerankers import clip, tiny
-from bench.rerankers.base import Request
-from bench.rerankers.clip import Clip
-from bench.rerankers.tiny import quiet
+from bench.contract.request import Request
+from bench.rerankers.loading import tiny
+from bench.rerankers.loading.tiny import quiet
+from bench.rerankers.local import clip
+from bench.rerankers.local.clip import Clip
 from tests import tiny_models
 
 LIMIT = 24
@@ -51,7 +52,7 @@ def tokenizers(folder: Path) -> dict[str, Any]:
             "t5": tiny_models.t5_tokenizer(),
         }
     try:
-        from bench.rerankers.weights import MODELS
+        from bench.rerankers.loading.weights import MODELS
 
         core = Tokenizer.from_file(str(MODELS["all-MiniLM-L6-v2"].folder() / "tokenizer.json"))
     except Exception:

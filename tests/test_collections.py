@@ -13,8 +13,8 @@ import pytest
 
 import bench
 from bench import datasets
+from bench.core.errors import BenchError, DataError, SuiteError
 from bench.datasets.base import Dataset
-from bench.errors import BenchError, DataError, SuiteError
 
 TEXTS = {"d1": "Cats purr.", "d2": "Dogs bark.", "d3": "Birds sing."}
 QUERIES = "q1\twhat purrs\nq2\twhat barks\n"
@@ -348,7 +348,7 @@ class TestRuns:
 
     def test_notes_name_their_dataset_and_first_stage_in_every_report(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         from bench import reports
-        from bench.commands.console import open_console
+        from bench.cli.console import open_console
         from bench.reports.terminal import print_run
 
         base = pets(tmp_path, {"docs.jsonl": DOCS + DOCS, "queries.tsv": "q1\twhat purrs\nq2\tzebra\n"})
@@ -364,7 +364,7 @@ class TestRuns:
         assert all(about_data in text and about_bm25 in text for text in texts)
 
     def test_judgments_of_relevant_documents_only_are_one_note(self, tmp_path: Path) -> None:
-        from bench.records.table import rows
+        from bench.records.rows import rows
 
         for qrels, note in (("q1 0 d1 1\nq2 0 d2 1\n", False), ("q1 0 d1 1\nq2 0 d2 1\nq2 0 d1 0\n", True)):
             run = bench.run(self.suite(pets(tmp_path, {"qrels.txt": qrels})), out=tmp_path / "results")
@@ -379,8 +379,8 @@ class TestRuns:
 
     def test_queries_without_candidates_are_counted_whoever_retrieves(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "half_a_stage.py").write_text(
-            "from bench.first_stage.base import Candidates, QueryCandidates\n"
-            "from bench.first_stage.options import FirstStageOptions\n"
+            "from bench.contract.candidates import Candidates, QueryCandidates\n"
+            "from bench.retrieval.options import FirstStageOptions\n"
             "class Half:\n"
             "    Options = FirstStageOptions\n"
             "    def __init__(self, options, base_dir): self.name = 'half'\n"

@@ -19,11 +19,11 @@ from rich.console import Console
 from scipy import stats as scipy_stats
 
 import bench
-from bench.cli import cli
-from bench.comparing import Comparison, compare, resolve_measure
-from bench.errors import BenchError, IncomparableError, RecordError
-from bench.measure import stats
-from bench.records.store import Run
+from bench.cli.main import cli
+from bench.comparison.pairs import Comparison, compare, resolve_measure
+from bench.core.errors import BenchError, IncomparableError, RecordError
+from bench.quality import statistics
+from bench.records.run import Run
 from bench.reports import comparison as report
 from tests.made_runs import made_run
 
@@ -149,8 +149,8 @@ def test_holm_is_the_closure_of_bonferroni() -> None:
         ps = [float(p) for p in rng.beta(0.3, 2, size=n)]
         subsets = [s for size in range(1, n + 1) for s in itertools.combinations(range(n), size)]
         expected = [max(min(1.0, len(s) * min(ps[j] for j in s)) for s in subsets if i in s) for i in range(n)]
-        assert stats.holm(ps) == pytest.approx(expected)
-    assert stats.holm([]) == []
+        assert statistics.holm(ps) == pytest.approx(expected)
+    assert statistics.holm([]) == []
 
 
 def test_holm_runs_over_all_rows(tmp_path: Path) -> None:
@@ -158,28 +158,28 @@ def test_holm_runs_over_all_rows(tmp_path: Path) -> None:
     base = rng.random(30)
     rows = {name: base + rng.normal(shift, 0.1, 30) for name, shift in (("a", 0.08), ("b", 0.05), ("c", 0.0))}
     found = compare([made_run(tmp_path, {"first-stage": base, **rows})])
-    assert [one.p_holm for one in found] == pytest.approx(stats.holm([one.difference.p for one in found]))
+    assert [one.p_holm for one in found] == pytest.approx(statistics.holm([one.difference.p for one in found]))
     assert found[1].p_holm > found[1].difference.p
 
 
 def test_effect_size_and_detectable_effect_are_those_of_the_t_test() -> None:
     delta = np.random.default_rng(2).normal(0.05, 0.2, 80)
     t = scipy_stats.ttest_1samp(delta, 0).statistic
-    assert stats.effect_size(list(delta)) == pytest.approx(t / math.sqrt(80))
+    assert statistics.effect_size(list(delta)) == pytest.approx(t / math.sqrt(80))
     two_sided, power = scipy_stats.norm.ppf([0.975, 0.8])
-    assert stats.minimum_detectable(list(delta)) == pytest.approx((two_sided + power) * scipy_stats.sem(delta), rel=0.001)
+    assert statistics.minimum_detectable(list(delta)) == pytest.approx((two_sided + power) * scipy_stats.sem(delta), rel=0.001)
 
 
 def test_nothing_varies_nothing_is_divided_by_zero() -> None:
-    assert stats.effect_size([0.1] * 7) is None
-    assert stats.minimum_detectable([0.1] * 7) == 0.0
-    assert stats.effect_size([0.1]) is None
-    assert stats.minimum_detectable([0.1]) == math.inf
+    assert statistics.effect_size([0.1] * 7) is None
+    assert statistics.minimum_detectable([0.1] * 7) == 0.0
+    assert statistics.effect_size([0.1]) is None
+    assert statistics.minimum_detectable([0.1]) == math.inf
 
 
 @given(st.lists(st.integers(-100, 100), unique=True, min_size=2, max_size=40))
 def test_tau_is_scipys(ranks: list[int]) -> None:
-    assert stats.kendall_tau(ranks) == pytest.approx(scipy_stats.kendalltau(range(len(ranks)), ranks).statistic)
+    assert statistics.kendall_tau(ranks) == pytest.approx(scipy_stats.kendalltau(range(len(ranks)), ranks).statistic)
 
 
 # What people and programs read

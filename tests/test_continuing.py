@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import bench
-from bench.errors import BenchError
-from bench.progress import Observer
-from bench.records.store import Run
+from bench.core.errors import BenchError
+from bench.core.progress import Observer
+from bench.records.run import Run
 from tests.fakes import HashReranker
 
 MODULE = "from helper_of_mine import scale\ndef score(query, docs):\n    return [scale * len(doc) for doc in docs]\n"

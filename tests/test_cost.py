@@ -20,18 +20,19 @@ from pydantic import ValidationError
 from rich.console import Console
 
 import bench
-from bench import catalogue, rerankers
-from bench.cachedir import cache_dir
-from bench.cost import cost, price_of
-from bench.errors import RerankerError, SuiteError
-from bench.price import Price
-from bench.records.store import Run
+from bench import rerankers
+from bench.catalogue import entries
+from bench.catalogue.price import Price
+from bench.contract.request import Request
+from bench.core.cache_dir import cache_dir
+from bench.core.errors import RerankerError, SuiteError
+from bench.records.run import Run
 from bench.reports.terminal import print_run
-from bench.rerankers.api import GIVE_UP_AFTER
-from bench.rerankers.base import Request
-from bench.rerankers.cohere import CohereReranker
+from bench.rerankers.remote.client import GIVE_UP_AFTER
+from bench.rerankers.remote.cohere import CohereReranker
+from bench.runner.cost import cost, price_of
 from bench.scoring.engine import score
-from bench.suite import load
+from bench.suite.suite import load
 from tests.fake_cohere import FakeCohere, cut, good, reply, rerank_body, serve
 from tests.test_cli import ROOT
 from tests.test_cli import bench as command
@@ -117,7 +118,7 @@ def test_a_run_without_a_price_has_no_column_for_money(collection: Path, server:
 
 
 def test_the_catalogue_price_is_for_the_models_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = catalogue.load()["cohere-rerank-v4.0-pro"].facts.price
+    listed = entries.load()["cohere-rerank-v4.0-pro"].facts.price
     assert listed is not None
     for name, options in (("cohere-rerank-v4.0-pro", {}), ("cohere", {"model": "rerank-v4.0-pro"})):
         assert price_of(rerankers.build(name, options)) == listed

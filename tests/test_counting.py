@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.counting import counted, times
+from bench.core.counting import counted, times
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import datasets
+from bench.core.errors import DataError, SuiteError, Unavailable
 from bench.datasets import embedded, irds
 from bench.datasets.base import Dataset
 from bench.datasets.files import read_folder
 from bench.datasets.lines import Notes, numbered_lines
 from bench.datasets.memory import MemoryDocuments
-from bench.errors import DataError, SuiteError, Unavailable
 
 DOCS: list[dict[str, Any]] = [
     {"doc_id": "d1", "title": "Cats", "text": "Cats purr."},

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bench
-from bench import depths
-from bench.assess import Questions
+from bench.contract.request import Request
+from bench.contract.trial import Trial
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
-from bench.measure.latency_plan import LatencyPlan
-from bench.measure.ranking import rank
-from bench.measure.sweep_plan import SweepPlan
-from bench.records.schema import Trial
-from bench.rerankers.base import Request
+from bench.latency.plan import LatencyPlan
+from bench.latency.sweep_plan import SweepPlan
+from bench.quality import depth_curve
+from bench.quality.questions import Questions
+from bench.ranking.order import rank
 
 FAKE = "tests.fakes:HashReranker"
 
@@ -47,7 +47,7 @@ def questions(candidates: dict[str, list[str]], qrels: dict[str, dict[str, int]]
 def test_every_depth_is_what_reranking_so_many_candidates_gives(made: Any, measures: tuple[str, ...]) -> None:
     candidates, scores, qrels = made
     rankings = {query: rank(docs, scores[query]) for query, docs in candidates.items()}
-    found = depths.curve(rankings, questions(candidates, qrels, measures), range(10))
+    found = depth_curve.curve(rankings, questions(candidates, qrels, measures), range(10))
     for depth in range(10):
         run = {}
         for query, docs in candidates.items():
@@ -59,7 +59,7 @@ def test_every_depth_is_what_reranking_so_many_candidates_gives(made: Any, measu
 
 def test_a_failed_query_scores_zero_at_every_depth_that_would_have_called_the_reranker() -> None:
     asked = questions({"q": ["a", "b"]}, {"q": {"b": 1}}, ("RR@10",))
-    found = depths.curve({}, asked, [0, 1, 2])
+    found = depth_curve.curve({}, asked, [0, 1, 2])
     assert [found[depth]["RR@10"]["q"] for depth in (0, 1, 2)] == [0.5, 0.0, 0.0]
 
 
@@ -67,9 +67,11 @@ def test_depths_start_at_the_first_stage_and_end_at_what_was_scored() -> None:
     def trial(depth: int) -> Trial:
         return Trial(id="t", dataset="d", first_stage="f", reranker="r", device="cpu", depth=depth)
 
-    assert depths.wanted(trial(20), True, LatencyPlan(depth=7, sweep=SweepPlan(depths=(12, 500)))) == [0, 1, 2, 5, 7, 10, 12, 15, 20]
-    assert depths.wanted(trial(1), True, None) == [0, 1]
-    assert depths.wanted(trial(20), False, LatencyPlan(depth=7)) == [0, 20]
+    timed = LatencyPlan(depth=7, sweep=SweepPlan(depths=(12, 500))).depths(20)
+    assert timed == [7, 12, 500]
+    assert depth_curve.wanted(trial(20), True, timed) == [0, 1, 2, 5, 7, 10, 12, 15, 20]
+    assert depth_curve.wanted(trial(1), True) == [0, 1]
+    assert depth_curve.wanted(trial(20), False, [7]) == [0, 20]
 
 
 def suite(collection: Path, **more: Any) -> dict[str, Any]:

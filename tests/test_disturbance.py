@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from bench.measure import cpu, disturbance, gpu, machine
-from bench.measure.cgroup import throttled_seconds
-from bench.measure.disturbance import Reading, Watch, compare
-from bench.measure.latency import LatencyPlan, Target, measure
-from bench.measure.latency_call import Caller
-from bench.measure.latency_energy import joules_per_1000_pairs
-from bench.rerankers.base import Request
+from bench.contract.request import Request
+from bench.latency.call import Caller
+from bench.latency.energy import joules_per_1000_pairs
+from bench.latency.timed_pass import LatencyPlan, Target, measure
+from bench.machine import cpu, disturbance, fingerprint, gpu
+from bench.machine.cgroup import throttled_seconds
+from bench.machine.disturbance import Reading, Watch, compare
 from tests.fakes import FakeOptions, HashReranker
 from tests.test_latency import requests
 from tests.test_machine import write
@@ -94,7 +94,7 @@ def test_a_quiet_run_is_not_disturbed() -> None:
     ],
 )
 def test_each_cause_is_named(monkeypatch: pytest.MonkeyPatch, after: dict[str, Any], told: str) -> None:
-    monkeypatch.setattr(machine, "logical_cores", lambda: 2)
+    monkeypatch.setattr(fingerprint, "logical_cores", lambda: 2)
     before = reading(0, gpus={"cuda": {"thermal": 0.0, "power": 0.0}})
     found = compare(before, reading(10, **{"gpus": before.gpus, **after}))
     assert found["disturbed"] is True
@@ -115,9 +115,9 @@ def test_nothing_told_is_not_taken_for_quiet() -> None:
 
 def test_another_process_at_work_is_seen() -> None:
     """A real one, on as many cores as there are."""
-    if machine.cpu_seconds() is None:
+    if fingerprint.cpu_seconds() is None:
         pytest.skip("this system does not tell its CPU times")
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(machine.logical_cores())]
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(fingerprint.logical_cores())]
     try:
         watch = Watch()
         time.sleep(1.0)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.cli import cli
-from bench.rerankers.base import Request
-from bench.suite import load
+from bench.cli.main import cli
+from bench.contract.request import Request
+from bench.suite.suite import load
 
 ROOT = Path(__file__).parent.parent
 PAGES = [

@@ -14,10 +14,11 @@ import yaml
 from click.testing import CliRunner
 
 import bench
-from bench.cli import cli
-from bench.errors import BenchError, RecordError
-from bench.records.store import Run
-from bench.reports import exports, leaderboard, plots
+from bench.cli.main import cli
+from bench.comparison.leaderboard import collect
+from bench.core.errors import BenchError, RecordError
+from bench.records.run import Run
+from bench.reports import exports, plots
 from tests.made_runs import made_run
 
 BASE, BETTER = [0.1, 0.5, 0.3, 0.9], [0.2, 0.7, 0.3, 0.8]
@@ -162,7 +163,7 @@ def test_the_leaderboard_groups_by_quality_key_and_keeps_the_newest(tmp_path: Pa
     made_run(tmp_path, {"first-stage": BASE, "a": BASE}, name="old")
     made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": [0.0, 0.1, 0.0, 0.2]}, name="zlater")
     made_run(tmp_path, {"first-stage": BASE, "a": BETTER}, name="other", quality={"candidates": "xyz"})
-    first, second = leaderboard.collect(tmp_path)
+    first, second = collect(tmp_path)
     assert [entry.row.name for entry in first.entries] == ["a", "first-stage", "b"]
     assert first.entries[0].row.quality["nDCG@10"].mean == pytest.approx(0.5), "the newest record stands for a system"
     assert len(second.entries) == 2
@@ -186,10 +187,10 @@ def test_the_leaderboard_is_written_for_people_and_programs(tmp_path: Path) -> N
 
 def test_a_leaderboard_of_nothing_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="no finished trial"):
-        leaderboard.collect(tmp_path)
+        collect(tmp_path)
     made_run(tmp_path, {"a": BETTER})
     with pytest.raises(BenchError, match=r"no run under .* holds AP"):
-        leaderboard.collect(tmp_path, "AP")
+        collect(tmp_path, "AP")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
-    assert len(leaderboard.collect(tmp_path)) == 1, "a folder that cannot be read is left out"
+    assert len(collect(tmp_path)) == 1, "a folder that cannot be read is left out"

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 import bench
-from bench.budgets import budget
-from bench.comparing import compare, sides
-from bench.errors import BenchError, RecordError, SuiteError
-from bench.records.store import Run
-from bench.records.table import rows
+from bench.comparison.budgets import budget
+from bench.comparison.leaderboard import collect
+from bench.comparison.pairs import compare, sides
+from bench.contract.request import Failure, Request
+from bench.contract.reranker import Description
+from bench.core.errors import BenchError, RecordError, SuiteError
+from bench.records.rows import rows
+from bench.records.run import Run
 from bench.reports import budget as budget_report
-from bench.reports import comparison, exports, html, leaderboard, markdown, plots, summary
-from bench.rerankers.base import Description, Failure, Request
+from bench.reports import comparison, exports, html, markdown, plots, summary
 from bench.rerankers.options import RerankerOptions
 from tests.fakes import FakeOptions, HashReranker
 from tests.made_runs import made_run
@@ -123,7 +125,7 @@ def test_above_half_failed_it_is_in_no_export_plot_or_leaderboard(tmp_path: Path
     run = mostly_failed(tmp_path / "runs", failed=6)
     assert "weak" not in exports.to_model_card(run) + exports.to_latex(run)
     assert not [path for path in exports.to_mteb(run, tmp_path / "mteb") if "weak" in str(path)]
-    [board] = leaderboard.collect(tmp_path / "runs")
+    [board] = collect(tmp_path / "runs")
     assert "weak" not in {entry.row.name for entry in board.entries}
     for kind in ("pareto", "depth", "per-query"):
         for picture in plots.draw(run, kind):

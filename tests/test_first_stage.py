@@ -18,14 +18,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import datasets, first_stage
-from bench.cachedir import cache_dir
+from bench import datasets, retrieval
+from bench.contract.candidates import Candidates, QueryCandidates
+from bench.core.cache_dir import cache_dir
+from bench.core.errors import DataError, SuiteError
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
-from bench.errors import DataError, SuiteError
-from bench.first_stage.base import Candidates, QueryCandidates
-from bench.first_stage.ordering import RepeatedDocument, ranked
-from bench.first_stage.run_file import read_run, write_run
+from bench.ranking.trec import read_run, write_run
+from bench.ranking.trec_order import RepeatedDocument, ranked
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 PETS = {
@@ -51,7 +51,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def bm25(found: Dataset, depth: int = 10, **options: Any) -> Candidates:
-    return first_stage.build("bm25", options, Path()).retrieve(found, list(found.queries), depth)
+    return retrieval.build("bm25", options, Path()).retrieve(found, list(found.queries), depth)
 
 
 def lucene(docs: Mapping[str, Sequence[str]], query: Sequence[str], k1: float = 0.9, b: float = 0.4) -> dict[str, float]:
@@ -91,7 +91,7 @@ class TestBM25:
         assert found.warnings == ("queries that share no term with any document, and get no candidates: 4",)
 
     def test_only_the_queries_asked_for(self) -> None:
-        stage = first_stage.build("bm25", None, Path())
+        stage = retrieval.build("bm25", None, Path())
         found = stage.retrieve(dataset(PETS, {"q1": "cat", "q2": "dog"}), ["q2"], 1)
         assert list(found.by_query) == ["q2"]
         assert (found.depth, len(found.by_query["q2"].doc_ids)) == (1, 1)
@@ -137,7 +137,7 @@ class TestBM25:
     )
     def test_mistakes_are_told(self, options: Any, problem: str) -> None:
         with pytest.raises(SuiteError, match=problem):
-            first_stage.build("bm25", options, Path()).retrieve(dataset(PETS, {"q": "cat"}), ["q"], 1)
+            retrieval.build("bm25", options, Path()).retrieve(dataset(PETS, {"q": "cat"}), ["q"], 1)
 
     def test_order_of_documents_does_not_matter(self) -> None:
         turned = dict(reversed(PETS.items()))
@@ -439,7 +439,7 @@ class TestRunStage:
     FOUND = dataset({"d1": "a", "d2": "b", "d3": "c"}, {"q1": "x", "q2": "y", "q3": "z"})
 
     def retrieve(self, base: Path, depth: int = 10, options: Any = "my.run", query_ids: Iterable[str] = ("q1", "q2", "q3")) -> Candidates:
-        return first_stage.build("run", options, base).retrieve(self.FOUND, list(query_ids), depth)
+        return retrieval.build("run", options, base).retrieve(self.FOUND, list(query_ids), depth)
 
     def test_cut_at_the_depth_absent_queries_counted(self, tmp_path: Path) -> None:
         saved(tmp_path, RUN + "q9 Q0 unknown 1 1 t\n")
@@ -478,7 +478,7 @@ class TestRunStage:
 
     def test_names_and_options(self, tmp_path: Path) -> None:
         def name(kind: str, options: Any) -> str:
-            return str(getattr(first_stage.build(kind, options, tmp_path), "name"))  # noqa: B009
+            return str(getattr(retrieval.build(kind, options, tmp_path), "name"))  # noqa: B009
 
         assert name("run", "runs/bm25.v2.run.gz") == "run:bm25.v2"
         assert name("run", {"path": "x.run", "name": "mine", "depth": 5}) == "mine"
@@ -491,7 +491,7 @@ class TestRunStage:
             ("json:JSONDecoder", None, "needs an attribute Options and a method retrieve"),
         ):
             with pytest.raises(SuiteError, match=problem):
-                first_stage.build(kind, options, tmp_path)
+                retrieval.build(kind, options, tmp_path)
 
     @pytest.mark.parametrize(("run", "value"), [("bm25-top100", 0.5058), ("rankvicuna-over-bm25", 0.6682)])
     def test_published_runs_keep_their_figures(self, run: str, value: float) -> None:
@@ -501,7 +501,7 @@ class TestRunStage:
         import ir_measures
 
         found = datasets.load("files:trec-dl19", None, SHARED)
-        candidates = first_stage.build("run", f"trec-dl19/runs/{run}.run", SHARED).retrieve(found, list(found.queries), 100)
+        candidates = retrieval.build("run", f"trec-dl19/runs/{run}.run", SHARED).retrieve(found, list(found.queries), 100)
         ranks = {q: {doc_id: float(-rank) for rank, doc_id in enumerate(given.doc_ids)} for q, given in candidates.by_query.items()}
         measured = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], found.qrels, ranks)
         assert measured[ir_measures.nDCG @ 10] == pytest.approx(value, abs=5e-5)
@@ -511,7 +511,7 @@ class TestScoredDocs:
     def retrieve(self, rows: list[tuple[str, str, float]] | None, depth: int = 10) -> Candidates:
         extras = {} if rows is None else {"scoreddocs": lambda: iter(rows)}
         found = dataset({"d1": "a", "d2": "b"}, {"q1": "x", "q2": "y"}, extras=extras)
-        return first_stage.build("scoreddocs", None, Path()).retrieve(found, ["q1", "q2"], depth)
+        return retrieval.build("scoreddocs", None, Path()).retrieve(found, ["q1", "q2"], depth)
 
     def test_official_candidates(self) -> None:
         found = self.retrieve([("q9", "d7", 1.0), ("q1", "d1", 1.0), ("q1", "d2", 2.0)])
@@ -539,8 +539,8 @@ def test_ranking_rows() -> None:
 
 def test_an_outsiders_first_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "outsider_stage.py").write_text(
-        "from bench.first_stage.base import Candidates, QueryCandidates\n"
-        "from bench.first_stage.options import FirstStageOptions\n"
+        "from bench.contract.candidates import Candidates, QueryCandidates\n"
+        "from bench.retrieval.options import FirstStageOptions\n"
         "class Options(FirstStageOptions):\n"
         "    first: str\n"
         "class Stage:\n"
@@ -551,5 +551,5 @@ def test_an_outsiders_first_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "        return Candidates({q: QueryCandidates((self.options.first,), (1.0,)) for q in query_ids}, depth, {})\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    found = first_stage.build("outsider_stage:Stage", "d3", tmp_path).retrieve(dataset(PETS, {"q": "x"}), ["q"], 5)
+    found = retrieval.build("outsider_stage:Stage", "d3", tmp_path).retrieve(dataset(PETS, {"q": "x"}), ["q"], 5)
     assert found.by_query["q"].doc_ids == ("d3",)

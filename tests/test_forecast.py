@@ -13,11 +13,11 @@ from rich.console import Console
 
 import bench
 from bench import rerankers
-from bench.cachedir import cache_dir
-from bench.forecast import Expected, Forecast, Tokens
-from bench.history import History
+from bench.contract.request import Request
+from bench.core.cache_dir import cache_dir
 from bench.reports.forecast import print_forecast, to_json, total
-from bench.rerankers.base import Request
+from bench.runner.forecast import Expected, Forecast, Tokens
+from bench.runner.history import History
 from tests.fake_cohere import FakeCohere, good, serve
 from tests.test_cli import bench as command
 
@@ -177,7 +177,7 @@ def test_tokens_are_counted_on_a_sample_or_estimated(monkeypatch: pytest.MonkeyP
     counted = Tokens(requests, 42)
     assert "all-MiniLM-L6-v2's tokenizer counts 2 of the texts" in counted.told
     assert counted("the red fox") + counted("jumps over the lazy dog") == 8
-    monkeypatch.setattr("bench.forecast._counted", lambda texts: 0)
+    monkeypatch.setattr("bench.runner.forecast._counted", lambda texts: 0)
     rough = Tokens(requests, 42)
     assert "4.0 characters a token, a rule of thumb" in rough.told
     assert (rough(""), rough("a"), rough("a" * 400)) == (0, 1, 100)

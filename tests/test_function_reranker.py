@@ -14,9 +14,9 @@ import pytest
 
 import bench
 from bench import rerankers
-from bench.errors import RerankerError, SuiteError
-from bench.rerankers.base import Request
-from bench.suite import load
+from bench.contract.request import Request
+from bench.core.errors import RerankerError, SuiteError
+from bench.suite.suite import load
 
 HERE = "tests.test_function_reranker"
 NOT_CALLABLE = [1, 2]

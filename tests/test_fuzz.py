@@ -51,5 +51,5 @@ def test_a_file_outside_and_a_traceback_are_noticed(fuzz: ModuleType, tmp_path: 
     assert fuzz.snapshot(tmp_path) == before
     (tmp_path / "in" / "stray").write_text("not allowed")
     assert set(fuzz.snapshot(tmp_path)) - set(before) == {"in/stray"}
-    text = "Traceback (most recent call last):\n  File \"/x/bench/records/store.py\", line 7, in read\nKeyError: 'value'\n"
-    assert fuzz.signature(text) == "bench/records/store.py:7 read  KeyError: 'value'"
+    text = "Traceback (most recent call last):\n  File \"/x/bench/records/run.py\", line 7, in read\nKeyError: 'value'\n"
+    assert fuzz.signature(text) == "bench/records/run.py:7 read  KeyError: 'value'"

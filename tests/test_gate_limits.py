@@ -11,10 +11,10 @@ import pytest
 from bench.gate import Gate, Gates, check
 from bench.gate.file import CostGate, MemoryGate, SpeedGate
 from bench.gate.speed import judged
-from bench.measure.latency import Sample
-from bench.measure.ratios import paired_ratio
+from bench.latency.ratios import paired_ratio
+from bench.latency.timed_pass import Sample
 from bench.records.keys import make_key
-from bench.records.store import Run
+from bench.records.run import Run
 from tests.made_runs import made_run
 
 VALUES = [0.5, 0.6, 0.7, 0.5, 0.6] * 10

@@ -15,7 +15,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from bench.gate.quality import non_inferiority
-from bench.measure import stats
+from bench.quality import statistics
 
 RNG = np.random.default_rng(5)
 NEW, OLD = RNG.beta(2, 1.5, 60), RNG.beta(2, 1.6, 60)
@@ -27,20 +27,20 @@ DELTA = list(NEW - OLD)
 
 def test_paired_t_is_scipys() -> None:
     theirs = scipy_stats.ttest_rel(NEW, OLD)
-    assert stats.paired_t(DELTA) == pytest.approx((theirs.statistic, theirs.pvalue))
-    assert stats.paired_t([0.0, 0.0]) == stats.paired_t([0.3]) == stats.paired_t([]) == (0.0, 1.0)
-    assert stats.paired_t([0.25, 0.25]) == (math.inf, 0.0)
+    assert statistics.paired_t(DELTA) == pytest.approx((theirs.statistic, theirs.pvalue))
+    assert statistics.paired_t([0.0, 0.0]) == statistics.paired_t([0.3]) == statistics.paired_t([]) == (0.0, 1.0)
+    assert statistics.paired_t([0.25, 0.25]) == (math.inf, 0.0)
 
 
 @given(st.lists(st.floats(-1, 1).filter(lambda x: x == 0 or abs(x) > 1e-6), min_size=2, max_size=50))
 def test_bounds_are_scipys_for_any_differences(delta: list[float]) -> None:
-    low, high = stats.one_sided_bounds(delta)
+    low, high = statistics.one_sided_bounds(delta)
     if np.std(delta) > 1e-9:
         for bound, side, end in ((low, "greater", "low"), (high, "less", "high")):
             theirs = scipy_stats.ttest_1samp(delta, 0, alternative=side).confidence_interval(0.95)
             assert bound == pytest.approx(getattr(theirs, end), abs=1e-9)
     assert low <= high
-    assert stats.one_sided_bounds([0.5]) == (-math.inf, math.inf)
+    assert statistics.one_sided_bounds([0.5]) == (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize("margin", [0.01, 0.05, 0.1, 0.3])
@@ -54,12 +54,12 @@ def test_the_outcome_is_that_of_statsmodels_equivalence_test(margin: float) -> N
 
 def test_holm_is_statsmodels() -> None:
     ps = list(np.random.default_rng(2).random(12) ** 3)
-    assert stats.holm(ps) == pytest.approx(list(multipletests(ps, method="holm")[1]))
+    assert statistics.holm(ps) == pytest.approx(list(multipletests(ps, method="holm")[1]))
 
 
 def test_the_permutation_p_nears_that_of_t_where_differences_are_normal() -> None:
     delta = np.random.default_rng(4).normal(0.03, 0.1, 80)
-    assert stats.permutation_p(delta, seed=1) == pytest.approx(stats.paired_t(list(delta))[1], abs=0.01)
+    assert statistics.permutation_p(delta, seed=1) == pytest.approx(statistics.paired_t(list(delta))[1], abs=0.01)
 
 
 # How often the gate is wrong: 1,000 simulated gates each, with differences as rerankers have them: some queries do not move, the others do
@@ -79,7 +79,7 @@ def simulated(kind: str, n: int, seed: int) -> tuple[Any, float]:
     """(differences without a true one, shape (GATES, n); the smallest margin by the true spread)."""
     drawn = KINDS[kind](np.random.default_rng(seed), n)
     assert drawn.std() == pytest.approx(SPREAD[kind], rel=0.05)
-    return drawn, stats.TAIL_ALLOWANCE * 2 * stats.t_quantile(0.95, n - 1) * SPREAD[kind] / n**0.5
+    return drawn, statistics.TAIL_ALLOWANCE * 2 * statistics.t_quantile(0.95, n - 1) * SPREAD[kind] / n**0.5
 
 
 def shares(drawn: Any, margin: float) -> dict[str, float]:
@@ -111,7 +111,7 @@ def test_a_loss_of_just_the_margin_passes_5_times_in_100(kind: str, n: int) -> N
 def test_margins_that_the_sample_supports_hold_all_the_more(kind: str) -> None:
     """As `check` does it: the spread is not known, and a margin below the sample's own smallest is refused."""
     drawn, margin = simulated(kind, 49, seed=7)
-    accepted = [row for row in drawn.tolist() if stats.smallest_margin(row) <= margin]
+    accepted = [row for row in drawn.tolist() if statistics.smallest_margin(row) <= margin]
     assert len(accepted) > 0.4 * GATES
     passed = sum(non_inferiority(row, margin)[2] == "pass" for row in accepted)
     failed = sum(non_inferiority([one - 2 * margin for one in row], margin)[2] == "fail" for row in accepted)
@@ -121,6 +121,6 @@ def test_margins_that_the_sample_supports_hold_all_the_more(kind: str) -> None:
 def test_the_queries_that_would_do_do() -> None:
     """A sample that supports a margin of m supports m / 2 with four times the queries."""
     delta = np.random.default_rng(1).normal(0, 0.1, 400)
-    assert stats.smallest_margin(list(delta[:100])) / stats.smallest_margin(list(delta)) == pytest.approx(2, rel=0.1)
-    assert stats.smallest_margin([0.5]) == math.inf
-    assert stats.smallest_margin([0.5, 0.5]) == 0.0
+    assert statistics.smallest_margin(list(delta[:100])) / statistics.smallest_margin(list(delta)) == pytest.approx(2, rel=0.1)
+    assert statistics.smallest_margin([0.5]) == math.inf
+    assert statistics.smallest_margin([0.5, 0.5]) == 0.0

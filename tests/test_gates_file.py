@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import SuiteError
+from bench.core.errors import SuiteError
 from bench.gate import Gates, check, load
 from bench.gate.file import HEADLINE, MARGIN
 from tests.made_runs import made_run

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.errors import RecordError
-from bench.first_stage.base import Candidates, Compact, QueryCandidates
+from bench.contract.candidates import Candidates, Compact, QueryCandidates
+from bench.core.errors import RecordError
 from bench.records import growing as tables
-from bench.records.store import DEPTHS, PER_QUERY, read_table
+from bench.records.folder import DEPTHS, PER_QUERY, read_table
 
 RANKINGS = {"q1": QueryCandidates(("d1", "d2"), (2.5, 1.0)), "q2": QueryCandidates((), ()), "q3": QueryCandidates(("d2",), (7.0,))}
 

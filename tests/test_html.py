@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.records.run import Run
 from bench.records.schema import Cost
-from bench.records.store import Run
 from bench.reports import html
 from bench.reports.html import svg
 from bench.reports.html.page import for_script

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bench.records.schema import Trial, TrialStatus
-from bench.records.store import Run
+from bench.contract.trial import Trial, TrialStatus
+from bench.records.run import Run
 from bench.reports import html, markdown
 from tests.made_reports import Made, made_report
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from bench import datasets
-from bench.cachedir import cache_dir
-from bench.errors import RerankerError
-from bench.first_stage import bm25_index
-from bench.first_stage.options import BM25Options
-from bench.kept_folder import alone, is_intact, keep
-from bench.rerankers import tiny
-from bench.rerankers.runtimes.export import kept
+from bench.core.cache_dir import cache_dir
+from bench.core.errors import RerankerError
+from bench.core.kept_folder import alone, is_intact, keep
+from bench.rerankers.loading import tiny
+from bench.rerankers.local.runtimes.export import kept
+from bench.retrieval import bm25_index
+from bench.retrieval.options import BM25Options
 
 
 def fill(log: Counter[str], folder: Path) -> None:

@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import BenchError
-from bench.measure import latency, machine
-from bench.measure.latency import LatencyPlan, Target, measure, settled
-from bench.measure.latency_summary import needed, summarise
-from bench.rerankers.base import Failure, Request, Usage
+from bench.contract.request import Failure, Request, Usage
+from bench.core.errors import BenchError
+from bench.latency import timed_pass
+from bench.latency.summary import needed, summarise
+from bench.latency.timed_pass import LatencyPlan, Target, measure, settled
+from bench.machine import fingerprint
 from tests.fakes import FakeOptions, FlakyReranker, HashReranker
 
-COLUMNS = list(latency.Sample._fields)
+COLUMNS = list(timed_pass.Sample._fields)
 
 
 def requests(n: int = 6, docs: int = 4) -> list[Request]:
@@ -38,7 +39,7 @@ def target(name: str, calls: list[str] | None = None, sleep_ms: float = 0.0, **o
     return Target(name, "cpu", Recording(FakeOptions(**options)))
 
 
-def frame(result: latency.LatencyResult) -> pd.DataFrame:
+def frame(result: timed_pass.LatencyResult) -> pd.DataFrame:
     return pd.DataFrame(result.samples, columns=COLUMNS)
 
 
@@ -124,7 +125,7 @@ def test_a_failed_call_is_counted_and_is_no_sample() -> None:
 def test_a_target_that_always_crashes_is_given_up_and_the_other_is_timed() -> None:
     result = measure([target("bad", crash="no"), target("good")], requests(), plan(warmup_max=0))
     assert set(frame(result)["trial"]) == {"good"}
-    assert result.facts["bad"]["errors"] == latency.GIVE_UP_AFTER
+    assert result.facts["bad"]["errors"] == timed_pass.GIVE_UP_AFTER
     assert any("given up" in note for note in result.facts["bad"]["notes"])
 
 
@@ -160,7 +161,7 @@ def test_progress_adds_up_to_what_was_planned(more: dict[str, Any]) -> None:
     limit = {"time_limit_s": more.pop("time_limit_s")} if "time_limit_s" in more else {}
     targets = [target("a", sleep_ms=4, **more), target("b")]
     measure(targets, requests(), plan(**limit), on_call=told.append)
-    assert sum(told) == latency.planned_calls(targets, requests(), plan())
+    assert sum(told) == timed_pass.planned_calls(targets, requests(), plan())
 
 
 def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
@@ -198,18 +199,18 @@ def test_an_answer_that_breaks_the_contract_is_no_sample(wrong: str) -> None:
     broken = Target("b", "cpu", FlakyReranker(FakeOptions(wrong=wrong)))
     result = measure([broken], requests(), plan())
     assert result.samples == []
-    assert result.facts["b"]["errors"] == latency.GIVE_UP_AFTER
+    assert result.facts["b"]["errors"] == timed_pass.GIVE_UP_AFTER
 
 
 def test_the_sample_is_seeded_and_does_not_depend_on_the_order_of_requests() -> None:
-    drawn = latency.draw_sample(requests(30), plan(), seed=1)
-    assert drawn == latency.draw_sample(requests(30)[::-1], plan(), seed=1)
-    assert {one.query_id for one in drawn} != {one.query_id for one in latency.draw_sample(requests(30), plan(), seed=2)}
+    drawn = timed_pass.draw_sample(requests(30), plan(), seed=1)
+    assert drawn == timed_pass.draw_sample(requests(30)[::-1], plan(), seed=1)
+    assert {one.query_id for one in drawn} != {one.query_id for one in timed_pass.draw_sample(requests(30), plan(), seed=2)}
 
 
 def test_only_requests_with_candidates_are_timed() -> None:
     empty = Request("none", "no candidates", [], [])
-    assert empty not in latency.draw_sample([empty, *requests(3)], plan(), seed=0)
+    assert empty not in timed_pass.draw_sample([empty, *requests(3)], plan(), seed=0)
     with pytest.raises(BenchError, match="no query has candidates"):
         measure([target("a")], [empty], plan())
 
@@ -245,7 +246,9 @@ def test_a_percentile_is_withheld_until_the_largest_sample_is_above_it_with_95_p
 def samples(times_ms: Sequence[Sequence[float]], scenario: str = "single") -> pd.DataFrame:
     """times_ms[query][round]."""
     rows = [
-        latency.Sample("t", scenario, r, f"q{q}", 10, None, int(ms * 1e6)) for q, line in enumerate(times_ms) for r, ms in enumerate(line)
+        timed_pass.Sample("t", scenario, r, f"q{q}", 10, None, int(ms * 1e6))
+        for q, line in enumerate(times_ms)
+        for r, ms in enumerate(line)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -333,7 +336,7 @@ def test_an_unsynchronised_cuda_timing_would_be_caught() -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    from bench.measure.clock import now_ns, synchroniser
+    from bench.machine.clock import now_ns, synchroniser
 
     wait, big = synchroniser("cuda"), torch.randn(8192, 8192, device="cuda")
     big @ big
@@ -374,22 +377,22 @@ def test_the_fingerprint_names_the_hardware_and_nothing_private() -> None:
     import json
     import platform
 
-    found = machine.fingerprint("cpu")
+    found = fingerprint.fingerprint("cpu")
     text = json.dumps(found)
     assert found["cpu"]
     assert found["usable_cores"] >= 1
     assert found["libraries"]["numpy"]
     assert platform.node() not in text or len(platform.node()) < 4
     assert f'"{getpass.getuser()}"' not in text
-    assert set(machine.speed_fields(found)) == {*machine.SPEED_FIELDS, "libraries"}
+    assert set(fingerprint.speed_fields(found)) == {*fingerprint.SPEED_FIELDS, "libraries"}
 
 
 def test_devices_are_named_resolved_and_refused() -> None:
-    from bench.errors import SuiteError, Unavailable
+    from bench.core.errors import SuiteError, Unavailable
 
-    assert machine.resolve_device("cpu") == "cpu"
-    assert machine.resolve_device("auto") in machine.available_devices()
+    assert fingerprint.resolve_device("cpu") == "cpu"
+    assert fingerprint.resolve_device("auto") in fingerprint.available_devices()
     with pytest.raises(SuiteError, match="not a device"):
-        machine.resolve_device("gpu")
+        fingerprint.resolve_device("gpu")
     with pytest.raises(Unavailable, match="no cuda:7 device"):
-        machine.resolve_device("cuda:7")
+        fingerprint.resolve_device("cuda:7")

@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench import child, rerankers
-from bench.errors import BenchError
-from bench.measure import fresh_process, latency, latency_cold
-from bench.measure.fresh_process import ask
-from bench.measure.latency import LatencyPlan, LatencyResult, Recipe, Target, measure
-from bench.measure.latency_summary import parts, summarise
+from bench import rerankers
+from bench.core.errors import BenchError
+from bench.latency import child, fresh_process, timed_pass
+from bench.latency import cold as latency_cold
+from bench.latency.fresh_process import ask
+from bench.latency.summary import parts, summarise
+from bench.latency.timed_pass import LatencyPlan, LatencyResult, Recipe, Target, measure
 from tests.fake_cohere import serve
 from tests.fakes import FakeOptions, HashReranker
 from tests.test_latency import requests
@@ -53,7 +54,7 @@ def test_the_first_query_holds_the_work_of_the_query() -> None:
 
 
 def test_a_summary_tells_the_median_and_the_range_of_processes() -> None:
-    rows = [latency.Sample("t", "cold", i, "q1", 5, None, ms * 1_000_000) for i, ms in enumerate((700, 500, 900))]
+    rows = [timed_pass.Sample("t", "cold", i, "q1", 5, None, ms * 1_000_000) for i, ms in enumerate((700, 500, 900))]
     found = summarise(pd.DataFrame(rows))["t", "cold"]
     assert (found.p50_ms, found.p50_low_ms, found.p50_high_ms) == (700, 500, 900)
     assert (found.p95_ms, found.per_pair_ms, found.pairs_per_s) == (None, None, None)

@@ -11,10 +11,10 @@ import pytest
 
 import bench
 from bench import rerankers
-from bench.measure import latency
-from bench.measure.latency import LatencyPlan, Sample, Target, measure
+from bench.contract.request import Request
+from bench.latency import timed_pass
+from bench.latency.timed_pass import LatencyPlan, Sample, Target, measure
 from bench.reports import markdown, timings
-from bench.rerankers.base import Request
 from tests.fake_cohere import FakeCohere, good, reply, serve
 from tests.fakes import FakeOptions, HashReranker
 from tests.test_latency import requests
@@ -82,7 +82,7 @@ def test_no_more_calls_are_made_than_were_planned_and_estimated(hosted: Hosted, 
     target, many = hosted(), requests(30, docs=5)
     few = plan(request_queries=4, rounds=3, depth=2)
     measure([target], many, few)
-    assert len(server.requests) == latency.planned_calls([target], many, few) == few.calls(len(many), remote=True) == 3 + 4 * 3
+    assert len(server.requests) == timed_pass.planned_calls([target], many, few) == few.calls(len(many), remote=True) == 3 + 4 * 3
     assert {len(one["documents"]) for one in server.requests} == {2}
     assert few.calls(2, remote=True) == 3 + 2 * 3
 

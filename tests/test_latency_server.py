@@ -15,12 +15,13 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from bench.measure import latency, latency_call, latency_server
-from bench.measure.latency import LatencyPlan, LatencyResult, Target, measure
-from bench.measure.latency_plan import ServerPlan
-from bench.measure.latency_server import arrivals, grows, server
-from bench.measure.latency_summary import summarise
-from bench.rerankers.base import Request
+from bench.contract.request import Request
+from bench.latency import call, timed_pass
+from bench.latency import server as latency_server
+from bench.latency.plan import ServerPlan
+from bench.latency.server import arrivals, grows, server
+from bench.latency.summary import summarise
+from bench.latency.timed_pass import LatencyPlan, LatencyResult, Target, measure
 from tests.fakes import FakeOptions, HashReranker
 from tests.test_latency import requests
 
@@ -43,7 +44,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    for module in (latency_server, latency_call):
+    for module in (latency_server, call):
         monkeypatch.setattr(module, "now_ns", made.now_ns)
     monkeypatch.setattr(time, "sleep", made.sleep)
     return made
@@ -181,14 +182,14 @@ def test_failures_under_load_are_counted_and_no_samples(clock: Clock) -> None:
 def test_a_server_that_is_gone_is_given_up(clock: Clock) -> None:
     result = loaded(HashReranker(FakeOptions(crash="no")), rates=(50.0,))
     assert result.samples == []
-    assert result.facts["t"]["errors"] == latency.GIVE_UP_AFTER
+    assert result.facts["t"]["errors"] == timed_pass.GIVE_UP_AFTER
 
 
 def test_intervals_under_load_draw_stretches_of_arrivals() -> None:
     """Waits come in stretches: an interval that took them for independent would be too narrow."""
     rng = np.random.default_rng(0)
     stretches = np.repeat(rng.gamma(2, 50, size=12), 12)
-    rows = [latency.Sample("t", server(1.0), i, f"q{i % 60}", 10, None, int(ms * 1e6)) for i, ms in enumerate(stretches)]
+    rows = [timed_pass.Sample("t", server(1.0), i, f"q{i % 60}", 10, None, int(ms * 1e6)) for i, ms in enumerate(stretches)]
     apart = [row._replace(scenario="single") for row in rows]
     found, naive = summarise(pd.DataFrame(rows))["t", "server 1/s"], summarise(pd.DataFrame(apart))["t", "single"]
     assert found.per_pair_ms is None
@@ -215,4 +216,4 @@ def test_progress_of_a_load_adds_up_to_what_was_planned(clock: Clock) -> None:
     plan = LatencyPlan(scenarios=("server",), queries=8, warmup_max=3, server=ServerPlan(queries=20, rates=(100.0, 400.0)))
     targets = [Target("t", "cpu", Steady(FakeOptions()))]
     measure(targets, requests(8), plan, on_call=told.append)
-    assert sum(told) == latency.planned_calls(targets, requests(8), plan)
+    assert sum(told) == timed_pass.planned_calls(targets, requests(8), plan)

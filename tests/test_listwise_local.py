@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import rerankers
-from bench.errors import RerankerError
-from bench.rerankers import listwise_prompt, permutation, tiny
-from bench.rerankers.base import Request, Usage
-from bench.rerankers.listwise import falling, spans
-from bench.rerankers.listwise_fit import level
+from bench.contract.request import Request, Usage
+from bench.core.errors import RerankerError
+from bench.rerankers.listwise import permutation
+from bench.rerankers.listwise import prompts as listwise_prompt
+from bench.rerankers.listwise.fitting import level
+from bench.rerankers.listwise.sliding_window import falling, spans
+from bench.rerankers.loading import tiny
 from tests import tiny_models
 
 DOCS = ["the cat sat on the mat", "hot tea and fish", "", "cold river bank", "how long does it rain"]
@@ -279,7 +281,7 @@ def test_no_document_can_break_out_of_the_chat(models: Path) -> None:
 
 
 def sorting_of(reranker: Any, one: Request) -> Any:
-    from bench.rerankers.listwise import Sorting
+    from bench.rerankers.listwise.sliding_window import Sorting
 
     return Sorting(one, reranker.options)
 

@@ -10,10 +10,10 @@ import pytest
 
 import bench
 from bench import rerankers
-from bench.records.store import Run
-from bench.records.table import rows
-from bench.rerankers.base import Request
-from bench.rerankers.listwise import TOKENS_PER_PLACE
+from bench.contract.request import Request
+from bench.records.rows import rows
+from bench.records.run import Run
+from bench.rerankers.listwise.sliding_window import TOKENS_PER_PLACE
 from tests.fake_chat import good_chat, question, says
 from tests.fake_cohere import FakeCohere, serve
 

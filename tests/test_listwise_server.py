@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from bench import rerankers
-from bench.errors import RerankerError, SuiteError, Unavailable
-from bench.rerankers.base import Failure, Request, Usage
-from bench.rerankers.listwise import falling
+from bench.contract.request import Failure, Request, Usage
+from bench.core.errors import RerankerError, SuiteError, Unavailable
+from bench.rerankers.listwise.sliding_window import falling
 from tests.fake_chat import good_chat, identifiers, order_of, question, says
 from tests.fake_cohere import FakeCohere, cut, reply, serve
 

@@ -12,11 +12,11 @@ import pytest
 
 import bench
 from bench import gate
-from bench.comparing import Side, sides
+from bench.comparison.pairs import Side, sides
 from bench.gate import Gate, Gates
 from bench.gate.file import SpeedGate
-from bench.live import LiveSpeed, rebuild
-from bench.records.store import Run
+from bench.gate.live import LiveSpeed, rebuild
+from bench.records.run import Run
 from tests.fakes import FakeOptions, HashReranker
 from tests.test_cli import bench as command
 
@@ -63,7 +63,7 @@ class TickingReranker(HashReranker):
 
 @pytest.fixture(autouse=True)
 def _counted_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.measure.latency_call.now_ns", CLOCK)
+    monkeypatch.setattr("bench.latency.call.now_ns", CLOCK)
     CLOCK.rng = np.random.default_rng(0)
 
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench import rerankers
-from bench.errors import RerankerError, SuiteError
-from bench.rerankers import tiny
-from bench.rerankers.base import Request
-from bench.rerankers.llm import LlmOptions
-from bench.rerankers.llm_prompt import TEMPLATES, Writer
+from bench.contract.request import Request
+from bench.core.errors import RerankerError, SuiteError
+from bench.rerankers.loading import tiny
+from bench.rerankers.local.llm import LlmOptions
+from bench.rerankers.local.llm_prompt import TEMPLATES, Writer
 from tests import tiny_models
 from tests.agreement import ACCELERATOR, BFLOAT16, agree, close
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure import machine
-from bench.measure.cgroup import control_groups, cpu_quota, memory_limit
+from bench.machine import fingerprint
+from bench.machine.cgroup import control_groups, cpu_quota, memory_limit
 
 
 def in_fresh_process(code: str) -> str:
@@ -29,13 +29,13 @@ def write(path: Path, text: str) -> None:
 
 
 def test_no_name_and_no_path_of_this_machine_is_in_the_fingerprint() -> None:
-    text = json.dumps(machine.fingerprint("cpu"))
+    text = json.dumps(fingerprint.fingerprint("cpu"))
     for private in (str(Path.cwd()), str(Path.home()), sys.executable, f'"{platform.node()}"', f'"{getpass.getuser()}"'):
         assert private not in text
 
 
 def test_core_counts_agree_with_the_system() -> None:
-    found = machine.fingerprint("cpu")
+    found = fingerprint.fingerprint("cpu")
     assert found["logical_cores"] == os.cpu_count()
     assert 1 <= found["usable_cores"] <= found["logical_cores"]
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -43,9 +43,9 @@ def test_core_counts_agree_with_the_system() -> None:
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:99", "mps"])
 def test_a_device_that_is_not_here_leaves_its_facts_empty(device: str) -> None:
-    if device in machine.available_devices():
+    if device in fingerprint.available_devices():
         pytest.skip(f"this machine has {device}")
-    assert machine.fingerprint(device)["driver"] is None
+    assert fingerprint.fingerprint(device)["driver"] is None
 
 
 def test_neither_a_fingerprint_nor_the_name_cpu_loads_torch() -> None:
@@ -61,11 +61,11 @@ def test_threads_are_those_of_the_torch_that_is_loaded() -> None:
 
 
 def test_the_speed_key_holds_what_decides_speed_and_not_what_moves_by_itself() -> None:
-    found = machine.fingerprint("cpu")
-    before = machine.speed_fields(found)
-    assert machine.speed_fields({**found, "gpu_clock_mhz": 1, "memory_bytes": 1}) == before
+    found = fingerprint.fingerprint("cpu")
+    before = fingerprint.speed_fields(found)
+    assert fingerprint.speed_fields({**found, "gpu_clock_mhz": 1, "memory_bytes": 1}) == before
     for name in ("cpu", "usable_cores", "cpu_quota", "threads", "gpu", "driver"):
-        assert machine.speed_fields({**found, name: "other"}) != before
+        assert fingerprint.speed_fields({**found, name: "other"}) != before
 
 
 def test_without_torch_there_is_only_the_cpu() -> None:
@@ -77,8 +77,8 @@ class Hide(PathFinder):
     def find_spec(cls, name, path=None, target=None):
         return None if name == "torch" else super().find_spec(name, path, target)
 sys.meta_path[:] = [Hide if finder is PathFinder else finder for finder in sys.meta_path]
-from bench.errors import Unavailable
-from bench.measure.machine import available_devices, resolve_device
+from bench.core.errors import Unavailable
+from bench.machine.fingerprint import available_devices, resolve_device
 print(available_devices(), resolve_device("auto"))
 try:
     resolve_device("cuda")
@@ -92,12 +92,12 @@ except Unavailable as error:
     ("name", "valid"), [("auto", True), ("cuda:12", True), ("mps", True), ("cuda:", False), ("gpu", False), ("", False)]
 )
 def test_device_names(name: str, valid: bool) -> None:
-    assert machine.is_device_name(name) is valid
+    assert fingerprint.is_device_name(name) is valid
 
 
 def test_peak_memory_sees_what_was_freed_again() -> None:
     code = """
-from bench.measure.machine import peak_rss_bytes
+from bench.machine.fingerprint import peak_rss_bytes
 before = peak_rss_bytes()
 held = b"x" * (200 << 20)
 del held
@@ -109,18 +109,18 @@ print(peak_rss_bytes() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a peak survive exec")
 def test_peak_memory_is_not_that_of_the_parent() -> None:
     held = b"x" * (200 << 20)
-    peak = int(in_fresh_process("from bench.measure.machine import peak_rss_bytes; print(peak_rss_bytes())"))
+    peak = int(in_fresh_process("from bench.machine.fingerprint import peak_rss_bytes; print(peak_rss_bytes())"))
     assert peak < len(held)
 
 
 def test_own_cpu_time_is_part_of_the_machine_s() -> None:
-    before = machine.cpu_seconds()
+    before = fingerprint.cpu_seconds()
     if before is None:
         pytest.skip("this system does not tell its CPU times")
     start = time.process_time()
     while time.process_time() < start + 0.3:
         pass
-    after = machine.cpu_seconds()
+    after = fingerprint.cpu_seconds()
     assert after is not None
     assert after[0] - before[0] >= 0.28
     assert after[1] - before[1] >= 0.2, "the machine was at least as busy as this process, to within its ticks"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.measure import stats
-from bench.records.store import Run
+from bench.quality import statistics
+from bench.records.run import Run
 from bench.reports import markdown, summary
 from bench.reports.summary import Style, absent, findings, sentences
 from bench.reports.terminal import print_run
@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def told(run: Run) -> list[str]:
-    from bench.records.table import rows
+    from bench.records.rows import rows
 
     return [" ".join(sentences(finding, PLAIN)) for finding in findings(run, rows(run))]
 
@@ -64,7 +64,7 @@ def test_the_fastest_of_those_that_tie_is_named(run: Run) -> None:
 
 
 def test_a_tie_agrees_with_the_comparison_command(run: Run) -> None:
-    from bench.comparing import compare
+    from bench.comparison.pairs import compare
 
     [finding] = findings(run, _rows(run))
     assert finding.best is not None
@@ -84,7 +84,7 @@ def test_a_tie_agrees_with_the_comparison_command(run: Run) -> None:
 )
 def test_the_verdict_says_what_the_difference_shows(tmp_path: Path, values: list[float], expected: str) -> None:
     first = [0.4, 0.4, 0.4, 0.5] * 6
-    delta = stats.difference(values, first)
+    delta = statistics.difference(values, first)
     run = made_run(tmp_path, {"first-stage": first, "a": values}, record={"a": {"vs_first_stage": {"nDCG@10": delta}}})
     [text] = told(run)
     assert text.startswith(expected)
@@ -121,6 +121,6 @@ def test_collections_with_other_grades_have_their_own_measure_names(collection: 
 
 
 def _rows(run: Run) -> list[summary.Row]:
-    from bench.records.table import rows
+    from bench.records.rows import rows
 
     return rows(run)

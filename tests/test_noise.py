@@ -13,14 +13,14 @@ import yaml
 from click.testing import CliRunner
 
 import bench
-from bench import noise as measuring
-from bench.cli import cli
-from bench.errors import BenchError
-from bench.measure import machine, noise
-from bench.measure.noise import Noise, recall, remember
+from bench.cli.main import cli
+from bench.contract.request import Request
+from bench.core.errors import BenchError
+from bench.machine import fingerprint, noise_floor
+from bench.machine.noise_floor import Noise, recall, remember
 from bench.reports import markdown
-from bench.rerankers.base import Request
-from bench.suite import load
+from bench.runner import noise as measuring
+from bench.suite.suite import load
 from tests.fakes import HashReranker
 
 
@@ -64,7 +64,7 @@ def test_two_copies_are_timed_in_each_process(suite_file: Path) -> None:
     assert len(told.processes) == 2
     assert told.low <= told.ratio <= told.high
     assert min(told.processes) <= told.ratio <= max(told.processes)
-    assert set(machine.SPEED_FIELDS) <= set(found.environment)
+    assert set(fingerprint.SPEED_FIELDS) <= set(found.environment)
 
 
 def test_a_difference_between_the_copies_would_show(suite_file: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_floor_reaches_as_far_as_the_interval_and_the_oddest_process() -> No
 
 
 def test_a_floor_belongs_to_a_machine() -> None:
-    here = machine.fingerprint("cpu")
+    here = fingerprint.fingerprint("cpu")
     assert recall(here) is None
     path = remember(made(), here)
     assert recall(here) == made()
@@ -93,7 +93,7 @@ def test_a_floor_belongs_to_a_machine() -> None:
 
 
 def test_facts_without_a_known_floor_stay_as_they_are() -> None:
-    assert noise.beside({"notes": ["x"]}, machine.fingerprint("cpu")) == {"notes": ["x"]}
+    assert noise_floor.beside({"notes": ["x"]}, fingerprint.fingerprint("cpu")) == {"notes": ["x"]}
 
 
 def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: P
     # the measuring process had no torch, this one may have: make it the same machine
     kept.unlink()
     data["noise"]["processes"] = [1.0123]
-    remember(Noise.model_validate(data["noise"]), machine.fingerprint("cpu"))
+    remember(Noise.model_validate(data["noise"]), fingerprint.fingerprint("cpu"))
     run = bench.run(str(suite_file), out=tmp_path / "results")
     facts = {record.trial.reranker: record.latency for record in run.records.values() if record.latency}
     assert facts["ours"]["noise"]["processes"] == [1.0123]

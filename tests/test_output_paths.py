@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench import atomic, baselines
-from bench.atomic import restore_folder, whole_folder, write_atomically
-from bench.cli import cli
-from bench.errors import BenchError, RecordError
-from bench.filenames import MAX_BYTES, file_stem, is_file_name
-from bench.records.store import Run
+from bench.cli.main import cli
+from bench.core import atomic
+from bench.core.atomic import restore_folder, whole_folder, write_atomically
+from bench.core.errors import BenchError, RecordError
+from bench.core.filenames import MAX_BYTES, file_stem, is_file_name
+from bench.records import baselines
+from bench.records.run import Run
 from tests.made_runs import made_run
 from tests.test_cli import ROOT, bench
 

@@ -11,8 +11,9 @@ import pytest
 
 import bench
 from bench import rerankers
-from bench.errors import BenchError, SuiteError
-from bench.rerankers.base import Description, PointwiseReranker
+from bench.contract.reranker import Description
+from bench.core.errors import BenchError, SuiteError
+from bench.rerankers.base import PointwiseReranker
 
 HERE = "tests.test_own_class"
 Pairs = Sequence[tuple[str, str]]

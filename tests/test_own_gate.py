@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import baselines
-from bench.records.store import Run
+from bench.records import baselines
+from bench.records.run import Run
 from tests.test_cli import ROOT, bench
 
 GATES = "suites/gates/regression.yaml"

@@ -52,7 +52,7 @@ def test_the_installed_wheel_runs_a_shipped_suite_from_any_folder(wheel: Path, t
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    code = "import bench, sys; assert bench.__file__.startswith(sys.argv.pop(1)), bench.__file__; from bench.cli import main; main()"
+    code = "import bench, sys; assert bench.__file__.startswith(sys.argv.pop(1)), bench.__file__; from bench.cli.main import main; main()"
     env = {**os.environ, "PYTHONPATH": str(site), "RERANK_BENCH_CACHE": str(tmp_path / "cache")}
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from bench import rerankers
-from bench.errors import RerankerError
-from bench.rerankers.base import Request
+from bench.contract.request import Request
+from bench.core.errors import RerankerError
 from bench.scoring.cache import ScoreCache
 from bench.scoring.engine import score
 from tests.fake_cohere import FakeCohere, good_jina, reply, serve

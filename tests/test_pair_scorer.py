@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import rerankers
-from bench.rerankers import first_token, pair_scorer
-from bench.rerankers.base import Request
-from bench.rerankers.pairs import PairTokeniser
+from bench.contract.request import Request
+from bench.rerankers.local import first_token, pair_scorer
+from bench.rerankers.local.pairs import PairTokeniser
 from tests import tiny_models
 from tests.agreement import close
 

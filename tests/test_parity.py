@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench.cli import main
-from bench.errors import BenchError, IncomparableError, RecordError
-from bench.parity import between_runs, within_run
-from bench.records.store import Run
+from bench.cli.main import main
+from bench.comparison.parity import between_runs, within_run
+from bench.core.errors import BenchError, IncomparableError, RecordError
+from bench.records.run import Run
 from tests.made_runs import made_run
 
 ORDER = [("d1", 9.0), ("d2", 7.0), ("d3", 4.0), ("d4", 2.0), ("d5", -1.0)]

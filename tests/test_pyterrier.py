@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 
 import bench
-from bench import datasets, first_stage
-from bench.errors import DataError, SuiteError
-from bench.first_stage.base import Candidates
-from bench.first_stage.options import FirstStageOptions
-from bench.pyterrier import transformer
+from bench import datasets, retrieval
+from bench.contract.candidates import Candidates
+from bench.core.errors import DataError, SuiteError
+from bench.integrations.pyterrier import transformer
+from bench.retrieval.options import FirstStageOptions
 
 pt = pytest.importorskip("pyterrier")
 
@@ -52,7 +52,7 @@ def two_grades(query: str, docs: list[str]) -> list[float]:
 def retrieved(topics: Any) -> Any:
     """Our BM25 as a PyTerrier stage: what a pipeline over the embedded collection would find, queries by text."""
     dataset = datasets.load(EVERYDAY, None, Path(), 42)
-    found = first_stage.build("bm25", None, Path()).retrieve(dataset, list(topics["qid"]), 20)
+    found = retrieval.build("bm25", None, Path()).retrieve(dataset, list(topics["qid"]), 20)
     rows = [
         (qid, query, doc_id, score)
         for qid, query in zip(topics["qid"], topics["query"], strict=True)
@@ -83,7 +83,7 @@ not_a_pipeline = {"a": 1}
 
 def from_pipeline(collection: Path, name: str, depth: int = 5) -> Candidates:
     dataset = datasets.load(f"files:{collection}", None, Path(), 42)
-    return first_stage.build("pyterrier", f"{HERE}:{name}", Path()).retrieve(dataset, list(dataset.queries), depth)
+    return retrieval.build("pyterrier", f"{HERE}:{name}", Path()).retrieve(dataset, list(dataset.queries), depth)
 
 
 def test_rows_come_back_in_our_order_with_their_columns() -> None:
@@ -183,8 +183,8 @@ def test_an_experiment_and_our_record_agree(name: str, tmp_path: Path) -> None:
 def test_a_pipeline_gives_candidates() -> None:
     dataset = datasets.load(EVERYDAY, None, Path(), 42)
     wanted = list(dataset.queries)[:5]
-    ours = first_stage.build("bm25", None, Path()).retrieve(dataset, wanted, 7)
-    stage = first_stage.build("pyterrier", {"pipeline": f"{HERE}:pipeline", "name": "theirs"}, Path())
+    ours = retrieval.build("bm25", None, Path()).retrieve(dataset, wanted, 7)
+    stage = retrieval.build("pyterrier", {"pipeline": f"{HERE}:pipeline", "name": "theirs"}, Path())
     found = stage.retrieve(dataset, wanted, 7)
     assert found.hash == ours.hash
     assert stage.name == "theirs"
@@ -226,8 +226,8 @@ def test_names_that_lead_to_no_pipeline(collection: Path) -> None:
     with pytest.raises(SuiteError, match="has no 'missing'"):
         from_pipeline(collection, "missing")
     with pytest.raises(SuiteError, match="option 'pipeline'"):
-        first_stage.build("pyterrier", "no-colon", Path())
-    assert issubclass(first_stage.options_for("pyterrier"), FirstStageOptions)
+        retrieval.build("pyterrier", "no-colon", Path())
+    assert issubclass(retrieval.options_for("pyterrier"), FirstStageOptions)
 
 
 def test_without_pyterrier_the_message_names_the_extra() -> None:
@@ -236,8 +236,8 @@ import sys
 sys.modules["pyterrier"] = None
 from pathlib import Path
 from bench import datasets, first_stage
-from bench.errors import Unavailable
-from bench.pyterrier import transformer
+from bench.core.errors import Unavailable
+from bench.integrations.pyterrier import transformer
 dataset = datasets.load("embedded:everyday", None, Path(), 42)
 for attempt in (lambda: transformer("minilm-l6"), lambda: first_stage.build("pyterrier", "a.b:c", Path()).retrieve(dataset, [], 3)):
     try:

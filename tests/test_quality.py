@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import SuiteError
-from bench.measure import quality, vectorised
-from bench.measure.ranking import rank
+from bench.core.errors import SuiteError
+from bench.quality import measures, vectorised
+from bench.ranking.order import rank
 
 WITH_ARGUMENTS = {
     "nDCG": ["nDCG", "nDCG@10", "nDCG(dcg='exp-log2')@10"],
@@ -28,7 +28,7 @@ WITH_ARGUMENTS = {
     "IPrec": ["IPrec@0.1"],
     "NumRet": ["NumRet"],
 }
-EVERY = [name for stem in quality.MEASURES for name in WITH_ARGUMENTS.get(stem, [stem])]
+EVERY = [name for stem in measures.MEASURES for name in WITH_ARGUMENTS.get(stem, [stem])]
 
 
 def collection(seed: int) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
@@ -45,39 +45,39 @@ def test_every_measure_equals_ir_measures_on_input_without_ties(name: str) -> No
     rankings = {query: rank(list(scores), list(scores.values())) for query, scores in run.items()}
     measure = ir_measures.parse_measure(name)
     expected = {metric.query_id: metric.value for metric in ir_measures.iter_calc([measure], qrels, run)}
-    assert quality.evaluate(rankings, qrels, [name]) == {str(measure): expected}
+    assert measures.evaluate(rankings, qrels, [name]) == {str(measure): expected}
 
 
 def test_the_listed_measures_are_ones_that_ir_measures_has() -> None:
-    assert set(quality.MEASURES) <= set(ir_measures.measures.registry)
+    assert set(measures.MEASURES) <= set(ir_measures.measures.registry)
 
 
 def test_the_relevance_threshold_reaches_binary_measures_and_shows_in_their_names() -> None:
     qrels = {"q": {"a": 1, "b": 2}}
-    values = quality.evaluate({"q": rank(["a", "b"], [2.0, 1.0])}, qrels, ["RR@10", "nDCG@10", "RR(rel=1)@10"], min_relevance=2)
+    values = measures.evaluate({"q": rank(["a", "b"], [2.0, 1.0])}, qrels, ["RR@10", "nDCG@10", "RR(rel=1)@10"], min_relevance=2)
     assert values["RR(rel=2)@10"]["q"] == 0.5
     assert values["RR@10"]["q"] == 1.0, "the measure's own threshold wins"
     assert "nDCG@10" in values
 
 
 def test_a_query_without_candidates_scores_zero_and_one_without_judgments_is_left_out() -> None:
-    values = quality.evaluate({"q1": rank(["a"], [1.0]), "q9": rank(["a"], [1.0])}, {"q1": {"a": 1}, "q2": {"a": 1}}, ["nDCG@10"])
+    values = measures.evaluate({"q1": rank(["a"], [1.0]), "q9": rank(["a"], [1.0])}, {"q1": {"a": 1}, "q2": {"a": 1}}, ["nDCG@10"])
     assert values == {"nDCG@10": {"q1": 1.0, "q2": 0.0}}
 
 
 def test_no_ranking_at_all_scores_zero_everywhere() -> None:
-    assert quality.evaluate({}, {"q": {"a": 1}}, ["RR@10"]) == {"RR@10": {"q": 0.0}}
+    assert measures.evaluate({}, {"q": {"a": 1}}, ["RR@10"]) == {"RR@10": {"q": 0.0}}
 
 
 @pytest.mark.parametrize("name", ["ndcg@10", "nDGC@10", "MRR10", "__import__('os')", "nDCG@ten", ""])
 def test_a_name_that_is_no_measure_gets_the_nearest(name: str) -> None:
     with pytest.raises(SuiteError, match="not a measure"):
-        quality.parse(name)
+        measures.parse(name)
 
 
 def test_the_nearest_name_is_offered() -> None:
     with pytest.raises(SuiteError, match="did you mean 'nDCG'"):
-        quality.parse("nDGC@10")
+        measures.parse("nDGC@10")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_the_nearest_name_is_offered() -> None:
 )
 def test_another_tools_name_leads_to_the_measure_and_its_cutoff(name: str, measure: str) -> None:
     with pytest.raises(SuiteError, match=re.escape(f"'{name}' is not a measure that ir_measures knows: did you mean '{measure}'?")):
-        quality.parse(name)
+        measures.parse(name)
     assert ir_measures.parse_measure(measure) is not None
 
 
@@ -120,47 +120,47 @@ def test_another_tools_name_leads_to_the_measure_and_its_cutoff(name: str, measu
 def test_a_cutoff_that_is_none_is_refused(name: str) -> None:
     """Libraries behind ir_measures end the process for some of them."""
     with pytest.raises(SuiteError, match=r"cutoff \S+ is not a whole number from 1 to 1,000,000,000"):
-        quality.parse(name)
+        measures.parse(name)
 
 
 @pytest.mark.parametrize("name", ["P(rel=0)@5", "RR(rel=0)@10", "AP(rel=1.5)", "P(rel='x')@5", "SetP(rel=True)"])
 def test_a_threshold_that_unjudged_documents_reach_is_refused(name: str) -> None:
     with pytest.raises(SuiteError, match=r"rel \S+ is not a whole number from 1 to"):
-        quality.parse(name)
+        measures.parse(name)
 
 
 @pytest.mark.parametrize("name", ["P@-1", "P(rel=-1)@5", "P@10@5", "nDCG@", "@10"])
 def test_what_cannot_be_read_as_a_measure_is_one_line(name: str) -> None:
     with pytest.raises(SuiteError, match="is not a measure that ir_measures knows"):
-        quality.parse(name)
+        measures.parse(name)
 
 
 def test_a_parameter_that_is_missing_is_named() -> None:
     with pytest.raises(SuiteError, match="'BPM': cutoff is missing"):
-        quality.parse("BPM")
+        measures.parse("BPM")
 
 
 def test_a_measure_that_a_library_fails_at_is_named() -> None:
     with pytest.raises(SuiteError, match="ir_measures cannot compute Accuracy: ZeroDivisionError"):
-        quality.evaluate({"q": rank(["a"], [1.0])}, {"q": {"a": 1}}, ["Accuracy"])
+        measures.evaluate({"q": rank(["a"], [1.0])}, {"q": {"a": 1}}, ["Accuracy"])
 
 
 def test_measures_that_look_below_the_candidates() -> None:
-    assert quality.cutoffs_beyond(["nDCG@10", "RR", "R@1000", "IPrec@0.1", "P@5"], 10) == ["R@1000"]
+    assert measures.cutoffs_beyond(["nDCG@10", "RR", "R@1000", "IPrec@0.1", "P@5"], 10) == ["R@1000"]
 
 
 @pytest.mark.parametrize("name", ["nDCG(foo=1)@10", "P", "RBP(rel=1)"])
 def test_a_measure_that_cannot_be_computed_as_written_is_told_at_once(name: str) -> None:
     with pytest.raises(SuiteError, match=r"takes cutoff|written like P@10|needs pip install|invalid param|required"):
-        quality.parse(name)
+        measures.parse(name)
 
 
 def test_query_ids_of_any_kind_do() -> None:
     """gdeval, which computes ERR, reads only numeric ids."""
     qrels, run = collection(seed=5)
     rankings = {query: rank(list(scores), list(scores.values())) for query, scores in run.items()}
-    renamed = quality.evaluate({f"é {q}": r for q, r in rankings.items()}, {f"é {q}": g for q, g in qrels.items()}, ["ERR@10", "nDCG@10"])
-    plain = quality.evaluate(rankings, qrels, ["ERR@10", "nDCG@10"])
+    renamed = measures.evaluate({f"é {q}": r for q, r in rankings.items()}, {f"é {q}": g for q, g in qrels.items()}, ["ERR@10", "nDCG@10"])
+    plain = measures.evaluate(rankings, qrels, ["ERR@10", "nDCG@10"])
     assert {name: {f"é {q}": v for q, v in values.items()} for name, values in plain.items()} == renamed
 
 
@@ -184,7 +184,7 @@ def test_vectorised_measures_equal_ir_measures(made: list[tuple[dict[str, int], 
     expected: dict[str, dict[str, float]] = {str(measure): dict.fromkeys(qrels, 0.0) for measure in parsed}
     for metric in ir_measures.iter_calc(parsed, qrels, run) if run else ():
         expected[str(metric.measure)][metric.query_id] = metric.value
-    found = quality.evaluate(rankings, qrels, VECTORISED)
+    found = measures.evaluate(rankings, qrels, VECTORISED)
     assert {name: pytest.approx(values, abs=1e-9) for name, values in expected.items()} == found
 
 
@@ -196,8 +196,8 @@ def test_variants_that_are_not_vectorised_go_to_ir_measures() -> None:
 def test_a_query_of_nothing_but_spam_does_not_crash_the_process() -> None:
     """In a process of its own: without care, pytrec_eval takes the process down where all grades of a query are negative."""
     script = """
-from bench.measure.quality import evaluate
-from bench.measure.ranking import rank
+from bench.quality.measures import evaluate
+from bench.ranking.order import rank
 
 rankings = {query: rank(["a", "b"], [2.0, 1.0]) for query in ("spam", "fine")}
 found = evaluate(rankings, {"spam": {"a": -2, "b": -1}, "fine": {"a": 1, "b": -2}}, ["Bpref", "Rprec", "infAP", "SetP", "nDCG", "Judged@2"])

@@ -10,9 +10,9 @@ import pytest
 
 import bench
 from bench import rerankers
-from bench.errors import Unavailable
-from bench.records.store import Run
-from bench.records.table import rows
+from bench.core.errors import Unavailable
+from bench.records.rows import rows
+from bench.records.run import Run
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ("first-stage", "minilm-bi-encoder", "minilm-cross-encoder", "oracle")
@@ -54,7 +54,7 @@ def test_the_demo_says_why_its_cross_encoder_trails_the_bi_encoder(quickstart: R
     assert not any("trails the bi-encoder" in note for note in notes["minilm-bi-encoder"])
 
 
-@pytest.mark.parametrize("page", ["README.md", "bench/rerankers/adapters/everyday-cross-encoder/card.md"])
+@pytest.mark.parametrize("page", ["README.md", "bench/rerankers/loading/adapters/everyday-cross-encoder/card.md"])
 def test_the_published_figures_are_the_ones_measured(quickstart: Run, page: str) -> None:
     """To two decimals: other processors and library versions round differently."""
     text = (ROOT / page).read_text(encoding="utf-8")

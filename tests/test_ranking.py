@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.measure.quality import evaluate
-from bench.measure.ranking import SINGLE_MAX, count_ties, rank, strictly_falling
+from bench.quality.measures import evaluate
+from bench.ranking.order import SINGLE_MAX, count_ties, rank, strictly_falling
 
 IDS = st.lists(st.text(alphabet="abcdefXYZ0123456789-é", min_size=1, max_size=6), min_size=1, max_size=30, unique=True)
 

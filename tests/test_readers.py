@@ -19,10 +19,10 @@ import yaml
 from click.testing import CliRunner
 
 import bench
-from bench.cli import cli
-from bench.errors import BenchError
-from bench.first_stage.run_file import metadata_path, read_run, split_run
-from bench.records.store import Run
+from bench.cli.main import cli
+from bench.core.errors import BenchError
+from bench.ranking.trec import metadata_path, read_run, split_run
+from bench.records.run import Run
 from tests.made_runs import made_run
 
 Scores = Mapping[str, Mapping[str, float]]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.atomic import write_atomically
-from bench.errors import BenchError, RecordError
+from bench.core.atomic import write_atomically
+from bench.core.errors import BenchError, RecordError
 from bench.records.keys import make_key, system_key
-from bench.records.store import Run
+from bench.records.run import Run
 
 
 def test_equal_fields_give_equal_keys_whatever_their_order() -> None:

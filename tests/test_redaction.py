@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bench import suite
-from bench.errors import SuiteError
-from bench.redaction import argument, for_others, redacted, redacted_text, secret_values
+from bench.core.errors import SuiteError
+from bench.core.redaction import argument, for_others, redacted, redacted_text, secret_values
+from bench.suite import suite
 from tests.fake_cohere import good_jina, serve
 from tests.test_paid_once import ROOT, write_collection
 

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.assess import AT_ONCE, Questions, assess
+from bench.contract.candidates import Candidates, QueryCandidates
+from bench.contract.request import Request
+from bench.contract.scored import Scored
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
-from bench.first_stage.base import Candidates, QueryCandidates
-from bench.rerankers.base import Request
-from bench.scoring.engine import Scored, score
-from bench.scoring.requests import Requests
+from bench.quality.assess import assess
+from bench.quality.questions import AT_ONCE, Questions
+from bench.retrieval.requests import Requests
+from bench.scoring.engine import score
 from tests.fakes import FakeOptions, HashReranker
 
 DEPTH = 20

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import catalogue, needs
-from bench.errors import BenchError
-from bench.needs import Needs
-from bench.reranker_list import lines
-from bench.rerankers import hub
+from bench.catalogue import entries
+from bench.core.errors import BenchError
+from bench.discover import needs
+from bench.discover.needs import Needs
+from bench.discover.reranker_list import lines
+from bench.rerankers.loading import hub
 from tests.test_cli import bench as command
 
 
@@ -23,7 +24,7 @@ def row(name: str, width: int = 1000) -> str:
 def test_the_catalogue_holds_the_field() -> None:
     groups = dict(needs.by_backend())
     assert len(groups) >= 9
-    assert sum(map(len, groups.values())) == len(catalogue.load()) >= 35
+    assert sum(map(len, groups.values())) == len(entries.load()) >= 35
 
 
 @pytest.mark.parametrize("width", [80, 100, 118, 140, 1000])
@@ -31,8 +32,8 @@ def test_every_entry_is_there_and_no_line_is_too_long(width: int) -> None:
     text = list(lines(width=width))
     assert max(map(len, text)) <= width
     firsts = [line.split()[0] for line in text if line]
-    assert [name for name in catalogue.load() if firsts.count(name) != 1] == []
-    assert any(line.startswith(f"{len(catalogue.load())} rerankers over ") for line in text)
+    assert [name for name in entries.load() if firsts.count(name) != 1] == []
+    assert any(line.startswith(f"{len(entries.load())} rerankers over ") for line in text)
 
 
 def test_a_wide_row_tells_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +64,7 @@ def test_what_is_needed_and_whether_it_is_here(monkeypatch: pytest.MonkeyPatch, 
     assert needs.needs("qwen3-reranker-8b") == Needs(("local", "hub", "GPU"), "fetch")
     assert needs.needs("gte-multilingual") == Needs(("local", "hub", "code"), "fetch")
     assert needs.needs("voyage-rerank-2.5") == Needs(("api", "VOYAGE_API_KEY"), "no VOYAGE_API_KEY")
-    revision = catalogue.load()["minilm-l6"].options["revision"]
+    revision = entries.load()["minilm-l6"].options["revision"]
     (tmp_path / "hub" / "models--cross-encoder--ms-marco-MiniLM-L6-v2" / "snapshots" / revision).mkdir(parents=True)
     assert needs.needs("minilm-l6").here == "ready"
     assert not hub.is_stored("cross-encoder/ms-marco-MiniLM-L6-v2", "0" * 40)

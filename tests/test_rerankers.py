@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import catalogue, rerankers
-from bench.errors import RerankerError, SuiteError
-from bench.first_stage.base import Candidates
-from bench.rerankers import tiny
-from bench.rerankers.base import BaseReranker, Request
+from bench import rerankers
+from bench.catalogue import entries
+from bench.contract.candidates import Candidates
+from bench.contract.request import Request
+from bench.core.errors import RerankerError, SuiteError
+from bench.rerankers.base import BaseReranker
+from bench.rerankers.loading import tiny
 from tests import fake_chat, fake_cohere, tiny_late, tiny_models
 from tests.agreement import close
 
@@ -228,7 +230,7 @@ def test_wrong_options_are_told_in_one_line(name: str, options: object, message:
 
 def test_a_catalogue_entry_stands_under_the_users_options() -> None:
     plain, changed = rerankers.build("minilm-l6"), rerankers.build("minilm-l6", {"batch_size": 8, "revision": None, "name": "mine"})
-    entry = catalogue.load()["minilm-l6"]
+    entry = entries.load()["minilm-l6"]
     assert plain.options.model == changed.options.model == entry.options["model"]
     assert plain.options.revision == entry.options["revision"]
     assert (changed.options.batch_size, changed.options.revision, changed.options.name) == (8, None, "mine")

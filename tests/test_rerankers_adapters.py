@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from bench import rerankers
-from bench.errors import RerankerError, Unavailable
-from bench.rerankers import weights
-from bench.rerankers.base import Request
+from bench.contract.request import Request
+from bench.core.errors import RerankerError, Unavailable
+from bench.rerankers.loading import weights
 from tests import tiny_models
 from tests.agreement import BFLOAT16, agree, close
 from tests.test_rerankers_models import DOCS, QUERY, loaded, models, scores_of
@@ -121,7 +121,7 @@ def test_an_absent_library_is_named_with_its_extra(models: Path) -> None:
 import sys
 sys.modules["sentence_transformers"] = None
 from bench import rerankers
-from bench.errors import Unavailable
+from bench.core.errors import Unavailable
 try:
     rerankers.build("cross-encoder", {str(models / "cross")!r}).check()
 except Unavailable as error:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from bench import rerankers
-from bench.errors import RerankerError, Unavailable
-from bench.rerankers.base import Failure, Request, Usage
-from bench.rerankers.refusal import retry_after
+from bench.contract.request import Failure, Request, Usage
+from bench.core.errors import RerankerError, Unavailable
+from bench.rerankers.remote.refusal import retry_after
 from tests.fake_cohere import FakeCohere, cut, good, relevance, reply, rerank_body, serve, slow
 
 Client = Callable[..., Any]

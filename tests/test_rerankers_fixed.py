@@ -14,14 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bench
-from bench import datasets, first_stage, rerankers, suite
-from bench.errors import DataError, RerankerError, SuiteError, Unavailable
-from bench.first_stage.base import Candidates, QueryCandidates
-from bench.measure.ranking import rank
-from bench.planning import plan
-from bench.records.table import rows
+from bench import datasets, rerankers
+from bench import retrieval as first_stage
+from bench.contract.candidates import Candidates, QueryCandidates
+from bench.contract.request import Failure, Request
+from bench.core.errors import DataError, RerankerError, SuiteError, Unavailable
+from bench.ranking.order import rank
+from bench.records.rows import rows
 from bench.reports.summary import Style, findings, sentences
-from bench.rerankers.base import Failure, Request
+from bench.suite import suite
+from bench.suite.planning import plan
 
 NONE = Candidates({}, 10, {})
 

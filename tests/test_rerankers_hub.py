@@ -13,9 +13,9 @@ import pytest
 from huggingface_hub import constants
 
 from bench import rerankers
-from bench.errors import RerankerError, Unavailable
-from bench.rerankers import hub
-from bench.rerankers.base import Request
+from bench.contract.request import Request
+from bench.core.errors import RerankerError, Unavailable
+from bench.rerankers.loading import hub
 from tests import tiny_models
 from tests.fake_hub import COMMIT, FakeHub, serve
 

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import rerankers
-from bench.errors import RerankerError, SuiteError
-from bench.measure.ranking import rank
-from bench.rerankers import late_interaction, word_overlap
-from bench.rerankers.base import Request
+from bench.contract.request import Request
+from bench.core.errors import RerankerError, SuiteError
+from bench.ranking.order import rank
+from bench.rerankers.local import late_interaction
+from bench.rerankers.reference import word_overlap
 from tests import tiny_late, tiny_models
 from tests.agreement import BFLOAT16, agree, close
 

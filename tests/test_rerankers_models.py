@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bench import rerankers
-from bench.errors import RerankerError, SuiteError
-from bench.rerankers.base import Request
+from bench.contract.request import Request
+from bench.core.errors import RerankerError, SuiteError
 from tests import tiny_models
 from tests.agreement import ACCELERATOR, BFLOAT16, FLOAT16, UNITS, agree, close
 
@@ -149,7 +149,7 @@ def test_a_long_query_leaves_every_document_its_share(models: Path, words: int) 
 
 def test_a_query_that_is_cut_is_noted(collection: Path, tmp_path: Path) -> None:
     import bench
-    from bench.records.table import rows
+    from bench.records.rows import rows
 
     (collection / "queries.tsv").write_text("q1\tapple " + "cherry " * 100 + "\n")
     tiny_models.bert_cross_encoder(tmp_path / "ours")

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import catalogue, rerankers
-from bench.errors import RerankerError, SuiteError, Unavailable
-from bench.rerankers.base import Failure, Request, Usage
-from bench.rerankers.pacing import Pace
+from bench import rerankers
+from bench.catalogue import entries
+from bench.contract.request import Failure, Request, Usage
+from bench.core.errors import RerankerError, SuiteError, Unavailable
+from bench.rerankers.remote.pacing import Pace
 from tests.fake_cohere import (
     FakeCohere,
     cut,
@@ -436,7 +437,7 @@ def test_the_address_may_come_from_the_environment(server: FakeCohere, monkeypat
 def test_the_usual_addresses() -> None:
     assert rerankers.build("voyage", "rerank-2.5").fingerprint()["host"] == "api.voyageai.com"
     assert rerankers.build("mixedbread", "x").fingerprint()["host"] == "api.mixedbread.com"
-    for name, entry in catalogue.load().items():
+    for name, entry in entries.load().items():
         if entry.backend == "rerank-server":
             assert rerankers.build(name).fingerprint()["host"] == "api.jina.ai"
 

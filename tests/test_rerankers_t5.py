@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench import rerankers
-from bench.errors import RerankerError, SuiteError, Unavailable
-from bench.rerankers.base import Request
-from bench.rerankers.monot5 import MonoT5Options
-from bench.rerankers.t5_prompt import Prompt, Writer
-from bench.rerankers.tiny import WORDS
+from bench.contract.request import Request
+from bench.core.errors import RerankerError, SuiteError, Unavailable
+from bench.rerankers.loading.tiny import WORDS
+from bench.rerankers.local.monot5 import MonoT5Options
+from bench.rerankers.local.t5_prompt import Prompt, Writer
 from tests import tiny_models
 from tests.agreement import ACCELERATOR, agree, close
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.records.store import Run
+from bench.records.run import Run
 
 ROOT = Path(__file__).parent.parent
 KILLS = 20

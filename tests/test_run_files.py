@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from bench import first_stage
+from bench import retrieval
+from bench.contract.candidates import Candidates, QueryCandidates
+from bench.core.errors import DataError
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
-from bench.errors import DataError
-from bench.first_stage.base import Candidates, QueryCandidates
-from bench.first_stage.run_file import read_content, read_run
+from bench.ranking.trec import read_content, read_run
 
 ROWS = "q1 Q0 a 1 3.5 t\nq1 Q0 b 2 2.5 t\nq2 Q0 a 1 1 t\n"
 CONTENT = {"q1": QueryCandidates(("a", "b"), (3.5, 2.5)), "q2": QueryCandidates(("a",), (1.0,))}
@@ -167,7 +167,7 @@ class TestCandidates:
 
     def retrieve(self, folder: Path, text: str, depth: int = 2) -> Candidates:
         saved(folder, text)
-        return first_stage.build("run", "my.run", folder).retrieve(self.DATA, ["q1", "q2", "q3"], depth)
+        return retrieval.build("run", "my.run", folder).retrieve(self.DATA, ["q1", "q2", "q3"], depth)
 
     def test_what_is_odd_is_counted(self, tmp_path: Path) -> None:
         found = self.retrieve(tmp_path, "q1 Q0 a 1 0.1 t\nq1 Q0 b 2 0.2 t\nq2 Q0 gone 1 3 t\nq3 Q0 c 1 1 t\nq4 Q0 e 1 1 t\nq3 Q0 d 1 1 t\n")

@@ -12,11 +12,11 @@ import ir_measures
 import pytest
 
 import bench
-from bench.errors import BenchError, RerankerError, SuiteError, Unavailable
-from bench.first_stage.run_file import metadata_path, read_run
-from bench.planning import plan
-from bench.records.store import Run
-from bench.suite import load
+from bench.core.errors import BenchError, RerankerError, SuiteError, Unavailable
+from bench.ranking.trec import metadata_path, read_run
+from bench.records.run import Run
+from bench.suite.planning import plan
+from bench.suite.suite import load
 
 FAKE = "tests.fakes:HashReranker"
 
@@ -268,8 +268,8 @@ def test_an_outsiders_first_stage_is_counted_and_its_scores_are_held_to_its_orde
 ) -> None:
     """It finds nothing for one query, gives another's candidates against their scores, and a third's with its own scores."""
     (tmp_path / "outsider_stage.py").write_text(
-        "from bench.first_stage.base import Candidates, QueryCandidates\n"
-        "from bench.first_stage.options import FirstStageOptions\n"
+        "from bench.contract.candidates import Candidates, QueryCandidates\n"
+        "from bench.retrieval.options import FirstStageOptions\n"
         "class Stage:\n"
         "    Options = FirstStageOptions\n"
         "    def __init__(self, options, base_dir):\n"

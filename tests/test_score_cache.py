@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.cachedir import DAMAGED, cache_dir, make_folder, set_aside
-from bench.errors import BenchError, RerankerError
-from bench.rerankers.base import Usage
+from bench.contract.request import Usage
+from bench.contract.scored import Scored
+from bench.core.cache_dir import DAMAGED, cache_dir, make_folder, set_aside
+from bench.core.errors import BenchError, RerankerError
 from bench.scoring import chunk_file
 from bench.scoring.cache import ScoreCache
 from bench.scoring.chunk_file import Chunk, DamagedFile
-from bench.scoring.engine import Scored, score
+from bench.scoring.engine import score
 from tests.fakes import FakeOptions, HashReranker
 from tests.test_scoring import requests
 

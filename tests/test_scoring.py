@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import RerankerError
-from bench.rerankers.base import Request, Usage
+from bench.contract.request import Request, Usage
+from bench.core.errors import RerankerError
 from bench.scoring.cache import ScoreCache, request_key
 from bench.scoring.engine import chunks, score
 from tests.fakes import FakeOptions, FlakyReranker, HashReranker

@@ -23,10 +23,12 @@ import pytest
 
 import bench
 from bench import rerankers
-from bench.errors import BenchError, RerankerError, Unavailable
-from bench.parity import within_run
-from bench.rerankers import tiny
-from bench.rerankers.base import BaseReranker, Description, Failure, Request
+from bench.comparison.parity import within_run
+from bench.contract.request import Failure, Request
+from bench.contract.reranker import Description
+from bench.core.errors import BenchError, RerankerError, Unavailable
+from bench.rerankers.base import BaseReranker
+from bench.rerankers.loading import tiny
 from bench.rerankers.options import RerankerOptions
 from bench.serving import hosted, server
 from bench.serving.limits import Limits
@@ -379,7 +381,7 @@ def test_a_run_through_a_server_ranks_as_in_process_and_parity_says_so(
         assert [list(ranked.doc_ids) for ranked in run.ranking(found.new.trial.id).values()] == [
             list(ranked.doc_ids) for ranked in run.ranking(found.baseline.trial.id).values()
         ]
-    from bench.cli import main
+    from bench.cli.main import main
 
     monkeypatch.setattr(sys, "argv", ["rerank-bench", "parity", str(run.folder), "served", "in-process"])
     with pytest.raises(SystemExit):
@@ -555,7 +557,7 @@ def test_a_signal_ends_it_while_the_model_loads() -> None:
 def test_mistakes_are_one_line_and_exit_code_2(
     arguments: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from bench.cli import main
+    from bench.cli.main import main
 
     monkeypatch.setattr(sys, "argv", ["rerank-bench", "serve", "--device", "cpu", *arguments])
     with pytest.raises(SystemExit) as left:
@@ -565,7 +567,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
 
 
 def test_options_are_read_as_in_a_suite() -> None:
-    from bench.commands.serving import _options
+    from bench.cli.serving import _options
 
     given = ("batch_size=8", "prompt=query: ", "revision=null", "normalize=false", "model=tiny:colbert", "x={a", "y=a=b")
     assert _options(given) == {

@@ -16,12 +16,12 @@ from rich.console import Console
 
 import bench
 from bench import rerankers
-from bench.records.store import Run
-from bench.records.table import rows as rows_of
+from bench.records.rows import rows as rows_of
+from bench.records.run import Run
 from bench.reports.terminal import print_run
 from bench.serving import hosted
 from bench.serving.server import RerankServer
-from bench.suite import shipped
+from bench.suite.suite import shipped
 
 FAMILIES = ("cross-encoders", "bge", "monot5", "llm-rerankers", "listwise", "apis", "servers")
 KEYS = ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI_API_KEY")

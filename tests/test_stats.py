@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from bench.measure import stats
+from bench.quality import statistics
 
 
 def sample(seed: int, n: int = 60, shift: float = 0.0) -> np.ndarray:
@@ -17,7 +17,7 @@ def sample(seed: int, n: int = 60, shift: float = 0.0) -> np.ndarray:
 
 def test_the_interval_is_scipys_percentile_bootstrap() -> None:
     values = sample(1)
-    ours = stats.estimate(list(values), seed=3)
+    ours = statistics.estimate(list(values), seed=3)
     theirs = scipy_stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=5).confidence_interval
     assert ours.mean == pytest.approx(values.mean())
     assert ours.low == pytest.approx(theirs.low, abs=0.003)
@@ -26,7 +26,7 @@ def test_the_interval_is_scipys_percentile_bootstrap() -> None:
 
 def test_the_permutation_p_is_scipys() -> None:
     new, old = sample(2), sample(3, shift=-0.03)
-    ours = stats.difference(list(new), list(old), seed=1).p
+    ours = statistics.difference(list(new), list(old), seed=1).p
     theirs = scipy_stats.permutation_test(
         (new, old), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=20_000, rng=1
     ).pvalue
@@ -38,8 +38,8 @@ def test_the_test_is_exact_where_few_queries_moved(moved: int) -> None:
     """Grades give many equal differences, so that sums tie with the observed one: all of them count."""
     rng = np.random.default_rng(moved)
     delta = np.concatenate([rng.choice([-0.3, -0.1, 0.1, 0.2, 0.3], moved), np.zeros(30)])
-    p = stats.permutation_p(delta, seed=1)
-    assert p == stats.permutation_p(rng.permutation(delta), seed=2)
+    p = statistics.permutation_p(delta, seed=1)
+    assert p == statistics.permutation_p(rng.permutation(delta), seed=2)
     if moved <= 13:
         rounded = (10 * delta[:moved]).round()  # whole numbers, whose sums tie exactly in scipy, too
         theirs = scipy_stats.permutation_test((rounded,), np.sum, permutation_type="samples", n_resamples=np.inf)
@@ -50,11 +50,11 @@ def test_the_test_is_exact_where_few_queries_moved(moved: int) -> None:
 
 def test_random_flips_agree_with_the_exact_test_and_hardly_vary_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     delta = np.random.default_rng(4).normal(0.45, 1, 20)
-    exact = stats.permutation_p(delta, seed=0)
+    exact = statistics.permutation_p(delta, seed=0)
     assert 0.02 < exact < 0.2
-    monkeypatch.setattr(stats, "EXACT", 19)
-    drawn = [stats.permutation_p(delta, seed) for seed in range(40)]
-    error = (exact * (1 - exact) / stats.FLIPS) ** 0.5
+    monkeypatch.setattr(statistics, "EXACT", 19)
+    drawn = [statistics.permutation_p(delta, seed) for seed in range(40)]
+    error = (exact * (1 - exact) / statistics.FLIPS) ** 0.5
     assert np.abs(np.array(drawn) - exact).max() < 4.5 * error
     assert np.mean(drawn) == pytest.approx(exact, abs=error)
 
@@ -62,43 +62,43 @@ def test_random_flips_agree_with_the_exact_test_and_hardly_vary_with_the_seed(mo
 def test_few_queries_get_the_exact_test() -> None:
     new, old = np.array([0.9, 0.8, 0.7, 0.9, 0.6]), np.array([0.5, 0.6, 0.65, 0.4, 0.7])
     theirs = scipy_stats.permutation_test((new, old), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf).pvalue
-    assert stats.difference(list(new), list(old)).p == pytest.approx(theirs)
+    assert statistics.difference(list(new), list(old)).p == pytest.approx(theirs)
 
 
 def test_the_interval_covers_the_true_mean_about_95_times_in_100() -> None:
     truth = 2 / 3.5
     inside = 0
     for seed in range(300):
-        found = stats.estimate(list(sample(seed)), seed=seed, resamples=1000)
+        found = statistics.estimate(list(sample(seed)), seed=seed, resamples=1000)
         inside += found.low <= truth <= found.high
     assert 0.90 <= inside / 300 <= 0.98
 
 
 def test_the_test_raises_a_false_alarm_about_5_times_in_100() -> None:
     rng = np.random.default_rng(0)
-    alarms = sum(stats.permutation_p(rng.normal(size=50), seed, 1000) < 0.05 for seed in range(400))
+    alarms = sum(statistics.permutation_p(rng.normal(size=50), seed, 1000) < 0.05 for seed in range(400))
     assert 0.025 <= alarms / 400 <= 0.085
 
 
 def test_identical_values_have_no_interval_no_difference_and_p_one() -> None:
-    same = stats.difference([0.5] * 20, [0.5] * 20)
+    same = statistics.difference([0.5] * 20, [0.5] * 20)
     assert (same.mean, same.low, same.high, same.p, same.ties) == (0.0, 0.0, 0.0, 1.0, 20)
 
 
 def test_one_query_or_none_gives_no_interval() -> None:
-    assert stats.estimate([0.25]) == stats.Estimate(0.25, 0.25, 0.25, 1)
-    assert stats.estimate([]).n == 0
+    assert statistics.estimate([0.25]) == statistics.Estimate(0.25, 0.25, 0.25, 1)
+    assert statistics.estimate([]).n == 0
 
 
 def test_unequal_lengths_are_an_error() -> None:
     with pytest.raises(ValueError, match="same queries"):
-        stats.difference([0.1, 0.2], [0.1])
+        statistics.difference([0.1, 0.2], [0.1])
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=40), st.integers(0, 5))
 def test_the_interval_holds_the_mean_and_repeats_with_its_seed(values: list[float], seed: int) -> None:
-    found = stats.estimate(values, seed, resamples=200)
-    assert found == stats.estimate(values, seed, resamples=200)
+    found = statistics.estimate(values, seed, resamples=200)
+    assert found == statistics.estimate(values, seed, resamples=200)
     assert found.low - 1e-9 <= found.mean <= found.high + 1e-9 or np.ptp(values) > 0
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
 
@@ -106,13 +106,13 @@ def test_the_interval_holds_the_mean_and_repeats_with_its_seed(values: list[floa
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=30))
 def test_p_is_symmetric_and_in_range(delta: list[float]) -> None:
     array = np.array(delta)
-    p = stats.permutation_p(array, seed=1, flips=500)
+    p = statistics.permutation_p(array, seed=1, flips=500)
     assert 0 < p <= 1
-    assert p == pytest.approx(stats.permutation_p(-array, seed=1, flips=500))
+    assert p == pytest.approx(statistics.permutation_p(-array, seed=1, flips=500))
 
 
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     values = sample(4)
-    whole = stats.bootstrap_interval(values, 7, 500)
-    monkeypatch.setattr(stats, "_BLOCK", 60 * 50)
-    assert stats.bootstrap_interval(values, 7, 500) == pytest.approx(whole)
+    whole = statistics.bootstrap_interval(values, 7, 500)
+    monkeypatch.setattr(statistics, "_BLOCK", 60 * 50)
+    assert statistics.bootstrap_interval(values, 7, 500) == pytest.approx(whole)

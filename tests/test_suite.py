@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 import yaml
 
-from bench import suite as suites
-from bench.errors import SuiteError
-from bench.suite_schema import schema, schema_text
+from bench.core.errors import SuiteError
+from bench.suite import suite as suites
+from bench.suite.json_schema import schema, schema_text
 
 ROOT = Path(__file__).parent.parent
 GOOD = """\

@@ -10,14 +10,14 @@ import pytest
 from pydantic import ValidationError
 
 import bench
-from bench import runner
-from bench.budgets import budget
-from bench.errors import SuiteError
-from bench.measure.sweep_plan import SweepPlan
-from bench.points import measured
-from bench.records.store import Run
+from bench.comparison.budgets import budget
+from bench.comparison.points import measured
+from bench.core.errors import SuiteError
+from bench.latency.sweep_plan import SweepPlan
+from bench.records.run import Run
 from bench.reports import markdown, plots, sweep
-from bench.suite import load
+from bench.runner import loop
+from bench.suite.suite import load
 from tests.conftest import write_collection
 
 FAKE = "tests.fakes:HashReranker"
@@ -39,7 +39,7 @@ def suite(collection: Path, *rerankers: Any, **sweep: Any) -> dict[str, Any]:
 
 def run(collection: Path, tmp_path: Path, *rerankers: Any, **sweep: Any) -> Run:
     """Without reports."""
-    return runner.run(load(suite(collection, *rerankers, **sweep)), out=tmp_path / "results")
+    return loop.run(load(suite(collection, *rerankers, **sweep)), out=tmp_path / "results")
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.errors import RecordError
-from bench.records.store import LATENCY, PER_QUERY
+from bench.core.errors import RecordError
+from bench.records.folder import LATENCY, PER_QUERY
 from bench.records.tables import read_table
 
 ROWS = {"trial": ["t", "t"], "query": ["q1", "q2"], "measure": ["RR", "RR"], "value": [0.5, 1.0]}

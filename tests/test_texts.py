@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import bench
-from bench.records.store import Run
+from bench.records.run import Run
 from bench.records.texts import LIMIT, TOP, of_group
 
 FAKE = {"tests.fakes:HashReranker": {"name": "fake"}}
@@ -94,7 +94,7 @@ def test_only_top_documents_are_kept_each_cut_and_storable() -> None:
 
 @pytest.mark.parametrize("name", ["queries.parquet", "documents.parquet", "judgments.parquet"])
 def test_a_damaged_table_is_one_clear_error(collection: Path, tmp_path: Path, name: str) -> None:
-    from bench.errors import RecordError
+    from bench.core.errors import RecordError
 
     found = run(collection, tmp_path)
     (found.folder / name).write_bytes(b"not parquet")

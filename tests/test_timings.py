@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.measure.latency_call import Sample
-from bench.measure.latency_server import server
-from bench.measure.latency_spans import ON_DEVICE
-from bench.measure.latency_summary import parts, summarise
-from bench.measure.stats import Estimate
-from bench.records.schema import Trial
-from bench.records.table import Row, notes_on
+from bench.contract.trial import Trial
+from bench.latency.sample import Sample
+from bench.latency.server import server
+from bench.latency.spans import ON_DEVICE
+from bench.latency.summary import parts, summarise
+from bench.quality.statistics import Estimate
+from bench.records.rows import Row, notes_on
 from bench.reports import numbers, timings
 from bench.reports.plots import tradeoff
 

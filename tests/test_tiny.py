@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 import bench
-from bench import atomic
-from bench.cachedir import cache_dir
-from bench.errors import RerankerError
-from bench.records.table import rows
+from bench.contract.request import Request
+from bench.core import atomic
+from bench.core.cache_dir import cache_dir
+from bench.core.errors import RerankerError
+from bench.records.rows import rows
 from bench.reports import markdown, summary
-from bench.rerankers import build, tiny
-from bench.rerankers.base import Request
-from bench.rerankers.weights import Weights, folder_hash
+from bench.rerankers import build
+from bench.rerankers.loading import tiny
+from bench.rerankers.loading.weights import Weights, folder_hash
 
 BACKENDS = {
     "bert-cross-encoder": "cross-encoder",
@@ -79,7 +80,9 @@ def test_a_kind_in_the_wrong_backend_is_refused_as_a_real_model_is() -> None:
 
 
 def test_checking_makes_nothing() -> None:
-    code = "import sys; from bench.rerankers.weights import Weights; Weights('tiny:colbert').check(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from bench.rerankers.loading.weights import Weights; Weights('tiny:colbert').check(); sys.exit('torch' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert not cache_dir("tiny").exists()
 

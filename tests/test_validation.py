@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from bench import datasets
-from bench.cli import cli
+from bench.cli.main import cli
 from bench.datasets import files
 from bench.datasets.memory import SampledDocuments
 

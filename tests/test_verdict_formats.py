@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bench.cli import main
+from bench.cli.main import main
+from bench.contract.trial import Trial
 from bench.gate import Gate, Gates, Verdict, check
-from bench.records.schema import Trial
 from bench.reports import ci
 from bench.reports import verdict as report
 from tests.made_runs import made_run

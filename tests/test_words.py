@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import first_stage
+from bench import retrieval
+from bench.contract.candidates import Candidates
+from bench.core.errors import SuiteError
+from bench.core.words import TOKEN, compiled, normal, unserved_script
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
-from bench.errors import SuiteError
-from bench.first_stage.base import Candidates
-from bench.rerankers.word_overlap import overlap, words
-from bench.words import TOKEN, compiled, normal, unserved_script
+from bench.rerankers.reference.word_overlap import overlap, words
 
 
 def tokens(text: str) -> list[str]:
@@ -56,7 +56,7 @@ def test_any_mark_in_a_pattern_of_ones_own() -> None:
 
 def bm25(docs: dict[str, str], queries: dict[str, str], **options: object) -> Candidates:
     found = Dataset("test", MemoryDocuments({key: {"text": text} for key, text in docs.items()}), queries, {}, {}, template="{text}")
-    return first_stage.build("bm25", {"stemmer": None, **options}, Path()).retrieve(found, list(queries), 10)
+    return retrieval.build("bm25", {"stemmer": None, **options}, Path()).retrieve(found, list(queries), 10)
 
 
 @pytest.mark.parametrize(("of_documents", "of_queries"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])

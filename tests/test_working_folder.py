@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure.fresh_process import ask
-from bench.measure.latency import Recipe
+from bench.latency.fresh_process import ask
+from bench.latency.timed_pass import Recipe
 from tests.conftest import write_collection
 
 HOSTILE = ("json", "random", "numpy", "pandas", "types", "yaml", "click", "logging", "utils")

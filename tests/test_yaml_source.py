@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import SuiteError
+from bench.core.errors import SuiteError
+from bench.core.yaml_source import Source
 from bench.gate.file import load as load_gates
-from bench.suite import load as load_suite
-from bench.suite import parse
-from bench.yaml_source import Source
+from bench.suite.suite import load as load_suite
+from bench.suite.suite import parse
 
 SUITE = "name: plain\ndatasets: [embedded:everyday]\nrerankers: [word-overlap]\n"
 

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.rerankers import tiny
-from bench.rerankers.tiny import quiet
+from bench.rerankers.loading import tiny
+from bench.rerankers.loading.tiny import quiet
 
 MAX_LENGTH = 64
 bert_tokenizer = partial(tiny.bert_tokenizer, MAX_LENGTH)

@@ -19,13 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.core.errors import DataError, SuiteError, nearest
+from bench.core.options import validated
+from bench.core.plugins import resolve
 from bench.datasets.base import Dataset
 from bench.datasets.grades import GradeProblem, grade
 from bench.datasets.options import DatasetOptions, template_fields
 from bench.datasets.reading import Reading
-from bench.errors import DataError, SuiteError, nearest
-from bench.options import validated
-from bench.plugins import resolve
 
 __all__ = ["TABLE", "DatasetOptions", "embedded_names", "load", "options_for"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bench.errors import DataError
+from bench.core.errors import DataError
 
 Qrels = Mapping[str, Mapping[str, int]]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from bench.core.errors import DataError, SuiteError
 from bench.datasets.base import Dataset, Qrels
 from bench.datasets.lines import Notes, id_problem
 from bench.datasets.matching import difference
 from bench.datasets.memory import SampledDocuments
-from bench.errors import DataError, SuiteError
 
 COMPARED = 200_000
 """Documents up to which single ids that are missing are compared with those that are there."""

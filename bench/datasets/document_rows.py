@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.core.errors import DataError
 from bench.datasets.lines import Notes, numbered_lines
 from bench.datasets.rows import (
     DOCUMENT_ID,
@@ -19,7 +20,6 @@ from bench.datasets.rows import (
     json_type,
     row_id,
 )
-from bench.errors import DataError
 
 ALWAYS = ("text", "title")
 """Fields that become text whatever their type: every template may name them."""

@@ -6,10 +6,10 @@ from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from bench.core.errors import SuiteError, nearest
 from bench.datasets.base import Dataset
 from bench.datasets.files import OURS, read_folder
 from bench.datasets.reading import Reading
-from bench.errors import SuiteError, nearest
 
 CARD = "card.md"
 

@@ -12,6 +12,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from bench.core.errors import DataError, SuiteError, nearest
+from bench.core.paths import expanded
 from bench.datasets.base import Dataset, Documents, NoDocuments
 from bench.datasets.document_rows import read_documents
 from bench.datasets.judgment_rows import Qrels, read_qrels
@@ -19,8 +21,6 @@ from bench.datasets.lines import SUFFIXES, Notes, count_lines, told
 from bench.datasets.memory import MemoryDocuments, SampledDocuments
 from bench.datasets.query_rows import read_queries
 from bench.datasets.reading import Reading
-from bench.errors import DataError, SuiteError, nearest
-from bench.paths import expanded
 
 OURS = ("docs.jsonl", "queries.tsv", "qrels.txt")
 BEIR = ("corpus.jsonl", "queries.jsonl", "qrels/*.tsv")

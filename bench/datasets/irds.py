@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.core.errors import BenchError, DataError, SuiteError, Unavailable
+from bench.core.plugins import require
 from bench.datasets.base import Dataset, content_hash
 from bench.datasets.grades import GradeProblem, Grades, grade
 from bench.datasets.lines import Notes, told
 from bench.datasets.reading import NotDownloaded, Reading
 from bench.datasets.rows import field_text
-from bench.errors import BenchError, DataError, SuiteError, Unavailable
-from bench.plugins import require
 
 SMALL = 200_000
 """Collections of at most so many documents are identified by their content, larger ones by what ir_datasets declares."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.core.errors import DataError
 from bench.datasets.grades import GradeProblem, Grades, grade, is_number
 from bench.datasets.lines import Notes, numbered_lines
 from bench.datasets.rows import json_row, row_id
-from bench.errors import DataError
 
 Qrels = dict[str, dict[str, int]]
 Columns = Mapping[str, int]

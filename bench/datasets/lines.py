@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.errors import DataError
+from bench.core.errors import DataError
 
 Notes = Counter[str]
 """What was skipped or found odd while reading, and how often."""

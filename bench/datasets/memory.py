@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bench.errors import DataError
+from bench.core.errors import DataError
 
 
 class MemoryDocuments:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from bench.core.options import Options
 from bench.datasets.grades import BEYOND, label
-from bench.options import Options
 
 
 class DatasetOptions(Options):

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from bench.core.errors import DataError, SuiteError
 from bench.datasets import checks
 from bench.datasets.base import Dataset, Documents, content_hash, render
 from bench.datasets.lines import Notes, told
 from bench.datasets.memory import SampledDocuments
 from bench.datasets.options import DatasetOptions, template_fields
 from bench.datasets.own_document import own_documents
-from bench.errors import DataError, SuiteError
 
 GLANCE = 1000
 """Documents looked at to find the fields of a collection that is too large to be read whole."""

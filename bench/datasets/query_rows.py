@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.core.errors import DataError
 from bench.datasets.lines import Notes, numbered_lines
 from bench.datasets.rows import QUERY_ID, QUERY_TEXT, BadRows, field_text, first_key, json_row, row_id
-from bench.errors import DataError
 
 JSON = ".jsonl"
 

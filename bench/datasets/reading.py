@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.core.errors import Unavailable
 from bench.datasets.grades import Grades
-from bench.errors import Unavailable
 
 
 class NotDownloaded(Unavailable):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.core.errors import DataError
 from bench.datasets.lines import Notes, id_problem
-from bench.errors import DataError
 
 DOCUMENT_ID = ("doc_id", "_id", "id", "docno", "docid", "document_id", "corpus-id", "corpus_id", "pid")
 QUERY_ID = ("query_id", "_id", "id", "qid", "query-id", "topic_id", "topic", "number")

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from bench.comparing import Side, cached, counterparts, mostly_failed, resolve_measure, run_seed, sides
-from bench.errors import BenchError, RecordError, nearest
+from bench.comparison.pairs import Side, cached, counterparts, mostly_failed, resolve_measure, run_seed, sides
+from bench.contract.trial import Trial, TrialStatus
+from bench.core.errors import BenchError, RecordError, nearest
 from bench.gate.drift import drift_gate
 from bench.gate.file import HEADLINE, Gates
 from bench.gate.limits import cost_gate, failures_gate, memory_gate
 from bench.gate.quality import quality_gate
 from bench.gate.speed import Judge, stored_speed
 from bench.gate.verdict import Gate, Outcome, Verdict
-from bench.records.schema import Trial, TrialStatus
-from bench.records.store import Run
+from bench.records.run import Run
 
 
 def check(

@@ -20,9 +20,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from bench.errors import BenchError, SuiteError, nearest
-from bench.options import Options, as_mapping
-from bench.yaml_source import Source
+from bench.core.errors import BenchError, SuiteError, nearest
+from bench.core.options import Options, as_mapping
+from bench.core.yaml_source import Source
 
 MARGIN = 0.01
 SLOWDOWN = 1.10
@@ -30,8 +30,6 @@ COUNTS = frozenset({"numq", "numret", "numrel", "numrelret"})
 """Measures that count documents; every other one lies between 0 and 1."""
 HEADLINE = "headline"
 """Stands for the first measure of the baseline."""
-VERSIONS = "versions"
-"""Stands for every field of a system key that holds a library's version."""
 
 
 def _one_or_many(value: Any) -> Any:
@@ -183,7 +181,7 @@ def load(path: Path | str) -> Gates:
 
 
 def _check_measures(gates: Gates) -> None:
-    from bench.measure import quality
+    from bench.quality import measures as quality
 
     places = [(("quality",), gates), *((("rerankers", name, "quality"), own) for name, own in gates.rerankers.items())]
     for keys, asked in places:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.comparing import Side
+from bench.comparison.pairs import Side
 from bench.gate.file import CostGate, MemoryGate
 from bench.gate.verdict import Gate, Outcome, worst
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.comparing import Comparison, Side, paired
-from bench.counting import counted
-from bench.errors import IncomparableError
+from bench.comparison.pairs import Comparison, Side, paired
+from bench.core.counting import counted
+from bench.core.errors import IncomparableError
 from bench.gate.verdict import Gate, Outcome
-from bench.measure import stats
+from bench.quality import statistics
 
 
 def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across: Sequence[str], seed: int) -> Gate:
@@ -36,7 +36,7 @@ def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across:
         outcome = "fail"
     elif unlosable and outcome == "pass":
         outcome = "inconclusive"
-    smallest = stats.smallest_margin(deltas)
+    smallest = statistics.smallest_margin(deltas)
     notes = [_moves(comparison, outcome)]
     notes += ["every query scores 0"] if zeros else []
     notes += [f"a margin of {margin:g} cannot be lost: the baseline's mean is {comparison.baseline_mean:.4f}"] if unlosable else []
@@ -71,7 +71,7 @@ def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across:
 
 def non_inferiority(deltas: Sequence[float], margin: float) -> tuple[float, float, Outcome]:
     """(lower bound, upper bound, outcome) for paired differences new - old: pass above -margin, fail below it, else inconclusive."""
-    low, high = stats.one_sided_bounds(deltas)
+    low, high = statistics.one_sided_bounds(deltas)
     return low, high, "pass" if low > -margin else "fail" if high < -margin else "inconclusive"
 
 

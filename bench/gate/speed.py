@@ -1,5 +1,5 @@
 """Speed: the median of the paired ratios of times must stay below a limit. From stored timings only where both were taken in the same way
-on the same machine; `bench.live` times both sides anew, in turn.
+on the same machine; `bench.gate.live` times both sides anew, in turn.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from bench.comparing import Side
-from bench.gate.across import differences, refused, sentence
+from bench.comparison.across import differences, refused, sentence
+from bench.comparison.pairs import Side
 from bench.gate.file import SpeedGate
 from bench.gate.verdict import Gate, Outcome
-from bench.measure.ratios import Ratio, Times, paired_ratio
+from bench.latency.ratios import Ratio, Times, paired_ratio
 
 if TYPE_CHECKING:
     import pandas as pd

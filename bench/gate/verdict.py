@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bench.records.schema import Trial
-from bench.records.store import Run
+from bench.contract.trial import Trial
+from bench.records.run import Run
 
 Outcome = Literal["pass", "inconclusive", "incomparable", "fail"]
 

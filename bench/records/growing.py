@@ -7,8 +7,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.atomic import whole_file
-from bench.errors import RecordError
+from bench.core.atomic import whole_file
+from bench.core.errors import RecordError
 
 if TYPE_CHECKING:
     import pyarrow as pa

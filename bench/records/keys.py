@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bench.options import Options
+from bench.core.options import Options
 
 
 class Key(Options):

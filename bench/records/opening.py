@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, RecordError
+from bench.core.errors import BenchError, RecordError
+from bench.records.folder import read_info
 from bench.records.schema import RunInfo
-from bench.records.store import RunWriter, now, read_info
+from bench.records.writer import RunWriter, now
 
 
 def open_run(out: Path, info: RunInfo) -> RunWriter:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from bench.errors import RecordError
+from bench.core.errors import RecordError
 from bench.records.schema import SCHEMA_VERSION, ArchitectureRecord, Record, RunInfo
 
 Model = TypeVar("Model", Record, ArchitectureRecord, RunInfo)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field
 
-from bench.filenames import is_file_name
-from bench.measure.stats import Difference, Estimate
-from bench.options import Options
+from bench.contract.trial import Trial, TrialStatus
+from bench.core.options import Options
+from bench.quality.assess import Counts
+from bench.quality.statistics import Difference, Estimate
 from bench.records.keys import Key
 
 SCHEMA_VERSION = 1
-FIRST_STAGE = "first-stage"
-"""What the row of the first stage's own order is called: every other row is compared with it."""
 
 
 FAILED_LIMIT = 0.5
@@ -60,51 +59,6 @@ def _comparable(keys: dict[str, Key]) -> dict[str, Key]:
 Resolved = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_RESOLVED)), AfterValidator(_seeded)]
 Description = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_DESCRIPTION))]
 Timing = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_TIMING))]
-
-
-class Trial(Options):
-    """One reranker, configured, over one dataset's candidates, on one device. `device` is "-" where no device is involved."""
-
-    id: str
-    dataset: str
-    first_stage: str
-    reranker: str
-    device: str
-    depth: int
-    kind: Literal["reference", "reranker", "architecture"] = "reranker"
-    """"reference" for the first stage's own order and the oracle, which stand beside every reranker; "architecture" for a network without
-    its weights, which has a latency and no quality."""
-
-    @field_validator("id")
-    @classmethod
-    def _names_a_file(cls, value: str) -> str:
-        """An id names files: one from a foreign run folder must not lead out of the folder that is written to."""
-        if not is_file_name(value):
-            raise ValueError(f"{value!r} cannot be the name of a file")
-        return value
-
-
-class Counts(Options):
-    """What the reader of an aggregate should know about its queries and documents."""
-
-    queries: int = Field(description="queries in the aggregate: all with a judgment")
-    unjudged_queries: int = Field(description="queries without judgments, left out")
-    without_relevant: int = Field(description="queries with judgments but no relevant document: they can only score 0")
-    without_candidates: int = Field(description="queries for which the first stage found nothing: they score 0")
-    failed: int = Field(description="queries whose call failed: they score 0")
-    pairs: int = Field(description="query-document pairs ranked")
-    ties: int = Field(description="documents that share their score with another of the same query")
-    beyond_single_precision: int = Field(0, description="scores too large for it: the run file holds the nearest that keep the order")
-
-    @property
-    def called(self) -> int:
-        """The queries that the reranker was called for: those with candidates."""
-        return self.queries - self.without_candidates
-
-    @property
-    def failed_share(self) -> float:
-        """The share of the called queries whose call failed, from 0 to 1."""
-        return self.failed / self.called if self.called > 0 else 0.0
 
 
 class Cost(Options):
@@ -167,14 +121,6 @@ class ArchitectureRecord(Options):
     keys: dict[str, Key]
     environment: dict[str, Any]
     finished: str
-
-
-class TrialStatus(Options):
-    """A line of a run's table of contents. `reason` says in a few words why a trial was skipped or failed."""
-
-    trial: Trial
-    status: Literal["pending", "done", "skipped", "failed"] = "pending"
-    reason: str | None = None
 
 
 class RunInfo(Options):

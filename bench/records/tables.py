@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import RecordError
-from bench.rerankers.base import Usage
+from bench.contract.request import Usage
+from bench.core.errors import RecordError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.records.store import Run
+from bench.records.run import Run
 
 
 def write(run: Run) -> list[Path]:
     """Build every report of a run from its records alone. Returns the files written, the most useful first."""
-    from bench.atomic import write_atomically
+    from bench.core.atomic import write_atomically
     from bench.reports import html, markdown, plots
 
     page, comment = run.folder / "report.html", run.folder / "report.md"

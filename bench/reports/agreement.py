@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.agreement import PLAIN, Agreement
-from bench.comparing import Side
-from bench.measure.sweep_plan import SETTINGS
-from bench.records.table import Row
+from bench.comparison.agreement import PLAIN, Agreement
+from bench.comparison.pairs import Side
+from bench.latency.sweep_plan import SETTINGS
+from bench.records.rows import Row
 from bench.reports import numbers
 from bench.reports.settings import LEGEND, short
 from bench.reports.timings import one_query

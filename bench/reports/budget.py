@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bench.budgets import Choice, missing_queries
-from bench.measure.sweep_plan import SETTINGS
-from bench.points import Point
-from bench.records.schema import FIRST_STAGE
-from bench.records.table import RANDOM
+from bench.comparison.budgets import Choice, missing_queries
+from bench.comparison.points import Point
+from bench.contract.trial import FIRST_STAGE
+from bench.latency.sweep_plan import SETTINGS
+from bench.records.rows import RANDOM
 from bench.reports import numbers
 from bench.reports.comparison import as_json, markdown_grid, print_grid
 from bench.reports.markdown import escape

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.measure.quality import JUDGED
-from bench.records.table import Row
+from bench.quality.measures import JUDGED
+from bench.records.rows import Row
 from bench.reports import numbers, timings
 
 DELTA = "Δ first"

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.gate.verdict import Gate, Verdict
 from bench.reports import verdict as page
 

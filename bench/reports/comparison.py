@@ -7,11 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.comparing import Comparison, mostly_failed
-from bench.records.store import Run
-from bench.reports import moved, numbers, spreadsheet
+from bench.comparison import moved
+from bench.comparison.moved import Move, Moves
+from bench.comparison.pairs import Comparison, mostly_failed
+from bench.records.run import Run
+from bench.reports import numbers, spreadsheet
 from bench.reports.markdown import escape
-from bench.reports.moved import Move, Moves
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.atomic import write_atomically
-from bench.counting import counted
-from bench.errors import RecordError
-from bench.filenames import file_stem
-from bench.first_stage.run_file import header_of, metadata_path, split_run
-from bench.measure.quality import JUDGED
+from bench.core.atomic import write_atomically
+from bench.core.counting import counted
+from bench.core.errors import RecordError
+from bench.core.filenames import file_stem
+from bench.quality.measures import JUDGED
+from bench.ranking.trec import header_of, metadata_path, split_run
+from bench.records.rows import Row, groups, measures_of, rows
+from bench.records.run import Run
 from bench.records.schema import Record
-from bench.records.store import Run
-from bench.records.table import Row, groups, measures_of, rows
 from bench.reports import numbers, spreadsheet
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from bench.counting import counted
-from bench.forecast import Expected, Forecast
+from bench.core.counting import counted
 from bench.reports import numbers
 from bench.reports.comparison import as_json
+from bench.runner.forecast import Expected, Forecast
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.records.store import Run
-from bench.records.table import GroupKey, Row, architectures, groups, notes_on
+from bench.records.rows import GroupKey, Row, architectures, groups, notes_on
+from bench.records.run import Run
 from bench.reports import numbers, timings
 
 TITLE = "Latency only"

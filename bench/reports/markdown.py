@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.agreement import Agreement, agreements
-from bench.counting import counted
-from bench.measure.quality import JUDGED
-from bench.points import Point
-from bench.records.store import Run
-from bench.records.table import GroupKey, Row, groups, measures_of, notes_on, rows
+from bench.comparison.agreement import Agreement, agreements
+from bench.comparison.points import Point
+from bench.core.counting import counted
+from bench.quality.measures import JUDGED
+from bench.records.rows import GroupKey, Row, groups, measures_of, notes_on, rows
+from bench.records.run import Run
 from bench.reports import agreement, latency_only, numbers, sweep, timings
 from bench.reports.cells import DELTA, cells, columns
 from bench.reports.summary import Finding, Style, absent, findings, sentences

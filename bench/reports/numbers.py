@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.measure.stats import Difference, Estimate
+from bench.quality.statistics import Difference, Estimate
 
 NOTHING = "–"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.measure.sweep_plan import SETTINGS
+from bench.latency.sweep_plan import SETTINGS
 from bench.reports import numbers
 
 DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}

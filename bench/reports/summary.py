@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.comparing import Side, paired, run_seed
-from bench.counting import counted
-from bench.measure import stats
-from bench.measure.stats import Difference, Estimate
-from bench.records.schema import FIRST_STAGE
-from bench.records.store import Run
-from bench.records.table import GroupKey, Row, groups, measures_of
+from bench.comparison.pairs import Side, paired, run_seed
+from bench.contract.trial import FIRST_STAGE
+from bench.core.counting import counted
+from bench.quality import statistics
+from bench.quality.statistics import Difference, Estimate
+from bench.records.rows import GroupKey, Row, groups, measures_of
+from bench.records.run import Run
 from bench.reports import numbers
 from bench.reports.timings import one_query
 
@@ -115,7 +115,7 @@ def _tied(run: Run, best: Row, others: Sequence[Row], measure: str) -> list[Row]
     side = Side(run, run.records[best.trial.id])
     seed = run_seed(run)
     ps = [paired(Side(run, run.records[row.trial.id]), side, measure, seed=seed).difference.p for row in others]
-    return [row for row, p in zip(others, stats.holm(ps), strict=True) if p >= ALPHA]
+    return [row for row, p in zip(others, statistics.holm(ps), strict=True) if p >= ALPHA]
 
 
 def _lead(finding: Finding, style: Style) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.comparing import resolve_measure
-from bench.points import Point, Qualities, measured, valued
-from bench.records.store import Run
-from bench.records.table import GroupKey
+from bench.comparison.pairs import resolve_measure
+from bench.comparison.points import Point, Qualities, measured, valued
+from bench.records.rows import GroupKey
+from bench.records.run import Run
 from bench.reports import numbers
 from bench.reports.settings import LEGEND, short
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bench.agreement import agreements
-from bench.counting import counted
-from bench.progress import Advance, Observer
-from bench.records.store import Run
-from bench.records.table import Row, groups, measures_of, notes_on, rows
+from bench.comparison.agreement import agreements
+from bench.core.counting import counted
+from bench.core.progress import Advance, Observer
+from bench.records.rows import Row, groups, measures_of, notes_on, rows
+from bench.records.run import Run
 from bench.reports import agreement, latency_only, timings
 from bench.reports.cells import DELTA, FAILED, cells, columns
 from bench.reports.summary import absent

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.measure.latency_spans import ON_DEVICE
-from bench.measure.latency_summary import COLD, ONE_QUERY, Summary
-from bench.records.table import Row
+from bench.latency.spans import ON_DEVICE
+from bench.latency.summary import COLD, ONE_QUERY, Summary
+from bench.records.rows import Row
 from bench.reports import numbers
 
 REQUEST_MARK = "ʳ"

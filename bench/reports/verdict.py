@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from bench.counting import counted
+from bench.contract.trial import Trial
+from bench.core.counting import counted
 from bench.gate.verdict import Gate, Outcome, Verdict
-from bench.records.schema import Trial
 from bench.reports.comparison import as_json, markdown_grid
 from bench.reports.markdown import escape
 

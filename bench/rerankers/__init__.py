@@ -11,32 +11,32 @@ from typing import Any
 
 from pydantic import BaseModel, create_model
 
-from bench import catalogue
-from bench.errors import SuiteError, nearest
-from bench.options import validated
-from bench.plugins import resolve
-from bench.rerankers.base import Reranker
-from bench.rerankers.function import ScoreFunction, wrap
+from bench.catalogue import entries
+from bench.contract.reranker import Reranker
+from bench.core.errors import SuiteError, nearest
+from bench.core.options import validated
+from bench.core.plugins import resolve
 from bench.rerankers.options import RerankerOptions
-from bench.rerankers.own import scores_pairs, wrap_own
+from bench.rerankers.outside.function import ScoreFunction, wrap
+from bench.rerankers.outside.own_class import scores_pairs, wrap_own
 
 TABLE: dict[str, str] = {
-    "first-stage": "bench.rerankers.fixed:FirstStageReranker",
-    "oracle": "bench.rerankers.fixed:OracleReranker",
-    "run-file": "bench.rerankers.fixed:RunFileReranker",
-    "word-overlap": "bench.rerankers.word_overlap:WordOverlapReranker",
-    "cross-encoder": "bench.rerankers.cross_encoder:CrossEncoderReranker",
-    "bi-encoder": "bench.rerankers.bi_encoder:BiEncoderReranker",
-    "late-interaction": "bench.rerankers.late_interaction:LateInteractionReranker",
-    "monot5": "bench.rerankers.monot5:MonoT5Reranker",
-    "rankt5": "bench.rerankers.rankt5:RankT5Reranker",
-    "llm": "bench.rerankers.llm:LlmReranker",
-    "listwise": "bench.rerankers.listwise_local:ListwiseReranker",
-    "cohere": "bench.rerankers.cohere:CohereReranker",
-    "voyage": "bench.rerankers.voyage:VoyageReranker",
-    "mixedbread": "bench.rerankers.mixedbread:MixedbreadReranker",
-    "rerank-server": "bench.rerankers.rerank_server:RerankServerReranker",
-    "listwise-server": "bench.rerankers.listwise_server:ListwiseServerReranker",
+    "first-stage": "bench.rerankers.reference.fixed:FirstStageReranker",
+    "oracle": "bench.rerankers.reference.fixed:OracleReranker",
+    "run-file": "bench.rerankers.reference.fixed:RunFileReranker",
+    "word-overlap": "bench.rerankers.reference.word_overlap:WordOverlapReranker",
+    "cross-encoder": "bench.rerankers.local.cross_encoder:CrossEncoderReranker",
+    "bi-encoder": "bench.rerankers.local.bi_encoder:BiEncoderReranker",
+    "late-interaction": "bench.rerankers.local.late_interaction:LateInteractionReranker",
+    "monot5": "bench.rerankers.local.monot5:MonoT5Reranker",
+    "rankt5": "bench.rerankers.local.rankt5:RankT5Reranker",
+    "llm": "bench.rerankers.local.llm:LlmReranker",
+    "listwise": "bench.rerankers.listwise.local:ListwiseReranker",
+    "cohere": "bench.rerankers.remote.cohere:CohereReranker",
+    "voyage": "bench.rerankers.remote.voyage:VoyageReranker",
+    "mixedbread": "bench.rerankers.remote.mixedbread:MixedbreadReranker",
+    "rerank-server": "bench.rerankers.remote.rerank_server:RerankServerReranker",
+    "listwise-server": "bench.rerankers.listwise.server:ListwiseServerReranker",
 }
 
 
@@ -53,11 +53,11 @@ def build(name: str | ScoreFunction, options: Any = None, device: str = "cpu", b
     model = options_for(name)
     valid = validated(model, options, f"reranker '{name}'")
     if getattr(valid, "weights", None) == "random":
-        from bench.rerankers.architecture import of_entry
+        from bench.rerankers.random.architecture import of_entry
 
         return of_entry(name, valid, device)
     reranker: Reranker = _class(name)(_beside(valid, base_dir or Path()), device=device)
-    if name not in TABLE and name not in catalogue.load() and reranker.placement == "none":
+    if name not in TABLE and name not in entries.load() and reranker.placement == "none":
         reranker.placement = "device"  # an outsider's does some work, wherever: it has a time, and what has one has a device
     return reranker
 
@@ -66,7 +66,7 @@ def build(name: str | ScoreFunction, options: Any = None, device: str = "cpu", b
 def options_for(name: str) -> type[BaseModel]:
     """The options of a reranker, without importing what it needs to run. Those of a catalogue entry have its values as defaults."""
     options: type[BaseModel] = getattr(_class(name), "Options", RerankerOptions)
-    entry = catalogue.load().get(name)
+    entry = entries.load().get(name)
     if entry is None or name in TABLE:
         return options
     defaults: dict[str, Any] = {}
@@ -78,11 +78,11 @@ def options_for(name: str) -> type[BaseModel]:
 
 
 def _class(name: str) -> Any:
-    entry = catalogue.load().get(name)
+    entry = entries.load().get(name)
     if name not in TABLE and entry is None and ":" not in name:
         if "/" in name:
             raise SuiteError(f"unknown reranker '{name}': a model is written as 'cross-encoder: {{model: {name}}}'")
-        raise SuiteError(f"unknown reranker '{name}': {nearest(name, {*TABLE, *catalogue.load()})}")
+        raise SuiteError(f"unknown reranker '{name}': {nearest(name, {*TABLE, *entries.load()})}")
     found = resolve(name if name in TABLE or entry is None else entry.backend, TABLE, "reranker")
     if inspect.isclass(found) and callable(getattr(found, "rerank", None)) and callable(getattr(found, "fingerprint", None)):
         return found

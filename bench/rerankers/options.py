@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from bench.options import Options
+from bench.core.options import Options
 
 DType = Literal["float32", "bfloat16", "float16"]
 AnyDType = Literal["float32", "bfloat16", "float16", "int8"]

@@ -1,0 +1,1 @@
+"""The quality pass: chunks of requests, and the cache of their scores."""

@@ -19,15 +19,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.atomic import write_atomically
-from bench.cachedir import DAMAGED, cache_dir, make_folder, set_aside
+from bench.contract.scored import Amounts
+from bench.core.atomic import write_atomically
+from bench.core.cache_dir import DAMAGED, cache_dir, make_folder, set_aside
+from bench.core.errors import BenchError
 from bench.datasets.base import content_hash
-from bench.errors import BenchError
 from bench.scoring import chunk_file
-from bench.scoring.chunk_file import Amounts, Chunk
+from bench.scoring.chunk_file import Chunk
 
 if TYPE_CHECKING:
-    from bench.rerankers.base import Request, Scores
+    from bench.contract.request import Request, Scores
 
 LAYOUT = 1
 _CHECKSUM = "checksum"

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bench.rerankers.base import is_amount
+from bench.contract.request import is_amount
+from bench.contract.scored import Amounts
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Amounts = dict[str, float]
-"""A usage by the names of its fields."""
 _END_LENGTH = 22
 """Bytes of the last record of a zip archive without a comment."""
 _VERSION_1 = b"\x93NUMPY\x01\x00"

@@ -9,34 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import RerankerError
-from bench.measure.ranking import as_scores
-from bench.rerankers.base import BaseReranker, Failure, Request, Reranker, Usage
+from bench.contract.request import Failure, Request, Usage
+from bench.contract.reranker import Reranker
+from bench.contract.scored import Amounts, Scored
+from bench.core.errors import RerankerError
+from bench.ranking.order import as_scores
+from bench.rerankers.base import BaseReranker
 from bench.scoring.cache import ScoreCache, request_key
-from bench.scoring.chunk_file import Amounts
 
 if TYPE_CHECKING:
-    from bench.rerankers.base import Scores
-
-
-@dataclass
-class Scored:
-    """What the quality pass gives: scores per query, failed queries with their reasons, how much came from the cache, and what it cost:
-    in all, and by query where the reranker can tell."""
-
-    scores: dict[str, Scores] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    cached_queries: int = 0
-    computed_queries: int = 0
-    description: dict[str, Any] = field(default_factory=dict)
-    usage: Amounts = field(default_factory=dict)
-    usage_by_query: dict[str, Amounts] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    """What was wrong with the score cache."""
+    from bench.contract.request import Scores
 
 
 def score(

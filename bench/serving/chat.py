@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.rerankers.base import Usage
+from bench.contract.request import Usage
 from bench.serving.limits import Limits
 from bench.serving.problem import Problem
 from bench.serving.shapes import model_of

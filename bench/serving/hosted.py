@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import rerankers
-from bench.errors import BenchError, RerankerError
-from bench.rerankers.base import Description, Failure, Request, Reranker, Usage
+from bench.contract.request import Failure, Request, Usage
+from bench.contract.reranker import Description, Reranker
+from bench.core.errors import BenchError, RerankerError
 from bench.scoring.engine import checked
 from bench.serving.chat import Conversation
 from bench.serving.limits import Limits
@@ -19,7 +20,7 @@ from bench.serving.problem import Problem
 from bench.serving.shapes import Question
 
 if TYPE_CHECKING:
-    from bench.rerankers.base import Scores
+    from bench.contract.request import Scores
 
 Scale = Literal["raw", "sigmoid"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.counting import counted
+from bench.core.counting import counted
 from bench.serving.problem import Problem
 
 _CHARACTERS_PER_TOKEN = 4

@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.counting import counted
-from bench.errors import BenchError
+from bench.core.counting import counted
+from bench.core.errors import BenchError
 from bench.serving.chat import Conversation
 from bench.serving.hosted import Hosted
 from bench.serving.hosts import AllowedHosts

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.counting import counted
+from bench.core.counting import counted
 from bench.serving.limits import Limits
 from bench.serving.problem import Problem
 

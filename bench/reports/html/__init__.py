@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.agreement import agreements
-from bench.points import measured
-from bench.records.store import Run
-from bench.records.table import rows
+from bench.comparison.agreement import agreements
+from bench.comparison.points import measured
+from bench.records.rows import rows
+from bench.records.run import Run
 
 
 def report(run: Run) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bench.points import Point
-from bench.records.schema import FIRST_STAGE
-from bench.records.table import Row
+from bench.comparison.points import Point
+from bench.contract.trial import FIRST_STAGE
+from bench.records.rows import Row
 from bench.reports import numbers
 from bench.reports.html import svg
 from bench.reports.html.svg import Mark, Scale, Size, element

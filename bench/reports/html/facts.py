@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.counting import counted
+from bench.core.counting import counted
+from bench.records.run import Run
 from bench.records.schema import Record
-from bench.records.store import Run
 
 Facts = Mapping[str, str]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.measure.quality import JUDGED, MEASURES
+from bench.quality.measures import JUDGED, MEASURES
 from bench.reports.html.table import MEANINGS
 
 TERMS = {

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.agreement import Agreement
-from bench.counting import counted
-from bench.points import Point
-from bench.records.store import Run
+from bench.comparison.agreement import Agreement
+from bench.comparison.points import Point
+from bench.core.counting import counted
+from bench.records.run import Run
 from bench.reports import agreement, numbers, timings
 from bench.reports.html import curves, latency, tradeoff
 from bench.reports.html.latency import Distribution

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.counting import counted
-from bench.measure.latency_summary import Summary
-from bench.records.table import Row
+from bench.core.counting import counted
+from bench.latency.summary import Summary
+from bench.records.rows import Row
 from bench.reports import numbers
 from bench.reports.html import svg
 from bench.reports.html.svg import Mark, Scale, Size, element

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.records.table import Row
+from bench.records.rows import Row
 from bench.reports import numbers
 from bench.reports.html.svg import Mark
 from bench.reports.html.table import Cell, significance

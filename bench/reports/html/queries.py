@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.records.schema import FIRST_STAGE
-from bench.records.store import Run
-from bench.records.table import Row
+from bench.contract.trial import FIRST_STAGE
+from bench.records.rows import Row
+from bench.records.run import Run
 from bench.records.texts import LIMIT, TOP
 
 if TYPE_CHECKING:

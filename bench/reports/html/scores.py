@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.records.store import Run
-from bench.records.table import Row
+from bench.records.rows import Row
+from bench.records.run import Run
 from bench.reports.html import svg
 from bench.reports.html.svg import Mark, Scale, Size, element
 from bench.reports.summary import name_of

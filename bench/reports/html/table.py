@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.measure import stats
-from bench.measure.quality import JUDGED
-from bench.records.table import Row, measures_of, notes_on
+from bench.quality import statistics
+from bench.quality.measures import JUDGED
+from bench.records.rows import Row, measures_of, notes_on
 from bench.reports import numbers, timings
 from bench.reports.cells import COST, DELTA, FAILED
 from bench.reports.html.svg import Mark
@@ -83,7 +83,7 @@ def significance(done: Sequence[Row], measure: str) -> dict[str, str]:
     """trial id -> better or worse, where the difference of a reranker to the first stage is significant at 5 %, Holm-corrected for all of
     the group's; "same" where it is not."""
     tested = [row for row in done if row.trial.kind == "reranker" and measure in row.differences]
-    corrected = stats.holm([row.differences[measure].p for row in tested])
+    corrected = statistics.holm([row.differences[measure].p for row in tested])
     return {
         row.trial.id: "same" if p >= ALPHA else "better" if row.differences[measure].mean > 0 else "worse"
         for row, p in zip(tested, corrected, strict=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.counting import counted
-from bench.measure.latency_summary import Summary
-from bench.measure.stats import Estimate
-from bench.records.table import Row
+from bench.core.counting import counted
+from bench.latency.summary import Summary
+from bench.quality.statistics import Estimate
+from bench.records.rows import Row
 from bench.reports import numbers
 from bench.reports.html import svg
 from bench.reports.html.svg import Mark, Scale, Size, element

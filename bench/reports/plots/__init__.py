@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import write_atomically
-from bench.filenames import file_stem
-from bench.plugins import resolve
-from bench.records.store import Run
-from bench.records.table import GroupKey
+from bench.core.atomic import write_atomically
+from bench.core.filenames import file_stem
+from bench.core.plugins import resolve
+from bench.records.rows import GroupKey
+from bench.records.run import Run
 
 KINDS: dict[str, str] = {
     "pareto": "bench.reports.plots.tradeoff:draw",

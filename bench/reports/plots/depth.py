@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.records.store import Run
-from bench.records.table import Row, groups, measures_of, rows
+from bench.records.rows import Row, groups, measures_of, rows
+from bench.records.run import Run
 from bench.reports.plots import Picture, style
 
 if TYPE_CHECKING:

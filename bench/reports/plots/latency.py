@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.counting import counted
-from bench.measure.latency_summary import needed
-from bench.records.store import Run
-from bench.records.table import Row, groups, rows
+from bench.core.counting import counted
+from bench.latency.summary import needed
+from bench.records.rows import Row, groups, rows
+from bench.records.run import Run
 from bench.reports.plots import Picture, style
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench.counting import counted
-from bench.records.schema import FIRST_STAGE
-from bench.records.store import Run
-from bench.records.table import groups, measures_of, rows
+from bench.contract.trial import FIRST_STAGE
+from bench.core.counting import counted
+from bench.records.rows import groups, measures_of, rows
+from bench.records.run import Run
 from bench.reports.plots import Picture, style
 
 WIN, LOSS = "#0072B2", "#D55E00"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.points import Point
-from bench.records.store import Run
+from bench.comparison.points import Point
+from bench.records.run import Run
 from bench.reports import numbers
 from bench.reports.plots import Picture, style
 from bench.reports.sweep import points

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.counting import counted
-from bench.measure.latency_summary import Summary
-from bench.records.store import Run
-from bench.records.table import Row, groups, measures_of, rows
+from bench.core.counting import counted
+from bench.latency.summary import Summary
+from bench.records.rows import Row, groups, measures_of, rows
+from bench.records.run import Run
 from bench.reports.plots import Picture, pareto, style
 from bench.reports.timings import one_query
 

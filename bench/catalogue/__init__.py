@@ -1,0 +1,1 @@
+"""Known rerankers as data, and what services charge."""

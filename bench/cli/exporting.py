@@ -1,0 +1,84 @@
+"""`plot`, `export`, `leaderboard`: what leaves a run folder, for papers, tables and other tools."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.arguments import MEANING, RUN
+from bench.cli.console import open_console
+from bench.core.errors import BenchError, RecordError
+
+if TYPE_CHECKING:
+    from bench.records.run import Run
+
+PATH = click.Path(path_type=Path)
+LANGUAGE = re.compile("[a-z]{3}-[A-Z][a-z]{3}")
+
+
+@click.command(epilog=MEANING)
+@click.argument("run", metavar="RUN", type=RUN)
+@click.option("--kind", type=click.Choice(["pareto", "depth", "latency", "sweep", "per-query"]), default="pareto", show_default=True)
+@click.option("--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True)
+@click.option("--out", type=PATH, help="Folder for the files. Default: RUN itself.")
+def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
+    """Draw a picture of RUN: quality against latency or depth, latency distributions, a sweep's heat map, or wins and losses by query."""
+    from bench.reports import plots
+
+    written = plots.write(run, kind, out, form)
+    if not written:
+        raise RecordError(f"{run.folder}: the run holds nothing that --kind {kind} shows")
+    for _, path in written:
+        click.echo(path)
+
+
+@click.command(epilog=MEANING)
+@click.argument("run", metavar="RUN", type=RUN)
+@click.option("--format", "form", type=click.Choice(["latex", "csv", "parquet", "mteb", "model-card", "trec"]), required=True)
+@click.option("--out", type=PATH, help="File or, for mteb and trec, folder. Default: text on standard output, files beside the records.")
+@click.option("--header", is_flag=True, help="trec: ir_metadata as comments in the run, which few readers skip, not in a file of its own.")
+@click.option("--language", "languages", multiple=True, help="mteb: the datasets' language, as eng-Latn; else undetermined, und-Zyyy.")
+def export(run: Run, form: str, out: Path | None, header: bool, languages: tuple[str, ...]) -> None:
+    """Write the results of RUN for other tools: a LaTeX table, CSV or Parquet, MTEB-style JSON, a model-card snippet, TREC runs."""
+    from bench.reports import exports
+
+    options: dict[str, object] = {}
+    if header:
+        options["header"] = _only_for(form, "trec", "--header", header)
+    if languages:
+        options["languages"] = _only_for(form, "mteb", "--language", languages)
+    if wrong := next((language for language in languages if not LANGUAGE.fullmatch(language)), None):
+        raise BenchError(f"--language {wrong}: write an ISO 639-3 language and an ISO 15924 script, such as eng-Latn")
+    found = exports.export(run, form, out, **options)
+    if isinstance(found, str):
+        click.echo(found, nl=False)
+    else:
+        for path in found:
+            click.echo(path)
+
+
+def _only_for(form: str, owner: str, flag: str, value: object) -> object:
+    if form != owner:
+        raise BenchError(f"{flag} is an option of --format {owner}")
+    return value
+
+
+@click.command()
+@click.argument("folder", type=PATH, default=Path("results"))
+@click.option("--measure", help="Such as nDCG@10. Default: the first measure of each group's newest run.")
+@click.option("--format", "form", type=click.Choice(["table", "markdown", "json", "csv"]), default="table", show_default=True)
+def leaderboard(folder: Path, measure: str | None, form: str) -> None:
+    """Every run under FOLDER in one place: grouped by what makes numbers comparable, best first, the newest of each reranker."""
+    from bench.comparison.leaderboard import collect
+    from bench.records import baselines
+    from bench.reports import leaderboard as board
+
+    found = collect(folder if folder.is_dir() else baselines.find(folder).folder, measure)
+    if form == "table":
+        board.print_board(found, open_console())
+    else:
+        written = {"markdown": board.to_markdown, "json": board.to_json, "csv": board.to_csv}
+        click.echo(written[form](found).rstrip("\n"))

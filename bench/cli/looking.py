@@ -1,0 +1,58 @@
+"""`report`, `list`, `show`, `doctor`: what there is to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.arguments import MEANING, RUN
+from bench.cli.console import open_console
+from bench.core.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.records.run import Run
+
+
+@click.command(epilog=MEANING)
+@click.argument("run", type=RUN)
+def report(run: Run) -> None:
+    """Rebuild the report of RUN from its records alone, and print its table."""
+    from bench import reports
+    from bench.reports.terminal import print_run
+
+    print_run(run, open_console())
+    written = reports.write(run)
+    for path in written:
+        click.echo(path)
+
+
+@click.command(name="list")
+@click.argument("what", type=click.Choice(["rerankers", "datasets", "suites", "measures"]))
+@click.option("--backend", metavar="NAME", help="Only the rerankers of one backend, such as cross-encoder or cohere.")
+def list_(what: str, backend: str | None) -> None:
+    """List what a suite can name: rerankers with size, context, languages, licence, price, what they need and whether it is here."""
+    from bench.discover import listing
+
+    if backend and what != "rerankers":
+        raise BenchError("--backend goes with `list rerankers`")
+    listing.show_list(what, backend)
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["reranker", "dataset", "suite", "run"]))
+@click.argument("name")
+def show(what: str, name: str) -> None:
+    """Show one reranker of the catalogue, a dataset's card and size, a suite as resolved, or a run's table."""
+    from bench.discover import listing
+
+    listing.show_one(what, name, open_console())
+
+
+@click.command()
+def doctor() -> None:
+    """Say what is installed here, which devices there are, whether the model hub answers and which API keys are set (never the keys)."""
+    from bench.discover.doctor import examine
+
+    for name, value in examine():
+        click.echo(f"{name:<28} {value}")

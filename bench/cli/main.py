@@ -1,0 +1,121 @@
+"""The command `rerank-bench`: its commands, and how what goes wrong is told."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from bench.cli import comparing, exporting, keeping, looking, measuring, running, serving, tuning, validating
+from bench.core.errors import BenchError
+
+COMMANDS = (
+    running.run,
+    looking.report,
+    comparing.compare,
+    tuning.budget,
+    measuring.noise,
+    comparing.check,
+    comparing.parity,
+    keeping.baseline,
+    serving.serve,
+    exporting.plot,
+    exporting.export,
+    exporting.leaderboard,
+    validating.validate,
+    running.schema,
+    looking.list_,
+    looking.show,
+    looking.doctor,
+)
+BROKEN_PIPE = 141
+"""As the shell reports a process that ended because nobody read its output."""
+INTERNAL = 70
+"""A fault of rerank-bench itself, apart from every verdict (EX_SOFTWARE of sysexits.h)."""
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(package_name="rerank-bench")
+def cli() -> None:
+    """Compare rerankers on quality, latency and cost.
+
+    \b
+    rerank-bench run quickstart        the shipped demo: offline, a few minutes on a laptop
+    rerank-bench run my-suite.yaml     your own datasets, first stages and rerankers
+    rerank-bench list rerankers        what can be named in a suite
+    """
+
+
+for _command in COMMANDS:
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Entry point: what the user can mend is told in plain lines, exit code 2; an interrupt says how to go on."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
+    code = _exit_code()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            click.echo(f"rerank-bench: standard output: {error.strerror}", err=True)
+        code = BROKEN_PIPE if error.errno == errno.EPIPE else BenchError.exit_code
+        # else the interpreter tries once more when it ends, and makes an exit code of its own of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _exit_code() -> int:
+    """Run the command of the command line. Returns its exit code: never 1, which a command gives for its own reasons, for what broke."""
+    signals = _ended_like_an_interrupt()
+    try:
+        code = cli.main(standalone_mode=False)
+    except BenchError as error:
+        click.echo(f"rerank-bench: {error}", err=True)
+        return error.exit_code
+    except click.exceptions.Abort:
+        click.echo("\nrerank-bench: interrupted; run the same command to go on from what was scored", err=True)
+        return 128 + (signals[0] if signals else signal.SIGINT)
+    except click.ClickException as error:
+        error.show()
+        return BenchError.exit_code
+    except OSError as error:
+        file = f"{error.filename}: " if error.filename else ""
+        click.echo(f"rerank-bench: {file}{error.strerror or error}", err=True)
+        return BenchError.exit_code
+    except SystemExit:  # click's answer to a reader of the output that has gone
+        return BROKEN_PIPE
+    except Exception:
+        traceback.print_exc()
+        click.echo("rerank-bench: this is a fault of rerank-bench itself, please report it", err=True)
+        return INTERNAL
+    return code if isinstance(code, int) else 0
+
+
+def _ended_like_an_interrupt() -> list[int]:
+    """Make a request to end (SIGTERM, a closed terminal) a KeyboardInterrupt, so that what was paid
+    for is kept as with Ctrl-C. Returns the list that the first such signal will be put into.
+    """
+    signals: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        # A supervisor may send it twice, to the process and to its group: once is enough.
+        signal.signal(number, signal.SIG_IGN)
+        signals.append(number)
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # What is ignored (nohup) or handled by who embeds this stays so.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)
+    return signals

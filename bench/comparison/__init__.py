@@ -1,0 +1,1 @@
+"""What lies between two records or follows from several: paired differences, parity, agreement, budgets."""

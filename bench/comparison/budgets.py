@@ -1,0 +1,222 @@
+"""The best quality inside a latency budget: over rerankers, depths, number formats, runtimes and batch sizes of a run.
+
+Reads records only, and chooses among what was timed. What lies between two timed depths is offered beside the choice, never as the choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.comparison.pairs import resolve_measure, run_seed
+from bench.comparison.points import Point, Qualities, interpolated, measured, valued
+from bench.contract.trial import FIRST_STAGE
+from bench.core.errors import BenchError, RecordError, nearest
+from bench.latency.summary import needed
+from bench.quality import statistics
+from bench.records import baselines
+from bench.records.run import Run
+
+Outcome = Literal["fits", "nothing fits", "withheld"]
+
+EXIT_CODES: dict[Outcome, int] = {"fits": 0, "nothing fits": 1, "withheld": 4}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Milliseconds that a query may take: in the median, in 95 of 100 cases, or both."""
+
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+    def used(self, point: Point) -> float | None:
+        """The largest share of a limit that a point uses: it fits up to 1. None where a percentile that was asked for is withheld and the
+        median, which is no larger, does not tell either."""
+        withheld = self.p95_ms is not None and point.p95_ms is None
+        asked = ((point.p50_ms, self.p50_ms), (point.p50_ms if withheld else point.p95_ms, self.p95_ms))
+        largest = max(value / limit for value, limit in asked if value is not None and limit is not None)
+        return None if withheld and largest <= 1 else largest
+
+    def __str__(self) -> str:
+        told = (("p50", self.p50_ms), ("p95", self.p95_ms))
+        return ", ".join(f"{name} ≤ {limit:g} ms" for name, limit in told if limit is not None)
+
+
+@dataclass(frozen=True, repr=False)
+class Choice:
+    """The answer for one first stage over one dataset.
+
+    `best` has the highest quality of what fits, and of equals the fastest; `runner_up` is the next one by another system, else by another
+    depth; `difference` is best - runner_up, paired by query. `fitting` holds the best fitting point of each system, `too_slow` the nearest
+    one of each system that has none, `withheld` and `unscored` a point of each system that too few queries timed or nothing scored.
+    `latency_only` holds what would fit of networks without weights, whose quality nobody knows: never a choice.
+    `unlimited` has the highest quality of all, `between` the highest of interpolated points, where it fits and would beat the best.
+    """
+
+    dataset: str
+    first_stage: str
+    measure: str
+    limits: Limits
+    first_stage_quality: float | None
+    best: Point | None
+    runner_up: Point | None
+    difference: statistics.Difference | None
+    fitting: tuple[Point, ...]
+    too_slow: tuple[Point, ...]
+    withheld: tuple[Point, ...]
+    unscored: tuple[Point, ...]
+    unlimited: Point | None
+    between: Point | None
+    latency_only: tuple[Point, ...]
+    timed_depths: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        where = f"{self.measure} within {self.limits} on {self.dataset}, {self.first_stage}"
+        counts = f"{len(self.fitting)} fit, {len(self.too_slow)} too slow, {len(self.withheld)} withheld"
+        return f"<Choice: {where}: {self.best or self.outcome}; {counts}>"
+
+    @property
+    def outcome(self) -> Outcome:
+        return "fits" if self.best else "withheld" if self.withheld else "nothing fits"
+
+
+def budget(
+    run: Run | Path | str,
+    *,
+    p95_ms: float | None = None,
+    p50_ms: float | None = None,
+    device: str | None = None,
+    measure: str | None = None,
+    dataset: str | None = None,
+    first_stage: str | None = None,
+) -> list[Choice]:
+    """The choice for each dataset and first stage of a run, or for those named. `device` is such as cuda, or cuda:1.
+
+    Raises BenchError without a limit or for a name that the run lacks, RecordError when no reranker of the run was timed.
+    """
+    limits = _limits(p50_ms, p95_ms)
+    found = run if isinstance(run, Run) else baselines.find(run)
+    points, bare = list(measured(found)), list(measured(found, architectures=True))
+    if not points:
+        raise RecordError(f"{found.folder}: no reranker of this run was timed; run its suite with latency, or give another run")
+    points = _only(points, "dataset", dataset, lambda point: [point.trial.dataset])
+    points = _only(points, "first-stage", first_stage, lambda point: [point.trial.first_stage])
+    points = _only(points, "device", device, _devices)
+    groups: dict[tuple[str, str], list[Point]] = {}
+    for point in points:
+        groups.setdefault(_group(point), []).append(point)
+    names = [resolve_measure(found, measure, {point.trial.id for point in members}) for members in groups.values()]
+    qualities = {name: Qualities(found, name) for name in names}
+    bare = [point for point in bare if device is None or device in _devices(point)]
+    return [_choose(found, valued(m, qualities[n]), bare, n, limits, qualities[n]) for m, n in zip(groups.values(), names, strict=True)]
+
+
+def exit_code(choices: Sequence[Choice]) -> int:
+    """0 when something fits everywhere, 1 when nothing does somewhere, 4 when too few queries were timed to tell."""
+    return next((EXIT_CODES[name] for name in ("nothing fits", "withheld") if any(one.outcome == name for one in choices)), 0)
+
+
+def missing_queries(point: Point) -> int:
+    """How many distinct queries more have to be timed before p95 may be shown."""
+    return max(0, needed(0.95) - point.queries)
+
+
+def _choose(run: Run, points: Sequence[Point], bare: Sequence[Point], measure: str, limits: Limits, qualities: Qualities) -> Choice:
+    scored = sorted((point for point in points if point.values), key=_rank)
+    used = {id(point): limits.used(point) for point in scored}
+    told = [(point, share) for point in scored if (share := used[id(point)]) is not None]
+    fitting = [point for point, share in told if share <= 1]
+    slow = [point for point, share in sorted(told, key=lambda pair: pair[1]) if share > 1]
+    per_system = _first_of_each(fitting)
+    best, runner_up = (fitting[0] if fitting else None), _runner_up(fitting)
+    lines = [point for point in interpolated(scored, qualities) if (limits.used(point) or math.inf) <= 1]
+    better = [point for point in lines if best is None or _quality(point) > _quality(best)]
+    group = _group(points[0])
+    return Choice(
+        *group,
+        measure=measure,
+        limits=limits,
+        first_stage_quality=_first_stage_quality(run, group, measure),
+        best=best,
+        runner_up=runner_up,
+        difference=_difference(best, runner_up, run_seed(run)) if best and runner_up else None,
+        fitting=per_system,
+        too_slow=_first_of_each(point for point in slow if all(point.system != one.system for one in per_system)),
+        withheld=_first_of_each(point for point in scored if used[id(point)] is None),
+        unscored=_first_of_each(point for point in points if not point.values),
+        unlimited=scored[0] if scored else None,
+        between=min(better, key=_rank, default=None),
+        latency_only=_deepest(point for point in bare if _group(point) == group and (limits.used(point) or math.inf) <= 1),
+        timed_depths=tuple(sorted({point.depth for point in points})),
+    )
+
+
+def _limits(p50_ms: float | None, p95_ms: float | None) -> Limits:
+    given = [limit for limit in (p50_ms, p95_ms) if limit is not None]
+    if not given:
+        raise BenchError("a budget needs a limit: --p95-ms 100, or --p50-ms 100 for the median")
+    if any(not (math.isfinite(limit) and limit > 0) for limit in given):
+        raise BenchError(f"{Limits(p50_ms, p95_ms)}: a limit is a number of milliseconds above 0")
+    return Limits(p50_ms, p95_ms)
+
+
+def _only(points: list[Point], option: str, asked: str | None, names: Callable[[Point], list[str]]) -> list[Point]:
+    if asked is None:
+        return points
+    found = [point for point in points if asked in names(point)]
+    if not found:
+        known = {name for point in points for name in names(point)}
+        raise BenchError(f"--{option} {asked}: nothing of that name was timed in this run: {nearest(asked, known)}")
+    return found
+
+
+def _group(point: Point) -> tuple[str, str]:
+    return point.trial.dataset, point.trial.first_stage
+
+
+def _devices(point: Point) -> list[str]:
+    return [point.trial.device, point.trial.device.partition(":")[0]]
+
+
+def _deepest(points: Iterable[Point]) -> tuple[Point, ...]:
+    """Of every network the point with the most candidates, and of equals the fastest."""
+    return _first_of_each(sorted(points, key=lambda point: (-point.depth, point.p50_ms)))
+
+
+def _quality(point: Point) -> float:
+    return -math.inf if point.quality is None else point.quality
+
+
+def _rank(point: Point) -> tuple[bool, float, float, float]:
+    """Best quality first; equals by their times. What means nothing comes last."""
+    return point.meaningless, -_quality(point), math.inf if point.p95_ms is None else point.p95_ms, point.p50_ms
+
+
+def _runner_up(fitting: Sequence[Point]) -> Point | None:
+    """By another system, else at another depth; what means something is not set beside what does not."""
+    like = [point for point in fitting if point.meaningless == fitting[0].meaningless]
+    others = [point for point in like if point.system != fitting[0].system]
+    return next(iter([*others, *(point for point in like if point.depth != fitting[0].depth)]), None)
+
+
+def _first_of_each(points: Iterable[Point]) -> tuple[Point, ...]:
+    """The first point of every system, in the order given."""
+    found: dict[str, Point] = {}
+    for point in points:
+        found.setdefault(point.system, point)
+    return tuple(found.values())
+
+
+def _difference(best: Point, other: Point, seed: int) -> statistics.Difference | None:
+    ours, theirs = best.values or {}, other.values or {}
+    queries = [query for query in ours if query in theirs]
+    return statistics.difference([ours[query] for query in queries], [theirs[query] for query in queries], seed) if queries else None
+
+
+def _first_stage_quality(run: Run, group: tuple[str, str], measure: str) -> float | None:
+    found = (one for one in run.records.values() if one.trial.reranker == FIRST_STAGE)
+    base = next((one for one in found if (one.trial.dataset, one.trial.first_stage) == group), None)
+    return base.quality[measure].mean if base and measure in base.quality else None

@@ -1,0 +1,79 @@
+"""How far the scores and orders of two trials lie apart, and what a number format allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.comparison.pairs import Side
+from bench.quality import statistics
+
+TOP = 10
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far one system's scores may drift between machines and batches: as a share of their range, in mean tau, in mean overlap."""
+
+    score: float
+    tau: float
+    overlap: float
+
+
+EXACT = Tolerance(score=1e-3, tau=0.995, overlap=0.99)
+
+
+ROUNDED = Tolerance(score=5e-2, tau=0.98, overlap=0.95)
+"""For arithmetic in 16 bits and fewer, where another batch rounds differently."""
+
+
+COARSE = frozenset(
+    {"float16", "bfloat16", "int8", "uint8", "int4", "uint4", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"}
+)
+"""Number formats of 16 bits and fewer, as records name them; several of one model are joined by a plus."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The same system, scored twice: the largest score difference and what is allowed, mean Kendall tau and mean overlap of the top 10 over
+    the queries that both runs ranked, and the queries that only one of them did."""
+
+    queries: int
+    unshared: int
+    max_difference: float
+    allowed: float
+    tau: float
+    overlap: float
+    kept: bool | None
+    """Whether it stays within the tolerance; None where no query was ranked by both."""
+
+
+def usual_tolerance(side: Side) -> Tolerance:
+    """Return what the number format of a side's scores allows."""
+    formats = str(side.record.keys["system"].fields.get("dtype", "")).split("+")
+    return EXACT if COARSE.isdisjoint(formats) else ROUNDED
+
+
+def drift(new: Side, baseline: Side, tolerance: Tolerance | None = None) -> Drift:
+    """Compare the two rankings on disk, which hold every score."""
+    ours, theirs = new.run.ranking(new.trial.id), baseline.run.ranking(baseline.trial.id)
+    tolerance = tolerance or usual_tolerance(baseline)
+    difference, taus, overlaps = 0.0, [], []
+    shared = [query for query in theirs if query in ours]
+    for query in shared:
+        scores = dict(zip(ours[query].doc_ids, ours[query].scores, strict=True))
+        place = {doc_id: i for i, doc_id in enumerate(ours[query].doc_ids)}
+        both = [(doc_id, score) for doc_id, score in zip(theirs[query].doc_ids, theirs[query].scores, strict=True) if doc_id in scores]
+        difference = max([difference, *(abs(scores[doc_id] - score) for doc_id, score in both)])
+        taus.append(statistics.kendall_tau([place[doc_id] for doc_id, _ in both]))
+        before = theirs[query].doc_ids[:TOP]
+        overlaps.append(len(set(before) & set(ours[query].doc_ids[:TOP])) / len(before))
+    every = [score for query in shared for score in (theirs[query].scores[0], theirs[query].scores[-1])]
+    allowed = tolerance.score * (max(every, default=0.0) - min(every, default=0.0))
+    tau, overlap = _mean(taus), _mean(overlaps)
+    kept = difference <= allowed and tau >= tolerance.tau and overlap >= tolerance.overlap
+    return Drift(len(shared), len(ours.keys() ^ theirs.keys()), difference, allowed, tau, overlap, kept if shared else None)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 1.0

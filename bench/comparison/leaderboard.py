@@ -1,0 +1,98 @@
+"""Every run of a folder, grouped by what makes its numbers comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.comparison.across import differences, sentence
+from bench.comparison.pairs import resolve_measure
+from bench.core.counting import counted
+from bench.core.errors import BenchError, RecordError
+from bench.records.rows import Row, rows
+from bench.records.run import Run
+from bench.records.schema import Record
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One system in one group: its newest row, and the run that it is of."""
+
+    row: Row
+    record: Record
+    run: Run
+
+
+@dataclass(frozen=True)
+class Board:
+    """The systems that answered the same questions, best first. `measure` is the full name of what they are ordered by."""
+
+    key: str
+    measure: str
+    entries: tuple[Entry, ...]
+    difference: str = ""
+    """What sets this group apart from the earlier one over the same dataset that it is most like, where there is one."""
+
+    @property
+    def title(self) -> str:
+        trial = self.entries[0].record.trial
+        queries = counted(self.entries[0].record.counts.queries, "query")
+        return f"{trial.dataset}, {trial.first_stage}, {counted(trial.depth, 'candidate')}, {queries}"
+
+
+def collect(folder: Path, measure: str | None = None) -> list[Board]:
+    """Every group under `folder`, the one with most systems first. Unreadable run folders are left out.
+
+    Raises RecordError when there is no finished trial, and BenchError when no group holds the measure.
+    """
+    newest: dict[tuple[str, str, str], Entry] = {}
+    for run in sorted(_runs(folder), key=lambda run: run.info.started):
+        for row in rows(run):
+            if row.status == "done" and row.quality:  # without one, most queries failed: an older record stands
+                record = run.records[row.trial.id]
+                newest[record.keys["quality"].hash, record.keys["system"].hash, row.trial.device] = Entry(row, record, run)
+    if not newest:
+        raise RecordError(f"{folder}: no finished trial in any run folder below it; give the folder that holds runs, such as results")
+    grouped: dict[str, list[Entry]] = {}
+    for (key, *_), entry in newest.items():
+        grouped.setdefault(key, []).append(entry)
+    boards = [board for key, entries in grouped.items() if (board := _board(key, entries, measure))]
+    if not boards:
+        held = sorted({name for entry in newest.values() for name in entry.record.quality})
+        raise BenchError(f"no run under {folder} holds {measure}; they hold {', '.join(held)}")
+    return _told_apart(sorted(boards, key=lambda board: (-len(board.entries), board.title)))
+
+
+def _told_apart(boards: list[Board]) -> list[Board]:
+    """The boards, each with how it differs from the most similar earlier one over a dataset of the same name."""
+    told: list[Board] = []
+    for board in boards:
+        first = board.entries[0].record
+        earlier = [other for other in told if other.entries[0].record.trial.dataset == first.trial.dataset]
+        changes = [(other, differences(first.keys["quality"], other.entries[0].record.keys["quality"])) for other in earlier]
+        if changes:
+            other, fields = min(changes, key=lambda change: len(change[1]))
+            board = replace(board, difference=f"Not comparable with group {other.key}: it differs in {sentence(fields)}")
+        told.append(board)
+    return told
+
+
+def _runs(folder: Path) -> Iterator[Run]:
+    """The runs below a folder whose records can be read."""
+    for path in sorted(folder.glob("**/run.json")):
+        try:
+            run = Run(path.parent)
+            _ = run.records
+        except RecordError:
+            continue
+        yield run
+
+
+def _board(key: str, entries: list[Entry], measure: str | None) -> Board | None:
+    try:
+        name = resolve_measure(entries[-1].run, measure)
+    except BenchError:
+        return None
+    held = [entry for entry in entries if name in entry.row.quality]
+    return Board(key, name, tuple(sorted(held, key=lambda entry: (entry.row.meaningless, -entry.row.quality[name].mean)))) if held else None

@@ -1,0 +1,258 @@
+"""Paired comparisons of records: which trials answer the same question, and what lies between them, query by query.
+
+Reads records only. Two trials are compared when their quality keys agree; what differs is named otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.contract.trial import FIRST_STAGE, Trial
+from bench.core.counting import counted
+from bench.core.errors import BenchError, IncomparableError, RecordError, nearest
+from bench.quality import statistics
+from bench.quality.measures import JUDGED
+from bench.quality.names import meant
+from bench.records.folder import PER_QUERY
+from bench.records.keys import Key
+from bench.records.run import Run
+from bench.records.schema import Record
+
+LIKENESS = (("dataset", "first_stage", "depth", "device"), ("dataset", "first_stage", "depth"), ("dataset",), ())
+"""How trials of two runs find their counterparts: those that agree in most first, so that a renamed part meets what it replaces."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One trial of one run."""
+
+    run: Run
+    record: Record
+
+    @property
+    def trial(self) -> Trial:
+        return self.record.trial
+
+    def values(self, measure: str) -> dict[str, float]:
+        """query id -> value, in the record's order. Raises RecordError when the run holds none for this trial, or not one per query."""
+        table = self.run.per_query
+        if missing := [name for name in PER_QUERY if name not in table]:
+            raise RecordError(f"{self.run.folder}: per_query.parquet has no column {missing[0]}: the run is damaged, run its suite again")
+        rows = table[(table["trial"] == self.trial.id) & (table["measure"] == measure)]
+        if rows.empty:
+            raise RecordError(f"{self.run.folder}: per_query.parquet holds no {measure} of {self.trial.id}")
+        values = {str(query): _number(value) for query, value in zip(rows["query"], rows["value"], strict=True)}
+        expected = self.record.counts.queries
+        if len(rows) != len(values) or len(values) != expected or not all(map(math.isfinite, values.values())):
+            raise RecordError(
+                f"{self.run.folder}: per_query.parquet does not hold {measure} of {self.trial.id} once for each of its "
+                f"{counted(expected, 'query')}: the run is damaged, run its suite again"
+            )
+        return values
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`new` against `baseline` over the same queries. `p_holm` is corrected for all comparisons made together.
+
+    `t` and `t_p` are of the paired t-test. `effect_size` is mean / sd of the paired differences (None where nothing varies).
+    `detectable` is the minimum detectable effect. `across` names the fields of the quality keys that differ by the caller's leave,
+    `unpaired` counts queries that only one side has.
+    """
+
+    new: Side
+    baseline: Side
+    measure: str
+    mean: float
+    baseline_mean: float
+    difference: statistics.Difference
+    p_holm: float
+    t: float
+    t_p: float
+    effect_size: float | None
+    detectable: float
+    deltas: Mapping[str, float]
+    across: tuple[str, ...] = ()
+    unpaired: int = 0
+
+    def moved(self, n: int = 5) -> list[tuple[str, float]]:
+        """The queries whose value changed most, either way, with their differences."""
+        changed = [(query, delta) for query, delta in self.deltas.items() if delta]
+        return sorted(changed, key=lambda pair: -abs(pair[1]))[:n]
+
+
+def compare(
+    runs: Sequence[Run], baseline: str | None = None, measure: str | None = None, across: Sequence[str] = (), seed: int | None = None
+) -> list[Comparison]:
+    """Rerankers against a baseline, or, with several runs and no `baseline`, each reranker against itself in the first run.
+
+    `measure` is the first run's headline unless given; `across` names fields of the quality key that may differ. Raises IncomparableError
+    where others do, RecordError when there is nothing to compare.
+    """
+    name = resolve_measure(runs[0], measure)
+    pairs = list(_against(runs, baseline or FIRST_STAGE) if baseline or len(runs) == 1 else _same_reranker(runs))
+    if not pairs:
+        runs_told = ", ".join(str(run.folder) for run in runs)
+        raise RecordError(f"{runs_told}: nothing to compare: no reranker of theirs has a counterpart")
+    if seed is None:
+        seed = run_seed(runs[0])
+    found = [paired(new, old, name, across, seed) for new, old in pairs]
+    corrected = statistics.holm([one.difference.p for one in found])
+    return [replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True)]
+
+
+def paired(new: Side, baseline: Side, measure: str, across: Sequence[str] = (), seed: int = 0) -> Comparison:
+    """One comparison, on its own: `p_holm` is the p itself. Raises IncomparableError naming the fields of the quality keys that differ."""
+    differing = comparable(new, baseline, across)
+    ours, theirs = new.values(measure), baseline.values(measure)
+    queries = [query for query in ours if query in theirs]
+    if not queries:
+        raise IncomparableError(f"{_told(new)} and {_told(baseline)} have no query in common")
+    now, then = [ours[query] for query in queries], [theirs[query] for query in queries]
+    deltas = {query: ours[query] - theirs[query] for query in queries}
+    difference = statistics.difference(now, then, seed)
+    t, t_p = statistics.paired_t(list(deltas.values()))
+    return Comparison(
+        new=new,
+        baseline=baseline,
+        measure=measure,
+        mean=sum(now) / len(now),
+        baseline_mean=sum(then) / len(then),
+        difference=difference,
+        p_holm=difference.p,
+        t=t,
+        t_p=t_p,
+        effect_size=statistics.effect_size(list(deltas.values())),
+        detectable=statistics.minimum_detectable(list(deltas.values())),
+        deltas=deltas,
+        across=tuple(differing),
+        unpaired=len(ours) + len(theirs) - 2 * len(queries),
+    )
+
+
+def comparable(new: Side, baseline: Side, across: Sequence[str] = ()) -> list[str]:
+    """The fields of the quality keys that differ and may, because `across` names them, or the field they lie in. Another depth gives
+    other candidates, so that `depth` covers both. Raises IncomparableError naming the fields that may not."""
+    ours, theirs = new.record.keys["quality"], baseline.record.keys["quality"]
+    unknown = [name for name in across if name.split(".")[0] not in ours.fields]
+    if unknown:
+        raise BenchError(f"--across {unknown[0]}: not a field of the quality key: {nearest(unknown[0], ours.fields)}")
+    allowed = {*across, *(["candidates"] if "depth" in across else [])}
+    differing = ours.differing(theirs)
+    refused = [field for field in differing if not allowed & {field, field.split(".")[0]}]
+    if refused:
+        told = ", ".join(_change(ours, theirs, name) for name in refused)
+        raise IncomparableError(
+            f"{_told(new)} and {_told(baseline)} are not comparable: they differ in {told}; "
+            "measure both in the same way, or name what is under test with `compare --across FIELD`"
+        )
+    return differing
+
+
+def resolve_measure(run: Run, asked: str | None, trials: Container[str] | None = None) -> str:
+    """The full name of a measure that the run holds, of the `trials` with these ids if given: the headline when None; `RR@10` finds
+    `RR(rel=2)@10`, which it is called where grade 2 is relevant."""
+    records = (record for trial_id, record in run.records.items() if trials is None or trial_id in trials)
+    held = list(dict.fromkeys(name for record in records for name in record.quality))
+    if not held:
+        raise RecordError(f"{run.folder}: no trial of this run finished, so there is nothing to compare")
+    if asked is None:
+        return next((name for name in held if name != JUDGED), JUDGED)
+    if asked in held:
+        return asked
+    short = [name for name in held if re.sub(r"\(.*?\)", "", name).casefold() == asked.casefold()]
+    if len(short) == 1:
+        return short[0]
+    raise BenchError(f"{run.folder}: its records hold no {asked}: {nearest(meant(asked) or asked, held)}")
+
+
+def run_seed(run: Run) -> int:
+    """The seed of the run's own intervals, so that the same difference gets the same interval here."""
+    return int(run.info.resolved.get("seed") or 0)
+
+
+def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, Side]]:
+    """Each trial of `new` with the trial of `old` by the same reranker that is most like it; each is used once."""
+    left, right, found = list(new), list(old), []
+    for names in LIKENESS:
+        for side in list(left):
+            like = (one for one in right if _alike(one, side, (*names, "reranker")))
+            if (match := next(like, None)) is not None:
+                found.append((side, match))
+                left.remove(side)
+                right.remove(match)
+    return found
+
+
+def sides(run: Run, *, references: bool = True) -> list[Side]:
+    """The finished trials of a run, in its order, but for those of which most queries failed: see `mostly_failed`."""
+    records = [record for record in run.records.values() if not record.mostly_failed]
+    return [Side(run, record) for record in records if references or record.trial.kind == "reranker"]
+
+
+def _number(value: Any) -> float:
+    """A cell of a table, nan for what is no number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def mostly_failed(run: Run) -> dict[str, str]:
+    """Return trial id -> a sentence, for each finished trial of which most queries failed: it is compared with nothing."""
+    return {
+        trial_id: f"{record.counts.failed} of {record.counts.called} queries failed"
+        for trial_id, record in run.records.items()
+        if record.mostly_failed
+    }
+
+
+def cached(side: Side) -> str:
+    """Return a sentence on the scores of a trial that were not made in its run, empty where all of them were."""
+    scores = side.record.scores
+    count, total = scores.get("cached", 0), sum(scores.values())
+    if not count:
+        return ""
+    return f"{count} of {total} queries' scores of {side.trial.id} in run {side.run.info.id} came from the cache: --fresh scores anew"
+
+
+def _same_reranker(runs: Sequence[Run]) -> Iterator[tuple[Side, Side]]:
+    for run in runs[1:]:
+        yield from counterparts(sides(run, references=False), sides(runs[0], references=False))
+
+
+def _against(runs: Sequence[Run], baseline: str) -> Iterator[tuple[Side, Side]]:
+    """Every other trial with the baseline's trial most like it, in its own group where both are of one run (a trial whose group lacks the
+    baseline is left out). References are taken from the first run only."""
+    everyone = [side for i, run in enumerate(runs) for side in sides(run, references=i == 0)]
+    bases = [side for side in everyone if side.trial.reranker == baseline]
+    if not bases:
+        for run in runs:
+            for trial_id, reason in mostly_failed(run).items():
+                if run.records[trial_id].trial.reranker == baseline:
+                    raise BenchError(f"--baseline {baseline}: {reason} in run {run.info.id}: nothing can be compared with it")
+        known = {side.trial.reranker for side in everyone}
+        raise BenchError(f"--baseline {baseline}: no finished trial of that name: {nearest(baseline, known)}")
+    for side in everyone:
+        able = [base for base in bases if base.run is not side.run or _alike(side, base, ("dataset", "first_stage", "depth"))]
+        if side.trial.reranker != baseline and able:
+            yield side, max(able, key=lambda base: sum(_alike(side, base, names) for names in LIKENESS))
+
+
+def _alike(one: Side, other: Side, names: Sequence[str]) -> bool:
+    return all(getattr(one.trial, name) == getattr(other.trial, name) for name in names)
+
+
+def _change(ours: Key, theirs: Key, name: str) -> str:
+    """A field that differs, with its values where a sentence can hold them: hashes, depths and versions, not long templates."""
+    values = theirs.value(name), ours.value(name)
+    short = all(isinstance(value, str | int) and len(str(value)) <= 24 for value in values)
+    return f"{name} ({values[0]} → {values[1]})" if short else name
+
+
+def _told(side: Side) -> str:
+    return f"{side.trial.id} of {side.run.info.id}"

@@ -1,0 +1,75 @@
+"""What a first stage gives: per query, an ordered list of candidates, frozen, hashed, and shared by all rerankers."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bench.datasets.base import content_hash
+
+
+@dataclass(frozen=True)
+class QueryCandidates:
+    """The candidates of one query, best first. `scores` are the first stage's own and never rise."""
+
+    doc_ids: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+class Compact(Mapping[str, QueryCandidates]):
+    """Rankings by query id, kept as numbers, 12 bytes a document: its place in a list of ids, and its score. A query's ranking is made
+    when it is asked for, so that millions of documents are no millions of objects."""
+
+    def __init__(self, rankings: Iterable[tuple[str, QueryCandidates]]) -> None:
+        numbers: dict[str, int] = {}
+        self._codes, self._scores = array("i"), array("d")
+        self._bounds: dict[str, tuple[int, int]] = {}
+        for query_id, ranking in rankings:
+            start = len(self._codes)
+            self._codes.extend([numbers.setdefault(doc_id, len(numbers)) for doc_id in ranking.doc_ids])
+            self._scores.extend(ranking.scores)
+            self._bounds[query_id] = (start, len(self._codes))
+        self._names = list(numbers)
+
+    def __getitem__(self, query_id: str) -> QueryCandidates:
+        start, end = self._bounds[query_id]
+        names = [self._names[code] for code in self._codes[start:end]]
+        return QueryCandidates(tuple(names), tuple(self._scores[start:end]))
+
+    @property
+    def documents(self) -> int:
+        """How many there are in all rankings together."""
+        return len(self._codes)
+
+    def __contains__(self, query_id: object) -> bool:
+        return query_id in self._bounds
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bounds)
+
+    def __len__(self) -> int:
+        return len(self._bounds)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Every query's candidates at one depth. Queries for which the first stage found nothing hold an empty entry.
+
+    `source` says how they were made (name, parameters, index and library version); `hash` covers query ids and ordered document ids.
+    """
+
+    by_query: Mapping[str, QueryCandidates]
+    depth: int
+    source: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.by_query, Compact):
+            object.__setattr__(self, "by_query", Compact(self.by_query.items()))
+
+    @cached_property
+    def hash(self) -> str:
+        return content_hash((query_id, *self.by_query[query_id].doc_ids) for query_id in sorted(self.by_query))

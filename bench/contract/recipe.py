@@ -1,0 +1,15 @@
+"""How another process builds the same reranker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How another process builds the same reranker: its name and options as the suite has them, and where its paths are relative to."""
+
+    name: str
+    options: Any
+    base_dir: str

@@ -1,0 +1,87 @@
+"""What a reranker is asked and what it answers: a query with its candidates' texts, scores or a failure, and the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from bench.core.errors import RerankerError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Scores = NDArray[np.float64]
+
+
+LARGEST_AMOUNT = 1e15
+"""Beyond this nothing is a count of tokens, calls or billed units."""
+
+
+def is_amount(value: Any) -> bool:
+    """Whether a value can be an amount of usage: a number from 0 to LARGEST_AMOUNT."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    amount: Any = value
+    return bool(0 <= amount <= LARGEST_AMOUNT)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One query and its candidates, in the first stage's order. `docs` are texts as the document template renders them."""
+
+    query_id: str
+    query: str
+    doc_ids: Sequence[str]
+    docs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Stands in for the scores of one request that could not be answered; the query counts 0, and the reason is recorded."""
+
+    reason: str
+
+
+if TYPE_CHECKING:
+    Outcome = Scores | Failure
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a batch of requests cost beside time, when the reranker knows: added up by the runner into the record.
+
+    `tokens` are real ones, `slots` the same with padding; `truncated` pairs were cut to the maximum length, and in
+    `cut_queries` of them the query was cut too. `calls` are HTTP requests, or prompts to a generating model; `retries` those among them
+    that repeated a failed one: a timed sample with retries is no sample. `tokens_out` were written by a generating model; `repairs` of its
+    answers had to be mended, and `cut_answers` of them ended at the limit of written tokens; `halvings` times a batch did not fit into the
+    accelerator's memory and was split, `split_requests` times an HTTP request was too large for a service. `blanks` are documents without
+    text, which were not sent and placed last.
+    """
+
+    pairs: int = 0
+    tokens: int = 0
+    truncated: int = 0
+    calls: int = 0
+    billed_units: float = 0.0
+    slots: int = 0
+    cut_queries: int = 0
+    retries: int = 0
+    tokens_out: int = 0
+    repairs: int = 0
+    halvings: int = 0
+    split_requests: int = 0
+    blanks: int = 0
+    cut_answers: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises RerankerError for an amount that cannot be true: it would be part of every sum and bill after it."""
+        for name, amount in vars(self).items():
+            if not is_amount(amount):
+                raise RerankerError(f"the reranker reports an impossible usage: {name} {amount!r:.40}")
+
+    def __add__(self, other: Usage) -> Usage:
+        mine, theirs = asdict(self), asdict(other)
+        return Usage(**{name: mine[name] + theirs[name] for name in mine})

@@ -1,0 +1,28 @@
+"""What the quality pass over a trial gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.contract.request import Scores
+
+Amounts = dict[str, float]
+"""A usage by the names of its fields."""
+
+
+@dataclass
+class Scored:
+    """What the quality pass gives: scores per query, failed queries with their reasons, how much came from the cache, and what it cost:
+    in all, and by query where the reranker can tell."""
+
+    scores: dict[str, Scores] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    cached_queries: int = 0
+    computed_queries: int = 0
+    description: dict[str, Any] = field(default_factory=dict)
+    usage: Amounts = field(default_factory=dict)
+    usage_by_query: dict[str, Amounts] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What was wrong with the score cache."""

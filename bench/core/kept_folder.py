@@ -1,0 +1,72 @@
+"""Folders of the cache that can be made again, such as indexes and exported models: whole and as they were written, or made anew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from bench.core.atomic import whole_folder
+from bench.core.cache_dir import make_folder, set_aside
+
+MANIFEST = "manifest.sha256"
+"""JSON, under a name that is no part of a model: its identity is the hash of its .json files and weights."""
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether every file of the folder has the digest that was written down with it; not so where none were.
+
+    Raises OSError where that cannot be told: the files may belong to somebody else.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        digests = dict(manifest)
+        return bool(digests) and all(_digest_of(folder / name) == digest for name, digest in digests.items())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, TypeError, RecursionError):
+        return False
+
+
+def keep(folder: Path, make: Callable[[Path], object]) -> None:
+    """Put the folder that `make` fills in its place, with the digests of its files. A damaged one there goes; of two processes that make
+    the same one, the first wins. Raises OSError where it cannot be written."""
+    make_folder(folder.parent)
+    with whole_folder(folder) as new:
+        make(new)
+        digests = {path.relative_to(new).as_posix(): _digest_of(path) for path in sorted(new.rglob("*")) if path.is_file()}
+        (new / MANIFEST).write_text(json.dumps(digests), encoding="utf-8")
+        if folder.exists() and not is_intact(folder):
+            shutil.rmtree(set_aside(folder), ignore_errors=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Work that one process does while others that want the same folder wait. Without the means to wait, all of them do it."""
+    from filelock import FileLock
+
+    lock = None
+    try:
+        make_folder(folder.parent)
+        lock = FileLock(folder.with_suffix(".lock"), mode=0o666)
+        lock.acquire()
+    except (OSError, NotImplementedError):  # another user's lock, or a file system without any
+        lock = None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _digest_of(path: Path) -> str:
+    stat = path.stat()
+    return _sha256(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: str, size: int, mtime_ns: int, inode: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

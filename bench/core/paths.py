@@ -1,0 +1,27 @@
+"""Paths as people write them in a suite."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from bench.core.errors import SuiteError
+
+
+def expanded(text: str) -> Path:
+    """A path with `~` and `~user` replaced by their home folder.
+
+    Raises SuiteError where there is no such home, or no file can have such a name.
+    """
+    try:
+        path = Path(text).expanduser()
+        os.lstat(path)
+    except RuntimeError as error:
+        raise SuiteError(f"{text:.60}: no home folder is known for it; write the whole path") from error
+    except ValueError as error:  # a null character
+        raise SuiteError(f"{text[:60]!r} cannot be a path") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise SuiteError(f"{text:.60}... cannot be a path: {error.strerror}") from error
+    return path

@@ -1,0 +1,10 @@
+"""The version of this package."""
+
+from __future__ import annotations
+
+
+def version() -> str:
+    """This package's version."""
+    from importlib import metadata
+
+    return metadata.version("rerank-bench")

@@ -1,0 +1,1 @@
+"""What there is to use here: lists, needs, what would fail, what is installed."""

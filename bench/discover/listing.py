@@ -1,0 +1,129 @@
+"""`list` and `show`: what a suite can name, in plain lines. Reads data files only; numpy and everything heavier stay out of `list`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.core.errors import SuiteError, nearest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show_list(what: str, backend: str | None = None) -> None:
+    """Print one list: rerankers (of one backend, where one is named), datasets, suites or measures."""
+    if what == "rerankers":
+        from bench.discover.reranker_list import lines
+
+        found = lines(backend)
+    else:
+        found = _aligned(list({"datasets": _datasets, "suites": _suites, "measures": _measures}[what]()))
+    for line in found:
+        click.echo(line)
+
+
+def show_one(what: str, name: str, console: Console) -> None:
+    """Print everything about one reranker, dataset, suite or run."""
+    {"reranker": _show_reranker, "dataset": _show_dataset, "suite": _show_suite, "run": _show_run}[what](name, console)
+
+
+def _datasets() -> Iterator[Sequence[str]]:
+    from bench.datasets import embedded_names
+
+    for name in embedded_names():
+        yield (f"embedded:{name}", "comes with rerank-bench, no network")
+    yield (
+        "files:FOLDER",
+        "your own: docs.jsonl, queries.tsv, qrels.txt, or BEIR's corpus.jsonl, queries.jsonl, qrels/*.tsv; compressed, too",
+    )
+    yield ("irds:ID", "any ir_datasets id, such as irds:beir/scifact/test or irds:msmarco-passage/trec-dl-2019/judged")
+    yield ("custom:MODULE:CALLABLE", "a loader of your own")
+
+
+def _suites() -> Iterator[Sequence[str]]:
+    import yaml
+
+    from bench.suite.suite import shipped
+
+    for name, path in shipped().items():
+        text = " ".join(str(yaml.safe_load(path.read_text(encoding="utf-8")).get("description", "")).split())
+        yield (name, text if len(text) <= 90 else f"{text[:87]}...")
+
+
+def _measures() -> Iterator[Sequence[str]]:
+    from bench.quality.measures import MEASURES
+
+    yield from MEASURES.items()
+    yield ("",)
+    yield ("written as in ir_measures: nDCG@10, RR@10, P(rel=2)@5, R@100, AP",)
+
+
+def _aligned(rows: list[Sequence[str]]) -> Iterator[str]:
+    """Columns as wide as their longest cell; a row of one cell stands as it is."""
+    table = [row for row in rows if len(row) > 1]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)] if table else []
+    for row in rows:
+        yield (
+            row[0]
+            if len(row) == 1
+            else "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        )
+
+
+def _show_reranker(name: str, console: Console) -> None:
+    import yaml
+
+    from bench.catalogue import entries
+
+    found = entries.load().get(name)
+    if found is None:
+        raise SuiteError(f"no reranker '{name}' in the catalogue: {nearest(name, entries.load())}")
+    _print_data(console, {name: found.model_dump(mode="json", exclude_none=True)}, yaml)
+
+
+def _show_suite(name: str, console: Console) -> None:
+    import yaml
+
+    from bench.suite.suite import load
+
+    _print_data(console, load(name).resolved(), yaml)
+
+
+def _print_data(console: Console, data: Any, yaml: Any) -> None:
+    console.print(
+        yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=max(60, console.width - 2)), markup=False, end="", soft_wrap=True
+    )
+
+
+def _show_dataset(name: str, console: Console) -> None:
+    from bench import datasets
+
+    dataset = datasets.load(name, None, Path.cwd())
+    grades = sorted({grade for judged in dataset.qrels.values() for grade in judged.values()})
+    facts = {
+        "id": dataset.id,
+        "documents": len(dataset.documents),
+        "queries": len(dataset.queries),
+        "judged queries": sum(query_id in dataset.qrels for query_id in dataset.queries),
+        "judgments": sum(len(judged) for judged in dataset.qrels.values()),
+        "grades": ", ".join(map(str, grades)),
+        "relevant from grade": dataset.min_relevance,
+        **{key: value for key, value in dataset.identity.items() if key not in ("id", "documents", "queries", "judgments")},
+    }
+    for key, value in facts.items():
+        console.print(f"{key:<20} {value}", markup=False)
+    for warning in dataset.warnings:
+        console.print(f"note: {warning}", markup=False)
+
+
+def _show_run(name: str, console: Console) -> None:
+    from bench.records import baselines
+    from bench.reports.terminal import print_run
+
+    run = baselines.find(name)
+    console.print(f"{run.info.suite} {run.info.id}, {run.info.status}, {run.info.started}", markup=False)
+    print_run(run, console)

@@ -1,0 +1,169 @@
+"""What would fail, before anything runs: data opened and counted, ids compared, first stages and rows looked at. Scores nothing, sends
+nothing, downloads nothing; of a large documents file only the first rows are read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from bench import datasets, retrieval
+from bench.contract.candidates import Candidates
+from bench.core.errors import BenchError
+from bench.datasets.base import Dataset
+from bench.datasets.memory import SampledDocuments
+from bench.datasets.reading import NotDownloaded
+from bench.rerankers.reference.fixed import RunFileReranker
+from bench.runner.retrieve import check_texts
+from bench.suite.planning import Group, Planned, display_name, plan
+from bench.suite.suite import Suite
+
+GRADES = 8
+"""Distinct grades up to which each is counted."""
+
+
+@dataclass
+class StageCheck:
+    """A first stage over one dataset: what is known of its candidates, and why it cannot be used, if so."""
+
+    name: str
+    facts: str = ""
+    notes: Sequence[str] = ()
+    problem: str = ""
+
+
+@dataclass
+class DatasetCheck:
+    """One dataset: its counts, what a reader should know, its first stages, and why it cannot be used, if so."""
+
+    name: str
+    id: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    stages: list[StageCheck] = field(default_factory=list)
+    problem: str = ""
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class RowCheck:
+    """One trial: whether it runs, is skipped or fails, and why."""
+
+    trial: str
+    status: str
+    reason: str = ""
+
+
+@dataclass
+class Validation:
+    """All of a suite."""
+
+    datasets: list[DatasetCheck] = field(default_factory=list)
+    rows: list[RowCheck] = field(default_factory=list)
+
+    def count(self, status: str) -> int:
+        return sum(row.status == status for row in self.rows)
+
+
+def validate(suite: Suite) -> Validation:
+    """Look at every dataset, first stage and row of a suite. What cannot be used is reported, and the rest is looked at all the same."""
+    validation = Validation()
+    groups = plan(suite, lenient=True)
+    # groups of one dataset are neighbours: one dataset is in memory at a time
+    for part, members in groupby(groups, key=lambda group: group.dataset):
+        check = DatasetCheck(display_name(part), part.name)
+        validation.datasets.append(check)
+        dataset = _opened(suite, part.name, part.options, check)
+        for group in members:
+            stage = _stage(suite, group, dataset, check)
+            validation.rows += (_row(planned, check, stage, dataset) for planned in group.planned)
+    return validation
+
+
+def _opened(suite: Suite, name: str, options: object, check: DatasetCheck) -> Dataset | None:
+    """The dataset; None where it cannot be used, or not before it is downloaded."""
+    try:
+        dataset = datasets.load(name, options, suite.base_dir, suite.seed, check=True)  # type: ignore[arg-type]
+    except NotDownloaded:
+        check.download = True
+        return None
+    except BenchError as error:
+        check.problem = str(error)
+        return None
+    check.facts = dict(_facts(dataset))
+    check.notes = dataset.warnings
+    return dataset
+
+
+def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    documents = f"{len(dataset.documents):,}"
+    if isinstance(dataset.documents, SampledDocuments):
+        documents += f" lines, of which the first {dataset.documents.read:,} were read: judged documents were not looked up"
+    if not dataset.has_texts:
+        documents = "none: ids only"
+    yield "documents", documents
+    yield "queries", f"{len(dataset.queries):,}, of which {len(dataset.qrels):,} judged"
+    counts = Counter(grade for grades in dataset.qrels.values() for grade in grades.values())
+    grades = ", ".join(f"{grade}: {count:,}" for grade, count in sorted(counts.items()))
+    if len(counts) > GRADES:
+        grades = f"{min(counts)} to {max(counts)}"
+    yield "judgments", f"{sum(counts.values()):,} (grade {grades})"
+    relevant = sum(count for grade, count in counts.items() if grade >= dataset.min_relevance)
+    yield "relevant", f"{relevant / len(dataset.qrels):.1f} per query (grade {dataset.min_relevance} or above)"
+
+
+def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCheck) -> StageCheck:
+    stage = StageCheck(display_name(group.first_stage))
+    check.stages.append(stage)
+    depth = group.planned[0].trial.depth
+    try:
+        built = retrieval.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
+        if dataset is not None:
+            check_texts(dataset, group, built)
+        # an outsider's class need not have a check
+        look = getattr(built, "check", None)
+        candidates = look(dataset, depth) if look else None
+        if candidates is not None:
+            stage.facts, stage.notes = _extent(candidates), candidates.warnings
+    except BenchError as error:
+        stage.problem = str(error)
+    return stage
+
+
+def _extent(candidates: Candidates) -> str:
+    sizes = [len(entry.doc_ids) for entry in candidates.by_query.values()]
+    with_some = sum(size > 0 for size in sizes)
+    return f"{sum(sizes):,} candidates for {with_some:,} of {len(sizes):,} judged queries"
+
+
+def _row(planned: Planned, check: DatasetCheck, stage: StageCheck, dataset: Dataset | None) -> RowCheck:
+    trial, status = planned.trial.id, planned.status
+    if status.status in ("skipped", "failed"):
+        return RowCheck(trial, status.status, status.reason or "")
+    if check.problem:
+        return RowCheck(trial, "failed", f"dataset {check.name} cannot be used")
+    if stage.problem:
+        return RowCheck(trial, "failed", f"first stage {stage.name} cannot be used")
+    reason = "once the dataset is downloaded" if check.download else ""
+    if isinstance(planned.reranker, RunFileReranker):
+        return _run_file(planned, planned.reranker, dataset, reason)
+    return RowCheck(trial, "runs", reason)
+
+
+def _run_file(planned: Planned, reranker: RunFileReranker, dataset: Dataset | None, reason: str) -> RowCheck:
+    """A row of a published run: whether it has the queries."""
+    from bench.ranking.trec import read_run
+
+    trial = planned.trial.id
+    failed = "skipped" if planned.optional else "failed"
+    try:
+        run = read_run(Path(reranker.options.path))
+    except BenchError as error:
+        return RowCheck(trial, failed, str(error))
+    if dataset is None:
+        return RowCheck(trial, "runs", reason)
+    answered = sum(query_id in run for query_id in dataset.qrels)
+    extent = f"{Path(reranker.options.path).name} has {answered:,} of {len(dataset.qrels):,} judged queries"
+    return RowCheck(trial, "runs" if answered else failed, extent)

@@ -1,0 +1,1 @@
+"""Rerankers inside other people's frameworks."""

@@ -1,0 +1,130 @@
+"""Our rerankers inside PyTerrier: a transformer for `>>` pipelines and `pt.Experiment`.
+
+    import pyterrier as pt
+    from bench.integrations.pyterrier import transformer
+
+    pt.Experiment([bm25, bm25 >> transformer("minilm-l6")], topics, qrels, ["ndcg_cut_10"])
+
+Only PyTerrier itself is needed, no Java. See Macdonald and Tonellotto, ICTIR 2020, for the operators.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.contract.request import Failure, Request
+from bench.core.errors import DataError
+from bench.core.plugins import require
+
+if TYPE_CHECKING:
+    from bench.contract.request import Scores
+    from bench.contract.reranker import Reranker
+    from bench.rerankers.outside.function import ScoreFunction
+
+CHUNK_PAIRS = 1024
+"""Pairs handed over at once, as a suite does by default, so that the same texts are batched together and get the same bits."""
+
+
+def transformer(name: str | ScoreFunction, device: str = "auto", text_field: str = "text", **options: Any) -> Any:
+    """Any reranker that `bench.reranker` takes, as a `pt.Transformer`. Weights are loaded when the first results arrive.
+
+    It takes results with qid, query, docno and `text_field`, and gives the same rows and columns with score and rank anew: ranks count
+    from 0, by the tie rule (score descending, then doc_id descending), rows stand in that order, and tied scores are made to fall strictly,
+    by the smallest step that single precision tells apart, so that every evaluator ranks alike. A query whose call failed loses its rows,
+    with a warning, and so counts 0, as in a record.
+
+    Raises SuiteError for an unknown name or option, Unavailable for what is not installed; the transformer itself raises DataError for a
+    document listed twice, RerankerError for scores that cannot be used, and PyTerrier's InputValidationError for missing columns.
+    """
+    from bench import rerankers
+    from bench.machine.fingerprint import resolve_device
+
+    made = _transformer_class()
+    return made(rerankers.build(name, options, resolve_device(device), Path.cwd()), name, text_field)
+
+
+@lru_cache(maxsize=1)
+def _transformer_class() -> Any:
+    """The class, made when it is first wanted, since it derives from PyTerrier's."""
+    pt = require("pyterrier", "pyterrier")
+
+    base: Any = pt.Transformer
+
+    class RerankBench(base):  # type: ignore[misc]
+        """A reranker of rerank-bench."""
+
+        def __init__(self, reranker: Reranker, name: str | ScoreFunction, text_field: str) -> None:
+            from bench.rerankers.outside.function import name_of
+
+            self.reranker, self.text_field = reranker, text_field
+            self.label = name if isinstance(name, str) else name_of(name)
+            self._loaded = False
+
+        def transform(self, inp: Any) -> Any:
+            pt.validate.columns(inp, includes=["qid", "query", "docno", self.text_field])
+            if len(inp) and not self._loaded:
+                self.reranker.check()
+                self.reranker.load()
+                self._loaded = True
+            return _reranked(self.reranker, inp.reset_index(drop=True), self.text_field)
+
+        def __repr__(self) -> str:
+            return f"rerank-bench({self.label})"
+
+    return RerankBench
+
+
+def _reranked(reranker: Reranker, results: Any, text_field: str) -> Any:
+    """The rows of a frame in their new order. Queries stand as they first appear."""
+    from bench.scoring.engine import checked, chunks
+
+    rows = {str(qid): group.index.to_list() for qid, group in results.groupby("qid", sort=False)}
+    requests = [_request(qid, results.loc[found], text_field) for qid, found in rows.items()]
+    order: list[int] = []
+    scores: list[float] = []
+    ranks: list[int] = []
+    failed: dict[str, str] = {}
+    for chunk in chunks(requests, CHUNK_PAIRS):
+        for request, outcome in zip(chunk, checked(reranker, chunk), strict=True):
+            if isinstance(outcome, Failure):
+                failed[request.query_id] = outcome.reason
+                continue
+            positions, falling = _ordered(request, outcome)
+            order += [rows[request.query_id][position] for position in positions]
+            scores += falling
+            ranks += range(len(positions))
+    if failed:
+        first, reason = next(iter(failed.items()))
+        warnings.warn(f"{len(failed)} of {len(requests)} queries failed and get no documents; '{first}': {reason}", stacklevel=3)
+    kept = results.drop(columns=["score", "rank"], errors="ignore").loc[order]
+    return kept.assign(score=_column(scores, "float64"), rank=_column(ranks, "int64")).reset_index(drop=True)
+
+
+def _request(query_id: str, found: Any, text_field: str) -> Request:
+    doc_ids = [str(doc_id) for doc_id in found["docno"]]
+    if len(set(doc_ids)) != len(doc_ids):
+        twice = next(doc_id for doc_id in doc_ids if doc_ids.count(doc_id) > 1)
+        raise DataError(f"query '{query_id}' lists document '{twice}' twice")
+    blank = found.loc[~found[text_field].map(lambda text: isinstance(text, str)), "docno"].to_list()
+    if blank:
+        raise DataError(f"query '{query_id}': document '{blank[0]}' has no text in column '{text_field}'")
+    return Request(query_id, str(found["query"].iloc[0]), doc_ids, found[text_field].to_list())
+
+
+def _ordered(request: Request, scores: Scores) -> tuple[list[int], list[float]]:
+    """The positions of a request's documents, best first, and strictly falling scores for them."""
+    from bench.ranking.order import rank, strictly_falling
+
+    ranking = rank(request.doc_ids, scores)
+    place = {doc_id: position for position, doc_id in enumerate(request.doc_ids)}
+    return [place[doc_id] for doc_id in ranking.doc_ids], strictly_falling(ranking.scores)
+
+
+def _column(values: list[Any], dtype: str) -> Any:
+    """A column of its own type even when it has no rows."""
+    import numpy as np
+
+    return np.array(values, dtype=dtype)

@@ -1,0 +1,1 @@
+"""The timed pass: plans, calls, scenarios, summaries."""

@@ -1,0 +1,123 @@
+"""One timed call of a reranker, and what became of it: nanoseconds, or a failure that is counted and never becomes a sample."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.contract.recipe import Recipe
+from bench.contract.request import Failure, Request, Usage
+from bench.contract.reranker import Reranker, no_span
+from bench.core.errors import BenchError
+from bench.latency.sample import Sample
+from bench.latency.spans import SORT, Stopwatch
+from bench.machine import gpu
+from bench.machine.clock import now_ns, synchroniser
+from bench.ranking.order import rank
+from bench.rerankers.base import BaseReranker
+
+GIVE_UP_AFTER = 3
+"""Failures in a row: a server that fails now and then is still timed, one that is gone is not asked again and again."""
+
+
+@dataclass
+class Target:
+    """A trial to be timed: its reranker is loaded. Without a recipe it cannot be started anew, and has no `cold`. With a `depth` of its own
+    it gets no more candidates of a query in flight: a sweep times several depths in turn."""
+
+    name: str
+    device: str
+    reranker: Reranker
+    recipe: Recipe | None = None
+    depth: int | None = None
+
+    def cut(self, request: Request) -> Request:
+        return replace(request, doc_ids=request.doc_ids[: self.depth], docs=request.docs[: self.depth]) if self.depth else request
+
+    @property
+    def remote(self) -> bool:
+        """Whether another machine does the work."""
+        return self.reranker.placement == "remote"
+
+
+class Caller:
+    """Calls one target and counts what became of the calls. `usage` is that of the last one."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.calls, self.errors, self.failing, self.retried, self.halvings = 0, 0, 0, 0, 0
+        self.last_error: str | None = None
+        self.usage = Usage()
+        self.gpu_memory: dict[str, int] = {}
+        self.clocks = gpu.ClockLog(gpu.meter(target.device))
+        self._synchronise = synchroniser(target.device)
+        target.reranker.take_usage()
+
+    @property
+    def given_up(self) -> bool:
+        return self.failing >= GIVE_UP_AFTER
+
+    def call(self, requests: Sequence[Request], stopwatch: Stopwatch | None = None, *, collect: bool = True) -> int | None:
+        """Nanoseconds from raw strings to an ordering on the host. None when the call failed, or needed a retry: it is no sample then.
+
+        `collect` runs Python's garbage collector before the call, since it does not run inside one.
+        """
+        if collect:
+            gc.collect()
+        self.calls += 1
+        taken = None
+        try:
+            gpu.reset_memory_peaks(self.target.device)
+            taken = self._timed(requests, stopwatch)
+            self.failing = 0
+            self.clocks.look()
+            for name, size in gpu.memory(self.target.device).items():
+                self.gpu_memory[name] = max(self.gpu_memory.get(name, 0), size)
+        except (Exception, SystemExit) as error:  # one target's failure must not take the others' timings with it
+            self.errors += 1
+            self.failing += 1
+            self.last_error = str(error).partition("\n")[0] or type(error).__name__
+        self.usage = self.target.reranker.take_usage()  # also after a failure: its tokens are not the next call's
+        self.halvings += self.usage.halvings
+        if taken is not None and self.usage.retries:
+            self.retried += 1
+            return None
+        return taken
+
+    def sample(self, scenario: str, round_: int, query: str, pairs: int, taken: int, **more: Any) -> Sample:
+        """A row about the last call."""
+        usage = self.usage
+        truncated = usage.truncated if usage.tokens or usage.truncated else None
+        return Sample(
+            self.target.name,
+            scenario,
+            round_,
+            query,
+            pairs,
+            usage.tokens or None,
+            taken,
+            slots=usage.slots or None,
+            truncated=truncated,
+            **more,
+        )
+
+    def _timed(self, requests: Sequence[Request], stopwatch: Stopwatch | None) -> int:
+        reranker, span = self.target.reranker, stopwatch.span if stopwatch else no_span
+        if isinstance(reranker, BaseReranker):
+            reranker.span = span
+        try:
+            self._synchronise()
+            start = now_ns()
+            outcomes = reranker.rerank(requests)
+            with span(SORT):
+                for request, outcome in zip(requests, outcomes, strict=True):
+                    if isinstance(outcome, Failure):
+                        raise BenchError(outcome.reason)
+                    rank(request.doc_ids, outcome)
+            self._synchronise()
+            return now_ns() - start
+        finally:
+            if isinstance(reranker, BaseReranker):
+                reranker.span = no_span

@@ -1,0 +1,146 @@
+"""What a fresh process does for `bench.latency.fresh_process`: it builds a reranker from its recipe and measures. Not for people to call.
+
+`python -P -m bench.latency.child` reads a task from standard input and writes its answer to the file that the task names.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+
+BEGAN = perf_counter_ns()  # the same clock for all processes of a machine: before anything else is imported
+
+import builtins  # noqa: E402
+import importlib  # noqa: E402
+import json  # noqa: E402
+import re  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Iterator, Mapping  # noqa: E402
+from contextlib import contextmanager  # noqa: E402
+from dataclasses import asdict  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+
+class ImportClock:
+    """Nanoseconds spent in imports, wherever they happen: libraries import much when a model is loaded, and more when it is first used."""
+
+    def __init__(self) -> None:
+        self.nanoseconds = 0
+        self._depth = 0
+
+    @contextmanager
+    def running(self) -> Iterator[ImportClock]:
+        plain_import, plain_module = builtins.__import__, importlib.import_module
+        builtins.__import__ = self._timed(plain_import)
+        importlib.import_module = self._timed(plain_module)
+        try:
+            yield self
+        finally:
+            builtins.__import__, importlib.import_module = plain_import, plain_module
+
+    def _timed(self, function: Any) -> Any:
+        def timed(*arguments: Any, **named: Any) -> Any:
+            if self._depth:
+                return function(*arguments, **named)
+            self._depth += 1
+            start = perf_counter_ns()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self.nanoseconds += perf_counter_ns() - start
+                self._depth -= 1
+
+        return timed
+
+
+def cold(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Load a reranker and answer one query. The parts add up to the total, which counts from the start of this process."""
+    with ImportClock().running() as imports:
+        from bench import rerankers
+        from bench.contract.request import Request
+        from bench.core.errors import RerankerError
+        from bench.core.plugins import look_in
+        from bench.latency.call import Caller, Target
+        from bench.machine import fingerprint as machine
+
+        recipe, device = task["recipe"], task["device"]
+        look_in(Path(recipe["base_dir"]))
+        reranker = rerankers.build(recipe["name"], recipe["options"], device, Path(recipe["base_dir"]))
+        reranker.load()
+        loaded, imported = perf_counter_ns(), imports.nanoseconds
+        caller = Caller(Target("cold", device, reranker))
+        if caller.call([Request(**task["request"])], collect=False) is None:
+            raise RerankerError(caller.last_error or "the first query needed a retry")
+        answered = perf_counter_ns()
+    parts = {
+        "start": BEGAN - task["started"],
+        "import": imports.nanoseconds,
+        "load": loaded - BEGAN - imported,
+        "first query": answered - loaded - (imports.nanoseconds - imported),
+    }
+    reranker.close()
+    return {
+        "nanoseconds": {"total": answered - task["started"], **parts},
+        "usage": asdict(caller.usage),
+        "peak_rss_bytes": machine.peak_rss_bytes(),
+        "gpu_memory": caller.gpu_memory,
+        "read_bytes": _read_bytes(),
+    }
+
+
+def twice(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Load two copies of a reranker and time both, interleaved: rows of copy, query, round, nanoseconds."""
+    from bench import rerankers
+    from bench.contract.request import Request
+    from bench.core.errors import RerankerError
+    from bench.core.plugins import look_in
+    from bench.latency.timed_pass import LatencyPlan, Target, measure
+    from bench.machine import fingerprint as machine
+
+    recipe, device = task["recipe"], task["device"]
+    look_in(Path(recipe["base_dir"]))
+    targets = []
+    for copy in ("0", "1"):
+        reranker = rerankers.build(recipe["name"], recipe["options"], device, Path(recipe["base_dir"]))
+        reranker.load()
+        targets.append(Target(copy, device, reranker))
+    requests = [Request(**one) for one in task["requests"]]
+    result = measure(targets, requests, LatencyPlan.model_validate(task["plan"]), task["seed"])
+    rows = [(int(row.trial), row.query, row.round, row.nanoseconds) for row in result.samples if not row.warmup]
+    if not rows:
+        raise RerankerError("; ".join(result.facts["0"]["notes"]) or "no call succeeded")
+    return {"rows": rows, "environment": machine.fingerprint(device), "disturbances": result.facts["0"]["disturbances"]}
+
+
+def _read_bytes() -> int | None:
+    """What this process has made the system read from storage, on Linux."""
+    try:
+        text = Path("/proc/self/io").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^read_bytes: (\d+)$", text, re.MULTILINE)
+    return int(found.group(1)) if found else None
+
+
+def _told(error: Exception) -> str:
+    """One line: what rerank-bench says of a mistake, and a name before what it does not know."""
+    from bench.core.errors import BenchError
+
+    text = str(error).partition("\n")[0]
+    return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+TASKS = {"cold": cold, "twice": twice}
+
+
+def main() -> None:
+    task = json.load(sys.stdin)
+    try:
+        answer = TASKS[task["task"]](task)
+    except Exception as error:  # told to the process that asked
+        answer = {"error": _told(error)}
+    Path(task["answer"]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""How long one query will take a reranker that nobody has seen at work: from two of its candidates, in proportion to the tokens.
+
+Too long on an accelerator, which so little leaves idle; close on a CPU. It only serves to leave out what would take hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from bench.contract.request import Request
+from bench.contract.reranker import Reranker
+from bench.machine.clock import now_ns, synchroniser
+
+WARM = 1.0
+"""Seconds: what takes less is done once more, since the first call is slower."""
+
+
+class Workload(Reranker, Protocol):
+    def work(self, request: Request) -> int:
+        """Tokens that a request makes the reranker read or write."""
+
+
+def seconds_per_query(reranker: Workload, device: str, requests: Sequence[Request]) -> float:
+    """Foretold seconds of a middling request. The reranker is loaded."""
+    request = requests[len(requests) // 2]
+    little = replace(request, doc_ids=request.doc_ids[:2], docs=request.docs[:2])  # a listwise reranker has nothing to do for one
+    tokens = reranker.work(little)
+    if not tokens:
+        return 0.0
+    synchronise = synchroniser(device)
+    seconds = WARM
+    for _ in range(2):
+        synchronise()
+        start = now_ns()
+        reranker.rerank([little])
+        synchronise()
+        seconds = (now_ns() - start) / 1e9
+        if seconds > WARM:
+            break
+    reranker.take_usage()
+    return seconds * reranker.work(request) / tokens

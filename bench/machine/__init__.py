@@ -1,0 +1,1 @@
+"""What the harness runs on: fingerprint, processor, accelerator, memory, clock, noise."""

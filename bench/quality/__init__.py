@@ -1,0 +1,1 @@
+"""Measures, statistics, and what becomes of a trial's rankings."""

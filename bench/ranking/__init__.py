@@ -1,0 +1,1 @@
+"""The one tie rule, and TREC run files in and out."""

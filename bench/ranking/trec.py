@@ -1,0 +1,167 @@
+"""TREC run files: read as candidates, written as rankings. Six columns: query id, Q0, document id, rank, score, tag.
+
+Plain or packed; blank lines are allowed, and so are comment lines that start with `#`, where ir_metadata (Breuer et al., SIGIR 2022,
+https://www.ir-metadata.org) keeps its header. Most other readers stop at a comment, so that a written run holds none: its ir_metadata
+goes into a file next to it. The order is that of trec_eval, by score and then doc_id; queries whose rank column contradicts that are
+counted. `run_rows` has the other forms that are read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from bench.contract.candidates import QueryCandidates
+from bench.core.atomic import whole_file, write_atomically
+from bench.core.errors import DataError
+from bench.datasets.lines import id_problem
+from bench.ranking import trec_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.ranking.trec_order import RunContent
+
+Rankings = Mapping[str, Sequence[tuple[str, float]]]
+_START, _END = b"# ir_metadata.start\n", b"# ir_metadata.end\n"
+
+
+def read_run(path: Path | str) -> Mapping[str, QueryCandidates]:
+    """Return query_id -> its documents, score descending, then doc_id descending. Queries are as they first appear.
+
+    Raises DataError naming file and line for a wrong number of columns, a score that is not a finite number, a document with two scores.
+    """
+    return read_content(path).by_query
+
+
+def read_content(path: Path | str) -> RunContent:
+    """Return the same with what is odd about the file. Raises DataError as `read_run` does."""
+    from bench.ranking.trec_order import RepeatedDocument, ordered
+
+    path = Path(path)
+    try:
+        return ordered(trec_rows.read(path))
+    except RepeatedDocument as error:
+        line = trec_rows.line_of_repeat(path, error.query_id)
+        raise DataError.at(path, line, str(error)) from error
+
+
+def read_rows(path: Path | str) -> pd.DataFrame:
+    """The rows of a run that `write_run` wrote, in its order: columns query and document (categories), score, and rank in its query.
+
+    Raises DataError as `read_run` does; nothing is sorted and no list is checked for repeated documents.
+    """
+    import pyarrow as pa
+
+    columns = trec_rows.read_in_pieces(Path(path))
+    if columns is None:
+        rows = trec_rows.read(Path(path))
+        ids = {"query": pa.array(rows.query_ids, pa.string()), "document": pa.array(rows.doc_ids, pa.string())}
+        columns = pa.table({**ids, "score": pa.array(rows.scores, pa.float64())})
+    table: pd.DataFrame = columns.to_pandas(strings_to_categorical=True)
+    table["rank"] = table.groupby("query", sort=False, observed=True).cumcount() + 1
+    return table
+
+
+def write_run(
+    path: Path | str,
+    rankings: Rankings,
+    tag: str,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write rankings, best first, so that they are read back exactly: scores keep every digit. A query without documents leaves no line.
+
+    The file is gzipped when its name ends in .gz, equal input giving equal bytes, and is whole or not there. `metadata` goes to
+    `metadata_path(path)`. Raises DataError for ids, a tag or scores that a run file cannot carry, or an order that reading would change.
+    """
+    with run_writer(Path(path), tag, metadata) as write:
+        write(rankings)
+
+
+@contextmanager
+def run_writer(path: Path, tag: str, metadata: Mapping[str, Any] | None = None) -> Iterator[Callable[[Rankings], None]]:
+    """A function that adds rankings of further queries to a run file, which is there when the block ends well. As `write_run` otherwise."""
+    _check_name(path, "tag", tag)
+    with whole_file(path) as file, _zipped(file) if path.suffix == ".gz" else nullcontext(file) as out:
+
+        def write(rankings: Rankings) -> None:
+            for query_id, ranking in rankings.items():
+                _check_name(path, "query id", query_id)
+                out.write(_text(_ranking_lines(path, query_id, ranking, tag)))
+
+        yield write
+        if metadata is not None:
+            write_atomically(metadata_path(path), _metadata_text(metadata).encode())
+
+
+def metadata_path(path: Path) -> Path:
+    """The file of a run's ir_metadata, next to the run: `name.run.gz` has `name.ir_metadata.yaml`."""
+    return path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.run')}.ir_metadata.yaml")
+
+
+def split_run(path: Path) -> tuple[str | None, bytes]:
+    """Return a written run's ir_metadata, as YAML, and its rows, unzipped. Old runs hold the former in a header of comments.
+
+    Raises DataError when a file cannot be read.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        metadata = metadata_path(path).read_bytes() if metadata_path(path).is_file() else b""
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    header, end, rows = data.partition(_END) if data.startswith(_START) else (b"", b"", data)
+    if header and not end:
+        raise DataError(f"{path}: its ir_metadata header has no end")
+    lines = header.removeprefix(_START).splitlines()
+    metadata = metadata or b"".join(line.removeprefix(b"#").removeprefix(b" ") + b"\n" for line in lines)
+    return metadata.decode("utf-8", "replace") or None, rows
+
+
+def header_of(metadata: str) -> bytes:
+    """Return the comments by which ir_metadata, given as YAML, begins a run file."""
+    lines = "".join(f"# {line}".rstrip() + "\n" for line in metadata.splitlines())
+    return _START + lines.encode() + _END
+
+
+def _check_name(path: Path, what: str, value: str) -> None:
+    problem = id_problem(value) or ("starts with '#', which marks a comment" if value.startswith("#") else None)
+    if problem:
+        raise DataError(f"{path}: {what} {value!r} {problem}")
+
+
+def _text(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _ranking_lines(path: Path, query_id: str, ranking: Sequence[tuple[str, float]], tag: str) -> list[str]:
+    lines: list[str] = []
+    before: tuple[float, str] = (math.inf, "")
+    for rank, (doc_id, given) in enumerate(ranking, 1):
+        score = float(given)
+        if problem := id_problem(doc_id):
+            raise DataError(f"{path}: query '{query_id}': document id {doc_id!r} {problem}")
+        if not math.isfinite(score):
+            raise DataError(f"{path}: query '{query_id}': score {score} of document '{doc_id}' is not finite")
+        if not (score, doc_id) < before:
+            raise DataError(f"{path}: query '{query_id}': '{doc_id}' does not come after '{before[1]}' by score, then doc_id")
+        before = (score, doc_id)
+        lines.append(f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}")
+    return lines
+
+
+def _metadata_text(metadata: Mapping[str, Any]) -> str:
+    import yaml
+
+    plain = json.loads(json.dumps(metadata, default=str))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
+def _zipped(file: BinaryIO) -> gzip.GzipFile:
+    """gzip without name and time, so that equal data give equal bytes."""
+    return gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0)

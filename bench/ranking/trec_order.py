@@ -1,0 +1,163 @@
+"""Rows of (query, document, score) into each query's ranked list, millions at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.contract.candidates import Compact, QueryCandidates
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class RepeatedDocument(ValueError):
+    """A query lists a document twice, with different scores."""
+
+    def __init__(self, query_id: str, doc_id: str) -> None:
+        super().__init__(f"query '{query_id}' lists document '{doc_id}' twice")
+        self.query_id = query_id
+        self.doc_id = doc_id
+
+
+class Rows(NamedTuple):
+    """The columns of a run, in its order: sequences or pyarrow arrays of equal length. `scores` are finite; `ranks`, where there are any,
+    are numbers, nan where a row has none. `has_scores` is false where the scores only number the ranks."""
+
+    query_ids: Any
+    doc_ids: Any
+    scores: Any
+    ranks: Any = None
+    has_scores: bool = True
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """Each query's documents, score descending, then doc_id descending, as trec_eval orders them; queries as they first appear.
+
+    `contradicted` holds the queries in which some document has a higher score and a lower place (by its rank) than another one;
+    `repeated` counts the rows that were there before, alike.
+    """
+
+    by_query: Mapping[str, QueryCandidates]
+    contradicted: frozenset[str] = frozenset()
+    repeated: int = 0
+    has_scores: bool = True
+
+    def warnings(self, name: str, query_ids: Collection[str]) -> Iterator[str]:
+        """Yield what a reader should know about the run as a file, as far as these queries are concerned."""
+        if not self.has_scores:
+            yield f"{name} has ranks and no scores: its order is that of the ranks"
+        contradicted = len(self.contradicted.intersection(query_ids))
+        if contradicted:
+            rule = "the score decides, the higher first, as in trec_eval"
+            yield f"queries of {name} whose rank column contradicts their scores: {contradicted} of {len(query_ids)} ({rule})"
+        if self.repeated:
+            yield f"lines that {name} holds a second time, left out: {self.repeated}"
+
+
+def ordered(rows: Rows) -> RunContent:
+    """Return each query's ranked list. Raises RepeatedDocument for a document that a query lists with two scores."""
+    import numpy as np
+    import pyarrow as pa
+
+    queries = pa.array(rows.query_ids, pa.string()).dictionary_encode()
+    docs = pa.array(rows.doc_ids, pa.string())
+    scores = np.asarray(rows.scores, dtype=np.float64)
+    codes = queries.indices.to_numpy(zero_copy_only=False)
+    query_ids = queries.dictionary.to_pylist()
+    order = _order(codes, docs, scores)
+    if order is not None:
+        docs, scores = docs.take(pa.array(order)), scores[order]
+    contradicted: frozenset[str] = frozenset()
+    if rows.ranks is not None and rows.has_scores:
+        ranks = np.asarray(rows.ranks, dtype=np.float64)
+        in_order = (codes, scores, ranks) if order is None else (codes[order], scores, ranks[order])
+        contradicted = frozenset(query_ids[code] for code in _contradicted(*in_order))
+    ends = np.cumsum(np.bincount(codes, minlength=len(query_ids))).tolist()
+    by_query = Compact(zip(query_ids, _rankings(query_ids, docs, scores, ends), strict=True))
+    repeated = len(scores) - by_query.documents
+    return RunContent(by_query, contradicted, repeated, rows.has_scores)
+
+
+def _rankings(query_ids: Sequence[str], docs: Any, scores: NDArray[np.float64], ends: Sequence[int]) -> Iterator[QueryCandidates]:
+    """Yield each query's ranking from columns in order, one after the other. Every document's id is one object, however often it is
+    ranked. Raises RepeatedDocument."""
+    encoded = docs.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    numbers = encoded.indices.to_numpy(zero_copy_only=False)
+    for query_id, start, end in zip(query_ids, [0, *ends], ends, strict=False):
+        doc_ids = tuple(names[number] for number in numbers[start:end].tolist())
+        ranking = QueryCandidates(doc_ids, tuple(scores[start:end].tolist()))
+        yield ranking if len(set(doc_ids)) == len(doc_ids) else _without_repeats(query_id, ranking)
+
+
+def ranked(query_ids: Any, doc_ids: Any, scores: Sequence[float] | NDArray[np.float64]) -> Mapping[str, QueryCandidates]:
+    """Return each query's ranked list, as `ordered` does, from columns without ranks."""
+    return ordered(Rows(query_ids, doc_ids, scores)).by_query
+
+
+def _without_repeats(query_id: str, ranking: QueryCandidates) -> QueryCandidates:
+    """Return the ranking without the rows that were there before, which are next to each other. Raises RepeatedDocument for others."""
+    pairs = list(dict.fromkeys(zip(ranking.doc_ids, ranking.scores, strict=True)))
+    doc_id, count = Counter(doc_id for doc_id, _ in pairs).most_common(1)[0]
+    if count > 1:
+        raise RepeatedDocument(query_id, doc_id)
+    return QueryCandidates(tuple(doc_id for doc_id, _ in pairs), tuple(score for _, score in pairs))
+
+
+def _contradicted(codes: NDArray[np.int32], scores: NDArray[np.float64], ranks: NDArray[np.float64]) -> list[int]:
+    """Return the queries, by number, in which a higher score has a lower place. The columns are in order of query and score.
+
+    Documents of equal score form a step; a step whose last rank is below the first rank of the next one contradicts it.
+    """
+    import numpy as np
+
+    if not len(codes):
+        return []
+    new_query = codes[1:] != codes[:-1]
+    starts = np.flatnonzero(np.append(True, new_query | (scores[1:] != scores[:-1])))
+    last, first, query = np.maximum.reduceat(ranks, starts), np.minimum.reduceat(ranks, starts), codes[starts]
+    wrong = (query[1:] == query[:-1]) & (last[:-1] > first[1:])
+    numbers: list[int] = np.unique(query[1:][wrong]).tolist()
+    return numbers
+
+
+def _order(codes: NDArray[np.int32], docs: Any, scores: NDArray[np.float64]) -> NDArray[np.intp] | None:
+    """Row numbers in the order wanted, None for rows that stand in it already, as those of most files do.
+
+    Document ids are compared only where scores tie: sorting strings is what costs.
+    """
+    import numpy as np
+
+    same_query = codes[1:] == codes[:-1]
+    order = None
+    if (codes[1:] < codes[:-1]).any() or (same_query & (scores[1:] > scores[:-1])).any():
+        order = np.lexsort((-scores, codes))
+        codes, scores = codes[order], scores[order]
+        same_query = codes[1:] == codes[:-1]
+    tied = same_query & (scores[1:] == scores[:-1])
+    if not tied.any():
+        return order
+    order = np.arange(len(codes)) if order is None else order
+    places = np.flatnonzero(np.append(tied, False) | np.append(False, tied))
+    group = np.cumsum(~np.append(False, tied))[places]
+    rows = order[places]
+    order[places] = rows[np.lexsort((-_alphabetical(docs, rows), group))]
+    return order
+
+
+def _alphabetical(docs: Any, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """The place of each of these rows' ids in alphabetical order, by UTF-8 bytes, as strcmp has it. Shape: (rows,)."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    encoded = docs.take(pa.array(rows)).dictionary_encode()
+    place = np.empty(len(encoded.dictionary), dtype=np.int64)
+    place[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(place))
+    places: NDArray[np.int64] = place[encoded.indices.to_numpy(zero_copy_only=False)]
+    return places

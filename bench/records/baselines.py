@@ -1,0 +1,132 @@
+"""Baselines: small run folders that are committed, named, and checked against. And which run a word on the command line means: `find`
+is asked by every command and function that takes a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.core.atomic import restore_folder, whole_folder, write_atomically
+from bench.core.errors import BenchError, RecordError, nearest
+from bench.ranking.trec import metadata_path
+from bench.records.folder import read_info
+from bench.records.run import Run
+from bench.records.schema import Record
+from bench.records.writer import RunWriter
+
+RUNS = Path("results")
+"""Where `rerank-bench run` puts run folders, and `latest` is looked for."""
+FOLDER = RUNS / "baselines"
+LATEST = "latest"
+LARGE = 2 * 2**20
+"""Bytes from which on a baseline is called large for a repository."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+KEPT_OF_MACHINE = ("cpu", "gpu", "os", "python", "libraries")
+"""Of the environment: what helps to read a difference later. The speed key holds its own fields."""
+
+
+def save(run: Run, name: str | None = None, folder: Path = FOLDER, *, replace: bool = False, latency: bool = False) -> Path:
+    """Keep what a check reads of a finished run: records, per-query values, rankings, and its timings where `latency`. No texts, no
+    reports, no command line, no path of this machine. Returns the baseline's folder, which is a run folder.
+
+    Raises BenchError for a name that is taken (unless `replace`) or no file name, RecordError for a run that is not finished.
+    """
+    name = name or run.info.suite
+    if not _NAME.fullmatch(name):
+        raise BenchError(f"--name {name}: letters, digits, '.', '_' and '-' only, and a letter or digit first")
+    if run.info.status != "done" or not run.records:
+        raise RecordError(f"{run.folder}: the run is not finished, or nothing in it is: run its suite again, then save it")
+    target = folder / name
+    _restore(folder)
+    if target.exists() and not replace:
+        raise BenchError(f"{target} is there already: give another --name, or --replace it")
+    try:
+        with whole_folder(target, replace=replace) as made:
+            _write(run, made, latency)
+    except OSError as error:
+        raise BenchError(f"{target}: cannot be written: {error.strerror or error}") from error
+    return target
+
+
+def _restore(folder: Path) -> None:
+    """Bring back every baseline that a killed `save` had moved aside."""
+    for path in folder.glob(".*.old/run.json"):
+        restore_folder(folder / path.parent.name[1:].removesuffix(".old"))
+
+
+def saved(folder: Path = FOLDER) -> dict[str, Run]:
+    """The baselines of a folder: name -> run."""
+    _restore(folder)
+    return {path.parent.name: Run(path.parent) for path in sorted(folder.glob("[!.]*/run.json"))}
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def find(word: str | Path, folder: Path = FOLDER) -> Run:
+    """The run that a word means: a run folder, a folder of runs such as results/my-suite (its newest finished run), the name of a saved
+    baseline, or `latest`, the newest finished run under `results`.
+
+    Raises RecordError naming the nearest baseline.
+    """
+    path = Path(word)
+    restore_folder(path)
+    if (path / "run.json").is_file():
+        return Run(path)
+    if run := _newest(path.glob("[!.]*/run.json")):
+        return run
+    _restore(folder)
+    if path.name == str(word) and (folder / path / "run.json").is_file():
+        return Run(folder / path)
+    if str(word) == LATEST:
+        paths = RUNS.glob("[!.]*/[!.]*/run.json")
+        if run := _newest(path for path in paths if path.parent.parent != FOLDER):
+            return run
+        raise RecordError(f"{LATEST}: no finished run under {RUNS}: give the folder that `rerank-bench run` printed")
+    if path.exists():
+        return Run(path)  # which says what is missing
+    names = [found.parent.name for found in folder.glob("[!.]*/run.json")]
+    hint = nearest(str(word), names) if names else "there are none yet: rerank-bench baseline save RUN"
+    raise RecordError(f"{word}: neither a run folder nor a baseline in {folder} ({hint})")
+
+
+def _newest(paths: Iterable[Path]) -> Run | None:
+    """The newest finished run among folders with a run.json. Unreadable ones are left out."""
+    finished: list[tuple[str, Path]] = []
+    for path in paths:
+        try:
+            info = read_info(path.parent)
+        except RecordError:
+            continue
+        if info.status == "done":
+            finished.append((info.started, path.parent))
+    return Run(max(finished)[1]) if finished else None
+
+
+def _write(run: Run, target: Path, latency: bool) -> None:
+    info = run.info.model_copy(update={"command": "", "environment": _kept(run.info.environment)})
+    timings = run.latency[run.latency["span"] == "total"] if latency else run.latency[:0]
+    records = [_short(record, latency) for record in run.records.values()]
+    writer = RunWriter(target, info, None)
+    writer.save(records, run.per_query.itertuples(index=False), timings.itertuples(index=False))
+    writer.set_status({})  # writes run.json
+    for trial in run.records:
+        ranking = Path("rankings") / f"{trial}.run.gz"
+        for file in (ranking, metadata_path(ranking)):
+            if (run.folder / file).is_file():
+                write_atomically(target / file, (run.folder / file).read_bytes())
+
+
+def _short(record: Record, latency: bool) -> Record:
+    kept: dict[str, Any] = {"environment": _kept(record.environment)}
+    if not latency:
+        kept |= {"latency": None, "keys": {name: key for name, key in record.keys.items() if name != "speed"}}
+    return record.model_copy(update=kept)
+
+
+def _kept(environment: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in environment.items() if name in KEPT_OF_MACHINE}

@@ -1,0 +1,1 @@
+"""Models that put a whole list in order: on this machine, and behind a chat server."""

@@ -1,0 +1,164 @@
+"""A listwise reranker on this machine: a causal language model of transformers writes each window's order, greedily.
+
+The windows of one query follow one another; those of different queries are written in one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from bench.contract.request import Request, Usage
+from bench.contract.reranker import Description
+from bench.core.errors import RerankerError
+from bench.rerankers.listwise import permutation
+from bench.rerankers.listwise.fitting import Fitter
+from bench.rerankers.listwise.sliding_window import ListwiseOptions, Sorting, expected_usage
+from bench.rerankers.loading import checkpoint, networks, sentence_transformer
+from bench.rerankers.loading.quiet import quiet
+from bench.rerankers.loading.weights import versions
+from bench.rerankers.local import batches, chat
+from bench.rerankers.local.base import LocalReranker
+from bench.rerankers.local.clip import Clip
+from bench.rerankers.options import ModelOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.contract.request import Outcome
+
+
+Answer = tuple[str, Usage]
+
+
+class LocalListwiseOptions(ListwiseOptions, ModelOptions):
+    max_length: int | None = Field(None, ge=8, description="tokens of a prompt and its answer together; the model's own limit when absent")
+    batch_size: int = Field(4, ge=1, description="windows (of different queries) that are written at once")
+
+
+class ListwiseReranker(LocalReranker):
+    """Scores are the places in the final order. An answer that names no passage leaves its window as it was, and counts as repaired."""
+
+    Options: ClassVar[type[ModelOptions]] = LocalListwiseOptions
+    pointwise = False
+    options: LocalListwiseOptions
+
+    def fingerprint(self) -> dict[str, Any]:
+        settings = sentence_transformer.settings(self.options, self.weights, self.device, networks.LIBRARIES)
+        return {"backend": "listwise", **self.options.identity(), **settings}
+
+    def load(self) -> None:
+        if self._model is not None:
+            return
+        options = self.options
+        checkpoint.refuse_other_than_causal(self.weights, options, "listwise")
+        tokenizer = networks.tokenizer(options, self.weights)
+        chat.require_template(tokenizer, options.model)
+        network = networks.load("AutoModelForCausalLM", options, self.weights)
+        checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
+        limit = networks.length_limit(network, tokenizer, options)
+        self._fitter = Fitter(tokenizer, options, limit)
+        self._clip = Clip(tokenizer, limit)
+        self._tokenizer = tokenizer
+        network.generation_config = _greedy(network, tokenizer)
+        self._model = network.to(self.device)
+
+    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+        return expected_usage(requests, self.options, tokens)
+
+    def describe(self) -> Description:
+        network = self._loaded()
+        identity = {
+            **self.weights.identity(),
+            "dtype": sentence_transformer.number_format(network),
+            "max_length": self._fitter.limit,
+            **self.options.identity(),
+            "decoding": "greedy",
+            **versions(*networks.LIBRARIES),
+        }
+        return Description("listwise", identity, {**sentence_transformer.facts(network, self.options, self.weights), **self.limit.facts()})
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        self._loaded()
+        clipped = [replace(request, query=self._clip(request.query)) for request in requests]
+        sortings = [Sorting(request, self.options) for request in clipped]
+        while waiting := [sorting for sorting in sortings if sorting.window]:
+            self._step(waiting)
+        for sorting in sortings:
+            cut = Usage(pairs=len(sorting.passages), truncated=len(sorting.cut), cut_queries=int(sorting.query_was_cut))
+            self._count(cut, sorting.query_id)
+        return [sorting.scores() for sorting in sortings]
+
+    def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> str:
+        """What the model says next in a conversation, in at most so many tokens: what a server of it needs.
+
+        Raises RerankerError where the template refuses the messages, or these and the answer do not fit into the context.
+        """
+        import numpy as np
+
+        self._loaded()
+        model, limit = self.options.model, self._fitter.limit
+        (prompt,) = chat.token_ids(self._tokenizer, [chat.render(self._tokenizer, messages, model)])
+        if limit is not None and len(prompt) + most > limit:
+            raise RerankerError(f"{model}: {len(prompt)} tokens and an answer of {most} are more than its {limit}")
+        with sentence_transformer.threads(self.options.threads):
+            [(_, [(answer, usage)])] = batches.run(np.array([len(prompt)]), self.limit, lambda _: self._write([prompt], [most]))
+        self._count(usage)
+        return answer
+
+    def _step(self, sortings: Sequence[Sorting]) -> None:
+        """Move the window of each of these queries on by one."""
+        import numpy as np
+
+        with self.span("tokenise"):
+            prompts = [self._fitter.prompt(sorting) for sorting in sortings]
+        tokens = np.fromiter(map(len, prompts), dtype=np.int64, count=len(prompts))
+
+        def write(rows: NDArray[np.int64]) -> list[Answer]:
+            return self._write([prompts[i] for i in rows], [self._fitter.answer_tokens(len(sortings[i].window)) for i in rows])
+
+        with sentence_transformer.threads(self.options.threads):
+            written = batches.run(tokens, self.limit, write)
+        for rows, answers in written:
+            for i, (answer, usage) in zip(rows, answers, strict=True):
+                order, repaired = permutation.read(answer, len(sortings[i].window))
+                self._count(usage + Usage(repairs=int(repaired)), sortings[i].query_id)
+                sortings[i].take(order)
+
+    def _write(self, prompts: list[list[int]], room: list[int]) -> list[Answer]:
+        """What the model answers to each prompt (token ids, the longest first), in at most so many tokens each, and what that took."""
+        import torch
+
+        config, width = self._model.generation_config, len(prompts[0])
+        with self.span("copy"):
+            ids = torch.tensor([[config.pad_token_id] * (width - len(row)) + row for row in prompts], device=self.device)
+            mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=self.device)
+        with self.span("forward"), quiet(), torch.inference_mode():
+            written = self._model.generate(ids, attention_mask=mask, max_new_tokens=max(room))[:, width:].tolist()
+        answers = [_until(set(config.eos_token_id), row[:most]) for row, most in zip(written, room, strict=True)]
+        return [
+            (
+                self._tokenizer.decode(answer, skip_special_tokens=True),
+                Usage(tokens=len(prompt), calls=1, slots=width, tokens_out=len(answer)),
+            )
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+
+
+def _until(ends: set[int], tokens: list[int]) -> list[int]:
+    """The tokens before the first that ends an answer."""
+    return tokens[: next((i for i, token in enumerate(tokens) if token in ends), None)]
+
+
+def _greedy(network: Any, tokenizer: Any) -> Any:
+    """How the model writes: always the likeliest token, without the penalties and temperatures that its makers recommend for talking."""
+    from transformers import GenerationConfig
+
+    own = getattr(network.generation_config, "eos_token_id", None)
+    ends = {*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id} - {None}
+    padding = tokenizer.pad_token_id
+    return GenerationConfig(do_sample=False, eos_token_id=sorted(ends), pad_token_id=min(ends, default=0) if padding is None else padding)

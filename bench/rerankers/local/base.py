@@ -1,0 +1,43 @@
+"""What every reranker with weights of its own has in common: where they come from, what must be here, and letting go of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from bench.contract.request import Usage
+from bench.core.errors import RerankerError
+from bench.rerankers.base import BaseReranker
+from bench.rerankers.loading import sentence_transformer
+from bench.rerankers.loading.weights import Weights
+from bench.rerankers.local.batches import LIBRARY_PAIRS, Limit
+from bench.rerankers.local.clip import Clip
+from bench.rerankers.options import ModelOptions
+
+
+class LocalReranker(BaseReranker):
+    """Holds `weights`, the `limit` of a forward pass and, once `load()` has set them, `_model` and `_clip`, which cuts long texts."""
+
+    options: ModelOptions
+
+    def __init__(self, options: ModelOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self.weights = Weights(options.model, options.revision)
+        self.limit = Limit(pairs=options.batch_size or LIBRARY_PAIRS)
+        self._model: Any = None
+        self._clip = Clip(None, None)
+
+    def take_usage(self) -> Usage:
+        return replace(super().take_usage(), halvings=self.limit.take_halvings())
+
+    def check(self) -> None:
+        sentence_transformer.check(self.options, self.weights, self.device)
+
+    def close(self) -> None:
+        self._model = None
+        sentence_transformer.free(self.device)
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
+        return self._model

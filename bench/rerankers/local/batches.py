@@ -1,0 +1,132 @@
+"""Batches of like lengths: cut by a budget of tokens or a number of pairs, and halved where an accelerator's memory is full.
+
+Sorted by token count, a batch of a fixed budget holds many short pairs or a few long ones, and little padding. The longest come first: what
+does not fit fails at once, and not in the last minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bench.core.errors import RerankerError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+LIBRARY_PAIRS = 32
+"""Pairs per forward pass where a library cuts the batches, and the suite names no number: what sentence-transformers does."""
+TOKENS = {"cpu": 1024, "mps": 8192}
+"""Tokens per forward pass by kind of device. A CPU is fastest while a batch's activations stay in its caches."""
+TOKENS_ON_GPU = 16384
+"""Enough to fill the matrix units of a data-centre GPU many times over; memory, not speed, argues against more."""
+
+
+@dataclass
+class Limit:
+    """What one forward pass may hold: a number of pairs, or else of tokens with their padding. It shrinks when memory runs out.
+
+    A pair that is longer than the budget is a batch of its own.
+    """
+
+    pairs: int | None = None
+    tokens: int | None = None
+    halvings: int = 0
+    """Since they were last taken."""
+
+    @classmethod
+    def of(cls, pairs: int | None, tokens: int | None, device: str) -> Limit:
+        """The limit that a suite asks for: its number of pairs, else its token budget, else the device's."""
+        return cls(pairs=pairs) if pairs else cls(tokens=tokens or TOKENS.get(device.partition(":")[0], TOKENS_ON_GPU))
+
+    def rows(self, width: int) -> int:
+        """How many inputs of at most `width` tokens one batch takes: one at least."""
+        return self.pairs if self.pairs is not None else max(1, (self.tokens or 0) // max(width, 1))
+
+    def halve(self, rows: int, width: int) -> None:
+        """Allow half of a batch of so many rows. Raises RerankerError where it held only one."""
+        if rows == 1:
+            raise RerankerError(f"out of memory with one pair of {width} tokens: lower max_length, or take a dtype of fewer bits")
+        if self.pairs is not None:
+            self.pairs = rows // 2
+        else:
+            self.tokens = rows // 2 * width
+        self.halvings += 1
+
+    def take_halvings(self) -> int:
+        taken, self.halvings = self.halvings, 0
+        return taken
+
+    def facts(self) -> dict[str, Any]:
+        """For a record."""
+        return {"batch_size": self.pairs, "token_budget": self.tokens}
+
+
+def run(lengths: NDArray[np.int64], limit: Limit, forward: Callable[[NDArray[np.int64]], T]) -> list[tuple[NDArray[np.int64], T]]:
+    """(rows, what `forward` made of them) for every batch, the longest first. `lengths` are in tokens; rows index them.
+
+    Raises RerankerError when not even one row fits into the accelerator's memory.
+    """
+    import numpy as np
+
+    order = np.argsort(-lengths, kind="stable")
+    made: list[tuple[NDArray[np.int64], T]] = []
+    start = 0
+    while start < len(order):
+        width = int(lengths[order[start]])
+        rows = order[start : start + limit.rows(width)]
+        result = unless_memory_is_full(partial(forward, rows))
+        if result is None:
+            limit.halve(len(rows), width)
+            continue
+        made.append((rows, result[0]))
+        start += len(rows)
+    return made
+
+
+def in_order(made: Sequence[tuple[NDArray[np.int64], T]], fetch: Callable[[Sequence[T]], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """What `fetch` brings back of all batches at once, put in the order of the rows."""
+    import numpy as np
+
+    rows = np.concatenate([rows for rows, _ in made])
+    fetched = fetch([part for _, part in made])
+    ordered = np.empty_like(fetched)
+    ordered[rows] = fetched
+    return ordered
+
+
+def on_host(parts: Sequence[Any]) -> NDArray[np.float64]:
+    """Tensors end to end as one array. An accelerator is waited for once."""
+    import torch
+
+    array: NDArray[np.float64] = torch.cat(list(parts)).cpu().double().numpy()
+    return array
+
+
+def fitting(limit: Limit, work: Callable[[int], T]) -> T:
+    """`work(pairs per batch)`, begun again with half as many while memory is full: for libraries that cut the batches themselves."""
+    while True:
+        pairs = limit.pairs or LIBRARY_PAIRS
+        made = unless_memory_is_full(partial(work, pairs))
+        if made is not None:
+            return made[0]
+        limit.pairs = pairs
+        limit.halve(pairs, 0)
+
+
+def unless_memory_is_full(work: Callable[[], T]) -> tuple[T] | None:
+    """What `work` returns, in a tuple, or None when the accelerator ran out of memory; what it held is free then."""
+    import torch
+
+    try:
+        return (work(),)
+    except torch.cuda.OutOfMemoryError:
+        pass  # the traceback holds the batch: it must be gone before memory is given back
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None

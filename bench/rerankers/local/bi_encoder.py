@@ -1,0 +1,116 @@
+"""A SentenceTransformer as a reranker: the cosine between the embeddings of query and document, each encoded on its own.
+
+The yardstick for what a cross-encoder adds. Method: Reimers and Gurevych, "Sentence-BERT" (2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from pydantic import Field
+
+from bench.contract.request import Request
+from bench.contract.reranker import Description
+from bench.rerankers.loading import checkpoint, sentence_transformer
+from bench.rerankers.local import lengths
+from bench.rerankers.local.base import LocalReranker
+from bench.rerankers.local.batches import fitting
+from bench.rerankers.local.clip import Clip
+from bench.rerankers.options import ModelOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.contract.request import Outcome
+
+
+class BiEncoderOptions(ModelOptions):
+    query_prompt: str | None = Field(None, description="text put before a query; the model's own when absent, none when empty")
+    document_prompt: str | None = Field(None, description="text put before a document; the model's own when absent, none when empty")
+    normalize: bool = Field(True, description="cosine; false gives the dot product of the embeddings as they are")
+
+
+class BiEncoderReranker(LocalReranker):
+    """Encodes every distinct text of a call once, however many queries share it."""
+
+    Options: ClassVar[type[ModelOptions]] = BiEncoderOptions
+    options: BiEncoderOptions
+
+    def __init__(self, options: BiEncoderOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._cut: set[str] = set()
+        """The texts that the last call of the model cut, as they were handed to it."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
+        settings = sentence_transformer.settings(self.options, self.weights, self.device)
+        return {"backend": "bi-encoder", "normalize": self.options.normalize, **prompts, **settings}
+
+    def load(self) -> None:
+        if self._model is None:
+            model = sentence_transformer.load("SentenceTransformer", self.options, self.weights, self.device)
+            checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, self.options.model)
+            lengths.limit_length(model, self.options.max_length, self.options.model)
+            lengths.count_tokens(model, self._count, lambda name: self.span(name), self._cut.update)
+            self._clip = Clip(model.tokenizer, lengths.length_limit(model))
+            self._model = model
+
+    def describe(self) -> Description:
+        model, options = self._loaded(), self.options
+        prompts = {
+            "query_prompt": options.query_prompt if options.query_prompt is not None else model.prompts.get("query"),
+            "document_prompt": options.document_prompt if options.document_prompt is not None else model.prompts.get("document"),
+        }
+        identity = {**sentence_transformer.identity(model, self.weights), "normalize": options.normalize}
+        identity.update({name: prompt or None for name, prompt in prompts.items()})
+        facts = {
+            **sentence_transformer.facts(model, options, self.weights),
+            **self.limit.facts(),
+            "modules": [type(module).__name__ for module in model],
+        }
+        return Description("bi-encoder", identity, facts)
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        import numpy as np
+
+        model, options = self._loaded(), self.options
+        texts = [doc for request in requests for doc in request.docs]
+        with sentence_transformer.threads(options.threads):
+            queries = self._encode(model.encode_query, [request.query for request in requests], options.query_prompt)
+            documents = self._encode(model.encode_document, texts, options.document_prompt)
+        self._count(lengths.pairs_of(requests, queries.cut, documents.cut))
+        outcomes: list[Outcome] = []
+        start = 0
+        for row, request in zip(queries.rows, requests, strict=True):
+            rows = documents.rows[start : start + len(request.docs)]
+            start += len(request.docs)
+            if rows:
+                scores = documents.embeddings[rows] @ queries.embeddings[row]
+                outcomes.append(np.asarray(scores, dtype=np.float64))
+            else:
+                outcomes.append(np.empty(0, dtype=np.float64))
+        return outcomes
+
+    def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> _Encoded:
+        import numpy as np
+
+        clipped = self._clip.texts(texts)
+        row = {text: i for i, text in enumerate(dict.fromkeys(clipped))}
+        if not row:
+            return _Encoded(np.empty((0, 0), dtype=np.float32), [], frozenset())
+        self._cut.clear()
+        how = {"prompt": prompt, "show_progress_bar": False, "convert_to_numpy": True, "normalize_embeddings": self.options.normalize}
+        with self.span("forward"):
+            embeddings = fitting(self.limit, lambda pairs: encode(list(row), batch_size=pairs, **how))
+        cut = frozenset(text for text, short in zip(texts, clipped, strict=True) if short in self._cut)
+        return _Encoded(np.asarray(embeddings, dtype=np.float32), [row[text] for text in clipped], cut)
+
+
+class _Encoded(NamedTuple):
+    """Embeddings of distinct texts, for each text the row that holds its embedding, and the texts that were cut."""
+
+    embeddings: NDArray[np.float32]
+    rows: list[int]
+    cut: frozenset[str]

@@ -1,0 +1,189 @@
+"""Any sentence-transformers CrossEncoder as a reranker: raw logits, the query kept whole, no score from a head that was never trained.
+
+Method: Nogueira and Cho, "Passage Re-ranking with BERT" (2019), as sentence-transformers implements it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from bench.contract.request import Usage
+from bench.contract.reranker import Description
+from bench.core.errors import RerankerError, Unavailable
+from bench.rerankers.base import PointwiseReranker
+from bench.rerankers.loading import checkpoint, labels, sentence_transformer
+from bench.rerankers.loading.weights import adapter_folder, folder_hash, versions
+from bench.rerankers.local import lengths, pair_scorer, runtimes
+from bench.rerankers.local.base import LocalReranker
+from bench.rerankers.local.batches import fitting
+from bench.rerankers.local.clip import Clip
+from bench.rerankers.local.pairs import DOCUMENT_SHARE, with_room_for_documents
+from bench.rerankers.options import ModelOptions, RuntimeOptions
+
+if TYPE_CHECKING:
+    from bench.contract.request import Scores
+
+
+class CrossEncoderOptions(RuntimeOptions):
+    adapter: str | None = Field(None, description="folder of a PEFT adapter with a classification head, or packaged:NAME")
+    prompt: str | None = Field(None, description="text put before the query; the model's own prompt when absent")
+    instruction: str | None = Field(
+        None, min_length=1, description="what a language model that says yes or no is told to judge by; the model's own when absent"
+    )
+    label: int | str | None = Field(
+        None,
+        description="of a head with several labels, the one that means relevant, by number (from 0) or name: the score is its log-odds, "
+        "for two labels its logit less the other's; told from the names where absent (relevant, yes, true)",
+    )
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _is_no_boolean(cls, label: Any) -> Any:
+        if isinstance(label, bool):
+            raise ValueError('is a number or a name; put a name such as "yes" in quotes')
+        return label
+
+
+class CrossEncoderReranker(LocalReranker, PointwiseReranker):
+    """Scores a (query, document) pair by the one raw logit of a sequence classifier, by the log-odds of one of several labels, or by a
+    causal model's yes/no logits.
+
+    A long pair loses tokens of the document; a query that would leave the document less than its share is cut, too, and counted.
+    """
+
+    Options: ClassVar[type[ModelOptions]] = CrossEncoderOptions
+    options: CrossEncoderOptions
+
+    def check(self) -> None:
+        runtimes.check(self.options.runtime, self.device)
+        super().check()
+        if self.options.adapter:
+            if find_spec("peft") is None:
+                raise Unavailable("peft not installed", "pip install 'rerank-bench[local]'")
+            adapter_folder(self.options.adapter)
+
+    def fingerprint(self) -> dict[str, Any]:
+        runtime = self.options.runtime
+        settings = sentence_transformer.settings(
+            self.options, self.weights, self.device, (*sentence_transformer.LIBRARIES, *runtimes.packages(runtime))
+        )
+        label = {} if self.options.label is None else {"label": self.options.label}
+        return {
+            "backend": "cross-encoder",
+            "prompt": self._asked(),
+            "runtime": runtime,
+            "document_share": DOCUMENT_SHARE,
+            **label,
+            **settings,
+            **self._adapter_identity(),
+        }
+
+    def load(self) -> None:
+        if self._model is not None:
+            return
+        options, model = self.options, self._load_torch()
+        self._label = labels.as_one_score(model, options.label, options.model)
+        checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, options.model)
+        checkpoint.refuse_unread(model, options.model, prompt=options.prompt, instruction=options.instruction)
+        lengths.limit_length(model, options.max_length, options.model)
+        self._clip = Clip(model.tokenizer, lengths.length_limit(model))
+        asked = self._asked()
+        self._prompt: str = (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
+        source = {**self.weights.identity(), **self._adapter_identity(), "max_length": lengths.length_limit(model), **self._label}
+        self._scorer = pair_scorer.build(model, options, self.device, source)
+        if self._scorer:
+            self.limit = self._scorer.limit
+            self._scorer.tokeniser.prompt = self._prompt
+        elif options.runtime != "torch":
+            raise RerankerError(
+                f"{options.model}: {options.runtime} runs classifiers of plain text pairs only; this model needs runtime torch"
+            )
+        else:
+            lengths.count_tokens(model, self._count, lambda name: self.span(name))
+        self._describe_as = self._description(model)
+        self._model = model if options.runtime == "torch" else self._scorer  # an exported model's torch weights are let go
+
+    def describe(self) -> Description:
+        self._loaded()
+        told = self._describe_as
+        return replace(told, facts={**told.facts, **self.limit.facts()})
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
+        model = self._loaded()
+        self._count(Usage(pairs=len(pairs)))
+        pairs = self._clip.pairs(pairs)
+        with sentence_transformer.threads(self.options.threads):
+            if self._scorer:
+                return self._scorer.score(pairs, self.span, self._count)
+            return self._by_library(pairs, model)
+
+    def close(self) -> None:
+        self._scorer = None
+        super().close()
+
+    def _load_torch(self) -> Any:
+        """The model as sentence-transformers loads it, its adapter merged. Raises RerankerError for one that would score nonsense."""
+        import torch
+
+        options = self.options
+        if options.runtime != "torch":  # attention written out makes the fastest exported graph
+            options = options.model_copy(update={"dtype": "float32", "attention": "eager"})
+        checkpoint.refuse_configuration(self.weights, options)
+        more: dict[str, Any] = {"activation_fn": torch.nn.Identity()}
+        if not options.adapter:
+            model = sentence_transformer.load("CrossEncoder", options, self.weights, self.device, **more)
+            checkpoint.refuse_model(model, self.weights, options)
+            return model
+        from bench.rerankers.loading.adapter import merge
+
+        model = sentence_transformer.load("CrossEncoder", options, self.weights, self.device, dtype="float32", num_labels=1, **more)
+        merge(model, adapter_folder(options.adapter), checkpoint.untrained(model, self.weights, options))
+        return model.to(getattr(torch, options.dtype))
+
+    def _description(self, model: Any) -> Description:
+        scorer = self._scorer
+        identity = {
+            **sentence_transformer.identity(model, self.weights),
+            **self._adapter_identity(),
+            "prompt": self._prompt or None,
+            "runtime": "torch",
+        }
+        facts = {**sentence_transformer.facts(model, self.options, self.weights), "last_layer": "all"}
+        identity |= {"truncation": "only_second" if scorer else "library", **self._label}
+        if scorer:
+            identity |= scorer.runtime.identity()
+            facts |= {**scorer.runtime.facts(), "last_layer": "first token" if scorer.first_token_only else "all"}
+            if identity["dtype"] != self.options.dtype:
+                facts["warnings"] = [*facts["warnings"], f"{self.options.dtype} was asked for, {identity['dtype']} is what runs"]
+        return Description("cross-encoder", identity, facts)
+
+    def _adapter_identity(self) -> dict[str, Any]:
+        if not self.options.adapter:
+            return {}
+        return {"adapter": f"sha256:{folder_hash(adapter_folder(self.options.adapter))}", **versions("peft")}
+
+    def _asked(self) -> str | None:
+        """What stands before a query, or is the system message of a chat about it."""
+        return self.options.instruction or self.options.prompt
+
+    def _by_library(self, pairs: Sequence[tuple[str, str]], model: Any) -> Scores:
+        """What sentence-transformers says, for models whose inputs it writes with a chat template or packs by rules of its own."""
+        import numpy as np
+
+        texts = list(pairs)
+        limit = lengths.length_limit(model)
+        if "message" in model[0].modality_config and limit is not None:
+            around = model.preprocess([("", "")], prompt=self._asked())["input_ids"].shape[1]
+            texts, cut_queries = with_room_for_documents(model.tokenizer, texts, limit - around)
+            self._count(Usage(cut_queries=cut_queries))
+
+        def predict(batch_size: int) -> Any:
+            return model.predict(texts, prompt=self._asked(), batch_size=batch_size, show_progress_bar=False)
+
+        with self.span("forward"):
+            return np.asarray(fitting(self.limit, predict), dtype=np.float64).reshape(-1)

@@ -1,0 +1,190 @@
+"""A multi-vector encoder (ColBERT and its kind) as a reranker: one embedding a token, query and document each encoded on its own.
+
+Score, MaxSim: for every query token the largest dot product with any document token, summed over the query's tokens. Method: Khattab and
+Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT" (2020), arXiv:2004.12832.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from bench.contract.request import Request
+from bench.contract.reranker import Description
+from bench.core.errors import RerankerError
+from bench.rerankers.loading import checkpoint, sentence_transformer
+from bench.rerankers.loading.weights import Weights
+from bench.rerankers.local import lengths
+from bench.rerankers.local.base import LocalReranker
+from bench.rerankers.local.batches import fitting
+from bench.rerankers.local.clip import Clip
+from bench.rerankers.options import ModelOptions
+
+if TYPE_CHECKING:
+    from bench.contract.request import Outcome
+
+BLOCK = 1024
+"""Documents whose token embeddings are held at once; those of 512 tokens and 128 dimensions take 256 MiB."""
+
+
+class LateInteractionOptions(ModelOptions):
+    max_length: int | None = Field(
+        None, ge=8, description="tokens of a document, and of a query where the model has no limit for them; the model's own when absent"
+    )
+    query_prompt: str | None = Field(None, description="text put before a query; the model's own when absent, none when empty")
+    document_prompt: str | None = Field(None, description="text put before a document; the model's own when absent, none when empty")
+
+
+class LateInteractionReranker(LocalReranker):
+    """Encodes every distinct document of a call once, however many queries share it, and keeps one block of embeddings at a time."""
+
+    Options: ClassVar[type[ModelOptions]] = LateInteractionOptions
+    options: LateInteractionOptions
+
+    def __init__(self, options: LateInteractionOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._cut: set[str] = set()
+        """The texts that the last call of the model cut, as they were handed to it."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
+        return {"backend": "late-interaction", **prompts, **sentence_transformer.settings(self.options, self.weights, self.device)}
+
+    def load(self) -> None:
+        if self._model is None:
+            refuse_other_kinds(self.weights)
+            model = sentence_transformer.load("MultiVectorEncoder", self.options, self.weights, self.device)
+            checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, self.options.model)
+            limit_documents(model, self.options)
+            self._count_tokens(model)
+            limits = (model[0].document_length, _query_limit(model))
+            self._clip = Clip(model.tokenizer, None if None in limits else max(limits))
+            self._model = model
+
+    def describe(self) -> Description:
+        model, options, network = self._loaded(), self.options, self._loaded()[0]
+        prompts = {
+            "query_prompt": options.query_prompt if options.query_prompt is not None else model.prompts.get("query"),
+            "document_prompt": options.document_prompt if options.document_prompt is not None else model.prompts.get("document"),
+        }
+        identity = {
+            **sentence_transformer.identity(model, self.weights),
+            "max_length": network.document_length,
+            "query_length": _query_limit(model),
+        }
+        identity |= {"query_expansion": network.query_expansion and dict(network.query_expansion)}
+        identity |= {"skipped_words": sorted({word for module in model for word in getattr(module, "skiplist_words", ())})}
+        identity |= {name: prompt or None for name, prompt in prompts.items()}
+        modules = [type(module).__name__ for module in model]
+        return Description(
+            "late-interaction",
+            identity,
+            {
+                **sentence_transformer.facts(model, options, self.weights),
+                **self.limit.facts(),
+                "modules": modules,
+                "dimensions": model.get_embedding_dimension(),
+            },
+        )
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        import numpy as np
+        from sentence_transformers.util import maxsim
+
+        model, options = self._loaded(), self.options
+        texts = list(dict.fromkeys(request.query for request in requests))
+        outcomes: list[Outcome] = [np.empty(len(request.docs), dtype=np.float64) for request in requests]
+        with sentence_transformer.threads(options.threads):
+            embedded, cut_queries = self._encode(model.encode_query, texts, options.query_prompt)
+            queries = dict(zip(texts, embedded, strict=True))
+            cut_documents: set[str] = set()
+            for block in blocks(dict.fromkeys(doc for request in requests for doc in request.docs)):
+                embedded, cut = self._encode(model.encode_document, block, options.document_prompt)
+                embeddings = dict(zip(block, embedded, strict=True))
+                cut_documents |= cut
+                for request, scores in zip(requests, outcomes, strict=True):
+                    here = [i for i, doc in enumerate(request.docs) if doc in embeddings]
+                    if here:
+                        found = maxsim([queries[request.query]], [embeddings[request.docs[i]] for i in here])
+                        scores[here] = found[0].cpu().numpy()  # type: ignore[index]
+        self._count(lengths.pairs_of(requests, cut_queries, cut_documents))
+        return outcomes
+
+    def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> tuple[list[Any], set[str]]:
+        """Return one tensor (tokens, dimensions) per text, in float32 on the model's device, and the texts that were cut."""
+        if not texts:
+            return [], set()
+        self._cut.clear()
+        with self.span("forward"):
+            clipped = list(self._clip.texts(texts))
+            found = fitting(self.limit, lambda pairs: encode(clipped, prompt=prompt, batch_size=pairs, show_progress_bar=False))
+        cut = {text for text, short in zip(texts, clipped, strict=True) if short in self._cut}
+        return [embedding.float() for embedding in found], cut
+
+    def _count_tokens(self, model: Any) -> None:
+        """Have every batch counted. Queries and documents have limits of their own, which a count by the model's one limit would miss."""
+        preprocess = model.preprocess
+
+        def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            with self.span("tokenise"):
+                features = preprocess(inputs, *args, **kwargs)
+            is_query = kwargs.get("task") == "query"
+            limit = _query_limit(model) if is_query else model[0].document_length
+            self._count(lengths.tokens_of(features))
+            self._cut.update(inputs[i] for i in lengths.cut_rows(features, limit))
+            return features
+
+        model.preprocess = counted
+
+
+def blocks(texts: Any) -> Iterator[list[str]]:
+    """The texts in blocks of at most BLOCK."""
+    every = list(texts)
+    for start in range(0, len(every), BLOCK):
+        yield every[start : start + BLOCK]
+
+
+def limit_documents(model: Any, options: ModelOptions) -> None:
+    """Set the tokens of a document: what was asked for, else what the model was trained with, within its table of positions."""
+    if not hasattr(model[0], "document_length"):
+        raise RerankerError(
+            f"{options.model}: starts with a {type(model[0]).__name__}; only one encoder for queries and documents is known"
+        )
+    lengths.limit_length(model, options.max_length, options.model)
+    found = [length for length in (options.max_length or model[0].document_length, lengths.length_limit(model)) if length is not None]
+    model[0].document_length = min(found, default=None)
+
+
+def refuse_other_kinds(weights: Weights) -> None:
+    """Raise RerankerError for a checkpoint without a projection of tokens: the library would give it a random one and score on.
+
+    Late-interaction checkpoints come as saved by sentence-transformers, by PyLate (whose older ones name no kind, but hold a Dense and no
+    Pooling), by Stanford's ColBERT, or as one of transformers' own "ForRetrieval" classes.
+    """
+    folder = weights.fetch()
+    with sentence_transformer.explained(weights):
+        kind = _json(folder / "config_sentence_transformers.json", {}).get("model_type")
+        modules = [str(module["type"]).rpartition(".")[2] for module in _json(folder / "modules.json", [])]
+        names = _json(folder / "config.json", {}).get("architectures") or []
+    projects = "Dense" in modules and "Pooling" not in modules
+    native = any(name == "HF_ColBERT" or name.endswith("ForRetrieval") for name in names)
+    if not (native or projects or kind in ("MultiVectorEncoder", "ColBERT")):
+        fix = "use bi-encoder or cross-encoder"
+        raise RerankerError(f"{weights.label}: no late-interaction checkpoint, it has no projection of tokens; {fix}")
+
+
+def _json(path: Path, absent: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else absent
+
+
+def _query_limit(model: Any) -> int | None:
+    """The tokens of a query: the width that expansion fills up to, where that is fixed, else the model's limit for queries."""
+    network = model[0]
+    expansion = network.query_expansion
+    if expansion and expansion["strategy"] == "fixed":
+        return int(expansion["length"])
+    return network.query_length or lengths.length_limit(model)

@@ -1,0 +1,96 @@
+"""How long a model's inputs may be, and how long they were: counted from what the library tokenises anyway, never a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+from contextlib import AbstractContextManager
+from typing import Any
+
+from bench.contract.request import Request, Usage
+from bench.contract.reranker import no_span
+from bench.core.errors import RerankerError
+
+_NO_LIMIT = 1 << 30
+
+
+def limit_length(model: Any, asked: int | None, spec: str) -> None:
+    """Set the maximum length, which must fit the table of learned positions. Raises RerankerError when what was asked for does not."""
+    limit = min((found for module in model.modules() if (found := _positions(module)) is not None), default=None)
+    if limit is not None and asked is not None and asked > limit:
+        raise RerankerError(f"{spec}: max_length {asked} is more than the {limit} positions that the model has")
+    lengths = [length for length in (limit, asked or length_limit(model)) if length is not None]
+    if lengths:
+        model.max_seq_length = min(lengths)
+
+
+def length_limit(model: Any) -> int | None:
+    """The tokens that an input is cut to, or None where there is no limit (a tokenizer then names a number beyond all sense)."""
+    length = model.max_seq_length
+    return int(length) if length is not None and length < _NO_LIMIT else None
+
+
+def _positions(module: Any) -> int | None:
+    """How many tokens a table of learned positions holds. RoBERTa's kind starts counting after the padding index."""
+    import torch
+
+    table = getattr(module, "position_embeddings", None)
+    if not isinstance(table, torch.nn.Embedding):
+        return None
+    return int(table.num_embeddings) - (0 if table.padding_idx is None else table.padding_idx + 1)
+
+
+def count_tokens(
+    model: Any,
+    add: Callable[[Usage], None],
+    span: Callable[[str], AbstractContextManager[None]] = no_span,
+    add_cut: Callable[[Sequence[Any]], None] | None = None,
+) -> None:
+    """Have every batch that the model tokenises counted, and its making marked as a span. Looks at what the library made anyway: nothing is
+    tokenised twice.
+
+    The inputs that were cut go to `add_cut`, where inputs are single texts; without it they are pairs, and counted as such.
+    """
+    preprocess = model.preprocess
+
+    def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        with span("tokenise"):
+            features = preprocess(inputs, *args, **kwargs)
+        cut = cut_rows(features, length_limit(model))
+        add(tokens_of(features) + Usage(truncated=0 if add_cut else len(cut)))
+        if add_cut is not None:
+            add_cut([inputs[i] for i in cut])
+        return features
+
+    model.preprocess = counted
+
+
+def tokens_of(features: Any) -> Usage:
+    """Return the tokens of a tokenised batch, with and without padding."""
+    mask = features.get("attention_mask")
+    if mask is None:  # sequences put end to end, without padding
+        total = features["input_ids"].numel() if "input_ids" in features else 0
+        return Usage(tokens=total, slots=total)
+    return Usage(tokens=int(mask.sum()), slots=mask.numel())
+
+
+def cut_rows(features: Any, limit: int | None) -> list[int]:
+    """Return which inputs of a tokenised batch were cut: those that fill the limit, where the tokenizer says that something was left."""
+    mask = features.get("attention_mask")
+    if mask is None or limit is None:
+        return []
+    full: list[int] = (mask.sum(dim=1) >= limit).nonzero().flatten().tolist()
+    encodings = getattr(features, "encodings", None)
+    return full if encodings is None else [i for i in full if encodings[i].overflowing]
+
+
+def pairs_of(requests: Sequence[Request], cut_queries: Set[str], cut_documents: Set[str]) -> Usage:
+    """Return how many pairs the requests have, and how many were cut: in the query, the document, or both."""
+    pairs = truncated = in_query = 0
+    for request in requests:
+        pairs += len(request.docs)
+        if request.query in cut_queries:
+            in_query += len(request.docs)
+            truncated += len(request.docs)
+        elif cut_documents:
+            truncated += sum(doc in cut_documents for doc in request.docs)
+    return Usage(pairs=pairs, truncated=truncated, cut_queries=in_query)

@@ -1,0 +1,71 @@
+"""ONNX Runtime, in float32 or with weights and activations of the matrix products in 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.machine import cpu
+from bench.rerankers.loading import sentence_transformer
+from bench.rerankers.loading.weights import versions
+from bench.rerankers.local.runtimes import Setup
+from bench.rerankers.local.runtimes.export import exported, kept
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.rerankers.local.pairs import Batch
+
+
+class OnnxRuntime:
+    """One session over the exported file."""
+
+    def __init__(self, setup: Setup) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = setup.threads, 1
+        options.log_severity_level = 3
+        # threads that wait for the next call in a loop would slow down whatever is timed in between
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        providers = ["CUDAExecutionProvider"] if setup.device.startswith("cuda") else []
+        path = exported(setup)
+        self._dtype = setup.dtype
+        file = _quantised(path, setup) if setup.dtype == "int8" else path
+        self._session = onnxruntime.InferenceSession(file, options, providers=[*providers, "CPUExecutionProvider"])
+
+    def place(self, batch: Batch) -> Batch:
+        return batch
+
+    def logits(self, placed: Batch) -> Any:
+        return self._session.run(["scores"], placed)[0].reshape(-1)
+
+    def fetch(self, logits: Sequence[Any]) -> NDArray[np.float64]:
+        import numpy as np
+
+        return np.concatenate(logits).astype(np.float64)
+
+    def identity(self) -> dict[str, Any]:
+        return {"runtime": "onnx", "dtype": self._dtype, **versions("onnxruntime")}
+
+    def facts(self) -> dict[str, Any]:
+        return {"provider": self._session.get_providers()[0]}
+
+
+def _quantised(path: Path, setup: Setup) -> Path:
+    """The same model with 8-bit weights, its activations rounded to 8 bits as they come ("dynamic quantisation").
+
+    Where a CPU lacks instructions for 8-bit products, their 16-bit sums can overflow, and weights keep to 7 bits.
+    """
+    reduced = not set(sentence_transformer.INSTRUCTIONS["int8"]) & set(cpu.instructions() or ())
+
+    def quantise(target: Path) -> None:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        products = ["MatMul", "Gemm"]
+        quantize_dynamic(path, target, op_types_to_quantize=products, per_channel=True, reduce_range=reduced, weight_type=QuantType.QInt8)
+
+    content = {"of": path.parent.name, "weights": "int8", "reduced": reduced, **versions("onnxruntime")}
+    return kept(content, quantise)

@@ -1,0 +1,1 @@
+"""Functions and classes that were not written for this project."""

@@ -1,0 +1,56 @@
+"""A plain Python function as a reranker, so that an idea can be measured before it becomes a class."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.contract.request import Request
+from bench.contract.reranker import Description
+from bench.core.errors import RerankerError, SuiteError
+from bench.ranking.order import as_scores
+from bench.rerankers.base import BaseReranker
+
+if TYPE_CHECKING:
+    from bench.contract.request import Outcome, Scores
+
+ScoreFunction = Callable[[str, list[str]], Sequence[float]]
+"""`(query, docs) -> scores`: one finite number per document, in the order of `docs`; higher is better. An array serves as well."""
+
+
+class FunctionReranker(BaseReranker):
+    """Calls a function once a query. Never cached, since nobody can tell whether the function is still the same."""
+
+    pointwise = False
+    function: ClassVar[staticmethod[[str, list[str]], Sequence[float]]]
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def describe(self) -> Description:
+        return Description("function", {"function": name_of(self.function)})
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Raises RerankerError for answers that are not numbers; what the function raises itself passes through."""
+        return [self._numbers(self.function(request.query, list(request.docs)), request) for request in requests]
+
+    def _numbers(self, answer: Any, request: Request) -> Scores:
+        try:
+            return as_scores(answer)
+        except ValueError as error:
+            where = f"query '{request.query_id}': {name_of(self.function)}"
+            raise RerankerError(f"{where} must return one number per document: {error}") from error
+
+
+def wrap(function: ScoreFunction) -> type[FunctionReranker]:
+    """A reranker class around a function. Raises SuiteError for what cannot be called with a query and documents."""
+    if inspect.isclass(function) or not callable(function):
+        raise SuiteError(f"{name_of(function)} is not a function (query, docs) -> scores")
+    return type("FunctionReranker", (FunctionReranker,), {"function": staticmethod(function)})
+
+
+def name_of(function: Any) -> str:
+    """`module:name`, as a suite would write it; for a callable object, that of its class."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"

@@ -1,0 +1,101 @@
+"""Any class with `score(pairs)`, or with `predict(pairs)` as a CrossEncoder has, as a reranker: nothing needs to be inherited."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ConfigDict, model_validator
+
+from bench.contract.reranker import Description
+from bench.rerankers.base import PointwiseReranker
+from bench.rerankers.options import RerankerOptions
+from bench.rerankers.outside.function import name_of
+
+if TYPE_CHECKING:
+    from bench.contract.request import Scores
+
+METHODS = ("score", "predict")
+
+
+class OwnOptions(RerankerOptions):
+    """The options that every reranker takes; all others are arguments of the class."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    parameters: ClassVar[inspect.Signature | None] = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _fits_the_class(self) -> OwnOptions:
+        if self.parameters is not None:
+            try:
+                self.parameters.bind(**self.arguments)
+            except TypeError as error:
+                raise ValueError(f"its class does not take these options: {error}") from error
+        return self
+
+
+class OwnReranker(PointwiseReranker):
+    """Makes the object when it loads, and hands it all pairs of a chunk at once. Never cached, since nobody can tell whether the class
+    is still the same. A parameter `device` of the class gets the device of the suite."""
+
+    Options: ClassVar[type[RerankerOptions]] = OwnOptions
+    make: ClassVar[staticmethod[..., Any]]
+    options: OwnOptions
+
+    def __init__(self, options: Any, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._object: Any = None
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def load(self) -> None:
+        if self._object is None:
+            arguments = self.options.arguments
+            parameters = self.options.parameters
+            if parameters and "device" in parameters.parameters:
+                arguments.setdefault("device", self.device)
+            self._object = self.make(**arguments)
+
+    def describe(self) -> Description:
+        return Description("class", {"class": name_of(type(self._object)), **self.options.arguments}, {"device": self.device})
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
+        method = next(getattr(self._object, name) for name in METHODS if hasattr(self._object, name))
+        scores: Scores = method(list(pairs))
+        return scores
+
+    def close(self) -> None:
+        close = getattr(self._object, "close", None)
+        self._object = None
+        if callable(close):
+            close()
+
+
+def scores_pairs(candidate: Any) -> bool:
+    """Whether a class or an object has a method that scores pairs."""
+    return any(callable(getattr(candidate, name, None)) for name in METHODS)
+
+
+def wrap_own(candidate: Any) -> type[OwnReranker]:
+    """Return a reranker class around an outsider's class, or around an object of one."""
+    make: Callable[..., Any] = candidate
+    parameters: inspect.Signature | None = inspect.Signature()
+    if inspect.isclass(candidate):
+        try:
+            parameters = inspect.signature(candidate)
+        except ValueError:  # a class written in C
+            parameters = None
+    else:
+
+        def make() -> Any:
+            return candidate
+
+    options = type("OwnOptions", (OwnOptions,), {"parameters": parameters, "__annotations__": {"parameters": "ClassVar[Any]"}})
+    options.__module__ = __name__
+    return type("OwnReranker", (OwnReranker,), {"make": staticmethod(make), "Options": options})

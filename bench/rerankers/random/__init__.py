@@ -1,0 +1,1 @@
+"""Architectures without their weights: timed, never scored."""

@@ -1,0 +1,212 @@
+"""`weights: random`: a known reranker's network without its weights, timed on made-up tokens as many as the texts have.
+
+A latency before any download, and nothing else: its order means nothing, so that it is never scored and never gets a quality. What runs is
+what the trained model would run: batches of like lengths, the last layer for the first token alone where a classifier reads no other, one
+decoder step of a text-to-text model, every window and every written token of a listwise one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from bench.catalogue import entries
+from bench.catalogue.entries import Architecture
+from bench.contract.request import Request, Usage
+from bench.contract.reranker import Description
+from bench.core.errors import RerankerError, SuiteError, Unavailable
+from bench.machine.memory import available_bytes
+from bench.rerankers.base import BaseReranker, split_scores
+from bench.rerankers.listwise.prompts import messages
+from bench.rerankers.listwise.sliding_window import TOKENS_PER_PLACE, Sorting
+from bench.rerankers.loading import networks, sentence_transformer
+from bench.rerankers.loading.quiet import quiet
+from bench.rerankers.loading.weights import versions
+from bench.rerankers.local import batches
+from bench.rerankers.random.network import RandomNetwork
+from bench.rerankers.random.text_lengths import TextLengths
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.contract.request import Outcome, Scores
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+ROOM = 1.2
+"""The weights and, beside them, activations, as a multiple of the weights."""
+SHARE = 0.7
+"""Of the memory that is free, what a network may take: a machine at its limit times nothing but its own swapping."""
+
+
+def of_entry(name: str, options: Any, device: str) -> ArchitectureReranker:
+    """The architecture of a catalogue entry, nothing built yet. Raises SuiteError for a reranker whose architecture is not known."""
+    known = {one: entry for one, entry in entries.load().items() if entry.facts.architecture}
+    entry = known.get(name)
+    if entry is None:
+        raise SuiteError(f"reranker '{name}': weights: random needs an architecture, which the catalogue has of {', '.join(known)}")
+    return ArchitectureReranker(name, entry, options, device)
+
+
+def _limit(backend: str, architecture: Architecture, options: Any, device: str) -> batches.Limit:
+    """What the backend of the trained model would put into one forward pass."""
+    if architecture.task == "list":
+        return batches.Limit(pairs=options.batch_size)
+    if architecture.task == "answer" and backend == "cross-encoder":  # sentence-transformers cuts these batches
+        return batches.Limit(pairs=options.batch_size or batches.LIBRARY_PAIRS)
+    return batches.Limit.of(options.batch_size, options.token_budget, device)
+
+
+class ArchitectureReranker(BaseReranker):
+    """Takes the options of the backend that would run the trained model."""
+
+    latency_only = True
+
+    def __init__(self, name: str, entry: entries.Entry, options: Any, device: str) -> None:
+        super().__init__(options, device)
+        if entry.facts.architecture is None:
+            raise SuiteError(f"reranker '{name}': its architecture is not known")
+        self.name, self.facts, self.architecture = name, entry.facts, entry.facts.architecture
+        self.pointwise = self.architecture.task != "list"
+        self.limit = _limit(entry.backend, self.architecture, options, device)
+        self._network: Any = None
+
+    def check(self) -> None:
+        if find_spec("transformers") is None or find_spec("torch") is None:
+            raise Unavailable("transformers not installed", "pip install 'rerank-bench[local]'")
+        if getattr(self.options, "runtime", None) not in (None, "torch"):
+            raise Unavailable("random weights run on torch alone", "leave runtime out")
+        sentence_transformer.check_device(self.device)
+        self._require_memory()
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def load(self) -> None:
+        if self._network is not None:
+            return
+        self._require_memory()  # what was free when the suite was planned may be taken by now
+        options = self.options
+        with quiet():
+            self._network = RandomNetwork(self.architecture, options.dtype, self.device, options.attention)
+        self._lengths = TextLengths()
+
+    def describe(self) -> Description:
+        network = self._built().network
+        identity = {
+            "architecture": self.name,
+            **self.architecture.model_dump(include={"task", "type", "config", "prompt_tokens"}),
+            "weights": "random",
+            "dtype": sentence_transformer.number_format(network),
+            "max_length": self._most(),
+            "lengths": self._lengths.told,
+            **versions(*networks.LIBRARIES),
+        }
+        facts = {
+            "parameters": self.facts.parameters,
+            "device": self.device,
+            "attention": getattr(network.config, "_attn_implementation", None),
+            "first_token_only": self._network.first_token_only,
+            "threads": self.options.threads,
+            **self.limit.facts(),
+        }
+        return Description("architecture", identity, facts)
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Numbers to sort, as a trained model would give: they mean nothing."""
+        self._built()
+        with sentence_transformer.threads(self.options.threads):
+            return split_scores(self._score, requests) if self.pointwise else self._order(requests)
+
+    def work(self, request: Request) -> int:
+        """Tokens that a request makes the network read or write, for telling how long it will take."""
+        if self.pointwise:
+            return int(self._pair_lengths([(request.query, doc) for doc in request.docs]).sum())
+        sorting, tokens = Sorting(request, self.options), 0
+        while window := sorting.window:
+            tokens += self._window_tokens(sorting) + TOKENS_PER_PLACE * len(window)
+            sorting.take(range(len(window)))
+        return tokens
+
+    def take_usage(self) -> Usage:
+        return replace(super().take_usage(), halvings=self.limit.take_halvings())
+
+    def close(self) -> None:
+        self._network = None
+        sentence_transformer.free(self.device)
+
+    def _score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
+        import numpy as np
+
+        with self.span("tokenise"):
+            wanted = self._pair_lengths(pairs)
+            lengths = np.minimum(wanted, self._most())
+        made = batches.run(lengths, self.limit, lambda rows: self._forward(lengths[rows]))
+        slots = sum(len(rows) * int(lengths[rows[0]]) for rows, _ in made)
+        self._count(Usage(pairs=len(pairs), tokens=int(lengths.sum()), slots=slots, truncated=int((wanted > lengths).sum())))
+        with self.span("copy"):
+            return np.nan_to_num(batches.in_order(made, batches.on_host))
+
+    def _forward(self, lengths: NDArray[np.int64]) -> Any:
+        with self.span("copy"):
+            inputs = self._network.inputs(lengths)
+        with self.span("forward"):
+            return self._network.logits(inputs)
+
+    def _order(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Every window of every request, read and answered; the order stays the first stage's."""
+        import numpy as np
+
+        sortings = [Sorting(request, self.options) for request in requests]
+        while waiting := [sorting for sorting in sortings if sorting.window]:
+            with self.span("tokenise"):
+                lengths = np.array([self._window_tokens(sorting) for sorting in waiting], dtype=np.int64)
+            answers = np.array([TOKENS_PER_PLACE * len(sorting.window) for sorting in waiting], dtype=np.int64)
+            batches.run(lengths, self.limit, partial(self._write, lengths, answers))
+            tokens = int(lengths.sum())
+            self._count(Usage(calls=len(waiting), tokens=tokens, slots=tokens, tokens_out=int(answers.sum())))
+            for sorting in waiting:
+                sorting.take(range(len(sorting.window)))
+        self._count(Usage(pairs=sum(len(request.docs) for request in requests)))
+        return [sorting.scores() for sorting in sortings]
+
+    def _write(self, lengths: NDArray[np.int64], answers: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        with self.span("copy"):
+            inputs = self._network.inputs(lengths[rows])
+        with self.span("forward"), quiet():
+            self._network.write(inputs, int(answers[rows].max()))
+
+    def _pair_lengths(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+        import numpy as np
+
+        queries = sorted({query for query, _ in pairs})
+        tokens = dict(zip(queries, self._lengths(queries).tolist(), strict=True))
+        of_query = np.array([tokens[query] for query, _ in pairs], dtype=np.int64)
+        return of_query + self._lengths([doc for _, doc in pairs]) + self.architecture.prompt_tokens
+
+    def _window_tokens(self, sorting: Sorting) -> int:
+        passages = [sorting.passages[position] for position in sorting.window]
+        prompt = messages(self.options.prompt, sorting.query, passages, self.options.system)
+        tokens = int(self._lengths([message["content"] for message in prompt]).sum()) + self.architecture.prompt_tokens
+        return max(1, min(tokens, self._most() - TOKENS_PER_PLACE * len(passages)))
+
+    def _most(self) -> int:
+        return int(self.options.max_length or self.facts.max_length or 512)
+
+    def _require_memory(self) -> None:
+        needed = int((self.facts.parameters or 0) * BYTES[self.options.dtype] * ROOM)
+        free = available_bytes(self.device)
+        if self._network is None and free is not None and needed > SHARE * free:
+            fix = "" if BYTES[self.options.dtype] == 2 else "; dtype: bfloat16 takes half"
+            raise Unavailable(
+                f"needs {needed / 1e9:.1f} GB in {self.options.dtype}, {SHARE:.0%} of {free / 1e9:.1f} GB may be taken",
+                f"free some memory, or take a smaller model{fix}",
+            )
+
+    def _built(self) -> Any:
+        if self._network is None:
+            raise RerankerError(f"{self.name}: load() comes before describe() and rerank()")
+        return self._network

@@ -1,0 +1,135 @@
+"""Networks as their makers shaped them, with random numbers for weights: what they cost can be measured, what they say means nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.catalogue.entries import Architecture
+from bench.rerankers.loading import networks
+from bench.rerankers.local.first_token import keep_first_token_only
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Lengths = NDArray[np.int64]
+
+KINDS: Mapping[str, str] = {
+    "classify": "AutoModelForSequenceClassification",
+    "answer": "AutoModelForCausalLM",
+    "text-to-text": "AutoModelForSeq2SeqLM",
+    "list": "AutoModelForCausalLM",
+}
+"""Task -> transformers' class."""
+SPREAD = 0.02
+"""Standard deviation of the weights, as most of these networks were initialised: activations stay of ordinary size, and finite."""
+ORDINARY = 100
+"""The first id of a made-up token: the ones below it are special in most vocabularies."""
+_BLOCK = 1 << 20
+
+
+class RandomNetwork:
+    """Reads made-up tokens: how many is all that decides its time. `first_token_only` says whether a classifier's last layer is
+    computed for the first token alone, as it is for the trained model."""
+
+    def __init__(self, architecture: Architecture, dtype: str, device: str, attention: str | None) -> None:
+        network = build(architecture, dtype, device, attention)
+        if architecture.task == "text-to-text":
+            network = networks.answering_only(network, [ORDINARY, ORDINARY + 1])
+        self.network, self.task, self.device = network, architecture.task, device
+        self.first_token_only = self.task == "classify" and self._keep_first_token()
+
+    def inputs(self, lengths: Lengths) -> dict[str, Any]:
+        """Tokens of these lengths, the longest first, padded, on the device. Shapes: (len(lengths), lengths[0])."""
+        import numpy as np
+        import torch
+
+        width, config = int(lengths[0]), self.network.config
+        place = np.arange(width)
+        real = place >= width - lengths[:, None] if self.task in ("answer", "list") else place < lengths[:, None]
+        made = ORDINARY + np.arange(real.size).reshape(real.shape) * 7919 % (
+            int(config.vocab_size) - ORDINARY
+        )  # a prime: neighbours differ
+        arrays = {"input_ids": np.where(real, made, config.pad_token_id or 0), "attention_mask": real.astype(np.int64)}
+        return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
+
+    def logits(self, inputs: dict[str, Any]) -> Any:
+        """One number per input. Shape: (rows,)."""
+        import torch
+
+        rows = len(inputs["input_ids"])
+        with torch.inference_mode():
+            if self.task == "text-to-text":
+                start = torch.zeros((rows, 1), dtype=torch.long, device=self.device)
+                step = self.network(**inputs, decoder_input_ids=start, use_cache=False).logits[:, 0]
+                return step[:, 0] - step[:, 1]
+            if self.task == "answer":
+                step = self.network(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1, :2].float()
+                return step[:, 0] - step[:, 1]
+            return self.network(**inputs).logits.reshape(-1).float()
+
+    def write(self, inputs: dict[str, Any], tokens: int) -> None:
+        """Read the inputs and write so many tokens after each, greedily."""
+        import torch
+        from transformers import GenerationConfig
+
+        how = GenerationConfig(do_sample=False, max_new_tokens=tokens, pad_token_id=0, eos_token_id=None)
+        with torch.inference_mode():
+            self.network.generate(**inputs, generation_config=how)
+
+    def _keep_first_token(self) -> bool:
+        """Take the shorter way where the logits stay the same."""
+        import numpy as np
+        import torch
+
+        probe = self.inputs(np.array([24, 9]))
+        expected = self.logits(probe)
+        handle = keep_first_token_only(self.network)
+        if handle is None:
+            return False
+        try:
+            if torch.allclose(self.logits(probe), expected, rtol=1e-2, atol=1e-3):
+                return True
+        except (RuntimeError, IndexError, ValueError):  # a head that wants what is left out
+            pass
+        handle.remove()
+        return False
+
+
+def build(architecture: Architecture, dtype: str, device: str, attention: str | None = None) -> Any:
+    """The network on its device, in evaluation mode. Takes as long as writing its memory does: nothing is drawn parameter by parameter."""
+    import torch
+    from transformers.initialization import no_init_weights
+
+    number = getattr(torch, dtype)
+    with torch.device(device), no_init_weights():
+        network = _empty(architecture, dtype=number, attn_implementation=attention)
+    network.tie_weights()  # part of what was left out: initialisation
+    block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0)).mul_(SPREAD).to(device, number)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.dim() == 1:  # a normalisation's scale, or a bias
+                parameter.fill_(float(name.endswith("weight")))
+                continue
+            flat = parameter.view(-1)
+            for start in range(0, flat.numel(), _BLOCK):
+                part = flat[start : start + _BLOCK]
+                part.copy_(block[: part.numel()])
+    return network.eval()
+
+
+def count_parameters(architecture: Architecture) -> int:
+    """How many weights the network has, told without making them."""
+    import torch
+
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in _empty(architecture).parameters())
+
+
+def _empty(architecture: Architecture, **how: Any) -> Any:
+    import transformers
+
+    labels = {"num_labels": 1} if architecture.task == "classify" else {}
+    config = transformers.AutoConfig.for_model(architecture.type, **architecture.config, **labels)
+    return getattr(transformers, KINDS[architecture.task]).from_config(config, **how)

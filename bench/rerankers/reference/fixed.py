@@ -1,0 +1,264 @@
+"""Rows that compute nothing: the first stage's own order, the best order there is, and a run that somebody published.
+
+They stand beside every reranker, so that a reader sees where it started, how much room there was, and what others reached.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from bench.contract.request import Failure, Request
+from bench.contract.reranker import Description
+from bench.core.errors import RerankerError, Unavailable
+from bench.rerankers.base import BaseReranker
+from bench.rerankers.options import RerankerOptions
+
+if TYPE_CHECKING:
+    from bench.contract.candidates import Candidates, QueryCandidates
+    from bench.contract.request import Outcome, Scores
+    from bench.datasets.base import Qrels
+    from bench.ranking.trec_order import RunContent
+
+OTHER_CANDIDATES = 0.1
+"""From this share of candidates on that a run lacks while it lists other documents in their place, it was made over other candidates."""
+
+
+class FixedReranker(BaseReranker):
+    """The base of these rows: an order of the candidates becomes scores that fall strictly, by one a rank."""
+
+    pointwise = False
+    placement = "none"
+    reads_texts = False
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        return [_falling(self.order(request)) for request in requests]
+
+    @abstractmethod
+    def order(self, request: Request) -> Sequence[int]:
+        """The positions of the candidates, best first."""
+
+
+class FirstStageReranker(FixedReranker):
+    """Keeps the order that the first stage gave, with the first stage's own scores once `bind(qrels, candidates)` has told them.
+
+    Scores that contradict the order, as an outsider's first stage may give them, are replaced by n, n-1, ..., 1 and counted.
+    """
+
+    def __init__(self, options: RerankerOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._candidates: Mapping[str, QueryCandidates] = {}
+        self._contradicted: set[str] = set()
+
+    def bind(self, qrels: Qrels, candidates: Candidates) -> None:
+        """Take the candidates, whose scores are the row's."""
+        self._candidates = candidates.by_query
+
+    def describe(self) -> Description:
+        """The counts cover the requests reranked so far."""
+        warnings = []
+        if self._contradicted:
+            count = f"queries whose candidates are not in the order of their scores: {len(self._contradicted)}"
+            warnings.append(f"{count}; n, n-1, ..., 1 stands in for these scores")
+        return Description("first-stage", {"order": "first stage"}, {"warnings": warnings} if warnings else {})
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        return [self._scores(request) for request in requests]
+
+    def order(self, request: Request) -> Sequence[int]:
+        return range(len(request.doc_ids))
+
+    def _scores(self, request: Request) -> Scores:
+        import numpy as np
+
+        candidates = self._candidates.get(request.query_id)
+        if candidates is None:
+            return _falling(self.order(request))
+        scores = np.asarray(candidates.scores, dtype=np.float64)
+        if not in_order(request.doc_ids, scores):
+            self._contradicted.add(request.query_id)
+            return _falling(self.order(request))
+        return scores
+
+
+class OracleReranker(FixedReranker):
+    """The best possible order of the candidates: by grade, falling, then as the first stage had them. Needs `bind` first."""
+
+    def __init__(self, options: RerankerOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._qrels: Qrels | None = None
+
+    def bind(self, qrels: Qrels, candidates: Candidates) -> None:
+        """Take the judgments to order by: query id -> document id -> grade. A document without one counts as grade 0."""
+        self._qrels = qrels
+
+    def describe(self) -> Description:
+        return Description("oracle", {"order": "grade, then first stage"})
+
+    def order(self, request: Request) -> Sequence[int]:
+        if self._qrels is None:
+            raise RerankerError("the oracle has no judgments: bind() comes before rerank()")
+        grades: Mapping[str, int] = self._qrels.get(request.query_id, {})
+        return sorted(range(len(request.doc_ids)), key=lambda i: -grades.get(request.doc_ids[i], 0))
+
+
+class RunFileOptions(RerankerOptions):
+    paths: ClassVar[tuple[str, ...]] = ("path",)
+
+    path: str = Field(min_length=1, description="a run: TREC, MS MARCO or JSON, plain or .gz, .bz2, .xz, .zst")
+    first_stage: str | None = Field(
+        None, description="the first stage that the run reranks, as tables call it: the row appears over no other"
+    )
+    dataset: str | None = Field(None, description="the dataset that the run is of, as tables call it: the row appears over no other")
+
+
+@dataclass(frozen=True)
+class _Overlap:
+    """What a run and the candidates of one query have in common, in documents."""
+
+    candidates: int
+    absent: int
+    extra: int
+
+
+class RunFileReranker(FixedReranker):
+    """The order and the scores of a published run under the tie rule (score descending, then doc_id descending).
+
+    A query that the run lacks, or of which it lists no candidate, fails and scores 0, as in `trec_eval -c`. Candidates that the run lacks
+    come after all others, as the first stage had them; documents of the run that are no candidates are left out. All are counted in the
+    description. Raises RerankerError when the run holds none of the judged queries.
+    """
+
+    Options: ClassVar[type[RerankerOptions]] = RunFileOptions
+    options: RunFileOptions
+
+    def __init__(self, options: RunFileOptions, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._run: RunContent | None = None
+        self._judged: set[str] = set()
+        self._absent_queries: set[str] = set()
+        self._overlaps: dict[str, _Overlap] = {}
+
+    def belongs_to(self, dataset: str, first_stage: str) -> bool:
+        """Return whether the row appears over these candidates, both by the names in tables."""
+        return self.options.dataset in (None, dataset) and self.options.first_stage in (None, first_stage)
+
+    def bind(self, qrels: Qrels, candidates: Candidates) -> None:
+        """Take the queries that the run should answer."""
+        self._judged = set(qrels)
+
+    def check(self) -> None:
+        if not Path(self.options.path).is_file():
+            raise Unavailable("no such run file", f"{self.options.path} does not exist")
+
+    def load(self) -> None:
+        if self._run is not None:
+            return
+        from bench.ranking.trec import read_content
+
+        run = read_content(Path(self.options.path))
+        if self._judged and self._judged.isdisjoint(run.by_query):
+            raise RerankerError(
+                f"{self.options.path}: the run has none of the {len(self._judged)} judged queries; is it of another collection?"
+            )
+        self._run = run
+
+    def describe(self) -> Description:
+        """The counts cover the requests reranked so far."""
+        from bench.rerankers.loading.weights import file_hash
+
+        path = Path(self.options.path)
+        counts = {
+            "queries_absent": len(self._absent_queries),
+            "candidates": sum(overlap.candidates for overlap in self._overlaps.values()),
+            "candidates_absent": sum(overlap.absent for overlap in self._overlaps.values()),
+            "extra_documents": sum(overlap.extra for overlap in self._overlaps.values()),
+        }
+        replaced = sum(min(overlap.absent, overlap.extra) for overlap in self._overlaps.values())
+        facts: dict[str, Any] = {"source": path.name, **counts}
+        if replaced > OTHER_CANDIDATES * counts["candidates"]:
+            facts["other_candidates"] = True
+        if warnings := [*self._warnings(path.name, counts)]:
+            facts["warnings"] = warnings
+        return Description("run-file", {"run": f"sha256:{file_hash(path)[:16]}"}, facts)
+
+    def _warnings(self, name: str, counts: Mapping[str, int]) -> Iterator[str]:
+        if absent := counts["candidates_absent"]:
+            after = "they come after all others, as the first stage had them"
+            yield f"{absent} of {counts['candidates']} candidates are not in {name}: {after}"
+        if extra := counts["extra_documents"]:
+            yield f"{extra} documents of {name} are no candidates here, and are left out"
+        if self._run is not None:
+            yield from self._run.warnings(name, self._overlaps)
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        return [self._outcome(request) for request in requests]
+
+    def order(self, request: Request) -> Sequence[int]:
+        score = self._scores_of(request.query_id)
+        present = [i for i, doc_id in enumerate(request.doc_ids) if doc_id in score]
+        absent = [i for i, doc_id in enumerate(request.doc_ids) if doc_id not in score]
+        return sorted(present, key=lambda i: (score[request.doc_ids[i]], request.doc_ids[i]), reverse=True) + absent
+
+    def _outcome(self, request: Request) -> Outcome:
+        import numpy as np
+
+        if not request.doc_ids:
+            return np.empty(0, dtype=np.float64)
+        score = self._scores_of(request.query_id)
+        name = Path(self.options.path).name
+        if not score:
+            self._absent_queries.add(request.query_id)
+            return Failure(f"{name} does not list the query")
+        absent = [i for i, doc_id in enumerate(request.doc_ids) if doc_id not in score]
+        present = len(request.doc_ids) - len(absent)
+        self._overlaps[request.query_id] = _Overlap(len(request.doc_ids), len(absent), len(score) - present)
+        if not present:
+            return Failure(f"{name} lists none of its candidates")
+        lowest = min(score[doc_id] for doc_id in request.doc_ids if doc_id in score)
+        scores = np.array([score.get(doc_id, lowest) for doc_id in request.doc_ids], dtype=np.float64)
+        scores[absent] -= _step(lowest) * np.arange(1, len(absent) + 1)
+        # next to the ends of double precision there is no room below the lowest score
+        return scores if np.isfinite(scores).all() else _falling(self.order(request))
+
+    def _scores_of(self, query_id: str) -> dict[str, float]:
+        """Return the run's documents of a query with their scores, none where it lacks the query."""
+        if self._run is None:
+            raise RerankerError(f"{self.options.path}: load() comes before rerank()")
+        ranking = self._run.by_query.get(query_id)
+        return dict(zip(ranking.doc_ids, ranking.scores, strict=True)) if ranking else {}
+
+
+def in_order(doc_ids: Sequence[str], scores: Scores) -> bool:
+    """Return whether these documents are in the order that their scores, all finite, give under the tie rule."""
+    import numpy as np
+
+    if len(scores) != len(doc_ids) or not np.isfinite(scores).all():
+        return False
+    below = scores[1:] < scores[:-1]
+    if below.all():
+        return True
+    ties = (scores[1:] == scores[:-1]).nonzero()[0].tolist()
+    return len(ties) + int(below.sum()) == len(below) and all(doc_ids[i] > doc_ids[i + 1] for i in ties)
+
+
+def _step(score: float) -> float:
+    """Return a difference that double and single precision can tell at this score."""
+    return max(1.0, abs(score) * 1e-6)
+
+
+def _falling(order: Sequence[int]) -> Scores:
+    """Scores for an order of positions: as many as there are for the best, one for the last. Shape: (len(order),)."""
+    import numpy as np
+
+    scores = np.empty(len(order), dtype=np.float64)
+    scores[list(order)] = np.arange(len(order), 0, -1)
+    return scores

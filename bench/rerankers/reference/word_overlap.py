@@ -1,0 +1,52 @@
+"""The baseline that needs nothing: how many of the query's words a document holds. A model that does not beat it has learned nothing.
+
+Score: the share of the query's distinct words (runs of letters with their marks, digits and underscores, without regard to case) that are
+in the document; information retrieval knows the count of them as the coordination level.
+Many documents tie; the one tie rule of the house orders them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from bench.contract.reranker import Description
+from bench.core.words import WORD, compiled, normal
+from bench.rerankers.base import PointwiseReranker
+
+if TYPE_CHECKING:
+    from bench.contract.request import Scores
+
+
+class WordOverlapReranker(PointwiseReranker):
+    """The share of the query's distinct words that stand in the document, from 0 to 1; 0 where the query has no word."""
+
+    placement = "none"
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def describe(self) -> Description:
+        return Description("word-overlap", {"score": "share of the query's distinct words in the document", "words": WORD})
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
+        import numpy as np
+
+        return np.array([overlap(query, document) for query, document in pairs], dtype=np.float64)
+
+
+def overlap(query: str, document: str) -> float:
+    """The share of the query's distinct words that stand in the document."""
+    asked = words(query)
+    return len(asked & words(document)) / len(asked) if asked else 0.0
+
+
+def words(text: str) -> frozenset[str]:
+    """The distinct words of a text, case folded."""
+    return frozenset(_find()(normal(text.casefold())))
+
+
+@cache
+def _find() -> Callable[[str], list[str]]:
+    return compiled(WORD).findall

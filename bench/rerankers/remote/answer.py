@@ -1,0 +1,90 @@
+"""What a service answered, and the scores in it: trusted only once they are complete, finite, and each document has exactly one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.contract.request import Usage, is_amount
+from bench.core.errors import RerankerError
+
+MOST_IN_AN_ANSWER = 1e9
+"""Tokens or units that no single request uses: a larger number is nonsense."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a service said: (position of a document in the request, its score), in any order, and
+    what it charged. A model that writes its answer also wrote `tokens_out`, and its answer may have
+    needed `repairs`, some of them since it was `cut` off. `unusable` says why there is no order in
+    it, though it was paid for.
+    """
+
+    scores: Sequence[tuple[Any, Any]]
+    billed_units: float = 0.0
+    tokens: int = 0
+    tokens_out: int = 0
+    repairs: int = 0
+    cut: int = 0
+    unusable: str | None = None
+
+    def refuse_impossible(self, service: str) -> None:
+        """Raise RerankerError for an amount that no answer costs: it would stand in every sum and bill after it."""
+        for name in ("billed_units", "tokens", "tokens_out"):
+            if not is_amount(amount := getattr(self, name)):
+                raise RerankerError(f"{service}: the answer reports an impossible usage: {name} {amount!r:.40}")
+
+    def usage(self) -> Usage:
+        """What the answer cost, beside its HTTP request."""
+        return Usage(
+            billed_units=self.billed_units,
+            tokens=self.tokens,
+            tokens_out=self.tokens_out,
+            repairs=0 if self.unusable else self.repairs,
+            cut_answers=0 if self.unusable else self.cut,
+        )
+
+    def in_order(self, count: int, service: str) -> list[float]:
+        """One finite score per document, in the order of the documents. Raises RerankerError for anything else: fewer scores than documents
+        are no ranking of them."""
+        scores: dict[int, float] = {}
+        for position, score in self.scores:
+            if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < count:
+                raise RerankerError(f"{service}: the answer scores document {position!r} of {count}")
+            if position in scores:
+                raise RerankerError(f"{service}: the answer scores document {position} twice")
+            number = finite(score)
+            if number is None:
+                raise RerankerError(f"{service}: the answer gives document {position} the score {score!r}")
+            scores[position] = number
+        if len(scores) != count:
+            cap = f"; if it returns no more, set documents_per_request: {len(scores)}" if scores else ""
+            raise RerankerError(f"{service}: the answer has {len(scores)} scores for {count} documents{cap}")
+        return [scores[position] for position in range(count)]
+
+
+def finite(value: Any) -> float | None:
+    """Return a number as a float; None where it is none, not finite, or beyond what a float holds."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def amount(value: Any) -> float:
+    """Return what a service says that it used, as a number; 0, as if it had not said, where that is
+    no possible number. A header's digits count."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    number = finite(value)
+    return number if number is not None and 0 <= number <= MOST_IN_AN_ANSWER else 0.0
+
+
+def count(value: Any) -> int:
+    """The same as a whole number."""
+    return int(amount(value))

@@ -1,0 +1,132 @@
+"""A reranker that is an address: its key, its identity, and what of its answers may be kept or shown."""
+
+from __future__ import annotations
+
+import base64
+import os
+import unicodedata
+from importlib.util import find_spec
+from typing import Any, ClassVar
+
+from bench.catalogue import entries
+from bench.catalogue.price import Price
+from bench.core.errors import RerankerError, Unavailable
+from bench.core.redaction import HIDDEN, redacted, redacted_text, secret_values
+from bench.rerankers.base import BaseReranker
+from bench.rerankers.remote.address import host_of, require_listener, user_of, whole_address, without_user
+from bench.rerankers.remote.connection import connect
+from bench.rerankers.remote.options import ApiOptions
+from bench.rerankers.remote.served import served
+
+PROBE_S = 10.0
+SILENT = "the server does not report what it serves: its scores are cached by its address and the model's name; use --fresh after a change"
+
+
+class RemoteReranker(BaseReranker):
+    """What `ApiReranker` knows of the other side. A server is identified by its whole address and by what it says that it serves; a
+    service at its own address by its host and model, since others cannot be there."""
+
+    placement = "remote"
+    service: ClassVar[str]
+    package: ClassVar[str]
+    key_variable: str | None
+    address: ClassVar[str | None] = None
+    address_variable: ClassVar[str | None] = None
+    options: ApiOptions
+
+    def __init__(self, options: Any, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._served: dict[str, Any] | None = None
+
+    def check(self) -> None:
+        if find_spec(self.package) is None:
+            raise Unavailable(f"{self.package} not installed", "pip install 'rerank-bench[api]'")
+        if self.key_variable and not self._key():
+            raise Unavailable(f"no {self.key_variable}", f"export {self.key_variable}=...")
+        require_listener(self._base_url())
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the scores beside the model and the host."""
+        return {}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Empty where a server does not answer: what it serves is not known, and neither are its scores."""
+        if not self._knows_what_is_served():
+            return {}
+        return {"backend": self.service, **self._identity()}
+
+    def price(self) -> Price | None:
+        """What the service charges: the suite's word, else the catalogue's for this model at this address."""
+        base_url = self._base_url()
+        listed = entries.price(self.service, self.options.model, base_url if base_url != self.address else None)
+        return self.options.price or listed
+
+    def _public(self, text: str, longest: int = 200) -> str:
+        """What a server wrote, as one line that may be kept and shown: without secrets, and without characters that act on a terminal."""
+        visible = "".join(
+            " " if letter.isspace() else letter for letter in text if letter.isspace() or unicodedata.category(letter)[0] != "C"
+        )
+        for secret in self._secrets():
+            visible = visible.replace(secret, HIDDEN)
+        return redacted_text(" ".join(visible.split()))[:longest]
+
+    def _secrets(self) -> list[str]:
+        """What the server was sent and nobody else may see, the longest first."""
+        secrets = {self._key(), *secret_values(self.options.body)}
+        user = user_of(self._base_url() or "")
+        if user:
+            secrets |= {user[1], base64.b64encode(":".join(user).encode()).decode()}
+        return sorted(filter(None, secrets), key=len, reverse=True)
+
+    def _key(self) -> str:
+        return os.environ.get(self.key_variable, "") if self.key_variable else ""
+
+    def _base_url(self) -> str | None:
+        """The address to give to the SDK; None for its usual one."""
+        return self.options.base_url or (os.environ.get(self.address_variable) if self.address_variable else None)
+
+    @property
+    def host(self) -> str | None:
+        """The machine that does the work."""
+        return host_of(self._base_url() or self.address or "")
+
+    def _identity(self) -> dict[str, Any]:
+        body = {"body": redacted(self.options.body)} if self.options.body else {}
+        return {"model": self.options.model, **self.settings(), **body, "host": self.host, **self._server()}
+
+    def _server(self) -> dict[str, Any]:
+        """The whole address of a server that is not the service's own, and what it says that it serves."""
+        if not self._asks_what_is_served:
+            return {}
+        reports = {name: self._public(value) if isinstance(value, str) else value for name, value in (self._served or {}).items()}
+        return {"address": whole_address(self._base_url() or ""), **(reports or {"served_model_id": None})}
+
+    @property
+    def _asks_what_is_served(self) -> bool:
+        """Whether the address may serve anything: all but those of the services themselves."""
+        base_url = self._base_url()
+        return base_url is not None and base_url.rstrip("/") != self.address and not entries.is_listed(self.service, base_url)
+
+    def _knows_what_is_served(self) -> bool:
+        """Ask the server, once. False where it does not answer; a service at its own address is not asked."""
+        if self._asks_what_is_served and self._served is None and find_spec("httpx"):
+            connection = self._connection(min(PROBE_S, self.options.timeout_s))
+            try:
+                self._served = served(connection, self._base_url() or "", self.options.model)
+            finally:
+                connection.close()
+        return self._served is not None or not self._asks_what_is_served
+
+    def _connection(self, timeout_s: float | None = None) -> Any:
+        """An HTTP client that sends the key, or the user and password of the address."""
+        key, options = self._key(), self.options
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        user = user_of(self._base_url() or "")
+        try:
+            return connect(timeout_s or options.timeout_s, options.concurrency, headers, user, options.body)
+        except RerankerError as error:
+            raise RerankerError(f"{self.service}: {self._public(str(error))}") from None
+
+    def _url(self) -> str:
+        """The address for an SDK, without user and password: those go into a header."""
+        return without_user(self._base_url() or self.address or "")

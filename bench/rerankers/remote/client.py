@@ -1,0 +1,325 @@
+"""What every hosted reranker needs: asking again when that may help, merging answers, and trusting none of them unread.
+
+A client writes `connect` and `ask`. Retries happen here and not inside an SDK, so that they are counted (`Usage.retries`) and a timed
+sample that needed one can be told from a clean one. Limits per minute are waited for between the calls of `rerank` where possible.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.contract.request import Failure, Request, Usage
+from bench.contract.reranker import Description
+from bench.core.errors import RerankerError, Unavailable
+from bench.rerankers.base import pair_tokens
+from bench.rerankers.loading.tiny import is_tiny
+from bench.rerankers.loading.weights import versions
+from bench.rerankers.options import RerankerOptions
+from bench.rerankers.remote.address import nobody_at
+from bench.rerankers.remote.answer import Answer
+from bench.rerankers.remote.base import SILENT, RemoteReranker
+from bench.rerankers.remote.options import ApiOptions
+from bench.rerankers.remote.pacing import Pace
+from bench.rerankers.remote.refusal import HINTS, Kind, Refusal
+
+if TYPE_CHECKING:
+    from bench.contract.request import Outcome, Scores
+
+LONGEST_WAIT_S = 65.0
+"""A service that allows so many calls a minute is waited for."""
+ANSWERS_AT_RISK, SECONDS_AT_RISK = 4, 0.5
+"""Answers are handed over for keeping when there are this many, or after this time."""
+GIVE_UP_AFTER = 20
+"""Failed queries in a row after which a service is taken to be down."""
+DOCUMENTS_PER_SEARCH, TOKENS_PER_DOCUMENT = 100, 500  # https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
+_UNREADABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What an SDK raises that reads an answer without checking it."""
+
+
+class ApiReranker(RemoteReranker):
+    """The base of clients.
+
+    A wrong key, an unknown model, an exhausted quota or a broken answer ends the trial; a request that keeps failing becomes a Failure of
+    its own query. With `concurrency` above 1, `ask` is called by several threads.
+    """
+
+    Options: ClassVar[type[RerankerOptions]] = ApiOptions
+    documents_per_call: int = 1000
+    sends_blanks = False
+    """Whether documents without text are sent: most services refuse the whole request for one."""
+    hints: ClassVar[dict[Kind, str]] = HINTS
+    options: ApiOptions
+
+    def __init__(self, options: Any, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._client: Any = None
+        self._http: Any = None
+        self.documents_per_call = getattr(options, "documents_per_request", None) or self.documents_per_call
+        self._pool: ThreadPoolExecutor | None = None
+        self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
+        self._stop, self._counting = Event(), Lock()
+        self._answered: list[tuple[Request, Scores]] = []
+        self._handing, self._handed_at = Lock(), 0.0
+        self._ended_early = False
+        self._refused = 0
+
+    @abstractmethod
+    def connect(self, key: str, http: Any) -> Any:
+        """The client that `ask` finds as `_client`, speaking through `http` (an httpx.Client that bounds time and size); nothing is sent.
+        `key` is empty only where none is needed."""
+
+    @abstractmethod
+    def ask(self, query: str, documents: Sequence[str]) -> Answer:
+        """One HTTP request, never repeated inside. Raises Refusal."""
+
+    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+        """As told by services that count the query once per document. Search units are told where the price is for them."""
+        pairs, length = pair_tokens(requests, tokens)
+        calls = [(request, start) for request in requests for start in self._starts(request)]
+        price = self.price()
+        units = sum(self._search_units(*call, tokens) for call in calls) if price and price.per == "1000 searches" else 0
+        return Usage(pairs=pairs, calls=len(calls), tokens=length, billed_units=float(units))
+
+    def load(self) -> None:
+        if self._client is None:
+            self.check()
+            if not self._knows_what_is_served():
+                raise Unavailable(f"no answer from {self.host}", "start the server, or mend base_url")
+            self._http = self._connection()
+            self._client = self.connect(self._key(), self._http)
+        if self._pool is None and self.options.concurrency > 1:  # kept: some SDKs hold a connection per thread
+            self._pool = ThreadPoolExecutor(self.options.concurrency, thread_name_prefix=self.service)
+
+    def describe(self) -> Description:
+        names = ("timeout_s", "retries", "concurrency", "requests_per_minute", "tokens_per_minute")
+        facts = {name: getattr(self.options, name) for name in names}
+        if is_tiny(self.options.model):
+            facts["random_weights"] = True
+        if self._asks_what_is_served and not self._served:
+            facts["warnings"] = [SILENT]
+        return Description(self.service, self._identity(), facts | {"sdk": versions(self.package)[self.package]})
+
+    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+        import numpy as np
+
+        if self._client is None:
+            raise RerankerError(f"{self.service}: load() comes before rerank()")
+        scores = [np.zeros(len(request.docs), dtype=np.float64) for request in requests]
+        parts = [(number, start) for number, one in enumerate(requests) for start in self._starts(one)]
+        open_parts = Counter(number for number, _ in parts)
+        failures: dict[int, Failure] = {}
+
+        def answer(part: tuple[int, int]) -> None:
+            number, start = part
+            if number not in failures:
+                try:
+                    self._answer(requests[number], start, scores[number])
+                except Refusal as refusal:
+                    failures[number] = Failure(self._plain(refusal))
+                    self._give_up_if_down(failures[number])
+                except RerankerError as error:  # it may quote the answer, and that may quote the key
+                    raise RerankerError(self._public(str(error), 500)) from None
+                else:
+                    with self._counting:
+                        self._refused = 0
+                        open_parts[number] -= 1
+                        is_answered = not open_parts[number]
+                    if is_answered:
+                        self._place_blanks(requests[number], scores[number])
+                        self._hand_over(requests[number], scores[number])
+
+        self._answered, self._handed_at, self._ended_early = [], time.monotonic(), True
+        self._each(answer, parts)
+        self._answered, self._ended_early = [], False
+        for number, request in enumerate(requests):
+            if number not in open_parts:
+                self._place_blanks(request, scores[number])
+        return [failures.get(number, found) for number, found in enumerate(scores)]
+
+    def take_answered(self) -> list[tuple[Request, Scores]]:
+        with self._counting:
+            answers, self._answered = self._answered, []
+        return answers
+
+    def take_usage(self) -> Usage:
+        """What rerank() has cost. Called between timed calls, so that what the limits owe is waited for here and not in a sample."""
+        if not self._ended_early:  # otherwise rerank() raised, and nobody waits for more
+            self._stop.wait(self._pace.owed())
+        return super().take_usage()
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        if self._http is not None:
+            self._http.close()
+        self._client = self._http = None
+
+    def _starts(self, request: Request) -> range:
+        """Where each HTTP request of one query begins among its documents."""
+        return range(0, len(self._sent(request)), self.documents_per_call)
+
+    def _sent(self, request: Request) -> list[int]:
+        """The positions of the documents that are sent."""
+        return [position for position, doc in enumerate(request.docs) if self.sends_blanks or doc.strip()]
+
+    def _place_blanks(self, request: Request, scores: Scores) -> None:
+        """Put the documents that were not sent behind all others."""
+        sent = self._sent(request)
+        blanks = sorted({*range(len(request.docs))} - {*sent})
+        if blanks:
+            scores[blanks] = scores[sent].min() - 1 if sent else 0.0
+            self._count(Usage(blanks=len(blanks)), request.query_id)
+
+    def _search_units(self, request: Request, start: int, tokens: Callable[[str], int]) -> int:
+        """Search units of one HTTP request: one covers a query with up to 100 documents, of which a long one counts once per 500 tokens."""
+        query, docs = tokens(request.query), [request.docs[position] for position in self._part(request, start)]
+        return math.ceil(sum(math.ceil(max(1, query + tokens(doc)) / TOKENS_PER_DOCUMENT) for doc in docs) / DOCUMENTS_PER_SEARCH)
+
+    def _each(self, answer: Callable[[tuple[int, int]], None], parts: Sequence[tuple[int, int]]) -> None:
+        """Answer every part; the first RerankerError stops the others before their next request."""
+        if self._pool is None:
+            for part in parts:
+                answer(part)
+            return
+
+        def guarded(part: tuple[int, int]) -> None:
+            try:
+                answer(part)
+            except BaseException:
+                self._stop.set()  # here and not in the waiting thread, which may wake after further requests
+                raise
+
+        futures = [self._pool.submit(guarded, part) for part in parts]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            self._stop.set()
+            wait(futures)
+            raise
+        finally:
+            self._stop.clear()
+
+    def _hand_over(self, request: Request, scores: Scores) -> None:
+        """Put an answer among those to keep, and have them kept every few answers."""
+        now = time.monotonic()
+        with self._counting:
+            self._answered.append((request, scores))
+            many = len(self._answered) >= max(ANSWERS_AT_RISK, self.options.concurrency)
+            is_due = many or now - self._handed_at >= SECONDS_AT_RISK
+            if is_due:
+                self._handed_at = now
+        if is_due and self.on_answers:
+            with self._handing:
+                self.on_answers()
+
+    def _part(self, request: Request, start: int) -> list[int]:
+        """The positions of the documents of one HTTP request."""
+        return self._sent(request)[start : start + self.documents_per_call]
+
+    def _answer(self, request: Request, start: int, scores: Scores) -> None:
+        """Write the scores of one HTTP request's documents. Raises Refusal or RerankerError."""
+        part = self._part(request, start)
+        scores[part] = self._scores(request.query_id, request.query, [request.docs[position] for position in part])
+
+    def _scores(self, query_id: str, query: str, documents: Sequence[str]) -> list[float]:
+        """One score per document, asked for in smaller requests where the service finds one too large."""
+        try:
+            answer = self._insist(query_id, query, documents)
+        except Refusal as refusal:
+            if refusal.kind is not Kind.TOO_LARGE or len(documents) < 2 or not self.pointwise:
+                raise
+        else:
+            scores = answer.in_order(len(documents), self.service)
+            self._count(answer.usage() + Usage(pairs=len(documents)), query_id)
+            return scores
+        self._count(Usage(split_requests=1), query_id)
+        middle = len(documents) // 2
+        halves = (documents[:middle], documents[middle:])
+        return [score for half in halves for score in self._scores(query_id, query, half)]
+
+    def _insist(self, query_id: str, query: str, documents: Sequence[str]) -> Answer:
+        """The answer, asked for until it comes or the retries are used up. Raises Refusal or RerankerError."""
+        options = self.options
+        for attempt in range(options.retries + 1):
+            if self._stop.wait(self._pace.book()):
+                raise Refusal("stopped")
+            self._count(Usage(calls=1, retries=int(attempt > 0)), query_id)
+            try:
+                return self._asked(query, documents)
+            except Refusal as refusal:
+                pause = options.backoff_s * 2**attempt if refusal.retry_after is None else refusal.retry_after
+                if not refusal.may_pass or attempt == options.retries or pause > LONGEST_WAIT_S:
+                    self._raise_if_final(refusal)
+                    raise refusal from None
+            self._stop.wait(pause)
+        raise RerankerError(f"{self.service}: no attempt was made")
+
+    def _asked(self, query: str, documents: Sequence[str]) -> Answer:
+        try:
+            answer = self.ask(_sendable(query), [_sendable(document) for document in documents])
+        except _UNREADABLE as error:
+            raise RerankerError(f"{self.service}: the answer cannot be read ({type(error).__name__})") from None
+        answer.refuse_impossible(self.service)
+        self._pace.charge(answer.tokens + answer.tokens_out)
+        return answer
+
+    def _count(self, usage: Usage, query_id: str | None = None) -> None:
+        with self._counting:
+            super()._count(usage, query_id)
+
+    def _raise_if_final(self, refusal: Refusal) -> None:
+        """Raise RerankerError for a refusal that every further request would meet too."""
+        if refusal.refused:
+            raise RerankerError(f"{self.service}: {nobody_at(self._base_url() or self.address or '')}")
+        if refusal.kind is Kind.UNREADABLE:
+            raise RerankerError(f"{self.service}: {self._public(refusal.reason)}") from None
+        key = f"the key in {self.key_variable}" if self.key_variable else "a request without a key"
+        problem = {
+            Kind.KEY: f"{key} was refused",
+            Kind.FORBIDDEN: f"{key} may not use it",
+            Kind.QUOTA: "over quota",
+            Kind.MODEL: f"no such model '{self.options.model}', or a wrong base_url",
+            Kind.ADDRESS: "base_url is not where requests are answered",
+            Kind.RATE: "over quota or rate limit",
+        }.get(refusal.kind)
+        if problem:
+            reason, hint = self._reason(refusal), self.hints.get(refusal.kind)
+            raise RerankerError(f"{self.service}: {problem} ({reason}){f'; {hint}' if hint else ''}") from None
+
+    def _give_up_if_down(self, last: Failure) -> None:
+        """Raise RerankerError after so many queries failed in a row, retries included, that the others would too."""
+        with self._counting:
+            self._refused += 0 if self._stop.is_set() else 1
+            if self._refused < GIVE_UP_AFTER:
+                return
+            self._refused = 0
+        raise RerankerError(f"{self.service}: gave up after {GIVE_UP_AFTER} failed queries in a row ({last.reason}); run again to go on")
+
+    def _plain(self, refusal: Refusal) -> str:
+        """The refusal in one line, with what may help."""
+        reason, hint = self._reason(refusal), self.hints.get(refusal.kind)
+        return f"{reason} ({hint})" if hint else reason
+
+    def _reason(self, refusal: Refusal) -> str:
+        """The service's own words in one short line without secrets."""
+        status = f"HTTP {refusal.status}: " if refusal.status else ""
+        return f"{status}{self._public(refusal.reason)}"
+
+
+def _sendable(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which no JSON body in UTF-8 can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

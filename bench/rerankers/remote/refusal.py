@@ -1,0 +1,221 @@
+"""A service's no, read from its status and its words: what kind it is, whether asking again may help, and when."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import json
+import math
+import re
+import time
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+
+class Kind(Enum):
+    """What a service means by a refusal."""
+
+    KEY = "the key is refused"
+    FORBIDDEN = "the key may not use it"
+    QUOTA = "what was paid for is used up"
+    MODEL = "there is no such model, or no longer"
+    ADDRESS = "the address is not one of a rerank service"
+    UNREADABLE = "the answer cannot be used"
+    RATE = "too many requests in a short time"
+    OVERLOADED = "the server has more work than it can do"
+    TOO_LARGE = "too much for one request: fewer documents may be taken"
+    TOO_LONG = "one query and document are too long for the model"
+    REQUEST = "this request is refused, another may be answered"
+    PASSING = "a fault that may pass"
+
+
+HINTS = {
+    Kind.RATE: "set requests_per_minute or lower concurrency, and run again to go on from what was answered",
+    Kind.OVERLOADED: "the server has more to do than it can; lower concurrency",
+    Kind.TOO_LARGE: "lower documents_per_request",
+    Kind.TOO_LONG: "let the server cut long texts: vLLM does with body: {truncate_prompt_tokens: N}",
+}
+"""What a user can do about it."""
+
+
+FINAL = (Kind.KEY, Kind.FORBIDDEN, Kind.QUOTA, Kind.MODEL, Kind.ADDRESS, Kind.UNREADABLE, Kind.RATE)
+"""What every further request would meet too, once it was asked for as often as allowed."""
+ASKED_AGAIN = (Kind.PASSING, Kind.RATE, Kind.OVERLOADED)
+
+
+class Sign(NamedTuple):
+    """How a kind is known: by one of these statuses, and by words, where the status alone does not tell."""
+
+    kind: Kind
+    statuses: frozenset[int]
+    words: str = ""
+
+
+_REFUSALS = frozenset({400, 403, 404, 410, 413, 422, 429})
+_PASSING = frozenset({408, 409, 425, *range(500, 600)})
+SIGNS = (
+    Sign(Kind.KEY, frozenset({401, 407, 498})),
+    Sign(
+        Kind.KEY,
+        frozenset({400, 403}),
+        r"(invalid|incorrect|wrong|malformed|expired|missing) (api|access|auth\w*)[ _-]?(key|token)"
+        r"|(api|access)[ _-]?(key|token)\b.{0,30}\b(invalid|not valid|incorrect|expired|missing)",
+    ),
+    Sign(Kind.QUOTA, frozenset({402})),
+    Sign(
+        Kind.QUOTA,
+        frozenset({400, 403, 429}),
+        r"insufficient[ _](quota|credit|balance|funds)|exceeded your (current|monthly) (quota|limit)"
+        r"|out of credits?|credit balance|billing|per month|a month|/ ?month|monthly",
+    ),
+    Sign(Kind.FORBIDDEN, frozenset({403})),
+    Sign(Kind.MODEL, frozenset({404, 410})),
+    Sign(
+        Kind.MODEL,
+        frozenset({400, 422}),
+        r"(unknown|unsupported|invalid|no such) model\b"
+        r"|\bmodel\b.{0,80}\b(was removed|removed on|deprecated|decommissioned|retired|shut ?down"
+        r"|no longer|not found|does ?n[o']t exist|not supported|unsupported|is not available)",
+    ),
+    Sign(Kind.ADDRESS, frozenset({405, 501, *range(300, 400)})),
+    Sign(
+        Kind.TOO_LONG,
+        frozenset({400, 413, 422}),
+        r"maximum context length|max(imum)? model len(gth)?|context (length|window|size)"
+        r"|longer than the (maximum|model)",
+    ),
+    Sign(Kind.TOO_LARGE, frozenset({413})),
+    Sign(
+        Kind.TOO_LARGE,
+        frozenset({400, 422}),
+        r"max(imum)?( allowed)?( number of)? (tokens|documents|texts|inputs|items|batch size)"
+        r"|batch size|too many (tokens|documents|texts|inputs|items)|too large"
+        r"|(documents|texts|inputs|input|batch|tokens)\b.{0,60}\b(exceeds?|at most|more than)"
+        r"|at most \d+ (documents|texts|inputs|items|tokens)",
+    ),
+    Sign(
+        Kind.OVERLOADED,
+        frozenset({429, 503, 529}),
+        r"overloaded|over capacity|no capacity|queue (is )?full|too busy|is busy",
+    ),
+    Sign(Kind.RATE, frozenset({429})),
+    Sign(Kind.PASSING, _PASSING),
+)
+"""The first that fits counts."""
+
+
+class Refusal(Exception):
+    """A request that was not answered. `status` is the HTTP status, None when there was no response
+    at all; `refused` is true where the machine answered that nothing listens there. `retry_after`
+    are the seconds that the service asks to wait, by a header or in words.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+        *,
+        refused: bool = False,
+        kind: Kind | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.refused = refused
+        self.kind = kind or kind_of(status, reason)
+        is_rate = self.kind is Kind.RATE and retry_after is None
+        self.retry_after = wait_named_in(reason) if is_rate else retry_after
+
+    @classmethod
+    def unconnected(cls, error: BaseException) -> Refusal:
+        """No connection, or one that broke. Clients wrap the system's error, and ours, so that its
+        kind is looked for in what it came from."""
+        causes = list(_causes(error))
+        for cause in causes:
+            if isinstance(cause, Refusal):
+                return cause
+        refused = any(isinstance(cause, ConnectionRefusedError) for cause in causes)
+        return cls(f"connection failed ({type(error).__name__})", refused=refused)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether asking again may help."""
+        return self.kind in ASKED_AGAIN
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return causes
+
+
+def kind_of(status: int | None, reason: str) -> Kind:
+    """Return what a refusal with this HTTP status and text means."""
+    if status is None:
+        return Kind.PASSING
+    for sign in SIGNS:
+        if status in sign.statuses and re.search(sign.words, reason, re.IGNORECASE):
+            return sign.kind
+    return Kind.REQUEST
+
+
+def unreadable(problem: str) -> Refusal:
+    """Return the refusal of an answer that no request to this address would better."""
+    return Refusal(problem, kind=Kind.UNREADABLE)
+
+
+def reason_in(body: Any) -> str:
+    """What the body of an error says, in the places where services put it; a body may be text, JSON or what was read from it."""
+    if isinstance(body, bytes):
+        body = body.decode("utf-8", "replace")
+    if isinstance(body, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            body = json.loads(body)
+    while isinstance(body, Mapping):
+        body = next((body[name] for name in ("message", "detail", "error") if body.get(name)), None)
+    return str(body or "no reason given")
+
+
+def retry_after(headers: Mapping[str, str] | None) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or as a date (RFC 9110, section 10.2.3); None without a usable one."""
+    value = {name.lower(): text for name, text in (headers or {}).items()}.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+_UNIT = r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?)\b"
+_AGAIN = re.compile(rf"(?:try again|retry|wait)\D{{0,30}}?(?:(\d+)m)?(\d+(?:\.\d+)?) ?{_UNIT}", re.IGNORECASE)
+_WINDOW = re.compile(rf"(?:per|/|an?|every|in) ?(\d+)? ?{_UNIT}|\b[rt]pm\b", re.IGNORECASE)
+_WINDOW_MARGIN_S = 1.0
+
+
+def wait_named_in(reason: str) -> float | None:
+    """Return the seconds that the words of a rate limit ask to wait: "try again in 20s", or, from
+    "10 calls / minute", the whole window. None where they name no time."""
+    again = _AGAIN.search(reason)
+    if again:
+        minutes, number, unit = again.groups()
+        return 60.0 * int(minutes or 0) + float(number) * _seconds(unit)
+    window = _WINDOW.search(reason)
+    if not window:
+        return None
+    number, unit = window.groups()
+    seconds = float(number or 1) * _seconds(unit) if unit else 60.0
+    return seconds + _WINDOW_MARGIN_S
+
+
+def _seconds(unit: str) -> float:
+    if unit.lower().startswith(("ms", "milli")):
+        return 0.001
+    return 60.0 if unit.lower().startswith("m") else 1.0

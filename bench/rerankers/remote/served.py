@@ -1,0 +1,88 @@
+"""What a server says that it serves, asked before its cached scores are used: the address alone does not tell, once it was restarted.
+
+Text Embeddings Inference and `rerank-bench serve` answer GET /info; vLLM, SGLang, Infinity, llama.cpp and Ollama answer GET /v1/models
+or /models, and vLLM GET /version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bench.rerankers.remote.address import without_user
+from bench.rerankers.remote.refusal import Refusal
+
+INFO = ("model_id", "model_sha", "model_dtype", "max_input_length", "version")
+MODEL = ("id", "root", "parent", "max_model_len", "backend")
+"""Of an entry of /v1/models. `created` is the time of the request in some servers: no identity."""
+_LONGEST = 200
+
+
+def served(client: Any, base_url: str, model: str) -> dict[str, Any] | None:
+    """Return what a server reports, as `served_...` -> value; empty where it reports nothing, None
+    where it does not answer at all."""
+    import httpx
+
+    root = without_user(base_url)
+    for version in ("/v1", "/v2"):
+        root = root.removesuffix(version)
+    try:
+        info = _get(client, f"{root}/info")
+        if isinstance(info, Mapping) and info.get("model_id"):
+            return _facts(info, INFO) | _description(info.get("description"))
+        for path in ("/v1/models", "/models"):
+            entry = _entry(_get(client, f"{root}{path}"), model)
+            if entry:
+                version_of = _get(client, f"{root}/version")
+                return _facts(entry, MODEL) | _facts(version_of, ("version",))
+    except (httpx.TransportError, httpx.InvalidURL, Refusal):
+        return None
+    return {}
+
+
+def _get(client: Any, url: str) -> Any:
+    """Return the JSON at an address; None where there is none. Raises httpx.TransportError."""
+    response = client.get(url)
+    if response.status_code != 200:
+        return None
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _entry(models: Any, model: str) -> Mapping[str, Any] | None:
+    """Return the entry of the model that is asked for, else the only one: a gateway lists hundreds,
+    and a new one among them changes nothing here."""
+    data = models.get("data") if isinstance(models, Mapping) else None
+    entries: list[Mapping[str, Any]] = []
+    if isinstance(data, list):
+        entries = [entry for entry in data if isinstance(entry, Mapping)]
+    for entry in entries:
+        if entry.get("id") == model:
+            return entry
+    return entries[0] if len(entries) == 1 else None
+
+
+def _facts(report: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the plain values of a report. A path on the server's machine is known by its last part."""
+    facts: dict[str, Any] = {}
+    for name in names:
+        value = report.get(name) if isinstance(report, Mapping) else None
+        if isinstance(value, str):
+            shown = value.rstrip("/").rpartition("/")[2] if value.startswith("/") else value
+            facts[f"served_{name}"] = shown[:_LONGEST]
+        elif isinstance(value, int | float):
+            facts[f"served_{name}"] = value
+    return facts
+
+
+def _description(description: Any) -> dict[str, Any]:
+    """Return a digest of what one of our own servers loaded: options that decide scores are in it."""
+    identity = description.get("identity") if isinstance(description, Mapping) else None
+    if not identity:
+        return {}
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return {"served_identity": hashlib.sha256(text.encode()).hexdigest()[:16]}

@@ -1,0 +1,145 @@
+"""The BM25 index: tokens, building, keeping on disk, searching. Imports bm25s and PyStemmer, so only bm25.retrieve imports it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core import words
+from bench.core.errors import DataError, SuiteError, nearest
+from bench.core.kept_folder import is_intact, keep
+from bench.datasets.base import Dataset, render
+from bench.retrieval.options import BM25Options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DOC_IDS = "doc_ids.json"
+
+
+class Analyzer:
+    """Text to tokens, the same for documents and queries: lower case and NFC, cut by the pattern, drop stop words, stem."""
+
+    def __init__(self, options: BM25Options) -> None:
+        """Raises SuiteError for a stemmer or a stop word list that does not exist."""
+        self._cut = words.compiled(options.token_pattern).findall
+        self._stop = frozenset(map(words.normal, _stopwords(options.stopwords)))
+        self._stem = _stemmer(options.stemmer)
+        self._known: dict[str, str] = {}
+
+    def tokens(self, text: str) -> list[str]:
+        return [self._stemmed(word) for word in self._cut(words.normal(text)) if word and word not in self._stop]
+
+    def _stemmed(self, word: str) -> str:
+        if self._stem is None:
+            return word
+        stem = self._known.get(word)
+        if stem is None:
+            stem = self._known[word] = self._stem(word)
+        return stem
+
+
+class Index:
+    """A bm25s index whose documents stand in ascending order of their ids, so that a position says how a tie is broken."""
+
+    def __init__(self, scorer: Any, doc_ids: Sequence[str]) -> None:
+        self.scorer = scorer
+        self.doc_ids = doc_ids
+
+    def search(self, tokens: Sequence[str], depth: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """The ids and scores of the best `depth` documents: score descending, then doc_id descending."""
+        vocabulary = self.scorer.vocab_dict
+        known = [vocabulary[token] for token in tokens if token in vocabulary]
+        if not known:
+            return (), ()
+        scores = self.scorer.get_scores_from_ids(known)
+        best = _best(scores, depth)
+        return tuple(self.doc_ids[i] for i in best), tuple(scores[best].tolist())
+
+
+def cached_index(folder: Path, dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> tuple[Index, tuple[str, ...]]:
+    """The index kept in `folder`, memory-mapped, or a new one, which is then kept there. A damaged one is built again.
+
+    Where the cache cannot be read or written, the index serves from memory and a warning says so.
+    """
+    index: Index | None = None
+    try:
+        if (index := _open(folder)) is not None:
+            return index, ()
+        index = build_index(dataset, options, analyzer)
+        keep(folder, partial(_save, index))
+    except OSError as error:
+        index = build_index(dataset, options, analyzer) if index is None else index
+        return index, (f"the BM25 index could not be kept in the cache: {error.strerror or error}",)
+    return index, ()
+
+
+def build_index(dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> Index:
+    """Index every document as the template renders it. Raises DataError when no document has a token."""
+    import bm25s
+
+    vocabulary: dict[str, int] = {}
+    rows: dict[str, list[int]] = {}
+    for doc_id, fields in dataset.documents:
+        tokens = analyzer.tokens(render(dataset.template, fields))
+        rows[doc_id] = [vocabulary.setdefault(token, len(vocabulary)) for token in tokens]
+    if not vocabulary:
+        raise DataError(f"{dataset.id}: no document has a token under the token pattern {options.token_pattern!r}")
+    doc_ids = sorted(rows)
+    scorer = bm25s.BM25(k1=options.k1, b=options.b, method=options.method)
+    scorer.index(([rows[doc_id] for doc_id in doc_ids], vocabulary), create_empty_token=False, show_progress=False)
+    return Index(scorer, doc_ids)
+
+
+def _best(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:
+    """Positions of the `depth` highest scores above 0, best first; of equal scores the higher position first."""
+    import numpy as np
+
+    found = np.flatnonzero(scores > 0)
+    if len(found) > depth:
+        lowest = np.partition(scores[found], len(found) - depth)[len(found) - depth]
+        found = found[scores[found] >= lowest]
+    order: NDArray[np.intp] = found[np.lexsort((-found, -scores[found]))][:depth]
+    return order
+
+
+def _open(folder: Path) -> Index | None:
+    """The index of a folder that is as it was written. Raises OSError where it cannot be read."""
+    import bm25s
+
+    if not is_intact(folder):
+        return None
+    try:
+        doc_ids = json.loads((folder / DOC_IDS).read_text(encoding="utf-8"))
+        return Index(bm25s.BM25.load(folder, mmap=True), doc_ids)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+
+
+def _save(index: Index, folder: Path) -> None:
+    index.scorer.save(folder, corpus=None)
+    (folder / DOC_IDS).write_text(json.dumps(list(index.doc_ids)), encoding="utf-8")
+
+
+def _stopwords(chosen: str | tuple[str, ...] | None) -> Sequence[str]:
+    from bm25s.tokenization import Tokenizer
+
+    try:
+        words: Sequence[str] = Tokenizer(stopwords=list(chosen) if isinstance(chosen, tuple) else chosen).stopwords
+    except ValueError as error:
+        raise SuiteError(f"bm25: bm25s has no stop words for '{chosen}': name another language, list the words, or null") from error
+    return words
+
+
+def _stemmer(language: str | None) -> Any:
+    import Stemmer
+
+    if language is None:
+        return None
+    if language not in Stemmer.algorithms():
+        raise SuiteError(f"bm25: there is no stemmer '{language}': {nearest(language, Stemmer.algorithms())}")
+    return Stemmer.Stemmer(language).stemWord

@@ -1,0 +1,1 @@
+"""The only loop: trial to record."""

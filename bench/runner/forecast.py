@@ -1,0 +1,238 @@
+"""What a run would take, told before it is paid for: pairs, calls, tokens, dollars, time. Nothing is scored and nothing is sent.
+
+The first stage does run, since it is free and says how many pairs there are. Tokens are estimated from the real texts: their characters,
+divided by the characters per token of a sample.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.catalogue.price import Price
+from bench.contract.request import Request, Usage
+from bench.contract.trial import REFERENCES, Trial
+from bench.core.errors import BenchError
+from bench.core.progress import Observer
+from bench.latency import timed_pass
+from bench.rerankers.loading.weights import MODELS
+from bench.rerankers.remote.address import THIS_MACHINE
+from bench.runner.cost import price_of
+from bench.runner.history import History, Speed
+from bench.runner.retrieve import retrieve
+from bench.scoring.cache import ScoreCache, request_key
+from bench.suite.planning import Group, Planned, plan
+from bench.suite.suite import Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHARACTERS = 4.0
+"""Characters per token where no tokenizer is at hand: the usual rule of thumb for English."""
+SAMPLED = 400
+TOKENIZER = "all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What one trial would take: `usage` for the queries that are not in the score cache, `timed` for the timed pass, never cached.
+
+    `usd` is None where the price is not known, 0 for what costs nothing by the query. `seconds` is of scoring, None where nothing tells it;
+    `at_least` marks a lower bound, which the limits per minute set. `reason` says why the trial cannot run here.
+    """
+
+    trial: Trial
+    placement: str
+    queries: int
+    cached: int
+    usage: Usage
+    timed: Usage
+    reason: str | None = None
+    price: Price | None = None
+    usd: float | None = None
+    seconds: float | None = None
+    at_least: bool = False
+    told: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat values: what scoring and the timed pass take together, and the price."""
+        both = self.usage + self.timed
+        return {
+            **{name: getattr(self.trial, name) for name in ("dataset", "first_stage", "depth", "reranker", "device")},
+            "reason": self.reason,
+            "queries": self.queries,
+            "cached": self.cached,
+            "pairs": self.usage.pairs,
+            "calls": both.calls,
+            "timed_calls": self.timed.calls,
+            "tokens": both.tokens,
+            "tokens_out": both.tokens_out,
+            "billed_units": both.billed_units,
+            "price": str(self.price) if self.price else None,
+            "usd": self.usd,
+            "seconds": self.seconds,
+            "at_least": self.at_least,
+            "time_from": self.told,
+        }
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A suite's trials with what they would take, and how tokens were estimated."""
+
+    suite: str
+    rows: Sequence[Expected]
+    tokens_from: str
+
+    @property
+    def runnable(self) -> list[Expected]:
+        return [row for row in self.rows if row.reason is None]
+
+    @property
+    def usd(self) -> float:
+        """The sum of the known prices of what can run here."""
+        return sum(row.usd or 0.0 for row in self.runnable)
+
+    @property
+    def unpriced(self) -> list[Expected]:
+        """What can run here and costs something, but nobody knows what."""
+        return [row for row in self.runnable if row.usd is None]
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per trial, as `Expected.to_dict` has it."""
+        import pandas as pd
+
+        return pd.DataFrame([row.to_dict() for row in self.rows])
+
+
+def forecast(
+    suite: Suite,
+    *,
+    out: Path = Path("results"),
+    device: str | None = None,
+    time_it: bool = True,
+    fresh: bool = False,
+    observer: Observer | None = None,
+) -> Forecast:
+    """What running the suite would take; the arguments are those of `runner.run`. Rerankers that cannot run here are told with the reason.
+
+    Raises BenchError where a dataset or a first stage cannot be had.
+    """
+    observer, history = observer or Observer(), History(out)
+    plan_ = suite.latency if time_it else None
+    rows: list[Expected] = []
+    tokens: Tokens | None = None
+    bought: set[tuple[str, str]] = set()
+    for group in plan(suite, device, lenient=True):
+        requests = retrieve(suite, group, observer).questions.requests
+        tokens = tokens or Tokens(requests, suite.seed)
+        sample = timed_pass.draw_sample(requests, plan_, suite.seed)[: plan_.request_queries] if plan_ and len(requests) else []
+        for planned in _rerankers(group):
+            missing, usage = _to_score(planned, requests, tokens, None if fresh else bought)
+            timed = _timed(planned, sample, len(requests), plan_, tokens)
+            row = Expected(planned.trial, planned.reranker.placement, len(requests), len(requests) - missing, usage, timed)
+            rows.append(_in_time(_priced(replace(row, reason=planned.status.reason), planned), planned, missing, history.speed(planned)))
+    return Forecast(suite.name, rows, tokens.told if tokens else "")
+
+
+class Tokens:
+    """Estimates a text's tokens by its characters. `told` says how."""
+
+    def __init__(self, requests: Sequence[Request], seed: int) -> None:
+        chosen = random.Random(seed).sample(range(len(requests)), min(len(requests), SAMPLED // 10))
+        texts = [text for i in chosen for text in (requests[i].query, *list(requests[i].docs)[:9])]
+        counted = _counted(texts)
+        self._characters = sum(map(len, texts)) / counted if counted else CHARACTERS
+        of = f"as {TOKENIZER}'s tokenizer counts {len(texts)} of the texts" if counted else "a rule of thumb for English"
+        self.told = f"{self._characters:.1f} characters a token, {of}; the service's own count may differ"
+
+    def __call__(self, text: str) -> int:
+        return max(1, round(len(text) / self._characters)) if text else 0
+
+
+def _counted(texts: Sequence[str]) -> int:
+    """The tokens of texts by the tokenizer that comes with a package; 0 where it is not installed."""
+    try:
+        folder = MODELS[TOKENIZER].folder()
+        from tokenizers import Tokenizer
+    except (BenchError, ModuleNotFoundError):
+        return 0
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return sum(len(one.ids) for one in tokenizer.encode_batch(list(texts), add_special_tokens=False))
+
+
+def _rerankers(group: Group) -> Iterator[Planned]:
+    return (planned for planned in group.planned if planned.trial.reranker not in REFERENCES)
+
+
+def _to_score(
+    planned: Planned, requests: Sequence[Request], tokens: Callable[[str], int], bought: set[tuple[str, str]] | None
+) -> tuple[int, Usage]:
+    """How many queries would be scored, and what that takes. `bought` are those that the run has by then; None: nothing is ever reused."""
+    fingerprint = _fingerprint(planned) if bought is not None else None
+    cache = ScoreCache(fingerprint) if fingerprint else None
+    missing, usage = 0, Usage()
+    for request in requests:
+        if cache and bought is not None:
+            key = request_key(request)
+            if cache.get(key) is not None or (cache.folder.name, key) in bought:
+                continue
+            if planned.status.status == "pending":
+                bought.add((cache.folder.name, key))
+        missing, usage = missing + 1, usage + _expected(planned, [request], tokens)
+    return missing, usage
+
+
+def _fingerprint(planned: Planned) -> dict[str, Any]:
+    """The key of the score cache, where it can be told: the weights of a local reranker that cannot run here may be missing."""
+    return planned.reranker.fingerprint() if planned.status.status == "pending" or planned.reranker.placement == "remote" else {}
+
+
+def _expected(planned: Planned, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+    ask: Any = getattr(planned.reranker, "expected_usage", None)
+    return ask(requests, tokens) if ask else Usage(pairs=sum(len(request.docs) for request in requests))
+
+
+def _timed(
+    planned: Planned, sample: Sequence[Request], queries: int, plan_: timed_pass.LatencyPlan | None, tokens: Callable[[str], int]
+) -> Usage:
+    """What the timed pass asks of a service, at most: the mean of the timed queries, as often as they are asked, warm-ups included."""
+    if planned.reranker.placement != "remote" or plan_ is None or not sample:
+        return Usage()
+    one_each, times = _expected(planned, sample, tokens), plan_.calls(queries, remote=True) / len(sample)
+    return Usage(
+        calls=round(one_each.calls * times),
+        tokens=round(one_each.tokens * times),
+        tokens_out=round(one_each.tokens_out * times),
+        billed_units=round(one_each.billed_units * times),
+    )
+
+
+def _priced(row: Expected, planned: Planned) -> Expected:
+    """The row with its bill. A server on this machine, of which no price is said, costs nothing by the query."""
+    price, both = price_of(planned.reranker), row.usage + row.timed
+    is_free = row.placement != "remote" or (price is None and getattr(planned.reranker, "host", None) in THIS_MACHINE)
+    usd = 0.0 if is_free or not (both.calls or both.pairs) else price.bill(vars(both)) if price else None
+    return replace(row, price=price, usd=usd)
+
+
+def _in_time(row: Expected, planned: Planned, missing: int, speed: Speed | None) -> Expected:
+    """The row with the time that scoring takes: as fast as before, but never faster than the limits per minute."""
+    if not missing:
+        return replace(row, seconds=0.0)
+    options: Any = getattr(planned.reranker, "options", None)
+    least = 0.0
+    for used, name in ((row.usage.calls, "requests_per_minute"), (row.usage.tokens, "tokens_per_minute")):
+        per_minute = getattr(options, name, None)
+        least = max(least, 60 * used / per_minute) if per_minute else least
+    if speed and speed.pairs_per_s:
+        return replace(row, seconds=row.usage.pairs / speed.pairs_per_s, told=speed.told)
+    if speed and speed.query_s:
+        seconds = missing * speed.query_s / getattr(options, "concurrency", 1)
+        return replace(row, seconds=max(least, seconds), told=speed.told)
+    return replace(row, seconds=least, at_least=True, told="is what the limits per minute leave at least") if least else row

@@ -1,0 +1,65 @@
+"""What makes two calls of `run` the same run, so that the second may continue the first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.core.redaction import redacted, redacted_text
+from bench.core.version import version
+from bench.machine import fingerprint
+from bench.records.schema import RunInfo
+from bench.records.writer import now
+from bench.runner.inputs import inputs
+from bench.suite.planning import Group, Planned
+from bench.suite.suite import Suite
+
+
+def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool, fresh: bool) -> RunInfo:
+    """The table of contents of a run that has not begun."""
+    asked = redacted(suite.resolved())
+    relevant = {**asked, "device": device, "timed": timed, "version": version()}
+    digest = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
+    started, environment = now(), fingerprint.fingerprint("cpu")
+    stamp = started.replace("-", "").replace(":", "")
+    return RunInfo(
+        id=f"{stamp}-{secrets.token_hex(3)}",
+        suite=suite.name,
+        description=redacted_text(suite.description),
+        asked=redacted(suite.asked),
+        resolved=asked,
+        base_dir=_below_here(suite.base_dir),
+        suite_hash=digest[:16],
+        command=command,
+        started=started,
+        version=version(),
+        environment=environment,
+        inputs=inputs(suite, environment.get("libraries") or {}, fresh=fresh) | _fingerprints(groups[0]),
+        trials=[planned.status for planned in _all(groups)],
+    )
+
+
+def _fingerprints(group: Group) -> dict[str, str]:
+    """What outsiders' rerankers say decides their scores: it may be a file that only they know of."""
+    digests: dict[str, str] = {}
+    for planned in group.planned:
+        if ":" in planned.part.name:
+            try:
+                text = json.dumps(planned.reranker.fingerprint(), sort_keys=True, default=str)
+            except (Exception, SystemExit):  # its trial will fail by it, and say so
+                continue
+            digests[f"fingerprint of {planned.trial.reranker}"] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digests
+
+
+def _below_here(folder: Path) -> str:
+    """A suite's folder as seen from the working directory; nothing where it lies elsewhere: a record names no place of this machine."""
+    folder, here = folder.resolve(), Path.cwd()
+    return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else ""
+
+
+def _all(groups: Iterable[Group]) -> Iterable[Planned]:
+    return (planned for group in groups for planned in group.planned)

@@ -1,0 +1,152 @@
+"""What decides a run's numbers and is not in its suite file: data, judgments, run files, model folders, code of outsiders, libraries.
+
+An interrupted run is continued only where all of it is as it was: records of before and after would otherwise stand in one table.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench import rerankers
+from bench.core.options import as_mapping
+from bench.suite.suite import Part, Suite
+
+LARGE = 64 * 2**20
+"""Bytes from which on a file is known by its size and time of change: reading it would take as long as using it."""
+_CODE = re.compile(r"(?:custom:)?([A-Za-z_][\w.]*):[A-Za-z_]\w*")
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def inputs(suite: Suite, libraries: Mapping[str, Any], *, fresh: bool) -> dict[str, str]:
+    """Return name -> digest or version: of each file, folder and module of an outsider that the suite names, by its last name alone
+    (no path of this machine), of the libraries and of Python, and whether `--fresh` was given."""
+    digests = {name: str(version) for name, version in libraries.items() if version}
+    digests |= {"python": platform.python_version(), "--fresh": str(fresh)}
+    words = [*map(_of_dataset, suite.datasets), *(word for part in suite.first_stages for word in _texts(part.options))]
+    words += [word for part in suite.rerankers for word in _of_reranker(part)]
+    for word in words:
+        for path in _files_named(word, suite.base_dir):
+            digests[path.name] = _combined(digests.get(path.name, ""), _of_path(path))
+    for word in (*words, *(part.name for part in (*suite.first_stages, *suite.rerankers))):
+        module = _CODE.fullmatch(word)
+        if module and (files := _sources(module[1])):
+            digests[module[1]] = _combined(*map(_of_file, files))
+    return digests
+
+
+def _of_dataset(part: Part) -> str:
+    return part.name.removeprefix("files:")
+
+
+def _of_reranker(part: Part) -> list[str]:
+    """The values of the options that name files; others, such as a log, may name what the run writes."""
+    model = rerankers.options_for(part.name)
+    options = as_mapping(model, part.options)
+    return [word for name in getattr(model, "paths", ()) for word in _texts(options.get(name))]
+
+
+def _texts(options: Any) -> Iterator[str]:
+    """Yield every text of some options."""
+    waiting: list[Any] = [options]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+
+
+def _files_named(word: str, base_dir: Path) -> list[Path]:
+    """Return the file or folder that a text names, as a dataset does: `PATH` or `PATH#SPLIT`. Empty where it names none."""
+    for name in (word, word.rpartition("#")[0]):
+        try:
+            path = (base_dir / Path(name).expanduser()).resolve()
+            if name and path.exists():
+                return [path]
+        except (OSError, ValueError, RuntimeError):  # too long for a name, a NUL, no home folder
+            continue
+    return []
+
+
+def _of_path(path: Path) -> str:
+    """Of a folder, its files and those of its subfolders: deeper ones are no data set's and no model's."""
+    if path.is_file():
+        return _of_file(path)
+    files = sorted(file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file())
+    return _combined(*(f"{file.relative_to(path).as_posix()} {_of_file(file)}" for file in files))
+
+
+def _of_file(path: Path) -> str:
+    """The digest of a file's contents, of a large one that of its size and time of change; empty where it cannot be read."""
+    try:
+        about = path.stat()
+        if about.st_size > LARGE:
+            return f"{about.st_size} {about.st_mtime_ns}"
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # whoever needs it says so
+        return ""
+
+
+def _combined(*digests: str) -> str:
+    return hashlib.sha256("\0".join(filter(None, digests)).encode()).hexdigest()[:16]
+
+
+def _sources(module: str) -> list[Path]:
+    """Return the files of an outsider's module or package, and of the modules in the same folder that it imports, however indirectly.
+    Of an installed one, the module's own file."""
+    files: dict[Path, None] = {}
+    names, place = [module.partition(".")[0]], None
+    seen: set[str] = {"bench"}  # this package is known by its version
+    while names:
+        name = names.pop()
+        origin = _origin(name) if name not in seen else None
+        seen.add(name)
+        if origin is None:
+            continue
+        is_package = origin.name == "__init__.py"
+        folder = origin.parent.parent if is_package else origin.parent
+        if _INSTALLED & set(origin.parts):
+            files |= dict.fromkeys([origin] if place is None else [])
+            continue
+        if place not in (None, folder):
+            continue
+        place = folder
+        own = sorted(origin.parent.rglob("*.py")) if is_package else [origin]
+        files |= dict.fromkeys(own)
+        for file in own:
+            names += _imported(file)
+    return list(files)
+
+
+def _origin(name: str) -> Path | None:
+    """The file of a top-level module, without importing it."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and Path(spec.origin).is_file() else None
+
+
+def _imported(file: Path) -> set[str]:
+    """The top-level names that a Python file imports."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return set()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names

@@ -1,0 +1,135 @@
+"""The records of trials: of a reranker, with its quality, and of an architecture, which has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.catalogue import entries
+from bench.core.errors import Unavailable
+from bench.latency.estimate import seconds_per_query
+from bench.machine import fingerprint, noise_floor
+from bench.quality.assess import Assessed, differences
+from bench.quality.statistics import Difference
+from bench.ranking.order import TIE_RULE
+from bench.records import keys
+from bench.records.keys import Key
+from bench.records.schema import ArchitectureRecord, Record
+from bench.records.writer import now
+from bench.runner.cost import cost, price_of
+from bench.suite.planning import Planned
+
+if TYPE_CHECKING:
+    from bench.contract.candidates import Candidates
+    from bench.contract.scored import Scored
+    from bench.datasets.base import Dataset
+    from bench.latency.plan import LatencyPlan
+    from bench.quality.questions import Questions
+    from bench.runner.retrieve import Retrieved
+    from bench.suite.suite import Suite
+
+
+def dataset_fields(dataset: Dataset) -> dict[str, Any]:
+    facts = {"id": dataset.id, "template": dataset.template, "min_relevance": dataset.min_relevance}
+    return {**facts, "relevant_only": dataset.relevant_only, **dataset.identity}
+
+
+def candidates_fields(candidates: Candidates) -> dict[str, Any]:
+    return {"hash": candidates.hash, "depth": candidates.depth, **candidates.source}
+
+
+def with_caution(description: Mapping[str, Any], reranker: str) -> dict[str, Any]:
+    """A description, with what the catalogue warns of about a reranker of this name among its warnings."""
+    entry = entries.load().get(reranker)
+    if entry is None or entry.facts.caution is None:
+        return dict(description)
+    facts = description.get("facts", {})
+    warnings = [*facts.get("warnings", []), entry.facts.caution]
+    return {**description, "facts": {**facts, "warnings": warnings}}
+
+
+def speed_key(work: Key, system: Key, environment: Mapping[str, Any], plan: LatencyPlan, description: Mapping[str, Any]) -> Key:
+    """A sweep has points of its own: it leaves the timed pass as it is."""
+    hardware, asked = fingerprint.speed_fields(environment), plan.model_dump(mode="json", exclude={"sweep"})
+    return keys.speed_key(work, system, hardware, asked, description.get("facts", {}))
+
+
+def build_architecture(planned: Planned, questions: Questions, plan: LatencyPlan) -> dict[str, Any]:
+    """Build a network without its weights, and say what was built. Raises Unavailable where memory does not suffice, or where a query would
+    take longer than the plan allows a whole scenario."""
+    reranker: Any = planned.reranker
+    reranker.load()
+    description: dict[str, Any] = reranker.describe().to_dict()
+    seconds = seconds_per_query(reranker, planned.trial.device, questions.requests)
+    if seconds > plan.time_limit_s:
+        reranker.close()
+        raise Unavailable(f"one query would take some {seconds:.0f} s here, and the time limit is {plan.time_limit_s:g} s")
+    return description
+
+
+def architecture_record(
+    planned: Planned,
+    description: Mapping[str, Any],
+    dataset: Dataset,
+    candidates: Candidates,
+    facts: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    plan: LatencyPlan,
+) -> ArchitectureRecord:
+    """What it took, on which texts, where."""
+    system = keys.system_key(description)
+    work = keys.make_key({"dataset": dict(dataset.identity), "candidates": candidates.hash, "template": dataset.template})
+    return ArchitectureRecord(
+        trial=planned.trial,
+        description=dict(description),
+        dataset=dataset_fields(dataset),
+        candidates=candidates_fields(candidates),
+        latency=noise_floor.beside(dict(facts), dict(environment)),
+        keys={"system": system, "speed": speed_key(work, system, environment, plan, description)},
+        environment=dict(environment),
+        finished=now(),
+    )
+
+
+def quality_record(
+    planned: Planned,
+    scored: Scored,
+    assessed: Assessed,
+    base: Assessed | None,
+    retrieved: Retrieved,
+    facts: Mapping[str, Any] | None,
+    environment: dict[str, Any],
+    suite: Suite,
+) -> Record:
+    """Return the record of a trial that was scored. `base` is what the first stage's own order reached, None for that row itself; `facts`
+    are of the timed pass, None where the trial was not timed."""
+    trial, dataset, candidates = planned.trial, retrieved.dataset, retrieved.candidates
+    if facts is not None and trial.device != "-":
+        facts = noise_floor.beside(dict(facts), environment)
+    quality_key = keys.quality_key(
+        dataset.identity, candidates.hash, trial.depth, dataset.template, list(assessed.per_query), dataset.min_relevance, TIE_RULE
+    )
+    system_key = keys.system_key(scored.description)
+    all_keys = {"quality": quality_key, "system": system_key}
+    if facts is not None and suite.latency is not None:
+        all_keys["speed"] = speed_key(quality_key, system_key, environment, suite.latency, scored.description)
+    against_base: dict[str, Difference] = {}
+    if base is not None:
+        against_base = differences(assessed.per_query, base.per_query, retrieved.questions.query_ids, suite.seed)
+    return Record(
+        trial=trial,
+        description=with_caution(scored.description, planned.part.name),
+        dataset=dataset_fields(dataset),
+        candidates=candidates_fields(candidates),
+        quality=dict(assessed.estimates),
+        vs_first_stage=against_base,
+        counts=assessed.counts,
+        failures=dict(list(scored.failures.items())[:50]),
+        usage=scored.usage,
+        cost=cost(scored.usage, price_of(planned.reranker), scored.cached_queries + scored.computed_queries),
+        scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
+        latency=dict(facts) if facts is not None else None,
+        keys=all_keys,
+        environment=environment,
+        finished=now(),
+    )

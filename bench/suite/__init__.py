@@ -1,0 +1,1 @@
+"""What was asked: the YAML, its JSON Schema, and its trials."""

@@ -1,0 +1,69 @@
+"""The JSON Schema of suite files, generated from the models that validate them, for editors that complete and check YAML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+from bench import datasets, rerankers, retrieval
+from bench.catalogue import entries
+from bench.suite.suite import Suite
+
+OUTSIDER = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+DATASET = r"^(embedded|files|irds|custom):.+"
+
+
+def schema() -> dict[str, Any]:
+    """The schema as plain data (JSON Schema 2020-12)."""
+    built = Suite.model_json_schema()
+    definitions: dict[str, Any] = built.setdefault("$defs", {})
+    definitions.pop("Part", None)
+    named: dict[str, tuple[Iterable[str], Any]] = {
+        "datasets": ((), datasets.options_for),
+        "first_stages": (retrieval.TABLE, retrieval.options_for),
+        "rerankers": ((*rerankers.TABLE, *entries.load()), rerankers.options_for),
+    }
+    for key, (names, options_for) in named.items():
+        by_name = {name: _options(options_for(name), definitions) for name in sorted(names)}
+        patterns = (
+            {DATASET: _options(options_for("embedded:everyday"), definitions)} if key == "datasets" else {OUTSIDER: {"type": "object"}}
+        )
+        built["properties"][key]["items"] = _entry(by_name, patterns)
+        if key == "first_stages":
+            built["properties"][key]["default"] = ["bm25"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **built, "title": "rerank-bench suite"}
+
+
+def schema_text() -> str:
+    """The schema as the file that is shipped beside the suites."""
+    return json.dumps(schema(), indent=1, sort_keys=True) + "\n"
+
+
+def _entry(by_name: dict[str, Any], patterns: dict[str, Any]) -> dict[str, Any]:
+    """An entry of a list: a name, or one name with its options."""
+    plain: list[dict[str, Any]] = [{"enum": list(by_name)}] if by_name else []
+    plain += [{"type": "string", "pattern": pattern} for pattern in patterns]
+    mapping = {
+        "type": "object",
+        "properties": by_name,
+        "patternProperties": patterns,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    return {"anyOf": [*plain, mapping]}
+
+
+def _options(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
+    """A reference to the options' schema; a bare value stands for the one required option, and nothing for none."""
+    name = f"{model.__module__.rpartition('.')[2]}.{model.__name__}"
+    if name not in definitions:
+        found = model.model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(found.pop("$defs", {}))
+        definitions[name] = found
+    required = definitions[name].get("required", [])
+    choices: list[dict[str, Any]] = [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]
+    return {"anyOf": choices if len(required) != 1 else [*choices, {"type": "string"}]}
