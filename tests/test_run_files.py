@@ -78,6 +78,7 @@ def test_json_of_scores(tmp_path: Path, indent: int | None) -> None:
         ('{"q": [["a", 1]]}', "query 'q' has no object of scores: JSON is read as {query id: {document id: score}}"),
         ('{"q": {"a": NaN}}', "query 'q': the score of document 'a' is not a finite number"),
         ('{"q": {"a": true}}', "query 'q': the score of document 'a' is not a finite number"),
+        ('{"q": {"a": 1%s}}' % ("0" * 400), "query 'q': the score of document 'a' is not a finite number"),
         ('{"q": {"a": "1"}}', "query 'q': the score of document 'a' is not a finite number"),
         ('{"q": {"a": 1, "a": 2}}', "query 'q': document 'a' appears a second time"),
         ('{"q": {"a": 1}, "q": {"b": 1}}', "query 'q' appears a second time"),

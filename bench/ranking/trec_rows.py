@@ -266,12 +266,20 @@ def _read_json(path: Path, data: bytes) -> Rows:
         if not isinstance(documents, _Members):
             raise DataError(f"{path}: query '{query_id}' has no object of scores: JSON is read as {{query id: {{document id: score}}}}")
         for doc_id, score in documents.unique(path, f"query '{query_id}': document"):
-            if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            if not _is_finite(score):
                 raise DataError(f"{path}: query '{query_id}': the score of document '{doc_id}' is not a finite number")
             query_ids.append(query_id)
             doc_ids.append(doc_id)
             scores.append(float(score))
     return Rows(query_ids, doc_ids, scores)
+
+
+def _is_finite(score: Any) -> bool:
+    """Return whether a JSON value is a number that double precision holds: an integer may be longer."""
+    try:
+        return isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+    except OverflowError:
+        return False
 
 
 class _Members(list[tuple[str, Any]]):
