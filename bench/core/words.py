@@ -23,9 +23,9 @@ serve far better than whole phrases (Thai questions of XQuAD-R: nDCG@10 .67 agai
 _MARKS = f"(?![{_UNSPACED}])[\\p{{M}}][\\p{{M}}\\u200c\\u200d]*"
 WORD = f"\\w+(?:{_MARKS}\\w*)*"
 """Runs of letters with their marks, digits and underscores."""
-TOKEN = f"[{IDEOGRAPHS}]|{_LETTER}{{2,}}(?:{_MARKS}{_LETTER}*)*|{_LETTER}(?:{_MARKS}{_LETTER}*)+"
-"""Words of two letters, digits or marks and more, as bm25s and scikit-learn cut them, and each Han character or kana on its own, since
-Chinese and Japanese put no spaces between words."""
+TOKEN = f"[{IDEOGRAPHS}]|{_LETTER}{{2,}}(?:{_MARKS}{_LETTER}*)*|{_LETTER}(?:{_MARKS}{_LETTER}*)+|(?=\\w)[{_UNSPACED}]"
+"""Words of two letters, digits or marks and more, as bm25s and scikit-learn cut them; each Han character or kana on its own, since Chinese
+and Japanese put no spaces between words; and single letters of Thai, Lao, Burmese and Khmer, of which marks leave little else."""
 
 _STEMMERS: Mapping[str, frozenset[str]] = {
     "arabic": frozenset({"ARABIC"}),

@@ -15,9 +15,14 @@ from typing import Any, ClassVar
 
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.cache_dir import cache_dir
+from bench.core.counting import counted
+from bench.core.errors import DataError
 from bench.core.words import unserved_script
 from bench.datasets.base import Dataset, content_hash
 from bench.retrieval.options import BM25Options
+
+
+NO_TOKEN = "queries that have no token (nothing is left of them by the token pattern and the stop words), and get no candidates"
 
 
 class BM25:
@@ -36,10 +41,13 @@ class BM25:
         return self.options.name or (f"bm25({parameters})" if parameters else "bm25")
 
     def check(self, dataset: Dataset | None, depth: int) -> None:
-        """Raise SuiteError for an unknown stemmer or stop word list."""
+        """Raise SuiteError for an unknown stemmer or stop word list, DataError where no judged query has a token."""
         from bench.retrieval.bm25_index import Analyzer
 
-        Analyzer(self.options)
+        analyzer = Analyzer(self.options)
+        if dataset is None or any(analyzer.tokens(dataset.queries[query_id]) for query_id in dataset.qrels):
+            return
+        raise DataError(f"{dataset.id}: no judged query has a token under the token pattern {self.options.token_pattern!r}")
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
         """Up to `depth` candidates for each query. Raises SuiteError for an unknown stemmer or stop word list.
@@ -57,14 +65,22 @@ class BM25:
             folder = cache_dir("bm25", content_hash([(json.dumps(source, sort_keys=True),)]))
             index, warnings = cached_index(folder, dataset, self.options, analyzer)
         found: dict[str, QueryCandidates] = {}
+        wordless = 0
         for query_id in query_ids:
-            doc_ids, scores = index.search(analyzer.tokens(dataset.queries[query_id]), depth)
+            tokens = analyzer.tokens(dataset.queries[query_id])
+            wordless += not tokens
+            doc_ids, scores = index.search(tokens, depth)
             found[query_id] = QueryCandidates(doc_ids, scores)
-        empty = sum(not candidates.doc_ids for candidates in found.values())
-        warnings = (*warnings, *self._script_note(dataset.queries[query_id] for query_id in query_ids))
-        if empty:
-            warnings = (*warnings, f"queries that share no term with any document, and get no candidates: {empty}")
-        return Candidates(found, depth, source, warnings)
+        empty = sum(not candidates.doc_ids for candidates in found.values()) - wordless
+        counts = {NO_TOKEN: wordless, "queries that share no term with any document, and get no candidates": empty}
+        notes = [f"{text}: {count}" for text, count in counts.items() if count]
+        longest = max((len(candidates.doc_ids) for candidates in found.values()), default=0)
+        # whoever leaves out a query's own document asks for one more
+        wanted = depth - bool(dataset.skip_own)
+        if 0 < longest < wanted:
+            notes.append(f"bm25 finds at most {counted(longest, 'document')} per query, and the depth is {wanted}")
+        script_notes = self._script_note(dataset.queries[query_id] for query_id in query_ids)
+        return Candidates(found, depth, source, (*warnings, *script_notes, *notes))
 
     def _script_note(self, queries: Iterable[str]) -> Iterator[str]:
         """Yield what to know where the stemmer cannot read the queries' script: their words are compared as they are."""
