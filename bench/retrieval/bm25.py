@@ -21,7 +21,6 @@ from bench.core.words import unserved_script
 from bench.datasets.base import Dataset, content_hash
 from bench.retrieval.options import BM25Options
 
-
 NO_TOKEN = "queries that have no token (nothing is left of them by the token pattern and the stop words), and get no candidates"
 
 
