@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,10 @@ from click.testing import CliRunner
 import bench
 from bench.cli.main import cli
 from bench.comparison.leaderboard import collect
+from bench.contract.trial import Trial
 from bench.core.errors import BenchError, RecordError
+from bench.quality.statistics import Difference, Estimate
+from bench.records.rows import Row
 from bench.records.run import Run
 from bench.reports import exports, plots
 from tests.made_runs import made_run
@@ -126,12 +130,25 @@ def test_mteb_files_hold_the_means_under_its_names(run: Run, tmp_path: Path) -> 
 
 
 def test_mteb_names() -> None:
-    assert [exports._mteb_name(name) for name in ("nDCG@10", "RR(rel=2)@10", "AP", "R@100")] == [
+    assert [exports._mteb_name(name) for name in ("nDCG@10", "RR(rel=2)@10", "AP", "R@100", "nDCG(gains={2:10})@10")] == [
         "ndcg_at_10",
         "mrr_at_10",
         "map",
         "recall_at_100",
+        "nDCG(gains={2:10})@10",
     ]
+
+
+def test_latex_escapes_the_first_measure_and_explains_its_dagger() -> None:
+    row = Row(Trial(id="t", dataset="data", first_stage="bm25", reranker="better", device="-", depth=5), "done", None)
+    measure = "nDCG(gains={2:10})@10"
+    row = replace(
+        row, quality={measure: Estimate(0.5, 0.4, 0.6, 80)}, differences={measure: Difference(0.1, 0.05, 0.15, 0.001, 40, 20, 20)}
+    )
+    text = "\n".join(exports._latex_group("data_1", [row], [measure]))
+    assert "nDCG(gains=\\{2:10\\})@10" in text
+    assert "\\caption{data\\_1. $^{\\dagger}$: $p < 0.05$" in text
+    assert "+0.1000^{\\dagger}$" in text
 
 
 def test_trec_runs_leave_unzipped(run: Run, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.records.run import Run
@@ -16,7 +17,7 @@ from bench.records.schema import Cost
 from bench.reports import html
 from bench.reports.html import svg
 from bench.reports.html.page import for_script
-from bench.reports.html.scores import auc
+from bench.reports.html.scores import auc, only_order
 from tests.made_reports import Made, made_report
 from tests.made_runs import made_run
 
@@ -247,3 +248,11 @@ def test_the_area_under_the_curve_agrees_with_counting_pairs() -> None:
     good, bad = rng.integers(0, 9, 40).astype(float), rng.integers(0, 7, 60).astype(float)
     counted = np.mean([(g > b) + 0.5 * (g == b) for g in good for b in bad])
     assert auc(good, bad) == pytest.approx(counted)
+
+
+@pytest.mark.parametrize(
+    ("scores", "numbers_places"), [([3, 2, 1, 2, 1], True), ([3, 1, 1, 3, 1], False), ([0.667, 0.333, 0.333, 0.667, 0.333], False)]
+)
+def test_only_scores_that_count_down_to_1_are_an_order_and_no_more(scores: list[float], numbers_places: bool) -> None:
+    table = pd.DataFrame({"query": list("aaabb"), "rank": [1, 2, 3, 1, 2], "score": scores}).astype({"query": "category"})
+    assert only_order(table) is numbers_places

@@ -42,6 +42,11 @@ class Wrong:
         return ["high"] * len(pairs)
 
 
+class Raising:
+    def score(self, pairs: Pairs) -> list[float]:
+        raise ValueError("kaboom")
+
+
 class LikeTheDocs(PointwiseReranker):
     """Says that it runs on no device, as the page on adding one's own once showed it."""
 
@@ -58,7 +63,7 @@ class LikeTheDocs(PointwiseReranker):
 
 
 def test_a_class_in_a_suite_is_scored_and_timed(collection: Path, tmp_path: Path) -> None:
-    names = {"Scoring": {}, "Predicting": {"factor": -1}, "LikeTheDocs": {}, "Wrong": {}}
+    names = {"Scoring": {}, "Predicting": {"factor": -1}, "LikeTheDocs": {}, "Wrong": {}, "Raising": {}}
     entries = [{f"{HERE}:{name}": {"name": name, **options}} for name, options in names.items()]
     plan = {"queries": 2, "rounds": 1, "warmup_max": 1}
     suite = {"name": "own", "datasets": [f"files:{collection}"], "rerankers": entries, "latency": plan, "depth": 5, "devices": "cpu"}
@@ -68,6 +73,8 @@ def test_a_class_in_a_suite_is_scored_and_timed(collection: Path, tmp_path: Path
     assert (table.loc[["Scoring", "Predicting", "LikeTheDocs"], "p50 ms"] > 0).all()
     assert table.loc["Predicting", "nDCG@10"] == table.loc["LikeTheDocs", "nDCG@10"] != table.loc["Scoring", "nDCG@10"]
     assert "score(pairs) must return one number per pair: numbers are needed, not text" in table.loc["Wrong", "reason"]
+    assert table.loc["Raising", "reason"].startswith("ValueError: kaboom (errors/"), "its own error is not one of what it returned"
+    assert "in score" in next((run.folder / "errors").iterdir()).read_text()
     record = next(record for record in run.records.values() if record.trial.reranker == "Predicting")
     assert record.description["identity"] == {"class": f"{HERE}:Predicting", "factor": -1}
     assert record.trial.device == "cpu"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 UNKNOWN_LANGUAGE = "und-Zyyy"
 """ISO 639-3 and ISO 15924 for a language and a script that were not determined."""
+DAGGER = "$^{\\dagger}$: $p < 0.05$ against the first stage, paired permutation test, uncorrected"
 LANGUAGES = {"embedded:everyday": "eng-Latn", "embedded:everyday-train": "eng-Latn"}
 """Datasets whose language is known here, by the id in their record."""
 
@@ -49,7 +50,8 @@ def export(run: Run, form: str, out: Path | None = None, **options: Any) -> str 
 def to_latex(run: Run) -> str:
     """A booktabs table per group: the lead measure with its interval, the difference to the first stage, latency. The best is bold.
 
-    Needs \\usepackage{booktabs}. A dagger marks p < 0.05 of the paired permutation test against the first stage, uncorrected.
+    Needs \\usepackage{booktabs}. A dagger marks p < 0.05 of the paired permutation test against the first stage, uncorrected; the
+    caption says so where there is one.
     """
     return "\n".join(
         "\n".join(_latex_group(f"{dataset}, {first_stage}, {counted(depth, 'candidate')}", members, measures_of(members)))
@@ -63,11 +65,19 @@ def _latex_group(caption: str, members: list[Row], measures: list[str]) -> Itera
     timed = any(row.single for row in done)
     competing = [row for row in done if row.trial.kind == "reranker" and not row.meaningless]
     best = max((row.quality[measures[0]].mean for row in competing), default=None)
-    head = ["Reranker", measures[0], "95\\,\\% CI", "$\\Delta$", *map(_tex, measures[1:]), *(["p50 (ms)", "p95 (ms)"] if timed else [])]
-    yield from ("\\begin{table}", "  \\centering", f"  \\caption{{{_tex(caption)}}}")
+    head = [
+        "Reranker",
+        _tex(measures[0]),
+        "95\\,\\% CI",
+        "$\\Delta$",
+        *map(_tex, measures[1:]),
+        *(["p50 (ms)", "p95 (ms)"] if timed else []),
+    ]
+    lines = [" & ".join(_latex_cells(row, measures, best, timed)) for row in done]
+    dagger = f". {DAGGER}" if any("\\dagger" in line for line in lines) else ""
+    yield from ("\\begin{table}", "  \\centering", f"  \\caption{{{_tex(caption)}{dagger}}}")
     yield from (f"  \\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", "    \\toprule", f"    {' & '.join(head)} \\\\", "    \\midrule")
-    for row in done:
-        yield f"    {' & '.join(_latex_cells(row, measures, best, timed))} \\\\"
+    yield from (f"    {line} \\\\" for line in lines)
     yield from ("    \\bottomrule", "  \\end{tabular}", "\\end{table}", "")
 
 
@@ -174,8 +184,12 @@ def _mteb_result(record: Record, run: Run, languages: Sequence[str]) -> dict[str
 
 
 def _mteb_name(measure: str) -> str:
-    """nDCG@10 -> ndcg_at_10, RR@10 -> mrr_at_10, AP -> map: MTEB's names of the means."""
-    stem, _, cutoff = re.sub(r"\(.*?\)", "", measure).partition("@")
+    """nDCG@10 -> ndcg_at_10, RR@10 -> mrr_at_10, AP -> map: MTEB's names of the means. The grade from which a document is relevant is
+    the dataset's, and left out; any other variant keeps its full name: it is not what MTEB's name stands for."""
+    plain = re.sub(r"\(rel=\d+\)", "", measure)
+    if "(" in plain:
+        return measure
+    stem, _, cutoff = plain.partition("@")
     name = {"rr": "mrr", "ap": "map", "r": "recall", "p": "precision"}.get(stem.lower(), stem.lower())
     return f"{name}_at_{cutoff}" if cutoff else name
 

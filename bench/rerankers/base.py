@@ -95,12 +95,16 @@ class PointwiseReranker(BaseReranker):
 
 
 def split_scores(score: Callable[[Sequence[tuple[str, str]]], Scores], requests: Sequence[Request]) -> list[Outcome]:
-    """Score all pairs of all requests in one call and cut the result back into one array per request."""
+    """Score all pairs of all requests in one call and cut the result back into one array per request.
+
+    Raises RerankerError for an answer that is not one number per pair; what `score` raises itself passes through.
+    """
     import numpy as np
 
     pairs = [(request.query, doc) for request in requests for doc in request.docs]
+    answer = score(pairs) if pairs else np.empty(0, dtype=np.float64)
     try:
-        scores = as_scores(score(pairs)) if pairs else np.empty(0, dtype=np.float64)
+        scores = as_scores(answer)
     except ValueError as error:
         raise RerankerError(f"score(pairs) must return one number per pair: {error}") from error
     if scores.shape != (len(pairs),):

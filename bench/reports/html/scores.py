@@ -44,9 +44,16 @@ def separation(run: Run, row: Row, table: pd.DataFrame, marks: Mapping[str, Mark
         return None
     scores = table["score"].to_numpy(dtype=float)
     good, bad = scores[relevant], scores[~relevant]
-    order_only = table["query"].nunique() > 1 and table["score"].nunique() <= table["rank"].max()
+    order_only = only_order(table)
     chart = "" if order_only else _draw(good, bad, name_of(row))
-    return Separation(name_of(row), marks.get(row.trial.id), chart, auc(good, bad), len(good), len(bad), bool(order_only))
+    return Separation(name_of(row), marks.get(row.trial.id), chart, auc(good, bad), len(good), len(bad), order_only)
+
+
+def only_order(table: pd.DataFrame) -> bool:
+    """Whether the scores of every query are n, n-1, ..., 1 from the first to the last: they hold no more than the order."""
+    sizes = table.groupby("query", observed=True)["rank"].transform("max")
+    numbered = table["score"].to_numpy(dtype=float) == (sizes - table["rank"] + 1).to_numpy(dtype=float)
+    return bool(numbered.all() and sizes.max() > 1)
 
 
 def auc(good: Scores, bad: Scores) -> float:
