@@ -53,6 +53,20 @@ def qrels_of(dataset: Dataset) -> dict[str, dict[str, int]]:
     return {query_id: dict(grades) for query_id, grades in dataset.qrels.items()}
 
 
+@pytest.mark.parametrize("name", ["docs.jsonl", "queries.tsv", "qrels.txt"])
+def test_files_joined_with_their_byte_order_marks(tmp_path: Path, name: str) -> None:
+    whole = {"docs.jsonl": DOCS, "queries.tsv": QUERIES, "qrels.txt": QRELS}[name]
+    marked = "".join(f"\ufeff{line}" for line in whole.splitlines(keepends=True))
+    found, plain = load(pets(tmp_path, {name: marked})), load(pets(tmp_path))
+    assert (dict(found.queries), qrels_of(found), list(found.documents)) == (dict(plain.queries), qrels_of(plain), list(plain.documents))
+
+
+def test_a_name_twice_in_a_row_with_different_values_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"docs\.jsonl:4: field 'text' appears twice, with different values"):
+        load(pets(tmp_path, {"docs.jsonl": DOCS + '{"doc_id": "d4", "text": "a", "text": "b"}\n'}))
+    assert len(load(pets(tmp_path, {"docs.jsonl": DOCS + '{"doc_id": "d4", "text": "a", "text": "a"}\n'})).documents) == 4
+
+
 class TestJudgments:
     WANTED = {"q1": {"d1": 2, "d2": 0}, "q2": {"d2": 1}}  # noqa: RUF012
 
@@ -114,7 +128,8 @@ class TestJudgments:
     @pytest.mark.parametrize(
         ("grades", "problem"),
         [
-            ({True: 1}, "write it in quotes"),
+            ({True: 1}, ": YAML reads a label of grades as true: write it in quotes"),
+            ({1: 1, "1": 5}, 'label \'1\' is there twice, for grades 1 and 5; 2, "2" and "2.0" are one label'),
             ({}, "at least 1"),
             ({"a": 0.5}, "integer"),
             ({"a": 10**9}, "nine digits"),
@@ -124,6 +139,20 @@ class TestJudgments:
     def test_a_map_that_is_none(self, tmp_path: Path, grades: Any, problem: str) -> None:
         with pytest.raises(SuiteError, match=problem):
             load(pets(tmp_path), grades=grades)
+
+    @pytest.mark.parametrize("header", ["query-id, corpus-id, score", "query-id ,corpus-id , score", "query-id,corpus-id,score"])
+    def test_commas_may_have_spaces_next_to_them(self, tmp_path: Path, header: str) -> None:
+        text = f"{header}\nq1, d1, 2\nq1, d2, 0\nq2, d2, 1\n"
+        assert qrels_of(load(pets(tmp_path, {"qrels.txt": None, "qrels.csv": text}))) == self.WANTED
+
+    def test_semicolons_are_named(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"qrels\.csv:1: .*found 1 column; part them by tabs or commas in place of semicolons"):
+            load(pets(tmp_path, {"qrels.txt": None, "qrels.csv": "query-id;corpus-id;score\nq1;d1;2\n"}))
+
+    @pytest.mark.parametrize(("label", "written"), [("E", "E"), ("1_0", '"1_0"'), ("yes", '"yes"')])
+    def test_the_hint_for_a_label_is_read_back_as_the_label(self, tmp_path: Path, label: str, written: str) -> None:
+        with pytest.raises(DataError, match=f"grades: {{{written}: 1}}"):
+            load(pets(tmp_path, {"qrels.txt": QRELS.replace("q2 0 d2 1", f"q2 0 d2 {label}")}))
 
     def test_a_threshold_above_every_grade(self, tmp_path: Path) -> None:
         base = pets(tmp_path)

@@ -128,6 +128,11 @@ def test_what_is_no_run_names_its_line_and_the_way_out(tmp_path: Path, text: str
     assert "\n" not in str(caught.value)
 
 
+def test_runs_joined_with_their_byte_order_marks(tmp_path: Path) -> None:
+    marked = "".join(f"\ufeff{line}" for line in ROWS.splitlines(keepends=True))
+    assert read_run(saved(tmp_path, marked)) == read_run(saved(tmp_path, ROWS, "plain.run"))
+
+
 def test_lines_that_are_there_twice_alike_are_left_out_and_counted(tmp_path: Path) -> None:
     """As where two parts of a run were put together with an overlap."""
     content = read_content(saved(tmp_path, ROWS + ROWS))

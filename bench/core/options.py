@@ -57,7 +57,9 @@ def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True)
     given = problem.get("input")
     is_secret = any(step in _MAY_BE_SECRET or is_secret_name(str(step)) for step in loc)
     shown = f" (given: {redacted(given)!r:.100})" if isinstance(given, str | int | float | bool) and not is_secret else ""
-    return f"{place}{message[0].lower()}{message[1:]}{shown}"
+    if not message[:2].isupper():  # an abbreviation such as YAML stays as it is
+        message = f"{message[0].lower()}{message[1:]}"
+    return f"{place}{message}{shown}"
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ def grade(value: object, grades: Grades | None = None) -> int:
             raise GradeProblem(f"grade '{value}' is no grade: leave the row out, or map it with `grades`")
         raise GradeProblem(
             f"grade '{value}' is not a number; map words to whole numbers with the dataset's option `grades`, "
-            f"such as grades: {{{value}: 1}}"
+            f"such as grades: {{{_written(str(value))}: 1}}"
         )
     if isinstance(name, float) and not math.isfinite(name):
         raise GradeProblem(f"grade '{value}' is no grade: leave the row out, or map it with `grades`")
@@ -61,6 +62,17 @@ def grade(value: object, grades: Grades | None = None) -> int:
     if abs(name) >= BEYOND:
         raise GradeProblem(f"grade '{value}' has more than nine digits, which TREC tools cannot count; map it with `grades`")
     return int(name)
+
+
+def _written(word: str) -> str:
+    """Return a word as YAML reads it back: in quotes where it would be taken for something else."""
+    import yaml
+
+    try:
+        plain = yaml.safe_load(f"{{{word}: 1}}") == {word: 1}
+    except (yaml.YAMLError, ValueError):
+        plain = False
+    return word if plain else json.dumps(word, ensure_ascii=False)
 
 
 def is_number(cell: str) -> bool:

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.core.counting import counted
 from bench.core.errors import DataError
 from bench.datasets.grades import GradeProblem, Grades, grade, is_number
 from bench.datasets.lines import Notes, numbered_lines
 from bench.datasets.rows import json_row, row_id
+
+GAP = re.compile(r"\s")
 
 Qrels = dict[str, dict[str, int]]
 Columns = Mapping[str, int]
@@ -80,7 +83,8 @@ def _cells(path: Path, notes: Notes) -> Judgments:
             expected = f"expected {EXPECTED}"
             if columns is not None:
                 expected = f"expected {width} columns, as in the first line"
-            raise DataError.at(path, number, f"{expected}; found {len(cells)} column(s)")
+            semicolons = "; part them by tabs or commas in place of semicolons" if line.count(";") > 1 else ""
+            raise DataError.at(path, number, f"{expected}; found {counted(len(cells), 'column')}{semicolons}")
         if is_quoted:
             cells = [cell.strip('"') for cell in cells]
         label = cells[columns["grade"]] if "grade" in columns else None
@@ -88,10 +92,11 @@ def _cells(path: Path, notes: Notes) -> Judgments:
 
 
 def _split(line: str) -> Sequence[str]:
-    """A line's cells: parted by tabs or spaces, or by commas where there are neither."""
+    """A line's cells: parted by tabs or spaces, or by commas where every space is next to one."""
     cells = line.split()
-    if len(cells) == 1 and "," in line:
-        return [cell.strip() for cell in line.split(",")]
+    by_comma = [cell.strip() for cell in line.split(",")]
+    if len(by_comma) > 1 and not any(GAP.search(cell) for cell in by_comma):
+        return by_comma
     return cells
 
 

@@ -119,7 +119,7 @@ def _decoded(path: Path, number: int, data: bytes) -> str:
     except UnicodeDecodeError as error:
         found = f"byte 0x{data[error.start]:02x} at column {error.start + 1}"
         raise DataError.at(path, number, f"not valid UTF-8 ({found}); save the file as UTF-8") from error
-    return line.removeprefix("\ufeff") if number == 1 else line
+    return line.lstrip("\ufeff")  # files joined by `cat` have such a mark in their middle
 
 
 def id_problem(value: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from bench.core.options import Options
-from bench.datasets.grades import BEYOND, label
+from bench.datasets.grades import BEYOND, Label, label
 
 
 class DatasetOptions(Options):
@@ -42,7 +42,12 @@ class DatasetOptions(Options):
                 raise ValueError(f"YAML reads a label of grades as {str(name).lower()}: write it in quotes")
             if isinstance(value, int) and abs(value) >= BEYOND:
                 raise ValueError(f"grade {value} has more than nine digits")
-        return {label(name): value for name, value in grades.items()}
+        labels: dict[Label, int] = {}
+        for name, value in grades.items():
+            if (first := labels.setdefault(label(name), value)) != value:
+                problem = f"label {name!r} is there twice, for grades {first} and {value}"
+                raise ValueError(f'{problem}; 2, "2" and "2.0" are one label')
+        return labels
 
     @field_validator("document")
     @classmethod

@@ -58,7 +58,9 @@ class BadRows(list[BadRow]):
 def json_row(path: Path, number: int, line: str) -> dict[str, Any]:
     """Return the object on a line of JSON. Raises DataError for anything else, and for half a character."""
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=_members)
+    except _RepeatedName as error:
+        raise DataError.at(path, number, f"{error}: a JSON object has each name once") from error
     except (ValueError, RecursionError) as error:
         raise DataError.at(path, number, f"not valid JSON: {error}{_array_hint(path, line)}") from error
     if not isinstance(row, dict):
@@ -67,6 +69,18 @@ def json_row(path: Path, number: int, line: str) -> dict[str, Any]:
     if "\\u" in line:
         _check_surrogates(path, number, row)
     return row
+
+
+class _RepeatedName(ValueError):
+    """An object has a name twice, with different values."""
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if members.setdefault(name, value) is not value and members[name] != value:
+            raise _RepeatedName(f"field {name!r} appears twice, with different values")
+    return members
 
 
 def _array_hint(path: Path, line: str) -> str:

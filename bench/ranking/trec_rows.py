@@ -41,7 +41,7 @@ def read(path: Path) -> Rows:
 
 
 def content(path: Path) -> bytes:
-    """Return the file's bytes, unpacked, without a byte order mark. Raises DataError for what cannot be read or is no text."""
+    """Return the file's bytes, unpacked, without byte order marks at the start of lines. Raises DataError for what is no readable text."""
     data = lines.content(path)
     kind = lines.compression(path)
     # tools that read runs go by the name: one that belies the content would be read here and nowhere else
@@ -49,7 +49,10 @@ def content(path: Path) -> bytes:
         raise DataError(f"{path}: this is a {kind} file: let its name end in {ENDINGS[kind]}")
     if data.startswith(UTF_16):
         raise DataError(f"{path}: this is UTF-16: save it as UTF-8")
-    return data.removeprefix(MARK)
+    if MARK not in data:
+        return data
+    # files joined by `cat` have such a mark in their middle
+    return re.sub(rb"^(?:" + MARK + rb")+", b"", data, flags=re.MULTILINE)
 
 
 def _is_json(data: bytes) -> bool:
