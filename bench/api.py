@@ -173,7 +173,9 @@ class Loaded:
 
     def describe(self) -> dict[str, Any]:
         """What loaded."""
-        return self._reranker.describe().to_dict()
+        from bench.scoring.engine import described
+
+        return described(self._reranker)
 
 
 def reranker(name: str | ScoreFunction, device: str = "auto", **options: Any) -> Loaded:

@@ -377,12 +377,15 @@ def test_a_service_that_caps_its_answers_is_told_how() -> None:
         Answer([(0, 0.5)]).in_order(3, "x")
 
 
-def test_an_environment_that_cannot_be_used_is_one_line(server: FakeCohere, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "nonsense://me:hunter2-and-more@host")
+@pytest.mark.parametrize("proxy", [f"nonsense://me:{PASSWORD}@host", "http://me:proxy/pw@host:1"])
+def test_an_environment_that_cannot_be_used_is_one_line(server: FakeCohere, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
     client: Any = rerankers.build("rerank-server", {"model": "m", "base_url": server.url})
     with pytest.raises(RerankerError, match="proxy or certificates that the environment names cannot be used") as caught:
         client.load()
     assert PASSWORD not in str(caught.value)
+    assert "proxy/pw" not in str(caught.value)
+    assert "port" not in str(caught.value)
 
 
 def test_a_score_beyond_any_float_is_refused() -> None:

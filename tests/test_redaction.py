@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -12,8 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
+from bench import rerankers
+from bench.contract.reranker import Description
 from bench.core.errors import SuiteError
-from bench.core.redaction import argument, for_others, redacted, redacted_text, secret_values
+from bench.core.redaction import argument, for_others, is_secret_name, redacted, redacted_text, secret_values
+from bench.rerankers.base import BaseReranker
+from bench.rerankers.outside.own_class import OwnOptions
+from bench.scoring.cache import ScoreCache
 from bench.suite import suite
 from tests.fake_cohere import good_jina, serve
 from tests.test_paid_once import ROOT, write_collection
@@ -40,13 +46,87 @@ def test_what_is_secret_in_a_text(text: str, shown: str) -> None:
 def test_what_is_secret_in_data() -> None:
     data = {
         "api_key": "a", "accessToken": "b", "nested": [{"Password": "c", "max_tokens": 5, "token_true": "yes"}],
-        "api_key_env": "MY_KEY", "key": 7, "secret": "",
+        "api_key_env": "MY_KEY", "key": 7, "secret": "", "api_keys": ["d", "e"], "credentials": {"user": "f"}, "password": 12345,
+        "passwords": [1], "tokens_per_minute": 9, "token_budget": 8, "tokens": 7, "sort_key": "year", "pad_token": "x",
+        "token": "<extra_id_5>", "use_auth": True, "auth": False, "key_of": [{"authTokens": ["h"]}],
     }  # fmt: skip
     assert redacted(data) == {
         "api_key": "***", "accessToken": "***", "nested": [{"Password": "***", "max_tokens": 5, "token_true": "yes"}],
-        "api_key_env": "MY_KEY", "key": 7, "secret": "",
+        "api_key_env": "MY_KEY", "key": "***", "secret": "", "api_keys": "***", "credentials": "***", "password": "***",
+        "passwords": "***", "tokens_per_minute": 9, "token_budget": 8, "tokens": 7, "sort_key": "year", "pad_token": "x",
+        "token": "<extra_id_5>", "use_auth": True, "auth": False, "key_of": [{"authTokens": "***"}],
     }  # fmt: skip
-    assert secret_values(data) == {"a", "b", "c", ""}
+    assert secret_values(data) == {"a", "b", "c", "d", "e", "f", "h", "7", "12345", "1"}
+
+
+def test_no_option_of_ours_is_taken_for_a_secret() -> None:
+    """But for two, whose values tell: a tokenizer's piece, and a number of tokens."""
+    names = {name for backend in rerankers.TABLE for name in rerankers.options_for(backend).model_fields}
+    assert {name for name in names if is_secret_name(name)} == {"token", "answer_tokens"}
+    token = rerankers.options_for("rankt5").model_fields["token"].default
+    assert redacted({"rankt5": {"token": token}}) == {"rankt5": {"token": token}}
+
+
+class Spiller:
+    """An outsider's class that puts what it was given into its error."""
+
+    def __init__(self, api_key: str, settings: dict[str, Any], url: str, spills: bool = False) -> None:
+        self.values, self.spills = (api_key, settings, url), spills
+
+    def score(self, pairs: Any) -> list[float]:
+        if self.spills:
+            raise RuntimeError(f"refused: {self.values} {os.environ['SPILL_TOKEN']}")
+        return [float(len(document)) for _, document in pairs]
+
+
+class Teller(BaseReranker):
+    """An outsider's reranker whose own words hold what it was given."""
+
+    Options = OwnOptions
+    options: OwnOptions
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"backend": "teller", **self.options.arguments}
+
+    def describe(self) -> Description:
+        return Description("teller", {**self.options.arguments, "place": f"http://h/{self.options.arguments['api_key']}/v1"})
+
+    def rerank(self, requests: Any) -> list[Any]:
+        return [[0.0] * len(request.docs) for request in requests]
+
+
+def test_the_arguments_of_an_outsiders_class_stay_secret(tmp_path: Path) -> None:
+    write_collection(tmp_path)
+    values = ("argument-1", "argument-2", "argument-3", "argument-4", "87654321", "environment-5")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "RERANK_BENCH_CACHE": str(tmp_path / "cache"), "SPILL_TOKEN": values[5]}
+    options = {
+        "api_key": values[0],
+        "settings": {"passwords": [values[1]], "pin": 7, "auth": {"user": values[3]}, "password": int(values[4])},
+        "url": f"https://h/v1?sig={values[2]}",
+    }
+    rows = [
+        {"tests.test_redaction:Spiller": {"name": "kind", **options}},
+        {"tests.test_redaction:Spiller": {"name": "spills", "spills": True, **options}},
+        {"tests.test_redaction:Teller": {"name": "teller", **options}},
+    ]
+    suite_file = {"name": "kept", "datasets": ["files:data"], "rerankers": rows, "latency": None, "depth": 4}
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite_file))
+    done = command(tmp_path, env, "run", str(tmp_path / "suite.yaml"), "--out", str(tmp_path / "out"))
+    assert "refused: ('***'" in done.stderr + done.stdout
+    files = [path for name in ("out", "cache") for path in (tmp_path / name).rglob("*") if path.is_file()]
+    texts = {str(path): path.read_bytes().decode("utf-8", "replace") for path in files}
+    texts |= {path: gzip.decompress(Path(path).read_bytes()).decode() for path in texts if path.endswith(".gz")}
+    assert [path for path in texts if path.endswith("fingerprint.json")]
+    assert [path for path in texts if "/errors/" in path]
+    assert [path for path in texts if "teller" in path and path.endswith("ir_metadata.yaml")]
+    texts["terminal"] = done.stdout + done.stderr
+    for value in values:
+        assert [name for name, text in texts.items() if value in text] == []
+
+
+def test_another_secret_has_other_scores(tmp_path: Path) -> None:
+    folders = {ScoreCache({"backend": "x", "api_key": key}, root=tmp_path).folder for key in ("one", "two")}
+    assert len(folders) == 2
 
 
 def test_places_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

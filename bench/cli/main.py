@@ -14,6 +14,7 @@ import click
 
 from bench.cli import comparing, exporting, keeping, looking, measuring, running, serving, tuning, validating
 from bench.core.errors import BenchError
+from bench.core.redaction import redacted_text
 
 COMMANDS = (
     running.run,
@@ -80,7 +81,7 @@ def _exit_code() -> int:
     try:
         code = cli.main(standalone_mode=False)
     except BenchError as error:
-        click.echo(f"rerank-bench: {error}", err=True)
+        click.echo(f"rerank-bench: {redacted_text(str(error))}", err=True)
         return error.exit_code
     except click.exceptions.Abort:
         click.echo("\nrerank-bench: interrupted; run the same command to go on from what was scored", err=True)
@@ -95,7 +96,7 @@ def _exit_code() -> int:
     except SystemExit:  # click's answer to a reader of the output that has gone
         return BROKEN_PIPE
     except Exception:
-        traceback.print_exc()
+        click.echo(redacted_text(traceback.format_exc()), err=True, nl=False)
         click.echo("rerank-bench: this is a fault of rerank-bench itself, please report it", err=True)
         return INTERNAL
     return code if isinstance(code, int) else 0

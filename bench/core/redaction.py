@@ -9,21 +9,33 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 HIDDEN = "***"
 _USER_INFO = re.compile(r"(?<=://)[^/?#\s'\"<>@]*@(?:[^/?#\s'\"<>@]*@)*")
 _SECRET_NAME = re.compile(
-    r"(^|[_-])(api[_-]?key|key|secret|passw(or)?d|passphrase|pwd|token|auth|authorization|bearer|credentials?|cookie)$"
+    r"(^|[_-])(api[_-]?keys?|keys?|secrets?|passw(or)?ds?|passphrases?|pwds?|tokens?|auth|authorizations?|bearer|credentials?|cookies?)$"
 )
+_PLAIN_NAME = re.compile(
+    r"(^|[_-])((sort|primary|foreign|group|row|doc|document|query|cache)[_-]?keys?"
+    r"|(pad|eos|bos|unk|sep|cls|mask|stop|special|start|end|true|false|yes|no)[_-]?tokens?)$"
+)
+"""Names of places in a table and of a tokenizer's pieces: no secrets, though they end like some."""
+_PIECE = re.compile(r"<[^<>\s]{1,40}>|\[[^\[\]\s]{1,40}\]|\u2581\w{0,20}")
+"""A tokenizer's piece, as `rankt5: {token: <extra_id_10>}` has one: not what opens a door."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SECRET_VALUE = re.compile(
     r"\b(Bearer|Basic)\s+(?=\S*[\d=])\S{8,}"
     r"|\b(sk-|pa-|xai-)(?=[\w-]*\d)[\w-]{20,}|\b(hf_|gsk_|jina_)[A-Za-z0-9]{20,}"
 )
 """What the services that are known here make their keys look like."""
-_IN_QUERY = re.compile(r"([?&][\w.-]*(?:key|token|secret|password|signature|sig)=)[^&\s'\"#]+", re.IGNORECASE)
+_IN_QUERY = re.compile(r"([?&][\w.-]*(?:key|token|secret|passw(?:or)?d|pwd|auth|credentials?|signature|sig)=)[^&\s'\"#]+", re.IGNORECASE)
+_SHORTEST = 6
+"""Characters from which a secret is looked for inside of texts: a shorter one is part of many words."""
+_VALUES: set[str] = set()
+"""The secrets of the suites that were read in this process."""
 
 
 def redacted(data: Any) -> Any:
@@ -38,10 +50,24 @@ def redacted(data: Any) -> Any:
 
 
 def redacted_text(text: str) -> str:
-    """Return a text without the passwords of its addresses and without what looks like a key."""
+    """Return a text without the passwords of its addresses, without what looks like a key, and without the secrets that are
+    known: those of the suites read here, and of the environment."""
+    for secret in _known_secrets():
+        text = text.replace(secret, HIDDEN)
     text = _USER_INFO.sub(f"{HIDDEN}@", text)
     text = _IN_QUERY.sub(rf"\g<1>{HIDDEN}", text)
     return _SECRET_VALUE.sub(HIDDEN, text)
+
+
+def keep_out(data: Any) -> None:
+    """Have the secrets of plain data left out of every text from now on: code of an outsider may put them into its errors."""
+    _VALUES.update(secret_values(data))
+
+
+def _known_secrets() -> list[str]:
+    """The longest first, so that none is left in part."""
+    environment = {value for name, value in os.environ.items() if is_secret_name(name) and not os.path.isabs(value)}
+    return sorted((one for one in _VALUES | environment if len(one) >= _SHORTEST), key=len, reverse=True)
 
 
 def for_others(text: str) -> str:
@@ -63,26 +89,41 @@ def argument(text: str) -> str:
 
 
 def secret_values(data: Any) -> set[str]:
-    """Return the texts of plain data whose name says that they are secret."""
+    """Return the values of plain data whose name says that they are secret, as texts."""
     values: set[str] = set()
     if isinstance(data, Mapping):
         for name, value in data.items():
-            if isinstance(name, str) and is_secret_name(name) and isinstance(value, str):
-                values.add(value)
-            else:
-                values |= secret_values(value)
+            values |= _leaves(value) if _hides(name, value) else secret_values(value)
     elif isinstance(data, list | tuple):
         for value in data:
             values |= secret_values(value)
     return values
 
 
+@cache
 def is_secret_name(name: str) -> bool:
-    """Whether a value of this name is not for others to read: api_key, password, access_token."""
-    return bool(_SECRET_NAME.search(_CAMEL.sub("_", name).lower()))
+    """Whether a value of this name is not for others to read: api_key, passwords, access_token."""
+    plain = _CAMEL.sub("_", name).lower()
+    return bool(_SECRET_NAME.search(plain)) and not _PLAIN_NAME.search(plain)
+
+
+def _leaves(value: Any) -> set[str]:
+    """The texts and numbers of plain data."""
+    if isinstance(value, Mapping):
+        return set().union(*map(_leaves, value.values()))
+    if isinstance(value, list | tuple | set):
+        return set().union(*map(_leaves, value))
+    return set() if value is None or isinstance(value, bool) or value == "" else {str(value)}
+
+
+def _hides(name: Any, value: Any) -> bool:
+    """Whether a value is secret by its name. A switch, a number of tokens and a tokenizer's pieces are none."""
+    if not isinstance(name, str) or not is_secret_name(name):
+        return False
+    if name.lower().endswith("tokens") and isinstance(value, int | float):
+        return False
+    return any(not _PIECE.fullmatch(leaf) for leaf in _leaves(value))
 
 
 def _under(name: Any, value: Any) -> Any:
-    if isinstance(name, str) and is_secret_name(name) and isinstance(value, str) and value:
-        return HIDDEN
-    return redacted(value)
+    return HIDDEN if _hides(name, value) else redacted(value)

@@ -28,6 +28,7 @@ from bench.quality.questions import Questions
 from bench.records import keys
 from bench.records.folder import LATENCY
 from bench.runner.retrieve import retrieve
+from bench.scoring.engine import described
 from bench.suite import suite
 from bench.suite.planning import Group, Planned, plan
 from bench.suite.suite import Suite
@@ -154,7 +155,7 @@ def _load(side: Side, built: Rebuilt) -> str:
     Raises RecordError naming the fields that differ.
     """
     built.planned.reranker.load()
-    found, recorded = keys.system_key(built.planned.reranker.describe().to_dict()), side.record.keys["system"]
+    found, recorded = keys.system_key(described(built.planned.reranker)), side.record.keys["system"]
     differing = differences(found, recorded)
     if other := refused(differing, [VERSIONS]):
         raise RecordError(f"{side.trial.id} of {side.run.info.id} cannot be rebuilt as it was: {', '.join(other)} differ")

@@ -16,6 +16,7 @@ from bench.contract.reranker import Reranker
 from bench.core.errors import SuiteError, nearest
 from bench.core.options import validated
 from bench.core.plugins import resolve
+from bench.core.redaction import keep_out
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.outside.function import ScoreFunction, wrap
 from bench.rerankers.outside.own_class import scores_pairs, wrap_own
@@ -46,6 +47,7 @@ def build(name: str | ScoreFunction, options: Any = None, device: str = "cpu", b
 
     Raises SuiteError for an unknown name or option, Unavailable when an outsider's module needs what is not installed.
     """
+    keep_out(options)
     if not isinstance(name, str):
         is_object = scores_pairs(name) and not inspect.isclass(name)
         made = wrap_own(name) if is_object else wrap(name)

@@ -15,7 +15,7 @@ from bench.contract.trial import Trial
 from bench.core.atomic import write_atomically
 from bench.core.errors import BenchError, RerankerError, Unavailable, first_line
 from bench.core.progress import Observer
-from bench.core.redaction import for_others
+from bench.core.redaction import for_others, redacted_text
 from bench.core.version import version
 from bench.datasets.base import Dataset
 from bench.latency import timed_pass
@@ -117,11 +117,11 @@ class _GroupRun:
     def _reason(self, error: BaseException, name: str) -> str:
         """Return why something failed, in one line. The traceback of what was not foreseen goes to a file of this name."""
         if isinstance(error, BenchError):
-            return str(error)
+            return redacted_text(str(error))
         path = self.writer.folder / "errors" / f"{name}.txt"
         text = for_others("".join(traceback.format_exception(error)))
         write_atomically(path, text.encode("utf-8", "backslashreplace"))
-        return f"{first_line(error)} (errors/{path.name})"
+        return f"{redacted_text(first_line(error))} (errors/{path.name})"
 
     def _fail_all(self, error: BaseException) -> None:
         """Without a dataset and candidates no trial of the group can run; the groups after it can."""
@@ -136,7 +136,7 @@ class _GroupRun:
         try:
             planned.reranker.close()
         except (Exception, SystemExit) as error:  # what it computed stays; only its memory may not be free
-            self.observer.note(f"{planned.trial.reranker} could not be closed: {first_line(error)}")
+            self.observer.note(f"{planned.trial.reranker} could not be closed: {redacted_text(first_line(error))}")
 
     def _timed_pass(self, questions: Questions) -> timed_pass.LatencyResult | None:
         """Return the timings of the group, None where nothing was timed. The quality that was measured stays, whatever happens here."""

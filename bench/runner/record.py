@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.catalogue import entries
 from bench.core.errors import Unavailable
+from bench.core.redaction import redacted_text
 from bench.latency.estimate import seconds_per_query
 from bench.machine import fingerprint, noise_floor
 from bench.quality.assess import Assessed, differences
@@ -17,6 +18,7 @@ from bench.records.keys import Key
 from bench.records.schema import ArchitectureRecord, Record
 from bench.records.writer import now
 from bench.runner.cost import cost, price_of
+from bench.scoring.engine import described
 from bench.suite.planning import Planned
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def build_architecture(planned: Planned, questions: Questions, plan: LatencyPlan
     take longer than the plan allows a whole scenario."""
     reranker: Any = planned.reranker
     reranker.load()
-    description: dict[str, Any] = reranker.describe().to_dict()
+    description = described(reranker)
     seconds = seconds_per_query(reranker, planned.trial.device, questions.requests)
     if seconds > plan.time_limit_s:
         reranker.close()
@@ -124,7 +126,7 @@ def quality_record(
         quality=dict(assessed.estimates),
         vs_first_stage=against_base,
         counts=assessed.counts,
-        failures=dict(list(scored.failures.items())[:50]),
+        failures={query: redacted_text(reason) for query, reason in list(scored.failures.items())[:50]},
         usage=scored.usage,
         cost=cost(scored.usage, price_of(planned.reranker), scored.cached_queries + scored.computed_queries),
         scores={"cached": scored.cached_queries, "computed": scored.computed_queries},

@@ -23,6 +23,7 @@ from bench.contract.scored import Amounts
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import DAMAGED, cache_dir, make_folder, set_aside
 from bench.core.errors import BenchError
+from bench.core.redaction import redacted
 from bench.datasets.base import content_hash
 from bench.scoring import chunk_file
 from bench.scoring.chunk_file import Chunk
@@ -52,7 +53,7 @@ class ScoreCache:
     def __init__(self, fingerprint: Mapping[str, Any], *, fresh: bool = False, root: Path | None = None) -> None:
         text = json.dumps({"layout": LAYOUT, **fingerprint}, sort_keys=True, default=str)
         self.folder = (root or cache_dir("scores")) / hashlib.sha256(text.encode()).hexdigest()[:20]
-        self._fingerprint = text
+        self._fingerprint = json.dumps(redacted({"layout": LAYOUT, **fingerprint}), sort_keys=True, default=str)
         self._scores: dict[str, Scores] = {}
         self._usage: dict[str, tuple[Amounts, Amounts]] = {}
         """By key: its share of what is known of a chunk alone, and what it cost by itself; nothing where that was not told."""
@@ -64,7 +65,7 @@ class ScoreCache:
 
     @property
     def description(self) -> dict[str, Any] | None:
-        """What the reranker loaded; None where nothing is kept or it was changed since."""
+        """What the reranker loaded, without secrets; None where nothing is kept or it was changed since."""
         try:
             description = json.loads((self.folder / "description.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
@@ -73,7 +74,7 @@ class ScoreCache:
             return None
         checksum = description.pop(_CHECKSUM, None)
         is_older = checksum is None and set(description) == _DESCRIBED
-        return description if is_older or checksum == _checksum(description) else None
+        return redacted(description) if is_older or checksum == _checksum(description) else None
 
     @property
     def problems(self) -> list[str]:
@@ -106,8 +107,8 @@ class ScoreCache:
         return self._usage.get(key, ({}, {}))[1]
 
     def describe(self, description: Mapping[str, Any]) -> None:
-        """Keep what the reranker says it loaded, and the fingerprint in plain text, beside the scores."""
-        plain = json.loads(json.dumps(dict(description), sort_keys=True, default=str))
+        """Keep what the reranker says it loaded, and the fingerprint in plain text, next to the scores; both without secrets."""
+        plain = redacted(json.loads(json.dumps(dict(description), sort_keys=True, default=str)))
         if plain == self.description:
             return
         self._write("fingerprint.json", self._fingerprint.encode())

@@ -17,6 +17,7 @@ from bench.contract.request import Failure, Request, Usage
 from bench.contract.reranker import Reranker
 from bench.contract.scored import Amounts, Scored
 from bench.core.errors import RerankerError
+from bench.core.redaction import redacted
 from bench.ranking.order import as_scores
 from bench.rerankers.base import BaseReranker
 from bench.scoring.cache import ScoreCache, request_key
@@ -185,8 +186,9 @@ def _usages(reranker: Reranker) -> list[tuple[str, Usage]]:
 
 
 def described(reranker: Reranker) -> dict[str, Any]:
-    """Return what a loaded reranker says it is, as plain data: an outsider's may name a path, a number of numpy, a dtype."""
-    plain: dict[str, Any] = json.loads(json.dumps(reranker.describe().to_dict(), default=str))
+    """Return what a loaded reranker says it is, as plain data without secrets: an outsider's may name a path, a number of numpy, a dtype,
+    and the key that it was given."""
+    plain: dict[str, Any] = redacted(json.loads(json.dumps(reranker.describe().to_dict(), default=str)))
     return plain
 
 

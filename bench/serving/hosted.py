@@ -13,6 +13,7 @@ from bench import rerankers
 from bench.contract.request import Failure, Request, Usage
 from bench.contract.reranker import Description, Reranker
 from bench.core.errors import BenchError, RerankerError
+from bench.core.redaction import redacted
 from bench.scoring.engine import checked
 from bench.serving.chat import Conversation
 from bench.serving.limits import Limits
@@ -99,7 +100,7 @@ class Hosted:
             "max_client_batch_size": self.limits.documents,
             "scores": self.scale,
             "version": f"rerank-bench {version('rerank-bench')}",
-            "description": found.to_dict(),
+            "description": redacted(found.to_dict()),
         }
 
     def models(self) -> dict[str, Any]:

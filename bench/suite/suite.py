@@ -22,6 +22,7 @@ from bench.core.errors import SuiteError, nearest
 from bench.core.options import Options, as_mapping
 from bench.core.paths import expanded
 from bench.core.plugins import look_in
+from bench.core.redaction import keep_out
 from bench.core.yaml_source import Keys, Source
 from bench.latency.timed_pass import LatencyPlan
 
@@ -142,6 +143,7 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
         raise source.explain(error, Suite) from error
     suite._base_dir = base_dir
     look_in(base_dir)
+    keep_out(source.data)
     suite._asked = source.data
     _check_parts(suite, source)
     try:

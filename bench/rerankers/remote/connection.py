@@ -48,9 +48,10 @@ def connect(
             limits=limits,
             mounts=mounts,
         )
-    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
-        problem = str(error).partition("\n")[0]
-        raise RerankerError(f"the proxy or certificates that the environment names cannot be used: {problem}") from None
+    except (OSError, ValueError, ImportError, httpx.InvalidURL):  # its words may hold a part of a password
+        raise RerankerError(
+            "the proxy or certificates that the environment names cannot be used; mend HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE"
+        ) from None
     client.bound(timeout_s, body or {})
     return client
 
