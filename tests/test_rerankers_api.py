@@ -238,3 +238,20 @@ def test_what_identifies_a_hosted_model(server: FakeCohere, client: Client) -> N
     assert reranker.fingerprint() == {"backend": "cohere", **description.identity}
     assert "password" not in json.dumps(description.to_dict())
     assert rerankers.build("cohere", "rerank-v3.5").fingerprint()["host"] == "api.cohere.com"
+
+
+@pytest.mark.parametrize("key", ["a\u00e9b", "a\nb", "a\x7fb"])
+def test_a_key_that_no_header_can_have_is_named_by_its_variable_alone(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    from bench.core.errors import RerankerError
+
+    monkeypatch.setenv("MY_KEY", key)
+    reranker = rerankers.build("rerank-server", {"model": "m", "base_url": "http://127.0.0.1:9", "api_key_env": "MY_KEY"})
+    with pytest.raises(RerankerError, match="the key in MY_KEY holds characters no header can have") as error:
+        reranker.check()
+    assert key not in str(error.value)
+
+
+def test_the_line_end_of_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "abc\n")
+    reranker = rerankers.build("rerank-server", {"model": "m", "base_url": "http://127.0.0.1:9", "api_key_env": "MY_KEY"})
+    assert reranker._key() == "abc"

@@ -106,6 +106,8 @@ def test_an_optional_row_is_skipped_with_its_reason_and_another_stops_the_run_be
     assert found.to_frame().set_index("reranker").loc["gone", "reason"] == "no FAKE_API_KEY"
     with pytest.raises(Unavailable, match=r"'gone': no FAKE_API_KEY. export FAKE_API_KEY=...; or mark it `optional: true`"):
         run(collection, {missing: {"name": "gone"}}, tmp_path=tmp_path / "other")
+    with pytest.raises(Unavailable, match=r"'gone': no FAKE.*; reranker 'lost': no FAKE.*; or mark them `optional: true`$"):
+        run(collection, {missing: {"name": "gone"}}, {missing: {"name": "lost"}}, tmp_path=tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 

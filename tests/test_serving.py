@@ -80,6 +80,18 @@ def ask(url: str, path: str, body: Any = None, method: str = "POST", headers: di
     return status, found, told
 
 
+def test_an_address_that_is_none_and_a_method_that_is_not_served(served: server.RerankServer) -> None:
+    host, _, port = served.url.removeprefix("http://").partition(":")
+    for head in ("GET http://[bad/rerank HTTP/1.1", "POST http://[bad/rerank HTTP/1.1\r\nContent-Length: 2"):
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(f"{head}\r\nHost: localhost\r\n\r\n{{}}".encode())
+            answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        assert b"the address cannot be read" in answer
+    status, _, headers = ask(served.url, "/rerank", method="GET")
+    assert (status, headers["Allow"]) == (405, "POST")
+
+
 @pytest.mark.parametrize("client", sorted(CLIENTS))
 def test_our_clients_get_the_scores_that_the_model_gives_in_process(
     served: server.RerankServer, client: str, monkeypatch: pytest.MonkeyPatch

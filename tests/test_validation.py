@@ -132,3 +132,25 @@ def test_nothing_is_downloaded(tmp_path: Path, collection: Path, monkeypatch: py
     assert "runs: once the dataset is downloaded" in output
     (tmp_path / "far.tsv").write_text("d1\tapple pie\n")
     assert "documents    1" in validated(tmp_path, collection, datasets=[f"irds:{name}"])[1]
+
+
+def test_a_published_run_without_a_document_in_common_fails(collection: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.run").write_text(RUN.replace(" d", " web"))
+    code, output = validated(tmp_path, collection, rerankers=[{"run-file": "other.run"}])
+    assert code == 1
+    assert "failed: other.run has 2 of 5 judged queries, none of whose documents tiny has; is it of another collection?" in output
+    (tmp_path / "late.run").write_text("q1 Q0 d11 1 2.0 late\n")
+    code, output = validated(tmp_path, collection, first_stages=[{"run": "ours.run"}], rerankers=[{"run-file": "late.run"}])
+    assert code == 1
+    assert "failed: late.run has 1 of 5 judged queries, none of whose documents is a candidate" in output
+
+
+def test_queries_without_any_token_fail(collection: Path, tmp_path: Path) -> None:
+    code, output = validated(tmp_path, collection, first_stages=[{"bm25": {"token_pattern": "[0-9]{9}"}}])
+    assert code == 1
+    assert "error: tiny: no judged query has a token under the token pattern '[0-9]{9}'" in output
+
+
+def test_what_is_missing_is_named_with_its_fix(collection: Path, tmp_path: Path) -> None:
+    _, output = validated(tmp_path, collection, rerankers=[{"tests.fakes:MissingReranker": {"name": "gone"}}])
+    assert "failed: no FAKE_API_KEY. export FAKE_API_KEY=..." in output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from bench.core.counting import counted
 from bench.core.errors import DataError, SuiteError
 from bench.datasets.base import Dataset, Qrels
 from bench.datasets.lines import Notes, id_problem
@@ -21,7 +22,7 @@ def known_queries(dataset: Dataset, notes: Notes) -> Qrels:
     qrels = {query_id: grades for query_id, grades in dataset.qrels.items() if query_id in dataset.queries and grades}
     unknown = [query_id for query_id in dataset.qrels if query_id not in dataset.queries]
     if not qrels:
-        problem = f"{dataset.id}: none of its {len(dataset.queries)} queries has a judgment"
+        problem = f"{dataset.id}: none of its {counted(len(dataset.queries), 'query')} has a judgment"
         if unknown:
             ours = next(iter(dataset.queries), "")
             problem += f"; the qrels name queries such as '{unknown[0]}', the queries are such as '{ours}'"
@@ -97,13 +98,14 @@ def _look_up(dataset: Dataset, judged: Sequence[str], notes: Notes) -> None:
     if isinstance(dataset.documents, SampledDocuments) or not getattr(dataset.documents, "is_quick", True):
         return
     sample = judged[:: max(1, len(judged) // LOOKED_UP)][:LOOKED_UP]
-    missing = [doc_id for doc_id in sample if not _has(dataset, doc_id)]
+    missing = [doc_id for doc_id in sample if not has_document(dataset, doc_id)]
     if len(missing) == len(sample):
         raise DataError(_nothing_matches(dataset, missing, []))
     notes[f"judged documents that are not in the collection, of {len(sample)} looked up"] = len(missing)
 
 
-def _has(dataset: Dataset, doc_id: str) -> bool:
+def has_document(dataset: Dataset, doc_id: str) -> bool:
+    """Return whether a collection has a document."""
     try:
         dataset.documents.get([doc_id])
     except DataError:
@@ -112,7 +114,7 @@ def _has(dataset: Dataset, doc_id: str) -> bool:
 
 
 def _nothing_matches(dataset: Dataset, missing: Sequence[str], doc_ids: Sequence[str]) -> str:
-    problem = f"{dataset.id}: none of the {len(missing)} judged documents is in the collection"
+    problem = f"{dataset.id}: none of the {counted(len(missing), 'judged document')} is in the collection"
     example = f"; the qrels name documents such as '{missing[0]}'"
     if doc_ids:
         example += f", the documents are such as '{doc_ids[0]}'"

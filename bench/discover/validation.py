@@ -11,8 +11,10 @@ from pathlib import Path
 
 from bench import datasets, retrieval
 from bench.contract.candidates import Candidates
+from bench.core.counting import counted
 from bench.core.errors import BenchError
 from bench.datasets.base import Dataset
+from bench.datasets.checks import has_document
 from bench.datasets.memory import SampledDocuments
 from bench.datasets.reading import NotDownloaded
 from bench.rerankers.reference.fixed import RunFileReranker
@@ -32,6 +34,7 @@ class StageCheck:
     facts: str = ""
     notes: Sequence[str] = ()
     problem: str = ""
+    candidates: Candidates | None = None
 
 
 @dataclass
@@ -126,7 +129,7 @@ def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCh
         look = getattr(built, "check", None)
         candidates = look(dataset, depth) if look else None
         if candidates is not None:
-            stage.facts, stage.notes = _extent(candidates), candidates.warnings
+            stage.facts, stage.notes, stage.candidates = _extent(candidates), candidates.warnings, candidates
     except BenchError as error:
         stage.problem = str(error)
     return stage
@@ -135,7 +138,7 @@ def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCh
 def _extent(candidates: Candidates) -> str:
     sizes = [len(entry.doc_ids) for entry in candidates.by_query.values()]
     with_some = sum(size > 0 for size in sizes)
-    return f"{sum(sizes):,} candidates for {with_some:,} of {len(sizes):,} judged queries"
+    return f"{counted(sum(sizes), 'candidate')} for {with_some:,} of {counted(len(sizes), 'judged query')}"
 
 
 def _row(planned: Planned, check: DatasetCheck, stage: StageCheck, dataset: Dataset | None) -> RowCheck:
@@ -148,12 +151,12 @@ def _row(planned: Planned, check: DatasetCheck, stage: StageCheck, dataset: Data
         return RowCheck(trial, "failed", f"first stage {stage.name} cannot be used")
     reason = "once the dataset is downloaded" if check.download else ""
     if isinstance(planned.reranker, RunFileReranker):
-        return _run_file(planned, planned.reranker, dataset, reason)
+        return _run_file(planned, planned.reranker, dataset, stage.candidates, reason)
     return RowCheck(trial, "runs", reason)
 
 
-def _run_file(planned: Planned, reranker: RunFileReranker, dataset: Dataset | None, reason: str) -> RowCheck:
-    """A row of a published run: whether it has the queries."""
+def _run_file(planned: Planned, reranker: RunFileReranker, dataset: Dataset | None, candidates: Candidates | None, reason: str) -> RowCheck:
+    """A row of a published run: whether it has the queries, and of any of them a document that can be a candidate."""
     from bench.ranking.trec import read_run
 
     trial = planned.trial.id
@@ -164,6 +167,21 @@ def _run_file(planned: Planned, reranker: RunFileReranker, dataset: Dataset | No
         return RowCheck(trial, failed, str(error))
     if dataset is None:
         return RowCheck(trial, "runs", reason)
-    answered = sum(query_id in run for query_id in dataset.qrels)
-    extent = f"{Path(reranker.options.path).name} has {answered:,} of {len(dataset.qrels):,} judged queries"
-    return RowCheck(trial, "runs" if answered else failed, extent)
+    answered = [query_id for query_id in dataset.qrels if query_id in run]
+    extent = f"{Path(reranker.options.path).name} has {len(answered):,} of {counted(len(dataset.qrels), 'judged query')}"
+    if not answered:
+        return RowCheck(trial, failed, extent)
+    if not any(_has_candidate(query_id, run[query_id].doc_ids, dataset, candidates) for query_id in answered):
+        whose = f"{dataset.id} has" if candidates is None else "is a candidate"
+        none = f"none of whose documents {whose}"
+        return RowCheck(trial, failed, f"{extent}, {none}; is it of another collection?")
+    return RowCheck(trial, "runs", extent)
+
+
+def _has_candidate(query_id: str, doc_ids: Sequence[str], dataset: Dataset, candidates: Candidates | None) -> bool:
+    """Return whether a document is among the query's candidates, or, where these are not known, in the collection, as far as it is read."""
+    if candidates is not None:
+        return not set(candidates.by_query[query_id].doc_ids).isdisjoint(doc_ids)
+    # an outsider's documents may not say what is quick
+    is_known = dataset.has_texts and not isinstance(dataset.documents, SampledDocuments) and getattr(dataset.documents, "is_quick", True)
+    return not is_known or any(has_document(dataset, doc_id) for doc_id in doc_ids)

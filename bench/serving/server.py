@@ -200,7 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _look_up(self) -> None:
         self.server.hosts.check(self.headers.get("Host"), self.headers.get("Origin"))
-        path = urlsplit(self.path).path.rstrip("/")
+        path = self._path()
+        if path in (*RERANK_PATHS, *CHAT_PATHS):
+            raise Problem(405, f"{path} is answered by POST")
         if path not in PAGES:
             posts = ", ".join((*RERANK_PATHS, *CHAT_PATHS))
             raise Problem(404, f"there is GET {', '.join(PAGES)}, and POST {posts}")
@@ -214,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answered(self, body: dict[str, Any]) -> tuple[Any, int]:
         """What to send, and the tokens that the model read."""
-        path, hosted = urlsplit(self.path).path.rstrip("/"), self.server.hosted
+        path, hosted = self._path(), self.server.hosted
         if path in CHAT_PATHS:
             conversation = Conversation.read(body, hosted.limits)
             text, usage = hosted.talk(conversation)
@@ -225,6 +227,13 @@ class _Handler(BaseHTTPRequestHandler):
         question = shape.read(body, hosted.limits)
         scores, tokens = hosted.scores(question)
         return shape.write(question, scores.tolist(), tokens, question.model or hosted.names[0]), tokens
+
+    def _path(self) -> str:
+        """The path of the request's address. Raises Problem for what is no address."""
+        try:
+            return urlsplit(self.path).path.rstrip("/")
+        except ValueError as error:
+            raise Problem(400, f"the address cannot be read: {error}") from None
 
     def _body(self) -> bytes:
         """The request's bytes. Raises Problem; a body left unread closes the connection behind it."""
@@ -274,6 +283,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         if tokens:
             self.send_header("x-compute-tokens", str(tokens))
+        if status == 405:
+            self.send_header("Allow", "POST")
         if status == 503:
             self.send_header("Retry-After", "1")
         if self.close_connection:

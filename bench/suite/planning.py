@@ -84,6 +84,9 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
             planned = Planned(trial, reranker, TrialStatus(trial=trial), part, _is_optional(reranker))
             refusals += _check(planned, lenient)
             group.planned.append(planned)
+    lacking = {str(refusal): refusal for refusal in refusals if isinstance(refusal, Unavailable)}
+    if lacking and not lenient:
+        raise _unavailable(list(lacking.values()))
     if refusals and not lenient and len(refusals) == sum(_is_asked_for(planned) for group in groups for planned in group.planned):
         raise refusals[0]  # nothing would be compared
     return groups
@@ -173,7 +176,7 @@ def _is_optional(reranker: Reranker) -> bool:
 
 
 def _check(planned: Planned, lenient: bool) -> list[BenchError]:
-    """Return why the weights of a reranker were refused, if they were; its status says so, too."""
+    """Return why a reranker cannot run, if it cannot and should; its status says so, too."""
     name = planned.trial.reranker
     if isinstance(planned.reranker, Unbuilt):
         planned.end("failed", planned.reranker.reason)
@@ -182,15 +185,23 @@ def _check(planned: Planned, lenient: bool) -> list[BenchError]:
         planned.reranker.check()
     except Unavailable as error:
         if planned.optional or lenient:
-            planned.end("skipped" if planned.optional else "failed", error.reason)
-        else:
-            raise Unavailable(f"reranker '{name}': {error.reason}", f"{error.fix}; or mark it `optional: true`") from error
+            planned.end("skipped" if planned.optional else "failed", str(error) if lenient else error.reason)
+            return []
+        planned.end("failed", str(error))
+        return [Unavailable(f"reranker '{name}': {error.reason}", error.fix)]
     except BenchError as error:
         planned.end("failed", str(error))
         return [BenchError(f"reranker '{name}': {error}")]
     except (Exception, SystemExit) as error:  # an outsider's check() may raise anything, or exit
         planned.end("failed", first_line(error))
     return []
+
+
+def _unavailable(lacking: Sequence[Unavailable]) -> Unavailable:
+    """Return one error that names every reranker that lacks something, and what helps."""
+    *others, last = lacking
+    which = "it" if not others else "them"
+    return Unavailable("; ".join([*map(str, others), last.reason]), f"{last.fix}; or mark {which} `optional: true`")
 
 
 def _is_asked_for(planned: Planned) -> bool:

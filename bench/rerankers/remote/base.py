@@ -43,6 +43,8 @@ class RemoteReranker(BaseReranker):
             raise Unavailable(f"{self.package} not installed", "pip install 'rerank-bench[api]'")
         if self.key_variable and not self._key():
             raise Unavailable(f"no {self.key_variable}", f"export {self.key_variable}=...")
+        if not (self._key().isascii() and self._key().isprintable()):
+            raise RerankerError(f"{self.service}: the key in {self.key_variable} holds characters no header can have: export it anew")
         require_listener(self._base_url())
 
     def settings(self) -> dict[str, Any]:
@@ -79,7 +81,8 @@ class RemoteReranker(BaseReranker):
         return sorted(filter(None, secrets), key=len, reverse=True)
 
     def _key(self) -> str:
-        return os.environ.get(self.key_variable, "") if self.key_variable else ""
+        """The key; the line end that a file of one leaves behind it is no part of it."""
+        return os.environ.get(self.key_variable, "").rstrip("\r\n") if self.key_variable else ""
 
     def _base_url(self) -> str | None:
         """The address to give to the SDK; None for its usual one."""
