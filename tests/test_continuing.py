@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 import bench
+from bench.core import plugins
 from bench.core.errors import BenchError
 from bench.core.progress import Observer
 from bench.records.run import Run
-from tests.fakes import HashReranker
+from tests.fake_cohere import good_tei, serve
+from tests.fakes import FakeOptions, HashReranker
 
 MODULE = "from helper_of_mine import scale\ndef score(query, docs):\n    return [scale * len(doc) for doc in docs]\n"
 
@@ -38,6 +40,8 @@ def place(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "mine_for_continuing.py").write_text(MODULE)
     (tmp_path / "helper_of_mine.py").write_text("scale = 1\n")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(plugins, "_FOLDERS", [])
     for name in ("mine_for_continuing", "helper_of_mine"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return tmp_path
@@ -217,3 +221,68 @@ def test_folders_of_another_user_are_one_line(
         os.seteuid(os.getuid())
         for path in (open_place, *open_place.rglob("*")):
             path.chmod(0o777)
+
+
+class Sorting(HashReranker):
+    """An outsider's class with arguments of its own, one of which has a name like that of a secret."""
+
+    class Options(FakeOptions):
+        sort_key: str = ""
+        weights: str = ""
+
+
+def test_an_argument_that_looks_like_a_secret_decides_as_well(place: Path) -> None:
+    first = run(rerankers=[{"tests.test_continuing:Sorting": {"sort_key": "len"}}])
+    interrupt(first)
+    second = run(rerankers=[{"tests.test_continuing:Sorting": {"sort_key": "neg"}}])
+    assert second.folder != first.folder
+    assert '"len"' not in (first.folder / "run.json").read_text()
+
+
+def test_a_file_among_the_arguments_of_an_outsiders_class_decides(place: Path) -> None:
+    (place / "w.txt").write_text("1")
+    entry = {"tests.test_continuing:Sorting": {"weights": "w.txt", "log": str(place / "log.txt")}}
+    first = run(rerankers=[entry])
+    interrupt(first)
+    assert (place / "log.txt").exists()
+    assert run(rerankers=[entry]).folder == first.folder, "what the run wrote itself is no input"
+    interrupt(first)
+    (place / "w.txt").write_text("2")
+    notes = Notes()
+    assert run(rerankers=[entry], observer=notes).folder != first.folder
+    assert any("argument w.txt changed since" in text for text in notes.texts)
+
+
+class Leaving(HashReranker):
+    """Goes to another working folder, as code of users does."""
+
+    def load(self) -> None:
+        Path("elsewhere").mkdir(exist_ok=True)
+        os.chdir("elsewhere")
+
+
+def test_code_that_leaves_the_working_folder_splits_neither_run_nor_cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_BENCH_CACHE", "cache")
+    done = run(rerankers=["tests.test_continuing:Leaving", "mine_for_continuing:score"])
+    assert Path.cwd() == place
+    assert [status.status for status in done.info.trials] == ["done"] * 4
+    assert done.folder.parts[0] == "out"
+    assert (place / "cache" / "scores").is_dir()
+    assert list((place / "elsewhere").iterdir()) == []
+
+
+def test_a_server_that_serves_another_model_decides(place: Path) -> None:
+    with serve() as server:
+        server.always = good_tei
+        server.info = {"model_id": "one", "max_input_length": 512}
+        entry = {"rerank-server": {"model": "m", "shape": "tei", "base_url": server.url, "name": "served"}}
+        first = run(rerankers=[entry])
+        interrupt(first)
+        requests = len(server.requests)
+        assert run(rerankers=[entry]).folder == first.folder
+        assert len(server.requests) == requests, "nothing is scored to learn what is served"
+        interrupt(first)
+        server.info = {"model_id": "two", "max_input_length": 512}
+        notes = Notes()
+        assert run(rerankers=[entry], observer=notes).folder != first.folder
+        assert any("fingerprint of served changed since" in text for text in notes.texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import sys
@@ -227,7 +228,34 @@ class Odd(HashReranker):
         return None if self.where == "usage" else super().take_usage()
 
 
-FUNCTIONS = ["exits", "raises_unspeakable", "raises_half_a_character", "texts", "dates", "numpy_dates", "masked"]
+class Own(BaseException):
+    """An error beside every Exception."""
+
+
+def is_cancelled(query: str, docs: list[str]) -> list[float]:
+    raise asyncio.CancelledError
+
+
+def closes(query: str, docs: list[str]) -> list[float]:
+    raise GeneratorExit
+
+
+def raises_its_own(query: str, docs: list[str]) -> list[float]:
+    raise Own("mine")
+
+
+FUNCTIONS = [
+    "exits",
+    "is_cancelled",
+    "closes",
+    "raises_its_own",
+    "raises_unspeakable",
+    "raises_half_a_character",
+    "texts",
+    "dates",
+    "numpy_dates",
+    "masked",
+]
 METHODS = ["build", "check", "fingerprint", "load", "describe", "usage"]
 
 

@@ -38,7 +38,9 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise SuiteError(f"{kind} '{name}': there is no module '{error.name}' on the Python path") from error
         raise Unavailable(f"{error.name} not installed", f"pip install {error.name}") from error
-    except (Exception, SystemExit) as error:  # an outsider's module may raise anything, or exit
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an outsider's module may raise anything, or exit
         raise SuiteError(f"{kind} '{name}': module '{module_name}' cannot be imported: {first_line(error)}") from error
     try:
         return getattr(module, attribute)

@@ -75,7 +75,9 @@ class Caller:
             self.clocks.look()
             for name, size in gpu.memory(self.target.device).items():
                 self.gpu_memory[name] = max(self.gpu_memory.get(name, 0), size)
-        except (Exception, SystemExit) as error:  # one target's failure must not take the others' timings with it
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # one target's failure must not take the others' timings with it
             self.errors += 1
             self.failing += 1
             self.last_error = str(error).partition("\n")[0] or type(error).__name__

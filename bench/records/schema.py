@@ -15,6 +15,9 @@ from bench.records.keys import Key
 
 SCHEMA_VERSION = 1
 
+ARGUMENT = "argument "
+"""What the name of an input begins with that is a file an outsider's class was given."""
+
 
 FAILED_LIMIT = 0.5
 """A trial of which a larger share of the queries failed is out of every verdict."""
@@ -150,8 +153,10 @@ class RunInfo(Options):
     warnings: list[str] = Field(default_factory=list)
 
     def differing_inputs(self, other: RunInfo) -> list[str]:
-        """Return the names of the inputs that are not the same in another run."""
-        return sorted(name for name in {*self.inputs, *other.inputs} if self.inputs.get(name) != other.inputs.get(name))
+        """Return the names of the inputs that are not the same in another, later run. A file among the arguments of an outsider's class
+        that was not there when this run began is one that it wrote, such as a log."""
+        added = {name for name in other.inputs.keys() - self.inputs.keys() if not name.startswith(ARGUMENT)}
+        return sorted({name for name, value in self.inputs.items() if other.inputs.get(name) != value} | added)
 
     def failures(self) -> list[str]:
         """Return a line per reason for which trials failed: of the whole group where all of its trials did, else of each reranker."""

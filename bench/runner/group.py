@@ -52,7 +52,9 @@ class _GroupRun:
     def run(self) -> None:
         try:
             found = retrieve(self.suite, self.group, self.observer)
-        except (Exception, SystemExit) as error:  # a loader or first stage of an outsider may raise anything, or exit
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a loader or first stage of an outsider may raise anything, or exit
             self._fail_all(error)
             return
         questions = found.questions
@@ -105,7 +107,9 @@ class _GroupRun:
             work()
         except Unavailable as error:
             planned.end("skipped" if planned.optional else "failed", error.reason)
-        except (Exception, SystemExit) as error:  # an outsider's reranker may raise anything, or exit
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an outsider's reranker may raise anything, or exit
             planned.end("failed", self._reason(error, planned.trial.id))
         if planned.status.status != "done":
             self.scored.pop(planned.trial.id, None)
@@ -135,7 +139,9 @@ class _GroupRun:
     def _close(self, planned: Planned) -> None:
         try:
             planned.reranker.close()
-        except (Exception, SystemExit) as error:  # what it computed stays; only its memory may not be free
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # what it computed stays; only its memory may not be free
             self.observer.note(f"{planned.trial.reranker} could not be closed: {redacted_text(first_line(error))}")
 
     def _timed_pass(self, questions: Questions) -> timed_pass.LatencyResult | None:
@@ -145,7 +151,9 @@ class _GroupRun:
             timing = self._latency(questions)
             if timing:
                 self._sweep(questions, timing)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             trial = self.group.planned[0].trial
             text = f"{trial.dataset}, {trial.first_stage}: timing ended early: {self._reason(error, f'{trial.id}-timing')}"
             self.writer.warn([text])

@@ -20,8 +20,9 @@ from bench.suite.suite import Suite
 
 def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool, fresh: bool) -> RunInfo:
     """The table of contents of a run that has not begun."""
-    asked = redacted(suite.resolved())
-    relevant = {**asked, "device": device, "timed": timed, "version": version()}
+    resolved = suite.resolved()
+    # Its secrets as well: an argument may only look like one. Nothing but the digest is kept.
+    relevant = {**resolved, "device": device, "timed": timed, "version": version()}
     digest = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
     started, environment = now(), fingerprint.fingerprint("cpu")
     stamp = started.replace("-", "").replace(":", "")
@@ -30,28 +31,32 @@ def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | 
         suite=suite.name,
         description=redacted_text(suite.description),
         asked=redacted(suite.asked),
-        resolved=asked,
+        resolved=redacted(resolved),
         base_dir=_below_here(suite.base_dir),
         suite_hash=digest[:16],
         command=command,
         started=started,
         version=version(),
         environment=environment,
-        inputs=inputs(suite, environment.get("libraries") or {}, fresh=fresh) | _fingerprints(groups[0]),
+        inputs=inputs(suite, environment.get("libraries") or {}, fresh=fresh) | _fingerprints(groups),
         trials=[planned.status for planned in _all(groups)],
     )
 
 
-def _fingerprints(group: Group) -> dict[str, str]:
-    """What outsiders' rerankers say decides their scores: it may be a file that only they know of."""
+def _fingerprints(groups: Sequence[Group]) -> dict[str, str]:
+    """What rerankers say decides their scores: what a server serves, or a file that only an outsider's class knows of."""
     digests: dict[str, str] = {}
-    for planned in group.planned:
-        if ":" in planned.part.name:
+    for planned in _all(groups):
+        name = f"fingerprint of {planned.trial.reranker}"
+        # Rows that compute nothing (they have a `bind`) are of the candidates; those that are not pending do no work.
+        if name not in digests and planned.status.status == "pending" and not hasattr(planned.reranker, "bind"):
             try:
                 text = json.dumps(planned.reranker.fingerprint(), sort_keys=True, default=str)
-            except (Exception, SystemExit):  # its trial will fail by it, and say so
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # its trial will fail by it, and say so
                 continue
-            digests[f"fingerprint of {planned.trial.reranker}"] = hashlib.sha256(text.encode()).hexdigest()[:16]
+            digests[name] = hashlib.sha256(text.encode()).hexdigest()[:16]
     return digests
 
 

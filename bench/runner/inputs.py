@@ -16,6 +16,7 @@ from typing import Any
 
 from bench import rerankers
 from bench.core.options import as_mapping
+from bench.records.schema import ARGUMENT
 from bench.suite.suite import Part, Suite
 
 LARGE = 64 * 2**20
@@ -34,6 +35,11 @@ def inputs(suite: Suite, libraries: Mapping[str, Any], *, fresh: bool) -> dict[s
     for word in words:
         for path in _files_named(word, suite.base_dir):
             digests[path.name] = _combined(digests.get(path.name, ""), _of_path(path))
+    for word in (word for part in suite.rerankers for word in _arguments(part)):
+        for path in _files_named(word, suite.base_dir):
+            if not suite.base_dir.resolve().is_relative_to(path):  # the folder of everything, run folders included
+                name = f"{ARGUMENT}{path.name}"
+                digests[name] = _combined(digests.get(name, ""), _of_path(path))
     for word in (*words, *(part.name for part in (*suite.first_stages, *suite.rerankers))):
         module = _CODE.fullmatch(word)
         if module and (files := _sources(module[1])):
@@ -50,6 +56,11 @@ def _of_reranker(part: Part) -> list[str]:
     model = rerankers.options_for(part.name)
     options = as_mapping(model, part.options)
     return [word for name in getattr(model, "paths", ()) for word in _texts(options.get(name))]
+
+
+def _arguments(part: Part) -> Iterator[str]:
+    """Yield every text that an outsider's class is given: any may name a file of weights."""
+    return _texts(part.options if ":" in part.name else None)
 
 
 def _texts(options: Any) -> Iterator[str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from bench.core.cache_dir import VARIABLE, cache_dir
 from bench.core.progress import Observer
 from bench.records.opening import open_run
 from bench.records.run import Run
@@ -29,7 +33,26 @@ def run(
     A trial that fails is recorded as failed and the others go on, and so does a group whose dataset cannot be loaded or whose first
     stage cannot retrieve. Raises BenchError for what stops the whole run.
     """
-    observer = observer or Observer()
+    with _anchored():
+        folder = _run(suite, out.absolute(), device, time_it, fresh, observer or Observer(), command)
+    return Run(out / folder.relative_to(out.absolute()))
+
+
+@contextmanager
+def _anchored() -> Iterator[None]:
+    """Keep the cache where it is while code of outsiders changes the working folder, and come back to that folder at the end."""
+    here, chosen = Path.cwd(), os.environ.get(VARIABLE)
+    if chosen:
+        os.environ[VARIABLE] = str(cache_dir().absolute())
+    try:
+        yield
+    finally:
+        os.chdir(here)
+        if chosen:
+            os.environ[VARIABLE] = chosen
+
+
+def _run(suite: Suite, out: Path, device: str | None, time_it: bool, fresh: bool, observer: Observer, command: str) -> Path:
     groups = plan(suite, device)
     timed = suite.latency is not None and time_it
     writer = open_run(out, run_info(suite, groups, command, device, timed, fresh))
@@ -45,6 +68,6 @@ def run(
             else:
                 _GroupRun(suite, group, writer, observer, timed, fresh).run()
             writer.set_status({planned.trial.id: planned.status for planned in group.planned})
-        return writer.finish()
+        return writer.finish().folder
     finally:
         writer.release()

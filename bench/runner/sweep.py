@@ -98,7 +98,9 @@ class Sweep:
             except Unavailable as error:
                 self._note(planned, f"sweep: {told(change)} left out: {error.reason}")
                 continue
-            except (Exception, SystemExit) as error:  # an outsider's reranker may raise anything, or exit
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # an outsider's reranker may raise anything, or exit
                 reason = str(error) if isinstance(error, BenchError) else first_line(error)
                 self._note(planned, f"sweep: {told(change)} left out: {reason}")
                 continue
@@ -147,7 +149,9 @@ class Sweep:
             assessed = assess(scored, self.questions, self.suite.seed, kept.keep)
             if assessed.counts.failed_share > FAILED_LIMIT:
                 raise RerankerError(f"{assessed.counts.failed} of {assessed.counts.called} queries failed")
-        except (Exception, SystemExit) as error:  # an outsider's reranker may raise anything, or exit
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an outsider's reranker may raise anything, or exit
             reason = str(error) if isinstance(error, BenchError) else first_line(error)
             self._note(variant.planned, f"sweep: the quality with {told(variant.change)} is not known: {reason}")
             return

@@ -127,7 +127,9 @@ def _build(part: Part, device: str, suite: Suite) -> Reranker:
         return rerankers.build(part.name, part.options, device, suite.base_dir)
     except BenchError:
         raise
-    except (Exception, SystemExit) as error:  # an outsider's constructor may raise anything, or exit
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an outsider's constructor may raise anything, or exit
         return Unbuilt(first_line(error))
 
 
@@ -192,7 +194,9 @@ def _check(planned: Planned, lenient: bool) -> list[BenchError]:
     except BenchError as error:
         planned.end("failed", str(error))
         return [BenchError(f"reranker '{name}': {error}")]
-    except (Exception, SystemExit) as error:  # an outsider's check() may raise anything, or exit
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an outsider's check() may raise anything, or exit
         planned.end("failed", first_line(error))
     return []
 
