@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.errors import BenchError, RerankerError
+from bench.core.errors import BenchError, RecordError, RerankerError
 from bench.core.progress import Observer
 from bench.records.run import Run
 
@@ -132,8 +132,13 @@ def check(
     if gates and (measure is not None or margin is not None):
         raise BenchError("the gates file says measures and margins; leave measure and margin out")
     asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
-    ours, theirs = (one if isinstance(one, Run) else baselines.find(one) for one in (new, baseline))
+    ours, theirs = (one if isinstance(one, Run) else baselines.find(one, on_unfinished=_refuse) for one in (new, baseline))
+    gate.refuse_itself(ours, theirs)
     return gate.check(ours, theirs, asked)
+
+
+def _refuse(text: str) -> None:
+    raise RecordError(text)
 
 
 def load(folder: str | Path) -> Run:

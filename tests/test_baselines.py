@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ from click.testing import CliRunner
 
 import bench
 from bench.cli.main import cli
-from bench.core.errors import BenchError, RecordError
+from bench.core.errors import BenchError, RecordError, SuiteError
 from bench.gate import check
 from bench.records import baselines
 from bench.records.run import Run
+from bench.reports import ci
+from bench.reports import verdict as page
+from bench.suite.suite import load
 from tests.made_runs import made_run
 
 FAKE = {"tests.fakes:HashReranker": {"name": "fake"}}
@@ -123,6 +127,7 @@ def test_every_command_that_takes_a_run_takes_latest_and_a_folder_of_runs(tmp_pa
     (old.folder / "run.json").write_text(made)
     baselines.save(old, "base")
     unfinished = (new.folder / "run.json").read_text().replace('"status": "done",\n "version"', '"status": "running",\n "version"')
+    unfinished = unfinished.replace('"started": "2026', '"started": "2027')
     (tmp_path / "results" / "made" / "running").mkdir()
     (tmp_path / "results" / "made" / "running" / "run.json").write_text(unfinished)
     for word in ("latest", "results/made", str(new.folder)):
@@ -141,6 +146,13 @@ def test_every_command_that_takes_a_run_takes_latest_and_a_folder_of_runs(tmp_pa
             ["baseline", "save", word, "--name", "again", "--replace"],
         ):
             done = CliRunner().invoke(cli, arguments)
+            if arguments[0] == "check" and word != str(new.folder):
+                assert isinstance(done.exception, RecordError)
+                assert str(done.exception).startswith("results/made/running: this newest run is not finished")
+                assert str(done.exception).endswith(f"of an older one: {new.folder}")
+                continue
+            if arguments[0] in ("report", "compare", "export"):
+                assert ("note: results/made/running: this newest run" in done.output) == (word != str(new.folder))
             assert not isinstance(done.exception, Exception), (arguments, done.exception)
     assert bench.load("latest").info.id == new.info.id
 
@@ -158,6 +170,55 @@ def test_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     listed = call("baseline", "list").output
     assert listed.startswith("tiny ")
     assert listed.rstrip().endswith("suite tiny: fake")
+    own = call("check", "results/tiny", "--baseline", "tiny").exception
+    assert isinstance(own, RecordError)
+    assert "this is the baseline's own run" in str(own)
+    info = json.loads((run.folder / "run.json").read_text())
+    (run.folder / "run.json").write_text(json.dumps(info | {"id": "another"}))
     checked = call("check", "results/tiny", "--baseline", "tiny")
     assert "pass: tiny" in checked.output
     assert "already" in str(call("baseline", "save", "results/tiny").exception)
+
+
+@pytest.mark.parametrize("name", ["latest", "Latest", "baselines"])
+def test_no_baseline_and_no_suite_has_a_name_that_means_something_else(run: Run, tmp_path: Path, name: str) -> None:
+    with pytest.raises(BenchError, match="RUN means something else by that word"):
+        baselines.save(run, name, tmp_path / "kept")
+    with pytest.raises(SuiteError, match="give the suite another name"):
+        load({"name": name, "datasets": ["everyday"], "rerankers": ["word-overlap"]})
+
+
+def test_the_newest_run_is_the_one_that_finished_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, started, finished in (("long", "2026-01-01", "2026-01-09"), ("short", "2026-01-02", "2026-01-03")):
+        path = made_run(Path("results"), {"a": [0.5]}, name=name).folder / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"started": started, "finished": finished}))
+    assert baselines.find("latest").info.suite_hash == "long"
+
+
+def test_a_replaced_baseline_behind_a_link_stays_behind_it(run: Run, tmp_path: Path) -> None:
+    real = baselines.save(run, "real", tmp_path / "elsewhere")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "linked").symlink_to(real)
+    (real / "old.txt").write_text("of the baseline before")
+    baselines.save(run, "linked", tmp_path / "kept", replace=True)
+    assert (tmp_path / "kept" / "linked").is_symlink()
+    assert not (real / "old.txt").exists()
+    assert Run(real).info.id == run.info.id
+
+
+def test_what_failed_and_has_no_baseline_is_in_every_output(tmp_path: Path) -> None:
+    ranking = {"a": {f"q{i}": [("d1", 2.0), ("d2", 1.0)] for i in range(2)}}
+    old = made_run(tmp_path, {"a": [0.5, 0.6]}, name="old", rankings=ranking)
+    new = made_run(tmp_path, {"a": [0.5, 0.6]}, name="new", rankings=ranking, failed=["added"])
+    verdict = check(new, old)
+    outputs = (page.to_text(verdict), page.to_markdown(verdict), page.to_json(verdict), ci.to_junit(verdict), ci.to_github(verdict))
+    assert all("added failed (no reason given)" in output for output in outputs)
+
+
+def test_why_nothing_is_comparable_is_said_once_and_names_the_gates_file(tmp_path: Path) -> None:
+    old = made_run(tmp_path, {"a": [0.5, 0.6]}, name="old")
+    new = made_run(tmp_path, {"a": [0.5, 0.6]}, name="new", quality={"candidates": "other"})
+    reasons = [gate.told for gate in check(new, old).gates]
+    assert "`across: [FIELD]` in the gates file" in reasons[0]
+    assert reasons[1:] == ["for the same reason"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from bench.core.errors import RecordError
 
 if TYPE_CHECKING:
     from bench.records.run import Run as StoredRun
@@ -15,12 +18,25 @@ class Run(click.ParamType["StoredRun"]):
 
     name = "run"
 
+    def __init__(self, on_unfinished: Callable[[str], None]) -> None:
+        self.on_unfinished = on_unfinished
+
     def convert(self, value: Any, param: Any, ctx: Any) -> StoredRun:
         from bench.records import baselines
 
-        return baselines.find(value)
+        return baselines.find(value, on_unfinished=self.on_unfinished)
 
 
-RUN = Run()
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
+
+
+def _refuse(text: str) -> None:
+    raise RecordError(text)
+
+
+RUN = Run(_note)
+NEWEST = Run(_refuse)
+"""For a verdict, which on an older run than the newest would be of something else."""
 MEANING = "RUN is a run folder, results/SUITE (its newest finished run), `latest`, or the name of a saved baseline."
 """For the help of every command that takes one."""

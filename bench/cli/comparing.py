@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.arguments import MEANING, RUN
+from bench.cli.arguments import MEANING, NEWEST, RUN
 from bench.cli.console import open_console
 from bench.core.errors import BenchError, nearest
 
@@ -55,8 +55,8 @@ def compare(runs: tuple[Run, ...], baseline: str | None, measure: str | None, ac
 
 
 @click.command(epilog=MEANING)
-@click.argument("new", type=RUN)
-@click.option("--baseline", required=True, metavar="RUN", type=RUN, help="What NEW has to live up to.")
+@click.argument("new", type=NEWEST)
+@click.option("--baseline", required=True, metavar="RUN", type=NEWEST, help="What NEW has to live up to.")
 @click.option(
     "--gates",
     type=click.Path(path_type=Path),
@@ -94,6 +94,7 @@ def check(
 
     if gates and (measure is not None or margin is not None):
         raise BenchError("--gates: the file says measures and margins; leave --measure and --margin out")
+    gate.refuse_itself(new, baseline)
     asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
     judge = _live_speed() if live else gate.stored_speed
     asked = asked.with_speed() if live else asked
@@ -147,14 +148,13 @@ def parity(run: Run, others: tuple[str, ...]) -> None:
     where the candidates differ.
     """
     from bench.comparison import parity as comparing
-    from bench.records import baselines
 
     if len(others) > 2:
         raise BenchError("parity takes two runs, or one run and two of its trials or rerankers")
     if len(others) == 2:  # noqa: SIM108
         found = comparing.within_run(run, *others)
     else:
-        found = comparing.between_runs(run, baselines.find(others[0]))
+        found = comparing.between_runs(run, RUN.convert(others[0], None, None))
     for one in found:
         click.echo(f"{one.new.trial.id} against {one.baseline.trial.id}, {comparing.told(one.drift)}")
     for text in dict.fromkeys(text for one in found for text in comparing.sources(one)):

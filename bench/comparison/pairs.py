@@ -25,6 +25,8 @@ from bench.records.schema import Record
 LIKENESS = (("dataset", "first_stage", "depth", "device"), ("dataset", "first_stage", "depth"), ("dataset",), ())
 """How trials of two runs find their counterparts: those that agree in most first, so that a renamed part meets what it replaces."""
 
+ACROSS = "with `compare --across FIELD`"
+
 
 @dataclass(frozen=True)
 class Side:
@@ -105,9 +107,9 @@ def compare(
     return [replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True)]
 
 
-def paired(new: Side, baseline: Side, measure: str, across: Sequence[str] = (), seed: int = 0) -> Comparison:
+def paired(new: Side, baseline: Side, measure: str, across: Sequence[str] = (), seed: int = 0, place: str = ACROSS) -> Comparison:
     """One comparison, on its own: `p_holm` is the p itself. Raises IncomparableError naming the fields of the quality keys that differ."""
-    differing = comparable(new, baseline, across)
+    differing = comparable(new, baseline, across, place)
     ours, theirs = new.values(measure), baseline.values(measure)
     queries = [query for query in ours if query in theirs]
     if not queries:
@@ -134,9 +136,10 @@ def paired(new: Side, baseline: Side, measure: str, across: Sequence[str] = (), 
     )
 
 
-def comparable(new: Side, baseline: Side, across: Sequence[str] = ()) -> list[str]:
-    """The fields of the quality keys that differ and may, because `across` names them, or the field they lie in. Another depth gives
-    other candidates, so that `depth` covers both. Raises IncomparableError naming the fields that may not."""
+def comparable(new: Side, baseline: Side, across: Sequence[str] = (), place: str = ACROSS) -> list[str]:
+    """The fields of the quality keys that differ and may, because `across` names them, or the field they lie in. Another depth
+    gives other candidates, so that `depth` covers both. `place` is where it may be named. Raises IncomparableError naming the
+    fields that may not."""
     ours, theirs = new.record.keys["quality"], baseline.record.keys["quality"]
     unknown = [name for name in across if name.split(".")[0] not in ours.fields]
     if unknown:
@@ -148,7 +151,7 @@ def comparable(new: Side, baseline: Side, across: Sequence[str] = ()) -> list[st
         told = ", ".join(_change(ours, theirs, name) for name in refused)
         raise IncomparableError(
             f"{_told(new)} and {_told(baseline)} are not comparable: they differ in {told}; "
-            "measure both in the same way, or name what is under test with `compare --across FIELD`"
+            f"measure both in the same way, or name what is under test {place}"
         )
     return differing
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from bench.core.errors import SuiteError
 
+RESERVED = frozenset({"latest", "baselines"})
+"""Words that no baseline and no suite is named by: they mean something else where a run is asked for, or in the folder of runs."""
+
 
 def expanded(text: str) -> Path:
     """A path with `~` and `~user` replaced by their home folder.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.gate.checking import check
+from bench.gate.checking import check, refuse_itself
 from bench.gate.file import Gates, load, quality_of
 from bench.gate.speed import Judge, stored_speed
 from bench.gate.verdict import EXIT_CODES, Gate, Outcome, Verdict
 
-__all__ = ["EXIT_CODES", "Gate", "Gates", "Judge", "Outcome", "Verdict", "check", "load", "quality_of", "stored_speed"]
+__all__ = ["EXIT_CODES", "Gate", "Gates", "Judge", "Outcome", "Verdict", "check", "load", "quality_of", "refuse_itself", "stored_speed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from bench.comparison.pairs import Side, cached, counterparts, mostly_failed, resolve_measure, run_seed, sides
@@ -49,8 +50,34 @@ def check(
         raise BenchError("the gates file asks nothing of these rerankers: nothing could fail")
     added = [side.trial for side in ours if side.trial.id not in compared and side.trial.reranker not in gates.rerankers]
     notes = [f"{trial.id} is new: the baseline has no such trial, so that it was not checked" for trial in added]
+    notes += _unguarded(new, baseline)
     notes += [text for side, _ in pairs if (text := cached(side))]
     return Verdict(new, baseline, tuple(answers), tuple(trial.id for trial in absent), inconclusive, tuple(notes))
+
+
+def _once(gate: Gate, reasons: set[str]) -> Gate:
+    """The gate, whose reason not to compare is given in full the first time alone."""
+    if gate.outcome != "incomparable":
+        return gate
+    if gate.told in reasons:
+        return replace(gate, told="for the same reason")
+    reasons.add(gate.told)
+    return gate
+
+
+def refuse_itself(new: Run, baseline: Run) -> None:
+    """Raise RecordError for a run that is checked against itself, or against the baseline saved from it: it could not but pass."""
+    if new.info.id == baseline.info.id:
+        raise RecordError(f"{new.folder}: this is the baseline's own run ({new.info.id}): run the suite again, then check that run")
+
+
+def _unguarded(new: Run, baseline: Run) -> Iterator[str]:
+    """Yield a sentence for each reranker that failed in the new run and of which the baseline knows nothing."""
+    failures = mostly_failed(new)
+    for status in new.info.trials:
+        reason = failures.get(status.trial.id) or (status.reason or "no reason given" if status.status == "failed" else None)
+        if reason and status.trial.kind == "reranker" and not _counterpart_of(status.trial, baseline.info.trials):
+            yield f"{status.trial.id} failed ({reason}), and the baseline has no such trial, so that it breaks no gate"
 
 
 def _require_finished(run: Run) -> None:
@@ -120,11 +147,12 @@ def _run_gate(trial: Trial, outcome: Outcome, state: str, reason: str) -> Gate:
 
 def _gates_of(new: Side, baseline: Side, gates: Gates, speed: Judge, seed: int) -> Iterator[Gate]:
     asked = gates.of(new.trial.reranker)
+    reasons: set[str] = set()
     for measure, margin in (asked.quality or {}).items():
         name = resolve_measure(baseline.run, None if measure == HEADLINE else measure, {baseline.trial.id})
-        yield quality_gate(new, baseline, name, margin, gates.across, seed)
+        yield _once(quality_gate(new, baseline, name, margin, gates.across, seed), reasons)
     if asked.drift:
-        yield drift_gate(new, baseline, asked.drift, gates.across)
+        yield _once(drift_gate(new, baseline, asked.drift, gates.across), reasons)
     if asked.speed and (timed := speed(new, baseline, asked.speed, seed)):
         yield timed
     if asked.failures is not None:

@@ -12,7 +12,7 @@ from bench.comparison.drift import TOP, Tolerance, drift, usual_tolerance
 from bench.comparison.pairs import Side, comparable
 from bench.core.counting import counted
 from bench.core.errors import IncomparableError
-from bench.gate.file import DriftGate
+from bench.gate.file import ACROSS, DriftGate
 from bench.gate.verdict import Gate, Outcome
 
 OUTCOMES: Mapping[bool | None, Outcome] = {True: "pass", False: "fail", None: "inconclusive"}
@@ -22,7 +22,7 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
     """Whether one system's scores are what they were. Incomparable, and without a say unless the gate is required, for two systems that
     differ in more than `asked.across` allows."""
     try:
-        comparable(new, baseline, across)
+        comparable(new, baseline, across, ACROSS)
     except IncomparableError as error:
         return Gate(new.trial, "drift", "incomparable", told=str(error), decides=asked.required)
     differing = differences(new.record.keys["system"], baseline.record.keys["system"])

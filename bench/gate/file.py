@@ -28,6 +28,8 @@ MARGIN = 0.01
 SLOWDOWN = 1.10
 COUNTS = frozenset({"numq", "numret", "numrel", "numrelret"})
 """Measures that count documents; every other one lies between 0 and 1."""
+ACROSS = "as `across: [FIELD]` in the gates file"
+"""Where a check is told what may differ."""
 HEADLINE = "headline"
 """Stands for the first measure of the baseline."""
 

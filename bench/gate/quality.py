@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from bench.comparison.pairs import Comparison, Side, paired
 from bench.core.counting import counted
 from bench.core.errors import IncomparableError
+from bench.gate.file import ACROSS
 from bench.gate.verdict import Gate, Outcome
 from bench.quality import statistics
 
@@ -26,7 +27,7 @@ def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across:
     """
     name, limit = f"quality {measure}", f"> {-margin:g}"
     try:
-        comparison = paired(new, baseline, measure, across, seed)
+        comparison = paired(new, baseline, measure, across, seed, ACROSS)
     except IncomparableError as error:
         return Gate(new.trial, name, "incomparable", limit=limit, told=str(error))
     deltas = list(comparison.deltas.values())

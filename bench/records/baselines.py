@@ -3,13 +3,15 @@ is asked by every command and function that takes a run."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.core.atomic import restore_folder, whole_folder, write_atomically
 from bench.core.errors import BenchError, RecordError, nearest
+from bench.core.paths import RESERVED
 from bench.ranking.trec import metadata_path
 from bench.records.folder import read_info
 from bench.records.run import Run
@@ -38,12 +40,15 @@ def save(run: Run, name: str | None = None, folder: Path = FOLDER, *, replace: b
         raise BenchError(f"--name {name}: letters, digits, '.', '_' and '-' only, and a letter or digit first")
     if run.info.status != "done" or not run.records:
         raise RecordError(f"{run.folder}: the run is not finished, or nothing in it is: run its suite again, then save it")
+    if name.casefold() in RESERVED:
+        raise BenchError(f"--name {name}: RUN means something else by that word; give another --name")
     target = folder / name
     _restore(folder)
     if target.exists() and not replace:
         raise BenchError(f"{target} is there already: give another --name, or --replace it")
     try:
-        with whole_folder(target, replace=replace) as made:
+        # What a link points at is replaced, and the link stays.
+        with whole_folder(Path(os.path.realpath(target)), replace=replace) as made:
             _write(run, made, latency)
     except OSError as error:
         raise BenchError(f"{target}: cannot be written: {error.strerror or error}") from error
@@ -67,26 +72,26 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def find(word: str | Path, folder: Path = FOLDER) -> Run:
+def find(word: str | Path, folder: Path = FOLDER, *, on_unfinished: Callable[[str], None] | None = None) -> Run:
     """The run that a word means: a run folder, a folder of runs such as results/my-suite (its newest finished run), the name of a saved
-    baseline, or `latest`, the newest finished run under `results`.
+    baseline, or `latest`, the newest finished run under `results`. `on_unfinished` gets a sentence where a newer run is not finished.
 
     Raises RecordError naming the nearest baseline.
     """
+    if str(word) == LATEST:
+        paths = RUNS.glob("[!.]*/[!.]*/run.json")
+        if run := _newest((path for path in paths if path.parent.parent != FOLDER), on_unfinished):
+            return run
+        raise RecordError(f"{LATEST}: no finished run under {RUNS}: give the folder that `rerank-bench run` printed")
     path = Path(word)
     restore_folder(path)
     if (path / "run.json").is_file():
         return Run(path)
-    if run := _newest(path.glob("[!.]*/run.json")):
+    if run := _newest(path.glob("[!.]*/run.json"), on_unfinished):
         return run
     _restore(folder)
     if path.name == str(word) and (folder / path / "run.json").is_file():
         return Run(folder / path)
-    if str(word) == LATEST:
-        paths = RUNS.glob("[!.]*/[!.]*/run.json")
-        if run := _newest(path for path in paths if path.parent.parent != FOLDER):
-            return run
-        raise RecordError(f"{LATEST}: no finished run under {RUNS}: give the folder that `rerank-bench run` printed")
     if path.exists():
         return Run(path)  # which says what is missing
     names = [found.parent.name for found in folder.glob("[!.]*/run.json")]
@@ -94,17 +99,26 @@ def find(word: str | Path, folder: Path = FOLDER) -> Run:
     raise RecordError(f"{word}: neither a run folder nor a baseline in {folder} ({hint})")
 
 
-def _newest(paths: Iterable[Path]) -> Run | None:
-    """The newest finished run among folders with a run.json. Unreadable ones are left out."""
-    finished: list[tuple[str, Path]] = []
+def _newest(paths: Iterable[Path], on_unfinished: Callable[[str], None] | None) -> Run | None:
+    """The run that finished last among folders with a run.json. Unreadable ones are left out."""
+    finished: list[tuple[str, str, Path]] = []
+    unfinished: list[tuple[str, Path]] = []
     for path in paths:
         try:
             info = read_info(path.parent)
         except RecordError:
             continue
         if info.status == "done":
-            finished.append((info.started, path.parent))
-    return Run(max(finished)[1]) if finished else None
+            finished.append((info.finished or info.started, info.started, path.parent))
+        else:
+            unfinished.append((max([info.started, *info.continued]), path.parent))
+    if not finished:
+        return None
+    _, started, folder = max(finished)
+    if on_unfinished and unfinished and max(unfinished)[0] > started:
+        newest = max(unfinished)[1]
+        on_unfinished(f"{newest}: this newest run is not finished: run its suite again, or give the folder of an older one: {folder}")
+    return Run(folder)
 
 
 def _write(run: Run, target: Path, latency: bool) -> None:

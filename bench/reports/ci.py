@@ -33,6 +33,9 @@ def to_junit(verdict: Verdict) -> str:
         if suite is None:
             suite = suites[where] = ElementTree.SubElement(root, "testsuite", name=_clean(where), timestamp=verdict.new.info.started)
         _add_case(suite, gate, verdict, where)
+    if verdict.notes:
+        for suite in list(suites.values())[:1]:
+            ElementTree.SubElement(suite, "system-out").text = _clean("\n".join(verdict.notes))
     for suite in [root, *suites.values()]:
         suite.set("tests", str(len(suite.findall(".//testcase"))))
         for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -52,6 +55,7 @@ def to_github(verdict: Verdict) -> str:
             raise BenchError(f"GITHUB_STEP_SUMMARY: {path}: cannot be written: {error.strerror}") from error
     lines = [_annotation(verdict, gate) for gate in verdict.gates if gate.outcome != "pass"]
     level = "notice" if verdict.exit_code == 0 else "error"
+    lines += [_command("notice", "rerank-bench", text) for text in verdict.notes]
     return "\n".join([*lines, _command(level, "rerank-bench", "; ".join([page.title(verdict), page.runs(verdict), *_absent(verdict)]))])
 
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from bench.core.errors import SuiteError, nearest
 from bench.core.options import Options, as_mapping
-from bench.core.paths import expanded
+from bench.core.paths import RESERVED, expanded
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
 from bench.core.yaml_source import Keys, Source
@@ -50,10 +50,18 @@ class Part(Options):
         return self.name if self.options is None else {self.name: self.options}
 
 
+def _not_reserved(name: str) -> str:
+    if name.casefold() in RESERVED:
+        raise ValueError(f"'{name}' means something else in the folder of results: give the suite another name")
+    return name
+
+
 class Suite(Options):
     """The contents of a suite file. Paths in it are relative to the file's folder (`base_dir`)."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the results folder")
+    name: Annotated[str, AfterValidator(_not_reserved)] = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the results folder"
+    )
     description: str = Field("", description="one or two sentences for the report")
     datasets: tuple[Part, ...] = Field(min_length=1, description="embedded:NAME, files:FOLDER or irds:ID, with options")
     first_stages: tuple[Part, ...] = Field(
