@@ -188,7 +188,7 @@ REFUSED = {
     no_tokenizer: "no tokenizer in it",
     another_tokenizer: "they belong to different models",
     git_lfs_pointer: "model.safetensors only points to the weights; fetch them with `git lfs pull`",
-    half_a_file: "incomplete metadata",
+    half_a_file: "is not a whole safetensors file",
     half_precision_variant: "no file named model.safetensors",
     no_weights: r"no weights in it \(\*.safetensors or pytorch_model\*.bin\), only flax_model.msgpack",
     no_configuration: "config.json",
@@ -306,3 +306,54 @@ def test_half_precision_weights_are_read_as_what_the_suite_asks_for(sources: Pat
     reranker = loaded(folder, "cross-encoder")
     assert reranker.describe().identity["dtype"] == "float32"
     assert np.isfinite(scores_of(reranker)).all()
+
+
+def empty_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"")
+
+
+def broken_configuration(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def unknown_kind(folder: Path) -> None:
+    tiny_models.edit_json(folder / "config.json", model_type="no-such-kind")
+
+
+def two_labels(folder: Path) -> None:
+    tiny_models.edit_json(folder / "config.json", id2label={"0": "a", "1": "b"})
+
+
+def without_head(folder: Path) -> None:
+    state = {name: values for name, values in state_of(folder).items() if not name.startswith("classifier")}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (empty_weights, "model.safetensors is not a whole safetensors file"),
+        (half_a_file, "model.safetensors is not a whole safetensors file"),
+        (no_configuration, "no config.json in it"),
+        (broken_configuration, "config.json cannot be read"),
+        (unknown_kind, "has no model_type 'no-such-kind'"),
+        (two_labels, r"its head has 2 labels \(0: a, 1: b\)"),
+        (without_head, "no trained classification head in its weights"),
+    ],
+)
+def test_what_files_show_is_refused_before_anything_is_loaded(sources: Path, tmp_path: Path, change: Any, problem: str) -> None:
+    folder = Path(shutil.copytree(sources / "cross-encoder", tmp_path / "model"))
+    rerankers.build("cross-encoder", {"model": str(folder)}).check()
+    change(folder)
+    with pytest.raises(RerankerError, match=problem):
+        rerankers.build("cross-encoder", {"model": str(folder)}).check()
+
+
+def test_a_length_beyond_the_positions_is_refused_before_anything_is_loaded(sources: Path) -> None:
+    with pytest.raises(RerankerError, match="max_length 65 is more than the 64 positions"):
+        rerankers.build("cross-encoder", {"model": str(sources / "cross-encoder"), "max_length": 65}).check()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_whole_models_pass(sources: Path, backend: str) -> None:
+    rerankers.build(backend, {"model": str(sources / backend), **OPTIONS.get(backend, {})}).check()

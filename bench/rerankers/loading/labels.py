@@ -26,9 +26,9 @@ def as_one_score(model: Any, label: int | str | None, spec: str) -> dict[str, in
             raise RerankerError(f"{spec}: has one label, which is its score; leave 'label' out")
         return {}
     names = _names(model, count)
-    position = _position(names, label, spec)
-    model.append(_log_odds(position))
-    return {"label": names[position]}
+    number = position(names, label, spec)
+    model.append(_log_odds(number))
+    return {"label": names[number]}
 
 
 def _names(model: Any, count: int) -> list[str]:
@@ -36,7 +36,8 @@ def _names(model: Any, count: int) -> list[str]:
     return [str(named.get(number, f"LABEL_{number}")) for number in range(count)]
 
 
-def _position(names: list[str], label: int | str | None, spec: str) -> int:
+def position(names: list[str], label: int | str | None, spec: str) -> int:
+    """Return the number of the label that means relevant. Raises RerankerError where it is not known."""
     listed = ", ".join(f"{number}: {name}" for number, name in enumerate(names))
     if label is None:
         speaking = [number for number, name in enumerate(names) if name.strip().lower() in RELEVANT]

@@ -95,23 +95,23 @@ class Weights:
     @property
     def label(self) -> str:
         """What a record shows: a local folder by its name alone."""
-        return Path(self.spec).name if not self._is_named and expanded(self.spec).is_dir() else self.spec
+        return Path(self.spec).name if not self.is_named and expanded(self.spec).is_dir() else self.spec
 
     def place(self) -> str | None:
         """Where a local folder lies, for taking it out of messages: a record does not show where somebody's files are."""
         path = Path(self.spec).expanduser()
-        return str(path) if not self._is_named and path.is_dir() else None
+        return str(path) if not self.is_named and path.is_dir() else None
 
     def identity(self) -> dict[str, Any]:
         """What these weights are, wherever they lie: the content of a folder, the commit of a hub model."""
         folder = self.folder()
         if folder is None:
             return {"model": self.spec, "revision": hub.commit(self.spec, self.revision)}
-        name = self.spec if self._is_named else "local"
+        name = self.spec if self.is_named else "local"
         return {"model": name, "revision": f"sha256:{folder_hash(folder)}"}
 
     @property
-    def _is_named(self) -> bool:
+    def is_named(self) -> bool:
         """Whether the name alone says which weights they are, on any machine."""
         return self.spec.startswith((PACKAGED, tiny.PREFIX))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from bench.contract.request import Usage
 from bench.core.errors import RerankerError
 from bench.rerankers.base import BaseReranker
-from bench.rerankers.loading import sentence_transformer
+from bench.rerankers.loading import headers, sentence_transformer
 from bench.rerankers.loading.weights import Weights
 from bench.rerankers.local.batches import LIBRARY_PAIRS, Limit
 from bench.rerankers.local.clip import Clip
@@ -32,6 +33,19 @@ class LocalReranker(BaseReranker):
 
     def check(self) -> None:
         sentence_transformer.check(self.options, self.weights, self.device)
+        folder = None if self.weights.is_named else self.weights.folder()
+        if folder is not None:
+            self._check_files(headers.config(self.options.model, folder), headers.tensors(self.options.model, folder))
+
+    def _check_files(self, config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise RerankerError for what a folder's files show before they are loaded."""
+        options = self.options
+        if config is not None and not options.trust_remote_code:
+            headers.refuse_unknown_kind(options.model, config)
+        rows = [shape[0] for name, shape in shapes.items() if name.endswith("position_embeddings.weight") and len(shape) == 2]
+        limit, length = min(rows, default=None), options.max_length
+        if limit is not None and length is not None and length > limit:
+            raise RerankerError(f"{options.model}: max_length {length} is more than the {limit} positions that the model has")
 
     def close(self) -> None:
         self._model = None

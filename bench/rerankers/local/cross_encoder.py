@@ -5,7 +5,7 @@ Method: Nogueira and Cho, "Passage Re-ranking with BERT" (2019), as sentence-tra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +16,7 @@ from bench.contract.request import Usage
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError, Unavailable
 from bench.rerankers.base import PointwiseReranker
-from bench.rerankers.loading import checkpoint, labels, sentence_transformer
+from bench.rerankers.loading import checkpoint, headers, labels, sentence_transformer
 from bench.rerankers.loading.weights import adapter_folder, folder_hash, versions
 from bench.rerankers.local import lengths, pair_scorer, runtimes
 from bench.rerankers.local.base import LocalReranker
@@ -66,6 +66,15 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             if find_spec("peft") is None:
                 raise Unavailable("peft not installed", "pip install 'rerank-bench[local]'")
             adapter_folder(self.options.adapter)
+
+    def _check_files(self, config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        super()._check_files(config, shapes)
+        if config is None or self.options.adapter or self.options.trust_remote_code:
+            return
+        names = headers.label_names(config)
+        if names is not None and len(names) > 1:
+            labels.position(names, self.options.label, self.options.model)
+        headers.refuse_without_head(self.options.model, config, shapes)
 
     def fingerprint(self) -> dict[str, Any]:
         runtime = self.options.runtime

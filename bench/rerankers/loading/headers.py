@@ -1,0 +1,88 @@
+"""What the files of a model's folder say before anything is loaded: its configuration and the headers of its safetensors files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import RerankerError
+
+CONFIG = "config.json"
+CLASSIFIER = "ForSequenceClassification"
+_LENGTH_BYTES = 8
+_HEADS = ("classif", "score", "logits", "summary", "head")
+"""What the outermost parts of a network are called that make scores of an encoding."""
+_AUTO = ("configuration_auto.py", "auto_mappings.py")
+
+
+def config(spec: str, folder: Path) -> Mapping[str, Any] | None:
+    """Return the configuration at the top of a folder, None where a model of modules has none there. Raises RerankerError."""
+    path = folder / CONFIG
+    if not path.is_file():
+        if (folder / "modules.json").is_file():
+            return None
+        raise RerankerError(f"{spec}: no {CONFIG} in it; copy the whole folder of the model")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RerankerError(f"{spec}: {CONFIG} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise RerankerError(f"{spec}: {CONFIG} holds no JSON object")
+    return values
+
+
+def tensors(spec: str, folder: Path) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes of all tensors in a folder's safetensors files. Raises RerankerError for a file that is not whole."""
+    return {name: shape for path in sorted(folder.rglob("*.safetensors")) for name, shape in _shapes(spec, path).items()}
+
+
+def refuse_unknown_kind(spec: str, values: Mapping[str, Any]) -> None:
+    """Raise RerankerError for a kind of model that the installed transformers does not have and that brings no code of its own."""
+    kind, package = values.get("model_type"), find_spec("transformers")
+    if "auto_map" in values or package is None or not package.origin or not isinstance(kind, str):
+        return
+    folder = Path(package.origin).parent / "models" / "auto"
+    texts = [path.read_text(encoding="utf-8") for name in _AUTO if (path := folder / name).is_file()]
+    if texts and not any(f'"{kind}"' in text for text in texts):
+        raise RerankerError(f"{spec}: the installed transformers has no model_type '{kind}'; upgrade it, or mend {CONFIG}")
+
+
+def refuse_without_head(spec: str, values: Mapping[str, Any], names: Mapping[str, object]) -> None:
+    """Raise RerankerError where a classifier's or an encoder's tensors, as far as they are known, hold nothing that makes scores."""
+    (kind, *_) = values.get("architectures") or [""]
+    if not names or "auto_map" in values or not str(kind).endswith((CLASSIFIER, "Model")):
+        return
+    if not any(word in name.partition(".")[0] for name in names for word in _HEADS):
+        raise RerankerError(f"{spec}: no trained classification head in its weights: not a cross-encoder; a bi-encoder needs that backend")
+
+
+def label_names(values: Mapping[str, Any]) -> list[str] | None:
+    """Return the names of a classifier's labels, None where the configuration is of no classifier or does not say."""
+    (kind, *_) = values.get("architectures") or [""]
+    named = values.get("id2label")
+    if not str(kind).endswith(CLASSIFIER) or not isinstance(named, dict):
+        return None
+    return [str(named.get(str(number), f"LABEL_{number}")) for number in range(len(named))]
+
+
+def _shapes(spec: str, path: Path) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes that a safetensors file names: a length in 8 bytes, as much JSON, and the tensors' bytes."""
+    size = path.stat().st_size
+    problem = RerankerError(f"{spec}: {path.name} is not a whole safetensors file; copy or download it again")
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            if not 0 < length <= size - _LENGTH_BYTES:
+                raise problem
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise problem from error
+    if _LENGTH_BYTES + length + end != size:
+        raise problem
+    return shapes
