@@ -83,8 +83,8 @@ def test_everything_tiny_holds_every_backend_and_skips_none(tmp_path: Path, monk
     assert served == [rows["bert-cross-encoder"]] * 5
     random = {record.trial.reranker for record in run.records.values() if record.description["facts"].get("random_weights")}
     assert random == set(rows) - {"first-stage", "oracle", "word-overlap", "everyday-word-overlap"}
-    assert {row.name for row in rows_of(run) if "random weights: its order means nothing" in row.notes} == random
-    assert "random weights: its order means nothing" in printed(run)
+    assert {row.name for row in rows_of(run) if "random weights: the order means nothing" in row.notes} == random
+    assert "random weights: the order means nothing" in printed(run)
 
 
 def test_everything_tiny_runs_without_any_server(tmp_path: Path) -> None:

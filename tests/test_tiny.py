@@ -123,7 +123,7 @@ def test_every_row_of_such_a_model_says_that_it_means_nothing(collection: Path, 
         "latency": None,
     }
     run = bench.run(suite, out=tmp_path / "out", device="cpu")
-    assert "- monot5 (cpu): random weights: its order means nothing" in markdown.report(run, {})
+    assert "- monot5 (cpu): random weights: the order means nothing" in markdown.report(run, {})
     notes = [note for note in markdown.report(run, {}).splitlines() if "random weights" in note]
     assert len(notes) == 1
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def open_console(stderr: bool = False) -> Console:
-    """A terminal as wide as it is; numbers are not coloured."""
-    from rich.console import Console
+    """A terminal as wide as it is; see `screen`."""
+    from bench.reports.screen import screen
 
-    return Console(stderr=stderr, highlight=False)
+    return screen(stderr=stderr)

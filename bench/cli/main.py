@@ -14,6 +14,7 @@ import click
 
 from bench.cli import comparing, exporting, keeping, looking, measuring, running, serving, tuning, validating
 from bench.core.errors import BenchError
+from bench.core.printable import printable
 from bench.core.redaction import redacted_text
 
 COMMANDS = (
@@ -81,7 +82,7 @@ def _exit_code() -> int:
     try:
         code = cli.main(standalone_mode=False)
     except BenchError as error:
-        click.echo(f"rerank-bench: {redacted_text(str(error))}", err=True)
+        click.echo(f"rerank-bench: {printable(redacted_text(str(error)))}", err=True)
         return error.exit_code
     except click.exceptions.Abort:
         click.echo("\nrerank-bench: interrupted; run the same command to go on from what was scored", err=True)

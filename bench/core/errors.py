@@ -15,6 +15,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.core.printable import printable
+
 LONG = 600
 """Characters from which a problem with a line of a file is cut."""
 
@@ -73,6 +75,7 @@ def first_line(error: BaseException) -> str:
     except Exception:  # an outsider's error, whose own text raises
         text = ""
     text = text.encode("utf-8", "backslashreplace").decode()  # half a character can be shown nowhere
+    text = printable(text)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

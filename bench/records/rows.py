@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 GroupKey = tuple[str, str, int]
 """Dataset, first stage, depth."""
 
-RANDOM = "random weights: its order means nothing"
+RANDOM = "random weights: the order means nothing"
 """The note of a row that can be in a table, but lead none: see `Row.meaningless`."""
 ELSEWHERE = (
     "a run over other candidates than these, left out of the verdict: `first_stage: NAME` binds it to its own first stage, "
@@ -190,25 +190,25 @@ def _notes(record: Record) -> list[str]:
         notes.append(f"{counts.failed} of {counts.called} queries failed and score 0 (e.g. {_reason(record)})")
     judged = record.quality.get(JUDGED)
     if judged and judged.mean < LOW_JUDGED and not record.dataset.get("relevant_only"):
-        notes.append(f"only {judged.mean:.0%} of its top 10 is judged: unjudged documents count as not relevant")
+        notes.append(f"only {judged.mean:.0%} of the top 10 is judged: unjudged documents count as not relevant")
     if counts.pairs and counts.ties > SHOWN_TIES * counts.pairs:
         notes.append(f"{counts.ties} of {counts.pairs} documents tie in score")
     if counts.beyond_single_precision:
-        stand_in = "its run file holds the nearest that keep the order"
+        stand_in = "the run file holds the nearest that keep the order"
         notes.append(f"{counts.beyond_single_precision} scores lie beyond single precision: {stand_in}")
     truncated, pairs = record.usage.get("truncated", 0), record.usage.get("pairs", 0)
     if pairs and truncated > 0.01 * pairs:
-        notes.append(f"{truncated / pairs:.0%} of its pairs were cut at max length")
+        notes.append(f"{truncated / pairs:.0%} of the pairs were cut at max length")
     if cut_queries := record.usage.get("cut_queries", 0):
         notes.append(f"{times(cut_queries)} a query was too long and was cut as well")
     answers = max(1.0, record.usage.get("calls", 0) - record.usage.get("retries", 0))
     repairs = record.usage.get("repairs", 0)
     if repairs > SHOWN_REPAIRS * answers:
-        notes.append(f"{repairs / answers:.0%} of its answers were no complete order and had to be mended")
+        notes.append(f"{repairs / answers:.0%} of the answers were no complete order and had to be mended")
     if halvings := record.usage.get("halvings", 0):
         notes.append(f"the accelerator's memory was full {times(halvings)}: batches were halved until they fitted")
     if cut := record.usage.get("cut_answers", 0):
-        notes.append(f"{cut / answers:.0%} of its answers were cut off at the length limit: answer_tokens is too low for it")
+        notes.append(f"{cut / answers:.0%} of the answers were cut off at the length limit: answer_tokens is too low")
     if splits := record.usage.get("split_requests", 0):
         notes.append(f"{times(splits)} a request was too large for the service and was sent in halves")
     if blanks := record.usage.get("blanks", 0):

@@ -12,12 +12,15 @@ from bench.comparison.moved import Move, Moves
 from bench.comparison.pairs import Comparison, mostly_failed
 from bench.records.run import Run
 from bench.reports import numbers, spreadsheet
+from bench.reports.cells import FAILED
+from bench.reports.fitting import LEAST_LABEL, fitting
+from bench.reports.fitting import left_out as columns_left_out
 from bench.reports.markdown import escape
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDE = 118
+NAMES = "reranker"
 SHOWN_IN_TERMINAL = 3
 WIDE_ONLY = frozenset({"machine", "run", "baseline", "p", "t-test", "d", "quality", "queries", "allowed", "top 10"})
 EXPLANATION = (
@@ -189,18 +192,27 @@ def markdown_grid(rows: Sequence[dict[str, str]], left: int = 1) -> str:
 
 
 def print_grid(rows: Sequence[dict[str, str]], console: Console) -> None:
-    """A table in the terminal; a narrow one leaves out WIDE_ONLY."""
+    """A table in the terminal; a narrow one leaves out columns, those of WIDE_ONLY before any other, and names them."""
     from rich import box
-    from rich.markup import escape
+    from rich.cells import cell_len
     from rich.table import Table
+    from rich.text import Text
 
     if not rows:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    shown = [name for name in rows[0] if console.width >= WIDE or name not in WIDE_ONLY]
+    widths = {name: max(len(name), *(cell_len(row[name]) for row in rows)) + 2 for name in rows[0]}
+    longest = max(LEAST_LABEL, widths.pop(NAMES) - 2) if NAMES in widths else 0
+    first = [name for name in (FAILED, *widths) if name not in WIDE_ONLY]
+    fit = fitting(widths, console.width, longest, first)
+    shown = [name for name in rows[0] if name == NAMES or name in fit]
     for name in shown:
-        named = name == "reranker"
-        table.add_column(name, overflow="fold", justify="left" if named else "right", no_wrap=not named, min_width=16 if named else None)
+        if name == NAMES:
+            table.add_column(name, overflow="fold", min_width=LEAST_LABEL)
+        else:
+            table.add_column(name, overflow="fold", justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(escape(row[name]) for name in shown))
+        table.add_row(*(Text(row[name]) for name in shown))
     console.print(table)
+    if text := columns_left_out(widths, fit, console.width):
+        console.print(Text(text, "dim"))

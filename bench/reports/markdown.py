@@ -10,11 +10,12 @@ from bench.comparison.agreement import Agreement, agreements
 from bench.comparison.points import Point
 from bench.core.counting import counted
 from bench.quality.measures import JUDGED
-from bench.records.rows import GroupKey, Row, groups, measures_of, notes_on, rows
+from bench.records.rows import GroupKey, Row, groups, measures_of, rows
 from bench.records.run import Run
 from bench.reports import agreement, latency_only, numbers, sweep, timings
 from bench.reports.cells import DELTA, cells, columns
-from bench.reports.summary import Finding, Style, absent, findings, sentences
+from bench.reports.notes import notes as notes_of
+from bench.reports.summary import Finding, Style, absent, findings, name_of, sentences
 
 EXPLANATION = f"""\
 Brackets are 95 % bootstrap intervals over queries. {DELTA} is the paired difference to the first stage, p its permutation test (two-sided).
@@ -162,9 +163,11 @@ def _pictures(paths: Sequence[Path]) -> str:
 
 def _notes(run: Run, found: Sequence[Row]) -> str:
     notes = [f"- {escape(text)}" for text in run.info.warnings]
-    for members in groups(list(found)).values():
-        names = {row.trial.id: _label(row) for row in members}
-        notes += [f"- {timings.about(about, members, names)}: {escape(note)}" for about, note in notes_on(members)]
+    own, shared = notes_of(found, name_of)
+    for (dataset, first_stage, _), texts in own.items():
+        where = f"{dataset}, {first_stage}: " if len(own) > 1 else ""
+        notes += [f"- {escape(where + text)}" for text in texts]
+    notes += [f"- {escape(text)}" for text in shared]
     if len(notes) >= FOLDED_NOTES:
         return folded(f"{len(notes)} notes", ["\n".join(notes)])
     return "\n".join(notes)

@@ -9,37 +9,41 @@ from typing import TYPE_CHECKING
 from bench.comparison.agreement import agreements
 from bench.core.counting import counted
 from bench.core.progress import Advance, Observer
-from bench.records.rows import Row, groups, measures_of, notes_on, rows
+from bench.records.rows import Row, groups, measures_of, rows
 from bench.records.run import Run
 from bench.reports import agreement, latency_only, timings
-from bench.reports.cells import DELTA, FAILED, cells, columns
+from bench.reports.cells import COST, DELTA, FAILED, cells, columns
+from bench.reports.fitting import EDGES, LEAST_LABEL, fitting, left_out
+from bench.reports.notes import notes
 from bench.reports.summary import absent
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 WIDE = 118
 NUMBER = 6
-LEAST_LABEL = 16
+TIMES = ("p50 ms", "p95 ms", "pairs/s")
 
 
 def print_run(run: Run, console: Console) -> None:
     """Every group's table, then what to know about it."""
-    from rich.markup import escape
+    from rich.text import Text
 
     table, agreed, bare = rows(run), agreements(run), latency_only.tables(run)
+    own, shared = notes(table, lambda row: row.name)
     for (dataset, first_stage, depth), members in groups(table).items():
-        head, tail = f"\n[bold]{escape(dataset)}[/bold], ", f"{escape(first_stage)}, {counted(depth, 'candidate')}"
+        head, tail = Text.assemble("\n", (dataset, "bold"), ", "), f"{first_stage}, {counted(depth, 'candidate')}"
         if reason := _reason_of_all(members):
-            console.print(f"{head}{tail}\n  failed: {escape(reason)}")
+            console.print(Text.assemble(head, f"{tail}\n  failed: {reason}"))
             continue
         measures = measures_of(members)
         queries = next((row.quality[measures[0]].n for row in members if measures and row.quality), 0)
-        console.print(f"{head}{counted(queries, 'query')}, {tail}")
-        console.print(_table([row for row in members if row.status == "done"], measures, console.width))
+        console.print(Text.assemble(head, f"{counted(queries, 'query')}, {tail}"))
+        _print_table([row for row in members if row.status == "done"], measures, console)
         for status in ("failed", "skipped"):
             for why, names in absent(members, status).items():
-                console.print(f"{escape(', '.join(names))} {status}: {escape(why)}", highlight=False)
+                console.print(Text(f"{', '.join(names)} {status}: {why}"))
         if timings.has_requests(members):
             console.print(f"[dim]{timings.REQUEST_NOTE}[/dim]")
         for lines in _timings(members, console.width):
@@ -49,12 +53,12 @@ def print_run(run: Run, console: Console) -> None:
             console.print(_plain_table([agreement.head(found), *agreement.lines(found, members)]))
         if apart := bare.get((dataset, first_stage, depth)):
             _print_latency_only(apart, console)
-    for text in run.info.warnings:
-        console.print(f"[dim]{escape(text)}[/dim]")
-    for members in groups(table).values():
-        for about, note in notes_on(members):
-            who = timings.about(about, members, {row.trial.id: row.name for row in members})
-            console.print(f"[dim]{escape(who)}: {escape(note)}[/dim]")
+        for text in own[dataset, first_stage, depth]:
+            console.print(Text(text, "dim"))
+    if shared:
+        console.print()
+    for text in (*shared, *run.info.warnings):
+        console.print(Text(text, "dim"))
 
 
 def _reason_of_all(members: Sequence[Row]) -> str | None:
@@ -65,33 +69,35 @@ def _reason_of_all(members: Sequence[Row]) -> str | None:
 
 
 def _print_latency_only(bare: latency_only.Bare, console: Console) -> None:
-    from rich.markup import escape
+    from rich.text import Text
 
     console.print(f"[bold]{latency_only.TITLE}[/bold]")
     if bare.lines:
         console.print(_plain_table([list(bare.lines[0]), *(list(line.values()) for line in bare.lines)]))
     for text in (*bare.notes, *bare.absent):
-        console.print(f"[dim]{escape(text)}[/dim]")
+        console.print(Text(text, "dim"))
 
 
-def _table(members: Sequence[Row], measures: Sequence[str], width: int) -> object:
+def _print_table(members: Sequence[Row], measures: Sequence[str], console: Console) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     labels = [_label(row) for row in members]
-    essential = {*measures[:2], DELTA, "p50 ms", "p95 ms", "pairs/s", FAILED}
-    shown = [name for name in columns(members, measures) if width >= WIDE or name in essential]
-    longest = max((len(Text.from_markup(label).plain) for label in labels), default=LEAST_LABEL)
+    longest = max((label.cell_len for label in labels), default=LEAST_LABEL)
     lines = [cells(row, measures) for row in members]
-    room = width - 3 - sum(max(len(name), NUMBER, *(len(line.get(name, "")) for line in lines)) + 2 for name in shown)
+    widths = {name: max(len(name), NUMBER, *(len(line.get(name, "")) for line in lines)) + 2 for name in columns(members, measures)}
+    shown = fitting(widths, console.width, longest, [*measures[:1], DELTA, FAILED, *measures[1:2], *TIMES, *measures[2:], COST])
+    room = console.width - EDGES - sum(widths[name] for name in shown)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     table.add_column("reranker", overflow="fold", width=min(longest, max(LEAST_LABEL, room)))
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for label, line in zip(labels, lines, strict=True):
         table.add_row(label, *(line.get(name, "") for name in shown))
-    return table
+    console.print(table)
+    if text := left_out(widths, shown, console.width):
+        console.print(Text(text, "dim"))
 
 
 def _timings(members: Sequence[Row], width: int) -> Iterator[Sequence[Sequence[str]]]:
@@ -106,22 +112,22 @@ def _timings(members: Sequence[Row], width: int) -> Iterator[Sequence[Sequence[s
 
 def _plain_table(lines: Sequence[Sequence[str]]) -> object:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     for i, name in enumerate(lines[0]):
         table.add_column(name, justify="left" if i < 2 else "right", overflow="fold")
     for line in lines[1:]:
-        table.add_row(*(escape(cell) for cell in line))
+        table.add_row(*map(Text, line))
     return table
 
 
-def _label(row: Row) -> str:
-    from rich.markup import escape
+def _label(row: Row) -> Text:
+    from rich.text import Text
 
-    name = escape(row.name) if row.trial.device == "-" else f"{escape(row.name)} [dim]({row.trial.device})[/dim]"
-    return f"[italic]{name}[/italic]" if row.trial.kind == "reference" else name
+    name = Text(row.name, "italic" if row.trial.kind == "reference" else "")
+    return name if row.trial.device == "-" else name.append(f" ({row.trial.device})", "dim")
 
 
 class TerminalObserver(Observer):
@@ -134,7 +140,8 @@ class TerminalObserver(Observer):
     def task(self, label: str, total: int, unit: str) -> Iterator[Advance]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn(unit))
+        label_column, unit_column = (TextColumn(text, markup=False) for text in ("{task.description}", unit))
+        columns = (label_column, BarColumn(bar_width=20), MofNCompleteColumn(), unit_column)
         progress = Progress(
             *columns,
             TimeElapsedColumn(),
@@ -149,6 +156,6 @@ class TerminalObserver(Observer):
             progress.update(task, completed=total)
 
     def note(self, text: str) -> None:
-        from rich.markup import escape
+        from rich.text import Text
 
-        self.console.print(f"[yellow]{escape(text)}[/yellow]", soft_wrap=True)
+        self.console.print(Text(text, "yellow"), soft_wrap=True)

@@ -10,6 +10,7 @@ from bench.core.counting import counted
 from bench.gate.verdict import Gate, Outcome, Verdict
 from bench.reports.comparison import as_json, markdown_grid
 from bench.reports.markdown import escape
+from bench.reports.screen import screen
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,10 +53,8 @@ def to_markdown(verdict: Verdict) -> str:
 
 def to_text(verdict: Verdict) -> str:
     """The terminal's table as plain text, for a file."""
-    from rich.console import Console
-
     buffer = io.StringIO()
-    print_verdict(verdict, Console(file=buffer, width=100, highlight=False))
+    print_verdict(verdict, screen(file=buffer, width=100))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 
