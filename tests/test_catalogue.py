@@ -84,7 +84,7 @@ def test_a_model_without_a_commit_needs_a_reason() -> None:
 
 
 def test_loading_is_cheap() -> None:
-    code = "import sys; from bench import catalogue; catalogue.load(); print('torch' in sys.modules, 'numpy' in sys.modules)"
+    code = "import sys; from bench.catalogue import entries; entries.load(); print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
     assert entries.load() is ENTRIES

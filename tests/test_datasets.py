@@ -529,8 +529,8 @@ class TestIrds:
 
 def test_names_and_options_import_nothing_heavy() -> None:
     code = (
-        "import sys; from bench import datasets, first_stage; datasets.embedded_names(); datasets.options_for('irds:x');"
-        "[first_stage.options_for(name) for name in first_stage.TABLE];"
+        "import sys; from bench import datasets, retrieval; datasets.embedded_names(); datasets.options_for('irds:x');"
+        "[retrieval.options_for(name) for name in retrieval.TABLE];"
         "print(sorted({'numpy', 'pandas', 'pyarrow', 'bm25s', 'Stemmer', 'ir_datasets', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

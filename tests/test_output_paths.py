@@ -167,7 +167,7 @@ def test_a_record_of_another_trial_is_refused(run: Run) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from bench import atomic
+from bench.core import atomic
 
 def counted(function):
     def call(*arguments, **more):

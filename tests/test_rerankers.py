@@ -257,7 +257,7 @@ thing = 3
     shortest = rerankers.build("outsider_module:Shortest", {"name": "short"})
     (scores,) = shortest.rerank([request("q", "cat", ["the cat", "cat"])])
     assert scores.tolist() == [-7.0, -3.0]
-    with pytest.raises(SuiteError, match="not a class with a rerank method"):
+    with pytest.raises(SuiteError, match="nor a function"):
         rerankers.build("outsider_module:thing")
 
 
@@ -265,8 +265,9 @@ def test_names_options_checks_and_fingerprints_import_nothing_heavy(built: dict[
     heavy = ("torch", "numpy", "transformers", "sentence_transformers", "cohere", "voyageai", "mixedbread", "httpx", "peft", "pandas")
     code = f"""
 import sys
-from bench import catalogue, rerankers
-for name in [*rerankers.TABLE, *catalogue.load()]:
+from bench import rerankers
+from bench.catalogue import entries
+for name in [*rerankers.TABLE, *entries.load()]:
     rerankers.options_for(name)
 for name, path in {[(name, built[name].options.model) for name in LOCAL]!r}:
     reranker = rerankers.build(name, path)
