@@ -33,7 +33,7 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
     found = drift(new, baseline, tolerance)
     outcome = OUTCOMES[found.kept]
     notes = [f"across {told}"] if told else []
-    notes += [f"{counted(found.unshared, 'query')} were ranked by one run only"] if found.unshared else []
+    notes += [f"{counted(found.unshared, 'query')} ranked by one run only"] if found.unshared else []
     notes += ["the same system, its scores drifted beyond what is allowed"] if outcome == "fail" and not told else []
     return Gate(
         trial=new.trial,
