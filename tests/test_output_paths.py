@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import shutil
 import stat
 import subprocess
@@ -222,3 +223,9 @@ def test_a_baseline_that_was_moved_aside_is_there_again(run: Run, tmp_path: Path
         assert read().info.id == run.info.id
     with pytest.raises(BenchError, match="is there already"):
         baselines.save(run, "base", folder)
+
+
+def test_a_closed_standard_output_changes_no_exit_code() -> None:
+    command = f"{shlex.quote(sys.executable)} -m bench list suites >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

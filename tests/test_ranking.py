@@ -6,12 +6,13 @@ import itertools
 
 import ir_measures
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.quality.measures import evaluate
-from bench.ranking.order import SINGLE_MAX, count_ties, rank, strictly_falling
+from bench.ranking.order import SINGLE_MAX, as_scores, count_ties, rank, strictly_falling
 
 IDS = st.lists(st.text(alphabet="abcdefXYZ0123456789-é", min_size=1, max_size=6), min_size=1, max_size=30, unique=True)
 
@@ -99,3 +100,9 @@ def test_scores_beyond_single_precision_go_to_its_ends() -> None:
 def test_ties_count_documents_not_pairs() -> None:
     assert count_ties([3.0, 3.0, 3.0, 2.0, 1.0, 1.0]) == 5
     assert count_ties([]) == 0
+
+
+def test_a_series_whose_index_is_not_the_order_of_the_documents_is_refused() -> None:
+    assert as_scores(pd.Series([0.1, 0.2, 0.3])).tolist() == [0.1, 0.2, 0.3]
+    with pytest.raises(ValueError, match="its index is not 0, 1, 2"):
+        as_scores(pd.Series([0.3, 0.1, 0.2], index=[2, 0, 1]))

@@ -242,3 +242,16 @@ def test_an_impossible_usage_is_refused_where_it_is_reported(amount: Any) -> Non
     with pytest.raises(RerankerError, match="impossible usage: tokens"):
         Usage(tokens=amount)
     assert Usage(tokens=np.int64(3)) + Usage(tokens=4) == Usage(tokens=7)
+
+
+def test_of_two_files_the_one_written_later_counts_whatever_their_times(tmp_path: Path) -> None:
+    """As after a copy of the cache, which gives all files one time: then a name would decide."""
+    for names in (("a", "b"), ("a", "c"), ("a", "d"), ("a", "e")):
+        root = tmp_path / "".join(names)
+        ScoreCache({"x": 1}, root=root).put({"a": np.array([1.0]), names[1]: np.array([1.0])}, {})
+        ScoreCache({"x": 1}, fresh=True, root=root).put({"a": np.array([2.0])}, {})
+        for file in root.rglob("*.npz"):
+            os.utime(file, (1_700_000_000, 1_700_000_000))
+        scores = ScoreCache({"x": 1}, root=root).get("a")
+        assert scores is not None
+        assert scores.tolist() == [2.0]

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import click
@@ -61,6 +62,9 @@ for _command in COMMANDS:
 
 def main() -> None:
     """Entry point: what the user can mend is told in plain lines, exit code 2; an interrupt says how to go on."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this (`>&-`): what nobody reads changes no exit code
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail

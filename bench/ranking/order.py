@@ -50,6 +50,9 @@ def as_scores(answer: Any) -> Scores:
     """
     import numpy as np
 
+    labels = _labels(answer)
+    if labels is not None and labels != list(range(len(labels))):
+        raise ValueError("its index is not 0, 1, 2, ...: whether it is in the order of the documents cannot be told; return .to_numpy()")
     if np.ma.isMaskedArray(answer) and np.ma.getmaskarray(answer).any():
         raise ValueError("numbers are needed, and some of these are masked")
     try:
@@ -63,6 +66,14 @@ def as_scores(answer: Any) -> Scores:
         return values.astype(np.float64)
     except (TypeError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{type(answer).__name__} cannot be read as numbers: {error}") from error
+
+
+def _labels(answer: Any) -> list[Any] | None:
+    """Return the labels of a table's rows (pandas), None for what has none, such as a list, whose `index` is a method."""
+    index = getattr(answer, "index", None)
+    if index is None or callable(index) or not hasattr(answer, "iloc"):
+        return None
+    return list(index)
 
 
 def _on_the_host(answer: Any) -> Any:

@@ -3,7 +3,7 @@
 One folder per fingerprint (everything that decides a reranker's scores), one .npz file per finished chunk. An entry is keyed by the
 hash of its query and document texts: nothing else can change a score, and nobody pays twice for the same text. Each file is written
 under a temporary name, synced and renamed: a kill leaves whole chunks only. Where two files hold the same texts, as after `--fresh`
-with other chunks, the scores of the newer file count.
+with other chunks, the scores of the newer file count: each says when it was written.
 
 Nothing in the cache is ever deleted. A damaged file is renamed, so that its requests are scored again;
 a file that cannot be opened (permissions, too many open files, a stale mount) may be whole and stays as
@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,7 @@ class ScoreCache:
         text = json.dumps({"layout": LAYOUT, **fingerprint}, sort_keys=True, default=str)
         self.folder = (root or cache_dir("scores")) / hashlib.sha256(text.encode()).hexdigest()[:20]
         self._fingerprint = json.dumps(redacted({"layout": LAYOUT, **fingerprint}), sort_keys=True, default=str)
+        self._written: dict[str, int] = {}
         self._scores: dict[str, Scores] = {}
         self._usage: dict[str, tuple[Amounts, Amounts]] = {}
         """By key: its share of what is known of a chunk alone, and what it cost by itself; nothing where that was not told."""
@@ -124,14 +126,17 @@ class ScoreCache:
         own = {key: found for key, found in (own or {}).items() if key in scores}
         told = {name: sum(found.get(name, 0.0) for found in own.values()) for name in usage}
         share = {name: (value - told[name]) / len(scores) for name, value in usage.items()}
-        chunk = Chunk(dict(scores), share, own)
+        chunk = Chunk(dict(scores), share, own, written=time.time_ns())
         file = self._write(f"{content_hash([tuple(scores)])}.npz", chunk_file.encode(chunk))
-        self._take(chunk)
+        self._take(chunk, chunk.written)
         return file
 
-    def _take(self, chunk: Chunk) -> None:
-        self._scores.update(chunk.scores)
-        self._usage.update({key: (chunk.share, chunk.own.get(key, {})) for key in chunk.scores})
+    def _take(self, chunk: Chunk, written: int) -> None:
+        """Use the scores of a chunk, but for those of which a newer one is known."""
+        newer = [key for key in chunk.scores if written >= self._written.get(key, 0)]
+        self._written.update(dict.fromkeys(newer, written))
+        self._scores.update({key: chunk.scores[key] for key in newer})
+        self._usage.update({key: (chunk.share, chunk.own.get(key, {})) for key in newer})
 
     def _write(self, name: str, data: bytes) -> Path | None:
         path = self.folder / name
@@ -161,7 +166,7 @@ class ScoreCache:
                 self._set_aside(path)
                 continue
             self._impossible += chunk.impossible
-            self._take(chunk)
+            self._take(chunk, chunk.written or _changed(path))
 
     def _files(self) -> Iterator[Path]:
         """The chunk files, oldest first."""
@@ -204,6 +209,14 @@ def _checksum(description: Mapping[str, Any]) -> str:
 def _bytes_of(path: Path) -> bytes:
     """The bytes of a regular file. Anything else by that name, such as a folder or a pipe, has none and counts as damaged."""
     return path.read_bytes() if stat.S_ISREG(path.stat().st_mode) else b""
+
+
+def _changed(path: Path) -> int:
+    """When a file was changed: what tells the newer of two where neither says so itself."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _oldest_first(paths: Iterable[Path]) -> list[Path]:

@@ -43,6 +43,8 @@ class Chunk:
     share: Amounts
     own: dict[str, Amounts]
     impossible: int = 0
+    written: int = 0
+    """Which of two chunks is the newer: nanoseconds since 1970, later in each chunk of a process; 0 in files of earlier versions."""
 
 
 def encode(chunk: Chunk) -> bytes:
@@ -57,6 +59,7 @@ def encode(chunk: Chunk) -> bytes:
         scores=np.concatenate(list(chunk.scores.values())).astype(np.float64),
         usage=np.array(json.dumps(chunk.share)),
         own_usage=np.array(json.dumps(chunk.own)),
+        written=np.array(chunk.written, dtype=np.int64),
     )
     return buffer.getvalue()
 
@@ -70,6 +73,7 @@ def decode(data: bytes) -> Chunk:
         arrays = _arrays(data)
         scores = _scores(arrays)
         share, dropped = _possible(json.loads(str(arrays["usage"])))
+        written = int(arrays["written"]) if "written" in arrays else 0
         own: dict[str, Amounts] = {}
         for key, amounts in json.loads(str(arrays.get("own_usage", "{}"))).items():
             own[key], more = _possible(amounts)
@@ -78,7 +82,7 @@ def decode(data: bytes) -> Chunk:
         raise
     except Exception as error:  # zipfile, numpy and json raise a dozen kinds over damaged bytes
         raise DamagedFile(str(error)) from error
-    return Chunk(scores, share, own, dropped)
+    return Chunk(scores, share, own, dropped, written)
 
 
 def _scores(arrays: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
