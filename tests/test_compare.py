@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -316,3 +317,13 @@ def test_from_python_a_check_is_a_verdict(tmp_path: Path) -> None:
     assert verdict.outcome == "pass"
     with pytest.raises(BenchError, match="leave measure and margin out"):
         bench.check(old, old, gates="gates.yaml", margin=0.1)
+
+
+def test_values_that_contradict_the_record_are_refused(tmp_path: Path) -> None:
+    old, new = (made_run(tmp_path, {"a": [0.5, 0.6]}, name=name) for name in ("old", "new"))
+    path = new.folder / "per_query.parquet"
+    table = pd.read_parquet(path)
+    table["value"] += 0.1
+    table.to_parquet(path)
+    with pytest.raises(RecordError, match=r"the mean 0\.650000, and its record says 0\.550000: the run is damaged"):
+        compare([old, Run(new.folder)])

@@ -54,6 +54,13 @@ class Side:
                 f"{self.run.folder}: per_query.parquet does not hold {measure} of {self.trial.id} once for each of its "
                 f"{counted(expected, 'query')}: the run is damaged, run its suite again"
             )
+        recorded = self.record.quality.get(measure)
+        mean = sum(values.values()) / max(1, len(values))
+        if recorded and not math.isclose(mean, recorded.mean, rel_tol=1e-6, abs_tol=1e-6):
+            raise RecordError(
+                f"{self.run.folder}: per_query.parquet gives {measure} of {self.trial.id} the mean {mean:.6f}, and its record "
+                f"says {recorded.mean:.6f}: the run is damaged, run its suite again"
+            )
         return values
 
 
