@@ -127,7 +127,7 @@ def test_per_query_rows_that_are_not_one_per_query_are_refused(tmp_path: Path, c
 
 def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
     new, old = pair(tmp_path, {"a": OLD}, {"a": OLD})
-    with pytest.raises(RecordError, match=r"per_query\.parquet has no column query"):
+    with pytest.raises(RecordError, match=r"per_query\.parquet: column 'query' is missing"):
         check(damage(new, lambda table: table.drop(columns="query")), old, Gates(drift=None))
 
 
