@@ -90,7 +90,7 @@ def test_a_run_orders_its_candidates_by_the_tie_rule(tmp_path: Path, name: str) 
     expected = {"source": name, "queries_absent": 0, "candidates": 5, "candidates_absent": 2, "extra_documents": 1}
     warnings = [
         f"2 of 5 candidates are not in {name}: they come after all others, as the first stage had them",
-        f"1 documents of {name} are no candidates here, and are left out",
+        f"1 document of {name} left out: no candidates here",
     ]
     assert run.describe().facts == {**expected, "other_candidates": True, "warnings": warnings}
     run.rerank([Request("q", "text", doc_ids, ["text"] * 5)])
@@ -115,7 +115,7 @@ def test_a_run_over_its_own_candidates_needs_no_note(tmp_path: Path) -> None:
     assert scores.tolist() == [7.5, 9.5, 8.5]
     facts = run.describe().facts
     assert "other_candidates" not in facts
-    assert facts["warnings"] == ["5 documents of published.run are no candidates here, and are left out"]
+    assert facts["warnings"] == ["5 documents of published.run left out: no candidates here"]
 
 
 def test_ranks_that_contradict_scores_are_counted(tmp_path: Path) -> None:

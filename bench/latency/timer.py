@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.contract.request import Request, Usage
+from bench.core.counting import times
 from bench.latency.call import Caller, Target
 from bench.latency.cold import ColdStarts
 from bench.latency.energy import joules_per_1000_pairs
@@ -164,7 +165,7 @@ class Timer:
         if caller.retried:
             notes.append(f"{caller.retried} of {caller.calls} timed calls needed a retry and are no samples")
         if caller.halvings:
-            notes.append(f"a batch did not fit into memory and was split {caller.halvings} times while timed")
+            notes.append(f"a batch did not fit into memory and was split {times(caller.halvings)} while timed")
         return [*notes, *self.cold.notes(), *(note for load in self.loads for note in load.notes())]
 
     def _is_over(self, scenario: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from bench.core.counting import times
 from bench.machine import cpu, fingerprint, gpu
 from bench.machine.cgroup import control_groups, throttled_seconds
 from bench.machine.clock import now_ns
@@ -87,7 +88,7 @@ def _told(found: dict[str, Any], seconds: float) -> Iterator[str]:
     if (found["quota_throttled_share"] or 0.0) > THROTTLED:
         yield f"the container's CPU quota held threads up for {found['quota_throttled_share']:.0%} of the time"
     if found["cpu_thermal_throttles"]:
-        yield f"the CPU was slowed down for heat {found['cpu_thermal_throttles']} times"
+        yield f"the CPU was slowed down for heat {times(found['cpu_thermal_throttles'])}"
     for device, causes in (found["gpu_throttled_s"] or {}).items():
         if (causes.get("thermal") or 0.0) > THROTTLED * seconds:
             yield f"{device} was slowed down for heat during {causes['thermal']:.1f} s"

@@ -195,7 +195,7 @@ def _notes(record: Record) -> list[str]:
         notes.append(f"{counts.ties} of {counts.pairs} documents tie in score")
     if counts.beyond_single_precision:
         stand_in = "the run file holds the nearest that keep the order"
-        notes.append(f"{counts.beyond_single_precision} scores lie beyond single precision: {stand_in}")
+        notes.append(f"{counted(counts.beyond_single_precision, 'score')} beyond single precision: {stand_in}")
     truncated, pairs = record.usage.get("truncated", 0), record.usage.get("pairs", 0)
     if pairs and truncated > 0.01 * pairs:
         notes.append(f"{truncated / pairs:.0%} of the pairs were cut at max length")

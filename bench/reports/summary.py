@@ -143,7 +143,7 @@ def _speed(finding: Finding, style: Style) -> str:
     timing = one_query(fastest) if fastest else None
     alone = "" if ranked == 1 else "No other reranker ties with it."
     if others:
-        alone = f"These queries cannot tell {counted(others, 'other')} from it."
+        alone = f"These queries cannot tell {counted(others, 'other reranker')} from it."
     if best is None or fastest is None or timing is None:
         return alone if best else ""
     cost = f"{numbers.milliseconds(timing.p50_ms)} ms a query (p50{', through a network' if fastest.request else ''})"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from bench.contract.candidates import Candidates, Compact, QueryCandidates
+from bench.core.counting import counted
 from bench.core.errors import DataError
 from bench.datasets.base import Dataset
 from bench.datasets.memory import SampledDocuments
@@ -58,7 +59,7 @@ def candidates_from(
     # whoever leaves out a query's own document asks for one more
     asked = depth - bool(dataset.skip_own)
     if longest < asked:
-        warnings.append(f"{what} lists at most {longest} documents per query, and the depth is {asked}")
+        warnings.append(f"{what} lists at most {counted(longest, 'document')} per query, and the depth is {asked}")
     return Candidates(by_query, depth, source, (*warnings, *run.warnings(what, query_ids)))
 
 

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from bench.contract.request import Failure, Request
 from bench.contract.reranker import Description
+from bench.core.counting import counted
 from bench.core.errors import RerankerError, Unavailable
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
@@ -195,7 +196,7 @@ class RunFileReranker(FixedReranker):
             after = "they come after all others, as the first stage had them"
             yield f"{absent} of {counts['candidates']} candidates are not in {name}: {after}"
         if extra := counts["extra_documents"]:
-            yield f"{extra} documents of {name} are no candidates here, and are left out"
+            yield f"{counted(extra, 'document')} of {name} left out: no candidates here"
         if self._run is not None:
             yield from self._run.warnings(name, self._overlaps)
 
