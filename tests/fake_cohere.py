@@ -80,6 +80,7 @@ class FakeCohere:
         self.paths: list[str] = []
         self.info: dict[str, Any] | None = None
         self.pages: dict[str, Any] = {}
+        self.page_status = 404
         self.url = ""
 
     def answer(self, request: dict[str, Any]) -> Answer | None:
@@ -111,7 +112,7 @@ def serve() -> Iterator[FakeCohere]:
 
         def do_GET(self) -> None:
             page = fake.info if self.path == "/info" else fake.pages.get(self.path)
-            self.respond(reply(404, {}) if page is None else reply(200, page))
+            self.respond(reply(fake.page_status, {}) if page is None else reply(200, page))
 
         def do_POST(self) -> None:
             fake.paths.append(self.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import socket
 import threading
@@ -445,9 +446,67 @@ def test_what_is_served_is_found_where_each_server_says_it(build: Build, server:
     assert {name: value for name, value in identity.items() if name.startswith("served")} == {
         "served_id": "m",
         "served_root": "ours",
+        "served_root_digest": hashlib.sha256(b"/srv/models/ours").hexdigest()[:16],
         "served_max_model_len": 512,
         "served_version": "0.9",
     }
+
+
+def test_two_checkpoints_of_one_name_share_no_score(build: Build, server: FakeCohere) -> None:
+    cached = []
+    for folder in ("run1", "run1", "run2"):
+        server.info = {"model_id": f"/ckpts/{folder}/checkpoint-500"}
+        scored = score(build("jina"), [query()], chunk_pairs=100)
+        cached.append(scored.cached_queries)
+        assert scored.description["identity"]["served_model_id"] == "checkpoint-500"
+        assert folder not in str(scored.description)
+    assert cached == [0, 1, 0]
+
+
+@pytest.mark.parametrize(("status", "is_known"), [(404, True), (405, True), (501, True), (503, False), (401, False), (429, False)])
+def test_a_server_that_does_not_say_now_neither_fills_nor_uses_the_cache(
+    build: Build, server: FakeCohere, status: int, is_known: bool
+) -> None:
+    server.page_status = status
+    try:
+        for cached in (0, int(is_known)):
+            scored = score(build("jina"), [query()], chunk_pairs=100)
+            assert scored.cached_queries == cached
+            assert len(scored.scores) == 1
+    finally:
+        server.page_status = 404
+    warning = scored.description["facts"]["warnings"][0]
+    assert (f"HTTP {status}" in warning and "nor kept" in warning) is not is_known
+
+
+def test_a_server_that_changes_its_model_during_a_run_leaves_no_score(build: Build, server: FakeCohere) -> None:
+    def swap(request: dict[str, Any]) -> Any:
+        server.info = {"model_id": "b"}
+        return good_jina(request)
+
+    server.info = {"model_id": "a"}
+    server.script = [good_jina] * 5 + [swap]
+    with pytest.raises(RerankerError, match="changed what it serves while it was asked"):
+        score(build("jina"), [query(query_id=str(number)) for number in range(6)], chunk_pairs=1000)
+    server.info = {"model_id": "a"}
+    assert score(build("jina"), [query()], chunk_pairs=1000).cached_queries == 0
+
+
+def test_scores_under_doubt_are_used_and_not_kept(build: Build, server: FakeCohere) -> None:
+    def hide(request: dict[str, Any]) -> Any:
+        server.info, server.page_status = None, 503
+        return good_jina(request)
+
+    server.info, server.script, notes = {"model_id": "a"}, [hide], []
+    try:
+        scored = score(build("jina"), [query()], chunk_pairs=1000, on_note=notes.append)
+    finally:
+        server.page_status = 404
+    assert len(scored.scores) == 1
+    assert "nor kept" in notes[0]
+    assert scored.usage["calls"] == 1
+    server.info = {"model_id": "a"}
+    assert score(build("jina"), [query()], chunk_pairs=1000).cached_queries == 0
 
 
 def test_a_server_that_says_nothing_is_noted(build: Build) -> None:

@@ -135,3 +135,32 @@ def test_such_a_row_never_leads(collection: Path, tmp_path: Path) -> None:
     both = bench.run({**suite, "rerankers": [tiny_row, "word-overlap"]}, out=tmp_path / "out", device="cpu")
     alone = bench.run({**suite, "rerankers": [tiny_row]}, out=tmp_path / "out", device="cpu")
     assert [found.best and found.best.name for run in (both, alone) for found in summary.findings(run, rows(run))] == ["word-overlap", None]
+
+
+def test_every_file_that_a_model_may_read_counts(tmp_path: Path) -> None:
+    names = ("model.safetensors", "bpe.codes", "qwen.tiktoken", "vocab.bpe", "spiece.vocab", "head.pt", "2_Dense/pytorch_model.bin")
+    unread = (
+        "README.md",
+        ".gitattributes",
+        "LICENSE",
+        "onnx/model.onnx",
+        "openvino/openvino_model.bin",
+        "pytorch_model.bin",
+        "optimizer.pt",
+    )
+    hashes = {folder_hash(tmp_path)}
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+        hashes.add(folder_hash(tmp_path))
+    assert len(hashes) == len(names) + 1
+    for name in unread:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+        hashes.add(folder_hash(tmp_path))
+    assert len(hashes) == len(names) + 1
+
+
+def test_compiling_has_scores_of_its_own() -> None:
+    one, other = (build("cross-encoder", {"model": "tiny:bert", "compile": value}).fingerprint() for value in (False, True))
+    assert one != other

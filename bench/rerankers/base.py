@@ -68,6 +68,11 @@ class BaseReranker(ABC):
         this was last called: they are paid for, so that they go to the score cache."""
         return []
 
+    def doubt(self) -> str:
+        """Return why it is not certain that what answered since load() is what fingerprint() names; empty where it is. Scores under doubt
+        are used, and not kept. Raises RerankerError where it is certain that something else answered."""
+        return ""
+
     def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
         """What rerank() would use, told without doing it. `tokens` estimates a text's length."""
         pairs, length = pair_tokens(requests, tokens, getattr(self.options, "max_length", None))

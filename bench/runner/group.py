@@ -179,8 +179,12 @@ class _GroupRun:
     def _load(self, planned: Planned) -> None:
         """What is timed is described as it loads now: the cache tells of the threads and batches with which the scores were once made."""
         planned.reranker.load()
-        if planned.reranker.placement == "device":
-            self.scored[planned.trial.id].description = described(planned.reranker)
+        if planned.reranker.placement in ("device", "remote"):
+            scored = self.scored[planned.trial.id]
+            before, scored.description = scored.description, described(planned.reranker)
+            facts = scored.description["facts"]
+            if "served_model" in facts:  # known from an answer alone
+                facts["served_model"] = facts["served_model"] or before.get("facts", {}).get("served_model")
 
     def _build(self, planned: Planned, questions: Questions, plan_: LatencyPlan) -> None:
         self.descriptions[planned.trial.id] = build_architecture(planned, questions, plan_)

@@ -116,10 +116,12 @@ class ScoreCache:
         self._write("fingerprint.json", self._fingerprint.encode())
         self._write("description.json", json.dumps({**plain, _CHECKSUM: _checksum(plain)}, sort_keys=True).encode())
 
-    def put(self, scores: Mapping[str, Scores], usage: Mapping[str, float], own: Mapping[str, Amounts] | None = None) -> Path | None:
+    def put(
+        self, scores: Mapping[str, Scores], usage: Mapping[str, float], own: Mapping[str, Amounts] | None = None, *, keep: bool = True
+    ) -> Path | None:
         """Keep one chunk, with what it cost as a whole and, as far as it is known, which part of that each request did.
 
-        Returns the chunk's file; None where it could not be written.
+        Returns the chunk's file; None where it could not be written, or is not to be kept beyond this run.
         """
         if not scores:
             return None
@@ -127,7 +129,7 @@ class ScoreCache:
         told = {name: sum(found.get(name, 0.0) for found in own.values()) for name in usage}
         share = {name: (value - told[name]) / len(scores) for name, value in usage.items()}
         chunk = Chunk(dict(scores), share, own, written=time.time_ns())
-        file = self._write(f"{content_hash([tuple(scores)])}.npz", chunk_file.encode(chunk))
+        file = self._write(f"{content_hash([tuple(scores)])}.npz", chunk_file.encode(chunk)) if keep else None
         self._take(chunk, chunk.written)
         return file
 

@@ -45,6 +45,8 @@ def score(
     cache = ScoreCache(fingerprint, fresh=fresh) if fingerprint else None
     result = Scored()
     _note(cache, result, on_note)
+    if cache is None and isinstance(reranker, BaseReranker):
+        _doubted(reranker.doubt(), result, on_note)
     keys: dict[str, str] = {}
     for chunk in chunks(requests, chunk_pairs):
         known = {request.query_id: request_key(request) for request in chunk} if cache else {}
@@ -59,7 +61,7 @@ def score(
                 result.cached_queries += 1
         if missing:
             try:
-                _score_missing(reranker, missing, known, cache, result)
+                _score_missing(reranker, missing, known, cache, result, on_note)
             finally:
                 _note(cache, result, on_note)
         on_progress(sum(len(request.docs) for request in chunk))
@@ -84,13 +86,26 @@ def _note(cache: ScoreCache | None, result: Scored, on_note: Callable[[str], Non
             on_note(problem)
 
 
+def _doubted(doubt: str, result: Scored, on_note: Callable[[str], None]) -> None:
+    """Say once why scores are not kept."""
+    if doubt and doubt not in result.notes:
+        result.notes.append(doubt)
+        on_note(doubt)
+
+
 def _score_missing(
-    reranker: Reranker, missing: Sequence[Request], known: Mapping[str, str], cache: ScoreCache | None, result: Scored
+    reranker: Reranker,
+    missing: Sequence[Request],
+    known: Mapping[str, str],
+    cache: ScoreCache | None,
+    result: Scored,
+    on_note: Callable[[str], None],
 ) -> None:
     reranker.load()
     paid = PaidAnswers(reranker, known, cache) if cache else None
     with paid.arriving() if paid else nullcontext():
         outcomes = checked(reranker, missing)
+        doubt = reranker.doubt() if cache and isinstance(reranker, BaseReranker) else ""
     usage, own = _taken(reranker, known)
     if not cache:
         result.usage = {name: result.usage.get(name, 0) + value for name, value in usage.items()}
@@ -108,9 +123,10 @@ def _score_missing(
         if not result.description:
             result.description = described(reranker)
             cache.describe(result.description)
-        file = cache.put(fresh_scores, usage, own)
+        _doubted(doubt, result, on_note)
+        file = cache.put(fresh_scores, usage, own, keep=not doubt)
         if paid:
-            paid.replaced_by(file)
+            paid.dropped() if doubt else paid.replaced_by(file)
 
 
 def _taken(reranker: Reranker, known: Mapping[str, str]) -> tuple[Amounts, dict[str, Amounts]]:
@@ -143,7 +159,9 @@ class PaidAnswers:
         except BaseException:
             self._scores |= self._take()
             usage, own = _taken(self._reranker, self._known)
-            if self._scores:
+            if self._scores and _has_changed(self._reranker):
+                self.dropped()
+            elif self._scores:
                 self._cache.describe(described(self._reranker))
                 self.replaced_by(self._cache.put(self._scores, usage, own))
             raise
@@ -152,8 +170,11 @@ class PaidAnswers:
 
     def replaced_by(self, file: Path | None) -> None:
         """Remove the files of single answers: `file` holds them all. Where it could not be written, they stay."""
-        if file is None:
-            return
+        if file is not None:
+            self.dropped(file)
+
+    def dropped(self, file: Path | None = None) -> None:
+        """Remove the files of single answers, but for `file`."""
         for path in self._files:
             if path != file:
                 with suppress(OSError):
@@ -178,6 +199,15 @@ class PaidAnswers:
     def _take(self) -> dict[str, Scores]:
         take: Any = getattr(self._reranker, "take_answered", list)
         return {self._known[request.query_id]: scores for request, scores in take()}
+
+
+def _has_changed(reranker: BaseReranker) -> bool:
+    """Whether something else answers by now than what the cache is named after. One that died was the same until then."""
+    try:
+        reranker.doubt()
+    except RerankerError:
+        return True
+    return False
 
 
 def _usages(reranker: Reranker) -> list[tuple[str, Usage]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,16 @@ from bench.rerankers.loading import hub, tiny
 
 PACKAGED = "packaged:"
 ADAPTERS = Path(__file__).parent / "adapters"
-_COUNTED = {".safetensors", ".json", ".jinja", ".txt", ".model", ".py"}
+_NEVER_READ = {
+    *(".md", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".pdf", ".lock", ".pyc", ".log"),
+    *(".onnx", ".onnx_data", ".xml", ".h5", ".msgpack", ".ot", ".gguf", ".ckpt", ".tflite", ".mlmodel"),
+}
+"""Descriptions, pictures, and weights in formats that are not loaded."""
+_NEVER_READ_NAMES = re.compile(
+    r"(\.gitattributes|\.gitignore|\.DS_Store|LICENSE|LICENCE|NOTICE|README|USE_POLICY|optimizer\.pt|scheduler\.pt|scaler\.pt"
+    r"|rng_state\w*\.pth|training_args\.bin|events\.out\.tfevents.*)(\.txt)?"
+)
+_NEVER_READ_FOLDERS = {".git", ".cache", "__pycache__", "onnx", "openvino", "coreml", "runs"}
 _LFS = b"version https://git-lfs"
 """How a file begins that Git has not fetched: it stands in for the real one."""
 
@@ -139,14 +149,22 @@ def adapter_folder(spec: str) -> Path:
 
 
 def folder_hash(folder: Path) -> str:
-    """SHA-256 (16 hex digits) over the names and contents of the files that decide what a model computes."""
+    """SHA-256 (16 hex digits) over the names and contents of the files that may decide what a model computes: all but those that are known
+    not to, since a tokenizer's may have any name."""
     digest = hashlib.sha256()
     files = [path for path in folder.rglob("*") if path.is_file()]
     pickled = set(hub.pickled_weights([path.relative_to(folder).as_posix() for path in files]))
-    counted = [path for path in files if path.suffix in _COUNTED or path.relative_to(folder).as_posix() in pickled]
-    for path in sorted(counted):
+    for path in sorted(path for path in files if _may_be_read(path.relative_to(folder), pickled)):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{file_hash(path)}\0".encode())
     return digest.hexdigest()[:16]
+
+
+def _may_be_read(path: Path, pickled: set[str]) -> bool:
+    """Whether loading a model may read this file of its folder. `pickled` are the pickled weights without safetensors next to them."""
+    if hub.is_pickled(path.name):
+        return path.as_posix() in pickled
+    is_unread = path.suffix in _NEVER_READ or _NEVER_READ_NAMES.fullmatch(path.name)
+    return not is_unread and not _NEVER_READ_FOLDERS & set(path.parts[:-1])
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -88,6 +88,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             "runtime": runtime,
             "document_share": DOCUMENT_SHARE,
             **label,
+            **({"compile": True} if self.options.compile else {}),
             **settings,
             **self._adapter_identity(),
         }

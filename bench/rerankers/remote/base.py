@@ -16,10 +16,13 @@ from bench.rerankers.base import BaseReranker
 from bench.rerankers.remote.address import host_of, require_listener, user_of, whole_address, without_user
 from bench.rerankers.remote.connection import connect
 from bench.rerankers.remote.options import ApiOptions
-from bench.rerankers.remote.served import served
+from bench.rerankers.remote.served import NotTold, served
 
 PROBE_S = 10.0
 SILENT = "the server does not report what it serves: its scores are cached by its address and the model's name; use --fresh after a change"
+
+UNKNOWN = "the server does not say now what it serves ({}): its scores are neither taken from the cache nor kept"
+CHANGED = "the server changed what it serves while it was asked: its scores are those of two models; run again"
 
 
 class RemoteReranker(BaseReranker):
@@ -37,6 +40,7 @@ class RemoteReranker(BaseReranker):
     def __init__(self, options: Any, device: str = "cpu") -> None:
         super().__init__(options, device)
         self._served: dict[str, Any] | None = None
+        self._not_told = ""
 
     def check(self) -> None:
         if find_spec(self.package) is None:
@@ -52,8 +56,8 @@ class RemoteReranker(BaseReranker):
         return {}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Empty where a server does not answer: what it serves is not known, and neither are its scores."""
-        if not self._knows_what_is_served():
+        """Empty where a server does not answer, or not say: what it serves is not known, and neither are its scores."""
+        if not self._knows_what_is_served() or self._not_told:
             return {}
         return {"backend": self.service, **self._identity()}
 
@@ -113,12 +117,32 @@ class RemoteReranker(BaseReranker):
     def _knows_what_is_served(self) -> bool:
         """Ask the server, once. False where it does not answer; a service at its own address is not asked."""
         if self._asks_what_is_served and self._served is None and find_spec("httpx"):
-            connection = self._connection(min(PROBE_S, self.options.timeout_s))
             try:
-                self._served = served(connection, self._base_url() or "", self.options.model)
-            finally:
-                connection.close()
+                self._served = self._ask_what_is_served()
+            except NotTold as refusal:
+                self._served, self._not_told = {}, UNKNOWN.format(refusal)
         return self._served is not None or not self._asks_what_is_served
+
+    def _ask_what_is_served(self) -> dict[str, Any] | None:
+        connection = self._connection(min(PROBE_S, self.options.timeout_s))
+        try:
+            return served(connection, self._base_url() or "", self.options.model)
+        finally:
+            connection.close()
+
+    def doubt(self) -> str:
+        """Ask once more. Raises RerankerError where something else is served by now."""
+        if not self._served or self._not_told:
+            return self._not_told
+        try:
+            now = self._ask_what_is_served()
+        except NotTold as refusal:
+            return UNKNOWN.format(refusal)
+        if now is None:
+            return UNKNOWN.format("no answer")
+        if now != self._served:
+            raise RerankerError(f"{self.service}: {CHANGED}")
+        return ""
 
     def _connection(self, timeout_s: float | None = None) -> Any:
         """An HTTP client that sends the key, or the user and password of the address."""

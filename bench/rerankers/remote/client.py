@@ -103,7 +103,7 @@ class ApiReranker(RemoteReranker):
         if is_tiny(self.options.model):
             facts["random_weights"] = True
         if self._asks_what_is_served and not self._served:
-            facts["warnings"] = [SILENT]
+            facts["warnings"] = [self._not_told or SILENT]
         return Description(self.service, self._identity(), facts | {"sdk": versions(self.package)[self.package]})
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:

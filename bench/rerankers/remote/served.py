@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from bench.rerankers.remote.address import without_user
 from bench.rerankers.remote.refusal import Refusal
@@ -18,11 +19,16 @@ INFO = ("model_id", "model_sha", "model_dtype", "max_input_length", "version")
 MODEL = ("id", "root", "parent", "max_model_len", "backend")
 """Of an entry of /v1/models. `created` is the time of the request in some servers: no identity."""
 _LONGEST = 200
+_NO_SUCH_PAGE = (404, 405, 501)
+
+
+class NotTold(Exception):
+    """A server would not say now what it serves: it is starting, too busy, or wants another key."""
 
 
 def served(client: Any, base_url: str, model: str) -> dict[str, Any] | None:
     """Return what a server reports, as `served_...` -> value; empty where it reports nothing, None
-    where it does not answer at all."""
+    where it does not answer at all. Raises NotTold where it refuses to say."""
     import httpx
 
     root = without_user(base_url)
@@ -43,10 +49,12 @@ def served(client: Any, base_url: str, model: str) -> dict[str, Any] | None:
 
 
 def _get(client: Any, url: str) -> Any:
-    """Return the JSON at an address; None where there is none. Raises httpx.TransportError."""
+    """Return the JSON at an address; None where there is no such page. Raises httpx.TransportError, and NotTold for any other answer."""
     response = client.get(url)
-    if response.status_code != 200:
+    if response.status_code in _NO_SUCH_PAGE:
         return None
+    if response.status_code != 200:
+        raise NotTold(f"GET {urlsplit(url).path}: HTTP {response.status_code}")
     try:
         return response.json()
     except (ValueError, RecursionError):
@@ -67,13 +75,16 @@ def _entry(models: Any, model: str) -> Mapping[str, Any] | None:
 
 
 def _facts(report: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the plain values of a report. A path on the server's machine is known by its last part."""
+    """Return the plain values of a report. A path on the server's machine is shown by its last part, and known by a digest of all of it:
+    two runs of a training have a `checkpoint-500` each."""
     facts: dict[str, Any] = {}
     for name in names:
         value = report.get(name) if isinstance(report, Mapping) else None
         if isinstance(value, str):
             shown = value.rstrip("/").rpartition("/")[2] if value.startswith("/") else value
             facts[f"served_{name}"] = shown[:_LONGEST]
+            if facts[f"served_{name}"] != value:
+                facts[f"served_{name}_digest"] = hashlib.sha256(value.encode("utf-8", "backslashreplace")).hexdigest()[:16]
         elif isinstance(value, int | float):
             facts[f"served_{name}"] = value
     return facts
