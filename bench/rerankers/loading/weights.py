@@ -23,10 +23,10 @@ from bench.rerankers.loading import hub, tiny
 PACKAGED = "packaged:"
 ADAPTERS = Path(__file__).parent / "adapters"
 _NEVER_READ = {
-    *(".md", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".pdf", ".lock", ".pyc", ".log"),
+    *(".md", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".pdf", ".lock", ".pyc", ".log", ".sha256"),
     *(".onnx", ".onnx_data", ".xml", ".h5", ".msgpack", ".ot", ".gguf", ".ckpt", ".tflite", ".mlmodel"),
 }
-"""Descriptions, pictures, and weights in formats that are not loaded."""
+"""Descriptions, pictures, checksums, and weights in formats that are not loaded."""
 _NEVER_READ_NAMES = re.compile(
     r"(\.gitattributes|\.gitignore|\.DS_Store|LICENSE|LICENCE|NOTICE|README|USE_POLICY|optimizer\.pt|scheduler\.pt|scaler\.pt"
     r"|rng_state\w*\.pth|training_args\.bin|events\.out\.tfevents.*)(\.txt)?"
