@@ -81,7 +81,7 @@ def test_gates_and_suites_are_read_alike(tmp_path: Path) -> None:
         ("rerankers: [{run-file: '~nobody-by-this-name/x.run'}]", "no home folder is known"),
         (f"rerankers: [{{run-file: {'a' * 5000}}}]", "cannot be a path"),
         ('rerankers: [{run-file: "a\\0b"}]', "cannot be a path"),
-        ("measures: ['P(rel=0)@5']", "1 or more"),
+        ("measures: ['P(rel=0)@5']", "from 1 to"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(entry: str, message: str, tmp_path: Path) -> None:
