@@ -76,7 +76,7 @@ def test_a_failed_reranker_exits_2_and_the_others_are_recorded(collection: Path,
     [
         (("run", "no-such-suite"), "there is no suite 'no-such-suite'"),
         (("run", "missing.yaml"), "missing.yaml: there is no such suite file"),
-        (("report", "nowhere"), "no run here"),
+        (("report", "nowhere"), "neither a run folder"),
         (("show", "reranker", "minilm-l7"), "did you mean 'minilm-l"),
         (("show", "dataset", "files:nowhere"), "nowhere"),
         (("run", "quickstart", "--device", "gpu"), "not a device"),

@@ -261,7 +261,7 @@ class TestIdsThatDoNotMeet:
     )
     def test_the_difference_is_named(self, tmp_path: Path, doc_id: str, judged: str, difference: str) -> None:
         docs = jsonl([{"doc_id": doc_id, "text": "Cats purr."}, {"doc_id": "other", "text": "Dogs bark."}])
-        with pytest.raises(DataError, match=r"none of the 1 judged documents is in the collection.*1 agree but for") as error:
+        with pytest.raises(DataError, match=r"none of 1 judged document is in the collection.*1 agree but for") as error:
             load(pets(tmp_path, {"docs.jsonl": docs, "qrels.txt": f"q1 0 {judged} 1\n"}))
         assert f"agree but for {difference}" in str(error.value)
         some = load(pets(tmp_path, {"docs.jsonl": docs, "qrels.txt": f"q1 0 {judged} 1\nq2 0 other 1\n"}))

@@ -239,7 +239,7 @@ def test_the_terminal_table_fits(tmp_path: Path, width: int) -> None:
     report.print_comparison(compare([run]), console)
     text = console.export_text()
     assert "+0.0500" in text
-    assert ("baseline" in text) == (width == 140)
+    assert ("at 80 columns: baseline" in text) == (width == 80)
     assert max(len(line) for line in text.split("moved most")[0].splitlines()) <= width
 
 

@@ -30,8 +30,18 @@ ORDER = {"q0": [("d1", 2.0), ("d2", 1.0)]}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
+    return like(tmp_path, "made")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> str:
+    """The folder of a run that says the same: a run is no baseline of itself."""
+    return str(like(tmp_path, "old").folder)
+
+
+def like(tmp_path: Path, name: str) -> Run:
     rankings = {"first-stage": ORDER, "a": ORDER}
-    return made_run(tmp_path / "results", {"first-stage": [0.2, 0.4], "a": [0.5, 0.6]}, rankings=rankings)
+    return made_run(tmp_path / "results", {"first-stage": [0.2, 0.4], "a": [0.5, 0.6]}, rankings=rankings, name=name)
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660)])
@@ -77,7 +87,7 @@ def test_a_pipe_that_nobody_reads_is_one_line(tmp_path: Path, monkeypatch: pytes
         write_atomically(tmp_path / "pipe", b"x")
 
 
-def test_a_device_is_written_to_by_every_command(run: Run, tmp_path: Path) -> None:
+def test_a_device_is_written_to_by_every_command(run: Run, old: str, tmp_path: Path) -> None:
     node = tmp_path / "null"
     try:
         os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
@@ -85,7 +95,7 @@ def test_a_device_is_written_to_by_every_command(run: Run, tmp_path: Path) -> No
         pytest.skip("making a device takes root")
     name = str(run.folder)
     for arguments in (
-        ["check", name, "--baseline", name, "--format", f"json:{node}", "--format", f"junit:{node}"],
+        ["check", name, "--baseline", old, "--format", f"json:{node}", "--format", f"junit:{node}"],
         ["schema", str(node)],
         ["export", name, "--format", "csv", "--out", str(node)],
     ):
@@ -93,10 +103,10 @@ def test_a_device_is_written_to_by_every_command(run: Run, tmp_path: Path) -> No
         assert stat.S_ISCHR(node.stat().st_mode)
 
 
-def test_standard_output_by_its_path_follows_what_was_printed(run: Run, tmp_path: Path) -> None:
+def test_standard_output_by_its_path_follows_what_was_printed(run: Run, old: str, tmp_path: Path) -> None:
     name, out = str(run.folder), tmp_path / "out.txt"
     with out.open("w") as file:
-        command = ["check", name, "--baseline", name, "--format", "table", "--format", "markdown:/dev/stdout"]
+        command = ["check", name, "--baseline", old, "--format", "table", "--format", "markdown:/dev/stdout"]
         subprocess.run([sys.executable, "-m", "bench", *command], cwd=ROOT, stdout=file, check=True)
     text = out.read_text()
     assert 0 < text.index("quality nDCG@10") < text.index("## ")
@@ -116,9 +126,9 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_standard_output_that_cannot_be_written_is_one_line_and_no_verdict(run: Run) -> None:
+def test_standard_output_that_cannot_be_written_is_one_line_and_no_verdict(run: Run, old: str) -> None:
     name = str(run.folder)
-    command = [sys.executable, "-m", "bench", "check", name, "--baseline", name]
+    command = [sys.executable, "-m", "bench", "check", name, "--baseline", old]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
@@ -126,10 +136,10 @@ def test_standard_output_that_cannot_be_written_is_one_line_and_no_verdict(run: 
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
-def test_a_terminal_that_is_not_utf_8_changes_no_exit_code(run: Run, tmp_path: Path, encoding: str) -> None:
+def test_a_terminal_that_is_not_utf_8_changes_no_exit_code(run: Run, old: str, tmp_path: Path, encoding: str) -> None:
     name = str(run.folder)
     forms = ("--format", "markdown", "--format", "json", "--format", "table", "--format", "github")
-    done = bench("check", name, "--baseline", name, *forms, cwd=tmp_path, PYTHONIOENCODING=encoding)
+    done = bench("check", name, "--baseline", old, *forms, cwd=tmp_path, PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -114,7 +114,7 @@ def has_document(dataset: Dataset, doc_id: str) -> bool:
 
 
 def _nothing_matches(dataset: Dataset, missing: Sequence[str], doc_ids: Sequence[str]) -> str:
-    problem = f"{dataset.id}: none of the {counted(len(missing), 'judged document')} is in the collection"
+    problem = f"{dataset.id}: none of {counted(len(missing), 'judged document')} is in the collection"
     example = f"; the qrels name documents such as '{missing[0]}'"
     if doc_ids:
         example += f", the documents are such as '{doc_ids[0]}'"

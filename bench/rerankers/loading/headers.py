@@ -17,6 +17,8 @@ _HEADS = ("classif", "score", "logits", "summary", "head")
 """What the outermost parts of a network are called that make scores of an encoding."""
 _AUTO = ("configuration_auto.py", "auto_mappings.py")
 
+TEXT_TO_TEXT = ("t5", "mt5", "umt5")
+
 
 def config(spec: str, folder: Path) -> Mapping[str, Any] | None:
     """Return the configuration at the top of a folder, None where a model of modules has none there. Raises RerankerError."""
@@ -53,6 +55,8 @@ def refuse_unknown_kind(spec: str, values: Mapping[str, Any]) -> None:
 def refuse_without_head(spec: str, values: Mapping[str, Any], names: Mapping[str, object]) -> None:
     """Raise RerankerError where a classifier's or an encoder's tensors, as far as they are known, hold nothing that makes scores."""
     (kind, *_) = values.get("architectures") or [""]
+    if str(values.get("model_type")) in TEXT_TO_TEXT:  # loading names the backend that they belong to
+        return
     if not names or "auto_map" in values or not str(kind).endswith((CLASSIFIER, "Model")):
         return
     if not any(word in name.partition(".")[0] for name in names for word in _HEADS):
