@@ -49,14 +49,12 @@ def test_a_device_that_is_not_here_leaves_its_facts_empty(device: str) -> None:
 
 
 def test_neither_a_fingerprint_nor_the_name_cpu_loads_torch() -> None:
-    code = "import sys; from bench.measure import machine; machine.fingerprint('cpu'); machine.resolve_device('cpu')"
+    code = "import sys; from bench.machine import fingerprint as machine; machine.fingerprint('cpu'); machine.resolve_device('cpu')"
     assert in_fresh_process(f"{code}; print('torch' in sys.modules)") == "False"
 
 
 def test_threads_are_those_of_the_torch_that_is_loaded() -> None:
-    code = (
-        "import torch; torch.set_num_threads(1); from bench.measure import machine; print(machine.fingerprint('cpu')['threads']['torch'])"
-    )
+    code = "import torch; torch.set_num_threads(1); from bench.machine import fingerprint as machine; print(machine.fingerprint('cpu')['threads']['torch'])"
     assert in_fresh_process(code) == "1"
 
 

@@ -16,7 +16,7 @@ import pytest
 import bench
 from bench import datasets, retrieval
 from bench.contract.candidates import Candidates
-from bench.core.errors import DataError, SuiteError
+from bench.core.errors import DataError, SuiteError, Unavailable
 from bench.integrations.pyterrier import transformer
 from bench.retrieval.options import FirstStageOptions
 
@@ -118,7 +118,7 @@ def test_nothing_is_loaded_before_the_first_results_and_it_composes() -> None:
     assert repr(lazy) == "rerank-bench(tests.fakes:MissingReranker)"
     empty = (lazy % 3).transform(FRAME.head(0))
     assert {"score", "rank", "docno"} <= set(empty.columns)
-    with pytest.raises(bench.errors.Unavailable, match="no FAKE_API_KEY"):
+    with pytest.raises(Unavailable, match="no FAKE_API_KEY"):
         lazy.transform(FRAME)
 
 
@@ -235,11 +235,11 @@ def test_without_pyterrier_the_message_names_the_extra() -> None:
 import sys
 sys.modules["pyterrier"] = None
 from pathlib import Path
-from bench import datasets, first_stage
+from bench import datasets, retrieval
 from bench.core.errors import Unavailable
 from bench.integrations.pyterrier import transformer
 dataset = datasets.load("embedded:everyday", None, Path(), 42)
-for attempt in (lambda: transformer("minilm-l6"), lambda: first_stage.build("pyterrier", "a.b:c", Path()).retrieve(dataset, [], 3)):
+for attempt in (lambda: transformer("minilm-l6"), lambda: retrieval.build("pyterrier", "a.b:c", Path()).retrieve(dataset, [], 3)):
     try:
         attempt()
     except Unavailable as error:
