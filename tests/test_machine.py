@@ -54,8 +54,8 @@ def test_neither_a_fingerprint_nor_the_name_cpu_loads_torch() -> None:
 
 
 def test_threads_are_those_of_the_torch_that_is_loaded() -> None:
-    code = "import torch; torch.set_num_threads(1); from bench.machine import fingerprint as machine;"
-        " print(machine.fingerprint('cpu')['threads']['torch'])"
+    code = "import torch; torch.set_num_threads(1); from bench.machine import fingerprint as machine"
+    code += "; print(machine.fingerprint('cpu')['threads']['torch'])"
     assert in_fresh_process(code) == "1"
 
 
