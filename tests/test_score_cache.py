@@ -255,3 +255,12 @@ def test_of_two_files_the_one_written_later_counts_whatever_their_times(tmp_path
         scores = ScoreCache({"x": 1}, root=root).get("a")
         assert scores is not None
         assert scores.tolist() == [2.0]
+
+
+def test_fingerprints_that_differ_in_the_middle_of_an_array_are_two(tmp_path: Path) -> None:
+    """The text of a large array leaves its middle out."""
+    weights = np.zeros(5000)
+    other = weights.copy()
+    other[2500] = 1.0
+    folders = {ScoreCache({"backend": "own", "weights": array}, root=tmp_path).folder for array in (weights, other, weights.copy())}
+    assert len(folders) == 2

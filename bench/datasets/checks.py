@@ -94,14 +94,21 @@ def check_documents(dataset: Dataset, qrels: Qrels, doc_ids: Collection[str] | N
 
 
 def _look_up(dataset: Dataset, judged: Sequence[str], notes: Notes) -> None:
-    # a check that has read the first documents only cannot tell that one is missing, and an outsider's may not say what is quick
-    if isinstance(dataset.documents, SampledDocuments) or not getattr(dataset.documents, "is_quick", True):
+    if not can_look_up(dataset):
         return
     sample = judged[:: max(1, len(judged) // LOOKED_UP)][:LOOKED_UP]
     missing = [doc_id for doc_id in sample if not has_document(dataset, doc_id)]
     if len(missing) == len(sample):
         raise DataError(_nothing_matches(dataset, missing, []))
     notes[f"judged documents that are not in the collection, of {len(sample)} looked up"] = len(missing)
+
+
+def can_look_up(dataset: Dataset) -> bool:
+    """Return whether single documents can be looked up in no time, and one that is not found is not there.
+
+    A check that has read the first documents only cannot tell that one is missing. An outsider's documents may not say what is quick.
+    """
+    return not isinstance(dataset.documents, SampledDocuments) and getattr(dataset.documents, "is_quick", True)
 
 
 def has_document(dataset: Dataset, doc_id: str) -> bool:

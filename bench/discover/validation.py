@@ -14,7 +14,7 @@ from bench.contract.candidates import Candidates
 from bench.core.counting import counted
 from bench.core.errors import BenchError
 from bench.datasets.base import Dataset
-from bench.datasets.checks import has_document
+from bench.datasets.checks import can_look_up, has_document
 from bench.datasets.memory import SampledDocuments
 from bench.datasets.reading import NotDownloaded
 from bench.rerankers.reference.fixed import RunFileReranker
@@ -182,6 +182,5 @@ def _has_candidate(query_id: str, doc_ids: Sequence[str], dataset: Dataset, cand
     """Return whether a document is among the query's candidates, or, where these are not known, in the collection, as far as it is read."""
     if candidates is not None:
         return not set(candidates.by_query[query_id].doc_ids).isdisjoint(doc_ids)
-    # an outsider's documents may not say what is quick
-    is_known = dataset.has_texts and not isinstance(dataset.documents, SampledDocuments) and getattr(dataset.documents, "is_quick", True)
+    is_known = dataset.has_texts and can_look_up(dataset)
     return not is_known or any(has_document(dataset, doc_id) for doc_id in doc_ids)

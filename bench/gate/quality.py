@@ -62,7 +62,7 @@ def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across:
             "queries": len(deltas),
             "unpaired": comparison.unpaired,
             "smallest_margin": _finite(smallest),
-            "queries_needed": _queries_needed(len(deltas), smallest, margin),
+            "queries_needed": statistics.queries_needed(len(deltas), smallest, margin),
             "underpowered": margin < smallest,
             "moved": dict(comparison.moved(5)),
             "across": list(comparison.across),
@@ -87,13 +87,9 @@ def _support(queries: int, smallest: float, margin: float) -> str:
     """What margin the queries support, and how many would support the one that is asked."""
     if not math.isfinite(smallest):
         return "one query supports no margin"
-    needed = _queries_needed(queries, smallest, margin)
+    needed = statistics.queries_needed(queries, smallest, margin)
     return f"{queries} queries support a margin of {smallest:.4f} at least; {needed} queries would support {margin:g}"
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _queries_needed(n: int, smallest: float, margin: float) -> int | None:
-    return math.ceil(n * (smallest / margin) ** 2) if math.isfinite(smallest) and smallest > margin else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from bench.comparison.pairs import Side, cached, mostly_failed, sides
 from bench.gate.file import Gates
 from bench.quality import statistics
@@ -35,9 +33,9 @@ def _support(side: Side, gates: Gates) -> str:
     if queries < 2:
         return "one query supports no margin: `check` can only be inconclusive (exit 4)"
     margin, supported = min(asked.values()), statistics.supported_margin(SPREAD, queries)
-    if margin >= supported:
+    needed = statistics.queries_needed(queries, supported, margin)
+    if needed is None:
         return ""
-    needed = math.ceil(queries * (supported / margin) ** 2)
     return (
         f"{queries} queries support a margin of {supported:.3f} at least where a change moves a query by {SPREAD:g} (standard deviation, "
         f"as is common), and the gates ask for {margin:g}: such a change will be inconclusive (exit 4) unless it loses or gains much. "

@@ -161,6 +161,11 @@ def supported_margin(spread: float, n: int, level: float = LEVEL) -> float:
     return TAIL_ALLOWANCE * 2 * t_quantile(level, n - 1) * spread / math.sqrt(n) if spread else 0.0
 
 
+def queries_needed(n: int, supported: float, margin: float) -> int | None:
+    """How many queries would support a margin, where n of them support `supported`. None where these suffice, or support none."""
+    return math.ceil(n * (supported / margin) ** 2) if math.isfinite(supported) and supported > margin else None
+
+
 def paired_t(delta: Sequence[float]) -> tuple[float, float]:
     """(t, two-sided p) of Student's test that the mean of paired differences is 0. (0, 1) where nothing differs or n < 2."""
     from scipy.special import stdtr

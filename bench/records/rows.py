@@ -115,13 +115,23 @@ def rows(run: RunFolder) -> list[Row]:
         if record.unanswered:
             table.append(Row(status.trial, "failed", f"none of its {record.counts.called} queries was answered: {_reason(record)}"))
             continue
-        timed, pieced = timings.get(status.trial.id, {}), pieces.get(status.trial.id, {})
-        measured = Row(status.trial, "done", None, record.quality, record.vs_first_stage, timed, pieced, record.latency or {})
-        if record.mostly_failed:
-            measured = replace(measured, quality={}, differences={})
-        usage = {name: value / max(1, sum(record.scores.values())) for name, value in record.usage.items()}
-        row = replace(measured, notes=tuple(_notes(record)), cost=record.cost, usage=usage, failed=record.counts.failed_share)
-        table.append(replace(row, meaningless=_is_random(record) or _is_elsewhere(record)))
+        answered = max(1, sum(record.scores.values()))
+        row = Row(
+            status.trial,
+            "done",
+            None,
+            quality={} if record.mostly_failed else record.quality,
+            differences={} if record.mostly_failed else record.vs_first_stage,
+            latency=timings.get(status.trial.id, {}),
+            parts=pieces.get(status.trial.id, {}),
+            timing=record.latency or {},
+            notes=tuple(_notes(record)),
+            cost=record.cost,
+            usage={name: value / answered for name, value in record.usage.items()},
+            failed=record.counts.failed_share,
+            meaningless=_is_random(record) or _is_elsewhere(record),
+        )
+        table.append(row)
     return table
 
 

@@ -37,7 +37,7 @@ from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 
 
-class _GroupRun:
+class GroupRun:
     """The trials over one dataset's candidates."""
 
     def __init__(self, suite: Suite, group: Group, writer: RunWriter, observer: Observer, timed: bool, fresh: bool) -> None:
@@ -81,8 +81,14 @@ class _GroupRun:
         label = trial.reranker if trial.device == "-" else f"{trial.reranker} on {trial.device}"
         observer = Observer() if reranker.placement == "none" else self.observer  # an order that is given takes no time worth a bar
         with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
-            how: Any = {"chunk_pairs": self.suite.chunk_pairs, "fresh": self.fresh, "on_note": partial(self._note, trial.reranker)}
-            scored = score(reranker, questions.requests, on_progress=advance, **how)
+            scored = score(
+                reranker,
+                questions.requests,
+                chunk_pairs=self.suite.chunk_pairs,
+                fresh=self.fresh,
+                on_progress=advance,
+                on_note=partial(self._note, trial.reranker),
+            )
         if questions.requests and not scored.scores:
             reason = next(iter(scored.failures.values()), "no reason given")
             raise RerankerError(f"none of its {len(questions.requests)} queries was answered: {reason}")

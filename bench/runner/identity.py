@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bench.core.digest import digest_of
 from bench.core.redaction import redacted, redacted_text
 from bench.core.version import version
 from bench.machine import fingerprint
@@ -23,7 +22,6 @@ def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | 
     resolved = suite.resolved()
     # Its secrets as well: an argument may only look like one. Nothing but the digest is kept.
     relevant = {**resolved, "device": device, "timed": timed, "version": version()}
-    digest = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()
     started, environment = now(), fingerprint.fingerprint("cpu")
     stamp = started.replace("-", "").replace(":", "")
     return RunInfo(
@@ -33,7 +31,7 @@ def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | 
         asked=redacted(suite.asked),
         resolved=redacted(resolved),
         base_dir=_below_here(suite.base_dir),
-        suite_hash=digest[:16],
+        suite_hash=digest_of(relevant)[:16],
         command=command,
         started=started,
         version=version(),
@@ -51,12 +49,11 @@ def _fingerprints(groups: Sequence[Group]) -> dict[str, str]:
         # Rows that compute nothing (they have a `bind`) are of the candidates; those that are not pending do no work.
         if name not in digests and planned.status.status == "pending" and not hasattr(planned.reranker, "bind"):
             try:
-                text = json.dumps(planned.reranker.fingerprint(), sort_keys=True, default=str)
+                digests[name] = digest_of(planned.reranker.fingerprint())[:16]
             except KeyboardInterrupt:
                 raise
             except BaseException:  # its trial will fail by it, and say so
                 continue
-            digests[name] = hashlib.sha256(text.encode()).hexdigest()[:16]
     return digests
 
 

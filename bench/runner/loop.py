@@ -11,7 +11,7 @@ from bench.core.cache_dir import VARIABLE, cache_dir
 from bench.core.progress import Observer
 from bench.records.opening import open_run
 from bench.records.run import Run
-from bench.runner.group import _GroupRun
+from bench.runner.group import GroupRun
 from bench.runner.identity import run_info
 from bench.suite.planning import plan
 from bench.suite.suite import Suite
@@ -66,7 +66,7 @@ def _run(suite: Suite, out: Path, device: str | None, time_it: bool, fresh: bool
                     if planned.trial.id in done:
                         planned.end("done")
             else:
-                _GroupRun(suite, group, writer, observer, timed, fresh).run()
+                GroupRun(suite, group, writer, observer, timed, fresh).run()
             writer.set_status({planned.trial.id: planned.status for planned in group.planned})
         return writer.finish().folder
     finally:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.scored import Amounts
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import DAMAGED, cache_dir, make_folder, set_aside
+from bench.core.digest import digest_of
 from bench.core.errors import BenchError
 from bench.core.redaction import redacted
 from bench.datasets.base import content_hash
@@ -52,8 +53,7 @@ class ScoreCache:
     _unwritable = ""
 
     def __init__(self, fingerprint: Mapping[str, Any], *, fresh: bool = False, root: Path | None = None) -> None:
-        text = json.dumps({"layout": LAYOUT, **fingerprint}, sort_keys=True, default=str)
-        self.folder = (root or cache_dir("scores")) / hashlib.sha256(text.encode()).hexdigest()[:20]
+        self.folder = (root or cache_dir("scores")) / digest_of({"layout": LAYOUT, **fingerprint})[:20]
         self._fingerprint = json.dumps(redacted({"layout": LAYOUT, **fingerprint}), sort_keys=True, default=str)
         self._written: dict[str, int] = {}
         self._scores: dict[str, Scores] = {}
@@ -171,7 +171,7 @@ class ScoreCache:
             self._take(chunk, chunk.written or _changed(path))
 
     def _files(self) -> Iterator[Path]:
-        """The chunk files, oldest first."""
+        """The chunk files by name: which of two scores is the newer one is decided as they are taken."""
         try:
             paths = list(self.folder.glob("*.npz"))
             if not paths:
@@ -181,7 +181,7 @@ class ScoreCache:
         except OSError as error:
             self._reason = _reason_of(error)
             return
-        yield from _oldest_first(paths)
+        yield from sorted(paths)
 
     def _set_aside(self, path: Path) -> None:
         try:
@@ -219,18 +219,3 @@ def _changed(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _oldest_first(paths: Iterable[Path]) -> list[Path]:
-    """Return the files by the time at which they were written, so that reading them in order keeps
-    the newest value; equal times by name. A file that another process removed meanwhile is left out.
-    """
-    written: list[tuple[int, Path]] = []
-    for path in paths:
-        try:
-            written.append((path.stat().st_mtime_ns, path))
-        except FileNotFoundError:
-            continue
-        except OSError:
-            written.append((0, path))  # reading it says what is wrong
-    return [path for _, path in sorted(written)]

@@ -44,9 +44,9 @@ def score(
     fingerprint = reranker.fingerprint()
     cache = ScoreCache(fingerprint, fresh=fresh) if fingerprint else None
     result = Scored()
-    _note(cache, result, on_note)
+    _note(cache.problems if cache else [], result, on_note)
     if cache is None and isinstance(reranker, BaseReranker):
-        _doubted(reranker.doubt(), result, on_note)
+        _note([reranker.doubt()], result, on_note)
     keys: dict[str, str] = {}
     for chunk in chunks(requests, chunk_pairs):
         known = {request.query_id: request_key(request) for request in chunk} if cache else {}
@@ -63,7 +63,7 @@ def score(
             try:
                 _score_missing(reranker, missing, known, cache, result, on_note)
             finally:
-                _note(cache, result, on_note)
+                _note(cache.problems if cache else [], result, on_note)
         on_progress(sum(len(request.docs) for request in chunk))
     if cache:
         result.usage = cache.usage(keys.values())  # what the scores cost when they were bought, cached ones included
@@ -78,19 +78,12 @@ def score(
     return result
 
 
-def _note(cache: ScoreCache | None, result: Scored, on_note: Callable[[str], None]) -> None:
-    """Say each problem of the cache once, when it is first met."""
-    for problem in cache.problems if cache else []:
-        if problem not in result.notes:
+def _note(problems: Sequence[str], result: Scored, on_note: Callable[[str], None]) -> None:
+    """Say each problem once, when it is first met: what is wrong with the cache, or why scores are not kept."""
+    for problem in problems:
+        if problem and problem not in result.notes:
             result.notes.append(problem)
             on_note(problem)
-
-
-def _doubted(doubt: str, result: Scored, on_note: Callable[[str], None]) -> None:
-    """Say once why scores are not kept."""
-    if doubt and doubt not in result.notes:
-        result.notes.append(doubt)
-        on_note(doubt)
 
 
 def _score_missing(
@@ -123,7 +116,7 @@ def _score_missing(
         if not result.description:
             result.description = described(reranker)
             cache.describe(result.description)
-        _doubted(doubt, result, on_note)
+        _note([doubt], result, on_note)
         file = cache.put(fresh_scores, usage, own, keep=not doubt)
         if paid:
             paid.dropped() if doubt else paid.replaced_by(file)
