@@ -227,15 +227,16 @@ class Sorting(HashReranker):
     """An outsider's class with arguments of its own, one of which has a name like that of a secret."""
 
     class Options(FakeOptions):
-        sort_key: str = ""
+        sort_secret: str = ""
         weights: str = ""
 
 
 def test_an_argument_that_looks_like_a_secret_decides_as_well(place: Path) -> None:
-    first = run(rerankers=[{"tests.test_continuing:Sorting": {"sort_key": "len"}}])
+    first = run(rerankers=[{"tests.test_continuing:Sorting": {"sort_secret": "len"}}])
     interrupt(first)
-    second = run(rerankers=[{"tests.test_continuing:Sorting": {"sort_key": "neg"}}])
+    second = run(rerankers=[{"tests.test_continuing:Sorting": {"sort_secret": "neg"}}])
     assert second.folder != first.folder
+    assert '"len"' not in (first.folder / "run.json").read_text()
 
 
 def test_a_file_among_the_arguments_of_an_outsiders_class_decides(place: Path) -> None:

@@ -123,7 +123,9 @@ def test_what_cannot_be_timed_is_told(suite_file: Path, collection: Path) -> Non
     with pytest.raises(BenchError, match="no reranker 'hosted' that runs on a device"):
         measuring.measure(suite, "hosted")
     missing = load({"name": "m", "datasets": [f"files:{collection}"], "rerankers": [{"tests.fakes:MissingReranker": {"name": "gone"}}]})
-    with pytest.raises(BenchError, match=r"no reranker of the suite runs on a device here \(gone: no FAKE_API_KEY"):
+    with pytest.raises(
+        BenchError, match=r"no reranker of the suite runs on a device here \(gone: no FAKE_API_KEY\. export FAKE_API_KEY=\.\.\.\)"
+    ):
         measuring.measure(missing)
     crashing = load({"name": "c", "datasets": [f"files:{collection}"], "rerankers": [{"tests.fakes:HashReranker": {"crash": "no"}}]})
     with pytest.raises(BenchError, match="timed calls failed"):

@@ -257,7 +257,7 @@ thing = 3
     shortest = rerankers.build("outsider_module:Shortest", {"name": "short"})
     (scores,) = shortest.rerank([request("q", "cat", ["the cat", "cat"])])
     assert scores.tolist() == [-7.0, -3.0]
-    with pytest.raises(SuiteError, match="nor a function"):
+    with pytest.raises(SuiteError, match=r"is not a class with a method score\(pairs\) or predict\(pairs\), nor a function"):
         rerankers.build("outsider_module:thing")
 
 

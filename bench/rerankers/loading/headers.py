@@ -18,13 +18,19 @@ _HEADS = ("classif", "score", "logits", "summary", "head")
 _AUTO = ("configuration_auto.py", "auto_mappings.py")
 
 TEXT_TO_TEXT = ("t5", "mt5", "umt5")
+"""Kinds of models that loading refuses by naming the backend that they belong to."""
+
+
+def is_modular(folder: Path) -> bool:
+    """Whether a model is in several folders, as sentence-transformers keeps it: what makes scores is in one of its own."""
+    return (folder / "modules.json").is_file()
 
 
 def config(spec: str, folder: Path) -> Mapping[str, Any] | None:
     """Return the configuration at the top of a folder, None where a model of modules has none there. Raises RerankerError."""
     path = folder / CONFIG
     if not path.is_file():
-        if (folder / "modules.json").is_file():
+        if is_modular(folder):
             return None
         raise RerankerError(f"{spec}: no {CONFIG} in it; copy the whole folder of the model")
     try:
@@ -55,7 +61,7 @@ def refuse_unknown_kind(spec: str, values: Mapping[str, Any]) -> None:
 def refuse_without_head(spec: str, values: Mapping[str, Any], names: Mapping[str, object]) -> None:
     """Raise RerankerError where a classifier's or an encoder's tensors, as far as they are known, hold nothing that makes scores."""
     (kind, *_) = values.get("architectures") or [""]
-    if str(values.get("model_type")) in TEXT_TO_TEXT:  # loading names the backend that they belong to
+    if str(values.get("model_type")) in TEXT_TO_TEXT:
         return
     if not names or "auto_map" in values or not str(kind).endswith((CLASSIFIER, "Model")):
         return

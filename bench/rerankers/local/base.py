@@ -15,9 +15,6 @@ from bench.rerankers.local.batches import LIBRARY_PAIRS, Limit
 from bench.rerankers.local.clip import Clip
 from bench.rerankers.options import ModelOptions
 
-MODULES = "modules.json"
-"""A model in several folders, as sentence-transformers keeps it."""
-
 
 class LocalReranker(BaseReranker):
     """Holds `weights`, the `limit` of a forward pass and, once `load()` has set them, `_model` and `_clip`, which cuts long texts."""
@@ -37,7 +34,7 @@ class LocalReranker(BaseReranker):
     def check(self) -> None:
         sentence_transformer.check(self.options, self.weights, self.device)
         folder = None if self.weights.is_named else self.weights.folder()
-        if folder is not None and not (folder / MODULES).is_file():  # its parts lie in folders of their own
+        if folder is not None:
             self._check_files(headers.config(self.options.model, folder), headers.tensors(self.options.model, folder))
 
     def _check_files(self, config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -74,7 +74,9 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         names = headers.label_names(config)
         if names is not None and len(names) > 1:
             labels.position(names, self.options.label, self.options.model)
-        headers.refuse_without_head(self.options.model, config, shapes)
+        folder = self.weights.folder()
+        if folder is None or not headers.is_modular(folder):
+            headers.refuse_without_head(self.options.model, config, shapes)
 
     def fingerprint(self) -> dict[str, Any]:
         runtime = self.options.runtime
