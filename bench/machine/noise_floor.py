@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import cache_dir
+from bench.core.digest import digest_of
 from bench.core.options import Options
 from bench.machine.fingerprint import HARDWARE_FIELDS
 
@@ -77,5 +77,4 @@ def _machine(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _place(environment: Mapping[str, Any]) -> Path:
-    text = json.dumps(_machine(environment), sort_keys=True, default=str)
-    return cache_dir("noise", f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json")
+    return cache_dir("noise", f"{digest_of(_machine(environment))[:16]}.json")

@@ -12,7 +12,6 @@ it is; where nothing can be written, scores are used and not kept. `problems` sa
 
 from __future__ import annotations
 
-import hashlib
 import json
 import stat
 import time
@@ -205,7 +204,7 @@ def _reason_of(error: BaseException) -> str:
 
 
 def _checksum(description: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
+    return digest_of(description)[:16]
 
 
 def _bytes_of(path: Path) -> bytes:

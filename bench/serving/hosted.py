@@ -14,6 +14,7 @@ from bench.contract.request import Failure, Request, Usage
 from bench.contract.reranker import Description, Reranker
 from bench.core.errors import BenchError, RerankerError
 from bench.core.redaction import redacted
+from bench.core.version import version
 from bench.scoring.engine import checked
 from bench.serving.chat import Conversation
 from bench.serving.limits import Limits
@@ -88,8 +89,6 @@ class Hosted:
 
     def info(self) -> dict[str, Any]:
         """What is served, in the words of Text Embeddings Inference, and the whole description."""
-        from importlib.metadata import version
-
         found = self.describe()
         return {
             "model_id": self.names[0],
@@ -99,7 +98,7 @@ class Hosted:
             "max_input_length": found.identity.get("max_length"),
             "max_client_batch_size": self.limits.documents,
             "scores": self.scale,
-            "version": f"rerank-bench {version('rerank-bench')}",
+            "version": f"rerank-bench {version()}",
             "description": redacted(found.to_dict()),
         }
 

@@ -7,11 +7,11 @@ or /models, and vLLM GET /version.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench.core.digest import digest_of
 from bench.rerankers.remote.address import without_user
 from bench.rerankers.remote.refusal import Refusal
 
@@ -95,5 +95,4 @@ def _description(description: Any) -> dict[str, Any]:
     identity = description.get("identity") if isinstance(description, Mapping) else None
     if not identity:
         return {}
-    text = json.dumps(identity, sort_keys=True, default=str)
-    return {"served_identity": hashlib.sha256(text.encode()).hexdigest()[:16]}
+    return {"served_identity": digest_of(identity)[:16]}

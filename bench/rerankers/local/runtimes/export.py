@@ -6,7 +6,6 @@ transformers back.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import warnings
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.cache_dir import VARIABLE, cache_dir
+from bench.core.digest import digest_of
 from bench.core.errors import RerankerError
 from bench.core.kept_folder import alone, is_intact, keep
 from bench.rerankers.loading import hub
@@ -39,12 +39,12 @@ def kept(content: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
 
     Raises RerankerError when it cannot be read or written. One process makes a file; others wait for it.
     """
-    text = json.dumps({"edition": EDITION, **content}, sort_keys=True, default=str)
-    place = cache_dir("exports", hashlib.sha256(text.encode()).hexdigest()[:16])
+    named = {"edition": EDITION, **content}
+    place = cache_dir("exports", digest_of(named)[:16])
 
     def fill(folder: Path) -> None:
         make(folder / "model.onnx")
-        (folder / "content.json").write_text(text, encoding="utf-8")
+        (folder / "content.json").write_text(json.dumps(named, sort_keys=True, default=str), encoding="utf-8")
 
     try:
         if not is_intact(place):
