@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench.contract.request import Request, Usage
 from bench.core.errors import RerankerError
 from bench.scoring.cache import ScoreCache, request_key
-from bench.scoring.engine import chunks, score
+from bench.scoring.engine import chunks, identified, score
 from tests.fakes import FakeOptions, FlakyReranker, HashReranker
 
 
@@ -56,7 +56,7 @@ def test_after_fresh_the_newest_score_counts_whatever_its_file_is_called(before:
     """Chunks of another size lie in files of other names, some of which sort before the old ones."""
     old, new = constant_reranker(1.0), constant_reranker(2.0)
     score(old, requests(), chunk_pairs=before)
-    for path in ScoreCache(old.fingerprint()).folder.glob("*.npz"):
+    for path in ScoreCache(identified(old)).folder.glob("*.npz"):
         os.utime(path, ns=(0, 0))  # written long ago: a file system may give two quick writes one time
     score(new, requests(), chunk_pairs=after, fresh=True)
     result = score(old, requests(), chunk_pairs=before)
@@ -84,7 +84,7 @@ def test_a_changed_text_is_scored_anew_and_the_rest_is_not() -> None:
 
 def test_a_damaged_chunk_is_scored_anew() -> None:
     score(reranker(), requests(), chunk_pairs=10)
-    folder = ScoreCache(reranker().fingerprint()).folder
+    folder = ScoreCache(identified(reranker())).folder
     chunk = sorted(folder.glob("*.npz"))[0]
     with np.load(chunk) as whole:
         lost = len(whole["keys"])
@@ -98,6 +98,8 @@ def test_what_was_finished_before_a_crash_is_kept() -> None:
         score(reranker(FlakyReranker, wrong="nan"), requests(), chunk_pairs=10)
 
     class DiesLater(HashReranker):
+        __module__, __qualname__ = HashReranker.__module__, HashReranker.__qualname__  # shares scores
+
         calls = 0
 
         def score(self, pairs: Any) -> Any:
@@ -115,7 +117,7 @@ def test_a_failed_query_is_counted_and_not_cached() -> None:
     result = score(reranker(FlakyReranker, fail_query="q2"), requests(), chunk_pairs=10)
     assert result.failures == {"q2": "timed out"}
     assert "q2" not in result.scores
-    assert score(reranker(), requests(), chunk_pairs=10).computed_queries == 1
+    assert score(reranker(FlakyReranker), requests(), chunk_pairs=10).computed_queries == 1
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_what_a_failed_query_cost_stays_in_the_sum() -> None:
 
 def test_a_cache_from_before_costs_were_kept_by_query_is_read() -> None:
     score(reranker(CountingReranker), requests(), chunk_pairs=100)
-    (chunk,) = ScoreCache(reranker(CountingReranker).fingerprint()).folder.glob("*.npz")
+    (chunk,) = ScoreCache(identified(reranker(CountingReranker))).folder.glob("*.npz")
     with np.load(chunk) as whole:
         older = {name: whole[name] for name in whole.files if name != "own_usage"}
     np.savez(chunk, **older)
@@ -196,3 +198,17 @@ def test_chunks_keep_the_order_and_the_limit(sizes: list[int], limit: int) -> No
 def test_different_texts_have_different_keys(left: list[str], right: list[str]) -> None:
     keys = [request_key(Request("q", texts[0], [], texts[1:])) for texts in (left, right)]
     assert (keys[0] == keys[1]) == (left == right)
+
+
+class Opposite(HashReranker):
+    """Says of itself what the class it is made from says."""
+
+    def score(self, pairs: Any) -> Any:
+        return -super().score(pairs)
+
+
+def test_two_classes_that_say_the_same_of_themselves_share_no_scores() -> None:
+    first = score(reranker(), requests(), chunk_pairs=12)
+    second = score(reranker(Opposite), requests(), chunk_pairs=12)
+    assert second.cached_queries == 0
+    assert all((second.scores[query] == -first.scores[query]).all() for query in first.scores)

@@ -18,6 +18,7 @@ from typing import Any
 from bench.core.errors import BenchError
 
 CHILD = "bench.latency.child"
+ROOT = str(Path(__file__).parents[2])
 
 
 def ask(task: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def ask(task: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="rerank-bench-") as folder:
         path = Path(folder) / "answer.json"
         text = json.dumps({**task, "answer": str(path)})
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(_places())}
         try:
             done = subprocess.run(
                 [sys.executable, "-P", "-m", CHILD],
@@ -47,6 +48,13 @@ def ask(task: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
     if "error" in answer:
         raise BenchError(str(answer["error"]))
     return answer
+
+
+def _places() -> list[str]:
+    """Return where the process looks for modules. An editable installation is not among sys.path: a
+    finder of its own knows it, and asks after the folders, among which the working folder may be."""
+    places = [entry for entry in sys.path if entry]
+    return places if ROOT in places else [ROOT, *places]
 
 
 def _last_line(text: str) -> str:

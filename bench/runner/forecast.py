@@ -24,6 +24,7 @@ from bench.runner.cost import price_of
 from bench.runner.history import History, Speed
 from bench.runner.retrieve import retrieve
 from bench.scoring.cache import ScoreCache, request_key
+from bench.scoring.engine import identified
 from bench.suite.planning import Group, Planned, plan
 from bench.suite.suite import Suite
 
@@ -190,7 +191,7 @@ def _to_score(
 
 def _fingerprint(planned: Planned) -> dict[str, Any]:
     """The key of the score cache, where it can be told: the weights of a local reranker that cannot run here may be missing."""
-    return planned.reranker.fingerprint() if planned.status.status == "pending" or planned.reranker.placement == "remote" else {}
+    return identified(planned.reranker) if planned.status.status == "pending" or planned.reranker.placement == "remote" else {}
 
 
 def _expected(planned: Planned, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:

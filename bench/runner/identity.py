@@ -13,6 +13,7 @@ from bench.machine import fingerprint
 from bench.records.schema import RunInfo
 from bench.records.writer import now
 from bench.runner.inputs import inputs
+from bench.scoring.engine import identified
 from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 
@@ -49,7 +50,7 @@ def _fingerprints(groups: Sequence[Group]) -> dict[str, str]:
         # Rows that compute nothing (they have a `bind`) are of the candidates; those that are not pending do no work.
         if name not in digests and planned.status.status == "pending" and not hasattr(planned.reranker, "bind"):
             try:
-                digests[name] = digest_of(planned.reranker.fingerprint())[:16]
+                digests[name] = digest_of(identified(planned.reranker))[:16]
             except KeyboardInterrupt:
                 raise
             except BaseException:  # its trial will fail by it, and say so

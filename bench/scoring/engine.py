@@ -25,6 +25,8 @@ from bench.scoring.cache import ScoreCache, request_key
 if TYPE_CHECKING:
     from bench.contract.request import Scores
 
+OURS = "bench."
+
 
 def score(
     reranker: Reranker,
@@ -41,7 +43,7 @@ def score(
     Raises RerankerError when the reranker breaks its contract (wrong count, non-finite score) or its service refuses for good; finished
     chunks stay cached, and so do the answers that a service gave before.
     """
-    fingerprint = reranker.fingerprint()
+    fingerprint = identified(reranker)
     cache = ScoreCache(fingerprint, fresh=fresh) if fingerprint else None
     result = Scored()
     _note(cache.problems if cache else [], result, on_note)
@@ -76,6 +78,15 @@ def score(
         if cache and result.scores:
             cache.describe(result.description)
     return result
+
+
+def identified(reranker: Reranker) -> dict[str, Any]:
+    """Return what decides a reranker's scores. An outsider's class says so without its name, which two of them may do alike; empty where
+    nothing is worth caching."""
+    fingerprint, kind = reranker.fingerprint(), type(reranker)
+    if fingerprint and not kind.__module__.startswith(OURS):
+        return {"class": f"{kind.__module__}:{kind.__qualname__}", **fingerprint}
+    return fingerprint
 
 
 def _note(problems: Sequence[str], result: Scored, on_note: Callable[[str], None]) -> None:

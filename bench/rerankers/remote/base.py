@@ -59,7 +59,8 @@ class RemoteReranker(BaseReranker):
         """Empty where a server does not answer, or not say: what it serves is not known, and neither are its scores."""
         if not self._knows_what_is_served() or self._not_told:
             return {}
-        return {"backend": self.service, **self._identity()}
+        body = {"body": self.options.body} if self.options.body else {}  # what it hides decides scores too
+        return {"backend": self.service, **self._identity(), **body}
 
     def price(self) -> Price | None:
         """What the service charges: the suite's word, else the catalogue's for this model at this address."""

@@ -2,7 +2,8 @@
 
 Reference: https://docs.voyageai.com/reference/reranker-api (1,000 documents and 600,000 tokens a request; the query
 counts once per document). The SDK speaks through a session per thread of the requests library; ours hands what is to be sent to the HTTP
-client of the reranker at work in that thread, which bounds time and size.
+client of the reranker at work in that thread, which bounds time and size. The SDK keeps the session for whoever calls it next in that
+thread: with no reranker of ours at work, it sends as requests does.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class VoyageReranker(ApiReranker):
             raise Refusal.unconnected(error.__cause__ or error) from None
         except errors.VoyageError as error:
             raise _refusal(error) from None
+        finally:
+            _at_work.http = None
         return Answer([(item.index, item.relevance_score) for item in found.results], tokens=count(found.total_tokens))
 
 
@@ -84,8 +87,10 @@ def _adapter_class() -> Any:
     import httpx
     import requests
 
-    class Adapter(requests.adapters.BaseAdapter):
+    class Adapter(requests.adapters.HTTPAdapter):
         def send(self, request: Any, *arguments: Any, **options: Any) -> Any:
+            if getattr(_at_work, "http", None) is None:
+                return super().send(request, *arguments, **options)
             headers = {name: value for name, value in request.headers.items() if name.lower() in ("authorization", "content-type")}
             try:
                 response = _at_work.http.request(request.method, request.url, headers=headers, content=request.body)
@@ -94,9 +99,6 @@ def _adapter_class() -> Any:
             except httpx.TransportError as error:
                 raise requests.exceptions.ConnectionError("connection failed") from error
             return _as_requests(request, response)
-
-        def close(self) -> None:
-            """The client belongs to the reranker, which closes it."""
 
     return Adapter
 
