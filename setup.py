@@ -2,4 +2,7 @@
 
 from setuptools import find_packages, setup
 
-setup(packages=[*find_packages(include=["bench", "bench.*"]), "bench.suites"], package_dir={"bench": "bench", "bench.suites": "suites"})
+setup(
+    packages=[*find_packages(include=["bench", "bench.*"]), "bench.suites"],
+    package_dir={"bench": "bench", "bench.suites": "suites"},
+)

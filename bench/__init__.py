@@ -1,10 +1,9 @@
 """rerank-bench: compare rerankers on quality, latency and cost.
 
-    import bench
-    run = bench.run("quickstart")        # a suite's name, file or mapping
-    run.to_frame()                       # the main table
-    bench.load("results/quickstart/...") # a run from its folder
-    bench.compare(run)                   # paired differences; check, budget and estimate are there too
+    import bench run = bench.run("quickstart")        # a suite's name, file or mapping
+    run.to_frame()                       # the main table bench.load("results/quickstart/...") # a
+    run from its folder bench.compare(run)                   # paired differences; check, budget and
+    estimate are there too
 
 Names are looked up when they are used: `import bench` loads neither torch nor pandas.
 """
@@ -38,7 +37,18 @@ _WHERE = {
     "Suite": "bench.suite.suite",
 }
 
-__all__ = ["Request", "Run", "Suite", "budget", "check", "compare", "estimate", "load", "reranker", "run"]
+__all__ = [
+    "Request",
+    "Run",
+    "Suite",
+    "budget",
+    "check",
+    "compare",
+    "estimate",
+    "load",
+    "reranker",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,9 @@
 
 import sys
 
-if not sys.flags.safe_path:  # the working folder comes first then, and a json.py in it before Python's own
+if (
+    not sys.flags.safe_path
+):  # the working folder comes first then, and a json.py in it before Python's own
     del sys.path[0]
 
 from bench.cli.main import main

@@ -29,10 +29,11 @@ def run(
     fresh: bool = False,
     progress: Observer | None = None,
 ) -> Run:
-    """Run a suite (a shipped name, a YAML file or a mapping) and write its reports. The same as `rerank-bench run`.
+    """Run a suite (a shipped name, a YAML file or a mapping) and write its reports. The same as
+    `rerank-bench run`.
 
-    Trials that failed are in `run.info.failures()`. Raises bench.core.errors.BenchError with one clear message for anything the caller can
-    mend, and when no trial finished.
+    Trials that failed are in `run.info.failures()`. Raises bench.core.errors.BenchError with one
+    clear message for anything the caller can mend, and when no trial finished.
     """
     from bench import reports
     from bench.core.redaction import argument, redacted
@@ -41,7 +42,15 @@ def run(
 
     found = load_suite(suite)
     shown = redacted(suite) if isinstance(suite, Mapping) else argument(str(suite))
-    done = loop.run(found, out=Path(out), device=device, time_it=latency, fresh=fresh, observer=progress, command=f"bench.run({shown!r})")
+    done = loop.run(
+        found,
+        out=Path(out),
+        device=device,
+        time_it=latency,
+        fresh=fresh,
+        observer=progress,
+        command=f"bench.run({shown!r})",
+    )
     reports.write(done)
     failures = done.info.failures()
     if failures and not (done.records or done.architectures):
@@ -57,9 +66,11 @@ def estimate(
     latency: bool = True,
     fresh: bool = False,
 ) -> Forecast:
-    """What `run` with the same arguments would take: pairs, calls, tokens, dollars, time. Nothing is scored and nothing is sent.
+    """What `run` with the same arguments would take: pairs, calls, tokens, dollars, time. Nothing
+    is scored and nothing is sent.
 
-    The rows are in `.rows`, as a table in `.to_frame()`; `.usd` is their sum. Raises BenchError as `run` does.
+    The rows are in `.rows`, as a table in `.to_frame()`; `.usd` is their sum. Raises BenchError as
+    `run` does.
     """
     from bench.runner.forecast import forecast
     from bench.suite.suite import load as load_suite
@@ -74,10 +85,12 @@ def compare(
     measure: str | None = None,
     across: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Paired differences, a row per comparison: rerankers against a baseline, or with several runs each against itself in the first.
+    """Paired differences, a row per comparison: rerankers against a baseline, or with several runs
+    each against itself in the first.
 
-    Columns as in `rerank-bench compare --format csv`; the first ones name the trials, then difference, low, high, p, p_holm, t_p,
-    effect_size, wins, ties, losses, minimum_detectable. Raises IncomparableError naming the fields where runs measured different things.
+    Columns as in `rerank-bench compare --format csv`; the first ones name the trials, then
+    difference, low, high, p, p_holm, t_p, effect_size, wins, ties, losses, minimum_detectable.
+    Raises IncomparableError naming the fields where runs measured different things.
     """
     import pandas as pd
 
@@ -86,7 +99,12 @@ def compare(
     from bench.reports.comparison import flat
 
     given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-    found = paired([one if isinstance(one, Run) else baselines.find(one) for one in given], baseline, measure, across)
+    found = paired(
+        [one if isinstance(one, Run) else baselines.find(one) for one in given],
+        baseline,
+        measure,
+        across,
+    )
     return pd.DataFrame([flat(one) for one in found])
 
 
@@ -100,15 +118,21 @@ def budget(
     dataset: str | None = None,
     first_stage: str | None = None,
 ) -> Choices:
-    """The best quality inside a latency budget, for each dataset and first stage of a run: a list that a notebook shows as tables.
+    """The best quality inside a latency budget, for each dataset and first stage of a run: a list
+    that a notebook shows as tables.
 
-    The same as `rerank-bench budget`; arguments and errors are those of `bench.comparison.budgets.budget`.
+    The same as `rerank-bench budget`; arguments and errors are those of
+    `bench.comparison.budgets.budget`.
     """
     from bench.comparison import budgets
     from bench.reports.budget import Choices
 
     limits = {"p95_ms": p95_ms, "p50_ms": p50_ms}
-    return Choices(budgets.budget(run, **limits, device=device, measure=measure, dataset=dataset, first_stage=first_stage))
+    return Choices(
+        budgets.budget(
+            run, **limits, device=device, measure=measure, dataset=dataset, first_stage=first_stage
+        )
+    )
 
 
 def check(
@@ -120,11 +144,13 @@ def check(
     margin: float | None = None,
     accept_underpowered: bool = False,
 ) -> Verdict:
-    """Whether `new` is no worse than `baseline` (a run, its folder, or a saved baseline's name): `.outcome`, `.gates`, `.exit_code`.
+    """Whether `new` is no worse than `baseline` (a run, its folder, or a saved baseline's name):
+    `.outcome`, `.gates`, `.exit_code`.
 
-    Asks what the file `gates` asks, or the quality of one measure with its margin. Stored timings only: `rerank-bench check --live` takes
-    them anew. `accept_underpowered` has no effect any more: a margin below what the queries support is inconclusive by itself. Raises
-    BenchError as the command does.
+    Asks what the file `gates` asks, or the quality of one measure with its margin. Stored timings
+    only: `rerank-bench check --live` takes them anew. `accept_underpowered` has no effect any more:
+    a margin below what the queries support is inconclusive by itself. Raises BenchError as the
+    command does.
     """
     from bench import gate
     from bench.records import baselines
@@ -132,7 +158,10 @@ def check(
     if gates and (measure is not None or margin is not None):
         raise BenchError("the gates file says measures and margins; leave measure and margin out")
     asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
-    ours, theirs = (one if isinstance(one, Run) else baselines.find(one, on_unfinished=_refuse) for one in (new, baseline))
+    ours, theirs = (
+        one if isinstance(one, Run) else baselines.find(one, on_unfinished=_refuse)
+        for one in (new, baseline)
+    )
     gate.refuse_itself(ours, theirs)
     return gate.check(ours, theirs, asked)
 
@@ -142,7 +171,9 @@ def _refuse(text: str) -> None:
 
 
 def load(folder: str | Path) -> Run:
-    """A run: from its folder, the newest of a folder of runs, `latest`, or a saved baseline. Raises RecordError when there is none."""
+    """A run: from its folder, the newest of a folder of runs, `latest`, or a saved baseline. Raises
+    RecordError when there is none.
+    """
     from bench.records import baselines
 
     return baselines.find(folder)
@@ -166,7 +197,10 @@ class Loaded:
 
         if not docs:
             raise RerankerError("there are no documents to rerank")
-        outcome = checked(self._reranker, [Request("query", query, [str(i) for i in range(len(docs))], list(docs))])[0]
+        outcome = checked(
+            self._reranker,
+            [Request("query", query, [str(i) for i in range(len(docs))], list(docs))],
+        )[0]
         if isinstance(outcome, Failure):
             raise RerankerError(outcome.reason)
         return outcome
@@ -174,7 +208,9 @@ class Loaded:
     def rerank(self, query: str, docs: Sequence[str]) -> list[tuple[int, float]]:
         """(index in `docs`, score), best first; equal scores keep the order given."""
         scores = self.score(query, docs)
-        return sorted(((i, float(score)) for i, score in enumerate(scores)), key=lambda pair: -pair[1])
+        return sorted(
+            ((i, float(score)) for i, score in enumerate(scores)), key=lambda pair: -pair[1]
+        )
 
     def describe(self) -> dict[str, Any]:
         """What loaded."""
@@ -184,6 +220,7 @@ class Loaded:
 
 
 def reranker(name: str | ScoreFunction, device: str = "auto", **options: Any) -> Loaded:
-    """Any reranker of the catalogue, a backend with options, an outsider's "package.module:Name", or a function
-    `(query, docs) -> scores`, loaded and ready."""
+    """Any reranker of the catalogue, a backend with options, an outsider's "package.module:Name",
+    or a function `(query, docs) -> scores`, loaded and ready.
+    """
     return Loaded(name, options, device)

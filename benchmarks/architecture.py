@@ -1,9 +1,10 @@
-"""How true a latency before any download is: MiniLM-L6 with random weights beside the packaged model of the same shape, turn by turn.
+"""How true a latency before any download is: MiniLM-L6 with random weights beside the packaged
+model of the same shape, turn by turn.
 
     python benchmarks/architecture.py [--depth 20] [--queries 20] [--rounds 2]
 
-Prints the median of the paired ratios (random / trained) with its interval: 1 where only the weights differ. Both read the same texts
-through the same tokenizer, in the same batches.
+Prints the median of the paired ratios (random / trained) with its interval: 1 where only the
+weights differ. Both read the same texts through the same tokenizer, in the same batches.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ TRAINED, RANDOM = "trained", "random"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--depth", type=int, default=20)
     parser.add_argument("--queries", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=2)
@@ -33,11 +36,16 @@ def main() -> None:
     for i, (query_id, query) in enumerate(list(dataset.queries.items())[: options.queries]):
         chosen = [ids[(i * 7 + j) % len(ids)] for j in range(options.depth)]
         requests.append(Request(query_id, query, chosen, dataset.texts(chosen)))
-    built = {TRAINED: rerankers.build("minilm-cross-encoder"), RANDOM: rerankers.build("minilm-l6", {"weights": "random"})}
+    built = {
+        TRAINED: rerankers.build("minilm-cross-encoder"),
+        RANDOM: rerankers.build("minilm-l6", {"weights": "random"}),
+    }
     for reranker in built.values():
         reranker.check()
         reranker.load()
-    plan = timed_pass.LatencyPlan(scenarios=("single",), queries=options.queries, rounds=options.rounds, span_queries=0)
+    plan = timed_pass.LatencyPlan(
+        scenarios=("single",), queries=options.queries, rounds=options.rounds, span_queries=0
+    )
     targets = [timed_pass.Target(name, "cpu", reranker) for name, reranker in built.items()]
     result = timed_pass.measure(targets, requests, plan)
     times: dict[str, dict[str, dict[int, float]]] = {TRAINED: {}, RANDOM: {}}

@@ -1,4 +1,5 @@
-"""Peak memory of a whole run, report included, against the number of queries: a function as reranker, 100 candidates a query.
+"""Peak memory of a whole run, report included, against the number of queries: a function as
+reranker, 100 candidates a query.
 
     python benchmarks/growth.py 2000 10000 50000
 
@@ -22,7 +23,9 @@ MIB = 2**20 if sys.platform == "darwin" else 2**10
 
 
 def score(query: str, docs: list[str]) -> list[int]:
-    """Length of a text: what a reranker costs here is nothing, so that all memory is the harness's."""
+    """Length of a text: what a reranker costs here is nothing, so that all memory is the
+    harness's.
+    """
     return [len(doc) for doc in docs]
 
 
@@ -33,12 +36,19 @@ def write_collection(folder: Path, queries: int) -> None:
     with (folder / "docs.jsonl").open("w") as file:
         for name in names:
             file.write(json.dumps({"doc_id": name, "text": "word " * draw.randint(5, 40)}) + "\n")
-    with (folder / "queries.tsv").open("w") as topics, (folder / "qrels.txt").open("w") as qrels, (folder / "first.run").open("w") as run:
+    with (
+        (folder / "queries.tsv").open("w") as topics,
+        (folder / "qrels.txt").open("w") as qrels,
+        (folder / "first.run").open("w") as run,
+    ):
         for i in range(queries):
             topics.write(f"query-{i:07d}\tthe text of query {i}\n")
             ranking = draw.sample(names, DEPTH)
             qrels.write(f"query-{i:07d} 0 {draw.choice(ranking)} 1\n")
-            run.writelines(f"query-{i:07d} Q0 {name} {rank} {DEPTH - rank} first\n" for rank, name in enumerate(ranking, 1))
+            run.writelines(
+                f"query-{i:07d} Q0 {name} {rank} {DEPTH - rank} first\n"
+                for rank, name in enumerate(ranking, 1)
+            )
 
 
 def run(folder: Path) -> None:

@@ -1,8 +1,10 @@
-"""What measuring costs: rankings and four per-query measures against ir_measures, and reading a run file against bare pyarrow.
+"""What measuring costs: rankings and four per-query measures against ir_measures, and reading a run
+file against bare pyarrow.
 
     python benchmarks/metrics.py [--queries 7000] [--depth 1000]
 
-ir_measures gets the same rankings, ready as the dictionaries that it wants. Values are compared, and the largest difference is printed.
+ir_measures gets the same rankings, ready as the dictionaries that it wants. Values are compared,
+and the largest difference is printed.
 """
 
 from __future__ import annotations
@@ -28,14 +30,26 @@ MEASURES = ["nDCG@10", "RR@10", "AP", "R@100"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--queries", type=int, default=7000)
     parser.add_argument("--depth", type=int, default=1000)
-    parser.add_argument("--oracle-queries", type=int, default=700, help="queries that ir_measures gets: it holds them all as dictionaries")
+    parser.add_argument(
+        "--oracle-queries",
+        type=int,
+        default=700,
+        help="queries that ir_measures gets: it holds them all as dictionaries",
+    )
     options = parser.parse_args()
     candidates, qrels = made(options.queries, options.depth)
-    print(f"{options.queries} queries x {options.depth} documents, {len(MEASURES)} measures, per query")
-    ranked, rank_s = timed(lambda: {query: rank(docs, scores) for query, (docs, scores) in candidates.items()})
+    print(
+        f"{options.queries} queries x {options.depth} documents, {len(MEASURES)} measures, per "
+        "query"
+    )
+    ranked, rank_s = timed(
+        lambda: {query: rank(docs, scores) for query, (docs, scores) in candidates.items()}
+    )
     values, measure_s = timed(lambda: measures.evaluate(ranked, qrels, MEASURES))
     print(f"order by score and tie rule    {rank_s:6.2f} s")
     print(f"{', '.join(MEASURES):<30} {measure_s:6.2f} s")
@@ -43,7 +57,9 @@ def main() -> None:
     reading(ranked)
 
 
-def made(queries: int, depth: int) -> tuple[dict[str, tuple[list[str], np.ndarray]], dict[str, dict[str, int]]]:
+def made(
+    queries: int, depth: int
+) -> tuple[dict[str, tuple[list[str], np.ndarray]], dict[str, dict[str, int]]]:
     rng = np.random.default_rng(0)
     names = [f"{i}" for i in range(8_000_000, 8_000_000 + 40 * depth)]
     candidates, qrels = {}, {}
@@ -51,7 +67,10 @@ def made(queries: int, depth: int) -> tuple[dict[str, tuple[list[str], np.ndarra
         drawn = rng.choice(len(names), depth, replace=False)
         candidates[f"q{i}"] = ([names[j] for j in drawn], rng.normal(size=depth).round(4))
         judged = [*drawn[rng.choice(depth, 15, replace=False)], *rng.choice(len(names), 5)]
-        qrels[f"q{i}"] = {names[j]: int(grade) for j, grade in zip(judged, rng.integers(0, 4, len(judged)), strict=True)}
+        qrels[f"q{i}"] = {
+            names[j]: int(grade)
+            for j, grade in zip(judged, rng.integers(0, 4, len(judged)), strict=True)
+        }
     return candidates, qrels
 
 
@@ -62,24 +81,37 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def against_ir_measures(
-    ranked: dict[str, Ranking], qrels: dict[str, dict[str, int]], values: dict[str, dict[str, float]], queries: int
+    ranked: dict[str, Ranking],
+    qrels: dict[str, dict[str, int]],
+    values: dict[str, dict[str, float]],
+    queries: int,
 ) -> None:
     some = dict(list(ranked.items())[:queries])
     judgments = {query: qrels[query] for query in some}
-    run = {query: dict(zip(found.doc_ids, found.strict_scores(), strict=True)) for query, found in some.items()}
+    run = {
+        query: dict(zip(found.doc_ids, found.strict_scores(), strict=True))
+        for query, found in some.items()
+    }
     parsed = [ir_measures.parse_measure(name) for name in MEASURES]
     ratios, largest = [], 0.0
     for round_ in range(4):
-        pair = [lambda: measures.evaluate(some, judgments, MEASURES), lambda: list(ir_measures.iter_calc(parsed, judgments, run))]
+        pair = [
+            lambda: measures.evaluate(some, judgments, MEASURES),
+            lambda: list(ir_measures.iter_calc(parsed, judgments, run)),
+        ]
         order = (0, 1) if round_ % 2 == 0 else (1, 0)
         seconds = {}
         for which in order:
             found, seconds[which] = timed(pair[which])
             if which == 1:
-                largest = max(abs(metric.value - values[str(metric.measure)][metric.query_id]) for metric in found)
+                largest = max(
+                    abs(metric.value - values[str(metric.measure)][metric.query_id])
+                    for metric in found
+                )
         ratios.append(seconds[1] / seconds[0])
     print(
-        f"ir_measures / ours             {statistics.median(ratios):6.1f} x  ({len(some)} queries, 4 alternating rounds), "
+        f"ir_measures / ours             {statistics.median(ratios):6.1f} x  ({len(some)} "
+        "queries, 4 alternating rounds), "
         f"largest difference of a value {largest:.1e}"
     )
 
@@ -92,20 +124,34 @@ def reading(ranked: dict[str, Ranking]) -> None:
                 file.write(
                     "".join(
                         f"{query} Q0 {doc} {i} {score} made\n"
-                        for i, (doc, score) in enumerate(zip(found.doc_ids, found.scores, strict=True), 1)
+                        for i, (doc, score) in enumerate(
+                            zip(found.doc_ids, found.scores, strict=True), 1
+                        )
                     )
                 )
         whole, parsed = [], []
         for _ in range(5):
-            _, bare = timed(lambda: csv.read_csv(path, csv.ReadOptions(column_names=list("abcdef")), csv.ParseOptions(delimiter=" ")))
+            _, bare = timed(
+                lambda: csv.read_csv(
+                    path,
+                    csv.ReadOptions(column_names=list("abcdef")),
+                    csv.ParseOptions(delimiter=" "),
+                )
+            )
             _, rows = timed(lambda: trec_rows.read(path))
             _, ours = timed(lambda: read_run(path))
             whole.append(ours / bare)
             parsed.append(rows / bare)
         lines = sum(len(found.doc_ids) for found in ranked.values())
         print(f"read_run, {lines:,} lines    {ours:6.2f} s, {lines / ours / 1e6:.1f} M lines/s")
-        print(f"its parsing / bare pyarrow     {statistics.median(parsed):6.1f} x  (5 rounds; columns checked, ids as text)")
-        print(f"read_run / bare pyarrow        {statistics.median(whole):6.1f} x  (in order, checked for repeats, as Python objects)")
+        print(
+            f"its parsing / bare pyarrow     {statistics.median(parsed):6.1f} x  (5 rounds; "
+            "columns checked, ids as text)"
+        )
+        print(
+            f"read_run / bare pyarrow        {statistics.median(whole):6.1f} x  (in order, "
+            "checked for repeats, as Python objects)"
+        )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
     python benchmarks/overhead.py [--queries 16] [--rounds 7]
 
-Both sides use the packaged MiniLM cross-encoder and the embedded collection's BM25 candidates. The harness's side is everything between
-requests and rankings: hashing, chunking, checks, the score cache on disk, the tie rule. What the scores themselves cost, beside a plain
-CrossEncoder.predict, is asked by throughput.py. The two alternate (A B, B A, ...); the figure is the median of the paired ratios, with
-quartiles.
+Both sides use the packaged MiniLM cross-encoder and the embedded collection's BM25 candidates. The
+harness's side is everything between requests and rankings: hashing, chunking, checks, the score
+cache on disk, the tie rule. What the scores themselves cost, beside a plain CrossEncoder.predict,
+is asked by throughput.py. The two alternate (A B, B A, ...); the figure is the median of the paired
+ratios, with quartiles.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from bench.scoring.engine import score
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--queries", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
@@ -38,7 +41,8 @@ def main() -> None:
     low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
     pairs = sum(len(request.docs) for request in requests)
     print(
-        f"harness / bare scores, {pairs} pairs, {arguments.rounds} paired rounds: median {middle:.4f} (quartiles {low:.4f} to {high:.4f})"
+        f"harness / bare scores, {pairs} pairs, {arguments.rounds} paired rounds: median "
+        f"{middle:.4f} (quartiles {low:.4f} to {high:.4f})"
     )
 
 
@@ -47,11 +51,16 @@ def make_requests(queries: int) -> list[Request]:
     ids = list(dataset.queries)[:queries]
     candidates = retrieval.build("bm25", None, Path.cwd()).retrieve(dataset, ids, 100)
     found = [(query_id, candidates.by_query[query_id].doc_ids) for query_id in ids]
-    return [Request(query_id, dataset.queries[query_id], docs, dataset.texts(docs)) for query_id, docs in found]
+    return [
+        Request(query_id, dataset.queries[query_id], docs, dataset.texts(docs))
+        for query_id, docs in found
+    ]
 
 
 def both_sides(requests: list[Request]) -> tuple[Callable[[], object], Callable[[], object]]:
-    """The same reranker twice: bare, and behind the harness. Both give the same scores, which is checked here."""
+    """The same reranker twice: bare, and behind the harness. Both give the same scores, which is
+    checked here.
+    """
     reranker = rerankers.build("minilm-cross-encoder")
     reranker.load()
 
@@ -60,14 +69,23 @@ def both_sides(requests: list[Request]) -> tuple[Callable[[], object], Callable[
 
     def harness() -> list[object]:
         scored = score(reranker, requests, chunk_pairs=1024, fresh=True)
-        return [rank(request.doc_ids, scored.scores[request.query_id].tolist()) for request in requests]
+        return [
+            rank(request.doc_ids, scored.scores[request.query_id].tolist()) for request in requests
+        ]
 
-    ours = np.concatenate(list(score(reranker, requests, chunk_pairs=1024, fresh=True).scores.values()))
-    print(f"largest score difference between the two: {np.abs(ours - np.concatenate(bare())).max():.1e}")
+    ours = np.concatenate(
+        list(score(reranker, requests, chunk_pairs=1024, fresh=True).scores.values())
+    )
+    print(
+        "largest score difference between the two: "
+        f"{np.abs(ours - np.concatenate(bare())).max():.1e}"
+    )
     return bare, harness
 
 
-def paired_ratios(bare: Callable[[], object], harness: Callable[[], object], rounds: int) -> list[float]:
+def paired_ratios(
+    bare: Callable[[], object], harness: Callable[[], object], rounds: int
+) -> list[float]:
     ratios = []
     for i in range(rounds):
         seconds = {}

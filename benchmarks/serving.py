@@ -1,8 +1,10 @@
-"""What HTTP adds to a query: the packaged cross-encoder in process and behind `rerank-bench serve`, turn by turn, over one connection.
+"""What HTTP adds to a query: the packaged cross-encoder in process and behind `rerank-bench serve`,
+turn by turn, over one connection.
 
     python benchmarks/serving.py [--documents 50] [--rounds 15]
 
-Prints the median of the paired ratios (served / in process), and what is left of a call when the model does nothing: a word count, served.
+Prints the median of the paired ratios (served / in process), and what is left of a call when the
+model does nothing: a word count, served.
 """
 
 from __future__ import annotations
@@ -53,7 +55,9 @@ def told(values: list[float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--documents", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
@@ -71,7 +75,10 @@ def main() -> None:
             taken = {i: seconds(reranker, query, docs) for i, reranker in order}
             ratios.append(taken[1] / taken[0])
             nothing.append(1000 * seconds(words, query, docs))
-    print(f"served / in process, {options.documents} documents, {options.rounds} rounds: {told(ratios)}")
+    print(
+        f"served / in process, {options.documents} documents, {options.rounds} rounds: "
+        f"{told(ratios)}"
+    )
     print(f"a served word count, the same documents, ms: {told(nothing)}")
 
 

@@ -1,8 +1,10 @@
-"""How long a user waits before anything happens: `--help`, `list`, and the quickstart suite run again from the cache.
+"""How long a user waits before anything happens: `--help`, `list`, and the quickstart suite run
+again from the cache.
 
     python benchmarks/startup.py [--rounds 7]
 
-Times are wall seconds of whole processes, medians with quartiles, beside a bare `python -c pass` in the same rounds.
+Times are wall seconds of whole processes, medians with quartiles, beside a bare `python -c pass` in
+the same rounds.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import numpy as np
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
@@ -30,7 +34,8 @@ def main() -> None:
             "quickstart again, --no-latency": again,
             "its imports alone": [
                 "-c",
-                "import bench.runner.loop, bench.cli.main, pandas, pyarrow.parquet, ir_measures, bm25s, matplotlib.figure",
+                "import bench.runner.loop, bench.cli.main, pandas, pyarrow.parquet, ir_measures, "
+                "bm25s, matplotlib.figure",
             ],
         }
         seconds: dict[str, list[float]] = {name: [] for name in commands}

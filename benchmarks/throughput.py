@@ -1,15 +1,20 @@
-"""How fast each way to a cross-encoder's scores is, as a multiple of a plain CrossEncoder.predict, and what it does to the scores.
+"""How fast each way to a cross-encoder's scores is, as a multiple of a plain CrossEncoder.predict,
+and what it does to the scores.
 
-    python benchmarks/throughput.py [--rounds 8] [--depth 100] [--queries-per-call 1] [--threads 2] [--only torch onnx]
+    python benchmarks/throughput.py [--rounds 8] [--depth 100] [--queries-per-call 1] [--threads 2]
+    [--only torch onnx]
 
-One model (the packaged MiniLM-L6 with the adapter that ships, unless --model names another), the embedded collection's BM25 candidates, cut
-and joined so that their lengths spread as MS MARCO's passages do: what padding costs is a matter of lengths, and the embedded texts are all
-about as long. --dataset takes another collection, and its texts as they are.
+One model (the packaged MiniLM-L6 with the adapter that ships, unless --model names another), the
+embedded collection's BM25 candidates, cut and joined so that their lengths spread as MS MARCO's
+passages do: what padding costs is a matter of lengths, and the embedded texts are all about as
+long. --dataset takes another collection, and its texts as they are.
 
-Every round takes other queries; in each, every way runs once, in the order A B C, then C B A in the next. The figures are medians of the
-paired ratios with their quartiles, against predict at its default batch of 32 and at its best one, which is chosen on queries that are not
-reported; with several queries a call also against predict in a loop over the queries, as most scripts have it. Agreement is with predict's
-float32 scores: largest difference, mean Kendall tau over the queries. What is not installed is left out, with the reason.
+Every round takes other queries; in each, every way runs once, in the order A B C, then C B A in the
+next. The figures are medians of the paired ratios with their quartiles, against predict at its
+default batch of 32 and at its best one, which is chosen on queries that are not reported; with
+several queries a call also against predict in a loop over the queries, as most scripts have it.
+Agreement is with predict's float32 scores: largest difference, mean Kendall tau over the queries.
+What is not installed is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -49,16 +54,45 @@ Way = Callable[[Sequence[Request]], np.ndarray]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--depth", type=int, default=100, help="candidates per query")
-    parser.add_argument("--dataset", help="files:FOLDER or irds:ID; its texts are taken as they are")
-    parser.add_argument("--queries-per-call", type=int, default=1, help="1: one query in flight; more: the quality pass")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
-    parser.add_argument("--cpu-time", action="store_true", help="processor time, for a busy machine; only with --threads 1 is it a speed")
-    parser.add_argument("--model", default="minilm-cross-encoder", help="a catalogue name, or the folder of a cross-encoder")
-    parser.add_argument("--token-budgets", type=int, nargs="*", default=[], help="further budgets for torch in float32")
-    parser.add_argument("--only", nargs="*", default=[], help="words; ways that hold none of them are left out")
+    parser.add_argument(
+        "--dataset", help="files:FOLDER or irds:ID; its texts are taken as they are"
+    )
+    parser.add_argument(
+        "--queries-per-call",
+        type=int,
+        default=1,
+        help="1: one query in flight; more: the quality pass",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+    )
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="processor time, for a busy machine; only with --threads 1 is it a speed",
+    )
+    parser.add_argument(
+        "--model",
+        default="minilm-cross-encoder",
+        help="a catalogue name, or the folder of a cross-encoder",
+    )
+    parser.add_argument(
+        "--token-budgets",
+        type=int,
+        nargs="*",
+        default=[],
+        help="further budgets for torch in float32",
+    )
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="words; ways that hold none of them are left out"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads or torch.get_num_threads())
     with tempfile.TemporaryDirectory() as folder:
@@ -69,26 +103,40 @@ def main() -> None:
 
 
 def make_calls(arguments: argparse.Namespace) -> list[list[Request]]:
-    """A list of requests for each round, and two more for tuning; each with other queries as long as there are any."""
+    """A list of requests for each round, and two more for tuning; each with other queries as long
+    as there are any.
+    """
     dataset = datasets.load(arguments.dataset or "embedded:everyday", None, Path.cwd())
     number, size = arguments.rounds + 2, arguments.queries_per_call
     wanted = list(dataset.queries)[: number * size]
-    candidates = retrieval.build("bm25", None, Path.cwd()).retrieve(dataset, wanted, arguments.depth).by_query
-    requests = [Request(query, dataset.queries[query], one.doc_ids, dataset.texts(one.doc_ids)) for query, one in candidates.items()]
+    candidates = (
+        retrieval.build("bm25", None, Path.cwd())
+        .retrieve(dataset, wanted, arguments.depth)
+        .by_query
+    )
+    requests = [
+        Request(query, dataset.queries[query], one.doc_ids, dataset.texts(one.doc_ids))
+        for query, one in candidates.items()
+    ]
     if not arguments.dataset:
         requests = [replace(one, docs=spread(one.docs, i)) for i, one in enumerate(requests)]
     return [[requests[(i * size + j) % len(requests)] for j in range(size)] for i in range(number)]
 
 
 def spread(docs: Sequence[str], seed: int) -> list[str]:
-    """The same words in texts of other lengths: log-normal, a median of 52 words, one in twenty above 118.
+    """The same words in texts of other lengths: log-normal, a median of 52 words, one in twenty
+    above 118.
 
-    Of predict's batches of 32, 26 % are padding with them, and 29 % with BM25's candidates of TREC DL 2019 (8 queries each).
+    Of predict's batches of 32, 26 % are padding with them, and 29 % with BM25's candidates of TREC
+    DL 2019 (8 queries each).
     """
     words = " ".join(docs).split()
     lengths = np.random.default_rng(seed).lognormal(np.log(52), 0.5, len(docs)).astype(int) + 1
     starts = np.cumsum([0, *lengths[:-1]]) % max(1, len(words) - int(lengths.max()))
-    return [" ".join(words[start : start + length]) for start, length in zip(starts, lengths, strict=True)]
+    return [
+        " ".join(words[start : start + length])
+        for start, length in zip(starts, lengths, strict=True)
+    ]
 
 
 def saved(name: str, folder: Path) -> Path:
@@ -101,19 +149,28 @@ def saved(name: str, folder: Path) -> Path:
     return folder
 
 
-def make_ways(folder: Path, arguments: argparse.Namespace, tuning: Sequence[Sequence[Request]]) -> dict[str, Way]:
+def make_ways(
+    folder: Path, arguments: argparse.Namespace, tuning: Sequence[Sequence[Request]]
+) -> dict[str, Way]:
     """name -> a function from requests to all their scores. The two plain ones come first."""
     model = CrossEncoder(str(folder), device="cpu", activation_fn=torch.nn.Identity())
 
     def predict(batch_size: int) -> Way:
-        return lambda requests: model.predict([(one.query, doc) for one in requests for doc in one.docs], batch_size=batch_size)
+        return lambda requests: model.predict(
+            [(one.query, doc) for one in requests for doc in one.docs], batch_size=batch_size
+        )
 
-    best = min(TUNED, key=lambda size: sum(seconds(predict(size), call) for call in (tuning[0], *tuning)))
+    best = min(
+        TUNED, key=lambda size: sum(seconds(predict(size), call) for call in (tuning[0], *tuning))
+    )
     print(f"predict's best batch on the tuning queries: {best} of {', '.join(map(str, TUNED))}")
     ways = {PLAIN: predict(32), BEST: predict(best)}
     if arguments.queries_per_call > 1:
         ways[LOOP] = lambda requests: np.concatenate([ways[PLAIN]([one]) for one in requests])
-    asked = WAYS | {f"torch fp32, {budget} tokens": {"token_budget": budget} for budget in arguments.token_budgets}
+    asked = WAYS | {
+        f"torch fp32, {budget} tokens": {"token_budget": budget}
+        for budget in arguments.token_budgets
+    }
     for name, options in asked.items():
         if arguments.only and not any(word in name for word in arguments.only):
             continue
@@ -130,8 +187,12 @@ def make_ways(folder: Path, arguments: argparse.Namespace, tuning: Sequence[Sequ
     return ways
 
 
-def report(ways: dict[str, Way], calls: Sequence[Sequence[Request]], arguments: argparse.Namespace) -> None:
-    taken, agreement = measured(ways, calls, time.process_time if arguments.cpu_time else time.perf_counter)
+def report(
+    ways: dict[str, Way], calls: Sequence[Sequence[Request]], arguments: argparse.Namespace
+) -> None:
+    taken, agreement = measured(
+        ways, calls, time.process_time if arguments.cpu_time else time.perf_counter
+    )
     pairs = sum(len(one.docs) for one in calls[0])
     print(
         f"\n{len(calls)} rounds of {pairs} pairs, {torch.get_num_threads()} threads, "
@@ -142,7 +203,8 @@ def report(ways: dict[str, Way], calls: Sequence[Sequence[Request]], arguments: 
     for name in ways:
         cells = [quartiles(np.array(taken[base]) / np.array(taken[name])) for base in bases]
         differences, taus = zip(*agreement[name], strict=True)
-        print(f"{name:30}{''.join(f'{cell:>23}' for cell in cells)}{max(differences):>9.0e}{np.mean(taus):>8.4f}")
+        shown = "".join(f"{cell:>23}" for cell in cells)
+        print(f"{name:30}{shown}{max(differences):>9.0e}{np.mean(taus):>8.4f}")
 
 
 def measured(
@@ -161,9 +223,15 @@ def measured(
             taken[name].append(clock() - start)
         bounds = np.cumsum([len(one.docs) for one in call])[:-1]
         for name in ways:
-            for right, found in zip(np.split(scores[PLAIN], bounds), np.split(scores[name], bounds), strict=True):
-                places = np.argsort(np.argsort(-found, kind="stable"))[np.argsort(-right, kind="stable")]
-                agreement[name].append((float(np.abs(found - right).max()), kendall_tau(places.tolist())))
+            for right, found in zip(
+                np.split(scores[PLAIN], bounds), np.split(scores[name], bounds), strict=True
+            ):
+                places = np.argsort(np.argsort(-found, kind="stable"))[
+                    np.argsort(-right, kind="stable")
+                ]
+                agreement[name].append(
+                    (float(np.abs(found - right).max()), kendall_tau(places.tolist()))
+                )
     return taken, agreement
 
 

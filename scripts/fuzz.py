@@ -1,12 +1,14 @@
-"""Mutated suites, gates, collections, run files and run folders, given to every command that reads them.
+"""Mutated suites, gates, collections, run files and run folders, given to every command that reads
+them.
 
-    python scripts/fuzz.py                      10,000 cases from seed 0
-    python scripts/fuzz.py --cases 200 --seed 7
-    python scripts/fuzz.py --case 4711 --keep /tmp/x   one case again: its files, its commands, their output
+    python scripts/fuzz.py                      10,000 cases from seed 0 python scripts/fuzz.py
+    --cases 200 --seed 7 python scripts/fuzz.py --case 4711 --keep /tmp/x   one case again: its
+    files, its commands, their output
 
-Commands run in process, under a time limit and a memory limit. It counts tracebacks (one in a run's errors/ too, since
-these rerankers raise nothing), hangs, crashes of the interpreter, and files that appear, change or go outside --out. All
-must be 0. A case is made from the seed and its number alone, so that each can be looked at again.
+Commands run in process, under a time limit and a memory limit. It counts tracebacks (one in a run's
+errors/ too, since these rerankers raise nothing), hangs, crashes of the interpreter, and files that
+appear, change or go outside --out. All must be 0. A case is made from the seed and its number
+alone, so that each can be looked at again.
 """
 
 from __future__ import annotations
@@ -35,23 +37,37 @@ from typing import Any
 
 ADDRESS_SPACE = 12 << 30
 GRACE = 3
-"""Times the limit that a worker may be silent before it is ended: a limit in Python ends no loop in C."""
+"""Times the limit that a worker may be silent before it is ended: a limit in Python ends no loop in
+C.
+"""
 LOST = "LOST"
 
-# ---------------------------------------------------------------------------------------------- material
+# ----------------------------------------------------------------------------------------------
+# material
 
 SUITE: dict[str, Any] = {
     "name": "fuzz",
     "description": "a small suite",
     "datasets": ["files:data"],
     "first_stages": [{"run": "first.run"}],
-    "rerankers": ["word-overlap", {"own_reranker:overlap": {"name": "own"}}, {"run-file": {"path": "other.run", "name": "other"}}],
+    "rerankers": [
+        "word-overlap",
+        {"own_reranker:overlap": {"name": "own"}},
+        {"run-file": {"path": "other.run", "name": "other"}},
+    ],
     "measures": ["nDCG@10", "RR@10"],
     "depth": 10,
     "latency": None,
     "chunk_pairs": 64,
 }
-LATENCY = {"queries": 8, "rounds": 2, "warmup_max": 2, "offline_pairs": 40, "span_queries": 2, "sweep": {"depths": [5, 10]}}
+LATENCY = {
+    "queries": 8,
+    "rounds": 2,
+    "warmup_max": 2,
+    "offline_pairs": 40,
+    "span_queries": 2,
+    "sweep": {"depths": [5, 10]},
+}
 GATES: dict[str, Any] = {
     "quality": {"nDCG@10": 0.4, "RR@10": 0.5},
     "drift": {"across": ["versions"], "score": 0.01},
@@ -74,15 +90,38 @@ def make_material(folder: Path) -> None:
     import bench
 
     rng = random.Random(1)
-    words = ["apple", "banana", "cherry", "damson", "elder", "fig", "grape", "hazel", "iris", "juniper", "kiwi", "lemon"]
+    words = [
+        "apple",
+        "banana",
+        "cherry",
+        "damson",
+        "elder",
+        "fig",
+        "grape",
+        "hazel",
+        "iris",
+        "juniper",
+        "kiwi",
+        "lemon",
+    ]
     data = folder / "data"
     data.mkdir(parents=True)
     texts = [" ".join(rng.choices(words, k=8)) for _ in range(30)]
-    docs = [{"doc_id": f"d{i:02}", "title": f"Note {i}", "text": text} for i, text in enumerate(texts)]
+    docs = [
+        {"doc_id": f"d{i:02}", "title": f"Note {i}", "text": text} for i, text in enumerate(texts)
+    ]
     (data / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
-    (data / "queries.tsv").write_text("".join(f"q{i}\t{' '.join(rng.sample(words, 3))}\n" for i in range(12)))
-    grades = [(f"q{i}", f"d{j:02}", rng.choice([0, 1, 1, 2, 3])) for i in range(11) for j in rng.sample(range(30), 7)]
-    (data / "qrels.txt").write_text("".join(f"{query} 0 {doc} {grade}\n" for query, doc, grade in grades))
+    (data / "queries.tsv").write_text(
+        "".join(f"q{i}\t{' '.join(rng.sample(words, 3))}\n" for i in range(12))
+    )
+    grades = [
+        (f"q{i}", f"d{j:02}", rng.choice([0, 1, 1, 2, 3]))
+        for i in range(11)
+        for j in rng.sample(range(30), 7)
+    ]
+    (data / "qrels.txt").write_text(
+        "".join(f"{query} 0 {doc} {grade}\n" for query, doc, grade in grades)
+    )
     for name in ("first.run", "other.run"):
         lines = []
         for i in range(12):
@@ -109,35 +148,152 @@ def in_folder(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-# ---------------------------------------------------------------------------------------------- mutations
+# ----------------------------------------------------------------------------------------------
+# mutations
 
 TEXTS = (
-    "", " ", "x" * 300, "検" * 90, "é", "e\u0301", "\u202eabc", "\U0001f600", "\ud800", "a\0b", "a\nb", "a\tb", "a\u2028b",
-    "\ufeff", "../../escaped", "..", ".", "/", LOST, "a/b", "~nobody-by-this-name/x", "~", "con", "-x", "#", "a#b",
-    "a|b", "`x`", "<script>alert(1)</script>", "{{7*7}}", "%s %d", "${HOME}", "$(id)", "'; --", "\\", "\\input{x}",
-    "=1+1", "@x", "2001-99-99", "2024-02-29", "NaN", "inf", "1e999", "0x10", "1_000", "yes", "null", ":x", "x:",
-    "a.b:c", ".rel:x", "own_reranker:nope", "own_reranker:overlap", "files:", "files:data", "files:first.run",
-    "irds:nope", "embedded:nope", "embedded:everyday", "word-overlap", "function", "run-file", "cross-encoder",
-    "first-stage", "oracle", "bm25", "scoreddocs", "nDCG@10", "nDCG@0", "nDCG", "P(rel=0)@5", "AP(rel=2)",
-    "nDCG@99999999999999999999", "RBP(p=0.8)", "ERR@10", "infAP", "SetF", "cpu", "cuda:99", "q1", "d01",
-    "http://[::1", "http://127.0.0.1:9", "headline", "versions", "single",
-)  # fmt: skip
-NUMBERS = (0, -1, 1, 2, 3, 1.5, 0.1, -0.0, 1e-320, 1e308, -1e308, 1e30, 10**9, 10**18, 2**63 - 1, -(2**63), 10**30, 10**400)
+    "",
+    " ",
+    "x" * 300,
+    "検" * 90,
+    "é",
+    "e\u0301",
+    "\u202eabc",
+    "\U0001f600",
+    "\ud800",
+    "a\0b",
+    "a\nb",
+    "a\tb",
+    "a\u2028b",
+    "\ufeff",
+    "../../escaped",
+    "..",
+    ".",
+    "/",
+    LOST,
+    "a/b",
+    "~nobody-by-this-name/x",
+    "~",
+    "con",
+    "-x",
+    "#",
+    "a#b",
+    "a|b",
+    "`x`",
+    "<script>alert(1)</script>",
+    "{{7*7}}",
+    "%s %d",
+    "${HOME}",
+    "$(id)",
+    "'; --",
+    "\\",
+    "\\input{x}",
+    "=1+1",
+    "@x",
+    "2001-99-99",
+    "2024-02-29",
+    "NaN",
+    "inf",
+    "1e999",
+    "0x10",
+    "1_000",
+    "yes",
+    "null",
+    ":x",
+    "x:",
+    "a.b:c",
+    ".rel:x",
+    "own_reranker:nope",
+    "own_reranker:overlap",
+    "files:",
+    "files:data",
+    "files:first.run",
+    "irds:nope",
+    "embedded:nope",
+    "embedded:everyday",
+    "word-overlap",
+    "function",
+    "run-file",
+    "cross-encoder",
+    "first-stage",
+    "oracle",
+    "bm25",
+    "scoreddocs",
+    "nDCG@10",
+    "nDCG@0",
+    "nDCG",
+    "P(rel=0)@5",
+    "AP(rel=2)",
+    "nDCG@99999999999999999999",
+    "RBP(p=0.8)",
+    "ERR@10",
+    "infAP",
+    "SetF",
+    "cpu",
+    "cuda:99",
+    "q1",
+    "d01",
+    "http://[::1",
+    "http://127.0.0.1:9",
+    "headline",
+    "versions",
+    "single",
+)
+NUMBERS = (
+    0,
+    -1,
+    1,
+    2,
+    3,
+    1.5,
+    0.1,
+    -0.0,
+    1e-320,
+    1e308,
+    -1e308,
+    1e30,
+    10**9,
+    10**18,
+    2**63 - 1,
+    -(2**63),
+    10**30,
+    10**400,
+)
 SPECIAL = (None, True, False, float("nan"), float("inf"), float("-inf"))
-NESTED: tuple[Any, ...] = ([], {}, [[]], [None], {"": None}, {"name": "x"}, {"a": {"b": {"c": []}}}, [1, "a", None], {"x": [{}] * 3})
+NESTED: tuple[Any, ...] = (
+    [],
+    {},
+    [[]],
+    [None],
+    {"": None},
+    {"name": "x"},
+    {"a": {"b": {"c": []}}},
+    [1, "a", None],
+    {"x": [{}] * 3},
+)
 
 
 def odd(rng: random.Random) -> Any:
     """A value that somebody, some day, puts there."""
     value = rng.choice(rng.choice((TEXTS, TEXTS, NUMBERS, SPECIAL, NESTED)))
     return (
-        str(Path.cwd().parent / "absolute") if value == LOST else json.loads(json.dumps(value)) if isinstance(value, list | dict) else value
+        str(Path.cwd().parent / "absolute")
+        if value == LOST
+        else json.loads(json.dumps(value))
+        if isinstance(value, list | dict)
+        else value
     )
 
 
 def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     yield path
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    items = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    )
     for key, value in items:
         yield from places(value, (*path, key))
 
@@ -151,7 +307,23 @@ def mutate_tree(rng: random.Random, tree: Any) -> Any:
     parent: Any = tree
     for key in path[:-1]:
         parent = parent[key]
-    key, what = path[-1], rng.choice(["replace", "replace", "delete", "twice", "rename", "wrap", "swap", "add", "large", "deep"])
+    key, what = (
+        path[-1],
+        rng.choice(
+            [
+                "replace",
+                "replace",
+                "delete",
+                "twice",
+                "rename",
+                "wrap",
+                "swap",
+                "add",
+                "large",
+                "deep",
+            ]
+        ),
+    )
     if what == "replace":
         parent[key] = odd(rng)
     elif what == "delete":
@@ -161,7 +333,9 @@ def mutate_tree(rng: random.Random, tree: Any) -> Any:
     elif what == "rename" and isinstance(parent, dict):
         parent[rng.choice([odd_key(rng), f"{key}s", str(key).upper()])] = parent.pop(key)
     elif what == "wrap":
-        parent[key] = rng.choice([[parent[key]], {"name": parent[key]}, [[parent[key]]], str(parent[key])])
+        parent[key] = rng.choice(
+            [[parent[key]], {"name": parent[key]}, [[parent[key]]], str(parent[key])]
+        )
     elif what == "add":
         target = parent[key] if isinstance(parent[key], dict | list) else parent
         if isinstance(target, dict):
@@ -191,7 +365,22 @@ def mutate_lines(rng: random.Random, text: str) -> str:
     lines = text.split("\n")
     for _ in range(rng.choice([1, 1, 2, 5])):
         at = rng.randrange(len(lines))
-        what = rng.choice(["delete", "twice", "swap", "cell", "cell", "cell", "cut", "join", "insert", "shuffle", "all", "space"])
+        what = rng.choice(
+            [
+                "delete",
+                "twice",
+                "swap",
+                "cell",
+                "cell",
+                "cell",
+                "cut",
+                "join",
+                "insert",
+                "shuffle",
+                "all",
+                "space",
+            ]
+        )
         cells = re.split(r"(\s+)", lines[at])
         if what == "delete":
             del lines[at]
@@ -213,7 +402,10 @@ def mutate_lines(rng: random.Random, text: str) -> str:
             rng.shuffle(lines)
         elif what == "all":
             column, value = rng.randrange(6), str(odd(rng))
-            lines = ["\t".join(value if i == column else cell for i, cell in enumerate(line.split())) for line in lines]
+            lines = [
+                "\t".join(value if i == column else cell for i, cell in enumerate(line.split()))
+                for line in lines
+            ]
         else:
             lines[at] = lines[at].replace(" ", rng.choice(["", "\t", "  ", ",", "\u00a0"]))
         lines = lines or [""]
@@ -221,7 +413,23 @@ def mutate_lines(rng: random.Random, text: str) -> str:
 
 
 def mutate_bytes(rng: random.Random, data: bytes) -> bytes:
-    what = rng.choice(["flip", "flip", "cut", "empty", "drop", "twice", "noise", "bom", "utf16", "latin", "null", "gzip", "space"])
+    what = rng.choice(
+        [
+            "flip",
+            "flip",
+            "cut",
+            "empty",
+            "drop",
+            "twice",
+            "noise",
+            "bom",
+            "utf16",
+            "latin",
+            "null",
+            "gzip",
+            "space",
+        ]
+    )
     at, end = sorted((rng.randrange(len(data) + 1), rng.randrange(len(data) + 1)))
     if what == "flip" and data:
         flipped = bytearray(data)
@@ -250,7 +458,21 @@ def mutate_table(rng: random.Random, data: bytes) -> bytes:
 
     table = pd.read_parquet(io.BytesIO(data))
     column = rng.choice(list(table.columns))
-    what = rng.choice(["drop", "rename", "type", "cells", "cells", "rows", "twice", "none", "extra", "null", "shuffle"])
+    what = rng.choice(
+        [
+            "drop",
+            "rename",
+            "type",
+            "cells",
+            "cells",
+            "rows",
+            "twice",
+            "none",
+            "extra",
+            "null",
+            "shuffle",
+        ]
+    )
     if what == "drop":
         table = table.drop(columns=column)
     elif what == "rename":
@@ -260,7 +482,9 @@ def mutate_table(rng: random.Random, data: bytes) -> bytes:
     elif what == "cells":
         value = odd(rng)
         cells = table[column].astype(object)
-        cells[rng.choice([slice(None), slice(0, 1), slice(0, 3)])] = None if isinstance(value, list | dict) else value
+        cells[rng.choice([slice(None), slice(0, 1), slice(0, 3)])] = (
+            None if isinstance(value, list | dict) else value
+        )
         table[column] = cells
     elif what == "rows":
         table = table.iloc[: rng.randrange(len(table) + 1)]
@@ -314,7 +538,14 @@ def mutate_file(rng: random.Random, path: Path, others: list[Path]) -> None:
     data = path.read_bytes()
     try:
         changed = mutate_bytes(rng, data) if choice < 0.25 else mutate_format(rng, path, data)
-    except (ValueError, OSError, KeyError, TypeError, IndexError, RecursionError):  # an earlier change left nothing to parse
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+        TypeError,
+        IndexError,
+        RecursionError,
+    ):  # an earlier change left nothing to parse
         changed = mutate_bytes(rng, data)
     path.write_bytes(changed)
 
@@ -336,7 +567,10 @@ def mutate_format(rng: random.Random, path: Path, data: bytes) -> bytes:
     if path.suffix == ".parquet":
         return mutate_table(rng, data)
     if path.suffix == ".gz":
-        return gzip.compress(mutate_lines(rng, gzip.decompress(data).decode()).encode("utf-8", "surrogatepass"), mtime=0)
+        return gzip.compress(
+            mutate_lines(rng, gzip.decompress(data).decode()).encode("utf-8", "surrogatepass"),
+            mtime=0,
+        )
     if path.suffix == ".jsonl" and rng.random() < 0.7:
         lines = data.decode().split("\n")
         at = rng.randrange(len(lines) - 1)
@@ -348,7 +582,8 @@ def mutate_format(rng: random.Random, path: Path, data: bytes) -> bytes:
     return mutate_lines(rng, data.decode()).encode("utf-8", "surrogatepass")
 
 
-# ---------------------------------------------------------------------------------------------- cases
+# ----------------------------------------------------------------------------------------------
+# cases
 
 Command = list[str]
 EXPORTS = ("latex", "csv", "parquet", "mteb", "model-card", "trec")
@@ -368,7 +603,15 @@ DATA_COMMANDS: tuple[Command, ...] = (
 CHECK = ["check", "runs/b", "--baseline", "runs/a", "--gates", "gates.yaml"]
 GATE_COMMANDS: tuple[Command, ...] = (
     CHECK,
-    [*CHECK, "--format", "json:out/verdict.json", "--format", "junit:out/verdict.xml", "--format", "markdown"],
+    [
+        *CHECK,
+        "--format",
+        "json:out/verdict.json",
+        "--format",
+        "junit:out/verdict.xml",
+        "--format",
+        "markdown",
+    ],
     [*CHECK, "--accept-underpowered", "--format", "github"],
 )
 RUN_COMMANDS: tuple[Command, ...] = (
@@ -378,8 +621,28 @@ RUN_COMMANDS: tuple[Command, ...] = (
     ["compare", "runs/a", "runs/b", "--format", "json"],
     ["compare", "runs/b", "runs/a", "--baseline", "word-overlap", "--format", "csv"],
     ["check", "runs/a", "--baseline", "runs/b"],
-    ["check", "runs/b", "--baseline", "runs/a", "--measure", "RR@10", "--margin", "0.5", "--format", "junit"],
-    ["check", "runs/a", "--baseline", "runs/b", "--gates", "gates.yaml", "--format", "markdown:out/verdict.md"],
+    [
+        "check",
+        "runs/b",
+        "--baseline",
+        "runs/a",
+        "--measure",
+        "RR@10",
+        "--margin",
+        "0.5",
+        "--format",
+        "junit",
+    ],
+    [
+        "check",
+        "runs/a",
+        "--baseline",
+        "runs/b",
+        "--gates",
+        "gates.yaml",
+        "--format",
+        "markdown:out/verdict.md",
+    ],
     ["parity", "runs/a", "runs/b"],
     ["parity", "runs/a", "word-overlap", "own"],
     ["budget", "runs/a", "--p95-ms", "50"],
@@ -399,7 +662,12 @@ def below(*names: str) -> Callable[[], list[Path]]:
 
     def files() -> list[Path]:
         roots = [Path(name) for name in names]
-        return sorted(path for root in roots for path in ([root] if root.is_file() else root.rglob("*")) if path.is_file())
+        return sorted(
+            path
+            for root in roots
+            for path in ([root] if root.is_file() else root.rglob("*"))
+            if path.is_file()
+        )
 
     return files
 
@@ -473,13 +741,18 @@ def snapshot(root: Path) -> dict[str, tuple[int, int]]:
     found = {}
     for path in root.rglob("*"):
         name = path.relative_to(root)
-        if name.parts[:4] not in (("in", "ner", "work", "out"), ("in", "ner", "work", "runs")) and name.parts[0] not in ("cache", "home"):
+        if name.parts[:4] not in (
+            ("in", "ner", "work", "out"),
+            ("in", "ner", "work", "runs"),
+        ) and name.parts[0] not in ("cache", "home"):
             stat = path.lstat()
             found[str(name)] = (0, 0) if path.is_dir() else (stat.st_size, stat.st_mtime_ns)
     return found
 
 
-def try_case(root: Path, material: Path, number: int, seed: int, limit: int, kind: str | None = None) -> dict[str, Any]:
+def try_case(
+    root: Path, material: Path, number: int, seed: int, limit: int, kind: str | None = None
+) -> dict[str, Any]:
     """Run one case. Returns its faults: sort -> what it looks like."""
     for path in root.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -506,18 +779,31 @@ def try_case(root: Path, material: Path, number: int, seed: int, limit: int, kin
     changed = sorted(set(before.items()) ^ set(snapshot(root).items()))
     if changed:
         faults["outside"] = ", ".join(dict.fromkeys(name for name, _ in changed))[:200]
-    return {"number": number, "kind": kind, "faults": faults, "codes": [one["code"] for one in outputs], "outputs": outputs}
+    return {
+        "number": number,
+        "kind": kind,
+        "faults": faults,
+        "codes": [one["code"] for one in outputs],
+        "outputs": outputs,
+    }
 
 
 def signature(output: str) -> str:
-    """The deepest line of ours in a traceback, and the error: two cases with the same one have the same cause."""
+    """The deepest line of ours in a traceback, and the error: two cases with the same one have the
+    same cause.
+    """
     ours = re.findall(r'File "[^"]*/(bench/[^"]+)", line (\d+), in (\S+)', output)
-    lines = [line for line in output.splitlines() if re.match(r"^[\w.]+(Error|Exception|Warning|Exit|Interrupt)\b", line)]
+    lines = [
+        line
+        for line in output.splitlines()
+        if re.match(r"^[\w.]+(Error|Exception|Warning|Exit|Interrupt)\b", line)
+    ]
     where = f"{ours[-1][0]}:{ours[-1][1]} {ours[-1][2]}" if ours else "?"
     return f"{where}  {lines[-1][:120] if lines else output[-120:]}"
 
 
-# ---------------------------------------------------------------------------------------------- workers
+# ----------------------------------------------------------------------------------------------
+# workers
 
 
 def work(material: Path, numbers: list[int], seed: int, limit: int, kind: str | None) -> None:
@@ -563,16 +849,36 @@ class Tally:
             self.codes.update(result["codes"])
             for sort, text in result["faults"].items():
                 if (sort, text) not in self.faults:
-                    print(f"case {result['number']}, {result['kind']}: {sort}: {text}", file=sys.stderr, flush=True)
+                    print(
+                        f"case {result['number']}, {result['kind']}: {sort}: {text}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 self.faults[sort, text].append(result["number"])
 
 
-def oversee(material: Path, numbers: list[int], seed: int, limit: int, kind: str | None, tally: Tally) -> None:
-    """Keep a worker busy with these cases; one that dies or falls silent is replaced after the case that it was at."""
+def oversee(
+    material: Path, numbers: list[int], seed: int, limit: int, kind: str | None, tally: Tally
+) -> None:
+    """Keep a worker busy with these cases; one that dies or falls silent is replaced after the case
+    that it was at.
+    """
     while numbers:
-        command = [sys.executable, __file__, "--worker", str(material), json.dumps(numbers), "--seed", str(seed), "--limit", str(limit)]
+        command = [
+            sys.executable,
+            __file__,
+            "--worker",
+            str(material),
+            json.dumps(numbers),
+            "--seed",
+            str(seed),
+            "--limit",
+            str(limit),
+        ]
         command += ["--kind", kind] if kind else []
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as worker:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as worker:
             at = numbers[0]
             alarm = threading.Timer(GRACE * limit + 60, worker.kill)
             alarm.start()
@@ -590,7 +896,14 @@ def oversee(material: Path, numbers: list[int], seed: int, limit: int, kind: str
             alarm.cancel()
         if numbers:
             sort = "hang" if worker.returncode == -signal.SIGKILL else "crash"
-            tally.add({"number": at, "kind": "?", "codes": [], "faults": {sort: f"the process ended with {worker.returncode}"}})
+            tally.add(
+                {
+                    "number": at,
+                    "kind": "?",
+                    "codes": [],
+                    "faults": {sort: f"the process ended with {worker.returncode}"},
+                }
+            )
             numbers = numbers[numbers.index(at) + 1 :]
 
 
@@ -600,10 +913,15 @@ def fuzz(cases: int, seed: int, limit: int, jobs: int, kind: str | None = None) 
     with tempfile.TemporaryDirectory(prefix="fuzz-material-") as folder:
         material = Path(folder).resolve() / "material"
         material.mkdir()
-        os.environ.update(MPLBACKEND="Agg", RERANK_BENCH_CACHE=str(Path(folder) / "cache"), OMP_NUM_THREADS="1")
+        os.environ.update(
+            MPLBACKEND="Agg", RERANK_BENCH_CACHE=str(Path(folder) / "cache"), OMP_NUM_THREADS="1"
+        )
         make_material(material)
         threads = [
-            threading.Thread(target=oversee, args=(material, list(range(job, cases, jobs)), seed, limit, kind, tally))
+            threading.Thread(
+                target=oversee,
+                args=(material, list(range(job, cases, jobs)), seed, limit, kind, tally),
+            )
             for job in range(jobs)
         ]
         for thread in threads:
@@ -626,12 +944,16 @@ def again(number: int, seed: int, limit: int, kind: str | None, keep: Path | Non
         sys.dont_write_bytecode = True
         result = try_case(root, material, number, seed, limit, kind)
     for one in result["outputs"]:
-        print(f"$ rerank-bench {' '.join(one['command'])}\n{one['output']}[exit code {one['code']}]\n")
+        print(
+            f"$ rerank-bench {' '.join(one['command'])}\n{one['output']}[exit code {one['code']}]\n"
+        )
     print(f"case {number}, {result['kind']}, in {root}: {result['faults'] or 'no fault'}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=60, help="seconds that a command may take")
@@ -639,10 +961,14 @@ def main() -> int:
     parser.add_argument("--kind", choices=list(KINDS), help="cases of this kind alone")
     parser.add_argument("--case", type=int, help="run this case alone and show what it prints")
     parser.add_argument("--keep", type=Path, help="folder for the files of --case")
-    parser.add_argument("--worker", nargs=2, metavar=("MATERIAL", "NUMBERS"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--worker", nargs=2, metavar=("MATERIAL", "NUMBERS"), help=argparse.SUPPRESS
+    )
     asked = parser.parse_args()
     if asked.worker:
-        work(Path(asked.worker[0]), json.loads(asked.worker[1]), asked.seed, asked.limit, asked.kind)
+        work(
+            Path(asked.worker[0]), json.loads(asked.worker[1]), asked.seed, asked.limit, asked.kind
+        )
         return 0
     if asked.case is not None:
         again(asked.case, asked.seed, asked.limit, asked.kind, asked.keep)
@@ -651,11 +977,18 @@ def main() -> int:
     tally = fuzz(asked.cases, asked.seed, asked.limit, asked.jobs, asked.kind)
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.kinds.items()))
     print(f"{sum(tally.kinds.values()):,} cases in {time.monotonic() - started:,.0f} s ({kinds})")
-    print("exit codes: " + ", ".join(f"{code}: {count}" for code, count in sorted(tally.codes.items())))
+    print(
+        "exit codes: "
+        + ", ".join(f"{code}: {count}" for code, count in sorted(tally.codes.items()))
+    )
     for sort in ("traceback", "hang", "crash", "outside"):
-        print(f"{sort:<10}{sum(len(numbers) for (kind, _), numbers in tally.faults.items() if kind == sort)}")
+        count = sum(len(numbers) for (kind, _), numbers in tally.faults.items() if kind == sort)
+        print(f"{sort:<10}{count}")
     for (sort, text), numbers in sorted(tally.faults.items(), key=lambda item: -len(item[1])):
-        print(f"{len(numbers):>5} {sort}: {text}\n      cases {', '.join(map(str, sorted(numbers)[:8]))}")
+        print(
+            f"{len(numbers):>5} {sort}: {text}\n      cases "
+            f"{', '.join(map(str, sorted(numbers)[:8]))}"
+        )
     return int(bool(tally.faults))
 
 

@@ -1,15 +1,19 @@
-"""What rerank-bench does on a GPU, measured in one command on a bare machine: no network, no installation, at most eight minutes.
+"""What rerank-bench does on a GPU, measured in one command on a bare machine: no network, no
+installation, at most eight minutes.
 
-    python scripts/gpu_check.py                              # writes results/gpu/TIME-CARD/
-    python scripts/gpu_check.py --wheels wheels              # packages that the machine lacks, from a folder of wheels
-    python scripts/gpu_check.py --collect-wheels wheels      # that folder, on a machine with a network
-    python scripts/gpu_check.py --dry-run                    # the same steps on the CPU with tiny networks, in a minute
+    python scripts/gpu_check.py                              # writes results/gpu/TIME-CARD/ python
+    scripts/gpu_check.py --wheels wheels              # packages that the machine lacks, from a
+    folder of wheels python scripts/gpu_check.py --collect-wheels wheels      # that folder, on a
+    machine with a network python scripts/gpu_check.py --dry-run                    # the same steps
+    on the CPU with tiny networks, in a minute
 
-The machine needs Python 3.11 or newer and torch. Each piece of work runs in a worker process under a limit of its own; one that is killed,
-runs out of memory or breaks the device costs itself alone. Results are appended to results.jsonl as they come, and report.md is
-written anew after each, so that whatever ends the command leaves all that was measured before.
+The machine needs Python 3.11 or newer and torch. Each piece of work runs in a worker process under
+a limit of its own; one that is killed, runs out of memory or breaks the device costs itself alone.
+Results are appended to results.jsonl as they come, and report.md is written anew after each, so
+that whatever ends the command leaves all that was measured before.
 
-Exits 0 when every piece was done or left out for a stated reason, 1 when one failed, 2 when it could not begin.
+Exits 0 when every piece was done or left out for a stated reason, 1 when one failed, 2 when it
+could not begin.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ import sys
 import tempfile
 import threading
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import gpu_report
@@ -47,7 +51,9 @@ RESERVE_S = 5.0
 
 
 class Log:
-    """The results file: one JSON object per line, on the disk before the next piece of work begins."""
+    """The results file: one JSON object per line, on the disk before the next piece of work
+    begins.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,7 +67,9 @@ class Log:
         self.report()
 
     def lines(self) -> list[dict]:
-        """Return the lines so far; the last one is left out where a worker was killed in the middle of it."""
+        """Return the lines so far; the last one is left out where a worker was killed in the middle
+        of it.
+        """
         if not self.path.exists():
             return []
         lines = []
@@ -73,13 +81,27 @@ class Log:
         return lines
 
     def unfinished(self, name: str, limit: float, current: str | None, *, is_over: bool) -> int:
-        """Note that a worker was stopped within a piece, or before it began one; return the one piece that this settles."""
+        """Note that a worker was stopped within a piece, or before it began one; return the one
+        piece that this settles.
+        """
         if is_over:
-            self.add(kind="piece", name=name, status="left out", reason="the time for everything was over")
+            self.add(
+                kind="piece",
+                name=name,
+                status="left out",
+                reason="the time for everything was over",
+            )
         elif current:
-            self.add(kind="piece", name=name, status="failed", reason=f"not done within {limit:g} s")
+            self.add(
+                kind="piece", name=name, status="failed", reason=f"not done within {limit:g} s"
+            )
         else:
-            self.add(kind="piece", name=name, status="failed", reason=f"a worker did not begin it within {limit:g} s")
+            self.add(
+                kind="piece",
+                name=name,
+                status="failed",
+                reason=f"a worker did not begin it within {limit:g} s",
+            )
         return 1
 
     def report(self) -> None:
@@ -92,7 +114,9 @@ def main() -> int:
     options = arguments()
     if sys.version_info < (3, 11):  # noqa: UP036, whoever runs a script has installed nothing that would have checked
         return refuse(f"rerank-bench needs Python 3.11 or newer, this is {sys.version.split()[0]}")
-    signal.signal(signal.SIGTERM, lambda *_: ENDED.set())  # a worker has a session of its own, and must be ended with this process
+    signal.signal(
+        signal.SIGTERM, lambda *_: ENDED.set()
+    )  # a worker has a session of its own, and must be ended with this process
     if options.collect_wheels:
         return gpu_wheels.collect(options.collect_wheels, options.for_python, options.with_tests)
     work = Path(tempfile.mkdtemp(prefix="gpu-check-"))
@@ -103,18 +127,52 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder of the results; results/gpu/TIME-CARD when absent")
-    parser.add_argument("--wheels", type=Path, metavar="DIR", help="wheels of packages that this machine may lack")
-    parser.add_argument("--budget-s", type=float, default=BUDGET_S, help="seconds for everything together (default: %(default)g)")
-    parser.add_argument("--only", nargs="+", metavar="PIECE", help="only the pieces whose names begin so, such as architecture:minilm")
-    parser.add_argument("--no-tests", action="store_true", help="leave out the tests that are marked `gpu`")
-    parser.add_argument("--dry-run", action="store_true", help="on the CPU, with tiny networks: tries the script, measures nothing of use")
-    parser.add_argument("--collect-wheels", type=Path, metavar="DIR", help="download wheels for --wheels into DIR, and do nothing else")
-    parser.add_argument(
-        "--for-python", default="3.12", metavar="X.Y", help="with --collect-wheels: the other machine's (default: %(default)s)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--with-tests", action="store_true", help="with --collect-wheels: also what the tests and `predict` need")
+    parser.add_argument(
+        "--out", type=Path, help="folder of the results; results/gpu/TIME-CARD when absent"
+    )
+    parser.add_argument(
+        "--wheels", type=Path, metavar="DIR", help="wheels of packages that this machine may lack"
+    )
+    parser.add_argument(
+        "--budget-s",
+        type=float,
+        default=BUDGET_S,
+        help="seconds for everything together (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="PIECE",
+        help="only the pieces whose names begin so, such as architecture:minilm",
+    )
+    parser.add_argument(
+        "--no-tests", action="store_true", help="leave out the tests that are marked `gpu`"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="on the CPU, with tiny networks: tries the script, measures nothing of use",
+    )
+    parser.add_argument(
+        "--collect-wheels",
+        type=Path,
+        metavar="DIR",
+        help="download wheels for --wheels into DIR, and do nothing else",
+    )
+    parser.add_argument(
+        "--for-python",
+        default="3.12",
+        metavar="X.Y",
+        help="with --collect-wheels: the other machine's (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--with-tests",
+        action="store_true",
+        help="with --collect-wheels: also what the tests and `predict` need",
+    )
     return parser.parse_args()
 
 
@@ -131,7 +189,13 @@ def check(options: argparse.Namespace, work: Path) -> int:
     first, problem = machine(options.dry_run, environment)
     if problem:
         return refuse(problem)
-    folder = options.out or ROOT / "results" / "gpu" / f"{first['started'].replace(':', '').replace('-', '')}-{slug(first['device'])}"
+    folder = (
+        options.out
+        or ROOT
+        / "results"
+        / "gpu"
+        / f"{first['started'].replace(':', '').replace('-', '')}-{slug(first['device'])}"
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         log = Log(folder)
@@ -141,15 +205,32 @@ def check(options: argparse.Namespace, work: Path) -> int:
     print(f"{first['device']}: results in {folder}")
     pieces = [piece for piece in first["pieces"] if is_asked(piece["name"], options.only)]
     large = [piece for piece in pieces if piece["name"].startswith("architecture:")]
-    run_pieces([piece for piece in pieces if piece not in large], log, environment, options.dry_run, deadline)
+    run_pieces(
+        [piece for piece in pieces if piece not in large],
+        log,
+        environment,
+        options.dry_run,
+        deadline,
+    )
     if not options.no_tests and is_asked("tests", options.only):
         if first["versions"]["pytest"]:
             run_tests(log, environment, options.dry_run, deadline, work)
         else:
-            log.add(kind="piece", name="tests", status="left out", reason="pytest is not installed here; see --wheels")
+            log.add(
+                kind="piece",
+                name="tests",
+                status="left out",
+                reason="pytest is not installed here; see --wheels",
+            )
     run_pieces(large, log, environment, options.dry_run, deadline)
-    log.add(kind="end", seconds=round(options.budget_s - RESERVE_S - (deadline - time.monotonic()), 1))
-    failed = [line["name"] for line in log.lines() if line["kind"] == "piece" and line["status"] == "failed"]
+    log.add(
+        kind="end", seconds=round(options.budget_s - RESERVE_S - (deadline - time.monotonic()), 1)
+    )
+    failed = [
+        line["name"]
+        for line in log.lines()
+        if line["kind"] == "piece" and line["status"] == "failed"
+    ]
     print(f"report: {folder / 'report.md'}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
@@ -157,32 +238,52 @@ def check(options: argparse.Namespace, work: Path) -> int:
 
 
 def surroundings(work: Path, site: Path) -> dict[str, str]:
-    """Return the environment of the workers: this repository and the wheels in reach, no hub, and every cache in a folder of ours.
+    """Return the environment of the workers: this repository and the wheels in reach, no hub, and
+    every cache in a folder of ours.
 
     A bare machine may have no home folder that can be written.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     paths = [str(ROOT), str(ROOT / "scripts"), str(site), os.environ.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    caches = ("HF_HOME", "XDG_CACHE_HOME", "RERANK_BENCH_CACHE", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "MPLCONFIGDIR")
+    caches = (
+        "HF_HOME",
+        "XDG_CACHE_HOME",
+        "RERANK_BENCH_CACHE",
+        "TRITON_CACHE_DIR",
+        "TORCHINDUCTOR_CACHE_DIR",
+        "MPLCONFIGDIR",
+    )
     environment |= {name: str(work / name.lower()) for name in caches}
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TMPDIR": str(work)}
     return environment
 
 
 def machine(dry_run: bool, environment: dict[str, str]) -> tuple[dict, str | None]:
-    """Return what the machine is and the pieces of work, or why nothing can be done, in one line."""
+    """Return what the machine is and the pieces of work, or why nothing can be done, in one
+    line.
+    """
     command = [sys.executable, str(STEPS), "--describe", *(["--dry-run"] if dry_run else [])]
     try:
-        answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=START_S)
+        answer = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=START_S
+        )
     except subprocess.TimeoutExpired:
         return {}, f"the machine was not described within {START_S:g} s"
     if answer.returncode != 0:
         *_, last = answer.stderr.strip().splitlines() or ["no reason given"]
-        hint = "; --wheels DIR brings packages that this machine lacks" if "No module named" in last else ""
+        hint = (
+            "; --wheels DIR brings packages that this machine lacks"
+            if "No module named" in last
+            else ""
+        )
         return {}, f"{last}{hint}"
     first = json.loads(answer.stdout.strip().splitlines()[-1])
-    first |= {"started": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), "commit": commit(), "dry_run": dry_run}  # noqa: UP017
+    first |= {
+        "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "commit": commit(),
+        "dry_run": dry_run,
+    }
     return first, None
 
 
@@ -196,21 +297,37 @@ def commit() -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-def run_pieces(pieces: list[dict], log: Log, environment: dict[str, str], dry_run: bool, deadline: float) -> None:
-    """Work through the pieces, one worker after another: each goes on where the one before it was stopped."""
+def run_pieces(
+    pieces: list[dict], log: Log, environment: dict[str, str], dry_run: bool, deadline: float
+) -> None:
+    """Work through the pieces, one worker after another: each goes on where the one before it was
+    stopped.
+    """
     waiting = list(pieces)
     while waiting:
         if time.monotonic() > deadline:
             for piece in waiting:
-                log.add(kind="piece", name=piece["name"], status="left out", reason="no time was left")
+                log.add(
+                    kind="piece", name=piece["name"], status="left out", reason="no time was left"
+                )
             return
         done = run_worker(waiting, log, environment, dry_run, deadline)
         waiting = waiting[done:]
 
 
-def run_worker(pieces: list[dict], log: Log, environment: dict[str, str], dry_run: bool, deadline: float) -> int:
-    """Run one worker over the pieces until it is through, dies or outlives a limit; return how many pieces are settled."""
-    command = [sys.executable, str(STEPS), "--results", str(log.path), *(["--dry-run"] if dry_run else [])]
+def run_worker(
+    pieces: list[dict], log: Log, environment: dict[str, str], dry_run: bool, deadline: float
+) -> int:
+    """Run one worker over the pieces until it is through, dies or outlives a limit; return how many
+    pieces are settled.
+    """
+    command = [
+        sys.executable,
+        str(STEPS),
+        "--results",
+        str(log.path),
+        *(["--dry-run"] if dry_run else []),
+    ]
     errors = log.folder / "log.txt"
     with open(errors, "a", encoding="utf-8") as stderr:
         worker = subprocess.Popen(
@@ -233,7 +350,9 @@ def run_worker(pieces: list[dict], log: Log, environment: dict[str, str], dry_ru
             worker.stdout.close()
 
 
-def watch(worker: subprocess.Popen, said: queue.Queue, pieces: list[dict], log: Log, deadline: float) -> int:
+def watch(
+    worker: subprocess.Popen, said: queue.Queue, pieces: list[dict], log: Log, deadline: float
+) -> int:
     """Hold a worker to the limits. It says "begin NAME" and "end NAME" on its standard output."""
     settled, current, limit, began = 0, None, START_S, time.monotonic()
     while True:
@@ -244,7 +363,9 @@ def watch(worker: subprocess.Popen, said: queue.Queue, pieces: list[dict], log: 
                 raise SystemExit(143) from None
             if time.monotonic() < min(deadline, began + limit):
                 continue
-            return settled + log.unfinished(pieces[settled]["name"], limit, current, is_over=time.monotonic() >= deadline)
+            return settled + log.unfinished(
+                pieces[settled]["name"], limit, current, is_over=time.monotonic() >= deadline
+            )
         if word == "begin":
             current, limit = name, pieces[settled]["limit_s"]
             print(f"  {name}", flush=True)
@@ -276,23 +397,53 @@ def stop(process: subprocess.Popen) -> None:
         process.wait()
 
 
-def run_tests(log: Log, environment: dict[str, str], dry_run: bool, deadline: float, work: Path) -> None:
+def run_tests(
+    log: Log, environment: dict[str, str], dry_run: bool, deadline: float, work: Path
+) -> None:
     """Run the tests that are marked `gpu`; in a dry run they are collected, and skip themselves."""
     seconds = min(TESTS_S, deadline - time.monotonic())
     if seconds < 10:
         return log.add(kind="piece", name="tests", status="left out", reason="no time was left")
-    tests = sorted(path for path in (ROOT / "tests").glob("test_*.py") if "@pytest.mark.gpu" in path.read_text(encoding="utf-8"))
+    tests = sorted(
+        path
+        for path in (ROOT / "tests").glob("test_*.py")
+        if "@pytest.mark.gpu" in path.read_text(encoding="utf-8")
+    )
     files = [str(path) for path in (tests[:1] if dry_run else tests)]
     results = work / "tests.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
-    command += ["-o", "filterwarnings=ignore"]  # another machine's libraries may warn of what ours do not
-    command += ["--rootdir", str(ROOT), "--continue-on-collection-errors", f"--junitxml={results}", *files]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "gpu",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+    ]
+    command += [
+        "-o",
+        "filterwarnings=ignore",
+    ]  # another machine's libraries may warn of what ours do not
+    command += [
+        "--rootdir",
+        str(ROOT),
+        "--continue-on-collection-errors",
+        f"--junitxml={results}",
+        *files,
+    ]
     print("  tests", flush=True)
     began = time.monotonic()
     with open(log.folder / "log.txt", "a", encoding="utf-8") as output:
-        process = subprocess.Popen(command, env=environment, cwd=work, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=environment, cwd=work, stdout=output, stderr=output, start_new_session=True
+        )
         try:
-            while process.poll() is None and time.monotonic() - began < seconds and not ENDED.is_set():
+            while (
+                process.poll() is None and time.monotonic() - began < seconds and not ENDED.is_set()
+            ):
                 time.sleep(TICK_S)
             is_done = process.poll() is not None
         finally:
@@ -300,9 +451,13 @@ def run_tests(log: Log, environment: dict[str, str], dry_run: bool, deadline: fl
     if ENDED.is_set():
         raise SystemExit(143)
     if not is_done:
-        return log.add(kind="piece", name="tests", status="failed", reason=f"not done within {seconds:.0f} s")
+        return log.add(
+            kind="piece", name="tests", status="failed", reason=f"not done within {seconds:.0f} s"
+        )
     outcome = gpu_report.tests(results, may_skip_all=dry_run)
-    return log.add(kind="piece", name="tests", seconds=round(time.monotonic() - began, 1), **outcome)
+    return log.add(
+        kind="piece", name="tests", seconds=round(time.monotonic() - began, 1), **outcome
+    )
 
 
 def is_asked(name: str, only: list[str] | None) -> bool:

@@ -1,4 +1,6 @@
-"""The results of gpu_check.py as a page: from the lines alone, with nothing but the standard library."""
+"""The results of gpu_check.py as a page: from the lines alone, with nothing but the standard
+library.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +9,44 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 CLAIM_MS = 100.0
-"""What a GPU should take for 100 candidates, as the project's first text has it; and a CPU five to ten times as long."""
+"""What a GPU should take for 100 candidates, as the project's first text has it; and a CPU five to
+ten times as long.
+"""
 
 
 def page(lines: Sequence[dict]) -> str:
     """Return the report as Markdown."""
-    parts = [*_head(lines), *_pieces(lines), *_architectures(lines), *_claim(lines), *_throughput(lines), *_agreement(lines)]
+    parts = [
+        *_head(lines),
+        *_pieces(lines),
+        *_architectures(lines),
+        *_claim(lines),
+        *_throughput(lines),
+        *_agreement(lines),
+    ]
     return "\n".join(parts) + "\n"
 
 
 def tests(path: Path, *, may_skip_all: bool) -> dict[str, object]:
-    """Return how the tests in a JUnit file ended, as fields of a line: where all were skipped, nothing was tested."""
+    """Return how the tests in a JUnit file ended, as fields of a line: where all were skipped,
+    nothing was tested.
+    """
     try:
         cases = list(ElementTree.parse(path).iter("testcase"))
     except (OSError, ElementTree.ParseError) as error:
-        return {"status": "failed", "reason": f"pytest left no results ({error}); log.txt says more"}
-    bad = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+        return {
+            "status": "failed",
+            "reason": f"pytest left no results ({error}); log.txt says more",
+        }
+    bad = [
+        case for case in cases if case.find("failure") is not None or case.find("error") is not None
+    ]
     skipped = [case for case in cases if case.find("skipped") is not None]
-    counts = {"passed": len(cases) - len(bad) - len(skipped), "failed": len(bad), "skipped": len(skipped)}
+    counts = {
+        "passed": len(cases) - len(bad) - len(skipped),
+        "failed": len(bad),
+        "skipped": len(skipped),
+    }
     if not bad and not counts["passed"] and not may_skip_all:
         return {"status": "failed", "reason": "no test ran; log.txt says more", **counts}
     if not bad:
@@ -43,8 +65,16 @@ def _head(lines: Sequence[dict]) -> list[str]:
     title = machine.get("device", "?")
     parts = [f"# rerank-bench on {title}", ""]
     if machine.get("dry_run"):
-        parts += ["**A dry run: tiny networks on the CPU. No number here says anything about a GPU.**", ""]
-    known = {"driver": gpu.get("driver"), "CUDA": gpu.get("cuda"), "power limit, W": gpu.get("gpu_power_limit_w"), **versions}
+        parts += [
+            "**A dry run: tiny networks on the CPU. No number here says anything about a GPU.**",
+            "",
+        ]
+    known = {
+        "driver": gpu.get("driver"),
+        "CUDA": gpu.get("cuda"),
+        "power limit, W": gpu.get("gpu_power_limit_w"),
+        **versions,
+    }
     facts = [machine.get("started", "?"), f"commit {machine.get('commit') or 'unknown'}"]
     facts += [f"{name} {value}" for name, value in known.items() if value is not None]
     ended = bool(of_kind(lines, "end"))
@@ -53,10 +83,16 @@ def _head(lines: Sequence[dict]) -> list[str]:
 
 def _pieces(lines: Sequence[dict]) -> list[str]:
     odd = [line for line in of_kind(lines, "piece") if line["status"] != "done"]
-    parts = [f"- {line['name']}: {line['status']}, {line.get('reason', 'no reason given')}" for line in odd]
+    parts = [
+        f"- {line['name']}: {line['status']}, {line.get('reason', 'no reason given')}"
+        for line in odd
+    ]
     for line in of_kind(lines, "piece"):
         if line["name"] == "tests" and "passed" in line:
-            parts.append(f"- tests marked `gpu`: {line['passed']} passed, {line['failed']} failed, {line['skipped']} skipped")
+            parts.append(
+                f"- tests marked `gpu`: {line['passed']} passed, {line['failed']} failed, "
+                f"{line['skipped']} skipped"
+            )
     return ["## What was not done, and the tests", "", *parts, ""] if parts else []
 
 
@@ -71,12 +107,15 @@ def _architectures(lines: Sequence[dict]) -> list[str]:
     limits = _limits(lines)
     measured = ", ".join(f"{name} {value:.1f}" for name, value in limits.items())
     parts = [
-        "## Networks of the catalogue, random weights, 100 candidates of MS MARCO's lengths per query",
+        "## Networks of the catalogue, random weights, 100 candidates of MS MARCO's lengths per "
+        "query",
         "",
-        f"Matrix units, measured as square products (TFLOP/s): {measured or 'not measured'}. `share` is of that, padding counted as work; "
+        f"Matrix units, measured as square products (TFLOP/s): {measured or 'not measured'}. "
+        "`share` is of that, padding counted as work; "
         "p95 needs 59 queries; energy is the whole board's.",
         "",
-        "| network | device | dtype | p50 ms | p95 ms | ms/pair | pairs/s | peak GB | J/1k pairs | share | queries |",
+        "| network | device | dtype | p50 ms | p95 ms | ms/pair | pairs/s | peak GB | J/1k pairs "
+        "| share | queries |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -88,10 +127,15 @@ def _architectures(lines: Sequence[dict]) -> list[str]:
         limit = limits.get(row["dtype"]) if on_gpu else None
         share = row["tflops"] / limit if limit and row.get("tflops") else None
         cells = [
-            _number(row["p50_ms"], 1), _number(row["p95_ms"], 1), _number(row["ms_per_pair"], 3), _number(row.get("pairs_per_s"), 0),
-            _number(row.get("gpu_allocated_gb"), 2), _number(row.get("joules_per_1000_pairs"), 1),
-            "–" if share is None else f"{share:.0%}", str(row["queries"]),
-        ]  # fmt: skip
+            _number(row["p50_ms"], 1),
+            _number(row["p95_ms"], 1),
+            _number(row["ms_per_pair"], 3),
+            _number(row.get("pairs_per_s"), 0),
+            _number(row.get("gpu_allocated_gb"), 2),
+            _number(row.get("joules_per_1000_pairs"), 1),
+            "–" if share is None else f"{share:.0%}",
+            str(row["queries"]),
+        ]
         parts.append(f"{name} {' | '.join(cells)} |")
     return [*parts, ""]
 
@@ -103,15 +147,23 @@ def _claim(lines: Sequence[dict]) -> list[str]:
     on_gpu = [row for row in rows if row["device"] == "cuda"]
     if machine.get("dry_run") or not on_gpu:
         return []
-    parts = [f"## Against the claim: below {CLAIM_MS:g} ms for 100 candidates, a CPU 5 to 10 times as long", ""]
+    parts = [
+        f"## Against the claim: below {CLAIM_MS:g} ms for 100 candidates, a CPU 5 to 10 times as "
+        "long",
+        "",
+    ]
     within = sorted({row["model"] for row in on_gpu if row["p50_ms"] < CLAIM_MS})
     beyond = sorted({row["model"] for row in on_gpu} - set(within))
-    parts += [f"- within {CLAIM_MS:g} ms at p50 in some number format: {', '.join(within) or 'none'}"]
+    parts += [
+        f"- within {CLAIM_MS:g} ms at p50 in some number format: {', '.join(within) or 'none'}"
+    ]
     parts += [f"- not within: {', '.join(beyond) or 'none'}"]
     for row in on_gpu:
         if row["model"] in on_cpu and row["dtype"] == "float32":
             ratio = on_cpu[row["model"]] / row["p50_ms"]
-            parts.append(f"- {row['model']} in float32: this machine's CPU takes {ratio:.1f} times as long")
+            parts.append(
+                f"- {row['model']} in float32: this machine's CPU takes {ratio:.1f} times as long"
+            )
     return [*parts, ""]
 
 
@@ -119,10 +171,22 @@ def _throughput(lines: Sequence[dict]) -> list[str]:
     rows = of_kind(lines, "throughput")
     if not rows:
         return []
-    parts = ["## Against CrossEncoder.predict, MiniLM-L6's size, 1,000 pairs a call, turn by turn", ""]
-    parts += ["| way | dtype | pairs/s | times as long as rerank-bench | max score difference |", "|---|---|---|---|---|"]
+    parts = [
+        "## Against CrossEncoder.predict, MiniLM-L6's size, 1,000 pairs a call, turn by turn",
+        "",
+    ]
+    parts += [
+        "| way | dtype | pairs/s | times as long as rerank-bench | max score difference |",
+        "|---|---|---|---|---|",
+    ]
     for row in rows:
-        cells = [row["way"], row["dtype"], f"{row['pairs_per_s']:.0f}", f"{row['ratio']:.2f}", f"{row['max_difference']:.1e}"]
+        cells = [
+            row["way"],
+            row["dtype"],
+            f"{row['pairs_per_s']:.0f}",
+            f"{row['ratio']:.2f}",
+            f"{row['max_difference']:.1e}",
+        ]
         parts.append(f"| {' | '.join(cells)} |")
     return [*parts, ""]
 
@@ -132,10 +196,16 @@ def _agreement(lines: Sequence[dict]) -> list[str]:
     if not rows:
         return []
     parts = ["## Scores on the device against the CPU's in float32, tiny networks", ""]
-    parts += ["| network | dtype | max difference | as a share of the spread | tau |", "|---|---|---|---|---|"]
+    parts += [
+        "| network | dtype | max difference | as a share of the spread | tau |",
+        "|---|---|---|---|---|",
+    ]
     for row in rows:
         share = "–" if row["share_of_spread"] is None else f"{row['share_of_spread']:.1e}"
-        parts.append(f"| {row['model']} | {row['dtype']} | {row['max_difference']:.1e} | {share} | {row['tau']:.3f} |")
+        parts.append(
+            f"| {row['model']} | {row['dtype']} | {row['max_difference']:.1e} | {share} | "
+            f"{row['tau']:.3f} |"
+        )
     return [*parts, ""]
 
 

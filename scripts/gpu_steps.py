@@ -1,10 +1,11 @@
-"""The pieces of work of gpu_check.py, run in a process of their own: each appends its numbers to the results file as it gets them.
+"""The pieces of work of gpu_check.py, run in a process of their own: each appends its numbers to
+the results file as it gets them.
 
-matrix                 what the card multiplies and copies per second: the limits that the other numbers are shares of
-agreement:KIND         scores of tiny networks on the card against those on the CPU
-throughput             this project's cross-encoder against plain CrossEncoder.predict, turn by turn
-architecture:NAME      a network of the catalogue at its real size with random weights, over queries of 100 candidates
-cpu:NAME               the same on the CPU, in float32
+matrix                 what the card multiplies and copies per second: the limits that the other
+numbers are shares of agreement:KIND         scores of tiny networks on the card against those on
+the CPU throughput             this project's cross-encoder against plain CrossEncoder.predict, turn
+by turn architecture:NAME      a network of the catalogue at its real size with random weights, over
+queries of 100 candidates cpu:NAME               the same on the CPU, in float32
 """
 
 from __future__ import annotations
@@ -34,15 +35,40 @@ from bench.rerankers.random.architecture import ArchitectureReranker
 
 DTYPES = ("bfloat16", "float16", "float32")
 DEPTH = 100
-PASSAGE_TOKENS = (10, 42, 48, 51, 55, 57, 60, 63, 65, 68, 70, 74, 78, 84, 92, 100, 109, 118, 130, 146, 258)
+PASSAGE_TOKENS = (
+    10,
+    42,
+    48,
+    51,
+    55,
+    57,
+    60,
+    63,
+    65,
+    68,
+    70,
+    74,
+    78,
+    84,
+    92,
+    100,
+    109,
+    118,
+    130,
+    146,
+    258,
+)
 QUERY_TOKENS = (4, 4, 5, 6, 6, 7, 7, 7, 9, 10, 13)
-"""Quantiles of MS MARCO's lengths, from the least to the largest in equal steps: 14,581 passages and the 43 queries of TREC DL 2019, in
-tokens of a BERT without special ones."""
+"""Quantiles of MS MARCO's lengths, from the least to the largest in equal steps: 14,581 passages
+and the 43 queries of TREC DL 2019, in tokens of a BERT without special ones.
+"""
 P95_QUERIES = 59
 """As everywhere in this project: fewer distinct queries say nothing about a 95th percentile."""
 QUERIES = 60
 SECONDS = 3.0
-"""Of timed queries per network and number format, at most; and of calls for throughput and energy, half as many."""
+"""Of timed queries per network and number format, at most; and of calls for throughput and energy,
+half as many.
+"""
 TINY_SIZES = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -70,15 +96,40 @@ KINDS = {
     "rankt5": "rankt5",
 }
 FIRST = ("minilm-l6", "bge-reranker-v2-m3", "minilm-l12", "bge-reranker-base")
-"""What readers ask for first; after them come the others, the smallest first, so that the time runs out on the largest."""
+"""What readers ask for first; after them come the others, the smallest first, so that the time runs
+out on the largest.
+"""
 LISTWISE_QUERIES = 1
-KNOWN_WORDS = ("rain", "moon", "tea", "cat", "dog", "the", "river", "bank", "cold", "hot", "sun", "fish", "mat", "money")
+KNOWN_WORDS = (
+    "rain",
+    "moon",
+    "tea",
+    "cat",
+    "dog",
+    "the",
+    "river",
+    "bank",
+    "cold",
+    "hot",
+    "sun",
+    "fish",
+    "mat",
+    "money",
+)
 """Each is one token of the tiny networks."""
 MAX_SHARE = 0.01
-"""Of the spread of the scores, what a card may change in float32: products rounded to TF32 reach a tenth of that, a wrong kernel all."""
+"""Of the spread of the scores, what a card may change in float32: products rounded to TF32 reach a
+tenth of that, a wrong kernel all.
+"""
 DRY_PATIENCE = 4.0
 """A dry run may share its processor with much else."""
-LIMITS_S = {"matrix": 60.0, "agreement": 40.0, "throughput": 60.0, "architecture": 60.0, "cpu": 40.0}
+LIMITS_S = {
+    "matrix": 60.0,
+    "agreement": 40.0,
+    "throughput": 60.0,
+    "architecture": 60.0,
+    "cpu": 40.0,
+}
 
 
 class Worker:
@@ -136,8 +187,8 @@ def main() -> int:
 def perform(worker: Worker, name: str) -> bool:
     """Do one piece of work and say how it ended; return whether this process can go on.
 
-    A piece that lacks something is left out, one that runs out of memory fails alone. After any other fault the device may be broken for
-    this process: the next piece gets a new one.
+    A piece that lacks something is left out, one that runs out of memory fails alone. After any
+    other fault the device may be broken for this process: the next piece gets a new one.
     """
     kind, _, subject = name.partition(":")
     start = time.monotonic()
@@ -148,21 +199,29 @@ def perform(worker: Worker, name: str) -> bool:
     except Unavailable as error:
         outcome = {"status": "left out", "reason": str(error)}
     except ModuleNotFoundError as error:
-        outcome = {"status": "left out", "reason": f"{error.name} is not installed here; see --wheels"}
+        outcome = {
+            "status": "left out",
+            "reason": f"{error.name} is not installed here; see --wheels",
+        }
     except BenchError as error:
         outcome = {"status": "failed", "reason": str(error)}
     except torch.cuda.OutOfMemoryError:
         outcome = {"status": "failed", "reason": "out of memory"}
     except Exception as error:
         traceback.print_exc()
-        outcome = {"status": "failed", "reason": f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"}
+        outcome = {
+            "status": "failed",
+            "reason": f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
+        }
         is_sound = False
     worker.add(kind="piece", name=name, seconds=round(time.monotonic() - start, 1), **outcome)
     return is_sound
 
 
 def describe(worker: Worker) -> dict[str, Any]:
-    """Return what the machine is, and the pieces of work with their limits, in the order in which they are done."""
+    """Return what the machine is, and the pieces of work with their limits, in the order in which
+    they are done.
+    """
     facts = gpu.facts(worker.device)
     versions = {"torch": torch.__version__, "python": platform.python_version()}
     for package in ("transformers", "sentence-transformers", "pytest"):
@@ -173,18 +232,30 @@ def describe(worker: Worker) -> dict[str, Any]:
     names = ["matrix", *(f"agreement:{kind}" for kind in KINDS), "throughput", "cpu:minilm-l6"]
     names += [f"architecture:{name}" for name in architectures(worker.dry_run)]
     patience = DRY_PATIENCE if worker.dry_run else 1.0
-    pieces = [{"name": name, "limit_s": patience * LIMITS_S[name.partition(":")[0]]} for name in names]
-    return {"device": facts["gpu"] or "dry-run", "gpu": facts, "versions": versions, "pieces": pieces}
+    pieces = [
+        {"name": name, "limit_s": patience * LIMITS_S[name.partition(":")[0]]} for name in names
+    ]
+    return {
+        "device": facts["gpu"] or "dry-run",
+        "gpu": facts,
+        "versions": versions,
+        "pieces": pieces,
+    }
 
 
 def architectures(dry_run: bool) -> list[str]:
     """Return the catalogue's names; in a dry run one of each type of network."""
-    known = {name: entry.facts for name, entry in entries.load().items() if entry.facts.architecture}
+    known = {
+        name: entry.facts for name, entry in entries.load().items() if entry.facts.architecture
+    }
     smallest_first = sorted(known, key=lambda name: known[name].parameters or 0)
     names = [*FIRST, *(name for name in smallest_first if name not in FIRST)]
     if not dry_run:
         return names
-    of_type = {(known[name].architecture.type, known[name].architecture.task): name for name in reversed(names)}
+    of_type = {
+        (known[name].architecture.type, known[name].architecture.task): name
+        for name in reversed(names)
+    }
     return sorted(of_type.values(), key=names.index)
 
 
@@ -192,24 +263,32 @@ def architectures(dry_run: bool) -> list[str]:
 
 
 def matrix(worker: Worker, _: str) -> None:
-    """Products of square matrices in every number format, and a copy: as fast as this card gets, on random numbers."""
+    """Products of square matrices in every number format, and a copy: as fast as this card gets, on
+    random numbers.
+    """
     size = 128 if worker.dry_run else 8192
     for name in (*DTYPES, "tf32"):
         dtype = torch.float32 if name == "tf32" else getattr(torch, name)
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
         left, right = (torch.randn(size, size, device=worker.device).to(dtype) for _ in range(2))
-        seconds = seconds_per_product(worker, left, right, repeats=2 if worker.dry_run or name == "float32" else 10)
+        seconds = seconds_per_product(
+            worker, left, right, repeats=2 if worker.dry_run or name == "float32" else 10
+        )
         torch.set_float32_matmul_precision(before)
         worker.add(kind="matrix", dtype=name, size=size, tflops=2 * size**3 / seconds / 1e12)
-    source = torch.empty(2**20 if worker.dry_run else 2**31, dtype=torch.uint8, device=worker.device)
+    source = torch.empty(
+        2**20 if worker.dry_run else 2**31, dtype=torch.uint8, device=worker.device
+    )
     target = torch.empty_like(source)
     target.copy_(source)
     seconds = min(worker.seconds(lambda: target.copy_(source)) for _ in range(3))
     worker.add(kind="matrix", dtype="copy", gigabytes_per_s=2 * source.numel() / seconds / 1e9)
 
 
-def seconds_per_product(worker: Worker, left: torch.Tensor, right: torch.Tensor, repeats: int) -> float:
+def seconds_per_product(
+    worker: Worker, left: torch.Tensor, right: torch.Tensor, repeats: int
+) -> float:
     """Return the seconds of one product, from the fastest of three rows of them after a warm-up."""
 
     def products() -> None:
@@ -224,9 +303,14 @@ def seconds_per_product(worker: Worker, left: torch.Tensor, right: torch.Tensor,
 
 
 def agreement(worker: Worker, kind: str) -> None:
-    """Scores of a tiny network on the device in each number format, against the CPU's in float32."""
+    """Scores of a tiny network on the device in each number format, against the CPU's in
+    float32.
+    """
     generator = np.random.default_rng(0)
-    docs = [" ".join(generator.choice(KNOWN_WORDS, size=size)) for size in generator.integers(3, 60, size=20)]
+    docs = [
+        " ".join(generator.choice(KNOWN_WORDS, size=size))
+        for size in generator.integers(3, 60, size=20)
+    ]
     request = Request("q", "how long does it rain", [f"d{i}" for i in range(len(docs))], docs)
     expected = tiny_scores(kind, "cpu", "float32", request)
     for dtype in DTYPES:
@@ -234,10 +318,18 @@ def agreement(worker: Worker, kind: str) -> None:
         difference = float(np.abs(scores - expected).max())
         spread = float(np.ptp(expected))
         share = difference / spread if spread else None
-        worker.add(kind="agreement", model=kind, dtype=dtype, max_difference=difference, share_of_spread=share, tau=tau(expected, scores))
+        worker.add(
+            kind="agreement",
+            model=kind,
+            dtype=dtype,
+            max_difference=difference,
+            share_of_spread=share,
+            tau=tau(expected, scores),
+        )
         if dtype == "float32" and difference > MAX_SHARE * spread:
             raise BenchError(
-                f"float32 scores differ from the CPU's by {difference:.3g}, more than {MAX_SHARE:.0%} of their spread {spread:.3g}"
+                f"float32 scores differ from the CPU's by {difference:.3g}, more than "
+                f"{MAX_SHARE:.0%} of their spread {spread:.3g}"
             )
 
 
@@ -261,7 +353,9 @@ def tau(expected: np.ndarray, scores: np.ndarray) -> float:
 
 
 def throughput(worker: Worker, _: str) -> None:
-    """This project's cross-encoder and CrossEncoder.predict on one network of MiniLM-L6's size, turn by turn over the same 1,000 pairs."""
+    """This project's cross-encoder and CrossEncoder.predict on one network of MiniLM-L6's size,
+    turn by turn over the same 1,000 pairs.
+    """
     import tempfile
 
     with tempfile.TemporaryDirectory() as place:
@@ -273,13 +367,17 @@ def throughput(worker: Worker, _: str) -> None:
 def compare(worker: Worker, folder: Path, dtype: str) -> None:
     requests = list(made_up_requests(2 if worker.dry_run else 10, 8 if worker.dry_run else DEPTH))
     pairs = [(request.query, doc) for request in requests for doc in request.docs]
-    reranker: Any = rerankers.build("cross-encoder", {"model": str(folder), "dtype": dtype}, worker.device)
+    reranker: Any = rerankers.build(
+        "cross-encoder", {"model": str(folder), "dtype": dtype}, worker.device
+    )
     reranker.check()
     reranker.load()
     predict = predictor(folder, worker.device, dtype)
     ways: dict[str, Callable[[], Any]] = {"rerank-bench": lambda: reranker.rerank(requests)}
     for batch_size in (8,) if worker.dry_run else (32, 128, 512):
-        ways[f"predict, batch {batch_size}"] = lambda batch_size=batch_size: predict(pairs, batch_size)
+        ways[f"predict, batch {batch_size}"] = lambda batch_size=batch_size: predict(
+            pairs, batch_size
+        )
     times: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way()
@@ -291,27 +389,48 @@ def compare(worker: Worker, folder: Path, dtype: str) -> None:
     for name, seconds in times.items():
         ratios = np.array(seconds) / np.array(times["rerank-bench"])
         speed = len(pairs) / float(np.median(seconds))
-        worker.add(kind="throughput", way=name, dtype=dtype, pairs_per_s=speed, ratio=float(np.median(ratios)), max_difference=difference)
+        worker.add(
+            kind="throughput",
+            way=name,
+            dtype=dtype,
+            pairs_per_s=speed,
+            ratio=float(np.median(ratios)),
+            max_difference=difference,
+        )
     reranker.close()
 
 
-def predictor(folder: Path, device: str, dtype: str) -> Callable[[Sequence[tuple[str, str]], int], Any]:
+def predictor(
+    folder: Path, device: str, dtype: str
+) -> Callable[[Sequence[tuple[str, str]], int], Any]:
     from sentence_transformers import CrossEncoder
 
     options = {"dtype": getattr(torch, dtype)}
-    model = CrossEncoder(str(folder), device=device, local_files_only=True, model_kwargs=options, activation_fn=torch.nn.Identity())
-    return lambda pairs, batch_size: model.predict(list(pairs), batch_size=batch_size, show_progress_bar=False)
+    model = CrossEncoder(
+        str(folder),
+        device=device,
+        local_files_only=True,
+        model_kwargs=options,
+        activation_fn=torch.nn.Identity(),
+    )
+    return lambda pairs, batch_size: model.predict(
+        list(pairs), batch_size=batch_size, show_progress_bar=False
+    )
 
 
 def cross_encoder_folder(folder: Path, dry_run: bool) -> Path:
-    """Save a cross-encoder of MiniLM-L6's sizes with random weights; its tokenizer reads each made-up word as one token."""
+    """Save a cross-encoder of MiniLM-L6's sizes with random weights; its tokenizer reads each
+    made-up word as one token.
+    """
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
     architecture = entries.load()["minilm-l6"].facts.architecture
     sizes = dict(architecture.config) if architecture else {}
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     if dry_run:
-        sizes |= {name: size for name, size in TINY_SIZES.items() if name in sizes} | {"vocab_size": len(tokens)}
+        sizes |= {name: size for name, size in TINY_SIZES.items() if name in sizes} | {
+            "vocab_size": len(tokens)
+        }
     torch.manual_seed(0)
     BertForSequenceClassification(BertConfig(**sizes, num_labels=1)).eval().save_pretrained(folder)
     vocabulary = {token: number for number, token in enumerate(tokens)}
@@ -339,7 +458,12 @@ def made_up_requests(queries: int, depth: int) -> Iterator[Request]:
     generator = np.random.default_rng(0)
     for number in range(queries):
         query = made_up(generator, QUERY_TOKENS)
-        yield Request(f"q{number}", query, [f"d{i}" for i in range(depth)], [made_up(generator, PASSAGE_TOKENS) for _ in range(depth)])
+        yield Request(
+            f"q{number}",
+            query,
+            [f"d{i}" for i in range(depth)],
+            [made_up(generator, PASSAGE_TOKENS) for _ in range(depth)],
+        )
 
 
 def made_up(generator: np.random.Generator, quantiles: Sequence[int]) -> str:
@@ -360,7 +484,9 @@ def on_cpu(worker: Worker, name: str) -> None:
 
 
 def measure(worker: Worker, name: str, dtype: str, device: str) -> None:
-    """Time one network in one number format; a lack of memory is a line of its own, so that the other formats go on."""
+    """Time one network in one number format; a lack of memory is a line of its own, so that the
+    other formats go on.
+    """
     try:
         numbers = measured(worker, name, dtype, device)
     except Unavailable as error:
@@ -388,7 +514,9 @@ def measured(worker: Worker, name: str, dtype: str, device: str) -> dict[str, An
     milliseconds: list[float] = []
     start = time.monotonic()
     for request in requests:
-        milliseconds.append(1000 * worker.seconds(lambda request=request: reranker.rerank([request]), device))
+        milliseconds.append(
+            1000 * worker.seconds(lambda request=request: reranker.rerank([request]), device)
+        )
         if time.monotonic() - start > SECONDS:
             break
     used = reranker.take_usage()
@@ -399,19 +527,28 @@ def measured(worker: Worker, name: str, dtype: str, device: str) -> dict[str, An
         "queries": len(milliseconds),
         "depth": len(requests[0].docs),
         "p50_ms": p50,
-        "p95_ms": float(np.quantile(milliseconds, 0.95)) if len(milliseconds) >= P95_QUERIES else None,
+        "p95_ms": float(np.quantile(milliseconds, 0.95))
+        if len(milliseconds) >= P95_QUERIES
+        else None,
         "ms_per_pair": p50 / len(requests[0].docs),
         "tokens_per_pair": used.tokens / max(1, used.pairs),
         "padding": 1 - used.tokens / used.slots if used.slots else 0.0,
         **(pooled(worker, reranker, timed, device) if not is_list else {}),
-        **{key.removesuffix("_bytes") + "_gb": value / 1e9 for key, value in gpu.memory(device).items()},
+        **{
+            key.removesuffix("_bytes") + "_gb": value / 1e9
+            for key, value in gpu.memory(device).items()
+        },
     }
     reranker.close()
     return numbers
 
 
-def pooled(worker: Worker, reranker: Any, requests: Sequence[Request], device: str) -> dict[str, Any]:
-    """Throughput, energy and floating-point operations of ten queries in one call, over and over for a while."""
+def pooled(
+    worker: Worker, reranker: Any, requests: Sequence[Request], device: str
+) -> dict[str, Any]:
+    """Throughput, energy and floating-point operations of ten queries in one call, over and over
+    for a while.
+    """
     requests = requests[:10]
     pairs = sum(len(request.docs) for request in requests)
     operations = operations_of(reranker, requests)
@@ -431,10 +568,14 @@ def pooled(worker: Worker, reranker: Any, requests: Sequence[Request], device: s
 
 
 def operations_of(reranker: Any, requests: Sequence[Request]) -> int | None:
-    """Return the floating-point operations of matrix products and attention in a call, padding included; None where torch cannot count."""
+    """Return the floating-point operations of matrix products and attention in a call, padding
+    included; None where torch cannot count.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
-    reranker._network.network.requires_grad_(False)  # the counter hooks into gradients where there are any
+    reranker._network.network.requires_grad_(
+        False
+    )  # the counter hooks into gradients where there are any
     try:
         with FlopCounterMode(display=False) as counter:
             reranker.rerank(requests)
@@ -449,14 +590,20 @@ def operations_of(reranker: Any, requests: Sequence[Request]) -> int | None:
 
 
 def network_of(name: str, dtype: str, device: str, *, tiny: bool) -> ArchitectureReranker:
-    """Return the reranker that times a network of the catalogue without its weights, nothing built yet; `tiny` shrinks it."""
+    """Return the reranker that times a network of the catalogue without its weights, nothing built
+    yet; `tiny` shrinks it.
+    """
     entry = entries.load()[name]
     options = rerankers.options_for(name).model_validate({"weights": "random", "dtype": dtype})
     if tiny and entry.facts.architecture:
         config = {**entry.facts.architecture.config}
         config |= {key: size for key, size in TINY_SIZES.items() if key in config}
         small = entry.facts.architecture.model_copy(update={"config": config})
-        entry = entry.model_copy(update={"facts": entry.facts.model_copy(update={"architecture": small, "parameters": 1000})})
+        entry = entry.model_copy(
+            update={
+                "facts": entry.facts.model_copy(update={"architecture": small, "parameters": 1000})
+            }
+        )
     return ArchitectureReranker(name, entry, options, device)
 
 

@@ -1,4 +1,5 @@
-"""Packages for a machine without a network: wheels collected on another one, and unpacked there where they are missing.
+"""Packages for a machine without a network: wheels collected on another one, and unpacked there
+where they are missing.
 
 A wheel is a zip archive, so that neither pip nor a right to install is needed to use one.
 """
@@ -28,7 +29,9 @@ def normal(name: str) -> str:
 
 
 def unpack(folder: Path, site: Path) -> list[str]:
-    """Unpack the wheels in a folder whose packages are not installed here into `site`; return their names."""
+    """Unpack the wheels in a folder whose packages are not installed here into `site`; return their
+    names.
+    """
     names = []
     for wheel in sorted(folder.glob("*.whl")):
         name = normal(wheel.name.split("-")[0])
@@ -64,23 +67,48 @@ def is_installed(name: str) -> bool:
 
 
 def collect(folder: Path, python: str, with_tests: bool) -> int:
-    """Download the wheels into a folder, in the versions that are installed here; return the exit status."""
+    """Download the wheels into a folder, in the versions that are installed here; return the exit
+    status.
+    """
     try:
         names = needed((*MEASURE, *(TESTS if with_tests else ())))
     except metadata.PackageNotFoundError as error:
-        print(f"{error.name} is not installed here: run this where rerank-bench is installed (make test does it)", file=sys.stderr)
+        print(
+            f"{error.name} is not installed here: run this where rerank-bench is installed (make "
+            "test does it)",
+            file=sys.stderr,
+        )
         return 2
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]
     command += ["--dest", str(folder), "--python-version", python, "--implementation", "cp"]
     command += [part for platform in PLATFORMS for part in ("--platform", f"{platform}_x86_64")]
-    missing = [line for line in names if subprocess.run([*command, line], capture_output=True, text=True).returncode != 0]
+    missing = [
+        line
+        for line in names
+        if subprocess.run([*command, line], capture_output=True, text=True).returncode != 0
+    ]
     size = sum(path.stat().st_size for path in folder.glob("*.whl")) / 2**20
-    print(f"{folder}: {len(names) - len(missing)} wheels for Python {python} on Linux x86-64, {size:.0f} MiB")
+    print(
+        f"{folder}: {len(names) - len(missing)} wheels for Python {python} on Linux x86-64, "
+        f"{size:.0f} MiB"
+    )
     if missing:
         print(f"no wheel was found of {', '.join(missing)}", file=sys.stderr)
     if size > CARRIED_MIB:
-        print(f"more than {CARRIED_MIB} MiB: delete those of packages that the other machine has (`pip list` there)")
+        print(
+            f"more than {CARRIED_MIB} MiB: delete those of packages that the other machine has "
+            "(`pip list` there)"
+        )
     return 1 if missing else 0
 
 

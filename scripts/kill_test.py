@@ -1,10 +1,12 @@
-"""Kill a run at random moments, many times, and look at what it left: nothing lost, nothing stale, no lock that holds.
+"""Kill a run at random moments, many times, and look at what it left: nothing lost, nothing stale,
+no lock that holds.
 
     python scripts/kill_test.py            100 kills, some minutes
     python scripts/kill_test.py --kills 10 --seed 3
 
-The run has a reranker of one's own and a hosted one, whose server runs in this process and counts what it answers. After ten
-kills the run is let finish; its records must equal those of a run that nobody disturbed, and the next ones begin with an empty cache.
+The run has a reranker of one's own and a hosted one, whose server runs in this process and counts
+what it answers. After ten kills the run is let finish; its records must equal those of a run that
+nobody disturbed, and the next ones begin with an empty cache.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class Hashing(PointwiseReranker):
         return Description("hashing", self.fingerprint())
     def score(self, pairs):
         time.sleep(0.001 * len(pairs))
-        return np.array([int.from_bytes(hashlib.sha256("\\0".join(pair).encode()).digest()[:6], "big") / 2**48 for pair in pairs])
+        digests = [hashlib.sha256("\\0".join(pair).encode()).digest() for pair in pairs]
+        return np.array([int.from_bytes(digest[:6], "big") / 2**48 for digest in digests])
 """
 
 
@@ -65,7 +68,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         time.sleep(0.01)
-        results = [{"index": i, "relevance_score": 1 / (1 + len(text))} for i, text in enumerate(body["documents"])]
+        results = [
+            {"index": i, "relevance_score": 1 / (1 + len(text))}
+            for i, text in enumerate(body["documents"])
+        ]
         self._reply(200, {"results": results})
         self.server.answers[body["query"]] += 1
 
@@ -85,12 +91,24 @@ def write_case(folder: Path, port: int) -> None:
     """Two collections, a suite over both, and the reranker of one's own."""
     for name in ("one", "two"):
         (folder / name).mkdir()
-        docs = [{"doc_id": f"d{i}", "text": f"common word number{i} {'filler ' * (i % 7)}{name}"} for i in range(DOCUMENTS)]
+        docs = [
+            {"doc_id": f"d{i}", "text": f"common word number{i} {'filler ' * (i % 7)}{name}"}
+            for i in range(DOCUMENTS)
+        ]
         (folder / name / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
-        (folder / name / "queries.tsv").write_text("".join(f"q{i}\tcommon number{i % DOCUMENTS} {name} {i}\n" for i in range(QUERIES)))
-        (folder / name / "qrels.txt").write_text("".join(f"q{i} 0 d{i % DOCUMENTS} 1\n" for i in range(QUERIES)))
+        (folder / name / "queries.tsv").write_text(
+            "".join(f"q{i}\tcommon number{i % DOCUMENTS} {name} {i}\n" for i in range(QUERIES))
+        )
+        (folder / name / "qrels.txt").write_text(
+            "".join(f"q{i} 0 d{i % DOCUMENTS} 1\n" for i in range(QUERIES))
+        )
     (folder / "own_for_kills.py").write_text(OWN)
-    hosted = {"name": "hosted", "model": "m", "base_url": f"http://127.0.0.1:{port}/v1", "backoff_s": 0.1}
+    hosted = {
+        "name": "hosted",
+        "model": "m",
+        "base_url": f"http://127.0.0.1:{port}/v1",
+        "backoff_s": 0.1,
+    }
     suite = {
         "name": "killed",
         "datasets": ["files:one", "files:two"],
@@ -104,10 +122,26 @@ def write_case(folder: Path, port: int) -> None:
 
 def start(folder: Path, name: str) -> subprocess.Popen[bytes]:
     """Start the run that `name` has its results and cache by."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "RERANK_BENCH_CACHE": str(folder / f"cache-{name}"), "MPLBACKEND": "Agg"}
-    command = [sys.executable, "-m", "bench", "run", "suite.yaml", "--out", f"out-{name}", "--quiet"]
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "RERANK_BENCH_CACHE": str(folder / f"cache-{name}"),
+        "MPLBACKEND": "Agg",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "run",
+        "suite.yaml",
+        "--out",
+        f"out-{name}",
+        "--quiet",
+    ]
     with (folder / f"stderr-{name}.txt").open("wb") as errors:
-        return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=errors)
+        return subprocess.Popen(
+            command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=errors
+        )
 
 
 def contents(run_folder: Path) -> dict[str, Any]:
@@ -115,8 +149,14 @@ def contents(run_folder: Path) -> dict[str, Any]:
     from bench.records.run import Run
 
     run = Run(run_folder)
-    records = {name: (record.quality, record.vs_first_stage, record.counts, record.keys) for name, record in run.records.items()}
-    rankings = {path.name: gzip.decompress(path.read_bytes()) for path in (run.folder / "rankings").glob("*.run.gz")}
+    records = {
+        name: (record.quality, record.vs_first_stage, record.counts, record.keys)
+        for name, record in run.records.items()
+    }
+    rankings = {
+        path.name: gzip.decompress(path.read_bytes())
+        for path in (run.folder / "rankings").glob("*.run.gz")
+    }
     tables = {}
     for name in ("per_query", "depths", "usage"):
         table = getattr(run, name)
@@ -139,7 +179,9 @@ def held_locks(out: Path) -> list[str]:
 
 
 def kill_often(kills: int, seed: int, folder: Path) -> dict[str, Any]:
-    """Return the counts of lost or stale records, of held locks, and of how often the service was asked again."""
+    """Return the counts of lost or stale records, of held locks, and of how often the service was
+    asked again.
+    """
     server, draw = Server(), random.Random(seed)
     write_case(folder, server.server_port)
     begun = time.monotonic()
@@ -176,8 +218,12 @@ def kill_often(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     return dict(findings)
 
 
-def _wait(process: subprocess.Popen[bytes], server: Server, draw: random.Random, whole: float) -> None:
-    """Half of the kills come anywhere from the start on; half come some answers of the service later, among what is being written."""
+def _wait(
+    process: subprocess.Popen[bytes], server: Server, draw: random.Random, whole: float
+) -> None:
+    """Half of the kills come anywhere from the start on; half come some answers of the service
+    later, among what is being written.
+    """
     if draw.random() < 0.5:
         time.sleep(draw.uniform(0, whole))
         return
@@ -190,7 +236,13 @@ def _wait(process: subprocess.Popen[bytes], server: Server, draw: random.Random,
 
 def is_sound(findings: dict[str, Any]) -> bool:
     """Whether nothing was lost, nothing is stale and no lock holds."""
-    names = ("failed runs", "unfinished runs", "stale or lost", "held locks", "queries never answered")
+    names = (
+        "failed runs",
+        "unfinished runs",
+        "stale or lost",
+        "held locks",
+        "queries never answered",
+    )
     return all(findings[name] == 0 for name in names)
 
 

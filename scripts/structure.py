@@ -4,8 +4,9 @@
     python scripts/structure.py --json     the same for a program
     python scripts/structure.py PATH       another checkout, to compare before and after
 
-A *floor* is one more than the highest floor among a room's imports; rooms are the packages (or files) directly under `bench/`.
-Imports inside functions and under TYPE_CHECKING count: all of them are dependencies of whoever reads the code.
+A *floor* is one more than the highest floor among a room's imports; rooms are the packages (or
+files) directly under `bench/`. Imports inside functions and under TYPE_CHECKING count: all of them
+are dependencies of whoever reads the code.
 """
 
 from __future__ import annotations
@@ -24,7 +25,20 @@ PACKAGE = "bench"
 # Participles and pronouns that say nothing about what a variable holds.
 NAMES_WITHOUT_A_NOUN = frozenset(
     {
-        *("asked", "find", "found", "given", "held", "it", "kept", "least", "made", "most", "one", "said"),
+        *(
+            "asked",
+            "find",
+            "found",
+            "given",
+            "held",
+            "it",
+            "kept",
+            "least",
+            "made",
+            "most",
+            "one",
+            "said",
+        ),
         *("shown", "taken", "that", "them", "these", "they", "thing", "this", "told", "whole"),
     }
 )
@@ -53,7 +67,9 @@ class Module:
 
 
 def modules(root: Path = ROOT) -> dict[str, Module]:
-    """Return every module of the package by its dotted name; a package bears the name of its folder."""
+    """Return every module of the package by its dotted name; a package bears the name of its
+    folder.
+    """
     result = {}
     for path in sorted((root / PACKAGE).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -68,7 +84,9 @@ def file_graph(by_name: Mapping[str, Module]) -> Graph:
 
 
 def room_graph(files: Graph) -> Graph:
-    """Return room -> rooms that it imports. A room is what lies directly under the package; its root file is the room ''."""
+    """Return room -> rooms that it imports. A room is what lies directly under the package; its
+    root file is the room ''.
+    """
     rooms: dict[str, set[str]] = {}
     for name, targets in files.items():
         room = room_of(name)
@@ -77,12 +95,16 @@ def room_graph(files: Graph) -> Graph:
 
 
 def room_of(module: str) -> str:
-    """Return the name under the package that a module belongs to: 'bench.gate.file' is in 'gate'."""
+    """Return the name under the package that a module belongs to: 'bench.gate.file' is in
+    'gate'.
+    """
     return module.removeprefix(PACKAGE).removeprefix(".").partition(".")[0]
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """Return the groups of two or more nodes that reach each other (Tarjan's strongly connected components), sorted."""
+    """Return the groups of two or more nodes that reach each other (Tarjan's strongly connected
+    components), sorted.
+    """
     order: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -120,7 +142,9 @@ def floors(graph: Graph) -> dict[str, int]:
     def height(node: str) -> int:
         if node not in heights:
             members = [member for member in graph if home[member] == node]
-            targets = {home[target] for member in members for target in graph[member] if target in home}
+            targets = {
+                home[target] for member in members for target in graph[member] if target in home
+            }
             heights[node] = 1 + max((height(target) for target in targets - {node}), default=0)
         return heights[node]
 
@@ -135,14 +159,24 @@ def nested_conditionals(tree: ast.AST) -> list[int]:
 def comprehensions_of_two_loops(tree: ast.AST) -> list[int]:
     """Return the lines of comprehensions with more than one loop."""
     kinds = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-    return [node.lineno for node in ast.walk(tree) if isinstance(node, kinds) and len(node.generators) > 1]
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, kinds) and len(node.generators) > 1
+    ]
 
 
 def names_without_a_noun(tree: ast.AST) -> list[tuple[int, str]]:
-    """Return (line, name) of each variable or parameter that is bound to a word of NAMES_WITHOUT_A_NOUN."""
+    """Return (line, name) of each variable or parameter that is bound to a word of
+    NAMES_WITHOUT_A_NOUN.
+    """
     bindings = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in NAMES_WITHOUT_A_NOUN:
+        if (
+            isinstance(node, ast.Name)
+            and isinstance(node.ctx, ast.Store)
+            and node.id in NAMES_WITHOUT_A_NOUN
+        ):
             bindings.append((node.lineno, node.id))
         if isinstance(node, ast.arg) and node.arg in NAMES_WITHOUT_A_NOUN:
             bindings.append((node.lineno, node.arg))
@@ -161,7 +195,9 @@ def any_dictionaries(tree: ast.AST) -> list[int]:
 
 
 def measure(root: Path = ROOT) -> dict[str, float | str]:
-    """Return the figures of one checkout, in the order in which they are printed. Densities are per 1,000 lines."""
+    """Return the figures of one checkout, in the order in which they are printed. Densities are per
+    1,000 lines.
+    """
     by_name = modules(root)
     files = file_graph(by_name)
     rooms = room_graph(files)
@@ -171,11 +207,18 @@ def measure(root: Path = ROOT) -> dict[str, float | str]:
     functions = sorted(_function_lengths(trees))
     sizes = sorted(len(module.lines) for module in by_name.values() if module.lines)
     widths = sorted(len(line) for line in lines if line.strip())
-    loose = [room for room in rooms if f"{PACKAGE}.{room}" in by_name and by_name[f"{PACKAGE}.{room}"].path.name != "__init__.py"]
+    loose = [
+        room
+        for room in rooms
+        if f"{PACKAGE}.{room}" in by_name
+        and by_name[f"{PACKAGE}.{room}"].path.name != "__init__.py"
+    ]
     return {
         "lines": len(lines),
         "files": len(by_name),
-        "packages": len([module for module in by_name.values() if module.path.name == "__init__.py"]),
+        "packages": len(
+            [module for module in by_name.values() if module.path.name == "__init__.py"]
+        ),
         "modules loose at the root": len(loose),
         "floors of rooms": max(floors(rooms).values()),
         "arrows between rooms": sum(len(targets) for targets in rooms.values()),
@@ -183,12 +226,24 @@ def measure(root: Path = ROOT) -> dict[str, float | str]:
         "circles of files": len(circles(files)),
         "file length, median / p90 / max": _spread(sizes),
         "function length, median / p90 / max": _spread(functions),
-        "conditional expressions": round(sum(len(list(_conditionals(tree))) for tree in trees) * per_thousand, 1),
-        "nested ones": round(sum(len(nested_conditionals(tree)) for tree in trees) * per_thousand, 2),
-        "comprehensions of two loops": round(sum(len(comprehensions_of_two_loops(tree)) for tree in trees) * per_thousand, 2),
-        "names without a noun": round(sum(len(names_without_a_noun(tree)) for tree in trees) * per_thousand, 1),
-        "dict[str, Any]": round(sum(len(any_dictionaries(tree)) for tree in trees) * per_thousand, 1),
-        "comment lines": round(sum(line.lstrip().startswith("#") for line in lines) * per_thousand, 1),
+        "conditional expressions": round(
+            sum(len(list(_conditionals(tree))) for tree in trees) * per_thousand, 1
+        ),
+        "nested ones": round(
+            sum(len(nested_conditionals(tree)) for tree in trees) * per_thousand, 2
+        ),
+        "comprehensions of two loops": round(
+            sum(len(comprehensions_of_two_loops(tree)) for tree in trees) * per_thousand, 2
+        ),
+        "names without a noun": round(
+            sum(len(names_without_a_noun(tree)) for tree in trees) * per_thousand, 1
+        ),
+        "dict[str, Any]": round(
+            sum(len(any_dictionaries(tree)) for tree in trees) * per_thousand, 1
+        ),
+        "comment lines": round(
+            sum(line.lstrip().startswith("#") for line in lines) * per_thousand, 1
+        ),
         "line width, p90": widths[int(len(widths) * 0.9)],
     }
 
@@ -222,7 +277,9 @@ def _spread(values: list[int]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    paths = [Path(argument).resolve() for argument in arguments if not argument.startswith("-")] or [ROOT]
+    paths = [
+        Path(argument).resolve() for argument in arguments if not argument.startswith("-")
+    ] or [ROOT]
     figures = [measure(path) for path in paths]
     if "--json" in arguments:
         print(json.dumps(figures, indent=1))

@@ -15,17 +15,30 @@ import bench
 from bench.records.run import Run
 from tests.agreement import PROPERTY
 
-settings.register_profile("repeatable", deadline=None, derandomize=True)  # no test asserts a wall-clock time
-settings.register_profile("explore", deadline=None)  # pytest --hypothesis-profile=explore looks at other examples each time
+settings.register_profile(
+    "repeatable", deadline=None, derandomize=True
+)  # no test asserts a wall-clock time
+settings.register_profile(
+    "explore", deadline=None
+)  # pytest --hypothesis-profile=explore looks at other examples each time
 settings.load_profile("repeatable")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-KEYS = ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI_API_KEY", "HF_TOKEN")
+KEYS = (
+    "CO_API_KEY",
+    "VOYAGE_API_KEY",
+    "MXBAI_API_KEY",
+    "JINA_API_KEY",
+    "OPENAI_API_KEY",
+    "HF_TOKEN",
+)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How far our scores lie from those of the references: the worst case of each test that asks."""
+    """How far our scores lie from those of the references: the worst case of each test that
+    asks.
+    """
     worst: dict[str, float] = {}
     for report in terminalreporter.stats.get("passed", []):
         for name, value in getattr(report, "user_properties", ()):
@@ -39,7 +52,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_cache_and_no_keys(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_cache_and_no_keys(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
     for key in KEYS:
         monkeypatch.delenv(key, raising=False)
@@ -47,7 +62,9 @@ def own_cache_and_no_keys(tmp_path_factory: pytest.TempPathFactory, monkeypatch:
 
 @pytest.fixture(autouse=True)
 def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A module that a test writes is forgotten after it: the next test may write one of the same name."""
+    """A module that a test writes is forgotten after it: the next test may write one of the same
+    name.
+    """
     yield
     folder = str(tmp_path_factory.getbasetemp())
     for name, module in list(sys.modules.items()):
@@ -57,7 +74,9 @@ def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def embedded_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A score cache for the shipped models over the embedded collection: each pair is scored once a session."""
+    """A score cache for the shipped models over the embedded collection: each pair is scored once a
+    session.
+    """
     return tmp_path_factory.mktemp("embedded-cache")
 
 
@@ -73,17 +92,45 @@ def regression_run(tmp_path_factory: pytest.TempPathFactory, embedded_cache: Pat
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
-    """A folder in our layout: 12 documents, 6 queries of which one has no judgment and one no candidate."""
+    """A folder in our layout: 12 documents, 6 queries of which one has no judgment and one no
+    candidate.
+    """
     return write_collection(tmp_path / "tiny")
 
 
 def write_collection(folder: Path) -> Path:
     folder.mkdir()
     words = ["apple", "banana", "cherry", "grape"]
-    docs = [{"doc_id": f"d{i:02}", "title": f"Note {i}", "text": f"{words[i % 4]} {words[(i + 1) % 4]} number{i}"} for i in range(12)]
+    docs = [
+        {
+            "doc_id": f"d{i:02}",
+            "title": f"Note {i}",
+            "text": f"{words[i % 4]} {words[(i + 1) % 4]} number{i}",
+        }
+        for i in range(12)
+    ]
     (folder / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
-    queries = {"q1": "apple", "q2": "banana", "q3": "cherry number2", "q4": "grape", "q5": "zzzz", "q6": "apple banana"}
-    (folder / "queries.tsv").write_text("".join(f"{key}\t{text}\n" for key, text in queries.items()))
-    grades = [("q1", "d00", 3), ("q1", "d03", 1), ("q2", "d01", 2), ("q2", "d00", 0), ("q3", "d02", 3), ("q4", "d07", 1), ("q5", "d05", 2)]
-    (folder / "qrels.txt").write_text("".join(f"{query} 0 {doc} {grade}\n" for query, doc, grade in grades))
+    queries = {
+        "q1": "apple",
+        "q2": "banana",
+        "q3": "cherry number2",
+        "q4": "grape",
+        "q5": "zzzz",
+        "q6": "apple banana",
+    }
+    (folder / "queries.tsv").write_text(
+        "".join(f"{key}\t{text}\n" for key, text in queries.items())
+    )
+    grades = [
+        ("q1", "d00", 3),
+        ("q1", "d03", 1),
+        ("q2", "d01", 2),
+        ("q2", "d00", 0),
+        ("q3", "d02", 3),
+        ("q4", "d07", 1),
+        ("q5", "d05", 2),
+    ]
+    (folder / "qrels.txt").write_text(
+        "".join(f"{query} 0 {doc} {grade}\n" for query, doc, grade in grades)
+    )
     return folder

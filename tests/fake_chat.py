@@ -1,4 +1,6 @@
-"""OpenAI's chat completions on the scriptable server of `fake_cohere`: a model that orders passages as a test wants."""
+"""OpenAI's chat completions on the scriptable server of `fake_cohere`: a model that orders passages
+as a test wants.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _QUERY = re.compile(r"^Search Query: (.*)\.$", re.MULTILINE)
 
 def question(request: dict[str, Any]) -> tuple[str, list[str]]:
     """The query and the passages that a request asks about, read from its messages."""
-    said = "\n".join(message["content"] for message in request["messages"] if message["role"] == "user")
+    said = "\n".join(
+        message["content"] for message in request["messages"] if message["role"] == "user"
+    )
     passages = _PASSAGE.findall(said)
     assert [int(number) for number, _ in passages] == list(range(1, len(passages) + 1))
     found = _QUERY.search(said)
@@ -37,7 +41,9 @@ def good_chat(request: dict[str, Any]) -> Answer:
 
 
 def says(text: Any, **more: Any) -> Callable[[dict[str, Any]], Answer]:
-    """A server whose model writes this text, whatever it is asked. 7 tokens a message, 2 a passage written."""
+    """A server whose model writes this text, whatever it is asked. 7 tokens a message, 2 a passage
+    written.
+    """
 
     def answer(request: dict[str, Any]) -> Answer:
         written = str(text).count("[")
@@ -47,8 +53,17 @@ def says(text: Any, **more: Any) -> Callable[[dict[str, Any]], Answer]:
                 "id": "x",
                 "object": "chat.completion",
                 "model": f"{request['model']}-2026-01-01",
-                "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": 7 * len(request["messages"]), "completion_tokens": 2 * written},
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": text},
+                        "finish_reason": "stop",
+                    }
+                ],
+                "usage": {
+                    "prompt_tokens": 7 * len(request["messages"]),
+                    "completion_tokens": 2 * written,
+                },
                 **more,
             },
         )

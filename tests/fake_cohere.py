@@ -1,4 +1,6 @@
-"""A real HTTP server that answers POST /v2/rerank as Cohere does, or fails in a way that a test scripts."""
+"""A real HTTP server that answers POST /v2/rerank as Cohere does, or fails in a way that a test
+scripts.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,13 @@ def relevance(query: str, document: str) -> float:
 
 
 def rerank_body(request: dict[str, Any]) -> dict[str, Any]:
-    """What the real service answers: results by falling relevance, and the search units it bills."""
+    """What the real service answers: results by falling relevance, and the search units it
+    bills.
+    """
     scores = [relevance(request["query"], document) for document in request["documents"]]
-    ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[: request.get("top_n", len(scores))]
+    ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[
+        : request.get("top_n", len(scores))
+    ]
     results = [{"index": i, "relevance_score": scores[i]} for i in ranked]
     units = -(-len(scores) // 100)
     return {"id": "x", "results": results, "meta": {"billed_units": {"search_units": units}}}
@@ -35,29 +41,61 @@ def good(request: dict[str, Any]) -> Answer:
 def good_voyage(request: dict[str, Any]) -> Answer:
     """POST {base}/rerank of Voyage: `data` and the tokens that it bills."""
     results = rerank_body(request | {"top_n": request["top_k"]})["results"]
-    return reply(200, {"object": "list", "data": results, "model": request["model"], "usage": {"total_tokens": 10 * len(results)}})
+    return reply(
+        200,
+        {
+            "object": "list",
+            "data": results,
+            "model": request["model"],
+            "usage": {"total_tokens": 10 * len(results)},
+        },
+    )
 
 
 def good_mixedbread(request: dict[str, Any]) -> Answer:
     """POST /v1/reranking of Mixedbread: `score`, and `input` for the documents."""
-    found = rerank_body({"query": request["query"], "documents": request["input"], "top_n": request["top_k"]})["results"]
-    data = [{"index": item["index"], "score": item["relevance_score"], "object": "rank_result"} for item in found]
+    found = rerank_body(
+        {"query": request["query"], "documents": request["input"], "top_n": request["top_k"]}
+    )["results"]
+    data = [
+        {"index": item["index"], "score": item["relevance_score"], "object": "rank_result"}
+        for item in found
+    ]
     usage = {"prompt_tokens": 10 * len(data), "total_tokens": 10 * len(data)}
     return reply(
-        200, {"object": "list", "model": request["model"], "data": data, "usage": usage, "top_k": len(data), "return_input": False}
+        200,
+        {
+            "object": "list",
+            "model": request["model"],
+            "data": data,
+            "usage": usage,
+            "top_k": len(data),
+            "return_input": False,
+        },
     )
 
 
 def good_jina(request: dict[str, Any]) -> Answer:
     """POST /rerank of Jina, vLLM and Infinity: Cohere's results, and tokens."""
     results = rerank_body(request)["results"]
-    return reply(200, {"model": request["model"], "results": results, "usage": {"total_tokens": 10 * len(results)}})
+    return reply(
+        200,
+        {
+            "model": request["model"],
+            "results": results,
+            "usage": {"total_tokens": 10 * len(results)},
+        },
+    )
 
 
 def good_tei(request: dict[str, Any]) -> Answer:
-    """POST /rerank of Text Embeddings Inference: a bare list, tokens in a header, 32 texts at most."""
+    """POST /rerank of Text Embeddings Inference: a bare list, tokens in a header, 32 texts at
+    most.
+    """
     if len(request["texts"]) > 32:
-        return reply(422, {"error": "batch size > maximum allowed batch size 32", "error_type": "Validation"})
+        return reply(
+            422, {"error": "batch size > maximum allowed batch size 32", "error_type": "Validation"}
+        )
     found = rerank_body({"query": request["query"], "documents": request["texts"]})["results"]
     data = [{"index": item["index"], "score": item["relevance_score"]} for item in found]
     return reply(200, data, x_compute_tokens=str(10 * len(data)))
@@ -69,7 +107,9 @@ def reply(status: int, body: Any, **headers: str) -> Answer:
 
 
 class FakeCohere:
-    """`script` holds what to do with the coming requests, in order; once it is empty every request is answered well."""
+    """`script` holds what to do with the coming requests, in order; once it is empty every request
+    is answered well.
+    """
 
     def __init__(self) -> None:
         self.script: list[Callable[[dict[str, Any]], Answer | None]] = []
@@ -128,7 +168,11 @@ def serve() -> Iterator[FakeCohere]:
         def respond(self, answer: Answer) -> None:
             status, headers, data = answer
             self.send_response(status)
-            for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
+            for name, value in {
+                "Content-Type": "application/json",
+                "Content-Length": str(len(data)),
+                **headers,
+            }.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
@@ -145,7 +189,9 @@ def serve() -> Iterator[FakeCohere]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     fake.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield fake

@@ -1,4 +1,6 @@
-"""A real HTTP server that stands in for the model hub: it serves a folder as one model at one commit, or refuses as the hub refuses."""
+"""A real HTTP server that stands in for the model hub: it serves a folder as one model at one
+commit, or refuses as the hub refuses.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class FakeHub:
-    """`models` maps ids to folders; `refuse` maps the beginning of a path to a status and the hub's error code."""
+    """`models` maps ids to folders; `refuse` maps the beginning of a path to a status and the hub's
+    error code.
+    """
 
     def __init__(self) -> None:
         self.models: dict[str, Path] = {}
@@ -25,7 +29,9 @@ class FakeHub:
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 @contextmanager
@@ -55,11 +61,21 @@ def serve() -> Iterator[FakeHub]:
             if folder is None:
                 return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
             if "/tree/" in rest:
-                tree = [{"type": "file", "path": path, "size": (folder / path).stat().st_size, "oid": "0" * 40} for path in _files(folder)]
+                tree = [
+                    {
+                        "type": "file",
+                        "path": path,
+                        "size": (folder / path).stat().st_size,
+                        "oid": "0" * 40,
+                    }
+                    for path in _files(folder)
+                ]
                 return self._send(200, json.dumps(tree).encode(), {})
             if rest.endswith(("/revision/main", "/revision/" + COMMIT)) or rest == name:
                 files = [{"rfilename": path} for path in _files(folder)]
-                return self._send(200, json.dumps({"id": name, "sha": COMMIT, "siblings": files}).encode(), {})
+                return self._send(
+                    200, json.dumps({"id": name, "sha": COMMIT, "siblings": files}).encode(), {}
+                )
             return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
 
         def _file(self, path: str) -> None:
@@ -67,9 +83,18 @@ def serve() -> Iterator[FakeHub]:
             file = hub.models.get(name, Path("/nowhere")) / rest.partition("/")[2]
             if name in hub.models and file.is_file():
                 data = file.read_bytes()
-                return self._send(200, data, {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT})
+                return self._send(
+                    200,
+                    data,
+                    {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT},
+                )
             return self._send(
-                404, b"", {"X-Error-Code": "EntryNotFound" if name in hub.models else "RepoNotFound", "X-Repo-Commit": COMMIT}
+                404,
+                b"",
+                {
+                    "X-Error-Code": "EntryNotFound" if name in hub.models else "RepoNotFound",
+                    "X-Repo-Commit": COMMIT,
+                },
             )
 
         def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
@@ -86,7 +111,9 @@ def serve() -> Iterator[FakeHub]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     hub.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield hub

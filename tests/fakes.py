@@ -1,4 +1,6 @@
-"""Rerankers without weights, for tests of everything around a reranker. A suite names them "tests.fakes:Class"."""
+"""Rerankers without weights, for tests of everything around a reranker. A suite names them
+"tests.fakes:Class".
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class FakeOptions(RerankerOptions):
 
 
 class HashReranker(PointwiseReranker):
-    """Scores a pair by a hash of its texts: repeatable, order-independent, and about as good as chance."""
+    """Scores a pair by a hash of its texts: repeatable, order-independent, and about as good as
+    chance.
+    """
 
     Options = FakeOptions
 
@@ -67,15 +71,25 @@ class TunableOptions(FakeOptions):
 
 
 class TunableReranker(HashReranker):
-    """Takes the settings of a model with weights. Number format and runtime change its scores, the others do not."""
+    """Takes the settings of a model with weights. Number format and runtime change its scores, the
+    others do not.
+    """
 
     Options = TunableOptions
 
     def fingerprint(self) -> dict[str, Any]:
-        return {**super().fingerprint(), "dtype": self.options.dtype, "runtime": self.options.runtime}
+        return {
+            **super().fingerprint(),
+            "dtype": self.options.dtype,
+            "runtime": self.options.runtime,
+        }
 
     def describe(self) -> Description:
-        facts = {"device": self.device, "batch_size": self.options.batch_size, "threads": self.options.threads}
+        facts = {
+            "device": self.device,
+            "batch_size": self.options.batch_size,
+            "threads": self.options.threads,
+        }
         return Description("fake", self.fingerprint(), facts)
 
     def _one(self, query: str, doc: str) -> float:

@@ -18,7 +18,12 @@ from bench.records.run import Run
 from bench.records.schema import Record, RunInfo
 
 MEASURE = "nDCG@10"
-QUALITY = {"dataset": {"corpus": "c1", "qrels": "q1"}, "candidates": "abc", "depth": 5, "measures": [MEASURE]}
+QUALITY = {
+    "dataset": {"corpus": "c1", "qrels": "q1"},
+    "candidates": "abc",
+    "depth": 5,
+    "measures": [MEASURE],
+}
 Ranking = Sequence[tuple[str, float]]
 
 
@@ -44,15 +49,23 @@ def made_run(
     record: Mapping[str, Mapping[str, Any]] | None = None,
     latency: Sequence[Sequence[Any]] = (),
 ) -> Run:
-    """A finished run: per reranker one value a query (queries q0, q1, ...), rankings where given, a line for each failed reranker.
+    """A finished run: per reranker one value a query (queries q0, q1, ...), rankings where given, a
+    line for each failed reranker.
 
-    A reranker's system key holds its name unless `systems` says otherwise. `milliseconds` are of `single`, one call a query; `by_depth`
-    holds one value a query by (system, depth), where a reranker's own system is its name; each of `sweep` is a point: reranker, depth,
-    settings, and its milliseconds, one call a query. `more` holds other measures' values,
-    `record` what else a reranker's record holds, `latency` rows of the timings.
+    A reranker's system key holds its name unless `systems` says otherwise. `milliseconds` are of
+    `single`, one call a query; `by_depth` holds one value a query by (system, depth), where a
+    reranker's own system is its name; each of `sweep` is a point: reranker, depth, settings, and
+    its milliseconds, one call a query. `more` holds other measures' values, `record` what else a
+    reranker's record holds, `latency` rows of the timings.
     """
-    trials = {one: _trial(one, dataset, first_stage, (devices or {}).get(one, "cpu"), depth) for one in (*values, *failed)}
-    statuses = [TrialStatus(trial=trials[one], status="failed" if one in failed else "done") for one in trials]
+    trials = {
+        one: _trial(one, dataset, first_stage, (devices or {}).get(one, "cpu"), depth)
+        for one in (*values, *failed)
+    }
+    statuses = [
+        TrialStatus(trial=trials[one], status="failed" if one in failed else "done")
+        for one in trials
+    ]
     info = RunInfo(
         id=f"20260101T000000Z-{name}",
         suite="made",
@@ -65,7 +78,9 @@ def made_run(
         trials=statuses,
     )
     writer = open_run(out, info)
-    fields = {one: {**QUALITY, **(quality or {}), **(quality_of or {}).get(one, {})} for one in values}
+    fields = {
+        one: {**QUALITY, **(quality or {}), **(quality_of or {}).get(one, {})} for one in values
+    }
     measures = {measure: values, **(more or {})}
     records = [
         _record(
@@ -84,7 +99,11 @@ def made_run(
         for i, value in enumerate(found)
     ]
     ids = {one: trial.id for one, trial in trials.items()}
-    timed = [call for one, found in (milliseconds or {}).items() for call in _calls(ids[one], found, depth)]
+    timed = [
+        call
+        for one, found in (milliseconds or {}).items()
+        for call in _calls(ids[one], found, depth)
+    ]
     curve = [
         (ids.get(one, one), at, f"q{i}", measure, float(value))
         for (one, at), found in (by_depth or {}).items()
@@ -99,7 +118,10 @@ def made_run(
 
 def _calls(trial: str, milliseconds: Sequence[float], depth: int) -> list[Sample]:
     """One call of `single` a query."""
-    return [Sample(trial, "single", 0, f"q{i}", depth, None, int(one * 1e6)) for i, one in enumerate(milliseconds)]
+    return [
+        Sample(trial, "single", 0, f"q{i}", depth, None, int(one * 1e6))
+        for i, one in enumerate(milliseconds)
+    ]
 
 
 def _swept(trial: str, point: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -122,17 +144,32 @@ def _trial(reranker: str, dataset: str, first_stage: str, device: str, depth: in
 
 
 def _record(
-    trial: Trial, found: Mapping[str, Sequence[float]], quality: Mapping[str, Any], system: Mapping[str, Any], more: Mapping[str, Any]
+    trial: Trial,
+    found: Mapping[str, Sequence[float]],
+    quality: Mapping[str, Any],
+    system: Mapping[str, Any],
+    more: Mapping[str, Any],
 ) -> Record:
     queries = len(next(iter(found.values())))
-    counts = Counts(queries=queries, unjudged_queries=0, without_relevant=0, without_candidates=0, failed=0, pairs=0, ties=0)
+    counts = Counts(
+        queries=queries,
+        unjudged_queries=0,
+        without_relevant=0,
+        without_candidates=0,
+        failed=0,
+        pairs=0,
+        ties=0,
+    )
     keys = {"quality": make_key(quality), "system": make_key(system), **more.get("keys", {})}
     made = {
         "trial": trial,
         "description": {},
         "dataset": {},
         "candidates": {},
-        "quality": {name: statistics.estimate(list(values), seed=7, resamples=100) for name, values in found.items()},
+        "quality": {
+            name: statistics.estimate(list(values), seed=7, resamples=100)
+            for name, values in found.items()
+        },
         "vs_first_stage": {},
         "counts": counts,
         "scores": {"cached": 0, "computed": queries},

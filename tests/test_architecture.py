@@ -1,4 +1,6 @@
-"""`weights: random`: the networks have the published sizes, do the work of the trained ones, and never come near a quality."""
+"""`weights: random`: the networks have the published sizes, do the work of the trained ones, and
+never come near a quality.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,13 @@ from bench.suite.suite import load
 from tests.agreement import close
 
 KNOWN = {name: entry for name, entry in entries.load().items() if entry.facts.architecture}
-ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 400}
+ENCODER = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "vocab_size": 400,
+}
 CAUSAL = {**ENCODER, "num_key_value_heads": 1, "head_dim": 16, "tie_word_embeddings": True}
 DEBERTA = {
     **ENCODER,
@@ -50,26 +58,43 @@ DEBERTA = {
 T5 = {"d_model": 32, "d_ff": 64, "d_kv": 16, "num_heads": 2, "num_layers": 2, "vocab_size": 400}
 TINY = {
     "bert": ("minilm-l6", "classify", ENCODER),
-    "xlm-roberta": ("bge-reranker-base", "classify", {**ENCODER, "type_vocab_size": 1, "max_position_embeddings": 514}),
+    "xlm-roberta": (
+        "bge-reranker-base",
+        "classify",
+        {**ENCODER, "type_vocab_size": 1, "max_position_embeddings": 514},
+    ),
     "deberta-v2": ("mxbai-rerank-large-v1", "classify", DEBERTA),
     "t5": ("monot5-base", "text-to-text", T5),
     "qwen3": ("qwen3-reranker-0.6b", "answer", CAUSAL),
     "mistral": ("rank-zephyr-7b", "list", CAUSAL),
 }
-REQUEST = Request("q", "what runs", [f"d{i}" for i in range(5)], ["a cat " * n for n in (9, 1, 30, 4, 2)])
+REQUEST = Request(
+    "q", "what runs", [f"d{i}" for i in range(5)], ["a cat " * n for n in (9, 1, 30, 4, 2)]
+)
 TRIAL = "tiny--bm25--tinybert-l2--random-weights--cpu"
 BARE = {"tinybert-l2": {"weights": "random"}}
 FAKE = {"tests.fakes:HashReranker": {"name": "fake"}}
 
 
 def tiny(kind: str, **options: Any) -> ArchitectureReranker:
-    """A network of a kind, two layers of it, under the options of the catalogue entry whose kind it is."""
+    """A network of a kind, two layers of it, under the options of the catalogue entry whose kind it
+    is.
+    """
     name, task, config = TINY[kind]
     model = rerankers.options_for(name)
-    network = Architecture(task=task, type=kind, config=config, prompt_tokens=4, source="https://example.org")  # type: ignore[arg-type]
-    facts = KNOWN[name].facts.model_copy(update={"parameters": 1000, "max_length": 512, "architecture": network})
+    network = Architecture(
+        task=task, type=kind, config=config, prompt_tokens=4, source="https://example.org"
+    )  # type: ignore[arg-type]
+    facts = KNOWN[name].facts.model_copy(
+        update={"parameters": 1000, "max_length": 512, "architecture": network}
+    )
     entry = KNOWN[name].model_copy(update={"facts": facts})
-    return ArchitectureReranker(kind, entry, model.model_validate({"weights": "random", "dtype": "float32", **options}), "cpu")
+    return ArchitectureReranker(
+        kind,
+        entry,
+        model.model_validate({"weights": "random", "dtype": "float32", **options}),
+        "cpu",
+    )
 
 
 @pytest.mark.parametrize("name", sorted(KNOWN))
@@ -90,7 +115,14 @@ def test_the_networks_that_people_ask_about_are_known() -> None:
         "bge-reranker-v2-m3",
         "mxbai-rerank-large-v1",
     }
-    asked |= {"monot5-base", "monot5-large", "monot5-3b", "qwen3-reranker-0.6b", "qwen3-reranker-4b", "rank-zephyr-7b"}
+    asked |= {
+        "monot5-base",
+        "monot5-large",
+        "monot5-3b",
+        "qwen3-reranker-0.6b",
+        "qwen3-reranker-4b",
+        "rank-zephyr-7b",
+    }
     assert asked <= set(KNOWN)
 
 
@@ -134,7 +166,9 @@ def test_weights_are_finite_repeatable_and_tied_where_they_should_be() -> None:
 
     network, again = (build(Architecture(**_facts("qwen3")), "bfloat16", "cpu") for _ in range(2))
     assert network.lm_head.weight is network.model.embed_tokens.weight
-    for (name, one), (_, other) in zip(network.named_parameters(), again.named_parameters(), strict=True):
+    for (name, one), (_, other) in zip(
+        network.named_parameters(), again.named_parameters(), strict=True
+    ):
         assert one.dtype == torch.bfloat16
         assert torch.isfinite(one).all(), name
         assert torch.equal(one, other)
@@ -143,7 +177,13 @@ def test_weights_are_finite_repeatable_and_tied_where_they_should_be() -> None:
 
 def _facts(kind: str) -> dict[str, Any]:
     _, task, config = TINY[kind]
-    return {"task": task, "type": kind, "config": config, "prompt_tokens": 4, "source": "https://example.org"}
+    return {
+        "task": task,
+        "type": kind,
+        "config": config,
+        "prompt_tokens": 4,
+        "source": "https://example.org",
+    }
 
 
 def test_inputs_are_cut_at_the_maximum_length_and_batches_hold_what_the_options_say() -> None:
@@ -168,7 +208,9 @@ def test_a_listwise_network_reads_every_window_and_writes_every_place() -> None:
     assert np.argsort(-scores).tolist() == list(range(9)), "the order stays the first stage's"
 
 
-def test_tokens_are_counted_as_another_model_would_or_by_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_are_counted_as_another_model_would_or_by_characters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from bench.rerankers.random import text_lengths
 
     counted = TextLengths()
@@ -179,10 +221,14 @@ def test_tokens_are_counted_as_another_model_would_or_by_characters(monkeypatch:
     assert "4 characters a token" in ruled.told
 
 
-def test_a_reranker_whose_architecture_is_not_known_is_refused_in_one_line(collection: Path) -> None:
+def test_a_reranker_whose_architecture_is_not_known_is_refused_in_one_line(
+    collection: Path,
+) -> None:
     for name in ("minilm-bi-encoder", "electra-base"):
         with pytest.raises(
-            SuiteError, match=rf"reranker '{name}': weights: random needs an architecture, which the catalogue has of tinybert-l2"
+            SuiteError,
+            match=rf"reranker '{name}': weights: random needs an architecture, which the "
+            r"catalogue has of tinybert-l2",
         ):
             rerankers.build(name, {"weights": "random"})
     with pytest.raises(SuiteError, match="weights: random needs an architecture"):
@@ -198,7 +244,10 @@ def test_what_does_not_fit_into_memory_is_skipped_with_its_reason(
         huge.check()
     found = run(collection, tmp_path, FAKE, {"monot5-3b": {"weights": "random"}})
     [bare] = architectures(found)
-    assert (bare.status, bare.reason) == ("skipped", "needs 13.7 GB in float32, 70% of 1.0 GB may be taken")
+    assert (bare.status, bare.reason) == (
+        "skipped",
+        "needs 13.7 GB in float32, 70% of 1.0 GB may be taken",
+    )
     assert "monot5-3b (random weights) (cpu) skipped: needs 13.7 GB" in report(found)
 
 
@@ -209,20 +258,43 @@ def test_memory_that_a_container_allows_is_respected(tmp_path: Path) -> None:
             (tmp_path / name / file.replace("_dot_", ".")).write_text(text)
         return tmp_path / name
 
-    tight = group("tight", memory_dot_max="1000\n", memory_dot_current="700\n", memory_dot_stat="anon 5\ninactive_file 200\n")
+    tight = group(
+        "tight",
+        memory_dot_max="1000\n",
+        memory_dot_current="700\n",
+        memory_dot_stat="anon 5\ninactive_file 200\n",
+    )
     loose = group("loose", memory_dot_max="max\n", memory_dot_current="700\n")
     assert memory.limited_bytes([tight, loose, tmp_path / "absent"]) == [500]
     assert (memory.available_bytes() or 0) > 0
 
 
 def suite(collection: Path, *rows: Any, **more: Any) -> dict[str, Any]:
-    plan = {"queries": 3, "rounds": 1, "warmup_max": 2, "offline_pairs": 10, "span_queries": 1, **more.pop("latency", {})}
-    return {"name": "bare", "datasets": [f"files:{collection}"], "rerankers": list(rows), "depth": 4, "latency": plan, **more}
+    plan = {
+        "queries": 3,
+        "rounds": 1,
+        "warmup_max": 2,
+        "offline_pairs": 10,
+        "span_queries": 1,
+        **more.pop("latency", {}),
+    }
+    return {
+        "name": "bare",
+        "datasets": [f"files:{collection}"],
+        "rerankers": list(rows),
+        "depth": 4,
+        "latency": plan,
+        **more,
+    }
 
 
 def run(collection: Path, tmp_path: Path, *rows: Any, time_it: bool = True, **more: Any) -> Run:
     """Without reports."""
-    return loop.run(load(suite(collection, *(rows or (FAKE, BARE)), **more)), out=tmp_path / "results", time_it=time_it)
+    return loop.run(
+        load(suite(collection, *(rows or (FAKE, BARE)), **more)),
+        out=tmp_path / "results",
+        time_it=time_it,
+    )
 
 
 def report(found: Run) -> str:
@@ -237,7 +309,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("bare")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_BENCH_CACHE", str(folder / "cache"))
-        asked = suite(write_collection(folder / "tiny"), FAKE, BARE, latency={"sweep": {"depths": [2, 3], "batch_sizes": [1]}})
+        asked = suite(
+            write_collection(folder / "tiny"),
+            FAKE,
+            BARE,
+            latency={"sweep": {"depths": [2, 3], "batch_sizes": [1]}},
+        )
         return bench.run(asked, out=folder / "results")
 
 
@@ -252,11 +329,18 @@ def test_it_is_timed_as_every_reranker_is(finished: Run) -> None:
     assert set(record.keys) == {"system", "speed"}
     assert record.description["facts"]["parameters"] == 4386049
     swept = finished.sweep[finished.sweep["trial"] == TRIAL]
-    assert set(zip(swept["depth"], swept["batch_size"].fillna(0), strict=True)) == {(2, 0), (3, 0), (2, 1), (3, 1)}
+    assert set(zip(swept["depth"], swept["batch_size"].fillna(0), strict=True)) == {
+        (2, 0),
+        (3, 0),
+        (2, 1),
+        (3, 1),
+    }
 
 
 def renamed(run: Run, folder: Path) -> Run:
-    """The same run under another id, as a second one would have it: a run is no baseline of itself."""
+    """The same run under another id, as a second one would have it: a run is no baseline of
+    itself.
+    """
     shutil.copytree(run.folder, folder)
     info = folder / "run.json"
     info.write_text(info.read_text().replace(f'"id": "{run.info.id}"', '"id": "again"', 1))
@@ -264,8 +348,9 @@ def renamed(run: Run, folder: Path) -> Run:
 
 
 def test_it_never_comes_near_a_quality(finished: Run, tmp_path: Path) -> None:
-    """Not in a record of quality, a table, a ranking, a comparison, a check, a choice or an export: there is no number that could be taken
-    for one."""
+    """Not in a record of quality, a table, a ranking, a comparison, a check, a choice or an export:
+    there is no number that could be taken for one.
+    """
     assert TRIAL not in finished.records
     assert "quality" not in type(finished.architectures[TRIAL]).model_fields
     for table in (finished.per_query, finished.depths):
@@ -282,16 +367,32 @@ def test_it_never_comes_near_a_quality(finished: Run, tmp_path: Path) -> None:
     assert choice.best.trial.kind == "reranker"
     shown = [point for point, _ in budget_report.verdicts(choice)]
     assert all(point.trial.kind == "reranker" for point in shown)
-    assert [(point.trial.id, point.values, point.quality) for point in choice.latency_only] == [(TRIAL, None, None)]
+    assert [(point.trial.id, point.values, point.quality) for point in choice.latency_only] == [
+        (TRIAL, None, None)
+    ]
     assert all(
-        "random weights" not in text for text in (exports.to_csv(finished), exports.to_latex(finished), exports.to_model_card(finished))
+        "random weights" not in text
+        for text in (
+            exports.to_csv(finished),
+            exports.to_latex(finished),
+            exports.to_model_card(finished),
+        )
     )
-    assert "Latency only: tinybert-l2 (random weights) (cpu)" in " ".join(budget_report.sentences(choice))
+    assert "Latency only: tinybert-l2 (random weights) (cpu)" in " ".join(
+        budget_report.sentences(choice)
+    )
 
 
 def test_every_report_says_what_it_is(finished: Run) -> None:
     [bare] = latency_only.tables(finished).values()
-    assert set(bare.lines[0]) == {"reranker", "parameters", "p50 ms", "p95 ms", "ms/pair", "pairs/s"}
+    assert set(bare.lines[0]) == {
+        "reranker",
+        "parameters",
+        "p50 ms",
+        "p95 ms",
+        "ms/pair",
+        "pairs/s",
+    }
     markdown, html = ((finished.folder / name).read_text() for name in ("report.md", "report.html"))
     for page in (markdown, html):
         assert "Latency only" in page
@@ -317,15 +418,23 @@ def test_without_timing_it_is_skipped(collection: Path, tmp_path: Path) -> None:
     assert (row.status, row.reason) == ("skipped", "has a latency only, and nothing is timed")
 
 
-def test_what_would_take_hours_is_skipped(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_would_take_hours_is_skipped(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bench.runner.record.seconds_per_query", lambda *arguments: 5000.0)
     [row] = architectures(run(collection, tmp_path))
-    assert (row.status, row.reason) == ("skipped", "one query would take some 5000 s here, and the time limit is 300 s")
+    assert (row.status, row.reason) == (
+        "skipped",
+        "one query would take some 5000 s here, and the time limit is 300 s",
+    )
 
 
 def test_an_interrupted_run_keeps_its_record(collection: Path, tmp_path: Path) -> None:
     first = run(collection, tmp_path)
-    info = json.loads((first.folder / "run.json").read_text()) | {"status": "running", "finished": None}
+    info = json.loads((first.folder / "run.json").read_text()) | {
+        "status": "running",
+        "finished": None,
+    }
     (first.folder / "run.json").write_text(json.dumps(info))
     again = run(collection, tmp_path)
     assert again.folder == first.folder
@@ -342,6 +451,12 @@ def test_on_a_gpu_it_is_built_there_within_its_memory() -> None:
     reranker.load()
     [scores] = reranker.rerank([REQUEST])
     assert np.isfinite(scores).all()
-    assert {str(parameter.device) for parameter in reranker._network.network.parameters()} == {"cuda:0"}
-    assert 0 < (memory.available_bytes("cuda") or 0) <= torch.cuda.get_device_properties(0).total_memory
+    assert {str(parameter.device) for parameter in reranker._network.network.parameters()} == {
+        "cuda:0"
+    }
+    assert (
+        0
+        < (memory.available_bytes("cuda") or 0)
+        <= torch.cuda.get_device_properties(0).total_memory
+    )
     reranker.close()

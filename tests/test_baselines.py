@@ -25,7 +25,12 @@ FAKE = {"tests.fakes:HashReranker": {"name": "fake"}}
 
 @pytest.fixture
 def run(collection: Path, tmp_path: Path) -> Run:
-    suite = {"name": "tiny", "datasets": [f"files:{collection}"], "rerankers": [FAKE], "latency": {"queries": 3, "rounds": 1}}
+    suite = {
+        "name": "tiny",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [FAKE],
+        "latency": {"queries": 3, "rounds": 1},
+    }
     return bench.run(suite, out=tmp_path / "results")
 
 
@@ -35,12 +40,17 @@ def test_a_baseline_is_a_small_run_that_checks_like_the_whole_one(run: Run, tmp_
     kept = Run(path)
     assert sorted(kept.records) == sorted(run.records)
     assert kept.per_query.equals(run.per_query)
-    assert {one.name: one.outcome for one in check(run, kept).gates} == {"quality nDCG@10": "pass", "drift": "pass"}
+    assert {one.name: one.outcome for one in check(run, kept).gates} == {
+        "quality nDCG@10": "pass",
+        "drift": "pass",
+    }
     assert baselines.size(path) < 100_000
     names = {str(one.relative_to(path)).split("/")[0] for one in path.rglob("*") if one.is_file()}
     assert names == {"run.json", "records", "rankings", "per_query.parquet"}
     assert kept.latency.empty
-    assert all("speed" not in record.keys and record.latency is None for record in kept.records.values())
+    assert all(
+        "speed" not in record.keys and record.latency is None for record in kept.records.values()
+    )
     assert kept.to_frame()["status"].tolist() == run.to_frame()["status"].tolist()
 
 
@@ -77,7 +87,9 @@ def test_a_name_is_a_plain_file_name(run: Run, tmp_path: Path, name: str) -> Non
     assert not (tmp_path / "kept").exists()
 
 
-def test_a_save_that_fails_leaves_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_that_fails_leaves_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(path: Path, data: bytes) -> None:
         raise BenchError(f"{path}: cannot be written: No space left on device")
 
@@ -91,7 +103,11 @@ def test_a_save_that_fails_leaves_nothing(run: Run, tmp_path: Path, monkeypatch:
 
 def test_an_unfinished_run_is_no_baseline(run: Run, tmp_path: Path) -> None:
     path = run.folder / "run.json"
-    path.write_text(path.read_text().replace('"status": "done",\n "version"', '"status": "running",\n "version"'))
+    path.write_text(
+        path.read_text().replace(
+            '"status": "done",\n "version"', '"status": "running",\n "version"'
+        )
+    )
     assert Run(run.folder).info.status == "running"
     with pytest.raises(RecordError, match="not finished"):
         baselines.save(Run(run.folder), "base", tmp_path / "kept")
@@ -106,7 +122,10 @@ def test_a_word_finds_a_run(run: Run, tmp_path: Path, monkeypatch: pytest.Monkey
     old = made_run(tmp_path / "many", {"a": [0.5]}, name="old").folder / "run.json"
     old.write_text(old.read_text().replace("2026-01-01", "2025-01-01"))
     assert baselines.find(str(newer.parent), folder).folder == newer
-    with pytest.raises(RecordError, match=r"bace: neither a run folder nor a baseline in .*kept \(did you mean 'base'"):
+    with pytest.raises(
+        RecordError,
+        match=r"bace: neither a run folder nor a baseline in .*kept \(did you mean 'base'",
+    ):
         baselines.find("bace", folder)
     with pytest.raises(RecordError, match="rerank-bench baseline save RUN"):
         baselines.find("base", tmp_path / "none")
@@ -114,7 +133,9 @@ def test_a_word_finds_a_run(run: Run, tmp_path: Path, monkeypatch: pytest.Monkey
         baselines.find(str(tmp_path), folder)
 
 
-def test_every_command_that_takes_a_run_takes_latest_and_a_folder_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_that_takes_a_run_takes_latest_and_a_folder_of_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecordError, match="latest: no finished run under results"):
         baselines.find("latest")
@@ -122,11 +143,18 @@ def test_every_command_that_takes_a_run_takes_latest_and_a_folder_of_runs(tmp_pa
     order = {"q0": [("d1", 2.0), ("d2", 1.0)]}
     rankings = {"a": order, "first-stage": order}
     values = {"first-stage": [0.2, 0.4], "a": [0.5, 0.6]}
-    old, new = (made_run(Path("results"), values, name=name, rankings=rankings, **times) for name in ("old", "new"))
+    old, new = (
+        made_run(Path("results"), values, name=name, rankings=rankings, **times)
+        for name in ("old", "new")
+    )
     made = (old.folder / "run.json").read_text().replace("2026-01-01", "2025-01-01")
     (old.folder / "run.json").write_text(made)
     baselines.save(old, "base")
-    unfinished = (new.folder / "run.json").read_text().replace('"status": "done",\n "version"', '"status": "running",\n "version"')
+    unfinished = (
+        (new.folder / "run.json")
+        .read_text()
+        .replace('"status": "done",\n "version"', '"status": "running",\n "version"')
+    )
     unfinished = unfinished.replace('"started": "2026', '"started": "2027')
     (tmp_path / "results" / "made" / "running").mkdir()
     (tmp_path / "results" / "made" / "running" / "run.json").write_text(unfinished)
@@ -148,11 +176,15 @@ def test_every_command_that_takes_a_run_takes_latest_and_a_folder_of_runs(tmp_pa
             done = CliRunner().invoke(cli, arguments)
             if arguments[0] == "check" and word != str(new.folder):
                 assert isinstance(done.exception, RecordError)
-                assert str(done.exception).startswith("results/made/running: this newest run is not finished")
+                assert str(done.exception).startswith(
+                    "results/made/running: this newest run is not finished"
+                )
                 assert str(done.exception).endswith(f"of an older one: {new.folder}")
                 continue
             if arguments[0] in ("report", "compare", "export"):
-                assert ("note: results/made/running: this newest run" in done.output) == (word != str(new.folder))
+                assert ("note: results/made/running: this newest run" in done.output) == (
+                    word != str(new.folder)
+                )
             assert not isinstance(done.exception, Exception), (arguments, done.exception)
     assert bench.load("latest").info.id == new.info.id
 
@@ -181,18 +213,27 @@ def test_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["latest", "Latest", "baselines"])
-def test_no_baseline_and_no_suite_has_a_name_that_means_something_else(run: Run, tmp_path: Path, name: str) -> None:
+def test_no_baseline_and_no_suite_has_a_name_that_means_something_else(
+    run: Run, tmp_path: Path, name: str
+) -> None:
     with pytest.raises(BenchError, match="RUN means something else by that word"):
         baselines.save(run, name, tmp_path / "kept")
     with pytest.raises(SuiteError, match="give the suite another name"):
         load({"name": name, "datasets": ["everyday"], "rerankers": ["word-overlap"]})
 
 
-def test_the_newest_run_is_the_one_that_finished_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_run_is_the_one_that_finished_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, started, finished in (("long", "2026-01-01", "2026-01-09"), ("short", "2026-01-02", "2026-01-03")):
+    for name, started, finished in (
+        ("long", "2026-01-01", "2026-01-09"),
+        ("short", "2026-01-02", "2026-01-03"),
+    ):
         path = made_run(Path("results"), {"a": [0.5]}, name=name).folder / "run.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"started": started, "finished": finished}))
+        path.write_text(
+            json.dumps(json.loads(path.read_text()) | {"started": started, "finished": finished})
+        )
     assert baselines.find("latest").info.suite_hash == "long"
 
 
@@ -212,7 +253,13 @@ def test_what_failed_and_has_no_baseline_is_in_every_output(tmp_path: Path) -> N
     old = made_run(tmp_path, {"a": [0.5, 0.6]}, name="old", rankings=ranking)
     new = made_run(tmp_path, {"a": [0.5, 0.6]}, name="new", rankings=ranking, failed=["added"])
     verdict = check(new, old)
-    outputs = (page.to_text(verdict), page.to_markdown(verdict), page.to_json(verdict), ci.to_junit(verdict), ci.to_github(verdict))
+    outputs = (
+        page.to_text(verdict),
+        page.to_markdown(verdict),
+        page.to_json(verdict),
+        ci.to_junit(verdict),
+        ci.to_github(verdict),
+    )
     assert all("added failed (no reason given)" in output for output in outputs)
 
 

@@ -1,4 +1,6 @@
-"""Batches by token budget: within it, in order again afterwards, and halved when an accelerator's memory is full."""
+"""Batches by token budget: within it, in order again afterwards, and halved when an accelerator's
+memory is full.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,20 @@ from tests.made_runs import made_run
 
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=80)
 QUERY = "how long does it rain"
-DOCS = ["the sun and the moon", "hot tea", "", "cold river bank in the rain", "a dog sat on the mat " * 3, "fish"]
+DOCS = [
+    "the sun and the moon",
+    "hot tea",
+    "",
+    "cold river bank in the rain",
+    "a dog sat on the mat " * 3,
+    "fish",
+]
 
 
 @given(LENGTHS, st.integers(1, 2000))
-def test_no_batch_exceeds_the_token_budget_unless_one_input_does(lengths: list[int], tokens: int) -> None:
+def test_no_batch_exceeds_the_token_budget_unless_one_input_does(
+    lengths: list[int], tokens: int
+) -> None:
     made = batches.run(np.array(lengths), Limit(tokens=tokens), lambda rows: rows)
     for rows, _ in made:
         assert len(rows) == 1 or len(rows) * max(lengths[i] for i in rows) <= tokens
@@ -38,14 +49,18 @@ def test_no_batch_exceeds_the_token_budget_unless_one_input_does(lengths: list[i
 
 
 @given(LENGTHS, st.integers(1, 50))
-def test_a_number_of_pairs_is_kept_and_like_lengths_stand_together(lengths: list[int], pairs: int) -> None:
+def test_a_number_of_pairs_is_kept_and_like_lengths_stand_together(
+    lengths: list[int], pairs: int
+) -> None:
     made = batches.run(np.array(lengths), Limit(pairs=pairs), lambda rows: rows)
     assert [len(rows) for rows, _ in made[:-1]] == [pairs] * (len(made) - 1)
     assert [lengths[i] for rows, _ in made for i in rows] == sorted(lengths, reverse=True)
 
 
 @given(LENGTHS, st.integers(1, 2000), st.data())
-def test_order_is_restored_also_where_memory_runs_out(lengths: list[int], tokens: int, data: st.DataObject) -> None:
+def test_order_is_restored_also_where_memory_runs_out(
+    lengths: list[int], tokens: int, data: st.DataObject
+) -> None:
     """A made-up device that holds no more than so many slots; the longest input alone fits."""
     memory = data.draw(st.integers(max(lengths), 3 * max(lengths) + 2000))
     limit = Limit(tokens=tokens)
@@ -68,7 +83,9 @@ def test_one_input_that_does_not_fit_is_one_clear_error() -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     for limit in (Limit(tokens=64), Limit(pairs=8)):
-        with pytest.raises(RerankerError, match="out of memory with one pair of 40 tokens: lower max_length"):
+        with pytest.raises(
+            RerankerError, match="out of memory with one pair of 40 tokens: lower max_length"
+        ):
             batches.run(np.array([40, 3, 20]), limit, forward)
     with pytest.raises(RerankerError, match="out of memory with one pair"):
         batches.fitting(Limit(pairs=8), forward)
@@ -110,14 +127,30 @@ def test_the_next_block_is_made_in_a_thread_while_this_one_is_used() -> None:
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("models")
     options: dict[str, dict[str, Any]] = {
-        "cross-encoder": {"model": str(tiny_models.bert_cross_encoder(folder / "cross")), "token_budget": 128, "threads": 1},
+        "cross-encoder": {
+            "model": str(tiny_models.bert_cross_encoder(folder / "cross")),
+            "token_budget": 128,
+            "threads": 1,
+        },
         "judge": {"model": str(tiny_models.qwen3(folder / "judge")), "threads": 1},
         "bi-encoder": {"model": str(tiny_models.bi_encoder(folder / "bi")), "threads": 1},
-        "late-interaction": {"model": str(tiny_late.late_interaction(folder / "late")), "threads": 1},
+        "late-interaction": {
+            "model": str(tiny_late.late_interaction(folder / "late")),
+            "threads": 1,
+        },
         "monot5": {"model": str(tiny_models.t5(folder / "t5")), "token_budget": 128, "threads": 1},
-        "llm": {"model": str(tiny.chat(folder / "chat")), "token_true": "yes", "token_false": "no", "batch_size": 8, "threads": 1},
+        "llm": {
+            "model": str(tiny.chat(folder / "chat")),
+            "token_true": "yes",
+            "token_false": "no",
+            "batch_size": 8,
+            "threads": 1,
+        },
     }
-    loaded = {name: rerankers.build("cross-encoder" if name == "judge" else name, value) for name, value in options.items()}
+    loaded = {
+        name: rerankers.build("cross-encoder" if name == "judge" else name, value)
+        for name, value in options.items()
+    }
     for reranker in loaded.values():
         reranker.load()
     return loaded
@@ -127,8 +160,12 @@ def scores_of(reranker: Any) -> Any:
     return reranker.rerank([Request("q", QUERY, [f"d{i}" for i in range(len(DOCS))], DOCS)])[0]
 
 
-@pytest.mark.parametrize("name", ["cross-encoder", "judge", "bi-encoder", "late-interaction", "monot5", "llm"])
-def test_a_full_memory_halves_the_batch_and_is_counted(built: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["cross-encoder", "judge", "bi-encoder", "late-interaction", "monot5", "llm"]
+)
+def test_a_full_memory_halves_the_batch_and_is_counted(
+    built: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The forward pass of a real model, on a made-up device that holds two inputs."""
     reranker = built[name]
     expected = scores_of(reranker)
@@ -136,7 +173,9 @@ def test_a_full_memory_halves_the_batch_and_is_counted(built: dict[str, Any], na
     forward = torch.nn.Embedding.forward
 
     def embed(self: Any, input: Any) -> Any:
-        if self.num_embeddings > tiny_models.MAX_LENGTH and input.shape[0] > 2:  # the table of words
+        if (
+            self.num_embeddings > tiny_models.MAX_LENGTH and input.shape[0] > 2
+        ):  # the table of words
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return forward(self, input)
 
@@ -149,11 +188,19 @@ def test_a_full_memory_halves_the_batch_and_is_counted(built: dict[str, Any], na
     assert (settings["batch_size"] or 99) <= 2 or settings["token_budget"] < 128
 
 
-@pytest.mark.parametrize("name", ["cross-encoder", "judge", "bi-encoder", "late-interaction", "monot5", "llm"])
-def test_threads_are_those_asked_for_and_restored(built: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["cross-encoder", "judge", "bi-encoder", "late-interaction", "monot5", "llm"]
+)
+def test_threads_are_those_asked_for_and_restored(
+    built: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
     forward = torch.nn.Linear.forward
-    monkeypatch.setattr(torch.nn.Linear, "forward", lambda self, x: (seen.append(torch.get_num_threads()), forward(self, x))[1])
+    monkeypatch.setattr(
+        torch.nn.Linear,
+        "forward",
+        lambda self, x: (seen.append(torch.get_num_threads()), forward(self, x))[1],
+    )
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -167,8 +214,13 @@ def test_threads_are_those_asked_for_and_restored(built: dict[str, Any], name: s
 
 def test_a_table_tells_of_halved_batches_and_passes_on_warnings(tmp_path: Path) -> None:
     (record,) = made_run(tmp_path, {"ours": [0.5, 0.6]}).records.values()
-    told = {"usage": {"halvings": 2.0, "pairs": 5}, "description": {"facts": {"warnings": ["this CPU has no bfloat16"]}}}
+    told = {
+        "usage": {"halvings": 2.0, "pairs": 5},
+        "description": {"facts": {"warnings": ["this CPU has no bfloat16"]}},
+    }
     notes = _notes(record.model_copy(update=told))
-    assert "the accelerator's memory was full 2 times: batches were halved until they fitted" in notes
+    assert (
+        "the accelerator's memory was full 2 times: batches were halved until they fitted" in notes
+    )
     assert "this CPU has no bfloat16" in notes
     assert _notes(record) == []

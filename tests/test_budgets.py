@@ -35,13 +35,21 @@ def steady(milliseconds: float, queries: int = N) -> list[float]:
 
 def made(tmp_path: Path, **more: Any) -> Run:
     """Three rerankers at depth 5: a fast one, a better one, and one that is best and slow."""
-    values = {"first-stage": BASE, "fast": GOOD, "better": BETTER, "slow": np.clip(BASE + 0.4, 0, 1)}
+    values = {
+        "first-stage": BASE,
+        "fast": GOOD,
+        "better": BETTER,
+        "slow": np.clip(BASE + 0.4, 0, 1),
+    }
     times = {"fast": steady(20), "better": steady(80), "slow": steady(500)}
     return made_run(tmp_path, values, **{"milliseconds": times, **more})
 
 
 def names(choice: Choice) -> tuple[str | None, str | None]:
-    return (choice.best and choice.best.trial.reranker, choice.runner_up and choice.runner_up.trial.reranker)
+    return (
+        choice.best and choice.best.trial.reranker,
+        choice.runner_up and choice.runner_up.trial.reranker,
+    )
 
 
 def only(found: list[Choice]) -> Choice:
@@ -62,7 +70,9 @@ def test_a_notebook_shows_choices_as_tables(tmp_path: Path) -> None:
 
 
 def test_what_is_just_beyond_the_limit_is_not_one_time_the_limit(tmp_path: Path) -> None:
-    slow = made(tmp_path, milliseconds={"fast": steady(100.4), "better": steady(180), "slow": steady(500)})
+    slow = made(
+        tmp_path, milliseconds={"fast": steady(100.4), "better": steady(180), "slow": steady(500)}
+    )
     told = repr(bench.budget(slow, p50_ms=100))
     assert "0.4 % over the limit" in told
     assert " 1 times" not in told
@@ -80,9 +90,15 @@ def test_the_best_that_fits_and_the_runner_up(tmp_path: Path) -> None:
     assert choice.difference.p < 0.001
 
 
-@pytest.mark.parametrize(("limit", "best"), [(1000, "slow"), (540, "better"), (40, "fast"), (10, None)])
-def test_a_limit_holds_for_the_percentile_that_was_asked_for(tmp_path: Path, limit: float, best: str | None) -> None:
-    """`slow` has a median of 500 ms and a p95 of 545: inside a median limit of 540, outside the same limit on p95."""
+@pytest.mark.parametrize(
+    ("limit", "best"), [(1000, "slow"), (540, "better"), (40, "fast"), (10, None)]
+)
+def test_a_limit_holds_for_the_percentile_that_was_asked_for(
+    tmp_path: Path, limit: float, best: str | None
+) -> None:
+    """`slow` has a median of 500 ms and a p95 of 545: inside a median limit of 540, outside the
+    same limit on p95.
+    """
     run = made(tmp_path)
     assert names(only(budget(run, p95_ms=limit)))[0] == best
     assert names(only(budget(run, p50_ms=540)))[0] == "slow"
@@ -114,14 +130,19 @@ def test_a_median_beyond_the_limit_needs_no_p95(tmp_path: Path) -> None:
     """p95 is no smaller than the median."""
     run = made(tmp_path, milliseconds={"fast": steady(20, 30), "slow": steady(500, 30)})
     choice = only(budget(run, p95_ms=100))
-    assert ([p.trial.reranker for p in choice.withheld], [p.trial.reranker for p in choice.too_slow]) == (["fast"], ["slow"])
+    assert (
+        [p.trial.reranker for p in choice.withheld],
+        [p.trial.reranker for p in choice.too_slow],
+    ) == (["fast"], ["slow"])
     assert choice.outcome == "withheld", "fast may fit"
     assert not [text for text in report.sentences(choice) if "Nothing that was timed fits" in text]
     assert only(budget(run, p95_ms=10)).outcome == "nothing fits"
 
 
 def test_a_service_is_marked_and_asked_for_more_queries_in_its_own_words(tmp_path: Path) -> None:
-    rows = [Sample("tiny--bm25--api", "request", 0, f"q{i}", 5, None, 50_000_000) for i in range(20)]
+    rows = [
+        Sample("tiny--bm25--api", "request", 0, f"q{i}", 5, None, 50_000_000) for i in range(20)
+    ]
     run = made_run(tmp_path, {"first-stage": BASE, "api": GOOD}, devices={"api": "-"}, latency=rows)
     choice = only(budget(run, p95_ms=100))
     told = " ".join(report.sentences(choice))
@@ -134,7 +155,9 @@ def test_a_service_is_marked_and_asked_for_more_queries_in_its_own_words(tmp_pat
 def test_what_means_nothing_is_chosen_last(tmp_path: Path) -> None:
     random = {"lucky": {"description": {"facts": {"random_weights": True}}}}
     values = {"first-stage": BASE, "lucky": BETTER, "fast": GOOD}
-    run = made_run(tmp_path, values, milliseconds={"lucky": steady(1), "fast": steady(20)}, record=random)
+    run = made_run(
+        tmp_path, values, milliseconds={"lucky": steady(1), "fast": steady(20)}, record=random
+    )
     assert names(only(budget(run, p95_ms=100))) == ("fast", None)
     alone = only(budget(run, p95_ms=10))
     assert names(alone) == ("lucky", None)
@@ -142,7 +165,11 @@ def test_what_means_nothing_is_chosen_last(tmp_path: Path) -> None:
 
 
 def test_equal_quality_goes_to_the_faster_and_no_query_tells_them_apart(tmp_path: Path) -> None:
-    run = made_run(tmp_path, {"first-stage": BASE, "a": GOOD, "b": GOOD}, milliseconds={"a": steady(60), "b": steady(30)})
+    run = made_run(
+        tmp_path,
+        {"first-stage": BASE, "a": GOOD, "b": GOOD},
+        milliseconds={"a": steady(60), "b": steady(30)},
+    )
     choice = only(budget(run, p95_ms=100))
     assert names(choice) == ("b", "a")
     assert choice.difference is not None
@@ -151,8 +178,12 @@ def test_equal_quality_goes_to_the_faster_and_no_query_tells_them_apart(tmp_path
 
 
 def test_a_reranker_below_the_first_stage_is_told(tmp_path: Path) -> None:
-    run = made_run(tmp_path, {"first-stage": BASE, "bad": BASE * 0.5}, milliseconds={"bad": steady(5)})
-    assert "does not improve on the first stage" in " ".join(report.sentences(only(budget(run, p95_ms=10))))
+    run = made_run(
+        tmp_path, {"first-stage": BASE, "bad": BASE * 0.5}, milliseconds={"bad": steady(5)}
+    )
+    assert "does not improve on the first stage" in " ".join(
+        report.sentences(only(budget(run, p95_ms=10)))
+    )
 
 
 def test_an_upper_end_beyond_the_limit_is_told(tmp_path: Path) -> None:
@@ -168,25 +199,54 @@ def test_devices_are_chosen_among(tmp_path: Path) -> None:
     assert names(only(budget(run, p95_ms=1000, device="cuda"))) == ("slow", "fast")
     assert names(only(budget(run, p95_ms=1000, device="cuda:1"))) == ("slow", None)
     assert names(only(budget(run, p95_ms=1000, device="cpu"))) == ("better", None)
-    with pytest.raises(BenchError, match="--device cude: nothing of that name was timed in this run: did you mean 'cuda'"):
+    with pytest.raises(
+        BenchError,
+        match="--device cude: nothing of that name was timed in this run: did you mean 'cuda'",
+    ):
         budget(run, p95_ms=1000, device="cude")
 
 
 def swept(tmp_path: Path, **more: Any) -> Run:
-    """One reranker timed at depths 10, 50 and 100, batch sizes 8 and 32, and in bfloat16; scored at 100, with a curve."""
-    curve = {("a", depth): np.clip(BASE + gain, 0, 1) for depth, gain in ((10, 0.1), (20, 0.15), (50, 0.2), (75, 0.25), (100, 0.3))}
+    """One reranker timed at depths 10, 50 and 100, batch sizes 8 and 32, and in bfloat16; scored at
+    100, with a curve.
+    """
+    curve = {
+        ("a", depth): np.clip(BASE + gain, 0, 1)
+        for depth, gain in ((10, 0.1), (20, 0.15), (50, 0.2), (75, 0.25), (100, 0.3))
+    }
     curve[("a~bfloat16", 50)] = np.clip(BASE + 0.19, 0, 1)
     points = [
-        {"reranker": "a", "depth": depth, "dtype": "float32", "batch_size": batch, "milliseconds": steady(depth * (1 + batch / 64))}
+        {
+            "reranker": "a",
+            "depth": depth,
+            "dtype": "float32",
+            "batch_size": batch,
+            "milliseconds": steady(depth * (1 + batch / 64)),
+        }
         for depth in (10, 50, 100)
         for batch in (8, 32)
     ]
     points += [
-        {"reranker": "a", "depth": depth, "dtype": dtype, "batch_size": 32, "system": f"a~{dtype}", "milliseconds": steady(depth / 2)}
+        {
+            "reranker": "a",
+            "depth": depth,
+            "dtype": dtype,
+            "batch_size": 32,
+            "system": f"a~{dtype}",
+            "milliseconds": steady(depth / 2),
+        }
         for depth, dtype in ((50, "bfloat16"), (100, "float16"))
     ]
     values = {"first-stage": BASE, "a": curve["a", 100]}
-    return made_run(tmp_path, values, depth=100, by_depth=curve, sweep=points, milliseconds={"a": steady(150)}, **more)
+    return made_run(
+        tmp_path,
+        values,
+        depth=100,
+        by_depth=curve,
+        sweep=points,
+        milliseconds={"a": steady(150)},
+        **more,
+    )
 
 
 def test_a_sweep_is_searched_over_depths_batches_and_number_formats(tmp_path: Path) -> None:
@@ -198,7 +258,9 @@ def test_a_sweep_is_searched_over_depths_batches_and_number_formats(tmp_path: Pa
     assert choice.runner_up is not None
     assert choice.runner_up.system == "a~bfloat16"
     assert choice.runner_up.quality == pytest.approx(float(np.clip(BASE + 0.19, 0, 1).mean()))
-    assert [point.system for point in choice.unscored] == ["a~float16"], "a number format that nothing scored has no quality"
+    assert [point.system for point in choice.unscored] == ["a~float16"], (
+        "a number format that nothing scored has no quality"
+    )
 
 
 def test_without_another_system_the_runner_up_is_another_depth(tmp_path: Path) -> None:
@@ -217,8 +279,12 @@ def test_between_timed_depths_is_offered_as_interpolated_and_never_chosen(tmp_pa
     assert (choice.between.depth, choice.between.between) == (75, (50, 100))
     assert choice.between.p95_ms == pytest.approx(75 * 1.125 * 1.09, rel=0.01)
     assert all(point.between is None for point in choice.fitting)
-    assert "Interpolated between the timed depths 50 and 100, not measured" in " ".join(report.sentences(choice))
-    assert ("interpolated", 75) in [(verdict, point.depth) for point, verdict in report.verdicts(choice)]
+    assert "Interpolated between the timed depths 50 and 100, not measured" in " ".join(
+        report.sentences(choice)
+    )
+    assert ("interpolated", 75) in [
+        (verdict, point.depth) for point, verdict in report.verdicts(choice)
+    ]
 
 
 def test_nothing_is_guessed_beyond_the_timed_depths(tmp_path: Path) -> None:
@@ -258,7 +324,9 @@ def test_a_run_without_timings_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_table_fits_a_terminal(tmp_path: Path, width: int) -> None:
     buffer = io.StringIO()
-    report.print_budget(budget(swept(tmp_path), p95_ms=98), Console(file=buffer, width=width, highlight=False))
+    report.print_budget(
+        budget(swept(tmp_path), p95_ms=98), Console(file=buffer, width=width, highlight=False)
+    )
     assert max(map(len, buffer.getvalue().splitlines())) <= width
     assert ("queries" in buffer.getvalue().splitlines()[3]) == (width > 100)
     for expected in ("best", "runner-up", "interpolated", "first-stage", "b8"):
@@ -275,7 +343,9 @@ def test_markdown_and_json_hold_the_same_points(tmp_path: Path) -> None:
     assert data["outcome"] == "fits"
 
 
-def test_the_command_answers_and_exits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_answers_and_exits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = made(tmp_path)
 
     def command(*arguments: str) -> int:

@@ -17,7 +17,14 @@ from bench.rerankers.loading import weights
 
 ENTRIES = entries.load()
 HOSTED = {"cohere", "voyage", "mixedbread", "rerank-server", "listwise-server"}
-FACTS = {"parameters": 1, "licence": "MIT", "languages": ["en"], "max_length": 512, "prompt": None, "url": "https://example.org"}
+FACTS = {
+    "parameters": 1,
+    "licence": "MIT",
+    "languages": ["en"],
+    "max_length": 512,
+    "prompt": None,
+    "url": "https://example.org",
+}
 
 
 @pytest.mark.parametrize("name", sorted(ENTRIES))
@@ -47,7 +54,9 @@ def test_every_entry_says_what_it_is(name: str) -> None:
 
 def test_no_model_and_no_commit_is_listed_twice() -> None:
     models = [(entry.options["model"], entry.backend) for entry in ENTRIES.values()]
-    commits = [entry.options["revision"] for entry in ENTRIES.values() if entry.options.get("revision")]
+    commits = [
+        entry.options["revision"] for entry in ENTRIES.values() if entry.options.get("revision")
+    ]
     assert len(set(models)) == len(models)
     assert len(set(commits)) == len(commits)
 
@@ -66,12 +75,26 @@ def test_packaged_models_are_known() -> None:
         {"facts": FACTS | {"url": "example.org"}},
         {"facts": FACTS | {"parameters": 0}},
         {"facts": {key: value for key, value in FACTS.items() if key != "licence"}},
-        {"facts": FACTS | {"price": {"usd": -1, "per": "1000 searches", "as_of": "2026-01-01", "url": "https://example.org"}}},
+        {
+            "facts": FACTS
+            | {
+                "price": {
+                    "usd": -1,
+                    "per": "1000 searches",
+                    "as_of": "2026-01-01",
+                    "url": "https://example.org",
+                }
+            }
+        },
         {"colour": "red"},
     ],
 )
 def test_an_entry_that_is_not_sound_is_refused(change: dict[str, Any]) -> None:
-    sound = {"backend": "cross-encoder", "options": {"model": "owner/model", "revision": "a" * 40}, "facts": FACTS}
+    sound = {
+        "backend": "cross-encoder",
+        "options": {"model": "owner/model", "revision": "a" * 40},
+        "facts": FACTS,
+    }
     Entry.model_validate(sound)
     with pytest.raises(ValidationError):
         Entry.model_validate(sound | change)
@@ -79,12 +102,20 @@ def test_an_entry_that_is_not_sound_is_refused(change: dict[str, Any]) -> None:
 
 def test_a_model_without_a_commit_needs_a_reason() -> None:
     Entry.model_validate(
-        {"backend": "cross-encoder", "options": {"model": "owner/model"}, "revision_note": "not published", "facts": FACTS}
+        {
+            "backend": "cross-encoder",
+            "options": {"model": "owner/model"},
+            "revision_note": "not published",
+            "facts": FACTS,
+        }
     )
 
 
 def test_loading_is_cheap() -> None:
-    code = "import sys; from bench.catalogue import entries; entries.load(); print('torch' in sys.modules, 'numpy' in sys.modules)"
+    code = (
+        "import sys; from bench.catalogue import entries; entries.load(); print('torch' in "
+        "sys.modules, 'numpy' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
     assert entries.load() is ENTRIES

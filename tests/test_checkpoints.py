@@ -1,4 +1,6 @@
-"""Checkpoints as they circulate: old ones are read without running their code, broken ones are one line and cost their own row alone."""
+"""Checkpoints as they circulate: old ones are read without running their code, broken ones are one
+line and cost their own row alone.
+"""
 
 from __future__ import annotations
 
@@ -82,13 +84,18 @@ def pickled_in_the_old_way(folder: Path) -> None:
 
 def pickled_in_parts(folder: Path) -> None:
     state = state_of(folder)
-    parts: dict[str, dict[str, Any]] = {"pytorch_model-00001-of-00002.bin": {}, "pytorch_model-00002-of-00002.bin": {}}
+    parts: dict[str, dict[str, Any]] = {
+        "pytorch_model-00001-of-00002.bin": {},
+        "pytorch_model-00002-of-00002.bin": {},
+    }
     for number, (name, tensor) in enumerate(sorted(state.items())):
         list(parts.values())[number % 2][name] = tensor
     for file, tensors in parts.items():
         torch.save(tensors, folder / file)
     weight_map = {name: file for file, tensors in parts.items() for name in tensors}
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    (folder / "pytorch_model.bin.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": weight_map})
+    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -106,7 +113,9 @@ def test_a_tokenizer_that_is_a_sentencepiece_file_alone_is_read(tmp_path: Path) 
     sentencepiece = pytest.importorskip("sentencepiece")
     trained = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([f"{QUERY} {' '.join(REQUEST.docs)} Query: Document: Relevant:"] * 50),
+        sentence_iterator=iter(
+            [f"{QUERY} {' '.join(REQUEST.docs)} Query: Document: Relevant:"] * 50
+        ),
         model_writer=trained,
         vocab_size=80,
         hard_vocab_limit=False,
@@ -123,7 +132,11 @@ def test_a_tokenizer_that_is_a_sentencepiece_file_alone_is_read(tmp_path: Path) 
     tiny_models.edit_json(folder / "config.json", vocab_size=400)
     state = state_of(folder)
     tokens = len(tiny_models.t5_tokenizer())
-    rows = {name: torch.cat([tensor] * 3)[:400].clone() for name, tensor in state.items() if len(tensor) == tokens}
+    rows = {
+        name: torch.cat([tensor] * 3)[:400].clone()
+        for name, tensor in state.items()
+        if len(tensor) == tokens
+    }
     save_file(state | rows, folder / "model.safetensors", metadata={"format": "pt"})
     assert len(set(scores_of(loaded(folder, "monot5")))) == 2
 
@@ -133,7 +146,9 @@ def test_other_pickled_weights_are_another_identity(sources: Path, tmp_path: Pat
     for seed in (0, 1):
         folder = tiny_models.bert_cross_encoder(tmp_path / f"seed-{seed}", seed=seed)
         pickled(folder)
-        (folder / "training_args.bin").write_bytes(b"whatever stands next to the weights is not read")
+        (folder / "training_args.bin").write_bytes(
+            b"whatever stands next to the weights is not read"
+        )
         identities.append(rerankers.build("cross-encoder", str(folder)).fingerprint()["revision"])
     assert identities[0] != identities[1]
 
@@ -156,13 +171,25 @@ def another_tokenizer(folder: Path) -> None:
     """The same network with a table of 20 embeddings."""
     tiny_models.edit_json(folder / "config.json", vocab_size=20)
     state = state_of(folder)
-    tables = [name for name in state if name.endswith(("embeddings.weight", "embed_tokens.weight", "shared.weight", "lm_head.weight"))]
-    state |= {name: state[name][:20].clone() for name in tables if "position" not in name and "token_type" not in name}
+    tables = [
+        name
+        for name in state
+        if name.endswith(
+            ("embeddings.weight", "embed_tokens.weight", "shared.weight", "lm_head.weight")
+        )
+    ]
+    state |= {
+        name: state[name][:20].clone()
+        for name in tables
+        if "position" not in name and "token_type" not in name
+    }
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def git_lfs_pointer(folder: Path) -> None:
-    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n")
+    (folder / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n"
+    )
 
 
 def half_a_file(folder: Path) -> None:
@@ -190,14 +217,17 @@ REFUSED = {
     git_lfs_pointer: "model.safetensors only points to the weights; fetch them with `git lfs pull`",
     half_a_file: "is not a whole safetensors file",
     half_precision_variant: "no file named model.safetensors",
-    no_weights: r"no weights in it \(\*.safetensors or pytorch_model\*.bin\), only flax_model.msgpack",
+    no_weights: r"no weights in it \(\*.safetensors or pytorch_model\*.bin\), only "
+    r"flax_model.msgpack",
     no_configuration: "config.json",
 }
 
 
 @pytest.mark.parametrize("backend", ["cross-encoder", "bi-encoder", "monot5", "llm"])
 @pytest.mark.parametrize("change", REFUSED)
-def test_a_broken_checkpoint_is_one_line(sources: Path, tmp_path: Path, backend: str, change: Callable[[Path], None]) -> None:
+def test_a_broken_checkpoint_is_one_line(
+    sources: Path, tmp_path: Path, backend: str, change: Callable[[Path], None]
+) -> None:
     folder = Path(shutil.copytree(sources / backend, tmp_path / "model"))
     change(folder)
     with pytest.raises(RerankerError, match=REFUSED[change]) as caught:
@@ -206,22 +236,34 @@ def test_a_broken_checkpoint_is_one_line(sources: Path, tmp_path: Path, backend:
     assert not (folder / "ran").exists()
 
 
-def test_weights_without_numbers_give_no_scores(sources: Path, tmp_path: Path, collection: Path) -> None:
+def test_weights_without_numbers_give_no_scores(
+    sources: Path, tmp_path: Path, collection: Path
+) -> None:
     folder = Path(shutil.copytree(sources / "cross-encoder", tmp_path / "model"))
     state = state_of(folder)
     name = next(name for name in state if name.endswith("word_embeddings.weight"))
     state[name] = torch.full_like(state[name], float("nan"))
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    status = run(collection, tmp_path, {"cross-encoder": {"model": str(folder), "name": "broken"}})["broken"]
+    status = run(collection, tmp_path, {"cross-encoder": {"model": str(folder), "name": "broken"}})[
+        "broken"
+    ]
     assert status[0] == "failed"
     assert "is not finite" in status[1]
 
 
 def run(collection: Path, tmp_path: Path, *rows: Any) -> dict[str, tuple[str, str]]:
     """Reranker -> its status and the reason."""
-    suite = {"name": "odd", "datasets": [f"files:{collection}"], "rerankers": ["word-overlap", *rows], "depth": 4, "latency": None}
+    suite = {
+        "name": "odd",
+        "datasets": [f"files:{collection}"],
+        "rerankers": ["word-overlap", *rows],
+        "depth": 4,
+        "latency": None,
+    }
     found = bench.run(suite, out=tmp_path / "results", device="cpu")
-    return {status.trial.reranker: (status.status, status.reason or "") for status in found.info.trials}
+    return {
+        status.trial.reranker: (status.status, status.reason or "") for status in found.info.trials
+    }
 
 
 def test_a_refused_checkpoint_fails_alone(sources: Path, tmp_path: Path, collection: Path) -> None:
@@ -233,11 +275,19 @@ def test_a_refused_checkpoint_fails_alone(sources: Path, tmp_path: Path, collect
     assert "no tokenizer in it" in found["broken"][1]
 
 
-def test_where_every_reranker_is_refused_nothing_is_run(sources: Path, tmp_path: Path, collection: Path) -> None:
+def test_where_every_reranker_is_refused_nothing_is_run(
+    sources: Path, tmp_path: Path, collection: Path
+) -> None:
     folder = Path(shutil.copytree(sources / "cross-encoder", tmp_path / "model"))
     no_tokenizer(folder)
     row = {"cross-encoder": {"model": str(folder), "name": "broken"}}
-    suite = {"name": "odd", "datasets": [f"files:{collection}"], "rerankers": [row], "depth": 4, "latency": None}
+    suite = {
+        "name": "odd",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [row],
+        "depth": 4,
+        "latency": None,
+    }
     with pytest.raises(BenchError, match=r"reranker 'broken': .*no tokenizer in it"):
         bench.run(suite, out=tmp_path / "results", device="cpu")
     assert not (tmp_path / "results").exists()
@@ -255,7 +305,11 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         answers.cache_clear()
     with fake_hub.serve() as found:
         monkeypatch.setattr(constants, "ENDPOINT", found.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", found.url + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(
+            constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            found.url + "/{repo_id}/resolve/{revision}/{filename}",
+        )
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         yield found
     for answers in (hub.commit, hub._answers):
@@ -276,7 +330,9 @@ def test_a_hub_model_with_pickled_weights_alone_is_fetched_and_scored(
     assert hub.cached("owner/old", fake_hub.COMMIT) is not None
 
 
-def test_pickled_weights_are_not_fetched_where_there_are_others(sources: Path, tmp_path: Path, served: Any) -> None:
+def test_pickled_weights_are_not_fetched_where_there_are_others(
+    sources: Path, tmp_path: Path, served: Any
+) -> None:
     folder = Path(shutil.copytree(sources / "monot5", tmp_path / "model"))
     torch.save({}, folder / "pytorch_model.bin")
     (folder / "optimizer.bin").write_bytes(b"x")
@@ -287,7 +343,13 @@ def test_pickled_weights_are_not_fetched_where_there_are_others(sources: Path, t
 
 
 def test_the_catalogues_older_models_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("monot5-base", "monot5-large", "monot5-3b", "mt5-base-mmarco-v2", "mt5-base-en-msmarco"):
+    for name in (
+        "monot5-base",
+        "monot5-large",
+        "monot5-3b",
+        "mt5-base-mmarco-v2",
+        "mt5-base-en-msmarco",
+    ):
         assert entries.load()[name].options["revision"]
 
 
@@ -299,7 +361,9 @@ def test_prices_say_whether_they_are_the_vendors() -> None:
             assert (price.source == price.url) == price.vendor
 
 
-def test_half_precision_weights_are_read_as_what_the_suite_asks_for(sources: Path, tmp_path: Path) -> None:
+def test_half_precision_weights_are_read_as_what_the_suite_asks_for(
+    sources: Path, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(sources / "cross-encoder", tmp_path / "model"))
     state = {name: tensor.half() for name, tensor in state_of(folder).items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
@@ -325,7 +389,11 @@ def two_labels(folder: Path) -> None:
 
 
 def without_head(folder: Path) -> None:
-    state = {name: values for name, values in state_of(folder).items() if not name.startswith("classifier")}
+    state = {
+        name: values
+        for name, values in state_of(folder).items()
+        if not name.startswith("classifier")
+    }
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -341,7 +409,9 @@ def without_head(folder: Path) -> None:
         (without_head, "no trained classification head in its weights"),
     ],
 )
-def test_what_files_show_is_refused_before_anything_is_loaded(sources: Path, tmp_path: Path, change: Any, problem: str) -> None:
+def test_what_files_show_is_refused_before_anything_is_loaded(
+    sources: Path, tmp_path: Path, change: Any, problem: str
+) -> None:
     folder = Path(shutil.copytree(sources / "cross-encoder", tmp_path / "model"))
     rerankers.build("cross-encoder", {"model": str(folder)}).check()
     change(folder)
@@ -351,7 +421,9 @@ def test_what_files_show_is_refused_before_anything_is_loaded(sources: Path, tmp
 
 def test_a_length_beyond_the_positions_is_refused_before_anything_is_loaded(sources: Path) -> None:
     with pytest.raises(RerankerError, match="max_length 65 is more than the 64 positions"):
-        rerankers.build("cross-encoder", {"model": str(sources / "cross-encoder"), "max_length": 65}).check()
+        rerankers.build(
+            "cross-encoder", {"model": str(sources / "cross-encoder"), "max_length": 65}
+        ).check()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

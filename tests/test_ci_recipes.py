@@ -1,4 +1,6 @@
-"""The action and the recipes for CI: their commands and options exist, and their scripts do what they say when a shell runs them."""
+"""The action and the recipes for CI: their commands and options exist, and their scripts do what
+they say when a shell runs them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ from bench.suite.suite import load as load_suite
 ROOT = Path(__file__).parent.parent
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
-RECIPES = {text.split("\n")[0].removeprefix("# "): yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)}
+RECIPES = {
+    text.split("\n")[0].removeprefix("# "): yaml.safe_load(text)
+    for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+}
 GITHUB, GITLAB = RECIPES[".github/workflows/rerank.yaml"], RECIPES[".gitlab-ci.yml"]["rerank"]
 FAKE = {"tests.fakes:HashReranker": {"name": "fake"}}
 
@@ -47,7 +52,10 @@ def test_every_input_is_described_and_used_and_none_is_undeclared() -> None:
     text = (ROOT / "action.yml").read_text(encoding="utf-8")
     used = set(re.findall(r"inputs\.([\w-]+)", text))
     assert used == set(ACTION["inputs"])
-    assert all(one.get("description") and ("default" in one or one.get("required")) for one in ACTION["inputs"].values())
+    assert all(
+        one.get("description") and ("default" in one or one.get("required"))
+        for one in ACTION["inputs"].values()
+    )
     assert ACTION["runs"]["using"] == "composite"
     assert set(GITHUB["jobs"]["check"]["steps"][1]["with"]) <= set(ACTION["inputs"])
     assert GITHUB[True] == "pull_request"  # YAML 1.1 reads the key `on` as true
@@ -61,19 +69,31 @@ def test_no_input_is_pasted_into_a_script() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [*(one["run"] for one in ACTION["runs"]["steps"] if "run" in one), "\n".join([*GITLAB["script"], *GITLAB["after_script"]])]
+    "script",
+    [
+        *(one["run"] for one in ACTION["runs"]["steps"] if "run" in one),
+        "\n".join([*GITLAB["script"], *GITLAB["after_script"]]),
+    ],
 )
 def test_scripts_are_bash_and_call_what_exists(script: str) -> None:
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
     for words in commands(script):
         command = cli.commands[words[0]]
         assert isinstance(command, click.Command)
-        options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        options = {
+            name
+            for parameter in command.params
+            for name in (*parameter.opts, *parameter.secondary_opts)
+        }
         assert [word for word in words if word.startswith("--") and word not in options] == []
 
 
 def test_the_gates_file_of_the_page_is_valid(tmp_path: Path) -> None:
-    text = next(block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if block.startswith("# gates.yaml"))
+    text = next(
+        block
+        for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+        if block.startswith("# gates.yaml")
+    )
     path = tmp_path / "gates.yaml"
     path.write_text(text)
     found = load(path)
@@ -96,7 +116,9 @@ def test_the_page_names_every_exit_code_and_format() -> None:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A PATH with `rerank-bench`, and with `gh`, `curl` and `pip` that only write down how they were called."""
+    """A PATH with `rerank-bench`, and with `gh`, `curl` and `pip` that only write down how they
+    were called.
+    """
     tools = tmp_path / "tools"
     tools.mkdir()
     write_tool(tools / "rerank-bench", f'exec "{sys.executable}" -m bench "$@"')
@@ -116,7 +138,9 @@ def repository(workspace: Path, collection: Path, monkeypatch: pytest.MonkeyPatc
     (workspace / "suites" / "rerank.yaml").write_text(yaml.safe_dump(suite))
     (workspace / "gates.yaml").write_text("quality: {nDCG@10: 0.01}\nfailures: 0\n")
     monkeypatch.chdir(workspace)
-    baselines.save(loop.run(load_suite("suites/rerank.yaml"), out=workspace / "earlier", time_it=False))
+    baselines.save(
+        loop.run(load_suite("suites/rerank.yaml"), out=workspace / "earlier", time_it=False)
+    )
     return workspace
 
 
@@ -136,11 +160,24 @@ def shell(script: str, workspace: Path, **environment: str) -> subprocess.Comple
         "GITHUB_REPOSITORY": "us/ours",
     }
     run = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
-    return subprocess.run(run, cwd=workspace, env={**os.environ, **known, **environment}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        run,
+        cwd=workspace,
+        env={**os.environ, **known, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def check(repository: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    asked = {"SUITE": "suites/rerank.yaml", "BASELINE": "rerank", "GATES": "gates.yaml", "ARGUMENTS": "", **more}
+    asked = {
+        "SUITE": "suites/rerank.yaml",
+        "BASELINE": "rerank",
+        "GATES": "gates.yaml",
+        "ARGUMENTS": "",
+        **more,
+    }
     return shell(step("Run and check")["run"], repository, **asked)
 
 
@@ -149,9 +186,15 @@ def test_the_action_passes_and_leaves_its_report(repository: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "::notice title=rerank-bench::pass" in done.stdout
     out = repository / "temp" / "rerank-bench"
-    assert {"annotations.txt", "junit.xml", "verdict.json", "verdict.md", "runs"} == {path.name for path in out.iterdir()}
+    assert {"annotations.txt", "junit.xml", "verdict.json", "verdict.md", "runs"} == {
+        path.name for path in out.iterdir()
+    }
     assert (repository / "output").read_text() == "label=rerank\noutcome=pass\n"
-    assert [one["gate"] for one in json.loads((out / "verdict.json").read_text())["gates"]] == ["quality nDCG@10", "drift", "failures"]
+    assert [one["gate"] for one in json.loads((out / "verdict.json").read_text())["gates"]] == [
+        "quality nDCG@10",
+        "drift",
+        "failures",
+    ]
     assert (repository / "summary").read_text().startswith("## ✅ pass: rerank")
     assert ElementTree.parse(out / "junit.xml").getroot().get("tests") == "3"
 
@@ -173,14 +216,23 @@ def test_the_action_takes_the_path_of_a_baseline(repository: Path) -> None:
     done = check(repository, BASELINE="./results/baselines/rerank")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (repository / "output").read_text() == "label=.-results-baselines-rerank\noutcome=pass\n"
-    assert step("Keep the report")["with"]["name"] == "rerank-bench-${{ steps.check.outputs.label }}"
+    assert (
+        step("Keep the report")["with"]["name"] == "rerank-bench-${{ steps.check.outputs.label }}"
+    )
 
 
 def test_other_peoples_actions_are_pinned_by_commit_with_their_version() -> None:
-    lines = [line for text in ((ROOT / "action.yml").read_text(), PAGE) for line in text.splitlines() if "uses:" in line]
+    lines = [
+        line
+        for text in ((ROOT / "action.yml").read_text(), PAGE)
+        for line in text.splitlines()
+        if "uses:" in line
+    ]
     others = [line for line in lines if "OWNER/rerank-bench" not in line]
     assert len(others) == 3
-    assert all(re.search(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line) for line in others)
+    assert all(
+        re.search(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line) for line in others
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,13 +250,24 @@ def test_bad_input_of_the_action_is_told(repository: Path, more: dict[str, str],
     assert not (repository / "forged").exists()
 
 
-@pytest.mark.parametrize(("old", "verb"), [("", "us/ours/issues/7/comments"), ("41\n42\n", "-X PATCH repos/us/ours/issues/comments/41")])
-def test_the_action_posts_one_comment_and_keeps_it_up_to_date(workspace: Path, old: str, verb: str) -> None:
+@pytest.mark.parametrize(
+    ("old", "verb"),
+    [("", "us/ours/issues/7/comments"), ("41\n42\n", "-X PATCH repos/us/ours/issues/comments/41")],
+)
+def test_the_action_posts_one_comment_and_keeps_it_up_to_date(
+    workspace: Path, old: str, verb: str
+) -> None:
     out = workspace / "temp" / "rerank-bench"
     out.mkdir(parents=True)
     (out / "verdict.md").write_text("## verdict\n" + "x" * 70_000)
     (workspace / "gh-answers").write_text(old)
-    done = shell(step("Comment")["run"], workspace, MARKER="<!-- rerank-bench s b -->", NUMBER="7", GH_TOKEN="secret")
+    done = shell(
+        step("Comment")["run"],
+        workspace,
+        MARKER="<!-- rerank-bench s b -->",
+        NUMBER="7",
+        GH_TOKEN="secret",
+    )
     assert done.returncode == 0, done.stderr
     looked, posted = (workspace / "calls").read_text().splitlines()
     assert "issues/7/comments --paginate" in looked
@@ -221,23 +284,42 @@ def test_the_action_comments_nothing_where_there_is_no_verdict(workspace: Path) 
     assert (done.returncode, (workspace / "calls").exists()) == (0, False)
 
 
-@pytest.mark.parametrize(("version", "wanted"), [("", "/action[local,api]"), ("0.1.0", "rerank-bench[local,api]==0.1.0")])
+@pytest.mark.parametrize(
+    ("version", "wanted"), [("", "/action[local,api]"), ("0.1.0", "rerank-bench[local,api]==0.1.0")]
+)
 def test_the_action_installs_what_is_asked(workspace: Path, version: str, wanted: str) -> None:
     write_tool(workspace / "tools" / "python", f'printf "%s\\n" "$*" >> "{workspace}/calls"')
-    done = shell(step("Install rerank-bench")["run"], workspace, EXTRAS="local,api", VERSION=version, GITHUB_ACTION_PATH="/action")
+    done = shell(
+        step("Install rerank-bench")["run"],
+        workspace,
+        EXTRAS="local,api",
+        VERSION=version,
+        GITHUB_ACTION_PATH="/action",
+    )
     assert done.returncode == 0
-    assert (workspace / "calls").read_text() == f"-m pip install --quiet --constraint /action/constraints.txt {wanted}\n"
+    assert (
+        workspace / "calls"
+    ).read_text() == f"-m pip install --quiet --constraint /action/constraints.txt {wanted}\n"
 
 
 def test_the_gitlab_job_checks_and_comments(repository: Path) -> None:
     done = shell("\n".join(GITLAB["script"]), repository)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ElementTree.parse(repository / GITLAB["artifacts"]["reports"]["junit"]).getroot().get("failures") == "0"
+    assert (
+        ElementTree.parse(repository / GITLAB["artifacts"]["reports"]["junit"])
+        .getroot()
+        .get("failures")
+        == "0"
+    )
     assert (repository / "calls").read_text() == "pip install --quiet rerank-bench[local]\n"
     place = {"CI_API_V4_URL": "api", "CI_PROJECT_ID": "5", "CI_MERGE_REQUEST_IID": "9"}
     for token, called in (("", False), ("secret", True)):
-        after = shell("\n".join(GITLAB["after_script"]), repository, RERANK_BENCH_TOKEN=token, **place)
+        after = shell(
+            "\n".join(GITLAB["after_script"]), repository, RERANK_BENCH_TOKEN=token, **place
+        )
         assert after.returncode == 0, after.stderr
-        assert ("api/projects/5/merge_requests/9/notes" in (repository / "calls").read_text()) is called
+        assert (
+            "api/projects/5/merge_requests/9/notes" in (repository / "calls").read_text()
+        ) is called
     assert "body@verdict.md" in (repository / "calls").read_text()
     assert GITLAB["artifacts"]["when"] == "always"

@@ -16,16 +16,28 @@ import yaml
 ROOT = Path(__file__).parent.parent
 
 
-def bench(*arguments: str, cwd: Path, width: int = 80, **environment: str) -> subprocess.CompletedProcess[str]:
+def bench(
+    *arguments: str, cwd: Path, width: int = 80, **environment: str
+) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "COLUMNS": str(width), "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def write_suite(folder: Path, collection: Path, **more: object) -> Path:
     suite = {
         "name": "tiny",
         "datasets": [f"files:{collection.name}"],
-        "rerankers": [{"tests.fakes:HashReranker": {"name": "fake"}}, {"tests.fakes:MissingReranker": {"name": "gone", "optional": True}}],
+        "rerankers": [
+            {"tests.fakes:HashReranker": {"name": "fake"}},
+            {"tests.fakes:MissingReranker": {"name": "gone", "optional": True}},
+        ],
         "latency": {"queries": 3, "rounds": 1, "warmup_max": 3},
         **more,
     }
@@ -34,15 +46,31 @@ def write_suite(folder: Path, collection: Path, **more: object) -> Path:
     return path
 
 
-def test_a_run_prints_its_table_and_the_paths_of_the_report(collection: Path, tmp_path: Path) -> None:
+def test_a_run_prints_its_table_and_the_paths_of_the_report(
+    collection: Path, tmp_path: Path
+) -> None:
     write_suite(tmp_path, collection)
     done = bench("run", "tiny.yaml", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for expected in ("first-stage", "fake", "gone", "skipped: no FAKE_API_KEY", "oracle", "nDCG@10", "p50 ms", "report.md", ".png"):
+    for expected in (
+        "first-stage",
+        "fake",
+        "gone",
+        "skipped: no FAKE_API_KEY",
+        "oracle",
+        "nDCG@10",
+        "p50 ms",
+        "report.md",
+        ".png",
+    ):
         assert expected in done.stdout
-    report = next(Path(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("report"))
+    report = next(
+        Path(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("report")
+    )
     assert (tmp_path / report).is_file()
-    assert max(map(len, done.stdout.replace(str(tmp_path), "").split("report")[0].splitlines())) <= 80
+    assert (
+        max(map(len, done.stdout.replace(str(tmp_path), "").split("report")[0].splitlines())) <= 80
+    )
 
 
 def test_a_wide_terminal_shows_intervals_and_more_columns(collection: Path, tmp_path: Path) -> None:
@@ -53,7 +81,9 @@ def test_a_wide_terminal_shows_intervals_and_more_columns(collection: Path, tmp_
     assert "Judged@10" in done.stdout
 
 
-def test_the_same_suite_again_says_that_scores_came_from_the_cache(collection: Path, tmp_path: Path) -> None:
+def test_the_same_suite_again_says_that_scores_came_from_the_cache(
+    collection: Path, tmp_path: Path
+) -> None:
     write_suite(tmp_path, collection)
     first = bench("run", "tiny.yaml", "--no-latency", "-q", cwd=tmp_path)
     again = bench("run", "tiny.yaml", "--no-latency", "-q", cwd=tmp_path)
@@ -62,8 +92,14 @@ def test_the_same_suite_again_says_that_scores_came_from_the_cache(collection: P
     assert len(list((tmp_path / "results" / "tiny").iterdir())) == 2
 
 
-def test_a_failed_reranker_exits_2_and_the_others_are_recorded(collection: Path, tmp_path: Path) -> None:
-    write_suite(tmp_path, collection, rerankers=[{"tests.fakes:HashReranker": {"name": "bad", "crash": "paper jam"}}])
+def test_a_failed_reranker_exits_2_and_the_others_are_recorded(
+    collection: Path, tmp_path: Path
+) -> None:
+    write_suite(
+        tmp_path,
+        collection,
+        rerankers=[{"tests.fakes:HashReranker": {"name": "bad", "crash": "paper jam"}}],
+    )
     done = bench("run", "tiny.yaml", "-q", "--no-latency", cwd=tmp_path)
     assert done.returncode == 2
     assert "bad failed: RuntimeError: paper jam" in done.stderr
@@ -85,7 +121,9 @@ def test_a_failed_reranker_exits_2_and_the_others_are_recorded(collection: Path,
         (("frobnicate",), "No such command"),
     ],
 )
-def test_a_mistake_is_one_clear_error_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_a_mistake_is_one_clear_error_and_exit_code_2(
+    tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
     done = bench(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
@@ -112,7 +150,17 @@ def test_a_place_that_cannot_hold_results_is_told(collection: Path, tmp_path: Pa
 
 def test_an_interrupt_says_how_to_go_on(collection: Path, tmp_path: Path) -> None:
     write_suite(
-        tmp_path, collection, rerankers=[{"tests.fakes:HashReranker": {"name": "slow", "delay_ms": 500, "log": str(tmp_path / "log")}}]
+        tmp_path,
+        collection,
+        rerankers=[
+            {
+                "tests.fakes:HashReranker": {
+                    "name": "slow",
+                    "delay_ms": 500,
+                    "log": str(tmp_path / "log"),
+                }
+            }
+        ],
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
@@ -121,7 +169,9 @@ def test_an_interrupt_says_how_to_go_on(collection: Path, tmp_path: Path) -> Non
         env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells have background jobs, such as these tests, ignore it
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # shells have background jobs, such as these tests, ignore it
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "log").exists() and time.monotonic() < deadline:
@@ -133,7 +183,9 @@ def test_an_interrupt_says_how_to_go_on(collection: Path, tmp_path: Path) -> Non
     assert b"Traceback" not in errors
 
 
-def test_a_bad_line_in_a_dataset_is_named_and_nothing_is_left_behind(collection: Path, tmp_path: Path) -> None:
+def test_a_bad_line_in_a_dataset_is_named_and_nothing_is_left_behind(
+    collection: Path, tmp_path: Path
+) -> None:
     write_suite(tmp_path, collection)
     with (collection / "docs.jsonl").open("a") as file:
         file.write('{"doc_id": "d00", "text": "again"}\n')
@@ -151,7 +203,9 @@ def test_validate_says_what_runs_and_what_is_skipped(collection: Path, tmp_path:
     assert "tiny.yaml: valid, 4 trials" in done.stdout
 
 
-def test_validate_does_not_stop_at_a_reranker_that_cannot_run_here(collection: Path, tmp_path: Path) -> None:
+def test_validate_does_not_stop_at_a_reranker_that_cannot_run_here(
+    collection: Path, tmp_path: Path
+) -> None:
     write_suite(tmp_path, collection, rerankers=[{"tests.fakes:MissingReranker": {"name": "gone"}}])
     done = bench("validate", "tiny.yaml", cwd=tmp_path)
     assert done.returncode == 1
@@ -186,7 +240,10 @@ def test_list_and_show_name_what_a_suite_can(tmp_path: Path) -> None:
     assert "nDCG" in bench("list", "measures", cwd=tmp_path).stdout
     shown = yaml.safe_load(bench("show", "reranker", "minilm-l6", cwd=tmp_path).stdout)
     assert shown["minilm-l6"]["options"]["model"] == "cross-encoder/ms-marco-MiniLM-L6-v2"
-    assert yaml.safe_load(bench("show", "suite", "quickstart", cwd=tmp_path).stdout)["name"] == "quickstart"
+    assert (
+        yaml.safe_load(bench("show", "suite", "quickstart", cwd=tmp_path).stdout)["name"]
+        == "quickstart"
+    )
     assert "320" in bench("show", "dataset", "embedded:everyday", cwd=tmp_path).stdout
 
 

@@ -47,7 +47,9 @@ def tokenizers(folder: Path) -> dict[str, Any]:
     with quiet():
         found = {
             "wordpiece": tiny_models.bert_tokenizer(),
-            "unigram": AutoTokenizer.from_pretrained(tiny_models.xlmr_cross_encoder(folder / "xlmr")),
+            "unigram": AutoTokenizer.from_pretrained(
+                tiny_models.xlmr_cross_encoder(folder / "xlmr")
+            ),
             "bytes": AutoTokenizer.from_pretrained(tiny_models.qwen3(folder / "qwen")),
             "t5": tiny_models.t5_tokenizer(),
         }
@@ -62,7 +64,22 @@ def tokenizers(folder: Path) -> dict[str, Any]:
 
 
 words = st.sampled_from(
-    ["the", "cat", "sat", "on", "Straße", "naïve", "e\u0301te\u0301", "東京都", "हिन्दी", "🙂", "a" * 130, "x-y_z", "3.14", "¿qué?"]
+    [
+        "the",
+        "cat",
+        "sat",
+        "on",
+        "Straße",
+        "naïve",
+        "e\u0301te\u0301",
+        "東京都",
+        "हिन्दी",
+        "🙂",
+        "a" * 130,
+        "x-y_z",
+        "3.14",
+        "¿qué?",
+    ]
 )
 spaces = st.sampled_from([" ", "  ", "\n", "\t", "\u3000", "", " " * 300])
 texts = st.builds(
@@ -72,9 +89,16 @@ texts = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(text=texts)
-def test_the_tokens_that_a_model_reads_are_those_of_the_whole_text(tokenizers: dict[str, Any], text: str) -> None:
+def test_the_tokens_that_a_model_reads_are_those_of_the_whole_text(
+    tokenizers: dict[str, Any], text: str
+) -> None:
     for name, tokenizer in tokenizers.items():
 
         def read(text: str, tokenizer: Any = tokenizer) -> list[int]:
@@ -84,7 +108,9 @@ def test_the_tokens_that_a_model_reads_are_those_of_the_whole_text(tokenizers: d
         short = Clip(tokenizer, LIMIT)(text)
         assert text.startswith(short)
         assert read(short)[:LIMIT] == read(text)[:LIMIT], name
-        assert (len(read(short)) > LIMIT) == (len(read(text)) > LIMIT), f"{name}: whether it is cut is the same"
+        assert (len(read(short)) > LIMIT) == (len(read(text)) > LIMIT), (
+            f"{name}: whether it is cut is the same"
+        )
 
 
 def test_a_long_text_is_cut_and_others_are_left_alone(tokenizers: dict[str, Any]) -> None:
@@ -98,17 +124,25 @@ def test_a_long_text_is_cut_and_others_are_left_alone(tokenizers: dict[str, Any]
     assert Clip(tokenizers["wordpiece"], None)(prose) == prose, "no limit, no cut"
     tokenizers["wordpiece"].truncation_side = "left"
     try:
-        assert Clip(tokenizers["wordpiece"], LIMIT)(prose) == prose, "a model that reads the end is given the end"
+        assert Clip(tokenizers["wordpiece"], LIMIT)(prose) == prose, (
+            "a model that reads the end is given the end"
+        )
     finally:
         tokenizers["wordpiece"].truncation_side = "right"
 
 
 @pytest.mark.parametrize("backend", sorted(BACKENDS))
-def test_scores_and_counts_are_the_same_with_and_without_the_cut(backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_and_counts_are_the_same_with_and_without_the_cut(
+    backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build, options = BACKENDS[backend]
     model = build(folder / backend)
     rng = random.Random(7)
-    docs = [" ".join(rng.choices(tiny.WORDS, k=rng.choice([3, 40, 900]))) + ("東京" * 400 if i % 5 == 0 else "") for i in range(12)]
+    docs = [
+        " ".join(rng.choices(tiny.WORDS, k=rng.choice([3, 40, 900])))
+        + ("東京" * 400 if i % 5 == 0 else "")
+        for i in range(12)
+    ]
     requests = [Request("q", "hot tea", [str(i) for i in range(12)], docs)]
     if backend != "llm":  # whose long queries are shortened by their characters
         requests.append(Request("long", docs[0] * 9, ["a", "b"], docs[:2]))
@@ -119,7 +153,9 @@ def test_scores_and_counts_are_the_same_with_and_without_the_cut(backend: str, f
         reranker.load()
         read: list[int] = []
         cut = reranker._clip._tokens  # type: ignore[attr-defined]
-        monkeypatch.setattr(reranker._clip, "_tokens", lambda text: read.append(len(text)) or cut(text))  # type: ignore[attr-defined]
+        monkeypatch.setattr(
+            reranker._clip, "_tokens", lambda text: read.append(len(text)) or cut(text)
+        )  # type: ignore[attr-defined]
         scores = reranker.rerank(requests)
         assert bool(read) == (characters < NO_CUT), "the cut is at work, or it is not"
         return scores, reranker.take_usage()

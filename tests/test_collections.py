@@ -58,13 +58,28 @@ def test_files_joined_with_their_byte_order_marks(tmp_path: Path, name: str) -> 
     whole = {"docs.jsonl": DOCS, "queries.tsv": QUERIES, "qrels.txt": QRELS}[name]
     marked = "".join(f"\ufeff{line}" for line in whole.splitlines(keepends=True))
     found, plain = load(pets(tmp_path, {name: marked})), load(pets(tmp_path))
-    assert (dict(found.queries), qrels_of(found), list(found.documents)) == (dict(plain.queries), qrels_of(plain), list(plain.documents))
+    assert (dict(found.queries), qrels_of(found), list(found.documents)) == (
+        dict(plain.queries),
+        qrels_of(plain),
+        list(plain.documents),
+    )
 
 
 def test_a_name_twice_in_a_row_with_different_values_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"docs\.jsonl:4: field 'text' appears twice, with different values"):
+    with pytest.raises(
+        DataError, match=r"docs\.jsonl:4: field 'text' appears twice, with different values"
+    ):
         load(pets(tmp_path, {"docs.jsonl": DOCS + '{"doc_id": "d4", "text": "a", "text": "b"}\n'}))
-    assert len(load(pets(tmp_path, {"docs.jsonl": DOCS + '{"doc_id": "d4", "text": "a", "text": "a"}\n'})).documents) == 4
+    assert (
+        len(
+            load(
+                pets(
+                    tmp_path, {"docs.jsonl": DOCS + '{"doc_id": "d4", "text": "a", "text": "a"}\n'}
+                )
+            ).documents
+        )
+        == 4
+    )
 
 
 class TestJudgments:
@@ -84,13 +99,15 @@ class TestJudgments:
             ("qrels.csv", "query_id,doc_id,label\nq1,d1,2\nq1,d2,0\nq2,d2,1\n"),
             (
                 "qrels.jsonl",
-                '{"query-id": "q1", "corpus-id": "d1", "score": 2}\n{"query-id": "q1", "corpus-id": "d2", "score": 0}\n'
+                '{"query-id": "q1", "corpus-id": "d1", "score": 2}\n{"query-id": "q1", '
+                '"corpus-id": "d2", "score": 0}\n'
                 '{"query-id": "q2", "corpus-id": "d2", "score": 1.0}\n',
             ),
             ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t0\nq2\td2\t1\n"),
             (
                 "qrels/test.jsonl",
-                '{"qid": "q1", "doc_id": "d1", "rel": "2"}\n{"qid": "q1", "doc_id": "d2", "rel": 0}\n'
+                '{"qid": "q1", "doc_id": "d1", "rel": "2"}\n{"qid": "q1", "doc_id": "d2", "rel": '
+                "0}\n"
                 '{"qid": "q2", "doc_id": "d2", "rel": 1}\n',
             ),
         ],
@@ -122,14 +139,19 @@ class TestJudgments:
         labels = {"qrels.txt": "q1 0 d1 E\nq1 0 d2 I\nq2 0 d2 S\n"}
         found = load(pets(tmp_path, labels), grades={"E": 3, "S": 2, "I": 0})
         assert qrels_of(found) == {"q1": {"d1": 3, "d2": 0}, "q2": {"d2": 2}}
-        with pytest.raises(DataError, match=r"qrels\.txt:2: grade 'I' is not in the dataset's `grades` \(E, S\)"):
+        with pytest.raises(
+            DataError, match=r"qrels\.txt:2: grade 'I' is not in the dataset's `grades` \(E, S\)"
+        ):
             load(tmp_path, grades={"E": 3, "S": 2})
 
     @pytest.mark.parametrize(
         ("grades", "problem"),
         [
             ({True: 1}, ": YAML reads a label of grades as true: write it in quotes"),
-            ({1: 1, "1": 5}, 'label \'1\' is there twice, for grades 1 and 5; 2, "2" and "2.0" are one label'),
+            (
+                {1: 1, "1": 5},
+                'label \'1\' is there twice, for grades 1 and 5; 2, "2" and "2.0" are one label',
+            ),
             ({}, "at least 1"),
             ({"a": 0.5}, "integer"),
             ({"a": 10**9}, "nine digits"),
@@ -140,28 +162,49 @@ class TestJudgments:
         with pytest.raises(SuiteError, match=problem):
             load(pets(tmp_path), grades=grades)
 
-    @pytest.mark.parametrize("header", ["query-id, corpus-id, score", "query-id ,corpus-id , score", "query-id,corpus-id,score"])
+    @pytest.mark.parametrize(
+        "header",
+        ["query-id, corpus-id, score", "query-id ,corpus-id , score", "query-id,corpus-id,score"],
+    )
     def test_commas_may_have_spaces_next_to_them(self, tmp_path: Path, header: str) -> None:
         text = f"{header}\nq1, d1, 2\nq1, d2, 0\nq2, d2, 1\n"
         assert qrels_of(load(pets(tmp_path, {"qrels.txt": None, "qrels.csv": text}))) == self.WANTED
 
     def test_semicolons_are_named(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"qrels\.csv:1: .*found 1 column; part them by tabs or commas in place of semicolons"):
-            load(pets(tmp_path, {"qrels.txt": None, "qrels.csv": "query-id;corpus-id;score\nq1;d1;2\n"}))
+        with pytest.raises(
+            DataError,
+            match=r"qrels\.csv:1: .*found 1 column; part them by tabs or commas in place of "
+            r"semicolons",
+        ):
+            load(
+                pets(
+                    tmp_path,
+                    {"qrels.txt": None, "qrels.csv": "query-id;corpus-id;score\nq1;d1;2\n"},
+                )
+            )
 
     @pytest.mark.parametrize(("label", "written"), [("E", "E"), ("1_0", '"1_0"'), ("yes", '"yes"')])
-    def test_the_hint_for_a_label_is_read_back_as_the_label(self, tmp_path: Path, label: str, written: str) -> None:
+    def test_the_hint_for_a_label_is_read_back_as_the_label(
+        self, tmp_path: Path, label: str, written: str
+    ) -> None:
         with pytest.raises(DataError, match=f"grades: {{{written}: 1}}"):
             load(pets(tmp_path, {"qrels.txt": QRELS.replace("q2 0 d2 1", f"q2 0 d2 {label}")}))
 
     def test_a_threshold_above_every_grade(self, tmp_path: Path) -> None:
         base = pets(tmp_path)
-        with pytest.raises(SuiteError, match=r"pets: min_relevance 3 is above every grade \(the highest is 2\)"):
+        with pytest.raises(
+            SuiteError, match=r"pets: min_relevance 3 is above every grade \(the highest is 2\)"
+        ):
             load(base, min_relevance=3)
-        assert noted(load(base, min_relevance=2), "without a relevant document (grade 2 or above)") == 1
+        assert (
+            noted(load(base, min_relevance=2), "without a relevant document (grade 2 or above)")
+            == 1
+        )
 
     def test_no_positive_grade(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"no judgment has a positive grade \(they go from -1 to 0\)"):
+        with pytest.raises(
+            DataError, match=r"no judgment has a positive grade \(they go from -1 to 0\)"
+        ):
             load(pets(tmp_path, {"qrels.txt": "q1 0 d1 0\nq2 0 d2 -1\n"}))
 
 
@@ -182,45 +225,90 @@ class TestDocuments:
         assert found.texts(["d1"]) == ["Cats purr."]
 
     def test_numbers_and_lists(self, tmp_path: Path) -> None:
-        rows = [{"id": i, "title": ["A", "B"], "text": 3.5, "year": 1999, "tags": ["x", 7, None, ["y"]], "meta": {}} for i in (1, 2.0)]
+        rows = [
+            {
+                "id": i,
+                "title": ["A", "B"],
+                "text": 3.5,
+                "year": 1999,
+                "tags": ["x", 7, None, ["y"]],
+                "meta": {},
+            }
+            for i in (1, 2.0)
+        ]
         base = pets(tmp_path, {"docs.jsonl": jsonl(rows), "qrels.txt": "q1 0 1 1\nq2 0 2 1\n"})
         assert load(base).texts(["1", "2"]) == ["A B 3.5", "A B 3.5"]
         assert load(base, document="{year} {tags}").texts(["2"]) == ["1999 x 7 y"]
-        with pytest.raises(DataError, match=r"docs\.jsonl:1: 'meta' must be a string, a number or a list of these, found an object"):
+        with pytest.raises(
+            DataError,
+            match=r"docs\.jsonl:1: 'meta' must be a string, a number or a list of these, found "
+            r"an object",
+        ):
             load(base, document="{meta}")
 
     def test_a_field_that_no_template_names_leaves_the_identity_alone(self, tmp_path: Path) -> None:
         before = load(pets(tmp_path)).identity
-        rows = [{"doc_id": doc_id, "text": text, "year": 3, "tags": ["a"]} for doc_id, text in TEXTS.items()]
+        rows = [
+            {"doc_id": doc_id, "text": text, "year": 3, "tags": ["a"]}
+            for doc_id, text in TEXTS.items()
+        ]
         assert load(pets(tmp_path, {"docs.jsonl": jsonl(rows)})).identity == before
 
     def test_alike_ones_are_counted_and_unlike_ones_refused(self, tmp_path: Path) -> None:
-        files = {"docs.jsonl": DOCS + DOCS, "queries.tsv": QUERIES + QUERIES, "qrels.txt": QRELS + QRELS}
+        files = {
+            "docs.jsonl": DOCS + DOCS,
+            "queries.tsv": QUERIES + QUERIES,
+            "qrels.txt": QRELS + QRELS,
+        }
         found = load(pets(tmp_path, files))
         assert len(found.documents) == 3
         assert [
-            noted(found, f"repeated{alike} in {name}") for alike, name in ((" alike", "docs"), (" alike", "queries"), ("", "qrels"))
+            noted(found, f"repeated{alike} in {name}")
+            for alike, name in ((" alike", "docs"), (" alike", "queries"), ("", "qrels"))
         ] == [3, 2, 3]
         assert found.identity == load(pets(tmp_path)).identity
-        with pytest.raises(DataError, match=r"docs\.jsonl:4: document 'd1' appears a second time, with other contents"):
+        with pytest.raises(
+            DataError,
+            match=r"docs\.jsonl:4: document 'd1' appears a second time, with other contents",
+        ):
             load(pets(tmp_path, {"docs.jsonl": DOCS + '{"doc_id": "d1", "text": "other"}\n'}))
-        with pytest.raises(DataError, match=r"queries\.tsv:3: query 'q1' appears a second time, with another text"):
+        with pytest.raises(
+            DataError, match=r"queries\.tsv:3: query 'q1' appears a second time, with another text"
+        ):
             load(pets(tmp_path, {"queries.tsv": QUERIES + "q1\tother\n"}))
 
     def test_a_bad_row_counts_only_where_somebody_needs_it(self, tmp_path: Path) -> None:
         bad = '{"doc_id": "d9"}\n{"text": "nameless"}\n{"doc_id": "a b", "text": "x"}\n'
         found = load(pets(tmp_path, {"docs.jsonl": DOCS + bad, "queries.tsv": f"{QUERIES}q3\t \n"}))
-        assert noted(found, "documents left out of docs.jsonl (the first on line 4: there is no 'text'") == 3
-        assert noted(found, "queries left out of queries.tsv (the first on line 3: query 'q3' has no text") == 1
+        assert (
+            noted(
+                found, "documents left out of docs.jsonl (the first on line 4: there is no 'text'"
+            )
+            == 3
+        )
+        assert (
+            noted(
+                found,
+                "queries left out of queries.tsv (the first on line 3: query 'q3' has no text",
+            )
+            == 1
+        )
         assert list(found.documents.ids()) == ["d1", "d2", "d3"]
         with pytest.raises(DataError, match=r"docs\.jsonl:4: there is no 'text'"):
             load(pets(tmp_path, {"docs.jsonl": DOCS + bad, "qrels.txt": f"{QRELS}q2 0 d9 1\n"}))
         with pytest.raises(DataError, match=r"queries\.tsv:3: query 'q3' has no text"):
-            load(pets(tmp_path, {"queries.tsv": f"{QUERIES}q3\t \n", "qrels.txt": f"{QRELS}q3 0 d1 1\n"}))
+            load(
+                pets(
+                    tmp_path,
+                    {"queries.tsv": f"{QUERIES}q3\t \n", "qrels.txt": f"{QRELS}q3 0 d1 1\n"},
+                )
+            )
 
     def test_an_empty_document_is_counted(self, tmp_path: Path) -> None:
         rows = '{"doc_id": "d8", "text": null}\n{"doc_id": "d9", "text": ""}\n'
-        assert noted(load(pets(tmp_path, {"docs.jsonl": DOCS + rows})), "rendered text is blank") == 2
+        assert (
+            noted(load(pets(tmp_path, {"docs.jsonl": DOCS + rows})), "rendered text is blank") == 2
+        )
 
 
 class TestQueries:
@@ -229,8 +317,24 @@ class TestQueries:
         [
             ("queries.tsv", "qid\tquery\nq1\twhat purrs\nq2\twhat barks\n"),
             ("queries.tsv", 'q1\t"what purrs"\nq2\t"what barks"\n'),
-            ("queries.jsonl", jsonl([{"query_id": "q1", "query": "what purrs"}, {"query_id": "q2", "query": "what barks"}])),
-            ("queries.jsonl", jsonl([{"_id": "q1", "text": "what purrs", "metadata": {}}, {"_id": "q2", "text": "what barks"}])),
+            (
+                "queries.jsonl",
+                jsonl(
+                    [
+                        {"query_id": "q1", "query": "what purrs"},
+                        {"query_id": "q2", "query": "what barks"},
+                    ]
+                ),
+            ),
+            (
+                "queries.jsonl",
+                jsonl(
+                    [
+                        {"_id": "q1", "text": "what purrs", "metadata": {}},
+                        {"_id": "q2", "text": "what barks"},
+                    ]
+                ),
+            ),
         ],
     )
     def test_forms_that_mean_the_same(self, tmp_path: Path, name: str, content: str) -> None:
@@ -243,7 +347,9 @@ class TestQueries:
 
     def test_an_id_that_run_files_take_for_a_comment(self, tmp_path: Path) -> None:
         files = {"queries.tsv": "#1\twhat purrs\n", "qrels.txt": "#1 0 d1 1\n"}
-        with pytest.raises(DataError, match="query id '#1' begins with '#', which marks a comment in run files"):
+        with pytest.raises(
+            DataError, match="query id '#1' begins with '#', which marks a comment in run files"
+        ):
             load(pets(tmp_path, files))
 
 
@@ -259,16 +365,27 @@ class TestIdsThatDoNotMeet:
             ("d1", "d1.txt", "the ending of a file name"),
         ],
     )
-    def test_the_difference_is_named(self, tmp_path: Path, doc_id: str, judged: str, difference: str) -> None:
-        docs = jsonl([{"doc_id": doc_id, "text": "Cats purr."}, {"doc_id": "other", "text": "Dogs bark."}])
-        with pytest.raises(DataError, match=r"none of 1 judged document is in the collection.*1 agree but for") as error:
+    def test_the_difference_is_named(
+        self, tmp_path: Path, doc_id: str, judged: str, difference: str
+    ) -> None:
+        docs = jsonl(
+            [{"doc_id": doc_id, "text": "Cats purr."}, {"doc_id": "other", "text": "Dogs bark."}]
+        )
+        with pytest.raises(
+            DataError, match=r"none of 1 judged document is in the collection.*1 agree but for"
+        ) as error:
             load(pets(tmp_path, {"docs.jsonl": docs, "qrels.txt": f"q1 0 {judged} 1\n"}))
         assert f"agree but for {difference}" in str(error.value)
-        some = load(pets(tmp_path, {"docs.jsonl": docs, "qrels.txt": f"q1 0 {judged} 1\nq2 0 other 1\n"}))
+        some = load(
+            pets(tmp_path, {"docs.jsonl": docs, "qrels.txt": f"q1 0 {judged} 1\nq2 0 other 1\n"})
+        )
         assert noted(some, f"1 agree but for {difference}") == 1
 
     def test_queries_too(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"none of its 2 queries has a judgment.*2 agree but for upper and lower case"):
+        with pytest.raises(
+            DataError,
+            match=r"none of its 2 queries has a judgment.*2 agree but for upper and lower case",
+        ):
             load(pets(tmp_path, {"qrels.txt": QRELS.replace("q", "Q")}))
 
     def test_a_corpus_cut_short(self, tmp_path: Path) -> None:
@@ -279,7 +396,8 @@ class TestIdsThatDoNotMeet:
 
 class TestOwnDocument:
     FILES: dict[str, str | bytes | None] = {  # noqa: RUF012
-        "docs.jsonl": '{"doc_id": "q1", "text": "What  purrs"}\n{"doc_id": "d1", "text": "cats: what purrs"}\n'
+        "docs.jsonl": '{"doc_id": "q1", "text": "What  purrs"}\n{"doc_id": "d1", "text": "cats: '
+        'what purrs"}\n'
         '{"doc_id": "q2", "text": "fish"}\n',
         "qrels.txt": "q1 0 d1 1\n",
         "queries.tsv": "q1\twhat purrs\nq2\tother\n",
@@ -297,7 +415,10 @@ class TestOwnDocument:
         assert load(pets(tmp_path), own_document="drop").skip_own
 
     def test_ids_that_coincide_by_chance_stay(self, tmp_path: Path) -> None:
-        files = {"qrels.txt": "d1 0 d2 1\nd2 0 d1 1\n", "queries.tsv": "d1\twhat purrs\nd2\twhat barks\n"}
+        files = {
+            "qrels.txt": "d1 0 d2 1\nd2 0 d1 1\n",
+            "queries.tsv": "d1\twhat purrs\nd2\twhat barks\n",
+        }
         assert not load(pets(tmp_path, files)).skip_own
 
 
@@ -306,7 +427,11 @@ class TestFolders:
     def test_compressed_files(self, tmp_path: Path, suffix: str) -> None:
         import pyarrow as pa
 
-        packed = {".bz2": bz2.compress, ".xz": lzma.compress, ".zst": lambda data: pa.compress(data, "zstd", asbytes=True)}[suffix]
+        packed = {
+            ".bz2": bz2.compress,
+            ".xz": lzma.compress,
+            ".zst": lambda data: pa.compress(data, "zstd", asbytes=True),
+        }[suffix]
         base = pets(tmp_path, {"docs.jsonl": None, f"docs.jsonl{suffix}": packed(DOCS.encode())})
         if suffix == ".zst":
             with pa.CompressedOutputStream(str(base / "pets/docs.jsonl.zst"), "zstd") as file:
@@ -314,7 +439,9 @@ class TestFolders:
         assert list(load(base).documents.ids()) == ["d1", "d2", "d3"]
         path = base / f"pets/docs.jsonl{suffix}"
         path.write_bytes(path.read_bytes()[:-9])
-        with pytest.raises(DataError, match=r"docs\.jsonl.*not a whole .* file .*copy or download it again"):
+        with pytest.raises(
+            DataError, match=r"docs\.jsonl.*not a whole .* file .*copy or download it again"
+        ):
             load(base)
 
     def test_the_content_says_how_it_is_compressed(self, tmp_path: Path) -> None:
@@ -359,44 +486,75 @@ class TestRuns:
         }
 
     @pytest.mark.parametrize("absent", [("docs.jsonl",), ("docs.jsonl", "queries.tsv")])
-    def test_ids_suffice_where_no_row_reads_texts(self, tmp_path: Path, absent: tuple[str, ...]) -> None:
+    def test_ids_suffice_where_no_row_reads_texts(
+        self, tmp_path: Path, absent: tuple[str, ...]
+    ) -> None:
         base = pets(tmp_path, dict.fromkeys(absent))
         run = bench.run(self.suite(base), out=tmp_path / "results")
         values = run.to_frame().set_index("reranker")["nDCG@10"]
-        assert values["first-stage"] == values["ours"] == pytest.approx((1 + 1 / 1.584962500721156) / 2)
+        assert (
+            values["first-stage"]
+            == values["ours"]
+            == pytest.approx((1 + 1 / 1.584962500721156) / 2)
+        )
         assert run.queries.empty
 
     @pytest.mark.parametrize(
         ("more", "reader"),
-        [({"rerankers": ["word-overlap"]}, "word-overlap"), ({"first_stages": ["bm25"]}, "first stage 'bm25'")],
+        [
+            ({"rerankers": ["word-overlap"]}, "word-overlap"),
+            ({"first_stages": ["bm25"]}, "first stage 'bm25'"),
+        ],
     )
-    def test_a_row_that_reads_texts_is_named(self, tmp_path: Path, more: dict[str, Any], reader: str) -> None:
+    def test_a_row_that_reads_texts_is_named(
+        self, tmp_path: Path, more: dict[str, Any], reader: str
+    ) -> None:
         base = pets(tmp_path, {"docs.jsonl": None})
-        with pytest.raises(BenchError, match=rf"no docs\.jsonl.*found qrels\.txt, queries\.tsv; .*{reader}.* cannot do without"):
+        with pytest.raises(
+            BenchError,
+            match=rf"no docs\.jsonl.*found qrels\.txt, queries\.tsv; .*{reader}.* cannot do "
+            r"without",
+        ):
             bench.run(self.suite(base, **more), out=tmp_path / "results")
 
-    def test_notes_name_their_dataset_and_first_stage_in_every_report(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_notes_name_their_dataset_and_first_stage_in_every_report(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         from bench import reports
         from bench.cli.console import open_console
         from bench.reports.terminal import print_run
 
-        base = pets(tmp_path, {"docs.jsonl": DOCS + DOCS, "queries.tsv": "q1\twhat purrs\nq2\tzebra\n"})
-        run = bench.run(self.suite(base, first_stages=["bm25", {"run": str(base / "ours.run")}]), out=tmp_path / "results")
+        base = pets(
+            tmp_path, {"docs.jsonl": DOCS + DOCS, "queries.tsv": "q1\twhat purrs\nq2\tzebra\n"}
+        )
+        run = bench.run(
+            self.suite(base, first_stages=["bm25", {"run": str(base / "ours.run")}]),
+            out=tmp_path / "results",
+        )
         about_data = "pets: documents repeated alike in docs.jsonl: 3"
-        about_bm25 = "pets, bm25: queries that share no term with any document, and get no candidates: 1"
+        about_bm25 = (
+            "pets, bm25: queries that share no term with any document, and get no candidates: 1"
+        )
         assert {about_data, about_bm25} <= set(run.info.warnings)
         assert run.info.warnings.count(about_data) == 1
         print_run(run, open_console())
         texts = [capsys.readouterr().out.replace("\n", " ")]
-        texts += [path.read_text() for path in reports.write(run) if path.suffix in (".md", ".html")]
+        texts += [
+            path.read_text() for path in reports.write(run) if path.suffix in (".md", ".html")
+        ]
         assert len(texts) == 3
         assert all(about_data in text and about_bm25 in text for text in texts)
 
     def test_judgments_of_relevant_documents_only_are_one_note(self, tmp_path: Path) -> None:
         from bench.records.rows import rows
 
-        for qrels, note in (("q1 0 d1 1\nq2 0 d2 1\n", False), ("q1 0 d1 1\nq2 0 d2 1\nq2 0 d1 0\n", True)):
-            run = bench.run(self.suite(pets(tmp_path, {"qrels.txt": qrels})), out=tmp_path / "results")
+        for qrels, note in (
+            ("q1 0 d1 1\nq2 0 d2 1\n", False),
+            ("q1 0 d1 1\nq2 0 d2 1\nq2 0 d1 0\n", True),
+        ):
+            run = bench.run(
+                self.suite(pets(tmp_path, {"qrels.txt": qrels})), out=tmp_path / "results"
+            )
             assert any("is judged" in text for row in rows(run) for text in row.notes) == note
             assert any("list relevant documents only" in text for text in run.info.warnings) != note
 
@@ -406,7 +564,9 @@ class TestRuns:
         ranking = bench.run(suite, out=tmp_path / "results").ranking("pets--bm25--first-stage")
         assert ranking["q1"].doc_ids == ("d1",)
 
-    def test_queries_without_candidates_are_counted_whoever_retrieves(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_queries_without_candidates_are_counted_whoever_retrieves(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (tmp_path / "half_a_stage.py").write_text(
             "from bench.contract.candidates import Candidates, QueryCandidates\n"
             "from bench.retrieval.options import FirstStageOptions\n"
@@ -414,15 +574,23 @@ class TestRuns:
             "    Options = FirstStageOptions\n"
             "    def __init__(self, options, base_dir): self.name = 'half'\n"
             "    def retrieve(self, dataset, query_ids, depth):\n"
-            "        entries = {q: QueryCandidates((), ()) for q in query_ids} | {'q1': QueryCandidates(('d1',), (1.0,))}\n"
+            "        entries = {q: QueryCandidates((), ()) for q in query_ids} | {'q1': "
+            "QueryCandidates(('d1',), (1.0,))}\n"
             "        return Candidates(entries, depth, {'first_stage': 'half'})\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
         suite = self.suite(pets(tmp_path), first_stages=["half_a_stage:Half"], rerankers=[])
         run = bench.run(suite, out=tmp_path / "results")
-        assert "pets, half_a_stage:Half: queries without candidates, which score 0: 1" in run.info.warnings
+        assert (
+            "pets, half_a_stage:Half: queries without candidates, which score 0: 1"
+            in run.info.warnings
+        )
 
     def test_no_candidate_at_all_is_an_error(self, tmp_path: Path) -> None:
         base = pets(tmp_path, {"queries.tsv": "q1\tzebra\nq2\tyak\n"})
-        with pytest.raises(BenchError, match="pets: none of the 2 judged queries has a candidate from bm25"):
-            bench.run(self.suite(base, first_stages=["bm25"], rerankers=[]), out=tmp_path / "results")
+        with pytest.raises(
+            BenchError, match="pets: none of the 2 judged queries has a candidate from bm25"
+        ):
+            bench.run(
+                self.suite(base, first_stages=["bm25"], rerankers=[]), out=tmp_path / "results"
+            )

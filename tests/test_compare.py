@@ -1,4 +1,6 @@
-"""Comparisons: the right pairs, the same numbers as the record and as scipy, and a clear refusal where keys differ."""
+"""Comparisons: the right pairs, the same numbers as the record and as scipy, and a clear refusal
+where keys differ.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def test_one_run_is_compared_with_its_first_stage(tmp_path: Path) -> None:
     assert (one.difference.wins, one.difference.ties, one.difference.losses) == (2, 1, 1)
     assert one.deltas == pytest.approx({"q0": 0.1, "q1": 0.2, "q2": 0.0, "q3": -0.1})
     assert [query for query, _ in one.moved(2)] == ["q1", "q0"]
-    assert [query for query, _ in one.moved(9)] == ["q1", "q0", "q3"], "a query that did not move is no mover"
+    assert [query for query, _ in one.moved(9)] == ["q1", "q0", "q3"], (
+        "a query that did not move is no mover"
+    )
 
 
 def test_the_baseline_may_be_any_row(tmp_path: Path) -> None:
@@ -55,7 +59,10 @@ def test_the_baseline_may_be_any_row(tmp_path: Path) -> None:
     found = by_name(compare([run], "a"))
     assert list(found) == ["first-stage", "b"]
     assert found["first-stage"].difference.mean == pytest.approx(-0.05)
-    with pytest.raises(BenchError, match="--baseline first: no finished trial of that name: did you mean 'first-stage'"):
+    with pytest.raises(
+        BenchError,
+        match="--baseline first: no finished trial of that name: did you mean 'first-stage'",
+    ):
         compare([run], "first")
 
 
@@ -75,7 +82,9 @@ def test_a_named_baseline_serves_every_run(tmp_path: Path) -> None:
     assert found["tuned"].baseline.run is old
 
 
-def test_runs_without_a_common_reranker_are_told_apart_from_incomparable_ones(tmp_path: Path) -> None:
+def test_runs_without_a_common_reranker_are_told_apart_from_incomparable_ones(
+    tmp_path: Path,
+) -> None:
     runs = [made_run(tmp_path, {"first-stage": BASE, name: BETTER}, name=name) for name in "ab"]
     with pytest.raises(RecordError, match="nothing to compare"):
         compare(runs)
@@ -89,7 +98,9 @@ def test_runs_without_a_common_reranker_are_told_apart_from_incomparable_ones(tm
         ({"depth": 9, "candidates": "deep"}, "candidates, depth"),
     ],
 )
-def test_a_quality_key_that_differs_is_refused_and_its_fields_named(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+def test_a_quality_key_that_differs_is_refused_and_its_fields_named(
+    tmp_path: Path, change: dict[str, Any], named: str
+) -> None:
     old = made_run(tmp_path, {"a": BASE}, name="old")
     new = made_run(tmp_path, {"a": BETTER}, quality=change, first_stage="other", name="new")
     changed = ", ".join(rf"{name}( \(\w+ → \w+\))?" for name in named.split(", "))
@@ -111,7 +122,9 @@ def test_across_takes_only_fields_that_exist(tmp_path: Path) -> None:
 
 def test_only_shared_queries_are_paired_and_the_others_counted(tmp_path: Path) -> None:
     old = made_run(tmp_path, {"a": BASE}, name="old")
-    new = made_run(tmp_path, {"a": [*BETTER, 1.0]}, quality={"dataset": {"corpus": "c2"}}, name="new")
+    new = made_run(
+        tmp_path, {"a": [*BETTER, 1.0]}, quality={"dataset": {"corpus": "c2"}}, name="new"
+    )
     (one,) = compare([old, new], across=["dataset"])
     assert (len(one.deltas), one.unpaired) == (4, 1)
     assert one.difference.mean == pytest.approx(0.05)
@@ -119,21 +132,33 @@ def test_only_shared_queries_are_paired_and_the_others_counted(tmp_path: Path) -
 
 def test_trials_of_two_datasets_meet_their_own(tmp_path: Path) -> None:
     old = made_run(tmp_path, {"a": BASE}, dataset="one", name="old")
-    new = made_run(tmp_path, {"a": BETTER}, dataset="two", quality={"dataset": {"corpus": "c9"}}, name="new")
-    with pytest.raises(IncomparableError, match=r"differ in dataset\.corpus \(c1 → c9\), dataset\.qrels"):
+    new = made_run(
+        tmp_path, {"a": BETTER}, dataset="two", quality={"dataset": {"corpus": "c9"}}, name="new"
+    )
+    with pytest.raises(
+        IncomparableError, match=r"differ in dataset\.corpus \(c1 → c9\), dataset\.qrels"
+    ):
         compare([old, new])
 
 
 def test_a_measure_is_found_by_its_short_name(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"a": BASE}, measure="RR(rel=2)@10")
-    assert [resolve_measure(run, asked) for asked in (None, "RR@10", "rr@10", "RR(rel=2)@10")] == ["RR(rel=2)@10"] * 4
+    assert [resolve_measure(run, asked) for asked in (None, "RR@10", "rr@10", "RR(rel=2)@10")] == [
+        "RR(rel=2)@10"
+    ] * 4
     with pytest.raises(BenchError, match=r"hold no nDCG@10: known: RR\(rel=2\)@10"):
         resolve_measure(run, "nDCG@10")
 
 
 def test_a_real_run_gives_the_numbers_of_its_own_records(collection: Path, tmp_path: Path) -> None:
     """Same seed, same queries, same order: the interval is the one that the report shows."""
-    suite = {"name": "tiny", "datasets": [f"files:{collection}"], "rerankers": [{FAKE: {"name": "fake"}}], "latency": None, "seed": 3}
+    suite = {
+        "name": "tiny",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [{FAKE: {"name": "fake"}}],
+        "latency": None,
+        "seed": 3,
+    }
     run = bench.run(suite, out=tmp_path / "results")
     for one in compare([run], measure="RR@10"):
         stored = one.new.record.vs_first_stage["RR@10"]
@@ -144,12 +169,17 @@ def test_a_real_run_gives_the_numbers_of_its_own_records(collection: Path, tmp_p
 
 
 def test_holm_is_the_closure_of_bonferroni() -> None:
-    """Marcus, Peritz & Gabriel 1976: a hypothesis is rejected when every intersection that it is part of is."""
+    """Marcus, Peritz & Gabriel 1976: a hypothesis is rejected when every intersection that it is
+    part of is.
+    """
     rng = np.random.default_rng(1)
     for n in (1, 2, 5, 6):
         ps = [float(p) for p in rng.beta(0.3, 2, size=n)]
         subsets = [s for size in range(1, n + 1) for s in itertools.combinations(range(n), size)]
-        expected = [max(min(1.0, len(s) * min(ps[j] for j in s)) for s in subsets if i in s) for i in range(n)]
+        expected = [
+            max(min(1.0, len(s) * min(ps[j] for j in s)) for s in subsets if i in s)
+            for i in range(n)
+        ]
         assert statistics.holm(ps) == pytest.approx(expected)
     assert statistics.holm([]) == []
 
@@ -157,9 +187,14 @@ def test_holm_is_the_closure_of_bonferroni() -> None:
 def test_holm_runs_over_all_rows(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     base = rng.random(30)
-    rows = {name: base + rng.normal(shift, 0.1, 30) for name, shift in (("a", 0.08), ("b", 0.05), ("c", 0.0))}
+    rows = {
+        name: base + rng.normal(shift, 0.1, 30)
+        for name, shift in (("a", 0.08), ("b", 0.05), ("c", 0.0))
+    }
     found = compare([made_run(tmp_path, {"first-stage": base, **rows})])
-    assert [one.p_holm for one in found] == pytest.approx(statistics.holm([one.difference.p for one in found]))
+    assert [one.p_holm for one in found] == pytest.approx(
+        statistics.holm([one.difference.p for one in found])
+    )
     assert found[1].p_holm > found[1].difference.p
 
 
@@ -168,7 +203,9 @@ def test_effect_size_and_detectable_effect_are_those_of_the_t_test() -> None:
     t = scipy_stats.ttest_1samp(delta, 0).statistic
     assert statistics.effect_size(list(delta)) == pytest.approx(t / math.sqrt(80))
     two_sided, power = scipy_stats.norm.ppf([0.975, 0.8])
-    assert statistics.minimum_detectable(list(delta)) == pytest.approx((two_sided + power) * scipy_stats.sem(delta), rel=0.001)
+    assert statistics.minimum_detectable(list(delta)) == pytest.approx(
+        (two_sided + power) * scipy_stats.sem(delta), rel=0.001
+    )
 
 
 def test_nothing_varies_nothing_is_divided_by_zero() -> None:
@@ -180,14 +217,23 @@ def test_nothing_varies_nothing_is_divided_by_zero() -> None:
 
 @given(st.lists(st.integers(-100, 100), unique=True, min_size=2, max_size=40))
 def test_tau_is_scipys(ranks: list[int]) -> None:
-    assert statistics.kendall_tau(ranks) == pytest.approx(scipy_stats.kendalltau(range(len(ranks)), ranks).statistic)
+    assert statistics.kendall_tau(ranks) == pytest.approx(
+        scipy_stats.kendalltau(range(len(ranks)), ranks).statistic
+    )
 
 
 # What people and programs read
 
 
-def test_moved_queries_stand_with_their_words_and_top_documents(collection: Path, tmp_path: Path) -> None:
-    suite = {"name": "moved", "datasets": [f"files:{collection}"], "rerankers": [{FAKE: {"name": "fake"}}], "depth": 5}
+def test_moved_queries_stand_with_their_words_and_top_documents(
+    collection: Path, tmp_path: Path
+) -> None:
+    suite = {
+        "name": "moved",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [{FAKE: {"name": "fake"}}],
+        "depth": 5,
+    }
     run = bench.run(suite, out=tmp_path, latency=False)
     found = compare([run])
     (name, moves), *_ = report.moves(found)
@@ -196,8 +242,12 @@ def test_moved_queries_stand_with_their_words_and_top_documents(collection: Path
     fake = next(one for one in found if one.new.trial.reranker == "fake")
     assert (move.query_id, move.delta) == fake.moved(1)[0]
     assert move.text == run.queries.set_index("query")["text"][move.query_id]
-    assert [one.doc_id for one in move.after] == list(run.ranking(fake.new.trial.id)[move.query_id].doc_ids[:3])
-    assert [one.doc_id for one in move.before] == list(run.ranking(fake.baseline.trial.id)[move.query_id].doc_ids[:3])
+    assert [one.doc_id for one in move.after] == list(
+        run.ranking(fake.new.trial.id)[move.query_id].doc_ids[:3]
+    )
+    assert [one.doc_id for one in move.before] == list(
+        run.ranking(fake.baseline.trial.id)[move.query_id].doc_ids[:3]
+    )
     judged = run.judgments.set_index(["query", "document"])["grade"]
     shown = [(one.doc_id, one.grade) for one in (*move.before, *move.after)]
     assert any(grade is not None for _, grade in shown)
@@ -225,7 +275,9 @@ def test_every_format_says_the_same(tmp_path: Path) -> None:
     (row,) = csv.DictReader(io.StringIO(report.to_csv(found)))
     (value,) = json.loads(report.to_json(found))
     assert float(row["difference"]) == value["difference"] == pytest.approx(0.05)
-    assert {move["query"]: move["difference"] for move in value["moved"]} == pytest.approx({"q1": 0.2, "q0": 0.1, "q3": -0.1})
+    assert {move["query"]: move["difference"] for move in value["moved"]} == pytest.approx(
+        {"q1": 0.2, "q0": 0.1, "q3": -0.1}
+    )
     page = report.to_markdown(found)
     assert "a\\_\\|\\_b" in page
     assert "+0.0500" in page
@@ -262,7 +314,9 @@ def test_the_command(tmp_path: Path, form: str) -> None:
 
 @pytest.fixture(scope="session")
 def dl19(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A function: name of a first-stage run -> a finished run that reranks it by RankVicuna's published run."""
+    """A function: name of a first-stage run -> a finished run that reranks it by RankVicuna's
+    published run.
+    """
     if not DL19.is_dir():
         pytest.skip("the TREC DL 2019 collection is not here")
     made: dict[str, Run] = {}
@@ -273,7 +327,14 @@ def dl19(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 "name": first_stage,
                 "datasets": [{f"files:{DL19}": {"min_relevance": 2}}],
                 "first_stages": [{"run": {"path": str(DL19 / "runs" / f"{first_stage}.run")}}],
-                "rerankers": [{"run-file": {"path": str(DL19 / "runs" / "rankvicuna-over-bm25.run"), "name": "rankvicuna"}}],
+                "rerankers": [
+                    {
+                        "run-file": {
+                            "path": str(DL19 / "runs" / "rankvicuna-over-bm25.run"),
+                            "name": "rankvicuna",
+                        }
+                    }
+                ],
                 "latency": None,
             }
             made[first_stage] = bench.run(suite, out=tmp_path_factory.mktemp("dl19"))
@@ -284,7 +345,10 @@ def dl19(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_rankvicuna_clearly_beats_bm25(dl19: Any) -> None:
     one = by_name(compare([dl19("bm25-top100")]))["rankvicuna"]
-    assert (one.baseline_mean, one.mean) == (pytest.approx(0.5058, abs=5e-5), pytest.approx(0.6682, abs=5e-5))
+    assert (one.baseline_mean, one.mean) == (
+        pytest.approx(0.5058, abs=5e-5),
+        pytest.approx(0.6682, abs=5e-5),
+    )
     assert one.difference.low > 0.1
     assert one.p_holm < 0.001
     delta = list(one.deltas.values())
@@ -312,7 +376,9 @@ def test_from_python_a_comparison_is_a_table(tmp_path: Path) -> None:
 
 def test_from_python_a_check_is_a_verdict(tmp_path: Path) -> None:
     rankings = {"a": {f"q{i}": [("d2", 2.0), ("d1", 1.0)] for i in range(4)}}
-    old, new = (made_run(tmp_path, {"a": BASE}, rankings=rankings, name=name) for name in ("old", "new"))
+    old, new = (
+        made_run(tmp_path, {"a": BASE}, rankings=rankings, name=name) for name in ("old", "new")
+    )
     verdict = bench.check(new, old.folder, margin=0.01)
     assert verdict.outcome == "pass"
     with pytest.raises(BenchError, match="leave measure and margin out"):
@@ -325,5 +391,7 @@ def test_values_that_contradict_the_record_are_refused(tmp_path: Path) -> None:
     table = pd.read_parquet(path)
     table["value"] += 0.1
     table.to_parquet(path)
-    with pytest.raises(RecordError, match=r"the mean 0\.650000, and its record says 0\.550000: the run is damaged"):
+    with pytest.raises(
+        RecordError, match=r"the mean 0\.650000, and its record says 0\.550000: the run is damaged"
+    ):
         compare([old, Run(new.folder)])

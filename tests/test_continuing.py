@@ -1,4 +1,6 @@
-"""An interrupted run is continued only where everything that decides its numbers is as it was, and it says so."""
+"""An interrupted run is continued only where everything that decides its numbers is as it was, and
+it says so.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ from bench.records.run import Run
 from tests.fake_cohere import good_tei, serve
 from tests.fakes import FakeOptions, HashReranker
 
-MODULE = "from helper_of_mine import scale\ndef score(query, docs):\n    return [scale * len(doc) for doc in docs]\n"
+MODULE = (
+    "from helper_of_mine import scale\ndef score(query, docs):\n    return [scale * "
+    "len(doc) for doc in docs]\n"
+)
 
 
 class Notes(Observer):
@@ -34,7 +39,9 @@ class Notes(Observer):
 
 @pytest.fixture
 def place(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with everything that a run may depend on: a collection, a first stage's run, a reranker of one's own."""
+    """A folder with everything that a run may depend on: a collection, a first stage's run, a
+    reranker of one's own.
+    """
     shutil.copytree(collection, tmp_path / "data")
     (tmp_path / "first.run").write_text("q1 Q0 d03 1 9 x\nq1 Q0 d00 2 8 x\nq2 Q0 d01 1 1 x\n")
     (tmp_path / "mine_for_continuing.py").write_text(MODULE)
@@ -100,7 +107,10 @@ def test_where_an_input_changed_a_new_run_begins_and_names_it(place: Path, name:
     notes = Notes()
     second = run(observer=notes)
     assert second.folder != first.folder
-    assert f"the unfinished run {first.folder.name} is not continued: {name} changed since" in notes.texts
+    assert (
+        f"the unfinished run {first.folder.name} is not continued: {name} changed since"
+        in notes.texts
+    )
     assert second.info.continued == []
 
 
@@ -195,9 +205,14 @@ def other_user(tmp_path: Path) -> Iterator[Callable[[], None]]:
 
 @pytest.mark.skipif(os.name != "posix", reason="users and modes are POSIX's")
 def test_folders_of_another_user_are_one_line(
-    place: Path, other_user: Callable[[], None], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    place: Path,
+    other_user: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """An unfinished run that is not ours is left alone; where nothing can be written, one line says so."""
+    """An unfinished run that is not ours is left alone; where nothing can be written, one line says
+    so.
+    """
     with tempfile.TemporaryDirectory() as folder:
         open_place = Path(folder)
         shutil.copytree(place, open_place, dirs_exist_ok=True)
@@ -212,11 +227,16 @@ def test_folders_of_another_user_are_one_line(
         other_user()
         notes = Notes()
         assert run(observer=notes).folder.name != first.folder.name
-        assert f"the unfinished run {first.folder.name} is not continued: Permission denied" in notes.texts
+        assert (
+            f"the unfinished run {first.folder.name} is not continued: Permission denied"
+            in notes.texts
+        )
         os.seteuid(os.getuid())
         (open_place / "out" / "mine").chmod(0o555)
         other_user()
-        with pytest.raises(BenchError, match="cannot be made: Permission denied; choose another place with --out"):
+        with pytest.raises(
+            BenchError, match="cannot be made: Permission denied; choose another place with --out"
+        ):
             run()
         os.seteuid(os.getuid())
         for path in (open_place, *open_place.rglob("*")):
@@ -224,7 +244,9 @@ def test_folders_of_another_user_are_one_line(
 
 
 class Sorting(HashReranker):
-    """An outsider's class with arguments of its own, one of which has a name like that of a secret."""
+    """An outsider's class with arguments of its own, one of which has a name like that of a
+    secret.
+    """
 
     class Options(FakeOptions):
         sort_secret: str = ""
@@ -261,7 +283,9 @@ class Leaving(HashReranker):
         os.chdir("elsewhere")
 
 
-def test_code_that_leaves_the_working_folder_splits_neither_run_nor_cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_leaves_the_working_folder_splits_neither_run_nor_cache(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RERANK_BENCH_CACHE", "cache")
     done = run(rerankers=["tests.test_continuing:Leaving", "mine_for_continuing:score"])
     assert Path.cwd() == place
@@ -275,7 +299,14 @@ def test_a_server_that_serves_another_model_decides(place: Path) -> None:
     with serve() as server:
         server.always = good_tei
         server.info = {"model_id": "one", "max_input_length": 512}
-        entry = {"rerank-server": {"model": "m", "shape": "tei", "base_url": server.url, "name": "served"}}
+        entry = {
+            "rerank-server": {
+                "model": "m",
+                "shape": "tei",
+                "base_url": server.url,
+                "name": "served",
+            }
+        }
         first = run(rerankers=[entry])
         interrupt(first)
         requests = len(server.requests)

@@ -1,4 +1,6 @@
-"""A depth curve is what reranking that many candidates would have given: held against ir_measures over rankings made the long way."""
+"""A depth curve is what reranking that many candidates would have given: held against ir_measures
+over rankings made the long way.
+"""
 
 from __future__ import annotations
 
@@ -25,26 +27,42 @@ FAKE = "tests.fakes:HashReranker"
 
 
 @st.composite
-def scored_candidates(draw: st.DrawFn) -> tuple[dict[str, list[str]], dict[str, list[float]], dict[str, dict[str, int]]]:
-    """Up to four queries with up to nine candidates each, scores with many ties, judgments on some documents and on absent ones."""
+def scored_candidates(
+    draw: st.DrawFn,
+) -> tuple[dict[str, list[str]], dict[str, list[float]], dict[str, dict[str, int]]]:
+    """Up to four queries with up to nine candidates each, scores with many ties, judgments on some
+    documents and on absent ones.
+    """
     candidates, scores, qrels = {}, {}, {}
     for i in range(draw(st.integers(1, 4))):
         docs = draw(st.lists(st.sampled_from("abcdefghi"), min_size=1, max_size=9, unique=True))
         candidates[f"q{i}"] = docs
-        scores[f"q{i}"] = draw(st.lists(st.sampled_from([0.0, 1.0, 2.5]), min_size=len(docs), max_size=len(docs)))
-        qrels[f"q{i}"] = draw(st.dictionaries(st.sampled_from("abcdefghixyz"), st.integers(0, 2), min_size=1, max_size=6))
+        scores[f"q{i}"] = draw(
+            st.lists(st.sampled_from([0.0, 1.0, 2.5]), min_size=len(docs), max_size=len(docs))
+        )
+        qrels[f"q{i}"] = draw(
+            st.dictionaries(
+                st.sampled_from("abcdefghixyz"), st.integers(0, 2), min_size=1, max_size=6
+            )
+        )
     return candidates, scores, qrels
 
 
-def questions(candidates: dict[str, list[str]], qrels: dict[str, dict[str, int]], measures: tuple[str, ...]) -> Questions:
+def questions(
+    candidates: dict[str, list[str]], qrels: dict[str, dict[str, int]], measures: tuple[str, ...]
+) -> Questions:
     dataset = Dataset("t", MemoryDocuments({}), dict.fromkeys(qrels, "query"), qrels, {})
     requests = [Request(query, "query", docs, docs) for query, docs in candidates.items()]
     return Questions(dataset, list(qrels), requests, measures)
 
 
-@given(scored_candidates(), st.sampled_from([("nDCG@3", "RR@5", "Judged@4"), ("nDCG", "AP", "R@2")]))
+@given(
+    scored_candidates(), st.sampled_from([("nDCG@3", "RR@5", "Judged@4"), ("nDCG", "AP", "R@2")])
+)
 @settings(max_examples=80, deadline=None)
-def test_every_depth_is_what_reranking_so_many_candidates_gives(made: Any, measures: tuple[str, ...]) -> None:
+def test_every_depth_is_what_reranking_so_many_candidates_gives(
+    made: Any, measures: tuple[str, ...]
+) -> None:
     candidates, scores, qrels = made
     rankings = {query: rank(docs, scores[query]) for query, docs in candidates.items()}
     found = depth_curve.curve(rankings, questions(candidates, qrels, measures), range(10))
@@ -53,7 +71,9 @@ def test_every_depth_is_what_reranking_so_many_candidates_gives(made: Any, measu
         for query, docs in candidates.items():
             order = [*rank(docs[:depth], scores[query][:depth]).doc_ids, *docs[depth:]]
             run[query] = {doc: float(len(order) - i) for i, doc in enumerate(order)}
-        for metric in ir_measures.iter_calc([ir_measures.parse_measure(name) for name in measures], qrels, run):
+        for metric in ir_measures.iter_calc(
+            [ir_measures.parse_measure(name) for name in measures], qrels, run
+        ):
             assert found[depth][str(metric.measure)][metric.query_id] == pytest.approx(metric.value)
 
 
@@ -75,18 +95,28 @@ def test_depths_start_at_the_first_stage_and_end_at_what_was_scored() -> None:
 
 
 def suite(collection: Path, **more: Any) -> dict[str, Any]:
-    base = {"name": "tiny", "datasets": [f"files:{collection}"], "rerankers": [{FAKE: {"name": "fake"}}], "depth": 12, "latency": None}
+    base = {
+        "name": "tiny",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [{FAKE: {"name": "fake"}}],
+        "depth": 12,
+        "latency": None,
+    }
     return {**base, **more}
 
 
-def values(table: Any, trial: str, measure: str = "nDCG@5", depth: int | None = None) -> dict[str, float]:
+def values(
+    table: Any, trial: str, measure: str = "nDCG@5", depth: int | None = None
+) -> dict[str, float]:
     rows = table[(table["trial"] == trial) & (table["measure"] == measure)]
     rows = rows if depth is None else rows[rows["depth"] == depth]
     return dict(zip(rows["query"], rows["value"], strict=True))
 
 
 def test_a_run_holds_the_curve_of_every_trial(collection: Path, tmp_path: Path) -> None:
-    """Depth 0 is the first stage, the own depth is the record's, and a run of fewer candidates gives the same value in their top 5."""
+    """Depth 0 is the first stage, the own depth is the record's, and a run of fewer candidates
+    gives the same value in their top 5.
+    """
     found = bench.run(suite(collection, measures=["nDCG@5", "AP"]), out=tmp_path / "whole")
     small = bench.run(suite(collection, measures=["nDCG@5"], depth=5), out=tmp_path / "small")
     fake, first, oracle = "tiny--bm25--fake--cpu", "tiny--bm25--first-stage", "tiny--bm25--oracle"
@@ -102,5 +132,7 @@ def test_a_run_holds_the_curve_of_every_trial(collection: Path, tmp_path: Path) 
 def test_a_listwise_reranker_has_its_own_depth_only(collection: Path, tmp_path: Path) -> None:
     published = tmp_path / "published.run"
     published.write_text("q1 Q0 d03 1 9 x\nq1 Q0 d00 2 8 x\n")
-    found = bench.run(suite(collection, rerankers=[{"run-file": str(published)}]), out=tmp_path / "r")
+    found = bench.run(
+        suite(collection, rerankers=[{"run-file": str(published)}]), out=tmp_path / "r"
+    )
     assert set(found.depths.query("trial == 'tiny--bm25--published'")["depth"]) == {0, 12}

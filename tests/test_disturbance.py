@@ -1,4 +1,6 @@
-"""What flags a run as disturbed, and where it is read: trees like those of /proc and /sys, and bindings like NVML's, made by the tests."""
+"""What flags a run as disturbed, and where it is read: trees like those of /proc and /sys, and
+bindings like NVML's, made by the tests.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,13 @@ flags\t\t: fpu avx2 avx512f amx_bf16 hypervisor
 
 
 def reading(seconds: float, **more: Any) -> Reading:
-    counters: dict[str, Any] = {"load": 0.5, "cpu_seconds": (0.0, 0.0), "quota_s": 0.0, "thermal": 0, "gpus": {}}
+    counters: dict[str, Any] = {
+        "load": 0.5,
+        "cpu_seconds": (0.0, 0.0),
+        "quota_s": 0.0,
+        "thermal": 0,
+        "gpus": {},
+    }
     return Reading(int(seconds * 1e9), **{**counters, **more})
 
 
@@ -58,7 +66,9 @@ def test_the_processor_is_read_from_the_system(tmp_path: Path) -> None:
 
 def test_a_system_that_tells_nothing_leaves_facts_empty(tmp_path: Path) -> None:
     found = cpu.facts(tmp_path, tmp_path)
-    assert {name: value for name, value in found.items() if name != "cpu"} == dict.fromkeys(set(found) - {"cpu"})
+    assert {name: value for name, value in found.items() if name != "cpu"} == dict.fromkeys(
+        set(found) - {"cpu"}
+    )
     assert (cpu.clock_mhz(tmp_path), cpu.thermal_throttles(tmp_path)) == (None, None)
 
 
@@ -72,7 +82,9 @@ def test_a_system_that_tells_nothing_leaves_facts_empty(tmp_path: Path) -> None:
         ({}, None),
     ],
 )
-def test_how_long_a_quota_held_up(tmp_path: Path, texts: dict[str, str], seconds: float | None) -> None:
+def test_how_long_a_quota_held_up(
+    tmp_path: Path, texts: dict[str, str], seconds: float | None
+) -> None:
     for name, text in texts.items():
         write(tmp_path / name / "cpu.stat", text)
     assert throttled_seconds([tmp_path / name for name in ("a", "b")]) == seconds
@@ -91,10 +103,15 @@ def test_a_quiet_run_is_not_disturbed() -> None:
         ({"quota_s": 3.0}, "the container's CPU quota held threads up for 30% of the time"),
         ({"thermal": 1}, "the CPU was slowed down for heat once"),
         ({"thermal": 4}, "the CPU was slowed down for heat 4 times"),
-        ({"gpus": {"cuda": {"thermal": 2.5, "power": 9.0}}}, "cuda was slowed down for heat during 2.5 s"),
+        (
+            {"gpus": {"cuda": {"thermal": 2.5, "power": 9.0}}},
+            "cuda was slowed down for heat during 2.5 s",
+        ),
     ],
 )
-def test_each_cause_is_named(monkeypatch: pytest.MonkeyPatch, after: dict[str, Any], told: str) -> None:
+def test_each_cause_is_named(
+    monkeypatch: pytest.MonkeyPatch, after: dict[str, Any], told: str
+) -> None:
     monkeypatch.setattr(fingerprint, "logical_cores", lambda: 2)
     before = reading(0, gpus={"cuda": {"thermal": 0.0, "power": 0.0}})
     found = compare(before, reading(10, **{"gpus": before.gpus, **after}))
@@ -118,7 +135,10 @@ def test_another_process_at_work_is_seen() -> None:
     """A real one, on as many cores as there are."""
     if fingerprint.cpu_seconds() is None:
         pytest.skip("this system does not tell its CPU times")
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(fingerprint.logical_cores())]
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(fingerprint.logical_cores())
+    ]
     try:
         watch = Watch()
         time.sleep(1.0)
@@ -132,7 +152,9 @@ def test_another_process_at_work_is_seen() -> None:
 
 
 class Nvml:
-    """Answers as nvidia-ml-py does: energy that grows, clocks, and an error for what this card does not count."""
+    """Answers as nvidia-ml-py does: energy that grows, clocks, and an error for what this card does
+    not count.
+    """
 
     NVML_PERF_POLICY_POWER, NVML_PERF_POLICY_THERMAL, NVML_CLOCK_SM = 0, 1, 1
 
@@ -140,7 +162,12 @@ class Nvml:
         pass
 
     def __init__(self, counts_energy: bool = True) -> None:
-        self.counts_energy, self.millijoules, self.clocks, self.bits = counts_energy, 1_000_000, [1980, 1200, 1500], 0x1
+        self.counts_energy, self.millijoules, self.clocks, self.bits = (
+            counts_energy,
+            1_000_000,
+            [1980, 1200, 1500],
+            0x1,
+        )
         self.inits = 0
 
     def nvmlInit(self) -> None:  # noqa: N802
@@ -205,7 +232,11 @@ def test_energy_is_the_growth_of_the_counter_over_the_pairs(metered: Any) -> Non
 @pytest.mark.parametrize("nvml", [None, Nvml(counts_energy=False)])
 def test_without_a_counter_energy_is_null(metered: Any, nvml: Nvml | None) -> None:
     metered(nvml)
-    result = measure([Target("t", "cpu", HashReranker(FakeOptions()))], requests(), LatencyPlan(rounds=1, warmup_max=0))
+    result = measure(
+        [Target("t", "cpu", HashReranker(FakeOptions()))],
+        requests(),
+        LatencyPlan(rounds=1, warmup_max=0),
+    )
     assert result.facts["t"]["joules_per_1000_pairs"] is None
 
 

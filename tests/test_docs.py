@@ -27,7 +27,9 @@ PAGES = [
 
 def blocks(language: str) -> Iterator[tuple[str, str]]:
     for page in PAGES:
-        for found in re.finditer(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for found in re.finditer(
+            rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
+        ):
             yield page.name, found.group(1)
 
 
@@ -46,13 +48,17 @@ def test_yaml_examples_are_valid_suites(tmp_path: Path, monkeypatch: pytest.Monk
     seen = 0
     for page, text in blocks("yaml"):
         data = yaml.safe_load(text.replace("4f1c...", "4f1c"))
-        if not isinstance(data, dict) or not any(isinstance(data.get(key), list) for key in ("datasets", "first_stages", "rerankers")):
+        if not isinstance(data, dict) or not any(
+            isinstance(data.get(key), list) for key in ("datasets", "first_stages", "rerankers")
+        ):
             continue
         for path in re.findall(r"(?:files:|run: |run-file: (?:{path: )?)([\w./-]+)", text):
             (work / path).mkdir(parents=True, exist_ok=True)
         entries = [entry for entry in data.get("rerankers", []) if "my_module" not in str(entry)]
         try:
-            load({"name": "example", "datasets": ["embedded:everyday"], **data, "rerankers": entries})
+            load(
+                {"name": "example", "datasets": ["embedded:everyday"], **data, "rerankers": entries}
+            )
         except Exception as error:
             raise AssertionError(f"{page}: {text}") from error
         seen += 1
@@ -60,7 +66,9 @@ def test_yaml_examples_are_valid_suites(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_reranker_of_the_docs_works() -> None:
-    [text] = [text for page, text in blocks("python") if page == "adding.md" and "LengthReranker" in text]
+    [text] = [
+        text for page, text in blocks("python") if page == "adding.md" and "LengthReranker" in text
+    ]
     space: dict[str, object] = {}
     exec(text, space)
     from bench.rerankers.options import RerankerOptions
@@ -72,7 +80,9 @@ def test_the_reranker_of_the_docs_works() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [text for page, text in blocks("python") if page == "adding.md"], ids=lambda text: text.splitlines()[-1][:40]
+    "text",
+    [text for page, text in blocks("python") if page == "adding.md"],
+    ids=lambda text: text.splitlines()[-1][:40],
 )
 def test_python_examples_of_the_docs_run_and_are_short(text: str) -> None:
     if "pyterrier" in text:
@@ -82,21 +92,29 @@ def test_python_examples_of_the_docs_run_and_are_short(text: str) -> None:
 
 
 def test_the_listwise_reranker_of_the_docs_keeps_the_contract() -> None:
-    [text] = [text for page, text in blocks("python") if page == "adding.md" and "class Rotate(" in text]
+    [text] = [
+        text for page, text in blocks("python") if page == "adding.md" and "class Rotate(" in text
+    ]
     space: dict[str, Any] = {}
     exec(text, space)
     reranker = space["Rotate"](space["RotateOptions"](by=2))
-    scores, failure = reranker.rerank([Request("q", "x", ["a", "b", "c"], ["1", "2", "3"]), Request("r", "", ["a"], ["1"])])
+    scores, failure = reranker.rerank(
+        [Request("q", "x", ["a", "b", "c"], ["1", "2", "3"]), Request("r", "", ["a"], ["1"])]
+    )
     assert scores.tolist() == [-1, -2, 0]
     assert failure.reason == "no query"
 
 
 def test_commands_in_the_docs_exist() -> None:
-    """A command stands in a code block or between backticks; prose such as "rerank-bench compares" is none."""
+    """A command stands in a code block or between backticks; prose such as "rerank-bench compares"
+    is none.
+    """
     seen = 0
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        code = [block for _, block in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)] + re.findall(r"`([^`\n]+)`", text)
+        code = [
+            block for _, block in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
+        ] + re.findall(r"`([^`\n]+)`", text)
         for command in re.findall(r"^rerank-bench ([a-z]+)\b", "\n".join(code), re.MULTILINE):
             assert command in cli.commands, f"{page.name}: rerank-bench {command}"
             seen += 1

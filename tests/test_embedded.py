@@ -1,4 +1,6 @@
-"""The embedded collections are whole: ids, grades, enough of each, traps and paraphrases, and nothing shared between test and train."""
+"""The embedded collections are whole: ids, grades, enough of each, traps and paraphrases, and
+nothing shared between test and train.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def topics(dataset: Dataset) -> set[str]:
 
 
 @pytest.mark.parametrize(("name", "passages", "queries"), [(TEST, 300, 60), (TRAIN, 200, 60)])
-def test_there_is_enough_of_everything(both: dict[str, Dataset], name: str, passages: int, queries: int) -> None:
+def test_there_is_enough_of_everything(
+    both: dict[str, Dataset], name: str, passages: int, queries: int
+) -> None:
     dataset = both[name]
     assert len(dataset.documents) >= passages
     assert len(dataset.queries) >= queries
@@ -36,7 +40,9 @@ def test_there_is_enough_of_everything(both: dict[str, Dataset], name: str, pass
 
 
 @pytest.mark.parametrize("name", [TEST, TRAIN])
-def test_every_judgment_has_its_query_and_passage_and_every_query_several_relevant_ones(both: dict[str, Dataset], name: str) -> None:
+def test_every_judgment_has_its_query_and_passage_and_every_query_several_relevant_ones(
+    both: dict[str, Dataset], name: str
+) -> None:
     dataset, ids = both[name], set(both[name].documents.ids())
     assert set(dataset.qrels) == set(dataset.queries)
     for query_id, grades in dataset.qrels.items():
@@ -61,14 +67,21 @@ def test_test_and_train_share_nothing(both: dict[str, Dataset]) -> None:
     assert not set(test.documents.ids()) & set(train.documents.ids())
     assert not set(test.queries) & set(train.queries)
     assert not topics(test) & topics(train)
-    assert not {normal(text) for text in test.queries.values()} & {normal(text) for text in train.queries.values()}
-    windows = [{window for _, fields in dataset.documents for window in shingles(fields["text"])} for dataset in (test, train)]
+    assert not {normal(text) for text in test.queries.values()} & {
+        normal(text) for text in train.queries.values()
+    }
+    windows = [
+        {window for _, fields in dataset.documents for window in shingles(fields["text"])}
+        for dataset in (test, train)
+    ]
     assert not windows[0] & windows[1], "eight words in a row stand in both"
 
 
 @pytest.mark.parametrize("name", [TEST, TRAIN])
 def test_words_mislead_on_every_query(both: dict[str, Dataset], name: str) -> None:
-    """For each query some passage of grade 0 shares more of its words than some passage of grade 2 or 3 does."""
+    """For each query some passage of grade 0 shares more of its words than some passage of grade 2
+    or 3 does.
+    """
     dataset = both[name]
     text = {doc_id: f"{fields['title']} {fields['text']}" for doc_id, fields in dataset.documents}
     for query_id, grades in dataset.qrels.items():
@@ -79,7 +92,9 @@ def test_words_mislead_on_every_query(both: dict[str, Dataset], name: str) -> No
         assert trap > paraphrase or trap >= 0.25, (query_id, trap, paraphrase)
 
 
-def test_each_collection_has_a_card_that_tells_its_size_licence_and_limits(both: dict[str, Dataset]) -> None:
+def test_each_collection_has_a_card_that_tells_its_size_licence_and_limits(
+    both: dict[str, Dataset],
+) -> None:
     from bench.datasets.embedded import card
 
     for name, dataset in both.items():

@@ -45,17 +45,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def invoke(*arguments: object) -> str:
-    done = CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
+    done = CliRunner().invoke(
+        cli, [str(argument) for argument in arguments], catch_exceptions=False
+    )
     assert done.exit_code == 0, done.output
     return done.output
 
 
 @pytest.mark.parametrize("kind", sorted(plots.KINDS))
-@pytest.mark.parametrize(("form", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
-def test_every_kind_is_drawn_in_every_format(run: Run, tmp_path: Path, kind: str, form: str, magic: bytes) -> None:
+@pytest.mark.parametrize(
+    ("form", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_every_kind_is_drawn_in_every_format(
+    run: Run, tmp_path: Path, kind: str, form: str, magic: bytes
+) -> None:
     if kind == "sweep":
         pytest.skip("this run swept nothing; tests of sweeps draw it")
-    written = invoke("plot", run.folder, "--kind", kind, "--format", form, "--out", tmp_path).split()
+    written = invoke(
+        "plot", run.folder, "--kind", kind, "--format", form, "--out", tmp_path
+    ).split()
     assert written
     assert all(Path(path).read_bytes().startswith(magic) for path in written)
     if form == "svg":
@@ -64,7 +72,9 @@ def test_every_kind_is_drawn_in_every_format(run: Run, tmp_path: Path, kind: str
 
 
 def test_equal_runs_give_equal_pictures(run: Run, tmp_path: Path) -> None:
-    once, again = (plots.write(run, "depth", tmp_path / name, "svg")[0][1].read_bytes() for name in ("a", "b"))
+    once, again = (
+        plots.write(run, "depth", tmp_path / name, "svg")[0][1].read_bytes() for name in ("a", "b")
+    )
     assert once == again
 
 
@@ -78,10 +88,23 @@ def test_a_run_without_timings_has_no_picture_of_them(tmp_path: Path) -> None:
 
 def test_groups_may_have_other_measure_names(collection: Path, tmp_path: Path) -> None:
     """RR@10 is RR(rel=2)@10 where grade 2 is relevant."""
-    folders = [f"files:{collection}", {f"files:{collection}": {"min_relevance": 2, "name": "strict"}}]
-    suite = {"name": "two", "datasets": folders, "rerankers": ["word-overlap"], "depth": 5, "measures": ["RR@10", "nDCG@10"]}
+    folders = [
+        f"files:{collection}",
+        {f"files:{collection}": {"min_relevance": 2, "name": "strict"}},
+    ]
+    suite = {
+        "name": "two",
+        "datasets": folders,
+        "rerankers": ["word-overlap"],
+        "depth": 5,
+        "measures": ["RR@10", "nDCG@10"],
+    }
     found = bench.run(suite, out=tmp_path, latency=False)
-    assert len(plots.write(found, "depth", tmp_path)) == len(plots.write(found, "per-query", tmp_path)) == 2
+    assert (
+        len(plots.write(found, "depth", tmp_path))
+        == len(plots.write(found, "per-query", tmp_path))
+        == 2
+    )
     text = exports.to_latex(found)
     assert "RR@10" in text
     assert "RR(rel=2)@10" in text
@@ -97,16 +120,23 @@ def test_latex_escapes_names_and_marks_the_best(run: Run) -> None:
     text = invoke("export", run.folder, "--format", "latex")
     assert "\\toprule" in text
     assert "hash \\& co\\_1" in text
-    best = max((record for record in run.records.values() if record.trial.kind == "reranker"), key=lambda one: one.quality["nDCG@10"].mean)
+    best = max(
+        (record for record in run.records.values() if record.trial.kind == "reranker"),
+        key=lambda one: one.quality["nDCG@10"].mean,
+    )
     assert f"\\textbf{{{best.quality['nDCG@10'].mean:.4f}}}" in text
     rows = [line for line in text.splitlines() if line.endswith("\\\\")]
-    assert len({line.replace("\\&", "").count("&") for line in rows}) == 1, "every row has as many cells"
+    assert len({line.replace("\\&", "").count("&") for line in rows}) == 1, (
+        "every row has as many cells"
+    )
 
 
 def test_csv_and_parquet_hold_the_main_table(run: Run, tmp_path: Path) -> None:
     table = pd.read_csv(io.StringIO(invoke("export", run.folder, "--format", "csv")))
     assert table["reranker"].tolist() == run.to_frame()["reranker"].tolist()
-    (path,) = invoke("export", run.folder, "--format", "parquet", "--out", tmp_path / "x.parquet").split()
+    (path,) = invoke(
+        "export", run.folder, "--format", "parquet", "--out", tmp_path / "x.parquet"
+    ).split()
     pd.testing.assert_frame_equal(pd.read_parquet(path), run.to_frame(), check_dtype=False)
 
 
@@ -119,18 +149,26 @@ def test_a_model_card_block_is_yaml_that_the_hub_reads(run: Run) -> None:
 
 
 def test_mteb_files_hold_the_means_under_its_names(run: Run, tmp_path: Path) -> None:
-    paths = [Path(line) for line in invoke("export", run.folder, "--format", "mteb", "--out", tmp_path).splitlines()]
+    paths = [
+        Path(line)
+        for line in invoke("export", run.folder, "--format", "mteb", "--out", tmp_path).splitlines()
+    ]
     assert len(paths) == 2
     found = json.loads(paths[0].read_text())
     (scores,) = found["scores"]["test"]
-    record = next(record for record in run.records.values() if record.trial.reranker == "hash & co_1")
+    record = next(
+        record for record in run.records.values() if record.trial.reranker == "hash & co_1"
+    )
     assert scores["ndcg_at_10"] == scores["main_score"] == record.quality["nDCG@10"].mean
     assert scores["mrr_at_10"] == record.quality["RR@10"].mean
     assert found["mteb_version"] is None
 
 
 def test_mteb_names() -> None:
-    assert [exports._mteb_name(name) for name in ("nDCG@10", "RR(rel=2)@10", "AP", "R@100", "nDCG(gains={2:10})@10")] == [
+    assert [
+        exports._mteb_name(name)
+        for name in ("nDCG@10", "RR(rel=2)@10", "AP", "R@100", "nDCG(gains={2:10})@10")
+    ] == [
         "ndcg_at_10",
         "mrr_at_10",
         "map",
@@ -140,10 +178,16 @@ def test_mteb_names() -> None:
 
 
 def test_latex_escapes_the_first_measure_and_explains_its_dagger() -> None:
-    row = Row(Trial(id="t", dataset="data", first_stage="bm25", reranker="better", device="-", depth=5), "done", None)
+    row = Row(
+        Trial(id="t", dataset="data", first_stage="bm25", reranker="better", device="-", depth=5),
+        "done",
+        None,
+    )
     measure = "nDCG(gains={2:10})@10"
     row = replace(
-        row, quality={measure: Estimate(0.5, 0.4, 0.6, 80)}, differences={measure: Difference(0.1, 0.05, 0.15, 0.001, 40, 20, 20)}
+        row,
+        quality={measure: Estimate(0.5, 0.4, 0.6, 80)},
+        differences={measure: Difference(0.1, 0.05, 0.15, 0.001, 40, 20, 20)},
     )
     text = "\n".join(exports._latex_group("data_1", [row], [measure]))
     assert "nDCG(gains=\\{2:10\\})@10" in text
@@ -154,7 +198,9 @@ def test_latex_escapes_the_first_measure_and_explains_its_dagger() -> None:
 def test_trec_runs_leave_unzipped(run: Run, tmp_path: Path) -> None:
     written = invoke("export", run.folder, "--format", "trec", "--out", tmp_path).splitlines()
     paths = [Path(line) for line in written if line.endswith(".run")]
-    assert len(paths) == len(run.records) == len(written) / 2, "a run, and its ir_metadata next to it"
+    assert len(paths) == len(run.records) == len(written) / 2, (
+        "a run, and its ir_metadata next to it"
+    )
     zipped = run.folder / "rankings" / f"{paths[0].name}.gz"
     assert paths[0].read_bytes() == gzip.decompress(zipped.read_bytes())
 
@@ -179,17 +225,26 @@ def test_a_run_in_which_no_reranker_finished_has_nothing_to_export(tmp_path: Pat
 def test_the_leaderboard_groups_by_quality_key_and_keeps_the_newest(tmp_path: Path) -> None:
     made_run(tmp_path, {"first-stage": BASE, "a": BASE}, name="old")
     made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": [0.0, 0.1, 0.0, 0.2]}, name="zlater")
-    made_run(tmp_path, {"first-stage": BASE, "a": BETTER}, name="other", quality={"candidates": "xyz"})
+    made_run(
+        tmp_path, {"first-stage": BASE, "a": BETTER}, name="other", quality={"candidates": "xyz"}
+    )
     first, second = collect(tmp_path)
     assert [entry.row.name for entry in first.entries] == ["a", "first-stage", "b"]
-    assert first.entries[0].row.quality["nDCG@10"].mean == pytest.approx(0.5), "the newest record stands for a system"
+    assert first.entries[0].row.quality["nDCG@10"].mean == pytest.approx(0.5), (
+        "the newest record stands for a system"
+    )
     assert len(second.entries) == 2
     assert first.key != second.key
     told = f"Not comparable with group {first.key}: it differs in candidates (abc → xyz)"
     assert (first.difference, second.difference) == ("", told)
     assert told in invoke("leaderboard", tmp_path).replace("\n", " ")
-    assert f"Quality key `{second.key}`. {told}." in invoke("leaderboard", tmp_path, "--format", "markdown")
-    assert [board["difference"] for board in json.loads(invoke("leaderboard", tmp_path, "--format", "json"))] == ["", told]
+    assert f"Quality key `{second.key}`. {told}." in invoke(
+        "leaderboard", tmp_path, "--format", "markdown"
+    )
+    assert [
+        board["difference"]
+        for board in json.loads(invoke("leaderboard", tmp_path, "--format", "json"))
+    ] == ["", told]
 
 
 def test_the_leaderboard_is_written_for_people_and_programs(tmp_path: Path) -> None:

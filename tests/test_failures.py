@@ -1,4 +1,6 @@
-"""A failure is never a number: what failed has no quality anywhere, and takes nothing else with it."""
+"""A failure is never a number: what failed has no quality anywhere, and takes nothing else with
+it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ HERE = "tests.test_failures"
 
 
 class Refusing(HashReranker):
-    """A service that refuses the queries whose ids the option `fail_query` lists, "all" for every one."""
+    """A service that refuses the queries whose ids the option `fail_query` lists, "all" for every
+    one.
+    """
 
     placement = "remote"
 
@@ -50,7 +54,13 @@ class Refusing(HashReranker):
 
 
 def suite(collection: Path, *rerankers: Any, **more: Any) -> dict[str, Any]:
-    base = {"name": "tiny", "datasets": [f"files:{collection}"], "rerankers": list(rerankers), "latency": None, "depth": 5}
+    base = {
+        "name": "tiny",
+        "datasets": [f"files:{collection}"],
+        "rerankers": list(rerankers),
+        "latency": None,
+        "depth": 5,
+    }
     return {**base, "devices": "cpu", **more}
 
 
@@ -60,11 +70,16 @@ def statuses(run: Run) -> dict[str, tuple[str, str | None]]:
 
 def test_a_trial_of_which_nothing_was_answered_has_failed(collection: Path, tmp_path: Path) -> None:
     """Two queries, or four, are too few to end the trial early: it still has no quality."""
-    entries = [{f"{HERE}:Refusing": {"name": "gone", "fail_query": "all"}}, {"tests.fakes:HashReranker": {"name": "fine"}}]
+    entries = [
+        {f"{HERE}:Refusing": {"name": "gone", "fail_query": "all"}},
+        {"tests.fakes:HashReranker": {"name": "fine"}},
+    ]
     (tmp_path / "suite.yaml").write_text(json.dumps(suite(collection, *entries)))
     result = command("run", "suite.yaml", "--out", "out", "-q", cwd=tmp_path)
     assert result.returncode == 2
-    assert "gone failed: none of its 4 queries was answered: HTTP 400: no such model" in result.stderr
+    assert (
+        "gone failed: none of its 4 queries was answered: HTTP 400: no such model" in result.stderr
+    )
     [folder] = (tmp_path / "out" / "tiny").iterdir()
     run = Run(folder)
     assert statuses(run)["fine"] == ("done", None)
@@ -77,15 +92,28 @@ def test_a_trial_of_which_nothing_was_answered_has_failed(collection: Path, tmp_
 
 def mostly_failed(tmp_path: Path, failed: int, queries: int = 10, **more: Any) -> Run:
     """A run whose best mean is of a reranker of which some queries failed."""
-    counts = {"queries": queries, "unjudged_queries": 0, "without_relevant": 0, "without_candidates": 0, "pairs": 0, "ties": 0}
-    values = {"first-stage": [0.1] * queries, "sound": [0.5, 0.6] * (queries // 2), "weak": [0.9] * queries}
+    counts = {
+        "queries": queries,
+        "unjudged_queries": 0,
+        "without_relevant": 0,
+        "without_candidates": 0,
+        "pairs": 0,
+        "ties": 0,
+    }
+    values = {
+        "first-stage": [0.1] * queries,
+        "sound": [0.5, 0.6] * (queries // 2),
+        "weak": [0.9] * queries,
+    }
     return made_run(
         tmp_path,
         values,
         record={"weak": {"counts": {**counts, "failed": failed}, "failures": {"q0": "timed out"}}},
         milliseconds={"sound": [20.0] * queries, "weak": [10.0] * queries},
         by_depth={(name, depth): values[name] for name in ("sound", "weak") for depth in (0, 2, 5)},
-        rankings={name: {f"q{i}": [("d1", 2.0), ("d2", 1.0)] for i in range(queries)} for name in values},
+        rankings={
+            name: {f"q{i}": [("d1", 2.0), ("d2", 1.0)] for i in range(queries)} for name in values
+        },
         **more,
     )
 
@@ -108,7 +136,10 @@ def test_above_half_failed_it_is_in_no_comparison_and_the_report_says_so(tmp_pat
     run = mostly_failed(tmp_path, failed=6)
     found = compare([run])
     assert [one.new.trial.reranker for one in found] == ["sound"]
-    assert "tiny--bm25--weak of 20260101T000000Z-made: 6 of 10 queries failed: not compared" in comparison.to_markdown(found)
+    assert (
+        "tiny--bm25--weak of 20260101T000000Z-made: 6 of 10 queries failed: not compared"
+        in comparison.to_markdown(found)
+    )
     with pytest.raises(BenchError, match="--baseline weak: 6 of 10 queries failed"):
         compare([run], baseline="weak")
     assert "weak" not in {side.trial.reranker for side in sides(run)}
@@ -141,8 +172,12 @@ def test_below_half_the_failed_share_stands_next_to_the_number(tmp_path: Path) -
     assert finding.best is not None
     assert finding.best.name == "weak"
     found = compare([run])
-    assert {row["reranker"]: row["failed"] for row in comparison.grid(found)}["weak (cpu)"] == "30 % / 0"
-    assert "weak (cpu), 30\\% failed" in exports.to_latex(run) or "weak, 30\\% failed" in exports.to_latex(run)
+    assert {row["reranker"]: row["failed"] for row in comparison.grid(found)}[
+        "weak (cpu)"
+    ] == "30 % / 0"
+    assert "weak (cpu), 30\\% failed" in exports.to_latex(
+        run
+    ) or "weak, 30\\% failed" in exports.to_latex(run)
     assert "3 of 10 queries failed and score 0" in exports.to_model_card(run)
     [choice] = budget(run, p50_ms=100)
     assert "30% of the queries of weak" in budget_report.to_markdown([choice])
@@ -260,23 +295,41 @@ METHODS = ["build", "check", "fingerprint", "load", "describe", "usage"]
 
 
 @pytest.mark.parametrize("latency", [None, {"queries": 2, "rounds": 1, "warmup_max": 1}])
-def test_code_of_ones_own_fails_its_trial_and_not_the_run(collection: Path, tmp_path: Path, latency: Mapping[str, Any] | None) -> None:
+def test_code_of_ones_own_fails_its_trial_and_not_the_run(
+    collection: Path, tmp_path: Path, latency: Mapping[str, Any] | None
+) -> None:
     entries: list[Any] = [{f"{HERE}:{name}": {"name": name}} for name in FUNCTIONS]
     entries += [{f"{HERE}:Odd": {"name": where, "where": where}} for where in (*METHODS, "close")]
-    run = bench.run(suite(collection, *entries, {"tests.fakes:HashReranker": {"name": "fine"}}, latency=latency), out=tmp_path)
+    run = bench.run(
+        suite(
+            collection, *entries, {"tests.fakes:HashReranker": {"name": "fine"}}, latency=latency
+        ),
+        out=tmp_path,
+    )
     found = statuses(run)
-    assert {name: found[name][0] for name in (*FUNCTIONS, *METHODS)} == dict.fromkeys((*FUNCTIONS, *METHODS), "failed")
-    assert all(len(str(reason).splitlines()) == 1 for status, reason in found.values() if status == "failed")
+    assert {name: found[name][0] for name in (*FUNCTIONS, *METHODS)} == dict.fromkeys(
+        (*FUNCTIONS, *METHODS), "failed"
+    )
+    assert all(
+        len(str(reason).splitlines()) == 1
+        for status, reason in found.values()
+        if status == "failed"
+    )
     assert (found["fine"], found["close"]) == (("done", None), ("done", None))
     assert run.info.status == "done"
     assert (run.folder / "report.md").is_file()
 
 
-def test_a_module_that_exits_on_import_is_one_line(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_exits_on_import_is_one_line(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "leaves_at_once.py").write_text("import sys\nsys.exit(0)\n")
     (tmp_path / "lacks_an_attribute.py").write_text("import sys\nsys.no_such_thing\n")
     monkeypatch.chdir(tmp_path)
-    for module, problem in (("leaves_at_once", "SystemExit: 0"), ("lacks_an_attribute", "AttributeError")):
+    for module, problem in (
+        ("leaves_at_once", "SystemExit: 0"),
+        ("lacks_an_attribute", "AttributeError"),
+    ):
         with pytest.raises(SuiteError, match=f"module '{module}' cannot be imported: {problem}"):
             bench.run(suite(collection, f"{module}:Anything"), out=tmp_path / "out")
 
@@ -293,9 +346,15 @@ class Exiting:
         sys.exit(4)
 
 
-def test_one_bad_first_stage_does_not_end_the_groups_after_it(collection: Path, tmp_path: Path) -> None:
+def test_one_bad_first_stage_does_not_end_the_groups_after_it(
+    collection: Path, tmp_path: Path
+) -> None:
     (tmp_path / "foreign.run").write_text("x1 Q0 d1 1 1.0 x\n")
-    stages = [{"run": {"path": str(tmp_path / "foreign.run"), "name": "foreign"}}, {f"{HERE}:Exiting": {}}, "bm25"]
+    stages = [
+        {"run": {"path": str(tmp_path / "foreign.run"), "name": "foreign"}},
+        {f"{HERE}:Exiting": {}},
+        "bm25",
+    ]
     asked = suite(collection, {"tests.fakes:HashReranker": {"name": "fine"}}, first_stages=stages)
     (tmp_path / "suite.yaml").write_text(json.dumps(asked))
     result = command("run", "suite.yaml", "--out", "out", "-q", cwd=tmp_path)

@@ -1,4 +1,6 @@
-"""First stages: BM25 against its formula and a published number, run files against a plain reader, and what is said about bad ones."""
+"""First stages: BM25 against its formula and a published number, run files against a plain reader,
+and what is said about bad ones.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,24 @@ PETS = {
 }
 
 
-def dataset(docs: Mapping[str, str], queries: Mapping[str, str], template: str = "{text}", extras: Any = None) -> Dataset:
+def dataset(
+    docs: Mapping[str, str],
+    queries: Mapping[str, str],
+    template: str = "{text}",
+    extras: Any = None,
+) -> Dataset:
     rows = {doc_id: {"text": text} for doc_id, text in docs.items()}
     qrels = {query_id: {next(iter(docs)): 1} for query_id in queries}
     identity = {"id": "test", "corpus_hash": json.dumps(docs)}
-    return Dataset("test", MemoryDocuments(rows), queries, qrels, identity, template=template, extras=extras or {})
+    return Dataset(
+        "test",
+        MemoryDocuments(rows),
+        queries,
+        qrels,
+        identity,
+        template=template,
+        extras=extras or {},
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +69,9 @@ def bm25(found: Dataset, depth: int = 10, **options: Any) -> Candidates:
     return retrieval.build("bm25", options, Path()).retrieve(found, list(found.queries), depth)
 
 
-def lucene(docs: Mapping[str, Sequence[str]], query: Sequence[str], k1: float = 0.9, b: float = 0.4) -> dict[str, float]:
+def lucene(
+    docs: Mapping[str, Sequence[str]], query: Sequence[str], k1: float = 0.9, b: float = 0.4
+) -> dict[str, float]:
     """BM25 as Lucene computes it, from its textbook formula."""
     average = sum(map(len, docs.values())) / len(docs)
     scores: dict[str, float] = {}
@@ -63,21 +80,37 @@ def lucene(docs: Mapping[str, Sequence[str]], query: Sequence[str], k1: float = 
         idf = math.log(1 + (len(docs) - df + 0.5) / (df + 0.5))
         for doc_id, tokens in docs.items():
             if tf := Counter(tokens)[term]:
-                scores[doc_id] = scores.get(doc_id, 0.0) + idf * tf / (tf + k1 * (1 - b + b * len(tokens) / average))
+                scores[doc_id] = scores.get(doc_id, 0.0) + idf * tf / (
+                    tf + k1 * (1 - b + b * len(tokens) / average)
+                )
     return scores
 
 
 class TestBM25:
     def test_scores_are_those_of_the_formula(self) -> None:
         same = ["dog", "bark", "cat"]
-        tokens = {"d1": ["cat", "pur", "cat", "purr"], "d2": same, "d3": ["dog", "bark"] * 2, "d4": [], "d5": same}
+        tokens = {
+            "d1": ["cat", "pur", "cat", "purr"],
+            "d2": same,
+            "d3": ["dog", "bark"] * 2,
+            "d4": [],
+            "d5": same,
+        }
         queries = {"q1": "cats", "q2": "DOGS barking dog", "q3": "purring cat unicorn"}
         found = bm25(dataset(PETS, queries))
-        for query_id, terms in {"q1": ["cat"], "q2": ["dog", "bark", "dog"], "q3": ["pur", "cat"]}.items():
+        for query_id, terms in {
+            "q1": ["cat"],
+            "q2": ["dog", "bark", "dog"],
+            "q3": ["pur", "cat"],
+        }.items():
             expected = lucene(tokens, terms)
             got = found.by_query[query_id]
-            assert dict(zip(got.doc_ids, got.scores, strict=True)) == pytest.approx(expected, rel=1e-5)
-            assert list(got.doc_ids) == sorted(expected, key=lambda doc_id: (round(expected[doc_id], 6), doc_id), reverse=True)
+            assert dict(zip(got.doc_ids, got.scores, strict=True)) == pytest.approx(
+                expected, rel=1e-5
+            )
+            assert list(got.doc_ids) == sorted(
+                expected, key=lambda doc_id: (round(expected[doc_id], 6), doc_id), reverse=True
+            )
 
     def test_ties_fall_to_the_higher_doc_id_at_any_depth(self) -> None:
         docs = {f"d{i}": "same words here" for i in (3, 10, 1, 2)} | {"a": "nothing shared"}
@@ -86,9 +119,19 @@ class TestBM25:
             assert found.by_query["q"].doc_ids == ("d3", "d2", "d10", "d1")[:depth]
 
     def test_queries_without_any_match_are_empty_and_counted(self) -> None:
-        found = bm25(dataset(PETS, {"q1": "cat", "q2": "?!", "q3": "the of", "q4": "zebra", "q5": ""}))
-        assert [query_id for query_id, given in found.by_query.items() if not given.doc_ids] == ["q2", "q3", "q4", "q5"]
-        no_token = "queries that have no token (nothing is left of them by the token pattern and the stop words), and get no candidates: 3"
+        found = bm25(
+            dataset(PETS, {"q1": "cat", "q2": "?!", "q3": "the of", "q4": "zebra", "q5": ""})
+        )
+        assert [query_id for query_id, given in found.by_query.items() if not given.doc_ids] == [
+            "q2",
+            "q3",
+            "q4",
+            "q5",
+        ]
+        no_token = (
+            "queries that have no token (nothing is left of them by the token pattern and "
+            "the stop words), and get no candidates: 3"
+        )
         no_match = "queries that share no term with any document, and get no candidates: 1"
         assert {no_token, no_match} <= set(found.warnings)
 
@@ -99,9 +142,26 @@ class TestBM25:
         assert (found.depth, len(found.by_query["q2"].doc_ids)) == (1, 1)
 
     def test_everything_that_decides_the_candidates_is_recorded(self) -> None:
-        source = dict(bm25(dataset(PETS, {"q": "cat"}), k1=1.2, stopwords=["a", "the"], depth=5, name="mine").source)
-        assert {"first_stage", "bm25s", "PyStemmer", "token_pattern", "corpus_hash", "document"} <= set(source)
-        wanted = {"k1": 1.2, "b": 0.4, "method": "lucene", "stemmer": "english", "stopwords": ["a", "the"]}
+        source = dict(
+            bm25(
+                dataset(PETS, {"q": "cat"}), k1=1.2, stopwords=["a", "the"], depth=5, name="mine"
+            ).source
+        )
+        assert {
+            "first_stage",
+            "bm25s",
+            "PyStemmer",
+            "token_pattern",
+            "corpus_hash",
+            "document",
+        } <= set(source)
+        wanted = {
+            "k1": 1.2,
+            "b": 0.4,
+            "method": "lucene",
+            "stemmer": "english",
+            "stopwords": ["a", "the"],
+        }
         assert {key: source[key] for key in wanted} == wanted
         assert json.loads(json.dumps(source)) == source
 
@@ -110,14 +170,29 @@ class TestBM25:
         assert len(bm25(found, stemmer=None).by_query["q"].doc_ids) == 1
         assert len(bm25(found, stopwords=None).by_query["q"].doc_ids) == 3
         assert bm25(found, stopwords=["the", "cats"]).by_query["q"].doc_ids == ()
-        assert bm25(found, token_pattern="(?:the) (cat)").by_query["q"].doc_ids == ("d5", "d2", "d1")
-        scores = {tuple(bm25(found, **options).by_query["q"].scores) for options in ({}, {"k1": 2.0}, {"b": 1.0}, {"method": "atire"})}
+        assert bm25(found, token_pattern="(?:the) (cat)").by_query["q"].doc_ids == (
+            "d5",
+            "d2",
+            "d1",
+        )
+        scores = {
+            tuple(bm25(found, **options).by_query["q"].scores)
+            for options in ({}, {"k1": 2.0}, {"b": 1.0}, {"method": "atire"})
+        }
         assert len(scores) == 4
 
     def test_chinese_and_japanese_are_cut_into_characters(self) -> None:
         docs = {"zh": "布里斯托尔的人口", "ja": "東京タワーの高さ", "ko": "서울의 인구는"}
-        found = bm25(dataset(docs, {"q1": "人口", "q2": "タワー", "q3": "인구는"}), stemmer=None, stopwords=None)
-        assert [found.by_query[query_id].doc_ids for query_id in ("q1", "q2", "q3")] == [("zh",), ("ja",), ("ko",)]
+        found = bm25(
+            dataset(docs, {"q1": "人口", "q2": "タワー", "q3": "인구는"}),
+            stemmer=None,
+            stopwords=None,
+        )
+        assert [found.by_query[query_id].doc_ids for query_id in ("q1", "q2", "q3")] == [
+            ("zh",),
+            ("ja",),
+            ("ko",),
+        ]
 
     def test_a_collection_without_tokens(self) -> None:
         with pytest.raises(DataError, match="no document has a token"):
@@ -149,7 +224,9 @@ class TestBM25:
         assert first.hash == second.hash
 
     def test_known_figure_on_scifact(self) -> None:
-        """Anserini's flat BM25 gives nDCG@10 0.679 with these parameters (its stemmer and tokens differ a little)."""
+        """Anserini's flat BM25 gives nDCG@10 0.679 with these parameters (its stemmer and tokens
+        differ a little).
+        """
         if not (SHARED / "scifact").is_dir():
             pytest.skip("the SciFact collection is not beside this checkout")
         import ir_measures
@@ -157,9 +234,12 @@ class TestBM25:
         found = datasets.load("files:scifact", None, SHARED)
         candidates = bm25(found, 100)
         run = {
-            query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(given.doc_ids)} for query_id, given in candidates.by_query.items()
+            query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(given.doc_ids)}
+            for query_id, given in candidates.by_query.items()
         }
-        value = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], found.qrels, run)[ir_measures.nDCG @ 10]
+        value = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], found.qrels, run)[
+            ir_measures.nDCG @ 10
+        ]
         assert value == pytest.approx(0.679, abs=0.003)
 
 
@@ -177,7 +257,9 @@ class TestIndexCache:
 
         found = dataset(PETS, self.QUERIES)
         first = bm25(found)
-        again = Dataset("test", Once({}), found.queries, found.qrels, found.identity, template=found.template)
+        again = Dataset(
+            "test", Once({}), found.queries, found.qrels, found.identity, template=found.template
+        )
         assert bm25(again) == first
         assert [path.name for path in (cache / "bm25").iterdir()] == [self.index(cache).name]
 
@@ -226,16 +308,26 @@ class TestIndexCache:
     def test_a_corpus_without_a_hash_is_never_taken_for_another(self, cache: Path) -> None:
         for docs in (PETS, {"other": "cat"}):
             made = dataset(docs, self.QUERIES)
-            found = bm25(Dataset("test", made.documents, made.queries, made.qrels, {}, template="{text}"))
+            found = bm25(
+                Dataset("test", made.documents, made.queries, made.qrels, {}, template="{text}")
+            )
             assert set(found.by_query["q"].doc_ids) <= set(docs)
             assert found.by_query["q"].doc_ids
         assert not cache.exists()
 
     def test_two_processes_at_once(self, cache: Path, tmp_path: Path) -> None:
-        code = "from pathlib import Path; import tests.test_first_stage as t\nprint(t.bm25(t.dataset(t.PETS, {'q': 'cat dog'})).hash)"
+        code = (
+            "from pathlib import Path; import tests.test_first_stage as "
+            "t\nprint(t.bm25(t.dataset(t.PETS, {'q': 'cat dog'})).hash)"
+        )
         root = Path(__file__).resolve().parents[1]
         env = {**os.environ, "PYTHONPATH": str(root)}
-        both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=env, cwd=root) for _ in range(2)]
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-c", code], stdout=subprocess.PIPE, env=env, cwd=root
+            )
+            for _ in range(2)
+        ]
         assert len({process.communicate()[0] for process in both}) == 1
         assert [process.returncode for process in both] == [0, 0]
         assert len(list((cache / "bm25").iterdir())) == 1
@@ -271,7 +363,11 @@ def saved(tmp_path: Path, content: str | bytes, name: str = "my.run") -> Path:
 class TestReadRun:
     def test_order_is_trec_evals_and_not_the_files(self, tmp_path: Path) -> None:
         found = read_run(
-            saved(tmp_path, "q2 Q0 a 1 1 t\nq1 Q0 d1 1 1 t\nq1 Q0 d10 2 1.0 t\nq1 Q0 d2 3 1e0 t\nq1 Q0 x 4 7 t\nq2 Q0 b 9 -1 t\n")
+            saved(
+                tmp_path,
+                "q2 Q0 a 1 1 t\nq1 Q0 d1 1 1 t\nq1 Q0 d10 2 1.0 t\nq1 Q0 d2 3 1e0 t\nq1 Q0 x 4 7 "
+                "t\nq2 Q0 b 9 -1 t\n",
+            )
         )
         assert found == {
             "q2": QueryCandidates(("a", "b"), (1.0, -1.0)),
@@ -322,12 +418,18 @@ class TestReadRun:
             (RUN + "q2 Q0 d2 1 -inf t\n", 4, "score '-inf' is not a finite number"),
             (RUN + "q2 Q0 d2 1 1e999 t\n", 4, "score '1e999' is not a finite number"),
             (RUN + "q2 Q0 d2 1 1_0 t\n", 4, "score '1_0' is not a finite number"),
-            (RUN + "q2 Q0 d1 2 0.5 t\nq2 Q0 d1 3 0.4 t\n", 4, "query 'q2' lists document 'd1' twice"),
+            (
+                RUN + "q2 Q0 d1 2 0.5 t\nq2 Q0 d1 3 0.4 t\n",
+                4,
+                "query 'q2' lists document 'd1' twice",
+            ),
             (RUN.encode() + b"q2 Q0 \xff 2 0.5 t\n", 4, "not valid UTF-8"),
         ],
     )
     @pytest.mark.parametrize("name", ["my.run", "my.run.gz"])
-    def test_the_bad_line_is_named(self, tmp_path: Path, content: str | bytes, line: int, problem: str, name: str) -> None:
+    def test_the_bad_line_is_named(
+        self, tmp_path: Path, content: str | bytes, line: int, problem: str, name: str
+    ) -> None:
         with pytest.raises(DataError, match=rf"{name}:{line}: .*{problem}"):
             read_run(saved(tmp_path, content, name))
 
@@ -339,9 +441,9 @@ class TestReadRun:
             read_run(tmp_path / "half.run.gz")
 
 
-cells = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=6).filter(
-    lambda text: text.split() == [text] and text[0] not in "#\ufeff"
-)
+cells = st.text(
+    st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=6
+).filter(lambda text: text.split() == [text] and text[0] not in "#\ufeff")
 scores = st.floats(allow_nan=False, allow_infinity=False)
 gaps = st.sampled_from([" ", " ", " ", "\t", "  ", " \t "])
 
@@ -356,9 +458,15 @@ def plain_reader(text: str) -> dict[str, list[tuple[float, str]]]:
     return {query_id: sorted(rows, reverse=True) for query_id, rows in found.items()}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    rows=st.lists(st.tuples(cells, cells, scores | st.sampled_from([0.0, -0.0, 1.0])), max_size=25, unique_by=lambda row: row[:2]),
+    rows=st.lists(
+        st.tuples(cells, cells, scores | st.sampled_from([0.0, -0.0, 1.0])),
+        max_size=25,
+        unique_by=lambda row: row[:2],
+    ),
     gap=st.lists(gaps, min_size=5, max_size=5) | gaps.map(lambda gap: [gap] * 5),
     end=st.sampled_from(["\n", "\r\n", "\n\n", " \n"]),
     header=st.booleans(),
@@ -367,24 +475,46 @@ def test_any_run_is_read_as_a_plain_reader_reads_it(
     tmp_path: Path, rows: list[tuple[str, str, float]], gap: list[str], end: str, header: bool
 ) -> None:
     lines = ["# ir_metadata.start"] * header
-    lines += ["".join(map("".join, zip((q, "Q0", d, "1", repr(s), "tag"), [*gap, ""], strict=True))) for q, d, s in rows]
+    lines += [
+        "".join(map("".join, zip((q, "Q0", d, "1", repr(s), "tag"), [*gap, ""], strict=True)))
+        for q, d, s in rows
+    ]
     text = "".join(line + end for line in lines)
     found = read_run(saved(tmp_path, text))
-    assert {q: list(zip(given.scores, given.doc_ids, strict=True)) for q, given in found.items()} == plain_reader(text)
+    assert {
+        q: list(zip(given.scores, given.doc_ids, strict=True)) for q, given in found.items()
+    } == plain_reader(text)
 
 
-rankings = st.dictionaries(cells, st.dictionaries(cells, scores, min_size=1, max_size=8), max_size=6)
+rankings = st.dictionaries(
+    cells, st.dictionaries(cells, scores, min_size=1, max_size=8), max_size=6
+)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rankings=rankings, header=st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=30), max_size=3), zipped=st.booleans())
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rankings=rankings,
+    header=st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=30), max_size=3),
+    zipped=st.booleans(),
+)
 def test_what_is_written_is_read(
-    tmp_path: Path, rankings: dict[str, dict[str, float]], header: dict[str, str] | None, zipped: bool
+    tmp_path: Path,
+    rankings: dict[str, dict[str, float]],
+    header: dict[str, str] | None,
+    zipped: bool,
 ) -> None:
     path = tmp_path / ("my.run.gz" if zipped else "my.run")
-    ordered = {q: sorted(found.items(), key=lambda item: (item[1], item[0]), reverse=True) for q, found in rankings.items()}
+    ordered = {
+        q: sorted(found.items(), key=lambda item: (item[1], item[0]), reverse=True)
+        for q, found in rankings.items()
+    }
     write_run(path, ordered, "tag", header)
-    assert {q: list(zip(given.doc_ids, given.scores, strict=True)) for q, given in read_run(path).items()} == ordered
+    assert {
+        q: list(zip(given.doc_ids, given.scores, strict=True))
+        for q, given in read_run(path).items()
+    } == ordered
 
 
 class TestWriteRun:
@@ -393,16 +523,28 @@ class TestWriteRun:
         import numpy as np
 
         path = tmp_path / "new" / "my.run.gz"
-        header = {"tag": "mine", "platform": {"os": "any", "n": 3}, "long": "word " * 60 + "\nline", "path": Path("x"), "é": ("a", None)}
+        header = {
+            "tag": "mine",
+            "platform": {"os": "any", "n": 3},
+            "long": "word " * 60 + "\nline",
+            "path": Path("x"),
+            "é": ("a", None),
+        }
         ranking: list[tuple[str, Any]] = [("b", np.float64(0.1) * 3), ("a", np.float32(0.1))]
         write_run(path, {"q1": ranking, "empty": []}, "my-tag", header)
         lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-        assert lines == [f"q1 Q0 b 1 {0.1 * 3!r} my-tag", f"q1 Q0 a 2 {float(np.float32(0.1))!r} my-tag"]
+        assert lines == [
+            f"q1 Q0 b 1 {0.1 * 3!r} my-tag",
+            f"q1 Q0 a 2 {float(np.float32(0.1))!r} my-tag",
+        ]
         read = yaml.safe_load((path.parent / "my.ir_metadata.yaml").read_text())
         assert read == {**header, "path": "x", "é": ["a", None]}
         plain = tmp_path / "plain.run"
         write_run(plain, {"q1": ranking}, "t")
-        assert [(row.doc_id, row.score) for row in ir_measures.read_trec_run(str(plain))] == [("b", 0.1 * 3), ("a", float(np.float32(0.1)))]
+        assert [(row.doc_id, row.score) for row in ir_measures.read_trec_run(str(plain))] == [
+            ("b", 0.1 * 3),
+            ("a", float(np.float32(0.1))),
+        ]
 
     def test_equal_input_gives_equal_bytes_and_replaces_the_file(self, tmp_path: Path) -> None:
         first, second = tmp_path / "a.run.gz", tmp_path / "other-name.run.gz"
@@ -411,7 +553,12 @@ class TestWriteRun:
             write_run(path, {"q": [("d", 1.0)]}, "t", {"x": 1})
         assert first.read_bytes() == second.read_bytes()
         assert first.read_bytes()[4:8] == b"\0\0\0\0"  # no time
-        names = ["a.ir_metadata.yaml", "a.run.gz", "other-name.ir_metadata.yaml", "other-name.run.gz"]
+        names = [
+            "a.ir_metadata.yaml",
+            "a.run.gz",
+            "other-name.ir_metadata.yaml",
+            "other-name.run.gz",
+        ]
         assert sorted(path.name for path in tmp_path.iterdir()) == names
 
     @pytest.mark.parametrize(
@@ -427,7 +574,9 @@ class TestWriteRun:
             ([("a", 1.0)], "", "tag '' is empty"),
         ],
     )
-    def test_what_a_run_cannot_carry(self, tmp_path: Path, ranking: list[tuple[str, float]], tag: str, problem: str) -> None:
+    def test_what_a_run_cannot_carry(
+        self, tmp_path: Path, ranking: list[tuple[str, float]], tag: str, problem: str
+    ) -> None:
         with pytest.raises(DataError, match=problem):
             write_run(tmp_path / "x.run", {"q": ranking}, tag)
         assert list(tmp_path.iterdir()) == []
@@ -440,7 +589,13 @@ class TestWriteRun:
 class TestRunStage:
     FOUND = dataset({"d1": "a", "d2": "b", "d3": "c"}, {"q1": "x", "q2": "y", "q3": "z"})
 
-    def retrieve(self, base: Path, depth: int = 10, options: Any = "my.run", query_ids: Iterable[str] = ("q1", "q2", "q3")) -> Candidates:
+    def retrieve(
+        self,
+        base: Path,
+        depth: int = 10,
+        options: Any = "my.run",
+        query_ids: Iterable[str] = ("q1", "q2", "q3"),
+    ) -> Candidates:
         return retrieval.build("run", options, base).retrieve(self.FOUND, list(query_ids), depth)
 
     def test_cut_at_the_depth_absent_queries_counted(self, tmp_path: Path) -> None:
@@ -452,27 +607,41 @@ class TestRunStage:
             "q3": QueryCandidates((), ()),
         }
         assert found.warnings == ("queries absent from my.run, which get no candidates: 1",)
-        assert {key: found.source[key] for key in ("first_stage", "file")} == {"first_stage": "run", "file": "my.run"}
+        assert {key: found.source[key] for key in ("first_stage", "file")} == {
+            "first_stage": "run",
+            "file": "my.run",
+        }
         assert str(tmp_path) not in json.dumps(found.source)
 
     def test_ties_are_counted_and_cuts_between_them_too(self, tmp_path: Path) -> None:
-        saved(tmp_path, "q1 Q0 d1 1 1 t\nq1 Q0 d2 2 1 t\nq1 Q0 d3 3 1 t\nq2 Q0 d1 1 5 t\nq2 Q0 d2 1 4 t\n")
+        saved(
+            tmp_path,
+            "q1 Q0 d1 1 1 t\nq1 Q0 d2 2 1 t\nq1 Q0 d3 3 1 t\nq2 Q0 d1 1 5 t\nq2 Q0 d2 1 4 t\n",
+        )
         found = self.retrieve(tmp_path, 2, query_ids=("q1", "q2"))
         assert found.by_query["q1"].doc_ids == ("d3", "d2")
         assert found.warnings == (
-            "documents in my.run that share their score with a neighbour, ordered by doc_id (descending): 2",
+            "documents in my.run that share their score with a neighbour, ordered by doc_id "
+            "(descending): 2",
             "queries of my.run cut at depth 2 between documents of equal score: 1",
         )
 
     def test_documents_that_are_not_in_the_collection(self, tmp_path: Path) -> None:
         saved(tmp_path, RUN + "q2 Q0 gone 2 0.5 t\nq3 Q0 lost 1 1 t\n")
-        with pytest.raises(DataError, match=r"my\.run lists documents that test does not have: 2 of 4, the first is 'gone'"):
+        with pytest.raises(
+            DataError,
+            match=r"my\.run lists documents that test does not have: 2 of 4, the first is 'gone'",
+        ):
             self.retrieve(tmp_path)
         assert self.retrieve(tmp_path, 1, query_ids=("q1", "q2")).by_query["q2"].doc_ids == ("d1",)
 
     def test_a_run_of_other_queries(self, tmp_path: Path) -> None:
         saved(tmp_path, RUN.replace("q", "topic"))
-        with pytest.raises(DataError, match=r"my\.run has none of test's queries \(its first is 'topic1', the dataset's 'q1'\)"):
+        with pytest.raises(
+            DataError,
+            match=r"my\.run has none of test's queries \(its first is 'topic1', the dataset's "
+            r"'q1'\)",
+        ):
             self.retrieve(tmp_path)
         saved(tmp_path, "")
         with pytest.raises(DataError, match=r"my\.run holds no rankings .*comments"):
@@ -495,7 +664,9 @@ class TestRunStage:
             with pytest.raises(SuiteError, match=problem):
                 retrieval.build(kind, options, tmp_path)
 
-    @pytest.mark.parametrize(("run", "value"), [("bm25-top100", 0.5058), ("rankvicuna-over-bm25", 0.6682)])
+    @pytest.mark.parametrize(
+        ("run", "value"), [("bm25-top100", 0.5058), ("rankvicuna-over-bm25", 0.6682)]
+    )
     def test_published_runs_keep_their_figures(self, run: str, value: float) -> None:
         """TREC DL 2019 passages, nDCG@10: Pyserini's BM25 and RankVicuna over it."""
         if not (SHARED / "trec-dl19").is_dir():
@@ -503,8 +674,13 @@ class TestRunStage:
         import ir_measures
 
         found = datasets.load("files:trec-dl19", None, SHARED)
-        candidates = retrieval.build("run", f"trec-dl19/runs/{run}.run", SHARED).retrieve(found, list(found.queries), 100)
-        ranks = {q: {doc_id: float(-rank) for rank, doc_id in enumerate(given.doc_ids)} for q, given in candidates.by_query.items()}
+        candidates = retrieval.build("run", f"trec-dl19/runs/{run}.run", SHARED).retrieve(
+            found, list(found.queries), 100
+        )
+        ranks = {
+            q: {doc_id: float(-rank) for rank, doc_id in enumerate(given.doc_ids)}
+            for q, given in candidates.by_query.items()
+        }
         measured = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], found.qrels, ranks)
         assert measured[ir_measures.nDCG @ 10] == pytest.approx(value, abs=5e-5)
 
@@ -517,7 +693,10 @@ class TestScoredDocs:
 
     def test_official_candidates(self) -> None:
         found = self.retrieve([("q9", "d7", 1.0), ("q1", "d1", 1.0), ("q1", "d2", 2.0)])
-        assert found.by_query == {"q1": QueryCandidates(("d2", "d1"), (2.0, 1.0)), "q2": QueryCandidates((), ())}
+        assert found.by_query == {
+            "q1": QueryCandidates(("d2", "d1"), (2.0, 1.0)),
+            "q2": QueryCandidates((), ()),
+        }
         assert found.warnings == (
             "queries absent from the scoreddocs of test, which get no candidates: 1",
             "the scoreddocs of test lists at most 2 documents per query, and the depth is 10",
@@ -529,7 +708,9 @@ class TestScoredDocs:
             self.retrieve(None)
         with pytest.raises(DataError, match=r"the scoreddocs of test holds no rankings .*comments"):
             self.retrieve([])
-        with pytest.raises(DataError, match="the scoreddocs of test: query 'q1' lists document 'd1' twice"):
+        with pytest.raises(
+            DataError, match="the scoreddocs of test: query 'q1' lists document 'd1' twice"
+        ):
             self.retrieve([("q1", "d1", 1.0), ("q1", "d1", 2.0)])
 
 
@@ -550,8 +731,11 @@ def test_an_outsiders_first_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "    def __init__(self, options, base_dir):\n"
         "        self.options, self.name = options, 'mine'\n"
         "    def retrieve(self, dataset, query_ids, depth):\n"
-        "        return Candidates({q: QueryCandidates((self.options.first,), (1.0,)) for q in query_ids}, depth, {})\n"
+        "        return Candidates({q: QueryCandidates((self.options.first,), (1.0,)) for q in "
+        "query_ids}, depth, {})\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    found = retrieval.build("outsider_stage:Stage", "d3", tmp_path).retrieve(dataset(PETS, {"q": "x"}), ["q"], 5)
+    found = retrieval.build("outsider_stage:Stage", "d3", tmp_path).retrieve(
+        dataset(PETS, {"q": "x"}), ["q"], 5
+    )
     assert found.by_query["q"].doc_ids == ("d3",)

@@ -40,7 +40,9 @@ class Counting:
 
 
 def test_a_function_on_its_own() -> None:
-    assert bench.reranker(overlap, device="cpu").rerank("red fox", ["a cat", "the red fox", "red"]) == [(1, 1.0), (2, 0.5), (0, 0.0)]
+    assert bench.reranker(overlap, device="cpu").rerank(
+        "red fox", ["a cat", "the red fox", "red"]
+    ) == [(1, 1.0), (2, 0.5), (0, 0.0)]
 
 
 def scaled(scale: int, query: str, docs: list[str]) -> list[int]:
@@ -67,14 +69,21 @@ OTHER_SEQUENCES = [
 ]
 
 
-@pytest.mark.parametrize("function", [Counting(), lambda query, docs: tuple(range(len(docs))), partial(scaled, 1), *OTHER_SEQUENCES])
+@pytest.mark.parametrize(
+    "function",
+    [Counting(), lambda query, docs: tuple(range(len(docs))), partial(scaled, 1), *OTHER_SEQUENCES],
+)
 def test_any_callable_and_any_sequence_of_numbers(function: Any) -> None:
     assert bench.reranker(function, device="cpu").score("q", ["a", "b", "c"]).tolist() == [0, 1, 2]
 
 
 def test_the_function_of_the_docs_works() -> None:
     page = (Path(__file__).parent.parent / "docs" / "adding.md").read_text(encoding="utf-8")
-    [code] = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def overlap" in block]
+    [code] = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        if "def overlap" in block
+    ]
     *lines, call = code.strip().splitlines()
     space: dict[str, Any] = {}
     exec("\n".join(lines), space)
@@ -98,7 +107,9 @@ def test_it_says_what_it_is_and_is_never_cached() -> None:
     made = rerankers.build(f"{HERE}:overlap")
     assert made.fingerprint() == {}
     assert made.describe().to_dict()["identity"] == {"function": f"{HERE}:overlap"}
-    assert bench.reranker(Counting(), device="cpu").describe()["identity"] == {"function": f"{HERE}:Counting"}
+    assert bench.reranker(Counting(), device="cpu").describe()["identity"] == {
+        "function": f"{HERE}:Counting"
+    }
     assert made.pointwise is False
 
 
@@ -130,7 +141,11 @@ def test_answers_that_are_no_scores(answer: Any, message: str) -> None:
 
 def test_what_is_neither_function_nor_reranker() -> None:
     for name in ("NOT_CALLABLE", "Counting"):
-        with pytest.raises(SuiteError, match=r"is not a class with a method score\(pairs\) or predict\(pairs\), nor a function"):
+        with pytest.raises(
+            SuiteError,
+            match=r"is not a class with a method score\(pairs\) or predict\(pairs\), nor a "
+            r"function",
+        ):
             rerankers.build(f"{HERE}:{name}")
     with pytest.raises(SuiteError, match="is not a function"):
         bench.reranker(Counting, device="cpu")
@@ -139,10 +154,19 @@ def test_what_is_neither_function_nor_reranker() -> None:
 
 
 def test_a_suite_names_a_function(collection: Path, tmp_path: Path) -> None:
-    """Timed and recorded like any other row, computed again each time, and its own fault is one row's failure."""
+    """Timed and recorded like any other row, computed again each time, and its own fault is one
+    row's failure.
+    """
     entries = [{f"{HERE}:overlap": {"name": "overlap"}}, {f"{HERE}:crash": {"name": "crash"}}]
     plan = {"queries": 3, "rounds": 2, "warmup_max": 3}
-    suite = {"name": "tiny", "datasets": [f"files:{collection}"], "rerankers": entries, "latency": plan, "depth": 5, "devices": "cpu"}
+    suite = {
+        "name": "tiny",
+        "datasets": [f"files:{collection}"],
+        "rerankers": entries,
+        "latency": plan,
+        "depth": 5,
+        "devices": "cpu",
+    }
     assert [part.name for part in load(suite).rerankers] == [f"{HERE}:overlap", f"{HERE}:crash"]
     found = bench.run(suite, out=tmp_path / "results")
     records = {record.trial.reranker: record for record in found.records.values()}

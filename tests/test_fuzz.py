@@ -22,7 +22,9 @@ def fuzz() -> ModuleType:
     return module
 
 
-def test_mutated_input_ends_in_no_traceback_no_hang_and_no_stray_file(fuzz: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutated_input_ends_in_no_traceback_no_hang_and_no_stray_file(
+    fuzz: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MPLBACKEND", "Agg")
     tally = fuzz.fuzz(cases=100, seed=20, limit=120, jobs=2)
     assert tally.faults == {}
@@ -32,13 +34,18 @@ def test_mutated_input_ends_in_no_traceback_no_hang_and_no_stray_file(fuzz: Modu
     assert tally.codes[2] > 20, "and some do not"
 
 
-def test_a_case_is_the_same_whenever_it_is_made(fuzz: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_is_the_same_whenever_it_is_made(
+    fuzz: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     made = []
     for _ in range(2):
         rng = random.Random("7 11")
         made.append(
-            [fuzz.mutate_tree(rng, {"a": [1, {"b": "c"}], "d": "e"}), fuzz.mutate_lines(rng, "q1 Q0 d1 1 0.5 x\nq1 Q0 d2 2 0.4 x\n")]
+            [
+                fuzz.mutate_tree(rng, {"a": [1, {"b": "c"}], "d": "e"}),
+                fuzz.mutate_lines(rng, "q1 Q0 d1 1 0.5 x\nq1 Q0 d2 2 0.4 x\n"),
+            ]
         )
     assert repr(made[0]) == repr(made[1])
 
@@ -51,5 +58,8 @@ def test_a_file_outside_and_a_traceback_are_noticed(fuzz: ModuleType, tmp_path: 
     assert fuzz.snapshot(tmp_path) == before
     (tmp_path / "in" / "stray").write_text("not allowed")
     assert set(fuzz.snapshot(tmp_path)) - set(before) == {"in/stray"}
-    text = "Traceback (most recent call last):\n  File \"/x/bench/records/run.py\", line 7, in read\nKeyError: 'value'\n"
+    text = (
+        'Traceback (most recent call last):\n  File "/x/bench/records/run.py", line 7, in '
+        "read\nKeyError: 'value'\n"
+    )
     assert fuzz.signature(text) == "bench/records/run.py:7 read  KeyError: 'value'"

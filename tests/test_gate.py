@@ -39,7 +39,10 @@ def gate(found: Verdict, name: str = "quality nDCG@10") -> Gate:
     return one
 
 
-@pytest.mark.parametrize(("shift", "outcome", "code"), [(0.0, "pass", 0), (-0.03, "fail", 1), (-0.01, "inconclusive", 4), (0.2, "pass", 0)])
+@pytest.mark.parametrize(
+    ("shift", "outcome", "code"),
+    [(0.0, "pass", 0), (-0.03, "fail", 1), (-0.01, "inconclusive", 4), (0.2, "pass", 0)],
+)
 def test_a_verdict_and_its_exit_code(tmp_path: Path, shift: float, outcome: str, code: int) -> None:
     found = check(*runs(tmp_path, OLD + NOISE + shift))
     assert (found.outcome, found.exit_code) == (outcome, code)
@@ -54,27 +57,39 @@ def test_inconclusive_counts_as_what_the_caller_says(tmp_path: Path) -> None:
     assert check(*failing, inconclusive="pass").exit_code == 1
 
 
-def test_a_margin_below_what_the_queries_support_is_inconclusive_and_says_what_they_support(tmp_path: Path) -> None:
+def test_a_margin_below_what_the_queries_support_is_inconclusive_and_says_what_they_support(
+    tmp_path: Path,
+) -> None:
     pair = runs(tmp_path, (OLD + 20 * NOISE))
     found = check(*pair)
     assert (found.outcome, found.exit_code) == ("inconclusive", 4)
     assert gate(found).numbers["underpowered"]
-    assert f"200 queries support a margin of {gate(found).numbers['smallest_margin']:.4f} at least; " in gate(found).told
-    assert f"; {gate(found).numbers['queries_needed']} queries would support 0.01" in gate(found).told
+    assert (
+        f"200 queries support a margin of {gate(found).numbers['smallest_margin']:.4f} at least; "
+        in gate(found).told
+    )
+    assert (
+        f"; {gate(found).numbers['queries_needed']} queries would support 0.01" in gate(found).told
+    )
     assert check(*pair, quality_of(margin=0.4)).outcome == "pass"
 
 
 @pytest.mark.parametrize(("shift", "outcome"), [(-0.2, "fail"), (0.2, "pass")])
-def test_a_shown_loss_or_gain_stands_whatever_the_power(tmp_path: Path, shift: float, outcome: str) -> None:
-    """Where the whole interval lies beyond the margin, or above zero, the verdict does not rest on the margin."""
+def test_a_shown_loss_or_gain_stands_whatever_the_power(
+    tmp_path: Path, shift: float, outcome: str
+) -> None:
+    """Where the whole interval lies beyond the margin, or above zero, the verdict does not rest on
+    the margin.
+    """
     found = check(*runs(tmp_path, OLD + 20 * NOISE + shift))
     assert gate(found).numbers["underpowered"]
     assert found.outcome == outcome
 
 
 def test_a_pass_that_the_bounds_prove_is_a_pass(tmp_path: Path) -> None:
-    """Its lower bound lies between the margin and zero: the bound keeps its 5 % whatever the power, which is a matter of how often an
-    unchanged reranker would pass."""
+    """Its lower bound lies between the margin and zero: the bound keeps its 5 % whatever the power,
+    which is a matter of how often an unchanged reranker would pass.
+    """
     found = check(*runs(tmp_path, OLD + 20 * NOISE + 0.04))
     assert -0.01 < gate(found).numbers["one_sided_low"] < 0
     assert (found.outcome, gate(found).numbers["underpowered"]) == ("pass", True)
@@ -112,7 +127,9 @@ def test_a_reranker_that_is_gone_is_told(tmp_path: Path) -> None:
     assert (found.outcome, gate(found, "run").trial.reranker) == ("fail", "b")
     assert "not checked" not in report.to_markdown(found)
     third = made_run(tmp_path, {"c": OLD}, name="third")
-    assert [one.told for one in check(third, old).gates] == ["it is not in the new run: known: c"] * 2
+    assert [one.told for one in check(third, old).gates] == [
+        "it is not in the new run: known: c"
+    ] * 2
     with pytest.raises(RecordError, match="no reranker is in both"):
         check(third, old, Gates(missing="pass"))
 
@@ -127,23 +144,40 @@ def test_another_quality_key_is_incomparable_and_named(tmp_path: Path) -> None:
 
 def test_a_shown_loss_outweighs_what_could_not_be_compared(tmp_path: Path) -> None:
     old = made_run(tmp_path, {"a": OLD, "b": OLD}, name="old")
-    new = made_run(tmp_path, {"a": OLD - 0.5, "b": OLD}, name="new", quality_of={"b": {"candidates": "other"}}, systems={"a": {"v": 2}})
+    new = made_run(
+        tmp_path,
+        {"a": OLD - 0.5, "b": OLD},
+        name="new",
+        quality_of={"b": {"candidates": "other"}},
+        systems={"a": {"v": 2}},
+    )
     found = check(new, old)
-    assert {one.trial.reranker: one.outcome for one in found.gates if one.decides} == {"a": "fail", "b": "incomparable"}
+    assert {one.trial.reranker: one.outcome for one in found.gates if one.decides} == {
+        "a": "fail",
+        "b": "incomparable",
+    }
     assert found.exit_code == 1
 
 
 def test_several_measures_have_margins_of_their_own(tmp_path: Path) -> None:
     old = made_run(tmp_path, {"a": OLD}, name="old", more={"RR@10": {"a": OLD}})
-    new = made_run(tmp_path, {"a": OLD}, name="new", more={"RR@10": {"a": OLD - 0.05}}, systems={"a": {"v": 2}})
+    new = made_run(
+        tmp_path, {"a": OLD}, name="new", more={"RR@10": {"a": OLD - 0.05}}, systems={"a": {"v": 2}}
+    )
     found = check(new, old, Gates(quality={"nDCG@10": 0.01, "RR@10": 0.02}))
-    assert (gate(found).outcome, gate(found, "quality RR@10").outcome, found.outcome) == ("pass", "fail", "fail")
+    assert (gate(found).outcome, gate(found, "quality RR@10").outcome, found.outcome) == (
+        "pass",
+        "fail",
+        "fail",
+    )
     assert check(new, old, Gates(quality={"nDCG@10": 0.01, "rr@10": 0.1})).outcome == "pass"
     with pytest.raises(BenchError, match="did you mean 'RR@10'"):
         check(new, old, Gates(quality={"RR@1": 0.1}))
 
 
-def test_a_check_that_asks_nothing_is_refused_and_one_that_shows_nothing_does_not_pass(tmp_path: Path) -> None:
+def test_a_check_that_asks_nothing_is_refused_and_one_that_shows_nothing_does_not_pass(
+    tmp_path: Path,
+) -> None:
     pair = runs(tmp_path, OLD)
     with pytest.raises(BenchError, match="asks nothing"):
         check(*pair, Gates(quality=None, drift=None))
@@ -153,9 +187,17 @@ def test_a_check_that_asks_nothing_is_refused_and_one_that_shows_nothing_does_no
 # The deterministic gate
 
 
-def same_system(tmp_path: Path, ranking: Any, dtype: str = "float32", new: Any = OLD) -> tuple[Run, Run]:
+def same_system(
+    tmp_path: Path, ranking: Any, dtype: str = "float32", new: Any = OLD
+) -> tuple[Run, Run]:
     made = [
-        made_run(tmp_path, {"a": values}, systems={"a": {"dtype": dtype}}, rankings={"a": order}, name=name)
+        made_run(
+            tmp_path,
+            {"a": values},
+            systems={"a": {"dtype": dtype}},
+            rankings={"a": order},
+            name=name,
+        )
         for name, values, order in (("new", new, ranking), ("old", OLD, {"q0": ORDER, "q1": ORDER}))
     ]
     return made[0], made[1]
@@ -180,7 +222,9 @@ def shifted(by: float) -> list[tuple[str, float]]:
         ([("d2", 7.001), ("d1", 7.0), *ORDER[2:]], "bfloat16", "fail"),
     ],
 )
-def test_the_same_weights_must_give_the_same_scores(tmp_path: Path, ranking: Any, dtype: str, outcome: str) -> None:
+def test_the_same_weights_must_give_the_same_scores(
+    tmp_path: Path, ranking: Any, dtype: str, outcome: str
+) -> None:
     """Per-query quality is equal in every case: only the scores can tell."""
     found = check(*same_system(tmp_path, {"q0": ORDER, "q1": ranking}, dtype))
     assert gate(found).outcome == "pass"
@@ -192,11 +236,19 @@ def test_drift_is_measured_as_it_is(tmp_path: Path) -> None:
     new, old = same_system(tmp_path, {"q0": ORDER, "q1": turned})
     pair = [sides(run)[0] for run in (new, old)]
     found = drift(*pair)
-    assert (found.queries, found.unshared, found.max_difference, found.tau, found.overlap) == (2, 0, 10.0, 0.0, 1.0)
+    assert (found.queries, found.unshared, found.max_difference, found.tau, found.overlap) == (
+        2,
+        0,
+        10.0,
+        0.0,
+        1.0,
+    )
 
 
 def test_near_ties_that_change_places_everywhere_are_drift(tmp_path: Path) -> None:
-    """Scores within the tolerance may still mean another order: tau tells for all of it, overlap for what is shown."""
+    """Scores within the tolerance may still mean another order: tau tells for all of it, overlap
+    for what is shown.
+    """
     n = 400
     old = [("d0", 10.0), *((f"d{i}", 1.0 - i * 1e-6) for i in range(1, n))]
     turned = [("d0", 10.0), *((f"d{n - i}", 1.0 - i * 1e-6) for i in range(1, n))]
@@ -207,10 +259,20 @@ def test_near_ties_that_change_places_everywhere_are_drift(tmp_path: Path) -> No
         *old[14:],
     ]
     below = [*old[:10], *((old[n + 9 - i][0], old[i][1]) for i in range(10, n))]
-    for new, tau_kept, overlap_kept in ((turned, False, False), (window, True, False), (below, False, True)):
+    for new, tau_kept, overlap_kept in (
+        (turned, False, False),
+        (window, True, False),
+        (below, False, True),
+    ):
         folder = tmp_path / f"{tau_kept}{overlap_kept}"
         made = [
-            made_run(folder, {"a": OLD}, systems={"a": {"dtype": "float32"}}, rankings={"a": {"q0": order}}, name=name)
+            made_run(
+                folder,
+                {"a": OLD},
+                systems={"a": {"dtype": "float32"}},
+                rankings={"a": {"q0": order}},
+                name=name,
+            )
             for name, order in (("new", new), ("old", old))
         ]
         found = drift(*(sides(run)[0] for run in made))
@@ -221,7 +283,10 @@ def test_near_ties_that_change_places_everywhere_are_drift(tmp_path: Path) -> No
 
 def test_queries_that_one_run_did_not_rank_are_counted(tmp_path: Path) -> None:
     found = check(*same_system(tmp_path, {"q0": ORDER}))
-    assert (gate(found, "drift").numbers["queries"], gate(found, "drift").numbers["unshared"]) == (1, 1)
+    assert (gate(found, "drift").numbers["queries"], gate(found, "drift").numbers["unshared"]) == (
+        1,
+        1,
+    )
     assert "1 query ranked by one run only" in report.to_markdown(found)
 
 
@@ -251,19 +316,36 @@ def test_known_drift_fails_without_asking_for_power(tmp_path: Path) -> None:
         ({"revision": "1.0.0"}, {}, ("versions",), False),
         ({"max_length": 512}, {"max_length": 32}, ("versions",), False),
         ({"max_length": 512}, {"max_length": 32}, ("max_length",), True),
-        ({"torch": "2.4.0", "revision": "abc"}, {"torch": "2.5.1", "revision": "def"}, ("versions",), False),
+        (
+            {"torch": "2.4.0", "revision": "abc"},
+            {"torch": "2.5.1", "revision": "def"},
+            ("versions",),
+            False,
+        ),
     ],
 )
-def test_drift_is_compared_across_what_the_user_allows(tmp_path: Path, was: Any, now: Any, across: tuple[str, ...], checked: bool) -> None:
-    """An upgraded library makes another system: the quality gate still runs, and drift is compared when asked for."""
+def test_drift_is_compared_across_what_the_user_allows(
+    tmp_path: Path, was: Any, now: Any, across: tuple[str, ...], checked: bool
+) -> None:
+    """An upgraded library makes another system: the quality gate still runs, and drift is compared
+    when asked for.
+    """
     made = [
-        made_run(tmp_path, {"a": OLD}, systems={"a": {"dtype": "float32", **system}}, rankings={"a": {"q0": order}}, name=name)
+        made_run(
+            tmp_path,
+            {"a": OLD},
+            systems={"a": {"dtype": "float32", **system}},
+            rankings={"a": {"q0": order}},
+            name=name,
+        )
         for name, system, order in (("new", now, shifted(3.0)), ("old", was, ORDER))
     ]
     found = check(made[0], made[1], Gates(drift=DriftGate(across=across)))
     assert gate(found).outcome == "pass"
     drifted = gate(found, "drift")
-    assert (drifted.outcome, drifted.decides) == (("fail", True) if checked else ("incomparable", False))
+    assert (drifted.outcome, drifted.decides) == (
+        ("fail", True) if checked else ("incomparable", False)
+    )
     assert all(name in drifted.told for name in now if was.get(name) != now[name])
     required = check(made[0], made[1], Gates(drift=DriftGate(across=across, required=True)))
     assert required.exit_code == (1 if checked else 3)
@@ -283,7 +365,11 @@ def test_rankvicuna_against_itself_passes_with_no_difference(dl19: Any) -> None:
     found = check(run, Run(run.folder))
     quality, drifted = gate(found).numbers, gate(found, "drift").numbers
     assert found.exit_code == 0
-    assert (quality["difference"], quality["one_sided_low"], quality["one_sided_high"]) == (0.0, 0.0, 0.0)
+    assert (quality["difference"], quality["one_sided_low"], quality["one_sided_high"]) == (
+        0.0,
+        0.0,
+        0.0,
+    )
     assert (drifted["max_difference"], drifted["tau"], drifted["overlap"]) == (0.0, 1.0, 1.0)
 
 

@@ -61,14 +61,29 @@ def test_an_empty_file_is_the_default(tmp_path: Path, text: str) -> None:
     ("text", "told"),
     [
         ("qualty: 0.01", ":1: qualty: unknown key: did you mean 'quality'?"),
-        ("quality: {RR@10: 0.01, nDCG@10: 1}", ":1: quality: 1: a measure between 0 and 1 cannot lose so much"),
+        (
+            "quality: {RR@10: 0.01, nDCG@10: 1}",
+            ":1: quality: 1: a measure between 0 and 1 cannot lose so much",
+        ),
         ("quality: {}", ":1: quality: no measure is named"),
         ("quality: 5", ":1: quality: 5: a measure between 0 and 1 cannot lose so much"),
-        ("rerankers:\n  a:\n    quality: 1.5", ":3: rerankers.a.quality: 1.5: a measure between 0 and 1 cannot lose so much"),
-        ("quality:\n  nDCG@10: -0.01", ":1: quality: -0.01: the loss that is still acceptable is a number above 0"),
+        (
+            "rerankers:\n  a:\n    quality: 1.5",
+            ":3: rerankers.a.quality: 1.5: a measure between 0 and 1 cannot lose so much",
+        ),
+        (
+            "quality:\n  nDCG@10: -0.01",
+            ":1: quality: -0.01: the loss that is still acceptable is a number above 0",
+        ),
         ("quality:\n  nDCG@10: .nan", ":1: quality: nan"),
-        ("drift: null\nquality:\n  nDGC@10: 0.01", ":3: quality.nDGC@10: 'nDGC@10' is not a measure"),
-        ("rerankers:\n  a:\n    quality: {nDGC@10: 0.01}", ":3: rerankers.a.quality.nDGC@10: 'nDGC@10' is not a measure"),
+        (
+            "drift: null\nquality:\n  nDGC@10: 0.01",
+            ":3: quality.nDGC@10: 'nDGC@10' is not a measure",
+        ),
+        (
+            "rerankers:\n  a:\n    quality: {nDGC@10: 0.01}",
+            ":3: rerankers.a.quality.nDGC@10: 'nDGC@10' is not a measure",
+        ),
         ("speed: fast", ":1: speed"),
         ("quality: yes", ":1: quality: input should be a valid dictionary (given: True)"),
         ("speed: yes", ":1: speed: input should be a valid dictionary"),
@@ -100,7 +115,16 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_a_reranker_that_neither_run_knows_is_told(tmp_path: Path) -> None:
     """Else what was meant for it would silently hold for nobody."""
-    runs = [made_run(tmp_path, {"minilm": [0.5, 0.6]}, rankings={"minilm": {"q0": [("d", 1.0)]}}, name=name) for name in ("new", "old")]
+    runs = [
+        made_run(
+            tmp_path, {"minilm": [0.5, 0.6]}, rankings={"minilm": {"q0": [("d", 1.0)]}}, name=name
+        )
+        for name in ("new", "old")
+    ]
     asked = load(written(tmp_path, "rerankers:\n  minilmm: {quality: 0.03}"))
-    with pytest.raises(SuiteError, match=r"gates\.yaml:2: rerankers\.minilmm: no reranker of the two runs: did you mean 'minilm'"):
+    with pytest.raises(
+        SuiteError,
+        match=r"gates\.yaml:2: rerankers\.minilmm: no reranker of the two runs: did you mean "
+        r"'minilm'",
+    ):
         check(runs[0], runs[1], asked)

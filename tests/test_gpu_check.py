@@ -1,4 +1,6 @@
-"""scripts/gpu_check.py without a GPU: its dry run takes the same way, and what hangs, dies or is damaged costs itself alone."""
+"""scripts/gpu_check.py without a GPU: its dry run takes the same way, and what hangs, dies or is
+damaged costs itself alone.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> gpu_check.Log:
     return gpu_check.Log(tmp_path / "out")
 
 
-def outcomes(log: gpu_check.Log, *names: str, seconds: float = 60, limit_s: float = 30) -> dict[str, str]:
+def outcomes(
+    log: gpu_check.Log, *names: str, seconds: float = 60, limit_s: float = 30
+) -> dict[str, str]:
     """Piece -> how it ended."""
     pieces = [{"name": name, "limit_s": 0.5 if name == "hangs" else limit_s} for name in names]
     gpu_check.run_pieces(pieces, log, dict(os.environ), True, time.monotonic() + seconds)
@@ -61,10 +65,25 @@ def outcomes(log: gpu_check.Log, *names: str, seconds: float = 60, limit_s: floa
 def test_a_dry_run_does_every_piece_and_leaves_a_report(tmp_path: Path) -> None:
     """As on a bare machine: no home folder, no git, no nvidia-smi, and another working folder."""
     out = tmp_path / "out"
-    environment = {**os.environ, "HOME": "/nonexistent", "PATH": "/nonexistent", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "HOME": "/nonexistent",
+        "PATH": "/nonexistent",
+        "OMP_NUM_THREADS": "1",
+    }
     environment.pop("RERANK_BENCH_CACHE", None)
-    command = [sys.executable, str(SCRIPTS / "gpu_check.py"), "--dry-run", "--out", str(out), "--budget-s", "600"]
-    answer = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=650)
+    command = [
+        sys.executable,
+        str(SCRIPTS / "gpu_check.py"),
+        "--dry-run",
+        "--out",
+        str(out),
+        "--budget-s",
+        "600",
+    ]
+    answer = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=650
+    )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     pieces = {line["name"]: line["status"] for line in lines if line["kind"] == "piece"}
@@ -73,11 +92,25 @@ def test_a_dry_run_does_every_piece_and_leaves_a_report(tmp_path: Path) -> None:
     assert set(pieces.values()) == {"done"}
     assert lines[0]["commit"] is None
     assert lines[-1]["kind"] == "end"
-    rows = [line for line in lines if line["kind"] == "architecture" and line["device"] == "cpu" and "p50_ms" in line]
+    rows = [
+        line
+        for line in lines
+        if line["kind"] == "architecture" and line["device"] == "cpu" and "p50_ms" in line
+    ]
     assert {row["dtype"] for row in rows} == {"bfloat16", "float16", "float32"}
     assert all(row["tflops"] > 0 for row in rows if "tflops" in row)
-    assert {line["dtype"] for line in lines if line["kind"] == "matrix"} == {"bfloat16", "float16", "float32", "tf32", "copy"}
-    assert all(line["max_difference"] == 0 for line in lines if line["kind"] == "agreement" and line["dtype"] == "float32")
+    assert {line["dtype"] for line in lines if line["kind"] == "matrix"} == {
+        "bfloat16",
+        "float16",
+        "float32",
+        "tf32",
+        "copy",
+    }
+    assert all(
+        line["max_difference"] == 0
+        for line in lines
+        if line["kind"] == "agreement" and line["dtype"] == "float32"
+    )
     report = (out / "report.md").read_text()
     assert "A dry run" in report
     assert "below 100 ms" not in report, "a claim about a GPU is not judged by a dry run"
@@ -112,14 +145,25 @@ def test_a_line_that_was_cut_off_is_passed_over(log: gpu_check.Log) -> None:
 
 
 def test_an_end_from_outside_ends_the_worker(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPTS / "gpu_check.py"), "--dry-run", "--out", str(tmp_path / "out"), "--no-tests"]
+    command = [
+        sys.executable,
+        str(SCRIPTS / "gpu_check.py"),
+        "--dry-run",
+        "--out",
+        str(tmp_path / "out"),
+        "--no-tests",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert "results in" in running.stdout.readline()
         running.send_signal(signal.SIGTERM)
         assert running.wait(30) == 143
     time.sleep(0.2)
-    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in _read(path)]
+    assert not [
+        path
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if str(tmp_path).encode() in _read(path)
+    ]
 
 
 def _read(path: Path) -> bytes:
@@ -136,14 +180,21 @@ def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
         pytest.skip("there is one")
     command = [sys.executable, str(SCRIPTS / "gpu_check.py"), "--out", str(tmp_path / "out")]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert (answer.returncode, answer.stderr) == (2, "no CUDA device: `--dry-run` tries the script on the CPU\n")
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "no CUDA device: `--dry-run` tries the script on the CPU\n",
+    )
     assert not (tmp_path / "out").exists()
 
 
 def test_wheels_are_unpacked_where_their_package_is_missing(tmp_path: Path) -> None:
     wheels, site = tmp_path / "wheels", tmp_path / "site"
     wheels.mkdir()
-    names = ["not_here-1.0-py3-none-any.whl", "numpy-1.0-py3-none-any.whl", "of_another-1.0-cp27-cp27m-linux_x86_64.whl"]
+    names = [
+        "not_here-1.0-py3-none-any.whl",
+        "numpy-1.0-py3-none-any.whl",
+        "of_another-1.0-cp27-cp27m-linux_x86_64.whl",
+    ]
     for name in names:
         with zipfile.ZipFile(wheels / name, "w") as archive:
             package = name.split("-")[0]
@@ -178,10 +229,17 @@ def test_the_packages_that_are_needed_are_found_without_torch() -> None:
 
 def test_results_of_tests_are_counted(tmp_path: Path) -> None:
     def of(*cases: str, **options: Any) -> dict[str, object]:
-        (tmp_path / "tests.xml").write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
-        return gpu_report.tests(tmp_path / "tests.xml", may_skip_all=options.get("may_skip_all", False))
+        (tmp_path / "tests.xml").write_text(
+            f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>"
+        )
+        return gpu_report.tests(
+            tmp_path / "tests.xml", may_skip_all=options.get("may_skip_all", False)
+        )
 
-    good, skipped = '<testcase classname="t" name="a"/>', '<testcase classname="t" name="b"><skipped/></testcase>'
+    good, skipped = (
+        '<testcase classname="t" name="a"/>',
+        '<testcase classname="t" name="b"><skipped/></testcase>',
+    )
     bad = '<testcase classname="t" name="c"><failure/></testcase>'
     assert of(good, skipped) == {"status": "done", "passed": 1, "failed": 0, "skipped": 1}
     assert of(skipped)["status"] == "failed", "silence is no success"

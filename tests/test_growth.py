@@ -1,4 +1,6 @@
-"""What grows with queries is kept as numbers and written a stretch at a time, and reads as it always did."""
+"""What grows with queries is kept as numbers and written a stretch at a time, and reads as it
+always did.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from bench.core.errors import RecordError
 from bench.records import growing as tables
 from bench.records.folder import DEPTHS, PER_QUERY, read_table
 
-RANKINGS = {"q1": QueryCandidates(("d1", "d2"), (2.5, 1.0)), "q2": QueryCandidates((), ()), "q3": QueryCandidates(("d2",), (7.0,))}
+RANKINGS = {
+    "q1": QueryCandidates(("d1", "d2"), (2.5, 1.0)),
+    "q2": QueryCandidates((), ()),
+    "q3": QueryCandidates(("d2",), (7.0,)),
+}
 
 
 def test_compact_rankings_are_the_mapping_that_they_were_made_of() -> None:
@@ -65,7 +71,9 @@ def test_a_table_is_extended_by_stretches_and_a_trial_that_ran_again_replaces_it
 
 def test_a_table_of_an_earlier_version_is_extended(tmp_path: Path) -> None:
     path = tmp_path / "depths.parquet"
-    pd.DataFrame([("a", 5, "q0", "nDCG@10", 0.5)], columns=list(DEPTHS)).to_parquet(path, index=False)
+    pd.DataFrame([("a", 5, "q0", "nDCG@10", 0.5)], columns=list(DEPTHS)).to_parquet(
+        path, index=False
+    )
     tables.extend(path, tables.DEPTHS, [("b", 5, "q0", "nDCG@10", 1.0)], {"b"})
     assert sorted(read_table(path, DEPTHS)["trial"]) == ["a", "b"]
 

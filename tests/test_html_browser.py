@@ -1,4 +1,6 @@
-"""report.html in a real Chromium: opens from disk without a word in the console, sorts, filters, drills down, is read without scripts."""
+"""report.html in a real Chromium: opens from disk without a word in the console, sorts, filters,
+drills down, is read without scripts.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,22 @@ from bench.records.run import Run
 from bench.reports import html, markdown
 from tests.made_reports import Made, made_report
 
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'`&amp;\u2028\u202e\x07{{7*7}}${alert(3)}"
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x "
+    "onerror=alert(2)>\"'`&amp;\u2028\u202e\x07{{7*7}}${alert(3)}"
+)
+CHROMIUM = next(
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: none of chromium, chromium-browser, google-chrome is on the path"
+    CHROMIUM is None,
+    reason="no Chromium here: none of chromium, chromium-browser, google-chrome is on the path",
 )
 
 
@@ -26,7 +39,9 @@ pytestmark = pytest.mark.skipif(
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        found = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield found
         found.close()
 
@@ -50,16 +65,23 @@ def written(folder: Path, made: Made) -> Path:
 
 
 class Opened:
-    """A page opened from disk, everything that its console or a dialog said, and every address that it asked for."""
+    """A page opened from disk, everything that its console or a dialog said, and every address that
+    it asked for.
+    """
 
     def __init__(self, browser: Any, path: Path, **options: Any) -> None:
         self.said: list[str] = []
         self.asked: list[str] = []
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        self.context = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 900}, **options}
+        )
         self.page = self.context.new_page()
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        self.page.on(
+            "dialog",
+            lambda dialog: (self.said.append(f"dialog {dialog.message}"), dialog.dismiss()),
+        )
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(path.as_uri())
 
@@ -74,7 +96,10 @@ def opened(browser: Any, report: Path) -> Iterator[Opened]:
 
 
 def column(page: Any, index: int, table: str = "table.main") -> list[str]:
-    return [row.locator("th, td").nth(index).inner_text().split("\n")[0] for row in page.locator(f"{table} >> tbody >> nth=0 >> tr").all()]
+    return [
+        row.locator("th, td").nth(index).inner_text().split("\n")[0]
+        for row in page.locator(f"{table} >> tbody >> nth=0 >> tr").all()
+    ]
 
 
 def test_columns_sort_both_ways_and_skipped_rows_stay_last(opened: Opened) -> None:
@@ -137,7 +162,9 @@ def test_the_drill_down_searches_orders_and_shows_both_rankings(opened: Opened) 
     assert drill.locator(".ranked li").count() == 20
     assert "Texts are cut to 600 characters." in drill.inner_text()
     assert "query q17" in drill.locator(".summary").inner_text()
-    first, after = (side.locator(".doc").all_inner_texts() for side in drill.locator(".ranked").all())
+    first, after = (
+        side.locator(".doc").all_inner_texts() for side in drill.locator(".ranked").all()
+    )
     moves = drill.locator(".ranked").last.locator(".move").all_inner_texts()
     for rank, (document, move) in enumerate(zip(after, moves, strict=True), 1):
         if document in first:
@@ -203,10 +230,15 @@ def test_without_scripts_tables_and_charts_stand(browser: Any, report: Path) -> 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_is_wider_than_the_screen(browser: Any, report: Path, width: int, scheme: str) -> None:
+def test_nothing_is_wider_than_the_screen(
+    browser: Any, report: Path, width: int, scheme: str
+) -> None:
     opened = Opened(browser, report, viewport={"width": width, "height": 844}, color_scheme=scheme)
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
-    light = opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    light = (
+        opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        == "rgb(255, 255, 255)"
+    )
     assert light == (scheme == "light")
     assert opened.page.locator(f"svg.{'narrow' if width == 390 else 'wide'}").first.is_visible()
     assert opened.said == []
@@ -214,7 +246,9 @@ def test_nothing_is_wider_than_the_screen(browser: Any, report: Path, width: int
 
 
 def test_text_from_a_collection_runs_nothing(browser: Any, tmp_path: Path) -> None:
-    """Script tags, quotes, control characters and templates in every field that a run takes from outside."""
+    """Script tags, quotes, control characters and templates in every field that a run takes from
+    outside.
+    """
     id_safe = "".join(HOSTILE.split())
     made = Made(
         noise={HOSTILE: 0.5, "other": 1.0},
@@ -251,15 +285,19 @@ OVERPRINTED = """() => {
   const found = [];
   for (const chart of document.querySelectorAll("svg.chart")) {
     if (!chart.getClientRects().length) continue;
-    const words = [...chart.querySelectorAll("text")].filter((text) => text.getClientRects().length);
+    const texts = [...chart.querySelectorAll("text")];
+    const words = texts.filter((text) => text.getClientRects().length);
     const boxes = words.map((text) => text.getBoundingClientRect());
     const frame = chart.getBoundingClientRect();
     boxes.forEach((one, i) => {
-      if (one.left < frame.left - 1 || one.right > frame.right + 1) found.push(`${words[i].textContent} is cut off`);
+      const word = words[i].textContent;
+      const inside = one.left >= frame.left - 1 && one.right <= frame.right + 1;
+      if (!inside) found.push(`${word} is cut off`);
       boxes.slice(i + 1).forEach((other, j) => {
         const width = Math.min(one.right, other.right) - Math.max(one.left, other.left);
         const height = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
-        if (width > 1 && height > 4) found.push(`${words[i].textContent} on ${words[i + 1 + j].textContent}`);
+        const below = words[i + 1 + j].textContent;
+        if (width > 1 && height > 4) found.push(`${word} on ${below}`);
       });
     });
   }
@@ -272,9 +310,14 @@ OVERPRINTED = """() => {
 @pytest.mark.parametrize(
     "made",
     [
-        Made(noise={f"reranker-number-{i}-of-a-long-name": 0.5 + 0.01 * i for i in range(16)}, queries=30),
+        Made(
+            noise={f"reranker-number-{i}-of-a-long-name": 0.5 + 0.01 * i for i in range(16)},
+            queries=30,
+        ),
         Made(noise={"a": 1.0, "b": 1.0}, queries=1),
-        Made(noise={"日本語リランカー" * 2: 0.5, "另一個重排器模型": 0.51, "other": 0.52}, queries=30),
+        Made(
+            noise={"日本語リランカー" * 2: 0.5, "另一個重排器模型": 0.51, "other": 0.52}, queries=30
+        ),
     ],
     ids=["many rows", "one query", "wide letters"],
 )
@@ -287,7 +330,9 @@ def test_labels_do_not_overprint(browser: Any, tmp_path: Path, made: Made, width
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_endless_words_and_odd_letters_widen_nothing(browser: Any, tmp_path: Path, width: int) -> None:
+def test_endless_words_and_odd_letters_widen_nothing(
+    browser: Any, tmp_path: Path, width: int
+) -> None:
     odd = "x" * 100_000 + "\0\x1b[31m\u202eright to left\u202c\u2066 \ufeff" + "ש" * 300
     made = Made(
         noise={"a" * 120: 1.0, "b": 1.0},
@@ -309,7 +354,9 @@ def test_endless_words_and_odd_letters_widen_nothing(browser: Any, tmp_path: Pat
 def test_a_run_of_which_nothing_is_done_still_has_a_page(browser: Any, tmp_path: Path) -> None:
     trial = Trial(id="t", dataset="d", first_stage="bm25", reranker="gone", device="-", depth=10)
     info = made_report(tmp_path, Made(noise={"a": 1.0}, queries=2)).info
-    info = info.model_copy(update={"trials": [TrialStatus(trial=trial, status="failed", reason="no memory")]})
+    info = info.model_copy(
+        update={"trials": [TrialStatus(trial=trial, status="failed", reason="no memory")]}
+    )
     (tmp_path / "run" / "run.json").write_text(info.model_dump_json())
     run = Run(tmp_path / "run")
     path = run.folder / "report.html"

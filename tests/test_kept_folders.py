@@ -1,4 +1,6 @@
-"""What the cache keeps beside scores (indexes, exported and tiny models): whole, or made again, and nobody else's is touched."""
+"""What the cache keeps beside scores (indexes, exported and tiny models): whole, or made again, and
+nobody else's is touched.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def test_a_flip_of_any_bit_is_noticed_and_the_folder_made_again(name: str, tmp_p
     keep(folder, partial(fill, log))
     assert is_intact(folder)
     assert log["made"] == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["kept"], "what is damaged and can be made again is not collected"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"], (
+        "what is damaged and can be made again is not collected"
+    )
 
 
 @pytest.mark.parametrize("damage", ["empty", "folder", "gone", "no manifest", "a list", "cut"])
@@ -69,7 +73,9 @@ def test_a_whole_folder_stays_where_two_processes_make_the_same(tmp_path: Path) 
     assert (folder / "model.bin").stat().st_ino == inode
 
 
-def test_what_cannot_be_read_is_an_error_and_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_read_is_an_error_and_not_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "kept"
     keep(folder, partial(fill, Counter()))
 
@@ -122,7 +128,9 @@ def test_a_damaged_tiny_model_is_made_again() -> None:
     assert (tiny.folder("tiny:bert-cross-encoder") / "model.safetensors").read_bytes() == data
 
 
-def test_a_damaged_index_is_built_again_and_one_that_cannot_be_kept_serves_from_memory(collection: Path) -> None:
+def test_a_damaged_index_is_built_again_and_one_that_cannot_be_kept_serves_from_memory(
+    collection: Path,
+) -> None:
     dataset = datasets.load(f"files:{collection}", {}, collection)
     options = BM25Options()
     analyzer = bm25_index.Analyzer(options)
@@ -138,6 +146,8 @@ def test_a_damaged_index_is_built_again_and_one_that_cannot_be_kept_serves_from_
     assert (again.search(["appl"], 5), warnings) == (expected, ())
     assert is_intact(folder)
     cache_dir("blocked").write_text("a file")
-    index, warnings = bm25_index.cached_index(cache_dir("blocked", "below"), dataset, options, analyzer)
+    index, warnings = bm25_index.cached_index(
+        cache_dir("blocked", "below"), dataset, options, analyzer
+    )
     assert index.search(["appl"], 5) == expected
     assert "could not be kept" in warnings[0]

@@ -1,4 +1,6 @@
-"""Some of the kills of scripts/kill_test.py, which has a hundred: nothing lost, nothing stale, no lock that holds."""
+"""Some of the kills of scripts/kill_test.py, which has a hundred: nothing lost, nothing stale, no
+lock that holds.
+"""
 
 from __future__ import annotations
 

@@ -25,10 +25,20 @@ COLUMNS = list(timed_pass.Sample._fields)
 
 
 def requests(n: int = 6, docs: int = 4) -> list[Request]:
-    return [Request(f"q{i}", f"query {i}", [f"d{j}" for j in range(docs)], [f"text {i} {j}" for j in range(docs)]) for i in range(n)]
+    return [
+        Request(
+            f"q{i}",
+            f"query {i}",
+            [f"d{j}" for j in range(docs)],
+            [f"text {i} {j}" for j in range(docs)],
+        )
+        for i in range(n)
+    ]
 
 
-def target(name: str, calls: list[str] | None = None, sleep_ms: float = 0.0, **options: Any) -> Target:
+def target(
+    name: str, calls: list[str] | None = None, sleep_ms: float = 0.0, **options: Any
+) -> Target:
     class Recording(HashReranker):
         def rerank(self, asked: Sequence[Request]) -> list[Any]:
             if calls is not None:
@@ -48,7 +58,11 @@ def plan(**more: Any) -> LatencyPlan:
 
 
 def test_a_sleep_shows_as_that_sleep_and_the_slower_one_as_slower() -> None:
-    table = summarise(frame(measure([target("slow", sleep_ms=20), target("fast", sleep_ms=5)], requests(), plan())))
+    table = summarise(
+        frame(
+            measure([target("slow", sleep_ms=20), target("fast", sleep_ms=5)], requests(), plan())
+        )
+    )
     slow, fast = table["slow", "single"], table["fast", "single"]
     assert slow.p50_ms >= 20
     assert fast.p50_ms >= 5
@@ -58,8 +72,18 @@ def test_a_sleep_shows_as_that_sleep_and_the_slower_one_as_slower() -> None:
 
 
 def test_a_sleep_of_20_ms_shows_as_20_ms_more() -> None:
-    """Beside the same reranker without it, in the same interleaved rounds: an order with wide bounds, since the machine may be busy."""
-    table = summarise(frame(measure([target("awake"), target("asleep", sleep_ms=20)], requests(), plan(scenarios=("single",)))))
+    """Beside the same reranker without it, in the same interleaved rounds: an order with wide
+    bounds, since the machine may be busy.
+    """
+    table = summarise(
+        frame(
+            measure(
+                [target("awake"), target("asleep", sleep_ms=20)],
+                requests(),
+                plan(scenarios=("single",)),
+            )
+        )
+    )
     awake, asleep = table["awake", "single"], table["asleep", "single"]
     assert asleep.p50_ms >= 20
     assert awake.p50_ms < asleep.p50_ms < 20 + 10 * awake.p50_ms + 100
@@ -67,7 +91,9 @@ def test_a_sleep_of_20_ms_shows_as_20_ms_more() -> None:
 
 
 def test_warm_ups_are_kept_marked_and_never_summarised() -> None:
-    """The first call of a real model costs more: here 100 times as much, and the summary does not see it."""
+    """The first call of a real model costs more: here 100 times as much, and the summary does not
+    see it.
+    """
 
     class SlowStart(HashReranker):
         calls = 0
@@ -77,7 +103,13 @@ def test_warm_ups_are_kept_marked_and_never_summarised() -> None:
             time.sleep(0.2 if SlowStart.calls <= 3 else 0.002)
             return super().rerank(asked)
 
-    result = frame(measure([Target("cold", "cpu", SlowStart(FakeOptions()))], requests(), plan(scenarios=("single",))))
+    result = frame(
+        measure(
+            [Target("cold", "cpu", SlowStart(FakeOptions()))],
+            requests(),
+            plan(scenarios=("single",)),
+        )
+    )
     warm = result[result["warmup"]]
     assert len(warm) == 3
     assert (warm["nanoseconds"] >= 200e6).all()
@@ -88,7 +120,11 @@ def test_warm_ups_are_kept_marked_and_never_summarised() -> None:
 
 def test_targets_are_interleaved_and_their_order_alternates() -> None:
     calls: list[str] = []
-    measure([target("a", calls), target("b", calls)], requests(3), plan(queries=3, warmup_max=0, scenarios=("single",)))
+    measure(
+        [target("a", calls), target("b", calls)],
+        requests(3),
+        plan(queries=3, warmup_max=0, scenarios=("single",)),
+    )
     sides = [call.split(":")[0] for call in calls]
     assert "".join(sides) == "abbaab" + "baabba"
     queries = [call.split(":")[1] for call in calls]
@@ -97,7 +133,13 @@ def test_targets_are_interleaved_and_their_order_alternates() -> None:
 
 def test_offline_pools_whole_requests_up_to_the_limit() -> None:
     calls: list[str] = []
-    result = frame(measure([target("a", calls)], requests(), plan(warmup_max=0, scenarios=("offline",), offline_pairs=10, rounds=3)))
+    result = frame(
+        measure(
+            [target("a", calls)],
+            requests(),
+            plan(warmup_max=0, scenarios=("offline",), offline_pairs=10, rounds=3),
+        )
+    )
     assert len(calls) == 3
     assert set(result["pairs"]) == {8}
     assert set(result["query"]) == {"*"}
@@ -116,7 +158,11 @@ def test_a_failed_call_is_counted_and_is_no_sample() -> None:
                 for request, outcome in zip(asked, super().rerank(asked), strict=True)
             ]
 
-    result = measure([Target("f", "cpu", Failing(FakeOptions()))], requests(), plan(scenarios=("single",), warmup_max=0))
+    result = measure(
+        [Target("f", "cpu", Failing(FakeOptions()))],
+        requests(),
+        plan(scenarios=("single",), warmup_max=0),
+    )
     assert "q2" not in set(frame(result)["query"])
     assert result.facts["f"]["errors"] == 2
     assert "2 of 12 timed calls failed (timed out)" in result.facts["f"]["notes"]
@@ -130,10 +176,17 @@ def test_a_target_that_always_crashes_is_given_up_and_the_other_is_timed() -> No
 
 
 def test_the_time_limit_is_said() -> None:
-    result = measure([target("slow", sleep_ms=30)], requests(), plan(time_limit_s=0.05, scenarios=("single",), warmup_max=0, rounds=1))
+    result = measure(
+        [target("slow", sleep_ms=30)],
+        requests(),
+        plan(time_limit_s=0.05, scenarios=("single",), warmup_max=0, rounds=1),
+    )
     timed = result.facts["slow"]["queries_timed"]
     assert 1 <= timed <= 2, "30 ms each, 50 ms in all; on a busy machine the first one takes it all"
-    assert f"timed on {timed} of 6 queries: the time limit was reached" in result.facts["slow"]["notes"]
+    assert (
+        f"timed on {timed} of 6 queries: the time limit was reached"
+        in result.facts["slow"]["notes"]
+    )
 
 
 def test_the_time_limit_holds_for_warm_up_and_offline_too() -> None:
@@ -146,7 +199,9 @@ def test_the_time_limit_holds_for_warm_up_and_offline_too() -> None:
     result = measure([slow], requests(), plan(time_limit_s=0.1, warmup_max=18))
     samples, facts = frame(result), result.facts["slow"]
     assert facts["warmup_calls"] == 1, "a quarter of the limit is spent after the first call"
-    assert set(samples.query("scenario == 'offline'")["pairs"]) == {4}, "24 pairs would take twice the limit in each round"
+    assert set(samples.query("scenario == 'offline'")["pairs"]) == {4}, (
+        "24 pairs would take twice the limit in each round"
+    )
     assert "pairs/s from 4 pooled pairs: the time limit allowed no more" in facts["notes"]
 
 
@@ -174,9 +229,15 @@ def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
                 raise RuntimeError("busy")
             return super().rerank(asked)
 
-    result = measure([Target("f", "cpu", Flaky(FakeOptions()))], requests(), plan(scenarios=("single",), warmup_max=0))
+    result = measure(
+        [Target("f", "cpu", Flaky(FakeOptions()))],
+        requests(),
+        plan(scenarios=("single",), warmup_max=0),
+    )
     assert result.facts["f"]["errors"] == 6 == len(result.samples)
-    assert [note for note in result.facts["f"]["notes"] if "failed" in note] == ["6 of 12 timed calls failed (busy)"]
+    assert [note for note in result.facts["f"]["notes"] if "failed" in note] == [
+        "6 of 12 timed calls failed (busy)"
+    ]
 
 
 def test_tokens_are_those_of_the_call_and_not_of_a_failed_one_before_it() -> None:
@@ -184,11 +245,16 @@ def test_tokens_are_those_of_the_call_and_not_of_a_failed_one_before_it() -> Non
         def rerank(self, asked: Sequence[Request]) -> list[Any]:
             self.usage += Usage(tokens=100, slots=400, truncated=1)
             outcomes = super().rerank(asked)
-            return [Failure("timed out") if request.query_id == "q2" else one for request, one in zip(asked, outcomes, strict=True)]
+            return [
+                Failure("timed out") if request.query_id == "q2" else one
+                for request, one in zip(asked, outcomes, strict=True)
+            ]
 
     counting = Counting(FakeOptions())
     counting.usage = Usage(tokens=7)
-    result = measure([Target("t", "cpu", counting)], requests(), plan(scenarios=("single",), warmup_max=0))
+    result = measure(
+        [Target("t", "cpu", counting)], requests(), plan(scenarios=("single",), warmup_max=0)
+    )
     assert set(frame(result)["tokens"]) == {100}
     assert result.facts["t"]["padding_share"] == 0.75
     assert result.facts["t"]["truncated"] == 10
@@ -205,7 +271,9 @@ def test_an_answer_that_breaks_the_contract_is_no_sample(wrong: str) -> None:
 def test_the_sample_is_seeded_and_does_not_depend_on_the_order_of_requests() -> None:
     drawn = timed_pass.draw_sample(requests(30), plan(), seed=1)
     assert drawn == timed_pass.draw_sample(requests(30)[::-1], plan(), seed=1)
-    assert {one.query_id for one in drawn} != {one.query_id for one in timed_pass.draw_sample(requests(30), plan(), seed=2)}
+    assert {one.query_id for one in drawn} != {
+        one.query_id for one in timed_pass.draw_sample(requests(30), plan(), seed=2)
+    }
 
 
 def test_only_requests_with_candidates_are_timed() -> None:
@@ -238,7 +306,9 @@ def test_warm_up_ends_when_times_settle() -> None:
 
 
 @pytest.mark.parametrize(("q", "least"), [(0.95, 59), (0.99, 299)])
-def test_a_percentile_is_withheld_until_the_largest_sample_is_above_it_with_95_percent_confidence(q: float, least: int) -> None:
+def test_a_percentile_is_withheld_until_the_largest_sample_is_above_it_with_95_percent_confidence(
+    q: float, least: int
+) -> None:
     assert needed(q) == least
     assert 1 - q**least >= 0.95 > 1 - q ** (least - 1)
 
@@ -275,7 +345,9 @@ def test_the_interval_is_wider_than_one_that_takes_rounds_for_queries() -> None:
     times = np.random.default_rng(1).gamma(4, 5, size=40).tolist()
     clustered = summarise(samples([[one] * 4 for one in times]))["t", "single"]
     naive = summarise(samples([[one] for one in times * 4]))["t", "single"]
-    assert clustered.mean_high_ms - clustered.mean_low_ms > 1.5 * (naive.mean_high_ms - naive.mean_low_ms)
+    assert clustered.mean_high_ms - clustered.mean_low_ms > 1.5 * (
+        naive.mean_high_ms - naive.mean_low_ms
+    )
 
 
 def test_percentiles_and_intervals_are_those_of_numpy_and_scipy() -> None:
@@ -283,15 +355,24 @@ def test_percentiles_and_intervals_are_those_of_numpy_and_scipy() -> None:
 
     times = np.random.default_rng(2).gamma(4, 5, size=300)
     found = summarise(samples([[one] for one in times.tolist()]))["t", "single"]
-    assert (found.p50_ms, found.p95_ms, found.p99_ms) == pytest.approx(np.quantile(times, [0.5, 0.95, 0.99]), rel=1e-4)
-    shown = {0.5: (found.p50_low_ms, found.p50_high_ms), 0.95: (found.p95_low_ms, found.p95_high_ms)}
+    assert (found.p50_ms, found.p95_ms, found.p99_ms) == pytest.approx(
+        np.quantile(times, [0.5, 0.95, 0.99]), rel=1e-4
+    )
+    shown = {
+        0.5: (found.p50_low_ms, found.p50_high_ms),
+        0.95: (found.p95_low_ms, found.p95_high_ms),
+    }
     for q, interval in shown.items():
-        reference = bootstrap((times,), lambda x, axis, q=q: np.quantile(x, q, axis=axis), method="percentile", rng=0)
+        reference = bootstrap(
+            (times,), lambda x, axis, q=q: np.quantile(x, q, axis=axis), method="percentile", rng=0
+        )
         assert interval == pytest.approx(tuple(reference.confidence_interval), rel=0.03)
     reference = bootstrap((times,), np.mean, method="percentile", rng=0)
     low, high = reference.confidence_interval
     assert (found.mean_low_ms, found.mean_high_ms) == pytest.approx((low, high), rel=0.03)
-    assert found.mean_high_ms - found.mean_low_ms == pytest.approx(high - low, rel=0.08), "a 90 % interval is 16 % narrower"
+    assert found.mean_high_ms - found.mean_low_ms == pytest.approx(high - low, rel=0.08), (
+        "a 90 % interval is 16 % narrower"
+    )
 
 
 def test_a_withheld_percentile_has_no_interval() -> None:
@@ -304,7 +385,11 @@ def test_scenarios_are_never_converted_into_one_another() -> None:
     assert (single.per_pair_ms, single.pairs_per_s) == (1.5, None)
     offline = summarise(samples([[10.0, 20.0]], "offline"))["t", "offline"]
     assert offline.per_pair_ms is None
-    assert (offline.pairs_per_s, offline.pairs_per_s_low, offline.pairs_per_s_high) == pytest.approx((2000 / 3, 500, 1000))
+    assert (
+        offline.pairs_per_s,
+        offline.pairs_per_s_low,
+        offline.pairs_per_s_high,
+    ) == pytest.approx((2000 / 3, 500, 1000))
 
 
 def test_queries_timed_unequally_often_are_summarised() -> None:
@@ -350,7 +435,9 @@ def test_an_unsynchronised_cuda_timing_would_be_caught() -> None:
 
 @pytest.mark.gpu
 def test_a_timed_call_waits_for_the_cuda_work_it_started() -> None:
-    """The scores are on the host at once, the device is busy for long: only a synchronised clock sees it."""
+    """The scores are on the host at once, the device is busy for long: only a synchronised clock
+    sees it.
+    """
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
@@ -366,9 +453,13 @@ def test_a_timed_call_waits_for_the_cuda_work_it_started() -> None:
             spans.append(span)
             return super().rerank(asked)
 
-    result = measure([Target("g", "cuda", Deferred(FakeOptions()))], requests(), plan(scenarios=("single",)))
+    result = measure(
+        [Target("g", "cuda", Deferred(FakeOptions()))], requests(), plan(scenarios=("single",))
+    )
     busy = [start.elapsed_time(end) for start, end in spans]
-    assert all(row[6] / 1e6 >= 0.9 * on_device for row, on_device in zip(result.samples, busy, strict=True))
+    assert all(
+        row[6] / 1e6 >= 0.9 * on_device for row, on_device in zip(result.samples, busy, strict=True)
+    )
     assert result.facts["g"]["gpu_allocated_bytes"] >= 2 * big.numel() * 4
 
 

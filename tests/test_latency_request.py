@@ -1,4 +1,6 @@
-"""Remote rerankers in the timed pass: real HTTP, no retry and no failure ever becomes a latency, and no more calls than were planned."""
+"""Remote rerankers in the timed pass: real HTTP, no retry and no failure ever becomes a latency,
+and no more calls than were planned.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,13 @@ def hosted(server: FakeCohere) -> Iterator[Hosted]:
     with ExitStack() as stack:
 
         def make(**options: Any) -> Target:
-            settings = {"base_url": server.url, "model": "m", "backoff_s": 0, "retries": 1, **options}
+            settings = {
+                "base_url": server.url,
+                "model": "m",
+                "backoff_s": 0,
+                "retries": 1,
+                **options,
+            }
             reranker = rerankers.build("rerank-server", settings)
             stack.callback(reranker.close)
             reranker.load()
@@ -78,24 +86,38 @@ def test_one_connection_is_kept_over_all_calls(hosted: Hosted, server: FakeCoher
     assert len(server.connections) == 1
 
 
-def test_no_more_calls_are_made_than_were_planned_and_estimated(hosted: Hosted, server: FakeCohere) -> None:
+def test_no_more_calls_are_made_than_were_planned_and_estimated(
+    hosted: Hosted, server: FakeCohere
+) -> None:
     target, many = hosted(), requests(30, docs=5)
     few = plan(request_queries=4, rounds=3, depth=2)
     measure([target], many, few)
-    assert len(server.requests) == timed_pass.planned_calls([target], many, few) == few.calls(len(many), remote=True) == 3 + 4 * 3
+    assert (
+        len(server.requests)
+        == timed_pass.planned_calls([target], many, few)
+        == few.calls(len(many), remote=True)
+        == 3 + 4 * 3
+    )
     assert {len(one["documents"]) for one in server.requests} == {2}
     assert few.calls(2, remote=True) == 3 + 2 * 3
 
 
 @pytest.mark.parametrize("scenarios", [("single",), ("request",), ("single", "request", "offline")])
-def test_a_remote_reranker_is_timed_as_request_and_a_local_one_never_is(hosted: Hosted, scenarios: Sequence[Any]) -> None:
+def test_a_remote_reranker_is_timed_as_request_and_a_local_one_never_is(
+    hosted: Hosted, scenarios: Sequence[Any]
+) -> None:
     local = Target("local", "cpu", HashReranker(FakeOptions()))
     result = measure([local, hosted()], requests(), plan(scenarios=scenarios))
-    found = {name: {row.scenario for row in result.samples if row.trial == name} for name in ("local", "remote")}
+    found = {
+        name: {row.scenario for row in result.samples if row.trial == name}
+        for name in ("local", "remote")
+    }
     assert found == {"local": set(scenarios) - {"request"}, "remote": {"request"}}
 
 
-def test_a_plan_without_one_query_in_flight_sends_nothing(hosted: Hosted, server: FakeCohere) -> None:
+def test_a_plan_without_one_query_in_flight_sends_nothing(
+    hosted: Hosted, server: FakeCohere
+) -> None:
     assert measure([hosted()], requests(), plan(scenarios=("offline",))).samples == []
     assert server.requests == []
 
@@ -123,10 +145,18 @@ def test_remote_rerankers_alternate() -> None:
     assert [isinstance(row, Sample) for row in measure(targets, requests(2), plan()).samples]
 
 
-def test_its_latency_is_marked_in_every_table(server: FakeCohere, collection: Path, tmp_path: Path) -> None:
+def test_its_latency_is_marked_in_every_table(
+    server: FakeCohere, collection: Path, tmp_path: Path
+) -> None:
     entry = {"rerank-server": {"base_url": server.url, "model": "m", "name": "hosted"}}
-    suite = {"name": "tiny", "datasets": [f"files:{collection}"], "rerankers": [entry, {"tests.fakes:HashReranker": {"name": "ours"}}]}
-    run = bench.run({**suite, "latency": {"queries": 3, "rounds": 1, "warmup_max": 3}}, out=tmp_path)
+    suite = {
+        "name": "tiny",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [entry, {"tests.fakes:HashReranker": {"name": "ours"}}],
+    }
+    run = bench.run(
+        {**suite, "latency": {"queries": 3, "rounds": 1, "warmup_max": 3}}, out=tmp_path
+    )
     page = markdown.report(run, {})
     hosted = next(line for line in page.splitlines() if line.startswith("| hosted "))
     ours = next(line for line in page.splitlines() if line.startswith("| ours "))

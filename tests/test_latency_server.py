@@ -1,7 +1,7 @@
 """Load on a server: arrivals by chance, waits counted from when a query was due, overload said.
 
-Most of it runs on a clock of the tests' own, which moves when somebody sleeps: queueing theory can then be held to its numbers. What runs
-on the real clock checks an order, never a time.
+Most of it runs on a clock of the tests' own, which moves when somebody sleeps: queueing theory can
+then be held to its numbers. What runs on the real clock checks an order, never a time.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Steady(HashReranker):
 
 
 def loaded(reranker: HashReranker, **load: Any) -> LatencyResult:
-    plan = LatencyPlan(scenarios=("server",), queries=8, warmup_max=0, server=ServerPlan(**{"queries": 60, **load}))
+    plan = LatencyPlan(
+        scenarios=("server",), queries=8, warmup_max=0, server=ServerPlan(**{"queries": 60, **load})
+    )
     return measure([Target("t", "cpu", reranker)], requests(8), plan)
 
 
@@ -93,14 +95,18 @@ def test_arrivals_are_seeded_scaled_and_bounded() -> None:
     short = arrivals(2.0, ServerPlan(queries=50, seconds=3.0), seed=1)
     assert len(short) < 50
     assert short.max() <= 3.0
-    assert len(arrivals(0.001, ServerPlan(seconds=1.0), seed=1)) == 1, "a rate too low for the time still shows one query"
+    assert len(arrivals(0.001, ServerPlan(seconds=1.0), seed=1)) == 1, (
+        "a rate too low for the time still shows one query"
+    )
 
 
 @pytest.mark.parametrize("load", [0.2, 0.5, 0.8])
 def test_waits_are_those_of_a_queue_with_one_worker(clock: Clock, load: float) -> None:
     """M/D/1 (Pollaczek & Khinchine): the mean wait is rho / (2 (1 - rho)) service times."""
     result = loaded(Steady(FakeOptions()), loads=(load,), queries=6000, seconds=1e6)
-    assert mean_ms(result, "queue") == pytest.approx(load / (2 * (1 - load)) * 1000 * SERVICE_S, rel=0.12)
+    assert mean_ms(result, "queue") == pytest.approx(
+        load / (2 * (1 - load)) * 1000 * SERVICE_S, rel=0.12
+    )
     assert mean_ms(result, "service") == pytest.approx(1000 * SERVICE_S)
     assert result.facts["t"]["server"]["capacity_per_s"] == pytest.approx(1 / SERVICE_S)
     assert loads(result)[0]["utilisation"] == pytest.approx(load, rel=0.05)
@@ -136,7 +142,9 @@ def test_a_stall_is_felt_by_everybody_who_is_due_meanwhile(clock: Clock) -> None
 
     result = loaded(Stalling(FakeOptions()), rates=(100.0,))
     slow = [row for row in result.samples if row.span == "total" and row.nanoseconds > 50e6]
-    assert len(slow) == pytest.approx(25, abs=12), "those of the next quarter of a second, at 100 a second"
+    assert len(slow) == pytest.approx(25, abs=12), (
+        "those of the next quarter of a second, at 100 a second"
+    )
 
 
 def test_more_than_the_worker_can_do_is_called_overload(clock: Clock) -> None:
@@ -144,7 +152,9 @@ def test_more_than_the_worker_can_do_is_called_overload(clock: Clock) -> None:
     found = loads(result)[0]
     assert found["overloaded"] is True
     assert found["utilisation"] == pytest.approx(4, rel=0.1)
-    assert found["unanswered"] == pytest.approx(1000, rel=0.2), "the queue is not drained for as long as it takes"
+    assert found["unanswered"] == pytest.approx(1000, rel=0.2), (
+        "the queue is not drained for as long as it takes"
+    )
     assert any("server 400/s: overloaded" in note for note in result.facts["t"]["notes"])
 
 
@@ -155,7 +165,9 @@ def test_batches_carry_a_load_that_single_calls_cannot(clock: Clock) -> None:
     assert found["overloaded"] is False
     assert 1 < found["mean_batch"] <= 8
     assert max(reranker.batches) <= 8
-    assert found["arrivals"] == 60 == sum(reranker.batches) - 5 * 8, "five full batches tell the capacity"
+    assert found["arrivals"] == 60 == sum(reranker.batches) - 5 * 8, (
+        "five full batches tell the capacity"
+    )
 
 
 def test_a_batch_that_is_not_full_waits_for_more(clock: Clock) -> None:
@@ -189,9 +201,15 @@ def test_intervals_under_load_draw_stretches_of_arrivals() -> None:
     """Waits come in stretches: an interval that took them for independent would be too narrow."""
     rng = np.random.default_rng(0)
     stretches = np.repeat(rng.gamma(2, 50, size=12), 12)
-    rows = [timed_pass.Sample("t", server(1.0), i, f"q{i % 60}", 10, None, int(ms * 1e6)) for i, ms in enumerate(stretches)]
+    rows = [
+        timed_pass.Sample("t", server(1.0), i, f"q{i % 60}", 10, None, int(ms * 1e6))
+        for i, ms in enumerate(stretches)
+    ]
     apart = [row._replace(scenario="single") for row in rows]
-    found, naive = summarise(pd.DataFrame(rows))["t", "server 1/s"], summarise(pd.DataFrame(apart))["t", "single"]
+    found, naive = (
+        summarise(pd.DataFrame(rows))["t", "server 1/s"],
+        summarise(pd.DataFrame(apart))["t", "single"],
+    )
     assert found.per_pair_ms is None
     assert found.mean_high_ms - found.mean_low_ms > 1.5 * (naive.mean_high_ms - naive.mean_low_ms)
 
@@ -199,7 +217,9 @@ def test_intervals_under_load_draw_stretches_of_arrivals() -> None:
 def test_a_queue_grows_when_its_waits_rise_throughout() -> None:
     assert grows(list(range(30)), service=1.0)
     assert not grows([1.0, 5.0, 2.0] * 10, service=1.0)
-    assert not grows([0.1 * i for i in range(30)], service=1.0), "less than chance brings about at a high load"
+    assert not grows([0.1 * i for i in range(30)], service=1.0), (
+        "less than chance brings about at a high load"
+    )
     assert not grows([], service=1.0)
 
 
@@ -213,7 +233,12 @@ def test_what_a_plan_runs() -> None:
 
 def test_progress_of_a_load_adds_up_to_what_was_planned(clock: Clock) -> None:
     told: list[int] = []
-    plan = LatencyPlan(scenarios=("server",), queries=8, warmup_max=3, server=ServerPlan(queries=20, rates=(100.0, 400.0)))
+    plan = LatencyPlan(
+        scenarios=("server",),
+        queries=8,
+        warmup_max=3,
+        server=ServerPlan(queries=20, rates=(100.0, 400.0)),
+    )
     targets = [Target("t", "cpu", Steady(FakeOptions()))]
     measure(targets, requests(8), plan, on_call=told.append)
     assert sum(told) == timed_pass.planned_calls(targets, requests(8), plan)

@@ -1,4 +1,6 @@
-"""The parts of a call, and the clock of a device that works on after the call returns. Order and bookkeeping, never a wall-clock time."""
+"""The parts of a call, and the clock of a device that works on after the call returns. Order and
+bookkeeping, never a wall-clock time.
+"""
 
 from __future__ import annotations
 
@@ -38,16 +40,32 @@ class Parted(HashReranker):
 
 
 def spanned(reranker: HashReranker, **more: Any) -> list[Sample]:
-    plan = LatencyPlan(**{"scenarios": ("single",), "queries": 4, "rounds": 1, "warmup_max": 0, "span_queries": 3, **more})
+    plan = LatencyPlan(
+        **{
+            "scenarios": ("single",),
+            "queries": 4,
+            "rounds": 1,
+            "warmup_max": 0,
+            "span_queries": 3,
+            **more,
+        }
+    )
     return measure([Target("t", "cpu", reranker)], requests(4), plan).samples
 
 
 def test_parts_come_from_calls_of_their_own() -> None:
     reranker = Parted(FakeOptions())
     rows = spanned(reranker)
-    assert reranker.seen == [True] * 4 + [False] * 3, "no call whose total is kept runs under a stopwatch"
+    assert reranker.seen == [True] * 4 + [False] * 3, (
+        "no call whose total is kept runs under a stopwatch"
+    )
     assert reranker.span is no_span
-    assert [row.span for row in rows] == ["total"] * 4 + ["tokenise", "forward", "sort", "other"] * 3
+    assert [row.span for row in rows] == ["total"] * 4 + [
+        "tokenise",
+        "forward",
+        "sort",
+        "other",
+    ] * 3
 
 
 def test_parts_are_ordered_as_the_work_and_add_up() -> None:
@@ -87,7 +105,9 @@ def test_a_part_inside_another_counts_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_device_s_own_clock_runs_beside_forward_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read once the device has finished; not where another part lies inside, whose time it would hold too."""
+    """Read once the device has finished; not where another part lies inside, whose time it would
+    hold too.
+    """
     monkeypatch.setattr(spans, "device_timer", lambda device: lambda: lambda: lambda: 7)
     watch = Stopwatch("imagined")
     with watch.span("tokenise"):
@@ -125,7 +145,9 @@ def test_a_stopwatch_lets_an_error_through() -> None:
 
 
 class Device:
-    """An accelerator: work is queued and goes on for 30 ms after the call that queued it has returned."""
+    """An accelerator: work is queued and goes on for 30 ms after the call that queued it has
+    returned.
+    """
 
     def __init__(self) -> None:
         self.free_at = 0.0
@@ -160,14 +182,18 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     return made
 
 
-def test_a_call_is_timed_until_the_device_has_finished(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_is_timed_until_the_device_has_finished(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(call, "synchroniser", device.synchroniser)
     totals = [row.nanoseconds for row in spanned(Deferred(FakeOptions()), span_queries=0)]
     assert min(totals) >= 29e6
     assert device.waits == 2 * len(totals), "once before the clock starts and once before it stops"
 
 
-def test_without_synchronisation_the_same_work_would_look_free(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_synchronisation_the_same_work_would_look_free(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The control of the test above: its assertion can fail."""
     monkeypatch.setattr(call, "synchroniser", lambda name: lambda: None)
     totals = [row.nanoseconds for row in spanned(Deferred(FakeOptions()), span_queries=0)]
@@ -175,7 +201,9 @@ def test_without_synchronisation_the_same_work_would_look_free(device: Device, m
     assert device.waits == 0
 
 
-def test_the_work_is_counted_in_the_part_that_started_it(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_is_counted_in_the_part_that_started_it(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (call, spans):
         monkeypatch.setattr(module, "synchroniser", device.synchroniser)
     found = parts(pd.DataFrame(spanned(Deferred(FakeOptions()))))["t", "single"]
@@ -185,13 +213,19 @@ def test_the_work_is_counted_in_the_part_that_started_it(device: Device, monkeyp
 
 @pytest.mark.parametrize(
     ("backend", "model"),
-    [("cross-encoder", "tiny:bert-cross-encoder"), ("bi-encoder", "tiny:bert-bi-encoder"), ("late-interaction", "tiny:colbert")],
+    [
+        ("cross-encoder", "tiny:bert-cross-encoder"),
+        ("bi-encoder", "tiny:bert-bi-encoder"),
+        ("late-interaction", "tiny:colbert"),
+    ],
 )
 def test_models_tell_their_parts(backend: str, model: str) -> None:
     reranker = rerankers.build(backend, {"model": model})
     reranker.load()
     plan = LatencyPlan(scenarios=("single",), queries=2, rounds=1, warmup_max=0, span_queries=2)
-    found = parts(pd.DataFrame(measure([Target("t", "cpu", reranker)], requests(2), plan).samples))["t", "single"]
+    found = parts(pd.DataFrame(measure([Target("t", "cpu", reranker)], requests(2), plan).samples))[
+        "t", "single"
+    ]
     assert {"tokenise", "forward", "sort", "other"} <= set(found)
     assert min(found.values()) >= 0
     assert found["forward"] > found["sort"]

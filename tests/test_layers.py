@@ -1,4 +1,6 @@
-"""The house rules on imports, checked: they point down only, and nothing heavy is loaded before it is used."""
+"""The house rules on imports, checked: they point down only, and nothing heavy is loaded before it
+is used.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ FLOORS = (
     {"", "cli"},
     {"__main__"},
 )
-"""The rooms, from the ground up; docs/design.md says what each holds. The room without a name is the package itself."""
+"""The rooms, from the ground up; docs/design.md says what each holds. The room without a name is
+the package itself.
+"""
 FAMILY = 25
 """Files that one family of rerankers may have: more of them are two families."""
 MODULES = structure.modules()
@@ -72,12 +76,15 @@ def test_every_room_has_a_floor() -> None:
 
 
 def test_imports_point_down_only() -> None:
-    """Whole rooms, and every import: one inside a function or for types alone is still something that a reader follows."""
+    """Whole rooms, and every import: one inside a function or for types alone is still something
+    that a reader follows.
+    """
     wrong = [
         f"{module} imports {target}"
         for module, targets in FILES.items()
         for target in sorted(targets)
-        if structure.room_of(module) != structure.room_of(target) and floor(structure.room_of(target)) >= floor(structure.room_of(module))
+        if structure.room_of(module) != structure.room_of(target)
+        and floor(structure.room_of(target)) >= floor(structure.room_of(module))
     ]
     assert wrong == []
 
@@ -88,7 +95,12 @@ def test_no_import_circle() -> None:
 
 
 def test_a_circle_would_be_seen() -> None:
-    graph = {"a": frozenset({"b"}), "b": frozenset({"c"}), "c": frozenset({"b"}), "d": frozenset({"a"})}
+    graph = {
+        "a": frozenset({"b"}),
+        "b": frozenset({"c"}),
+        "c": frozenset({"b"}),
+        "d": frozenset({"a"}),
+    }
     assert structure.circles(graph) == [["b", "c"]]
     assert structure.floors(graph) == {"b": 1, "c": 1, "a": 2, "d": 3}
 
@@ -99,7 +111,11 @@ def test_nothing_is_loose_at_the_root() -> None:
 
 
 def test_no_family_of_rerankers_is_too_large() -> None:
-    folders = [path for path in (PACKAGE / "rerankers").rglob("*") if path.is_dir() and path.name != "__pycache__"]
+    folders = [
+        path
+        for path in (PACKAGE / "rerankers").rglob("*")
+        if path.is_dir() and path.name != "__pycache__"
+    ]
     assert {folder.name for folder in folders if len(list(folder.glob("*.py"))) > FAMILY} == set()
 
 
@@ -126,7 +142,11 @@ def test_nothing_heavy_is_imported_at_the_top_of_a_module() -> None:
 
 
 def _type_checking(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
 
 
 def _at_top(at: ast.stmt, node: ast.stmt) -> bool:
@@ -134,7 +154,15 @@ def _at_top(at: ast.stmt, node: ast.stmt) -> bool:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list", "rerankers"], ["list", "datasets"], ["list", "suites"], ["list", "measures"], ["run", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["list", "rerankers"],
+        ["list", "datasets"],
+        ["list", "suites"],
+        ["list", "measures"],
+        ["run", "--help"],
+    ],
 )
 def test_help_and_lists_load_nothing_heavy(arguments: list[str]) -> None:
     code = f"""
@@ -154,5 +182,9 @@ finally:
 
 
 def test_files_stay_small_enough_to_read_at_once() -> None:
-    long = {str(path.relative_to(PACKAGE)): n for path in PACKAGE.rglob("*.py") if (n := len(path.read_text().splitlines())) > 330}
+    long = {
+        str(path.relative_to(PACKAGE)): n
+        for path in PACKAGE.rglob("*.py")
+        if (n := len(path.read_text().splitlines())) > 330
+    }
     assert long == {}

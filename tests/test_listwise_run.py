@@ -1,4 +1,6 @@
-"""Listwise rerankers in a run: what they used is recorded, priced and noted, and what an estimate told is what came."""
+"""Listwise rerankers in a run: what they used is recorded, priced and noted, and what an estimate
+told is what came.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,25 @@ def server() -> Iterator[FakeCohere]:
 
 
 def run(collection: Path, tmp_path: Path, *entries: Any) -> Run:
-    suite = {"name": "listwise", "datasets": [f"files:{collection}"], "rerankers": list(entries), "latency": None, "depth": 10}
+    suite = {
+        "name": "listwise",
+        "datasets": [f"files:{collection}"],
+        "rerankers": list(entries),
+        "latency": None,
+        "depth": 10,
+    }
     return bench.run(suite, out=tmp_path / "out")
 
 
 def hosted(server: FakeCohere, **options: Any) -> dict[str, Any]:
-    settings = {"model": "a-chat-model", "base_url": server.url, "window": 4, "stride": 2, "name": "hosted", **options}
+    settings = {
+        "model": "a-chat-model",
+        "base_url": server.url,
+        "window": 4,
+        "stride": 2,
+        "name": "hosted",
+        **options,
+    }
     return {"listwise-server": settings}
 
 
@@ -41,20 +56,29 @@ def record_and_notes(done: Run, name: str) -> tuple[Any, str]:
     return record, " ".join(row.notes)
 
 
-def test_calls_and_tokens_are_recorded_and_priced(collection: Path, tmp_path: Path, server: FakeCohere) -> None:
+def test_calls_and_tokens_are_recorded_and_priced(
+    collection: Path, tmp_path: Path, server: FakeCohere
+) -> None:
     price = {"usd": 1.0, "usd_out": 10.0, "per": "million tokens"}
-    record, notes = record_and_notes(run(collection, tmp_path, hosted(server, price=price)), "hosted")
+    record, notes = record_and_notes(
+        run(collection, tmp_path, hosted(server, price=price)), "hosted"
+    )
     usage = record.usage
     assert usage["calls"] == len(server.requests) > record.counts.queries
     assert usage["tokens"] == 14 * usage["calls"]
-    assert usage["tokens_out"] == sum(2 * said.count("\n[") for said in (sent["messages"][1]["content"] for sent in server.requests))
+    assert usage["tokens_out"] == sum(
+        2 * said.count("\n[")
+        for said in (sent["messages"][1]["content"] for sent in server.requests)
+    )
     assert usage["repairs"] == 0
     assert record.cost.usd == pytest.approx((usage["tokens"] + 10 * usage["tokens_out"]) / 1e6)
     assert "mended" not in notes
     assert record.counts.ties == 0
 
 
-def test_calls_and_tokens_are_recorded_query_by_query(collection: Path, tmp_path: Path, server: FakeCohere) -> None:
+def test_calls_and_tokens_are_recorded_query_by_query(
+    collection: Path, tmp_path: Path, server: FakeCohere
+) -> None:
     local = {"listwise": {"model": "tiny:chat", "window": 4, "stride": 2, "name": "local"}}
     done = run(collection, tmp_path, hosted(server, concurrency=3), local)
     for name in ("hosted", "local"):
@@ -68,11 +92,19 @@ def test_calls_and_tokens_are_recorded_query_by_query(collection: Path, tmp_path
         read[question(sent)[0]] += 1
     frame = done.to_frame().set_index("reranker")
     answered = record.counts.queries - record.counts.without_candidates
-    for field, title in {"calls": "calls", "tokens": "tokens", "tokens_out": "tokens written"}.items():
-        assert frame.loc["local", f"{title} per query"] == pytest.approx(record.usage[field] / answered)
+    for field, title in {
+        "calls": "calls",
+        "tokens": "tokens",
+        "tokens_out": "tokens written",
+    }.items():
+        assert frame.loc["local", f"{title} per query"] == pytest.approx(
+            record.usage[field] / answered
+        )
     texts = done.queries.set_index("query")["text"]
     told = done.usage[done.usage["trial"].str.contains("hosted")].set_index("query")["calls"]
-    assert {texts[query]: calls for query, calls in told.items()} == read, "each query's calls are its own"
+    assert {texts[query]: calls for query, calls in told.items()} == read, (
+        "each query's calls are its own"
+    )
     again = run(collection, tmp_path, hosted(server, concurrency=3), local)
     assert again.usage.equals(done.usage), "what a query cost is known from the cache, too"
 
@@ -84,12 +116,16 @@ def test_mended_answers_make_a_note(collection: Path, tmp_path: Path, server: Fa
     assert "100% of the answers were no complete order and had to be mended" in notes
     assert record.usage["repairs"] == record.usage["calls"]
     first = next(one for one in done.records.values() if one.trial.reranker == "first-stage")
-    assert record.quality["nDCG@10"].mean == first.quality["nDCG@10"].mean, "what cannot be read changes nothing"
+    assert record.quality["nDCG@10"].mean == first.quality["nDCG@10"].mean, (
+        "what cannot be read changes nothing"
+    )
 
 
 def test_local_language_models_run_in_a_suite(collection: Path, tmp_path: Path) -> None:
     local = {"listwise": {"model": "tiny:chat", "window": 4, "stride": 2, "name": "local"}}
-    judge = {"llm": {"model": "tiny:chat", "token_true": "yes", "token_false": "no", "name": "judge"}}
+    judge = {
+        "llm": {"model": "tiny:chat", "token_true": "yes", "token_false": "no", "name": "judge"}
+    }
     done = run(collection, tmp_path, local, judge)
     record, notes = record_and_notes(done, "local")
     assert record.usage["calls"] > record.counts.queries
@@ -100,14 +136,28 @@ def test_local_language_models_run_in_a_suite(collection: Path, tmp_path: Path) 
 
 
 def test_what_is_expected_is_what_comes(server: FakeCohere) -> None:
-    reranker = rerankers.build("listwise-server", {"model": "x", "base_url": server.url, "window": 5, "stride": 3, "passes": 2})
-    requests = [Request(str(n), "a query", [str(i) for i in range(n)], [f"document {i + 10}" for i in range(n)]) for n in (0, 1, 5, 17)]
+    reranker = rerankers.build(
+        "listwise-server",
+        {"model": "x", "base_url": server.url, "window": 5, "stride": 3, "passes": 2},
+    )
+    requests = [
+        Request(
+            str(n), "a query", [str(i) for i in range(n)], [f"document {i + 10}" for i in range(n)]
+        )
+        for n in (0, 1, 5, 17)
+    ]
     told = reranker.expected_usage(requests, len)
     reranker.load()
     reranker.rerank(requests)
     usage = reranker.take_usage()
     reranker.close()
     said = [message["content"] for sent in server.requests for message in sent["messages"]]
-    assert (told.pairs, told.calls, told.truncated) == (usage.pairs, usage.calls, usage.truncated) == (23, 12, 0)
+    assert (
+        (told.pairs, told.calls, told.truncated)
+        == (usage.pairs, usage.calls, usage.truncated)
+        == (23, 12, 0)
+    )
     assert told.tokens == sum(map(len, said))
-    assert told.tokens_out == TOKENS_PER_PLACE * sum(len(question(sent)[1]) for sent in server.requests)
+    assert told.tokens_out == TOKENS_PER_PLACE * sum(
+        len(question(sent)[1]) for sent in server.requests
+    )

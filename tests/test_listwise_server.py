@@ -1,4 +1,6 @@
-"""A listwise reranker behind a real HTTP server that speaks OpenAI's chat completions, and fails in every way the real ones do."""
+"""A listwise reranker behind a real HTTP server that speaks OpenAI's chat completions, and fails in
+every way the real ones do.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,12 @@ def client(server: FakeCohere) -> Iterator[Client]:
 
     def make(**options: Any) -> Any:
         own = {"model": "a-chat-model", "base_url": f"{server.url}/v1", "api_key_env": "CHAT_KEY"}
-        made.append(rerankers.build("listwise-server", {**own, "backoff_s": 0.01, "retries": 2, "timeout_s": 5, **options}))
+        made.append(
+            rerankers.build(
+                "listwise-server",
+                {**own, "backoff_s": 0.01, "retries": 2, "timeout_s": 5, **options},
+            )
+        )
         made[-1].check()
         made[-1].load()
         return made[-1]
@@ -88,7 +95,9 @@ def test_the_window_slides_over_a_long_list(server: FakeCohere, client: Client) 
     reranker = client()
     scores = ask(reranker, docs)
     best = order_of("a query", docs)[:10]
-    assert np.argsort(-scores)[:10].tolist() == best, "one pass gets the ten best that it carries along right"
+    assert np.argsort(-scores)[:10].tolist() == best, (
+        "one pass gets the ten best that it carries along right"
+    )
     assert [len(question(sent)[1]) for sent in server.requests] == [20] * 9
     assert reranker.take_usage() == Usage(pairs=100, calls=9, tokens=9 * 14, tokens_out=9 * 40)
 
@@ -99,7 +108,9 @@ def test_more_passes_order_everything(server: FakeCohere, client: Client) -> Non
 
 
 @pytest.mark.parametrize("docs", [[], ["alone"]], ids=["none", "one"])
-def test_nothing_is_asked_where_there_is_nothing_to_order(server: FakeCohere, client: Client, docs: list[str]) -> None:
+def test_nothing_is_asked_where_there_is_nothing_to_order(
+    server: FakeCohere, client: Client, docs: list[str]
+) -> None:
     reranker = client()
     np.testing.assert_array_equal(ask(reranker, docs), np.arange(len(docs), 0, -1))
     assert server.requests == []
@@ -156,7 +167,9 @@ MENDED = {
 
 
 @pytest.mark.parametrize("case", sorted(MENDED))
-def test_an_answer_that_is_no_order_is_mended_and_counted(server: FakeCohere, client: Client, case: str) -> None:
+def test_an_answer_that_is_no_order_is_mended_and_counted(
+    server: FakeCohere, client: Client, case: str
+) -> None:
     text, order = MENDED[case]
     server.always = says(text)
     reranker = client()
@@ -174,20 +187,40 @@ def test_thinking_aloud_is_not_the_answer(server: FakeCohere, client: Client) ->
 
 
 FATAL: dict[str, tuple[list[Any], str]] = {
-    "wrong key": ([lambda _: reply(401, {"error": {"message": f"invalid api key {KEY}"}})], r"the key in CHAT_KEY was refused \(HTTP 401"),
-    "no such model": ([lambda _: reply(404, {"error": {"message": "no such model"}})], "no such model 'a-chat-model', or a wrong base_url"),
+    "wrong key": (
+        [lambda _: reply(401, {"error": {"message": f"invalid api key {KEY}"}})],
+        r"the key in CHAT_KEY was refused \(HTTP 401",
+    ),
+    "no such model": (
+        [lambda _: reply(404, {"error": {"message": "no such model"}})],
+        "no such model 'a-chat-model', or a wrong base_url",
+    ),
     "quota": ([lambda _: reply(402, {"error": "pay"})], "over quota"),
-    "rate limit for ever": ([lambda _: reply(429, {"error": {"message": "slow down"}})] * 3, r"over quota or rate limit \(HTTP 429: slow"),
-    "wait too long": ([lambda _: reply(429, {"error": "month is over"}, Retry_After="86400")], "over quota or rate limit"),
-    "not JSON": ([lambda _: reply(200, b"<html>hello</html>")], "no list of choices; is base_url the address up to /chat/completions"),
+    "rate limit for ever": (
+        [lambda _: reply(429, {"error": {"message": "slow down"}})] * 3,
+        r"over quota or rate limit \(HTTP 429: slow",
+    ),
+    "wait too long": (
+        [lambda _: reply(429, {"error": "month is over"}, Retry_After="86400")],
+        "over quota or rate limit",
+    ),
+    "not JSON": (
+        [lambda _: reply(200, b"<html>hello</html>")],
+        "no list of choices; is base_url the address up to /chat/completions",
+    ),
     "another service": ([lambda _: reply(200, {"data": []})], "no list of choices"),
     "a list": ([lambda _: reply(200, [1])], "no list of choices"),
-    "no message": ([lambda _: reply(200, {"choices": [{"text": "[1]"}]})], r"the answer cannot be read \(KeyError\)"),
-}  # fmt: skip
+    "no message": (
+        [lambda _: reply(200, {"choices": [{"text": "[1]"}]})],
+        r"the answer cannot be read \(KeyError\)",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", sorted(FATAL))
-def test_what_no_further_request_could_survive_ends_the_trial_in_one_line(server: FakeCohere, case: str, client: Client) -> None:
+def test_what_no_further_request_could_survive_ends_the_trial_in_one_line(
+    server: FakeCohere, case: str, client: Client
+) -> None:
     server.script, message = list(FATAL[case][0]), FATAL[case][1]
     reranker = client()
     with pytest.raises(RerankerError, match=message) as caught:
@@ -195,7 +228,9 @@ def test_what_no_further_request_could_survive_ends_the_trial_in_one_line(server
     told = "".join(traceback.format_exception(caught.value))
     assert str(caught.value).startswith("listwise-server: ")
     assert "\n" not in str(caught.value)
-    assert KEY not in told + repr(reranker) + json.dumps([reranker.describe().to_dict(), reranker.fingerprint()])
+    assert KEY not in told + repr(reranker) + json.dumps(
+        [reranker.describe().to_dict(), reranker.fingerprint()]
+    )
     assert server.script == [], "asked as often as scripted"
 
 
@@ -210,7 +245,9 @@ FAULTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", sorted(FAULTS))
-def test_a_passing_fault_is_retried_and_counted(server: FakeCohere, case: str, client: Client) -> None:
+def test_a_passing_fault_is_retried_and_counted(
+    server: FakeCohere, case: str, client: Client
+) -> None:
     server.script = [FAULTS[case]]
     reranker = client()
     np.testing.assert_array_equal(ask(reranker), expected())
@@ -222,7 +259,11 @@ def test_a_passing_fault_is_retried_and_counted(server: FakeCohere, case: str, c
     [
         (FAULTS["500"], "HTTP 500: oops", 3),
         (FAULTS["no choice"], "an answer without a choice", 3),
-        (lambda _: reply(400, {"error": {"message": f"context length\n exceeded, {KEY}"}}), "HTTP 400: context length exceeded, ***", 1),
+        (
+            lambda _: reply(400, {"error": {"message": f"context length\n exceeded, {KEY}"}}),
+            "HTTP 400: context length exceeded, ***",
+            1,
+        ),
         (cut, "connection failed", 3),
     ],
     ids=["500 always", "no choice ever", "400", "cut always"],
@@ -233,12 +274,16 @@ def test_a_window_that_keeps_failing_fails_its_own_query_only(
     good: list[Any] = [good_chat, good_chat]
     server.script = [*good, *[fault] * calls]
     reranker = client()
-    bad, fine = reranker.rerank([query([f"document {i}" for i in range(60)], "a"), query(DOCS, "b")])
+    bad, fine = reranker.rerank(
+        [query([f"document {i}" for i in range(60)], "a"), query(DOCS, "b")]
+    )
     assert isinstance(bad, Failure)
     assert bad.reason.partition(" (")[0] == reason
     np.testing.assert_array_equal(fine, expected())
     usage = reranker.take_usage()
-    assert (usage.calls, usage.tokens) == (2 + calls + 1, 3 * 14), "what the failed query used was used"
+    assert (usage.calls, usage.tokens) == (2 + calls + 1, 3 * 14), (
+        "what the failed query used was used"
+    )
 
 
 def test_a_slow_answer_is_given_up_and_tried_again(server: FakeCohere, client: Client) -> None:
@@ -252,7 +297,9 @@ def test_a_slow_answer_is_given_up_and_tried_again(server: FakeCohere, client: C
     assert ask(client(timeout_s=0.2, retries=1)) == Failure("no answer within 0.2 s")
 
 
-def test_the_servers_wish_to_wait_goes_before_our_backoff(server: FakeCohere, client: Client) -> None:
+def test_the_servers_wish_to_wait_goes_before_our_backoff(
+    server: FakeCohere, client: Client
+) -> None:
     server.script = [lambda _: reply(429, {"error": "slow"}, Retry_After="0.2")]
     np.testing.assert_array_equal(ask(client(backoff_s=50)), expected())
 
@@ -262,7 +309,9 @@ def test_nobody_listens(client: Client) -> None:
         client(base_url="http://127.0.0.1:9")
 
 
-def test_without_a_key_the_row_is_unavailable(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+def test_without_a_key_the_row_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
     monkeypatch.delenv("CHAT_KEY")
     with pytest.raises(Unavailable) as caught:
         client()
@@ -270,8 +319,14 @@ def test_without_a_key_the_row_is_unavailable(monkeypatch: pytest.MonkeyPatch, c
 
 
 def test_a_key_in_the_place_of_its_variable_is_refused_and_not_shown() -> None:
-    with pytest.raises(SuiteError, match="reranker 'listwise-server': api_key_env is the name of an environment variable") as caught:
-        rerankers.build("listwise-server", {"model": "x", "base_url": "http://localhost", "api_key_env": "sk-12345"})
+    with pytest.raises(
+        SuiteError,
+        match="reranker 'listwise-server': api_key_env is the name of an environment variable",
+    ) as caught:
+        rerankers.build(
+            "listwise-server",
+            {"model": "x", "base_url": "http://localhost", "api_key_env": "sk-12345"},
+        )
     assert "sk-12345" not in str(caught.value)
 
 
@@ -295,20 +350,26 @@ class Crowd:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-def test_queries_are_in_flight_together_and_windows_of_one_are_not(server: FakeCohere, concurrency: int, client: Client) -> None:
+def test_queries_are_in_flight_together_and_windows_of_one_are_not(
+    server: FakeCohere, concurrency: int, client: Client
+) -> None:
     server.always = crowd = Crowd()
     reranker = client(concurrency=concurrency)
     docs = [f"document {i}" for i in range(35)]
     for outcome in reranker.rerank([query(docs, str(i)) for i in range(5)]):
         assert np.argsort(-outcome)[:10].tolist() == order_of("a query", docs)[:10]
     assert crowd.most == concurrency
-    assert reranker.take_usage() == Usage(pairs=175, calls=15, tokens=15 * 14, tokens_out=5 * 2 * (20 + 20 + 15))
+    assert reranker.take_usage() == Usage(
+        pairs=175, calls=15, tokens=15 * 14, tokens_out=5 * 2 * (20 + 20 + 15)
+    )
     server.always = crowd = Crowd()
     ask(reranker, docs)
     assert crowd.most == 1
 
 
-def test_a_wrong_key_stops_everything_in_flight_and_to_come(server: FakeCohere, client: Client) -> None:
+def test_a_wrong_key_stops_everything_in_flight_and_to_come(
+    server: FakeCohere, client: Client
+) -> None:
     server.always = lambda _: reply(401, {"error": "no"})
     reranker = client(concurrency=2)
     with pytest.raises(RerankerError, match="refused"):
@@ -325,20 +386,42 @@ def test_written_tokens_count_against_the_limit(client: Client) -> None:
 # --- what is sent and recorded
 
 
-def test_fields_of_the_request_can_be_added_changed_and_taken_away(server: FakeCohere, client: Client) -> None:
+def test_fields_of_the_request_can_be_added_changed_and_taken_away(
+    server: FakeCohere, client: Client
+) -> None:
     silent = {"chat_template_kwargs": {"enable_thinking": False}}
     ask(client(body={"max_tokens": None, "max_completion_tokens": 99, "temperature": 1, **silent}))
     sent = {name: value for name, value in server.requests[0].items() if name != "messages"}
-    assert sent == {"model": "a-chat-model", "max_completion_tokens": 99, "temperature": 1, **silent}
+    assert sent == {
+        "model": "a-chat-model",
+        "max_completion_tokens": 99,
+        "temperature": 1,
+        **silent,
+    }
 
 
 def test_what_identifies_a_hosted_model(server: FakeCohere, client: Client) -> None:
-    reranker = client(base_url=server.url.replace("127.0.0.1", "user:password@127.0.0.1") + "/v1", prompt="rank-gpt", system="")
+    reranker = client(
+        base_url=server.url.replace("127.0.0.1", "user:password@127.0.0.1") + "/v1",
+        prompt="rank-gpt",
+        system="",
+    )
     identity = reranker.describe().identity
     assert identity == {
-        "model": "a-chat-model", "host": "127.0.0.1", "path": "/v1", "window": 20, "stride": 10, "passes": 1, "prompt": "rank-gpt",
-        "system": "", "document_words": 300, "answer_tokens": None, "body": {}, "address": f"{server.url}/v1", "served_model_id": None,
-    }  # fmt: skip
+        "model": "a-chat-model",
+        "host": "127.0.0.1",
+        "path": "/v1",
+        "window": 20,
+        "stride": 10,
+        "passes": 1,
+        "prompt": "rank-gpt",
+        "system": "",
+        "document_words": 300,
+        "answer_tokens": None,
+        "body": {},
+        "address": f"{server.url}/v1",
+        "served_model_id": None,
+    }
     assert reranker.fingerprint() == {"backend": "listwise-server", **identity}
     assert "password" not in json.dumps(reranker.describe().to_dict())
     assert reranker.describe().facts["served_model"] is None

@@ -1,4 +1,6 @@
-"""The live speed gate: what it fails, what it passes, what it refuses to judge. Time is a counter that the rerankers themselves advance."""
+"""The live speed gate: what it fails, what it passes, what it refuses to judge. Time is a counter
+that the rerankers themselves advance.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class TickingOptions(FakeOptions):
 
 
 class TickingReranker(HashReranker):
-    """Takes `cost` milliseconds a pair, `slow_calls` of its first calls ten times that, on the counter."""
+    """Takes `cost` milliseconds a pair, `slow_calls` of its first calls ten times that, on the
+    counter.
+    """
 
     Options = TickingOptions
     calls = 0
@@ -93,11 +97,24 @@ def speed(new: Run, old: Run, seed: int = 0) -> Gate | None:
 
 
 @pytest.mark.parametrize(
-    ("cost", "outcome", "measured"), [(1.0, "pass", 1), (0.5, "pass", 1), (1.1, "inconclusive", 1), (1.3, "fail", 2), (3.0, "fail", 2)]
+    ("cost", "outcome", "measured"),
+    [
+        (1.0, "pass", 1),
+        (0.5, "pass", 1),
+        (1.1, "inconclusive", 1),
+        (1.3, "fail", 2),
+        (3.0, "fail", 2),
+    ],
 )
-def test_both_sides_are_timed_in_turn(tmp_path: Path, cost: float, outcome: str, measured: int) -> None:
-    """A failure is measured twice; the two differ in `salt`, so that there is something to time where their costs are equal."""
-    found = speed(made(tmp_path, ticking(cost=cost, salt="n")), made(tmp_path, ticking(cost=1.0, salt="o")))
+def test_both_sides_are_timed_in_turn(
+    tmp_path: Path, cost: float, outcome: str, measured: int
+) -> None:
+    """A failure is measured twice; the two differ in `salt`, so that there is something to time
+    where their costs are equal.
+    """
+    found = speed(
+        made(tmp_path, ticking(cost=cost, salt="n")), made(tmp_path, ticking(cost=1.0, salt="o"))
+    )
     assert found is not None
     assert found.outcome == outcome
     ratios = [one["median"] for one in found.numbers["measurements"]]
@@ -114,13 +131,21 @@ def test_a_slowness_that_does_not_come_back_is_no_failure(tmp_path: Path) -> Non
     first, second = (one["median"] for one in found.numbers["measurements"])
     assert first > 5
     assert second == pytest.approx(1.0, rel=0.05)
-    assert (found.outcome, "a second measurement did not agree" in found.told) == ("inconclusive", True)
+    assert (found.outcome, "a second measurement did not agree" in found.told) == (
+        "inconclusive",
+        True,
+    )
 
 
 def test_the_same_reranker_never_fails(tmp_path: Path) -> None:
     """A/A with noise of 5 % a call, 20 times of 20."""
-    new, old = made(tmp_path, ticking(salt="n", noise=0.05)), made(tmp_path, ticking(salt="o", noise=0.05))
-    assert [found.outcome for seed in range(20) if (found := speed(new, old, seed))] == ["pass"] * 20
+    new, old = (
+        made(tmp_path, ticking(salt="n", noise=0.05)),
+        made(tmp_path, ticking(salt="o", noise=0.05)),
+    )
+    assert [found.outcome for seed in range(20) if (found := speed(new, old, seed))] == [
+        "pass"
+    ] * 20
 
 
 def test_the_same_options_on_both_sides_are_not_timed_and_it_is_said_why(tmp_path: Path) -> None:
@@ -137,13 +162,23 @@ def test_the_same_options_on_both_sides_are_not_timed_and_it_is_said_why(tmp_pat
     [
         ("rerankers", [ticking(salt="changed")], "salt differ"),
         ("rerankers", ["tests.nowhere:Gone"], "tests.nowhere"),
-        ("rerankers", [{"tests.fakes:MissingReranker": {"name": "a"}}], "cannot run here: no FAKE_API_KEY"),
-        ("rerankers", [{"bi-encoder": {"model": "./gone", "name": "a"}}], "cannot run here: no such model folder"),
+        (
+            "rerankers",
+            [{"tests.fakes:MissingReranker": {"name": "a"}}],
+            "cannot run here: no FAKE_API_KEY",
+        ),
+        (
+            "rerankers",
+            [{"bi-encoder": {"model": "./gone", "name": "a"}}],
+            "cannot run here: no such model folder",
+        ),
         ("depth", 2, "are not those of its run any more"),
         ("datasets", ["files:gone"], "there is no gone"),
     ],
 )
-def test_what_cannot_be_rebuilt_is_incomparable_and_named(tmp_path: Path, key: str, value: Any, told: str) -> None:
+def test_what_cannot_be_rebuilt_is_incomparable_and_named(
+    tmp_path: Path, key: str, value: Any, told: str
+) -> None:
     new, old = made(tmp_path, ticking(salt="n")), made(tmp_path, ticking(salt="o"))
     rewritten(new, "run.json", "resolved", key, value)
     found = speed(Run(new.folder), old)
@@ -182,7 +217,10 @@ def test_other_candidates_and_few_queries_are_not_judged(tmp_path: Path) -> None
     assert found is not None
     assert (found.outcome, "they differ in candidates" in found.told) == ("incomparable", True)
     few = {"datasets": [{"embedded:everyday": {"queries": 10}}]}
-    found = speed(made(tmp_path / "few", ticking(salt="n", cost=9.0), **few), made(tmp_path / "few", ticking(salt="o"), **few))
+    found = speed(
+        made(tmp_path / "few", ticking(salt="n", cost=9.0), **few),
+        made(tmp_path / "few", ticking(salt="o"), **few),
+    )
     assert found is not None
     assert found.outcome == "inconclusive"
 
@@ -190,7 +228,9 @@ def test_other_candidates_and_few_queries_are_not_judged(tmp_path: Path) -> None
 def test_an_order_that_is_given_is_not_timed(tmp_path: Path) -> None:
     run = made(tmp_path, "word-overlap")
     assert speed(run, run) is None
-    assert [one.name for one in gate.check(run, run, Gates(speed=LIMIT), speed=LiveSpeed()).gates] == ["quality nDCG@10", "drift"]
+    assert [
+        one.name for one in gate.check(run, run, Gates(speed=LIMIT), speed=LiveSpeed()).gates
+    ] == ["quality nDCG@10", "drift"]
 
 
 def test_a_side_that_fails_every_call_is_incomparable(tmp_path: Path) -> None:
@@ -198,13 +238,22 @@ def test_a_side_that_fails_every_call_is_incomparable(tmp_path: Path) -> None:
     rewritten(run, "run.json", "resolved", "rerankers", [ticking(salt="n", crash="paper jam")])
     found = speed(Run(run.folder), made(tmp_path, ticking(salt="o")))
     assert found is not None
-    assert (found.outcome, "no query was timed on both sides" in found.told, "paper jam" in found.told) == ("incomparable", True, True)
+    assert (
+        found.outcome,
+        "no query was timed on both sides" in found.told,
+        "paper jam" in found.told,
+    ) == ("incomparable", True, True)
 
 
-def test_paths_are_found_from_where_the_run_was_made(tmp_path: Path, collection: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_found_from_where_the_run_was_made(
+    tmp_path: Path, collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "suites").mkdir()
     path = tmp_path / "suites" / "own.yaml"
-    path.write_text(f"name: own\ndatasets: ['files:../{collection.name}']\nrerankers: ['tests.fakes:HashReranker']\nlatency: null\n")
+    path.write_text(
+        f"name: own\ndatasets: ['files:../{collection.name}']\nrerankers: "
+        "['tests.fakes:HashReranker']\nlatency: null\n"
+    )
     monkeypatch.chdir(tmp_path)
     run = bench.run(path, out="results")
     assert run.info.base_dir == "suites"
@@ -212,14 +261,28 @@ def test_paths_are_found_from_where_the_run_was_made(tmp_path: Path, collection:
     monkeypatch.chdir(tmp_path / "suites")
     assert bench.run(path, out="here").info.base_dir == "."
     monkeypatch.chdir(collection)
-    assert bench.run(path, out=tmp_path / "elsewhere").info.base_dir == "", "no place of this machine stands in a record"
+    assert bench.run(path, out=tmp_path / "elsewhere").info.base_dir == "", (
+        "no place of this machine stands in a record"
+    )
 
 
 def test_the_command(tmp_path: Path) -> None:
     """A real process and a real clock: twenty times as slow is too slow on any machine."""
-    waiting = [{"tests.fakes:HashReranker": {"name": "a", "salt": salt, "delay_ms": wait}} for salt, wait in (("n", 10), ("o", 0.5))]
+    waiting = [
+        {"tests.fakes:HashReranker": {"name": "a", "salt": salt, "delay_ms": wait}}
+        for salt, wait in (("n", 10), ("o", 0.5))
+    ]
     runs = [made(tmp_path, one) for one in waiting]
-    done = command("check", str(runs[0].folder), "--baseline", str(runs[1].folder), "--live", "--margin", "0.9", cwd=tmp_path)
+    done = command(
+        "check",
+        str(runs[0].folder),
+        "--baseline",
+        str(runs[1].folder),
+        "--live",
+        "--margin",
+        "0.9",
+        cwd=tmp_path,
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "speed" in done.stdout
     assert "≤ 1.1x" in done.stdout

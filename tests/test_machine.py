@@ -1,4 +1,6 @@
-"""The machine's fingerprint: true where it can be checked, silent where the system does not tell, and never private."""
+"""The machine's fingerprint: true where it can be checked, silent where the system does not tell,
+and never private.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,13 @@ def write(path: Path, text: str) -> None:
 
 def test_no_name_and_no_path_of_this_machine_is_in_the_fingerprint() -> None:
     text = json.dumps(fingerprint.fingerprint("cpu"))
-    for private in (str(Path.cwd()), str(Path.home()), sys.executable, f'"{platform.node()}"', f'"{getpass.getuser()}"'):
+    for private in (
+        str(Path.cwd()),
+        str(Path.home()),
+        sys.executable,
+        f'"{platform.node()}"',
+        f'"{getpass.getuser()}"',
+    ):
         assert private not in text
 
 
@@ -49,12 +57,17 @@ def test_a_device_that_is_not_here_leaves_its_facts_empty(device: str) -> None:
 
 
 def test_neither_a_fingerprint_nor_the_name_cpu_loads_torch() -> None:
-    code = "import sys; from bench.machine import fingerprint as machine; machine.fingerprint('cpu'); machine.resolve_device('cpu')"
+    code = (
+        "import sys; from bench.machine import fingerprint as machine; "
+        "machine.fingerprint('cpu'); machine.resolve_device('cpu')"
+    )
     assert in_fresh_process(f"{code}; print('torch' in sys.modules)") == "False"
 
 
 def test_threads_are_those_of_the_torch_that_is_loaded() -> None:
-    code = "import torch; torch.set_num_threads(1); from bench.machine import fingerprint as machine"
+    code = (
+        "import torch; torch.set_num_threads(1); from bench.machine import fingerprint as machine"
+    )
     code += "; print(machine.fingerprint('cpu')['threads']['torch'])"
     assert in_fresh_process(code) == "1"
 
@@ -88,7 +101,15 @@ except Unavailable as error:
 
 
 @pytest.mark.parametrize(
-    ("name", "valid"), [("auto", True), ("cuda:12", True), ("mps", True), ("cuda:", False), ("gpu", False), ("", False)]
+    ("name", "valid"),
+    [
+        ("auto", True),
+        ("cuda:12", True),
+        ("mps", True),
+        ("cuda:", False),
+        ("gpu", False),
+        ("", False),
+    ],
 )
 def test_device_names(name: str, valid: bool) -> None:
     assert fingerprint.is_device_name(name) is valid
@@ -108,7 +129,11 @@ print(peak_rss_bytes() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a peak survive exec")
 def test_peak_memory_is_not_that_of_the_parent() -> None:
     held = b"x" * (200 << 20)
-    peak = int(in_fresh_process("from bench.machine.fingerprint import peak_rss_bytes; print(peak_rss_bytes())"))
+    peak = int(
+        in_fresh_process(
+            "from bench.machine.fingerprint import peak_rss_bytes; print(peak_rss_bytes())"
+        )
+    )
     assert peak < len(held)
 
 
@@ -122,7 +147,9 @@ def test_own_cpu_time_is_part_of_the_machine_s() -> None:
     after = fingerprint.cpu_seconds()
     assert after is not None
     assert after[0] - before[0] >= 0.28
-    assert after[1] - before[1] >= 0.2, "the machine was at least as busy as this process, to within its ticks"
+    assert after[1] - before[1] >= 0.2, (
+        "the machine was at least as busy as this process, to within its ticks"
+    )
 
 
 def test_the_tightest_of_nested_control_groups_counts(tmp_path: Path) -> None:
@@ -146,7 +173,9 @@ def test_a_container_that_sees_its_own_group_as_the_root(tmp_path: Path) -> None
 
 
 def test_control_groups_of_version_1(tmp_path: Path) -> None:
-    """A tree per controller; no limit is -1 for the CPU and a number beyond all sense for memory."""
+    """A tree per controller; no limit is -1 for the CPU and a number beyond all sense for
+    memory.
+    """
     root, own = tmp_path / "cgroup", tmp_path / "own"
     write(own, "4:memory:/docker/abc\n1:cpu,cpuacct:/docker/abc\n")
     write(root / "cpu/cpu.cfs_quota_us", "-1\n")

@@ -1,4 +1,6 @@
-"""report.md as a merge-request comment: the verdict first, a table that fits, what is missing named, the rest folded away."""
+"""report.md as a merge-request comment: the verdict first, a table that fits, what is missing
+named, the rest folded away.
+"""
 
 from __future__ import annotations
 
@@ -78,14 +80,28 @@ def test_a_tie_agrees_with_the_comparison_command(run: Run) -> None:
     ("values", "expected"),
     [
         ([0.5, 0.6, 0.7, 0.6] * 6, "a (cpu) ranks best on tiny (bm25, 5 candidates)"),
-        ([0.1, 0.2, 0.1, 0.2] * 6, "No reranker helps on tiny (bm25, 5 candidates): the best, a (cpu), is below the first stage"),
-        ([0.3, 0.5, 0.4, 0.4] * 6, "No reranker can be told from the first stage on tiny (bm25, 5 candidates): the best, a (cpu), has"),
+        (
+            [0.1, 0.2, 0.1, 0.2] * 6,
+            "No reranker helps on tiny (bm25, 5 candidates): the best, a (cpu), is below the "
+            "first stage",
+        ),
+        (
+            [0.3, 0.5, 0.4, 0.4] * 6,
+            "No reranker can be told from the first stage on tiny (bm25, 5 candidates): the "
+            "best, a (cpu), has",
+        ),
     ],
 )
-def test_the_verdict_says_what_the_difference_shows(tmp_path: Path, values: list[float], expected: str) -> None:
+def test_the_verdict_says_what_the_difference_shows(
+    tmp_path: Path, values: list[float], expected: str
+) -> None:
     first = [0.4, 0.4, 0.4, 0.5] * 6
     delta = statistics.difference(values, first)
-    run = made_run(tmp_path, {"first-stage": first, "a": values}, record={"a": {"vs_first_stage": {"nDCG@10": delta}}})
+    run = made_run(
+        tmp_path,
+        {"first-stage": first, "a": values},
+        record={"a": {"vs_first_stage": {"nDCG@10": delta}}},
+    )
     [text] = told(run)
     assert text.startswith(expected)
 
@@ -97,7 +113,9 @@ def test_no_reranker_is_no_verdict(tmp_path: Path) -> None:
     assert "- a (cpu) failed: no reason given" in markdown.report(run)
 
 
-def test_collections_with_other_grades_have_their_own_measure_names(collection: Path, tmp_path: Path) -> None:
+def test_collections_with_other_grades_have_their_own_measure_names(
+    collection: Path, tmp_path: Path
+) -> None:
     """RR@10 is RR(rel=2)@10 where grade 2 is relevant: one run may hold both."""
     from io import StringIO
 
@@ -105,7 +123,10 @@ def test_collections_with_other_grades_have_their_own_measure_names(collection: 
 
     suite = {
         "name": "mixed",
-        "datasets": [f"files:{collection}", {f"files:{collection}": {"min_relevance": 2, "name": "strict"}}],
+        "datasets": [
+            f"files:{collection}",
+            {f"files:{collection}": {"min_relevance": 2, "name": "strict"}},
+        ],
         "rerankers": [{"tests.fakes:HashReranker": {"name": "fake"}}],
         "measures": ["RR@10"],
         "latency": None,

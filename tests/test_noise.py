@@ -1,4 +1,6 @@
-"""The noise floor: one reranker against itself in real processes, kept with the machine, shown in later runs. No time is asserted."""
+"""The noise floor: one reranker against itself in real processes, kept with the machine, shown in
+later runs. No time is asserted.
+"""
 
 from __future__ import annotations
 
@@ -43,24 +45,58 @@ class Uneven(HashReranker):
 def suite_file(collection: Path, tmp_path: Path) -> Path:
     """Two rerankers, of which the first runs on no device."""
     path = tmp_path / "suite.yaml"
-    entries = [{"tests.fakes:RemoteReranker": {"name": "hosted"}}, {"tests.fakes:HashReranker": {"name": "ours", "delay_ms": 2}}]
+    entries = [
+        {"tests.fakes:RemoteReranker": {"name": "hosted"}},
+        {"tests.fakes:HashReranker": {"name": "ours", "delay_ms": 2}},
+    ]
     entries.append({"tests.test_noise:Uneven": {"name": "uneven"}})
     plan = {"queries": 4, "rounds": 1, "warmup_max": 3, "depth": 3}
     path.write_text(
-        yaml.safe_dump({"name": "tiny", "datasets": [f"files:{collection}"], "rerankers": entries, "latency": plan, "depth": 5})
+        yaml.safe_dump(
+            {
+                "name": "tiny",
+                "datasets": [f"files:{collection}"],
+                "rerankers": entries,
+                "latency": plan,
+                "depth": 5,
+            }
+        )
     )
     return path
 
 
 def made(**more: Any) -> Noise:
-    facts = {"reranker": "ours", "device": "cpu", "suite": "tiny", "depth": 5, "queries": 20, "rounds": 2, "taken": "2026-11-24T00:00:00Z"}
-    return Noise(**{**facts, "processes": [1.001, 0.992], "ratio": 0.998, "low": 0.989, "high": 1.006, **more})
+    facts = {
+        "reranker": "ours",
+        "device": "cpu",
+        "suite": "tiny",
+        "depth": 5,
+        "queries": 20,
+        "rounds": 2,
+        "taken": "2026-11-24T00:00:00Z",
+    }
+    return Noise(
+        **{
+            **facts,
+            "processes": [1.001, 0.992],
+            "ratio": 0.998,
+            "low": 0.989,
+            "high": 1.006,
+            **more,
+        }
+    )
 
 
 def test_two_copies_are_timed_in_each_process(suite_file: Path) -> None:
     found = measuring.measure(load(suite_file), processes=2, queries=4, rounds=2)
     told = found.noise
-    assert (told.reranker, told.device, told.depth, told.queries, told.rounds) == ("ours", "cpu", 3, 4, 2)
+    assert (told.reranker, told.device, told.depth, told.queries, told.rounds) == (
+        "ours",
+        "cpu",
+        3,
+        4,
+        2,
+    )
     assert len(told.processes) == 2
     assert told.low <= told.ratio <= told.high
     assert min(told.processes) <= told.ratio <= max(told.processes)
@@ -68,7 +104,9 @@ def test_two_copies_are_timed_in_each_process(suite_file: Path) -> None:
 
 
 def test_a_difference_between_the_copies_would_show(suite_file: Path) -> None:
-    """The measurement can fail: here the second copy is slower, and the interval lies far from 1."""
+    """The measurement can fail: here the second copy is slower, and the interval lies far from
+    1.
+    """
     told = measuring.measure(load(suite_file), "uneven", processes=1, queries=4, rounds=2).noise
     assert told.high < 0.8
     assert told.floor > 0.2
@@ -77,7 +115,14 @@ def test_a_difference_between_the_copies_would_show(suite_file: Path) -> None:
 def test_the_floor_reaches_as_far_as_the_interval_and_the_oddest_process() -> None:
     assert made().floor == pytest.approx(0.011)
     assert made(processes=[1.05, 0.99]).floor == pytest.approx(0.05)
-    assert made().told().startswith("differences in latency below 1.1% are noise on this machine (A/A: ours against itself, 2 processes")
+    assert (
+        made()
+        .told()
+        .startswith(
+            "differences in latency below 1.1% are noise on this machine (A/A: ours against "
+            "itself, 2 processes"
+        )
+    )
 
 
 def test_a_floor_belongs_to_a_machine() -> None:
@@ -85,7 +130,9 @@ def test_a_floor_belongs_to_a_machine() -> None:
     assert recall(here) is None
     path = remember(made(), here)
     assert recall(here) == made()
-    assert recall({**here, "libraries": {"torch": "99"}}) == made(), "an upgrade leaves the machine as noisy as it was"
+    assert recall({**here, "libraries": {"torch": "99"}}) == made(), (
+        "an upgrade leaves the machine as noisy as it was"
+    )
     for name in ("cpu", "usable_cores", "cpu_quota", "gpu", "threads"):
         assert recall({**here, name: "other"}) is None
     path.write_text("{")
@@ -97,11 +144,22 @@ def test_facts_without_a_known_floor_stay_as_they_are() -> None:
 
 
 def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: Path) -> None:
-    arguments = ["noise", "--suite", str(suite_file), "--processes", "1", "--queries", "4", "--quiet"]
+    arguments = [
+        "noise",
+        "--suite",
+        str(suite_file),
+        "--processes",
+        "1",
+        "--queries",
+        "4",
+        "--quiet",
+    ]
     shown = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert shown.exit_code == 0
     assert "A/A ratio" in shown.output
-    plain = json.loads(CliRunner().invoke(cli, [*arguments, "--format", "json"], catch_exceptions=False).output)
+    plain = json.loads(
+        CliRunner().invoke(cli, [*arguments, "--format", "json"], catch_exceptions=False).output
+    )
     assert plain["floor"] >= abs(plain["ratio"] - 1)
     kept = Path(plain["kept"])
     data = json.loads(kept.read_text())
@@ -110,7 +168,9 @@ def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: P
     data["noise"]["processes"] = [1.0123]
     remember(Noise.model_validate(data["noise"]), fingerprint.fingerprint("cpu"))
     run = bench.run(str(suite_file), out=tmp_path / "results")
-    facts = {record.trial.reranker: record.latency for record in run.records.values() if record.latency}
+    facts = {
+        record.trial.reranker: record.latency for record in run.records.values() if record.latency
+    }
     assert facts["ours"]["noise"]["processes"] == [1.0123]
     assert "noise" not in facts["hosted"], "a network has its own"
     assert "are noise on this machine (A/A: ours against itself" in markdown.report(run, {})
@@ -118,15 +178,31 @@ def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: P
 
 def test_what_cannot_be_timed_is_told(suite_file: Path, collection: Path) -> None:
     suite = load(suite_file)
-    with pytest.raises(BenchError, match="no reranker 'our' that runs on a device: did you mean 'ours'"):
+    with pytest.raises(
+        BenchError, match="no reranker 'our' that runs on a device: did you mean 'ours'"
+    ):
         measuring.measure(suite, "our")
     with pytest.raises(BenchError, match="no reranker 'hosted' that runs on a device"):
         measuring.measure(suite, "hosted")
-    missing = load({"name": "m", "datasets": [f"files:{collection}"], "rerankers": [{"tests.fakes:MissingReranker": {"name": "gone"}}]})
+    missing = load(
+        {
+            "name": "m",
+            "datasets": [f"files:{collection}"],
+            "rerankers": [{"tests.fakes:MissingReranker": {"name": "gone"}}],
+        }
+    )
     with pytest.raises(
-        BenchError, match=r"no reranker of the suite runs on a device here \(gone: no FAKE_API_KEY\. export FAKE_API_KEY=\.\.\.\)"
+        BenchError,
+        match=r"no reranker of the suite runs on a device here \(gone: no FAKE_API_KEY\. export "
+        r"FAKE_API_KEY=\.\.\.\)",
     ):
         measuring.measure(missing)
-    crashing = load({"name": "c", "datasets": [f"files:{collection}"], "rerankers": [{"tests.fakes:HashReranker": {"crash": "no"}}]})
+    crashing = load(
+        {
+            "name": "c",
+            "datasets": [f"files:{collection}"],
+            "rerankers": [{"tests.fakes:HashReranker": {"crash": "no"}}],
+        }
+    )
     with pytest.raises(BenchError, match="timed calls failed"):
         measuring.measure(crashing, processes=1)

@@ -1,4 +1,6 @@
-"""Where output goes: devices, pipes and links are written to, modes follow the umask, and what cannot be written is one line."""
+"""Where output goes: devices, pipes and links are written to, modes follow the umask, and what
+cannot be written is one line.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,12 @@ def old(tmp_path: Path) -> str:
 
 def like(tmp_path: Path, name: str) -> Run:
     rankings = {"first-stage": ORDER, "a": ORDER}
-    return made_run(tmp_path / "results", {"first-stage": [0.2, 0.4], "a": [0.5, 0.6]}, rankings=rankings, name=name)
+    return made_run(
+        tmp_path / "results",
+        {"first-stage": [0.2, 0.4], "a": [0.5, 0.6]},
+        rankings=rankings,
+        name=name,
+    )
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660)])
@@ -80,10 +87,14 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_a_pipe_that_nobody_reads_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_that_nobody_reads_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(atomic, "READER_WAIT_S", 0.05)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(BenchError, match="pipe: cannot be written: no process reads from this pipe"):
+    with pytest.raises(
+        BenchError, match="pipe: cannot be written: no process reads from this pipe"
+    ):
         write_atomically(tmp_path / "pipe", b"x")
 
 
@@ -103,10 +114,21 @@ def test_a_device_is_written_to_by_every_command(run: Run, old: str, tmp_path: P
         assert stat.S_ISCHR(node.stat().st_mode)
 
 
-def test_standard_output_by_its_path_follows_what_was_printed(run: Run, old: str, tmp_path: Path) -> None:
+def test_standard_output_by_its_path_follows_what_was_printed(
+    run: Run, old: str, tmp_path: Path
+) -> None:
     name, out = str(run.folder), tmp_path / "out.txt"
     with out.open("w") as file:
-        command = ["check", name, "--baseline", old, "--format", "table", "--format", "markdown:/dev/stdout"]
+        command = [
+            "check",
+            name,
+            "--baseline",
+            old,
+            "--format",
+            "table",
+            "--format",
+            "markdown:/dev/stdout",
+        ]
         subprocess.run([sys.executable, "-m", "bench", *command], cwd=ROOT, stdout=file, check=True)
     text = out.read_text()
     assert 0 < text.index("quality nDCG@10") < text.index("## ")
@@ -126,17 +148,23 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_standard_output_that_cannot_be_written_is_one_line_and_no_verdict(run: Run, old: str) -> None:
+def test_standard_output_that_cannot_be_written_is_one_line_and_no_verdict(
+    run: Run, old: str
+) -> None:
     name = str(run.folder)
     command = [sys.executable, "-m", "bench", "check", name, "--baseline", old]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert done.returncode == 2
     assert done.stderr.splitlines() == ["rerank-bench: No space left on device"]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
-def test_a_terminal_that_is_not_utf_8_changes_no_exit_code(run: Run, old: str, tmp_path: Path, encoding: str) -> None:
+def test_a_terminal_that_is_not_utf_8_changes_no_exit_code(
+    run: Run, old: str, tmp_path: Path, encoding: str
+) -> None:
     name = str(run.folder)
     forms = ("--format", "markdown", "--format", "json", "--format", "table", "--format", "github")
     done = bench("check", name, "--baseline", old, *forms, cwd=tmp_path, PYTHONIOENCODING=encoding)
@@ -151,27 +179,41 @@ def test_a_name_of_255_bytes_is_shortened_and_told_apart() -> None:
     assert file_stem("a/b c:d") == "a-b-c-d"
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a\\b", "C:x", ".hidden", "a\0b", "/root"])
+@pytest.mark.parametrize(
+    "name", ["", "..", "../x", "a/b", "a\\b", "C:x", ".hidden", "a\0b", "/root"]
+)
 def test_what_leads_elsewhere_is_no_file_name(name: str) -> None:
     assert not is_file_name(name)
 
 
 @pytest.mark.parametrize("trial", ["../../../escaped", "/tmp/escaped", "a/b"])
-def test_a_foreign_run_whose_ids_lead_elsewhere_is_refused(run: Run, tmp_path: Path, trial: str) -> None:
+def test_a_foreign_run_whose_ids_lead_elsewhere_is_refused(
+    run: Run, tmp_path: Path, trial: str
+) -> None:
     path = run.folder / "run.json"
     path.write_text(path.read_text().replace('"tiny--bm25--a"', f'"{trial}"'))
     before = sorted(tmp_path.rglob("*"))
-    for arguments in (["export", str(run.folder), "--format", "trec"], ["baseline", "save", str(run.folder)]):
-        done = CliRunner().invoke(cli, [*arguments, "--out" if arguments[0] == "export" else "--in", str(tmp_path / "x")])
+    for arguments in (
+        ["export", str(run.folder), "--format", "trec"],
+        ["baseline", "save", str(run.folder)],
+    ):
+        done = CliRunner().invoke(
+            cli, [*arguments, "--out" if arguments[0] == "export" else "--in", str(tmp_path / "x")]
+        )
         assert isinstance(done.exception, RecordError)
-        assert f"run.json: not a record: trials.1.trial.id: Value error, '{trial}' cannot be the name" in str(done.exception)
+        assert (
+            f"run.json: not a record: trials.1.trial.id: Value error, '{trial}' cannot be the name"
+            in str(done.exception)
+        )
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_record_of_another_trial_is_refused(run: Run) -> None:
     records = run.folder / "records"
     shutil.copy(records / "tiny--bm25--first-stage.json", records / "tiny--bm25--a.json")
-    with pytest.raises(RecordError, match=r"holds the record of tiny--bm25--first-stage, and run.json says"):
+    with pytest.raises(
+        RecordError, match=r"holds the record of tiny--bm25--first-stage, and run.json says"
+    ):
         _ = Run(run.folder).records
 
 
@@ -203,8 +245,12 @@ with atomic.whole_folder(Path(sys.argv[1]), replace=True) as folder:
 
 
 @pytest.mark.parametrize("system", ["with exchange", "without exchange"])
-def test_a_replaced_folder_is_the_old_or_the_new_one_whenever_it_is_killed(tmp_path: Path, system: str) -> None:
-    """Killed at its first call that changes a folder, at its second, and so on, until it ends before it is killed."""
+def test_a_replaced_folder_is_the_old_or_the_new_one_whenever_it_is_killed(
+    tmp_path: Path, system: str
+) -> None:
+    """Killed at its first call that changes a folder, at its second, and so on, until it ends
+    before it is killed.
+    """
     texts = []
     for step in range(1, 60):
         folder = tmp_path / str(step) / "folder"
@@ -228,7 +274,11 @@ def test_a_replaced_folder_is_the_old_or_the_new_one_whenever_it_is_killed(tmp_p
 def test_a_baseline_that_was_moved_aside_is_there_again(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "baselines"
     baselines.save(run, "base", folder)
-    for read in (lambda: baselines.saved(folder)["base"], lambda: baselines.find("base", folder), lambda: baselines.find(folder / "base")):
+    for read in (
+        lambda: baselines.saved(folder)["base"],
+        lambda: baselines.find("base", folder),
+        lambda: baselines.find(folder / "base"),
+    ):
         (folder / "base").rename(folder / ".base.old")
         assert read().info.id == run.info.id
     with pytest.raises(BenchError, match="is there already"):

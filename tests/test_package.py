@@ -15,10 +15,16 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of what git would carry, without isolation: no network, and nothing of a build folder left in the tree."""
+    """Built from a copy of what git would carry, without isolation: no network, and nothing of a
+    build folder left in the tree.
+    """
     copy = tmp_path_factory.mktemp("source")
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if listed.returncode != 0:
         pytest.skip("not a git checkout")
@@ -29,7 +35,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target.write_bytes((ROOT / name).read_bytes())
     out = tmp_path_factory.mktemp("wheel")
     built = subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(copy)],
+        [
+            sys.executable,
+            "-m",
+            "build",
+            "--wheel",
+            "--no-isolation",
+            "--outdir",
+            str(out),
+            str(copy),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -42,24 +57,36 @@ def test_every_module_and_data_file_is_in_the_wheel(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "bench").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
-            assert path.relative_to(ROOT).as_posix() in names, f"{path.relative_to(ROOT)}: add it to pyproject.toml"
+            assert path.relative_to(ROOT).as_posix() in names, (
+                f"{path.relative_to(ROOT)}: add it to pyproject.toml"
+            )
     for path in (ROOT / "suites").glob("*.*"):
         assert f"bench/suites/{path.name}" in names
     assert not [name for name in names if name.startswith(("tests/", "suites/"))]
 
 
-def test_the_installed_wheel_runs_a_shipped_suite_from_any_folder(wheel: Path, tmp_path: Path) -> None:
+def test_the_installed_wheel_runs_a_shipped_suite_from_any_folder(
+    wheel: Path, tmp_path: Path
+) -> None:
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    code = "import bench, sys; assert bench.__file__.startswith(sys.argv.pop(1)), bench.__file__; from bench.cli.main import main; main()"
+    code = (
+        "import bench, sys; assert bench.__file__.startswith(sys.argv.pop(1)), "
+        "bench.__file__; from bench.cli.main import main; main()"
+    )
     env = {**os.environ, "PYTHONPATH": str(site), "RERANK_BENCH_CACHE": str(tmp_path / "cache")}
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
     def run(*arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", code, str(site), *arguments], cwd=elsewhere, env=env, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code, str(site), *arguments],
+            cwd=elsewhere,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -1,4 +1,6 @@
-"""What was paid for is kept: a hosted reranker's answers reach the cache every few requests, and a request to end is a clean end."""
+"""What was paid for is kept: a hosted reranker's answers reach the cache every few requests, and a
+request to end is a clean end.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCohe
 
 
 def requests(count: int = QUERIES) -> list[Request]:
-    return [Request(f"q{i}", f"query {i}", ["a", "b"], [f"tea {i}", f"coffee {i}"]) for i in range(count)]
+    return [
+        Request(f"q{i}", f"query {i}", ["a", "b"], [f"tea {i}", f"coffee {i}"])
+        for i in range(count)
+    ]
 
 
 @pytest.fixture
@@ -44,7 +49,11 @@ def build(server: FakeCohere) -> Iterator[Build]:
     clients: list[Any] = []
 
     def make(**options: Any) -> Any:
-        clients.append(rerankers.build("rerank-server", {"model": "m", "base_url": server.url, "retries": 0, **options}))
+        clients.append(
+            rerankers.build(
+                "rerank-server", {"model": "m", "base_url": server.url, "retries": 0, **options}
+            )
+        )
         return clients[-1]
 
     yield make
@@ -57,7 +66,9 @@ def files(client: Any) -> int:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-def test_answers_are_on_disk_while_the_chunk_is_still_asked_for(server: FakeCohere, build: Build, concurrency: int) -> None:
+def test_answers_are_on_disk_while_the_chunk_is_still_asked_for(
+    server: FakeCohere, build: Build, concurrency: int
+) -> None:
     client = build(concurrency=concurrency)
     at_hand: list[int] = []
 
@@ -70,13 +81,19 @@ def test_answers_are_on_disk_while_the_chunk_is_still_asked_for(server: FakeCohe
     assert max(at_hand) >= 4, "24 answers, kept every four or so"
     assert files(client) == 1, "the file of the finished chunk takes the place of theirs"
     again = score(build(), requests(), chunk_pairs=1000)
-    assert (again.cached_queries, again.usage, len(server.requests)) == (QUERIES, scored.usage, QUERIES)
+    assert (again.cached_queries, again.usage, len(server.requests)) == (
+        QUERIES,
+        scored.usage,
+        QUERIES,
+    )
     assert again.usage_by_query == scored.usage_by_query
     for query_id, values in scored.scores.items():
         np.testing.assert_array_equal(values, again.scores[query_id])
 
 
-def test_a_service_that_dies_leaves_every_answer_and_its_cost(server: FakeCohere, build: Build) -> None:
+def test_a_service_that_dies_leaves_every_answer_and_its_cost(
+    server: FakeCohere, build: Build
+) -> None:
     server.script = [good_jina] * 10 + [lambda _: reply(401, {"detail": "the key has expired"})]
     with pytest.raises(RerankerError, match="expired"):
         score(build(), requests(), chunk_pairs=1000)
@@ -97,13 +114,27 @@ SIGNALS = [
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 @pytest.mark.parametrize(("number", "concurrency", "code", "twice"), SIGNALS)
 def test_a_stopped_run_pays_only_for_what_was_not_answered(
-    server: FakeCohere, tmp_path: Path, number: signal.Signals, concurrency: int, code: int, twice: int
+    server: FakeCohere,
+    tmp_path: Path,
+    number: signal.Signals,
+    concurrency: int,
+    code: int,
+    twice: int,
 ) -> None:
     write_collection(tmp_path)
     suite = {
         "name": "paid",
         "datasets": ["files:data"],
-        "rerankers": [{"rerank-server": {"name": "ours", "model": "m", "base_url": server.url, "concurrency": concurrency}}],
+        "rerankers": [
+            {
+                "rerank-server": {
+                    "name": "ours",
+                    "model": "m",
+                    "base_url": server.url,
+                    "concurrency": concurrency,
+                }
+            }
+        ],
         "latency": None,
     }
     (tmp_path / "suite.yaml").write_text(json.dumps(suite))
@@ -115,7 +146,11 @@ def test_a_stopped_run_pays_only_for_what_was_not_answered(
     server.always = answer
     process = start(tmp_path)
     deadline = time.monotonic() + 60
-    while len(server.requests) < QUERIES // 2 and process.poll() is None and time.monotonic() < deadline:
+    while (
+        len(server.requests) < QUERIES // 2
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.005)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
@@ -143,4 +178,6 @@ def write_collection(folder: Path) -> None:
 def start(folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "bench", "run", "suite.yaml", "--quiet"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )

@@ -1,4 +1,6 @@
-"""The shorter way to a cross-encoder's scores leads to the same scores as CrossEncoder.predict, for every architecture."""
+"""The shorter way to a cross-encoder's scores leads to the same scores as CrossEncoder.predict, for
+every architecture.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,27 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_models.xlmr_cross_encoder(folder / "xlmr")
     tiny_models.modular_cross_encoder(folder / "modular")
     tiny_models.classifier(folder / "electra", "Electra", embedding_size=16)
-    tiny_models.classifier(folder / "roberta", "Roberta", pad_token_id=0, max_position_embeddings=tiny_models.MAX_LENGTH + 1)
-    tiny_models.classifier(folder / "modernbert", "ModernBert", global_attn_every_n_layers=3, local_attention=16)
+    tiny_models.classifier(
+        folder / "roberta",
+        "Roberta",
+        pad_token_id=0,
+        max_position_embeddings=tiny_models.MAX_LENGTH + 1,
+    )
+    tiny_models.classifier(
+        folder / "modernbert", "ModernBert", global_attn_every_n_layers=3, local_attention=16
+    )
     tiny_models.classifier(folder / "mean", "ModernBert", classifier_pooling="mean")
     tiny_models.classifier(
-        folder / "deberta", "DebertaV2", relative_attention=True, position_buckets=16, pos_att_type=["p2c", "c2p"], share_att_key=True,
-        norm_rel_ebd="layer_norm", position_biased_input=False, type_vocab_size=0,
-    )  # fmt: skip
+        folder / "deberta",
+        "DebertaV2",
+        relative_attention=True,
+        position_buckets=16,
+        pos_att_type=["p2c", "c2p"],
+        share_att_key=True,
+        norm_rel_ebd="layer_norm",
+        position_biased_input=False,
+        type_vocab_size=0,
+    )
     tiny_models.qwen3(folder / "judge")
     return folder
 
@@ -62,22 +78,43 @@ def reference(folder: Path | str, pairs: list[tuple[str, str]], **how: Any) -> A
     from sentence_transformers import CrossEncoder
 
     with tiny_models.quiet():
-        model = CrossEncoder(str(folder), activation_fn=torch.nn.Identity(), device="cpu", local_files_only=True, num_labels=1)
-        return np.asarray(model.predict(pairs, show_progress_bar=False, processing_kwargs={"text": {"truncation": "only_second"}}, **how))
+        model = CrossEncoder(
+            str(folder),
+            activation_fn=torch.nn.Identity(),
+            device="cpu",
+            local_files_only=True,
+            num_labels=1,
+        )
+        return np.asarray(
+            model.predict(
+                pairs,
+                show_progress_bar=False,
+                processing_kwargs={"text": {"truncation": "only_second"}},
+                **how,
+            )
+        )
 
 
 def requests_of(queries: list[tuple[str, list[str]]]) -> list[Request]:
-    return [Request(f"q{i}", query, [f"d{j}" for j in range(len(docs))], docs) for i, (query, docs) in enumerate(queries)]
+    return [
+        Request(f"q{i}", query, [f"d{j}" for j in range(len(docs))], docs)
+        for i, (query, docs) in enumerate(queries)
+    ]
 
 
 MIXED = [
-    ("how does the rain run", ["the cat", "", "money in the bank " * 20, "hot", "fish and tea " * 4, "rain " * 57]),
+    (
+        "how does the rain run",
+        ["the cat", "", "money in the bank " * 20, "hot", "fish and tea " * 4, "rain " * 57],
+    ),
     ("tea", ["the sun and the moon " * 3, "tea", "river"]),
     ("", ["cold", "the river bank"]),
 ]
 
 
-@pytest.mark.parametrize("options", [{}, {"token_budget": 70}, {"batch_size": 2}, {"batch_size": 1}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"token_budget": 70}, {"batch_size": 2}, {"batch_size": 1}], ids=str
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_equal_plain_predict(models: Path, kind: str, options: dict[str, int]) -> None:
     pairs = [(query, doc) for query, docs in MIXED for doc in docs]
@@ -94,8 +131,12 @@ def test_the_shorter_last_layer_is_taken_where_it_is_exact(models: Path, kind: s
     assert (facts["batch_size"], facts["token_budget"]) == (None, 1024)
 
 
-def test_the_shorter_last_layer_is_given_up_where_scores_would_differ(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network whose head does read another token: here because the second one is kept in place of the first."""
+def test_the_shorter_last_layer_is_given_up_where_scores_would_differ(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network whose head does read another token: here because the second one is kept in place of
+    the first.
+    """
 
     def keep_second(network: Any) -> Any:
         return network.base_model.encoder.layer[-1].attention.output.register_forward_pre_hook(
@@ -113,12 +154,22 @@ def test_the_shorter_last_layer_is_given_up_where_scores_would_differ(models: Pa
 def test_a_head_that_reads_all_tokens_keeps_them(models: Path) -> None:
     assert first_token.keep_first_token_only(loaded(models, "mean")._model[0].model) is None
     pairs = [(query, doc) for query, docs in MIXED for doc in docs]
-    close(np.concatenate(loaded(models, "mean").rerank(requests_of(MIXED))), reference(models / "mean", pairs))
+    close(
+        np.concatenate(loaded(models, "mean").rerank(requests_of(MIXED))),
+        reference(models / "mean", pairs),
+    )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(TEXTS, st.lists(TEXTS, max_size=6)), min_size=1, max_size=4), st.sampled_from(["bert", "xlmr"]))
-def test_a_pair_scores_the_same_alone_and_among_others(models: Path, queries: list[tuple[str, list[str]]], kind: str) -> None:
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.tuples(TEXTS, st.lists(TEXTS, max_size=6)), min_size=1, max_size=4),
+    st.sampled_from(["bert", "xlmr"]),
+)
+def test_a_pair_scores_the_same_alone_and_among_others(
+    models: Path, queries: list[tuple[str, list[str]]], kind: str
+) -> None:
     """Whatever the lengths, also where a query leaves its document no room."""
     reranker = loaded(models, kind, token_budget=128)
     together = reranker.rerank(requests_of(queries))
@@ -151,7 +202,9 @@ def test_models_with_a_template_keep_the_librarys_way(models: Path) -> None:
 
 
 def test_blocks_are_put_together_in_order(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More pairs than one block holds, tokenised in a thread as on a GPU, and in the open as on a CPU."""
+    """More pairs than one block holds, tokenised in a thread as on a GPU, and in the open as on a
+    CPU.
+    """
     reranker = loaded(models, "bert", token_budget=96)
     expected = reranker.rerank(requests_of(MIXED))
     monkeypatch.setattr(pair_scorer, "BLOCK", 3)
@@ -169,12 +222,17 @@ def test_spans_are_entered(models: Path) -> None:
     @contextmanager
     def span(name: str) -> Iterator[None]:
         inside.append(name)
-        assert len(inside) == 1 or inside[0] == "forward", "only the library tokenises inside its predict"
+        assert len(inside) == 1 or inside[0] == "forward", (
+            "only the library tokenises inside its predict"
+        )
         entered[name] += 1
         yield
         inside.pop()
 
-    for kind, expected in (("bert", {"tokenise", "copy", "forward"}), ("judge", {"forward", "tokenise"})):
+    for kind, expected in (
+        ("bert", {"tokenise", "copy", "forward"}),
+        ("judge", {"forward", "tokenise"}),
+    ):
         entered.clear()
         reranker = rerankers.build("cross-encoder", str(models / kind))
         reranker.load()
@@ -194,18 +252,29 @@ def test_a_tokenizer_written_in_python_gives_the_same_pairs(models: Path) -> Non
     assert list(map(list, ours.ids))[alike] == list(map(list, theirs.ids))[alike]
     assert list(map(list, ours.types or []))[alike] == list(map(list, theirs.types or []))[alike]
     assert (ours.cut_queries, theirs.cut_queries) == (2, 2)
-    assert all(55 <= length <= 64 for length in theirs.lengths[-2:]), "a text is cut between letters, not tokens"
-    assert theirs.truncated >= ours.truncated == 4, "without the core, a pair that fits exactly counts as cut"
+    assert all(55 <= length <= 64 for length in theirs.lengths[-2:]), (
+        "a text is cut between letters, not tokens"
+    )
+    assert theirs.truncated >= ours.truncated == 4, (
+        "without the core, a pair that fits exactly counts as cut"
+    )
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_padding_stands_on_the_tokenizers_side(models: Path, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padding_stands_on_the_tokenizers_side(
+    models: Path, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokenizer = loaded(models, "bert")._model.tokenizer
     monkeypatch.setattr(tokenizer, "padding_side", side)
     pairs = [("tea", "the cat"), ("tea", "river"), ("how", "the cat sat and sat")]
     tokeniser = PairTokeniser(tokenizer, 64)
     batch = tokeniser.batch(tokeniser.encode(pairs), np.array([2, 0, 1]))
-    expected = tokenizer([pairs[i][0] for i in (2, 0, 1)], [pairs[i][1] for i in (2, 0, 1)], padding=True, return_tensors="np")
+    expected = tokenizer(
+        [pairs[i][0] for i in (2, 0, 1)],
+        [pairs[i][1] for i in (2, 0, 1)],
+        padding=True,
+        return_tensors="np",
+    )
     assert set(batch) == set(expected)
     for name, array in batch.items():
         np.testing.assert_array_equal(array, expected[name])

@@ -42,14 +42,23 @@ def test_the_top_10_overlap_counts_what_is_shown(tmp_path: Path) -> None:
     long = [(f"d{i}", 100.0 - i) for i in range(20)]
     turned = [(f"d{19 - i}", 100.0 - i) for i in range(20)]
     shifted = [(f"d{(i + 5) % 20}", 100.0 - i) for i in range(20)]
-    (found,) = within_run(one_run(tmp_path, a={"q0": turned, "q1": shifted}, b={"q0": long, "q1": long}), "a", "b")
+    (found,) = within_run(
+        one_run(tmp_path, a={"q0": turned, "q1": shifted}, b={"q0": long, "q1": long}), "a", "b"
+    )
     assert found.drift.overlap == 0.25
     assert found.drift.max_difference == 19.0
 
 
 def test_two_runs_are_matched_by_reranker(tmp_path: Path) -> None:
-    new = made_run(tmp_path, {"a": [0.5, 0.5], "b": [0.5, 0.5]}, rankings={"a": OTHER, "b": ONE}, name="new")
-    old = made_run(tmp_path, {"b": [0.5, 0.5], "a": [0.5, 0.5]}, rankings={"a": ONE, "b": {"q0": ORDER}}, name="old")
+    new = made_run(
+        tmp_path, {"a": [0.5, 0.5], "b": [0.5, 0.5]}, rankings={"a": OTHER, "b": ONE}, name="new"
+    )
+    old = made_run(
+        tmp_path,
+        {"b": [0.5, 0.5], "a": [0.5, 0.5]},
+        rankings={"a": ONE, "b": {"q0": ORDER}},
+        name="old",
+    )
     found = {one.new.trial.reranker: one.drift for one in between_runs(new, old)}
     assert (found["a"].max_difference, found["b"].max_difference) == (2.5, 0.0)
     assert (found["b"].queries, found["b"].unshared) == (1, 1)
@@ -57,10 +66,18 @@ def test_two_runs_are_matched_by_reranker(tmp_path: Path) -> None:
 
 def test_another_measure_is_no_obstacle_but_other_candidates_are(tmp_path: Path) -> None:
     old = made_run(tmp_path, {"a": [0.5]}, rankings={"a": ONE}, name="old")
-    judged = made_run(tmp_path, {"a": [0.5]}, rankings={"a": ONE}, quality={"measures": ["RR@10"]}, name="judged")
+    judged = made_run(
+        tmp_path, {"a": [0.5]}, rankings={"a": ONE}, quality={"measures": ["RR@10"]}, name="judged"
+    )
     assert between_runs(judged, old)[0].drift.max_difference == 0.0
-    for field, value in (("candidates", "xyz"), ("depth", 9), ("dataset", {"corpus": "c2", "qrels": "q1"})):
-        other = made_run(tmp_path, {"a": [0.5]}, rankings={"a": ONE}, quality={field: value}, name=field)
+    for field, value in (
+        ("candidates", "xyz"),
+        ("depth", 9),
+        ("dataset", {"corpus": "c2", "qrels": "q1"}),
+    ):
+        other = made_run(
+            tmp_path, {"a": [0.5]}, rankings={"a": ONE}, quality={field: value}, name=field
+        )
         with pytest.raises(IncomparableError, match=f"differ in {field}") as caught:
             between_runs(other, old)
         assert caught.value.exit_code == 3
@@ -81,13 +98,26 @@ def test_names_that_lead_nowhere_are_told(tmp_path: Path) -> None:
         between_runs(run, made_run(tmp_path, {"c": [0.5]}, name="third"))
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = one_run(tmp_path)
-    other = made_run(tmp_path, {"a": [0.5]}, rankings={"a": ONE}, quality={"candidates": "xyz"}, name="other")
+    other = made_run(
+        tmp_path, {"a": [0.5]}, rankings={"a": ONE}, quality={"candidates": "xyz"}, name="other"
+    )
     same = str(run.folder)
     for arguments, code, told in (
-        ([same, "a", "b"], 0, "2 queries: max |score difference| 2.5, mean tau 0.9000, mean top-10 overlap 1.000"),
-        ([same, same], 0, "tiny--bm25--b against tiny--bm25--b, 2 queries: max |score difference| 0, mean tau 1.0000"),
+        (
+            [same, "a", "b"],
+            0,
+            "2 queries: max |score difference| 2.5, mean tau 0.9000, mean top-10 overlap 1.000",
+        ),
+        (
+            [same, same],
+            0,
+            "tiny--bm25--b against tiny--bm25--b, 2 queries: max |score difference| 0, mean tau "
+            "1.0000",
+        ),
         ([same, str(other.folder)], 3, "differ in candidates"),
         ([same, "a", "b", "c"], 2, "two runs, or one run and two of its trials"),
         ([same], 2, "Missing argument"),

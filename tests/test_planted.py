@@ -1,5 +1,6 @@
-"""Regressions planted where they happen: in weights, options, and code between model and ranking. Each is caught by `check`, and an
-unchanged rerun passes 20 times of 20, whatever its batches."""
+"""Regressions planted where they happen: in weights, options, and code between model and ranking.
+Each is caught by `check`, and an unchanged rerun passes 20 times of 20, whatever its batches.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +34,14 @@ FEW = {"datasets": [{"embedded:everyday": {"queries": 5}}], "depth": 5}
 
 def run(out: Path, *rerankers: Any, **more: Any) -> Run:
     """One chunk holds all: a bi-encoder then encodes each document once."""
-    suite = {"name": "planted", "datasets": ["embedded:everyday"], "depth": 20, "latency": None, "chunk_pairs": 4096, **more}
+    suite = {
+        "name": "planted",
+        "datasets": ["embedded:everyday"],
+        "depth": 20,
+        "latency": None,
+        "chunk_pairs": 4096,
+        **more,
+    }
     return loop.run(load({**suite, "rerankers": list(rerankers)}), out=out, device="cpu")
 
 
@@ -114,7 +122,11 @@ class Replay(BaseReranker):
         ranking = run.ranking(trial)
         answers = []
         for i, request in enumerate(requests):
-            scores = dict(zip(ranking[request.query_id].doc_ids, ranking[request.query_id].scores, strict=True))
+            scores = dict(
+                zip(
+                    ranking[request.query_id].doc_ids, ranking[request.query_id].scores, strict=True
+                )
+            )
             answers.append(self.spoil(np.array([scores[doc_id] for doc_id in request.doc_ids]), i))
         return answers
 
@@ -137,12 +149,18 @@ class ReversedForSome(Replay):
 
 
 @pytest.mark.parametrize("planted", [Saturated, ReversedForSome])
-def test_spoiled_scores_are_caught(planted: type[Replay], regression_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spoiled_scores_are_caught(
+    planted: type[Replay], regression_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [source] = [side for side in sides(regression_run) if side.trial.reranker == CROSS]
     monkeypatch.setattr(Replay, "source", (regression_run, source.trial.id), raising=False)
-    clean, gates = verdict(run(tmp_path, {"tests.test_planted:Replay": {"name": CROSS}}), regression_run)
+    clean, gates = verdict(
+        run(tmp_path, {"tests.test_planted:Replay": {"name": CROSS}}), regression_run
+    )
     assert (clean.exit_code, gates["drift"].numbers["max_difference"]) == (0, 0.0)
-    found, gates = verdict(run(tmp_path, {f"tests.test_planted:{planted.__name__}": {"name": CROSS}}), regression_run)
+    found, gates = verdict(
+        run(tmp_path, {f"tests.test_planted:{planted.__name__}": {"name": CROSS}}), regression_run
+    )
     assert found.exit_code == 1
     assert gates["drift"].outcome == "fail"
     assert gates["quality nDCG@10"].numbers["difference"] < 0
@@ -166,9 +184,15 @@ def test_two_layers_swapped_in_code_are_caught_on_five_queries(few: Run, tmp_pat
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 16, 64])
 @pytest.mark.parametrize("chunk_pairs", [8, 40])
 @pytest.mark.parametrize("name", [BI, CROSS])
-def test_an_unchanged_reranker_passes_in_any_batches(name: str, chunk_pairs: int, batch_size: int, few: Run, tmp_path: Path) -> None:
-    """20 reruns, every one scored anew (a test's cache is its own), in chunks and batches of another size."""
-    again = run(tmp_path, {name: {"batch_size": batch_size, "name": name}}, chunk_pairs=chunk_pairs, **FEW)
+def test_an_unchanged_reranker_passes_in_any_batches(
+    name: str, chunk_pairs: int, batch_size: int, few: Run, tmp_path: Path
+) -> None:
+    """20 reruns, every one scored anew (a test's cache is its own), in chunks and batches of
+    another size.
+    """
+    again = run(
+        tmp_path, {name: {"batch_size": batch_size, "name": name}}, chunk_pairs=chunk_pairs, **FEW
+    )
     [side] = sides(again, references=False)
     assert side.record.scores == {"cached": 0, "computed": 5}
     found, gates = verdict(again, few)

@@ -1,4 +1,6 @@
-"""PyTerrier both ways: our rerankers in its pipelines and experiments, its pipelines as our first stage."""
+"""PyTerrier both ways: our rerankers in its pipelines and experiments, its pipelines as our first
+stage.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from bench.retrieval.options import FirstStageOptions
 
 pt = pytest.importorskip("pyterrier")
 
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword")  # pandas 3.1 warns of what PyTerrier 1.1 still writes
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The inplace keyword"
+)  # pandas 3.1 warns of what PyTerrier 1.1 still writes
 
 HERE = "tests.test_pyterrier"
 FAKE = "tests.fakes:HashReranker"
@@ -50,19 +54,25 @@ def two_grades(query: str, docs: list[str]) -> list[float]:
 
 
 def retrieved(topics: Any) -> Any:
-    """Our BM25 as a PyTerrier stage: what a pipeline over the embedded collection would find, queries by text."""
+    """Our BM25 as a PyTerrier stage: what a pipeline over the embedded collection would find,
+    queries by text.
+    """
     dataset = datasets.load(EVERYDAY, None, Path(), 42)
     found = retrieval.build("bm25", None, Path()).retrieve(dataset, list(topics["qid"]), 20)
     rows = [
         (qid, query, doc_id, score)
         for qid, query in zip(topics["qid"], topics["query"], strict=True)
-        for doc_id, score in zip(found.by_query[qid].doc_ids, found.by_query[qid].scores, strict=True)
+        for doc_id, score in zip(
+            found.by_query[qid].doc_ids, found.by_query[qid].scores, strict=True
+        )
     ]
     return pt.model.add_ranks(pd.DataFrame(rows, columns=["qid", "query", "docno", "score"]))
 
 
 def results(**columns: Any) -> Callable[[Any], Any]:
-    return lambda topics: pd.DataFrame({"qid": "q1", "docno": ["d01", "d00"], "score": [1.0, 1.0], **columns})
+    return lambda topics: pd.DataFrame(
+        {"qid": "q1", "docno": ["d01", "d00"], "score": [1.0, 1.0], **columns}
+    )
 
 
 def broken(topics: Any) -> Any:
@@ -83,7 +93,9 @@ not_a_pipeline = {"a": 1}
 
 def from_pipeline(collection: Path, name: str, depth: int = 5) -> Candidates:
     dataset = datasets.load(f"files:{collection}", None, Path(), 42)
-    return retrieval.build("pyterrier", f"{HERE}:{name}", Path()).retrieve(dataset, list(dataset.queries), depth)
+    return retrieval.build("pyterrier", f"{HERE}:{name}", Path()).retrieve(
+        dataset, list(dataset.queries), depth
+    )
 
 
 def test_rows_come_back_in_our_order_with_their_columns() -> None:
@@ -104,13 +116,21 @@ def test_rows_come_back_in_our_order_with_their_columns() -> None:
 
 def test_scores_are_those_of_the_reranker_alone() -> None:
     [alone] = [bench.reranker(FAKE, device="cpu", salt="s").score("one", ["xxx", "x", "x"])]
-    found = transformer(FAKE, device="cpu", salt="s").transform(FRAME.query("qid == 'q1'").set_index(pd.Index([5, 5, 9])))
+    found = transformer(FAKE, device="cpu", salt="s").transform(
+        FRAME.query("qid == 'q1'").set_index(pd.Index([5, 5, 9]))
+    )
     assert found.set_index("docno")["score"]["a"] == alone[0]
 
 
 def test_another_text_field_and_no_scores_yet() -> None:
     bare = FRAME.rename(columns={"text": "body"}).drop(columns=["score", "rank"])
-    assert transformer(by_length, device="cpu", text_field="body")(bare)["docno"].tolist() == ["b", "a", "a", "c", "b"]
+    assert transformer(by_length, device="cpu", text_field="body")(bare)["docno"].tolist() == [
+        "b",
+        "a",
+        "a",
+        "c",
+        "b",
+    ]
 
 
 def test_nothing_is_loaded_before_the_first_results_and_it_composes() -> None:
@@ -124,7 +144,9 @@ def test_nothing_is_loaded_before_the_first_results_and_it_composes() -> None:
 
 def test_a_failed_query_loses_its_rows_and_is_told() -> None:
     flaky = transformer("tests.fakes:FlakyReranker", device="cpu", fail_query="q1")
-    with pytest.warns(UserWarning, match="1 of 2 queries failed and get no documents; 'q1': timed out"):
+    with pytest.warns(
+        UserWarning, match="1 of 2 queries failed and get no documents; 'q1': timed out"
+    ):
         assert set(flaky.transform(FRAME)["qid"]) == {"q2"}
 
 
@@ -142,15 +164,24 @@ def test_input_that_cannot_be_reranked() -> None:
 
 def test_the_experiment_of_the_docs_works() -> None:
     page = (Path(__file__).parent.parent / "docs" / "adding.md").read_text(encoding="utf-8")
-    [code] = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "pt.Experiment" in block]
+    [code] = [
+        block
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        if "pt.Experiment" in block
+    ]
     space: dict[str, Any] = {}
     exec(code, space)
-    assert space["table"].set_index("name")["recip_rank"].to_dict() == {"first stage": 0.5, "reranked": 1.0}
+    assert space["table"].set_index("name")["recip_rank"].to_dict() == {
+        "first stage": 0.5,
+        "reranked": 1.0,
+    }
 
 
 @pytest.mark.parametrize("name", [FAKE, f"{HERE}:two_grades"])
 def test_an_experiment_and_our_record_agree(name: str, tmp_path: Path) -> None:
-    """The same ranking, ties or none, gives the same nDCG@10 and RR@10 for every query here and there."""
+    """The same ranking, ties or none, gives the same nDCG@10 and RR@10 for every query here and
+    there.
+    """
     suite = {
         "name": "agree",
         "datasets": [EVERYDAY],
@@ -162,15 +193,29 @@ def test_an_experiment_and_our_record_agree(name: str, tmp_path: Path) -> None:
     }
     found = bench.run(suite, out=tmp_path)
     dataset = datasets.load(EVERYDAY, None, Path(), 42)
-    texts = pt.apply.generic(lambda frame: frame.assign(text=dataset.texts(frame["docno"].tolist())))
+    texts = pt.apply.generic(
+        lambda frame: frame.assign(text=dataset.texts(frame["docno"].tolist()))
+    )
     topics = pd.DataFrame(dataset.queries.items(), columns=["qid", "query"])
-    grades = [(qid, doc_id, grade) for qid, judged in dataset.qrels.items() for doc_id, grade in judged.items()]
+    grades = [
+        (qid, doc_id, grade)
+        for qid, judged in dataset.qrels.items()
+        for doc_id, grade in judged.items()
+    ]
     qrels = pd.DataFrame(grades, columns=["qid", "docno", "label"])
     measures = [pt.measures.nDCG @ 10, pt.measures.RR @ 10]
     theirs = pt.Experiment(
-        [pipeline >> texts >> transformer(name, device="cpu")], topics, qrels, measures, names=["ours"], perquery=True, verbose=False
+        [pipeline >> texts >> transformer(name, device="cpu")],
+        topics,
+        qrels,
+        measures,
+        names=["ours"],
+        perquery=True,
+        verbose=False,
     )
-    [trial] = [record.trial.id for record in found.records.values() if record.trial.reranker == "ours"]
+    [trial] = [
+        record.trial.id for record in found.records.values() if record.trial.reranker == "ours"
+    ]
     rows = found.per_query[found.per_query["trial"] == trial]
     for measure in map(str, measures):
         their = theirs[theirs["measure"] == measure].set_index("qid")["value"]
@@ -239,11 +284,17 @@ from bench import datasets, retrieval
 from bench.core.errors import Unavailable
 from bench.integrations.pyterrier import transformer
 dataset = datasets.load("embedded:everyday", None, Path(), 42)
-for attempt in (lambda: transformer("minilm-l6"), lambda: retrieval.build("pyterrier", "a.b:c", Path()).retrieve(dataset, [], 3)):
+for attempt in (
+    lambda: transformer("minilm-l6"),
+    lambda: retrieval.build("pyterrier", "a.b:c", Path()).retrieve(dataset, [], 3),
+):
     try:
         attempt()
     except Unavailable as error:
         print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == ["pyterrier not installed. pip install 'rerank-bench[pyterrier]'"] * 2, done.stderr
+    assert (
+        done.stdout.splitlines()
+        == ["pyterrier not installed. pip install 'rerank-bench[pyterrier]'"] * 2
+    ), done.stderr

@@ -25,7 +25,9 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory, embedded_cache: Path) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_BENCH_CACHE", str(embedded_cache))
         patch.delenv("CO_API_KEY", raising=False)
-        return bench.run("quickstart", out=tmp_path_factory.mktemp("out"), latency=False, device="cpu")
+        return bench.run(
+            "quickstart", out=tmp_path_factory.mktemp("out"), latency=False, device="cpu"
+        )
 
 
 def test_the_table_has_every_shipped_row_and_a_reason_for_each_skipped_one(quickstart: Run) -> None:
@@ -42,7 +44,11 @@ def test_judged_at_10_of_every_shipped_row_is_above_90_percent(quickstart: Run) 
 
 
 def test_the_cross_encoder_clearly_beats_the_first_stage(quickstart: Run) -> None:
-    [record] = [record for record in quickstart.records.values() if record.trial.reranker == "minilm-cross-encoder"]
+    [record] = [
+        record
+        for record in quickstart.records.values()
+        if record.trial.reranker == "minilm-cross-encoder"
+    ]
     assert record.vs_first_stage["nDCG@10"].low > 0.05
     assert record.description["identity"]["adapter"].startswith("sha256:")
 
@@ -54,7 +60,9 @@ def test_the_demo_says_why_its_cross_encoder_trails_the_bi_encoder(quickstart: R
     assert not any("trails the bi-encoder" in note for note in notes["minilm-bi-encoder"])
 
 
-@pytest.mark.parametrize("page", ["README.md", "bench/rerankers/loading/adapters/everyday-cross-encoder/card.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "bench/rerankers/loading/adapters/everyday-cross-encoder/card.md"]
+)
 def test_the_published_figures_are_the_ones_measured(quickstart: Run, page: str) -> None:
     """To two decimals: other processors and library versions round differently."""
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -65,9 +73,13 @@ def test_the_published_figures_are_the_ones_measured(quickstart: Run, page: str)
 
 
 def test_readme_shows_why_the_demo_skips_a_hosted_reranker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo's extra does not install the SDK, so that its absence is the reason, not that of a key."""
+    """The demo's extra does not install the SDK, so that its absence is the reason, not that of a
+    key.
+    """
     monkeypatch.setitem(sys.modules, "cohere", None)
     monkeypatch.delenv("CO_API_KEY", raising=False)
     with pytest.raises(Unavailable) as error:
         rerankers.build("cohere-rerank-v3.5").check()
-    assert f"cohere-rerank-v3.5 skipped: {error.value.reason}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"cohere-rerank-v3.5 skipped: {error.value.reason}\n" in (ROOT / "README.md").read_text(
+        encoding="utf-8"
+    )

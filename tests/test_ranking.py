@@ -1,4 +1,6 @@
-"""The tie rule, held against trec_eval's own order and against the trap that ties set for ir_measures' providers."""
+"""The tie rule, held against trec_eval's own order and against the trap that ties set for
+ir_measures' providers.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,12 @@ from hypothesis import strategies as st
 from bench.quality.measures import evaluate
 from bench.ranking.order import SINGLE_MAX, as_scores, count_ties, rank, strictly_falling
 
-IDS = st.lists(st.text(alphabet="abcdefXYZ0123456789-é", min_size=1, max_size=6), min_size=1, max_size=30, unique=True)
+IDS = st.lists(
+    st.text(alphabet="abcdefXYZ0123456789-é", min_size=1, max_size=6),
+    min_size=1,
+    max_size=30,
+    unique=True,
+)
 
 
 def test_equal_scores_stand_by_falling_doc_id() -> None:
@@ -25,8 +32,12 @@ def test_equal_scores_stand_by_falling_doc_id() -> None:
 
 @given(IDS, st.data())
 def test_order_is_trec_evals(ids: list[str], data: st.DataObject) -> None:
-    """RR tells where trec_eval puts each document: one query per document, in which only that one is relevant."""
-    scores = data.draw(st.lists(st.sampled_from([0.0, -1.5, 3.25, 3.5]), min_size=len(ids), max_size=len(ids)))
+    """RR tells where trec_eval puts each document: one query per document, in which only that one
+    is relevant.
+    """
+    scores = data.draw(
+        st.lists(st.sampled_from([0.0, -1.5, 3.25, 3.5]), min_size=len(ids), max_size=len(ids))
+    )
     expected = {}
     run = {doc: dict(zip(ids, scores, strict=True)) for doc in ids}
     qrels = {doc: {doc: 1} for doc in ids}
@@ -37,14 +48,20 @@ def test_order_is_trec_evals(ids: list[str], data: st.DataObject) -> None:
 
 
 def test_one_tied_pair_cannot_be_first_for_one_measure_and_second_for_another() -> None:
-    """Two tied documents, one relevant: handed over as they are, the providers give nDCG@10 .631 and RR@10 1.0 in one call."""
+    """Two tied documents, one relevant: handed over as they are, the providers give nDCG@10 .631
+    and RR@10 1.0 in one call.
+    """
     qrels = {"q": {"a": 1, "b": 0}}
     raw = {
         str(m.measure): m.value
-        for m in ir_measures.iter_calc([ir_measures.nDCG @ 10, ir_measures.RR @ 10], qrels, {"q": {"a": 1.0, "b": 1.0}})
+        for m in ir_measures.iter_calc(
+            [ir_measures.nDCG @ 10, ir_measures.RR @ 10], qrels, {"q": {"a": 1.0, "b": 1.0}}
+        )
     }
     assert raw["nDCG@10"] == pytest.approx(0.6309, abs=1e-4)
-    assert raw["RR@10"] == 1.0, "the trap is gone from ir_measures: strict scores may no longer be needed"
+    assert raw["RR@10"] == 1.0, (
+        "the trap is gone from ir_measures: strict scores may no longer be needed"
+    )
     values = evaluate({"q": rank(["a", "b"], [1.0, 1.0])}, qrels, ["nDCG@10", "RR@10"])
     assert values["nDCG@10"]["q"] == pytest.approx(1 / np.log2(3))
     assert values["RR@10"]["q"] == 0.5
@@ -73,9 +90,17 @@ def test_scores_that_single_precision_can_tell_apart_are_left_as_they_are() -> N
 
 
 @pytest.mark.filterwarnings("error")
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1e39, 1e40, -1.7e308, -1e308]), max_size=12))
+@given(
+    st.lists(
+        st.floats(allow_nan=False, allow_infinity=False)
+        | st.sampled_from([1e39, 1e40, -1.7e308, -1e308]),
+        max_size=12,
+    )
+)
 def test_any_finite_scores_keep_their_order_in_single_precision(values: list[float]) -> None:
-    """Beyond its ends too, where two masked documents of -1.7e308 both are; and what it can hold is left as it is."""
+    """Beyond its ends too, where two masked documents of -1.7e308 both are; and what it can hold is
+    left as it is.
+    """
     ordered = sorted(values, reverse=True)
     falling = strictly_falling(ordered)
     singles = np.array(falling, dtype=np.float32)

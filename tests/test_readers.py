@@ -1,4 +1,6 @@
-"""Files of a run in the hands of the tools that they are for: every reader sees our order, and computes our values from it."""
+"""Files of a run in the hands of the tools that they are for: every reader sees our order, and
+computes our values from it.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,12 @@ from tests.made_runs import made_run
 Scores = Mapping[str, Mapping[str, float]]
 MEASURE = "nDCG@10"
 TREC_EVAL = os.environ.get("TREC_EVAL") or shutil.which("trec_eval") or ""
-"""Binaries to try, parted as PATH is. To build one: git clone https://github.com/usnistgov/trec_eval, then make."""
-WITHOUT_TREC_EVAL = pytest.mark.skipif(not TREC_EVAL, reason="no trec_eval on PATH, and none named by TREC_EVAL")
+"""Binaries to try, parted as PATH is. To build one: git clone
+https://github.com/usnistgov/trec_eval, then make.
+"""
+WITHOUT_TREC_EVAL = pytest.mark.skipif(
+    not TREC_EVAL, reason="no trec_eval on PATH, and none named by TREC_EVAL"
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +91,17 @@ def by_ir_measures(path: Path) -> Scores:
 def by_pyterrier(path: Path) -> Scores:
     terrier = pytest.importorskip("pyterrier")
     frame = terrier.io.read_results(str(path))
-    return {query_id: dict(zip(rows["docno"], rows["score"], strict=True)) for query_id, rows in frame.groupby("qid")}
+    return {
+        query_id: dict(zip(rows["docno"], rows["score"], strict=True))
+        for query_id, rows in frame.groupby("qid")
+    }
 
 
 def by_ranx(path: Path) -> Scores:
     ranx = pytest.importorskip("ranx", reason="ranx is not installed: 200 MB of numba")
-    found: Scores = ranx.Run.from_file(str(path), kind="gz" if path.suffix == ".gz" else "trec").to_dict()
+    found: Scores = ranx.Run.from_file(
+        str(path), kind="gz" if path.suffix == ".gz" else "trec"
+    ).to_dict()
     return found
 
 
@@ -99,7 +110,10 @@ def by_trectools(path: Path) -> Scores:
     if path.suffix == ".gz":
         pytest.skip("trectools reads plain files")
     frame = trectools.TrecRun(str(path)).run_data
-    return {str(query_id): dict(zip(rows["docid"], rows["score"], strict=True)) for query_id, rows in frame.groupby("query")}
+    return {
+        str(query_id): dict(zip(rows["docid"], rows["score"], strict=True))
+        for query_id, rows in frame.groupby("query")
+    }
 
 
 READERS: dict[str, Callable[[Path], Scores]] = {
@@ -124,26 +138,55 @@ def test_every_reader_sees_the_order_and_the_scores(
         assert scores.keys() == ours.keys()
         for query_id, ranking in ours.items():
             assert scores[query_id] == dict(zip(ranking.doc_ids, ranking.scores, strict=True))
-            assert sorted(scores[query_id], key=scores[query_id].get, reverse=True) == list(ranking.doc_ids)
-        judged = ir_measures.calc_aggregate([ir_measures.parse_measure(MEASURE)], qrels, dict(scores))
+            assert sorted(scores[query_id], key=scores[query_id].get, reverse=True) == list(
+                ranking.doc_ids
+            )
+        judged = ir_measures.calc_aggregate(
+            [ir_measures.parse_measure(MEASURE)], qrels, dict(scores)
+        )
         assert next(iter(judged.values())) == pytest.approx(record.quality[MEASURE].mean, abs=1e-12)
 
 
 @WITHOUT_TREC_EVAL
 @pytest.mark.parametrize("binary", TREC_EVAL.split(os.pathsep))
-def test_trec_eval_computes_our_values(run: Run, exported: Path, qrels: dict[str, dict[str, int]], binary: str, tmp_path: Path) -> None:
+def test_trec_eval_computes_our_values(
+    run: Run, exported: Path, qrels: dict[str, dict[str, int]], binary: str, tmp_path: Path
+) -> None:
     judgments = tmp_path / "qrels.txt"
-    judgments.write_text("".join(f"{query} 0 {doc} {grade}\n" for query, of in qrels.items() for doc, grade in of.items()))
+    judgments.write_text(
+        "".join(
+            f"{query} 0 {doc} {grade}\n" for query, of in qrels.items() for doc, grade in of.items()
+        )
+    )
     for trial_id, record in run.records.items():
-        command = [binary, "-q", "-c", "-m", "ndcg_cut.10", str(judgments), str(exported / f"{trial_id}.run")]
+        command = [
+            binary,
+            "-q",
+            "-c",
+            "-m",
+            "ndcg_cut.10",
+            str(judgments),
+            str(exported / f"{trial_id}.run"),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        values = {query: float(value) for _, query, value in (line.split() for line in done.stdout.splitlines())}
-        assert values.pop("all", None) == pytest.approx(record.quality[MEASURE].mean, abs=1e-4), done.stderr
-        ours = run.per_query[(run.per_query["trial"] == trial_id) & (run.per_query["measure"] == MEASURE)]
-        assert values == pytest.approx(dict(zip(ours["query"], ours["value"], strict=True)), abs=1e-4)
+        values = {
+            query: float(value)
+            for _, query, value in (line.split() for line in done.stdout.splitlines())
+        }
+        assert values.pop("all", None) == pytest.approx(record.quality[MEASURE].mean, abs=1e-4), (
+            done.stderr
+        )
+        ours = run.per_query[
+            (run.per_query["trial"] == trial_id) & (run.per_query["measure"] == MEASURE)
+        ]
+        assert values == pytest.approx(
+            dict(zip(ours["query"], ours["value"], strict=True)), abs=1e-4
+        )
 
 
-def test_what_made_a_ranking_is_next_to_it_or_in_its_header_by_option(run: Run, exported: Path, tmp_path: Path) -> None:
+def test_what_made_a_ranking_is_next_to_it_or_in_its_header_by_option(
+    run: Run, exported: Path, tmp_path: Path
+) -> None:
     headed = export(run, "trec", tmp_path, "--header")
     assert not list(headed.glob("*.yaml"))
     for trial_id in run.records:
@@ -164,25 +207,38 @@ def test_a_run_folder_of_before_keeps_its_header_and_is_read(run: Run, tmp_path:
         path = old / "rankings" / f"{trial_id}.run.gz"
         metadata = metadata_path(path)
         header = "".join(f"# {line}\n" for line in metadata.read_text().splitlines())
-        text = f"# ir_metadata.start\n{header}# ir_metadata.end\n{gzip.decompress(path.read_bytes()).decode()}"
+        text = (
+            f"# ir_metadata.start\n{header}# "
+            f"ir_metadata.end\n{gzip.decompress(path.read_bytes()).decode()}"
+        )
         path.write_bytes(gzip.compress(text.encode()))
         metadata.unlink()
     found = Run(old)
     out = export(found, "trec", tmp_path / "trec")
     for trial_id in run.records:
         assert found.ranking(trial_id) == run.ranking(trial_id)
-        assert by_ir_measures(out / f"{trial_id}.run") == by_ir_measures(run.folder / "rankings" / f"{trial_id}.run.gz")
+        assert by_ir_measures(out / f"{trial_id}.run") == by_ir_measures(
+            run.folder / "rankings" / f"{trial_id}.run.gz"
+        )
         assert metadata_path(out / f"{trial_id}.run").read_bytes() == (
             metadata_path(run.folder / "rankings" / f"{trial_id}.run.gz").read_bytes()
         )
 
 
 def test_an_mteb_file_names_the_language_of_its_dataset(run: Run, tmp_path: Path) -> None:
-    assert [scores["languages"] for scores in _test_scores(export(run, "mteb", tmp_path / "en"))] == [["eng-Latn"]] * 2
-    foreign = export(run, "mteb", tmp_path / "de", "--language", "deu-Latn", "--language", "eng-Latn")
-    assert {tuple(scores["languages"]) for scores in _test_scores(foreign)} == {("deu-Latn", "eng-Latn")}
+    assert [
+        scores["languages"] for scores in _test_scores(export(run, "mteb", tmp_path / "en"))
+    ] == [["eng-Latn"]] * 2
+    foreign = export(
+        run, "mteb", tmp_path / "de", "--language", "deu-Latn", "--language", "eng-Latn"
+    )
+    assert {tuple(scores["languages"]) for scores in _test_scores(foreign)} == {
+        ("deu-Latn", "eng-Latn")
+    }
     other = made_run(tmp_path, {"first-stage": [0.1, 0.5], "a": [0.2, 0.7]})
-    assert {tuple(scores["languages"]) for scores in _test_scores(export(other, "mteb", tmp_path / "x"))} == {("und-Zyyy",)}
+    assert {
+        tuple(scores["languages"]) for scores in _test_scores(export(other, "mteb", tmp_path / "x"))
+    } == {("und-Zyyy",)}
 
 
 def _test_scores(folder: Path) -> list[dict[str, Any]]:
@@ -207,10 +263,14 @@ def test_the_hub_reads_a_model_card_and_its_results(run: Run) -> None:
     text = CliRunner().invoke(cli, ["export", str(run.folder), "--format", "model-card"]).output
     for entry in yaml.safe_load(text.strip().strip("-"))["model-index"]:
         card = hub.ModelCard(f"---\n{yaml.safe_dump({'model-index': [entry]})}---\n# a card\n")
-        ours = next(record for record in run.records.values() if record.trial.reranker == entry["name"])
+        ours = next(
+            record for record in run.records.values() if record.trial.reranker == entry["name"]
+        )
         values = {result.metric_name: result.metric_value for result in card.data.eval_results}
         assert values == {name: round(ours.quality[name].mean, 6) for name in values}
-        assert {result.dataset_name for result in card.data.eval_results} == {"everyday, bm25 top 20"}
+        assert {result.dataset_name for result in card.data.eval_results} == {
+            "everyday, bm25 top 20"
+        }
 
 
 def test_a_latex_table_compiles(run: Run, tmp_path: Path) -> None:
@@ -218,9 +278,15 @@ def test_a_latex_table_compiles(run: Run, tmp_path: Path) -> None:
     if compiler is None:
         pytest.skip("no pdflatex and no tectonic on PATH")
     table = CliRunner().invoke(cli, ["export", str(run.folder), "--format", "latex"]).output
-    source = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + table + "\\end{document}\n"
+    source = (
+        "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"
+        + table
+        + "\\end{document}\n"
+    )
     (tmp_path / "table.tex").write_text(source)
-    done = subprocess.run([compiler, "table.tex"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [compiler, "table.tex"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stdout[-2000:]
 
 
@@ -232,7 +298,9 @@ def test_a_latex_table_compiles(run: Run, tmp_path: Path) -> None:
         (("mteb", "--language", "English"), "such as eng-Latn"),
     ],
 )
-def test_options_of_other_formats_are_refused(run: Run, arguments: tuple[str, ...], message: str) -> None:
+def test_options_of_other_formats_are_refused(
+    run: Run, arguments: tuple[str, ...], message: str
+) -> None:
     done = CliRunner().invoke(cli, ["export", str(run.folder), "--format", *arguments])
     assert isinstance(done.exception, BenchError)
     assert message in str(done.exception)

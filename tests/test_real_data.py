@@ -1,4 +1,6 @@
-"""Known figures of real collections, where those collections are at hand beside the repository; they are never part of it."""
+"""Known figures of real collections, where those collections are at hand beside the repository;
+they are never part of it.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,18 @@ def test_trec_dl19_reproduces_the_published_figures_of_its_runs(tmp_path: Path) 
     data = folder("trec-dl19")
     suite = {
         "name": "dl19",
-        "datasets": [{f"files:{data}": {"document": "{text}", "min_relevance": 2, "name": "trec-dl-2019"}}],
+        "datasets": [
+            {f"files:{data}": {"document": "{text}", "min_relevance": 2, "name": "trec-dl-2019"}}
+        ],
         "first_stages": [{"run": str(data / "runs" / "bm25-top100.run")}],
-        "rerankers": [{"run-file": {"path": str(data / "runs" / "rankvicuna-over-bm25.run"), "name": "rankvicuna"}}],
+        "rerankers": [
+            {
+                "run-file": {
+                    "path": str(data / "runs" / "rankvicuna-over-bm25.run"),
+                    "name": "rankvicuna",
+                }
+            }
+        ],
         "measures": ["nDCG@10", "RR@10"],
     }
     run = bench.run(suite, out=tmp_path, latency=False)

@@ -15,12 +15,25 @@ from bench.records.run import Run
 
 
 def test_equal_fields_give_equal_keys_whatever_their_order() -> None:
-    assert make_key({"a": 1, "b": {"c": 2, "d": 3}}).hash == make_key({"b": {"d": 3, "c": 2}, "a": 1}).hash
+    assert (
+        make_key({"a": 1, "b": {"c": 2, "d": 3}}).hash
+        == make_key({"b": {"d": 3, "c": 2}, "a": 1}).hash
+    )
 
 
 def test_the_differing_fields_are_named() -> None:
-    left = system_key({"backend": "cross-encoder", "identity": {"model": "m", "revision": "abc", "versions": {"torch": "2.1"}}})
-    right = system_key({"backend": "cross-encoder", "identity": {"model": "m", "revision": "def", "versions": {"torch": "2.2"}}})
+    left = system_key(
+        {
+            "backend": "cross-encoder",
+            "identity": {"model": "m", "revision": "abc", "versions": {"torch": "2.1"}},
+        }
+    )
+    right = system_key(
+        {
+            "backend": "cross-encoder",
+            "identity": {"model": "m", "revision": "def", "versions": {"torch": "2.2"}},
+        }
+    )
     assert left.differing(right) == ["revision", "versions.torch"]
     assert left.differing(left) == []
 

@@ -1,4 +1,6 @@
-"""What is kept or shown holds no secret and no place of this machine: run folders, baselines, caches, messages."""
+"""What is kept or shown holds no secret and no place of this machine: run folders, baselines,
+caches, messages.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ import yaml
 from bench import rerankers
 from bench.contract.reranker import Description
 from bench.core.errors import SuiteError
-from bench.core.redaction import argument, for_others, is_secret_name, redacted, redacted_text, secret_values
+from bench.core.redaction import (
+    argument,
+    for_others,
+    is_secret_name,
+    redacted,
+    redacted_text,
+    secret_values,
+)
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.outside.own_class import OwnOptions
 from bench.scoring.cache import ScoreCache
@@ -36,7 +45,10 @@ SECRETS = ("hunter2-and-more", "body-secret-1", "body-secret-2", "sk-proj-012345
         ("GET http://host/v1?key=abc&x=1", "GET http://host/v1?key=***&x=1"),
         ("Authorization: Bearer abcdef0123456789", "Authorization: ***"),
         ("the key sk-proj-0123456789abcdefghij was", "the key *** was"),
-        ("Basic understanding of hf-internal-testing/tiny-random-bert", "Basic understanding of hf-internal-testing/tiny-random-bert"),
+        (
+            "Basic understanding of hf-internal-testing/tiny-random-bert",
+            "Basic understanding of hf-internal-testing/tiny-random-bert",
+        ),
     ],
 )
 def test_what_is_secret_in_a_text(text: str, shown: str) -> None:
@@ -45,23 +57,55 @@ def test_what_is_secret_in_a_text(text: str, shown: str) -> None:
 
 def test_what_is_secret_in_data() -> None:
     data = {
-        "api_key": "a", "accessToken": "b", "nested": [{"Password": "c", "max_tokens": 5, "token_true": "yes"}],
-        "api_key_env": "MY_KEY", "key": 7, "secret": "", "api_keys": ["d", "e"], "credentials": {"user": "f"}, "password": 12345,
-        "passwords": [1], "tokens_per_minute": 9, "token_budget": 8, "tokens": 7, "sort_key": "year", "pad_token": "x",
-        "token": "<extra_id_5>", "use_auth": True, "auth": False, "key_of": [{"authTokens": ["h"]}],
-    }  # fmt: skip
+        "api_key": "a",
+        "accessToken": "b",
+        "nested": [{"Password": "c", "max_tokens": 5, "token_true": "yes"}],
+        "api_key_env": "MY_KEY",
+        "key": 7,
+        "secret": "",
+        "api_keys": ["d", "e"],
+        "credentials": {"user": "f"},
+        "password": 12345,
+        "passwords": [1],
+        "tokens_per_minute": 9,
+        "token_budget": 8,
+        "tokens": 7,
+        "sort_key": "year",
+        "pad_token": "x",
+        "token": "<extra_id_5>",
+        "use_auth": True,
+        "auth": False,
+        "key_of": [{"authTokens": ["h"]}],
+    }
     assert redacted(data) == {
-        "api_key": "***", "accessToken": "***", "nested": [{"Password": "***", "max_tokens": 5, "token_true": "yes"}],
-        "api_key_env": "MY_KEY", "key": "***", "secret": "", "api_keys": "***", "credentials": "***", "password": "***",
-        "passwords": "***", "tokens_per_minute": 9, "token_budget": 8, "tokens": 7, "sort_key": "year", "pad_token": "x",
-        "token": "<extra_id_5>", "use_auth": True, "auth": False, "key_of": [{"authTokens": "***"}],
-    }  # fmt: skip
+        "api_key": "***",
+        "accessToken": "***",
+        "nested": [{"Password": "***", "max_tokens": 5, "token_true": "yes"}],
+        "api_key_env": "MY_KEY",
+        "key": "***",
+        "secret": "",
+        "api_keys": "***",
+        "credentials": "***",
+        "password": "***",
+        "passwords": "***",
+        "tokens_per_minute": 9,
+        "token_budget": 8,
+        "tokens": 7,
+        "sort_key": "year",
+        "pad_token": "x",
+        "token": "<extra_id_5>",
+        "use_auth": True,
+        "auth": False,
+        "key_of": [{"authTokens": "***"}],
+    }
     assert secret_values(data) == {"a", "b", "c", "d", "e", "f", "h", "7", "12345", "1"}
 
 
 def test_no_option_of_ours_is_taken_for_a_secret() -> None:
     """But for two, whose values tell: a tokenizer's piece, and a number of tokens."""
-    names = {name for backend in rerankers.TABLE for name in rerankers.options_for(backend).model_fields}
+    names = {
+        name for backend in rerankers.TABLE for name in rerankers.options_for(backend).model_fields
+    }
     assert {name for name in names if is_secret_name(name)} == {"token", "answer_tokens"}
     token = rerankers.options_for("rankt5").model_fields["token"].default
     assert redacted({"rankt5": {"token": token}}) == {"rankt5": {"token": token}}
@@ -70,7 +114,9 @@ def test_no_option_of_ours_is_taken_for_a_secret() -> None:
 class Spiller:
     """An outsider's class that puts what it was given into its error."""
 
-    def __init__(self, api_key: str, settings: dict[str, Any], url: str, spills: bool = False) -> None:
+    def __init__(
+        self, api_key: str, settings: dict[str, Any], url: str, spills: bool = False
+    ) -> None:
         self.values, self.spills = (api_key, settings, url), spills
 
     def score(self, pairs: Any) -> list[float]:
@@ -89,7 +135,10 @@ class Teller(BaseReranker):
         return {"backend": "teller", **self.options.arguments}
 
     def describe(self) -> Description:
-        return Description("teller", {**self.options.arguments, "place": f"http://h/{self.options.arguments['api_key']}/v1"})
+        return Description(
+            "teller",
+            {**self.options.arguments, "place": f"http://h/{self.options.arguments['api_key']}/v1"},
+        )
 
     def rerank(self, requests: Any) -> list[Any]:
         return [[0.0] * len(request.docs) for request in requests]
@@ -98,10 +147,20 @@ class Teller(BaseReranker):
 def test_the_arguments_of_an_outsiders_class_stay_secret(tmp_path: Path) -> None:
     write_collection(tmp_path)
     values = ("argument-1", "argument-2", "argument-3", "argument-4", "87654321", "environment-5")
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "RERANK_BENCH_CACHE": str(tmp_path / "cache"), "SPILL_TOKEN": values[5]}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "RERANK_BENCH_CACHE": str(tmp_path / "cache"),
+        "SPILL_TOKEN": values[5],
+    }
     options = {
         "api_key": values[0],
-        "settings": {"passwords": [values[1]], "pin": 7, "auth": {"user": values[3]}, "password": int(values[4])},
+        "settings": {
+            "passwords": [values[1]],
+            "pin": 7,
+            "auth": {"user": values[3]},
+            "password": int(values[4]),
+        },
         "url": f"https://h/v1?sig={values[2]}",
     }
     rows = [
@@ -109,13 +168,27 @@ def test_the_arguments_of_an_outsiders_class_stay_secret(tmp_path: Path) -> None
         {"tests.test_redaction:Spiller": {"name": "spills", "spills": True, **options}},
         {"tests.test_redaction:Teller": {"name": "teller", **options}},
     ]
-    suite_file = {"name": "kept", "datasets": ["files:data"], "rerankers": rows, "latency": None, "depth": 4}
+    suite_file = {
+        "name": "kept",
+        "datasets": ["files:data"],
+        "rerankers": rows,
+        "latency": None,
+        "depth": 4,
+    }
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite_file))
-    done = command(tmp_path, env, "run", str(tmp_path / "suite.yaml"), "--out", str(tmp_path / "out"))
+    done = command(
+        tmp_path, env, "run", str(tmp_path / "suite.yaml"), "--out", str(tmp_path / "out")
+    )
     assert "refused: ('***'" in done.stderr + done.stdout
-    files = [path for name in ("out", "cache") for path in (tmp_path / name).rglob("*") if path.is_file()]
+    files = [
+        path for name in ("out", "cache") for path in (tmp_path / name).rglob("*") if path.is_file()
+    ]
     texts = {str(path): path.read_bytes().decode("utf-8", "replace") for path in files}
-    texts |= {path: gzip.decompress(Path(path).read_bytes()).decode() for path in texts if path.endswith(".gz")}
+    texts |= {
+        path: gzip.decompress(Path(path).read_bytes()).decode()
+        for path in texts
+        if path.endswith(".gz")
+    }
     assert [path for path in texts if path.endswith("fingerprint.json")]
     assert [path for path in texts if "/errors/" in path]
     assert [path for path in texts if "teller" in path and path.endswith("ir_metadata.yaml")]
@@ -125,7 +198,9 @@ def test_the_arguments_of_an_outsiders_class_stay_secret(tmp_path: Path) -> None
 
 
 def test_another_secret_has_other_scores(tmp_path: Path) -> None:
-    folders = {ScoreCache({"backend": "x", "api_key": key}, root=tmp_path).folder for key in ("one", "two")}
+    folders = {
+        ScoreCache({"backend": "x", "api_key": key}, root=tmp_path).folder for key in ("one", "two")
+    }
     assert len(folders) == 2
 
 
@@ -133,28 +208,69 @@ def test_places_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/somebody")
     assert for_others(f"{tmp_path}/data/x.tsv:3 and /home/somebody/y") == "data/x.tsv:3 and ~/y"
-    assert [argument(text) for text in (f"{tmp_path}/s.yaml", "/elsewhere/deep/s.yaml", "--out=/elsewhere/out", "--quiet", "a/b")] == [
-        "s.yaml", "s.yaml", "--out=out", "--quiet", "a/b",
-    ]  # fmt: skip
+    assert [
+        argument(text)
+        for text in (
+            f"{tmp_path}/s.yaml",
+            "/elsewhere/deep/s.yaml",
+            "--out=/elsewhere/out",
+            "--quiet",
+            "a/b",
+        )
+    ] == [
+        "s.yaml",
+        "s.yaml",
+        "--out=out",
+        "--quiet",
+        "a/b",
+    ]
 
 
 def test_a_run_its_baseline_and_its_cache_hold_no_secret_and_no_place(tmp_path: Path) -> None:
     write_collection(tmp_path)
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "RERANK_BENCH_CACHE": str(tmp_path / "cache"), "KEY_OF_OURS": SECRETS[3]}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "RERANK_BENCH_CACHE": str(tmp_path / "cache"),
+        "KEY_OF_OURS": SECRETS[3],
+    }
     with serve() as server:
         server.always = good_jina
         url = server.url.replace("http://", f"http://me:{SECRETS[0]}@")
         body = {"api_key": SECRETS[1], "user": {"access_token": SECRETS[2]}}
-        ours: dict[str, Any] = {"name": "ours", "model": "m", "base_url": url, "body": body, "api_key_env": "KEY_OF_OURS"}
+        ours: dict[str, Any] = {
+            "name": "ours",
+            "model": "m",
+            "base_url": url,
+            "body": body,
+            "api_key_env": "KEY_OF_OURS",
+        }
         chat = {**ours, "name": "chat", "retries": 0}
-        rows = [{"rerank-server": ours}, {"listwise-server": chat}, {"tests.fakes:HashReranker": {"name": "odd", "crash": str(tmp_path)}}]
-        suite_file = {"name": "kept", "datasets": ["files:data"], "rerankers": rows, "latency": None, "depth": 4}
+        rows = [
+            {"rerank-server": ours},
+            {"listwise-server": chat},
+            {"tests.fakes:HashReranker": {"name": "odd", "crash": str(tmp_path)}},
+        ]
+        suite_file = {
+            "name": "kept",
+            "datasets": ["files:data"],
+            "rerankers": rows,
+            "latency": None,
+            "depth": 4,
+        }
         (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite_file))
-        done = command(tmp_path, env, "run", str(tmp_path / "suite.yaml"), "--out", str(tmp_path / "out"))
+        done = command(
+            tmp_path, env, "run", str(tmp_path / "suite.yaml"), "--out", str(tmp_path / "out")
+        )
         assert server.requests[0]["api_key"] == SECRETS[1], "what is sent is as written"
     saved = command(tmp_path, env, "baseline", "save", "out/kept", "--in", "kept-baselines")
     assert saved.returncode == 0, saved.stderr
-    files = [path for name in ("out", "kept-baselines", "cache") for path in (tmp_path / name).rglob("*") if path.is_file()]
+    files = [
+        path
+        for name in ("out", "kept-baselines", "cache")
+        for path in (tmp_path / name).rglob("*")
+        if path.is_file()
+    ]
     assert [path for path in files if path.name == "run.json"]
     texts = {str(path): path.read_bytes().decode("utf-8", "replace") for path in files}
     texts |= {"terminal": done.stdout + done.stderr, "saving": saved.stdout + saved.stderr}
@@ -162,13 +278,22 @@ def test_a_run_its_baseline_and_its_cache_hold_no_secret_and_no_place(tmp_path: 
         assert [name for name, text in texts.items() if secret in text] == []
     kept = {name: text for name, text in texts.items() if name.startswith(str(tmp_path))}
     assert [name for name, text in kept.items() if f"{tmp_path}/" in text] == []
-    asked = json.loads(next(text for name, text in kept.items() if "/out/" in name and name.endswith("run.json")))
+    asked = json.loads(
+        next(text for name, text in kept.items() if "/out/" in name and name.endswith("run.json"))
+    )
     assert "***@127.0.0.1" in json.dumps(asked["asked"])
     assert "suite.yaml" in asked["command"]
 
 
 def command(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,17 @@ DEPTH = 20
 
 
 def questions(queries: int, *, width: int = 2000) -> Requests:
-    documents = MemoryDocuments({f"d{i}": {"text": f"{i} " + "word " * (width // 5)} for i in range(DEPTH)})
+    documents = MemoryDocuments(
+        {f"d{i}": {"text": f"{i} " + "word " * (width // 5)} for i in range(DEPTH)}
+    )
     ids = tuple(f"d{i}" for i in range(DEPTH))
     texts = {f"q{i}": f"query {i}" for i in range(queries)}
     dataset = Dataset("made", documents, texts, {}, {}, template="{text} end")
-    candidates = Candidates({query_id: QueryCandidates(ids, tuple(range(DEPTH, 0, -1))) for query_id in texts}, DEPTH, {})
+    candidates = Candidates(
+        {query_id: QueryCandidates(ids, tuple(range(DEPTH, 0, -1))) for query_id in texts},
+        DEPTH,
+        {},
+    )
     return Requests(dataset, candidates, list(texts))
 
 
@@ -34,7 +40,9 @@ def peak(queries: int) -> int:
     requests = questions(queries)
     tracemalloc.start()
     try:
-        scored = score(HashReranker(FakeOptions(salt=str(queries))), requests, chunk_pairs=10 * DEPTH)
+        scored = score(
+            HashReranker(FakeOptions(salt=str(queries))), requests, chunk_pairs=10 * DEPTH
+        )
         assert len(scored.scores) == queries
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -73,7 +81,9 @@ def assessed_peak(queries: int) -> int:
     rows = []
     tracemalloc.start()
     try:
-        found = assess(Scored(scores=scores), asked, 0, lambda rankings, part: rows.append(len(rankings)))
+        found = assess(
+            Scored(scores=scores), asked, 0, lambda rankings, part: rows.append(len(rankings))
+        )
         assert found.counts.pairs == queries * DEPTH
         assert (sum(rows), max(rows)) == (queries, min(queries, AT_ONCE))
         return tracemalloc.get_traced_memory()[1]

@@ -1,4 +1,6 @@
-"""`list rerankers` at any width: every entry with its facts, what it needs, and whether that is here, without loading anything."""
+"""`list rerankers` at any width: every entry with its facts, what it needs, and whether that is
+here, without loading anything.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +40,13 @@ def test_every_entry_is_there_and_no_line_is_too_long(width: int) -> None:
 
 def test_a_wide_row_tells_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.fullmatch(
-        r"bge-reranker-v2-m3 +568M +8k +many +Apache-2\.0 +– +local hub +fetch +BAAI/bge-reranker-v2-m3", row("bge-reranker-v2-m3")
+        r"bge-reranker-v2-m3 +568M +8k +many +Apache-2\.0 +– +local hub +fetch "
+        r"+BAAI/bge-reranker-v2-m3",
+        row("bge-reranker-v2-m3"),
     )
     assert re.fullmatch(
-        r"cohere-rerank-v4\.0-pro +\? +32k +many +proprietary +\$2\.5/1k searches\* +api CO_API_KEY +no CO_API_KEY +rerank-v4\.0-pro",
+        r"cohere-rerank-v4\.0-pro +\? +32k +many +proprietary +\$2\.5/1k searches\* +api "
+        r"CO_API_KEY +no CO_API_KEY +rerank-v4\.0-pro",
         row("cohere-rerank-v4.0-pro"),
     )
     monkeypatch.setenv("CO_API_KEY", "set")
@@ -50,12 +55,17 @@ def test_a_wide_row_tells_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_narrow_list_says_in_the_heading_what_all_rows_share() -> None:
     text = "\n".join(lines("voyage", 80))
-    assert "voyage: size ?, tokens 32k, licence proprietary, needs api VOYAGE_API_KEY, here\nno VOYAGE_API_KEY" in text
+    assert (
+        "voyage: size ?, tokens 32k, licence proprietary, needs api VOYAGE_API_KEY, here\nno "
+        "VOYAGE_API_KEY" in text
+    )
     assert re.search(r"voyage-rerank-2\.5 +many +\$0\.05/M tokens", text)
     assert "cohere" not in text
 
 
-def test_what_is_needed_and_whether_it_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_needed_and_whether_it_is_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.delenv("SENTENCE_TRANSFORMERS_HOME", raising=False)
@@ -65,14 +75,18 @@ def test_what_is_needed_and_whether_it_is_here(monkeypatch: pytest.MonkeyPatch, 
     assert needs.needs("gte-multilingual") == Needs(("local", "hub", "code"), "fetch")
     assert needs.needs("voyage-rerank-2.5") == Needs(("api", "VOYAGE_API_KEY"), "no VOYAGE_API_KEY")
     revision = entries.load()["minilm-l6"].options["revision"]
-    (tmp_path / "hub" / "models--cross-encoder--ms-marco-MiniLM-L6-v2" / "snapshots" / revision).mkdir(parents=True)
+    (
+        tmp_path / "hub" / "models--cross-encoder--ms-marco-MiniLM-L6-v2" / "snapshots" / revision
+    ).mkdir(parents=True)
     assert needs.needs("minilm-l6").here == "ready"
     assert not hub.is_stored("cross-encoder/ms-marco-MiniLM-L6-v2", "0" * 40)
     assert hub.is_stored("cross-encoder/ms-marco-MiniLM-L6-v2", None)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs, "find_spec", lambda name: None if name in ("cohere", "torch") else object())
+    monkeypatch.setattr(
+        needs, "find_spec", lambda name: None if name in ("cohere", "torch") else object()
+    )
     monkeypatch.setenv("CO_API_KEY", "set")
     assert needs.needs("cohere-rerank-v3.5").here == "no cohere"
     assert needs.needs("minilm-l6").here == "no torch"
@@ -90,13 +104,24 @@ def test_the_command_filters_and_fills_the_terminal_it_has(tmp_path: Path) -> No
     assert "licence proprietary" in narrow
     assert "LICENCE" in wide
     refused = command("list", "suites", "--backend", "cohere", cwd=tmp_path)
-    assert (refused.returncode, refused.stderr) == (2, "rerank-bench: --backend goes with `list rerankers`\n")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "rerank-bench: --backend goes with `list rerankers`\n",
+    )
 
 
 def test_doctor_looks_for_every_key_of_the_catalogue(tmp_path: Path) -> None:
     found = needs.keys()
-    assert {"CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI_API_KEY"} <= set(found)
+    assert {
+        "CO_API_KEY",
+        "VOYAGE_API_KEY",
+        "MXBAI_API_KEY",
+        "JINA_API_KEY",
+        "OPENAI_API_KEY",
+    } <= set(found)
     told = command("doctor", cwd=tmp_path, JINA_API_KEY="sk-very-secret", HF_HUB_OFFLINE="1").stdout
-    assert [key for key in (*found, "HF_TOKEN") if not re.search(rf"^{key} +(set|not set)$", told, re.M)] == []
+    assert [
+        key for key in (*found, "HF_TOKEN") if not re.search(rf"^{key} +(set|not set)$", told, re.M)
+    ] == []
     assert re.search(r"^JINA_API_KEY +set$", told, re.M)
     assert "very-secret" not in told

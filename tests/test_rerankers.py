@@ -1,4 +1,6 @@
-"""Every reranker of the table keeps the same contract; names are found late and mistakes are told in one line."""
+"""Every reranker of the table keeps the same contract; names are found late and mistakes are told
+in one line.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ from tests import fake_chat, fake_cohere, tiny_late, tiny_models
 from tests.agreement import close
 
 KEY = "secret-key-of-the-test"
-DOCS = ["the cat sat", "hot tea and fish", "cold river", "money in the bank", "how long does it rain"]
+DOCS = [
+    "the cat sat",
+    "hot tea and fish",
+    "cold river",
+    "money in the bank",
+    "how long does it rain",
+]
 LOCAL = ("cross-encoder", "bi-encoder", "late-interaction", "monot5", "rankt5", "llm", "listwise")
 SHORT = {"llm": 900, "listwise": 1200}
 """Tokens that are few for a backend whose prompt alone has many; 48 for the others."""
@@ -52,13 +60,21 @@ def request(query_id: str, query: str, docs: list[str]) -> Request:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseReranker]]:
     """One loaded reranker for every name of the table."""
     folder = tmp_path_factory.mktemp("rerankers")
-    (folder / "published.run").write_text("".join(f"{q} Q0 d{i} {i + 1} {9 - i} x\n" for q in ("q", "a", "b") for i in range(3)))
+    (folder / "published.run").write_text(
+        "".join(f"{q} Q0 d{i} {i + 1} {9 - i} x\n" for q in ("q", "a", "b") for i in range(3))
+    )
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for variable in ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY"):
             patch.setenv(variable, KEY)
-        server, voyage, mixedbread, talker = (stack.enter_context(fake_cohere.serve()) for _ in range(4))
-        voyage.always, mixedbread.always, talker.always = fake_cohere.good_voyage, fake_cohere.good_mixedbread, fake_chat.good_chat
+        server, voyage, mixedbread, talker = (
+            stack.enter_context(fake_cohere.serve()) for _ in range(4)
+        )
+        voyage.always, mixedbread.always, talker.always = (
+            fake_cohere.good_voyage,
+            fake_cohere.good_mixedbread,
+            fake_chat.good_chat,
+        )
         options = {
             "first-stage": None,
             "oracle": None,
@@ -71,14 +87,33 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseRe
             "rankt5": str(tiny_models.t5(folder / "rankt5", seed=1)),
             "cohere": {"model": "rerank-v3.5", "base_url": server.url},
             "voyage": {"model": "rerank-2.5", "base_url": voyage.url},
-            "mixedbread": {"model": "mixedbread-ai/mxbai-rerank-base-v2", "base_url": mixedbread.url},
-            "rerank-server": {"model": "jina-reranker-m0", "base_url": server.url, "api_key_env": "JINA_API_KEY", "concurrency": 3},
-            "llm": {"model": str(tiny.chat(folder / "yes-no")), "token_true": "yes", "token_false": "no"},
+            "mixedbread": {
+                "model": "mixedbread-ai/mxbai-rerank-base-v2",
+                "base_url": mixedbread.url,
+            },
+            "rerank-server": {
+                "model": "jina-reranker-m0",
+                "base_url": server.url,
+                "api_key_env": "JINA_API_KEY",
+                "concurrency": 3,
+            },
+            "llm": {
+                "model": str(tiny.chat(folder / "yes-no")),
+                "token_true": "yes",
+                "token_false": "no",
+            },
             "listwise": {"model": str(tiny_models.terse_chat(folder / "chat"))},
-            "listwise-server": {"model": "a-chat-model", "base_url": talker.url, "api_key_env": "JINA_API_KEY", "concurrency": 3},
+            "listwise-server": {
+                "model": "a-chat-model",
+                "base_url": talker.url,
+                "api_key_env": "JINA_API_KEY",
+                "concurrency": 3,
+            },
         }
         assert set(options) == set(rerankers.TABLE), "a new reranker needs its options here"
-        loaded = {name: rerankers.build(name, value, base_dir=folder) for name, value in options.items()}
+        loaded = {
+            name: rerankers.build(name, value, base_dir=folder) for name, value in options.items()
+        }
         for reranker in loaded.values():
             reranker.check()
             if hasattr(reranker, "bind"):
@@ -106,14 +141,21 @@ def test_one_finite_score_per_document(reranker: BaseReranker, case: str) -> Non
 
 
 def test_same_scores_alone_and_in_a_batch(reranker: BaseReranker) -> None:
-    requests = [request("q", "hot tea", DOCS), request("a", "the cat", [*DOCS[::-1], "moon " * 30]), request("b", "rain", DOCS[:2])]
+    requests = [
+        request("q", "hot tea", DOCS),
+        request("a", "the cat", [*DOCS[::-1], "moon " * 30]),
+        request("b", "rain", DOCS[:2]),
+    ]
     together = reranker.rerank(requests)
-    for alone, scores in zip([reranker.rerank([one])[0] for one in requests], together, strict=True):
+    for alone, scores in zip(
+        [reranker.rerank([one])[0] for one in requests], together, strict=True
+    ):
         close(scores, alone)
 
 
 def test_order_of_candidates_does_not_matter_to_pointwise_rerankers(reranker: BaseReranker) -> None:
-    query = "how long does it take for hot fish tea the cat"  # another number of its words in every document
+    # another number of its words in every document
+    query = "how long does it take for hot fish tea the cat"
     (scores,) = reranker.rerank([request("q", query, DOCS)])
     (turned,) = reranker.rerank([request("q", query, DOCS[::-1])])
     if reranker.pointwise:
@@ -147,7 +189,9 @@ def test_description_is_plain_data_and_repeats(reranker: BaseReranker) -> None:
 def again(name: str, built: dict[str, BaseReranker], **options: Any) -> Any:
     """The same backend and model, loaded with other options."""
     small = {"window": 2, "stride": 1} if name == "listwise" else {}
-    reranker = rerankers.build(name, {**built[name].options.model_dump(exclude_unset=True), **small, **options})
+    reranker = rerankers.build(
+        name, {**built[name].options.model_dump(exclude_unset=True), **small, **options}
+    )
     reranker.load()
     return reranker
 
@@ -162,14 +206,19 @@ def tokens_of_a_long_document(reranker: Any) -> int:
 
 @pytest.mark.parametrize("name", LOCAL)
 def test_what_is_described_is_what_loaded(name: str, built: dict[str, BaseReranker]) -> None:
-    """Length, number format and attention, the model's own and others: read back, and true of what is then read."""
+    """Length, number format and attention, the model's own and others: read back, and true of what
+    is then read.
+    """
     own, short = built[name].describe(), SHORT.get(name, 48)
     assert own.identity["dtype"] == "float32"
     assert own.facts["attention"] in ("sdpa", "eager")
     assert own.identity["max_length"] > short
     changed = again(name, built, max_length=short, dtype="bfloat16", attention="eager")
     description = changed.describe()
-    assert (description.identity["max_length"], description.identity["dtype"]) == (short, "bfloat16")
+    assert (description.identity["max_length"], description.identity["dtype"]) == (
+        short,
+        "bfloat16",
+    )
     assert description.facts["attention"] == "eager"
     assert 0 < tokens_of_a_long_document(changed) <= short * INPUTS.get(name, 2)
     changed.close()
@@ -177,7 +226,9 @@ def test_what_is_described_is_what_loaded(name: str, built: dict[str, BaseRerank
 
 @pytest.mark.parametrize("name", LOCAL)
 def test_no_more_is_described_than_the_model_has(name: str, built: dict[str, BaseReranker]) -> None:
-    """T5 counts positions from one token to another and takes any length; the others have so many and no more."""
+    """T5 counts positions from one token to another and takes any length; the others have so many
+    and no more.
+    """
     if name in ("monot5", "rankt5"):
         assert again(name, built, max_length=100_000).describe().identity["max_length"] == 100_000
     else:
@@ -201,7 +252,9 @@ def test_placement_is_one_of_three(reranker: BaseReranker) -> None:
 
 
 def test_unknown_names_get_the_nearest_of_both_tables() -> None:
-    with pytest.raises(SuiteError, match=r"unknown reranker 'cros-encoder': did you mean 'cross-encoder'\?"):
+    with pytest.raises(
+        SuiteError, match=r"unknown reranker 'cros-encoder': did you mean 'cross-encoder'\?"
+    ):
         rerankers.build("cros-encoder")
     with pytest.raises(SuiteError, match=r"did you mean 'minilm-l6'\?"):
         rerankers.options_for("minilm-l-6")
@@ -212,10 +265,22 @@ def test_unknown_names_get_the_nearest_of_both_tables() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("cross-encoder", {"model": "x", "batchsize": 8}, "option 'batchsize': unknown key: did you mean 'batch_size'"),
+        (
+            "cross-encoder",
+            {"model": "x", "batchsize": 8},
+            "option 'batchsize': unknown key: did you mean 'batch_size'",
+        ),
         ("cross-encoder", None, "option 'model': is missing"),
-        ("cross-encoder", {"model": "x", "batch_size": 0}, "option 'batch_size': input should be greater"),
-        ("cross-encoder", {"model": "x", "dtype": "int4"}, "option 'dtype': input should be 'float32'"),
+        (
+            "cross-encoder",
+            {"model": "x", "batch_size": 0},
+            "option 'batch_size': input should be greater",
+        ),
+        (
+            "cross-encoder",
+            {"model": "x", "dtype": "int4"},
+            "option 'dtype': input should be 'float32'",
+        ),
         ("first-stage", "x", "options must be a mapping"),
         ("minilm-l6", "x", "options must be a mapping"),
         ("minilm-l6", {"depth": 3}, "option 'depth': unknown key"),
@@ -229,27 +294,42 @@ def test_wrong_options_are_told_in_one_line(name: str, options: object, message:
 
 
 def test_a_catalogue_entry_stands_under_the_users_options() -> None:
-    plain, changed = rerankers.build("minilm-l6"), rerankers.build("minilm-l6", {"batch_size": 8, "revision": None, "name": "mine"})
+    plain, changed = (
+        rerankers.build("minilm-l6"),
+        rerankers.build("minilm-l6", {"batch_size": 8, "revision": None, "name": "mine"}),
+    )
     entry = entries.load()["minilm-l6"]
     assert plain.options.model == changed.options.model == entry.options["model"]
     assert plain.options.revision == entry.options["revision"]
-    assert (changed.options.batch_size, changed.options.revision, changed.options.name) == (8, None, "mine")
+    assert (changed.options.batch_size, changed.options.revision, changed.options.name) == (
+        8,
+        None,
+        "mine",
+    )
 
 
 def test_paths_beside_the_suite_are_found_and_other_names_left_alone(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    assert rerankers.build("cross-encoder", "model", base_dir=tmp_path).options.model == str(tmp_path / "model")
-    assert rerankers.build("cross-encoder", "owner/model", base_dir=tmp_path).options.model == "owner/model"
+    assert rerankers.build("cross-encoder", "model", base_dir=tmp_path).options.model == str(
+        tmp_path / "model"
+    )
+    assert (
+        rerankers.build("cross-encoder", "owner/model", base_dir=tmp_path).options.model
+        == "owner/model"
+    )
 
 
-def test_an_outsiders_class_is_named_by_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outsiders_class_is_named_by_its_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = """
 from bench.rerankers.base import BaseReranker, Description
 import numpy as np
 class Shortest(BaseReranker):
     def fingerprint(self): return {}
     def describe(self): return Description("shortest", {"rule": "length"})
-    def rerank(self, requests): return [np.array([-float(len(doc)) for doc in request.docs]) for request in requests]
+    def rerank(self, requests):
+        return [np.array([-float(len(doc)) for doc in request.docs]) for request in requests]
 thing = 3
 """
     (tmp_path / "outsider_module.py").write_text(source)
@@ -257,12 +337,28 @@ thing = 3
     shortest = rerankers.build("outsider_module:Shortest", {"name": "short"})
     (scores,) = shortest.rerank([request("q", "cat", ["the cat", "cat"])])
     assert scores.tolist() == [-7.0, -3.0]
-    with pytest.raises(SuiteError, match=r"is not a class with a method score\(pairs\) or predict\(pairs\), nor a function"):
+    with pytest.raises(
+        SuiteError,
+        match=r"is not a class with a method score\(pairs\) or predict\(pairs\), nor a function",
+    ):
         rerankers.build("outsider_module:thing")
 
 
-def test_names_options_checks_and_fingerprints_import_nothing_heavy(built: dict[str, BaseReranker]) -> None:
-    heavy = ("torch", "numpy", "transformers", "sentence_transformers", "cohere", "voyageai", "mixedbread", "httpx", "peft", "pandas")
+def test_names_options_checks_and_fingerprints_import_nothing_heavy(
+    built: dict[str, BaseReranker],
+) -> None:
+    heavy = (
+        "torch",
+        "numpy",
+        "transformers",
+        "sentence_transformers",
+        "cohere",
+        "voyageai",
+        "mixedbread",
+        "httpx",
+        "peft",
+        "pandas",
+    )
     code = f"""
 import sys
 from bench import rerankers

@@ -44,7 +44,14 @@ def client(server: FakeCohere) -> Iterator[Callable[..., Any]]:
     made: list[Any] = []
 
     def make(**options: Any) -> Any:
-        settings = {"model": "rerank-v3.5", "base_url": server.url, "backoff_s": 0.01, "retries": 2, "timeout_s": 5, **options}
+        settings = {
+            "model": "rerank-v3.5",
+            "base_url": server.url,
+            "backoff_s": 0.01,
+            "retries": 2,
+            "timeout_s": 5,
+            **options,
+        }
         made.append(rerankers.build("cohere", settings))
         made[-1].check()
         made[-1].load()
@@ -56,7 +63,9 @@ def client(server: FakeCohere) -> Iterator[Callable[..., Any]]:
 
 
 def ask(reranker: Any, docs: list[str] = DOCS) -> Any:
-    (outcome,) = reranker.rerank([Request("q", "a query", [f"d{i}" for i in range(len(docs))], docs)])
+    (outcome,) = reranker.rerank(
+        [Request("q", "a query", [f"d{i}" for i in range(len(docs))], docs)]
+    )
     return outcome
 
 
@@ -67,7 +76,13 @@ def expected(docs: list[str] = DOCS) -> list[float]:
 def test_scores_come_back_in_the_order_of_the_documents(server: FakeCohere, client: Client) -> None:
     reranker = client(max_tokens_per_doc=99)
     np.testing.assert_allclose(ask(reranker), expected())
-    sent = {"model": "rerank-v3.5", "query": "a query", "documents": DOCS, "top_n": 7, "max_tokens_per_doc": 99}
+    sent = {
+        "model": "rerank-v3.5",
+        "query": "a query",
+        "documents": DOCS,
+        "top_n": 7,
+        "max_tokens_per_doc": 99,
+    }
     assert server.requests == [sent]
     assert server.keys == [f"Bearer {KEY}"]
     assert reranker.take_usage() == Usage(pairs=7, calls=1, billed_units=1.0)
@@ -81,7 +96,9 @@ def test_one_connection_serves_many_requests(server: FakeCohere, client: Client)
     reranker.close()
 
 
-def test_more_than_a_thousand_documents_are_split_and_merged(server: FakeCohere, client: Client) -> None:
+def test_more_than_a_thousand_documents_are_split_and_merged(
+    server: FakeCohere, client: Client
+) -> None:
     docs = [f"document {i}" for i in range(2300)]
     reranker = client()
     np.testing.assert_allclose(ask(reranker, docs), expected(docs))
@@ -89,7 +106,9 @@ def test_more_than_a_thousand_documents_are_split_and_merged(server: FakeCohere,
     assert reranker.take_usage() == Usage(pairs=2300, calls=3, billed_units=23.0)
 
 
-def test_the_address_may_come_from_the_environment(server: FakeCohere, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+def test_the_address_may_come_from_the_environment(
+    server: FakeCohere, monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
     monkeypatch.setenv("CO_API_URL", server.url)
     np.testing.assert_allclose(ask(client(base_url=None)), expected())
 
@@ -102,26 +121,59 @@ def test_without_a_key_the_row_is_unavailable(monkeypatch: pytest.MonkeyPatch) -
 
 
 FATAL = {
-    "wrong key": ([lambda _: reply(401, {"message": f"invalid api token {KEY}"})], r"cohere: the key in CO_API_KEY was refused \(HTTP 401"),
+    "wrong key": (
+        [lambda _: reply(401, {"message": f"invalid api token {KEY}"})],
+        r"cohere: the key in CO_API_KEY was refused \(HTTP 401",
+    ),
     "forbidden": ([lambda _: reply(403, {"message": "no"})], "may not use it"),
-    "no such model": ([lambda _: reply(404, {"message": "model 'rerank-v3.5' not found"})], "no such model 'rerank-v3.5'"),
+    "no such model": (
+        [lambda _: reply(404, {"message": "model 'rerank-v3.5' not found"})],
+        "no such model 'rerank-v3.5'",
+    ),
     "quota": ([lambda _: reply(402, {"message": "pay"})], "over quota"),
-    "rate limit for ever": ([lambda _: reply(429, {"message": "slow down"})] * 3, "over quota or rate limit"),
-    "wait too long": ([lambda _: reply(429, {"message": "month is over"}, Retry_After="86400")], "over quota or rate limit"),
+    "rate limit for ever": (
+        [lambda _: reply(429, {"message": "slow down"})] * 3,
+        "over quota or rate limit",
+    ),
+    "wait too long": (
+        [lambda _: reply(429, {"message": "month is over"}, Retry_After="86400")],
+        "over quota or rate limit",
+    ),
     "not JSON": ([lambda _: reply(200, b"<html>hello</html>")], "not JSON"),
     "no results": ([lambda _: reply(200, {"id": "x"})], "no list of results"),
-    "text for results": ([lambda _: reply(200, {"id": "x", "results": "none"})], "no list of results"),
+    "text for results": (
+        [lambda _: reply(200, {"id": "x", "results": "none"})],
+        "no list of results",
+    ),
     "a list": ([lambda _: reply(200, [1, 2])], "the answer cannot be read"),
 }
 BROKEN = {
     "too few": (lambda results: results[:-1], "the answer has 6 scores for 7 documents"),
     "twice": (lambda results: [*results[:-1], results[0]], r"scores document \d twice"),
-    "too many": (lambda results: [*results, {"index": 7, "relevance_score": 0.5}], "scores document 7 of 7"),
-    "negative index": (lambda results: [*results[:-1], {"index": -1, "relevance_score": 0.5}], "scores document -1 of 7"),
-    "no index": (lambda results: [*results[:-1], {"relevance_score": 0.5}], "scores document None of 7"),
-    "NaN": (lambda results: [*results[:-1], results[-1] | {"relevance_score": float("nan")}], r"the score nan"),
-    "infinite": (lambda results: [*results[:-1], results[-1] | {"relevance_score": float("inf")}], r"the score inf"),
-    "text": (lambda results: [*results[:-1], results[-1] | {"relevance_score": "high"}], r"the score 'high'"),
+    "too many": (
+        lambda results: [*results, {"index": 7, "relevance_score": 0.5}],
+        "scores document 7 of 7",
+    ),
+    "negative index": (
+        lambda results: [*results[:-1], {"index": -1, "relevance_score": 0.5}],
+        "scores document -1 of 7",
+    ),
+    "no index": (
+        lambda results: [*results[:-1], {"relevance_score": 0.5}],
+        "scores document None of 7",
+    ),
+    "NaN": (
+        lambda results: [*results[:-1], results[-1] | {"relevance_score": float("nan")}],
+        r"the score nan",
+    ),
+    "infinite": (
+        lambda results: [*results[:-1], results[-1] | {"relevance_score": float("inf")}],
+        r"the score inf",
+    ),
+    "text": (
+        lambda results: [*results[:-1], results[-1] | {"relevance_score": "high"}],
+        r"the score 'high'",
+    ),
 }
 
 
@@ -142,17 +194,26 @@ def test_what_no_further_request_could_survive_ends_the_trial_in_one_line(
 @pytest.mark.parametrize("case", sorted(BROKEN))
 def test_a_broken_answer_is_never_scored(server: FakeCohere, case: str, client: Client) -> None:
     change, message = BROKEN[case]
-    server.always = lambda request: reply(200, {**rerank_body(request), "results": change(rerank_body(request)["results"])})
+    server.always = lambda request: reply(
+        200, {**rerank_body(request), "results": change(rerank_body(request)["results"])}
+    )
     with pytest.raises(RerankerError, match=message):
         ask(client())
 
 
 @pytest.mark.parametrize(
     "fault",
-    [lambda _: reply(500, {"message": "oops"}), lambda _: reply(503, b"<html>"), lambda _: reply(429, {}, Retry_After="0"), cut],
+    [
+        lambda _: reply(500, {"message": "oops"}),
+        lambda _: reply(503, b"<html>"),
+        lambda _: reply(429, {}, Retry_After="0"),
+        cut,
+    ],
     ids=["500", "503 as HTML", "429", "cut connection"],
 )
-def test_a_passing_fault_is_retried_and_counted(server: FakeCohere, fault: Any, client: Client) -> None:
+def test_a_passing_fault_is_retried_and_counted(
+    server: FakeCohere, fault: Any, client: Client
+) -> None:
     server.script = [fault]
     reranker = client()
     np.testing.assert_allclose(ask(reranker), expected())
@@ -164,7 +225,11 @@ def test_a_passing_fault_is_retried_and_counted(server: FakeCohere, fault: Any, 
     ("fault", "reason", "calls"),
     [
         (lambda _: reply(500, {"message": "oops"}), "HTTP 500: oops", 3),
-        (lambda _: reply(400, {"message": f"bad\n document for {KEY}"}), "HTTP 400: bad document for ***", 1),
+        (
+            lambda _: reply(400, {"message": f"bad\n document for {KEY}"}),
+            "HTTP 400: bad document for ***",
+            1,
+        ),
         (lambda _: reply(503, {"message": "later"}, Retry_After="3600"), "HTTP 503: later", 1),
         (cut, "connection failed (RemoteProtocolError)", 3),
     ],
@@ -175,7 +240,9 @@ def test_a_request_that_keeps_failing_fails_its_own_query_only(
 ) -> None:
     server.script = [fault] * calls
     reranker = client()
-    bad, fine = reranker.rerank([Request("a", "a query", ["d"], ["tea"]), Request("b", "a query", ["d"], ["tea"])])
+    bad, fine = reranker.rerank(
+        [Request("a", "a query", ["d"], ["tea"]), Request("b", "a query", ["d"], ["tea"])]
+    )
     assert bad == Failure(reason)
     np.testing.assert_allclose(fine, expected(["tea"]))
     assert reranker.take_usage().calls == calls + 1
@@ -194,7 +261,9 @@ def test_nobody_listens(client: Client) -> None:
 
 
 @pytest.mark.parametrize("header", ["0.3", "date"])
-def test_the_servers_wish_to_wait_goes_before_our_backoff(server: FakeCohere, header: str, client: Client) -> None:
+def test_the_servers_wish_to_wait_goes_before_our_backoff(
+    server: FakeCohere, header: str, client: Client
+) -> None:
     wish = "0.3" if header == "0.3" else formatdate(time.time() + 2, usegmt=True)
     server.script = [lambda _: reply(429, {}, Retry_After=wish)]
     started = time.monotonic()
@@ -218,9 +287,17 @@ def test_without_a_wish_the_wait_doubles(server: FakeCohere, client: Client) -> 
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
-    [(None, None), ({}, None), ({"retry-after": "3"}, 3.0), ({"Retry-After": " 2.5 "}, 2.5), ({"retry-after": "soon"}, None),
-     ({"retry-after": "nan"}, None), ({"retry-after": "-4"}, 0.0), ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0)],
-)  # fmt: skip
+    [
+        (None, None),
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"Retry-After": " 2.5 "}, 2.5),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "-4"}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+    ],
+)
 def test_retry_after_is_read_with_care(headers: Any, seconds: float | None) -> None:
     assert retry_after(headers) == seconds
 
@@ -241,17 +318,25 @@ def test_what_identifies_a_hosted_model(server: FakeCohere, client: Client) -> N
 
 
 @pytest.mark.parametrize("key", ["a\u00e9b", "a\nb", "a\x7fb"])
-def test_a_key_that_no_header_can_have_is_named_by_its_variable_alone(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_a_key_that_no_header_can_have_is_named_by_its_variable_alone(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
     from bench.core.errors import RerankerError
 
     monkeypatch.setenv("MY_KEY", key)
-    reranker = rerankers.build("rerank-server", {"model": "m", "base_url": "http://127.0.0.1:9", "api_key_env": "MY_KEY"})
-    with pytest.raises(RerankerError, match="the key in MY_KEY holds characters no header can have") as error:
+    reranker = rerankers.build(
+        "rerank-server", {"model": "m", "base_url": "http://127.0.0.1:9", "api_key_env": "MY_KEY"}
+    )
+    with pytest.raises(
+        RerankerError, match="the key in MY_KEY holds characters no header can have"
+    ) as error:
         reranker.check()
     assert key not in str(error.value)
 
 
 def test_the_line_end_of_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "abc\n")
-    reranker = rerankers.build("rerank-server", {"model": "m", "base_url": "http://127.0.0.1:9", "api_key_env": "MY_KEY"})
+    reranker = rerankers.build(
+        "rerank-server", {"model": "m", "base_url": "http://127.0.0.1:9", "api_key_env": "MY_KEY"}
+    )
     assert reranker._key() == "abc"

@@ -49,12 +49,17 @@ def test_the_first_stage_keeps_its_order(doc_ids: list[str]) -> None:
 
 @given(IDS, st.data())
 def test_no_order_is_better_than_the_oracles(doc_ids: list[str], data: st.DataObject) -> None:
-    grades = {doc_id: data.draw(st.integers(0, 3)) for doc_id in doc_ids if data.draw(st.booleans())}
+    grades = {
+        doc_id: data.draw(st.integers(0, 3)) for doc_id in doc_ids if data.draw(st.booleans())
+    }
     oracle = rerankers.build("oracle")
     oracle.bind({"q": grades}, NONE)
     found = order(oracle, "q", doc_ids)
     assert sorted(found) == sorted(doc_ids)
-    best = max(dcg([grades.get(doc_id, 0) for doc_id in permutation]) for permutation in itertools.permutations(doc_ids))
+    best = max(
+        dcg([grades.get(doc_id, 0) for doc_id in permutation])
+        for permutation in itertools.permutations(doc_ids)
+    )
     assert dcg([grades.get(doc_id, 0) for doc_id in found]) == pytest.approx(best)
 
 
@@ -79,17 +84,28 @@ def published(tmp_path: Path, lines: str, name: str = "published.run") -> Any:
 @pytest.mark.parametrize("name", ["published.run", "published.run.gz"])
 def test_a_run_orders_its_candidates_by_the_tie_rule(tmp_path: Path, name: str) -> None:
     """Scores decide, never the rank column; equal scores go by doc_id, falling."""
-    run = published(tmp_path, "q Q0 a 3 2.0 t\nq Q0 b 1 5.0 t\nq Q0 c 2 2.0 t\nq Q0 elsewhere 4 1.0 t\n", name)
+    run = published(
+        tmp_path, "q Q0 a 3 2.0 t\nq Q0 b 1 5.0 t\nq Q0 c 2 2.0 t\nq Q0 elsewhere 4 1.0 t\n", name
+    )
     run.check()
     run.bind({"q": {"a": 1}}, NONE)
     run.load()
     doc_ids = ["x", "a", "b", "y", "c"]
     (scores,) = run.rerank([Request("q", "text", doc_ids, ["text"] * 5)])
     assert list(rank(doc_ids, scores.tolist()).doc_ids) == ["b", "c", "a", "x", "y"]
-    assert scores.tolist() == [1.0, 2.0, 5.0, 0.0, 2.0], "its scores as they are, ties included; candidates that it lacks below them"
-    expected = {"source": name, "queries_absent": 0, "candidates": 5, "candidates_absent": 2, "extra_documents": 1}
+    assert scores.tolist() == [1.0, 2.0, 5.0, 0.0, 2.0], (
+        "its scores as they are, ties included; candidates that it lacks below them"
+    )
+    expected = {
+        "source": name,
+        "queries_absent": 0,
+        "candidates": 5,
+        "candidates_absent": 2,
+        "extra_documents": 1,
+    }
     warnings = [
-        f"2 of 5 candidates are not in {name}: they come after all others, as the first stage had them",
+        f"2 of 5 candidates are not in {name}: they come after all others, as the first stage "
+        "had them",
         f"1 document of {name} left out: no candidates here",
     ]
     assert run.describe().facts == {**expected, "other_candidates": True, "warnings": warnings}
@@ -98,17 +114,24 @@ def test_a_run_orders_its_candidates_by_the_tie_rule(tmp_path: Path, name: str) 
 
 
 def test_what_a_run_does_not_answer_fails_and_scores_0(tmp_path: Path) -> None:
-    """As trec_eval -c has it: neither a query that the run lacks nor one of which it lists no candidate gets the first stage's order."""
+    """As trec_eval -c has it: neither a query that the run lacks nor one of which it lists no
+    candidate gets the first stage's order.
+    """
     run = published(tmp_path, "q1 Q0 a 1 2.0 t\nq2 Q0 elsewhere 1 1.0 t\n")
     run.load()
     outcomes = run.rerank([Request(query, "text", ["n", "m"], ["", ""]) for query in ("q9", "q2")])
-    reasons = ["published.run does not list the query", "published.run lists none of its candidates"]
+    reasons = [
+        "published.run does not list the query",
+        "published.run lists none of its candidates",
+    ]
     assert outcomes == [Failure(reason) for reason in reasons]
     assert run.describe().facts["queries_absent"] == 1
 
 
 def test_a_run_over_its_own_candidates_needs_no_note(tmp_path: Path) -> None:
-    """Reranked deeper than here: what lies below the depth is left out, and no candidate is absent."""
+    """Reranked deeper than here: what lies below the depth is left out, and no candidate is
+    absent.
+    """
     run = published(tmp_path, "".join(f"q Q0 d{i} {i} {10 - i}.5 t\n" for i in range(1, 9)))
     run.load()
     (scores,) = run.rerank([Request("q", "text", ["d3", "d1", "d2"], [""] * 3)])
@@ -123,7 +146,9 @@ def test_ranks_that_contradict_scores_are_counted(tmp_path: Path) -> None:
     run.load()
     run.rerank([Request(query, "text", ["a", "b"], ["", ""]) for query in ("q", "r")])
     rule = "(the score decides, the higher first, as in trec_eval)"
-    assert run.describe().facts["warnings"] == [f"queries of published.run whose rank column contradicts their scores: 1 of 2 {rule}"]
+    assert run.describe().facts["warnings"] == [
+        f"queries of published.run whose rank column contradicts their scores: 1 of 2 {rule}"
+    ]
 
 
 @pytest.mark.parametrize("lowest", [-1e300, -1.79e308, 1e17, 5e-324, 0.0])
@@ -135,11 +160,20 @@ def test_candidates_that_a_run_lacks_come_last_at_any_score(tmp_path: Path, lowe
 
 def test_the_first_stages_scores_are_its_own() -> None:
     """As they were where they agree with the order; else n, n-1, ..., 1, and a count."""
-    by_query = {"q": QueryCandidates(("b", "c", "a"), (3.5, 1.25, 1.25)), "r": QueryCandidates(("a", "b"), (1.0, 2.0))}
+    by_query = {
+        "q": QueryCandidates(("b", "c", "a"), (3.5, 1.25, 1.25)),
+        "r": QueryCandidates(("a", "b"), (1.0, 2.0)),
+    }
     first_stage = rerankers.build("first-stage")
     first_stage.bind({}, Candidates(by_query, 10, {}))
-    requests = [Request(query, "text", one.doc_ids, [""] * len(one.doc_ids)) for query, one in by_query.items()]
-    assert [scores.tolist() for scores in first_stage.rerank(requests)] == [[3.5, 1.25, 1.25], [2.0, 1.0]]
+    requests = [
+        Request(query, "text", one.doc_ids, [""] * len(one.doc_ids))
+        for query, one in by_query.items()
+    ]
+    assert [scores.tolist() for scores in first_stage.rerank(requests)] == [
+        [3.5, 1.25, 1.25],
+        [2.0, 1.0],
+    ]
     (warning,) = first_stage.describe().facts["warnings"]
     assert warning.startswith("queries whose candidates are not in the order of their scores: 1;")
 
@@ -169,8 +203,15 @@ def test_a_missing_or_malformed_run_is_told(tmp_path: Path) -> None:
 
 
 def test_fixed_rows_are_not_worth_caching() -> None:
-    assert rerankers.build("first-stage").fingerprint() == rerankers.build("oracle").fingerprint() == {}
-    assert np.dtype(np.float64) == rerankers.build("first-stage").rerank([Request("q", "t", ["a"], ["t"])])[0].dtype
+    assert (
+        rerankers.build("first-stage").fingerprint()
+        == rerankers.build("oracle").fingerprint()
+        == {}
+    )
+    assert (
+        np.dtype(np.float64)
+        == rerankers.build("first-stage").rerank([Request("q", "t", ["a"], ["t"])])[0].dtype
+    )
 
 
 SUITE: dict[str, Any] = {
@@ -184,40 +225,73 @@ SUITE: dict[str, Any] = {
 
 
 def test_a_run_is_bound_to_its_own_first_stage(tmp_path: Path) -> None:
-    """Over others the row does not appear; a name that the suite has not is an error that says which it has."""
+    """Over others the row does not appear; a name that the suite has not is an error that says
+    which it has.
+    """
     (tmp_path / "some.run").write_text("q Q0 a 1 2.0 t\n")
-    bound = {"run-file": {"path": str(tmp_path / "some.run"), "first_stage": "bm25-long", "dataset": "everyday"}}
+    bound = {
+        "run-file": {
+            "path": str(tmp_path / "some.run"),
+            "first_stage": "bm25-long",
+            "dataset": "everyday",
+        }
+    }
     groups = plan(suite.load({**SUITE, "rerankers": [bound]}))
     names = [[planned.trial.reranker for planned in group.planned] for group in groups]
     assert names == [["first-stage", "oracle"], ["first-stage", "some", "oracle"]]
     for option, name in (("first_stage", "bm25-lang"), ("dataset", "everday")):
         wrong = {"run-file": {**bound["run-file"], option: name}}
-        with pytest.raises(SuiteError, match=f"the suite has no {option.replace('_', ' ')} '{name}': did you mean"):
+        with pytest.raises(
+            SuiteError, match=f"the suite has no {option.replace('_', ' ')} '{name}': did you mean"
+        ):
             plan(suite.load({**SUITE, "rerankers": [wrong]}))
 
 
 def test_a_run_over_other_candidates_leads_no_verdict(tmp_path: Path) -> None:
-    """A perfect run, of which the candidates hold a part: its row says so, is not the best, and its raw scores are written."""
+    """A perfect run, of which the candidates hold a part: its row says so, is not the best, and its
+    raw scores are written.
+    """
     data = datasets.load("embedded:everyday", None, Path())
-    relevant = {query: [doc for doc, grade in grades.items() if grade > 0] for query, grades in data.qrels.items()}
+    relevant = {
+        query: [doc for doc, grade in grades.items() if grade > 0]
+        for query, grades in data.qrels.items()
+    }
     others = list(data.documents.ids())[:40]
     lists = {query: list(dict.fromkeys([*docs, *others]))[:30] for query, docs in relevant.items()}
-    lines = [f"{query} Q0 {doc} {i} {1000 - i} t\n" for query, docs in lists.items() for i, doc in enumerate(docs, 1)]
+    lines = [
+        f"{query} Q0 {doc} {i} {1000 - i} t\n"
+        for query, docs in lists.items()
+        for i, doc in enumerate(docs, 1)
+    ]
     (tmp_path / "perfect.run").write_text("".join(lines))
     published = {"run-file": str(tmp_path / "perfect.run")}
     overlap = "word-overlap"
-    run = bench.run({**SUITE, "first_stages": ["bm25"], "rerankers": [published, overlap]}, out=tmp_path / "out")
+    run = bench.run(
+        {**SUITE, "first_stages": ["bm25"], "rerankers": [published, overlap]}, out=tmp_path / "out"
+    )
     by_name = {row.name: row for row in rows(run)}
     (finding,) = findings(run, rows(run))
     assert by_name["perfect"].quality["nDCG@10"].mean > by_name[overlap].quality["nDCG@10"].mean
     assert finding.best is not None
     assert finding.best.name == overlap
-    assert any("a run over other candidates than these, left out of the verdict" in note for note in by_name["perfect"].notes)
-    assert max(score for ranking in run.ranking("everyday--bm25--perfect").values() for score in ranking.scores) == 999.0
+    assert any(
+        "a run over other candidates than these, left out of the verdict" in note
+        for note in by_name["perfect"].notes
+    )
+    assert (
+        max(
+            score
+            for ranking in run.ranking("everyday--bm25--perfect").values()
+            for score in ranking.scores
+        )
+        == 999.0
+    )
     bm25 = first_stage.build("bm25", None, Path()).retrieve(data, list(data.queries), 5)
     alone = [row for row in rows(run) if row.name != overlap]
     (finding,) = findings(run, alone)
-    assert sentences(finding, Style(str, str)) == ["No reranker can lead a verdict (see the notes) on everyday (bm25, 5 candidates)."]
+    assert sentences(finding, Style(str, str)) == [
+        "No reranker can lead a verdict (see the notes) on everyday (bm25, 5 candidates)."
+    ]
     for query, written in run.ranking("everyday--bm25--first-stage").items():
         assert written.doc_ids == bm25.by_query[query].doc_ids
         assert written.scores == pytest.approx(bm25.by_query[query].scores, rel=1e-6)

@@ -1,4 +1,6 @@
-"""Hub models: the local cache goes first, commits are resolved once, and every refusal is one line."""
+"""Hub models: the local cache goes first, commits are resolved once, and every refusal is one
+line.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,11 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """The hub is a server of this test."""
     with serve() as fake:
         monkeypatch.setattr(constants, "ENDPOINT", fake.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", fake.url + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(
+            constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            fake.url + "/{repo_id}/resolve/{revision}/{filename}",
+        )
         yield fake
 
 
@@ -98,7 +104,9 @@ def test_half_a_model_in_the_cache_is_none(tmp_path: Path, offline: None, lost: 
     assert "http://127.0.0.1:9 does not answer" in caught.value.fix
 
 
-def test_offline_mode_is_respected(tmp_path: Path, served: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_is_respected(
+    tmp_path: Path, served: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(Unavailable, match="HF_HUB_OFFLINE is set"):
         rerankers.build("cross-encoder", "owner/model").check()
@@ -106,7 +114,9 @@ def test_offline_mode_is_respected(tmp_path: Path, served: FakeHub, monkeypatch:
 
 
 def test_the_hub_is_asked_once_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never says a word
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as silent:  # takes connections and never says a word
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setattr(hub, "PROBE_SECONDS", 0.3)
         started = time.monotonic()
@@ -116,7 +126,9 @@ def test_the_hub_is_asked_once_and_not_for_long(monkeypatch: pytest.MonkeyPatch)
         assert 0.3 < time.monotonic() - started < 0.6
 
 
-def test_a_model_is_fetched_at_the_commit_that_the_branch_names(tmp_path: Path, served: FakeHub) -> None:
+def test_a_model_is_fetched_at_the_commit_that_the_branch_names(
+    tmp_path: Path, served: FakeHub
+) -> None:
     served.models["owner/model"] = tiny_models.bert_cross_encoder(tmp_path / "model")
     reranker = rerankers.build("cross-encoder", "owner/model")
     reranker.check()
@@ -137,15 +149,33 @@ def test_a_model_is_fetched_at_the_commit_that_the_branch_names(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("model", "revision", "refuse", "error", "message"),
     [
-        ("owner/nothing", None, {}, RerankerError, "owner/nothing: no such model on the hub, or a private one"),
+        (
+            "owner/nothing",
+            None,
+            {},
+            RerankerError,
+            "owner/nothing: no such model on the hub, or a private one",
+        ),
         ("owner/model", "v9", {}, RerankerError, "owner/model: the hub has no revision 'v9' of it"),
-        ("owner/model", None, {"/owner/model/resolve": (403, "GatedRepo")}, Unavailable, "gated model. accept the terms of owner/model"),
+        (
+            "owner/model",
+            None,
+            {"/owner/model/resolve": (403, "GatedRepo")},
+            Unavailable,
+            "gated model. accept the terms of owner/model",
+        ),
         ("owner/bare", None, {}, RerankerError, r"owner/bare: no weights in it"),
         ("owner/model", None, {"/api": (500, "")}, RerankerError, "owner/model: "),
     ],
 )
 def test_what_the_hub_refuses_is_one_line(
-    tmp_path: Path, served: FakeHub, model: str, revision: str | None, refuse: Any, error: type[Exception], message: str
+    tmp_path: Path,
+    served: FakeHub,
+    model: str,
+    revision: str | None,
+    refuse: Any,
+    error: type[Exception],
+    message: str,
 ) -> None:
     served.models["owner/model"] = tiny_models.bert_cross_encoder(tmp_path / "model")
     served.models["owner/bare"] = tiny_models.bert_cross_encoder(tmp_path / "bare")

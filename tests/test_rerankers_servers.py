@@ -1,4 +1,6 @@
-"""Voyage, Mixedbread and any server with a POST /rerank, against real HTTP servers that fail in every way the real ones do."""
+"""Voyage, Mixedbread and any server with a POST /rerank, against real HTTP servers that fail in
+every way the real ones do.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +31,30 @@ from tests.fake_cohere import (
     relevance,
     reply,
     serve,
-)  # fmt: skip
+)
 
 KEY = "secret-key-0123456789"
 DOCS = [f"document {i}" for i in range(7)]
 BACKENDS: dict[str, tuple[str, str, dict[str, Any], Callable[..., Any]]] = {
     "voyage": ("voyage", "VOYAGE_API_KEY", {"model": "rerank-2.5"}, good_voyage),
-    "mixedbread": ("mixedbread", "MXBAI_API_KEY", {"model": "mixedbread-ai/mxbai-rerank-base-v2"}, good_mixedbread),
-    "jina": ("rerank-server", "JINA_API_KEY", {"model": "jina-reranker-m0", "api_key_env": "JINA_API_KEY"}, good_jina),
-    "tei": ("rerank-server", "TEI_KEY", {"model": "bge", "api_key_env": "TEI_KEY", "shape": "tei"}, good_tei),
+    "mixedbread": (
+        "mixedbread",
+        "MXBAI_API_KEY",
+        {"model": "mixedbread-ai/mxbai-rerank-base-v2"},
+        good_mixedbread,
+    ),
+    "jina": (
+        "rerank-server",
+        "JINA_API_KEY",
+        {"model": "jina-reranker-m0", "api_key_env": "JINA_API_KEY"},
+        good_jina,
+    ),
+    "tei": (
+        "rerank-server",
+        "TEI_KEY",
+        {"model": "bge", "api_key_env": "TEI_KEY", "shape": "tei"},
+        good_tei,
+    ),
 }
 Client = Callable[..., Any]
 
@@ -70,7 +87,19 @@ def client(server: FakeCohere, backend: str) -> Iterator[Client]:
 
     def make(**options: Any) -> Any:
         name, _, own, _ = BACKENDS[backend]
-        made.append(rerankers.build(name, {"base_url": server.url, "backoff_s": 0.01, "retries": 2, "timeout_s": 5, **own, **options}))
+        made.append(
+            rerankers.build(
+                name,
+                {
+                    "base_url": server.url,
+                    "backoff_s": 0.01,
+                    "retries": 2,
+                    "timeout_s": 5,
+                    **own,
+                    **options,
+                },
+            )
+        )
         made[-1].check()
         made[-1].load()
         return made[-1]
@@ -94,8 +123,12 @@ def expected(docs: list[str] = DOCS) -> list[float]:
     return [relevance("a query", doc) for doc in docs]
 
 
-def change(backend: str, edit: Callable[[list[dict[str, Any]], str], Any]) -> Callable[[dict[str, Any]], Any]:
-    """A server that answers well, but for an edit of its list of results; `edit` is told the name of the score."""
+def change(
+    backend: str, edit: Callable[[list[dict[str, Any]], str], Any]
+) -> Callable[[dict[str, Any]], Any]:
+    """A server that answers well, but for an edit of its list of results; `edit` is told the name
+    of the score.
+    """
 
     def answer(request: dict[str, Any]) -> Any:
         status, headers, data = BACKENDS[backend][3](request)
@@ -109,7 +142,9 @@ def change(backend: str, edit: Callable[[list[dict[str, Any]], str], Any]) -> Ca
     return answer
 
 
-def test_scores_come_back_in_the_order_of_the_documents(backend: str, server: FakeCohere, client: Client) -> None:
+def test_scores_come_back_in_the_order_of_the_documents(
+    backend: str, server: FakeCohere, client: Client
+) -> None:
     reranker = client()
     np.testing.assert_allclose(ask(reranker), expected())
     sent: dict[str, Any] = {"model": reranker.options.model, "query": "a query"}
@@ -132,16 +167,23 @@ def test_one_connection_serves_many_requests(server: FakeCohere, client: Client)
     assert len(server.connections) == 1
 
 
-def test_more_documents_than_a_request_may_hold_are_split_and_merged(backend: str, server: FakeCohere, client: Client) -> None:
+def test_more_documents_than_a_request_may_hold_are_split_and_merged(
+    backend: str, server: FakeCohere, client: Client
+) -> None:
     docs = [f"document {i}" for i in range(70 if backend == "tei" else 2300)]
     reranker = client()
     np.testing.assert_allclose(ask(reranker, docs), expected(docs))
-    sizes = [len(sent.get("documents") or sent.get("input") or sent.get("texts") or ()) for sent in server.requests]
+    sizes = [
+        len(sent.get("documents") or sent.get("input") or sent.get("texts") or ())
+        for sent in server.requests
+    ]
     assert sizes == ([32, 32, 6] if backend == "tei" else [1000, 1000, 300])
     assert reranker.take_usage() == Usage(pairs=len(docs), calls=3, tokens=10 * len(docs))
 
 
-def test_without_a_key_the_row_is_unavailable(backend: str, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+def test_without_a_key_the_row_is_unavailable(
+    backend: str, monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
     variable = BACKENDS[backend][1]
     monkeypatch.delenv(variable)
     with pytest.raises(Unavailable) as caught:
@@ -156,32 +198,71 @@ def test_load_comes_first(backend: str, server: FakeCohere) -> None:
 
 
 FATAL = {
-    "wrong key": ([lambda _: reply(401, {"detail": f"invalid api key {KEY}"})], r"the key in \w+ was refused \(HTTP 401: invalid api"),
-    "forbidden": ([lambda _: reply(403, {"detail": "no"})], r"the key in \w+ may not use it \(HTTP 403: no\)"),
-    "no such model": ([lambda _: reply(404, {"detail": "model not found"})], r"no such model '[\w./-]+', or a wrong base_url \(HTTP"),
+    "wrong key": (
+        [lambda _: reply(401, {"detail": f"invalid api key {KEY}"})],
+        r"the key in \w+ was refused \(HTTP 401: invalid api",
+    ),
+    "forbidden": (
+        [lambda _: reply(403, {"detail": "no"})],
+        r"the key in \w+ may not use it \(HTTP 403: no\)",
+    ),
+    "no such model": (
+        [lambda _: reply(404, {"detail": "model not found"})],
+        r"no such model '[\w./-]+', or a wrong base_url \(HTTP",
+    ),
     "wrong address": ([lambda _: reply(404, b"<html>")], "or a wrong base_url"),
     "quota": ([lambda _: reply(402, {"error": {"message": "pay"}})], "over quota"),
-    "rate limit for ever": ([lambda _: reply(429, {"detail": "slow down"})] * 3, r"over quota or rate limit \(HTTP 429: slow down\)"),
-    "wait too long": ([lambda _: reply(429, {"detail": "month is over"}, Retry_After="86400")], "over quota or rate limit"),
+    "rate limit for ever": (
+        [lambda _: reply(429, {"detail": "slow down"})] * 3,
+        r"over quota or rate limit \(HTTP 429: slow down\)",
+    ),
+    "wait too long": (
+        [lambda _: reply(429, {"detail": "month is over"}, Retry_After="86400")],
+        "over quota or rate limit",
+    ),
     "not JSON": ([lambda _: reply(200, b"<html>hello</html>")], "not JSON|cannot be read"),
-    "text for JSON": ([lambda _: reply(200, b"hello", Content_Type="text/plain")], "not JSON|cannot be read|no list of results"),
+    "text for JSON": (
+        [lambda _: reply(200, b"hello", Content_Type="text/plain")],
+        "not JSON|cannot be read|no list of results",
+    ),
     "no results": ([lambda _: reply(200, {"id": "x"})], "no list of results|cannot be read"),
-    "text for results": ([lambda _: reply(200, {"results": "none", "data": "none"})], "no list of results|cannot be read"),
+    "text for results": (
+        [lambda _: reply(200, {"results": "none", "data": "none"})],
+        "no list of results|cannot be read",
+    ),
     "numbers": ([lambda _: reply(200, [1, 2])], "no list of results|cannot be read"),
     "a number": ([lambda _: reply(200, b"3")], "no list of results|cannot be read"),
-}  # fmt: skip
+}
 BROKEN: dict[str, tuple[Callable[[list[dict[str, Any]], str], Any], str]] = {
     "too few": (lambda found, _: found[:-1], "the answer has 6 scores for 7 documents"),
     "none": (lambda found, _: [], "the answer has 0 scores for 7 documents"),
     "twice": (lambda found, _: [*found[:-1], found[0]], r"scores document \d twice"),
-    "too many": (lambda found, _: [*found, found[0] | {"index": 7}], r"scores document 7 of 7|cannot be read \(IndexError\)"),
-    "negative index": (lambda found, _: [*found[:-1], found[0] | {"index": -1}], "scores document -1 of 7"),
-    "text for an index": (lambda found, _: [*found[:-1], found[0] | {"index": "3rd"}], r"scores document '3rd' of 7|cannot be read"),
-    "no index": (lambda found, name: [*found[:-1], {name: 0.5}], "scores document None of 7|cannot be read"),
+    "too many": (
+        lambda found, _: [*found, found[0] | {"index": 7}],
+        r"scores document 7 of 7|cannot be read \(IndexError\)",
+    ),
+    "negative index": (
+        lambda found, _: [*found[:-1], found[0] | {"index": -1}],
+        "scores document -1 of 7",
+    ),
+    "text for an index": (
+        lambda found, _: [*found[:-1], found[0] | {"index": "3rd"}],
+        r"scores document '3rd' of 7|cannot be read",
+    ),
+    "no index": (
+        lambda found, name: [*found[:-1], {name: 0.5}],
+        "scores document None of 7|cannot be read",
+    ),
     "NaN": (lambda found, name: [*found[:-1], found[-1] | {name: float("nan")}], "the score nan"),
-    "infinite": (lambda found, name: [*found[:-1], found[-1] | {name: float("-inf")}], "the score -inf"),
+    "infinite": (
+        lambda found, name: [*found[:-1], found[-1] | {name: float("-inf")}],
+        "the score -inf",
+    ),
     "text": (lambda found, name: [*found[:-1], found[-1] | {name: "high"}], "the score 'high'"),
-    "no score": (lambda found, name: [*found[:-1], {"index": found[-1]["index"]}], "the score None|cannot be read"),
+    "no score": (
+        lambda found, name: [*found[:-1], {"index": found[-1]["index"]}],
+        "the score None|cannot be read",
+    ),
 }
 
 
@@ -196,13 +277,17 @@ def test_what_no_further_request_could_survive_ends_the_trial_in_one_line(
     told = "".join(traceback.format_exception(caught.value))
     assert str(caught.value).startswith(f"{BACKENDS[backend][0]}: ")
     assert "\n" not in str(caught.value)
-    assert KEY not in told + repr(reranker) + json.dumps([reranker.describe().to_dict(), reranker.fingerprint()])
+    assert KEY not in told + repr(reranker) + json.dumps(
+        [reranker.describe().to_dict(), reranker.fingerprint()]
+    )
     assert server.script == [], "asked as often as scripted"
     assert reranker.take_usage().calls == len(FATAL[case][0])
 
 
 @pytest.mark.parametrize("case", sorted(BROKEN))
-def test_a_broken_answer_is_never_scored(backend: str, server: FakeCohere, case: str, client: Client) -> None:
+def test_a_broken_answer_is_never_scored(
+    backend: str, server: FakeCohere, case: str, client: Client
+) -> None:
     edit, message = BROKEN[case]
     server.always = change(backend, edit)
     with pytest.raises(RerankerError, match=message):
@@ -219,7 +304,9 @@ FAULTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", sorted(FAULTS))
-def test_a_passing_fault_is_retried_and_counted(server: FakeCohere, case: str, client: Client) -> None:
+def test_a_passing_fault_is_retried_and_counted(
+    server: FakeCohere, case: str, client: Client
+) -> None:
     server.script = [FAULTS[case]]
     reranker = client()
     np.testing.assert_allclose(ask(reranker), expected())
@@ -230,8 +317,16 @@ def test_a_passing_fault_is_retried_and_counted(server: FakeCohere, case: str, c
     ("fault", "reason", "calls"),
     [
         (FAULTS["500"], "HTTP 500: oops", 3),
-        (lambda _: reply(400, {"detail": f"bad\n document for {KEY}"}), "HTTP 400: bad document for ***", 1),
-        (lambda _: reply(422, {"detail": [{"msg": "too long"}]}), "HTTP 422: [{'msg': 'too long'}]", 1),
+        (
+            lambda _: reply(400, {"detail": f"bad\n document for {KEY}"}),
+            "HTTP 400: bad document for ***",
+            1,
+        ),
+        (
+            lambda _: reply(422, {"detail": [{"msg": "too long"}]}),
+            "HTTP 422: [{'msg': 'too long'}]",
+            1,
+        ),
         (cut, "connection failed", 3),
     ],
     ids=["500 always", "400", "422", "cut always"],
@@ -251,13 +346,17 @@ def test_a_request_that_keeps_failing_fails_its_own_query_only(
 @pytest.mark.parametrize("backend", ["tei"], indirect=True)
 def test_the_rest_of_a_failed_query_is_not_asked_for(server: FakeCohere, client: Client) -> None:
     server.script = [lambda _: reply(400, {"error": "odd text"})]
-    long, short = client().rerank([query([f"document {i}" for i in range(90)], "a"), query(["tea"], "b")])
+    long, short = client().rerank(
+        [query([f"document {i}" for i in range(90)], "a"), query(["tea"], "b")]
+    )
     assert long == Failure("HTTP 400: odd text")
     np.testing.assert_allclose(short, expected(["tea"]))
     assert [len(sent["texts"]) for sent in server.requests] == [32, 1]
 
 
-def test_a_slow_answer_is_given_up_and_tried_again(backend: str, server: FakeCohere, client: Client) -> None:
+def test_a_slow_answer_is_given_up_and_tried_again(
+    backend: str, server: FakeCohere, client: Client
+) -> None:
     def slow(request: dict[str, Any]) -> Any:
         time.sleep(0.5)
         return BACKENDS[backend][3](request)
@@ -286,7 +385,9 @@ def test_a_server_that_goes_away_ends_the_trial_in_one_line(backend: str, client
 
 
 @pytest.mark.parametrize("backend", ["jina", "mixedbread", "voyage"], indirect=True)
-def test_the_servers_wish_to_wait_goes_before_our_backoff(server: FakeCohere, client: Client) -> None:
+def test_the_servers_wish_to_wait_goes_before_our_backoff(
+    server: FakeCohere, client: Client
+) -> None:
     server.script = [lambda _: reply(429, {"detail": "slow"}, Retry_After="0.3")]
     started = time.monotonic()
     ask(client(backoff_s=50))
@@ -313,7 +414,9 @@ class Crowd:
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_as_many_requests_are_in_flight_as_allowed(backend: str, server: FakeCohere, concurrency: int, client: Client) -> None:
+def test_as_many_requests_are_in_flight_as_allowed(
+    backend: str, server: FakeCohere, concurrency: int, client: Client
+) -> None:
     server.always = crowd = Crowd(BACKENDS[backend][3])
     reranker = client(concurrency=concurrency)
     requests = [query([f"document {i}", "tea"], str(i)) for i in range(6)]
@@ -327,14 +430,18 @@ def test_as_many_requests_are_in_flight_as_allowed(backend: str, server: FakeCoh
 
 
 @pytest.mark.parametrize("backend", ["jina", "voyage"], indirect=True)
-def test_parts_of_one_request_may_be_in_flight_together(backend: str, server: FakeCohere, client: Client) -> None:
+def test_parts_of_one_request_may_be_in_flight_together(
+    backend: str, server: FakeCohere, client: Client
+) -> None:
     docs = [f"document {i}" for i in range(100 if backend == "tei" else 3500)]
     server.always = crowd = Crowd(BACKENDS[backend][3])
     np.testing.assert_allclose(ask(client(concurrency=4), docs), expected(docs))
     assert crowd.most >= 2
 
 
-def test_a_wrong_key_stops_everything_in_flight_and_to_come(server: FakeCohere, client: Client) -> None:
+def test_a_wrong_key_stops_everything_in_flight_and_to_come(
+    server: FakeCohere, client: Client
+) -> None:
     server.always = lambda _: reply(401, {"detail": "no"})
     reranker = client(concurrency=2)
     with pytest.raises(RerankerError, match="refused"):
@@ -344,9 +451,15 @@ def test_a_wrong_key_stops_everything_in_flight_and_to_come(server: FakeCohere, 
 
 
 @pytest.mark.parametrize("backend", ["jina", "voyage"], indirect=True)
-def test_a_fatal_answer_wakes_those_that_wait(backend: str, server: FakeCohere, client: Client) -> None:
+def test_a_fatal_answer_wakes_those_that_wait(
+    backend: str, server: FakeCohere, client: Client
+) -> None:
     def answer(request: dict[str, Any]) -> Any:
-        return reply(401, {"detail": "no"}) if "coffee" in json.dumps(request) else reply(503, {"detail": "later"}, Retry_After="30")
+        return (
+            reply(401, {"detail": "no"})
+            if "coffee" in json.dumps(request)
+            else reply(503, {"detail": "later"}, Retry_After="30")
+        )
 
     server.always = answer
     reranker, started = client(concurrency=2), time.monotonic()
@@ -429,7 +542,9 @@ def test_a_tei_server_says_what_it_serves(server: FakeCohere, client: Client) ->
 
 
 @pytest.mark.parametrize("backend", ["mixedbread"], indirect=True)
-def test_the_address_may_come_from_the_environment(server: FakeCohere, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+def test_the_address_may_come_from_the_environment(
+    server: FakeCohere, monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
     monkeypatch.setenv("MIXEDBREAD_BASE_URL", server.url)
     np.testing.assert_allclose(ask(client(base_url=None)), expected())
 
@@ -456,7 +571,9 @@ def test_a_server_of_ones_own_needs_no_key(server: FakeCohere, client: Client) -
 
 
 @pytest.mark.parametrize("backend", ["jina"], indirect=True)
-def test_search_units_of_a_cohere_shaped_server_are_billed(server: FakeCohere, client: Client) -> None:
+def test_search_units_of_a_cohere_shaped_server_are_billed(
+    server: FakeCohere, client: Client
+) -> None:
     server.always = good
     reranker = client(base_url=server.url + "/v2/")
     np.testing.assert_allclose(ask(reranker), expected())
@@ -471,7 +588,10 @@ def test_a_listwise_models_scores_are_never_merged(client: Client) -> None:
     assert not reranker.pointwise
     assert client().pointwise
     np.testing.assert_allclose(ask(reranker), expected())
-    with pytest.raises(RerankerError, match="8 documents in requests of 7: a listwise model's scores cannot be merged"):
+    with pytest.raises(
+        RerankerError,
+        match="8 documents in requests of 7: a listwise model's scores cannot be merged",
+    ):
         ask(reranker, [*DOCS, "tea"])
 
 
@@ -496,8 +616,14 @@ def test_the_wrong_shape_is_named(server: FakeCohere, client: Client) -> None:
     [
         ({"model": "x"}, "'base_url'"),
         ({"model": "x", "base_url": "localhost:8080"}, "'base_url': string should match"),
-        ({"model": "x", "base_url": "http://a", "shape": "vllm"}, "'shape': input should be 'cohere' or 'tei'"),
-        ({"model": "x", "base_url": "http://a", "api_key_env": "sk-1234"}, "api_key_env is the name of an environment variable"),
+        (
+            {"model": "x", "base_url": "http://a", "shape": "vllm"},
+            "'shape': input should be 'cohere' or 'tei'",
+        ),
+        (
+            {"model": "x", "base_url": "http://a", "api_key_env": "sk-1234"},
+            "api_key_env is the name of an environment variable",
+        ),
         ({"model": "x", "base_url": "http://a", "concurrency": 0}, "'concurrency': "),
     ],
 )

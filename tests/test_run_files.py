@@ -1,4 +1,6 @@
-"""Run files as they circulate: each form is read as what it is, or refused in one line that names file, line and the way out."""
+"""Run files as they circulate: each form is read as what it is, or refused in one line that names
+file, line and the way out.
+"""
 
 from __future__ import annotations
 
@@ -46,19 +48,25 @@ def zstd(data: bytes) -> bytes:
         (".zst", "zstandard", zstd),
     ],
 )
-def test_a_packed_run_is_read_by_the_ending_of_its_name(tmp_path: Path, ending: str, kind: str, pack: Any) -> None:
+def test_a_packed_run_is_read_by_the_ending_of_its_name(
+    tmp_path: Path, ending: str, kind: str, pack: Any
+) -> None:
     assert read_run(saved(tmp_path, pack(ROWS.encode()), f"my.run{ending}")) == CONTENT
     damaged = saved(tmp_path, pack(ROWS.encode() * 50)[:-9], f"cut.run{ending}")
     with pytest.raises(DataError, match=rf"cut\.run{ending}:1: not a whole {kind} file"):
         read_run(damaged)
     nameless = saved(tmp_path, pack(ROWS.encode()), "nameless.run")
-    with pytest.raises(DataError, match=rf"nameless\.run: this is a {kind} file: let its name end in {ending}"):
+    with pytest.raises(
+        DataError, match=rf"nameless\.run: this is a {kind} file: let its name end in {ending}"
+    ):
         read_run(nameless)
 
 
 @pytest.mark.parametrize("data", [b"PK\x03\x04rest", b"PAR1rest", ROWS.encode("utf-16")])
 def test_a_file_that_is_no_text_is_named(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(DataError, match=r"my\.run: (is a zip archive|is a Parquet file|this is UTF-16): "):
+    with pytest.raises(
+        DataError, match=r"my\.run: (is a zip archive|is a Parquet file|this is UTF-16): "
+    ):
         read_run(saved(tmp_path, data))
 
 
@@ -75,10 +83,16 @@ def test_json_of_scores(tmp_path: Path, indent: int | None) -> None:
     ("text", "problem"),
     [
         ('{"q": {"a": 1,\n}}', r"my\.json:2: starts as JSON and is none that can be read"),
-        ('{"q": [["a", 1]]}', "query 'q' has no object of scores: JSON is read as {query id: {document id: score}}"),
+        (
+            '{"q": [["a", 1]]}',
+            "query 'q' has no object of scores: JSON is read as {query id: {document id: score}}",
+        ),
         ('{"q": {"a": NaN}}', "query 'q': the score of document 'a' is not a finite number"),
         ('{"q": {"a": true}}', "query 'q': the score of document 'a' is not a finite number"),
-        ('{"q": {"a": 1%s}}' % ("0" * 400), "query 'q': the score of document 'a' is not a finite number"),
+        (
+            '{"q": {"a": 1%s}}' % ("0" * 400),
+            "query 'q': the score of document 'a' is not a finite number",
+        ),
         ('{"q": {"a": "1"}}', "query 'q': the score of document 'a' is not a finite number"),
         ('{"q": {"a": 1, "a": 2}}', "query 'q': document 'a' appears a second time"),
         ('{"q": {"a": 1}, "q": {"b": 1}}', "query 'q' appears a second time"),
@@ -92,11 +106,24 @@ def test_json_that_is_no_run(tmp_path: Path, text: str, problem: str) -> None:
         read_run(saved(tmp_path, text, "my.json"))
 
 
-@pytest.mark.parametrize("text", [MS_MARCO, MS_MARCO.replace("\t", "  "), MS_MARCO.replace("\n", "\r\n"), "# by us\n" + MS_MARCO])
+@pytest.mark.parametrize(
+    "text",
+    [
+        MS_MARCO,
+        MS_MARCO.replace("\t", "  "),
+        MS_MARCO.replace("\n", "\r\n"),
+        "# by us\n" + MS_MARCO,
+    ],
+)
 def test_ms_marcos_three_columns(tmp_path: Path, text: str) -> None:
     content = read_content(saved(tmp_path, text))
-    assert {query: ranking.doc_ids for query, ranking in content.by_query.items()} == {"q1": ("a", "b"), "q2": ("a",)}
-    assert list(content.warnings("my.run", ["q1", "q2"])) == ["my.run has ranks and no scores: its order is that of the ranks"]
+    assert {query: ranking.doc_ids for query, ranking in content.by_query.items()} == {
+        "q1": ("a", "b"),
+        "q2": ("a",),
+    }
+    assert list(content.warnings("my.run", ["q1", "q2"])) == [
+        "my.run has ranks and no scores: its order is that of the ranks"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -105,16 +132,41 @@ def test_ms_marcos_three_columns(tmp_path: Path, text: str) -> None:
         ("qid Q0 docid rank score tag\n" + ROWS, 1, "this is a header .*: delete the line"),
         ("qid\tdocid\trank\n" + MS_MARCO, 1, "this is a header .*: delete the line"),
         ("query-id,corpus-id,score\nq1,a,1\n", 1, "this is a header"),
-        ("q1,Q0,a,1,0.5,t\n", 1, "expected 6 columns .* found 1: part the columns by tabs or spaces in place of commas"),
-        ("q1 a 1 0.5\n", 1, """found 4: for query id, document id, rank, score: awk '{print \\$1, "Q0", \\$2, \\$3, \\$4, "run"}'"""),
+        (
+            "q1,Q0,a,1,0.5,t\n",
+            1,
+            "expected 6 columns .* found 1: part the columns by tabs or spaces in place of commas",
+        ),
+        (
+            "q1 a 1 0.5\n",
+            1,
+            "found 4: for query id, document id, rank, score: "
+            """awk '{print \\$1, "Q0", \\$2, \\$3, \\$4, "run"}'""",
+        ),
         ("q1 0 a 1\n", 1, r"found 4: these are the columns of judgments \(qrels\), not of a run"),
-        ("q1 Q0 a 1 0.5\n", 1, """found 5: the tag is missing: awk '{print \\$0, "run"}' adds one"""),
+        (
+            "q1 Q0 a 1 0.5\n",
+            1,
+            """found 5: the tag is missing: awk '{print \\$0, "run"}' adds one""",
+        ),
         ("q1 a 1 0.5 t\n", 1, "found 5: the second column, Q0, is missing"),
-        ("q1\tQ0\tmy doc\t1\t0.5\tt\n", 1, "found 7: 'my doc' holds a space, which no column of a run can carry"),
+        (
+            "q1\tQ0\tmy doc\t1\t0.5\tt\n",
+            1,
+            "found 7: 'my doc' holds a space, which no column of a run can carry",
+        ),
         ("q1 Q0 a 1 0.5 my run\n", 1, "found 7: an id or the tag holds a space"),
-        (ROWS + "q2 Q0 b 2 1,5 t\n", 4, "score '1,5' is not a finite number; write a point before the decimals"),
+        (
+            ROWS + "q2 Q0 b 2 1,5 t\n",
+            4,
+            "score '1,5' is not a finite number; write a point before the decimals",
+        ),
         (ROWS + "q2 Q0 b 2 inf t\n", 4, "score 'inf' is not a finite number$"),
-        ("q1 a 0.9\nq1 b 0.8\n", 1, "'0.9' is not the rank 1; with scores in the third column: awk"),
+        (
+            "q1 a 0.9\nq1 b 0.8\n",
+            1,
+            "'0.9' is not the rank 1; with scores in the third column: awk",
+        ),
         ("q1 a 2\nq1 b 1\n", 1, "'2' is not the rank 1"),
         (MS_MARCO + "q2 b 3\n", 4, "'3' is not the rank 2"),
         (MS_MARCO + "q2 Q0 b 2 1 t\n", 4, "expected 6 columns"),
@@ -122,7 +174,9 @@ def test_ms_marcos_three_columns(tmp_path: Path, text: str) -> None:
         (ROWS + "q2 Q0 a 1 1 t\nq2 Q0 a 2 0.5 t\n", 5, "query 'q2' lists document 'a' twice"),
     ],
 )
-def test_what_is_no_run_names_its_line_and_the_way_out(tmp_path: Path, text: str, line: int, problem: str) -> None:
+def test_what_is_no_run_names_its_line_and_the_way_out(
+    tmp_path: Path, text: str, line: int, problem: str
+) -> None:
     with pytest.raises(DataError, match=rf"my\.run:{line}: .*{problem}") as caught:
         read_run(saved(tmp_path, text))
     assert "\n" not in str(caught.value)
@@ -137,7 +191,9 @@ def test_lines_that_are_there_twice_alike_are_left_out_and_counted(tmp_path: Pat
     """As where two parts of a run were put together with an overlap."""
     content = read_content(saved(tmp_path, ROWS + ROWS))
     assert content.by_query == CONTENT
-    assert list(content.warnings("my.run", ["q1"])) == ["lines that my.run holds a second time, left out: 3"]
+    assert list(content.warnings("my.run", ["q1"])) == [
+        "lines that my.run holds a second time, left out: 3"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -155,8 +211,12 @@ def test_lines_that_are_there_twice_alike_are_left_out_and_counted(tmp_path: Pat
         ([("a", 1.0, 0.1), ("b", 2.0, 0.5)], True),
     ],
 )
-def test_ranks_that_contradict_scores(tmp_path: Path, rows: list[tuple[str, Any, float]], contradicted: bool) -> None:
-    """A higher score in a lower place. Equal scores contradict no rank, and what is no number contradicts nothing."""
+def test_ranks_that_contradict_scores(
+    tmp_path: Path, rows: list[tuple[str, Any, float]], contradicted: bool
+) -> None:
+    """A higher score in a lower place. Equal scores contradict no rank, and what is no number
+    contradicts nothing.
+    """
     lines = "".join(f"q Q0 {doc} {rank} {score} t\n" for doc, rank, score in rows)
     content = read_content(saved(tmp_path, "fine Q0 a 1 1 t\n" + lines))
     assert content.contradicted == ({"q"} if contradicted else set())
@@ -173,22 +233,45 @@ class TestCandidates:
 
     def retrieve(self, folder: Path, text: str, depth: int = 2) -> Candidates:
         saved(folder, text)
-        return retrieval.build("run", "my.run", folder).retrieve(self.DATA, ["q1", "q2", "q3"], depth)
+        return retrieval.build("run", "my.run", folder).retrieve(
+            self.DATA, ["q1", "q2", "q3"], depth
+        )
 
     def test_what_is_odd_is_counted(self, tmp_path: Path) -> None:
-        found = self.retrieve(tmp_path, "q1 Q0 a 1 0.1 t\nq1 Q0 b 2 0.2 t\nq2 Q0 gone 1 3 t\nq3 Q0 c 1 1 t\nq4 Q0 e 1 1 t\nq3 Q0 d 1 1 t\n")
-        assert {query: ranking.doc_ids for query, ranking in found.by_query.items()} == {"q1": ("b", "a"), "q2": (), "q3": ("d", "c")}
+        found = self.retrieve(
+            tmp_path,
+            "q1 Q0 a 1 0.1 t\nq1 Q0 b 2 0.2 t\nq2 Q0 gone 1 3 t\nq3 Q0 c 1 1 t\nq4 Q0 e 1 1 "
+            "t\nq3 Q0 d 1 1 t\n",
+        )
+        assert {query: ranking.doc_ids for query, ranking in found.by_query.items()} == {
+            "q1": ("b", "a"),
+            "q2": (),
+            "q3": ("d", "c"),
+        }
         assert found.warnings == (
             "documents of my.run that test does not have, left out: 1",
             "queries of my.run of whose documents test has none, which get no candidates: 1",
-            "documents in my.run that share their score with a neighbour, ordered by doc_id (descending): 2",
-            "queries of my.run whose rank column contradicts their scores: 1 of 3 (the score decides, the higher first, as in trec_eval)",
+            "documents in my.run that share their score with a neighbour, ordered by doc_id "
+            "(descending): 2",
+            "queries of my.run whose rank column contradicts their scores: 1 of 3 (the score "
+            "decides, the higher first, as in trec_eval)",
         )
 
     def test_a_depth_that_the_run_does_not_reach(self, tmp_path: Path) -> None:
-        found = self.retrieve(tmp_path, "q1 Q0 a 1 1 t\nq2 Q0 b 1 1 t\nq3 Q0 c 1 1 t\nq3 Q0 d 2 0.5 t\n", depth=100)
-        assert found.warnings == ("my.run lists at most 2 documents per query, and the depth is 100",)
+        found = self.retrieve(
+            tmp_path, "q1 Q0 a 1 1 t\nq2 Q0 b 1 1 t\nq3 Q0 c 1 1 t\nq3 Q0 d 2 0.5 t\n", depth=100
+        )
+        assert found.warnings == (
+            "my.run lists at most 2 documents per query, and the depth is 100",
+        )
 
-    def test_a_collection_that_lacks_half_of_the_documents_is_another_one(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"my\.run lists documents that test does not have: 2 of 4, the first is 'x'"):
-            self.retrieve(tmp_path, "q1 Q0 a 1 1 t\nq2 Q0 b 1 1 t\nq1 Q0 x 2 0.5 t\nq2 Q0 y 2 0.5 t\n")
+    def test_a_collection_that_lacks_half_of_the_documents_is_another_one(
+        self, tmp_path: Path
+    ) -> None:
+        with pytest.raises(
+            DataError,
+            match=r"my\.run lists documents that test does not have: 2 of 4, the first is 'x'",
+        ):
+            self.retrieve(
+                tmp_path, "q1 Q0 a 1 1 t\nq2 Q0 b 1 1 t\nq1 Q0 x 2 0.5 t\nq2 Q0 y 2 0.5 t\n"
+            )

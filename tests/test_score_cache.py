@@ -1,4 +1,6 @@
-"""The score cache on a disk that is damaged, shared, full or not there: nothing is deleted, no exception, no wrong score."""
+"""The score cache on a disk that is damaged, shared, full or not there: nothing is deleted, no
+exception, no wrong score.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def cache_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def scored(notes: list[str] | None = None, **arguments: Any) -> Scored:
     said = [] if notes is None else notes
-    return score(HashReranker(FakeOptions()), requests(8), chunk_pairs=10, on_note=said.append, **arguments)
+    return score(
+        HashReranker(FakeOptions()), requests(8), chunk_pairs=10, on_note=said.append, **arguments
+    )
 
 
 def chunk_files() -> list[Path]:
@@ -43,7 +47,9 @@ def chunk_files() -> list[Path]:
 
 
 def test_a_flip_of_any_single_bit_of_a_score_file_raises_nothing_and_changes_no_score() -> None:
-    chunk = Chunk({"k1": np.array([0.25, -1.5]), "k2": np.array([3.0])}, {"calls": 0.5}, {"k1": {"tokens": 7}})
+    chunk = Chunk(
+        {"k1": np.array([0.25, -1.5]), "k2": np.array([3.0])}, {"calls": 0.5}, {"k1": {"tokens": 7}}
+    )
     data = chunk_file.encode(chunk)
     damaged = harmless = 0
     for bit in range(8 * len(data)):
@@ -55,7 +61,10 @@ def test_a_flip_of_any_single_bit_of_a_score_file_raises_nothing_and_changes_no_
             damaged += 1
             continue
         harmless += 1
-        assert {key: values.tolist() for key, values in read.scores.items()} == {"k1": [0.25, -1.5], "k2": [3.0]}
+        assert {key: values.tolist() for key, values in read.scores.items()} == {
+            "k1": [0.25, -1.5],
+            "k2": [3.0],
+        }
         assert (read.share, read.own, read.impossible) == (chunk.share, chunk.own, 0)
     assert damaged > 2 * harmless, "most of a file matters"
 
@@ -68,7 +77,9 @@ def test_a_file_cut_short_is_renamed_counted_and_scored_again(length: int) -> No
     notes: list[str] = []
     again = scored(notes)
     assert (again.cached_queries, again.computed_queries) == (6, 2)
-    assert all(np.array_equal(first.scores[query_id], values) for query_id, values in again.scores.items())
+    assert all(
+        np.array_equal(first.scores[query_id], values) for query_id, values in again.scores.items()
+    )
     assert path.with_name(path.name + DAMAGED).is_file()
     assert notes == again.notes
     assert len(notes) == 1
@@ -100,13 +111,24 @@ def test_a_second_damaged_file_does_not_replace_the_first(tmp_path: Path) -> Non
         path = tmp_path / "x.npz"
         path.write_text(text)
         set_aside(path)
-    assert [(tmp_path / f"x.npz{DAMAGED}{more}").read_text() for more in ("", "-2", "-3")] == ["one", "two", "three"]
+    assert [(tmp_path / f"x.npz{DAMAGED}{more}").read_text() for more in ("", "-2", "-3")] == [
+        "one",
+        "two",
+        "three",
+    ]
 
 
 @pytest.mark.parametrize(
-    "error", [PermissionError(13, "Permission denied"), OSError(24, "Too many open files"), OSError(116, "Stale file handle")]
+    "error",
+    [
+        PermissionError(13, "Permission denied"),
+        OSError(24, "Too many open files"),
+        OSError(116, "Stale file handle"),
+    ],
 )
-def test_a_file_that_cannot_be_opened_stays_and_is_said(error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_opened_stays_and_is_said(
+    error: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scored()
     before = {path: path.read_bytes() for path in chunk_files()}
 
@@ -137,7 +159,9 @@ print(result.cached_queries, result.computed_queries, result.notes)
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs a second user")
 @pytest.mark.parametrize("mode", [0o2775, 0o755, 0o700])
-def test_a_second_user_reads_what_may_be_read_and_deletes_nothing(mode: int, tmp_path: Path) -> None:
+def test_a_second_user_reads_what_may_be_read_and_deletes_nothing(
+    mode: int, tmp_path: Path
+) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if folder != Path(tempfile.gettempdir()) and folder.is_relative_to(tempfile.gettempdir()):
             folder.chmod(0o755)
@@ -153,7 +177,9 @@ def test_a_second_user_reads_what_may_be_read_and_deletes_nothing(mode: int, tmp
     if mode == 0o2775:
         chunk_files()[0].unlink()  # what the second user adds
     command = [sys.executable, "-c", SECOND_USER, str(group)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
+    )
     expected = {0o2775: "6 2 []", 0o755: "8 0 []", 0o700: '0 8 ["score cache'}[mode]
     assert done.stdout.startswith(expected), done.stdout
     assert sorted(path.name for path in chunk_files()) == before
@@ -180,12 +206,16 @@ def test_a_cache_that_is_a_file_costs_the_cache_and_not_the_scores() -> None:
     assert scored(notes).computed_queries == 8
     assert any("nothing is read from it" in note for note in notes)
     assert any("scores are used but not kept" in note for note in notes)
-    assert not any(str(cache_dir().parent) in note for note in notes), "a run names no place of this machine"
+    assert not any(str(cache_dir().parent) in note for note in notes), (
+        "a run names no place of this machine"
+    )
     assert cache_dir().read_text() == "not a folder"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_on_a_full_disk_scores_are_used_and_the_loss_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_full_disk_scores_are_used_and_the_loss_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def full(path: Path, data: bytes) -> None:
         try:
             with Path("/dev/full").open("wb", buffering=0) as file:
@@ -197,7 +227,9 @@ def test_on_a_full_disk_scores_are_used_and_the_loss_is_said(monkeypatch: pytest
     notes: list[str] = []
     assert scored(notes).computed_queries == 8
     assert len(notes) == 1
-    assert "not kept because of 'No space left on device'; another run scores them again" in notes[0]
+    assert (
+        "not kept because of 'No space left on device'; another run scores them again" in notes[0]
+    )
 
 
 def test_without_a_home_one_line_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,8 +262,12 @@ def test_amounts_that_cannot_be_true_are_left_out_of_a_cache_of_yesterday() -> N
     with np.load(path) as chunk:
         arrays = {name: chunk[name] for name in chunk.files}
     key = str(arrays["keys"][0])
-    arrays["usage"] = np.array(json.dumps({"tokens": 1e30, "calls": float("nan"), "billed_units": -5, "pairs": 2.0}))
-    arrays["own_usage"] = np.array(json.dumps({key: {"tokens": 10**30, "calls": "3", "retries": True, "pairs": 1}}))
+    arrays["usage"] = np.array(
+        json.dumps({"tokens": 1e30, "calls": float("nan"), "billed_units": -5, "pairs": 2.0})
+    )
+    arrays["own_usage"] = np.array(
+        json.dumps({key: {"tokens": 10**30, "calls": "3", "retries": True, "pairs": 1}})
+    )
     np.savez(path, **arrays)
     result = scored()
     assert (result.cached_queries, result.usage["pairs"]) == (8, 2 * 2.0 + 1)
@@ -264,5 +300,8 @@ def test_fingerprints_that_differ_in_the_middle_of_an_array_are_two(tmp_path: Pa
     weights = np.zeros(5000)
     other = weights.copy()
     other[2500] = 1.0
-    folders = {ScoreCache({"backend": "own", "weights": array}, root=tmp_path).folder for array in (weights, other, weights.copy())}
+    folders = {
+        ScoreCache({"backend": "own", "weights": array}, root=tmp_path).folder
+        for array in (weights, other, weights.copy())
+    }
     assert len(folders) == 2

@@ -1,4 +1,6 @@
-"""The quality pass and its cache: chunks reach the disk, come back bit for bit, and a broken contract is one clear error."""
+"""The quality pass and its cache: chunks reach the disk, come back bit for bit, and a broken
+contract is one clear error.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,15 @@ def cache_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def requests(n: int = 7, docs: int = 5) -> list[Request]:
-    return [Request(f"q{i}", f"query {i}", [f"d{j}" for j in range(docs)], [f"text {i} {j}" for j in range(docs)]) for i in range(n)]
+    return [
+        Request(
+            f"q{i}",
+            f"query {i}",
+            [f"d{j}" for j in range(docs)],
+            [f"text {i} {j}" for j in range(docs)],
+        )
+        for i in range(n)
+    ]
 
 
 def reranker(kind: type[HashReranker] = HashReranker, **options: Any) -> HashReranker:
@@ -46,18 +56,26 @@ def test_a_second_pass_reads_every_score_and_computes_none(tmp_path: Path) -> No
 def test_fresh_scores_anew_and_another_reranker_shares_nothing(tmp_path: Path) -> None:
     log = tmp_path / "log"
     score(reranker(log=str(log)), requests(), chunk_pairs=100)
-    assert score(reranker(log=str(log)), requests(), chunk_pairs=100, fresh=True).computed_queries == 7
+    assert (
+        score(reranker(log=str(log)), requests(), chunk_pairs=100, fresh=True).computed_queries == 7
+    )
     assert score(reranker(salt="other"), requests(), chunk_pairs=100).cached_queries == 0
 
 
 @pytest.mark.parametrize("before", [5, 10, 15, 20, 100])
 @pytest.mark.parametrize("after", [5, 10, 15, 20, 100])
-def test_after_fresh_the_newest_score_counts_whatever_its_file_is_called(before: int, after: int) -> None:
-    """Chunks of another size lie in files of other names, some of which sort before the old ones."""
+def test_after_fresh_the_newest_score_counts_whatever_its_file_is_called(
+    before: int, after: int
+) -> None:
+    """Chunks of another size lie in files of other names, some of which sort before the old
+    ones.
+    """
     old, new = constant_reranker(1.0), constant_reranker(2.0)
     score(old, requests(), chunk_pairs=before)
     for path in ScoreCache(identified(old)).folder.glob("*.npz"):
-        os.utime(path, ns=(0, 0))  # written long ago: a file system may give two quick writes one time
+        os.utime(
+            path, ns=(0, 0)
+        )  # written long ago: a file system may give two quick writes one time
     score(new, requests(), chunk_pairs=after, fresh=True)
     result = score(old, requests(), chunk_pairs=before)
     assert result.cached_queries == 7
@@ -98,7 +116,10 @@ def test_what_was_finished_before_a_crash_is_kept() -> None:
         score(reranker(FlakyReranker, wrong="nan"), requests(), chunk_pairs=10)
 
     class DiesLater(HashReranker):
-        __module__, __qualname__ = HashReranker.__module__, HashReranker.__qualname__  # shares scores
+        __module__, __qualname__ = (
+            HashReranker.__module__,
+            HashReranker.__qualname__,
+        )  # shares scores
 
         calls = 0
 
@@ -121,7 +142,12 @@ def test_a_failed_query_is_counted_and_not_cached() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"), [("nan", "document 'd0' is not finite"), ("count", r"shape \(4,\) for 5"), ("answers", "6 of 7")]
+    ("wrong", "message"),
+    [
+        ("nan", "document 'd0' is not finite"),
+        ("count", r"shape \(4,\) for 5"),
+        ("answers", "6 of 7"),
+    ],
 )
 def test_a_broken_contract_names_the_query(wrong: str, message: str) -> None:
     with pytest.raises(RerankerError, match=message):
@@ -155,9 +181,15 @@ def test_what_each_query_cost_is_kept_beside_its_scores() -> None:
     first = score(reranker(CountingReranker), requests(), chunk_pairs=10)  # two queries a chunk
     assert [first.usage_by_query[f"q{i}"]["calls"] for i in range(7)] == [1, 2, 1, 2, 1, 2, 1]
     assert first.usage_by_query["q1"]["tokens"] == 20
-    assert (first.usage["calls"], first.usage["tokens"]) == (10 + 4, 100), "the calls for whole chunks are in the sum alone"
+    assert (first.usage["calls"], first.usage["tokens"]) == (10 + 4, 100), (
+        "the calls for whole chunks are in the sum alone"
+    )
     second = score(reranker(CountingReranker), requests(), chunk_pairs=10)
-    assert (second.computed_queries, second.usage, second.usage_by_query) == (0, first.usage, first.usage_by_query)
+    assert (second.computed_queries, second.usage, second.usage_by_query) == (
+        0,
+        first.usage,
+        first.usage_by_query,
+    )
 
 
 def test_the_same_texts_twice_are_paid_for_once() -> None:
@@ -166,7 +198,9 @@ def test_the_same_texts_twice_are_paid_for_once() -> None:
     together = score(reranker(CountingReranker), [first, twin], chunk_pairs=10)
     assert together.usage["calls"] == 1 + 2 + 1, "both were asked in one call"
     later = score(reranker(CountingReranker), [first, second, twin], chunk_pairs=10, fresh=True)
-    assert (later.usage["calls"], later.cached_queries) == (1 + 2 + 1, 1), "the twin came from the cache"
+    assert (later.usage["calls"], later.cached_queries) == (1 + 2 + 1, 1), (
+        "the twin came from the cache"
+    )
 
 
 def test_what_a_failed_query_cost_stays_in_the_sum() -> None:
@@ -190,11 +224,16 @@ def test_chunks_keep_the_order_and_the_limit(sizes: list[int], limit: int) -> No
     made = [Request(str(i), "q", ["d"] * n, ["t"] * n) for i, n in enumerate(sizes)]
     cut = list(chunks(made, limit))
     assert [request for chunk in cut for request in chunk] == made
-    assert all(len(chunk) == 1 or sum(len(request.docs) for request in chunk) <= limit for chunk in cut)
+    assert all(
+        len(chunk) == 1 or sum(len(request.docs) for request in chunk) <= limit for chunk in cut
+    )
     assert all(cut)
 
 
-@given(st.lists(st.text(max_size=5), min_size=1, max_size=4), st.lists(st.text(max_size=5), min_size=1, max_size=4))
+@given(
+    st.lists(st.text(max_size=5), min_size=1, max_size=4),
+    st.lists(st.text(max_size=5), min_size=1, max_size=4),
+)
 def test_different_texts_have_different_keys(left: list[str], right: list[str]) -> None:
     keys = [request_key(Request("q", texts[0], [], texts[1:])) for texts in (left, right)]
     assert (keys[0] == keys[1]) == (left == right)

@@ -1,4 +1,6 @@
-"""`serve`, a process of its own, asked by the vendors' own clients: they get the order that the model gives in process."""
+"""`serve`, a process of its own, asked by the vendors' own clients: they get the order that the
+model gives in process.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,14 @@ import bench
 MODEL = "tiny:bert-cross-encoder"
 ALIAS = "rerank-v3.5"
 QUERY = "hot tea"
-DOCS = ["the cat sat", "hot tea and fish", "cold river", "how long does it rain", "a moon over the bank", "tea"]
+DOCS = [
+    "the cat sat",
+    "hot tea and fish",
+    "cold river",
+    "how long does it rain",
+    "a moon over the bank",
+    "tea",
+]
 ROOT = Path(__file__).parent.parent
 
 Order = list[tuple[int, float]]
@@ -26,9 +35,28 @@ Order = list[tuple[int, float]]
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server as a user starts it, under a hosted model's name too."""
-    command = [sys.executable, "-m", "bench", "serve", "cross-encoder", "-o", f"model={MODEL}", "--alias", ALIAS]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RERANK_BENCH_CACHE": str(tmp_path_factory.mktemp("cache"))}
-    with subprocess.Popen([*command, "--port", "0", "--device", "cpu"], env=environment, stdout=subprocess.PIPE, text=True) as running:
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "serve",
+        "cross-encoder",
+        "-o",
+        f"model={MODEL}",
+        "--alias",
+        ALIAS,
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "RERANK_BENCH_CACHE": str(tmp_path_factory.mktemp("cache")),
+    }
+    with subprocess.Popen(
+        [*command, "--port", "0", "--device", "cpu"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
         try:
             assert running.stdout is not None
             address = re.search(r"http://127\.0\.0\.1:\d+", running.stdout.readline())
@@ -55,7 +83,9 @@ def by_cohere_v1(url: str) -> Order:
     cohere = pytest.importorskip("cohere")
     with cohere.Client("unused", base_url=url, timeout=30) as client:
         answer = client.rerank(model=ALIAS, query=QUERY, documents=DOCS, return_documents=True)
-    assert [result.document.text for result in answer.results] == [DOCS[result.index] for result in answer.results]
+    assert [result.document.text for result in answer.results] == [
+        DOCS[result.index] for result in answer.results
+    ]
     return [(result.index, result.relevance_score) for result in answer.results]
 
 
@@ -66,7 +96,9 @@ def by_voyage(url: str) -> Order:
     # The package keeps its connection for the thread's next call, and offers no way to end it.
     sys.modules["voyageai.api_resources.api_requestor"]._thread_context.session.close()
     assert answer.total_tokens > len(DOCS)
-    assert [result.document for result in answer.results] == [DOCS[result.index] for result in answer.results]
+    assert [result.document for result in answer.results] == [
+        DOCS[result.index] for result in answer.results
+    ]
     return [(result.index, result.relevance_score) for result in answer.results]
 
 
@@ -80,11 +112,20 @@ def by_mixedbread(url: str) -> Order:
 def by_httpx(url: str) -> Order:
     httpx = pytest.importorskip("httpx")
     with httpx.Client(base_url=url, timeout=30) as client:
-        answer = client.post("/v1/rerank", json={"model": ALIAS, "query": QUERY, "documents": DOCS}).raise_for_status().json()
+        answer = (
+            client.post("/v1/rerank", json={"model": ALIAS, "query": QUERY, "documents": DOCS})
+            .raise_for_status()
+            .json()
+        )
         assert answer["model"] == ALIAS
-        assert ALIAS in [model["id"] for model in client.get("/v1/models").raise_for_status().json()["data"]]
+        assert ALIAS in [
+            model["id"] for model in client.get("/v1/models").raise_for_status().json()["data"]
+        ]
         too_much = client.post("/v1/rerank", content=b"x" * (17 * 2**20))
-        assert (too_much.status_code, "at most" in too_much.json()["error"]["message"]) == (413, True)
+        assert (too_much.status_code, "at most" in too_much.json()["error"]["message"]) == (
+            413,
+            True,
+        )
     return [(result["index"], result["relevance_score"]) for result in answer["results"]]
 
 
@@ -98,9 +139,15 @@ CLIENTS: dict[str, Callable[[str], Any]] = {
 
 
 @pytest.mark.parametrize("client", sorted(CLIENTS))
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pydantic.warnings.PydanticDeprecatedSince20")
-def test_a_vendors_client_gets_the_order_that_the_model_gives_in_process(url: str, in_process: Order, client: str) -> None:
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::pydantic.warnings.PydanticDeprecatedSince20"
+)
+def test_a_vendors_client_gets_the_order_that_the_model_gives_in_process(
+    url: str, in_process: Order, client: str
+) -> None:
     served = CLIENTS[client](url)
     assert [index for index, _ in served] == [index for index, _ in in_process]
-    assert [score for _, score in served] == pytest.approx([score for _, score in in_process], abs=1e-5)
+    assert [score for _, score in served] == pytest.approx(
+        [score for _, score in in_process], abs=1e-5
+    )
     assert len({score for _, score in served}) == len(DOCS)

@@ -1,4 +1,6 @@
-"""The shipped suites run: each family as far as this machine reaches, and `everything-tiny` with every backend there is."""
+"""The shipped suites run: each family as far as this machine reaches, and `everything-tiny` with
+every backend there is.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ KEYS = ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI
 
 
 def changed(name: str, folder: Path, edits: dict[str, str] | None = None, **fields: Any) -> Path:
-    """A shipped suite with some words and fields changed, in a folder of its own beside the run that it names."""
+    """A shipped suite with some words and fields changed, in a folder of its own beside the run
+    that it names.
+    """
     text = shipped()[name].read_text(encoding="utf-8")
     for old, new in (edits or {}).items():
         text = re.sub(old, new, text)
@@ -46,16 +50,28 @@ def printed(run: Run, width: int = 140) -> str:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_runs_as_far_as_this_machine_reaches(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No hub, no keys, no servers: what is packaged runs, the rest is skipped with its reason, and the table stands."""
+def test_a_family_runs_as_far_as_this_machine_reaches(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No hub, no keys, no servers: what is packaged runs, the rest is skipped with its reason, and
+    the table stands.
+    """
     monkeypatch.setenv("SENTENCE_TRANSFORMERS_HOME", str(tmp_path / "empty"))
     small = {"datasets": [{"embedded:everyday": {"queries": 3}}], "depth": 5, "latency": None}
-    run = bench.run(changed(name, tmp_path, {r"localhost:\d+": "127.0.0.1:9"}, **small), out=tmp_path / "out", device="cpu")
+    run = bench.run(
+        changed(name, tmp_path, {r"localhost:\d+": "127.0.0.1:9"}, **small),
+        out=tmp_path / "out",
+        device="cpu",
+    )
     status = {one.trial.reranker: one for one in run.info.trials}
     assert status["first-stage"].status == status["oracle"].status == "done"
     assert {one.status for one in status.values()} == {"done", "skipped"}
     reasons = {one.reason for one in status.values() if one.status == "skipped"}
-    assert reasons <= {"no model hub", *(f"no {key}" for key in KEYS), "nothing listens at 127.0.0.1:9"}
+    assert reasons <= {
+        "no model hub",
+        *(f"no {key}" for key in KEYS),
+        "nothing listens at 127.0.0.1:9",
+    }
     assert all(reranker in printed(run) for reranker in status)
 
 
@@ -68,22 +84,41 @@ def serving(name: str, model: str) -> Iterator[str]:
         yield server.url
 
 
-def test_everything_tiny_holds_every_backend_and_skips_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_tiny_holds_every_backend_and_skips_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for key in KEYS:
         monkeypatch.setenv(key, "x")
-    with serving("cross-encoder", "tiny:bert-cross-encoder") as pairs, serving("listwise", "tiny:chat") as chat:
-        path = changed("everything-tiny", tmp_path, {"http://127.0.0.1:8787": pairs, "http://127.0.0.1:8788": chat})
+    with (
+        serving("cross-encoder", "tiny:bert-cross-encoder") as pairs,
+        serving("listwise", "tiny:chat") as chat,
+    ):
+        path = changed(
+            "everything-tiny",
+            tmp_path,
+            {"http://127.0.0.1:8787": pairs, "http://127.0.0.1:8788": chat},
+        )
         run = bench.run(path, out=tmp_path / "out", device="cpu")
     assert {one.trial.reranker: one.reason for one in run.info.trials if one.status != "done"} == {}
     backends = {record.description["backend"] for record in run.records.values()}
     assert backends == set(rerankers.TABLE)
-    rows = {record.trial.reranker: record.quality["nDCG@10"].mean for record in run.records.values()}
-    assert rows["everyday-word-overlap"] == rows["word-overlap"], "the shipped run file is the order of word-overlap"
+    rows = {
+        record.trial.reranker: record.quality["nDCG@10"].mean for record in run.records.values()
+    }
+    assert rows["everyday-word-overlap"] == rows["word-overlap"], (
+        "the shipped run file is the order of word-overlap"
+    )
     served = [rows[name] for name in ("cohere", "voyage", "mixedbread", "rerank-server", "tei")]
     assert served == [rows["bert-cross-encoder"]] * 5
-    random = {record.trial.reranker for record in run.records.values() if record.description["facts"].get("random_weights")}
+    random = {
+        record.trial.reranker
+        for record in run.records.values()
+        if record.description["facts"].get("random_weights")
+    }
     assert random == set(rows) - {"first-stage", "oracle", "word-overlap", "everyday-word-overlap"}
-    assert {row.name for row in rows_of(run) if "random weights: the order means nothing" in row.notes} == random
+    assert {
+        row.name for row in rows_of(run) if "random weights: the order means nothing" in row.notes
+    } == random
     assert "random weights: the order means nothing" in printed(run)
 
 
@@ -91,13 +126,25 @@ def test_everything_tiny_runs_without_any_server(tmp_path: Path) -> None:
     """Its local rows need nothing; the others say what is missing."""
     only_hosted = [
         entry
-        for entry in yaml.safe_load(shipped()["everything-tiny"].read_text(encoding="utf-8"))["rerankers"]
+        for entry in yaml.safe_load(shipped()["everything-tiny"].read_text(encoding="utf-8"))[
+            "rerankers"
+        ]
         if isinstance(entry, dict) and "base_url" in str(entry)
     ]
     path = changed("everything-tiny", tmp_path, {r"127\.0\.0\.1:\d+": "127.0.0.1:9"}, latency=None)
     data = yaml.safe_load(path.read_text())
-    path.write_text(yaml.safe_dump({**data, "rerankers": [entry for entry in data["rerankers"] if "base_url" in str(entry)]}))
+    path.write_text(
+        yaml.safe_dump(
+            {
+                **data,
+                "rerankers": [entry for entry in data["rerankers"] if "base_url" in str(entry)],
+            }
+        )
+    )
     run = bench.run(path, out=tmp_path / "out", device="cpu")
     reasons = [one.reason for one in run.info.trials if one.status == "skipped"]
     assert len(reasons) == len(only_hosted) >= 5
-    assert all(reason and reason.startswith(("no ", "nothing listens at 127.0.0.1:9")) for reason in reasons)
+    assert all(
+        reason and reason.startswith(("no ", "nothing listens at 127.0.0.1:9"))
+        for reason in reasons
+    )

@@ -1,4 +1,6 @@
-"""Intervals and tests against scipy, and against what they promise: coverage and false alarms on simulated data."""
+"""Intervals and tests against scipy, and against what they promise: coverage and false alarms on
+simulated data.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def sample(seed: int, n: int = 60, shift: float = 0.0) -> np.ndarray:
 def test_the_interval_is_scipys_percentile_bootstrap() -> None:
     values = sample(1)
     ours = statistics.estimate(list(values), seed=3)
-    theirs = scipy_stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=5).confidence_interval
+    theirs = scipy_stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=5
+    ).confidence_interval
     assert ours.mean == pytest.approx(values.mean())
     assert ours.low == pytest.approx(theirs.low, abs=0.003)
     assert ours.high == pytest.approx(theirs.high, abs=0.003)
@@ -28,27 +32,39 @@ def test_the_permutation_p_is_scipys() -> None:
     new, old = sample(2), sample(3, shift=-0.03)
     ours = statistics.difference(list(new), list(old), seed=1).p
     theirs = scipy_stats.permutation_test(
-        (new, old), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=20_000, rng=1
+        (new, old),
+        lambda x, y: np.mean(x - y),
+        permutation_type="samples",
+        n_resamples=20_000,
+        rng=1,
     ).pvalue
     assert ours == pytest.approx(theirs, abs=0.015)
 
 
 @pytest.mark.parametrize("moved", [2, 7, 13, 20])
 def test_the_test_is_exact_where_few_queries_moved(moved: int) -> None:
-    """Grades give many equal differences, so that sums tie with the observed one: all of them count."""
+    """Grades give many equal differences, so that sums tie with the observed one: all of them
+    count.
+    """
     rng = np.random.default_rng(moved)
     delta = np.concatenate([rng.choice([-0.3, -0.1, 0.1, 0.2, 0.3], moved), np.zeros(30)])
     p = statistics.permutation_p(delta, seed=1)
     assert p == statistics.permutation_p(rng.permutation(delta), seed=2)
     if moved <= 13:
-        rounded = (10 * delta[:moved]).round()  # whole numbers, whose sums tie exactly in scipy, too
-        theirs = scipy_stats.permutation_test((rounded,), np.sum, permutation_type="samples", n_resamples=np.inf)
+        rounded = (
+            10 * delta[:moved]
+        ).round()  # whole numbers, whose sums tie exactly in scipy, too
+        theirs = scipy_stats.permutation_test(
+            (rounded,), np.sum, permutation_type="samples", n_resamples=np.inf
+        )
         assert p == pytest.approx(theirs.pvalue, abs=1e-12)
     else:
         assert p * 2**moved == pytest.approx(round(p * 2**moved), abs=1e-6)
 
 
-def test_random_flips_agree_with_the_exact_test_and_hardly_vary_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_flips_agree_with_the_exact_test_and_hardly_vary_with_the_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     delta = np.random.default_rng(4).normal(0.45, 1, 20)
     exact = statistics.permutation_p(delta, seed=0)
     assert 0.02 < exact < 0.2
@@ -61,7 +77,9 @@ def test_random_flips_agree_with_the_exact_test_and_hardly_vary_with_the_seed(mo
 
 def test_few_queries_get_the_exact_test() -> None:
     new, old = np.array([0.9, 0.8, 0.7, 0.9, 0.6]), np.array([0.5, 0.6, 0.65, 0.4, 0.7])
-    theirs = scipy_stats.permutation_test((new, old), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf).pvalue
+    theirs = scipy_stats.permutation_test(
+        (new, old), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf
+    ).pvalue
     assert statistics.difference(list(new), list(old)).p == pytest.approx(theirs)
 
 
@@ -76,7 +94,9 @@ def test_the_interval_covers_the_true_mean_about_95_times_in_100() -> None:
 
 def test_the_test_raises_a_false_alarm_about_5_times_in_100() -> None:
     rng = np.random.default_rng(0)
-    alarms = sum(statistics.permutation_p(rng.normal(size=50), seed, 1000) < 0.05 for seed in range(400))
+    alarms = sum(
+        statistics.permutation_p(rng.normal(size=50), seed, 1000) < 0.05 for seed in range(400)
+    )
     assert 0.025 <= alarms / 400 <= 0.085
 
 
@@ -96,7 +116,9 @@ def test_unequal_lengths_are_an_error() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=40), st.integers(0, 5))
-def test_the_interval_holds_the_mean_and_repeats_with_its_seed(values: list[float], seed: int) -> None:
+def test_the_interval_holds_the_mean_and_repeats_with_its_seed(
+    values: list[float], seed: int
+) -> None:
     found = statistics.estimate(values, seed, resamples=200)
     assert found == statistics.estimate(values, seed, resamples=200)
     assert found.low - 1e-9 <= found.mean <= found.high + 1e-9 or np.ptp(values) > 0

@@ -1,4 +1,6 @@
-"""A suite that cannot be used is told by file, line, key and fix; the schema for editors agrees with the validator."""
+"""A suite that cannot be used is told by file, line, key and fix; the schema for editors agrees
+with the validator.
+"""
 
 from __future__ import annotations
 
@@ -49,28 +51,60 @@ def test_a_good_suite_loads_with_its_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (("measures:", "mesures:"), ["suite.yaml:9: mesures: unknown key", "did you mean 'measures'?"]),
-        (("k1: 1.2", "k2: 1.2"), ["suite.yaml:5: first_stages.0.bm25.k2: unknown key", "did you mean 'k1'?"]),
-        (("k1: 1.2", "k1: high"), ["suite.yaml:5: first_stages.0.bm25.k1:", "valid number", "'high'"]),
-        (("minilm-bi-encoder", "minlm-bi-encoder"), ["suite.yaml:7:", "did you mean 'minilm-bi-encoder'?"]),
-        (("max_length", "max_lenght"), ["suite.yaml:8: rerankers.1.cross-encoder.max_lenght", "did you mean 'max_length'?"]),
+        (
+            ("measures:", "mesures:"),
+            ["suite.yaml:9: mesures: unknown key", "did you mean 'measures'?"],
+        ),
+        (
+            ("k1: 1.2", "k2: 1.2"),
+            ["suite.yaml:5: first_stages.0.bm25.k2: unknown key", "did you mean 'k1'?"],
+        ),
+        (
+            ("k1: 1.2", "k1: high"),
+            ["suite.yaml:5: first_stages.0.bm25.k1:", "valid number", "'high'"],
+        ),
+        (
+            ("minilm-bi-encoder", "minlm-bi-encoder"),
+            ["suite.yaml:7:", "did you mean 'minilm-bi-encoder'?"],
+        ),
+        (
+            ("max_length", "max_lenght"),
+            ["suite.yaml:8: rerankers.1.cross-encoder.max_lenght", "did you mean 'max_length'?"],
+        ),
         (("- bm25:", "- bm52:"), ["suite.yaml:5:", "did you mean 'bm25'?"]),
         (("embedded:everyday", "embeded:everyday"), ["suite.yaml:3:", "did you mean 'embedded'?"]),
         (("[nDCG@10]", "[ndcg@10]"), ["suite.yaml:9: measures.0:", "did you mean 'nDCG@10'?"]),
         (("name: mine", "name: mine\ndepth: many"), ["suite.yaml:2: depth:", "integer", "'many'"]),
-        (("name: mine", "name: mine\ndepth: 0"), ["suite.yaml:2: depth:", "greater than or equal to 1"]),
-        (("name: mine", "name: mine\ndevices: [gpu]"), ["suite.yaml:2: devices.0:", "not a device"]),
+        (
+            ("name: mine", "name: mine\ndepth: 0"),
+            ["suite.yaml:2: depth:", "greater than or equal to 1"],
+        ),
+        (
+            ("name: mine", "name: mine\ndevices: [gpu]"),
+            ["suite.yaml:2: devices.0:", "not a device"],
+        ),
         (("name: mine", "name: a/b"), ["suite.yaml:1: name:"]),
         (("name: mine\n", ""), ["suite.yaml:1: name: is missing"]),
         (("  - embedded:everyday\n", "  []\n"), ["datasets"]),
         (("name: mine", "name: [mine"), ["suite.yaml:2: not valid YAML"]),
         (("  - minilm-bi-encoder", "  - {a: 1, b: 2}"), ["suite.yaml:7:", "an entry is a name"]),
-        (("embedded:everyday", "files:nowhere#dev"), ["suite.yaml:3: datasets.0.files:nowhere#dev: there is no nowhere in"]),
-        (("- bm25: {k1: 1.2}", "- run: {path: gone.run}"), ["suite.yaml:5: first_stages.0.run: there is no gone.run in"]),
-        (("- minilm-bi-encoder", "- run-file: gone.run"), ["suite.yaml:7: rerankers.0.run-file: there is no gone.run in"]),
+        (
+            ("embedded:everyday", "files:nowhere#dev"),
+            ["suite.yaml:3: datasets.0.files:nowhere#dev: there is no nowhere in"],
+        ),
+        (
+            ("- bm25: {k1: 1.2}", "- run: {path: gone.run}"),
+            ["suite.yaml:5: first_stages.0.run: there is no gone.run in"],
+        ),
+        (
+            ("- minilm-bi-encoder", "- run-file: gone.run"),
+            ["suite.yaml:7: rerankers.0.run-file: there is no gone.run in"],
+        ),
     ],
 )
-def test_a_problem_names_file_line_key_and_fix(tmp_path: Path, change: tuple[str, str], expected: list[str]) -> None:
+def test_a_problem_names_file_line_key_and_fix(
+    tmp_path: Path, change: tuple[str, str], expected: list[str]
+) -> None:
     told = problem(tmp_path, GOOD.replace(*change))
     for part in expected:
         assert part in told, told
@@ -81,7 +115,9 @@ def test_all_problems_of_the_top_level_are_told_at_once(tmp_path: Path) -> None:
     assert len(told.splitlines()) == 2
 
 
-@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text", "!!python/object/apply:os.system ['true']"])
+@pytest.mark.parametrize(
+    "text", ["", "- a\n- b\n", "just text", "!!python/object/apply:os.system ['true']"]
+)
 def test_what_is_no_mapping_is_no_suite(tmp_path: Path, text: str) -> None:
     assert "suite.yaml" in problem(tmp_path, text)
 
@@ -110,7 +146,9 @@ def test_every_shipped_suite_is_valid_for_both_validators(name: str) -> None:
 
 def test_the_shipped_schema_is_the_generated_one() -> None:
     shipped = ROOT / "suites" / "suite.schema.json"
-    assert shipped.read_text() == schema_text(), "run `rerank-bench schema suites/suite.schema.json`"
+    assert shipped.read_text() == schema_text(), (
+        "run `rerank-bench schema suites/suite.schema.json`"
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +156,11 @@ def test_the_shipped_schema_is_the_generated_one() -> None:
     [
         {"name": "x"},
         {"name": "x", "datasets": ["embedded:everyday"], "rerankers": ["no-such-thing"]},
-        {"name": "x", "datasets": ["embedded:everyday"], "rerankers": [{"cross-encoder": {"modle": "a"}}]},
+        {
+            "name": "x",
+            "datasets": ["embedded:everyday"],
+            "rerankers": [{"cross-encoder": {"modle": "a"}}],
+        },
         {"name": "x", "datasets": ["everyday"]},
         {"name": "x", "datasets": ["embedded:everyday"], "depht": 3},
     ],

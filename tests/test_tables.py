@@ -1,4 +1,6 @@
-"""A run's tables come from anywhere: what they lack or cannot hold is one line that names file and column."""
+"""A run's tables come from anywhere: what they lack or cannot hold is one line that names file and
+column.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ ROWS = {"trial": ["t", "t"], "query": ["q1", "q2"], "measure": ["RR", "RR"], "va
 def written(folder: Path, **changes: Any) -> Path:
     table = pd.DataFrame({**ROWS, **changes})
     path = folder / "per_query.parquet"
-    table[[name for name in table if table[name].tolist() != [LEFT_OUT] * 2]].to_parquet(path, index=False)
+    table[[name for name in table if table[name].tolist() != [LEFT_OUT] * 2]].to_parquet(
+        path, index=False
+    )
     return path
 
 
@@ -39,13 +43,23 @@ LEFT_OUT = "left out"
         ("query", ["q1", None], "column 'query' holds cells that are no text"),
     ],
 )
-def test_a_column_that_cannot_be_used_is_named(column: str, cells: list[Any], message: str, tmp_path: Path) -> None:
+def test_a_column_that_cannot_be_used_is_named(
+    column: str, cells: list[Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(RecordError, match=message):
         read_table(written(tmp_path, **{column: cells}), PER_QUERY)
 
 
 def test_what_older_runs_lack_is_empty(tmp_path: Path) -> None:
-    rows = {"trial": ["t"], "scenario": ["single"], "round": [0], "query": ["q"], "pairs": [5], "nanoseconds": [7], "span": ["total"]}
+    rows = {
+        "trial": ["t"],
+        "scenario": ["single"],
+        "round": [0],
+        "query": ["q"],
+        "pairs": [5],
+        "nanoseconds": [7],
+        "span": ["total"],
+    }
     path = tmp_path / "latency.parquet"
     pd.DataFrame(rows).to_parquet(path)
     table = read_table(path, LATENCY)

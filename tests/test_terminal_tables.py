@@ -1,4 +1,6 @@
-"""Tables in a terminal: what fits is shown, what does not is named, and nothing of outside reaches the terminal itself."""
+"""Tables in a terminal: what fits is shown, what does not is named, and nothing of outside reaches
+the terminal itself.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,21 @@ NAMES = {"a:x:": 1.0, "back\\": 0.3, "bell\x07\x1b[31m\u202e": 4.0}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    made = Made(noise=NAMES, datasets=("one", "two"), skipped={"gone": "no \x1b[2Jhub"}, failures={"a:x:": {"q1": "down"}})
+    made = Made(
+        noise=NAMES,
+        datasets=("one", "two"),
+        skipped={"gone": "no \x1b[2Jhub"},
+        failures={"a:x:": {"q1": "down"}},
+    )
     return made_report(tmp_path_factory.mktemp("made"), made)
 
 
 def printed(run: Run, width: int, compare: bool = False) -> str:
     buffer = io.StringIO()
     if compare:
-        comparison.print_comparison(pairs.compare([run], None, None, ()), screen(file=buffer, width=width))
+        comparison.print_comparison(
+            pairs.compare([run], None, None, ()), screen(file=buffer, width=width)
+        )
     else:
         terminal.print_run(run, screen(file=buffer, width=width))
     return buffer.getvalue()
@@ -57,12 +66,27 @@ def test_columns_are_kept_by_importance_and_shown_in_their_order() -> None:
     assert fitting(widths, 80, 20, ["nDCG", "RR", "R"]) == ["nDCG", "95 %", "RR", "R"]
     assert fitting(widths, 50, 20, ["nDCG", "RR", "R"]) == ["nDCG", "RR", "R"]
     assert fitting(widths, 40, 20, ["nDCG", "RR", "R"]) == ["nDCG", "RR"]
-    assert left_out(widths, ["nDCG", "RR"], 40) == "at 40 columns: 95 %, R left out; a wider terminal shows more"
+    assert (
+        left_out(widths, ["nDCG", "RR"], 40)
+        == "at 40 columns: 95 %, R left out; a wider terminal shows more"
+    )
     assert not left_out(widths, list(widths), 80)
 
 
-def test_a_note_stands_under_its_table_and_once_where_it_holds_of_several(run: Run, tmp_path: Path) -> None:
-    made = made_report(tmp_path, Made(noise={"a": 1.0}, datasets=("one",), failures={"a": {"q1": "down"}}))
+def test_a_note_stands_under_its_table_and_once_where_it_holds_of_several(
+    run: Run, tmp_path: Path
+) -> None:
+    made = made_report(
+        tmp_path, Made(noise={"a": 1.0}, datasets=("one",), failures={"a": {"q1": "down"}})
+    )
     assert printed(made, 140).count("a: 1 of 40 queries failed") == 1
-    assert printed(run, 140).count("a:x:: 1 of 40 queries failed and score 0 (e.g. down) (in 2 tables)") == 1
-    assert markdown.report(run).count("1 of 40 queries failed and score 0 (e.g. down) (in 2 tables)") == 1
+    assert (
+        printed(run, 140).count(
+            "a:x:: 1 of 40 queries failed and score 0 (e.g. down) (in 2 tables)"
+        )
+        == 1
+    )
+    assert (
+        markdown.report(run).count("1 of 40 queries failed and score 0 (e.g. down) (in 2 tables)")
+        == 1
+    )

@@ -1,4 +1,6 @@
-"""How latency is written in reports: intervals, loads that were too much, parts, each note once, p95 and ms a pair in the picture."""
+"""How latency is written in reports: intervals, loads that were too much, parts, each note once,
+p95 and ms a pair in the picture.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,12 @@ def trial(name: str, device: str = "cpu") -> Trial:
     return Trial(id=name, dataset="d", first_stage="bm25", reranker=name, device=device, depth=10)
 
 
-def made(name: str, samples: list[Sample], timing: dict[str, Any] | None = None, notes: tuple[str, ...] = ()) -> Row:
+def made(
+    name: str,
+    samples: list[Sample],
+    timing: dict[str, Any] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Row:
     table = pd.DataFrame(samples)
     latency = {scenario: found for (_, scenario), found in summarise(table).items()}
     pieces = {scenario: found for (_, scenario), found in parts(table).items()}
@@ -33,8 +40,13 @@ def made(name: str, samples: list[Sample], timing: dict[str, Any] | None = None,
     return Row(trial(name), "done", None, quality, {}, latency, pieces, timing or {}, notes)
 
 
-def timed(scenario: str, n: int = 60, pairs: int = 10, span: str = "total", ms: float = 100.0) -> list[Sample]:
-    return [Sample("t", scenario, i, f"q{i}", pairs, None, int((ms + i) * 1e6), span=span) for i in range(n)]
+def timed(
+    scenario: str, n: int = 60, pairs: int = 10, span: str = "total", ms: float = 100.0
+) -> list[Sample]:
+    return [
+        Sample("t", scenario, i, f"q{i}", pairs, None, int((ms + i) * 1e6), span=span)
+        for i in range(n)
+    ]
 
 
 def labels(*members: Row) -> dict[str, str]:
@@ -75,8 +87,17 @@ def test_one_sample_has_no_interval() -> None:
 def test_percentiles_of_an_overloaded_server_are_left_out() -> None:
     load = {"scenario": SLOW, "utilisation": 2.5, "overloaded": True}
     row = made("ours", timed(SLOW), {"server": {"loads": [load]}})
-    assert timings.full([row], labels(row))[1][1:5] == ("server 50/s, 250% load", "60", "overloaded", "–")
-    calm = made("ours", timed(SLOW), {"server": {"loads": [{**load, "utilisation": 0.5, "overloaded": False}]}})
+    assert timings.full([row], labels(row))[1][1:5] == (
+        "server 50/s, 250% load",
+        "60",
+        "overloaded",
+        "–",
+    )
+    calm = made(
+        "ours",
+        timed(SLOW),
+        {"server": {"loads": [{**load, "utilisation": 0.5, "overloaded": False}]}},
+    )
     assert timings.full([calm], labels(calm))[1][1] == "server 50/s, 50% load"
     assert timings.full([calm], labels(calm))[1][3].startswith("130 [")
 
@@ -88,40 +109,56 @@ def test_parts_are_shared_out_of_their_sum_and_the_device_s_own_clock_is_beside_
         for row in timed("single", 1, ms=ms, span=name)
     ]
     row = made("ours", samples)
-    (head, line), = timings.parts([row], labels(row))  # fmt: skip
+    ((head, line),) = timings.parts([row], labels(row))
     assert head == ("reranker", "scenario", "tokenise", "forward", ON_DEVICE, "other")
     assert line == ("ours", "single", "10.0 (10%)", "80.0 (80%)", "70.0 (70%)", "10.0 (10%)")
 
 
 def test_each_kind_of_scenario_has_its_own_parts_and_cold_its_memory() -> None:
-    samples = [*timed("cold", 1, span="load"), *timed(SLOW, 1, span="queue"), *timed(server(9.0), 1, span="queue")]
+    samples = [
+        *timed("cold", 1, span="load"),
+        *timed(SLOW, 1, span="queue"),
+        *timed(server(9.0), 1, span="queue"),
+    ]
     row = made("ours", samples, {"cold": {"peak_rss_bytes": 3 << 29}})
     cold, loads = timings.parts([row], labels(row))
-    assert cold == [("reranker", "scenario", "load", "memory"), ("ours", "cold", "100 (100%)", "1.50 GiB")]
+    assert cold == [
+        ("reranker", "scenario", "load", "memory"),
+        ("ours", "cold", "100 (100%)", "1.50 GiB"),
+    ]
     assert [line[1] for line in loads] == ["scenario", SLOW, "server 9/s"]
     assert timings.parts([replace(row, parts={})], labels(row)) == []
 
 
 def test_a_note_that_rows_share_is_told_once() -> None:
-    first, second = made("a", timed("single"), notes=("busy", "tied")), made("b", timed("single"), notes=("busy",))
+    first, second = (
+        made("a", timed("single"), notes=("busy", "tied")),
+        made("b", timed("single"), notes=("busy",)),
+    )
     reference = Row(trial("oracle", "-"), "done", None)
     members = [reference, first, second]
     assert notes_on(members) == [([first, second], "busy"), ([first], "tied")]
     told = [timings.about(rows, members, labels(*members)) for rows, _ in notes_on(members)]
     assert told == ["every timed row", "a"]
-    assert timings.about([first], [reference, first], labels(*members)) == "a", "the only one is called by its name"
+    assert timings.about([first], [reference, first], labels(*members)) == "a", (
+        "the only one is called by its name"
+    )
 
 
 @pytest.mark.parametrize("pairs", [(10, 10), (10, 7)])
 def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -> None:
-    rows = [made(name, timed("single", pairs=count)) for name, count in zip("ab", pairs, strict=True)]
+    rows = [
+        made(name, timed("single", pairs=count)) for name, count in zip("ab", pairs, strict=True)
+    ]
     members = [(row, row.latency["single"]) for row in rows]
     axes = tradeoff._tradeoff(rows, members, "nDCG@10", "title").axes[0]
     assert "bars: p95" in axes.get_xlabel()
     drawn = [float(line.get_xdata()[-1]) for line in axes.get_lines()]
     assert any(value == pytest.approx(rows[0].latency["single"].p95_ms) for value in drawn)
     seconds = [child for child in axes.child_axes if child.get_xlabel().startswith("ms a pair")]
-    assert len(seconds) == (1 if pairs[0] == pairs[1] else 0), "queries of several lengths have no one axis"
+    assert len(seconds) == (1 if pairs[0] == pairs[1] else 0), (
+        "queries of several lengths have no one axis"
+    )
 
 
 def test_a_hosted_reranker_is_hollow_and_outside_the_pareto_front() -> None:
@@ -130,4 +167,7 @@ def test_a_hosted_reranker_is_hollow_and_outside_the_pareto_front() -> None:
     axes = tradeoff._tradeoff(rows, members, "nDCG@10", "title").axes[0]
     front = next(line for line in axes.get_lines() if line.get_label() == "Pareto front")
     assert list(front.get_xdata()) == [rows[0].latency["single"].p50_ms]
-    assert {text.get_text() for text in axes.get_legend().get_texts()} >= {"ours (cpu)", "theirs (request)"}
+    assert {text.get_text() for text in axes.get_legend().get_texts()} >= {
+        "ours (cpu)",
+        "theirs (request)",
+    }

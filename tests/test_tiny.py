@@ -1,4 +1,6 @@
-"""`tiny:KIND`: made once, the same everywhere, whole or not there, and never without the word that its weights are random."""
+"""`tiny:KIND`: made once, the same everywhere, whole or not there, and never without the word that
+its weights are random.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +54,16 @@ def test_a_chat_model_reads_and_writes_any_text() -> None:
 
     folder = tiny.folder("tiny:chat")
     with tiny.quiet():
-        tokenizer, network = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+        tokenizer, network = (
+            AutoTokenizer.from_pretrained(folder),
+            AutoModelForCausalLM.from_pretrained(folder),
+        )
     text = "rank the passages [1] > [2]: été 日本 😀\n"
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     messages = [{"role": "user", "content": text}]
-    inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    inputs = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
     written = network.generate(**inputs, max_new_tokens=8, do_sample=False)
     assert inputs["input_ids"].shape[1] < written.shape[1] <= inputs["input_ids"].shape[1] + 8
     assert tokenizer.model_max_length == tiny.CHAT_LENGTH
@@ -65,12 +72,17 @@ def test_a_chat_model_reads_and_writes_any_text() -> None:
 def test_the_same_kind_is_the_same_model(tmp_path: Path) -> None:
     for kind, make in tiny.KINDS.items():
         made = [make(tmp_path / f"{kind}-{i}") for i in range(2)]
-        assert folder_hash(made[0]) == folder_hash(made[1]) == folder_hash(tiny.folder(f"tiny:{kind}"))
+        assert (
+            folder_hash(made[0]) == folder_hash(made[1]) == folder_hash(tiny.folder(f"tiny:{kind}"))
+        )
     assert len({folder_hash(tmp_path / f"{kind}-0") for kind in tiny.KINDS}) == len(tiny.KINDS)
 
 
 def test_an_unknown_kind_is_told_with_the_nearest() -> None:
-    with pytest.raises(RerankerError, match=r"there is no tiny model 'bert-cros': did you mean 'bert-cross-encoder'\?"):
+    with pytest.raises(
+        RerankerError,
+        match=r"there is no tiny model 'bert-cros': did you mean 'bert-cross-encoder'\?",
+    ):
         build("cross-encoder", "tiny:bert-cros").check()
 
 
@@ -81,7 +93,8 @@ def test_a_kind_in_the_wrong_backend_is_refused_as_a_real_model_is() -> None:
 
 def test_checking_makes_nothing() -> None:
     code = (
-        "import sys; from bench.rerankers.loading.weights import Weights; Weights('tiny:colbert').check(); sys.exit('torch' in sys.modules)"
+        "import sys; from bench.rerankers.loading.weights import Weights; "
+        "Weights('tiny:colbert').check(); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert not cache_dir("tiny").exists()
@@ -93,7 +106,9 @@ def test_a_build_that_dies_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         raise OSError(28, "No space left on device")
 
     monkeypatch.setitem(tiny.KINDS, "monot5", half)
-    with pytest.raises(RerankerError, match=r"tiny:monot5: cannot be kept in .*: No space left on device"):
+    with pytest.raises(
+        RerankerError, match=r"tiny:monot5: cannot be kept in .*: No space left on device"
+    ):
         Weights("tiny:monot5").identity()
     assert list(cache_dir("tiny").iterdir()) == []
 
@@ -115,7 +130,9 @@ def test_of_two_builders_the_first_wins(tmp_path: Path) -> None:
     assert (tmp_path / "made" / "file").read_text() in ("one", "two")
 
 
-def test_every_row_of_such_a_model_says_that_it_means_nothing(collection: Path, tmp_path: Path) -> None:
+def test_every_row_of_such_a_model_says_that_it_means_nothing(
+    collection: Path, tmp_path: Path
+) -> None:
     suite = {
         "name": "wiring",
         "datasets": [f"files:{collection}"],
@@ -129,16 +146,32 @@ def test_every_row_of_such_a_model_says_that_it_means_nothing(collection: Path, 
 
 
 def test_such_a_row_never_leads(collection: Path, tmp_path: Path) -> None:
-    """The first stage's own order would be beaten by chance; the summary names a row that means something, or none."""
+    """The first stage's own order would be beaten by chance; the summary names a row that means
+    something, or none.
+    """
     suite: dict[str, Any] = {"name": "lead", "datasets": [f"files:{collection}"], "latency": None}
     tiny_row = {"monot5": {"model": "tiny:monot5"}}
-    both = bench.run({**suite, "rerankers": [tiny_row, "word-overlap"]}, out=tmp_path / "out", device="cpu")
+    both = bench.run(
+        {**suite, "rerankers": [tiny_row, "word-overlap"]}, out=tmp_path / "out", device="cpu"
+    )
     alone = bench.run({**suite, "rerankers": [tiny_row]}, out=tmp_path / "out", device="cpu")
-    assert [found.best and found.best.name for run in (both, alone) for found in summary.findings(run, rows(run))] == ["word-overlap", None]
+    assert [
+        found.best and found.best.name
+        for run in (both, alone)
+        for found in summary.findings(run, rows(run))
+    ] == ["word-overlap", None]
 
 
 def test_every_file_that_a_model_may_read_counts(tmp_path: Path) -> None:
-    names = ("model.safetensors", "bpe.codes", "qwen.tiktoken", "vocab.bpe", "spiece.vocab", "head.pt", "2_Dense/pytorch_model.bin")
+    names = (
+        "model.safetensors",
+        "bpe.codes",
+        "qwen.tiktoken",
+        "vocab.bpe",
+        "spiece.vocab",
+        "head.pt",
+        "2_Dense/pytorch_model.bin",
+    )
     unread = (
         "README.md",
         ".gitattributes",
@@ -162,5 +195,8 @@ def test_every_file_that_a_model_may_read_counts(tmp_path: Path) -> None:
 
 
 def test_compiling_has_scores_of_its_own() -> None:
-    one, other = (build("cross-encoder", {"model": "tiny:xlmr-cross-encoder", "compile": value}).fingerprint() for value in (False, True))
+    one, other = (
+        build("cross-encoder", {"model": "tiny:xlmr-cross-encoder", "compile": value}).fingerprint()
+        for value in (False, True)
+    )
     assert one != other

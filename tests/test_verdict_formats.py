@@ -22,7 +22,9 @@ from bench.reports import verdict as report
 from tests.made_runs import made_run
 from tests.test_gate import NOISE, OLD, runs
 
-TRIAL = Trial(id="t", dataset="d<a>", first_stage="bm25", reranker="évil\x01|%,:\n<b>", device="cpu", depth=5)
+TRIAL = Trial(
+    id="t", dataset="d<a>", first_stage="bm25", reranker="évil\x01|%,:\n<b>", device="cpu", depth=5
+)
 
 
 NASTY = "50% lost\r\n::error::forged, <script>&amp; ]]> \x00"
@@ -70,24 +72,46 @@ def test_junit_is_well_formed_and_says_what_ci_needs(mixed: Verdict) -> None:
     assert "évil\ufffd|%,:" in str(cases["drift"].get("name"))
 
 
-@pytest.mark.parametrize(("counts_as", "errors", "skipped", "failures"), [(None, 2, 1, 1), ("pass", 1, 2, 1), ("fail", 1, 1, 2)])
+@pytest.mark.parametrize(
+    ("counts_as", "errors", "skipped", "failures"),
+    [(None, 2, 1, 1), ("pass", 1, 2, 1), ("fail", 1, 1, 2)],
+)
 def test_junit_counts_what_is_inconclusive_as_the_exit_code_does(
     mixed: Verdict, counts_as: Any, errors: int, skipped: int, failures: int
 ) -> None:
-    root = ElementTree.fromstring(ci.to_junit(Verdict(mixed.new, mixed.baseline, mixed.gates, inconclusive=counts_as)))
-    assert [root.get(name) for name in ("errors", "skipped", "failures")] == [str(errors), str(skipped), str(failures)]
+    root = ElementTree.fromstring(
+        ci.to_junit(Verdict(mixed.new, mixed.baseline, mixed.gates, inconclusive=counts_as))
+    )
+    assert [root.get(name) for name in ("errors", "skipped", "failures")] == [
+        str(errors),
+        str(skipped),
+        str(failures),
+    ]
 
 
-def test_github_annotations_cannot_be_forged(mixed: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_github_annotations_cannot_be_forged(
+    mixed: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     lines = ci.to_github(mixed).split("\n")
-    assert [re.match("::([a-z]+) ", line)[1] for line in lines] == ["error", "notice", "error", "warning", "error"]  # type: ignore[index]
-    assert lines[0].startswith("::error title=évil\x01|%25%2C%3A%0A<b>%3A quality nDCG@10 fail::found -0.1 [-0.2, -0.05]; limit > -0.01; ")
+    assert [re.match("::([a-z]+) ", line)[1] for line in lines] == [
+        "error",
+        "notice",
+        "error",
+        "warning",
+        "error",
+    ]  # type: ignore[index]
+    assert lines[0].startswith(
+        "::error title=évil\x01|%25%2C%3A%0A<b>%3A quality nDCG@10 fail::found -0.1 [-0.2, "
+        "-0.05]; limit > -0.01; "
+    )
     assert "50%25 lost%0D%0A::error::forged, <script>" in lines[0]
     assert "tiny--bm25--gone is not in the new run" in lines[-1]
 
 
-def test_github_gets_the_markdown_for_its_summary(mixed: Verdict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_github_gets_the_markdown_for_its_summary(
+    mixed: Verdict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
@@ -100,7 +124,10 @@ def test_github_gets_the_markdown_for_its_summary(mixed: Verdict, tmp_path: Path
 
 def test_markdown_is_escaped_and_leads_with_what_did_not_pass(mixed: Verdict) -> None:
     page = report.to_markdown(mixed)
-    assert page.startswith("## ❌ fail: made, 1 of 4 gates passed\n\nrun 20260101T000000Z-new against 20260101T000000Z-old\n")
+    assert page.startswith(
+        "## ❌ fail: made, 1 of 4 gates passed\n\nrun 20260101T000000Z-new against "
+        "20260101T000000Z-old\n"
+    )
     assert "<script>" not in page
     assert "\\<script\\>" in page
     assert page.index("quality nDCG@10") < page.index("0 of 9")
@@ -122,7 +149,14 @@ def test_the_terminal_table_fits(tmp_path: Path, width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
     report.print_verdict(found, console)
     text = console.export_text()
-    for expected in ("\na\n", "quality nDCG@10", "-0.0500 [-0.052", "> -0.01", "another system: v (1 → 2)", "fail: made"):
+    for expected in (
+        "\na\n",
+        "quality nDCG@10",
+        "-0.0500 [-0.052",
+        "> -0.01",
+        "another system: v (1 → 2)",
+        "fail: made",
+    ):
         assert expected in text
     assert max(map(len, text.split("a, quality")[0].splitlines())) <= width
 
@@ -149,7 +183,9 @@ def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return left.value.code
 
 
-def test_the_command_exits_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_exits_as_documented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     new, old = runs(tmp_path, OLD + NOISE - 0.01)
     failing, _ = runs(tmp_path / "failing", OLD + NOISE - 0.05)
     other, _ = runs(tmp_path / "other", OLD, quality={"candidates": "other"})
@@ -171,14 +207,23 @@ def test_the_command_exits_as_documented(tmp_path: Path, monkeypatch: pytest.Mon
         (noisy.folder, ["--accept-underpowered"], 4),
         (tmp_path / "nowhere", [], 2),
     ):
-        assert run_command(monkeypatch, folder, "--baseline", old.folder, *more) == code, (folder, more, capsys.readouterr())
+        assert run_command(monkeypatch, folder, "--baseline", old.folder, *more) == code, (
+            folder,
+            more,
+            capsys.readouterr(),
+        )
     assert "differ in candidates (abc → other)" in capsys.readouterr().out
 
 
-def test_formats_go_where_they_are_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_formats_go_where_they_are_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     new, old = runs(tmp_path, OLD + NOISE - 0.05)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    sent = [f"{form}:{tmp_path / 'sent' / form}" for form in ("table", "markdown", "json", "junit", "github")]
+    sent = [
+        f"{form}:{tmp_path / 'sent' / form}"
+        for form in ("table", "markdown", "json", "junit", "github")
+    ]
     forms = [part for one in ("github", *sent) for part in ("--format", one)]
     assert run_command(monkeypatch, new.folder, "--baseline", old.folder, *forms) == 1
     printed = capsys.readouterr().out

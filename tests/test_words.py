@@ -1,4 +1,6 @@
-"""Words of any script stay whole: combining marks belong to their letters, and composed and decomposed texts are the same."""
+"""Words of any script stay whole: combining marks belong to their letters, and composed and
+decomposed texts are the same.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +44,22 @@ def tokens(text: str) -> list[str]:
     ],
 )
 def test_words_of_many_scripts(text: str, expected: list[str]) -> None:
-    """The last ones are cut at vowel signs: their scripts put no spaces between words, and pieces serve better than phrases."""
-    assert tokens(text) == tokens(unicodedata.normalize("NFD", text)) == [unicodedata.normalize("NFC", word) for word in expected]
+    """The last ones are cut at vowel signs: their scripts put no spaces between words, and pieces
+    serve better than phrases.
+    """
+    assert (
+        tokens(text)
+        == tokens(unicodedata.normalize("NFD", text))
+        == [unicodedata.normalize("NFC", word) for word in expected]
+    )
 
 
 def test_any_mark_in_a_pattern_of_ones_own() -> None:
-    marks = [chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code)).startswith("M")]
+    marks = [
+        chr(code)
+        for code in range(sys.maxunicode)
+        if unicodedata.category(chr(code)).startswith("M")
+    ]
     for pattern in (r"\p{M}", r"[\p{M}]", r"[x\p{M}\]]", r"[]\p{M}]", r"[x[\p{M}]"):
         assert all(compiled(pattern).fullmatch(mark) for mark in marks), pattern
         assert not compiled(pattern).fullmatch("a")
@@ -58,11 +70,22 @@ def test_any_mark_in_a_pattern_of_ones_own() -> None:
 
 
 def bm25(docs: dict[str, str], queries: dict[str, str], **options: object) -> Candidates:
-    found = Dataset("test", MemoryDocuments({key: {"text": text} for key, text in docs.items()}), queries, {}, {}, template="{text}")
-    return retrieval.build("bm25", {"stemmer": None, **options}, Path()).retrieve(found, list(queries), 10)
+    found = Dataset(
+        "test",
+        MemoryDocuments({key: {"text": text} for key, text in docs.items()}),
+        queries,
+        {},
+        {},
+        template="{text}",
+    )
+    return retrieval.build("bm25", {"stemmer": None, **options}, Path()).retrieve(
+        found, list(queries), 10
+    )
 
 
-@pytest.mark.parametrize(("of_documents", "of_queries"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+@pytest.mark.parametrize(
+    ("of_documents", "of_queries"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")]
+)
 def test_composed_and_decomposed_texts_are_the_same(of_documents: str, of_queries: str) -> None:
     docs = {"d1": "Đường phố Huế vắng vẻ", "d2": "Món phở ở Hà Nội", "d3": "Der Schlüssel der Tür"}
     queries = {"q1": "phố Huế", "q2": "PHỞ Hà Nội", "q3": "Tür"}
@@ -81,7 +104,9 @@ def test_stop_words_and_patterns_of_ones_own_meet_the_same_texts() -> None:
     docs = {"d1": "für den Weg", "d2": "der Weg"}
     stop = [unicodedata.normalize("NFD", "Für"), "DER"]
     assert bm25(docs, {"q": "für der"}, stopwords=stop).by_query["q"].doc_ids == ()
-    assert bm25({"d1": "क ख"}, {"q": "ख"}, token_pattern=r"[\w\p{M}]+").by_query["q"].doc_ids == ("d1",)
+    assert bm25({"d1": "क ख"}, {"q": "ख"}, token_pattern=r"[\w\p{M}]+").by_query["q"].doc_ids == (
+        "d1",
+    )
     with pytest.raises(SuiteError, match="not a regular expression"):
         bm25(docs, {"q": "x"}, token_pattern=r"[\p{M}")
 
@@ -105,7 +130,10 @@ def test_the_script_that_a_stemmer_cannot_read(stemmer: str, text: str, expected
 
 def test_a_stemmer_of_another_script_is_noted() -> None:
     docs, queries = {"d1": "आज मौसम अच्छा है"}, {"q": "मौसम"}
-    note = "most letters of the queries are Devanagari, which the stemmer 'english' cannot read: set stemmer to hindi or nepali or null"
+    note = (
+        "most letters of the queries are Devanagari, which the stemmer 'english' cannot read: "
+        "set stemmer to hindi or nepali or null"
+    )
     assert note in bm25(docs, queries, stemmer="english").warnings
     few = "bm25 finds at most 1 document per query, and the depth is 10"
     assert bm25(docs, queries, stemmer="hindi").warnings == bm25(docs, queries).warnings == (few,)
@@ -124,4 +152,7 @@ def test_a_query_that_equals_its_document_finds_it_in_scripts_without_spaces(tex
 
 def test_the_index_is_another_where_the_token_pattern_is() -> None:
     assert bm25({"d": "cat"}, {"q": "cat"}).source["token_pattern"] == TOKEN
-    assert bm25({"d": "cat"}, {"q": "cat"}).source != bm25({"d": "cat"}, {"q": "cat"}, token_pattern="[a-z]+").source
+    assert (
+        bm25({"d": "cat"}, {"q": "cat"}).source
+        != bm25({"d": "cat"}, {"q": "cat"}, token_pattern="[a-z]+").source
+    )

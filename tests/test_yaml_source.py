@@ -1,4 +1,6 @@
-"""YAML as it circulates: dates, tags, recursion, bombs and other excess are one line with file and line, in no time."""
+"""YAML as it circulates: dates, tags, recursion, bombs and other excess are one line with file and
+line, in no time.
+"""
 
 from __future__ import annotations
 
@@ -49,16 +51,24 @@ def test_what_is_no_plain_data_names_its_line(text: str, line: int, message: str
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", [f"x: {'[' * 2000}{']' * 2000}", "- " * 5000, "a: \0", "x" * (2**20 + 1)])
+@pytest.mark.parametrize(
+    "text", [f"x: {'[' * 2000}{']' * 2000}", "- " * 5000, "a: \0", "x" * (2**20 + 1)]
+)
 def test_what_has_no_line_names_its_file(text: str) -> None:
     with pytest.raises(SuiteError, match=r"^x\.yaml: [^\n]*$"):
         Source(text, "x.yaml")
 
 
 def test_dates_and_small_bombs_are_data() -> None:
-    assert Source("day: 2001-99-99\nalso: 2024-02-29", "x.yaml").data == {"day": "2001-99-99", "also": "2024-02-29"}
+    assert Source("day: 2001-99-99\nalso: 2024-02-29", "x.yaml").data == {
+        "day": "2001-99-99",
+        "also": "2024-02-29",
+    }
     assert Source(bomb(4, 5), "x.yaml").data["a3"][0][0][0] == list("xxxxx")
-    assert Source("base: &base {a: 1}\nmore: {<<: *base, b: 2}", "x.yaml").data["more"] == {"a": 1, "b": 2}
+    assert Source("base: &base {a: 1}\nmore: {<<: *base, b: 2}", "x.yaml").data["more"] == {
+        "a": 1,
+        "b": 2,
+    }
 
 
 def test_gates_and_suites_are_read_alike(tmp_path: Path) -> None:
@@ -76,8 +86,14 @@ def test_gates_and_suites_are_read_alike(tmp_path: Path) -> None:
     [
         ("rerankers: [':x']", "not the name of a module"),
         ("rerankers: ['.rel:x']", "not the name of a module"),
-        ("rerankers: [{rerank-server: {model: m, base_url: 'http://[::1', optional: true}}]", "not an address"),
-        ("rerankers: [{rerank-server: {model: m, base_url: 'http://u:secret@h:port'}}]", "not an address"),
+        (
+            "rerankers: [{rerank-server: {model: m, base_url: 'http://[::1', optional: true}}]",
+            "not an address",
+        ),
+        (
+            "rerankers: [{rerank-server: {model: m, base_url: 'http://u:secret@h:port'}}]",
+            "not an address",
+        ),
         ("rerankers: [{run-file: '~nobody-by-this-name/x.run'}]", "no home folder is known"),
         (f"rerankers: [{{run-file: {'a' * 5000}}}]", "cannot be a path"),
         ('rerankers: [{run-file: "a\\0b"}]', "cannot be a path"),

@@ -1,4 +1,5 @@
-"""Tiny random models of more kinds than `tiny:KIND` knows, and those of 64 tokens, so that a test's long texts are long for them.
+"""Tiny random models of more kinds than `tiny:KIND` knows, and those of 64 tokens, so that a test's
+long texts are long for them.
 
 Each builder saves into `folder`, as the real ones are saved, and returns it.
 """
@@ -26,7 +27,9 @@ qwen3 = partial(tiny.qwen3, max_length=MAX_LENGTH)
 
 
 def modular_cross_encoder(folder: Path, *, seed: int = 0) -> Path:
-    """A cross-encoder as sentence-transformers has saved them since version 5.4: an encoder, CLS pooling, and a dense head of its own."""
+    """A cross-encoder as sentence-transformers has saved them since version 5.4: an encoder, CLS
+    pooling, and a dense head of its own.
+    """
     import torch
     from sentence_transformers import CrossEncoder
     from sentence_transformers.base.modules import Dense
@@ -37,13 +40,22 @@ def modular_cross_encoder(folder: Path, *, seed: int = 0) -> Path:
         torch.manual_seed(seed)
         transformer = Transformer(str(base))
         pooling = Pooling(transformer.get_embedding_dimension(), "cls")
-        head = Dense(pooling.get_embedding_dimension(), 1, activation_function=torch.nn.Identity(), module_output_name="scores")
-        CrossEncoder(modules=[transformer, pooling, head], device="cpu").save_pretrained(str(folder), create_model_card=False)
+        head = Dense(
+            pooling.get_embedding_dimension(),
+            1,
+            activation_function=torch.nn.Identity(),
+            module_output_name="scores",
+        )
+        CrossEncoder(modules=[transformer, pooling, head], device="cpu").save_pretrained(
+            str(folder), create_model_card=False
+        )
     return folder
 
 
 def terse_chat(folder: Path) -> Path:
-    """A chat model any of whose tokens ends its answer: a thousand passages take five hundred windows, and no time."""
+    """A chat model any of whose tokens ends its answer: a thousand passages take five hundred
+    windows, and no time.
+    """
     tiny.chat(folder)
     vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
     edit_json(folder / "generation_config.json", eos_token_id=list(range(vocabulary)))
@@ -51,7 +63,9 @@ def terse_chat(folder: Path) -> Path:
 
 
 def lora_adapter(folder: Path, base: Path, *, seed: int = 1, with_head: bool = True) -> Path:
-    """A PEFT LoRA adapter for `bert_encoder`, with a classification head unless told otherwise. Its weights are random, not zero."""
+    """A PEFT LoRA adapter for `bert_encoder`, with a classification head unless told otherwise. Its
+    weights are random, not zero.
+    """
     import torch
     from peft import LoraConfig, TaskType, get_peft_model
     from transformers import AutoModelForSequenceClassification
@@ -59,7 +73,13 @@ def lora_adapter(folder: Path, base: Path, *, seed: int = 1, with_head: bool = T
     with quiet():
         network = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
         task, heads = (TaskType.SEQ_CLS, ["classifier"]) if with_head else (None, None)
-        config = LoraConfig(r=4, lora_alpha=8, target_modules=["query", "value"], task_type=task, modules_to_save=heads)
+        config = LoraConfig(
+            r=4,
+            lora_alpha=8,
+            target_modules=["query", "value"],
+            task_type=task,
+            modules_to_save=heads,
+        )
         adapted = get_peft_model(network, config)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -76,7 +96,9 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 
 def classifier(folder: Path, kind: str, *, seed: int = 0, **changes: Any) -> Path:
-    """A cross-encoder of another architecture: `kind` is how transformers spells it, such as ModernBert, DebertaV2 or Electra."""
+    """A cross-encoder of another architecture: `kind` is how transformers spells it, such as
+    ModernBert, DebertaV2 or Electra.
+    """
     import torch
     import transformers
 
@@ -88,12 +110,23 @@ def classifier(folder: Path, kind: str, *, seed: int = 0, **changes: Any) -> Pat
         "intermediate_size": 64,
         "max_position_embeddings": MAX_LENGTH,
     }
-    tokens = {"vocab_size": len(tokenizer), "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
-    config = getattr(transformers, f"{kind}Config")(**(sizes | tokens | {"num_labels": 1, "initializer_range": 0.5} | changes))
+    tokens = {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": 0,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+        "cls_token_id": 2,
+        "sep_token_id": 3,
+    }
+    config = getattr(transformers, f"{kind}Config")(
+        **(sizes | tokens | {"num_labels": 1, "initializer_range": 0.5} | changes)
+    )
     with quiet():
         torch.manual_seed(seed)
         network = getattr(transformers, f"{kind}ForSequenceClassification")(config).eval()
-        for parameter in network.parameters():  # some architectures scale their own way; scores must differ visibly
+        for parameter in (
+            network.parameters()
+        ):  # some architectures scale their own way; scores must differ visibly
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=0.3)
         network.save_pretrained(folder)

@@ -1,4 +1,6 @@
-"""The known rerankers: short name -> backend, options and facts. The data stand in `catalogue.yaml`; nothing here loads a model."""
+"""The known rerankers: short name -> backend, options and facts. The data stand in
+`catalogue.yaml`; nothing here loads a model.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class ListedPrice(Price):
 
     as_of: date
     url: str = Field(pattern=r"^https://")
-    vendor: bool = Field(description="whether the page is the vendor's own; else a reseller's or a survey's")
+    vendor: bool = Field(
+        description="whether the page is the vendor's own; else a reseller's or a survey's"
+    )
 
     @property
     def source(self) -> str:
@@ -36,13 +40,21 @@ class Architecture(Options):
     """What a model's network is made of: enough to build and to time it without its weights."""
 
     task: Literal["classify", "answer", "text-to-text", "list"] = Field(
-        description="a score per pair by a classifier, by the next token of a causal or a text-to-text model, or an order that is written"
+        description="a score per pair by a classifier, by the next token of a causal or a "
+        "text-to-text model, or an order that is written"
     )
     type: str = Field(description="transformers' model_type")
-    config: Mapping[str, Any] = Field(description="the part of config.json that decides shapes and work")
-    prompt_tokens: int = Field(ge=0, description="tokens of an input beside query and document: special ones and the prompt")
+    config: Mapping[str, Any] = Field(
+        description="the part of config.json that decides shapes and work"
+    )
+    prompt_tokens: int = Field(
+        ge=0,
+        description="tokens of an input beside query and document: special ones and the prompt",
+    )
     source: str = Field(
-        pattern=r"^https://", description="where config.json was read: the model's own, or that of the model it was trained from"
+        pattern=r"^https://",
+        description="where config.json was read: the model's own, or that of the model it was "
+        "trained from",
     )
 
 
@@ -51,15 +63,28 @@ class Facts(Options):
 
     parameters: int | None = Field(gt=0)
     licence: str
-    languages: tuple[str, ...] = Field(description="ISO 639-1 codes, or 'multilingual'; empty when not known")
+    languages: tuple[str, ...] = Field(
+        description="ISO 639-1 codes, or 'multilingual'; empty when not known"
+    )
     max_length: int | None = Field(gt=0, description="the model's own limit in tokens")
     prompt: str | None = Field(description="text that the model expects before a query")
-    needs_code: bool = Field(False, description="its network is Python code that comes with the weights: trust_remote_code must be set")
+    needs_code: bool = Field(
+        False,
+        description="its network is Python code that comes with the weights: trust_remote_code "
+        "must be set",
+    )
     url: str = Field(pattern=r"^https://")
     notes: str | None = None
-    caution: str | None = Field(None, description="what a reader of its results should know: stands under the table when it ran")
-    architecture: Architecture | None = Field(None, description="None where `weights: random` cannot be had")
-    price: ListedPrice | None = Field(None, description="None for what runs here, and where no public price was found")
+    caution: str | None = Field(
+        None,
+        description="what a reader of its results should know: stands under the table when it ran",
+    )
+    architecture: Architecture | None = Field(
+        None, description="None where `weights: random` cannot be had"
+    )
+    price: ListedPrice | None = Field(
+        None, description="None for what runs here, and where no public price was found"
+    )
 
 
 class Entry(Options):
@@ -85,16 +110,24 @@ def load() -> Mapping[str, Entry]:
     """Every entry by its short name, validated, in the file's order."""
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
+    loader = getattr(
+        yaml, "CSafeLoader", yaml.SafeLoader
+    )  # ten times as fast where libyaml is there
     text = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
     data = loader(text).get_single_data()
     return MappingProxyType({name: Entry.model_validate(entry) for name, entry in data.items()})
 
 
 def price(backend: str, model: str, base_url: str | None = None) -> Price | None:
-    """What the catalogue knows of a hosted model's price; `base_url` where it is not the service's usual address."""
+    """What the catalogue knows of a hosted model's price; `base_url` where it is not the service's
+    usual address.
+    """
     for entry in load().values():
-        if entry.backend == backend and entry.options.get("model") == model and entry.options.get("base_url") == base_url:
+        if (
+            entry.backend == backend
+            and entry.options.get("model") == model
+            and entry.options.get("base_url") == base_url
+        ):
             return entry.facts.price
     return None
 
@@ -102,4 +135,7 @@ def price(backend: str, model: str, base_url: str | None = None) -> Price | None
 def is_listed(backend: str, base_url: str) -> bool:
     """Whether an entry of this backend names the address: that of a hosted service."""
     address = base_url.rstrip("/")
-    return any(entry.backend == backend and str(entry.options.get("base_url")).rstrip("/") == address for entry in load().values())
+    return any(
+        entry.backend == backend and str(entry.options.get("base_url")).rstrip("/") == address
+        for entry in load().values()
+    )

@@ -1,4 +1,6 @@
-"""What a service charges, and how its bill is read from what a reranker used. Data, not code: a new unit is a line in the table."""
+"""What a service charges, and how its bill is read from what a reranker used. Data, not code: a new
+unit is a line in the table.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,32 @@ COUNTED: Mapping[str, tuple[str, float]] = {
     "million tokens": ("tokens", 1e6),
 }
 """What is billed: the field of `Usage` that counts it, and how many make one unit."""
-SHORT: Mapping[str, str] = {"1000 searches": "1k searches", "1000 requests": "1k requests", "million tokens": "M tokens"}
+SHORT: Mapping[str, str] = {
+    "1000 searches": "1k searches",
+    "1000 requests": "1k requests",
+    "million tokens": "M tokens",
+}
 
 
 class Price(Options):
-    """`usd` for one unit. Where a model writes its answer, `usd_out` is for a million tokens that it writes."""
+    """`usd` for one unit. Where a model writes its answer, `usd_out` is for a million tokens that
+    it writes.
+    """
 
     usd: float = Field(ge=0, description="US dollars per unit; of tokens, those that are sent")
-    per: Per = Field(description="the unit: 1000 searches (search units, as the service bills them), 1000 requests, or million tokens")
-    usd_out: float | None = Field(None, ge=0, description="US dollars per million tokens that the model writes, where they cost something")
-    as_of: date | None = Field(None, description="the day for which the price was given, or on which it was read")
+    per: Per = Field(
+        description="the unit: 1000 searches (search units, as the service bills them), 1000 "
+        "requests, or million tokens"
+    )
+    usd_out: float | None = Field(
+        None,
+        ge=0,
+        description="US dollars per million tokens that the model writes, where they cost "
+        "something",
+    )
+    as_of: date | None = Field(
+        None, description="the day for which the price was given, or on which it was read"
+    )
     url: str | None = Field(None, pattern=r"^https://", description="where it was read")
 
     @model_validator(mode="after")

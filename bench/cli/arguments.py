@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class Run(click.ParamType["StoredRun"]):
-    """A run folder, a folder of runs (its newest finished one), `latest`, or the name of a saved baseline."""
+    """A run folder, a folder of runs (its newest finished one), `latest`, or the name of a saved
+    baseline.
+    """
 
     name = "run"
 
@@ -38,5 +40,8 @@ def _refuse(text: str) -> None:
 RUN = Run(_note)
 NEWEST = Run(_refuse)
 """For a verdict, which on an older run than the newest would be of something else."""
-MEANING = "RUN is a run folder, results/SUITE (its newest finished run), `latest`, or the name of a saved baseline."
+MEANING = (
+    "RUN is a run folder, results/SUITE (its newest finished run), `latest`, or the name "
+    "of a saved baseline."
+)
 """For the help of every command that takes one."""

@@ -33,13 +33,34 @@ class Form(click.ParamType[tuple[str, Path | None]]):
 @click.command(epilog=MEANING)
 @click.argument("runs", metavar="RUN [RUN ...]", nargs=-1, required=True, type=RUN)
 @click.option(
-    "--baseline", metavar="NAME", help="The reranker to compare with. Default: first-stage in one run, itself in the first of several."
+    "--baseline",
+    metavar="NAME",
+    help="The reranker to compare with. Default: first-stage in one run, itself in the first of "
+    "several.",
 )
 @click.option("--measure", help="Such as nDCG@10. Default: the first run's first measure.")
-@click.option("--across", multiple=True, metavar="FIELD", help="A field that may differ between runs: candidates, depth, template, ...")
-@click.option("--format", "form", type=click.Choice(["table", "markdown", "json", "csv"]), default="table", show_default=True)
-def compare(runs: tuple[Run, ...], baseline: str | None, measure: str | None, across: tuple[str, ...], form: str) -> None:
-    """Compare rerankers query by query: with a baseline in one RUN, or the same reranker in several.
+@click.option(
+    "--across",
+    multiple=True,
+    metavar="FIELD",
+    help="A field that may differ between runs: candidates, depth, template, ...",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json", "csv"]),
+    default="table",
+    show_default=True,
+)
+def compare(
+    runs: tuple[Run, ...],
+    baseline: str | None,
+    measure: str | None,
+    across: tuple[str, ...],
+    form: str,
+) -> None:
+    """Compare rerankers query by query: with a baseline in one RUN, or the same reranker in
+    several.
 
     Exits 3, naming the fields that differ, where the runs did not measure the same thing.
     """
@@ -50,24 +71,52 @@ def compare(runs: tuple[Run, ...], baseline: str | None, measure: str | None, ac
     if form == "table":
         comparison.print_comparison(found, open_console())
     else:
-        written = {"markdown": comparison.to_markdown, "json": comparison.to_json, "csv": comparison.to_csv}
+        written = {
+            "markdown": comparison.to_markdown,
+            "json": comparison.to_json,
+            "csv": comparison.to_csv,
+        }
         click.echo(written[form](found).rstrip("\n"))
 
 
 @click.command(epilog=MEANING)
 @click.argument("new", type=NEWEST)
-@click.option("--baseline", required=True, metavar="RUN", type=NEWEST, help="What NEW has to live up to.")
+@click.option(
+    "--baseline", required=True, metavar="RUN", type=NEWEST, help="What NEW has to live up to."
+)
 @click.option(
     "--gates",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="A YAML file of gates and their limits (docs/ci.md). Default: quality and drift.",
 )
-@click.option("--measure", help="Such as nDCG@10, in place of a gates file. Default: the baseline's first measure.")
-@click.option("--margin", type=float, help="The largest mean loss that is still acceptable, in place of a gates file. Default: 0.01.")
-@click.option("--live", is_flag=True, help="Time both sides anew, in turn, for the speed gate (1.10 times unless the gates file says).")
-@click.option("--accept-underpowered", is_flag=True, hidden=True, expose_value=False, help="Has no effect any more.")
-@click.option("--inconclusive", type=click.Choice(["pass", "fail"]), help="What an inconclusive check counts as, in place of exit code 4.")
+@click.option(
+    "--measure",
+    help="Such as nDCG@10, in place of a gates file. Default: the baseline's first measure.",
+)
+@click.option(
+    "--margin",
+    type=float,
+    help="The largest mean loss that is still acceptable, in place of a gates file. Default: 0.01.",
+)
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Time both sides anew, in turn, for the speed gate (1.10 times unless the gates file "
+    "says).",
+)
+@click.option(
+    "--accept-underpowered",
+    is_flag=True,
+    hidden=True,
+    expose_value=False,
+    help="Has no effect any more.",
+)
+@click.option(
+    "--inconclusive",
+    type=click.Choice(["pass", "fail"]),
+    help="What an inconclusive check counts as, in place of exit code 4.",
+)
 @click.option(
     "--format",
     "forms",
@@ -88,12 +137,15 @@ def check(
 ) -> int:
     """Check that the run NEW is no worse than a baseline.
 
-    Exits 0 pass, 1 fail, 2 bad input, 3 incomparable, 4 inconclusive. Give --format several times to write several of them.
+    Exits 0 pass, 1 fail, 2 bad input, 3 incomparable, 4 inconclusive. Give --format several times
+    to write several of them.
     """
     from bench import gate
 
     if gates and (measure is not None or margin is not None):
-        raise BenchError("--gates: the file says measures and margins; leave --measure and --margin out")
+        raise BenchError(
+            "--gates: the file says measures and margins; leave --measure and --margin out"
+        )
     gate.refuse_itself(new, baseline)
     asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
     judge = _live_speed() if live else gate.stored_speed
@@ -142,20 +194,23 @@ def _write_verdict(found: Verdict, form: str, path: Path | None) -> None:
 @click.argument("run", metavar="RUN", type=RUN)
 @click.argument("others", metavar="A B | RUN", nargs=-1, required=True)
 def parity(run: Run, others: tuple[str, ...]) -> None:
-    """Set the scores of two trials of RUN side by side (A and B: trial ids or rerankers), or those of each reranker in two RUNs.
+    """Set the scores of two trials of RUN side by side (A and B: trial ids or rerankers), or those
+    of each reranker in two RUNs.
 
-    Says how far scores differ at most, the mean Kendall tau of the orders and the mean overlap of the top 10; judges nothing. Exits 3
-    where the candidates differ.
+    Says how far scores differ at most, the mean Kendall tau of the orders and the mean overlap of
+    the top 10; judges nothing. Exits 3 where the candidates differ.
     """
     from bench.comparison import parity as comparing
 
     if len(others) > 2:
         raise BenchError("parity takes two runs, or one run and two of its trials or rerankers")
-    if len(others) == 2:  # noqa: SIM108
+    if len(others) == 2:
         found = comparing.within_run(run, *others)
     else:
         found = comparing.between_runs(run, RUN.convert(others[0], None, None))
     for one in found:
-        click.echo(f"{one.new.trial.id} against {one.baseline.trial.id}, {comparing.told(one.drift)}")
+        click.echo(
+            f"{one.new.trial.id} against {one.baseline.trial.id}, {comparing.told(one.drift)}"
+        )
     for text in dict.fromkeys(text for one in found for text in comparing.sources(one)):
         click.echo(f"note: {text}", err=True)

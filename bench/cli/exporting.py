@@ -21,11 +21,20 @@ LANGUAGE = re.compile("[a-z]{3}-[A-Z][a-z]{3}")
 
 @click.command(epilog=MEANING)
 @click.argument("run", metavar="RUN", type=RUN)
-@click.option("--kind", type=click.Choice(["pareto", "depth", "latency", "sweep", "per-query"]), default="pareto", show_default=True)
-@click.option("--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(["pareto", "depth", "latency", "sweep", "per-query"]),
+    default="pareto",
+    show_default=True,
+)
+@click.option(
+    "--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True
+)
 @click.option("--out", type=PATH, help="Folder for the files. Default: RUN itself.")
 def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
-    """Draw a picture of RUN: quality against latency or depth, latency distributions, a sweep's heat map, or wins and losses by query."""
+    """Draw a picture of RUN: quality against latency or depth, latency distributions, a sweep's
+    heat map, or wins and losses by query.
+    """
     from bench.reports import plots
 
     written = plots.write(run, kind, out, form)
@@ -37,12 +46,34 @@ def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
 
 @click.command(epilog=MEANING)
 @click.argument("run", metavar="RUN", type=RUN)
-@click.option("--format", "form", type=click.Choice(["latex", "csv", "parquet", "mteb", "model-card", "trec"]), required=True)
-@click.option("--out", type=PATH, help="File or, for mteb and trec, folder. Default: text on standard output, files beside the records.")
-@click.option("--header", is_flag=True, help="trec: ir_metadata as comments in the run, which few readers skip, not in a file of its own.")
-@click.option("--language", "languages", multiple=True, help="mteb: the datasets' language, as eng-Latn; else undetermined, und-Zyyy.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["latex", "csv", "parquet", "mteb", "model-card", "trec"]),
+    required=True,
+)
+@click.option(
+    "--out",
+    type=PATH,
+    help="File or, for mteb and trec, folder. Default: text on standard output, files beside the "
+    "records.",
+)
+@click.option(
+    "--header",
+    is_flag=True,
+    help="trec: ir_metadata as comments in the run, which few readers skip, not in a file of its "
+    "own.",
+)
+@click.option(
+    "--language",
+    "languages",
+    multiple=True,
+    help="mteb: the datasets' language, as eng-Latn; else undetermined, und-Zyyy.",
+)
 def export(run: Run, form: str, out: Path | None, header: bool, languages: tuple[str, ...]) -> None:
-    """Write the results of RUN for other tools: a LaTeX table, CSV or Parquet, MTEB-style JSON, a model-card snippet, TREC runs."""
+    """Write the results of RUN for other tools: a LaTeX table, CSV or Parquet, MTEB-style JSON, a
+    model-card snippet, TREC runs.
+    """
     from bench.reports import exports
 
     options: dict[str, object] = {}
@@ -50,8 +81,13 @@ def export(run: Run, form: str, out: Path | None, header: bool, languages: tuple
         options["header"] = _only_for(form, "trec", "--header", header)
     if languages:
         options["languages"] = _only_for(form, "mteb", "--language", languages)
-    if wrong := next((language for language in languages if not LANGUAGE.fullmatch(language)), None):
-        raise BenchError(f"--language {wrong}: write an ISO 639-3 language and an ISO 15924 script, such as eng-Latn")
+    if wrong := next(
+        (language for language in languages if not LANGUAGE.fullmatch(language)), None
+    ):
+        raise BenchError(
+            f"--language {wrong}: write an ISO 639-3 language and an ISO 15924 script, such as "
+            "eng-Latn"
+        )
     found = exports.export(run, form, out, **options)
     if isinstance(found, str):
         click.echo(found, nl=False)
@@ -68,10 +104,20 @@ def _only_for(form: str, owner: str, flag: str, value: object) -> object:
 
 @click.command()
 @click.argument("folder", type=PATH, default=Path("results"))
-@click.option("--measure", help="Such as nDCG@10. Default: the first measure of each group's newest run.")
-@click.option("--format", "form", type=click.Choice(["table", "markdown", "json", "csv"]), default="table", show_default=True)
+@click.option(
+    "--measure", help="Such as nDCG@10. Default: the first measure of each group's newest run."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json", "csv"]),
+    default="table",
+    show_default=True,
+)
 def leaderboard(folder: Path, measure: str | None, form: str) -> None:
-    """Every run under FOLDER in one place: grouped by what makes numbers comparable, best first, the newest of each reranker."""
+    """Every run under FOLDER in one place: grouped by what makes numbers comparable, best first,
+    the newest of each reranker.
+    """
     from bench.comparison.leaderboard import collect
     from bench.records import baselines
     from bench.reports import leaderboard as board

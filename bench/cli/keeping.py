@@ -10,7 +10,12 @@ from bench.cli.arguments import MEANING
 from bench.core.errors import BenchError
 
 _IN = click.option(
-    "--in", "folder", type=click.Path(path_type=Path), default=Path("results/baselines"), show_default=True, help="Folder of baselines."
+    "--in",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("results/baselines"),
+    show_default=True,
+    help="Folder of baselines.",
 )
 
 
@@ -23,10 +28,21 @@ def baseline() -> None:
 @click.argument("run")
 @click.option("--name", help="Default: the suite's name.")
 @click.option("--replace", is_flag=True, help="Put it in the place of the baseline of that name.")
-@click.option("--latency", is_flag=True, help="Keep its timings too, for a speed gate on the very same machine.")
-@click.option("--gates", type=click.Path(path_type=Path), metavar="FILE", help="The gates to come: says which margins the queries support.")
+@click.option(
+    "--latency",
+    is_flag=True,
+    help="Keep its timings too, for a speed gate on the very same machine.",
+)
+@click.option(
+    "--gates",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The gates to come: says which margins the queries support.",
+)
 @_IN
-def save(run: str, name: str | None, replace: bool, latency: bool, gates: Path | None, folder: Path) -> None:
+def save(
+    run: str, name: str | None, replace: bool, latency: bool, gates: Path | None, folder: Path
+) -> None:
     """Save RUN: records, per-query values and rankings, no texts."""
     from bench import gate
     from bench.gate.remarks import remarks
@@ -40,7 +56,9 @@ def save(run: str, name: str | None, replace: bool, latency: bool, gates: Path |
     for text in remarks(saved, asked):
         click.echo(f"note: {text}")
     if size > baselines.LARGE:
-        click.echo("it is large for a repository: a smaller depth or fewer queries would do", err=True)
+        click.echo(
+            "it is large for a repository: a smaller depth or fewer queries would do", err=True
+        )
 
 
 @baseline.command(name="list")
@@ -53,6 +71,13 @@ def list_(folder: Path) -> None:
     if not found:
         raise BenchError(f"{folder}: no baselines there; rerank-bench baseline save RUN keeps one")
     for name, run in found.items():
-        rerankers = dict.fromkeys(record.trial.reranker for record in run.records.values() if record.trial.kind == "reranker")
+        rerankers = dict.fromkeys(
+            record.trial.reranker
+            for record in run.records.values()
+            if record.trial.kind == "reranker"
+        )
         size = baselines.size(run.folder) / 1000
-        click.echo(f"{name:<20} {run.info.started[:10]}  {size:>5,.0f} kB  suite {run.info.suite}: {', '.join(rerankers)}")
+        click.echo(
+            f"{name:<20} {run.info.started[:10]}  {size:>5,.0f} kB  suite {run.info.suite}: "
+            f"{', '.join(rerankers)}"
+        )

@@ -29,9 +29,15 @@ def report(run: Run) -> None:
 
 @click.command(name="list")
 @click.argument("what", type=click.Choice(["rerankers", "datasets", "suites", "measures"]))
-@click.option("--backend", metavar="NAME", help="Only the rerankers of one backend, such as cross-encoder or cohere.")
+@click.option(
+    "--backend",
+    metavar="NAME",
+    help="Only the rerankers of one backend, such as cross-encoder or cohere.",
+)
 def list_(what: str, backend: str | None) -> None:
-    """List what a suite can name: rerankers with size, context, languages, licence, price, what they need and whether it is here."""
+    """List what a suite can name: rerankers with size, context, languages, licence, price, what
+    they need and whether it is here.
+    """
     from bench.discover import listing
 
     if backend and what != "rerankers":
@@ -43,7 +49,9 @@ def list_(what: str, backend: str | None) -> None:
 @click.argument("what", type=click.Choice(["reranker", "dataset", "suite", "run"]))
 @click.argument("name")
 def show(what: str, name: str) -> None:
-    """Show one reranker of the catalogue, a dataset's card and size, a suite as resolved, or a run's table."""
+    """Show one reranker of the catalogue, a dataset's card and size, a suite as resolved, or a
+    run's table.
+    """
     from bench.discover import listing
 
     listing.show_one(what, name, open_console())
@@ -51,7 +59,9 @@ def show(what: str, name: str) -> None:
 
 @click.command()
 def doctor() -> None:
-    """Say what is installed here, which devices there are, whether the model hub answers and which API keys are set (never the keys)."""
+    """Say what is installed here, which devices there are, whether the model hub answers and which
+    API keys are set (never the keys).
+    """
     from bench.discover.doctor import examine
 
     for name, value in examine():

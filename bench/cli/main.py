@@ -13,7 +13,17 @@ from typing import Any
 
 import click
 
-from bench.cli import comparing, exporting, keeping, looking, measuring, running, serving, tuning, validating
+from bench.cli import (
+    comparing,
+    exporting,
+    keeping,
+    looking,
+    measuring,
+    running,
+    serving,
+    tuning,
+    validating,
+)
 from bench.core.errors import BenchError
 from bench.core.printable import printable
 from bench.core.redaction import redacted_text
@@ -61,13 +71,19 @@ for _command in COMMANDS:
 
 
 def main() -> None:
-    """Entry point: what the user can mend is told in plain lines, exit code 2; an interrupt says how to go on."""
+    """Entry point: what the user can mend is told in plain lines, exit code 2; an interrupt says
+    how to go on.
+    """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who started this (`>&-`): what nobody reads changes no exit code
+        if (
+            getattr(sys, name) is None
+        ):  # closed by who started this (`>&-`): what nobody reads changes no exit code
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal that lacks a character is no reason to fail
     code = _exit_code()
     try:
         sys.stdout.flush()
@@ -81,7 +97,9 @@ def main() -> None:
 
 
 def _exit_code() -> int:
-    """Run the command of the command line. Returns its exit code: never 1, which a command gives for its own reasons, for what broke."""
+    """Run the command of the command line. Returns its exit code: never 1, which a command gives
+    for its own reasons, for what broke.
+    """
     signals = _ended_like_an_interrupt()
     try:
         code = cli.main(standalone_mode=False)
@@ -89,7 +107,10 @@ def _exit_code() -> int:
         click.echo(f"rerank-bench: {printable(redacted_text(str(error)))}", err=True)
         return error.exit_code
     except click.exceptions.Abort:
-        click.echo("\nrerank-bench: interrupted; run the same command to go on from what was scored", err=True)
+        click.echo(
+            "\nrerank-bench: interrupted; run the same command to go on from what was scored",
+            err=True,
+        )
         return 128 + (signals[0] if signals else signal.SIGINT)
     except click.ClickException as error:
         error.show()
@@ -102,7 +123,9 @@ def _exit_code() -> int:
         return BROKEN_PIPE
     except Exception:
         click.echo(redacted_text(traceback.format_exc()), err=True, nl=False)
-        click.echo("rerank-bench: this is a fault of rerank-bench itself, please report it", err=True)
+        click.echo(
+            "rerank-bench: this is a fault of rerank-bench itself, please report it", err=True
+        )
         return INTERNAL
     return code if isinstance(code, int) else 0
 

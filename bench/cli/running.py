@@ -22,18 +22,51 @@ KINDS = {".html": "report", ".md": "comment"}
 
 @click.command()
 @click.argument("suite")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Folder for run folders.")
-@click.option("--device", help="auto, cpu, cuda, cuda:N or mps, in place of the suite's own devices.")
-@click.option("--latency/--no-latency", default=True, help="Take timings (they are never cached), or leave them out.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Folder for run folders.",
+)
+@click.option(
+    "--device", help="auto, cpu, cuda, cuda:N or mps, in place of the suite's own devices."
+)
+@click.option(
+    "--latency/--no-latency",
+    default=True,
+    help="Take timings (they are never cached), or leave them out.",
+)
 @click.option("--fresh", is_flag=True, help="Score everything anew: do not read the score cache.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
-@click.option("--estimate", is_flag=True, help="Only tell calls, tokens, price and time: score nothing, send nothing, write nothing.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Of --estimate.")
-def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, quiet: bool, estimate: bool, form: str) -> None:
-    """Run SUITE (a YAML file, or the name of a shipped suite) and write a run folder with its report.
+@click.option(
+    "--estimate",
+    is_flag=True,
+    help="Only tell calls, tokens, price and time: score nothing, send nothing, write nothing.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Of --estimate.",
+)
+def run(
+    suite: str,
+    out: Path,
+    device: str | None,
+    latency: bool,
+    fresh: bool,
+    quiet: bool,
+    estimate: bool,
+    form: str,
+) -> None:
+    """Run SUITE (a YAML file, or the name of a shipped suite) and write a run folder with its
+    report.
 
-    An interrupted run resumes: run the same command again. Exits 2 when a reranker that is not optional failed, or a dataset or first
-    stage; the report is written all the same.
+    An interrupted run resumes: run the same command again. Exits 2 when a reranker that is not
+    optional failed, or a dataset or first stage; the report is written all the same.
     """
     from bench import reports
     from bench.core.progress import Observer
@@ -45,17 +78,36 @@ def run(suite: str, out: Path, device: str | None, latency: bool, fresh: bool, q
     console = open_console()
     observer = Observer() if quiet else TerminalObserver(open_console(stderr=True))
     if form != "table" and not estimate:
-        raise BenchError("--format goes with --estimate; a run's tables are in its folder, or `rerank-bench export`")
+        raise BenchError(
+            "--format goes with --estimate; a run's tables are in its folder, or `rerank-bench "
+            "export`"
+        )
     if estimate:
-        _estimate(forecast(load(suite), out=out, device=device, time_it=latency, fresh=fresh, observer=observer), form)
+        _estimate(
+            forecast(
+                load(suite), out=out, device=device, time_it=latency, fresh=fresh, observer=observer
+            ),
+            form,
+        )
         return
     command = shlex.join(["rerank-bench", *map(argument, sys.argv[1:])])
-    done = loop.run(load(suite), out=out, device=device, time_it=latency, fresh=fresh, observer=observer, command=command)
+    done = loop.run(
+        load(suite),
+        out=out,
+        device=device,
+        time_it=latency,
+        fresh=fresh,
+        observer=observer,
+        command=command,
+    )
     written = reports.write(done)
     print_run(done, console)
     _say_cache(console, done)
     if done.info.continued:
-        console.print(f"This run was begun at {done.info.started}, interrupted, and continued.", highlight=False)
+        console.print(
+            f"This run was begun at {done.info.started}, interrupted, and continued.",
+            highlight=False,
+        )
     for path in written:
         console.print(f"{KINDS.get(path.suffix, 'plot'):<8}{path}", soft_wrap=True, highlight=False)
     console.print(f"{'run':<8}{done.folder}", soft_wrap=True, highlight=False)
@@ -74,9 +126,15 @@ def _estimate(found: Any, form: str) -> None:
 
 def _say_cache(console: Console, done: Any) -> None:
     records = [record for record in done.records.values() if record.trial.kind == "reranker"]
-    cached, computed = (sum(record.scores[name] for record in records) for name in ("cached", "computed"))
+    cached, computed = (
+        sum(record.scores[name] for record in records) for name in ("cached", "computed")
+    )
     if cached:
-        console.print(f"{cached} of {cached + computed} queries' scores came from the cache (--fresh scores anew).", highlight=False)
+        console.print(
+            f"{cached} of {cached + computed} queries' scores came from the cache (--fresh "
+            "scores anew).",
+            highlight=False,
+        )
 
 
 @click.command()

@@ -24,30 +24,72 @@ LOCAL = ("127.0.0.1", "localhost")
 
 @click.command()
 @click.argument("reranker")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at. There are no keys: keep it local.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen at. There are no keys: keep it local.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8787,
+    show_default=True,
+    help="0 takes a free one.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the reranker, as in a suite.")
-@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="A further model name that requests may use.")
+@click.option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the reranker, as in a suite.",
+)
+@click.option(
+    "--alias",
+    "aliases",
+    multiple=True,
+    metavar="NAME",
+    help="A further model name that requests may use.",
+)
 @click.option(
     "--scores",
     "scale",
     type=click.Choice(["raw", "sigmoid"]),
     default="raw",
     show_default=True,
-    help="raw: the reranker's own. sigmoid: squashed into 0 to 1, for clients that cut at a threshold.",
+    help="raw: the reranker's own. sigmoid: squashed into 0 to 1, for clients that cut at a "
+    "threshold.",
 )
 @click.option(
     "--allow-host",
     "host_names",
     multiple=True,
     metavar="NAME",
-    help="A host name that the server is called by, next to localhost and numeric addresses; * for any.",
+    help="A host name that the server is called by, next to localhost and numeric addresses; * "
+    "for any.",
 )
-@click.option("--max-body", type=_COUNT, default=16 * 2**20, show_default=True, help="Bytes of a request.")
-@click.option("--max-documents", type=_COUNT, default=1000, show_default=True, help="Documents of a request.")
-@click.option("--max-characters", type=_COUNT, default=2**20, show_default=True, help="Characters of a query or a document.")
-@click.option("--max-tokens", type=_COUNT, default=2**19, show_default=True, help="Tokens of a request's pairs, estimated.")
+@click.option(
+    "--max-body", type=_COUNT, default=16 * 2**20, show_default=True, help="Bytes of a request."
+)
+@click.option(
+    "--max-documents", type=_COUNT, default=1000, show_default=True, help="Documents of a request."
+)
+@click.option(
+    "--max-characters",
+    type=_COUNT,
+    default=2**20,
+    show_default=True,
+    help="Characters of a query or a document.",
+)
+@click.option(
+    "--max-tokens",
+    type=_COUNT,
+    default=2**19,
+    show_default=True,
+    help="Tokens of a request's pairs, estimated.",
+)
 def serve(
     reranker: str,
     host: str,
@@ -62,23 +104,34 @@ def serve(
     max_characters: int,
     max_tokens: int,
 ) -> None:
-    """Serve RERANKER (as a suite names it) at /rerank, in the shapes of Cohere, Jina, vLLM, TEI, Voyage and Mixedbread.
+    """Serve RERANKER (as a suite names it) at /rerank, in the shapes of Cohere, Jina, vLLM, TEI,
+    Voyage and Mixedbread.
 
     \b
     rerank-bench serve minilm-l6
     rerank-bench serve cross-encoder -o model=./my-model -o max_length=256 --port 9000
     rerank-bench serve minilm-l6 --alias rerank-v3.5 --scores sigmoid
 
-    Requests are answered one after the other; what is beyond the limits is refused with status 413. The model of a listwise reranker can
-    also be talked to, at /v1/chat/completions. Stops at Ctrl-C or SIGTERM.
+    Requests are answered one after the other; what is beyond the limits is refused with status 413.
+    The model of a listwise reranker can also be talked to, at /v1/chat/completions. Stops at Ctrl-C
+    or SIGTERM.
     """
     from bench.machine.fingerprint import resolve_device
     from bench.serving import hosted
     from bench.serving.limits import Limits
     from bench.serving.server import CHAT_PATHS, PAGES, RERANK_PATHS, RerankServer
 
-    limits = Limits(body_bytes=max_body, documents=max_documents, characters=max_characters, tokens=max_tokens)
-    model = hosted.build(reranker, _options(options), resolve_device(device), aliases=aliases, scale=scale, limits=limits)
+    limits = Limits(
+        body_bytes=max_body, documents=max_documents, characters=max_characters, tokens=max_tokens
+    )
+    model = hosted.build(
+        reranker,
+        _options(options),
+        resolve_device(device),
+        aliases=aliases,
+        scale=scale,
+        limits=limits,
+    )
     server = RerankServer(model, host, port, lambda line: click.echo(line, err=True), host_names)
     with _signals() as stopped:
         _load(model, stopped)
@@ -86,7 +139,9 @@ def serve(
         description = model.describe()
         random = ", random weights" if description.facts.get("random_weights") else ""
         place = description.facts.get("device", "-")
-        click.echo(f"serving {model.names[0]} ({description.backend} on {place}{random}) at {server.url}")
+        click.echo(
+            f"serving {model.names[0]} ({description.backend} on {place}{random}) at {server.url}"
+        )
         if len(model.names) > 1:
             click.echo(f"also called {', '.join(model.names[1:])}")
         posts = (*RERANK_PATHS, *CHAT_PATHS) if model.talks else RERANK_PATHS
@@ -103,7 +158,9 @@ def serve(
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets. A second one, after the block, ends the process at once."""
+    """An event that Ctrl-C or SIGTERM sets. A second one, after the block, ends the process at
+    once.
+    """
     stopped = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda *_: stopped.set()) for number in numbers]
@@ -115,8 +172,9 @@ def _signals() -> Iterator[threading.Event]:
 
 
 def _load(model: Hosted, stopped: threading.Event) -> None:
-    """Load the model, unless a signal comes before that is done: nothing can end a library that reads or downloads weights but the end of
-    the process, and nothing is lost by it."""
+    """Load the model, unless a signal comes before that is done: nothing can end a library that
+    reads or downloads weights but the end of the process, and nothing is lost by it.
+    """
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(model.load)
         while not loading.done():
@@ -134,7 +192,9 @@ def _leave(code: int) -> None:
 
 
 def _options(given: tuple[str, ...]) -> dict[str, Any]:
-    """KEY=VALUE pairs, each value read as a suite would read it; a text that YAML takes for a mapping stays a text."""
+    """KEY=VALUE pairs, each value read as a suite would read it; a text that YAML takes for a
+    mapping stays a text.
+    """
     from bench.core.yaml_source import Source
 
     found: dict[str, Any] = {}

@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 
 @click.command(epilog=MEANING)
 @click.argument("run", metavar="RUN", type=RUN)
-@click.option("--p95-ms", type=float, help="95 of 100 queries must be answered within so many milliseconds.")
+@click.option(
+    "--p95-ms", type=float, help="95 of 100 queries must be answered within so many milliseconds."
+)
 @click.option("--p50-ms", type=float, help="The median query must be.")
 @click.option("--device", help="Such as cpu, cuda or cuda:1. Default: all that were timed.")
 @click.option("--measure", help="Such as nDCG@10. Default: the run's first measure.")
 @click.option("--dataset", help="One of the run's datasets. Default: an answer for each.")
 @click.option("--first-stage", help="One of the run's first stages. Default: an answer for each.")
-@click.option("--format", "form", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json"]),
+    default="table",
+    show_default=True,
+)
 def budget(
     run: Run,
     p95_ms: float | None,
@@ -32,16 +40,19 @@ def budget(
     first_stage: str | None,
     form: str,
 ) -> int:
-    """The best quality of RUN that fits a latency budget: over rerankers, depths, number formats, runtimes and batch sizes.
+    """The best quality of RUN that fits a latency budget: over rerankers, depths, number formats,
+    runtimes and batch sizes.
 
-    Chooses among what was timed, never among estimates. Exits 0 when something fits, 1 when nothing does, 4 when too few queries were
-    timed to tell.
+    Chooses among what was timed, never among estimates. Exits 0 when something fits, 1 when nothing
+    does, 4 when too few queries were timed to tell.
     """
     from bench.comparison import budgets
     from bench.reports import budget as report
 
     asked = {"p95_ms": p95_ms, "p50_ms": p50_ms}
-    found = budgets.budget(run, device=device, measure=measure, dataset=dataset, first_stage=first_stage, **asked)
+    found = budgets.budget(
+        run, device=device, measure=measure, dataset=dataset, first_stage=first_stage, **asked
+    )
     if form == "table":
         report.print_budget(found, open_console())
     else:

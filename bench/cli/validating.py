@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("suite")
 def validate(suite: str) -> int:
-    """Check SUITE without running it: every key, type and name; the data opened, counted and compared; what runs, is skipped or fails.
+    """Check SUITE without running it: every key, type and name; the data opened, counted and
+    compared; what runs, is skipped or fails.
 
-    Nothing is scored, sent or downloaded. Exits 1 when a row that is not optional cannot run, 2 when the suite itself is wrong.
+    Nothing is scored, sent or downloaded. Exits 1 when a row that is not optional cannot run, 2
+    when the suite itself is wrong.
     """
     from bench.discover.validation import validate
     from bench.suite.suite import load

@@ -1,1 +1,3 @@
-"""What lies between two records or follows from several: paired differences, parity, agreement, budgets."""
+"""What lies between two records or follows from several: paired differences, parity, agreement,
+budgets.
+"""

@@ -1,6 +1,8 @@
-"""What a faster way costs in scores: every row that runs a model in another way, against the same model in torch and float32.
+"""What a faster way costs in scores: every row that runs a model in another way, against the same
+model in torch and float32.
 
-Parity by itself, from records and rankings alone, so that no speed stands in a report without what it did to the order.
+Parity by itself, from records and rankings alone, so that no speed stands in a report without what
+it did to the order.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ PLAIN = {"runtime": "torch", "dtype": "float32"}
 
 @dataclass(frozen=True)
 class Agreement:
-    """`new` against `plain`, the same model in torch and float32 over the same candidates. `change` is of the mean of `measure`."""
+    """`new` against `plain`, the same model in torch and float32 over the same candidates. `change`
+    is of the mean of `measure`.
+    """
 
     new: Side
     plain: Side
@@ -35,13 +39,21 @@ class Agreement:
 
 @lru_cache(maxsize=1)  # every report of a run asks, and every line reads two rankings
 def agreements(run: Run) -> dict[GroupKey, list[Agreement]]:
-    """By group, every row whose model has a plain row beside it: on the same device where there is one, else the first."""
+    """By group, every row whose model has a plain row beside it: on the same device where there is
+    one, else the first.
+    """
     found: dict[GroupKey, list[Agreement]] = {}
     members: dict[GroupKey, list[Side]] = {}
     for side in sides(run, references=False):
-        members.setdefault((side.trial.dataset, side.trial.first_stage, side.trial.depth), []).append(side)
+        members.setdefault(
+            (side.trial.dataset, side.trial.first_stage, side.trial.depth), []
+        ).append(side)
     for group, held in members.items():
-        pairs = [(side, plain) for side in held if (plain := _plain(side, held)) and plain.trial.id != side.trial.id]
+        pairs = [
+            (side, plain)
+            for side in held
+            if (plain := _plain(side, held)) and plain.trial.id != side.trial.id
+        ]
         made = [one for pair in pairs if (one := _agreement(*pair))]
         if made:
             found[group] = made
@@ -50,7 +62,9 @@ def agreements(run: Run) -> dict[GroupKey, list[Agreement]]:
 
 def _plain(side: Side, held: Sequence[Side]) -> Side | None:
     same = [one for one in held if _model(one) == _model(side) and _is_plain(one)]
-    return next((one for one in same if one.trial.device == side.trial.device), same[0] if same else None)
+    return next(
+        (one for one in same if one.trial.device == side.trial.device), same[0] if same else None
+    )
 
 
 def _agreement(side: Side, plain: Side) -> Agreement | None:
@@ -58,14 +72,23 @@ def _agreement(side: Side, plain: Side) -> Agreement | None:
         measure = next(iter(plain.record.quality))
         change = side.record.quality[measure].mean - plain.record.quality[measure].mean
         return Agreement(side, plain, parity(side, plain).drift, measure, change)
-    except (BenchError, KeyError, StopIteration):  # no quality to compare, as where weights are random: the rows stand without a line
+    except (
+        BenchError,
+        KeyError,
+        StopIteration,
+    ):  # no quality to compare, as where weights are random: the rows stand without a line
         return None
 
 
 def _model(side: Side) -> dict[str, Any]:
-    return {name: value for name, value in side.record.keys["system"].fields.items() if name not in WAYS}
+    return {
+        name: value for name, value in side.record.keys["system"].fields.items() if name not in WAYS
+    }
 
 
 def _is_plain(side: Side) -> bool:
     fields = side.record.keys["system"].fields
-    return "dtype" in fields and {name: fields.get(name, usual) for name, usual in PLAIN.items()} == PLAIN
+    return (
+        "dtype" in fields
+        and {name: fields.get(name, usual) for name, usual in PLAIN.items()} == PLAIN
+    )

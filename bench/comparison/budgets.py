@@ -1,6 +1,8 @@
-"""The best quality inside a latency budget: over rerankers, depths, number formats, runtimes and batch sizes of a run.
+"""The best quality inside a latency budget: over rerankers, depths, number formats, runtimes and
+batch sizes of a run.
 
-Reads records only, and chooses among what was timed. What lies between two timed depths is offered beside the choice, never as the choice.
+Reads records only, and chooses among what was timed. What lies between two timed depths is offered
+beside the choice, never as the choice.
 """
 
 from __future__ import annotations
@@ -33,11 +35,17 @@ class Limits:
     p95_ms: float | None = None
 
     def used(self, point: Point) -> float | None:
-        """The largest share of a limit that a point uses: it fits up to 1. None where a percentile that was asked for is withheld and the
-        median, which is no larger, does not tell either."""
+        """The largest share of a limit that a point uses: it fits up to 1. None where a percentile
+        that was asked for is withheld and the median, which is no larger, does not tell either.
+        """
         withheld = self.p95_ms is not None and point.p95_ms is None
-        asked = ((point.p50_ms, self.p50_ms), (point.p50_ms if withheld else point.p95_ms, self.p95_ms))
-        largest = max(value / limit for value, limit in asked if value is not None and limit is not None)
+        asked = (
+            (point.p50_ms, self.p50_ms),
+            (point.p50_ms if withheld else point.p95_ms, self.p95_ms),
+        )
+        largest = max(
+            value / limit for value, limit in asked if value is not None and limit is not None
+        )
         return None if withheld and largest <= 1 else largest
 
     def __str__(self) -> str:
@@ -49,11 +57,13 @@ class Limits:
 class Choice:
     """The answer for one first stage over one dataset.
 
-    `best` has the highest quality of what fits, and of equals the fastest; `runner_up` is the next one by another system, else by another
-    depth; `difference` is best - runner_up, paired by query. `fitting` holds the best fitting point of each system, `too_slow` the nearest
-    one of each system that has none, `withheld` and `unscored` a point of each system that too few queries timed or nothing scored.
-    `latency_only` holds what would fit of networks without weights, whose quality nobody knows: never a choice.
-    `unlimited` has the highest quality of all, `between` the highest of interpolated points, where it fits and would beat the best.
+    `best` has the highest quality of what fits, and of equals the fastest; `runner_up` is the next
+    one by another system, else by another depth; `difference` is best - runner_up, paired by query.
+    `fitting` holds the best fitting point of each system, `too_slow` the nearest one of each system
+    that has none, `withheld` and `unscored` a point of each system that too few queries timed or
+    nothing scored. `latency_only` holds what would fit of networks without weights, whose quality
+    nobody knows: never a choice. `unlimited` has the highest quality of all, `between` the highest
+    of interpolated points, where it fits and would beat the best.
     """
 
     dataset: str
@@ -75,7 +85,9 @@ class Choice:
 
     def __repr__(self) -> str:
         where = f"{self.measure} within {self.limits} on {self.dataset}, {self.first_stage}"
-        counts = f"{len(self.fitting)} fit, {len(self.too_slow)} too slow, {len(self.withheld)} withheld"
+        counts = (
+            f"{len(self.fitting)} fit, {len(self.too_slow)} too slow, {len(self.withheld)} withheld"
+        )
         return f"<Choice: {where}: {self.best or self.outcome}; {counts}>"
 
     @property
@@ -93,30 +105,50 @@ def budget(
     dataset: str | None = None,
     first_stage: str | None = None,
 ) -> list[Choice]:
-    """The choice for each dataset and first stage of a run, or for those named. `device` is such as cuda, or cuda:1.
+    """The choice for each dataset and first stage of a run, or for those named. `device` is such as
+    cuda, or cuda:1.
 
-    Raises BenchError without a limit or for a name that the run lacks, RecordError when no reranker of the run was timed.
+    Raises BenchError without a limit or for a name that the run lacks, RecordError when no reranker
+    of the run was timed.
     """
     limits = _limits(p50_ms, p95_ms)
     found = run if isinstance(run, Run) else baselines.find(run)
     points, bare = list(measured(found)), list(measured(found, architectures=True))
     if not points:
-        raise RecordError(f"{found.folder}: no reranker of this run was timed; run its suite with latency, or give another run")
+        raise RecordError(
+            f"{found.folder}: no reranker of this run was timed; run its suite with latency, or "
+            "give another run"
+        )
     points = _only(points, "dataset", dataset, lambda point: [point.trial.dataset])
     points = _only(points, "first-stage", first_stage, lambda point: [point.trial.first_stage])
     points = _only(points, "device", device, _devices)
     groups: dict[tuple[str, str], list[Point]] = {}
     for point in points:
         groups.setdefault(_group(point), []).append(point)
-    names = [resolve_measure(found, measure, {point.trial.id for point in members}) for members in groups.values()]
+    names = [
+        resolve_measure(found, measure, {point.trial.id for point in members})
+        for members in groups.values()
+    ]
     qualities = {name: Qualities(found, name) for name in names}
     bare = [point for point in bare if device is None or device in _devices(point)]
-    return [_choose(found, valued(m, qualities[n]), bare, n, limits, qualities[n]) for m, n in zip(groups.values(), names, strict=True)]
+    return [
+        _choose(found, valued(m, qualities[n]), bare, n, limits, qualities[n])
+        for m, n in zip(groups.values(), names, strict=True)
+    ]
 
 
 def exit_code(choices: Sequence[Choice]) -> int:
-    """0 when something fits everywhere, 1 when nothing does somewhere, 4 when too few queries were timed to tell."""
-    return next((EXIT_CODES[name] for name in ("nothing fits", "withheld") if any(one.outcome == name for one in choices)), 0)
+    """0 when something fits everywhere, 1 when nothing does somewhere, 4 when too few queries were
+    timed to tell.
+    """
+    return next(
+        (
+            EXIT_CODES[name]
+            for name in ("nothing fits", "withheld")
+            if any(one.outcome == name for one in choices)
+        ),
+        0,
+    )
 
 
 def missing_queries(point: Point) -> int:
@@ -124,7 +156,14 @@ def missing_queries(point: Point) -> int:
     return max(0, needed(0.95) - point.queries)
 
 
-def _choose(run: Run, points: Sequence[Point], bare: Sequence[Point], measure: str, limits: Limits, qualities: Qualities) -> Choice:
+def _choose(
+    run: Run,
+    points: Sequence[Point],
+    bare: Sequence[Point],
+    measure: str,
+    limits: Limits,
+    qualities: Qualities,
+) -> Choice:
     scored = sorted((point for point in points if point.values), key=_rank)
     used = {id(point): limits.used(point) for point in scored}
     told = [(point, share) for point in scored if (share := used[id(point)]) is not None]
@@ -132,7 +171,9 @@ def _choose(run: Run, points: Sequence[Point], bare: Sequence[Point], measure: s
     slow = [point for point, share in sorted(told, key=lambda pair: pair[1]) if share > 1]
     per_system = _first_of_each(fitting)
     best, runner_up = (fitting[0] if fitting else None), _runner_up(fitting)
-    lines = [point for point in interpolated(scored, qualities) if (limits.used(point) or math.inf) <= 1]
+    lines = [
+        point for point in interpolated(scored, qualities) if (limits.used(point) or math.inf) <= 1
+    ]
     better = [point for point in lines if best is None or _quality(point) > _quality(best)]
     group = _group(points[0])
     return Choice(
@@ -144,12 +185,18 @@ def _choose(run: Run, points: Sequence[Point], bare: Sequence[Point], measure: s
         runner_up=runner_up,
         difference=_difference(best, runner_up, run_seed(run)) if best and runner_up else None,
         fitting=per_system,
-        too_slow=_first_of_each(point for point in slow if all(point.system != one.system for one in per_system)),
+        too_slow=_first_of_each(
+            point for point in slow if all(point.system != one.system for one in per_system)
+        ),
         withheld=_first_of_each(point for point in scored if used[id(point)] is None),
         unscored=_first_of_each(point for point in points if not point.values),
         unlimited=scored[0] if scored else None,
         between=min(better, key=_rank, default=None),
-        latency_only=_deepest(point for point in bare if _group(point) == group and (limits.used(point) or math.inf) <= 1),
+        latency_only=_deepest(
+            point
+            for point in bare
+            if _group(point) == group and (limits.used(point) or math.inf) <= 1
+        ),
         timed_depths=tuple(sorted({point.depth for point in points})),
     )
 
@@ -163,13 +210,18 @@ def _limits(p50_ms: float | None, p95_ms: float | None) -> Limits:
     return Limits(p50_ms, p95_ms)
 
 
-def _only(points: list[Point], option: str, asked: str | None, names: Callable[[Point], list[str]]) -> list[Point]:
+def _only(
+    points: list[Point], option: str, asked: str | None, names: Callable[[Point], list[str]]
+) -> list[Point]:
     if asked is None:
         return points
     found = [point for point in points if asked in names(point)]
     if not found:
         known = {name for point in points for name in names(point)}
-        raise BenchError(f"--{option} {asked}: nothing of that name was timed in this run: {nearest(asked, known)}")
+        raise BenchError(
+            f"--{option} {asked}: nothing of that name was timed in this run: "
+            f"{nearest(asked, known)}"
+        )
     return found
 
 
@@ -192,14 +244,23 @@ def _quality(point: Point) -> float:
 
 def _rank(point: Point) -> tuple[bool, float, float, float]:
     """Best quality first; equals by their times. What means nothing comes last."""
-    return point.meaningless, -_quality(point), math.inf if point.p95_ms is None else point.p95_ms, point.p50_ms
+    return (
+        point.meaningless,
+        -_quality(point),
+        math.inf if point.p95_ms is None else point.p95_ms,
+        point.p50_ms,
+    )
 
 
 def _runner_up(fitting: Sequence[Point]) -> Point | None:
-    """By another system, else at another depth; what means something is not set beside what does not."""
+    """By another system, else at another depth; what means something is not set beside what does
+    not.
+    """
     like = [point for point in fitting if point.meaningless == fitting[0].meaningless]
     others = [point for point in like if point.system != fitting[0].system]
-    return next(iter([*others, *(point for point in like if point.depth != fitting[0].depth)]), None)
+    return next(
+        iter([*others, *(point for point in like if point.depth != fitting[0].depth)]), None
+    )
 
 
 def _first_of_each(points: Iterable[Point]) -> tuple[Point, ...]:
@@ -213,7 +274,13 @@ def _first_of_each(points: Iterable[Point]) -> tuple[Point, ...]:
 def _difference(best: Point, other: Point, seed: int) -> statistics.Difference | None:
     ours, theirs = best.values or {}, other.values or {}
     queries = [query for query in ours if query in theirs]
-    return statistics.difference([ours[query] for query in queries], [theirs[query] for query in queries], seed) if queries else None
+    return (
+        statistics.difference(
+            [ours[query] for query in queries], [theirs[query] for query in queries], seed
+        )
+        if queries
+        else None
+    )
 
 
 def _first_stage_quality(run: Run, group: tuple[str, str], measure: str) -> float | None:

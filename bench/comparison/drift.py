@@ -13,7 +13,9 @@ TOP = 10
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far one system's scores may drift between machines and batches: as a share of their range, in mean tau, in mean overlap."""
+    """How far one system's scores may drift between machines and batches: as a share of their
+    range, in mean tau, in mean overlap.
+    """
 
     score: float
     tau: float
@@ -28,15 +30,30 @@ ROUNDED = Tolerance(score=5e-2, tau=0.98, overlap=0.95)
 
 
 COARSE = frozenset(
-    {"float16", "bfloat16", "int8", "uint8", "int4", "uint4", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"}
+    {
+        "float16",
+        "bfloat16",
+        "int8",
+        "uint8",
+        "int4",
+        "uint4",
+        "float8_e4m3fn",
+        "float8_e4m3fnuz",
+        "float8_e5m2",
+        "float8_e5m2fnuz",
+    }
 )
-"""Number formats of 16 bits and fewer, as records name them; several of one model are joined by a plus."""
+"""Number formats of 16 bits and fewer, as records name them; several of one model are joined by a
+plus.
+"""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """The same system, scored twice: the largest score difference and what is allowed, mean Kendall tau and mean overlap of the top 10 over
-    the queries that both runs ranked, and the queries that only one of them did."""
+    """The same system, scored twice: the largest score difference and what is allowed, mean Kendall
+    tau and mean overlap of the top 10 over the queries that both runs ranked, and the queries that
+    only one of them did.
+    """
 
     queries: int
     unshared: int
@@ -63,16 +80,30 @@ def drift(new: Side, baseline: Side, tolerance: Tolerance | None = None) -> Drif
     for query in shared:
         scores = dict(zip(ours[query].doc_ids, ours[query].scores, strict=True))
         place = {doc_id: i for i, doc_id in enumerate(ours[query].doc_ids)}
-        both = [(doc_id, score) for doc_id, score in zip(theirs[query].doc_ids, theirs[query].scores, strict=True) if doc_id in scores]
+        both = [
+            (doc_id, score)
+            for doc_id, score in zip(theirs[query].doc_ids, theirs[query].scores, strict=True)
+            if doc_id in scores
+        ]
         difference = max([difference, *(abs(scores[doc_id] - score) for doc_id, score in both)])
         taus.append(statistics.kendall_tau([place[doc_id] for doc_id, _ in both]))
         before = theirs[query].doc_ids[:TOP]
         overlaps.append(len(set(before) & set(ours[query].doc_ids[:TOP])) / len(before))
-    every = [score for query in shared for score in (theirs[query].scores[0], theirs[query].scores[-1])]
+    every = [
+        score for query in shared for score in (theirs[query].scores[0], theirs[query].scores[-1])
+    ]
     allowed = tolerance.score * (max(every, default=0.0) - min(every, default=0.0))
     tau, overlap = _mean(taus), _mean(overlaps)
     kept = difference <= allowed and tau >= tolerance.tau and overlap >= tolerance.overlap
-    return Drift(len(shared), len(ours.keys() ^ theirs.keys()), difference, allowed, tau, overlap, kept if shared else None)
+    return Drift(
+        len(shared),
+        len(ours.keys() ^ theirs.keys()),
+        difference,
+        allowed,
+        tau,
+        overlap,
+        kept if shared else None,
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -26,34 +26,49 @@ class Entry:
 
 @dataclass(frozen=True)
 class Board:
-    """The systems that answered the same questions, best first. `measure` is the full name of what they are ordered by."""
+    """The systems that answered the same questions, best first. `measure` is the full name of what
+    they are ordered by.
+    """
 
     key: str
     measure: str
     entries: tuple[Entry, ...]
     difference: str = ""
-    """What sets this group apart from the earlier one over the same dataset that it is most like, where there is one."""
+    """What sets this group apart from the earlier one over the same dataset that it is most like,
+    where there is one.
+    """
 
     @property
     def title(self) -> str:
         trial = self.entries[0].record.trial
         queries = counted(self.entries[0].record.counts.queries, "query")
-        return f"{trial.dataset}, {trial.first_stage}, {counted(trial.depth, 'candidate')}, {queries}"
+        return (
+            f"{trial.dataset}, {trial.first_stage}, {counted(trial.depth, 'candidate')}, {queries}"
+        )
 
 
 def collect(folder: Path, measure: str | None = None) -> list[Board]:
-    """Every group under `folder`, the one with most systems first. Unreadable run folders are left out.
+    """Every group under `folder`, the one with most systems first. Unreadable run folders are left
+    out.
 
-    Raises RecordError when there is no finished trial, and BenchError when no group holds the measure.
+    Raises RecordError when there is no finished trial, and BenchError when no group holds the
+    measure.
     """
     newest: dict[tuple[str, str, str], Entry] = {}
     for run in sorted(_runs(folder), key=lambda run: run.info.started):
         for row in rows(run):
-            if row.status == "done" and row.quality:  # without one, most queries failed: an older record stands
+            if (
+                row.status == "done" and row.quality
+            ):  # without one, most queries failed: an older record stands
                 record = run.records[row.trial.id]
-                newest[record.keys["quality"].hash, record.keys["system"].hash, row.trial.device] = Entry(row, record, run)
+                newest[
+                    record.keys["quality"].hash, record.keys["system"].hash, row.trial.device
+                ] = Entry(row, record, run)
     if not newest:
-        raise RecordError(f"{folder}: no finished trial in any run folder below it; give the folder that holds runs, such as results")
+        raise RecordError(
+            f"{folder}: no finished trial in any run folder below it; give the folder that holds "
+            "runs, such as results"
+        )
     grouped: dict[str, list[Entry]] = {}
     for (key, *_), entry in newest.items():
         grouped.setdefault(key, []).append(entry)
@@ -65,15 +80,26 @@ def collect(folder: Path, measure: str | None = None) -> list[Board]:
 
 
 def _told_apart(boards: list[Board]) -> list[Board]:
-    """The boards, each with how it differs from the most similar earlier one over a dataset of the same name."""
+    """The boards, each with how it differs from the most similar earlier one over a dataset of the
+    same name.
+    """
     told: list[Board] = []
     for board in boards:
         first = board.entries[0].record
-        earlier = [other for other in told if other.entries[0].record.trial.dataset == first.trial.dataset]
-        changes = [(other, differences(first.keys["quality"], other.entries[0].record.keys["quality"])) for other in earlier]
+        earlier = [
+            other for other in told if other.entries[0].record.trial.dataset == first.trial.dataset
+        ]
+        changes = [
+            (other, differences(first.keys["quality"], other.entries[0].record.keys["quality"]))
+            for other in earlier
+        ]
         if changes:
             other, fields = min(changes, key=lambda change: len(change[1]))
-            board = replace(board, difference=f"Not comparable with group {other.key}: it differs in {sentence(fields)}")
+            board = replace(
+                board,
+                difference=f"Not comparable with group {other.key}: it differs in "
+                f"{sentence(fields)}",
+            )
         told.append(board)
     return told
 
@@ -95,4 +121,16 @@ def _board(key: str, entries: list[Entry], measure: str | None) -> Board | None:
     except BenchError:
         return None
     held = [entry for entry in entries if name in entry.row.quality]
-    return Board(key, name, tuple(sorted(held, key=lambda entry: (entry.row.meaningless, -entry.row.quality[name].mean)))) if held else None
+    return (
+        Board(
+            key,
+            name,
+            tuple(
+                sorted(
+                    held, key=lambda entry: (entry.row.meaningless, -entry.row.quality[name].mean)
+                )
+            ),
+        )
+        if held
+        else None
+    )

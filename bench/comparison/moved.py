@@ -1,6 +1,8 @@
-"""The queries that moved most, with their words and the documents on top before and after: what an average cannot tell.
+"""The queries that moved most, with their words and the documents on top before and after: what an
+average cannot tell.
 
-Texts stand in the run folder unless its suite keeps none (`store_texts: false`); then ids and grades are shown alone.
+Texts stand in the run folder unless its suite keeps none (`store_texts: false`); then ids and
+grades are shown alone.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ WIDTH = 90
 
 @dataclass(frozen=True)
 class Found:
-    """A document on top of a ranking; `grade` is None where nobody judged it, `text` None where the run keeps none."""
+    """A document on top of a ranking; `grade` is None where nobody judged it, `text` None where the
+    run keeps none.
+    """
 
     doc_id: str
     grade: int | None
@@ -39,7 +43,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Move:
-    """One query: its difference, both values, and the top documents of the baseline and of the new ranking."""
+    """One query: its difference, both values, and the top documents of the baseline and of the new
+    ranking.
+    """
 
     query_id: str
     text: str | None
@@ -53,7 +59,10 @@ class Move:
 
     def flat(self) -> dict[str, Any]:
         """As plain values, for JSON."""
-        tops = {name: [vars(one) for one in found] for name, found in (("before", self.before), ("after", self.after))}
+        tops = {
+            name: [vars(one) for one in found]
+            for name, found in (("before", self.before), ("after", self.after))
+        }
         return {"query": self.query_id, "text": self.text, "difference": self.delta, **tops}
 
 
@@ -67,7 +76,12 @@ class Moves:
     def of(self, one: Comparison, n: int = SHOWN, top: int = TOP) -> list[Move]:
         """The `n` queries of a comparison that moved most, either way."""
         return [
-            Move(query, self._query(one.new, query), delta, *(self._top(side, query, top) for side in (one.baseline, one.new)))
+            Move(
+                query,
+                self._query(one.new, query),
+                delta,
+                *(self._top(side, query, top) for side in (one.baseline, one.new)),
+            )
             for query, delta in one.moved(n)
         ]
 
@@ -76,7 +90,11 @@ class Moves:
 
     def _top(self, side: Side, query: str, top: int) -> tuple[Found, ...]:
         ranked = self._ranking(side.run, side.trial.id).get(query)
-        texts, grades, dataset = self._texts(side.run, "documents"), self._texts(side.run, "judgments"), side.trial.dataset
+        texts, grades, dataset = (
+            self._texts(side.run, "documents"),
+            self._texts(side.run, "judgments"),
+            side.trial.dataset,
+        )
         return tuple(
             Found(doc_id, grades.get((dataset, query, doc_id)), texts.get((dataset, doc_id)))
             for doc_id in (ranked.doc_ids[:top] if ranked else ())
@@ -103,11 +121,15 @@ def short(text: str, width: int = WIDTH) -> str:
 
 def _ranking(run: Run, trial_id: str) -> Mapping[str, QueryCandidates]:
     """Empty where a kept baseline holds no rankings."""
-    return run.ranking(trial_id) if (run.folder / "rankings" / f"{trial_id}.run.gz").is_file() else {}
+    return (
+        run.ranking(trial_id) if (run.folder / "rankings" / f"{trial_id}.run.gz").is_file() else {}
+    )
 
 
 def _texts(run: Run, table: str) -> Mapping[tuple[str, ...], Any]:
     """A table of texts or grades as a mapping from all its columns but the last to the last."""
     frame: pd.DataFrame = getattr(run, table)
     *keys, value = frame.columns
-    return dict(zip(zip(*(frame[key] for key in keys), strict=True), frame[value].tolist(), strict=True))
+    return dict(
+        zip(zip(*(frame[key] for key in keys), strict=True), frame[value].tolist(), strict=True)
+    )

@@ -1,6 +1,8 @@
-"""Paired comparisons of records: which trials answer the same question, and what lies between them, query by query.
+"""Paired comparisons of records: which trials answer the same question, and what lies between them,
+query by query.
 
-Reads records only. Two trials are compared when their quality keys agree; what differs is named otherwise.
+Reads records only. Two trials are compared when their quality keys agree; what differs is named
+otherwise.
 """
 
 from __future__ import annotations
@@ -22,8 +24,15 @@ from bench.records.keys import Key
 from bench.records.run import Run
 from bench.records.schema import Record
 
-LIKENESS = (("dataset", "first_stage", "depth", "device"), ("dataset", "first_stage", "depth"), ("dataset",), ())
-"""How trials of two runs find their counterparts: those that agree in most first, so that a renamed part meets what it replaces."""
+LIKENESS = (
+    ("dataset", "first_stage", "depth", "device"),
+    ("dataset", "first_stage", "depth"),
+    ("dataset",),
+    (),
+)
+"""How trials of two runs find their counterparts: those that agree in most first, so that a renamed
+part meets what it replaces.
+"""
 
 ACROSS = "with `compare --across FIELD`"
 
@@ -40,25 +49,41 @@ class Side:
         return self.record.trial
 
     def values(self, measure: str) -> dict[str, float]:
-        """query id -> value, in the record's order. Raises RecordError when the run holds none for this trial, or not one per query."""
+        """query id -> value, in the record's order. Raises RecordError when the run holds none for
+        this trial, or not one per query.
+        """
         table = self.run.per_query
         if missing := [name for name in PER_QUERY if name not in table]:
-            raise RecordError(f"{self.run.folder}: per_query.parquet has no column {missing[0]}: the run is damaged, run its suite again")
+            raise RecordError(
+                f"{self.run.folder}: per_query.parquet has no column {missing[0]}: the run is "
+                "damaged, run its suite again"
+            )
         rows = table[(table["trial"] == self.trial.id) & (table["measure"] == measure)]
         if rows.empty:
-            raise RecordError(f"{self.run.folder}: per_query.parquet holds no {measure} of {self.trial.id}")
-        values = {str(query): _number(value) for query, value in zip(rows["query"], rows["value"], strict=True)}
-        expected = self.record.counts.queries
-        if len(rows) != len(values) or len(values) != expected or not all(map(math.isfinite, values.values())):
             raise RecordError(
-                f"{self.run.folder}: per_query.parquet does not hold {measure} of {self.trial.id} once for each of its "
+                f"{self.run.folder}: per_query.parquet holds no {measure} of {self.trial.id}"
+            )
+        values = {
+            str(query): _number(value)
+            for query, value in zip(rows["query"], rows["value"], strict=True)
+        }
+        expected = self.record.counts.queries
+        if (
+            len(rows) != len(values)
+            or len(values) != expected
+            or not all(map(math.isfinite, values.values()))
+        ):
+            raise RecordError(
+                f"{self.run.folder}: per_query.parquet does not hold {measure} of "
+                f"{self.trial.id} once for each of its "
                 f"{counted(expected, 'query')}: the run is damaged, run its suite again"
             )
         recorded = self.record.quality.get(measure)
         mean = sum(values.values()) / max(1, len(values))
         if recorded and not math.isclose(mean, recorded.mean, rel_tol=1e-6, abs_tol=1e-6):
             raise RecordError(
-                f"{self.run.folder}: per_query.parquet gives {measure} of {self.trial.id} the mean {mean:.6f}, and its record "
+                f"{self.run.folder}: per_query.parquet gives {measure} of {self.trial.id} the "
+                f"mean {mean:.6f}, and its record "
                 f"says {recorded.mean:.6f}: the run is damaged, run its suite again"
             )
         return values
@@ -66,11 +91,13 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`new` against `baseline` over the same queries. `p_holm` is corrected for all comparisons made together.
+    """`new` against `baseline` over the same queries. `p_holm` is corrected for all comparisons
+    made together.
 
-    `t` and `t_p` are of the paired t-test. `effect_size` is mean / sd of the paired differences (None where nothing varies).
-    `detectable` is the minimum detectable effect. `across` names the fields of the quality keys that differ by the caller's leave,
-    `unpaired` counts queries that only one side has.
+    `t` and `t_p` are of the paired t-test. `effect_size` is mean / sd of the paired differences
+    (None where nothing varies). `detectable` is the minimum detectable effect. `across` names the
+    fields of the quality keys that differ by the caller's leave, `unpaired` counts queries that
+    only one side has.
     """
 
     new: Side
@@ -95,18 +122,30 @@ class Comparison:
 
 
 def compare(
-    runs: Sequence[Run], baseline: str | None = None, measure: str | None = None, across: Sequence[str] = (), seed: int | None = None
+    runs: Sequence[Run],
+    baseline: str | None = None,
+    measure: str | None = None,
+    across: Sequence[str] = (),
+    seed: int | None = None,
 ) -> list[Comparison]:
-    """Rerankers against a baseline, or, with several runs and no `baseline`, each reranker against itself in the first run.
+    """Rerankers against a baseline, or, with several runs and no `baseline`, each reranker against
+    itself in the first run.
 
-    `measure` is the first run's headline unless given; `across` names fields of the quality key that may differ. Raises IncomparableError
-    where others do, RecordError when there is nothing to compare.
+    `measure` is the first run's headline unless given; `across` names fields of the quality key
+    that may differ. Raises IncomparableError where others do, RecordError when there is nothing to
+    compare.
     """
     name = resolve_measure(runs[0], measure)
-    pairs = list(_against(runs, baseline or FIRST_STAGE) if baseline or len(runs) == 1 else _same_reranker(runs))
+    pairs = list(
+        _against(runs, baseline or FIRST_STAGE)
+        if baseline or len(runs) == 1
+        else _same_reranker(runs)
+    )
     if not pairs:
         runs_told = ", ".join(str(run.folder) for run in runs)
-        raise RecordError(f"{runs_told}: nothing to compare: no reranker of theirs has a counterpart")
+        raise RecordError(
+            f"{runs_told}: nothing to compare: no reranker of theirs has a counterpart"
+        )
     if seed is None:
         seed = run_seed(runs[0])
     found = [paired(new, old, name, across, seed) for new, old in pairs]
@@ -114,8 +153,17 @@ def compare(
     return [replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True)]
 
 
-def paired(new: Side, baseline: Side, measure: str, across: Sequence[str] = (), seed: int = 0, place: str = ACROSS) -> Comparison:
-    """One comparison, on its own: `p_holm` is the p itself. Raises IncomparableError naming the fields of the quality keys that differ."""
+def paired(
+    new: Side,
+    baseline: Side,
+    measure: str,
+    across: Sequence[str] = (),
+    seed: int = 0,
+    place: str = ACROSS,
+) -> Comparison:
+    """One comparison, on its own: `p_holm` is the p itself. Raises IncomparableError naming the
+    fields of the quality keys that differ.
+    """
     differing = comparable(new, baseline, across, place)
     ours, theirs = new.values(measure), baseline.values(measure)
     queries = [query for query in ours if query in theirs]
@@ -143,14 +191,20 @@ def paired(new: Side, baseline: Side, measure: str, across: Sequence[str] = (), 
     )
 
 
-def comparable(new: Side, baseline: Side, across: Sequence[str] = (), place: str = ACROSS) -> list[str]:
-    """The fields of the quality keys that differ and may, because `across` names them, or the field they lie in. Another depth
-    gives other candidates, so that `depth` covers both. `place` is where it may be named. Raises IncomparableError naming the
-    fields that may not."""
+def comparable(
+    new: Side, baseline: Side, across: Sequence[str] = (), place: str = ACROSS
+) -> list[str]:
+    """The fields of the quality keys that differ and may, because `across` names them, or the field
+    they lie in. Another depth gives other candidates, so that `depth` covers both. `place` is where
+    it may be named. Raises IncomparableError naming the fields that may not.
+    """
     ours, theirs = new.record.keys["quality"], baseline.record.keys["quality"]
     unknown = [name for name in across if name.split(".")[0] not in ours.fields]
     if unknown:
-        raise BenchError(f"--across {unknown[0]}: not a field of the quality key: {nearest(unknown[0], ours.fields)}")
+        raise BenchError(
+            f"--across {unknown[0]}: not a field of the quality key: "
+            f"{nearest(unknown[0], ours.fields)}"
+        )
     allowed = {*across, *(["candidates"] if "depth" in across else [])}
     differing = ours.differing(theirs)
     refused = [field for field in differing if not allowed & {field, field.split(".")[0]}]
@@ -164,12 +218,17 @@ def comparable(new: Side, baseline: Side, across: Sequence[str] = (), place: str
 
 
 def resolve_measure(run: Run, asked: str | None, trials: Container[str] | None = None) -> str:
-    """The full name of a measure that the run holds, of the `trials` with these ids if given: the headline when None; `RR@10` finds
-    `RR(rel=2)@10`, which it is called where grade 2 is relevant."""
-    records = (record for trial_id, record in run.records.items() if trials is None or trial_id in trials)
+    """The full name of a measure that the run holds, of the `trials` with these ids if given: the
+    headline when None; `RR@10` finds `RR(rel=2)@10`, which it is called where grade 2 is relevant.
+    """
+    records = (
+        record for trial_id, record in run.records.items() if trials is None or trial_id in trials
+    )
     held = list(dict.fromkeys(name for record in records for name in record.quality))
     if not held:
-        raise RecordError(f"{run.folder}: no trial of this run finished, so there is nothing to compare")
+        raise RecordError(
+            f"{run.folder}: no trial of this run finished, so there is nothing to compare"
+        )
     if asked is None:
         return next((name for name in held if name != JUDGED), JUDGED)
     if asked in held:
@@ -177,16 +236,22 @@ def resolve_measure(run: Run, asked: str | None, trials: Container[str] | None =
     short = [name for name in held if re.sub(r"\(.*?\)", "", name).casefold() == asked.casefold()]
     if len(short) == 1:
         return short[0]
-    raise BenchError(f"{run.folder}: its records hold no {asked}: {nearest(meant(asked) or asked, held)}")
+    raise BenchError(
+        f"{run.folder}: its records hold no {asked}: {nearest(meant(asked) or asked, held)}"
+    )
 
 
 def run_seed(run: Run) -> int:
-    """The seed of the run's own intervals, so that the same difference gets the same interval here."""
+    """The seed of the run's own intervals, so that the same difference gets the same interval
+    here.
+    """
     return int(run.info.resolved.get("seed") or 0)
 
 
 def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, Side]]:
-    """Each trial of `new` with the trial of `old` by the same reranker that is most like it; each is used once."""
+    """Each trial of `new` with the trial of `old` by the same reranker that is most like it; each
+    is used once.
+    """
     left, right, found = list(new), list(old), []
     for names in LIKENESS:
         for side in list(left):
@@ -199,9 +264,13 @@ def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, S
 
 
 def sides(run: Run, *, references: bool = True) -> list[Side]:
-    """The finished trials of a run, in its order, but for those of which most queries failed: see `mostly_failed`."""
+    """The finished trials of a run, in its order, but for those of which most queries failed: see
+    `mostly_failed`.
+    """
     records = [record for record in run.records.values() if not record.mostly_failed]
-    return [Side(run, record) for record in records if references or record.trial.kind == "reranker"]
+    return [
+        Side(run, record) for record in records if references or record.trial.kind == "reranker"
+    ]
 
 
 def _number(value: Any) -> float:
@@ -213,7 +282,9 @@ def _number(value: Any) -> float:
 
 
 def mostly_failed(run: Run) -> dict[str, str]:
-    """Return trial id -> a sentence, for each finished trial of which most queries failed: it is compared with nothing."""
+    """Return trial id -> a sentence, for each finished trial of which most queries failed: it is
+    compared with nothing.
+    """
     return {
         trial_id: f"{record.counts.failed} of {record.counts.called} queries failed"
         for trial_id, record in run.records.items()
@@ -222,12 +293,17 @@ def mostly_failed(run: Run) -> dict[str, str]:
 
 
 def cached(side: Side) -> str:
-    """Return a sentence on the scores of a trial that were not made in its run, empty where all of them were."""
+    """Return a sentence on the scores of a trial that were not made in its run, empty where all of
+    them were.
+    """
     scores = side.record.scores
     count, total = scores.get("cached", 0), sum(scores.values())
     if not count:
         return ""
-    return f"{count} of {total} queries' scores of {side.trial.id} in run {side.run.info.id} came from the cache: --fresh scores anew"
+    return (
+        f"{count} of {total} queries' scores of {side.trial.id} in run {side.run.info.id} "
+        "came from the cache: --fresh scores anew"
+    )
 
 
 def _same_reranker(runs: Sequence[Run]) -> Iterator[tuple[Side, Side]]:
@@ -236,21 +312,35 @@ def _same_reranker(runs: Sequence[Run]) -> Iterator[tuple[Side, Side]]:
 
 
 def _against(runs: Sequence[Run], baseline: str) -> Iterator[tuple[Side, Side]]:
-    """Every other trial with the baseline's trial most like it, in its own group where both are of one run (a trial whose group lacks the
-    baseline is left out). References are taken from the first run only."""
+    """Every other trial with the baseline's trial most like it, in its own group where both are of
+    one run (a trial whose group lacks the baseline is left out). References are taken from the
+    first run only.
+    """
     everyone = [side for i, run in enumerate(runs) for side in sides(run, references=i == 0)]
     bases = [side for side in everyone if side.trial.reranker == baseline]
     if not bases:
         for run in runs:
             for trial_id, reason in mostly_failed(run).items():
                 if run.records[trial_id].trial.reranker == baseline:
-                    raise BenchError(f"--baseline {baseline}: {reason} in run {run.info.id}: nothing can be compared with it")
+                    raise BenchError(
+                        f"--baseline {baseline}: {reason} in run {run.info.id}: nothing can be "
+                        "compared with it"
+                    )
         known = {side.trial.reranker for side in everyone}
-        raise BenchError(f"--baseline {baseline}: no finished trial of that name: {nearest(baseline, known)}")
+        raise BenchError(
+            f"--baseline {baseline}: no finished trial of that name: {nearest(baseline, known)}"
+        )
     for side in everyone:
-        able = [base for base in bases if base.run is not side.run or _alike(side, base, ("dataset", "first_stage", "depth"))]
+        able = [
+            base
+            for base in bases
+            if base.run is not side.run or _alike(side, base, ("dataset", "first_stage", "depth"))
+        ]
         if side.trial.reranker != baseline and able:
-            yield side, max(able, key=lambda base: sum(_alike(side, base, names) for names in LIKENESS))
+            yield (
+                side,
+                max(able, key=lambda base: sum(_alike(side, base, names) for names in LIKENESS)),
+            )
 
 
 def _alike(one: Side, other: Side, names: Sequence[str]) -> bool:
@@ -258,7 +348,9 @@ def _alike(one: Side, other: Side, names: Sequence[str]) -> bool:
 
 
 def _change(ours: Key, theirs: Key, name: str) -> str:
-    """A field that differs, with its values where a sentence can hold them: hashes, depths and versions, not long templates."""
+    """A field that differs, with its values where a sentence can hold them: hashes, depths and
+    versions, not long templates.
+    """
     values = theirs.value(name), ours.value(name)
     short = all(isinstance(value, str | int) and len(str(value)) <= 24 for value in values)
     return f"{name} ({values[0]} → {values[1]})" if short else name

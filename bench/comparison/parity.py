@@ -1,6 +1,8 @@
-"""Parity: do two trials give the same scores? What a new device, precision, batch or server changed, told from rankings alone.
+"""Parity: do two trials give the same scores? What a new device, precision, batch or server
+changed, told from rankings alone.
 
-The gate asks this only of one and the same system, and passes or fails it. This asks it of any two trials, and judges nothing.
+The gate asks this only of one and the same system, and passes or fails it. This asks it of any two
+trials, and judges nothing.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ YARDSTICK = ("measures", "min_relevance", "ir_measures", "tie_rule")
 
 @dataclass(frozen=True)
 class Parity:
-    """What lies between the rankings of two trials over the same candidates, `new` against `baseline`.
+    """What lies between the rankings of two trials over the same candidates, `new` against
+    `baseline`.
 
-    The scores are those of the rankings files, which are nudged where single precision would tie them, by a few units in its last place
-    (`bench.ranking.order.strictly_falling`): differences of that size, about 1e-7 of a score for each document tied in a row, are the
-    file's. Tied documents stand in the order of the tie rule in both.
+    The scores are those of the rankings files, which are nudged where single precision would tie
+    them, by a few units in its last place (`bench.ranking.order.strictly_falling`): differences of
+    that size, about 1e-7 of a score for each document tied in a row, are the file's. Tied documents
+    stand in the order of the tie rule in both.
     """
 
     new: Side
@@ -33,34 +37,56 @@ class Parity:
 
 
 def between_runs(new: Run, baseline: Run) -> list[Parity]:
-    """Every reranker that both runs hold, matched as `compare` matches them. Raises RecordError when there is none."""
+    """Every reranker that both runs hold, matched as `compare` matches them. Raises RecordError
+    when there is none.
+    """
     pairs = counterparts(sides(new, references=False), sides(baseline, references=False))
-    return [parity(*pair) for pair in _some(pairs, f"no reranker is in both {new.folder} and {baseline.folder}")]
+    return [
+        parity(*pair)
+        for pair in _some(pairs, f"no reranker is in both {new.folder} and {baseline.folder}")
+    ]
 
 
 def within_run(run: Run, new: str, baseline: str) -> list[Parity]:
-    """Two trials of one run, by trial id, or by reranker: then in each dataset and first stage where both stand.
+    """Two trials of one run, by trial id, or by reranker: then in each dataset and first stage
+    where both stand.
 
-    Raises BenchError for a name that no finished trial has, RecordError when the two names never meet.
+    Raises BenchError for a name that no finished trial has, RecordError when the two names never
+    meet.
     """
     ours, theirs = _named(run, new), _named(run, baseline)
     alone = len(ours) == len(theirs) == 1
-    found = [(a, b) for a, b in product(ours, theirs) if a.trial.id != b.trial.id and (alone or _group(a) == _group(b))]
-    return [parity(*pair) for pair in _some(found, f"{new} and {baseline} are not two trials over the same candidates")]
+    found = [
+        (a, b)
+        for a, b in product(ours, theirs)
+        if a.trial.id != b.trial.id and (alone or _group(a) == _group(b))
+    ]
+    return [
+        parity(*pair)
+        for pair in _some(
+            found, f"{new} and {baseline} are not two trials over the same candidates"
+        )
+    ]
 
 
 def parity(new: Side, baseline: Side) -> Parity:
-    """One pair. Raises IncomparableError where the texts or the candidates differ, or no query was ranked by both."""
+    """One pair. Raises IncomparableError where the texts or the candidates differ, or no query was
+    ranked by both.
+    """
     fields = new.record.keys["quality"].fields
     comparable(new, baseline, [name for name in YARDSTICK if name in fields])
     found = drift(new, baseline)
     if not found.queries:
-        raise IncomparableError(f"{new.trial.id} and {baseline.trial.id} have no ranked query in common")
+        raise IncomparableError(
+            f"{new.trial.id} and {baseline.trial.id} have no ranked query in common"
+        )
     return Parity(new, baseline, found)
 
 
 def sources(found: Parity) -> list[str]:
-    """Return a sentence for each side whose scores came from the cache: no server or model was asked for them in its run."""
+    """Return a sentence for each side whose scores came from the cache: no server or model was
+    asked for them in its run.
+    """
     return [text for side in (found.new, found.baseline) if (text := cached(side))]
 
 
@@ -68,7 +94,10 @@ def told(found: Drift) -> str:
     """The three numbers, and over how many queries they were taken."""
     alone = f" ({found.unshared} ranked by one only)" if found.unshared else ""
     difference = f"max |score difference| {found.max_difference:.3g}"
-    return f"{counted(found.queries, 'query')}{alone}: {difference}, mean tau {found.tau:.4f}, mean top-10 overlap {found.overlap:.3f}"
+    return (
+        f"{counted(found.queries, 'query')}{alone}: {difference}, mean tau {found.tau:.4f}, "
+        f"mean top-10 overlap {found.overlap:.3f}"
+    )
 
 
 def _named(run: Run, name: str) -> list[Side]:
@@ -77,7 +106,9 @@ def _named(run: Run, name: str) -> list[Side]:
     found = exact or [side for side in held if side.trial.reranker == name]
     if not found:
         known = {side.trial.reranker for side in held}
-        raise BenchError(f"{run.folder}: no finished trial or reranker {name}: {nearest(name, known)}")
+        raise BenchError(
+            f"{run.folder}: no finished trial or reranker {name}: {nearest(name, known)}"
+        )
     return found
 
 

@@ -1,7 +1,9 @@
-"""Every way of running a reranker that a run has timed, beside the quality that it has: depth, number format, runtime, batch size, threads.
+"""Every way of running a reranker that a run has timed, beside the quality that it has: depth,
+number format, runtime, batch size, threads.
 
-Reads records only. Quality belongs to a system (a reranker whose scores are the same): batch size and threads leave it as it is, another
-number format or runtime is another system, which has a quality of its own or, where it was not scored, none.
+Reads records only. Quality belongs to a system (a reranker whose scores are the same): batch size
+and threads leave it as it is, another number format or runtime is another system, which has a
+quality of its own or, where it was not scored, none.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ Records = Mapping[str, Record | ArchitectureRecord]
 class Point:
     """One way to run one reranker. `settings` are what loaded, None where the record does not say.
 
-    Percentiles are in milliseconds, None where withheld for want of queries. `values` are per query, None where nothing scored the system.
-    `between` names the two measured depths around an interpolated point. `meaningless` is the order of a model with random weights, scored
-    to try a suite out.
+    Percentiles are in milliseconds, None where withheld for want of queries. `values` are per
+    query, None where nothing scored the system. `between` names the two measured depths around an
+    interpolated point. `meaningless` is the order of a model with random weights, scored to try a
+    suite out.
     """
 
     trial: Trial
@@ -52,7 +55,10 @@ class Point:
     def __repr__(self) -> str:
         quality = "not scored" if self.quality is None else f"{self.quality:.4f}"
         p95 = "withheld" if self.p95_ms is None else f"{self.p95_ms:.4g} ms"
-        return f"<{self.trial.reranker} at depth {self.depth}: {quality}, p50 {self.p50_ms:.4g} ms, p95 {p95}>"
+        return (
+            f"<{self.trial.reranker} at depth {self.depth}: {quality}, p50 {self.p50_ms:.4g} "
+            f"ms, p95 {p95}>"
+        )
 
     @cached_property
     def quality(self) -> float | None:
@@ -66,16 +72,25 @@ class Qualities:
     def __init__(self, run: Run, measure: str) -> None:
         self._at = {
             (str(system), int(depth)): dict(zip(rows["query"], rows["value"], strict=True))
-            for (system, depth), rows in run.depths[run.depths["measure"] == measure].groupby(["trial", "depth"])
+            for (system, depth), rows in run.depths[run.depths["measure"] == measure].groupby(
+                ["trial", "depth"]
+            )
         }
         for trial_id, record in run.records.items():
             if record.mostly_failed:  # means of failures
                 self._at = {key: values for key, values in self._at.items() if key[0] != trial_id}
         own = run.per_query[run.per_query["measure"] == measure]
-        own = own[~own["trial"].isin([trial_id for trial_id, record in run.records.items() if record.mostly_failed])]
+        own = own[
+            ~own["trial"].isin(
+                [trial_id for trial_id, record in run.records.items() if record.mostly_failed]
+            )
+        ]
         depths = {trial_id: record.trial.depth for trial_id, record in run.records.items()}
         for trial, rows in own.groupby("trial"):
-            self._at.setdefault((str(trial), depths.get(str(trial), -1)), dict(zip(rows["query"], rows["value"], strict=True)))
+            self._at.setdefault(
+                (str(trial), depths.get(str(trial), -1)),
+                dict(zip(rows["query"], rows["value"], strict=True)),
+            )
 
     def at(self, system: str, depth: int) -> Mapping[str, float] | None:
         return self._at.get((system, depth))
@@ -86,11 +101,21 @@ class Qualities:
 
 @lru_cache(maxsize=2)  # every report of a run asks, and every point costs a bootstrap
 def measured(run: Run, *, architectures: bool = False) -> tuple[Point, ...]:
-    """Every timed point of the rerankers of a run, without values: those of the timed pass, then those of the sweep. A point that both hold
-    is the sweep's, where it stands beside its neighbours. `architectures`: those of networks without weights, and of nothing else."""
-    rerankers = {trial_id: record for trial_id, record in run.records.items() if record.trial.kind == "reranker"}
+    """Every timed point of the rerankers of a run, without values: those of the timed pass, then
+    those of the sweep. A point that both hold is the sweep's, where it stands beside its
+    neighbours. `architectures`: those of networks without weights, and of nothing else.
+    """
+    rerankers = {
+        trial_id: record
+        for trial_id, record in run.records.items()
+        if record.trial.kind == "reranker"
+    }
     records: Records = run.architectures if architectures else rerankers
-    return tuple({_key(point): point for point in (*_timed_pass(run, records), *_sweep(run, records))}.values())
+    return tuple(
+        {
+            _key(point): point for point in (*_timed_pass(run, records), *_sweep(run, records))
+        }.values()
+    )
 
 
 def valued(points: Iterable[Point], qualities: Qualities) -> list[Point]:
@@ -99,15 +124,20 @@ def valued(points: Iterable[Point], qualities: Qualities) -> list[Point]:
 
 
 def interpolated(points: list[Point], qualities: Qualities) -> Iterator[Point]:
-    """Points at depths that have a quality and lie between two timed depths of the same settings, their percentiles on the straight line
-    between them. Nothing beyond the timed depths is guessed."""
+    """Points at depths that have a quality and lie between two timed depths of the same settings,
+    their percentiles on the straight line between them. Nothing beyond the timed depths is guessed.
+    """
     series: dict[Any, list[Point]] = {}
     for point in points:
         series.setdefault((point.system, *point.settings.values()), []).append(point)
     for members in series.values():
         members.sort(key=lambda point: point.depth)
         for below, above in pairwise(members):
-            inside = [depth for depth in qualities.depths(below.system) if below.depth < depth < above.depth]
+            inside = [
+                depth
+                for depth in qualities.depths(below.system)
+                if below.depth < depth < above.depth
+            ]
             yield from (_between(below, above, depth, qualities) for depth in inside)
 
 
@@ -133,7 +163,9 @@ def _timed_pass(run: Run, records: Records) -> Iterator[Point]:
     plan = run.info.resolved.get("latency") or {}
     timings = summarise(run.latency, seed=_seed(run))
     for trial_id, record in records.items():
-        summary = next((timings[trial_id, name] for name in ONE_QUERY if (trial_id, name) in timings), None)
+        summary = next(
+            (timings[trial_id, name] for name in ONE_QUERY if (trial_id, name) in timings), None
+        )
         if summary:
             depth = min(plan.get("depth") or record.trial.depth, record.trial.depth)
             yield _point(record, trial_id, depth, _loaded(record), summary)
@@ -155,14 +187,35 @@ def _sweep(run: Run, records: Records) -> Iterator[Point]:
     for i, (trial, system, depth, *settings) in enumerate(keys):
         if (str(i), "single") in timings:
             values = {name: plain(value) for name, value in zip(SETTINGS, settings, strict=True)}
-            yield _point(records[str(trial)], str(system), int(depth), values, timings[str(i), "single"])
+            yield _point(
+                records[str(trial)], str(system), int(depth), values, timings[str(i), "single"]
+            )
 
 
-def _point(record: Record | ArchitectureRecord, system: str, depth: int, settings: Mapping[str, Any], summary: Summary) -> Point:
+def _point(
+    record: Record | ArchitectureRecord,
+    system: str,
+    depth: int,
+    settings: Mapping[str, Any],
+    summary: Summary,
+) -> Point:
     times = (summary.queries, summary.p50_ms, summary.p95_ms, summary.p95_high_ms)
     meaningless = bool(record.description.get("facts", {}).get("random_weights"))
-    failed = record.counts.failed_share if isinstance(record, Record) and system == record.trial.id else 0.0
-    return Point(record.trial, system, depth, settings, *times, scenario=summary.scenario, meaningless=meaningless, failed=failed)
+    failed = (
+        record.counts.failed_share
+        if isinstance(record, Record) and system == record.trial.id
+        else 0.0
+    )
+    return Point(
+        record.trial,
+        system,
+        depth,
+        settings,
+        *times,
+        scenario=summary.scenario,
+        meaningless=meaningless,
+        failed=failed,
+    )
 
 
 def _loaded(record: Record | ArchitectureRecord) -> dict[str, Any]:

@@ -1,1 +1,3 @@
-"""The nouns that rooms hand to each other, without behaviour: candidates, requests, scores, trials."""
+"""The nouns that rooms hand to each other, without behaviour: candidates, requests, scores,
+trials.
+"""

@@ -1,4 +1,6 @@
-"""What a first stage gives: per query, an ordered list of candidates, frozen, hashed, and shared by all rerankers."""
+"""What a first stage gives: per query, an ordered list of candidates, frozen, hashed, and shared by
+all rerankers.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,19 @@ from bench.datasets.base import content_hash
 
 @dataclass(frozen=True)
 class QueryCandidates:
-    """The candidates of one query, best first. `scores` are the first stage's own and never rise."""
+    """The candidates of one query, best first. `scores` are the first stage's own and never
+    rise.
+    """
 
     doc_ids: tuple[str, ...]
     scores: tuple[float, ...]
 
 
 class Compact(Mapping[str, QueryCandidates]):
-    """Rankings by query id, kept as numbers, 12 bytes a document: its place in a list of ids, and its score. A query's ranking is made
-    when it is asked for, so that millions of documents are no millions of objects."""
+    """Rankings by query id, kept as numbers, 12 bytes a document: its place in a list of ids, and
+    its score. A query's ranking is made when it is asked for, so that millions of documents are no
+    millions of objects.
+    """
 
     def __init__(self, rankings: Iterable[tuple[str, QueryCandidates]]) -> None:
         numbers: dict[str, int] = {}
@@ -29,7 +35,9 @@ class Compact(Mapping[str, QueryCandidates]):
         self._bounds: dict[str, tuple[int, int]] = {}
         for query_id, ranking in rankings:
             start = len(self._codes)
-            self._codes.extend([numbers.setdefault(doc_id, len(numbers)) for doc_id in ranking.doc_ids])
+            self._codes.extend(
+                [numbers.setdefault(doc_id, len(numbers)) for doc_id in ranking.doc_ids]
+            )
             self._scores.extend(ranking.scores)
             self._bounds[query_id] = (start, len(self._codes))
         self._names = list(numbers)
@@ -56,9 +64,11 @@ class Compact(Mapping[str, QueryCandidates]):
 
 @dataclass(frozen=True)
 class Candidates:
-    """Every query's candidates at one depth. Queries for which the first stage found nothing hold an empty entry.
+    """Every query's candidates at one depth. Queries for which the first stage found nothing hold
+    an empty entry.
 
-    `source` says how they were made (name, parameters, index and library version); `hash` covers query ids and ordered document ids.
+    `source` says how they were made (name, parameters, index and library version); `hash` covers
+    query ids and ordered document ids.
     """
 
     by_query: Mapping[str, QueryCandidates]
@@ -72,4 +82,6 @@ class Candidates:
 
     @cached_property
     def hash(self) -> str:
-        return content_hash((query_id, *self.by_query[query_id].doc_ids) for query_id in sorted(self.by_query))
+        return content_hash(
+            (query_id, *self.by_query[query_id].doc_ids) for query_id in sorted(self.by_query)
+        )

@@ -8,7 +8,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recipe:
-    """How another process builds the same reranker: its name and options as the suite has them, and where its paths are relative to."""
+    """How another process builds the same reranker: its name and options as the suite has them, and
+    where its paths are relative to.
+    """
 
     name: str
     options: Any

@@ -1,4 +1,6 @@
-"""What a reranker is asked and what it answers: a query with its candidates' texts, scores or a failure, and the cost."""
+"""What a reranker is asked and what it answers: a query with its candidates' texts, scores or a
+failure, and the cost.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def is_amount(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Request:
-    """One query and its candidates, in the first stage's order. `docs` are texts as the document template renders them."""
+    """One query and its candidates, in the first stage's order. `docs` are texts as the document
+    template renders them.
+    """
 
     query_id: str
     query: str
@@ -40,7 +44,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Failure:
-    """Stands in for the scores of one request that could not be answered; the query counts 0, and the reason is recorded."""
+    """Stands in for the scores of one request that could not be answered; the query counts 0, and
+    the reason is recorded.
+    """
 
     reason: str
 
@@ -51,14 +57,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a batch of requests cost beside time, when the reranker knows: added up by the runner into the record.
+    """What a batch of requests cost beside time, when the reranker knows: added up by the runner
+    into the record.
 
-    `tokens` are real ones, `slots` the same with padding; `truncated` pairs were cut to the maximum length, and in
-    `cut_queries` of them the query was cut too. `calls` are HTTP requests, or prompts to a generating model; `retries` those among them
-    that repeated a failed one: a timed sample with retries is no sample. `tokens_out` were written by a generating model; `repairs` of its
-    answers had to be mended, and `cut_answers` of them ended at the limit of written tokens; `halvings` times a batch did not fit into the
-    accelerator's memory and was split, `split_requests` times an HTTP request was too large for a service. `blanks` are documents without
-    text, which were not sent and placed last.
+    `tokens` are real ones, `slots` the same with padding; `truncated` pairs were cut to the maximum
+    length, and in `cut_queries` of them the query was cut too. `calls` are HTTP requests, or
+    prompts to a generating model; `retries` those among them that repeated a failed one: a timed
+    sample with retries is no sample. `tokens_out` were written by a generating model; `repairs` of
+    its answers had to be mended, and `cut_answers` of them ended at the limit of written tokens;
+    `halvings` times a batch did not fit into the accelerator's memory and was split,
+    `split_requests` times an HTTP request was too large for a service. `blanks` are documents
+    without text, which were not sent and placed last.
     """
 
     pairs: int = 0
@@ -77,10 +86,14 @@ class Usage:
     cut_answers: int = 0
 
     def __post_init__(self) -> None:
-        """Raises RerankerError for an amount that cannot be true: it would be part of every sum and bill after it."""
+        """Raises RerankerError for an amount that cannot be true: it would be part of every sum and
+        bill after it.
+        """
         for name, amount in vars(self).items():
             if not is_amount(amount):
-                raise RerankerError(f"the reranker reports an impossible usage: {name} {amount!r:.40}")
+                raise RerankerError(
+                    f"the reranker reports an impossible usage: {name} {amount!r:.40}"
+                )
 
     def __add__(self, other: Usage) -> Usage:
         mine, theirs = asdict(self), asdict(other)

@@ -1,4 +1,6 @@
-"""What a reranker is: it scores the candidates of a query, and says what it loaded. It knows no clock and no store."""
+"""What a reranker is: it scores the candidates of a query, and says what it loaded. It knows no
+clock and no store.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 class Description:
     """What actually loaded, read back from the model, never what was asked for.
 
-    `identity` holds the fields that decide the scores (model, revision or content hash, dtype, max length, prompt, backend and its
-    version): they form the system key. `facts` holds the rest (device, parameters, attention kernel, batch size, threads).
+    `identity` holds the fields that decide the scores (model, revision or content hash, dtype, max
+    length, prompt, backend and its version): they form the system key. `facts` holds the rest
+    (device, parameters, attention kernel, batch size, threads).
     """
 
     backend: str
@@ -35,23 +38,33 @@ class Description:
 
 
 class Reranker(Protocol):
-    """The one interface. Implementations take their options in the constructor and load nothing there.
+    """The one interface. Implementations take their options in the constructor and load nothing
+    there.
 
-    Life cycle, driven by the runner: `check()`, then `fingerprint()`, then, unless every score is cached, `load()`, `describe()`,
-    `rerank()` any number of times with `take_usage()` after it, `close()`. A reranker that also has a method `bind(qrels, candidates)`
-    gets both before `fingerprint()`: only the rows that compute nothing have one.
+    Life cycle, driven by the runner: `check()`, then `fingerprint()`, then, unless every score is
+    cached, `load()`, `describe()`, `rerank()` any number of times with `take_usage()` after it,
+    `close()`. A reranker that also has a method `bind(qrels, candidates)` gets both before
+    `fingerprint()`: only the rows that compute nothing have one.
     """
 
     pointwise: bool
-    """True when a document's score does not depend on the other candidates: one scored run then gives every depth."""
+    """True when a document's score does not depend on the other candidates: one scored run then
+    gives every depth.
+    """
     placement: str
-    """"device" when it runs on a torch device given by the suite, "remote" when another machine does the work, "none" otherwise."""
+    """"device" when it runs on a torch device given by the suite, "remote" when another machine
+    does the work, "none" otherwise.
+    """
 
     def check(self) -> None:
-        """Raise Unavailable when a package, weight, key or device is missing. Cheap; loads no weights."""
+        """Raise Unavailable when a package, weight, key or device is missing. Cheap; loads no
+        weights.
+        """
 
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the scores, known without loading: the key of the score cache. Cheap. Empty: nothing worth caching."""
+        """What decides the scores, known without loading: the key of the score cache. Cheap. Empty:
+        nothing worth caching.
+        """
 
     def load(self) -> None:
         """Load weights or open connections. Idempotent."""
@@ -60,15 +73,18 @@ class Reranker(Protocol):
         """What loaded. Only valid after load()."""
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
-        """One array per request: one finite float64 per document, in the order of `docs`; higher is better; raw, never saturated.
+        """One array per request: one finite float64 per document, in the order of `docs`; higher is
+        better; raw, never saturated.
 
-        A request that failed on its own (a time-out, a server error that outlived its retries) gives a Failure in its place. Raises
-        RerankerError for what no further request could survive: a wrong key, no such model, an answer that breaks the protocol.
+        A request that failed on its own (a time-out, a server error that outlived its retries)
+        gives a Failure in its place. Raises RerankerError for what no further request could
+        survive: a wrong key, no such model, an answer that breaks the protocol.
         """
 
     def take_usage(self) -> Usage:
-        """What rerank() has cost since the last call of this method. Where its parts are known by query, they stand until then in an
-        attribute `usage_by_query`, query_id -> Usage."""
+        """What rerank() has cost since the last call of this method. Where its parts are known by
+        query, they stand until then in an attribute `usage_by_query`, query_id -> Usage.
+        """
 
     def close(self) -> None:
         """Free memory and connections."""

@@ -14,8 +14,9 @@ Amounts = dict[str, float]
 
 @dataclass
 class Scored:
-    """What the quality pass gives: scores per query, failed queries with their reasons, how much came from the cache, and what it cost:
-    in all, and by query where the reranker can tell."""
+    """What the quality pass gives: scores per query, failed queries with their reasons, how much
+    came from the cache, and what it cost: in all, and by query where the reranker can tell.
+    """
 
     scores: dict[str, Scores] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""A trial by name: one reranker over one dataset's candidates, on one device, and what became of it."""
+"""A trial by name: one reranker over one dataset's candidates, on one device, and what became of
+it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ FIRST_STAGE = "first-stage"
 
 
 class Trial(Options):
-    """One reranker, configured, over one dataset's candidates, on one device. `device` is "-" where no device is involved."""
+    """One reranker, configured, over one dataset's candidates, on one device. `device` is "-" where
+    no device is involved.
+    """
 
     id: str
     dataset: str
@@ -23,20 +27,25 @@ class Trial(Options):
     device: str
     depth: int
     kind: Literal["reference", "reranker", "architecture"] = "reranker"
-    """"reference" for the first stage's own order and the oracle, which stand beside every reranker; "architecture" for a network without
-    its weights, which has a latency and no quality."""
+    """"reference" for the first stage's own order and the oracle, which stand beside every
+    reranker; "architecture" for a network without its weights, which has a latency and no quality.
+    """
 
     @field_validator("id")
     @classmethod
     def _names_a_file(cls, value: str) -> str:
-        """An id names files: one from a foreign run folder must not lead out of the folder that is written to."""
+        """An id names files: one from a foreign run folder must not lead out of the folder that is
+        written to.
+        """
         if not is_file_name(value):
             raise ValueError(f"{value!r} cannot be the name of a file")
         return value
 
 
 class TrialStatus(Options):
-    """A line of a run's table of contents. `reason` says in a few words why a trial was skipped or failed."""
+    """A line of a run's table of contents. `reason` says in a few words why a trial was skipped or
+    failed.
+    """
 
     trial: Trial
     status: Literal["pending", "done", "skipped", "failed"] = "pending"

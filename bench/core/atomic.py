@@ -1,4 +1,6 @@
-"""Files and folders that are whole or not there: written next to their place, synced, renamed. Modes follow the umask."""
+"""Files and folders that are whole or not there: written next to their place, synced, renamed.
+Modes follow the umask.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` by `data`. A kill at any moment leaves the old file or the new one.
 
-    Raises BenchError when the file cannot be written (disk full, no permission); the temporary file is removed.
+    Raises BenchError when the file cannot be written (disk full, no permission); the temporary file
+    is removed.
     """
     with whole_file(path) as file:
         file.write(data)
@@ -38,7 +41,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which replaces `path` when the block ends well and is removed otherwise.
 
-    What a link points at is replaced, and the link stays. A device or a pipe is written to as it is. Raises BenchError as above.
+    What a link points at is replaced, and the link stays. A device or a pipe is written to as it
+    is. Raises BenchError as above.
     """
     try:
         if _is_stream(path):
@@ -53,11 +57,12 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A path next to `path` at which to make a folder; when the block ends well it is synced and renamed.
+    """A path next to `path` at which to make a folder; when the block ends well it is synced and
+    renamed.
 
-    Of two processes that make the same folder, the first wins, unless `replace`: then it takes the place of the folder that is
-    there, in one step where the system can, and else so that `restore_folder` brings one of the two back. Raises OSError where it
-    cannot be written.
+    Of two processes that make the same folder, the first wins, unless `replace`: then it takes the
+    place of the folder that is there, in one step where the system can, and else so that
+    `restore_folder` brings one of the two back. Raises OSError where it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=".building-"))
@@ -80,7 +85,9 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def restore_folder(path: Path) -> None:
-    """Put back what `whole_folder(path, replace=True)` had moved aside when it was killed, on a system that cannot exchange folders."""
+    """Put back what `whole_folder(path, replace=True)` had moved aside when it was killed, on a
+    system that cannot exchange folders.
+    """
     if not path.exists() and _aside(path).is_dir():
         _aside(path).rename(path)
 
@@ -91,7 +98,9 @@ def _replacement(path: Path) -> Iterator[BinaryIO]:
     # a short name of its own: that of `path` may be as long as names can be
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        handle = os.open(
+            temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+        )
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
@@ -103,7 +112,9 @@ def _replacement(path: Path) -> Iterator[BinaryIO]:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether there is a device, a pipe or a socket at `path`, or it stands for an open file of this process."""
+    """Whether there is a device, a pipe or a socket at `path`, or it stands for an open file of
+    this process.
+    """
     if _STANDARD.fullmatch(str(path)):
         return True
     try:
@@ -125,7 +136,9 @@ def _stream(path: Path) -> BinaryIO:
 
 
 def _open_pipe(path: Path) -> int:
-    """The handle of a named pipe that some process reads. Raises OSError when none does within READER_WAIT_S."""
+    """The handle of a named pipe that some process reads. Raises OSError when none does within
+    READER_WAIT_S.
+    """
     deadline = time.monotonic() + READER_WAIT_S
     while True:
         try:
@@ -142,7 +155,9 @@ def _open_pipe(path: Path) -> int:
 
 
 def _exchange(new: Path, old: Path) -> None:
-    """Swap two folders. In between, both are there: a kill leaves the old one at its place or the new one."""
+    """Swap two folders. In between, both are there: a kill leaves the old one at its place or the
+    new one.
+    """
     try:
         library = ctypes.CDLL(None, use_errno=True)
         names = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE)
@@ -162,8 +177,9 @@ def _aside(path: Path) -> Path:
 
 
 def _sync_folder(path: Path) -> None:
-    """Make the renames in a folder durable, where the system can: some file systems refuse to sync a folder, and some folders may be
-    written and not read."""
+    """Make the renames in a folder durable, where the system can: some file systems refuse to sync
+    a folder, and some folders may be written and not read.
+    """
     with suppress(OSError):
         _sync(path)
 

@@ -1,4 +1,6 @@
-"""Where downloads, indices and scores are kept between runs: one folder, in the place the platform has for caches."""
+"""Where downloads, indices and scores are kept between runs: one folder, in the place the platform
+has for caches.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ DAMAGED = ".damaged"
 def cache_dir(*parts: str) -> Path:
     """The cache folder, or one below it. The folder is not made here.
 
-    RERANK_BENCH_CACHE names it; else it is `rerank-bench` in the platform's place for caches: LOCALAPPDATA on Windows, ~/Library/Caches
-    on macOS, XDG_CACHE_HOME or ~/.cache elsewhere. Raises BenchError where a user without a home folder has named none.
+    RERANK_BENCH_CACHE names it; else it is `rerank-bench` in the platform's place for caches:
+    LOCALAPPDATA on Windows, ~/Library/Caches on macOS, XDG_CACHE_HOME or ~/.cache elsewhere. Raises
+    BenchError where a user without a home folder has named none.
     """
     chosen = os.environ.get(VARIABLE)
     try:
@@ -30,8 +33,10 @@ def cache_dir(*parts: str) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of the cache and those above it. Below a cache folder that its group, or everybody, may write to, they may write to
-    the new ones too: users who share a cache all add to it. Raises OSError."""
+    """Make a folder of the cache and those above it. Below a cache folder that its group, or
+    everybody, may write to, they may write to the new ones too: users who share a cache all add to
+    it. Raises OSError.
+    """
     if path.is_dir():
         return
     root = cache_dir()
@@ -48,7 +53,9 @@ def make_folder(path: Path) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file or folder to the first free of `NAME.damaged`, `NAME.damaged-2`, ... and return that. Raises OSError."""
+    """Rename a damaged file or folder to the first free of `NAME.damaged`, `NAME.damaged-2`, ...
+    and return that. Raises OSError.
+    """
     names = (f"{path.name}{DAMAGED}{f'-{i}' if i > 1 else ''}" for i in count(1))
     target = next(target for name in names if not os.path.lexists(target := path.with_name(name)))
     path.rename(target)
@@ -62,4 +69,6 @@ def _platform_caches() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     xdg = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return xdg if xdg.is_absolute() else Path.home() / ".cache"  # the XDG specification ignores relative paths
+    return (
+        xdg if xdg.is_absolute() else Path.home() / ".cache"
+    )  # the XDG specification ignores relative paths

@@ -1,4 +1,6 @@
-"""What decides something, as a digest: equal data give equal digests, whatever the order of their names."""
+"""What decides something, as a digest: equal data give equal digests, whatever the order of their
+names.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,9 @@ from typing import Any
 
 
 def digest_of(data: Any) -> str:
-    """Return the SHA-256 of data, in hex digits. What JSON does not know counts by its text, arrays and tensors by all of their values:
-    their text leaves out the middle of a large one."""
+    """Return the SHA-256 of data, in hex digits. What JSON does not know counts by its text, arrays
+    and tensors by all of their values: their text leaves out the middle of a large one.
+    """
     return hashlib.sha256(json.dumps(data, sort_keys=True, default=_plain).encode()).hexdigest()
 
 

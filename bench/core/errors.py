@@ -1,12 +1,12 @@
 """Everything that rerank-bench tells a user instead of a traceback.
 
-BenchError                      shown as one or two plain lines, exit code 2
-|-- SuiteError                  the suite file: unknown key, wrong type, missing file
-|-- DataError                   documents, queries, qrels or run files that cannot be used
-|-- RecordError                 a run folder that cannot be read
-|-- IncomparableError           records that answer different questions, exit code 3
-|-- RerankerError               a reranker gave unusable scores or cannot run as configured
-`-- Unavailable                 a package, weight, key or device that is not here; an optional row is skipped
+BenchError                      shown as one or two plain lines, exit code 2 |-- SuiteError
+the suite file: unknown key, wrong type, missing file |-- DataError                   documents,
+queries, qrels or run files that cannot be used |-- RecordError                 a run folder that
+cannot be read |-- IncomparableError           records that answer different questions, exit code 3
+|-- RerankerError               a reranker gave unusable scores or cannot run as configured `--
+Unavailable                 a package, weight, key or device that is not here; an optional row is
+skipped
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ LONG = 600
 
 
 class BenchError(Exception):
-    """A problem that the user can mend. `str(error)` is what is printed; `exit_code` is what the command returns."""
+    """A problem that the user can mend. `str(error)` is what is printed; `exit_code` is what the
+    command returns.
+    """
 
     exit_code = 2
 
@@ -36,7 +38,9 @@ class DataError(BenchError):
 
     @classmethod
     def at(cls, path: Path | str, line: int, problem: str) -> DataError:
-        """An error that names its file and its line (counted from 1). A cell as long as a book is cut out of its middle."""
+        """An error that names its file and its line (counted from 1). A cell as long as a book is
+        cut out of its middle.
+        """
         if len(problem) > LONG:
             problem = f"{problem[: LONG // 2]} ... {problem[-LONG // 2 :]}"
         return cls(f"{path}:{line}: {problem}")
@@ -47,7 +51,9 @@ class RecordError(BenchError):
 
 
 class IncomparableError(BenchError):
-    """Two records were asked different questions: their difference would mean nothing. Names the fields that differ."""
+    """Two records were asked different questions: their difference would mean nothing. Names the
+    fields that differ.
+    """
 
     exit_code = 3
 
@@ -59,7 +65,8 @@ class RerankerError(BenchError):
 class Unavailable(BenchError):
     """Something a reranker, dataset or first stage needs is not on this machine.
 
-    `reason` is a few words for a table cell ("no CO_API_KEY"), `fix` the sentence that helps ("export CO_API_KEY=...").
+    `reason` is a few words for a table cell ("no CO_API_KEY"), `fix` the sentence that helps
+    ("export CO_API_KEY=...").
     """
 
     def __init__(self, reason: str, fix: str = "") -> None:
@@ -69,18 +76,24 @@ class Unavailable(BenchError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return an error as one line: its type and the first line of what it says, as far as it says something."""
+    """Return an error as one line: its type and the first line of what it says, as far as it says
+    something.
+    """
     try:
         text = str(error).strip().partition("\n")[0]
     except Exception:  # an outsider's error, whose own text raises
         text = ""
-    text = text.encode("utf-8", "backslashreplace").decode()  # half a character can be shown nowhere
+    text = text.encode(
+        "utf-8", "backslashreplace"
+    ).decode()  # half a character can be shown nowhere
     text = printable(text)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the closest valid name, or lists them all when none is close. Case does not count."""
+    """A hint that names the closest valid name, or lists them all when none is close. Case does not
+    count.
+    """
     names = sorted(known)
     folded = {one.casefold(): one for one in names}
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)

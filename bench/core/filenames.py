@@ -1,4 +1,6 @@
-"""Names of files: made from what people call things, and checked where they come from somebody else's folder."""
+"""Names of files: made from what people call things, and checked where they come from somebody
+else's folder.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,11 @@ DIGEST = 10
 
 
 def file_stem(text: str, other: str = "-") -> str:
-    """Return `text` as a file's name without ending: letters, digits, '.', '_' and '-' stay, anything else becomes `other`.
+    """Return `text` as a file's name without ending: letters, digits, '.', '_' and '-' stay,
+    anything else becomes `other`.
 
-    What is longer than MAX_BYTES in UTF-8 is cut, and ends in a digest of the whole, so that two long names stay apart.
+    What is longer than MAX_BYTES in UTF-8 is cut, and ends in a digest of the whole, so that two
+    long names stay apart.
     """
     stem = "".join(letter if letter.isalnum() or letter in "._-" else other for letter in text)
     data = stem.encode()
@@ -23,5 +27,12 @@ def file_stem(text: str, other: str = "-") -> str:
 
 
 def is_file_name(text: str) -> bool:
-    """Whether `text` names a file right inside a folder, on every system: no folder, no drive, nothing hidden."""
-    return bool(text) and not text.startswith(".") and text.isprintable() and not set(text) & set("/\\:")
+    """Whether `text` names a file right inside a folder, on every system: no folder, no drive,
+    nothing hidden.
+    """
+    return (
+        bool(text)
+        and not text.startswith(".")
+        and text.isprintable()
+        and not set(text) & set("/\\:")
+    )

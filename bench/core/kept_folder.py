@@ -1,4 +1,6 @@
-"""Folders of the cache that can be made again, such as indexes and exported models: whole and as they were written, or made anew."""
+"""Folders of the cache that can be made again, such as indexes and exported models: whole and as
+they were written, or made anew.
+"""
 
 from __future__ import annotations
 
@@ -14,29 +16,47 @@ from bench.core.atomic import whole_folder
 from bench.core.cache_dir import make_folder, set_aside
 
 MANIFEST = "manifest.sha256"
-"""JSON, under a name that is no part of a model: its identity is the hash of its .json files and weights."""
+"""JSON, under a name that is no part of a model: its identity is the hash of its .json files and
+weights.
+"""
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether every file of the folder has the digest that was written down with it; not so where none were.
+    """Whether every file of the folder has the digest that was written down with it; not so where
+    none were.
 
     Raises OSError where that cannot be told: the files may belong to somebody else.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         digests = dict(manifest)
-        return bool(digests) and all(_digest_of(folder / name) == digest for name, digest in digests.items())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, TypeError, RecursionError):
+        return bool(digests) and all(
+            _digest_of(folder / name) == digest for name, digest in digests.items()
+        )
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+        IsADirectoryError,
+        ValueError,
+        TypeError,
+        RecursionError,
+    ):
         return False
 
 
 def keep(folder: Path, make: Callable[[Path], object]) -> None:
-    """Put the folder that `make` fills in its place, with the digests of its files. A damaged one there goes; of two processes that make
-    the same one, the first wins. Raises OSError where it cannot be written."""
+    """Put the folder that `make` fills in its place, with the digests of its files. A damaged one
+    there goes; of two processes that make the same one, the first wins. Raises OSError where it
+    cannot be written.
+    """
     make_folder(folder.parent)
     with whole_folder(folder) as new:
         make(new)
-        digests = {path.relative_to(new).as_posix(): _digest_of(path) for path in sorted(new.rglob("*")) if path.is_file()}
+        digests = {
+            path.relative_to(new).as_posix(): _digest_of(path)
+            for path in sorted(new.rglob("*"))
+            if path.is_file()
+        }
         (new / MANIFEST).write_text(json.dumps(digests), encoding="utf-8")
         if folder.exists() and not is_intact(folder):
             shutil.rmtree(set_aside(folder), ignore_errors=True)
@@ -44,7 +64,9 @@ def keep(folder: Path, make: Callable[[Path], object]) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Work that one process does while others that want the same folder wait. Without the means to wait, all of them do it."""
+    """Work that one process does while others that want the same folder wait. Without the means to
+    wait, all of them do it.
+    """
     from filelock import FileLock
 
     lock = None

@@ -1,4 +1,6 @@
-"""The base of everything that a suite may configure: strict, frozen, and ignorant of YAML. Validation speaks in the words of a suite."""
+"""The base of everything that a suite may configure: strict, frozen, and ignorant of YAML.
+Validation speaks in the words of a suite.
+"""
 
 from __future__ import annotations
 
@@ -16,37 +18,50 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Options(BaseModel):
-    """Options of one part. Unknown keys are errors; values are kept as given, so that a record can show them."""
+    """Options of one part. Unknown keys are errors; values are kept as given, so that a record can
+    show them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 def validated(model: type[Model], options: Any, where: str) -> Model:
-    """Options as an instance of their model. Raises SuiteError naming `where`, the key and the fix."""
+    """Options as an instance of their model. Raises SuiteError naming `where`, the key and the
+    fix.
+    """
     if isinstance(options, model):
         return options
     try:
         return model.model_validate(as_mapping(model, options))
     except ValidationError as error:
-        raise SuiteError(f"{where}: {'; '.join(problem_text(problem, model) for problem in error.errors())}") from error
+        raise SuiteError(
+            f"{where}: {'; '.join(problem_text(problem, model) for problem in error.errors())}"
+        ) from error
     except SuiteError as error:
         raise SuiteError(f"{where}: {error}") from error
 
 
 def as_mapping(model: type[BaseModel], options: Any) -> dict[str, Any]:
-    """Options as a mapping: a bare value goes to the part's one required option, so that `run: path` is `run: {path: path}`."""
+    """Options as a mapping: a bare value goes to the part's one required option, so that `run:
+    path` is `run: {path: path}`.
+    """
     if options is None:
         return {}
     if isinstance(options, Mapping):
         return dict(options)
     required = [name for name, field in model.model_fields.items() if field.is_required()]
     if len(required) != 1:
-        raise SuiteError(f"options must be a mapping such as {{{', '.join(list(model.model_fields)[:3])}: ...}}, not '{options}'")
+        raise SuiteError(
+            f"options must be a mapping such as {{{', '.join(list(model.model_fields)[:3])}: "
+            f"...}}, not '{options}'"
+        )
     return {required[0]: options}
 
 
 def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True) -> str:
-    """One of pydantic's problems in plain words: the key, what is wrong, the nearest valid name or the value given."""
+    """One of pydantic's problems in plain words: the key, what is wrong, the nearest valid name or
+    the value given.
+    """
     loc = problem["loc"]
     place = f"option '{'.'.join(str(step) for step in loc)}': " if with_key and loc else ""
     if problem["type"] == "extra_forbidden":
@@ -56,7 +71,11 @@ def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True)
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = problem.get("input")
     is_secret = any(step in _MAY_BE_SECRET or is_secret_name(str(step)) for step in loc)
-    shown = f" (given: {redacted(given)!r:.100})" if isinstance(given, str | int | float | bool) and not is_secret else ""
+    shown = (
+        f" (given: {redacted(given)!r:.100})"
+        if isinstance(given, str | int | float | bool) and not is_secret
+        else ""
+    )
     if not message[:2].isupper():  # an abbreviation such as YAML stays as it is
         message = f"{message[0].lower()}{message[1:]}"
     return f"{place}{message}{shown}"

@@ -9,7 +9,9 @@ from pathlib import Path
 from bench.core.errors import SuiteError
 
 RESERVED = frozenset({"latest", "baselines"})
-"""Words that no baseline and no suite is named by: they mean something else where a run is asked for, or in the folder of runs."""
+"""Words that no baseline and no suite is named by: they mean something else where a run is asked
+for, or in the folder of runs.
+"""
 
 
 def expanded(text: str) -> Path:
@@ -21,7 +23,9 @@ def expanded(text: str) -> Path:
         path = Path(text).expanduser()
         os.lstat(path)
     except RuntimeError as error:
-        raise SuiteError(f"{text:.60}: no home folder is known for it; write the whole path") from error
+        raise SuiteError(
+            f"{text:.60}: no home folder is known for it; write the whole path"
+        ) from error
     except ValueError as error:  # a null character
         raise SuiteError(f"{text[:60]!r} cannot be a path") from error
     except OSError as error:

@@ -1,7 +1,8 @@
 """Names to classes, looked up when they are used.
 
-Each folder of parts (datasets, first stages, rerankers) keeps one table `name -> "module:Class"`, so that listing names imports
-nothing, and an outsider's class is named in the same way. The idea is the lazy registry of lm-evaluation-harness.
+Each folder of parts (datasets, first stages, rerankers) keeps one table `name -> "module:Class"`,
+so that listing names imports nothing, and an outsider's class is named in the same way. The idea is
+the lazy registry of lm-evaluation-harness.
 """
 
 from __future__ import annotations
@@ -24,24 +25,34 @@ _FOLDERS: list[str] = []
 def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
     """The class behind a table name, or behind an outsider's "package.module:Class".
 
-    Raises SuiteError for an unknown name or a module that fails on import, and Unavailable when it needs a package that is not installed.
+    Raises SuiteError for an unknown name or a module that fails on import, and Unavailable when it
+    needs a package that is not installed.
     """
     target = table.get(name, name)
     module_name, _, attribute = target.partition(":")
     if not attribute:
         raise SuiteError(f"unknown {kind} '{name}': {nearest(name, table)}")
     if not all(step.isidentifier() for step in module_name.split(".")):
-        raise SuiteError(f"{kind} '{name}': '{module_name}' is not the name of a module; a class is named as in my_package.module:Class")
+        raise SuiteError(
+            f"{kind} '{name}': '{module_name}' is not the name of a module; a class is named as "
+            "in my_package.module:Class"
+        )
     try:
-        module = importlib.import_module(module_name) if name in table else _import_outsider(module_name)
+        module = (
+            importlib.import_module(module_name) if name in table else _import_outsider(module_name)
+        )
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise SuiteError(f"{kind} '{name}': there is no module '{error.name}' on the Python path") from error
+            raise SuiteError(
+                f"{kind} '{name}': there is no module '{error.name}' on the Python path"
+            ) from error
         raise Unavailable(f"{error.name} not installed", f"pip install {error.name}") from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # an outsider's module may raise anything, or exit
-        raise SuiteError(f"{kind} '{name}': module '{module_name}' cannot be imported: {first_line(error)}") from error
+        raise SuiteError(
+            f"{kind} '{name}': module '{module_name}' cannot be imported: {first_line(error)}"
+        ) from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:
@@ -57,8 +68,8 @@ def look_in(folder: Path) -> None:
 def _import_outsider(name: str) -> ModuleType:
     """Import a module of the working folder, of a suite's folder, or of the Python path.
 
-    The named module is looked for in the folders first, and what it imports there last: a `json.py` or a `bench.py` that
-    happens to lie in them takes nobody's place.
+    The named module is looked for in the folders first, and what it imports there last: a `json.py`
+    or a `bench.py` that happens to lie in them takes nobody's place.
     """
     folders = list(dict.fromkeys([str(Path.cwd()), *_FOLDERS]))
     sys.path += [folder for folder in folders if folder not in sys.path]
@@ -81,4 +92,6 @@ def require(package: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] != package.partition(".")[0]:
             raise
-        raise Unavailable(f"{package.partition('.')[0]} not installed", f"pip install 'rerank-bench[{extra}]'") from error
+        raise Unavailable(
+            f"{package.partition('.')[0]} not installed", f"pip install 'rerank-bench[{extra}]'"
+        ) from error

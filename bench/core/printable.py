@@ -1,10 +1,14 @@
-"""Text from outside as a terminal may print it: what models, files and servers say must not move the cursor or turn lines around."""
+"""Text from outside as a terminal may print it: what models, files and servers say must not move
+the cursor or turn lines around.
+"""
 
 from __future__ import annotations
 
 import re
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 """Control characters but for tab and line feed, and those that change the direction of writing."""
 
 

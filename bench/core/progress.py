@@ -1,4 +1,6 @@
-"""How the runner tells what it is doing, without knowing who listens: a terminal, a notebook, a test, nobody."""
+"""How the runner tells what it is doing, without knowing who listens: a terminal, a notebook, a
+test, nobody.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ Advance = Callable[[int], None]
 
 
 class Observer:
-    """Told about each stage of a run. This one stays silent; subclasses draw progress bars or print lines."""
+    """Told about each stage of a run. This one stays silent; subclasses draw progress bars or print
+    lines.
+    """
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Advance]:

@@ -1,7 +1,9 @@
-"""Secrets out of what is kept or shown: passwords in addresses, values whose key says that they are secret, and places of this machine.
+"""Secrets out of what is kept or shown: passwords in addresses, values whose key says that they are
+secret, and places of this machine.
 
-One place for run.json, records, baselines, the score cache, reports and messages. What an option is called decides, and what an address
-looks like; a key that is read from the environment is never in a suite at all.
+One place for run.json, records, baselines, the score cache, reports and messages. What an option is
+called decides, and what an address looks like; a key that is read from the environment is never in
+a suite at all.
 """
 
 from __future__ import annotations
@@ -31,15 +33,22 @@ _SECRET_VALUE = re.compile(
     r"|\b(sk-|pa-|xai-)(?=[\w-]*\d)[\w-]{20,}|\b(hf_|gsk_|jina_)[A-Za-z0-9]{20,}"
 )
 """What the services that are known here make their keys look like."""
-_IN_QUERY = re.compile(r"([?&][\w.-]*(?:key|token|secret|passw(?:or)?d|pwd|auth|credentials?|signature|sig)=)[^&\s'\"#]+", re.IGNORECASE)
+_IN_QUERY = re.compile(
+    r"([?&][\w.-]*(?:key|token|secret|passw(?:or)?d|pwd|auth|credentials?|signature|sig)=)[^&\s'\"#]+",
+    re.IGNORECASE,
+)
 _SHORTEST = 6
-"""Characters from which a secret is looked for inside of texts: a shorter one is part of many words."""
+"""Characters from which a secret is looked for inside of texts: a shorter one is part of many
+words.
+"""
 _VALUES: set[str] = set()
 """The secrets of the suites that were read in this process."""
 
 
 def redacted(data: Any) -> Any:
-    """Return plain data without its secrets: mappings and lists are gone through, texts by `redacted_text`."""
+    """Return plain data without its secrets: mappings and lists are gone through, texts by
+    `redacted_text`.
+    """
     if isinstance(data, str):
         return redacted_text(data)
     if isinstance(data, Mapping):
@@ -50,8 +59,9 @@ def redacted(data: Any) -> Any:
 
 
 def redacted_text(text: str) -> str:
-    """Return a text without the passwords of its addresses, without what looks like a key, and without the secrets that are
-    known: those of the suites read here, and of the environment."""
+    """Return a text without the passwords of its addresses, without what looks like a key, and
+    without the secrets that are known: those of the suites read here, and of the environment.
+    """
     for secret in _known_secrets():
         text = text.replace(secret, HIDDEN)
     text = _USER_INFO.sub(f"{HIDDEN}@", text)
@@ -60,19 +70,28 @@ def redacted_text(text: str) -> str:
 
 
 def keep_out(data: Any) -> None:
-    """Have the secrets of plain data left out of every text from now on: code of an outsider may put them into its errors."""
+    """Have the secrets of plain data left out of every text from now on: code of an outsider may
+    put them into its errors.
+    """
     _VALUES.update(secret_values(data))
 
 
 def _known_secrets() -> list[str]:
     """The longest first, so that none is left in part."""
-    environment = {value for name, value in os.environ.items() if is_secret_name(name) and not os.path.isabs(value)}
-    return sorted((one for one in _VALUES | environment if len(one) >= _SHORTEST), key=len, reverse=True)
+    environment = {
+        value
+        for name, value in os.environ.items()
+        if is_secret_name(name) and not os.path.isabs(value)
+    }
+    return sorted(
+        (one for one in _VALUES | environment if len(one) >= _SHORTEST), key=len, reverse=True
+    )
 
 
 def for_others(text: str) -> str:
-    """Return a text for a file that others may read: without secrets, paths as seen from the working
-    folder or the home folder, and no other folder's place above them."""
+    """Return a text for a file that others may read: without secrets, paths as seen from the
+    working folder or the home folder, and no other folder's place above them.
+    """
     for folder, shown in ((str(Path.cwd()), ""), (str(Path.home()), f"~{os.sep}")):
         if len(folder) > 1:
             text = text.replace(folder + os.sep, shown)
@@ -80,7 +99,9 @@ def for_others(text: str) -> str:
 
 
 def argument(text: str) -> str:
-    """Return an argument of a command line for others: an absolute path elsewhere keeps its last part."""
+    """Return an argument of a command line for others: an absolute path elsewhere keeps its last
+    part.
+    """
     name, equals, value = text.partition("=") if text.startswith("-") else ("", "", text)
     value = for_others(value)
     if os.path.isabs(value):
@@ -117,7 +138,9 @@ def _leaves(value: Any) -> set[str]:
 
 
 def _hides(name: Any, value: Any) -> bool:
-    """Whether a value is secret by its name. A switch, a number of tokens and a tokenizer's pieces are none."""
+    """Whether a value is secret by its name. A switch, a number of tokens and a tokenizer's pieces
+    are none.
+    """
     if not isinstance(name, str) or not is_secret_name(name):
         return False
     if name.lower().endswith("tokens") and isinstance(value, int | float):

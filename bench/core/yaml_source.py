@@ -1,4 +1,6 @@
-"""Where in a YAML file a problem is, and what would mend it: pydantic's errors in the words of the file."""
+"""Where in a YAML file a problem is, and what would mend it: pydantic's errors in the words of the
+file.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +23,34 @@ DEEPEST = 50
 MOST_VALUES = 50_000
 """Values of a file, those behind an alias counted as often as they are named."""
 LARGEST_INTEGER = 2**63 - 1
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
+_PLAIN_TAGS = {
+    f"tag:yaml.org,2002:{name}"
+    for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")
+}
 
 
 class _Loader(yaml.SafeLoader):
     """Plain data alone: what JSON has. A date stays the text that it is written as."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Raises ConstructorError with the node's line for a value that is not of its type, such as `!!int ''`."""
+        """Raises ConstructorError with the node's line for a value that is not of its type, such as
+        `!!int ''`.
+        """
         if node.tag not in _PLAIN_TAGS:
-            raise ConstructorError(None, None, f"the tag '{node.tag}' is not plain data", node.start_mark)
+            raise ConstructorError(
+                None, None, f"the tag '{node.tag}' is not plain data", node.start_mark
+            )
         try:
             value = super().construct_object(node, deep)
         except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
             kind = node.tag.rpartition(":")[2]
-            raise ConstructorError(None, None, f"'{node.value:.40}' is not of type {kind}", node.start_mark) from error
+            raise ConstructorError(
+                None, None, f"'{node.value:.40}' is not of type {kind}", node.start_mark
+            ) from error
         if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-            raise ConstructorError(None, None, "a whole number of more than 19 digits", node.start_mark)
+            raise ConstructorError(
+                None, None, "a whole number of more than 19 digits", node.start_mark
+            )
         return value
 
 
@@ -51,10 +64,15 @@ class Source:
     """A YAML text with the line of every key: parses it, and places problems in it."""
 
     def __init__(self, text: str, file: str) -> None:
-        """Raises SuiteError where the text is not YAML, holds a key twice, or is larger than anybody writes by hand."""
+        """Raises SuiteError where the text is not YAML, holds a key twice, or is larger than
+        anybody writes by hand.
+        """
         self.file = file
         if len(text) > LARGEST_TEXT:
-            raise SuiteError(f"{file}: {len(text):,} characters, where {LARGEST_TEXT:,} are the limit: is it the right file?")
+            raise SuiteError(
+                f"{file}: {len(text):,} characters, where {LARGEST_TEXT:,} are the limit: is it "
+                "the right file?"
+            )
         try:
             loader = _Loader(text)
             root = loader.get_single_node()
@@ -63,29 +81,53 @@ class Source:
             self._lines = dict(_lines(root))
             self.data: Any = None if root is None else loader.construct_document(root)
         except RecursionError:
-            raise SuiteError(f"{file}: nested too deeply, where {DEEPEST} levels are the limit") from None
+            raise SuiteError(
+                f"{file}: nested too deeply, where {DEEPEST} levels are the limit"
+            ) from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{file}:{mark.line + 1}" if mark else file
             problem = getattr(error, "problem", None) or error
-            raise SuiteError(f"{where}: not valid YAML: {' '.join(str(problem).split())}") from error
+            raise SuiteError(
+                f"{where}: not valid YAML: {' '.join(str(problem).split())}"
+            ) from error
 
     def problem(self, keys: Keys, message: object) -> SuiteError:
         """An error that names file, line and key."""
         key = ".".join(str(step) for step in keys)
-        line = next((self._lines[keys[:cut]] for cut in range(len(keys), -1, -1) if keys[:cut] in self._lines), 1)
-        return SuiteError(f"{self.file}:{line}: {key}: {message}" if key else f"{self.file}:{line}: {message}")
+        line = next(
+            (
+                self._lines[keys[:cut]]
+                for cut in range(len(keys), -1, -1)
+                if keys[:cut] in self._lines
+            ),
+            1,
+        )
+        return SuiteError(
+            f"{self.file}:{line}: {key}: {message}" if key else f"{self.file}:{line}: {message}"
+        )
 
-    def explain(self, error: ValidationError, model: type[BaseModel], prefix: Keys = ()) -> SuiteError:
+    def explain(
+        self, error: ValidationError, model: type[BaseModel], prefix: Keys = ()
+    ) -> SuiteError:
         """All of pydantic's problems, a line each."""
-        return SuiteError("\n".join(str(self._explain_one(problem, model, prefix)) for problem in error.errors(include_url=False)))
+        return SuiteError(
+            "\n".join(
+                str(self._explain_one(problem, model, prefix))
+                for problem in error.errors(include_url=False)
+            )
+        )
 
     def _explain_one(self, problem: Any, model: type[BaseModel], prefix: Keys) -> SuiteError:
-        return self.problem((*prefix, *problem["loc"]), problem_text(problem, model, with_key=False))
+        return self.problem(
+            (*prefix, *problem["loc"]), problem_text(problem, model, with_key=False)
+        )
 
 
 def _refuse_excess(root: yaml.Node | None, file: str) -> None:
-    """Raise SuiteError where aliases make a value part of itself, or nesting and size of what they stand for have no sane limit."""
+    """Raise SuiteError where aliases make a value part of itself, or nesting and size of what they
+    stand for have no sane limit.
+    """
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
 
@@ -100,7 +142,9 @@ def _refuse_excess(root: yaml.Node | None, file: str) -> None:
             sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in _children(node))
             open_nodes.discard(id(node))
         if sizes[id(node)] > MOST_VALUES:
-            raise SuiteError(f"{line}: more than {MOST_VALUES:,} values, those behind aliases included")
+            raise SuiteError(
+                f"{line}: more than {MOST_VALUES:,} values, those behind aliases included"
+            )
         return sizes[id(node)]
 
     if root is not None:
@@ -116,8 +160,9 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def _refuse_repeated_keys(root: yaml.Node | None, file: str) -> None:
-    """Raise SuiteError for a key that a mapping holds twice: the loader would keep the last value and drop the first without a word, as
-    where two branches that add the same key are merged."""
+    """Raise SuiteError for a key that a mapping holds twice: the loader would keep the last value
+    and drop the first without a word, as where two branches that add the same key are merged.
+    """
     nodes = [root] if root is not None else []
     visited: set[int] = set()
     while nodes:
@@ -136,10 +181,15 @@ def _refuse_repeats(mapping: yaml.MappingNode, file: str) -> None:
     lines: dict[tuple[str, str], int] = {}
     for key, _ in mapping.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise SuiteError(f"{file}:{key.start_mark.line + 1}: a list or a mapping cannot be a key")
+            raise SuiteError(
+                f"{file}:{key.start_mark.line + 1}: a list or a mapping cannot be a key"
+            )
         line, name = key.start_mark.line + 1, (key.tag, key.value)
         if name in lines:
-            raise SuiteError(f"{file}:{line}: {key.value}: this key is in line {lines[name]} already: keep one of the two")
+            raise SuiteError(
+                f"{file}:{line}: {key.value}: this key is in line {lines[name]} already: keep "
+                "one of the two"
+            )
         lines[name] = line
 
 
@@ -151,7 +201,10 @@ def _lines(node: yaml.Node | None, keys: Keys = ()) -> Iterator[tuple[Keys, int]
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*keys, key.value)
-            yield from ((below, key.start_mark.line + 1 if below == here else line) for below, line in _lines(value, here))
+            yield from (
+                (below, key.start_mark.line + 1 if below == here else line)
+                for below, line in _lines(value, here)
+            )
     elif isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
             yield from _lines(item, (*keys, i))

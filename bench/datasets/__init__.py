@@ -2,14 +2,14 @@
 
 A dataset id is its kind, a colon, and what that kind of loader needs:
 
-    embedded:NAME                       a collection that comes with the package
-    files:FOLDER                        a folder of files, relative to the suite's; files:FOLDER#SPLIT for BEIR's layout
-    irds:ID                             anything ir_datasets knows
-    custom:package.module:callable      an outsider's loader; custom:package.module:callable#TEXT passes it TEXT
+    embedded:NAME                       a collection that comes with the package files:FOLDER
+    a folder of files, relative to the suite's; files:FOLDER#SPLIT for BEIR's layout irds:ID
+    anything ir_datasets knows custom:package.module:callable      an outsider's loader;
+    custom:package.module:callable#TEXT passes it TEXT
 
-A loader is a callable `(reference: str, base_dir: Path) -> Dataset`; those of the table take a `Reading`, too. It brings documents,
-queries, qrels and what its identity declares; sampling, the template, counted warnings and content hashes are added here, the same way for
-all of them.
+A loader is a callable `(reference: str, base_dir: Path) -> Dataset`; those of the table take a
+`Reading`, too. It brings documents, queries, qrels and what its identity declares; sampling, the
+template, counted warnings and content hashes are added here, the same way for all of them.
 """
 
 from __future__ import annotations
@@ -47,10 +47,12 @@ def load(
     *,
     check: bool = False,
 ) -> Dataset:
-    """The dataset behind an id. `base_dir` is what relative paths are relative to; `seed` draws the sample of queries, if one is asked for.
-    `check` reads only the first documents of a large file and downloads nothing: enough to say what would fail.
+    """The dataset behind an id. `base_dir` is what relative paths are relative to; `seed` draws the
+    sample of queries, if one is asked for. `check` reads only the first documents of a large file
+    and downloads nothing: enough to say what would fail.
 
-    Raises SuiteError for an id or options that cannot be used, DataError for bad data, Unavailable for what is not on this machine.
+    Raises SuiteError for an id or options that cannot be used, DataError for bad data, Unavailable
+    for what is not on this machine.
     """
     from bench.datasets.prepare import prepare
 
@@ -69,7 +71,9 @@ def _custom(dataset_id: str, reference: str, base_dir: Path, reading: Reading) -
     target, _, rest = reference.partition("#")
     dataset = resolve(target, {}, "dataset loader")(rest, base_dir)
     if not isinstance(dataset, Dataset):
-        problem = f"the loader returned a {type(dataset).__name__}, not a bench.datasets.base.Dataset"
+        problem = (
+            f"the loader returned a {type(dataset).__name__}, not a bench.datasets.base.Dataset"
+        )
         raise SuiteError(f"{dataset_id}: {problem}")
     qrels: dict[str, dict[str, int]] = {}
     for query_id, labels in dataset.qrels.items():
@@ -83,7 +87,9 @@ def _custom(dataset_id: str, reference: str, base_dir: Path, reading: Reading) -
 
 
 def options_for(dataset_id: str) -> type[DatasetOptions]:
-    """The model that validates a dataset's options. Raises SuiteError for an id of no known kind. Imports no loader."""
+    """The model that validates a dataset's options. Raises SuiteError for an id of no known kind.
+    Imports no loader.
+    """
     _split(dataset_id)
     return DatasetOptions
 
@@ -100,13 +106,20 @@ def _split(dataset_id: str) -> tuple[str, str]:
     if kind in TABLE or kind == CUSTOM:
         if reference:
             return kind, reference
-        raise SuiteError(f"dataset '{dataset_id}' names nothing: write {kind}:... as in {_grammar()}")
+        raise SuiteError(
+            f"dataset '{dataset_id}' names nothing: write {kind}:... as in {_grammar()}"
+        )
     if colon:
-        raise SuiteError(f"unknown dataset kind '{kind}' in '{dataset_id}': {nearest(kind, (*TABLE, CUSTOM))}")
+        raise SuiteError(
+            f"unknown dataset kind '{kind}' in '{dataset_id}': {nearest(kind, (*TABLE, CUSTOM))}"
+        )
     if dataset_id in (names := embedded_names()):
-        raise SuiteError(f"dataset '{dataset_id}' lacks its kind: did you mean 'embedded:{dataset_id}'?")
+        raise SuiteError(
+            f"dataset '{dataset_id}' lacks its kind: did you mean 'embedded:{dataset_id}'?"
+        )
     raise SuiteError(
-        f"dataset '{dataset_id}' lacks its kind: write {_grammar()} ({nearest(dataset_id, names) if names else 'none embedded'})"
+        f"dataset '{dataset_id}' lacks its kind: write {_grammar()} "
+        f"({nearest(dataset_id, names) if names else 'none embedded'})"
     )
 
 

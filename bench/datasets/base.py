@@ -21,14 +21,18 @@ class Documents(Protocol):
         """Every document id, in the collection's order."""
 
     def get(self, doc_ids: Sequence[str]) -> list[Mapping[str, str]]:
-        """The fields (title, text, ...) of some documents, in the order asked. Raises DataError naming the first missing id."""
+        """The fields (title, text, ...) of some documents, in the order asked. Raises DataError
+        naming the first missing id.
+        """
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
         """Every (doc_id, fields), in the collection's order."""
 
 
 class NoDocuments:
-    """The Documents interface of a collection whose texts are not at hand: enough for rows that only order ids."""
+    """The Documents interface of a collection whose texts are not at hand: enough for rows that
+    only order ids.
+    """
 
     def __init__(self, problem: str) -> None:
         """`problem` is what whoever asks for a text is told."""
@@ -51,12 +55,14 @@ class NoDocuments:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One collection. `identity` holds what a comparison must agree on: id, version, content hashes and how each was made.
+    """One collection. `identity` holds what a comparison must agree on: id, version, content hashes
+    and how each was made.
 
-    `min_relevance` is the smallest grade that counts as relevant in binary measures. `template` renders a document's fields into the
-    text that rerankers and first stages see. `warnings` are counted facts the reader of a report should know (blank documents, ...).
-    `relevant_only` says that the judgments list relevant documents only. `skip_own` says that a document with a query's own id is no
-    candidate of it: None has the collection's texts decide.
+    `min_relevance` is the smallest grade that counts as relevant in binary measures. `template`
+    renders a document's fields into the text that rerankers and first stages see. `warnings` are
+    counted facts the reader of a report should know (blank documents, ...). `relevant_only` says
+    that the judgments list relevant documents only. `skip_own` says that a document with a query's
+    own id is no candidate of it: None has the collection's texts decide.
     """
 
     id: str
@@ -87,12 +93,16 @@ class _Blank(dict[str, str]):
 
 
 def render(template: str, fields: Mapping[str, str]) -> str:
-    """Fill a document template such as "{title} {text}"; a field the document lacks is blank; outer white space is cut."""
+    """Fill a document template such as "{title} {text}"; a field the document lacks is blank; outer
+    white space is cut.
+    """
     return template.format_map(_Blank(fields)).strip()
 
 
 def content_hash(rows: Iterable[Sequence[str]]) -> str:
-    """SHA-256 over rows of strings, each length-prefixed, so that no two different tables give the same bytes. 16 hex digits."""
+    """SHA-256 over rows of strings, each length-prefixed, so that no two different tables give the
+    same bytes. 16 hex digits.
+    """
     digest = hashlib.sha256()
     for row in rows:
         for cell in row:

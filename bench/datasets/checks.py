@@ -1,4 +1,6 @@
-"""Whether queries, judgments and documents meet: an error where nothing matches, a counted note where something does not."""
+"""Whether queries, judgments and documents meet: an error where nothing matches, a counted note
+where something does not.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,33 @@ LOOKED_UP = 100
 
 
 def known_queries(dataset: Dataset, notes: Notes) -> Qrels:
-    """Return the judgments of queries that have a text. Raises DataError where none has one, or an id cannot be written to a run file."""
-    qrels = {query_id: grades for query_id, grades in dataset.qrels.items() if query_id in dataset.queries and grades}
+    """Return the judgments of queries that have a text. Raises DataError where none has one, or an
+    id cannot be written to a run file.
+    """
+    qrels = {
+        query_id: grades
+        for query_id, grades in dataset.qrels.items()
+        if query_id in dataset.queries and grades
+    }
     unknown = [query_id for query_id in dataset.qrels if query_id not in dataset.queries]
     if not qrels:
-        problem = f"{dataset.id}: none of its {counted(len(dataset.queries), 'query')} has a judgment"
+        problem = (
+            f"{dataset.id}: none of its {counted(len(dataset.queries), 'query')} has a judgment"
+        )
         if unknown:
             ours = next(iter(dataset.queries), "")
-            problem += f"; the qrels name queries such as '{unknown[0]}', the queries are such as '{ours}'"
+            problem += (
+                f"; the qrels name queries such as '{unknown[0]}', the queries are such as '{ours}'"
+            )
             problem += _but(difference(unknown, dataset.queries))
         raise DataError(problem)
     for query_id in qrels:
         problem = id_problem(query_id) or ""
         if query_id.startswith("#"):
-            problem = "begins with '#', which marks a comment in run files: give it another id there and in the judgments"
+            problem = (
+                "begins with '#', which marks a comment in run files: give it another id "
+                "there and in the judgments"
+            )
         if problem:
             raise DataError(f"{dataset.id}: query id {query_id!r} {problem}")
     text = "queries that have judgments but no text, left out"
@@ -48,16 +63,23 @@ def check_grades(name: str, qrels: Qrels, min_relevance: int, notes: Notes) -> N
     if highest < 1:
         lowest = min(grade for grades in qrels.values() for grade in grades.values())
         span = f"all are {highest}" if lowest == highest else f"they go from {lowest} to {highest}"
-        raise DataError(f"{name}: no judgment has a positive grade ({span}): there is nothing to find")
+        raise DataError(
+            f"{name}: no judgment has a positive grade ({span}): there is nothing to find"
+        )
     if highest < min_relevance:
         problem = f"min_relevance {min_relevance} is above every grade (the highest is {highest})"
         raise SuiteError(f"{name}: {problem}: no document would be relevant; lower it")
     hopeless = sum(max(grades.values()) < min_relevance for grades in qrels.values())
-    notes[f"queries without a relevant document (grade {min_relevance} or above), which can only score 0"] = hopeless
+    notes[
+        f"queries without a relevant document (grade {min_relevance} or above), which can only "
+        "score 0"
+    ] = hopeless
 
 
 def lists_relevant_only(qrels: Qrels, notes: Notes) -> bool:
-    """Whether no judgment says that a document is not relevant: then the share of judged documents tells nothing."""
+    """Whether no judgment says that a document is not relevant: then the share of judged documents
+    tells nothing.
+    """
     answer = all(grade > 0 for grades in qrels.values() for grade in grades.values())
     text = "judgments, which list relevant documents only"
     why = "unjudged ones count as not relevant, and the share judged says little"
@@ -65,10 +87,18 @@ def lists_relevant_only(qrels: Qrels, notes: Notes) -> bool:
     return answer
 
 
-def check_documents(dataset: Dataset, qrels: Qrels, doc_ids: Collection[str] | None, min_relevance: int, notes: Notes) -> None:
-    """Count judged documents that the collection lacks; raises DataError where it lacks all, or has an id that cannot be written.
+def check_documents(
+    dataset: Dataset,
+    qrels: Qrels,
+    doc_ids: Collection[str] | None,
+    min_relevance: int,
+    notes: Notes,
+) -> None:
+    """Count judged documents that the collection lacks; raises DataError where it lacks all, or has
+    an id that cannot be written.
 
-    `doc_ids` are the collection's, None where it is too large to be read whole: then some of the judged are looked up.
+    `doc_ids` are the collection's, None where it is too large to be read whole: then some of the
+    judged are looked up.
     """
     judged = list(dict.fromkeys(doc_id for grades in qrels.values() for doc_id in grades))
     if doc_ids is None:
@@ -84,13 +114,17 @@ def check_documents(dataset: Dataset, qrels: Qrels, doc_ids: Collection[str] | N
     if missing and len(doc_ids) <= COMPARED:
         hint = _but(difference(missing, doc_ids))
     text = "judged documents that are not in the collection"
-    notes[f"{text} (of {len(judged)}; they stay in the qrels, as in trec_eval){hint}"] = len(missing)
+    notes[f"{text} (of {len(judged)}; they stay in the qrels, as in trec_eval){hint}"] = len(
+        missing
+    )
     absent = set(missing)
     unreachable = 0
     for grades in qrels.values():
         relevant = [doc_id for doc_id, grade in grades.items() if grade >= min_relevance]
         unreachable += bool(relevant) and absent.issuperset(relevant)
-    notes["queries none of whose relevant documents is in the collection: no reranker can answer them"] = unreachable
+    notes[
+        "queries none of whose relevant documents is in the collection: no reranker can answer them"
+    ] = unreachable
 
 
 def _look_up(dataset: Dataset, judged: Sequence[str], notes: Notes) -> None:
@@ -100,15 +134,21 @@ def _look_up(dataset: Dataset, judged: Sequence[str], notes: Notes) -> None:
     missing = [doc_id for doc_id in sample if not has_document(dataset, doc_id)]
     if len(missing) == len(sample):
         raise DataError(_nothing_matches(dataset, missing, []))
-    notes[f"judged documents that are not in the collection, of {len(sample)} looked up"] = len(missing)
+    notes[f"judged documents that are not in the collection, of {len(sample)} looked up"] = len(
+        missing
+    )
 
 
 def can_look_up(dataset: Dataset) -> bool:
-    """Return whether single documents can be looked up in no time, and one that is not found is not there.
+    """Return whether single documents can be looked up in no time, and one that is not found is not
+    there.
 
-    A check that has read the first documents only cannot tell that one is missing. An outsider's documents may not say what is quick.
+    A check that has read the first documents only cannot tell that one is missing. An outsider's
+    documents may not say what is quick.
     """
-    return not isinstance(dataset.documents, SampledDocuments) and getattr(dataset.documents, "is_quick", True)
+    return not isinstance(dataset.documents, SampledDocuments) and getattr(
+        dataset.documents, "is_quick", True
+    )
 
 
 def has_document(dataset: Dataset, doc_id: str) -> bool:
@@ -121,7 +161,9 @@ def has_document(dataset: Dataset, doc_id: str) -> bool:
 
 
 def _nothing_matches(dataset: Dataset, missing: Sequence[str], doc_ids: Sequence[str]) -> str:
-    problem = f"{dataset.id}: none of {counted(len(missing), 'judged document')} is in the collection"
+    problem = (
+        f"{dataset.id}: none of {counted(len(missing), 'judged document')} is in the collection"
+    )
     example = f"; the qrels name documents such as '{missing[0]}'"
     if doc_ids:
         example += f", the documents are such as '{doc_ids[0]}'"

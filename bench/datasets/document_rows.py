@@ -37,7 +37,9 @@ class DocumentRows:
         self.bad = BadRows(self.path)
 
     def check(self, needed: Collection[str], notes: Notes) -> None:
-        """Raise DataError for a bad row that is needed, or where no document remains; count the others."""
+        """Raise DataError for a bad row that is needed, or where no document remains; count the
+        others.
+        """
         self.bad.refuse(needed)
         if not self.documents or not any(doc_id in self.documents for doc_id in needed):
             self.bad.refuse_any()
@@ -46,11 +48,14 @@ class DocumentRows:
         self.bad.note(notes, "documents")
 
 
-def read_documents(path: Path, notes: Notes, fields: Collection[str] = (), limit: int | None = None) -> DocumentRows:
-    """Return doc_id -> its fields, `text` always among them: strings, and what `fields` name as text. `limit` reads only the first rows.
+def read_documents(
+    path: Path, notes: Notes, fields: Collection[str] = (), limit: int | None = None
+) -> DocumentRows:
+    """Return doc_id -> its fields, `text` always among them: strings, and what `fields` name as
+    text. `limit` reads only the first rows.
 
-    A document given twice alike is counted. Raises DataError for a row that is no JSON object, or a document given twice with
-    different contents.
+    A document given twice alike is counted. Raises DataError for a row that is no JSON object, or a
+    document given twice with different contents.
     """
     rows = DocumentRows(path)
     for number, line in numbered_lines(path, notes):
@@ -63,7 +68,10 @@ def read_documents(path: Path, notes: Notes, fields: Collection[str] = (), limit
             rows.bad.add(number, doc_id, problem)
             continue
         if rows.documents.setdefault(doc_id, document) != document:
-            problem = f"document '{doc_id}' appears a second time, with other contents; ids must be unique"
+            problem = (
+                f"document '{doc_id}' appears a second time, with other contents; ids must "
+                "be unique"
+            )
             raise DataError.at(path, number, problem)
         if rows.documents[doc_id] is not document:
             notes[f"documents repeated alike in {path.name}"] += 1
@@ -81,7 +89,11 @@ def _fields(row: dict[str, Any], fields: Collection[str]) -> tuple[dict[str, str
         elif key in fields or key in ALWAYS:
             text = field_text(value)
             if text is None:
-                return {}, f"{key!r} must be a string, a number or a list of these, found {json_type(value)}"
+                return (
+                    {},
+                    f"{key!r} must be a string, a number or a list of these, found "
+                    f"{json_type(value)}",
+                )
             if text or key == "text":
                 document[sys.intern(key)] = text
     if "text" not in document:

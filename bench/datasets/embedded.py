@@ -1,4 +1,6 @@
-"""The collections that come with the package: small, free, and enough to see every part of the harness work offline."""
+"""The collections that come with the package: small, free, and enough to see every part of the
+harness work offline.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,20 @@ CARD = "card.md"
 
 
 def collections() -> Traversable:
-    """The folder whose sub-folders are the collections, each with docs.jsonl, queries.tsv, qrels.txt and card.md."""
+    """The folder whose sub-folders are the collections, each with docs.jsonl, queries.tsv,
+    qrels.txt and card.md.
+    """
     return files("bench.datasets") / "collections"
 
 
 def names(root: Traversable | None = None) -> list[str]:
     """What can be named after `embedded:`."""
     folder = root or collections()
-    return sorted(entry.name for entry in folder.iterdir() if (entry / OURS[0]).is_file()) if folder.is_dir() else []
+    return (
+        sorted(entry.name for entry in folder.iterdir() if (entry / OURS[0]).is_file())
+        if folder.is_dir()
+        else []
+    )
 
 
 def load(
@@ -44,5 +52,8 @@ def card(name: str, root: Traversable | None = None) -> str:
 def _entry(name: str, root: Traversable | None) -> Traversable:
     known = names(root)
     if name not in known:
-        raise SuiteError(f"there is no embedded collection '{name}': {nearest(name, known) if known else 'none is installed'}")
+        raise SuiteError(
+            f"there is no embedded collection '{name}': "
+            f"{nearest(name, known) if known else 'none is installed'}"
+        )
     return (root or collections()) / name

@@ -1,8 +1,9 @@
 """A collection in a folder of files, in our own layout, in BEIR's, or in a mixture.
 
-Ours: `docs.jsonl` (doc_id, text, optionally title and any other fields), `queries.tsv` (id, tab, text), `qrels.txt` (TREC: query id,
-iteration, document id, grade). BEIR's (Thakur et al. 2021): `corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text),
-`qrels/SPLIT.tsv` (header query-id, corpus-id, score). Any file may be compressed. Without documents, or without documents and queries,
+Ours: `docs.jsonl` (doc_id, text, optionally title and any other fields), `queries.tsv` (id, tab,
+text), `qrels.txt` (TREC: query id, iteration, document id, grade). BEIR's (Thakur et al. 2021):
+`corpus.jsonl` (_id, title, text), `queries.jsonl` (_id, text), `qrels/SPLIT.tsv` (header query-id,
+corpus-id, score). Any file may be compressed. Without documents, or without documents and queries,
 the ids alone serve rows that read no texts.
 """
 
@@ -35,7 +36,9 @@ SAMPLED_FROM = 100_000_000
 
 
 def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Dataset:  # noqa: B008
-    """The collection in a folder: `PATH` relative to `base_dir`, or `PATH#SPLIT` for one of BEIR's splits (else `test` or the only one)."""
+    """The collection in a folder: `PATH` relative to `base_dir`, or `PATH#SPLIT` for one of BEIR's
+    splits (else `test` or the only one).
+    """
     try:
         folder, split = locate(reference, base_dir)
         if folder.is_file():
@@ -48,7 +51,9 @@ def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Datase
 
 
 def locate(reference: str, base_dir: Path) -> tuple[Path, str]:
-    """The folder that a reference means, there or not, and the split: a '#' belongs to the name where such a folder exists."""
+    """The folder that a reference means, there or not, and the split: a '#' belongs to the name
+    where such a folder exists.
+    """
     folder = base_dir / expanded(reference)
     path, sign, split = reference.rpartition("#")
     if folder.exists() or not sign:
@@ -57,15 +62,21 @@ def locate(reference: str, base_dir: Path) -> tuple[Path, str]:
 
 
 def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading()) -> Dataset:  # noqa: B008
-    """A dataset from a folder. Its id is the folder's name, never its path. Raises DataError naming file and line."""
+    """A dataset from a folder. Its id is the folder's name, never its path. Raises DataError naming
+    file and line.
+    """
     notes = Notes()
     name = folder.resolve().name + (f"#{split}" if split else "")
     judgments, is_split = _judgments(folder, split, notes)
     qrels = read_qrels(judgments, notes, reading.grades)
     queries = _queries(folder, qrels, notes)
-    documents = _documents(folder, {doc_id for grades in qrels.values() for doc_id in grades}, notes, reading)
+    documents = _documents(
+        folder, {doc_id for grades in qrels.values() for doc_id in grades}, notes, reading
+    )
     if is_split:  # one file holds the queries of every split
-        queries = {query_id: text for query_id, text in queries.items() if query_id in qrels} or queries
+        queries = {
+            query_id: text for query_id, text in queries.items() if query_id in qrels
+        } or queries
     return Dataset(
         id=name,
         documents=documents,
@@ -100,7 +111,9 @@ def _queries(folder: Path, qrels: Qrels, notes: Notes) -> Mapping[str, str]:
 
 
 def _judgments(folder: Path, split: str, notes: Notes) -> tuple[Path, bool]:
-    """The file of judgments, and whether it is one of several splits: the one asked for, else `test`, else the only one."""
+    """The file of judgments, and whether it is one of several splits: the one asked for, else
+    `test`, else the only one.
+    """
     single = _find(folder, QRELS, notes)
     splits = _splits(folder)
     if single is not None and not (split and splits):
@@ -111,9 +124,13 @@ def _judgments(folder: Path, split: str, notes: Notes) -> tuple[Path, bool]:
     if not splits:
         raise DataError(_missing(folder, OURS[2]))
     if split and split not in splits:
-        raise SuiteError(f"{folder}: there are no qrels for split '{split}': {nearest(split, splits)}")
+        raise SuiteError(
+            f"{folder}: there are no qrels for split '{split}': {nearest(split, splits)}"
+        )
     if not split and len(splits) > 1 and DEFAULT_SPLIT not in splits:
-        raise SuiteError(f"{folder}: choose a split with {' or '.join(f'#{name}' for name in splits)}")
+        raise SuiteError(
+            f"{folder}: choose a split with {' or '.join(f'#{name}' for name in splits)}"
+        )
     default = DEFAULT_SPLIT if DEFAULT_SPLIT in splits else next(iter(splits))
     return splits[split or default], True
 
@@ -143,7 +160,10 @@ def _find(folder: Path, names: tuple[str, ...], notes: Notes) -> Path | None:
 def _missing(folder: Path, name: str) -> str:
     names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
     listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    looked = f"{' + '.join(OURS)} (ours) or {' + '.join(BEIR)} (BEIR's), each plain or {', '.join(SUFFIXES[1:])}"
+    looked = (
+        f"{' + '.join(OURS)} (ours) or {' + '.join(BEIR)} (BEIR's), each plain or "
+        f"{', '.join(SUFFIXES[1:])}"
+    )
     documents = _find(folder, DOCUMENTS, Notes())
     which = f"{documents.name} is there, but no {name}" if documents else "no collection"
     if name == OURS[0]:
@@ -162,5 +182,9 @@ def _no_folder(reference: str, folder: Path) -> str:
     problem = f"files:{reference}: there is no folder {folder}"
     if not folder.parent.is_dir():
         return problem
-    near = [path.name for path in folder.parent.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    near = [
+        path.name
+        for path in folder.parent.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    ]
     return f"{problem}: {nearest(folder.name, near)}" if near else problem

@@ -22,7 +22,9 @@ class GradeProblem(ValueError):
 
 
 def label(value: object) -> Label:
-    """Return the label that a cell holds. Raises GradeProblem for what is neither a number nor a word."""
+    """Return the label that a cell holds. Raises GradeProblem for what is neither a number nor a
+    word.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -38,29 +40,43 @@ def label(value: object) -> Label:
 
 
 def grade(value: object, grades: Grades | None = None) -> int:
-    """Return the grade of a cell, by the map where there is one. Raises GradeProblem naming the fix."""
+    """Return the grade of a cell, by the map where there is one. Raises GradeProblem naming the
+    fix.
+    """
     name = label(value)
     if grades is not None:
         if name not in grades:
             known = ", ".join(map(str, grades))
-            raise GradeProblem(f"grade '{value}' is not in the dataset's `grades` ({known}): add it there")
+            raise GradeProblem(
+                f"grade '{value}' is not in the dataset's `grades` ({known}): add it there"
+            )
         return grades[name]
     if isinstance(name, str):
         if name.casefold() in ("nan", "", "none", "null", "na"):
-            raise GradeProblem(f"grade '{value}' is no grade: leave the row out, or map it with `grades`")
+            raise GradeProblem(
+                f"grade '{value}' is no grade: leave the row out, or map it with `grades`"
+            )
         raise GradeProblem(
-            f"grade '{value}' is not a number; map words to whole numbers with the dataset's option `grades`, "
+            f"grade '{value}' is not a number; map words to whole numbers with the dataset's "
+            "option `grades`, "
             f"such as grades: {{{_written(str(value))}: 1}}"
         )
     if isinstance(name, float) and not math.isfinite(name):
-        raise GradeProblem(f"grade '{value}' is no grade: leave the row out, or map it with `grades`")
+        raise GradeProblem(
+            f"grade '{value}' is no grade: leave the row out, or map it with `grades`"
+        )
     if isinstance(name, float) and abs(name) < BEYOND:
         raise GradeProblem(
-            f"grade '{value}' is not a whole number; map gains with the dataset's option `grades`, such as "
-            f"grades: {{{value}: {max(1, round(name * 100))}}} (nDCG stays the same when all are scaled alike)"
+            f"grade '{value}' is not a whole number; map gains with the dataset's option "
+            "`grades`, such as "
+            f"grades: {{{value}: {max(1, round(name * 100))}}} (nDCG stays the same when all are "
+            "scaled alike)"
         )
     if abs(name) >= BEYOND:
-        raise GradeProblem(f"grade '{value}' has more than nine digits, which TREC tools cannot count; map it with `grades`")
+        raise GradeProblem(
+            f"grade '{value}' has more than nine digits, which TREC tools cannot count; map it "
+            "with `grades`"
+        )
     return int(name)
 
 

@@ -1,4 +1,6 @@
-"""Anything that ir_datasets knows (MacAvaney et al. 2021): downloaded by it on first use, documents read lazily from its store."""
+"""Anything that ir_datasets knows (MacAvaney et al. 2021): downloaded by it on first use, documents
+read lazily from its store.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,24 @@ from bench.datasets.reading import NotDownloaded, Reading
 from bench.datasets.rows import field_text
 
 SMALL = 200_000
-"""Collections of at most so many documents are identified by their content, larger ones by what ir_datasets declares."""
+"""Collections of at most so many documents are identified by their content, larger ones by what
+ir_datasets declares.
+"""
 QUERIES_AMONG_DOCUMENTS = ("beir/arguana", "beir/quora")
-"""Collections whose queries are documents under the same id: BEIR's evaluation leaves these out of the results."""
+"""Collections whose queries are documents under the same id: BEIR's evaluation leaves these out of
+the results.
+"""
 TREC_DL = ("msmarco-passage/trec-dl-", "msmarco-passage-v2/trec-dl-")
 
 
 def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Dataset:  # noqa: B008
-    """The dataset with an ir_datasets id. A document judged in several iterations keeps the last grade, as in ir_datasets and ir_measures.
+    """The dataset with an ir_datasets id. A document judged in several iterations keeps the last
+    grade, as in ir_datasets and ir_measures.
 
-    Raises SuiteError for an unknown id or one without queries and judgments, Unavailable when the data cannot be fetched, or would have to
-    be where `reading` is offline. `extras["scoreddocs"]`, where the collection has it, is a callable that gives (query_id, doc_id, score)
-    for its official candidates.
+    Raises SuiteError for an unknown id or one without queries and judgments, Unavailable when the
+    data cannot be fetched, or would have to be where `reading` is offline. `extras["scoreddocs"]`,
+    where the collection has it, is a callable that gives (query_id, doc_id, score) for its official
+    candidates.
     """
     source = _find(reference)
     notes = Notes()
@@ -49,21 +57,25 @@ def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Datase
         min_relevance=default_min_relevance(reference),
         warnings=told(notes),
         skip_own=reference.startswith(QUERIES_AMONG_DOCUMENTS) or None,
-        extras={"scoreddocs": lambda: _scoreddocs(source, reference)} if source.has_scoreddocs() else {},
+        extras={"scoreddocs": lambda: _scoreddocs(source, reference)}
+        if source.has_scoreddocs()
+        else {},
     )
 
 
 def default_min_relevance(reference: str) -> int:
     """2 for the TREC Deep Learning passage tasks, else 1.
 
-    Their overview papers (Craswell et al. 2019-2022) count a passage of grade 1, "related", as not relevant in binary measures.
+    Their overview papers (Craswell et al. 2019-2022) count a passage of grade 1, "related", as not
+    relevant in binary measures.
     """
     return 2 if reference.startswith(TREC_DL) else 1
 
 
 class IrdsDocuments:
-    """The Documents interface over an ir_datasets store. Every string field keeps its name, and so do those that the template names; there
-    always is a `text`."""
+    """The Documents interface over an ir_datasets store. Every string field keeps its name, and so
+    do those that the template names; there always is a `text`.
+    """
 
     def __init__(self, source: Any, reference: str, fields: Collection[str] = ()) -> None:
         self._source = source
@@ -84,7 +96,9 @@ class IrdsDocuments:
 
     @property
     def is_quick(self) -> bool:
-        """Whether single documents can be had at once: the first one asked for has ir_datasets build its store, which takes minutes."""
+        """Whether single documents can be had at once: the first one asked for has ir_datasets
+        build its store, which takes minutes.
+        """
         with explained(self._reference):
             built = getattr(self._store, "built", None)
             return bool(built and built())
@@ -114,15 +128,20 @@ class IrdsDocuments:
 
 
 def doc_fields(doc: Any, wanted: Collection[str] = ()) -> dict[str, str]:
-    """A document's string fields, and the wanted ones as text: numbers, and lists joined by spaces. Without a field `text`, that is its
-    default text less the title, which templates name on their own."""
+    """A document's string fields, and the wanted ones as text: numbers, and lists joined by spaces.
+    Without a field `text`, that is its default text less the title, which templates name on their
+    own.
+    """
     fields: dict[str, str] = {}
     for name in doc._fields:
         value = getattr(doc, name)
         if name != "doc_id" and (isinstance(value, str) or (name in wanted and value is not None)):
             text = field_text(value)
             if text is None:
-                raise DataError(f"field '{name}' of document '{doc.doc_id}' is a {type(value).__name__}, which has no text")
+                raise DataError(
+                    f"field '{name}' of document '{doc.doc_id}' is a {type(value).__name__}, "
+                    "which has no text"
+                )
             fields[name] = text
     if "text" not in fields:
         title = fields.get("title", "")
@@ -140,7 +159,11 @@ def without_downloads(reference: str) -> Iterator[None]:
     def is_here(one: Any) -> bool:
         if one._path is not None or (one._cache_path and Path(one._cache_path).exists()):
             return True
-        return any(mirror.path(force=False).exists() for mirror in one.mirrors if isinstance(mirror, download.LocalDownload))
+        return any(
+            mirror.path(force=False).exists()
+            for mirror in one.mirrors
+            if isinstance(mirror, download.LocalDownload)
+        )
 
     def refuse() -> None:
         fix = f"irds:{reference} is not on this disk: its first run downloads it"
@@ -165,7 +188,9 @@ def without_downloads(reference: str) -> Iterator[None]:
 
 @contextmanager
 def explained(reference: str) -> Iterator[None]:
-    """Turn whatever goes wrong inside ir_datasets, which documents no base class for it, into one line of ours."""
+    """Turn whatever goes wrong inside ir_datasets, which documents no base class for it, into one
+    line of ours.
+    """
     try:
         yield
     except (BenchError, MemoryError):
@@ -173,10 +198,16 @@ def explained(reference: str) -> Iterator[None]:
     except ImportError as error:
         raise Unavailable(f"irds:{reference} needs another package", _first_line(error)) from error
     except (OSError, RuntimeError) as error:
-        fix = f"irds:{reference}: {_first_line(error)}. It is downloaded on first use: check the network, or the files that it names"
+        fix = (
+            f"irds:{reference}: {_first_line(error)}. It is downloaded on first use: check the "
+            "network, or the files that it names"
+        )
         raise Unavailable("dataset not reachable", fix) from error
     except Exception as error:
-        raise DataError(f"irds:{reference}: ir_datasets cannot read it ({type(error).__name__}: {_first_line(error)})") from error
+        raise DataError(
+            f"irds:{reference}: ir_datasets cannot read it ({type(error).__name__}: "
+            f"{_first_line(error)})"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -189,7 +220,11 @@ def _find(reference: str) -> Any:
         source = registry[reference]
     except KeyError as error:
         close = difflib.get_close_matches(reference, list(registry), n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "https://ir-datasets.com lists them all"
+        hint = (
+            f"did you mean {' or '.join(close)}?"
+            if close
+            else "https://ir-datasets.com lists them all"
+        )
         raise SuiteError(f"irds:{reference}: ir_datasets knows no such dataset; {hint}") from error
     lacking = [part for part in ("docs", "queries", "qrels") if not source.has(part)]
     if lacking:
@@ -200,7 +235,9 @@ def _find(reference: str) -> Any:
 
 
 def _corpus_identity(reference: str, count: int) -> dict[str, str]:
-    """What a collection too large to be hashed is called. Subsets that share their documents share it."""
+    """What a collection too large to be hashed is called. Subsets that share their documents share
+    it.
+    """
     if count <= SMALL:
         return {}
     ir_datasets = require("ir_datasets", "irds")
@@ -216,7 +253,9 @@ def _queries(source: Any, notes: Notes) -> dict[str, str]:
     """query_id -> text; those without a text are left out, and counted."""
     queries: dict[str, str] = {}
     for query in source.queries_iter():
-        text = query.default_text() if hasattr(query, "default_text") else getattr(query, "text", None)
+        text = (
+            query.default_text() if hasattr(query, "default_text") else getattr(query, "text", None)
+        )
         if not isinstance(text, str):
             raise DataError(f"query '{query.query_id}' of type {type(query).__name__} has no text")
         if text.strip():
@@ -231,7 +270,9 @@ def _qrels(source: Any, notes: Notes, labels: Grades | None) -> dict[str, dict[s
     for judgment in source.qrels_iter():
         grades = qrels.setdefault(str(judgment.query_id), {})
         doc_id = str(judgment.doc_id)
-        notes["documents judged more than once for a query; the last grade counts"] += doc_id in grades
+        notes["documents judged more than once for a query; the last grade counts"] += (
+            doc_id in grades
+        )
         try:
             grades[doc_id] = grade(judgment.relevance, labels)
         except GradeProblem as error:

@@ -1,4 +1,6 @@
-"""The rows of a judgments file: TREC's four columns, BEIR's three, two where all are relevant, named columns, JSON lines."""
+"""The rows of a judgments file: TREC's four columns, BEIR's three, two where all are relevant,
+named columns, JSON lines.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,23 @@ COLUMNS: Mapping[int, Columns] = {
 """By the number of columns, for files that do not name them."""
 NAMES: Mapping[str, frozenset[str]] = {
     "query": frozenset(["query", "queryid", "qid", "topic", "topicid"]),
-    "document": frozenset(["document", "documentid", "docid", "docno", "doc", "corpusid", "pid", "passageid", "did"]),
-    "grade": frozenset(["score", "rel", "relevance", "relevancy", "grade", "label", "judgment", "judgement", "gain", "rating"]),
+    "document": frozenset(
+        ["document", "documentid", "docid", "docno", "doc", "corpusid", "pid", "passageid", "did"]
+    ),
+    "grade": frozenset(
+        [
+            "score",
+            "rel",
+            "relevance",
+            "relevancy",
+            "grade",
+            "label",
+            "judgment",
+            "judgement",
+            "gain",
+            "rating",
+        ]
+    ),
 }
 """What columns are called, in lower case, without hyphens and underscores."""
 EXPECTED = "query id, iteration, document id and grade (or without the iteration, or named columns)"
@@ -37,7 +54,8 @@ IMPLIED = 1
 
 
 def read_qrels(path: Path, notes: Notes, grades: Grades | None = None) -> Qrels:
-    """Return query_id -> doc_id -> grade, whole numbers or what `grades` make of a label. Negative ones are legal, as in TREC.
+    """Return query_id -> doc_id -> grade, whole numbers or what `grades` make of a label. Negative
+    ones are legal, as in TREC.
 
     A judgment given twice alike is counted. Raises DataError naming file and line.
     """
@@ -45,16 +63,25 @@ def read_qrels(path: Path, notes: Notes, grades: Grades | None = None) -> Qrels:
     rows = ungraded = 0
     read = _json_cells if ".jsonl" in path.suffixes else _cells
     for number, query_cell, doc_cell, label in read(path, notes):
-        query_id, doc_id = _id(path, number, query_cell, "query id"), _id(path, number, doc_cell, "document id")
+        query_id, doc_id = (
+            _id(path, number, query_cell, "query id"),
+            _id(path, number, doc_cell, "document id"),
+        )
         ungraded += label is None
         try:
             value = IMPLIED if label is None else grade(label, grades)
         except GradeProblem as error:
-            hint = "; if this line names the columns, name them query-id, corpus-id, score" if number == 1 else ""
+            hint = (
+                "; if this line names the columns, name them query-id, corpus-id, score"
+                if number == 1
+                else ""
+            )
             raise DataError.at(path, number, f"{error}{hint}") from error
         before = qrels.setdefault(query_id, {}).setdefault(doc_id, value)
         if before != value:
-            problem = f"document '{doc_id}' is judged {value} for query '{query_id}', and {before} before"
+            problem = (
+                f"document '{doc_id}' is judged {value} for query '{query_id}', and {before} before"
+            )
             raise DataError.at(path, number, problem)
         rows += 1
     if not qrels:
@@ -83,8 +110,14 @@ def _cells(path: Path, notes: Notes) -> Judgments:
             expected = f"expected {EXPECTED}"
             if columns is not None:
                 expected = f"expected {width} columns, as in the first line"
-            semicolons = "; part them by tabs or commas in place of semicolons" if line.count(";") > 1 else ""
-            raise DataError.at(path, number, f"{expected}; found {counted(len(cells), 'column')}{semicolons}")
+            semicolons = (
+                "; part them by tabs or commas in place of semicolons"
+                if line.count(";") > 1
+                else ""
+            )
+            raise DataError.at(
+                path, number, f"{expected}; found {counted(len(cells), 'column')}{semicolons}"
+            )
         if is_quoted:
             cells = [cell.strip('"') for cell in cells]
         label = cells[columns["grade"]] if "grade" in columns else None
@@ -109,7 +142,9 @@ def _is_quoted(cells: Sequence[str]) -> bool:
 def _named(cells: Sequence[str]) -> Columns | None:
     """Where each column is, by a first line that names them."""
     names = [_plain(cell) for cell in cells]
-    columns = {kind: names.index(name) for kind, known in NAMES.items() for name in names if name in known}
+    columns = {
+        kind: names.index(name) for kind, known in NAMES.items() for name in names if name in known
+    }
     if {"query", "document"} <= columns.keys() and not any(map(is_number, cells)):
         return columns
     return None
@@ -126,7 +161,9 @@ def _json_cells(path: Path, notes: Notes) -> Judgments:
         for kind in ("query", "document"):
             if kind not in keys:
                 names = ", ".join(map(repr, row)) or "nothing"
-                raise DataError.at(path, number, f"names no {kind} (found {names}); write query_id, doc_id, score")
+                raise DataError.at(
+                    path, number, f"names no {kind} (found {names}); write query_id, doc_id, score"
+                )
         label = row[keys["grade"]] if "grade" in keys else None
         yield number, row[keys["query"]], row[keys["document"]], label
 

@@ -1,4 +1,6 @@
-"""Reading text files that people made: plain or compressed, any line end, with or without a byte order mark."""
+"""Reading text files that people made: plain or compressed, any line end, with or without a byte
+order mark.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +29,19 @@ COMPRESSIONS = {
 NAMED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstandard"}
 FOREIGN = {
     b"PK\x03\x04": "is a zip archive: unpack it",
-    b"PAR1": "is a Parquet file: write it as JSON lines, as by pandas' to_json(orient='records', lines=True)",
+    b"PAR1": "is a Parquet file: write it as JSON lines, as by pandas' to_json(orient='records', "
+    "lines=True)",
     b"7z\xbc\xaf": "is a 7z archive: unpack it",
 }
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
 def numbered_lines(path: Path, notes: Notes | None = None) -> Iterator[tuple[int, str]]:
-    """Each line that is not blank, with its number (from 1) and without its line end; blank ones are counted in `notes`.
+    """Each line that is not blank, with its number (from 1) and without its line end; blank ones
+    are counted in `notes`.
 
-    The content says how a file is compressed, whatever its name. Raises DataError when the file cannot be read, is not UTF-8, or is
-    damaged.
+    The content says how a file is compressed, whatever its name. Raises DataError when the file
+    cannot be read, is not UTF-8, or is damaged.
     """
     number, kind = 0, ""
     try:
@@ -54,7 +58,9 @@ def numbered_lines(path: Path, notes: Notes | None = None) -> Iterator[tuple[int
 
 
 def content(path: Path) -> bytes:
-    """Return the file's bytes, uncompressed. Raises DataError when it cannot be read, is damaged, or is a kind of file that is no text."""
+    """Return the file's bytes, uncompressed. Raises DataError when it cannot be read, is damaged,
+    or is a kind of file that is no text.
+    """
     kind = ""
     try:
         kind = compression(path)
@@ -72,7 +78,9 @@ def count_lines(path: Path) -> int:
 
 
 def compression(path: Path) -> str:
-    """How a file is compressed; empty where it is not. Raises DataError for a kind of file that holds no lines."""
+    """How a file is compressed; empty where it is not. Raises DataError for a kind of file that
+    holds no lines.
+    """
     with path.open("rb") as file:
         head = file.read(8)
     for magic, problem in FOREIGN.items():
@@ -82,7 +90,9 @@ def compression(path: Path) -> str:
     named = NAMED.get(path.suffix, "")
     if head and named and kind != named:
         problem = f"not a whole {named} file (it does not begin as one)"
-        raise DataError.at(path, 1, f"{problem}; copy or download it again, or drop '{path.suffix}'")
+        raise DataError.at(
+            path, 1, f"{problem}; copy or download it again, or drop '{path.suffix}'"
+        )
     return kind
 
 
@@ -107,7 +117,11 @@ def _unreadable(path: Path, number: int, kind: str, error: Exception) -> DataErr
     """What to say of a file that could be read up to a line, and no further."""
     # Python's gzip and bz2 report damage as an OSError without a number
     if not isinstance(error, OSError) or (kind and error.errno is None):
-        return DataError.at(path, number + 1, f"not a whole {kind or 'text'} file ({error}); copy or download it again")
+        return DataError.at(
+            path,
+            number + 1,
+            f"not a whole {kind or 'text'} file ({error}); copy or download it again",
+        )
     if path.is_dir():
         return DataError(f"{path}: is a folder, and a file is expected under this name")
     return DataError(f"{path}: cannot be read: {error.strerror or error}")
@@ -118,7 +132,9 @@ def _decoded(path: Path, number: int, data: bytes) -> str:
         line = data.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         found = f"byte 0x{data[error.start]:02x} at column {error.start + 1}"
-        raise DataError.at(path, number, f"not valid UTF-8 ({found}); save the file as UTF-8") from error
+        raise DataError.at(
+            path, number, f"not valid UTF-8 ({found}); save the file as UTF-8"
+        ) from error
     return line.lstrip("\ufeff")  # files joined by `cat` have such a mark in their middle
 
 

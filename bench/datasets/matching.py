@@ -17,7 +17,8 @@ LOOKED_AT = 1000
 
 
 def difference(unknown: Iterable[str], known: Iterable[str]) -> str:
-    """Return how ids that are not among the known ones differ from them, such as "3 agree but for leading zeros ('007', '7')".
+    """Return how ids that are not among the known ones differ from them, such as "3 agree but for
+    leading zeros ('007', '7')".
 
     Empty where they differ in no way that has a name. Looks at the first thousand unknown ids.
     """

@@ -1,4 +1,6 @@
-"""Documents held in memory: what a folder of files becomes, and what an outsider's loader may return."""
+"""Documents held in memory: what a folder of files becomes, and what an outsider's loader may
+return.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class MemoryDocuments:
 
 
 class SampledDocuments(MemoryDocuments):
-    """The first documents of a collection that a check did not read whole. Its length is that of the collection."""
+    """The first documents of a collection that a check did not read whole. Its length is that of
+    the collection.
+    """
 
     def __init__(self, rows: Mapping[str, Mapping[str, str]], total: int) -> None:
         super().__init__(rows)

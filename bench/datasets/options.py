@@ -15,20 +15,36 @@ from bench.datasets.grades import BEYOND, Label, label
 class DatasetOptions(Options):
     """Options of any dataset, whatever its kind."""
 
-    name: str | None = Field(None, min_length=1, description="what tables call this dataset; its own short name when absent")
-    document: str = Field("{title} {text}", description="template that renders a document's fields into the text rerankers see")
-    min_relevance: int | None = Field(
-        None, ge=1, description="smallest grade that counts as relevant in binary measures; the collection's own when absent, else 1"
+    name: str | None = Field(
+        None,
+        min_length=1,
+        description="what tables call this dataset; its own short name when absent",
     )
-    queries: int | None = Field(None, ge=1, description="a seeded sample of at most so many judged queries; all of them when absent")
+    document: str = Field(
+        "{title} {text}",
+        description="template that renders a document's fields into the text rerankers see",
+    )
+    min_relevance: int | None = Field(
+        None,
+        ge=1,
+        description="smallest grade that counts as relevant in binary measures; the collection's "
+        "own when absent, else 1",
+    )
+    queries: int | None = Field(
+        None,
+        ge=1,
+        description="a seeded sample of at most so many judged queries; all of them when absent",
+    )
     grades: Mapping[str | float, int] | None = Field(
         None,
         min_length=1,
-        description="label in the judgments -> grade, a whole number: {E: 3, S: 2, C: 1, I: 0} or {1.0: 100, 0.1: 10, 0.01: 1, 0: 0}",
+        description="label in the judgments -> grade, a whole number: {E: 3, S: 2, C: 1, I: 0} "
+        "or {1.0: 100, 0.1: 10, 0.01: 1, 0: 0}",
     )
     own_document: Literal["auto", "drop", "keep"] = Field(
         "auto",
-        description="a document with the query's own id: drop it from the query's candidates, keep it, or auto: drop it where it is the "
+        description="a document with the query's own id: drop it from the query's candidates, "
+        "keep it, or auto: drop it where it is the "
         "query's text, as in ArguAna and Quora",
     )
 
@@ -39,7 +55,9 @@ class DatasetOptions(Options):
             return grades
         for name, value in grades.items():
             if isinstance(name, bool):
-                raise ValueError(f"YAML reads a label of grades as {str(name).lower()}: write it in quotes")
+                raise ValueError(
+                    f"YAML reads a label of grades as {str(name).lower()}: write it in quotes"
+                )
             if isinstance(value, int) and abs(value) >= BEYOND:
                 raise ValueError(f"grade {value} has more than nine digits")
         labels: dict[Label, int] = {}
@@ -53,17 +71,24 @@ class DatasetOptions(Options):
     @classmethod
     def _is_a_template(cls, template: str) -> str:
         if not template_fields(template):
-            raise ValueError(f"the document template '{template}' names no field; write for example '{{title}} {{text}}'")
+            raise ValueError(
+                f"the document template '{template}' names no field; write for example "
+                f"'{{title}} {{text}}'"
+            )
         return template
 
 
 def template_fields(template: str) -> tuple[str, ...]:
-    """The document fields that a template names. Raises ValueError for braces that do not match or hold more than a field's name."""
+    """The document fields that a template names. Raises ValueError for braces that do not match or
+    hold more than a field's name.
+    """
     names = []
     for _, name, spec, conversion in string.Formatter().parse(template):
         if name is None:
             continue
         if not name or name.isdigit() or spec or conversion or set(name) & set(".["):
-            raise ValueError(f"'{{{name}}}' in the document template is not the plain name of a field")
+            raise ValueError(
+                f"'{{{name}}}' in the document template is not the plain name of a field"
+            )
         names.append(name)
     return tuple(names)

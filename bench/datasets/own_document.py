@@ -1,4 +1,6 @@
-"""Queries that are documents of their collection under the same id, as in ArguAna and Quora: no document answers itself."""
+"""Queries that are documents of their collection under the same id, as in ArguAna and Quora: no
+document answers itself.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,14 @@ LONG = 40
 """Characters from which a query that a document merely contains is taken for that document."""
 
 
-def own_documents(dataset: Dataset, options: DatasetOptions, qrels: Qrels, doc_ids: Collection[str], notes: Notes) -> bool:
-    """Whether a document with the query's own id is left out of its candidates, as in BEIR's evaluation (ignore_identical_ids).
+def own_documents(
+    dataset: Dataset, options: DatasetOptions, qrels: Qrels, doc_ids: Collection[str], notes: Notes
+) -> bool:
+    """Whether a document with the query's own id is left out of its candidates, as in BEIR's
+    evaluation (ignore_identical_ids).
 
-    On `auto`, where the loader knows the collection as such a one, or where at least half of the ids that coincide are of one text: ids
-    that are mere numbers coincide by chance.
+    On `auto`, where the loader knows the collection as such a one, or where at least half of the
+    ids that coincide are of one text: ids that are mere numbers coincide by chance.
     """
     alike = [query_id for query_id in qrels if query_id in doc_ids]
     same = [query_id for query_id in alike if _is_same(dataset, query_id, options.document)]
@@ -24,7 +29,10 @@ def own_documents(dataset: Dataset, options: DatasetOptions, qrels: Qrels, doc_i
     skip = options.own_document == "drop" or (options.own_document == "auto" and is_known)
     if skip:
         count = len(alike) if doc_ids else len(qrels)
-        notes["queries whose candidates leave out the document with their own id (own_document: keep leaves it in)"] = count
+        notes[
+            "queries whose candidates leave out the document with their own id (own_document: "
+            "keep leaves it in)"
+        ] = count
     else:
         text = "queries that are documents under the same id, and may be their own candidates"
         notes[f"{text} (own_document: drop leaves these out)"] = len(same)

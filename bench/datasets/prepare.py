@@ -1,4 +1,6 @@
-"""From what a loader brings to a dataset that can be used: sampled, checked, counted and hashed, the same way for every kind."""
+"""From what a loader brings to a dataset that can be used: sampled, checked, counted and hashed,
+the same way for every kind.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,13 @@ GLANCE = 1000
 
 
 def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
-    """Apply the options. Raises SuiteError for a template that fits no document or a threshold above every grade, and DataError where
-    queries, judgments and documents do not meet; where only some do not, they are counted.
+    """Apply the options. Raises SuiteError for a template that fits no document or a threshold
+    above every grade, and DataError where queries, judgments and documents do not meet; where only
+    some do not, they are counted.
 
-    The identity gains content hashes that do not depend on the order of documents, queries or judgments. A corpus is read whole and hashed
-    unless the loader declares a `corpus_hash`, as it does for collections of millions.
+    The identity gains content hashes that do not depend on the order of documents, queries or
+    judgments. A corpus is read whole and hashed unless the loader declares a `corpus_hash`, as it
+    does for collections of millions.
     """
     notes = Notes()
     qrels = checks.known_queries(dataset, notes)
@@ -37,7 +41,9 @@ def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
     survey = _survey(dataset, options.document)
     if dataset.has_texts:
         _check_template(dataset, options.document, survey)
-        checks.check_documents(dataset, qrels, survey.ids if survey.whole else None, min_relevance, notes)
+        checks.check_documents(
+            dataset, qrels, survey.ids if survey.whole else None, min_relevance, notes
+        )
         notes["documents whose rendered text is blank"] = survey.blank if survey.whole else 0
     relevant_only = checks.lists_relevant_only(qrels, notes)
     skip_own = own_documents(dataset, options, qrels, survey.ids, notes)
@@ -45,7 +51,9 @@ def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
         **({"corpus_hash": survey.hash, "corpus_hash_kind": "content"} if survey.whole else {}),
         **dataset.identity,
         "queries_hash": content_hash(sorted(queries.items())),
-        "qrels_hash": content_hash(sorted((q, d, str(grade)) for q, grades in qrels.items() for d, grade in grades.items())),
+        "qrels_hash": content_hash(
+            sorted((q, d, str(grade)) for q, grades in qrels.items() for d, grade in grades.items())
+        ),
         "documents": len(dataset.documents),
         "queries": len(queries),
         "judgments": sum(len(grades) for grades in qrels.values()),
@@ -64,8 +72,12 @@ def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
     )
 
 
-def _sample(queries: Mapping[str, str], qrels: Iterable[str], size: int, seed: int) -> dict[str, str]:
-    """Judged queries in the order of a seeded hash of their ids: a larger sample contains the smaller, on any Python version."""
+def _sample(
+    queries: Mapping[str, str], qrels: Iterable[str], size: int, seed: int
+) -> dict[str, str]:
+    """Judged queries in the order of a seeded hash of their ids: a larger sample contains the
+    smaller, on any Python version.
+    """
     drawn = set(sorted(qrels, key=lambda query_id: content_hash([(str(seed), query_id)]))[:size])
     return {query_id: text for query_id, text in queries.items() if query_id in drawn}
 
@@ -84,7 +96,9 @@ class _Survey:
 
 def _survey(dataset: Dataset, template: str) -> _Survey:
     documents: Documents = dataset.documents
-    survey = _Survey("corpus_hash" not in dataset.identity and not isinstance(documents, SampledDocuments))
+    survey = _Survey(
+        "corpus_hash" not in dataset.identity and not isinstance(documents, SampledDocuments)
+    )
     if not dataset.has_texts:
         return _Survey(whole=False)
     rows: list[str] = []
@@ -95,7 +109,11 @@ def _survey(dataset: Dataset, template: str) -> _Survey:
         survey.fields.update(fields)
         if survey.whole:
             survey.ids.add(doc_id)
-            rows.append(content_hash([(doc_id, *(cell for item in sorted(fields.items()) for cell in item))]))
+            rows.append(
+                content_hash(
+                    [(doc_id, *(cell for item in sorted(fields.items()) for cell in item))]
+                )
+            )
     survey.hash = content_hash((row,) for row in sorted(rows))
     return survey
 
@@ -103,8 +121,17 @@ def _survey(dataset: Dataset, template: str) -> _Survey:
 def _check_template(dataset: Dataset, template: str, survey: _Survey) -> None:
     if not survey.seen:
         raise DataError(f"{dataset.id}: the collection has no documents")
-    missing = set(template_fields(template)) - survey.fields - {"title"}  # collections without titles are common, and no mistake
+    missing = (
+        set(template_fields(template)) - survey.fields - {"title"}
+    )  # collections without titles are common, and no mistake
     if missing or survey.blank == survey.seen:
-        problem = f"names '{min(missing)}', which no document has" if missing else "leaves every document blank"
+        problem = (
+            f"names '{min(missing)}', which no document has"
+            if missing
+            else "leaves every document blank"
+        )
         have = ", ".join(sorted(survey.fields))
-        raise SuiteError(f"{dataset.id}: the document template '{template}' {problem} (the documents have: {have})")
+        raise SuiteError(
+            f"{dataset.id}: the document template '{template}' {problem} (the documents have: "
+            f"{have})"
+        )

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from bench.core.errors import DataError
 from bench.datasets.lines import Notes, numbered_lines
-from bench.datasets.rows import QUERY_ID, QUERY_TEXT, BadRows, field_text, first_key, json_row, row_id
+from bench.datasets.rows import (
+    QUERY_ID,
+    QUERY_TEXT,
+    BadRows,
+    field_text,
+    first_key,
+    json_row,
+    row_id,
+)
 
 JSON = ".jsonl"
 
@@ -25,7 +33,9 @@ class QueryRows:
         self.bad = BadRows(self.path)
 
     def check(self, judged: Mapping[str, object], notes: Notes) -> None:
-        """Raise DataError for a bad row that somebody judged, or where no query remains; count the others."""
+        """Raise DataError for a bad row that somebody judged, or where no query remains; count the
+        others.
+        """
         self.bad.refuse(judged)
         if not self.queries:
             self.bad.refuse_any()
@@ -34,7 +44,9 @@ class QueryRows:
 
 
 def read_queries(path: Path, notes: Notes) -> QueryRows:
-    """Return query_id -> text. A query given twice alike is counted; raises DataError for one given twice with different texts."""
+    """Return query_id -> text. A query given twice alike is counted; raises DataError for one given
+    twice with different texts.
+    """
     rows = QueryRows(path)
     cells = _json_cells(path, notes) if JSON in path.suffixes else _tab_cells(path, notes)
     count = quoted = 0
@@ -47,14 +59,18 @@ def read_queries(path: Path, notes: Notes) -> QueryRows:
             continue
         text = text.strip()
         if rows.queries.setdefault(query_id, text) != text:
-            problem = f"query '{query_id}' appears a second time, with another text; ids must be unique"
+            problem = (
+                f"query '{query_id}' appears a second time, with another text; ids must be unique"
+            )
             raise DataError.at(path, number, problem)
         count += 1
         quoted += len(text) > 2 and text[0] == text[-1] == '"'
     notes[f"queries repeated alike in {path.name}"] = count - len(rows.queries)
     if quoted == count and count > 1 and JSON not in path.suffixes:
         rows.queries = {key.strip('"'): _unquoted(text) for key, text in rows.queries.items()}
-        notes[f"queries in quotes in {path.name}, as CSV writes them: the quotes are taken off"] = quoted
+        notes[f"queries in quotes in {path.name}, as CSV writes them: the quotes are taken off"] = (
+            quoted
+        )
     return rows
 
 
@@ -80,7 +96,9 @@ def _tab_cells(path: Path, notes: Notes) -> Cells:
             fix = "; a file with commas: write it with tabs" if "," in line else ""
             raise DataError.at(path, number, f"{problem}{fix}")
         if "\r" in line:
-            raise DataError.at(path, number, "holds a lone carriage return; save the file with Unix line ends")
+            raise DataError.at(
+                path, number, "holds a lone carriage return; save the file with Unix line ends"
+            )
         if not (is_first and _is_header(query_id, text)):
             yield number, "query id", query_id, text
         is_first = False

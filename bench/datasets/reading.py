@@ -14,10 +14,11 @@ class NotDownloaded(Unavailable):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a loader reads: what a dataset's options say of fields and grades, and what a check looks at.
+    """How a loader reads: what a dataset's options say of fields and grades, and what a check looks
+    at.
 
-    `fields` are those that the document template names; of a large documents file only the first `limit` are read; `offline` forbids
-    downloads.
+    `fields` are those that the document template names; of a large documents file only the first
+    `limit` are read; `offline` forbids downloads.
     """
 
     fields: tuple[str, ...] = ()

@@ -1,4 +1,6 @@
-"""What rows of every kind share: JSON objects, ids under the names that circulate, rows that cannot be used."""
+"""What rows of every kind share: JSON objects, ids under the names that circulate, rows that cannot
+be used.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,17 @@ from typing import Any
 from bench.core.errors import DataError
 from bench.datasets.lines import Notes, id_problem
 
-DOCUMENT_ID = ("doc_id", "_id", "id", "docno", "docid", "document_id", "corpus-id", "corpus_id", "pid")
+DOCUMENT_ID = (
+    "doc_id",
+    "_id",
+    "id",
+    "docno",
+    "docid",
+    "document_id",
+    "corpus-id",
+    "corpus_id",
+    "pid",
+)
 QUERY_ID = ("query_id", "_id", "id", "qid", "query-id", "topic_id", "topic", "number")
 DOCUMENT_TEXT = ("text", "contents", "content", "body", "passage", "segment")
 QUERY_TEXT = ("text", "query", "question", "title")
@@ -28,7 +40,9 @@ class BadRow:
 
 
 class BadRows(list[BadRow]):
-    """Rows of one file that cannot be used. One that somebody needs is an error, the others are counted."""
+    """Rows of one file that cannot be used. One that somebody needs is an error, the others are
+    counted.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -56,13 +70,17 @@ class BadRows(list[BadRow]):
 
 
 def json_row(path: Path, number: int, line: str) -> dict[str, Any]:
-    """Return the object on a line of JSON. Raises DataError for anything else, and for half a character."""
+    """Return the object on a line of JSON. Raises DataError for anything else, and for half a
+    character.
+    """
     try:
         row = json.loads(line, object_pairs_hook=_members)
     except _RepeatedName as error:
         raise DataError.at(path, number, f"{error}: a JSON object has each name once") from error
     except (ValueError, RecursionError) as error:
-        raise DataError.at(path, number, f"not valid JSON: {error}{_array_hint(path, line)}") from error
+        raise DataError.at(
+            path, number, f"not valid JSON: {error}{_array_hint(path, line)}"
+        ) from error
     if not isinstance(row, dict):
         problem = f"expected a JSON object, found {json_type(row)}{_array_hint(path, line)}"
         raise DataError.at(path, number, problem)
@@ -104,7 +122,13 @@ def _check_surrogates(path: Path, number: int, row: dict[str, Any]) -> None:
 
 def json_type(value: Any) -> str:
     """A JSON value's type in plain words."""
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        bool: "true or false",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")
 
 
@@ -114,7 +138,9 @@ def first_key(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
 
 
 def row_id(value: Any, what: str) -> tuple[str | None, str]:
-    """Return a row's id as a string, and what is wrong with it. Whole numbers become their digits; outer white space is cut."""
+    """Return a row's id as a string, and what is wrong with it. Whole numbers become their digits;
+    outer white space is cut.
+    """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -131,7 +157,9 @@ def row_id(value: Any, what: str) -> tuple[str | None, str]:
 
 
 def field_text(value: Any) -> str | None:
-    """Return a field as text: numbers as JSON writes them, lists joined by spaces, null as nothing; None for an object."""
+    """Return a field as text: numbers as JSON writes them, lists joined by spaces, null as nothing;
+    None for an object.
+    """
     if isinstance(value, str):
         return value
     if value is None:

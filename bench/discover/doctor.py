@@ -1,4 +1,6 @@
-"""What this machine has: packages, devices, the model hub, API keys (whether they are set, never what they are)."""
+"""What this machine has: packages, devices, the model hub, API keys (whether they are set, never
+what they are).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ def examine() -> Iterator[tuple[str, str]]:
         try:
             yield package, version(package)
         except PackageNotFoundError:
-            yield package, f"not installed: pip install 'rerank-bench[{extra}]'" if extra else "not installed"
+            yield (
+                package,
+                f"not installed: pip install 'rerank-bench[{extra}]'" if extra else "not installed",
+            )
     for key in (*keys(), "HF_TOKEN"):
         yield key, "set" if os.environ.get(key) else "not set"
     yield "model hub", _hub()
@@ -45,7 +50,11 @@ def _hub() -> str:
     from bench.rerankers.loading.hub import unreachable
 
     problem = unreachable()
-    return f"unreachable ({problem}); models that are cached or local still load" if problem else "reachable"
+    return (
+        f"unreachable ({problem}); models that are cached or local still load"
+        if problem
+        else "reachable"
+    )
 
 
 def _devices() -> Iterator[tuple[str, str]]:
@@ -56,6 +65,10 @@ def _devices() -> Iterator[tuple[str, str]]:
     for device in devices:
         found = fingerprint(device)
         if device == "cpu":
-            yield "cpu", f"{found.get('cpu')}, {found.get('physical_cores')} cores, {', '.join(found.get('cpu_flags') or [])}"
+            yield (
+                "cpu",
+                f"{found.get('cpu')}, {found.get('physical_cores')} cores, "
+                f"{', '.join(found.get('cpu_flags') or [])}",
+            )
         elif found.get("gpu"):
             yield device, f"{found['gpu']}, driver {found.get('driver')}"

@@ -1,4 +1,6 @@
-"""`list` and `show`: what a suite can name, in plain lines. Reads data files only; numpy and everything heavier stay out of `list`."""
+"""`list` and `show`: what a suite can name, in plain lines. Reads data files only; numpy and
+everything heavier stay out of `list`.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,26 @@ if TYPE_CHECKING:
 
 
 def show_list(what: str, backend: str | None = None) -> None:
-    """Print one list: rerankers (of one backend, where one is named), datasets, suites or measures."""
+    """Print one list: rerankers (of one backend, where one is named), datasets, suites or
+    measures.
+    """
     if what == "rerankers":
         from bench.discover.reranker_list import lines
 
         found = lines(backend)
     else:
-        found = _aligned(list({"datasets": _datasets, "suites": _suites, "measures": _measures}[what]()))
+        found = _aligned(
+            list({"datasets": _datasets, "suites": _suites, "measures": _measures}[what]())
+        )
     for line in found:
         click.echo(line)
 
 
 def show_one(what: str, name: str, console: Console) -> None:
     """Print everything about one reranker, dataset, suite or run."""
-    {"reranker": _show_reranker, "dataset": _show_dataset, "suite": _show_suite, "run": _show_run}[what](name, console)
+    {"reranker": _show_reranker, "dataset": _show_dataset, "suite": _show_suite, "run": _show_run}[
+        what
+    ](name, console)
 
 
 def _datasets() -> Iterator[Sequence[str]]:
@@ -38,9 +46,14 @@ def _datasets() -> Iterator[Sequence[str]]:
         yield (f"embedded:{name}", "comes with rerank-bench, no network")
     yield (
         "files:FOLDER",
-        "your own: docs.jsonl, queries.tsv, qrels.txt, or BEIR's corpus.jsonl, queries.jsonl, qrels/*.tsv; compressed, too",
+        "your own: docs.jsonl, queries.tsv, qrels.txt, or BEIR's corpus.jsonl, queries.jsonl, "
+        "qrels/*.tsv; compressed, too",
     )
-    yield ("irds:ID", "any ir_datasets id, such as irds:beir/scifact/test or irds:msmarco-passage/trec-dl-2019/judged")
+    yield (
+        "irds:ID",
+        "any ir_datasets id, such as irds:beir/scifact/test or "
+        "irds:msmarco-passage/trec-dl-2019/judged",
+    )
     yield ("custom:MODULE:CALLABLE", "a loader of your own")
 
 
@@ -50,7 +63,9 @@ def _suites() -> Iterator[Sequence[str]]:
     from bench.suite.suite import shipped
 
     for name, path in shipped().items():
-        text = " ".join(str(yaml.safe_load(path.read_text(encoding="utf-8")).get("description", "")).split())
+        text = " ".join(
+            str(yaml.safe_load(path.read_text(encoding="utf-8")).get("description", "")).split()
+        )
         yield (name, text if len(text) <= 90 else f"{text[:87]}...")
 
 
@@ -70,7 +85,9 @@ def _aligned(rows: list[Sequence[str]]) -> Iterator[str]:
         yield (
             row[0]
             if len(row) == 1
-            else "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+            else "  ".join(
+                [*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]
+            ).rstrip()
         )
 
 
@@ -95,7 +112,10 @@ def _show_suite(name: str, console: Console) -> None:
 
 def _print_data(console: Console, data: Any, yaml: Any) -> None:
     console.print(
-        yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=max(60, console.width - 2)), markup=False, end="", soft_wrap=True
+        yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=max(60, console.width - 2)),
+        markup=False,
+        end="",
+        soft_wrap=True,
     )
 
 
@@ -112,7 +132,11 @@ def _show_dataset(name: str, console: Console) -> None:
         "judgments": sum(len(judged) for judged in dataset.qrels.values()),
         "grades": ", ".join(map(str, grades)),
         "relevant from grade": dataset.min_relevance,
-        **{key: value for key, value in dataset.identity.items() if key not in ("id", "documents", "queries", "judgments")},
+        **{
+            key: value
+            for key, value in dataset.identity.items()
+            if key not in ("id", "documents", "queries", "judgments")
+        },
     }
     for key, value in facts.items():
         console.print(f"{key:<20} {value}", markup=False)
@@ -125,5 +149,7 @@ def _show_run(name: str, console: Console) -> None:
     from bench.reports.terminal import print_run
 
     run = baselines.find(name)
-    console.print(f"{run.info.suite} {run.info.id}, {run.info.status}, {run.info.started}", markup=False)
+    console.print(
+        f"{run.info.suite} {run.info.id}, {run.info.status}, {run.info.started}", markup=False
+    )
     print_run(run, console)

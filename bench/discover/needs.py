@@ -1,4 +1,6 @@
-"""What a known reranker needs to run, and whether it is here: told by looking, without importing, loading or asking anybody."""
+"""What a known reranker needs to run, and whether it is here: told by looking, without importing,
+loading or asking anybody.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,18 @@ from bench.rerankers.loading import hub
 from bench.rerankers.loading.weights import MODELS, PACKAGED, Weights
 
 GPU_FROM = 1_000_000_000
-"""Parameters from which a GPU is advised: on a CPU a query with a hundred candidates takes minutes."""
+"""Parameters from which a GPU is advised: on a CPU a query with a hundred candidates takes
+minutes.
+"""
 LOCAL = ("torch", "sentence_transformers")
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What to have: `asked` in a few words each (an extra of `pip install 'rerank-bench[...]'`, the model hub, a key), and `here` in one:
-    "ready", "fetch" (only the weights are missing; nobody asked the hub), or the first thing that is missing."""
+    """What to have: `asked` in a few words each (an extra of `pip install 'rerank-bench[...]'`, the
+    model hub, a key), and `here` in one: "ready", "fetch" (only the weights are missing; nobody
+    asked the hub), or the first thing that is missing.
+    """
 
     asked: tuple[str, ...]
     here: str
@@ -73,7 +79,9 @@ def _built(name: str) -> Any:
 
 
 def by_backend() -> Iterator[tuple[str, list[str]]]:
-    """Each backend that the catalogue names, with its entries, in the order of the backends' table."""
+    """Each backend that the catalogue names, with its entries, in the order of the backends'
+    table.
+    """
     for backend in rerankers.TABLE:
         if names := [name for name, entry in entries.load().items() if entry.backend == backend]:
             yield backend, names

@@ -1,6 +1,7 @@
 """`list rerankers`: the catalogue by backend, in as many columns as the terminal has room for.
 
-What does not fit is not lost: in a narrow terminal, a column that says the same in every row of a group stands in the group's heading.
+What does not fit is not lost: in a narrow terminal, a column that says the same in every row of a
+group stands in the group's heading.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from bench.rerankers import TABLE
 UNLIMITED = 1000
 NOTHING = "–"
 LEGEND = (
-    "needs: local, demo, api are extras: pip install 'rerank-bench[local]'; hub: weights from the model hub; code: trust_remote_code must "
+    "needs: local, demo, api are extras: pip install 'rerank-bench[local]'; hub: weights from "
+    "the model hub; code: trust_remote_code must "
     "be set; GPU: advised",
-    "here: ready, fetch (a run would download the weights; the hub was not asked), or what is missing",
-    "price: as of the day that `show reranker NAME` tells, * not from the vendor's own page, ? where no public one was found",
+    "here: ready, fetch (a run would download the weights; the hub was not asked), or what is "
+    "missing",
+    "price: as of the day that `show reranker NAME` tells, * not from the vendor's own page, ? "
+    "where no public one was found",
 )
 
 Cells = Mapping[str, str]
@@ -30,7 +34,9 @@ def lines(backend: str | None = None, width: int | None = None) -> Iterator[str]
     """The list as text. Raises BenchError for a backend that the catalogue does not name."""
     groups = {name: {entry: _cells(entry) for entry in entries} for name, entries in by_backend()}
     if backend is not None and backend not in groups:
-        raise BenchError(f"no entry of the catalogue has the backend '{backend}': {nearest(backend, groups)}")
+        raise BenchError(
+            f"no entry of the catalogue has the backend '{backend}': {nearest(backend, groups)}"
+        )
     shown = {name: rows for name, rows in groups.items() if backend in (None, name)}
     width = width or shutil.get_terminal_size((UNLIMITED, 24)).columns
     every = [row for rows in shown.values() for row in rows.values()]
@@ -42,12 +48,18 @@ def lines(backend: str | None = None, width: int | None = None) -> Iterator[str]
     for name, rows in shown.items():
         yield from _wide(name, rows, columns, widths) if is_wide else _narrow(name, rows, width)
         yield ""
-    yield from _wrapped(f"{len(every)} rerankers over {len(shown)} backend{'s'[: len(shown) - 1]}; a suite names them by NAME", width)
+    yield from _wrapped(
+        f"{len(every)} rerankers over {len(shown)} backend{'s'[: len(shown) - 1]}; a suite names "
+        "them by NAME",
+        width,
+    )
     yield from (line for text in LEGEND for line in _wrapped(text, width))
     if backend is None:
         others = [name for name in TABLE if name not in groups]
         yield from _wrapped(
-            f"also: {', '.join(others)}, any backend with options of your own, 'your_package.module:ClassOrFunction'", width
+            f"also: {', '.join(others)}, any backend with options of your own, "
+            "'your_package.module:ClassOrFunction'",
+            width,
         )
 
 
@@ -57,7 +69,9 @@ def _cells(name: str) -> Cells:
     return {
         "NAME": name,
         "SIZE": _short(facts.parameters),
-        "TOKENS": _short(facts.max_length, 1024 if facts.max_length and facts.max_length % 1024 == 0 else 1000),
+        "TOKENS": _short(
+            facts.max_length, 1024 if facts.max_length and facts.max_length % 1024 == 0 else 1000
+        ),
         "LANG": _languages(facts.languages),
         "LICENCE": facts.licence,
         "PRICE": _price(facts.price, remote=remote),
@@ -67,7 +81,9 @@ def _cells(name: str) -> Cells:
     }
 
 
-def _wide(backend: str, rows: Mapping[str, Cells], columns: Sequence[str], widths: Mapping[str, int]) -> Iterator[str]:
+def _wide(
+    backend: str, rows: Mapping[str, Cells], columns: Sequence[str], widths: Mapping[str, int]
+) -> Iterator[str]:
     yield backend
     yield _line({name: name for name in columns}, columns, widths)
     yield from (_line(row, columns, widths) for row in rows.values())
@@ -88,7 +104,10 @@ def _narrow(backend: str, rows: Mapping[str, Cells], width: int) -> Iterator[str
 
 def _line(row: Cells, columns: Sequence[str], widths: Mapping[str, int]) -> str:
     right = ("SIZE", "TOKENS")
-    return "  ".join(row[name].rjust(widths[name]) if name in right else row[name].ljust(widths[name]) for name in columns).rstrip()
+    return "  ".join(
+        row[name].rjust(widths[name]) if name in right else row[name].ljust(widths[name])
+        for name in columns
+    ).rstrip()
 
 
 def _filled(rows: Sequence[Cells]) -> list[str]:
@@ -103,7 +122,13 @@ def _widths(columns: Sequence[str], rows: Sequence[Cells]) -> dict[str, int]:
 def _languages(codes: Sequence[str]) -> str:
     if not codes:
         return "?"
-    return "many" if codes == ("multilingual",) else ",".join(codes) if len(codes) <= 2 else str(len(codes))
+    return (
+        "many"
+        if codes == ("multilingual",)
+        else ",".join(codes)
+        if len(codes) <= 2
+        else str(len(codes))
+    )
 
 
 def _short(value: int | None, thousand: int = 1000) -> str:
@@ -112,7 +137,11 @@ def _short(value: int | None, thousand: int = 1000) -> str:
         return "?"
     for size, unit in ((thousand**3, "B"), (thousand**2, "M"), (thousand, "k")):
         if value >= size:
-            return f"{value / size:.0f}{unit}" if value >= 10 * size or unit == "k" else f"{value / size:.1f}{unit}"
+            return (
+                f"{value / size:.0f}{unit}"
+                if value >= 10 * size or unit == "k"
+                else f"{value / size:.1f}{unit}"
+            )
     return str(value)
 
 

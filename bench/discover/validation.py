@@ -1,5 +1,7 @@
-"""What would fail, before anything runs: data opened and counted, ids compared, first stages and rows looked at. Scores nothing, sends
-nothing, downloads nothing; of a large documents file only the first rows are read."""
+"""What would fail, before anything runs: data opened and counted, ids compared, first stages and
+rows looked at. Scores nothing, sends nothing, downloads nothing; of a large documents file only the
+first rows are read.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ GRADES = 8
 
 @dataclass
 class StageCheck:
-    """A first stage over one dataset: what is known of its candidates, and why it cannot be used, if so."""
+    """A first stage over one dataset: what is known of its candidates, and why it cannot be used,
+    if so.
+    """
 
     name: str
     facts: str = ""
@@ -39,7 +43,9 @@ class StageCheck:
 
 @dataclass
 class DatasetCheck:
-    """One dataset: its counts, what a reader should know, its first stages, and why it cannot be used, if so."""
+    """One dataset: its counts, what a reader should know, its first stages, and why it cannot be
+    used, if so.
+    """
 
     name: str
     id: str
@@ -71,7 +77,9 @@ class Validation:
 
 
 def validate(suite: Suite) -> Validation:
-    """Look at every dataset, first stage and row of a suite. What cannot be used is reported, and the rest is looked at all the same."""
+    """Look at every dataset, first stage and row of a suite. What cannot be used is reported, and
+    the rest is looked at all the same.
+    """
     validation = Validation()
     groups = plan(suite, lenient=True)
     # groups of one dataset are neighbours: one dataset is in memory at a time
@@ -103,7 +111,10 @@ def _opened(suite: Suite, name: str, options: object, check: DatasetCheck) -> Da
 def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
     documents = f"{len(dataset.documents):,}"
     if isinstance(dataset.documents, SampledDocuments):
-        documents += f" lines, of which the first {dataset.documents.read:,} were read: judged documents were not looked up"
+        documents += (
+            f" lines, of which the first {dataset.documents.read:,} were read: judged "
+            "documents were not looked up"
+        )
     if not dataset.has_texts:
         documents = "none: ids only"
     yield "documents", documents
@@ -114,7 +125,10 @@ def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
         grades = f"{min(counts)} to {max(counts)}"
     yield "judgments", f"{sum(counts.values()):,} (grade {grades})"
     relevant = sum(count for grade, count in counts.items() if grade >= dataset.min_relevance)
-    yield "relevant", f"{relevant / len(dataset.qrels):.1f} per query (grade {dataset.min_relevance} or above)"
+    yield (
+        "relevant",
+        f"{relevant / len(dataset.qrels):.1f} per query (grade {dataset.min_relevance} or above)",
+    )
 
 
 def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCheck) -> StageCheck:
@@ -129,7 +143,11 @@ def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCh
         look = getattr(built, "check", None)
         candidates = look(dataset, depth) if look else None
         if candidates is not None:
-            stage.facts, stage.notes, stage.candidates = _extent(candidates), candidates.warnings, candidates
+            stage.facts, stage.notes, stage.candidates = (
+                _extent(candidates),
+                candidates.warnings,
+                candidates,
+            )
     except BenchError as error:
         stage.problem = str(error)
     return stage
@@ -138,10 +156,15 @@ def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCh
 def _extent(candidates: Candidates) -> str:
     sizes = [len(entry.doc_ids) for entry in candidates.by_query.values()]
     with_some = sum(size > 0 for size in sizes)
-    return f"{counted(sum(sizes), 'candidate')} for {with_some:,} of {counted(len(sizes), 'judged query')}"
+    return (
+        f"{counted(sum(sizes), 'candidate')} for {with_some:,} of "
+        f"{counted(len(sizes), 'judged query')}"
+    )
 
 
-def _row(planned: Planned, check: DatasetCheck, stage: StageCheck, dataset: Dataset | None) -> RowCheck:
+def _row(
+    planned: Planned, check: DatasetCheck, stage: StageCheck, dataset: Dataset | None
+) -> RowCheck:
     trial, status = planned.trial.id, planned.status
     if status.status in ("skipped", "failed"):
         return RowCheck(trial, status.status, status.reason or "")
@@ -155,8 +178,16 @@ def _row(planned: Planned, check: DatasetCheck, stage: StageCheck, dataset: Data
     return RowCheck(trial, "runs", reason)
 
 
-def _run_file(planned: Planned, reranker: RunFileReranker, dataset: Dataset | None, candidates: Candidates | None, reason: str) -> RowCheck:
-    """A row of a published run: whether it has the queries, and of any of them a document that can be a candidate."""
+def _run_file(
+    planned: Planned,
+    reranker: RunFileReranker,
+    dataset: Dataset | None,
+    candidates: Candidates | None,
+    reason: str,
+) -> RowCheck:
+    """A row of a published run: whether it has the queries, and of any of them a document that can
+    be a candidate.
+    """
     from bench.ranking.trec import read_run
 
     trial = planned.trial.id
@@ -168,18 +199,28 @@ def _run_file(planned: Planned, reranker: RunFileReranker, dataset: Dataset | No
     if dataset is None:
         return RowCheck(trial, "runs", reason)
     answered = [query_id for query_id in dataset.qrels if query_id in run]
-    extent = f"{Path(reranker.options.path).name} has {len(answered):,} of {counted(len(dataset.qrels), 'judged query')}"
+    extent = (
+        f"{Path(reranker.options.path).name} has {len(answered):,} of "
+        f"{counted(len(dataset.qrels), 'judged query')}"
+    )
     if not answered:
         return RowCheck(trial, failed, extent)
-    if not any(_has_candidate(query_id, run[query_id].doc_ids, dataset, candidates) for query_id in answered):
+    if not any(
+        _has_candidate(query_id, run[query_id].doc_ids, dataset, candidates)
+        for query_id in answered
+    ):
         whose = f"{dataset.id} has" if candidates is None else "is a candidate"
         none = f"none of whose documents {whose}"
         return RowCheck(trial, failed, f"{extent}, {none}; is it of another collection?")
     return RowCheck(trial, "runs", extent)
 
 
-def _has_candidate(query_id: str, doc_ids: Sequence[str], dataset: Dataset, candidates: Candidates | None) -> bool:
-    """Return whether a document is among the query's candidates, or, where these are not known, in the collection, as far as it is read."""
+def _has_candidate(
+    query_id: str, doc_ids: Sequence[str], dataset: Dataset, candidates: Candidates | None
+) -> bool:
+    """Return whether a document is among the query's candidates, or, where these are not known, in
+    the collection, as far as it is read.
+    """
     if candidates is not None:
         return not set(candidates.by_query[query_id].doc_ids).isdisjoint(doc_ids)
     is_known = dataset.has_texts and can_look_up(dataset)

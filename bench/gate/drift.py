@@ -1,5 +1,5 @@
-"""Drift: where the system keys say that it is the very same reranker, its scores must be the same. They have no sampling error, so that
-drift shows which no sample of queries could reveal.
+"""Drift: where the system keys say that it is the very same reranker, its scores must be the same.
+They have no sampling error, so that drift shows which no sample of queries could reveal.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ OUTCOMES: Mapping[bool | None, Outcome] = {True: "pass", False: "fail", None: "i
 
 
 def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str] = ()) -> Gate:
-    """Whether one system's scores are what they were. Incomparable, and without a say unless the gate is required, for two systems that
-    differ in more than `asked.across` allows."""
+    """Whether one system's scores are what they were. Incomparable, and without a say unless the
+    gate is required, for two systems that differ in more than `asked.across` allows.
+    """
     try:
         comparable(new, baseline, across, ACROSS)
     except IncomparableError as error:
@@ -28,13 +29,25 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
     differing = differences(new.record.keys["system"], baseline.record.keys["system"])
     told = sentence(differing)
     if refused(differing, asked.across):
-        return Gate(new.trial, "drift", "incomparable", told=f"another system: {told}", decides=asked.required)
+        return Gate(
+            new.trial,
+            "drift",
+            "incomparable",
+            told=f"another system: {told}",
+            decides=asked.required,
+        )
     tolerance = tolerated(baseline, asked)
     found = drift(new, baseline, tolerance)
     outcome = OUTCOMES[found.kept]
     notes = [f"across {told}"] if told else []
-    notes += [f"{counted(found.unshared, 'query')} ranked by one run only"] if found.unshared else []
-    notes += ["the same system, its scores drifted beyond what is allowed"] if outcome == "fail" and not told else []
+    notes += (
+        [f"{counted(found.unshared, 'query')} ranked by one run only"] if found.unshared else []
+    )
+    notes += (
+        ["the same system, its scores drifted beyond what is allowed"]
+        if outcome == "fail" and not told
+        else []
+    )
     return Gate(
         trial=new.trial,
         name="drift",
@@ -54,5 +67,9 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
 
 def tolerated(side: Side, asked: DriftGate) -> Tolerance:
     """Return what the gates file says, else what the number format allows."""
-    given = {name: value for name in ("score", "tau", "overlap") if (value := getattr(asked, name)) is not None}
+    given = {
+        name: value
+        for name in ("score", "tau", "overlap")
+        if (value := getattr(asked, name)) is not None
+    }
     return Tolerance(**asdict(usual_tolerance(side)) | given)

@@ -1,4 +1,5 @@
-"""What a gates file says: which questions are put to each reranker, and the worst answer that passes.
+"""What a gates file says: which questions are put to each reranker, and the worst answer that
+passes.
 
 quality: {nDCG@10: 0.01, RR@10: 0.02}   # the largest mean loss that is still acceptable
 drift: {across: [versions]}             # the same scores, also after a library was upgraded
@@ -18,7 +19,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from bench.core.errors import BenchError, SuiteError, nearest
 from bench.core.options import Options, as_mapping
@@ -42,21 +50,41 @@ Across = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 
 
 class DriftGate(Options):
-    """The scores of one and the same system. Tolerances are those of its number format unless given."""
+    """The scores of one and the same system. Tolerances are those of its number format unless
+    given.
+    """
 
-    across: Across = Field((), description="fields of the system key that may differ; 'versions' is every library's version")
-    score: float | None = Field(None, gt=0, description="largest score difference, as a share of the baseline's range of scores")
+    across: Across = Field(
+        (),
+        description="fields of the system key that may differ; 'versions' is every library's "
+        "version",
+    )
+    score: float | None = Field(
+        None,
+        gt=0,
+        description="largest score difference, as a share of the baseline's range of scores",
+    )
     tau: float | None = Field(None, ge=-1, le=1, description="least mean Kendall tau")
     overlap: float | None = Field(None, ge=0, le=1, description="least mean overlap of the top 10")
-    required: bool = Field(False, description="another system is incomparable (exit 3), and not merely shown as not checked")
+    required: bool = Field(
+        False,
+        description="another system is incomparable (exit 3), and not merely shown as not checked",
+    )
 
 
 class SpeedGate(Options):
     """The median of the paired ratios of times, query by query."""
 
     ratio: float = Field(gt=0, description="the largest ratio to the baseline's time that passes")
-    across: Across = Field((), description="fields of the speed key that may differ between stored timings, as in drift")
-    required: bool = Field(True, description="timings that are not comparable exit 3; false shows them and decides without them")
+    across: Across = Field(
+        (),
+        description="fields of the speed key that may differ between stored timings, as in drift",
+    )
+    required: bool = Field(
+        True,
+        description="timings that are not comparable exit 3; false shows them and decides "
+        "without them",
+    )
 
 
 class _Limit(Options):
@@ -71,23 +99,31 @@ class MemoryGate(_Limit):
     """Peak memory of the timed pass: the accelerator's where there is one, else the process's."""
 
     max_gib: float | None = Field(None, gt=0, description="the most GiB that pass")
-    ratio: float | None = Field(None, gt=0, description="the largest ratio to the baseline's peak that passes")
+    ratio: float | None = Field(
+        None, gt=0, description="the largest ratio to the baseline's peak that passes"
+    )
 
 
 class CostGate(_Limit):
     """US dollars per 1,000 queries."""
 
     max_usd: float | None = Field(None, ge=0, description="the highest cost that passes")
-    ratio: float | None = Field(None, gt=0, description="the largest ratio to the baseline's cost that passes")
+    ratio: float | None = Field(
+        None, gt=0, description="the largest ratio to the baseline's cost that passes"
+    )
 
 
 class RerankerGates(Options):
     """The questions put to a reranker. `null` leaves one out."""
 
-    quality: dict[str, float] | None = Field({HEADLINE: MARGIN}, description="measure -> largest acceptable mean loss, or just the loss")
+    quality: dict[str, float] | None = Field(
+        {HEADLINE: MARGIN}, description="measure -> largest acceptable mean loss, or just the loss"
+    )
     drift: DriftGate | None = DriftGate()
     speed: SpeedGate | None = None
-    failures: float | None = Field(None, ge=0, lt=1, description="share of queries whose call may fail")
+    failures: float | None = Field(
+        None, ge=0, lt=1, description="share of queries whose call may fail"
+    )
     memory: MemoryGate | None = None
     cost: CostGate | None = None
 
@@ -105,7 +141,9 @@ class RerankerGates(Options):
     @classmethod
     def _margins(cls, value: dict[str, float] | None) -> dict[str, float] | None:
         if value == {}:
-            raise ValueError("no measure is named: write such as {nDCG@10: 0.01}, or null to leave quality out")
+            raise ValueError(
+                "no measure is named: write such as {nDCG@10: 0.01}, or null to leave quality out"
+            )
         for measure, margin in (value or {}).items():
             if problem := _margin_problem(measure, margin):
                 raise ValueError(problem)
@@ -115,30 +153,50 @@ class RerankerGates(Options):
 class Gates(RerankerGates):
     """The contents of a gates file; without one, its defaults."""
 
-    across: Across = Field((), description="fields of the quality key that may differ: what is under test, such as candidates")
-    missing: Literal["pass", "fail"] = Field("fail", description="what a reranker of the baseline that the new run lacks counts as")
-    rerankers: dict[str, RerankerGates] = Field(default_factory=dict, description="reranker -> what holds for it in place of the above")
+    across: Across = Field(
+        (),
+        description="fields of the quality key that may differ: what is under test, such as "
+        "candidates",
+    )
+    missing: Literal["pass", "fail"] = Field(
+        "fail", description="what a reranker of the baseline that the new run lacks counts as"
+    )
+    rerankers: dict[str, RerankerGates] = Field(
+        default_factory=dict, description="reranker -> what holds for it in place of the above"
+    )
 
     _source: Source | None = PrivateAttr(default=None)
 
     def of(self, reranker: str) -> RerankerGates:
         """What is asked of one reranker."""
         own = self.rerankers.get(reranker)
-        return self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set}) if own else self
+        return (
+            self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+            if own
+            else self
+        )
 
     def with_speed(self) -> Gates:
         """The same, with the usual speed limit where the file gives none."""
         return self if self.speed else self.model_copy(update={"speed": SpeedGate(ratio=SLOWDOWN)})
 
     def refuse_unknown(self, known: Iterable[str]) -> None:
-        """Raises SuiteError for a reranker of the file that is in neither run: what was meant for it would hold for nobody."""
+        """Raises SuiteError for a reranker of the file that is in neither run: what was meant for
+        it would hold for nobody.
+        """
         names = set(known)
         for name in self.rerankers:
             if name not in names:
-                raise self.problem(("rerankers", name), f"no reranker of the two runs: {nearest(name, names)}")
+                raise self.problem(
+                    ("rerankers", name), f"no reranker of the two runs: {nearest(name, names)}"
+                )
 
     def problem(self, keys: tuple[str | int, ...], message: object) -> SuiteError:
-        return self._source.problem(keys, message) if self._source else SuiteError(f"{'.'.join(map(str, keys))}: {message}")
+        return (
+            self._source.problem(keys, message)
+            if self._source
+            else SuiteError(f"{'.'.join(map(str, keys))}: {message}")
+        )
 
 
 def _is_number(value: Any) -> bool:
@@ -151,7 +209,10 @@ def _margin_problem(measure: str, margin: float) -> str | None:
     if not (math.isfinite(margin) and margin > 0):
         return f"{margin:g}: the loss that is still acceptable is a number above 0, such as 0.01"
     if margin >= 1 and re.split("[(@]", measure)[0].casefold() not in COUNTS:
-        return f"{margin:g}: a measure between 0 and 1 cannot lose so much, so that nothing could fail: give a margin such as 0.01"
+        return (
+            f"{margin:g}: a measure between 0 and 1 cannot lose so much, so that nothing "
+            "could fail: give a margin such as 0.01"
+        )
     return None
 
 
@@ -185,7 +246,10 @@ def load(path: Path | str) -> Gates:
 def _check_measures(gates: Gates) -> None:
     from bench.quality import measures as quality
 
-    places = [(("quality",), gates), *((("rerankers", name, "quality"), own) for name, own in gates.rerankers.items())]
+    places = [
+        (("quality",), gates),
+        *((("rerankers", name, "quality"), own) for name, own in gates.rerankers.items()),
+    ]
     for keys, asked in places:
         for measure in asked.quality or {}:
             try:

@@ -1,4 +1,6 @@
-"""Gates without statistics: failed queries, peak memory, cost. The last two have a maximum, a ratio to the baseline, or both."""
+"""Gates without statistics: failed queries, peak memory, cost. The last two have a maximum, a ratio
+to the baseline, or both.
+"""
 
 from __future__ import annotations
 
@@ -23,41 +25,77 @@ def failures_gate(new: Side, most: float) -> Gate:
         found=f"{counts.failed} of {counts.called}",
         limit=f"≤ {most:.3g}" if most else "none",
         told=f"e.g. {reason}" if reason else "",
-        numbers={"failed": counts.failed, "queries": counts.queries, "share": share, "max_share": most},
+        numbers={
+            "failed": counts.failed,
+            "queries": counts.queries,
+            "share": share,
+            "max_share": most,
+        },
     )
 
 
 def memory_gate(new: Side, baseline: Side, asked: MemoryGate) -> Gate:
-    """Peak memory of the timed pass. All rerankers that a run timed were loaded together, so that a ratio needs the same ones in both."""
+    """Peak memory of the timed pass. All rerankers that a run timed were loaded together, so that a
+    ratio needs the same ones in both.
+    """
     ours, theirs = new.record.latency or {}, baseline.record.latency or {}
     fact = next((name for name in MEMORY if ours.get(name)), None)
     if fact is None:
-        return Gate(new.trial, "memory", "incomparable", told="the new run was not timed: peak memory is taken in the timed pass")
+        return Gate(
+            new.trial,
+            "memory",
+            "incomparable",
+            told="the new run was not timed: peak memory is taken in the timed pass",
+        )
     loaded = _timed(new)
     if not theirs.get(fact):
         problem = "the baseline's timed pass tells no such peak"
     else:
-        problem = "" if loaded == _timed(baseline) else "the two runs did not have the same rerankers loaded"
+        problem = (
+            ""
+            if loaded == _timed(baseline)
+            else "the two runs did not have the same rerankers loaded"
+        )
     before = theirs[fact] / GIB if not problem else None
     together = f"of {len(loaded)} rerankers loaded together" if len(loaded) > 1 else ""
-    return _limited(new, "memory", ours[fact] / GIB, before, (asked.max_gib, asked.ratio), "GiB", problem, together)
+    return _limited(
+        new,
+        "memory",
+        ours[fact] / GIB,
+        before,
+        (asked.max_gib, asked.ratio),
+        "GiB",
+        problem,
+        together,
+    )
 
 
 def cost_gate(new: Side, baseline: Side, asked: CostGate) -> Gate | None:
     """Dollars per 1,000 queries. None for a reranker that bills nothing."""
     ours, theirs = new.record.cost, baseline.record.cost
     if ours is None:
-        if theirs is None and not (new.record.usage.get("billed_units") or new.record.usage.get("calls")):
+        if theirs is None and not (
+            new.record.usage.get("billed_units") or new.record.usage.get("calls")
+        ):
             return None
         return Gate(
             new.trial,
             "cost",
             "incomparable",
-            told="the new run has no cost: no price is known for what it bills, or it bills nothing any more",
+            told="the new run has no cost: no price is known for what it bills, or it bills "
+            "nothing any more",
         )
     before = theirs.usd_per_1000_queries if theirs else None
     problem = "" if theirs else "the baseline holds no cost"
-    return _limited(new, "cost", ours.usd_per_1000_queries, before, (asked.max_usd, asked.ratio), "USD per 1,000 queries", problem)
+    return _limited(
+        new,
+        "cost",
+        ours.usd_per_1000_queries,
+        before,
+        (asked.max_usd, asked.ratio),
+        "USD per 1,000 queries",
+        problem,
+    )
 
 
 def _limited(
@@ -70,7 +108,9 @@ def _limited(
     problem: str,
     told: str = "",
 ) -> Gate:
-    """A value against a maximum and against a ratio to the baseline. `problem`: why there is no ratio."""
+    """A value against a maximum and against a ratio to the baseline. `problem`: why there is no
+    ratio.
+    """
     most, ratio = limits
     times = found / before if before else None
     outcomes: list[Outcome] = []
@@ -80,7 +120,10 @@ def _limited(
         outcomes.append("incomparable")
     elif ratio is not None and before is not None:
         outcomes.append("pass" if found <= ratio * before else "fail")
-    wanted = [f"≤ {most:g} {unit}" if most is not None else "", f"≤ {ratio:g}x" if ratio is not None else ""]
+    wanted = [
+        f"≤ {most:g} {unit}" if most is not None else "",
+        f"≤ {ratio:g}x" if ratio is not None else "",
+    ]
     return Gate(
         trial=new.trial,
         name=name,
@@ -88,7 +131,14 @@ def _limited(
         found=f"{found:.3g} {unit}" + (f" ({times:.2f}x)" if times is not None else ""),
         limit=", ".join(filter(None, wanted)),
         told="; ".join(filter(None, [problem if ratio is not None else "", told])),
-        numbers={"found": found, "baseline": before, "ratio": times, "max": most, "max_ratio": ratio, "unit": unit},
+        numbers={
+            "found": found,
+            "baseline": before,
+            "ratio": times,
+            "max": most,
+            "max_ratio": ratio,
+            "unit": unit,
+        },
     )
 
 

@@ -1,9 +1,9 @@
-"""The speed gate, live: both rerankers are rebuilt from the suites that their runs stored, and timed in turn, query by query, in one
-process.
+"""The speed gate, live: both rerankers are rebuilt from the suites that their runs stored, and
+timed in turn, query by query, in one process.
 
-It sees what the two suites say differently: another model, max length, batch size, runtime, number format, server. It does not see a
-change of code or of a library, since both sides run with what is installed now: for that, compare stored timings on a machine that is
-left alone.
+It sees what the two suites say differently: another model, max length, batch size, runtime, number
+format, server. It does not see a change of code or of a library, since both sides run with what is
+installed now: for that, compare stored timings on a machine that is left alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ from bench.suite import suite
 from bench.suite.planning import Group, Planned, plan
 from bench.suite.suite import Suite
 
-SAME = "the same reranker with the same options on both sides: nothing to time; --live does not see a change of code or of a library"
+SAME = (
+    "the same reranker with the same options on both sides: nothing to time; --live does not "
+    "see a change of code or of a library"
+)
 SIDES = ("new", "baseline")
 
 
@@ -49,19 +52,25 @@ class Rebuilt:
     def recipe(self) -> tuple[str, Any]:
         """What the suite says about the reranker, its name in tables aside."""
         options = getattr(self.planned.reranker, "options", None)
-        return self.planned.part.name, options.model_dump(exclude={"name", "optional"}) if options else None
+        return self.planned.part.name, options.model_dump(
+            exclude={"name", "optional"}
+        ) if options else None
 
 
 class LiveSpeed:
-    """Judges speed gates (`bench.gate.speed.Judge`) by timing both sides. One instance serves one check."""
+    """Judges speed gates (`bench.gate.speed.Judge`) by timing both sides. One instance serves one
+    check.
+    """
 
     def __init__(self, observer: Observer | None = None) -> None:
         self.observer = observer or Observer()
         self._asked: dict[tuple[str, str, int], tuple[str, Questions]] = {}
 
     def __call__(self, new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate | None:
-        """The speed gate: fails when the whole interval of the ratio lies above the limit, twice. Incomparable where a side cannot be
-        rebuilt as it was; None for a reranker that does no work."""
+        """The speed gate: fails when the whole interval of the ratio lies above the limit, twice.
+        Incomparable where a side cannot be rebuilt as it was; None for a reranker that does no
+        work.
+        """
         try:
             comparable(new, baseline)
             pair = rebuild(new), rebuild(baseline)
@@ -71,7 +80,11 @@ class LiveSpeed:
                 return replace(incomparable(new, asked, SAME), decides=False)
             questions = self._questions(new, pair[0])
             try:
-                notes = [told for side, one in zip((new, baseline), pair, strict=True) if (told := _load(side, one))]
+                notes = [
+                    told
+                    for side, one in zip((new, baseline), pair, strict=True)
+                    if (told := _load(side, one))
+                ]
                 return self._judge(new, asked, seed, pair, questions, notes)
             finally:
                 for one in pair:
@@ -80,18 +93,35 @@ class LiveSpeed:
             return incomparable(new, asked, str(error))
 
     def _questions(self, side: Side, built: Rebuilt) -> Questions:
-        """The requests of a trial. Raises RecordError when its candidates are not those of the record any more."""
-        place = (built.planned.trial.dataset, built.planned.trial.first_stage, built.planned.trial.depth)
+        """The requests of a trial. Raises RecordError when its candidates are not those of the
+        record any more.
+        """
+        place = (
+            built.planned.trial.dataset,
+            built.planned.trial.first_stage,
+            built.planned.trial.depth,
+        )
         if place not in self._asked:
             made = retrieve(built.suite, built.group, self.observer)
             self._asked[place] = made.candidates.hash, made.questions
         found, questions = self._asked[place]
         recorded = side.record.keys["quality"].value("candidates")
         if found != recorded:
-            raise RecordError(f"the candidates of {side.trial.id} are not those of its run any more ({recorded} → {found})")
+            raise RecordError(
+                f"the candidates of {side.trial.id} are not those of its run any more "
+                f"({recorded} → {found})"
+            )
         return questions
 
-    def _judge(self, new: Side, asked: SpeedGate, seed: int, pair: tuple[Rebuilt, Rebuilt], questions: Questions, notes: list[str]) -> Gate:
+    def _judge(
+        self,
+        new: Side,
+        asked: SpeedGate,
+        seed: int,
+        pair: tuple[Rebuilt, Rebuilt],
+        questions: Questions,
+        notes: list[str],
+    ) -> Gate:
         ratios: list[Ratio] = []
         outcome: Outcome = "fail"
         while outcome == "fail" and len(ratios) < 2:
@@ -104,14 +134,25 @@ class LiveSpeed:
             notes.append("a second measurement did not agree")
         return speed_gate(new, asked, outcome, ratios, "; ".join(dict.fromkeys(notes)))
 
-    def _measure(self, pair: tuple[Rebuilt, Rebuilt], questions: Questions, seed: int) -> tuple[Ratio, list[str]]:
-        """One interleaved measurement of one query in flight. Raises RerankerError when a side answered no query."""
+    def _measure(
+        self, pair: tuple[Rebuilt, Rebuilt], questions: Questions, seed: int
+    ) -> tuple[Ratio, list[str]]:
+        """One interleaved measurement of one query in flight. Raises RerankerError when a side
+        answered no query.
+        """
         import pandas as pd
 
-        targets = [timed_pass.Target(name, one.planned.trial.device, one.planned.reranker) for name, one in zip(SIDES, pair, strict=True)]
-        timing = (pair[0].suite.latency or timed_pass.LatencyPlan()).model_copy(update={"scenarios": ("single",), "span_queries": 0})
+        targets = [
+            timed_pass.Target(name, one.planned.trial.device, one.planned.reranker)
+            for name, one in zip(SIDES, pair, strict=True)
+        ]
+        timing = (pair[0].suite.latency or timed_pass.LatencyPlan()).model_copy(
+            update={"scenarios": ("single",), "span_queries": 0}
+        )
         total = timed_pass.planned_calls(targets, questions.requests, timing)
-        with self.observer.task(f"timing {pair[0].planned.trial.reranker} against its baseline, in turn", total, "calls") as advance:
+        with self.observer.task(
+            f"timing {pair[0].planned.trial.reranker} against its baseline, in turn", total, "calls"
+        ) as advance:
             result = timed_pass.measure(targets, questions.requests, timing, seed, advance)
         samples = pd.DataFrame(result.samples, columns=list(LATENCY))
         ours, theirs = (times_by_scenario(samples, name) for name in SIDES)
@@ -135,22 +176,32 @@ def _notes(new: list[str], baseline: list[str]) -> list[str]:
 
 
 def rebuild(side: Side) -> Rebuilt:
-    """A trial's reranker and its group, from the suite that its run stored. Raises BenchError where that is no longer possible here."""
+    """A trial's reranker and its group, from the suite that its run stored. Raises BenchError where
+    that is no longer possible here.
+    """
     info, trial = side.run.info, side.trial
-    asked = suite.parse(yaml.safe_dump(info.resolved), str(side.run.folder / "run.json"), Path(info.base_dir))
+    asked = suite.parse(
+        yaml.safe_dump(info.resolved), str(side.run.folder / "run.json"), Path(info.base_dir)
+    )
     for group in plan(asked, None if trial.device == "-" else trial.device, lenient=True):
         for planned in group.planned:
             if planned.trial.id == trial.id:
                 if planned.status.status != "pending":
-                    raise RerankerError(f"{trial.id} of {info.id} cannot run here: {planned.status.reason}")
+                    raise RerankerError(
+                        f"{trial.id} of {info.id} cannot run here: {planned.status.reason}"
+                    )
                 if HIDDEN in str(planned.part.options):
-                    raise RerankerError(f"{trial.id} of {info.id} was reached with a password, which no run keeps: it cannot be rebuilt")
+                    raise RerankerError(
+                        f"{trial.id} of {info.id} was reached with a password, which no run "
+                        "keeps: it cannot be rebuilt"
+                    )
                 return Rebuilt(asked, group, planned)
     raise RecordError(f"{side.run.folder}: its suite gives no {trial.id} any more")
 
 
 def _load(side: Side, built: Rebuilt) -> str:
-    """Load a side and hold it against its record: versions may have moved on, which is told; anything else is another reranker.
+    """Load a side and hold it against its record: versions may have moved on, which is told;
+    anything else is another reranker.
 
     Raises RecordError naming the fields that differ.
     """
@@ -158,5 +209,13 @@ def _load(side: Side, built: Rebuilt) -> str:
     found, recorded = keys.system_key(described(built.planned.reranker)), side.record.keys["system"]
     differing = differences(found, recorded)
     if other := refused(differing, [VERSIONS]):
-        raise RecordError(f"{side.trial.id} of {side.run.info.id} cannot be rebuilt as it was: {', '.join(other)} differ")
-    return f"timed with {', '.join(f'{name} {now}' for name, (_, now) in differing.items())} on both sides" if differing else ""
+        raise RecordError(
+            f"{side.trial.id} of {side.run.info.id} cannot be rebuilt as it was: "
+            f"{', '.join(other)} differ"
+        )
+    return (
+        f"timed with {', '.join(f'{name} {now}' for name, (_, now) in differing.items())} on "
+        "both sides"
+        if differing
+        else ""
+    )

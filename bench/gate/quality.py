@@ -1,9 +1,12 @@
-"""Quality by non-inferiority: "not significantly worse" is never a pass, the data must show that the loss is smaller than the margin
-(Walker & Nowacki, J Gen Intern Med 2011). Student's t bounds of the paired differences, as in Schuirmann (J Pharmacokinet Biopharm 1987):
-at 20 to 200 queries with heavy tails they keep their 5 % where the percentile bootstrap takes 6 to 9 (benchmarks/gate_power.py).
+"""Quality by non-inferiority: "not significantly worse" is never a pass, the data must show that
+the loss is smaller than the margin (Walker & Nowacki, J Gen Intern Med 2011). Student's t bounds of
+the paired differences, as in Schuirmann (J Pharmacokinet Biopharm 1987): at 20 to 200 queries with
+heavy tails they keep their 5 % where the percentile bootstrap takes 6 to 9
+(benchmarks/gate_power.py).
 
-Several measures and rerankers need no correction: all gates must pass, and such an intersection-union test (Berger, Technometrics 1982)
-wrongly passes no more often than its most lenient gate.
+Several measures and rerankers need no correction: all gates must pass, and such an
+intersection-union test (Berger, Technometrics 1982) wrongly passes no more often than its most
+lenient gate.
 """
 
 from __future__ import annotations
@@ -19,11 +22,14 @@ from bench.gate.verdict import Gate, Outcome
 from bench.quality import statistics
 
 
-def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across: Sequence[str], seed: int) -> Gate:
-    """Whether `new` loses less than `margin` of a measure. Incomparable where the quality keys differ.
+def quality_gate(
+    new: Side, baseline: Side, measure: str, margin: float, across: Sequence[str], seed: int
+) -> Gate:
+    """Whether `new` loses less than `margin` of a measure. Incomparable where the quality keys
+    differ.
 
-    Nothing but zeros fails whatever the baseline, and a margin that is not below the baseline's mean is inconclusive, not passed:
-    no loss could be larger.
+    Nothing but zeros fails whatever the baseline, and a margin that is not below the baseline's
+    mean is inconclusive, not passed: no loss could be larger.
     """
     name, limit = f"quality {measure}", f"> {-margin:g}"
     try:
@@ -40,9 +46,20 @@ def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across:
     smallest = statistics.smallest_margin(deltas)
     notes = [_moves(comparison, outcome)]
     notes += ["every query scores 0"] if zeros else []
-    notes += [f"a margin of {margin:g} cannot be lost: the baseline's mean is {comparison.baseline_mean:.4f}"] if unlosable else []
+    notes += (
+        [
+            f"a margin of {margin:g} cannot be lost: the baseline's mean is "
+            f"{comparison.baseline_mean:.4f}"
+        ]
+        if unlosable
+        else []
+    )
     notes += [_support(len(deltas), smallest, margin)] if margin < smallest else []
-    notes += [f"{counted(comparison.unpaired, 'query')} are in one run only"] if comparison.unpaired else []
+    notes += (
+        [f"{counted(comparison.unpaired, 'query')} are in one run only"]
+        if comparison.unpaired
+        else []
+    )
     return Gate(
         trial=new.trial,
         name=name,
@@ -71,15 +88,24 @@ def quality_gate(new: Side, baseline: Side, measure: str, margin: float, across:
 
 
 def non_inferiority(deltas: Sequence[float], margin: float) -> tuple[float, float, Outcome]:
-    """(lower bound, upper bound, outcome) for paired differences new - old: pass above -margin, fail below it, else inconclusive."""
+    """(lower bound, upper bound, outcome) for paired differences new - old: pass above -margin,
+    fail below it, else inconclusive.
+    """
     low, high = statistics.one_sided_bounds(deltas)
     return low, high, "pass" if low > -margin else "fail" if high < -margin else "inconclusive"
 
 
 def _moves(comparison: Comparison, outcome: Outcome) -> str:
     difference = comparison.difference
-    moves = f"{counted(difference.wins, 'query')} rose, {difference.ties} stayed, {difference.losses} fell"
-    fallen = [f"{query} {delta:+.2f}" for query, delta in comparison.moved(len(comparison.deltas)) if delta < 0][:3]
+    moves = (
+        f"{counted(difference.wins, 'query')} rose, {difference.ties} stayed, "
+        f"{difference.losses} fell"
+    )
+    fallen = [
+        f"{query} {delta:+.2f}"
+        for query, delta in comparison.moved(len(comparison.deltas))
+        if delta < 0
+    ][:3]
     return f"{moves}; most: {', '.join(fallen)}" if fallen and outcome != "pass" else moves
 
 
@@ -88,7 +114,10 @@ def _support(queries: int, smallest: float, margin: float) -> str:
     if not math.isfinite(smallest):
         return "one query supports no margin"
     needed = statistics.queries_needed(queries, smallest, margin)
-    return f"{queries} queries support a margin of {smallest:.4f} at least; {needed} queries would support {margin:g}"
+    return (
+        f"{queries} queries support a margin of {smallest:.4f} at least; {needed} queries "
+        f"would support {margin:g}"
+    )
 
 
 def _finite(value: float) -> float | None:

@@ -1,4 +1,6 @@
-"""What to know on the day that a baseline is saved: what a check against it will be able to tell."""
+"""What to know on the day that a baseline is saved: what a check against it will be able to
+tell.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +10,36 @@ from bench.quality import statistics
 from bench.records.run import Run
 
 SPREAD = 0.15
-"""The standard deviation of paired differences on many collections, where the real one is not known yet."""
+"""The standard deviation of paired differences on many collections, where the real one is not known
+yet.
+"""
 
 
 def remarks(run: Run, gates: Gates | None = None) -> list[str]:
-    """Return what somebody who saves a run as a baseline should know on that day: what margin its queries will support, which of its rows
-    guard nothing, and which scores are older than the run."""
+    """Return what somebody who saves a run as a baseline should know on that day: what margin its
+    queries will support, which of its rows guard nothing, and which scores are older than the run.
+    """
     gates = gates or Gates()
     answered = sides(run, references=False)
     sentences = [_support(side, gates) for side in answered]
     for status in run.info.trials:
         if status.status in ("skipped", "failed") and status.trial.kind == "reranker":
-            sentences.append(f"{status.trial.id} {status.status} ({status.reason or 'no reason given'}): this baseline does not guard it")
-    sentences += [f"{trial_id}: {failures}: this baseline does not guard it" for trial_id, failures in mostly_failed(run).items()]
+            sentences.append(
+                f"{status.trial.id} {status.status} ({status.reason or 'no reason given'}): this "
+                "baseline does not guard it"
+            )
+    sentences += [
+        f"{trial_id}: {failures}: this baseline does not guard it"
+        for trial_id, failures in mostly_failed(run).items()
+    ]
     sentences += [cached(side) for side in answered]
     return list(dict.fromkeys(filter(None, sentences)))
 
 
 def _support(side: Side, gates: Gates) -> str:
-    """What margin the queries of a trial will support, where that is more than the gates will ask for."""
+    """What margin the queries of a trial will support, where that is more than the gates will ask
+    for.
+    """
     asked, queries = gates.of(side.trial.reranker).quality, side.record.counts.queries
     if not asked:
         return ""
@@ -37,7 +50,10 @@ def _support(side: Side, gates: Gates) -> str:
     if needed is None:
         return ""
     return (
-        f"{queries} queries support a margin of {supported:.3f} at least where a change moves a query by {SPREAD:g} (standard deviation, "
-        f"as is common), and the gates ask for {margin:g}: such a change will be inconclusive (exit 4) unless it loses or gains much. "
-        f"{needed:,} queries would support {margin:g}; scores that stay the same pass with any number"
+        f"{queries} queries support a margin of {supported:.3f} at least where a change moves a "
+        f"query by {SPREAD:g} (standard deviation, "
+        f"as is common), and the gates ask for {margin:g}: such a change will be inconclusive "
+        "(exit 4) unless it loses or gains much. "
+        f"{needed:,} queries would support {margin:g}; scores that stay the same pass with any "
+        "number"
     )

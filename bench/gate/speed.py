@@ -1,5 +1,6 @@
-"""Speed: the median of the paired ratios of times must stay below a limit. From stored timings only where both were taken in the same way
-on the same machine; `bench.gate.live` times both sides anew, in turn.
+"""Speed: the median of the paired ratios of times must stay below a limit. From stored timings only
+where both were taken in the same way on the same machine; `bench.gate.live` times both sides anew,
+in turn.
 """
 
 from __future__ import annotations
@@ -18,19 +19,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Judge = Callable[[Side, Side, SpeedGate, int], Gate | None]
-"""(new, baseline, what is asked, seed) -> the speed gate; None for a reranker that does no work worth timing."""
+"""(new, baseline, what is asked, seed) -> the speed gate; None for a reranker that does no work
+worth timing.
+"""
 
 SCENARIOS = ("single", "request")
 """One query in flight, here or at a service: what a speed gate compares."""
 UNDER_TEST = "system"
-"""The field of the speed key that may differ: another reranker may be faster or slower, which is the question."""
+"""The field of the speed key that may differ: another reranker may be faster or slower, which is
+the question.
+"""
 LEAST_QUERIES = 20
 """Below so many queries the interval of a median says little, and the gate is inconclusive."""
 
 
 def stored_speed(new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate | None:
-    """The speed gate from the timings in the two runs. Incomparable where the speed keys differ, inconclusive where a run was disturbed:
-    two processes at two times differ by more than one process does, which no interval over queries shows."""
+    """The speed gate from the timings in the two runs. Incomparable where the speed keys differ,
+    inconclusive where a run was disturbed: two processes at two times differ by more than one
+    process does, which no interval over queries shows.
+    """
     if all(_not_of_a_timed_kind(side) for side in (new, baseline)):
         return None
     problem = _not_comparable(new, baseline, asked.across)
@@ -40,27 +47,56 @@ def stored_speed(new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate
     scenario = next((name for name in SCENARIOS if name in ours and name in theirs), None)
     ratio = paired_ratio(ours[scenario], theirs[scenario], seed) if scenario else None
     if ratio is None:
-        return incomparable(new, asked, f"no query was timed in both runs in one of the scenarios {', '.join(SCENARIOS)}")
-    outcome, told = judged(ratio, asked.ratio), "from two runs one after the other; --live times both in turn"
-    disturbed = [name for name, side in (("the new run", new), ("the baseline", baseline)) if (side.record.latency or {}).get("disturbed")]
+        return incomparable(
+            new,
+            asked,
+            f"no query was timed in both runs in one of the scenarios {', '.join(SCENARIOS)}",
+        )
+    outcome, told = (
+        judged(ratio, asked.ratio),
+        "from two runs one after the other; --live times both in turn",
+    )
+    disturbed = [
+        name
+        for name, side in (("the new run", new), ("the baseline", baseline))
+        if (side.record.latency or {}).get("disturbed")
+    ]
     if disturbed and outcome != "pass":
-        outcome, told = "inconclusive", f"other processes took CPU time while {' and '.join(disturbed)} was timed; use --live"
+        outcome, told = (
+            "inconclusive",
+            f"other processes took CPU time while {' and '.join(disturbed)} was timed; use --live",
+        )
     return speed_gate(new, asked, outcome, [ratio], told)
 
 
-def speed_gate(new: Side, asked: SpeedGate, outcome: Outcome, ratios: Sequence[Ratio], told: str) -> Gate:
+def speed_gate(
+    new: Side, asked: SpeedGate, outcome: Outcome, ratios: Sequence[Ratio], told: str
+) -> Gate:
     """The gate over one measurement, or over one and its repetition."""
-    found = ", again ".join(f"{one.median:.3f}x [{one.low:.3f}, {one.high:.3f}]" for one in ratios) or "not timed"
+    found = (
+        ", again ".join(f"{one.median:.3f}x [{one.low:.3f}, {one.high:.3f}]" for one in ratios)
+        or "not timed"
+    )
     numbers = {"max_ratio": asked.ratio, "measurements": [asdict(one) for one in ratios]}
     return Gate(new.trial, "speed", outcome, found, f"≤ {asked.ratio:g}x", told, numbers)
 
 
 def incomparable(new: Side, asked: SpeedGate, told: str) -> Gate:
-    return Gate(new.trial, "speed", "incomparable", "not compared", f"≤ {asked.ratio:g}x", told, decides=asked.required)
+    return Gate(
+        new.trial,
+        "speed",
+        "incomparable",
+        "not compared",
+        f"≤ {asked.ratio:g}x",
+        told,
+        decides=asked.required,
+    )
 
 
 def judged(ratio: Ratio, limit: float) -> Outcome:
-    """Fail when the whole interval lies above the limit, pass when none of it does, else inconclusive."""
+    """Fail when the whole interval lies above the limit, pass when none of it does, else
+    inconclusive.
+    """
     if ratio.queries < LEAST_QUERIES:
         return "inconclusive"
     return "fail" if ratio.low > limit else "pass" if ratio.high <= limit else "inconclusive"
@@ -72,8 +108,12 @@ def stored_times(side: Side) -> dict[str, Times]:
 
 
 def times_by_scenario(samples: pd.DataFrame, trial: str) -> dict[str, Times]:
-    """scenario -> query -> round -> nanoseconds, from the columns of latency.parquet. Warm-ups and the parts of a call are left out."""
-    counted = samples[(samples["trial"] == trial) & ~samples["warmup"].astype(bool) & (samples["span"] == "total")]
+    """scenario -> query -> round -> nanoseconds, from the columns of latency.parquet. Warm-ups and
+    the parts of a call are left out.
+    """
+    counted = samples[
+        (samples["trial"] == trial) & ~samples["warmup"].astype(bool) & (samples["span"] == "total")
+    ]
     found: dict[str, dict[str, dict[int, float]]] = {}
     columns = counted[["scenario", "query", "round", "nanoseconds"]]
     for scenario, query, turn, taken in columns.itertuples(index=False):
@@ -82,13 +122,19 @@ def times_by_scenario(samples: pd.DataFrame, trial: str) -> dict[str, Times]:
 
 
 def _not_of_a_timed_kind(side: Side) -> bool:
-    """Whether its run was timed, and it was not: an order that is given takes no time worth measuring."""
-    return side.record.latency is None and any(record.latency for record in side.run.records.values())
+    """Whether its run was timed, and it was not: an order that is given takes no time worth
+    measuring.
+    """
+    return side.record.latency is None and any(
+        record.latency for record in side.run.records.values()
+    )
 
 
 def _not_comparable(new: Side, baseline: Side, across: Sequence[str]) -> str:
     ours, theirs = new.record.keys.get("speed"), baseline.record.keys.get("speed")
-    untimed = [name for name, key in (("the new run", ours), ("the baseline", theirs)) if key is None]
+    untimed = [
+        name for name, key in (("the new run", ours), ("the baseline", theirs)) if key is None
+    ]
     if ours is None or theirs is None:
         return f"{' and '.join(untimed)} holds no timings of it; --live times both anew"
     differing = differences(ours, theirs)

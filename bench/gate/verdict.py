@@ -1,4 +1,6 @@
-"""What the gate answers: one `Gate` for each question put to each trial, and the verdict over all of them."""
+"""What the gate answers: one `Gate` for each question put to each trial, and the verdict over all
+of them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from bench.records.run import Run
 Outcome = Literal["pass", "inconclusive", "incomparable", "fail"]
 
 SEVERITY: tuple[Outcome, ...] = ("pass", "inconclusive", "incomparable", "fail")
-"""From best to worst: a shown loss outweighs what could not be compared, and that outweighs what the queries could not tell."""
+"""From best to worst: a shown loss outweighs what could not be compared, and that outweighs what
+the queries could not tell.
+"""
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "incomparable": 3, "inconclusive": 4}
 
 
@@ -20,9 +24,10 @@ EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "incomparable": 3, "inco
 class Gate:
     """One question put to one trial of the new run.
 
-    `found` and `limit` are what was measured and the worst that passes, as people read them; `numbers` holds them in full. `told` says in
-    one sentence what a reader of the two would miss. A gate that does not `decide` is shown and leaves the verdict alone: drift of two
-    different systems, or a speed that nobody demanded.
+    `found` and `limit` are what was measured and the worst that passes, as people read them;
+    `numbers` holds them in full. `told` says in one sentence what a reader of the two would miss. A
+    gate that does not `decide` is shown and leaves the verdict alone: drift of two different
+    systems, or a speed that nobody demanded.
     """
 
     trial: Trial
@@ -37,7 +42,9 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Every gate of every reranker of the baseline, and the trials of the baseline that the new run does not hold."""
+    """Every gate of every reranker of the baseline, and the trials of the baseline that the new run
+    does not hold.
+    """
 
     new: Run
     baseline: Run
@@ -46,16 +53,24 @@ class Verdict:
     inconclusive: Literal["pass", "fail"] | None = None
     """What an inconclusive gate counts as, where somebody said so."""
     notes: tuple[str, ...] = ()
-    """What a reader should know of the runs as such: trials without a baseline, scores that came from the cache."""
+    """What a reader should know of the runs as such: trials without a baseline, scores that came
+    from the cache.
+    """
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of the gates that decide; of all gates where none does, since nothing was shown then."""
-        return worst(gate.outcome for gate in [gate for gate in self.gates if gate.decides] or self.gates)
+        """The worst of the gates that decide; of all gates where none does, since nothing was shown
+        then.
+        """
+        return worst(
+            gate.outcome for gate in [gate for gate in self.gates if gate.decides] or self.gates
+        )
 
     @property
     def exit_code(self) -> int:
-        """0 pass, 1 fail, 3 incomparable, 4 inconclusive unless `inconclusive` says what that counts as."""
+        """0 pass, 1 fail, 3 incomparable, 4 inconclusive unless `inconclusive` says what that
+        counts as.
+        """
         return EXIT_CODES[self.counted(self.outcome)]
 
     def counted(self, outcome: Outcome) -> Outcome:

@@ -5,7 +5,8 @@
 
     pt.Experiment([bm25, bm25 >> transformer("minilm-l6")], topics, qrels, ["ndcg_cut_10"])
 
-Only PyTerrier itself is needed, no Java. See Macdonald and Tonellotto, ICTIR 2020, for the operators.
+Only PyTerrier itself is needed, no Java. See Macdonald and Tonellotto, ICTIR 2020, for the
+operators.
 """
 
 from __future__ import annotations
@@ -25,25 +26,34 @@ if TYPE_CHECKING:
     from bench.rerankers.outside.function import ScoreFunction
 
 CHUNK_PAIRS = 1024
-"""Pairs handed over at once, as a suite does by default, so that the same texts are batched together and get the same bits."""
+"""Pairs handed over at once, as a suite does by default, so that the same texts are batched
+together and get the same bits.
+"""
 
 
-def transformer(name: str | ScoreFunction, device: str = "auto", text_field: str = "text", **options: Any) -> Any:
-    """Any reranker that `bench.reranker` takes, as a `pt.Transformer`. Weights are loaded when the first results arrive.
+def transformer(
+    name: str | ScoreFunction, device: str = "auto", text_field: str = "text", **options: Any
+) -> Any:
+    """Any reranker that `bench.reranker` takes, as a `pt.Transformer`. Weights are loaded when the
+    first results arrive.
 
-    It takes results with qid, query, docno and `text_field`, and gives the same rows and columns with score and rank anew: ranks count
-    from 0, by the tie rule (score descending, then doc_id descending), rows stand in that order, and tied scores are made to fall strictly,
-    by the smallest step that single precision tells apart, so that every evaluator ranks alike. A query whose call failed loses its rows,
-    with a warning, and so counts 0, as in a record.
+    It takes results with qid, query, docno and `text_field`, and gives the same rows and columns
+    with score and rank anew: ranks count from 0, by the tie rule (score descending, then doc_id
+    descending), rows stand in that order, and tied scores are made to fall strictly, by the
+    smallest step that single precision tells apart, so that every evaluator ranks alike. A query
+    whose call failed loses its rows, with a warning, and so counts 0, as in a record.
 
-    Raises SuiteError for an unknown name or option, Unavailable for what is not installed; the transformer itself raises DataError for a
-    document listed twice, RerankerError for scores that cannot be used, and PyTerrier's InputValidationError for missing columns.
+    Raises SuiteError for an unknown name or option, Unavailable for what is not installed; the
+    transformer itself raises DataError for a document listed twice, RerankerError for scores that
+    cannot be used, and PyTerrier's InputValidationError for missing columns.
     """
     from bench import rerankers
     from bench.machine.fingerprint import resolve_device
 
     made = _transformer_class()
-    return made(rerankers.build(name, options, resolve_device(device), Path.cwd()), name, text_field)
+    return made(
+        rerankers.build(name, options, resolve_device(device), Path.cwd()), name, text_field
+    )
 
 
 @lru_cache(maxsize=1)
@@ -98,9 +108,15 @@ def _reranked(reranker: Reranker, results: Any, text_field: str) -> Any:
             ranks += range(len(positions))
     if failed:
         first, reason = next(iter(failed.items()))
-        warnings.warn(f"{len(failed)} of {len(requests)} queries failed and get no documents; '{first}': {reason}", stacklevel=3)
+        warnings.warn(
+            f"{len(failed)} of {len(requests)} queries failed and get no documents; '{first}': "
+            f"{reason}",
+            stacklevel=3,
+        )
     kept = results.drop(columns=["score", "rank"], errors="ignore").loc[order]
-    return kept.assign(score=_column(scores, "float64"), rank=_column(ranks, "int64")).reset_index(drop=True)
+    return kept.assign(score=_column(scores, "float64"), rank=_column(ranks, "int64")).reset_index(
+        drop=True
+    )
 
 
 def _request(query_id: str, found: Any, text_field: str) -> Request:
@@ -110,7 +126,9 @@ def _request(query_id: str, found: Any, text_field: str) -> Request:
         raise DataError(f"query '{query_id}' lists document '{twice}' twice")
     blank = found.loc[~found[text_field].map(lambda text: isinstance(text, str)), "docno"].to_list()
     if blank:
-        raise DataError(f"query '{query_id}': document '{blank[0]}' has no text in column '{text_field}'")
+        raise DataError(
+            f"query '{query_id}': document '{blank[0]}' has no text in column '{text_field}'"
+        )
     return Request(query_id, str(found["query"].iloc[0]), doc_ids, found[text_field].to_list())
 
 

@@ -1,4 +1,6 @@
-"""One timed call of a reranker, and what became of it: nanoseconds, or a failure that is counted and never becomes a sample."""
+"""One timed call of a reranker, and what became of it: nanoseconds, or a failure that is counted
+and never becomes a sample.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,17 @@ from bench.ranking.order import rank
 from bench.rerankers.base import BaseReranker
 
 GIVE_UP_AFTER = 3
-"""Failures in a row: a server that fails now and then is still timed, one that is gone is not asked again and again."""
+"""Failures in a row: a server that fails now and then is still timed, one that is gone is not asked
+again and again.
+"""
 
 
 @dataclass
 class Target:
-    """A trial to be timed: its reranker is loaded. Without a recipe it cannot be started anew, and has no `cold`. With a `depth` of its own
-    it gets no more candidates of a query in flight: a sweep times several depths in turn."""
+    """A trial to be timed: its reranker is loaded. Without a recipe it cannot be started anew, and
+    has no `cold`. With a `depth` of its own it gets no more candidates of a query in flight: a
+    sweep times several depths in turn.
+    """
 
     name: str
     device: str
@@ -34,7 +40,11 @@ class Target:
     depth: int | None = None
 
     def cut(self, request: Request) -> Request:
-        return replace(request, doc_ids=request.doc_ids[: self.depth], docs=request.docs[: self.depth]) if self.depth else request
+        return (
+            replace(request, doc_ids=request.doc_ids[: self.depth], docs=request.docs[: self.depth])
+            if self.depth
+            else request
+        )
 
     @property
     def remote(self) -> bool:
@@ -59,8 +69,15 @@ class Caller:
     def given_up(self) -> bool:
         return self.failing >= GIVE_UP_AFTER
 
-    def call(self, requests: Sequence[Request], stopwatch: Stopwatch | None = None, *, collect: bool = True) -> int | None:
-        """Nanoseconds from raw strings to an ordering on the host. None when the call failed, or needed a retry: it is no sample then.
+    def call(
+        self,
+        requests: Sequence[Request],
+        stopwatch: Stopwatch | None = None,
+        *,
+        collect: bool = True,
+    ) -> int | None:
+        """Nanoseconds from raw strings to an ordering on the host. None when the call failed, or
+        needed a retry: it is no sample then.
 
         `collect` runs Python's garbage collector before the call, since it does not run inside one.
         """
@@ -77,18 +94,24 @@ class Caller:
                 self.gpu_memory[name] = max(self.gpu_memory.get(name, 0), size)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # one target's failure must not take the others' timings with it
+        except (
+            BaseException
+        ) as error:  # one target's failure must not take the others' timings with it
             self.errors += 1
             self.failing += 1
             self.last_error = str(error).partition("\n")[0] or type(error).__name__
-        self.usage = self.target.reranker.take_usage()  # also after a failure: its tokens are not the next call's
+        self.usage = (
+            self.target.reranker.take_usage()
+        )  # also after a failure: its tokens are not the next call's
         self.halvings += self.usage.halvings
         if taken is not None and self.usage.retries:
             self.retried += 1
             return None
         return taken
 
-    def sample(self, scenario: str, round_: int, query: str, pairs: int, taken: int, **more: Any) -> Sample:
+    def sample(
+        self, scenario: str, round_: int, query: str, pairs: int, taken: int, **more: Any
+    ) -> Sample:
         """A row about the last call."""
         usage = self.usage
         truncated = usage.truncated if usage.tokens or usage.truncated else None

@@ -1,13 +1,17 @@
-"""What a fresh process does for `bench.latency.fresh_process`: it builds a reranker from its recipe and measures. Not for people to call.
+"""What a fresh process does for `bench.latency.fresh_process`: it builds a reranker from its recipe
+and measures. Not for people to call.
 
-`python -P -m bench.latency.child` reads a task from standard input and writes its answer to the file that the task names.
+`python -P -m bench.latency.child` reads a task from standard input and writes its answer to the
+file that the task names.
 """
 
 from __future__ import annotations
 
 from time import perf_counter_ns
 
-BEGAN = perf_counter_ns()  # the same clock for all processes of a machine: before anything else is imported
+BEGAN = (
+    perf_counter_ns()
+)  # the same clock for all processes of a machine: before anything else is imported
 
 import builtins  # noqa: E402
 import importlib  # noqa: E402
@@ -22,7 +26,9 @@ from typing import Any  # noqa: E402
 
 
 class ImportClock:
-    """Nanoseconds spent in imports, wherever they happen: libraries import much when a model is loaded, and more when it is first used."""
+    """Nanoseconds spent in imports, wherever they happen: libraries import much when a model is
+    loaded, and more when it is first used.
+    """
 
     def __init__(self) -> None:
         self.nanoseconds = 0
@@ -54,7 +60,9 @@ class ImportClock:
 
 
 def cold(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Load a reranker and answer one query. The parts add up to the total, which counts from the start of this process."""
+    """Load a reranker and answer one query. The parts add up to the total, which counts from the
+    start of this process.
+    """
     with ImportClock().running() as imports:
         from bench import rerankers
         from bench.contract.request import Request
@@ -65,7 +73,9 @@ def cold(task: Mapping[str, Any]) -> dict[str, Any]:
 
         recipe, device = task["recipe"], task["device"]
         look_in(Path(recipe["base_dir"]))
-        reranker = rerankers.build(recipe["name"], recipe["options"], device, Path(recipe["base_dir"]))
+        reranker = rerankers.build(
+            recipe["name"], recipe["options"], device, Path(recipe["base_dir"])
+        )
         reranker.load()
         loaded, imported = perf_counter_ns(), imports.nanoseconds
         caller = Caller(Target("cold", device, reranker))
@@ -89,7 +99,9 @@ def cold(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def twice(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Load two copies of a reranker and time both, interleaved: rows of copy, query, round, nanoseconds."""
+    """Load two copies of a reranker and time both, interleaved: rows of copy, query, round,
+    nanoseconds.
+    """
     from bench import rerankers
     from bench.contract.request import Request
     from bench.core.errors import RerankerError
@@ -101,15 +113,25 @@ def twice(task: Mapping[str, Any]) -> dict[str, Any]:
     look_in(Path(recipe["base_dir"]))
     targets = []
     for copy in ("0", "1"):
-        reranker = rerankers.build(recipe["name"], recipe["options"], device, Path(recipe["base_dir"]))
+        reranker = rerankers.build(
+            recipe["name"], recipe["options"], device, Path(recipe["base_dir"])
+        )
         reranker.load()
         targets.append(Target(copy, device, reranker))
     requests = [Request(**one) for one in task["requests"]]
     result = measure(targets, requests, LatencyPlan.model_validate(task["plan"]), task["seed"])
-    rows = [(int(row.trial), row.query, row.round, row.nanoseconds) for row in result.samples if not row.warmup]
+    rows = [
+        (int(row.trial), row.query, row.round, row.nanoseconds)
+        for row in result.samples
+        if not row.warmup
+    ]
     if not rows:
         raise RerankerError("; ".join(result.facts["0"]["notes"]) or "no call succeeded")
-    return {"rows": rows, "environment": machine.fingerprint(device), "disturbances": result.facts["0"]["disturbances"]}
+    return {
+        "rows": rows,
+        "environment": machine.fingerprint(device),
+        "disturbances": result.facts["0"]["disturbances"],
+    }
 
 
 def _read_bytes() -> int | None:

@@ -1,4 +1,6 @@
-"""`cold`: from the start of a fresh process to the first answer: what a deployment, an autoscaler or a command-line tool waits for."""
+"""`cold`: from the start of a fresh process to the first answer: what a deployment, an autoscaler
+or a command-line tool waits for.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,12 @@ class ColdStarts:
         if self.target.recipe is None:
             self.errors.append("nothing says how to build it in another process")
             return
-        task = {"task": "cold", "recipe": asdict(self.target.recipe), "device": self.target.device, "request": asdict(request)}
+        task = {
+            "task": "cold",
+            "recipe": asdict(self.target.recipe),
+            "device": self.target.device,
+            "request": asdict(request),
+        }
         try:
             answer = ask({**task, "started": now_ns()}, self.time_limit_s)
         except BenchError as error:
@@ -55,12 +62,17 @@ class ColdStarts:
             )
 
     def facts(self) -> dict[str, Any]:
-        """Counts, the memory of a process that holds this reranker alone, and whether its files came from the disk or from memory."""
+        """Counts, the memory of a process that holds this reranker alone, and whether its files
+        came from the disk or from memory.
+        """
         read = [answer["read_bytes"] for answer in self.answers if answer["read_bytes"] is not None]
         return {
             "runs": len(self.answers),
             "failed": len(self.errors),
-            "peak_rss_bytes": max((answer["peak_rss_bytes"] or 0 for answer in self.answers), default=0) or None,
+            "peak_rss_bytes": max(
+                (answer["peak_rss_bytes"] or 0 for answer in self.answers), default=0
+            )
+            or None,
             **(self.answers[-1]["gpu_memory"] if self.answers else {}),
             "read_bytes": read,
             "page_cache": ("cold" if max(read) > READ_FROM_DISK else "warm") if read else None,
@@ -70,11 +82,16 @@ class ColdStarts:
         notes = []
         if self.errors:
             tried = len(self.answers) + len(self.errors)
-            notes.append(f"cold: {len(self.errors)} of {tried} fresh processes gave no answer ({self.errors[-1]})")
+            notes.append(
+                f"cold: {len(self.errors)} of {tried} fresh processes gave no answer "
+                f"({self.errors[-1]})"
+            )
         if self.answers:
             found = self.facts()
             read = (
-                f"up to {max(found['read_bytes']) / 1e6:.0f} MB came from the disk" if found["read_bytes"] else "the system does not tell"
+                f"up to {max(found['read_bytes']) / 1e6:.0f} MB came from the disk"
+                if found["read_bytes"]
+                else "the system does not tell"
             )
             notes.append(f"cold: page cache {found['page_cache'] or 'unknown'} ({read})")
         return notes

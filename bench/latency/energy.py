@@ -15,7 +15,9 @@ MOST_CALLS = 500
 
 
 def joules_per_1000_pairs(caller: Caller, pooled: Sequence[Request]) -> float | None:
-    """Energy of the whole board, its idle draw included, over back-to-back calls; None where no counter answers or a call fails."""
+    """Energy of the whole board, its idle draw included, over back-to-back calls; None where no
+    counter answers or a call fails.
+    """
     meter = gpu.meter(caller.target.device)
     before = meter.energy_mj() if meter else None
     if meter is None or before is None or not pooled:

@@ -1,6 +1,8 @@
-"""How long one query will take a reranker that nobody has seen at work: from two of its candidates, in proportion to the tokens.
+"""How long one query will take a reranker that nobody has seen at work: from two of its candidates,
+in proportion to the tokens.
 
-Too long on an accelerator, which so little leaves idle; close on a CPU. It only serves to leave out what would take hours.
+Too long on an accelerator, which so little leaves idle; close on a CPU. It only serves to leave out
+what would take hours.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ class Workload(Reranker, Protocol):
 def seconds_per_query(reranker: Workload, device: str, requests: Sequence[Request]) -> float:
     """Foretold seconds of a middling request. The reranker is loaded."""
     request = requests[len(requests) // 2]
-    little = replace(request, doc_ids=request.doc_ids[:2], docs=request.docs[:2])  # a listwise reranker has nothing to do for one
+    little = replace(
+        request, doc_ids=request.doc_ids[:2], docs=request.docs[:2]
+    )  # a listwise reranker has nothing to do for one
     tokens = reranker.work(little)
     if not tokens:
         return 0.0

@@ -1,7 +1,9 @@
-"""Asking a fresh Python process for a measurement: one that has imported nothing, loaded nothing and been disturbed by nobody.
+"""Asking a fresh Python process for a measurement: one that has imported nothing, loaded nothing
+and been disturbed by nobody.
 
-The task goes in through standard input and the answer comes back in a file, so that neither shows in a list of processes and libraries
-may print what they like. Keys reach the process as they reached this one: by its environment.
+The task goes in through standard input and the answer comes back in a file, so that neither shows
+in a list of processes and libraries may print what they like. Keys reach the process as they
+reached this one: by its environment.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ ROOT = str(Path(__file__).parents[2])
 
 
 def ask(task: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-    """The answer of a process that `python -P -m bench.latency.child` begins. Raises BenchError with what went wrong there, in one line.
+    """The answer of a process that `python -P -m bench.latency.child` begins. Raises BenchError
+    with what went wrong there, in one line.
 
-    The process looks for modules where this one does, and not first in the working folder: somebody's bench.py may lie there.
+    The process looks for modules where this one does, and not first in the working folder:
+    somebody's bench.py may lie there.
     """
     with tempfile.TemporaryDirectory(prefix="rerank-bench-") as folder:
         path = Path(folder) / "answer.json"
@@ -43,7 +47,9 @@ def ask(task: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             raise BenchError(f"no answer from a fresh process within {timeout_s:g} s") from None
         if not path.is_file():
-            raise BenchError(f"a fresh process ended with code {done.returncode}: {_last_line(done.stderr)}")
+            raise BenchError(
+                f"a fresh process ended with code {done.returncode}: {_last_line(done.stderr)}"
+            )
         answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if "error" in answer:
         raise BenchError(str(answer["error"]))
@@ -52,7 +58,8 @@ def ask(task: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
 
 def _places() -> list[str]:
     """Return where the process looks for modules. An editable installation is not among sys.path: a
-    finder of its own knows it, and asks after the folders, among which the working folder may be."""
+    finder of its own knows it, and asks after the folders, among which the working folder may be.
+    """
     places = [entry for entry in sys.path if entry]
     return places if ROOT in places else [ROOT, *places]
 

@@ -1,7 +1,8 @@
 """How much slower? The median of paired ratios of times, query by query.
 
-Two rerankers timed in turn on the same query suffer the same disturbance, so that their ratio holds where their times do not: over repeated
-processes on a loaded machine it moved by 3 % where the ratio of totals moved by 26 %, and of runs one after the other by 45 %.
+Two rerankers timed in turn on the same query suffer the same disturbance, so that their ratio holds
+where their times do not: over repeated processes on a loaded machine it moved by 3 % where the
+ratio of totals moved by 26 %, and of runs one after the other by 45 %.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ Times = Mapping[str, Mapping[int, float]]
 
 @dataclass(frozen=True)
 class Ratio:
-    """new / old: the median over all pairs, and its 95 % interval over queries. `queries` were timed on both sides."""
+    """new / old: the median over all pairs, and its 95 % interval over queries. `queries` were
+    timed on both sides.
+    """
 
     median: float
     low: float
@@ -26,13 +29,19 @@ class Ratio:
 
 
 def paired_ratio(new: Times, old: Times, seed: int = 0, resamples: int = RESAMPLES) -> Ratio | None:
-    """The ratio over the queries that both sides timed, round by round. None where there is no such query.
+    """The ratio over the queries that both sides timed, round by round. None where there is no such
+    query.
 
-    The bootstrap draws queries, each with all its rounds, since rounds of one query are not independent (Davison & Hinkley 1997, 3.8).
+    The bootstrap draws queries, each with all its rounds, since rounds of one query are not
+    independent (Davison & Hinkley 1997, 3.8).
     """
     import numpy as np
 
-    pairs = [[times[turn] / old[query][turn] for turn in times if turn in old[query]] for query, times in new.items() if query in old]
+    pairs = [
+        [times[turn] / old[query][turn] for turn in times if turn in old[query]]
+        for query, times in new.items()
+        if query in old
+    ]
     pairs = [ratios for ratios in pairs if ratios]
     if not pairs:
         return None
@@ -40,6 +49,8 @@ def paired_ratio(new: Times, old: Times, seed: int = 0, resamples: int = RESAMPL
     for row, ratios in zip(matrix, pairs, strict=True):
         row[: len(ratios)] = ratios
     n = len(matrix)
-    drawn = matrix[np.random.default_rng(seed).integers(0, n, size=(resamples, n))].reshape(resamples, -1)
+    drawn = matrix[np.random.default_rng(seed).integers(0, n, size=(resamples, n))].reshape(
+        resamples, -1
+    )
     low, high = np.quantile(np.nanmedian(drawn, axis=1), [0.025, 0.975])
     return Ratio(float(np.nanmedian(matrix)), float(low), float(high), n)

@@ -8,8 +8,10 @@ TOTAL = "total"
 
 
 class Sample(NamedTuple):
-    """A row of latency.parquet. `tokens` are real ones, `slots` the same with padding, `truncated` the pairs that were cut: of the whole
-    call, None where the reranker does not tell. `span` is "total" or a part of a call."""
+    """A row of latency.parquet. `tokens` are real ones, `slots` the same with padding, `truncated`
+    the pairs that were cut: of the whole call, None where the reranker does not tell. `span` is
+    "total" or a part of a call.
+    """
 
     trial: str
     scenario: str

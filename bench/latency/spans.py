@@ -1,8 +1,8 @@
 """The parts of a call: how long it tokenises, copies, computes and sorts.
 
-A reranker marks its parts with `self.span(name)`. The device is synchronised where a part ends, or else its work would be counted where
-somebody first waits for it; that stops the device from running ahead, so that the parts are taken in calls of their own and never in those
-whose total is reported.
+A reranker marks its parts with `self.span(name)`. The device is synchronised where a part ends, or
+else its work would be counted where somebody first waits for it; that stops the device from running
+ahead, so that the parts are taken in calls of their own and never in those whose total is reported.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from bench.machine.clock import device_timer, now_ns, synchroniser
 SORT = "sort"
 OTHER = "other"
 ON_DEVICE = "forward (device)"
-"""The forward passes between two events of the device's own clock: without what the host does before and after them."""
+"""The forward passes between two events of the device's own clock: without what the host does
+before and after them.
+"""
 
 
 class Stopwatch:
-    """Adds up the time in each part. A part inside another counts for itself only; parts may run in several threads at once."""
+    """Adds up the time in each part. A part inside another counts for itself only; parts may run in
+    several threads at once.
+    """
 
     def __init__(self, device: str) -> None:
         self.nanoseconds: dict[str, int] = {}
@@ -45,14 +49,17 @@ class Stopwatch:
             self._synchronise()
             taken = now_ns() - start
             self._add(name, taken - self._inner.time)
-            if on_device and not self._inner.time:  # a part inside this one took time of the host's that the device's clock holds too
+            if (
+                on_device and not self._inner.time
+            ):  # a part inside this one took time of the host's that the device's clock holds too
                 self._add(ON_DEVICE, on_device())
             self._inner.time = outer + taken
 
     def parts(self, total: int) -> dict[str, int]:
         """Nanoseconds of each part of a call that took `total`, and of the rest of it (`other`).
 
-        Only the thread that made this stopwatch is subtracted: what other threads did meanwhile took none of the caller's time.
+        Only the thread that made this stopwatch is subtracted: what other threads did meanwhile
+        took none of the caller's time.
         """
         return {**self.nanoseconds, OTHER: max(0, total - self._own_time)}
 

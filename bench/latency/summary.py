@@ -1,8 +1,11 @@
-"""Summaries of raw timings, computed on reading. Percentiles are numpy's linear ones; never the best of n.
+"""Summaries of raw timings, computed on reading. Percentiles are numpy's linear ones; never the
+best of n.
 
-A percentile q is withheld until the largest sample lies above it with 95 % confidence: n >= ln 0.05 / ln q independent samples, 59 for
-p95 and 299 for p99. Every round's sample enters a percentile, but rounds of one query are not independent: only distinct queries count
-for withholding, and the bootstrap draws whole queries with all their rounds (a cluster bootstrap; Davison & Hinkley 1997, section 3.8).
+A percentile q is withheld until the largest sample lies above it with 95 % confidence: n >= ln 0.05
+/ ln q independent samples, 59 for p95 and 299 for p99. Every round's sample enters a percentile,
+but rounds of one query are not independent: only distinct queries count for withholding, and the
+bootstrap draws whole queries with all their rounds (a cluster bootstrap; Davison & Hinkley 1997,
+section 3.8).
 """
 
 from __future__ import annotations
@@ -29,10 +32,12 @@ ONE_QUERY = ("single", "request")
 
 @dataclass(frozen=True)
 class Summary:
-    """One trial in one scenario, with 95 % intervals over queries; None stands for what is withheld or what the scenario does not ask.
+    """One trial in one scenario, with 95 % intervals over queries; None stands for what is withheld
+    or what the scenario does not ask.
 
-    Milliseconds are of one call: a query in `single` and `request`, where `per_pair_ms` is the median of a query's time divided by its
-    candidates (amortised: they were scored together), and the whole pool in `offline`, where pairs/s stands with its range over rounds.
+    Milliseconds are of one call: a query in `single` and `request`, where `per_pair_ms` is the
+    median of a query's time divided by its candidates (amortised: they were scored together), and
+    the whole pool in `offline`, where pairs/s stands with its range over rounds.
     """
 
     scenario: str
@@ -59,7 +64,9 @@ class Summary:
 
 
 def needed(q: float) -> int:
-    """The fewest distinct queries for which the percentile q may be shown: 59 for .95, 299 for .99."""
+    """The fewest distinct queries for which the percentile q may be shown: 59 for .95, 299 for
+    .99.
+    """
     return math.ceil(math.log(0.05) / math.log(q))
 
 
@@ -75,16 +82,22 @@ def summarise(samples: pd.DataFrame, seed: int = 0) -> dict[tuple[str, str], Sum
 
 
 def parts(samples: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
-    """(trial, scenario) -> the median milliseconds of each part of a call, in the order in which the parts were first seen.
+    """(trial, scenario) -> the median milliseconds of each part of a call, in the order in which
+    the parts were first seen.
 
-    Parts of `single` come from calls of their own (more synchronised than those of its total), so that they need not add up to p50.
+    Parts of `single` come from calls of their own (more synchronised than those of its total), so
+    that they need not add up to p50.
     """
     if samples.empty:
         return {}
     counted = samples[~samples["warmup"].astype(bool) & (samples["span"] != TOTAL)]
     found: dict[tuple[str, str], dict[str, float]] = {}
-    for (trial, scenario, span), nanoseconds in counted.groupby(["trial", "scenario", "span"], sort=False)["nanoseconds"]:
-        found.setdefault((str(trial), str(scenario)), {})[str(span)] = float(nanoseconds.median()) / 1e6
+    for (trial, scenario, span), nanoseconds in counted.groupby(
+        ["trial", "scenario", "span"], sort=False
+    )["nanoseconds"]:
+        found.setdefault((str(trial), str(scenario)), {})[str(span)] = (
+            float(nanoseconds.median()) / 1e6
+        )
     return found
 
 
@@ -95,13 +108,28 @@ def _summary(scenario: str, rows: pd.DataFrame, seed: int) -> Summary:
     queries = int(rows["query"].nunique())
     shown = [q for q in (0.5, 0.95, 0.99) if q == 0.5 or queries >= needed(q)]
     *intervals, of_mean = _intervals(_by_cluster(scenario, rows, "ms"), shown, seed)
-    times: dict[str, Any] = {"mean_ms": float(rows["ms"].mean()), "mean_low_ms": of_mean[0], "mean_high_ms": of_mean[1]}
+    times: dict[str, Any] = {
+        "mean_ms": float(rows["ms"].mean()),
+        "mean_low_ms": of_mean[0],
+        "mean_high_ms": of_mean[1],
+    }
     for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99")):
         low, high = intervals[shown.index(q)] if q in shown else (None, None)
         value = float(np.quantile(rows["ms"], q)) if q in shown else None
         times |= {f"{name}_ms": value, f"{name}_low_ms": low, f"{name}_high_ms": high}
-    rates = _rates(rows) if scenario == "offline" else dict.fromkeys(("pairs_per_s", "pairs_per_s_low", "pairs_per_s_high"))
-    return Summary(scenario=scenario, queries=queries, samples=len(rows), **times, **_per_pair(scenario, rows, seed), **rates)
+    rates = (
+        _rates(rows)
+        if scenario == "offline"
+        else dict.fromkeys(("pairs_per_s", "pairs_per_s_low", "pairs_per_s_high"))
+    )
+    return Summary(
+        scenario=scenario,
+        queries=queries,
+        samples=len(rows),
+        **times,
+        **_per_pair(scenario, rows, seed),
+        **rates,
+    )
 
 
 def _per_pair(scenario: str, rows: pd.DataFrame, seed: int) -> dict[str, Any]:
@@ -110,7 +138,11 @@ def _per_pair(scenario: str, rows: pd.DataFrame, seed: int) -> dict[str, Any]:
         return dict.fromkeys(("per_pair_ms", "per_pair_low_ms", "per_pair_high_ms"))
     rows = rows.assign(each=rows["ms"] / rows["pairs"])
     low, high = _intervals(_by_cluster(scenario, rows, "each"), [0.5], seed)[0]
-    return {"per_pair_ms": float(rows["each"].median()), "per_pair_low_ms": low, "per_pair_high_ms": high}
+    return {
+        "per_pair_ms": float(rows["each"].median()),
+        "per_pair_low_ms": low,
+        "per_pair_high_ms": high,
+    }
 
 
 def _rates(rows: pd.DataFrame) -> dict[str, Any]:
@@ -118,14 +150,20 @@ def _rates(rows: pd.DataFrame) -> dict[str, Any]:
     rounds = rows.groupby("round").agg({"pairs": "sum", "nanoseconds": "sum"})
     per_round = rounds["pairs"] / (rounds["nanoseconds"] / 1e9)
     overall = rounds["pairs"].sum() / (rounds["nanoseconds"].sum() / 1e9)
-    return {"pairs_per_s": float(overall), "pairs_per_s_low": float(per_round.min()), "pairs_per_s_high": float(per_round.max())}
+    return {
+        "pairs_per_s": float(overall),
+        "pairs_per_s_low": float(per_round.min()),
+        "pairs_per_s_high": float(per_round.max()),
+    }
 
 
 def _by_cluster(scenario: str, rows: pd.DataFrame, column: str) -> Matrix:
-    """A column's values, shape (clusters, samples per cluster), NaN where one has fewer samples than others.
+    """A column's values, shape (clusters, samples per cluster), NaN where one has fewer samples
+    than others.
 
-    What is drawn whole: a query with its rounds; in `cold` a process; in `server` a stretch of arrivals, since who comes after a long wait
-    waits long too (batch means; Law & Kelton, Simulation Modeling and Analysis, chapter 9).
+    What is drawn whole: a query with its rounds; in `cold` a process; in `server` a stretch of
+    arrivals, since who comes after a long wait waits long too (batch means; Law & Kelton,
+    Simulation Modeling and Analysis, chapter 9).
     """
     import numpy as np
 
@@ -142,15 +180,22 @@ def _by_cluster(scenario: str, rows: pd.DataFrame, column: str) -> Matrix:
 
 
 def _intervals(matrix: Matrix, percentiles: list[float], seed: int) -> list[tuple[float, float]]:
-    """95 % percentile intervals of each percentile and, last, of the mean, under resampling of whole queries with all their rounds.
+    """95 % percentile intervals of each percentile and, last, of the mean, under resampling of
+    whole queries with all their rounds.
 
-    The upper end of a p95 over little more than 59 queries is bounded by the slowest query seen: it is a lower estimate of that end.
+    The upper end of a p95 over little more than 59 queries is bounded by the slowest query seen: it
+    is a lower estimate of that end.
     """
     import numpy as np
 
     n = len(matrix)
-    drawn = matrix[np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n))].reshape(RESAMPLES, -1)
+    drawn = matrix[np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n))].reshape(
+        RESAMPLES, -1
+    )
     uneven = np.isnan(matrix).any()
     quantiles = (np.nanquantile if uneven else np.quantile)(drawn, percentiles, axis=1)
     means = (np.nanmean if uneven else np.mean)(drawn, axis=1)
-    return [(float(low), float(high)) for low, high in (np.quantile(values, [0.025, 0.975]) for values in (*quantiles, means))]
+    return [
+        (float(low), float(high))
+        for low, high in (np.quantile(values, [0.025, 0.975]) for values in (*quantiles, means))
+    ]

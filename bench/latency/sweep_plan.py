@@ -1,4 +1,6 @@
-"""What a suite may say about a sweep: the depths and settings at which `single` is timed again. Imports nothing heavier than pydantic."""
+"""What a suite may say about a sweep: the depths and settings at which `single` is timed again.
+Imports nothing heavier than pydantic.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from bench.rerankers.options import AnyDType, Runtime
 SETTINGS = ("dtype", "runtime", "batch_size", "token_budget", "threads")
 """The options of a reranker that a sweep changes, by the names that they have there."""
 SCORING = ("dtype", "runtime")
-"""Those among them that change scores, so that quality has to be measured again. The others lay the same arithmetic out differently."""
+"""Those among them that change scores, so that quality has to be measured again. The others lay the
+same arithmetic out differently.
+"""
 
 Size = Annotated[int, Field(ge=1)]
 Change = Mapping[str, Any]
@@ -22,21 +26,43 @@ Change = Mapping[str, Any]
 
 
 class SweepPlan(Options):
-    """`single`, once more at each depth: as the suite has it, and with one setting changed at a time, or in every combination (`cross`)."""
+    """`single`, once more at each depth: as the suite has it, and with one setting changed at a
+    time, or in every combination (`cross`).
+    """
 
     depths: tuple[Size, ...] = Field(
-        (10, 25, 50, 100, 200), min_length=1, description="candidates per query; those above the suite's depth are left out"
+        (10, 25, 50, 100, 200),
+        min_length=1,
+        description="candidates per query; those above the suite's depth are left out",
     )
     batch_sizes: tuple[Size, ...] = Field((), description="such as [1, 8, 16, 32, 64]")
-    token_budgets: tuple[Size, ...] = Field((), description="tokens per forward pass, padding included")
-    dtypes: tuple[AnyDType, ...] = Field((), description="number formats: each is scored as well, so that its quality is measured")
-    runtimes: tuple[Runtime, ...] = Field((), description="such as [torch, onnx, openvino]: each is scored as well")
+    token_budgets: tuple[Size, ...] = Field(
+        (), description="tokens per forward pass, padding included"
+    )
+    dtypes: tuple[AnyDType, ...] = Field(
+        (), description="number formats: each is scored as well, so that its quality is measured"
+    )
+    runtimes: tuple[Runtime, ...] = Field(
+        (), description="such as [torch, onnx, openvino]: each is scored as well"
+    )
     threads: tuple[Size, ...] = Field((), description="CPU threads inside one operation")
-    cross: bool = Field(False, description="every combination of the settings, in place of one changed at a time")
-    quality: bool = Field(True, description="score each number format and runtime; without it their quality is unknown, and never assumed")
-    queries: int | None = Field(None, ge=1, description="timed queries per point; the plan's when absent (p95 needs 59)")
+    cross: bool = Field(
+        False, description="every combination of the settings, in place of one changed at a time"
+    )
+    quality: bool = Field(
+        True,
+        description="score each number format and runtime; without it their quality is unknown, "
+        "and never assumed",
+    )
+    queries: int | None = Field(
+        None, ge=1, description="timed queries per point; the plan's when absent (p95 needs 59)"
+    )
     rounds: int = Field(1, ge=1, description="times each query is timed")
-    time_limit_s: float = Field(60.0, gt=0, description="a point of a reranker is timed on fewer queries once it has taken so long")
+    time_limit_s: float = Field(
+        60.0,
+        gt=0,
+        description="a point of a reranker is timed on fewer queries once it has taken so long",
+    )
 
     def changes(self) -> Iterator[Change]:
         """What is changed, in the order in which it is timed: nothing first."""
@@ -53,7 +79,9 @@ class SweepPlan(Options):
             return
         asked = {name: values for name, values in lists.items() if values}
         if asked:
-            yield from (dict(zip(asked, chosen, strict=True)) for chosen in product(*asked.values()))
+            yield from (
+                dict(zip(asked, chosen, strict=True)) for chosen in product(*asked.values())
+            )
 
 
 def told(change: Change) -> str:

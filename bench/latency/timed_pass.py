@@ -1,8 +1,11 @@
-"""The timed pass: what a user would deploy, timed as production feels it, all rerankers of a group interleaved.
+"""The timed pass: what a user would deploy, timed as production feels it, all rerankers of a group
+interleaved.
 
-Scenarios, never converted into one another (after MLPerf Inference, Reddi et al., ISCA 2020): `single`, one query in flight from raw
-strings to sorted scores on the host; `request`, the same through a network to a machine that is not ours; `offline`, all pairs in one
-call; `cold`, load and first query in a fresh process; `server`, queries that arrive by chance. Only raw samples leave this module.
+Scenarios, never converted into one another (after MLPerf Inference, Reddi et al., ISCA 2020):
+`single`, one query in flight from raw strings to sorted scores on the host; `request`, the same
+through a network to a machine that is not ours; `offline`, all pairs in one call; `cold`, load and
+first query in a fresh process; `server`, queries that arrive by chance. Only raw samples leave this
+module.
 """
 
 from __future__ import annotations
@@ -40,14 +43,18 @@ __all__ = [
 
 @dataclass
 class LatencyResult:
-    """Raw samples, warm-ups among them, and per trial what a reader of their summary should know."""
+    """Raw samples, warm-ups among them, and per trial what a reader of their summary should
+    know.
+    """
 
     samples: list[Sample] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def planned_calls(targets: Sequence[Target], requests: Sequence[Request], plan: LatencyPlan) -> int:
-    """An upper bound of the calls that `measure` will make, for a progress bar, and for what a paid service may charge."""
+    """An upper bound of the calls that `measure` will make, for a progress bar, and for what a paid
+    service may charge.
+    """
     usable = sum(1 for request in requests if request.docs)
     return sum(plan.calls(usable, target.remote) for target in targets)
 
@@ -59,13 +66,17 @@ def measure(
     seed: int = 0,
     on_call: Callable[[int], None] = lambda calls: None,
 ) -> LatencyResult:
-    """Time every target on the same sample of requests. A call that fails, or needs a retry, is counted and never becomes a sample.
+    """Time every target on the same sample of requests. A call that fails, or needs a retry, is
+    counted and never becomes a sample.
 
-    The plan's time limit holds per reranker and scenario, each of which is timed at least once. Peak memory and load are of the process
-    and the machine, where all targets are loaded at once. Raises BenchError when no request has candidates.
+    The plan's time limit holds per reranker and scenario, each of which is timed at least once.
+    Peak memory and load are of the process and the machine, where all targets are loaded at once.
+    Raises BenchError when no request has candidates.
     """
     sample = draw_sample(requests, plan, seed)
-    timers = [Timer(target, plan, planned_calls([target], sample, plan), on_call) for target in targets]
+    timers = [
+        Timer(target, plan, planned_calls([target], sample, plan), on_call) for target in targets
+    ]
     watch = Watch({target.device for target in targets})
     with _no_garbage_collection():
         _time_here([timer for timer in timers if not timer.target.remote], sample, plan, seed)
@@ -76,21 +87,36 @@ def measure(
     for timer in timers:
         timer.tell_rest()
         planned = min(plan.request_queries, len(sample)) if timer.target.remote else len(sample)
-        result.facts[timer.target.name] = {**shared, **timer.facts(planned), "notes": [*timer.notes(planned), *shared["disturbances"]]}
+        result.facts[timer.target.name] = {
+            **shared,
+            **timer.facts(planned),
+            "notes": [*timer.notes(planned), *shared["disturbances"]],
+        }
     return result
 
 
 def draw_sample(requests: Sequence[Request], plan: LatencyPlan, seed: int) -> list[Request]:
-    """The requests that are timed, cut to the plan's depth, in a seeded order that does not depend on the order of `requests`."""
-    usable = sorted((request for request in requests if request.docs), key=lambda request: request.query_id)
+    """The requests that are timed, cut to the plan's depth, in a seeded order that does not depend
+    on the order of `requests`.
+    """
+    usable = sorted(
+        (request for request in requests if request.docs), key=lambda request: request.query_id
+    )
     if not usable:
         raise BenchError("nothing to time: no query has candidates")
     chosen = random.Random(seed).sample(usable, min(plan.queries, len(usable)))
-    return [replace(one, doc_ids=one.doc_ids[: plan.depth], docs=one.docs[: plan.depth]) for one in chosen]
+    return [
+        replace(one, doc_ids=one.doc_ids[: plan.depth], docs=one.docs[: plan.depth])
+        for one in chosen
+    ]
 
 
-def _time_here(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan, seed: int) -> None:
-    """`single` and `offline` of the rerankers on this machine, then the parts of a few calls, then `server`."""
+def _time_here(
+    timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan, seed: int
+) -> None:
+    """`single` and `offline` of the rerankers on this machine, then the parts of a few calls, then
+    `server`.
+    """
     if not {"single", "offline", "server"} & set(plan.scenarios):
         return
     for timer in timers:
@@ -112,7 +138,9 @@ def _time_here(timers: Sequence[Timer], sample: Sequence[Request], plan: Latency
         _time_server(timers, sample, plan, seed)
 
 
-def _time_server(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan, seed: int) -> None:
+def _time_server(
+    timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan, seed: int
+) -> None:
     """A load has the machine to itself: the rerankers alternate load by load."""
     rates, loads = plan.server.points()
     for timer in timers:
@@ -127,7 +155,9 @@ def _time_server(timers: Sequence[Timer], sample: Sequence[Request], plan: Laten
 
 
 def _time_elsewhere(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan) -> None:
-    """`request`, apart from the local calls: while those run, a connection idles, and clients let go of it after a few seconds."""
+    """`request`, apart from the local calls: while those run, a connection idles, and clients let
+    go of it after a few seconds.
+    """
     if not plan.asks("request", remote=True):
         return
     for timer in timers:
@@ -145,7 +175,9 @@ def _time_cold(timers: Sequence[Timer], sample: Sequence[Request], plan: Latency
 
 
 def _query_by_query(timers: Sequence[Timer], sample: Sequence[Request], round_: int) -> None:
-    """Query by query over all targets, so that a machine that slows down slows all of them: A B C, then C B A."""
+    """Query by query over all targets, so that a machine that slows down slows all of them: A B C,
+    then C B A.
+    """
     for i, request in enumerate(sample):
         for timer in _abba(timers, round_ + i):
             timer.time_query(request, round_)
@@ -158,7 +190,9 @@ def _abba(timers: Sequence[Timer], turn: int) -> list[Timer]:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Python's collector does not run inside a timed call; what is loaded already is not looked at again between calls."""
+    """Python's collector does not run inside a timed call; what is loaded already is not looked at
+    again between calls.
+    """
     was_on = gc.isenabled()
     gc.collect()
     gc.freeze()

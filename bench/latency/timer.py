@@ -1,4 +1,6 @@
-"""The timed calls of one reranker in the scenarios that keep one call in flight, and what a reader of their samples should know."""
+"""The timed calls of one reranker in the scenarios that keep one call in flight, and what a reader
+of their samples should know.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,13 @@ WARMUP_SHARE = 0.25
 
 
 class Timer:
-    """Times the calls of one target and keeps their samples. One query in flight is `request` for a remote target, else `single`."""
+    """Times the calls of one target and keeps their samples. One query in flight is `request` for a
+    remote target, else `single`.
+    """
 
-    def __init__(self, target: Target, plan: LatencyPlan, calls: int, on_call: Callable[[int], None]) -> None:
+    def __init__(
+        self, target: Target, plan: LatencyPlan, calls: int, on_call: Callable[[int], None]
+    ) -> None:
         self.target, self.plan, self.calls_left, self.on_call = target, plan, calls, on_call
         self.caller = Caller(target)
         self.one_query = "request" if target.remote else "single"
@@ -40,15 +46,24 @@ class Timer:
         self.loads: list[Load] = []
 
     def warm_up(self, sample: Sequence[Request]) -> None:
-        """Short, median and long requests in turn until their times settle, each seen relative to its own first time.
+        """Short, median and long requests in turn until their times settle, each seen relative to
+        its own first time.
 
-        A remote reranker gets one of each, which opens its connection: the times of a network never settle.
+        A remote reranker gets one of each, which opens its connection: the times of a network never
+        settle.
         """
         by_length = sorted(sample, key=lambda request: sum(map(len, request.docs)))
-        turns = [self.target.cut(request) for request in (by_length[0], by_length[len(by_length) // 2], by_length[-1])]
+        turns = [
+            self.target.cut(request)
+            for request in (by_length[0], by_length[len(by_length) // 2], by_length[-1])
+        ]
         first: dict[int, int] = {}
         relative: list[float] = []
-        most = min(REMOTE_WARMUPS, self.plan.warmup_max) if self.target.remote else self.plan.warmup_max
+        most = (
+            min(REMOTE_WARMUPS, self.plan.warmup_max)
+            if self.target.remote
+            else self.plan.warmup_max
+        )
         seconds, planned_after = 0.0, self.calls_left - most
         for i in range(most):
             if self.caller.given_up or seconds > WARMUP_SHARE * self.plan.time_limit_s:
@@ -78,18 +93,24 @@ class Timer:
             self._keep(self.one_query, round_, request, taken)
 
     def time_offline(self, sample: Sequence[Request], round_: int) -> None:
-        """As many pairs as the plan pools, or as the time limit allows at the speed seen so far; the same ones in every round."""
+        """As many pairs as the plan pools, or as the time limit allows at the speed seen so far;
+        the same ones in every round.
+        """
         if self._is_over("offline"):
             return
         self.pooled = self.pooled or self._affordable_pool(sample)
         taken = self._call(self.pooled)
         if taken is not None:
             self.seconds["offline"] += taken / 1e9
-            whole = Request("*", "", [doc for request in self.pooled for doc in request.doc_ids], ())
+            whole = Request(
+                "*", "", [doc for request in self.pooled for doc in request.doc_ids], ()
+            )
             self._keep("offline", round_, whole, taken)
 
     def time_spans(self, request: Request) -> None:
-        """The parts of one query's call: rows of `single` whose spans add up to a call of their own, with more synchronisation in it."""
+        """The parts of one query's call: rows of `single` whose spans add up to a call of their
+        own, with more synchronisation in it.
+        """
         if self.one_query in self.out_of_time:
             return
         request, stopwatch = self.target.cut(request), Stopwatch(self.target.device)
@@ -120,7 +141,11 @@ class Timer:
 
     def all_samples(self) -> list[Sample]:
         """Every scenario's rows."""
-        return [*self.samples, *self.cold.samples, *(row for load in self.loads for row in load.samples)]
+        return [
+            *self.samples,
+            *self.cold.samples,
+            *(row for load in self.loads for row in load.samples),
+        ]
 
     def tell_rest(self) -> None:
         """Count the calls that were planned and not made, so that a progress bar ends."""
@@ -145,7 +170,12 @@ class Timer:
             **caller.gpu_memory,
             **caller.clocks.facts(),
             "cold": self.cold.facts() if self.plan.asks("cold", self.target.remote) else None,
-            "server": {"capacity_per_s": self.capacity, "loads": [load.facts for load in self.loads]} if self.loads else None,
+            "server": {
+                "capacity_per_s": self.capacity,
+                "loads": [load.facts for load in self.loads],
+            }
+            if self.loads
+            else None,
         }
 
     def notes(self, planned: int) -> list[str]:
@@ -154,18 +184,31 @@ class Timer:
         if not self.settled and self.warmups and not self.target.remote:
             notes.append(f"times had not settled after {self.warmups} warm-up calls")
         if self.one_query in self.out_of_time:
-            every = f" ({self.plan.rounds} rounds were planned)" if len(self.timed) == planned else ""
-            notes.append(f"timed on {len(self.timed)} of {planned} queries: the time limit was reached{every}")
+            every = (
+                f" ({self.plan.rounds} rounds were planned)" if len(self.timed) == planned else ""
+            )
+            notes.append(
+                f"timed on {len(self.timed)} of {planned} queries: the time limit was "
+                f"reached{every}"
+            )
         if "offline" in self.out_of_time:
             pairs = sum(len(request.docs) for request in self.pooled)
             notes.append(f"pairs/s from {pairs} pooled pairs: the time limit allowed no more")
         if caller.errors:
             gave_up = "; timing was given up" if caller.given_up else ""
-            notes.append(f"{caller.errors} of {caller.calls} timed calls failed ({caller.last_error}){gave_up}")
+            notes.append(
+                f"{caller.errors} of {caller.calls} timed calls failed "
+                f"({caller.last_error}){gave_up}"
+            )
         if caller.retried:
-            notes.append(f"{caller.retried} of {caller.calls} timed calls needed a retry and are no samples")
+            notes.append(
+                f"{caller.retried} of {caller.calls} timed calls needed a retry and are no samples"
+            )
         if caller.halvings:
-            notes.append(f"a batch did not fit into memory and was split {times(caller.halvings)} while timed")
+            notes.append(
+                f"a batch did not fit into memory and was split {times(caller.halvings)} while "
+                "timed"
+            )
         return [*notes, *self.cold.notes(), *(note for load in self.loads for note in load.notes())]
 
     def _is_over(self, scenario: str) -> bool:
@@ -175,12 +218,16 @@ class Timer:
         return over
 
     def _affordable_pool(self, sample: Sequence[Request]) -> list[Request]:
-        """The plan's pool, or the part of it for which one round's share of the time limit suffices at the median speed so far."""
+        """The plan's pool, or the part of it for which one round's share of the time limit suffices
+        at the median speed so far.
+        """
         planned = pool(sample, self.plan.offline_pairs)
         seen = [row.nanoseconds / row.pairs for row in self.samples]
         if not seen:
             return planned
-        affordable = pool(planned, int(self.plan.time_limit_s * 1e9 / self.plan.rounds / statistics.median(seen)))
+        affordable = pool(
+            planned, int(self.plan.time_limit_s * 1e9 / self.plan.rounds / statistics.median(seen))
+        )
         if len(affordable) < len(planned):
             self.out_of_time.add("offline")
         return affordable
@@ -196,11 +243,17 @@ class Timer:
             self._tell(1)
 
     def _keep(self, scenario: str, round_: int, request: Request, taken: int, **more: Any) -> None:
-        self.samples.append(self.caller.sample(scenario, round_, request.query_id, len(request.doc_ids), taken, **more))
+        self.samples.append(
+            self.caller.sample(
+                scenario, round_, request.query_id, len(request.doc_ids), taken, **more
+            )
+        )
 
 
 def settled(relative: Sequence[float], tolerance: float) -> bool:
-    """Whether the rolling median over two turns of three requests moved by less than the tolerance since one turn before."""
+    """Whether the rolling median over two turns of three requests moved by less than the tolerance
+    since one turn before.
+    """
     if len(relative) < 9:
         return False
     now, before = statistics.median(relative[-6:]), statistics.median(relative[-9:-3])

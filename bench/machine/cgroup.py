@@ -1,4 +1,6 @@
-"""What the control groups of Linux, and so every container, allow this process, and how often they stopped it."""
+"""What the control groups of Linux, and so every container, allow this process, and how often they
+stopped it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def control_groups(controller: str, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[Path]:
-    """This process's control group and those around it, version 2 (one tree) and version 1 (a tree per controller).
+def control_groups(
+    controller: str, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> list[Path]:
+    """This process's control group and those around it, version 2 (one tree) and version 1 (a tree
+    per controller).
 
-    A limit may be set on any of them. In a container the innermost one is often mounted as the root, whatever its name outside.
+    A limit may be set on any of them. In a container the innermost one is often mounted as the
+    root, whatever its name outside.
     """
     folders = [root, root / controller]
     for line in (read(own) or "").splitlines():
@@ -39,15 +45,26 @@ def cpu_quota(folders: Sequence[Path]) -> float | None:
 
 
 def memory_limit(folders: Sequence[Path]) -> int | None:
-    """Bytes that the tightest of these control groups allows, or None without a limit (version 1 then names a number beyond all sense)."""
-    texts = [read(folder / name) or "" for folder in folders for name in ("memory.max", "memory.limit_in_bytes")]
-    return min((int(text) for text in texts if text.strip().isdigit() and int(text) < 1 << 60), default=None)
+    """Bytes that the tightest of these control groups allows, or None without a limit (version 1
+    then names a number beyond all sense).
+    """
+    texts = [
+        read(folder / name) or ""
+        for folder in folders
+        for name in ("memory.max", "memory.limit_in_bytes")
+    ]
+    return min(
+        (int(text) for text in texts if text.strip().isdigit() and int(text) < 1 << 60),
+        default=None,
+    )
 
 
 def throttled_seconds(folders: Sequence[Path]) -> float | None:
-    """Seconds, so far, for which a CPU quota stopped this process's group or one around it; None where nobody counts.
+    """Seconds, so far, for which a CPU quota stopped this process's group or one around it; None
+    where nobody counts.
 
-    `cpu.stat` of version 2 counts microseconds, that of version 1 nanoseconds; the group that was stopped longest speaks for all.
+    `cpu.stat` of version 2 counts microseconds, that of version 1 nanoseconds; the group that was
+    stopped longest speaks for all.
     """
     found = []
     for folder in folders:

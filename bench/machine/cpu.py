@@ -1,4 +1,6 @@
-"""What the processor is, how fast it may run, and whether it had to slow down. The trees of /proc and /sys can be others, for tests."""
+"""What the processor is, how fast it may run, and whether it had to slow down. The trees of /proc
+and /sys can be others, for tests.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,35 @@ from typing import Any
 
 from bench.machine.cgroup import read
 
-_X86 = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_fp16", "amx_int8")
+_X86 = (
+    "avx2",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_fp16",
+    "avx512_vnni",
+    "avx_vnni",
+    "amx_bf16",
+    "amx_fp16",
+    "amx_int8",
+)
 FLAGS = (*_X86, "asimd", "asimdhp", "asimddp", "bf16", "sve")
 PROC, SYS = Path("/proc"), Path("/sys")
 
 
 def facts(proc: Path = PROC, sys_: Path = SYS) -> dict[str, Any]:
-    """Model, instruction sets that matter to a matrix product, whether a hypervisor lies in between, highest clock, and its governor."""
+    """Model, instruction sets that matter to a matrix product, whether a hypervisor lies in
+    between, highest clock, and its governor.
+    """
     info = read(proc / "cpuinfo") or ""
     flags = _flags(info)
-    fastest = [int(text) for path in _cpus(sys_) if (text := (read(path / "cpufreq/cpuinfo_max_freq") or "").strip()).isdigit()]
-    governors = sorted({(read(path / "cpufreq/scaling_governor") or "").strip() for path in _cpus(sys_)} - {""})
+    fastest = [
+        int(text)
+        for path in _cpus(sys_)
+        if (text := (read(path / "cpufreq/cpuinfo_max_freq") or "").strip()).isdigit()
+    ]
+    governors = sorted(
+        {(read(path / "cpufreq/scaling_governor") or "").strip() for path in _cpus(sys_)} - {""}
+    )
     return {
         "cpu": _model(info),
         "cpu_flags": instructions(proc),
@@ -39,14 +59,22 @@ def instructions(proc: Path = PROC) -> list[str] | None:
 
 def clock_mhz(sys_: Path = SYS) -> float | None:
     """The mean clock of all cores at this moment, where the system tells."""
-    found = [int(text) for path in _cpus(sys_) if (text := (read(path / "cpufreq/scaling_cur_freq") or "").strip()).isdigit()]
+    found = [
+        int(text)
+        for path in _cpus(sys_)
+        if (text := (read(path / "cpufreq/scaling_cur_freq") or "").strip()).isdigit()
+    ]
     return sum(found) / len(found) / 1000 if found else None
 
 
 def thermal_throttles(sys_: Path = SYS) -> int | None:
-    """How often cores or their package have been slowed down for heat since the system started, where the system counts (Intel)."""
+    """How often cores or their package have been slowed down for heat since the system started,
+    where the system counts (Intel).
+    """
     texts = [
-        read(path / "thermal_throttle" / name) or "" for path in _cpus(sys_) for name in ("core_throttle_count", "package_throttle_count")
+        read(path / "thermal_throttle" / name) or ""
+        for path in _cpus(sys_)
+        for name in ("core_throttle_count", "package_throttle_count")
     ]
     counts = [int(text) for text in texts if text.strip().isdigit()]
     return sum(counts) if counts else None
@@ -77,6 +105,11 @@ def _field(text: str, name: str) -> str | None:
 def command(*words: str) -> str | None:
     """What a command of the system prints, or None where it is not there or fails."""
     try:
-        return subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
+        return (
+            subprocess.run(
+                words, capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
+            or None
+        )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,4 +1,6 @@
-"""What else the machine did while it was measured: other processes, heat, a container's quota. Read before and after, never in between."""
+"""What else the machine did while it was measured: other processes, heat, a container's quota. Read
+before and after, never in between.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from bench.machine.cgroup import control_groups, throttled_seconds
 from bench.machine.clock import now_ns
 
 FOREIGN_CPU = 0.10
-"""The share of the machine's CPU time that others may take. Their share cannot be seen beyond this machine: not on a shared host."""
+"""The share of the machine's CPU time that others may take. Their share cannot be seen beyond this
+machine: not on a shared host.
+"""
 THROTTLED = 0.01
 """The share of the time for which a quota or heat may hold us up."""
 LOAD = 2.0
@@ -40,9 +44,11 @@ class Watch:
         self._before = self._read()
 
     def facts(self) -> dict[str, Any]:
-        """Loads and shares as numbers, `disturbances` as sentences, and `disturbed`: None where nothing could be told.
+        """Loads and shares as numbers, `disturbances` as sentences, and `disturbed`: None where
+        nothing could be told.
 
-        `gpu_throttled_s` is by device and cause; a power limit holds every busy GPU down and is no disturbance.
+        `gpu_throttled_s` is by device and cause; a power limit holds every busy GPU down and is no
+        disturbance.
         """
         return {**compare(self._before, self._read()), "cpu_clock_mhz": cpu.clock_mhz()}
 
@@ -53,7 +59,11 @@ class Watch:
             fingerprint.cpu_seconds(),
             throttled_seconds(control_groups("cpu")),
             cpu.thermal_throttles(),
-            {device: found.throttled_s() for device in self._devices if (found := gpu.meter(device))},
+            {
+                device: found.throttled_s()
+                for device in self._devices
+                if (found := gpu.meter(device))
+            },
         )
 
 
@@ -62,7 +72,10 @@ def compare(before: Reading, after: Reading) -> dict[str, Any]:
     seconds = (after.nanoseconds - before.nanoseconds) / 1e9
     quota, heat = _growth(before.quota_s, after.quota_s), _growth(before.thermal, after.thermal)
     gpus = {
-        device: {cause: _growth(counted.get(cause), value) for cause, value in after.gpus.get(device, {}).items()}
+        device: {
+            cause: _growth(counted.get(cause), value)
+            for cause, value in after.gpus.get(device, {}).items()
+        }
         for device, counted in before.gpus.items()
     }
     found: dict[str, Any] = {
@@ -74,8 +87,15 @@ def compare(before: Reading, after: Reading) -> dict[str, Any]:
         "gpu_throttled_s": gpus or None,
     }
     disturbances = list(_told(found, seconds))
-    known = any(found[name] is not None for name in ("foreign_cpu_share", "quota_throttled_share", "cpu_thermal_throttles"))
-    return {**found, "disturbed": bool(disturbances) if disturbances or known else None, "disturbances": disturbances}
+    known = any(
+        found[name] is not None
+        for name in ("foreign_cpu_share", "quota_throttled_share", "cpu_thermal_throttles")
+    )
+    return {
+        **found,
+        "disturbed": bool(disturbances) if disturbances or known else None,
+        "disturbances": disturbances,
+    }
 
 
 def _told(found: dict[str, Any], seconds: float) -> Iterator[str]:
@@ -86,7 +106,10 @@ def _told(found: dict[str, Any], seconds: float) -> Iterator[str]:
     elif load > LOAD * cores:
         yield f"the load average was {load:.1f} on {cores} cores"
     if (found["quota_throttled_share"] or 0.0) > THROTTLED:
-        yield f"the container's CPU quota held threads up for {found['quota_throttled_share']:.0%} of the time"
+        yield (
+            "the container's CPU quota held threads up for "
+            f"{found['quota_throttled_share']:.0%} of the time"
+        )
     if found["cpu_thermal_throttles"]:
         yield f"the CPU was slowed down for heat {times(found['cpu_thermal_throttles'])}"
     for device, causes in (found["gpu_throttled_s"] or {}).items():
@@ -95,10 +118,14 @@ def _told(found: dict[str, Any], seconds: float) -> Iterator[str]:
 
 
 def _foreign(before: Reading, after: Reading, seconds: float) -> float | None:
-    """The share of all CPU time that other processes took; None for a window too short for the system's ticks."""
+    """The share of all CPU time that other processes took; None for a window too short for the
+    system's ticks.
+    """
     if before.cpu_seconds is None or after.cpu_seconds is None or seconds < SHORTEST_S:
         return None
-    own, everyone = (late - early for early, late in zip(before.cpu_seconds, after.cpu_seconds, strict=True))
+    own, everyone = (
+        late - early for early, late in zip(before.cpu_seconds, after.cpu_seconds, strict=True)
+    )
     return max(0.0, (everyone - own) / (seconds * fingerprint.logical_cores()))
 
 

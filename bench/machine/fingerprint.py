@@ -1,4 +1,6 @@
-"""What the numbers were measured on. Never a host name, a user name or a path: a record can be shared."""
+"""What the numbers were measured on. Never a host name, a user name or a path: a record can be
+shared.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def available_devices() -> list[str]:
 
 
 def resolve_device(name: str) -> str:
-    """The device behind a name; `auto` is the first GPU, else mps, else cpu. Raises Unavailable for one that is not here."""
+    """The device behind a name; `auto` is the first GPU, else mps, else cpu. Raises Unavailable for
+    one that is not here.
+    """
     if not is_device_name(name):
         raise SuiteError(f"'{name}' is not a device: auto, cpu, cuda, cuda:N or mps")
     if name == "cpu":
@@ -77,12 +81,16 @@ def resolve_device(name: str) -> str:
 
 
 def fingerprint(device: str) -> dict[str, Any]:
-    """Hardware, driver, threads and library versions. A fact that the system does not tell is None; nothing raises."""
+    """Hardware, driver, threads and library versions. A fact that the system does not tell is None;
+    nothing raises.
+    """
     return {
         **cpu.facts(),
         "physical_cores": _psutil("cpu_count", False),
         "logical_cores": logical_cores(),
-        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "memory_bytes": getattr(_psutil("virtual_memory"), "total", None),
         "cpu_quota": cpu_quota(control_groups("cpu")),
         "memory_limit_bytes": memory_limit(control_groups("memory")),
@@ -97,7 +105,10 @@ def fingerprint(device: str) -> dict[str, Any]:
 def speed_fields(found: Mapping[str, Any]) -> dict[str, Any]:
     """What must agree before two latencies are compared."""
     libraries = found.get("libraries") or {}
-    return {**{name: found.get(name) for name in SPEED_FIELDS}, "libraries": {name: libraries.get(name) for name in SPEED_LIBRARIES}}
+    return {
+        **{name: found.get(name) for name in SPEED_FIELDS},
+        "libraries": {name: libraries.get(name) for name in SPEED_LIBRARIES},
+    }
 
 
 def load_average() -> float | None:
@@ -111,7 +122,8 @@ def load_average() -> float | None:
 def peak_rss_bytes() -> int | None:
     """The most memory this process has held, in bytes.
 
-    On Linux from /proc: getrusage's ru_maxrss there survives exec, so that a small child of a large process reports its parent's peak.
+    On Linux from /proc: getrusage's ru_maxrss there survives exec, so that a small child of a large
+    process reports its parent's peak.
     """
     if found := re.search(r"^VmHWM:\s*(\d+) kB$", read("/proc/self/status") or "", re.MULTILINE):
         return int(found.group(1)) * 1024
@@ -125,8 +137,9 @@ def peak_rss_bytes() -> int | None:
 
 
 def cpu_seconds() -> tuple[float, float] | None:
-    """(of this process and its finished children, of the whole machine) busy CPU seconds so far, or None. Their growth tells how much
-    others took."""
+    """(of this process and its finished children, of the whole machine) busy CPU seconds so far, or
+    None. Their growth tells how much others took.
+    """
     times = _psutil("cpu_times")
     if times is None:
         return None
@@ -151,7 +164,10 @@ def _psutil(name: str, *arguments: Any) -> Any:
 
 def _threads() -> dict[str, Any]:
     torch = sys.modules.get("torch")
-    return {"torch": torch.get_num_threads() if torch else None, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")}
+    return {
+        "torch": torch.get_num_threads() if torch else None,
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+    }
 
 
 def _versions() -> dict[str, str | None]:

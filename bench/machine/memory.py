@@ -10,7 +10,9 @@ from bench.machine.cgroup import control_groups, memory_limit, read
 
 
 def available_bytes(device: str = "cpu") -> int | None:
-    """Bytes that are free on a device of torch, for the CPU within the limits of the process's control groups."""
+    """Bytes that are free on a device of torch, for the CPU within the limits of the process's
+    control groups.
+    """
     if device.startswith("cuda"):
         import torch
 
@@ -21,12 +23,25 @@ def available_bytes(device: str = "cpu") -> int | None:
 
 
 def limited_bytes(folders: Sequence[Path]) -> list[int]:
-    """What each of these control groups leaves. Files in the page cache that nobody uses do not count: they give way."""
+    """What each of these control groups leaves. Files in the page cache that nobody uses do not
+    count: they give way.
+    """
     rooms = []
     for folder in folders:
         limit = memory_limit([folder])
-        used = next((text for name in ("memory.current", "memory.usage_in_bytes") if (text := read(folder / name) or "").strip()), "")
+        used = next(
+            (
+                text
+                for name in ("memory.current", "memory.usage_in_bytes")
+                if (text := read(folder / name) or "").strip()
+            ),
+            "",
+        )
         if limit is not None and used.strip().isdigit():
-            cached = re.search(r"^(?:total_)?inactive_file (\d+)$", read(folder / "memory.stat") or "", re.MULTILINE)
+            cached = re.search(
+                r"^(?:total_)?inactive_file (\d+)$",
+                read(folder / "memory.stat") or "",
+                re.MULTILINE,
+            )
             rooms.append(max(0, limit - int(used) + (int(cached.group(1)) if cached else 0)))
     return rooms

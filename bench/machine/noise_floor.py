@@ -1,4 +1,6 @@
-"""The noise floor of a machine: how far apart two copies of one reranker come out, measured once and kept for later runs to show."""
+"""The noise floor of a machine: how far apart two copies of one reranker come out, measured once
+and kept for later runs to show.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,15 @@ from bench.core.options import Options
 from bench.machine.fingerprint import HARDWARE_FIELDS
 
 FIELDS = (*HARDWARE_FIELDS, "threads")
-"""What a noise floor belongs to. Library versions are left out: the machine stays as noisy as it was."""
+"""What a noise floor belongs to. Library versions are left out: the machine stays as noisy as it
+was.
+"""
 
 
 class Noise(Options):
-    """An A/A measurement. `ratio` is the median over all paired ratios of one copy's times to the other's, with its 95 % interval."""
+    """An A/A measurement. `ratio` is the median over all paired ratios of one copy's times to the
+    other's, with its 95 % interval.
+    """
 
     reranker: str
     device: str
@@ -37,28 +43,41 @@ class Noise(Options):
 
     @property
     def floor(self) -> float:
-        """The share below which a difference is noise: as far from 1 as the interval reaches, or the oddest process."""
+        """The share below which a difference is noise: as far from 1 as the interval reaches, or
+        the oddest process.
+        """
         return max(abs(value - 1) for value in (self.low, self.high, *self.processes))
 
     def told(self) -> str:
         """One sentence for a report."""
         count = len(self.processes)
         how = f"{count} process{'es' * (count > 1)} of {self.queries} queries, {self.taken[:10]}"
-        return f"differences in latency below {self.floor:.1%} are noise on this machine (A/A: {self.reranker} against itself, {how})"
+        return (
+            f"differences in latency below {self.floor:.1%} are noise on this machine (A/A: "
+            f"{self.reranker} against itself, {how})"
+        )
 
 
 def remember(noise: Noise, environment: Mapping[str, Any]) -> Path:
-    """Keep a measurement under the machine that `environment` (a fingerprint) describes, in place of an earlier one. Returns its file."""
+    """Keep a measurement under the machine that `environment` (a fingerprint) describes, in place
+    of an earlier one. Returns its file.
+    """
     path = _place(environment)
-    text = json.dumps({"machine": _machine(environment), "noise": noise.model_dump(mode="json")}, indent=1)
+    text = json.dumps(
+        {"machine": _machine(environment), "noise": noise.model_dump(mode="json")}, indent=1
+    )
     write_atomically(path, f"{text}\n".encode())
     return path
 
 
 def recall(environment: Mapping[str, Any]) -> Noise | None:
-    """What was measured on this very machine; None where nothing was, or where the file cannot be read."""
+    """What was measured on this very machine; None where nothing was, or where the file cannot be
+    read.
+    """
     try:
-        return Noise.model_validate(json.loads(_place(environment).read_text(encoding="utf-8"))["noise"])
+        return Noise.model_validate(
+            json.loads(_place(environment).read_text(encoding="utf-8"))["noise"]
+        )
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return None
 

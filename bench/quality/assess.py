@@ -1,4 +1,6 @@
-"""From scores to a record's quality: rank once, measure per query, estimate, compare with the first stage."""
+"""From scores to a record's quality: rank once, measure per query, estimate, compare with the first
+stage.
+"""
 
 from __future__ import annotations
 
@@ -33,21 +35,28 @@ class Assessed:
     counts: Counts
 
 
-def assess(scored: Scored, questions: Questions, seed: int, keep: Keep = lambda rankings, part: None) -> Assessed:
-    """Rank by the tie rule and measure, some queries at a time: `keep` is given their rankings with their part of the questions, and
-    nothing else holds on to them. Raises RerankerError for a score that cannot be ranked."""
+def assess(
+    scored: Scored, questions: Questions, seed: int, keep: Keep = lambda rankings, part: None
+) -> Assessed:
+    """Rank by the tie rule and measure, some queries at a time: `keep` is given their rankings with
+    their part of the questions, and nothing else holds on to them. Raises RerankerError for a score
+    that cannot be ranked.
+    """
     per_query: dict[str, dict[str, float]] = {}
     pairs = ties = beyond = 0
     for part in questions.parts():
         rankings = _ranked(scored, part)
-        for name, values in quality.evaluate(rankings, part.qrels, part.measures, part.dataset.min_relevance).items():
+        for name, values in quality.evaluate(
+            rankings, part.qrels, part.measures, part.dataset.min_relevance
+        ).items():
             per_query.setdefault(name, {}).update(values)
         pairs += sum(len(ranking.doc_ids) for ranking in rankings.values())
         ties += sum(ranking.ties for ranking in rankings.values())
         beyond += sum(ranking.beyond for ranking in rankings.values())
         keep(rankings, part)
     estimates = {
-        name: statistics.estimate([values[query_id] for query_id in questions.query_ids], seed) for name, values in per_query.items()
+        name: statistics.estimate([values[query_id] for query_id in questions.query_ids], seed)
+        for name, values in per_query.items()
     }
     return Assessed(per_query, estimates, _count(scored, questions, pairs, ties, beyond))
 
@@ -63,17 +72,29 @@ def _ranked(scored: Scored, part: Questions) -> dict[str, Ranking]:
     return rankings
 
 
-def differences(new: PerQuery, old: PerQuery, query_ids: Sequence[str], seed: int) -> dict[str, Difference]:
+def differences(
+    new: PerQuery, old: PerQuery, query_ids: Sequence[str], seed: int
+) -> dict[str, Difference]:
     """Per measure, the paired difference new - old over the same queries."""
-    return {name: statistics.difference([new[name][q] for q in query_ids], [old[name][q] for q in query_ids], seed) for name in new}
+    return {
+        name: statistics.difference(
+            [new[name][q] for q in query_ids], [old[name][q] for q in query_ids], seed
+        )
+        for name in new
+    }
 
 
 def _count(scored: Scored, questions: Questions, pairs: int, ties: int, beyond: int) -> Counts:
     threshold = questions.dataset.min_relevance
     return Counts(
         queries=len(questions.query_ids),
-        unjudged_queries=sum(query_id not in questions.dataset.qrels for query_id in questions.dataset.queries),
-        without_relevant=sum(all(grade < threshold for grade in grades.values()) for grades in questions.qrels.values()),
+        unjudged_queries=sum(
+            query_id not in questions.dataset.qrels for query_id in questions.dataset.queries
+        ),
+        without_relevant=sum(
+            all(grade < threshold for grade in grades.values())
+            for grades in questions.qrels.values()
+        ),
         without_candidates=len(questions.query_ids) - len(questions.requests),
         failed=len(scored.failures),
         pairs=pairs,
@@ -87,12 +108,18 @@ class Counts(Options):
 
     queries: int = Field(description="queries in the aggregate: all with a judgment")
     unjudged_queries: int = Field(description="queries without judgments, left out")
-    without_relevant: int = Field(description="queries with judgments but no relevant document: they can only score 0")
-    without_candidates: int = Field(description="queries for which the first stage found nothing: they score 0")
+    without_relevant: int = Field(
+        description="queries with judgments but no relevant document: they can only score 0"
+    )
+    without_candidates: int = Field(
+        description="queries for which the first stage found nothing: they score 0"
+    )
     failed: int = Field(description="queries whose call failed: they score 0")
     pairs: int = Field(description="query-document pairs ranked")
     ties: int = Field(description="documents that share their score with another of the same query")
-    beyond_single_precision: int = Field(0, description="scores too large for it: the run file holds the nearest that keep the order")
+    beyond_single_precision: int = Field(
+        0, description="scores too large for it: the run file holds the nearest that keep the order"
+    )
 
     @property
     def called(self) -> int:

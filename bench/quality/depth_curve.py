@@ -1,7 +1,8 @@
 """Quality at every depth from one scored run.
 
-A pointwise reranker gives a document the same score whatever stands beside it. Scored at depth k, it has a ranking at every smaller depth d
-too: the first d candidates in its order, then the others as the first stage had them. A listwise reranker has its own depth only.
+A pointwise reranker gives a document the same score whatever stands beside it. Scored at depth k,
+it has a ranking at every smaller depth d too: the first d candidates in its order, then the others
+as the first stage had them. A listwise reranker has its own depth only.
 """
 
 from __future__ import annotations
@@ -26,41 +27,57 @@ Curve = Mapping[int, "PerQuery"]
 
 
 def wanted(trial: Trial, pointwise: bool, timed: Sequence[int] = ()) -> list[int]:
-    """The depths of a trial's curve: none reranked, a few steps and those that are timed, and the depth that was scored.
+    """The depths of a trial's curve: none reranked, a few steps and those that are timed, and the
+    depth that was scored.
 
-    A listwise reranker has the two ends alone. The oracle has them all: the best order of fewer candidates is a part of its order.
+    A listwise reranker has the two ends alone. The oracle has them all: the best order of fewer
+    candidates is a part of its order.
     """
     if trial.reranker == FIRST_STAGE:
         return [FIRST_STAGE_DEPTH]
     if not pointwise and trial.reranker != ORACLE:
         return [FIRST_STAGE_DEPTH, trial.depth]
-    return [FIRST_STAGE_DEPTH, *sorted(step for step in {*STEPS, *timed} if step < trial.depth), trial.depth]
+    return [
+        FIRST_STAGE_DEPTH,
+        *sorted(step for step in {*STEPS, *timed} if step < trial.depth),
+        trial.depth,
+    ]
 
 
 def curve(rankings: Mapping[str, Ranking], questions: Questions, depths: Sequence[int]) -> Curve:
-    """Per-query values at each depth, by the measures of `questions`. A failed query scores 0, except at depth 0, where nothing is called.
+    """Per-query values at each depth, by the measures of `questions`. A failed query scores 0,
+    except at depth 0, where nothing is called.
 
-    Ranks below the cutoff of every measure decide nothing and are not handed on, which spares most of the work at depth 1000.
+    Ranks below the cutoff of every measure decide nothing and are not handed on, which spares most
+    of the work at depth 1000.
     """
     cutoff = _cutoff(questions)
     orders = {
-        request.query_id: _positions(rankings[request.query_id], request) for request in questions.requests if request.query_id in rankings
+        request.query_id: _positions(rankings[request.query_id], request)
+        for request in questions.requests
+        if request.query_id in rankings
     }
     found = {}
     for depth in depths:
         cut = {
-            request.query_id: _ranking(request, orders[request.query_id] if depth else (), depth, cutoff)
+            request.query_id: _ranking(
+                request, orders[request.query_id] if depth else (), depth, cutoff
+            )
             for request in questions.requests
             if not depth or request.query_id in orders
         }
-        found[depth] = measures.evaluate(cut, questions.qrels, questions.measures, questions.dataset.min_relevance)
+        found[depth] = measures.evaluate(
+            cut, questions.qrels, questions.measures, questions.dataset.min_relevance
+        )
     return found
 
 
 def rows(
     trial: str, values_at: Mapping[int, Mapping[str, Sequence[float]]], query_ids: Sequence[str]
 ) -> Iterator[tuple[str, int, str, str, float]]:
-    """Yield rows of depths.parquet: trial, depth, query, measure, value. The values are depth -> measure -> in the order of the queries."""
+    """Yield rows of depths.parquet: trial, depth, query, measure, value. The values are depth ->
+    measure -> in the order of the queries.
+    """
     for depth, by_measure in values_at.items():
         for measure, values in by_measure.items():
             for query_id, value in zip(query_ids, values, strict=True):
@@ -68,20 +85,29 @@ def rows(
 
 
 def _positions(ranking: Ranking, request: Request) -> list[int]:
-    """The first-stage positions of a ranking's documents, best first. The tie rule orders documents without regard to the others, so that
-    leaving some out leaves the order of the rest as it is."""
+    """The first-stage positions of a ranking's documents, best first. The tie rule orders documents
+    without regard to the others, so that leaving some out leaves the order of the rest as it is.
+    """
     place = {doc_id: i for i, doc_id in enumerate(request.doc_ids)}
     return [place[doc_id] for doc_id in ranking.doc_ids]
 
 
 def _ranking(request: Request, order: Sequence[int], depth: int, cutoff: int | None) -> Ranking:
-    """The first `depth` candidates in the reranker's order, then the rest as they were; no more than `cutoff` of them."""
+    """The first `depth` candidates in the reranker's order, then the rest as they were; no more
+    than `cutoff` of them.
+    """
     reranked = [i for i in order if i < depth]
     positions = [*reranked, *range(len(reranked), len(request.doc_ids))][:cutoff]
-    return Ranking(tuple(request.doc_ids[i] for i in positions), tuple(float(-rank) for rank in range(len(positions))))
+    return Ranking(
+        tuple(request.doc_ids[i] for i in positions),
+        tuple(float(-rank) for rank in range(len(positions))),
+    )
 
 
 def _cutoff(questions: Questions) -> int | None:
     """The lowest rank that any measure looks at, or None where one looks at all of them."""
-    cutoffs = [measures.parse(name, questions.dataset.min_relevance).params.get("cutoff") for name in questions.measures]
+    cutoffs = [
+        measures.parse(name, questions.dataset.min_relevance).params.get("cutoff")
+        for name in questions.measures
+    ]
     return None if None in cutoffs else max(map(int, cutoffs))

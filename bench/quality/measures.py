@@ -1,7 +1,8 @@
 """Per-query quality from ranks: the common measures vectorised, every other one by ir_measures.
 
-Queries without judgments are left out; queries without candidates score 0 (trec_eval -c). Binary measures take the dataset's relevance
-threshold unless the measure names its own, and the threshold then shows in the measure's name: RR(rel=2)@10.
+Queries without judgments are left out; queries without candidates score 0 (trec_eval -c). Binary
+measures take the dataset's relevance threshold unless the measure names its own, and the threshold
+then shows in the measure's name: RR(rel=2)@10.
 """
 
 from __future__ import annotations
@@ -38,10 +39,14 @@ MEASURES: Mapping[str, str] = {
     "NumRel": "relevant documents known",
     "NumRelRet": "relevant documents returned (NumRet with rel)",
 }
-"""The ir_measures names a suite may use, with a line each. A test holds them against ir_measures itself."""
+"""The ir_measures names a suite may use, with a line each. A test holds them against ir_measures
+itself.
+"""
 
 GRADED_WITHOUT_REL = frozenset({"RBP", "NumRet"})
-"""Measures for which `rel` changes what is measured (graded to binary, returned to relevant returned), not just the threshold."""
+"""Measures for which `rel` changes what is measured (graded to binary, returned to relevant
+returned), not just the threshold.
+"""
 
 JUDGED = "Judged@10"
 _ABSENT = re.compile(r"invalid param (\w+)=<object object at \w+>")
@@ -52,21 +57,29 @@ LARGEST = 1_000_000_000
 def parse(name: str, min_relevance: int = 1) -> Any:
     """An ir_measures measure from its name. Raises SuiteError with the nearest valid name.
 
-    The library's own parser is case-sensitive and reports a bare NameError; thresholds are filled in for measures that take one.
+    The library's own parser is case-sensitive and reports a bare NameError; thresholds are filled
+    in for measures that take one.
     """
     import ir_measures
 
     try:
         measure = ir_measures.parse_measure(name)
     except (NameError, ValueError, SyntaxError, TypeError, KeyError) as error:
-        raise SuiteError(f"'{name}' is not a measure that ir_measures knows: {_hint(name)}") from error
+        raise SuiteError(
+            f"'{name}' is not a measure that ir_measures knows: {_hint(name)}"
+        ) from error
     takes_threshold = "rel" in measure.SUPPORTED_PARAMS and measure.NAME not in GRADED_WITHOUT_REL
     if not set(measure.params) <= set(measure.SUPPORTED_PARAMS):
-        raise SuiteError(f"'{name}': {measure.NAME} takes {', '.join(measure.SUPPORTED_PARAMS) or 'no parameters'}")
+        raise SuiteError(
+            f"'{name}': {measure.NAME} takes "
+            f"{', '.join(measure.SUPPORTED_PARAMS) or 'no parameters'}"
+        )
     for parameter in ("cutoff", "rel"):
         value = measure.params.get(parameter, 1)
         if type(value) is not int or not 1 <= value <= LARGEST:
-            raise SuiteError(f"'{name}': {parameter} {value!r} is not a whole number from 1 to {LARGEST:,}")
+            raise SuiteError(
+                f"'{name}': {parameter} {value!r} is not a whole number from 1 to {LARGEST:,}"
+            )
     if min_relevance != 1 and takes_threshold and "rel" not in measure.params:
         measure = measure(rel=min_relevance)
     _require_provider(name, measure)
@@ -89,33 +102,55 @@ def _require_provider(name: str, measure: Any) -> None:
     import ir_measures
 
     try:
-        able = [provider for provider in ir_measures.DefaultPipeline.providers if provider.supports(measure)]
-    except AssertionError as error:  # the library's way to say that a parameter is missing or of the wrong type
+        able = [
+            provider
+            for provider in ir_measures.DefaultPipeline.providers
+            if provider.supports(measure)
+        ]
+    except (
+        AssertionError
+    ) as error:  # the library's way to say that a parameter is missing or of the wrong type
         problem = _ABSENT.sub(r"\1 is missing", str(error))
-        raise SuiteError(f"'{name}': {problem}; measures at a cutoff are written like P@10") from error
+        raise SuiteError(
+            f"'{name}': {problem}; measures at a cutoff are written like P@10"
+        ) from error
     if not any(provider.is_available() for provider in able):
-        needs = " or ".join(str(provider.install_instructions()) for provider in able) or "another measure: nothing computes this one"
+        needs = (
+            " or ".join(str(provider.install_instructions()) for provider in able)
+            or "another measure: nothing computes this one"
+        )
         raise SuiteError(f"'{name}' cannot be computed here: it needs {needs}")
 
 
 def names(measures: Iterable[str], min_relevance: int = 1) -> list[str]:
-    """The measures' full names, with the relevance threshold where it applies, in the order given and without repeats."""
+    """The measures' full names, with the relevance threshold where it applies, in the order given
+    and without repeats.
+    """
     return list(dict.fromkeys(str(parse(name, min_relevance)) for name in measures))
 
 
-def evaluate(rankings: Mapping[str, Ranking], qrels: Qrels, measures: Sequence[str], min_relevance: int = 1) -> dict[str, dict[str, float]]:
-    """Per measure and query, the value of a ranking: {measure: {query_id: value}}, over every query of `qrels`.
+def evaluate(
+    rankings: Mapping[str, Ranking], qrels: Qrels, measures: Sequence[str], min_relevance: int = 1
+) -> dict[str, dict[str, float]]:
+    """Per measure and query, the value of a ranking: {measure: {query_id: value}}, over every query
+    of `qrels`.
 
-    `measures` are names as a suite writes them; keys of the result are the full names of `names(...)`.
+    `measures` are names as a suite writes them; keys of the result are the full names of
+    `names(...)`.
     """
     import ir_measures
 
-    parsed = {str(measure): measure for measure in (parse(name, min_relevance) for name in measures)}
+    parsed = {
+        str(measure): measure for measure in (parse(name, min_relevance) for name in measures)
+    }
     common = {name: measure for name, measure in parsed.items() if vectorised.supports(measure)}
     values: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in parsed}
     if common:
         judged = vectorised.collect(rankings, qrels)
-        values |= {name: dict(zip(qrels, vectorised.compute(measure, judged).tolist(), strict=True)) for name, measure in common.items()}
+        values |= {
+            name: dict(zip(qrels, vectorised.compute(measure, judged).tolist(), strict=True))
+            for name, measure in common.items()
+        }
     rest = [measure for name, measure in parsed.items() if name not in common]
     if rest:
         for name, query_id, value in _by_ir_measures(ir_measures, rest, rankings, qrels):
@@ -124,8 +159,9 @@ def evaluate(rankings: Mapping[str, Ranking], qrels: Qrels, measures: Sequence[s
 
 
 def _safe(grades: Mapping[str, int]) -> dict[str, int]:
-    """These grades; 0 for each where all are negative, as those of spam are. No value changes by it, but pytrec_eval crashes the process on
-    a query whose highest grade is below 0."""
+    """These grades; 0 for each where all are negative, as those of spam are. No value changes by
+    it, but pytrec_eval crashes the process on a query whose highest grade is below 0.
+    """
     return dict(grades) if max(grades.values(), default=0) >= 0 else dict.fromkeys(grades, 0)
 
 
@@ -133,7 +169,9 @@ def _by_ir_measures(
     library: Any, measures: Sequence[Any], rankings: Mapping[str, Ranking], qrels: Qrels
 ) -> Iterator[tuple[str, str, float]]:
     """(measure, query_id, value) of the queries that have a ranking."""
-    numbers = {query_id: str(i) for i, query_id in enumerate(qrels, 1)}  # one provider (gdeval) reads only numeric query ids
+    numbers = {
+        query_id: str(i) for i, query_id in enumerate(qrels, 1)
+    }  # one provider (gdeval) reads only numeric query ids
     run = {
         numbers[query_id]: dict(zip(ranking.doc_ids, ranking.strict_scores(), strict=True))
         for query_id, ranking in rankings.items()
@@ -147,4 +185,6 @@ def _by_ir_measures(
         for metric in library.iter_calc(list(measures), judgments, run):
             yield str(metric.measure), query_ids[metric.query_id], float(metric.value)
     except Exception as error:  # whatever the libraries behind it raise, such as a division by zero
-        raise SuiteError(f"ir_measures cannot compute {', '.join(map(str, measures))}: {first_line(error)}") from error
+        raise SuiteError(
+            f"ir_measures cannot compute {', '.join(map(str, measures))}: {first_line(error)}"
+        ) from error

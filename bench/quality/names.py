@@ -1,6 +1,8 @@
-"""Names of measures as other tools write them, to the names of ir_measures, which are the only ones that a suite takes.
+"""Names of measures as other tools write them, to the names of ir_measures, which are the only ones
+that a suite takes.
 
-trec_eval and pytrec_eval write ndcg_cut_10, recip_rank, P_10; BEIR NDCG@10; MTEB ndcg_at_10; ranx hit_rate@5, mrr@10.
+trec_eval and pytrec_eval write ndcg_cut_10, recip_rank, P_10; BEIR NDCG@10; MTEB ndcg_at_10; ranx
+hit_rate@5, mrr@10.
 """
 
 from __future__ import annotations
@@ -46,11 +48,15 @@ NAMES: Mapping[str, str] = {
 }
 """By the name without case, underscores and hyphens, the measure that is meant."""
 _WRITTEN = re.compile(r"(?P<stem>[a-z][a-z_\- ]*?)(?:[_. ]?(?:cut|at)?[_.@ ]*(?P<cutoff>[0-9]+))?")
-_WITHOUT_CUTOFF = frozenset({"Bpref", "IPrec", "infAP", "NumRel", "NumRelRet", "NumRet", "Rprec", "SetF", "SetP", "SetR"})
+_WITHOUT_CUTOFF = frozenset(
+    {"Bpref", "IPrec", "infAP", "NumRel", "NumRelRet", "NumRet", "Rprec", "SetF", "SetP", "SetR"}
+)
 
 
 def meant(name: str) -> str | None:
-    """Return the full name of the measure that another tool calls so, its cutoff included; None for a name that is not known."""
+    """Return the full name of the measure that another tool calls so, its cutoff included; None for
+    a name that is not known.
+    """
     written = _WRITTEN.fullmatch(name.strip().lower())
     if written is None:
         return None

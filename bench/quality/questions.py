@@ -22,7 +22,9 @@ AT_ONCE = 512
 
 @dataclass(frozen=True)
 class Questions:
-    """What every trial of a group is asked: the judged queries, and a request for each that has candidates."""
+    """What every trial of a group is asked: the judged queries, and a request for each that has
+    candidates.
+    """
 
     dataset: Dataset
     query_ids: Sequence[str]
@@ -34,11 +36,15 @@ class Questions:
         return {query_id: self.dataset.qrels[query_id] for query_id in self.query_ids}
 
     def parts(self, size: int = AT_ONCE) -> Iterator[Questions]:
-        """The same questions, `size` queries at a time. Requests stand in the order of the queries."""
+        """The same questions, `size` queries at a time. Requests stand in the order of the
+        queries.
+        """
         at = 0
         for start in range(0, len(self.query_ids), size):
             query_ids = self.query_ids[start : start + size]
             wanted = set(query_ids)
-            requests = [request for request in self.requests[at : at + size] if request.query_id in wanted]
+            requests = [
+                request for request in self.requests[at : at + size] if request.query_id in wanted
+            ]
             at += len(requests)
             yield Questions(self.dataset, query_ids, requests, self.measures)

@@ -1,8 +1,9 @@
 """Intervals and tests over per-query values.
 
-Percentile bootstrap over queries (Efron 1979; for IR: Sakai, SIGIR 2006), and the paired two-sided permutation test by sign flips, all of
-them where few queries moved (Fisher; for IR: Smucker, Allan & Carterette, CIKM 2007). Both are seeded, so that the same record gives the
-same interval. The bounds of the gate are Student's.
+Percentile bootstrap over queries (Efron 1979; for IR: Sakai, SIGIR 2006), and the paired two-sided
+permutation test by sign flips, all of them where few queries moved (Fisher; for IR: Smucker, Allan
+& Carterette, CIKM 2007). Both are seeded, so that the same record gives the same interval. The
+bounds of the gate are Student's.
 """
 
 from __future__ import annotations
@@ -24,18 +25,23 @@ RESAMPLES = 10_000
 EXACT = 20
 """Differences up to which the permutation test counts every pattern of signs, 2 ** 20 of them."""
 FLIPS = 100_000
-"""Random patterns of signs above that: a p of .05 then varies by .0007 (standard deviation) from seed to seed."""
+"""Random patterns of signs above that: a p of .05 then varies by .0007 (standard deviation) from
+seed to seed.
+"""
 LEVEL = 0.95
 POWER_FACTOR = 2.8
 TAIL_ALLOWANCE = 1.15
-"""Simulated (benchmarks/gate_power.py): 95 % hold from 20 queries on where half of them do not move and the others have heavy tails, from
-49 on where four of five do not move."""
+"""Simulated (benchmarks/gate_power.py): 95 % hold from 20 queries on where half of them do not move
+and the others have heavy tails, from 49 on where four of five do not move.
+"""
 _BLOCK = 4_000_000  # random numbers drawn at once: bounds the memory of a resampling at some 32 MB
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over queries with its two-sided 95 % bootstrap interval. With fewer than two queries the interval is the mean itself."""
+    """A mean over queries with its two-sided 95 % bootstrap interval. With fewer than two queries
+    the interval is the mean itself.
+    """
 
     mean: float
     low: float
@@ -45,7 +51,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of paired per-query differences, its interval, the permutation p, and how many queries rose, stayed or fell."""
+    """The mean of paired per-query differences, its interval, the permutation p, and how many
+    queries rose, stayed or fell.
+    """
 
     mean: float
     low: float
@@ -67,20 +75,34 @@ def estimate(values: Sequence[float], seed: int = 0, resamples: int = RESAMPLES)
     return Estimate(float(array.mean()), low, high, int(array.size))
 
 
-def difference(new: Sequence[float], old: Sequence[float], seed: int = 0, resamples: int = RESAMPLES, flips: int = FLIPS) -> Difference:
-    """Paired difference new - old over the same queries in the same order. Raises ValueError when the lengths differ."""
+def difference(
+    new: Sequence[float],
+    old: Sequence[float],
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    flips: int = FLIPS,
+) -> Difference:
+    """Paired difference new - old over the same queries in the same order. Raises ValueError when
+    the lengths differ.
+    """
     import numpy as np
 
     if len(new) != len(old):
-        raise ValueError(f"{len(new)} values against {len(old)}: a paired difference needs the same queries")
+        raise ValueError(
+            f"{len(new)} values against {len(old)}: a paired difference needs the same queries"
+        )
     delta = np.asarray(new, dtype=np.float64) - np.asarray(old, dtype=np.float64)
     around = estimate(list(delta), seed, resamples)
     wins, losses = int((delta > 0).sum()), int((delta < 0).sum())
     p = permutation_p(delta, seed, flips)
-    return Difference(around.mean, around.low, around.high, p, wins, int(delta.size) - wins - losses, losses)
+    return Difference(
+        around.mean, around.low, around.high, p, wins, int(delta.size) - wins - losses, losses
+    )
 
 
-def bootstrap_interval(values: Vector, seed: int, resamples: int = RESAMPLES, level: float = LEVEL) -> tuple[float, float]:
+def bootstrap_interval(
+    values: Vector, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
+) -> tuple[float, float]:
     """Percentile interval of the mean under resampling of queries with replacement."""
     import numpy as np
 
@@ -88,15 +110,19 @@ def bootstrap_interval(values: Vector, seed: int, resamples: int = RESAMPLES, le
     if n < 2 or np.ptp(values) == 0:
         return float(values.mean()), float(values.mean())
     rng = np.random.default_rng(seed)
-    means = _in_blocks(resamples, n, lambda rows: values[rng.integers(0, n, size=(rows, n))].mean(axis=1))
+    means = _in_blocks(
+        resamples, n, lambda rows: values[rng.integers(0, n, size=(rows, n))].mean(axis=1)
+    )
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def permutation_p(delta: Vector, seed: int, flips: int = FLIPS) -> float:
-    """Two-sided p of the mean difference under all signs of at most EXACT differences, or (b + 1) / (flips + 1) under random ones.
+    """Two-sided p of the mean difference under all signs of at most EXACT differences, or (b + 1) /
+    (flips + 1) under random ones.
 
-    Zero differences cannot change under a flip and are dropped first, which leaves the test as it is.
+    Zero differences cannot change under a flip and are dropped first, which leaves the test as it
+    is.
     """
     import numpy as np
 
@@ -135,7 +161,9 @@ def _in_blocks(total: int, width: int, draw: Callable[[int], Vector]) -> Vector:
 
 
 def one_sided_bounds(delta: Sequence[float], level: float = LEVEL) -> tuple[float, float]:
-    """The lower and the upper bound of the mean by Student's t, each of them one-sided at `level`. Infinite below two values."""
+    """The lower and the upper bound of the mean by Student's t, each of them one-sided at `level`.
+    Infinite below two values.
+    """
     spread, n = _deviation(delta), len(delta)
     if spread is None:
         return -math.inf, math.inf
@@ -145,8 +173,9 @@ def one_sided_bounds(delta: Sequence[float], level: float = LEVEL) -> tuple[floa
 
 
 def smallest_margin(delta: Sequence[float], level: float = LEVEL) -> float:
-    """The smallest non-inferiority margin that these differences support: no true difference then passes, and a true loss of twice the
-    margin fails outright, each at least 95 times in 100. Infinite below two queries.
+    """The smallest non-inferiority margin that these differences support: no true difference then
+    passes, and a true loss of twice the margin fails outright, each at least 95 times in 100.
+    Infinite below two queries.
     """
     spread = _deviation(delta)
     return math.inf if spread is None else supported_margin(spread, len(delta), level)
@@ -155,19 +184,27 @@ def smallest_margin(delta: Sequence[float], level: float = LEVEL) -> float:
 def supported_margin(spread: float, n: int, level: float = LEVEL) -> float:
     """The smallest margin that n > 1 paired differences of this standard deviation support.
 
-    Twice the reach of the one-sided bound, which gives 95 % when differences are normal and their spread known, and TAIL_ALLOWANCE for
-    spreads that vary from sample to sample.
+    Twice the reach of the one-sided bound, which gives 95 % when differences are normal and their
+    spread known, and TAIL_ALLOWANCE for spreads that vary from sample to sample.
     """
     return TAIL_ALLOWANCE * 2 * t_quantile(level, n - 1) * spread / math.sqrt(n) if spread else 0.0
 
 
 def queries_needed(n: int, supported: float, margin: float) -> int | None:
-    """How many queries would support a margin, where n of them support `supported`. None where these suffice, or support none."""
-    return math.ceil(n * (supported / margin) ** 2) if math.isfinite(supported) and supported > margin else None
+    """How many queries would support a margin, where n of them support `supported`. None where
+    these suffice, or support none.
+    """
+    return (
+        math.ceil(n * (supported / margin) ** 2)
+        if math.isfinite(supported) and supported > margin
+        else None
+    )
 
 
 def paired_t(delta: Sequence[float]) -> tuple[float, float]:
-    """(t, two-sided p) of Student's test that the mean of paired differences is 0. (0, 1) where nothing differs or n < 2."""
+    """(t, two-sided p) of Student's test that the mean of paired differences is 0. (0, 1) where
+    nothing differs or n < 2.
+    """
     from scipy.special import stdtr
 
     spread, n = _deviation(delta), len(delta)
@@ -186,7 +223,9 @@ def t_quantile(p: float, degrees: int) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Adjusted p of a family of tests, in the order given (Holm, Scandinavian Journal of Statistics 1979)."""
+    """Adjusted p of a family of tests, in the order given (Holm, Scandinavian Journal of Statistics
+    1979).
+    """
     adjusted = [1.0] * len(ps)
     highest = 0.0
     for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
@@ -196,22 +235,27 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def effect_size(delta: Sequence[float]) -> float | None:
-    """Mean over standard deviation of paired differences (Cohen's d for paired samples). None where nothing varies."""
+    """Mean over standard deviation of paired differences (Cohen's d for paired samples). None where
+    nothing varies.
+    """
     spread = _deviation(delta)
     return None if not spread else sum(delta) / len(delta) / spread
 
 
 def minimum_detectable(delta: Sequence[float]) -> float:
-    """The true difference that a two-sided test at 5 % finds four times in five with so many queries: 2.8 sd / sqrt n.
+    """The true difference that a two-sided test at 5 % finds four times in five with so many
+    queries: 2.8 sd / sqrt n.
 
-    2.8 is the sum of the normal quantiles of 97.5 % and 80 % (Cohen, Statistical Power Analysis, 1988). Infinite below two queries.
+    2.8 is the sum of the normal quantiles of 97.5 % and 80 % (Cohen, Statistical Power Analysis,
+    1988). Infinite below two queries.
     """
     spread = _deviation(delta)
     return math.inf if spread is None else POWER_FACTOR * spread / math.sqrt(len(delta))
 
 
 def kendall_tau(ranks: Sequence[float]) -> float:
-    """Agreement of an order with another one, from the ranks that the other gives to the first one's items, all of them distinct.
+    """Agreement of an order with another one, from the ranks that the other gives to the first
+    one's items, all of them distinct.
 
     1 for the same order, -1 for the reverse (Kendall, Biometrika 1938). Fewer than two items agree.
     """

@@ -1,8 +1,10 @@
-"""The common measures over thousands of queries at once, as array arithmetic; ir_measures is their oracle and computes all others.
+"""The common measures over thousands of queries at once, as array arithmetic; ir_measures is their
+oracle and computes all others.
 
-A query's ranking enters as the ranks and grades of its judged documents: everything else in it counts as not relevant, so that a thousand
-candidates of which three are judged cost three numbers. Definitions are trec_eval's: linear gains and a log2 discount for nDCG
-(Jarvelin & Kekalainen, TOIS 2002), an ideal over all judgments of the query, sums taken from the top down.
+A query's ranking enters as the ranks and grades of its judged documents: everything else in it
+counts as not relevant, so that a thousand candidates of which three are judged cost three numbers.
+Definitions are trec_eval's: linear gains and a log2 discount for nDCG (Jarvelin & Kekalainen, TOIS
+2002), an ideal over all judgments of the query, sums taken from the top down.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """The judged documents of every query's ranking, end to end in rank order: shapes (judged documents,).
+    """The judged documents of every query's ranking, end to end in rank order: shapes (judged
+    documents,).
 
-    `query` is the number of the query, `rank` counts from 1. `lengths` are documents ranked per query, shape (queries,). `graded` holds all
-    judgments, ranked or not, as (number of the query, grade), each query's grades falling.
+    `query` is the number of the query, `rank` counts from 1. `lengths` are documents ranked per
+    query, shape (queries,). `graded` holds all judgments, ranked or not, as (number of the query,
+    grade), each query's grades falling.
     """
 
     queries: int
@@ -39,10 +43,14 @@ class Judged:
     graded: tuple[Whole, Whole]
 
     def total(self, keep: NDArray[np.bool_], weights: Values | None = None) -> Values:
-        """Per query, how many of the kept documents there are, or the sum of their weights. Shape: (queries,)."""
+        """Per query, how many of the kept documents there are, or the sum of their weights. Shape:
+        (queries,).
+        """
         import numpy as np
 
-        found = np.bincount(self.query[keep], None if weights is None else weights[keep], minlength=self.queries)
+        found = np.bincount(
+            self.query[keep], None if weights is None else weights[keep], minlength=self.queries
+        )
         return found.astype(np.float64)
 
     def relevant(self, threshold: int) -> Values:
@@ -64,7 +72,11 @@ class Judged:
 
 def supports(measure: Any) -> bool:
     """Whether `compute` knows the ir_measures measure with its parameters."""
-    return measure.NAME in _MEASURES and set(measure.params) <= {"cutoff", "rel"} and measure.params.get("rel", 1) >= 1
+    return (
+        measure.NAME in _MEASURES
+        and set(measure.params) <= {"cutoff", "rel"}
+        and measure.params.get("rel", 1) >= 1
+    )
 
 
 def compute(measure: Any, judged: Judged) -> Values:
@@ -74,7 +86,9 @@ def compute(measure: Any, judged: Judged) -> Values:
 
 
 def collect(rankings: Mapping[str, Ranking], qrels: Qrels) -> Judged:
-    """What the measures need of the rankings, in the order of `qrels`; a query without a ranking has no judged documents."""
+    """What the measures need of the rankings, in the order of `qrels`; a query without a ranking
+    has no judged documents.
+    """
     import numpy as np
 
     ranks: list[int] = []
@@ -94,7 +108,14 @@ def collect(rankings: Mapping[str, Ranking], qrels: Qrels) -> Judged:
         owners += [number] * len(judgments)
         every += sorted(judgments.values(), reverse=True)
     query = np.repeat(np.arange(len(counts)), counts)
-    return Judged(len(counts), query, _whole(ranks), _whole(grades), _whole(lengths), (_whole(owners), _whole(every)))
+    return Judged(
+        len(counts),
+        query,
+        _whole(ranks),
+        _whole(grades),
+        _whole(lengths),
+        (_whole(owners), _whole(every)),
+    )
 
 
 def _whole(values: list[int]) -> Whole:
@@ -111,8 +132,12 @@ def _ndcg(judged: Judged, cutoff: int, threshold: int) -> Values:
 
     owner, grade = judged.graded
     best = (judged.graded_rank <= cutoff) & (grade > 0)
-    ideal = np.bincount(owner[best], _gain(grade, judged.graded_rank)[best], minlength=judged.queries)
-    got = judged.total((judged.rank <= cutoff) & (judged.grade > 0), _gain(judged.grade, judged.rank))
+    ideal = np.bincount(
+        owner[best], _gain(grade, judged.graded_rank)[best], minlength=judged.queries
+    )
+    got = judged.total(
+        (judged.rank <= cutoff) & (judged.grade > 0), _gain(judged.grade, judged.rank)
+    )
     return np.divide(got, ideal, out=np.zeros_like(got), where=ideal > 0)
 
 
@@ -124,7 +149,9 @@ def _gain(grade: Whole, rank: Whole) -> Values:
 
 
 def _first(judged: Judged, cutoff: int, threshold: int) -> Values:
-    """Per query, the rank of the first relevant document within the cutoff, infinite where there is none. Shape: (queries,)."""
+    """Per query, the rank of the first relevant document within the cutoff, infinite where there is
+    none. Shape: (queries,).
+    """
     import numpy as np
 
     hit = (judged.rank <= cutoff) & (judged.grade >= threshold)
@@ -148,7 +175,10 @@ def _precision(judged: Judged, cutoff: int, threshold: int) -> Values:
 
 
 def _recall(judged: Judged, cutoff: int, threshold: int) -> Values:
-    return _share(judged.total((judged.rank <= cutoff) & (judged.grade >= threshold)), judged.relevant(threshold))
+    return _share(
+        judged.total((judged.rank <= cutoff) & (judged.grade >= threshold)),
+        judged.relevant(threshold),
+    )
 
 
 def _average_precision(judged: Judged, cutoff: int, threshold: int) -> Values:
@@ -158,7 +188,10 @@ def _average_precision(judged: Judged, cutoff: int, threshold: int) -> Values:
     seen = np.cumsum(relevant)
     starts = np.searchsorted(judged.query, np.arange(judged.queries))
     before = np.concatenate([[0], seen])[starts][judged.query]
-    return _share(judged.total(relevant & (judged.rank <= cutoff), (seen - before) / judged.rank), judged.relevant(threshold))
+    return _share(
+        judged.total(relevant & (judged.rank <= cutoff), (seen - before) / judged.rank),
+        judged.relevant(threshold),
+    )
 
 
 def _judged(judged: Judged, cutoff: int, threshold: int) -> Values:

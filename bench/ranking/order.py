@@ -1,8 +1,9 @@
 """The one place where scores become an order.
 
-Tie rule: score descending, then doc_id descending, as trec_eval does (Cabanac et al., CLEF 2010, discuss why the rule matters). The
-providers behind ir_measures break ties in different ways, so that one tied run can get nDCG@10 of 0.63 and RR@10 of 1.0 in one call:
-everything after this module sees ranks, never raw ties.
+Tie rule: score descending, then doc_id descending, as trec_eval does (Cabanac et al., CLEF 2010,
+discuss why the rule matters). The providers behind ir_measures break ties in different ways, so
+that one tied run can get nDCG@10 of 0.63 and RR@10 of 1.0 in one call: everything after this module
+sees ranks, never raw ties.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ _NO_NUMBERS = {"U": "text", "S": "bytes", "M": "dates", "m": "time spans", "c": 
 
 @dataclass(frozen=True)
 class Ranking:
-    """One query's documents, best first, with the raw scores in the same order. `ties` counts documents that share another's score,
-    `beyond` scores that single precision cannot hold."""
+    """One query's documents, best first, with the raw scores in the same order. `ties` counts
+    documents that share another's score, `beyond` scores that single precision cannot hold.
+    """
 
     doc_ids: tuple[str, ...]
     scores: tuple[float, ...]
@@ -38,7 +40,9 @@ class Ranking:
     beyond: int = 0
 
     def strict_scores(self) -> list[float]:
-        """Strictly falling stand-ins for the scores (n, n-1, ..., 1), which every provider ranks alike."""
+        """Strictly falling stand-ins for the scores (n, n-1, ..., 1), which every provider ranks
+        alike.
+        """
         return [float(value) for value in range(len(self.doc_ids), 0, -1)]
 
 
@@ -52,24 +56,33 @@ def as_scores(answer: Any) -> Scores:
 
     labels = _labels(answer)
     if labels is not None and labels != list(range(len(labels))):
-        raise ValueError("its index is not 0, 1, 2, ...: whether it is in the order of the documents cannot be told; return .to_numpy()")
+        raise ValueError(
+            "its index is not 0, 1, 2, ...: whether it is in the order of the documents cannot "
+            "be told; return .to_numpy()"
+        )
     if np.ma.isMaskedArray(answer) and np.ma.getmaskarray(answer).any():
         raise ValueError("numbers are needed, and some of these are masked")
     try:
         values = np.asarray(_on_the_host(answer))
         if values.dtype.kind == "O":
-            strange = [value for value in values.ravel().tolist() if not isinstance(value, Real | Decimal)]
+            strange = [
+                value for value in values.ravel().tolist() if not isinstance(value, Real | Decimal)
+            ]
             if strange:
                 raise ValueError(f"numbers are needed, not {type(strange[0]).__name__}")
         elif values.dtype.kind not in "fiub":
-            raise ValueError(f"numbers are needed, not {_NO_NUMBERS.get(values.dtype.kind, str(values.dtype))}")
+            raise ValueError(
+                f"numbers are needed, not {_NO_NUMBERS.get(values.dtype.kind, str(values.dtype))}"
+            )
         return values.astype(np.float64)
     except (TypeError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{type(answer).__name__} cannot be read as numbers: {error}") from error
 
 
 def _labels(answer: Any) -> list[Any] | None:
-    """Return the labels of a table's rows (pandas), None for what has none, such as a list, whose `index` is a method."""
+    """Return the labels of a table's rows (pandas), None for what has none, such as a list, whose
+    `index` is a method.
+    """
     index = getattr(answer, "index", None)
     if index is None or callable(index) or not hasattr(answer, "iloc"):
         return None
@@ -85,7 +98,9 @@ def _on_the_host(answer: Any) -> Any:
 
 
 def rank(doc_ids: Sequence[str], scores: Sequence[float] | Scores) -> Ranking:
-    """Order one query's documents by the tie rule. Raises ValueError for a wrong count or a score that is no finite number."""
+    """Order one query's documents by the tie rule. Raises ValueError for a wrong count or a score
+    that is no finite number.
+    """
     import numpy as np
 
     values = as_scores(scores)
@@ -121,9 +136,11 @@ def count_ties(ordered: Sequence[float] | Scores) -> int:
 
 
 def strictly_falling(ordered: Sequence[float] | Scores) -> list[float]:
-    """Return scores that keep their order in readers that hold them in single precision, as trec_eval does, and would tie some of them.
+    """Return scores that keep their order in readers that hold them in single precision, as
+    trec_eval does, and would tie some of them.
 
-    Each is as given, or the next single-precision number below its predecessor; what lies beyond single precision goes to its ends.
+    Each is as given, or the next single-precision number below its predecessor; what lies beyond
+    single precision goes to its ends.
     """
     import numpy as np
 
@@ -138,12 +155,16 @@ def strictly_falling(ordered: Sequence[float] | Scores) -> list[float]:
             if steps[i] >= steps[i - 1]:
                 steps[i] = np.nextafter(steps[i - 1], np.float32(-np.inf))
     _lift(steps)
-    falling: list[float] = np.where((steps == singles) & ~beyond, values, steps.astype(np.float64)).tolist()
+    falling: list[float] = np.where(
+        (steps == singles) & ~beyond, values, steps.astype(np.float64)
+    ).tolist()
     return falling
 
 
 def _lift(steps: NDArray[np.float32]) -> None:
-    """Make room at the lower end of single precision, in place: no step lies below it, and each stays above the next."""
+    """Make room at the lower end of single precision, in place: no step lies below it, and each
+    stays above the next.
+    """
     import numpy as np
 
     bound = np.float32(-SINGLE_MAX)

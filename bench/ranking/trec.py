@@ -1,9 +1,11 @@
-"""TREC run files: read as candidates, written as rankings. Six columns: query id, Q0, document id, rank, score, tag.
+"""TREC run files: read as candidates, written as rankings. Six columns: query id, Q0, document id,
+rank, score, tag.
 
-Plain or packed; blank lines are allowed, and so are comment lines that start with `#`, where ir_metadata (Breuer et al., SIGIR 2022,
-https://www.ir-metadata.org) keeps its header. Most other readers stop at a comment, so that a written run holds none: its ir_metadata
-goes into a file next to it. The order is that of trec_eval, by score and then doc_id; queries whose rank column contradicts that are
-counted. `run_rows` has the other forms that are read.
+Plain or packed; blank lines are allowed, and so are comment lines that start with `#`, where
+ir_metadata (Breuer et al., SIGIR 2022, https://www.ir-metadata.org) keeps its header. Most other
+readers stop at a comment, so that a written run holds none: its ir_metadata goes into a file next
+to it. The order is that of trec_eval, by score and then doc_id; queries whose rank column
+contradicts that are counted. `run_rows` has the other forms that are read.
 """
 
 from __future__ import annotations
@@ -33,9 +35,11 @@ _START, _END = b"# ir_metadata.start\n", b"# ir_metadata.end\n"
 
 
 def read_run(path: Path | str) -> Mapping[str, QueryCandidates]:
-    """Return query_id -> its documents, score descending, then doc_id descending. Queries are as they first appear.
+    """Return query_id -> its documents, score descending, then doc_id descending. Queries are as
+    they first appear.
 
-    Raises DataError naming file and line for a wrong number of columns, a score that is not a finite number, a document with two scores.
+    Raises DataError naming file and line for a wrong number of columns, a score that is not a
+    finite number, a document with two scores.
     """
     return read_content(path).by_query
 
@@ -53,16 +57,21 @@ def read_content(path: Path | str) -> RunContent:
 
 
 def read_rows(path: Path | str) -> pd.DataFrame:
-    """The rows of a run that `write_run` wrote, in its order: columns query and document (categories), score, and rank in its query.
+    """The rows of a run that `write_run` wrote, in its order: columns query and document
+    (categories), score, and rank in its query.
 
-    Raises DataError as `read_run` does; nothing is sorted and no list is checked for repeated documents.
+    Raises DataError as `read_run` does; nothing is sorted and no list is checked for repeated
+    documents.
     """
     import pyarrow as pa
 
     columns = trec_rows.read_in_pieces(Path(path))
     if columns is None:
         rows = trec_rows.read(Path(path))
-        ids = {"query": pa.array(rows.query_ids, pa.string()), "document": pa.array(rows.doc_ids, pa.string())}
+        ids = {
+            "query": pa.array(rows.query_ids, pa.string()),
+            "document": pa.array(rows.doc_ids, pa.string()),
+        }
         columns = pa.table({**ids, "score": pa.array(rows.scores, pa.float64())})
     table: pd.DataFrame = columns.to_pandas(strings_to_categorical=True)
     table["rank"] = table.groupby("query", sort=False, observed=True).cumcount() + 1
@@ -75,20 +84,29 @@ def write_run(
     tag: str,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write rankings, best first, so that they are read back exactly: scores keep every digit. A query without documents leaves no line.
+    """Write rankings, best first, so that they are read back exactly: scores keep every digit. A
+    query without documents leaves no line.
 
-    The file is gzipped when its name ends in .gz, equal input giving equal bytes, and is whole or not there. `metadata` goes to
-    `metadata_path(path)`. Raises DataError for ids, a tag or scores that a run file cannot carry, or an order that reading would change.
+    The file is gzipped when its name ends in .gz, equal input giving equal bytes, and is whole or
+    not there. `metadata` goes to `metadata_path(path)`. Raises DataError for ids, a tag or scores
+    that a run file cannot carry, or an order that reading would change.
     """
     with run_writer(Path(path), tag, metadata) as write:
         write(rankings)
 
 
 @contextmanager
-def run_writer(path: Path, tag: str, metadata: Mapping[str, Any] | None = None) -> Iterator[Callable[[Rankings], None]]:
-    """A function that adds rankings of further queries to a run file, which is there when the block ends well. As `write_run` otherwise."""
+def run_writer(
+    path: Path, tag: str, metadata: Mapping[str, Any] | None = None
+) -> Iterator[Callable[[Rankings], None]]:
+    """A function that adds rankings of further queries to a run file, which is there when the block
+    ends well. As `write_run` otherwise.
+    """
     _check_name(path, "tag", tag)
-    with whole_file(path) as file, _zipped(file) if path.suffix == ".gz" else nullcontext(file) as out:
+    with (
+        whole_file(path) as file,
+        _zipped(file) if path.suffix == ".gz" else nullcontext(file) as out,
+    ):
 
         def write(rankings: Rankings) -> None:
             for query_id, ranking in rankings.items():
@@ -101,12 +119,15 @@ def run_writer(path: Path, tag: str, metadata: Mapping[str, Any] | None = None) 
 
 
 def metadata_path(path: Path) -> Path:
-    """The file of a run's ir_metadata, next to the run: `name.run.gz` has `name.ir_metadata.yaml`."""
+    """The file of a run's ir_metadata, next to the run: `name.run.gz` has
+    `name.ir_metadata.yaml`.
+    """
     return path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.run')}.ir_metadata.yaml")
 
 
 def split_run(path: Path) -> tuple[str | None, bytes]:
-    """Return a written run's ir_metadata, as YAML, and its rows, unzipped. Old runs hold the former in a header of comments.
+    """Return a written run's ir_metadata, as YAML, and its rows, unzipped. Old runs hold the former
+    in a header of comments.
 
     Raises DataError when a file cannot be read.
     """
@@ -119,7 +140,9 @@ def split_run(path: Path) -> tuple[str | None, bytes]:
     if header and not end:
         raise DataError(f"{path}: its ir_metadata header has no end")
     lines = header.removeprefix(_START).splitlines()
-    metadata = metadata or b"".join(line.removeprefix(b"#").removeprefix(b" ") + b"\n" for line in lines)
+    metadata = metadata or b"".join(
+        line.removeprefix(b"#").removeprefix(b" ") + b"\n" for line in lines
+    )
     return metadata.decode("utf-8", "replace") or None, rows
 
 
@@ -130,7 +153,9 @@ def header_of(metadata: str) -> bytes:
 
 
 def _check_name(path: Path, what: str, value: str) -> None:
-    problem = id_problem(value) or ("starts with '#', which marks a comment" if value.startswith("#") else None)
+    problem = id_problem(value) or (
+        "starts with '#', which marks a comment" if value.startswith("#") else None
+    )
     if problem:
         raise DataError(f"{path}: {what} {value!r} {problem}")
 
@@ -139,7 +164,9 @@ def _text(lines: Sequence[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _ranking_lines(path: Path, query_id: str, ranking: Sequence[tuple[str, float]], tag: str) -> list[str]:
+def _ranking_lines(
+    path: Path, query_id: str, ranking: Sequence[tuple[str, float]], tag: str
+) -> list[str]:
     lines: list[str] = []
     before: tuple[float, str] = (math.inf, "")
     for rank, (doc_id, given) in enumerate(ranking, 1):
@@ -147,9 +174,14 @@ def _ranking_lines(path: Path, query_id: str, ranking: Sequence[tuple[str, float
         if problem := id_problem(doc_id):
             raise DataError(f"{path}: query '{query_id}': document id {doc_id!r} {problem}")
         if not math.isfinite(score):
-            raise DataError(f"{path}: query '{query_id}': score {score} of document '{doc_id}' is not finite")
+            raise DataError(
+                f"{path}: query '{query_id}': score {score} of document '{doc_id}' is not finite"
+            )
         if not (score, doc_id) < before:
-            raise DataError(f"{path}: query '{query_id}': '{doc_id}' does not come after '{before[1]}' by score, then doc_id")
+            raise DataError(
+                f"{path}: query '{query_id}': '{doc_id}' does not come after '{before[1]}' by "
+                "score, then doc_id"
+            )
         before = (score, doc_id)
         lines.append(f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}")
     return lines

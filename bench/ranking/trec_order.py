@@ -24,8 +24,10 @@ class RepeatedDocument(ValueError):
 
 
 class Rows(NamedTuple):
-    """The columns of a run, in its order: sequences or pyarrow arrays of equal length. `scores` are finite; `ranks`, where there are any,
-    are numbers, nan where a row has none. `has_scores` is false where the scores only number the ranks."""
+    """The columns of a run, in its order: sequences or pyarrow arrays of equal length. `scores` are
+    finite; `ranks`, where there are any, are numbers, nan where a row has none. `has_scores` is
+    false where the scores only number the ranks.
+    """
 
     query_ids: Any
     doc_ids: Any
@@ -36,10 +38,11 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class RunContent:
-    """Each query's documents, score descending, then doc_id descending, as trec_eval orders them; queries as they first appear.
+    """Each query's documents, score descending, then doc_id descending, as trec_eval orders them;
+    queries as they first appear.
 
-    `contradicted` holds the queries in which some document has a higher score and a lower place (by its rank) than another one;
-    `repeated` counts the rows that were there before, alike.
+    `contradicted` holds the queries in which some document has a higher score and a lower place (by
+    its rank) than another one; `repeated` counts the rows that were there before, alike.
     """
 
     by_query: Mapping[str, QueryCandidates]
@@ -48,19 +51,26 @@ class RunContent:
     has_scores: bool = True
 
     def warnings(self, name: str, query_ids: Collection[str]) -> Iterator[str]:
-        """Yield what a reader should know about the run as a file, as far as these queries are concerned."""
+        """Yield what a reader should know about the run as a file, as far as these queries are
+        concerned.
+        """
         if not self.has_scores:
             yield f"{name} has ranks and no scores: its order is that of the ranks"
         contradicted = len(self.contradicted.intersection(query_ids))
         if contradicted:
             rule = "the score decides, the higher first, as in trec_eval"
-            yield f"queries of {name} whose rank column contradicts their scores: {contradicted} of {len(query_ids)} ({rule})"
+            yield (
+                f"queries of {name} whose rank column contradicts their scores: {contradicted} "
+                f"of {len(query_ids)} ({rule})"
+            )
         if self.repeated:
             yield f"lines that {name} holds a second time, left out: {self.repeated}"
 
 
 def ordered(rows: Rows) -> RunContent:
-    """Return each query's ranked list. Raises RepeatedDocument for a document that a query lists with two scores."""
+    """Return each query's ranked list. Raises RepeatedDocument for a document that a query lists
+    with two scores.
+    """
     import numpy as np
     import pyarrow as pa
 
@@ -83,9 +93,12 @@ def ordered(rows: Rows) -> RunContent:
     return RunContent(by_query, contradicted, repeated, rows.has_scores)
 
 
-def _rankings(query_ids: Sequence[str], docs: Any, scores: NDArray[np.float64], ends: Sequence[int]) -> Iterator[QueryCandidates]:
-    """Yield each query's ranking from columns in order, one after the other. Every document's id is one object, however often it is
-    ranked. Raises RepeatedDocument."""
+def _rankings(
+    query_ids: Sequence[str], docs: Any, scores: NDArray[np.float64], ends: Sequence[int]
+) -> Iterator[QueryCandidates]:
+    """Yield each query's ranking from columns in order, one after the other. Every document's id is
+    one object, however often it is ranked. Raises RepeatedDocument.
+    """
     encoded = docs.dictionary_encode()
     names = encoded.dictionary.to_pylist()
     numbers = encoded.indices.to_numpy(zero_copy_only=False)
@@ -95,13 +108,17 @@ def _rankings(query_ids: Sequence[str], docs: Any, scores: NDArray[np.float64], 
         yield ranking if len(set(doc_ids)) == len(doc_ids) else _without_repeats(query_id, ranking)
 
 
-def ranked(query_ids: Any, doc_ids: Any, scores: Sequence[float] | NDArray[np.float64]) -> Mapping[str, QueryCandidates]:
+def ranked(
+    query_ids: Any, doc_ids: Any, scores: Sequence[float] | NDArray[np.float64]
+) -> Mapping[str, QueryCandidates]:
     """Return each query's ranked list, as `ordered` does, from columns without ranks."""
     return ordered(Rows(query_ids, doc_ids, scores)).by_query
 
 
 def _without_repeats(query_id: str, ranking: QueryCandidates) -> QueryCandidates:
-    """Return the ranking without the rows that were there before, which are next to each other. Raises RepeatedDocument for others."""
+    """Return the ranking without the rows that were there before, which are next to each other.
+    Raises RepeatedDocument for others.
+    """
     pairs = list(dict.fromkeys(zip(ranking.doc_ids, ranking.scores, strict=True)))
     doc_id, count = Counter(doc_id for doc_id, _ in pairs).most_common(1)[0]
     if count > 1:
@@ -109,10 +126,14 @@ def _without_repeats(query_id: str, ranking: QueryCandidates) -> QueryCandidates
     return QueryCandidates(tuple(doc_id for doc_id, _ in pairs), tuple(score for _, score in pairs))
 
 
-def _contradicted(codes: NDArray[np.int32], scores: NDArray[np.float64], ranks: NDArray[np.float64]) -> list[int]:
-    """Return the queries, by number, in which a higher score has a lower place. The columns are in order of query and score.
+def _contradicted(
+    codes: NDArray[np.int32], scores: NDArray[np.float64], ranks: NDArray[np.float64]
+) -> list[int]:
+    """Return the queries, by number, in which a higher score has a lower place. The columns are in
+    order of query and score.
 
-    Documents of equal score form a step; a step whose last rank is below the first rank of the next one contradicts it.
+    Documents of equal score form a step; a step whose last rank is below the first rank of the next
+    one contradicts it.
     """
     import numpy as np
 
@@ -120,14 +141,21 @@ def _contradicted(codes: NDArray[np.int32], scores: NDArray[np.float64], ranks: 
         return []
     new_query = codes[1:] != codes[:-1]
     starts = np.flatnonzero(np.append(True, new_query | (scores[1:] != scores[:-1])))
-    last, first, query = np.maximum.reduceat(ranks, starts), np.minimum.reduceat(ranks, starts), codes[starts]
+    last, first, query = (
+        np.maximum.reduceat(ranks, starts),
+        np.minimum.reduceat(ranks, starts),
+        codes[starts],
+    )
     wrong = (query[1:] == query[:-1]) & (last[:-1] > first[1:])
     numbers: list[int] = np.unique(query[1:][wrong]).tolist()
     return numbers
 
 
-def _order(codes: NDArray[np.int32], docs: Any, scores: NDArray[np.float64]) -> NDArray[np.intp] | None:
-    """Row numbers in the order wanted, None for rows that stand in it already, as those of most files do.
+def _order(
+    codes: NDArray[np.int32], docs: Any, scores: NDArray[np.float64]
+) -> NDArray[np.intp] | None:
+    """Row numbers in the order wanted, None for rows that stand in it already, as those of most
+    files do.
 
     Document ids are compared only where scores tie: sorting strings is what costs.
     """
@@ -151,7 +179,9 @@ def _order(codes: NDArray[np.int32], docs: Any, scores: NDArray[np.float64]) -> 
 
 
 def _alphabetical(docs: Any, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-    """The place of each of these rows' ids in alphabetical order, by UTF-8 bytes, as strcmp has it. Shape: (rows,)."""
+    """The place of each of these rows' ids in alphabetical order, by UTF-8 bytes, as strcmp has it.
+    Shape: (rows,).
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

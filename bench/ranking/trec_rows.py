@@ -1,7 +1,9 @@
-"""The rows of a run file: fast where the file is regular, line by line where it is not, or to find the line that is wrong.
+"""The rows of a run file: fast where the file is regular, line by line where it is not, or to find
+the line that is wrong.
 
-Three forms are read: TREC's six columns (query id, Q0, document id, rank, score, tag), MS MARCO's three (query id, document id, rank from
-1 on), and JSON as ranx, pytrec_eval and BEIR write it, {query id: {document id: score}}. What else circulates is refused with the way out.
+Three forms are read: TREC's six columns (query id, Q0, document id, rank, score, tag), MS MARCO's
+three (query id, document id, rank from 1 on), and JSON as ranx, pytrec_eval and BEIR write it,
+{query id: {document id: score}}. What else circulates is refused with the way out.
 """
 
 from __future__ import annotations
@@ -26,14 +28,30 @@ LAYOUTS: Mapping[int, tuple[str, ...]] = {len(columns): columns for columns in (
 SIX = "expected 6 columns (query id, Q0, document id, rank, score, tag)"
 GAP = re.compile("[ \t]+")
 DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
-HEADER_WORDS = frozenset(("qid", "query", "query_id", "query-id", "docid", "docno", "doc_id", "corpus-id", "pid", "rank", "score"))
+HEADER_WORDS = frozenset(
+    (
+        "qid",
+        "query",
+        "query_id",
+        "query-id",
+        "docid",
+        "docno",
+        "doc_id",
+        "corpus-id",
+        "pid",
+        "rank",
+        "score",
+    )
+)
 MARK = b"\xef\xbb\xbf"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 ENDINGS = {kind: ending for ending, kind in lines.NAMED.items()}
 
 
 def read(path: Path) -> Rows:
-    """Return the rows of a run file in one of the three forms. Raises DataError naming the file and its first bad line."""
+    """Return the rows of a run file in one of the three forms. Raises DataError naming the file and
+    its first bad line.
+    """
     data = content(path)
     if _is_json(data):
         return _read_json(path, data)
@@ -41,10 +59,13 @@ def read(path: Path) -> Rows:
 
 
 def content(path: Path) -> bytes:
-    """Return the file's bytes, unpacked, without byte order marks at the start of lines. Raises DataError for what is no readable text."""
+    """Return the file's bytes, unpacked, without byte order marks at the start of lines. Raises
+    DataError for what is no readable text.
+    """
     data = lines.content(path)
     kind = lines.compression(path)
-    # tools that read runs go by the name: one that belies the content would be read here and nowhere else
+    # tools that read runs go by the name: one that belies the content would be read here and
+    # nowhere else
     if kind and path.suffix not in lines.NAMED:
         raise DataError(f"{path}: this is a {kind} file: let its name end in {ENDINGS[kind]}")
     if data.startswith(UTF_16):
@@ -56,7 +77,9 @@ def content(path: Path) -> bytes:
 
 
 def _is_json(data: bytes) -> bool:
-    """Return whether the file holds an object. Query ids may start with a brace: a first line of six columns is a row."""
+    """Return whether the file holds an object. Query ids may start with a brace: a first line of
+    six columns is a row.
+    """
     if not data[:100].lstrip().startswith(b"{"):
         return False
     cells = data[: data.find(b"\n") + 1 or len(data)].decode("utf-8", "replace").split()
@@ -64,8 +87,10 @@ def _is_json(data: bytes) -> bool:
 
 
 def read_in_pieces(path: Path) -> Any:
-    """Return query, document and score of a run as `write_run` writes it, as a table of pyarrow: a piece of the text is in memory at a
-    time, and each id once. None when anything about the file needs a closer look."""
+    """Return query, document and score of a run as `write_run` writes it, as a table of pyarrow: a
+    piece of the text is in memory at a time, and each id once. None when anything about the file
+    needs a closer look.
+    """
     import pyarrow as pa
     from pyarrow import csv
 
@@ -75,9 +100,15 @@ def read_in_pieces(path: Path) -> Any:
         with pa.input_stream(str(path), compression="detect") as stream:
             reader = csv.open_csv(
                 stream,
-                read_options=csv.ReadOptions(column_names=["query", "q0", "document", "rank", "score", "tag"]),
-                parse_options=csv.ParseOptions(delimiter=" ", quote_char=False, double_quote=False, newlines_in_values=False),
-                convert_options=csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[]),
+                read_options=csv.ReadOptions(
+                    column_names=["query", "q0", "document", "rank", "score", "tag"]
+                ),
+                parse_options=csv.ParseOptions(
+                    delimiter=" ", quote_char=False, double_quote=False, newlines_in_values=False
+                ),
+                convert_options=csv.ConvertOptions(
+                    column_types=types, include_columns=list(types), null_values=[]
+                ),
             )
             return reader.read_all().unify_dictionaries()
     except (pa.ArrowInvalid, OSError):
@@ -85,7 +116,9 @@ def read_in_pieces(path: Path) -> Any:
 
 
 def read_fast(data: bytes) -> Rows | None:
-    """Return the columns of a regular file, parsed by pyarrow; None when anything about it needs a closer look."""
+    """Return the columns of a regular file, parsed by pyarrow; None when anything about it needs a
+    closer look.
+    """
     import numpy as np
     import pyarrow as pa
     from pyarrow import csv
@@ -96,12 +129,19 @@ def read_fast(data: bytes) -> Rows | None:
     layout = LAYOUTS.get(len(first.split()))
     if delimiter is None or layout is None:
         return None
-    types = {"query_id": pa.string(), "doc_id": pa.string(), "rank": pa.int64(), "score": pa.float64()}
+    types = {
+        "query_id": pa.string(),
+        "doc_id": pa.string(),
+        "rank": pa.int64(),
+        "score": pa.float64(),
+    }
     try:
         table = csv.read_csv(
             pa.BufferReader(data),
             read_options=csv.ReadOptions(column_names=layout),
-            parse_options=csv.ParseOptions(delimiter=delimiter, quote_char=False, double_quote=False, newlines_in_values=False),
+            parse_options=csv.ParseOptions(
+                delimiter=delimiter, quote_char=False, double_quote=False, newlines_in_values=False
+            ),
             convert_options=csv.ConvertOptions(
                 column_types=types,
                 include_columns=[name for name in layout if name in types],
@@ -116,13 +156,19 @@ def read_fast(data: bytes) -> Rows | None:
     ranks = table["rank"].to_numpy()
     if layout is MS_MARCO:
         numbered = _numbered(query_ids.dictionary_encode().indices.to_numpy(), ranks)
-        return Rows(query_ids, doc_ids, -ranks.astype(np.float64), ranks, has_scores=False) if numbered else None
+        return (
+            Rows(query_ids, doc_ids, -ranks.astype(np.float64), ranks, has_scores=False)
+            if numbered
+            else None
+        )
     scores = table["score"].to_numpy()
     return Rows(query_ids, doc_ids, scores, ranks) if np.isfinite(scores).all() else None
 
 
 def line_of_repeat(path: Path, query_id: str) -> int:
-    """Return the line that lists a document a second time for the query with another score, 0 where the file has no lines."""
+    """Return the line that lists a document a second time for the query with another score, 0 where
+    the file has no lines.
+    """
     data = content(path)
     if _is_json(data):
         return 0
@@ -134,7 +180,9 @@ def line_of_repeat(path: Path, query_id: str) -> int:
 
 
 def _read_slowly(path: Path, data: bytes) -> Rows:
-    """Return the columns of any file, columns parted by any run of spaces and tabs. Raises DataError naming the first bad line."""
+    """Return the columns of any file, columns parted by any run of spaces and tabs. Raises
+    DataError naming the first bad line.
+    """
     query_ids: list[str] = []
     doc_ids: list[str] = []
     scores: list[float] = []
@@ -158,7 +206,9 @@ class _Row(NamedTuple):
 
 
 def _rows(path: Path, data: bytes) -> Iterator[tuple[int, _Row]]:
-    """Yield each row with the number of its line. The first row says whether the file is TREC's or MS MARCO's."""
+    """Yield each row with the number of its line. The first row says whether the file is TREC's or
+    MS MARCO's.
+    """
     layout: tuple[str, ...] | None = None
     ranks: Counter[str] = Counter()
     for number, line in _lines(path, data):
@@ -169,28 +219,40 @@ def _rows(path: Path, data: bytes) -> Iterator[tuple[int, _Row]]:
         if len(cells) != len(layout):
             raise DataError.at(path, number, _header_problem(line) or _shape_problem(line, cells))
         if layout is TREC:
-            yield number, _Row(cells[0], cells[2], _number(cells[3]), _score(path, number, line, cells[4]))
+            yield (
+                number,
+                _Row(cells[0], cells[2], _number(cells[3]), _score(path, number, line, cells[4])),
+            )
             continue
         ranks[cells[0]] += 1
         if cells[2] != str(ranks[cells[0]]):
-            raise DataError.at(path, number, _header_problem(line) or _rank_problem(cells[2], ranks[cells[0]]))
+            raise DataError.at(
+                path, number, _header_problem(line) or _rank_problem(cells[2], ranks[cells[0]])
+            )
         yield number, _Row(cells[0], cells[1], ranks[cells[0]], -ranks[cells[0]], has_score=False)
 
 
 def _lines(path: Path, data: bytes) -> Iterator[tuple[int, str]]:
-    """Yield each line that is not blank with its number, counted from 1. Raises DataError for bytes that are not UTF-8."""
+    """Yield each line that is not blank with its number, counted from 1. Raises DataError for bytes
+    that are not UTF-8.
+    """
     for number, encoded in enumerate(io.BytesIO(data), 1):
         try:
             line = encoded.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            problem = f"not valid UTF-8 (byte 0x{encoded[error.start]:02x} at column {error.start + 1}); save the file as UTF-8"
+            problem = (
+                f"not valid UTF-8 (byte 0x{encoded[error.start]:02x} at column "
+                f"{error.start + 1}); save the file as UTF-8"
+            )
             raise DataError.at(path, number, problem) from error
         if line.strip():
             yield number, line
 
 
 def _number(cell: str) -> float:
-    """Return a cell as a number, nan where it is none. Python's underscores between digits are none."""
+    """Return a cell as a number, nan where it is none. Python's underscores between digits are
+    none.
+    """
     try:
         return math.nan if "_" in cell else float(cell)
     except ValueError:
@@ -202,7 +264,9 @@ def _score(path: Path, number: int, line: str, cell: str) -> float:
     if math.isfinite(score):
         return score
     hint = "; write a point before the decimals" if DECIMAL_COMMA.fullmatch(cell) else ""
-    raise DataError.at(path, number, _header_problem(line) or f"score '{cell}' is not a finite number{hint}")
+    raise DataError.at(
+        path, number, _header_problem(line) or f"score '{cell}' is not a finite number{hint}"
+    )
 
 
 def _header_problem(line: str) -> str | None:
@@ -214,7 +278,9 @@ def _header_problem(line: str) -> str | None:
 
 
 def _shape_problem(line: str, cells: Sequence[str]) -> str:
-    """Return what is wrong with a line of another number of columns, and the way out where its kind is known."""
+    """Return what is wrong with a line of another number of columns, and the way out where its kind
+    is known.
+    """
     problem = f"{SIX}, found {len(cells)}"
     spaced = next((cell for cell in line.split("\t") if " " in cell.strip()), None)
     if spaced is not None and line.count("\t") == len(TREC) - 1:
@@ -229,20 +295,37 @@ def _shape_problem(line: str, cells: Sequence[str]) -> str:
 
 _WAYS_OUT: Mapping[int, Sequence[tuple[Callable[[Sequence[str]], bool], str]]] = {
     4: (
-        (lambda cells: cells[1].upper() in ("Q0", "0"), "these are the columns of judgments (qrels), not of a run"),
-        (lambda cells: True, """for query id, document id, rank, score: awk '{print $1, "Q0", $2, $3, $4, "run"}'"""),
+        (
+            lambda cells: cells[1].upper() in ("Q0", "0"),
+            "these are the columns of judgments (qrels), not of a run",
+        ),
+        (
+            lambda cells: True,
+            """for query id, document id, rank, score: awk '{print $1, "Q0", $2, $3, $4, "run"}'""",
+        ),
     ),
     5: (
-        (lambda cells: cells[1].upper() in ("Q0", "0"), """the tag is missing: awk '{print $0, "run"}' adds one"""),
-        (lambda cells: True, """the second column, Q0, is missing: awk '{print $1, "Q0", $2, $3, $4, $5}' adds it"""),
+        (
+            lambda cells: cells[1].upper() in ("Q0", "0"),
+            """the tag is missing: awk '{print $0, "run"}' adds one""",
+        ),
+        (
+            lambda cells: True,
+            """the second column, Q0, is missing: awk '{print $1, "Q0", $2, $3, $4, $5}' adds it""",
+        ),
     ),
 }
 """By the number of columns: what such lines are, the first that fits, and what to do."""
 
 
 def _rank_problem(cell: str, expected: int) -> str:
-    ranks = f"3 columns are read as MS MARCO's (query id, document id, rank from 1 on), and {cell!r} is not the rank {expected}"
-    return f"""{ranks}; with scores in the third column: awk '{{print $1, "Q0", $2, 0, $3, "run"}}'"""
+    ranks = (
+        "3 columns are read as MS MARCO's (query id, document id, rank from 1 on), and "
+        f"{cell!r} is not the rank {expected}"
+    )
+    return (
+        f"""{ranks}; with scores in the third column: awk '{{print $1, "Q0", $2, 0, $3, "run"}}'"""
+    )
 
 
 def _numbered(query_codes: Any, ranks: Any) -> bool:
@@ -261,16 +344,24 @@ def _read_json(path: Path, data: bytes) -> Rows:
         run = json.loads(data, object_pairs_hook=_Members)
     except (ValueError, RecursionError) as error:
         line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
-        raise DataError.at(path, line, f"starts as JSON and is none that can be read: {error}") from error
+        raise DataError.at(
+            path, line, f"starts as JSON and is none that can be read: {error}"
+        ) from error
     query_ids: list[str] = []
     doc_ids: list[str] = []
     scores: list[float] = []
     for query_id, documents in run.unique(path, "query"):
         if not isinstance(documents, _Members):
-            raise DataError(f"{path}: query '{query_id}' has no object of scores: JSON is read as {{query id: {{document id: score}}}}")
+            raise DataError(
+                f"{path}: query '{query_id}' has no object of scores: JSON is read as {{query "
+                f"id: {{document id: score}}}}"
+            )
         for doc_id, score in documents.unique(path, f"query '{query_id}': document"):
             if not _is_finite(score):
-                raise DataError(f"{path}: query '{query_id}': the score of document '{doc_id}' is not a finite number")
+                raise DataError(
+                    f"{path}: query '{query_id}': the score of document '{doc_id}' is not a "
+                    "finite number"
+                )
             query_ids.append(query_id)
             doc_ids.append(doc_id)
             scores.append(float(score))
@@ -278,9 +369,13 @@ def _read_json(path: Path, data: bytes) -> Rows:
 
 
 def _is_finite(score: Any) -> bool:
-    """Return whether a JSON value is a number that double precision holds: an integer may be longer."""
+    """Return whether a JSON value is a number that double precision holds: an integer may be
+    longer.
+    """
     try:
-        return isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+        return (
+            isinstance(score, int | float) and not isinstance(score, bool) and math.isfinite(score)
+        )
     except OverflowError:
         return False
 
@@ -289,7 +384,9 @@ class _Members(list[tuple[str, Any]]):
     """The members of a JSON object as they are in the file, a name that is there twice included."""
 
     def unique(self, path: Path, what: str) -> Iterator[tuple[str, Any]]:
-        """Yield each name and value. Raises DataError for a name that is there twice, or cannot be an id."""
+        """Yield each name and value. Raises DataError for a name that is there twice, or cannot be
+        an id.
+        """
         names: set[str] = set()
         for name, value in self:
             problem = "appears a second time" if name in names else id_problem(name)
@@ -308,9 +405,15 @@ def _end_of_header(data: bytes) -> int:
 
 
 def _delimiter(data: bytes, first: bytes) -> str | None:
-    """Return the one character between columns, if the same one is between all of them, once, and never ends a line."""
+    """Return the one character between columns, if the same one is between all of them, once, and
+    never ends a line.
+    """
     mine, other = (b"\t", b" ") if b"\t" in first else (b" ", b"\t")
-    if not first.strip() or data.endswith(mine) or any(odd in data for odd in (other, mine * 2, mine + b"\n")):
+    if (
+        not first.strip()
+        or data.endswith(mine)
+        or any(odd in data for odd in (other, mine * 2, mine + b"\n"))
+    ):
         return None
     if b"\r" in data and (mine + b"\r" in data or data.count(b"\r") != data.count(b"\r\n")):
         return None  # pyarrow would take a lone carriage return for a line end

@@ -1,5 +1,6 @@
-"""Baselines: small run folders that are committed, named, and checked against. And which run a word on the command line means: `find`
-is asked by every command and function that takes a run."""
+"""Baselines: small run folders that are committed, named, and checked against. And which run a word
+on the command line means: `find` is asked by every command and function that takes a run.
+"""
 
 from __future__ import annotations
 
@@ -29,19 +30,35 @@ KEPT_OF_MACHINE = ("cpu", "gpu", "os", "python", "libraries")
 """Of the environment: what helps to read a difference later. The speed key holds its own fields."""
 
 
-def save(run: Run, name: str | None = None, folder: Path = FOLDER, *, replace: bool = False, latency: bool = False) -> Path:
-    """Keep what a check reads of a finished run: records, per-query values, rankings, and its timings where `latency`. No texts, no
-    reports, no command line, no path of this machine. Returns the baseline's folder, which is a run folder.
+def save(
+    run: Run,
+    name: str | None = None,
+    folder: Path = FOLDER,
+    *,
+    replace: bool = False,
+    latency: bool = False,
+) -> Path:
+    """Keep what a check reads of a finished run: records, per-query values, rankings, and its
+    timings where `latency`. No texts, no reports, no command line, no path of this machine. Returns
+    the baseline's folder, which is a run folder.
 
-    Raises BenchError for a name that is taken (unless `replace`) or no file name, RecordError for a run that is not finished.
+    Raises BenchError for a name that is taken (unless `replace`) or no file name, RecordError for a
+    run that is not finished.
     """
     name = name or run.info.suite
     if not _NAME.fullmatch(name):
-        raise BenchError(f"--name {name}: letters, digits, '.', '_' and '-' only, and a letter or digit first")
+        raise BenchError(
+            f"--name {name}: letters, digits, '.', '_' and '-' only, and a letter or digit first"
+        )
     if run.info.status != "done" or not run.records:
-        raise RecordError(f"{run.folder}: the run is not finished, or nothing in it is: run its suite again, then save it")
+        raise RecordError(
+            f"{run.folder}: the run is not finished, or nothing in it is: run its suite again, "
+            "then save it"
+        )
     if name.casefold() in RESERVED:
-        raise BenchError(f"--name {name}: RUN means something else by that word; give another --name")
+        raise BenchError(
+            f"--name {name}: RUN means something else by that word; give another --name"
+        )
     target = folder / name
     _restore(folder)
     if target.exists() and not replace:
@@ -72,9 +89,12 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def find(word: str | Path, folder: Path = FOLDER, *, on_unfinished: Callable[[str], None] | None = None) -> Run:
-    """The run that a word means: a run folder, a folder of runs such as results/my-suite (its newest finished run), the name of a saved
-    baseline, or `latest`, the newest finished run under `results`. `on_unfinished` gets a sentence where a newer run is not finished.
+def find(
+    word: str | Path, folder: Path = FOLDER, *, on_unfinished: Callable[[str], None] | None = None
+) -> Run:
+    """The run that a word means: a run folder, a folder of runs such as results/my-suite (its
+    newest finished run), the name of a saved baseline, or `latest`, the newest finished run under
+    `results`. `on_unfinished` gets a sentence where a newer run is not finished.
 
     Raises RecordError naming the nearest baseline.
     """
@@ -82,7 +102,10 @@ def find(word: str | Path, folder: Path = FOLDER, *, on_unfinished: Callable[[st
         paths = RUNS.glob("[!.]*/[!.]*/run.json")
         if run := _newest((path for path in paths if path.parent.parent != FOLDER), on_unfinished):
             return run
-        raise RecordError(f"{LATEST}: no finished run under {RUNS}: give the folder that `rerank-bench run` printed")
+        raise RecordError(
+            f"{LATEST}: no finished run under {RUNS}: give the folder that `rerank-bench run` "
+            "printed"
+        )
     path = Path(word)
     restore_folder(path)
     if (path / "run.json").is_file():
@@ -95,7 +118,9 @@ def find(word: str | Path, folder: Path = FOLDER, *, on_unfinished: Callable[[st
     if path.exists():
         return Run(path)  # which says what is missing
     names = [found.parent.name for found in folder.glob("[!.]*/run.json")]
-    hint = nearest(str(word), names) if names else "there are none yet: rerank-bench baseline save RUN"
+    hint = (
+        nearest(str(word), names) if names else "there are none yet: rerank-bench baseline save RUN"
+    )
     raise RecordError(f"{word}: neither a run folder nor a baseline in {folder} ({hint})")
 
 
@@ -117,7 +142,10 @@ def _newest(paths: Iterable[Path], on_unfinished: Callable[[str], None] | None) 
     _, started, folder = max(finished)
     if on_unfinished and unfinished and max(unfinished)[0] > started:
         newest = max(unfinished)[1]
-        on_unfinished(f"{newest}: this newest run is not finished: run its suite again, or give the folder of an older one: {folder}")
+        on_unfinished(
+            f"{newest}: this newest run is not finished: run its suite again, or give the folder "
+            f"of an older one: {folder}"
+        )
     return Run(folder)
 
 
@@ -138,7 +166,10 @@ def _write(run: Run, target: Path, latency: bool) -> None:
 def _short(record: Record, latency: bool) -> Record:
     kept: dict[str, Any] = {"environment": _kept(record.environment)}
     if not latency:
-        kept |= {"latency": None, "keys": {name: key for name, key in record.keys.items() if name != "speed"}}
+        kept |= {
+            "latency": None,
+            "keys": {name: key for name, key in record.keys.items() if name != "speed"},
+        }
     return record.model_copy(update=kept)
 
 

@@ -41,12 +41,20 @@ class RunFolder:
     @cached_property
     def records(self) -> dict[str, Record]:
         """trial id -> record, in the suite's order, for every trial that finished."""
-        return {trial_id: _record(Record, self.folder, trial) for trial_id, trial in self._done(architectures=False)}
+        return {
+            trial_id: _record(Record, self.folder, trial)
+            for trial_id, trial in self._done(architectures=False)
+        }
 
     @cached_property
     def architectures(self) -> dict[str, ArchitectureRecord]:
-        """trial id -> record, for every architecture that was timed without its weights. They are no `records`: nothing scored them."""
-        return {trial_id: _record(ArchitectureRecord, self.folder, trial) for trial_id, trial in self._done(architectures=True)}
+        """trial id -> record, for every architecture that was timed without its weights. They are
+        no `records`: nothing scored them.
+        """
+        return {
+            trial_id: _record(ArchitectureRecord, self.folder, trial)
+            for trial_id, trial in self._done(architectures=True)
+        }
 
     @cached_property
     def per_query(self) -> pd.DataFrame:
@@ -55,38 +63,52 @@ class RunFolder:
 
     @cached_property
     def depths(self) -> pd.DataFrame:
-        """Quality at smaller depths, from the same scores: columns trial, depth, query, measure, value; 0 is the first stage's order."""
+        """Quality at smaller depths, from the same scores: columns trial, depth, query, measure,
+        value; 0 is the first stage's order.
+        """
         return read_table(self.folder / "depths.parquet", DEPTHS)
 
     @cached_property
     def usage(self) -> pd.DataFrame:
-        """What each query cost when its scores were made, of rerankers that can tell (services and listwise models): columns trial, query,
-        and those of `bench.contract.request.Usage`, such as calls, tokens (read) and tokens_out (written)."""
+        """What each query cost when its scores were made, of rerankers that can tell (services and
+        listwise models): columns trial, query, and those of `bench.contract.request.Usage`, such as
+        calls, tokens (read) and tokens_out (written).
+        """
         return read_table(self.folder / "usage.parquet", USAGE)
 
     @cached_property
     def latency(self) -> pd.DataFrame:
-        """Raw timings: columns trial, scenario, round, query, pairs, tokens, nanoseconds, warmup, span, slots, truncated."""
+        """Raw timings: columns trial, scenario, round, query, pairs, tokens, nanoseconds, warmup,
+        span, slots, truncated.
+        """
         return read_table(self.folder / "latency.parquet", LATENCY)
 
     @cached_property
     def queries(self) -> pd.DataFrame:
-        """Texts of the queries measured: columns dataset, query, text. Empty where the suite keeps none, as in older runs."""
+        """Texts of the queries measured: columns dataset, query, text. Empty where the suite keeps
+        none, as in older runs.
+        """
         return read_table(self.folder / "queries.parquet", texts.QUERIES)
 
     @cached_property
     def documents(self) -> pd.DataFrame:
-        """Texts, cut, of the documents in someone's top 10: columns dataset, document, text. Empty as `queries` is."""
+        """Texts, cut, of the documents in someone's top 10: columns dataset, document, text. Empty
+        as `queries` is.
+        """
         return read_table(self.folder / "documents.parquet", texts.DOCUMENTS)
 
     @cached_property
     def judgments(self) -> pd.DataFrame:
-        """Grades of the judged candidates: columns dataset, query, document, grade. Empty in older runs."""
+        """Grades of the judged candidates: columns dataset, query, document, grade. Empty in older
+        runs.
+        """
         return read_table(self.folder / "judgments.parquet", texts.JUDGMENTS)
 
     @cached_property
     def sweep(self) -> pd.DataFrame:
-        """Raw timings of `single` at other depths and settings, a row per call; `system` names the rows of `depths` with their quality."""
+        """Raw timings of `single` at other depths and settings, a row per call; `system` names the
+        rows of `depths` with their quality.
+        """
         return read_table(self.folder / "sweep.parquet", SWEEP)
 
     def ranking(self, trial_id: str) -> Mapping[str, QueryCandidates]:
@@ -96,8 +118,9 @@ class RunFolder:
         return read_run(self.folder / "rankings" / f"{trial_id}.run.gz")
 
     def ranking_table(self, trial_id: str) -> pd.DataFrame | None:
-        """The same as a table, millions of rows in a second: columns query, document, score and rank (from 1), best first. None where the
-        run holds no ranking of the trial."""
+        """The same as a table, millions of rows in a second: columns query, document, score and
+        rank (from 1), best first. None where the run holds no ranking of the trial.
+        """
         from bench.ranking.trec import read_rows
 
         path = self.folder / "rankings" / f"{trial_id}.run.gz"
@@ -110,20 +133,30 @@ class RunFolder:
 
     def __repr__(self) -> str:
         done = sum(status.status == "done" for status in self.info.trials)
-        return f"<Run {self.info.suite} {self.info.id}: {done} of {len(self.info.trials)} trials, {self.folder}>"
+        return (
+            f"<Run {self.info.suite} {self.info.id}: {done} of {len(self.info.trials)} "
+            f"trials, {self.folder}>"
+        )
 
 
 def read_info(folder: Path) -> RunInfo:
     """run.json of a folder. Raises RecordError when there is none or it is of another schema."""
     path = folder / "run.json"
     if not path.is_file():
-        raise RecordError(f"{folder}: no run here (there is no run.json); give the folder that `rerank-bench run` printed")
+        raise RecordError(
+            f"{folder}: no run here (there is no run.json); give the folder that `rerank-bench "
+            "run` printed"
+        )
     return validated(RunInfo, path)
 
 
 def record_path(folder: Path, trial: Trial) -> Path:
     """The file of a trial's record."""
-    return folder / ("architectures" if trial.kind == "architecture" else "records") / f"{trial.id}.json"
+    return (
+        folder
+        / ("architectures" if trial.kind == "architecture" else "records")
+        / f"{trial.id}.json"
+    )
 
 
 def plain(cell: Any) -> Any:
@@ -139,5 +172,8 @@ def _record(model: type[Model], folder: Path, trial: Trial) -> Model:
     path = record_path(folder, trial)
     record = validated(model, path)
     if not isinstance(record, RunInfo) and record.trial.id != trial.id:
-        raise RecordError(f"{path}: holds the record of {record.trial.id}, and run.json says that it is of {trial.id}")
+        raise RecordError(
+            f"{path}: holds the record of {record.trial.id}, and run.json says that it is of "
+            f"{trial.id}"
+        )
     return record

@@ -1,4 +1,6 @@
-"""The two tables that grow with queries, written a stretch of rows at a time: memory holds no more of them than that."""
+"""The two tables that grow with queries, written a stretch of rows at a time: memory holds no more
+of them than that.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PER_QUERY = {"trial": "string", "query": "string", "measure": "string", "value": "float64"}
-DEPTHS = {"trial": "string", "depth": "int64", "query": "string", "measure": "string", "value": "float64"}
+DEPTHS = {
+    "trial": "string",
+    "depth": "int64",
+    "query": "string",
+    "measure": "string",
+    "value": "float64",
+}
 STRETCH = 100_000
 """Rows in memory at once."""
 
 
-def extend(path: Path, columns: dict[str, str], rows: Iterable[Sequence[Any]], without: set[str]) -> None:
-    """Write the table at `path` anew: its rows but for those of the trials `without`, then `rows`. `columns` are name -> type of Arrow.
+def extend(
+    path: Path, columns: dict[str, str], rows: Iterable[Sequence[Any]], without: set[str]
+) -> None:
+    """Write the table at `path` anew: its rows but for those of the trials `without`, then `rows`.
+    `columns` are name -> type of Arrow.
 
-    A table that would have no rows is not begun. Raises RecordError for one that cannot be read, BenchError for one that cannot be written.
+    A table that would have no rows is not begun. Raises RecordError for one that cannot be read,
+    BenchError for one that cannot be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -37,7 +49,10 @@ def extend(path: Path, columns: dict[str, str], rows: Iterable[Sequence[Any]], w
         for batch in _kept(path, schema, without):
             writer.write_batch(batch)
         while stretch := list(islice(rows, STRETCH)):
-            arrays = [pa.array(column, kind) for column, kind in zip(zip(*stretch, strict=True), schema.types, strict=True)]
+            arrays = [
+                pa.array(column, kind)
+                for column, kind in zip(zip(*stretch, strict=True), schema.types, strict=True)
+            ]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
 
 
@@ -53,6 +68,8 @@ def _kept(path: Path, schema: pa.Schema, without: set[str]) -> Iterator[pa.Recor
         with pq.ParquetFile(path) as table:
             for batch in table.iter_batches(STRETCH, columns=schema.names):
                 cast = pa.Table.from_batches([batch]).cast(schema)
-                yield from cast.filter(pc.invert(pc.is_in(cast["trial"], pa.array(sorted(without), pa.string())))).to_batches()
+                yield from cast.filter(
+                    pc.invert(pc.is_in(cast["trial"], pa.array(sorted(without), pa.string())))
+                ).to_batches()
     except (OSError, ValueError, KeyError) as error:
         raise RecordError(f"{path}: cannot be read: {error}") from error

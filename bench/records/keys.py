@@ -1,4 +1,6 @@
-"""What must agree before two records may be compared: three keys, each a hash over named fields that are stored beside it."""
+"""What must agree before two records may be compared: three keys, each a hash over named fields
+that are stored beside it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,13 @@ def make_key(fields: Mapping[str, Any]) -> Key:
 
 
 def quality_key(
-    dataset: Mapping[str, Any], candidates_hash: str, depth: int, template: str, measures: list[str], min_relevance: int, tie_rule: str
+    dataset: Mapping[str, Any],
+    candidates_hash: str,
+    depth: int,
+    template: str,
+    measures: list[str],
+    min_relevance: int,
+    tie_rule: str,
 ) -> Key:
     """Same questions, same candidates, same texts, same yardstick."""
     from importlib.metadata import version
@@ -59,10 +67,27 @@ def system_key(description: Mapping[str, Any]) -> Key:
     return make_key({"backend": description.get("backend"), **description.get("identity", {})})
 
 
-def speed_key(quality: Key, system: Key, machine: Mapping[str, Any], plan: Mapping[str, Any], facts: Mapping[str, Any]) -> Key:
+def speed_key(
+    quality: Key,
+    system: Key,
+    machine: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> Key:
     """Same work by the same reranker on the same hardware under the same plan."""
-    settings = {name: facts.get(name) for name in ("device", "batch_size", "token_budget", "attention", "threads", "concurrency")}
-    return make_key({"quality": quality.hash, "system": system.hash, "machine": dict(machine), "plan": dict(plan), "settings": settings})
+    settings = {
+        name: facts.get(name)
+        for name in ("device", "batch_size", "token_budget", "attention", "threads", "concurrency")
+    }
+    return make_key(
+        {
+            "quality": quality.hash,
+            "system": system.hash,
+            "machine": dict(machine),
+            "plan": dict(plan),
+            "settings": settings,
+        }
+    )
 
 
 def _differing(mine: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:

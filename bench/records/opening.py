@@ -1,4 +1,6 @@
-"""Which folder a run is written to: that of an interrupted run which may be continued, else a new one."""
+"""Which folder a run is written to: that of an interrupted run which may be continued, else a new
+one.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ from bench.records.writer import RunWriter, now
 
 
 def open_run(out: Path, info: RunInfo) -> RunWriter:
-    """Return a writer that continues the newest unfinished run of the same suite with the same inputs,
-    else one of a new folder `out/<suite>/<UTC time>-<short id>`. Its `notes` say which, and why an
-    unfinished run is left as it is.
+    """Return a writer that continues the newest unfinished run of the same suite with the same
+    inputs, else one of a new folder `out/<suite>/<UTC time>-<short id>`. Its `notes` say which, and
+    why an unfinished run is left as it is.
 
     Raises BenchError where no folder can be made.
     """
@@ -36,15 +38,18 @@ def open_run(out: Path, info: RunInfo) -> RunWriter:
         lock = _try_lock(folder)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BenchError(f"{folder}: cannot be made: {reason}; choose another place with --out") from error
+        raise BenchError(
+            f"{folder}: cannot be made: {reason}; choose another place with --out"
+        ) from error
     writer = RunWriter(folder, info, lock, notes[:1])
     writer.write_info()
     return writer
 
 
 def _unfinished(suite_folder: Path, info: RunInfo) -> Iterator[Path]:
-    """Yield the folders of unfinished runs of the same suite, the newest first. What cannot be read is
-    no run of ours."""
+    """Yield the folders of unfinished runs of the same suite, the newest first. What cannot be read
+    is no run of ours.
+    """
     for path in sorted(suite_folder.glob("*/run.json"), reverse=True):
         try:
             other = read_info(path.parent)
@@ -65,9 +70,14 @@ def _continued(folder: Path, info: RunInfo) -> RunWriter | None:
         lock.release()
         return None
     times = [*interrupted.continued, now()]
-    writer = RunWriter(folder, interrupted.model_copy(update={"trials": info.trials, "continued": times}), lock)
+    writer = RunWriter(
+        folder, interrupted.model_copy(update={"trials": info.trials, "continued": times}), lock
+    )
     done = len(writer.finished())
-    text = f"interrupted, and continued at {times[-1]}: {done} of {len(info.trials)} trials had finished before"
+    text = (
+        f"interrupted, and continued at {times[-1]}: {done} of {len(info.trials)} trials had "
+        "finished before"
+    )
     writer.notes = [text]
     writer.warn([text])
     try:
@@ -79,8 +89,9 @@ def _continued(folder: Path, info: RunInfo) -> RunWriter | None:
 
 
 def _try_lock(folder: Path) -> Any:
-    """Return a held lock on the folder, or None when another process holds it. The system lets go of it
-    when a process dies. Raises OSError where the folder is another user's."""
+    """Return a held lock on the folder, or None when another process holds it. The system lets go
+    of it when a process dies. Raises OSError where the folder is another user's.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / ".lock")

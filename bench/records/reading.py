@@ -15,12 +15,16 @@ Model = TypeVar("Model", Record, ArchitectureRecord, RunInfo)
 
 
 def validated(model: type[Model], path: Path) -> Model:
-    """What a file holds. Raises RecordError naming the file and, where one of its values is wrong, the key."""
+    """What a file holds. Raises RecordError naming the file and, where one of its values is wrong,
+    the key.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
-            raise RecordError(f"{path}: schema version {version}, this rerank-bench reads {SCHEMA_VERSION}")
+            raise RecordError(
+                f"{path}: schema version {version}, this rerank-bench reads {SCHEMA_VERSION}"
+            )
         return model.model_validate(data)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from error

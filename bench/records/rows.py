@@ -1,4 +1,6 @@
-"""The main table as values: one row per trial, skipped ones included. Every report is drawn from these rows."""
+"""The main table as values: one row per trial, skipped ones included. Every report is drawn from
+these rows.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ GroupKey = tuple[str, str, int]
 RANDOM = "random weights: the order means nothing"
 """The note of a row that can be in a table, but lead none: see `Row.meaningless`."""
 ELSEWHERE = (
-    "a run over other candidates than these, left out of the verdict: `first_stage: NAME` binds it to its own first stage, "
+    "a run over other candidates than these, left out of the verdict: `first_stage: NAME` binds "
+    "it to its own first stage, "
     "and as an entry of first_stages it is measured over its own candidates"
 )
 """The same for a published run."""
@@ -37,12 +40,14 @@ SHOWN_USAGE = {"calls": "calls", "tokens": "tokens", "tokens_out": "tokens writt
 class Row:
     """One trial of a run, and its latency summaries by scenario; none where nothing was timed.
 
-    `single` and `request` are of one query in flight, on this machine and through a network: never the same thing, and no trial has both.
-    `parts` holds, by scenario, the median milliseconds of each part of a call, `timing` what the record tells of its timed pass; `failed`
-    is the share of called queries whose call failed; `usage` what an answered query took in the mean, by the names of `Usage`.
-    Where more than half of the queries failed, `quality` and `differences` are empty: a mean of failures is no quality, and every
-    verdict, plot and export is drawn from these rows. `meaningless` is an order that leads no verdict: that of a model with random weights,
-    or of a published run over other candidates.
+    `single` and `request` are of one query in flight, on this machine and through a network: never
+    the same thing, and no trial has both. `parts` holds, by scenario, the median milliseconds of
+    each part of a call, `timing` what the record tells of its timed pass; `failed` is the share of
+    called queries whose call failed; `usage` what an answered query took in the mean, by the names
+    of `Usage`. Where more than half of the queries failed, `quality` and `differences` are empty: a
+    mean of failures is no quality, and every verdict, plot and export is drawn from these rows.
+    `meaningless` is an order that leads no verdict: that of a model with random weights, or of a
+    published run over other candidates.
     """
 
     trial: Trial
@@ -76,9 +81,12 @@ class Row:
         return self.latency.get("offline")
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat columns for a DataFrame: names, status, each measure with its interval, differences, latency in milliseconds."""
+        """Flat columns for a DataFrame: names, status, each measure with its interval, differences,
+        latency in milliseconds.
+        """
         row: dict[str, Any] = {
-            name: getattr(self.trial, name) for name in ("dataset", "first_stage", "reranker", "device", "depth", "kind")
+            name: getattr(self.trial, name)
+            for name in ("dataset", "first_stage", "reranker", "device", "depth", "kind")
         }
         row |= {"status": self.status, "reason": self.reason}
         if self.status == "done":
@@ -86,23 +94,45 @@ class Row:
         for name, value in self.quality.items():
             row |= {name: value.mean, f"{name} low": value.low, f"{name} high": value.high}
         for name, delta in self.differences.items():
-            row |= {f"Δ {name}": delta.mean, f"Δ {name} low": delta.low, f"Δ {name} high": delta.high, f"Δ {name} p": delta.p}
+            row |= {
+                f"Δ {name}": delta.mean,
+                f"Δ {name} low": delta.low,
+                f"Δ {name} high": delta.high,
+                f"Δ {name} p": delta.p,
+            }
         for name, summary in (("", self.single), ("request ", self.request)):
             if summary:
-                row |= {f"{name}p50 ms": summary.p50_ms, f"{name}p50 ms low": summary.p50_low_ms, f"{name}p50 ms high": summary.p50_high_ms}
-                row |= {f"{name}p95 ms": summary.p95_ms, f"{name}p95 ms low": summary.p95_low_ms, f"{name}p95 ms high": summary.p95_high_ms}
-                row |= {f"{name}ms per pair": summary.per_pair_ms, f"{name}ms per pair low": summary.per_pair_low_ms}
+                row |= {
+                    f"{name}p50 ms": summary.p50_ms,
+                    f"{name}p50 ms low": summary.p50_low_ms,
+                    f"{name}p50 ms high": summary.p50_high_ms,
+                }
+                row |= {
+                    f"{name}p95 ms": summary.p95_ms,
+                    f"{name}p95 ms low": summary.p95_low_ms,
+                    f"{name}p95 ms high": summary.p95_high_ms,
+                }
+                row |= {
+                    f"{name}ms per pair": summary.per_pair_ms,
+                    f"{name}ms per pair low": summary.per_pair_low_ms,
+                }
                 row |= {f"{name}ms per pair high": summary.per_pair_high_ms}
         if self.offline:
             row |= {"pairs/s": self.offline.pairs_per_s}
-        row |= {f"{title} per query": self.usage[name] for name, title in SHOWN_USAGE.items() if self.usage.get(name)}
+        row |= {
+            f"{title} per query": self.usage[name]
+            for name, title in SHOWN_USAGE.items()
+            if self.usage.get(name)
+        }
         if self.cost:
             row |= {"USD": self.cost.usd, "USD per 1000 queries": self.cost.usd_per_1000_queries}
         return row
 
 
 def rows(run: RunFolder) -> list[Row]:
-    """The rows of a run in the suite's order, but for those that have no quality: see `architectures`."""
+    """The rows of a run in the suite's order, but for those that have no quality: see
+    `architectures`.
+    """
     timings, pieces = _timings(run)
     table = []
     for status in run.info.trials:
@@ -113,7 +143,13 @@ def rows(run: RunFolder) -> list[Row]:
             table.append(Row(status.trial, status.status, status.reason))
             continue
         if record.unanswered:
-            table.append(Row(status.trial, "failed", f"none of its {record.counts.called} queries was answered: {_reason(record)}"))
+            table.append(
+                Row(
+                    status.trial,
+                    "failed",
+                    f"none of its {record.counts.called} queries was answered: {_reason(record)}",
+                )
+            )
             continue
         answered = max(1, sum(record.scores.values()))
         row = Row(
@@ -143,12 +179,22 @@ def architectures(run: RunFolder) -> list[Row]:
         if status.trial.kind == "architecture":
             trial_id, record = status.trial.id, run.architectures.get(status.trial.id)
             facts = record.latency if record else {}
-            row = Row(status.trial, status.status, status.reason, timing=facts, notes=tuple(map(str, facts.get("notes", []))))
-            table.append(replace(row, latency=timings.get(trial_id, {}), parts=pieces.get(trial_id, {})))
+            row = Row(
+                status.trial,
+                status.status,
+                status.reason,
+                timing=facts,
+                notes=tuple(map(str, facts.get("notes", []))),
+            )
+            table.append(
+                replace(row, latency=timings.get(trial_id, {}), parts=pieces.get(trial_id, {}))
+            )
     return table
 
 
-def _timings(run: RunFolder) -> tuple[dict[str, dict[str, Summary]], dict[str, dict[str, dict[str, float]]]]:
+def _timings(
+    run: RunFolder,
+) -> tuple[dict[str, dict[str, Summary]], dict[str, dict[str, dict[str, float]]]]:
     """Summaries and parts of a call: trial -> scenario -> value."""
     seed = int(run.info.resolved.get("seed") or 0)
     return _by_trial(summarise(run.latency, seed=seed)), _by_trial(parts(run.latency))
@@ -172,7 +218,9 @@ def notes_on(members: Sequence[Row]) -> list[tuple[Sequence[Row], str]]:
 
 
 def measures_of(members: Sequence[Row]) -> list[str]:
-    """The measures of a group, the headline first. Names may differ between groups: RR@10 is RR(rel=2)@10 where grade 2 is relevant."""
+    """The measures of a group, the headline first. Names may differ between groups: RR@10 is
+    RR(rel=2)@10 where grade 2 is relevant.
+    """
     names = next((list(row.quality) for row in members if row.quality), [])
     return [name for name in names if name != JUDGED] or names
 
@@ -181,7 +229,9 @@ def groups(table: list[Row]) -> dict[GroupKey, list[Row]]:
     """Rows by what makes them comparable."""
     found: dict[GroupKey, list[Row]] = {}
     for row in table:
-        found.setdefault((row.trial.dataset, row.trial.first_stage, row.trial.depth), []).append(row)
+        found.setdefault((row.trial.dataset, row.trial.first_stage, row.trial.depth), []).append(
+            row
+        )
     return found
 
 
@@ -194,18 +244,30 @@ def _notes(record: Record) -> list[str]:
         notes.append(ELSEWHERE)
     counts = record.counts
     if record.mostly_failed:
-        notes.append(f"{counts.failed} of {counts.called} queries failed: no quality is concluded from the rest (e.g. {_reason(record)})")
+        notes.append(
+            f"{counts.failed} of {counts.called} queries failed: no quality is concluded from "
+            f"the rest (e.g. {_reason(record)})"
+        )
         return notes
     if counts.failed:
-        notes.append(f"{counts.failed} of {counts.called} queries failed and score 0 (e.g. {_reason(record)})")
+        notes.append(
+            f"{counts.failed} of {counts.called} queries failed and score 0 (e.g. "
+            f"{_reason(record)})"
+        )
     judged = record.quality.get(JUDGED)
     if judged and judged.mean < LOW_JUDGED and not record.dataset.get("relevant_only"):
-        notes.append(f"only {judged.mean:.0%} of the top 10 is judged: unjudged documents count as not relevant")
+        notes.append(
+            f"only {judged.mean:.0%} of the top 10 is judged: unjudged documents count as not "
+            "relevant"
+        )
     if counts.pairs and counts.ties > SHOWN_TIES * counts.pairs:
         notes.append(f"{counts.ties} of {counts.pairs} documents tie in score")
     if counts.beyond_single_precision:
         stand_in = "the run file holds the nearest that keep the order"
-        notes.append(f"{counted(counts.beyond_single_precision, 'score')} beyond single precision: {stand_in}")
+        notes.append(
+            f"{counted(counts.beyond_single_precision, 'score')} beyond single precision: "
+            f"{stand_in}"
+        )
     truncated, pairs = record.usage.get("truncated", 0), record.usage.get("pairs", 0)
     if pairs and truncated > 0.01 * pairs:
         notes.append(f"{truncated / pairs:.0%} of the pairs were cut at max length")
@@ -214,15 +276,27 @@ def _notes(record: Record) -> list[str]:
     answers = max(1.0, record.usage.get("calls", 0) - record.usage.get("retries", 0))
     repairs = record.usage.get("repairs", 0)
     if repairs > SHOWN_REPAIRS * answers:
-        notes.append(f"{repairs / answers:.0%} of the answers were no complete order and had to be mended")
+        notes.append(
+            f"{repairs / answers:.0%} of the answers were no complete order and had to be mended"
+        )
     if halvings := record.usage.get("halvings", 0):
-        notes.append(f"the accelerator's memory was full {times(halvings)}: batches were halved until they fitted")
+        notes.append(
+            f"the accelerator's memory was full {times(halvings)}: batches were halved until "
+            "they fitted"
+        )
     if cut := record.usage.get("cut_answers", 0):
-        notes.append(f"{cut / answers:.0%} of the answers were cut off at the length limit: answer_tokens is too low")
+        notes.append(
+            f"{cut / answers:.0%} of the answers were cut off at the length limit: answer_tokens "
+            "is too low"
+        )
     if splits := record.usage.get("split_requests", 0):
-        notes.append(f"{times(splits)} a request was too large for the service and was sent in halves")
+        notes.append(
+            f"{times(splits)} a request was too large for the service and was sent in halves"
+        )
     if blanks := record.usage.get("blanks", 0):
-        notes.append(f"not sent, and ranked behind all others: {counted(blanks, 'document')} without text")
+        notes.append(
+            f"not sent, and ranked behind all others: {counted(blanks, 'document')} without text"
+        )
     notes += [str(warning) for warning in record.description.get("facts", {}).get("warnings", [])]
     facts = record.latency or {}
     notes += [str(note) for note in facts.get("notes", [])]
@@ -239,5 +313,7 @@ def _is_random(record: Record) -> bool:
 
 
 def _is_elsewhere(record: Record) -> bool:
-    """Whether the row is of a published run that lists other documents in the place of these candidates."""
+    """Whether the row is of a published run that lists other documents in the place of these
+    candidates.
+    """
     return bool(record.description.get("facts", {}).get("other_candidates"))

@@ -32,8 +32,29 @@ _TIMING = {
     "cold": dict,
     "server": dict,
     "noise": dict,
-    **dict.fromkeys(("warmup_calls", "queries_planned", "queries_timed", "calls", "errors", "retried", "slots", "truncated"), _NUMBER),
-    **dict.fromkeys(("failure_rate", "padding_share", "peak_rss_bytes", "joules_per_1000_pairs", "cpu_clock_mhz"), _NUMBER),
+    **dict.fromkeys(
+        (
+            "warmup_calls",
+            "queries_planned",
+            "queries_timed",
+            "calls",
+            "errors",
+            "retried",
+            "slots",
+            "truncated",
+        ),
+        _NUMBER,
+    ),
+    **dict.fromkeys(
+        (
+            "failure_rate",
+            "padding_share",
+            "peak_rss_bytes",
+            "joules_per_1000_pairs",
+            "cpu_clock_mhz",
+        ),
+        _NUMBER,
+    ),
 }
 
 
@@ -59,21 +80,31 @@ def _comparable(keys: dict[str, Key]) -> dict[str, Key]:
     return keys
 
 
-Resolved = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_RESOLVED)), AfterValidator(_seeded)]
+Resolved = Annotated[
+    dict[str, Any], AfterValidator(partial(_shaped, shapes=_RESOLVED)), AfterValidator(_seeded)
+]
 Description = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_DESCRIPTION))]
 Timing = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_TIMING))]
 
 
 class Cost(Options):
-    """What the queries of a trial cost when their scores were bought, by the units that the service billed, at the price in force now."""
+    """What the queries of a trial cost when their scores were bought, by the units that the service
+    billed, at the price in force now.
+    """
 
     usd: float
     usd_per_1000_queries: float
-    queries: int = Field(0, description="answered queries: failed ones are in the bill only as far as the service charged for them")
+    queries: int = Field(
+        0,
+        description="answered queries: failed ones are in the bill only as far as the service "
+        "charged for them",
+    )
     units: float = Field(description="billed units of all queries")
     unit: str = Field(description="what is billed: 1000 searches, 1000 requests, million tokens")
     usd_per_unit: float
-    units_out: float = Field(0.0, description="million tokens that a model wrote, where they are billed")
+    units_out: float = Field(
+        0.0, description="million tokens that a model wrote, where they are billed"
+    )
     usd_per_unit_out: float | None = None
     as_of: str | None = Field(None, description="the day for which the price was given")
     source: str = Field(description="where the price was read, or 'suite'")
@@ -90,19 +121,28 @@ class Record(Options):
     quality: dict[str, Estimate]
     vs_first_stage: dict[str, Difference]
     counts: Counts
-    failures: dict[str, str] = Field(default_factory=dict, description="query_id -> reason, the first fifty")
+    failures: dict[str, str] = Field(
+        default_factory=dict, description="query_id -> reason, the first fifty"
+    )
     usage: dict[str, float] = Field(default_factory=dict)
-    scores: dict[str, int] = Field(description="queries whose scores came from the cache, and queries scored now")
-    cost: Cost | None = Field(None, description="None where nothing is paid for by the query, or no price is known")
-    latency: Timing | None = Field(None, description="facts of the timed pass; its samples are in latency.parquet")
+    scores: dict[str, int] = Field(
+        description="queries whose scores came from the cache, and queries scored now"
+    )
+    cost: Cost | None = Field(
+        None, description="None where nothing is paid for by the query, or no price is known"
+    )
+    latency: Timing | None = Field(
+        None, description="facts of the timed pass; its samples are in latency.parquet"
+    )
     keys: Annotated[dict[str, Key], AfterValidator(_comparable)]
     environment: dict[str, Any]
     finished: str
 
     @property
     def unanswered(self) -> bool:
-        """Whether no query was answered: the trial failed, and what reads as its quality is none. Such
-        a trial leaves no record; folders of earlier versions may hold one."""
+        """Whether no query was answered: the trial failed, and what reads as its quality is none.
+        Such a trial leaves no record; folders of earlier versions may hold one.
+        """
         return self.counts.failed_share >= 1
 
     @property
@@ -113,21 +153,27 @@ class Record(Options):
 
 
 class ArchitectureRecord(Options):
-    """What a network without its weights took. It was never scored, and there is no place for a quality here."""
+    """What a network without its weights took. It was never scored, and there is no place for a
+    quality here.
+    """
 
     schema_version: int = SCHEMA_VERSION
     trial: Trial
     description: Description
     dataset: dict[str, Any]
     candidates: dict[str, Any]
-    latency: Timing = Field(description="facts of the timed pass; its samples are in latency.parquet")
+    latency: Timing = Field(
+        description="facts of the timed pass; its samples are in latency.parquet"
+    )
     keys: dict[str, Key]
     environment: dict[str, Any]
     finished: str
 
 
 class RunInfo(Options):
-    """run.json: the suite as asked and as resolved, the environment, and the status of each trial."""
+    """run.json: the suite as asked and as resolved, the environment, and the status of each
+    trial.
+    """
 
     schema_version: int = SCHEMA_VERSION
     id: str
@@ -135,7 +181,9 @@ class RunInfo(Options):
     description: str = ""
     asked: dict[str, Any]
     resolved: Resolved
-    base_dir: str = Field("", description="what paths in the suite are relative to, as seen from where it was run")
+    base_dir: str = Field(
+        "", description="what paths in the suite are relative to, as seen from where it was run"
+    )
     suite_hash: str
     command: str = ""
     started: str
@@ -145,21 +193,34 @@ class RunInfo(Options):
     environment: dict[str, Any]
     inputs: dict[str, str] = Field(
         default_factory=dict,
-        description="digests and versions of what decides the numbers and is not in the suite: an unfinished run is "
+        description="digests and versions of what decides the numbers and is not in the suite: "
+        "an unfinished run is "
         "continued only where they agree",
     )
-    continued: list[str] = Field(default_factory=list, description="when the run was taken up again after an interruption")
+    continued: list[str] = Field(
+        default_factory=list, description="when the run was taken up again after an interruption"
+    )
     trials: list[TrialStatus]
     warnings: list[str] = Field(default_factory=list)
 
     def differing_inputs(self, other: RunInfo) -> list[str]:
-        """Return the names of the inputs that are not the same in another, later run. A file among the arguments of an outsider's class
-        that was not there when this run began is one that it wrote, such as a log."""
-        added = {name for name in other.inputs.keys() - self.inputs.keys() if not name.startswith(ARGUMENT)}
-        return sorted({name for name, value in self.inputs.items() if other.inputs.get(name) != value} | added)
+        """Return the names of the inputs that are not the same in another, later run. A file among
+        the arguments of an outsider's class that was not there when this run began is one that it
+        wrote, such as a log.
+        """
+        added = {
+            name
+            for name in other.inputs.keys() - self.inputs.keys()
+            if not name.startswith(ARGUMENT)
+        }
+        return sorted(
+            {name for name, value in self.inputs.items() if other.inputs.get(name) != value} | added
+        )
 
     def failures(self) -> list[str]:
-        """Return a line per reason for which trials failed: of the whole group where all of its trials did, else of each reranker."""
+        """Return a line per reason for which trials failed: of the whole group where all of its
+        trials did, else of each reranker.
+        """
         groups: dict[tuple[str, str], list[TrialStatus]] = {}
         for status in self.trials:
             groups.setdefault((status.trial.dataset, status.trial.first_stage), []).append(status)

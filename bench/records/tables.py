@@ -1,4 +1,6 @@
-"""The Parquet tables of a run, held to their columns when they are read: a run folder may come from anywhere."""
+"""The Parquet tables of a run, held to their columns when they are read: a run folder may come from
+anywhere.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,17 @@ from bench.core.errors import RecordError
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT = frozenset({"trial", "query", "measure", "scenario", "span", "system", "dataset", "document", "text"})
+TEXT = frozenset(
+    {"trial", "query", "measure", "scenario", "span", "system", "dataset", "document", "text"}
+)
 NUMBERS = frozenset({"value", "depth", "round", "pairs", "nanoseconds", "grade"})
-"""Columns without which a row says nothing. The others may hold nothing, or be absent from older runs."""
-SOMETIMES_NUMBERS = frozenset({*(field.name for field in fields(Usage)), "batch_size", "token_budget", "threads"}) - NUMBERS
+"""Columns without which a row says nothing. The others may hold nothing, or be absent from older
+runs.
+"""
+SOMETIMES_NUMBERS = (
+    frozenset({*(field.name for field in fields(Usage)), "batch_size", "token_budget", "threads"})
+    - NUMBERS
+)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -43,14 +52,20 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         elif problem := _problem(table[column], column):
             raise RecordError(f"{path}: column '{column}' holds {problem}")
     if "nanoseconds" in columns and not _are_times(table):
-        raise RecordError(f"{path}: column 'nanoseconds' or 'pairs' holds numbers that no call can take")
+        raise RecordError(
+            f"{path}: column 'nanoseconds' or 'pairs' holds numbers that no call can take"
+        )
     return table[list(columns)]
 
 
 def _are_times(table: pd.DataFrame) -> bool:
     """Whether calls took some time for some pairs. A part of a call may have taken none."""
     calls = table[table["span"] == "total"]
-    return bool((table["nanoseconds"] >= 0).all() and (calls["nanoseconds"] > 0).all() and (table["pairs"] > 0).all())
+    return bool(
+        (table["nanoseconds"] >= 0).all()
+        and (calls["nanoseconds"] > 0).all()
+        and (table["pairs"] > 0).all()
+    )
 
 
 def _problem(cells: Any, column: str) -> str | None:
@@ -65,8 +80,16 @@ def _problem(cells: Any, column: str) -> str | None:
         return None if is_text else "cells that are no text"
     is_number = types.is_numeric_dtype(cells) and not types.is_bool_dtype(cells)
     if column in NUMBERS:
-        return None if is_number and np.isfinite(cells.to_numpy(float, na_value=np.nan)).all() else "cells that are no numbers"
+        return (
+            None
+            if is_number and np.isfinite(cells.to_numpy(float, na_value=np.nan)).all()
+            else "cells that are no numbers"
+        )
     if column in SOMETIMES_NUMBERS:
         kinds = ("integer", "floating", "mixed-integer-float", "empty")
-        return None if is_number or types.infer_dtype(cells, skipna=True) in kinds else "cells that are no numbers"
+        return (
+            None
+            if is_number or types.infer_dtype(cells, skipna=True) in kinds
+            else "cells that are no numbers"
+        )
     return None

@@ -1,7 +1,9 @@
-"""What a report shows of queries and documents: it reads records only, so their texts and grades must stand in the run folder.
+"""What a report shows of queries and documents: it reads records only, so their texts and grades
+must stand in the run folder.
 
-Bounded, since a run is kept for long: documents that someone ranked in a top 10, each cut, and grades of candidates alone. A suite with
-`store_texts: false` keeps ids and grades, and no text leaves its collection.
+Bounded, since a run is kept for long: documents that someone ranked in a top 10, each cut, and
+grades of candidates alone. A suite with `store_texts: false` keeps ids and grades, and no text
+leaves its collection.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ LIMIT = 600
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows of queries.parquet, documents.parquet and judgments.parquet, in the order of QUERIES, DOCUMENTS and JUDGMENTS."""
+    """Rows of queries.parquet, documents.parquet and judgments.parquet, in the order of QUERIES,
+    DOCUMENTS and JUDGMENTS.
+    """
 
     queries: Sequence[tuple[str, str, str]]
     documents: Sequence[tuple[str, str, str]]
@@ -36,8 +40,8 @@ def of_group(
     tops: Iterable[Iterable[str]],
     texts_of: Callable[[Sequence[str]], Sequence[str]] | None,
 ) -> Texts:
-    """What is kept of the trials over one dataset's candidates: `candidates` are by query, `tops` holds each trial's best documents of
-    all queries, each once.
+    """What is kept of the trials over one dataset's candidates: `candidates` are by query, `tops`
+    holds each trial's best documents of all queries, each once.
 
     `queries` are those measured. `texts_of` gives the texts of documents; without it none are kept.
     """
@@ -45,7 +49,11 @@ def of_group(
     wanted: dict[str, None] = {}
     for query_id, doc_ids in candidates:
         grades = qrels.get(query_id, {})
-        judgments += [(dataset, query_id, doc_id, int(grades[doc_id])) for doc_id in doc_ids if doc_id in grades]
+        judgments += [
+            (dataset, query_id, doc_id, int(grades[doc_id]))
+            for doc_id in doc_ids
+            if doc_id in grades
+        ]
         wanted |= dict.fromkeys(doc_ids[:TOP])
     if texts_of is None:
         return Texts([], [], judgments)
@@ -58,7 +66,9 @@ def of_group(
     )
 
 
-def _cut_texts(doc_ids: Sequence[str], texts_of: Callable[[Sequence[str]], Sequence[str]]) -> Iterator[tuple[str, str]]:
+def _cut_texts(
+    doc_ids: Sequence[str], texts_of: Callable[[Sequence[str]], Sequence[str]]
+) -> Iterator[tuple[str, str]]:
     for start in range(0, len(doc_ids), BATCH):
         batch = doc_ids[start : start + BATCH]
         yield from zip(batch, map(_cut, texts_of(batch)), strict=True)

@@ -1,4 +1,6 @@
-"""A group's faster ways as lines of text for any report: how much faster each is, and what it does to scores and order."""
+"""A group's faster ways as lines of text for any report: how much faster each is, and what it does
+to scores and order.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,22 @@ TITLE = f"The same model run in other ways: speed and scores against torch in fl
 
 
 def head(found: Sequence[Agreement]) -> Sequence[str]:
-    return ("reranker", "runs as", "p50", "pairs/s", "max Δ", "tau", "top 10", f"Δ {found[0].measure}")
+    return (
+        "reranker",
+        "runs as",
+        "p50",
+        "pairs/s",
+        "max Δ",
+        "tau",
+        "top 10",
+        f"Δ {found[0].measure}",
+    )
 
 
 def lines(found: Sequence[Agreement], members: Sequence[Row]) -> list[Sequence[str]]:
-    """A line per row: its speed as a multiple of the plain row's, where both were timed, then the agreement."""
+    """A line per row: its speed as a multiple of the plain row's, where both were timed, then the
+    agreement.
+    """
     rows = {row.trial.id: row for row in members}
     return [_line(one, rows[one.new.trial.id], rows[one.plain.trial.id]) for one in found]
 
@@ -41,7 +54,10 @@ def _line(one: Agreement, row: Row, plain: Row) -> Sequence[str]:
         row.name,
         way(one.new, one.plain),
         _times(plain_single.p50_ms if plain_single else None, single.p50_ms if single else None),
-        _times(row.offline.pairs_per_s if row.offline else None, plain.offline.pairs_per_s if plain.offline else None),
+        _times(
+            row.offline.pairs_per_s if row.offline else None,
+            plain.offline.pairs_per_s if plain.offline else None,
+        ),
         f"{one.drift.max_difference:.1e}",
         f"{one.drift.tau:.4f}",
         f"{one.drift.overlap:.3f}",
@@ -54,5 +70,8 @@ def _times(more: float | None, less: float | None) -> str:
 
 
 def _settings(side: Side) -> dict[str, Any]:
-    fields, facts = PLAIN | side.record.keys["system"].fields, side.record.description.get("facts", {})
+    fields, facts = (
+        PLAIN | side.record.keys["system"].fields,
+        side.record.description.get("facts", {}),
+    )
     return {name: fields.get(name, facts.get(name)) for name in SETTINGS}

@@ -41,7 +41,9 @@ def _as_html(choice: Choice) -> str:
 
     rows = grid(choice)
     head = "".join(f"<th>{text(name)}</th>" for name in rows[0]) if rows else ""
-    body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in row.values())}</tr>" for row in rows)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in row.values())}</tr>" for row in rows
+    )
     said = "".join(f"<li>{text(sentence)}</li>" for sentence in sentences(choice))
     return f"<p><b>{text(title(choice))}</b></p><table><tr>{head}</tr>{body}</table><ul>{said}</ul>"
 
@@ -76,10 +78,19 @@ def grid(choice: Choice) -> list[dict[str, str]]:
     """The table's cells: what fits, best first, then what does not, then the first stage."""
     shown = verdicts(choice)
     among = [point.settings for point, _ in shown]
-    rows = [_cells(point, choice, verdict, short(point.settings, among)) for point, verdict in shown]
+    rows = [
+        _cells(point, choice, verdict, short(point.settings, among)) for point, verdict in shown
+    ]
     base = dict.fromkeys(rows[0], numbers.NOTHING) if rows else {}
     if choice.first_stage_quality is not None and base:
-        rows.append({**base, "reranker": FIRST_STAGE, choice.measure: numbers.quality(choice.first_stage_quality), "verdict": ""})
+        rows.append(
+            {
+                **base,
+                "reranker": FIRST_STAGE,
+                choice.measure: numbers.quality(choice.first_stage_quality),
+                "verdict": "",
+            }
+        )
     return rows
 
 
@@ -105,24 +116,44 @@ def _answer(choice: Choice) -> Iterator[str]:
     if best is None:
         if choice.too_slow and not choice.withheld:
             nearest = choice.too_slow[0]
-            yield f"Nothing that was timed fits. The nearest is {_named(nearest)}: {_beyond(choice.limits.used(nearest) or 0)}."
+            yield (
+                f"Nothing that was timed fits. The nearest is {_named(nearest)}: "
+                f"{_beyond(choice.limits.used(nearest) or 0)}."
+            )
         return
-    yield f"{_named(best)} has the best {choice.measure} that fits: {numbers.quality(best.quality or 0)}."
+    yield (
+        f"{_named(best)} has the best {choice.measure} that fits: "
+        f"{numbers.quality(best.quality or 0)}."
+    )
     if other and found:
         n = found.wins + found.ties + found.losses
         queries = "this query does" if n == 1 else f"these {n} queries do"
-        apart = "a significant difference" if found.p < SIGNIFICANT else f"{queries} not tell the two apart"
+        apart = (
+            "a significant difference"
+            if found.p < SIGNIFICANT
+            else f"{queries} not tell the two apart"
+        )
         yield (
-            f"The runner-up, {_named(other)}, is lower by {found.mean:.4f} [{found.low:+.3f}, {found.high:+.3f}], "
+            f"The runner-up, {_named(other)}, is lower by {found.mean:.4f} [{found.low:+.3f}, "
+            f"{found.high:+.3f}], "
             f"p {numbers.p_value(found.p)}: {apart}."
         )
     if choice.first_stage_quality is not None and (best.quality or 0) <= choice.first_stage_quality:
-        yield f"It does not improve on the first stage ({numbers.quality(choice.first_stage_quality)})."
+        yield (
+            "It does not improve on the first stage "
+            f"({numbers.quality(choice.first_stage_quality)})."
+        )
 
 
 def _beyond(share: float) -> str:
-    """How far a point is beyond the limit, of which it uses this share: never as "1 times" of it."""
-    return f"{100 * (share - 1):.2g} % over the limit" if share < NEAR else f"{share:.2g} times the limit"
+    """How far a point is beyond the limit, of which it uses this share: never as "1 times" of
+    it.
+    """
+    return (
+        f"{100 * (share - 1):.2g} % over the limit"
+        if share < NEAR
+        else f"{share:.2g} times the limit"
+    )
 
 
 def _doubts(choice: Choice) -> Iterator[str]:
@@ -133,22 +164,28 @@ def _doubts(choice: Choice) -> Iterator[str]:
         yield f"{REQUEST_NOTE}."
     if best and limit and best.p95_high_ms and best.p95_high_ms > limit:
         yield (
-            f"Its p95 lies inside the limit, but the 95 % interval of it reaches {numbers.milliseconds(best.p95_high_ms)} ms: "
+            "Its p95 lies inside the limit, but the 95 % interval of it reaches "
+            f"{numbers.milliseconds(best.p95_high_ms)} ms: "
             "time more queries before relying on it."
         )
     for point in choice.withheld:
         more = missing_queries(point)
         option = "request_queries" if point.scenario == "request" else "queries"
         yield (
-            f"p95 of {_named(point)} is withheld: {point.queries} distinct queries were timed. Time {more} more "
-            f"(latency: {{{option}: {point.queries + more}}}), or ask for the median: --p50-ms {limit:g}."
+            f"p95 of {_named(point)} is withheld: {point.queries} distinct queries were timed. "
+            f"Time {more} more "
+            f"(latency: {{{option}: {point.queries + more}}}), or ask for the median: --p50-ms "
+            f"{limit:g}."
         )
     for chosen in (choice.best, choice.runner_up):
         if chosen and chosen.failed:
             yield f"{chosen.failed:.0%} of the queries of {_named(chosen)} failed and score 0."
     for point in choice.unscored:
         if point.failed:
-            yield f"{_named(point)} was timed, but {point.failed:.0%} of its queries failed: no quality is concluded from the rest."
+            yield (
+                f"{_named(point)} was timed, but {point.failed:.0%} of its queries failed: no "
+                "quality is concluded from the rest."
+            )
         else:
             yield f"{_named(point)} was timed, but the quality of these scores was not measured."
 
@@ -158,16 +195,25 @@ def _more(choice: Choice) -> Iterator[str]:
     if between and between.between:
         low, high = between.between
         yield (
-            f"Interpolated between the timed depths {low} and {high}, not measured: {_named(between)} would reach "
-            f"{numbers.quality(between.quality or 0)}. To know, add {between.depth} to latency.sweep.depths."
+            f"Interpolated between the timed depths {low} and {high}, not measured: "
+            f"{_named(between)} would reach "
+            f"{numbers.quality(between.quality or 0)}. To know, add {between.depth} to "
+            "latency.sweep.depths."
         )
     if top and top is not choice.best:
-        yield f"Without the limit, the best is {_named(top)} with {numbers.quality(top.quality or 0)}."
+        yield (
+            f"Without the limit, the best is {_named(top)} with "
+            f"{numbers.quality(top.quality or 0)}."
+        )
     for point in choice.latency_only:
-        yield f"Latency only: {_named(point)} would fit. It has no weights, so that its quality is not known."
+        yield (
+            f"Latency only: {_named(point)} would fit. It has no weights, so that its quality "
+            "is not known."
+        )
     if choice.timed_depths and len(choice.timed_depths) == 1 and choice.timed_depths[0] > 1:
         yield (
-            f"Only depth {choice.timed_depths[0]} was timed. Quality is known at smaller depths too, their times are not guessed: "
+            f"Only depth {choice.timed_depths[0]} was timed. Quality is known at smaller depths "
+            "too, their times are not guessed: "
             "name them in latency.sweep.depths."
         )
 
@@ -175,14 +221,23 @@ def _more(choice: Choice) -> Iterator[str]:
 def _named(point: Point) -> str:
     """A point in a sentence."""
     used = _settings(point)
-    times = [f"p50 {numbers.milliseconds(point.p50_ms)}"] + ([f"p95 {numbers.milliseconds(point.p95_ms)}"] if point.p95_ms else [])
-    return f"{_label(point)} at depth {point.depth} ({', '.join([*([used] if used else []), *times])} ms)"
+    times = [f"p50 {numbers.milliseconds(point.p50_ms)}"] + (
+        [f"p95 {numbers.milliseconds(point.p95_ms)}"] if point.p95_ms else []
+    )
+    return (
+        f"{_label(point)} at depth {point.depth} "
+        f"({', '.join([*([used] if used else []), *times])} ms)"
+    )
 
 
 def _label(point: Point) -> str:
     trial = point.trial
     mark = REQUEST_MARK if point.scenario == "request" else ""
-    return f"{trial.reranker}{mark}" if trial.device == "-" else f"{trial.reranker} ({trial.device}){mark}"
+    return (
+        f"{trial.reranker}{mark}"
+        if trial.device == "-"
+        else f"{trial.reranker} ({trial.device}){mark}"
+    )
 
 
 def _settings(point: Point) -> str:
@@ -192,7 +247,9 @@ def _settings(point: Point) -> str:
     dtype = str(found.get("dtype") or "")
     told = [str(found["runtime"])] if found.get("runtime") not in (None, "torch") else []
     told += [DTYPES.get(dtype, dtype)] if dtype else []
-    return ", ".join([*told, *(form.format(found[name]) for name, form in words.items() if found.get(name))])
+    return ", ".join(
+        [*told, *(form.format(found[name]) for name, form in words.items() if found.get(name))]
+    )
 
 
 def _cells(point: Point, choice: Choice, verdict: str, settings: str) -> dict[str, str]:
@@ -201,7 +258,9 @@ def _cells(point: Point, choice: Choice, verdict: str, settings: str) -> dict[st
         "reranker": _label(point),
         "depth": str(point.depth),
         "settings": settings,
-        choice.measure: numbers.NOTHING if point.quality is None else numbers.quality(point.quality),
+        choice.measure: numbers.NOTHING
+        if point.quality is None
+        else numbers.quality(point.quality),
         "p50 ms": about + numbers.milliseconds(point.p50_ms),
         "p95 ms": about + numbers.milliseconds(point.p95_ms),
         "queries": str(point.queries),

@@ -14,7 +14,9 @@ FAILED, COST = "failed", "$/1k queries"
 
 
 def columns(members: Sequence[Row], measures: Sequence[str]) -> list[str]:
-    """The columns of one group's table: latency, failures and money only where some row has them to show."""
+    """The columns of one group's table: latency, failures and money only where some row has them to
+    show.
+    """
     shown = [*measures[:1], "95 %", DELTA, "p", *measures[1:], JUDGED]
     shown += LATENCY if any(row.latency for row in members) else ()
     shown += [FAILED] if any(row.failed for row in members) else []
@@ -27,7 +29,12 @@ def cells(row: Row, measures: Sequence[str]) -> dict[str, str]:
     delta = row.differences.get(measures[0]) if measures else None
     single, offline = timings.one_query(row), row.offline
     return {
-        **{name: numbers.quality(row.quality[name].mean) if name in row.quality else numbers.NOTHING for name in measures},
+        **{
+            name: numbers.quality(row.quality[name].mean)
+            if name in row.quality
+            else numbers.NOTHING
+            for name in measures
+        },
         "95 %": numbers.interval(lead) if lead else numbers.NOTHING,
         DELTA: numbers.change(delta) if delta else numbers.NOTHING,
         "p": numbers.p_value(delta.p) if delta else numbers.NOTHING,

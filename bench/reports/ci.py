@@ -1,7 +1,8 @@
-"""Verdicts as CI systems read them: JUnit XML (GitLab, Jenkins, CircleCI, ...) and the workflow commands of GitHub Actions.
+"""Verdicts as CI systems read them: JUnit XML (GitLab, Jenkins, CircleCI, ...) and the workflow
+commands of GitHub Actions.
 
-JUnit has no schema of its own; elements and attributes are those that the consumers' documentation names
-(https://docs.gitlab.com/ci/testing/unit_test_reports/). Workflow commands and their escapes:
+JUnit has no schema of its own; elements and attributes are those that the consumers' documentation
+names (https://docs.gitlab.com/ci/testing/unit_test_reports/). Workflow commands and their escapes:
 https://docs.github.com/actions/reference/workflow-commands-for-github-actions.
 """
 
@@ -22,16 +23,20 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def to_junit(verdict: Verdict) -> str:
     """A test suite per dataset and first stage, a test case per reranker and gate.
 
-    A gate that fails is a failure, one that could not be compared or told is an error, and what has no say is skipped, as is an
-    inconclusive gate that counts as passed.
+    A gate that fails is a failure, one that could not be compared or told is an error, and what has
+    no say is skipped, as is an inconclusive gate that counts as passed.
     """
-    root = ElementTree.Element("testsuites", name=_clean(f"rerank-bench check {verdict.new.info.suite}"))
+    root = ElementTree.Element(
+        "testsuites", name=_clean(f"rerank-bench check {verdict.new.info.suite}")
+    )
     suites: dict[str, ElementTree.Element] = {}
     for gate in verdict.gates:
         where = f"{verdict.new.info.suite}.{gate.trial.dataset}.{gate.trial.first_stage}"
         suite = suites.get(where)
         if suite is None:
-            suite = suites[where] = ElementTree.SubElement(root, "testsuite", name=_clean(where), timestamp=verdict.new.info.started)
+            suite = suites[where] = ElementTree.SubElement(
+                root, "testsuite", name=_clean(where), timestamp=verdict.new.info.started
+            )
         _add_case(suite, gate, verdict, where)
     if verdict.notes:
         for suite in list(suites.values())[:1]:
@@ -41,27 +46,44 @@ def to_junit(verdict: Verdict) -> str:
         for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             suite.set(name, str(len(suite.findall(f".//{tag}"))))
     ElementTree.indent(root, " ")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}'
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}'
+    )
 
 
 def to_github(verdict: Verdict) -> str:
-    """An annotation for each gate that did not pass and one for the verdict. Where GitHub names a file for the job's summary, the Markdown
-    is appended to it. Raises BenchError when that file cannot be written."""
+    """An annotation for each gate that did not pass and one for the verdict. Where GitHub names a
+    file for the job's summary, the Markdown is appended to it. Raises BenchError when that file
+    cannot be written.
+    """
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(page.to_markdown(verdict) + "\n")
         except OSError as error:
-            raise BenchError(f"GITHUB_STEP_SUMMARY: {path}: cannot be written: {error.strerror}") from error
+            raise BenchError(
+                f"GITHUB_STEP_SUMMARY: {path}: cannot be written: {error.strerror}"
+            ) from error
     lines = [_annotation(verdict, gate) for gate in verdict.gates if gate.outcome != "pass"]
     level = "notice" if verdict.exit_code == 0 else "error"
     lines += [_command("notice", "rerank-bench", text) for text in verdict.notes]
-    return "\n".join([*lines, _command(level, "rerank-bench", "; ".join([page.title(verdict), page.runs(verdict), *_absent(verdict)]))])
+    return "\n".join(
+        [
+            *lines,
+            _command(
+                level,
+                "rerank-bench",
+                "; ".join([page.title(verdict), page.runs(verdict), *_absent(verdict)]),
+            ),
+        ]
+    )
 
 
 def _add_case(suite: ElementTree.Element, gate: Gate, verdict: Verdict, where: str) -> None:
     name = f"{page.label(gate.trial)}: {gate.name}"
-    case = ElementTree.SubElement(suite, "testcase", classname=_clean(where), name=_clean(name), time="0")
+    case = ElementTree.SubElement(
+        suite, "testcase", classname=_clean(where), name=_clean(name), time="0"
+    )
     text = _clean(_sentence(gate))
     counted = verdict.counted(gate.outcome)
     if not gate.decides or (gate.outcome != "pass" and counted == "pass"):
@@ -75,13 +97,23 @@ def _add_case(suite: ElementTree.Element, gate: Gate, verdict: Verdict, where: s
 
 def _annotation(verdict: Verdict, gate: Gate) -> str:
     counted = verdict.counted(gate.outcome)
-    level = "notice" if not gate.decides else "error" if counted in ("fail", "incomparable") else "warning"
-    return _command(level, f"{gate.trial.reranker}: {gate.name} {page.outcome(gate)}", _sentence(gate))
+    level = (
+        "notice"
+        if not gate.decides
+        else "error"
+        if counted in ("fail", "incomparable")
+        else "warning"
+    )
+    return _command(
+        level, f"{gate.trial.reranker}: {gate.name} {page.outcome(gate)}", _sentence(gate)
+    )
 
 
 def _sentence(gate: Gate) -> str:
     found = f"found {gate.found}" if gate.found else ""
-    return "; ".join(part for part in (found, f"limit {gate.limit}" if gate.limit else "", gate.told) if part)
+    return "; ".join(
+        part for part in (found, f"limit {gate.limit}" if gate.limit else "", gate.told) if part
+    )
 
 
 def _absent(verdict: Verdict) -> list[str]:

@@ -1,4 +1,6 @@
-"""Comparisons as people and programs read them: terminal, Markdown, JSON, CSV. One grid of cells serves the first two."""
+"""Comparisons as people and programs read them: terminal, Markdown, JSON, CSV. One grid of cells
+serves the first two.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
 
 NAMES = "reranker"
 SHOWN_IN_TERMINAL = 3
-WIDE_ONLY = frozenset({"machine", "run", "baseline", "p", "t-test", "d", "quality", "queries", "allowed", "top 10"})
+WIDE_ONLY = frozenset(
+    {"machine", "run", "baseline", "p", "t-test", "d", "quality", "queries", "allowed", "top 10"}
+)
 EXPLANATION = (
-    "Δ is the paired mean difference with its 95 % bootstrap interval, p its two-sided permutation test, Holm the same corrected for all "
-    "rows, t-test the p of a paired t-test, d the mean over the standard deviation of the differences, MDE the smallest true difference "
+    "Δ is the paired mean difference with its 95 % bootstrap interval, p its two-sided "
+    "permutation test, Holm the same corrected for all "
+    "rows, t-test the p of a paired t-test, d the mean over the standard deviation of the "
+    "differences, MDE the smallest true difference "
     "that so many queries find four times in five."
 )
 
@@ -37,22 +43,37 @@ def to_csv(comparisons: Sequence[Comparison]) -> str:
 
 def to_json(comparisons: Sequence[Comparison]) -> str:
     moves = Moves()
-    return as_json([{**flat(one), "moved": [move.flat() for move in moves.of(one, 10)]} for one in comparisons])
+    return as_json(
+        [{**flat(one), "moved": [move.flat() for move in moves.of(one, 10)]} for one in comparisons]
+    )
 
 
 def to_markdown(comparisons: Sequence[Comparison]) -> str:
     moved = [_moved_markdown(name, found) for name, found in moves(comparisons)]
     absent = "\n".join(f"- {escape(line)}" for line in left_out(comparisons))
-    parts = [f"## {escape(title(comparisons))}", markdown_grid(grid(comparisons)), absent, EXPLANATION, "### Moved most", *moved]
+    parts = [
+        f"## {escape(title(comparisons))}",
+        markdown_grid(grid(comparisons)),
+        absent,
+        EXPLANATION,
+        "### Moved most",
+        *moved,
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
 def left_out(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return a line per trial of these runs that is compared with nothing, since most of its queries failed."""
+    """Return a line per trial of these runs that is compared with nothing, since most of its
+    queries failed.
+    """
     runs: dict[str, Run] = {}
     for one in comparisons:
         runs |= {side.run.info.id: side.run for side in (one.new, one.baseline)}
-    return [f"{trial} of {name}: {reason}: not compared" for name, run in runs.items() for trial, reason in mostly_failed(run).items()]
+    return [
+        f"{trial} of {name}: {reason}: not compared"
+        for name, run in runs.items()
+        for trial, reason in mostly_failed(run).items()
+    ]
 
 
 def _moved_markdown(name: str, found: Sequence[Move]) -> str:
@@ -61,7 +82,14 @@ def _moved_markdown(name: str, found: Sequence[Move]) -> str:
     for move in found:
         lines.append(f"- **{escape(move.label)}** {move.delta:+.4f}")
         for side, documents in (("before", move.before), ("after", move.after)):
-            lines += [f"  - {side}", *(f"    {place}. {escape(str(one))}" for place, one in enumerate(documents, 1))] if documents else []
+            lines += (
+                [
+                    f"  - {side}",
+                    *(f"    {place}. {escape(str(one))}" for place, one in enumerate(documents, 1)),
+                ]
+                if documents
+                else []
+            )
     return "\n".join([*lines, "", "</details>"])
 
 
@@ -73,27 +101,56 @@ def print_comparison(comparisons: Sequence[Comparison], console: Console) -> Non
     for line in left_out(comparisons):
         console.print(escape(line), soft_wrap=True)
     for name, found in moves(comparisons, SHOWN_IN_TERMINAL):
-        console.print(f"[bold]{escape(name)}[/bold] moved most:" if found else f"{escape(name)}: no query moved", soft_wrap=True)
+        console.print(
+            f"[bold]{escape(name)}[/bold] moved most:"
+            if found
+            else f"{escape(name)}: no query moved",
+            soft_wrap=True,
+        )
         for move in found:
-            console.print(f"  {move.delta:+.4f}  {escape(moved.short(move.label, console.width - 12))}", soft_wrap=True)
+            console.print(
+                f"  {move.delta:+.4f}  {escape(moved.short(move.label, console.width - 12))}",
+                soft_wrap=True,
+            )
             for line in moved.lines(move):
-                console.print(f"[dim]           {escape(line[: console.width - 12])}[/dim]", soft_wrap=True)
+                console.print(
+                    f"[dim]           {escape(line[: console.width - 12])}[/dim]", soft_wrap=True
+                )
 
 
 def title(comparisons: Sequence[Comparison]) -> str:
     """What is compared with what, in one line."""
     first = comparisons[0]
-    baselines = list(dict.fromkeys(_name(one, one.baseline.trial.reranker, one.baseline.run.info.id) for one in comparisons))
+    baselines = list(
+        dict.fromkeys(
+            _name(one, one.baseline.trial.reranker, one.baseline.run.info.id) for one in comparisons
+        )
+    )
     against = baselines[0] if len(baselines) == 1 else f"run {first.baseline.run.info.id}"
     across = sorted({field for one in comparisons for field in one.across})
-    return f"{first.measure} against {against}" + (f", across {', '.join(across)}" if across else "")
+    return f"{first.measure} against {against}" + (
+        f", across {', '.join(across)}" if across else ""
+    )
 
 
 def grid(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
     """The table's cells, a row per comparison."""
-    several = len({(one.new.trial.dataset, one.new.trial.first_stage, one.new.trial.depth) for one in comparisons}) > 1
-    failing = any(side.record.counts.failed for one in comparisons for side in (one.new, one.baseline))
-    return [{"reranker": label(one, several), **_cells(one), **(_failed(one) if failing else {})} for one in comparisons]
+    several = (
+        len(
+            {
+                (one.new.trial.dataset, one.new.trial.first_stage, one.new.trial.depth)
+                for one in comparisons
+            }
+        )
+        > 1
+    )
+    failing = any(
+        side.record.counts.failed for one in comparisons for side in (one.new, one.baseline)
+    )
+    return [
+        {"reranker": label(one, several), **_cells(one), **(_failed(one) if failing else {})}
+        for one in comparisons
+    ]
 
 
 def moves(comparisons: Sequence[Comparison], n: int = moved.SHOWN) -> list[tuple[str, list[Move]]]:
@@ -105,7 +162,9 @@ def moves(comparisons: Sequence[Comparison], n: int = moved.SHOWN) -> list[tuple
 
 
 def label(one: Comparison, several: bool, *, with_run: bool = True) -> str:
-    """A row's name: reranker, device, where there are several groups the group, and the run where it is not the baseline's."""
+    """A row's name: reranker, device, where there are several groups the group, and the run where
+    it is not the baseline's.
+    """
     trial = one.new.trial
     parts = [trial.reranker if trial.device == "-" else f"{trial.reranker} ({trial.device})"]
     if several:
@@ -117,7 +176,10 @@ def flat(one: Comparison) -> dict[str, Any]:
     """A comparison as plain values."""
     trial, found = one.new.trial, one.difference
     return {
-        **{name: getattr(trial, name) for name in ("dataset", "first_stage", "depth", "reranker", "device")},
+        **{
+            name: getattr(trial, name)
+            for name in ("dataset", "first_stage", "depth", "reranker", "device")
+        },
         "run": one.new.run.info.id,
         "baseline": one.baseline.trial.id,
         "baseline_run": one.baseline.run.info.id,
@@ -141,8 +203,12 @@ def flat(one: Comparison) -> dict[str, Any]:
         "ties": found.ties,
         "losses": found.losses,
         "minimum_detectable": one.detectable if math.isfinite(one.detectable) else None,
-        "usd_per_1000_queries": one.new.record.cost.usd_per_1000_queries if one.new.record.cost else None,
-        "baseline_usd_per_1000_queries": one.baseline.record.cost.usd_per_1000_queries if one.baseline.record.cost else None,
+        "usd_per_1000_queries": one.new.record.cost.usd_per_1000_queries
+        if one.new.record.cost
+        else None,
+        "baseline_usd_per_1000_queries": one.baseline.record.cost.usd_per_1000_queries
+        if one.baseline.record.cost
+        else None,
     }
 
 
@@ -178,12 +244,16 @@ def _name(one: Comparison, name: str, run: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON that every parser and every terminal reads: plain ASCII, and numbers that JSON lacks are an error."""
+    """JSON that every parser and every terminal reads: plain ASCII, and numbers that JSON lacks are
+    an error.
+    """
     return json.dumps(value, indent=1, allow_nan=False)
 
 
 def markdown_grid(rows: Sequence[dict[str, str]], left: int = 1) -> str:
-    """A Markdown table, its cells escaped. The first `left` columns hold names, the others numbers."""
+    """A Markdown table, its cells escaped. The first `left` columns hold names, the others
+    numbers.
+    """
     if not rows:
         return ""
     rule = ["---" if i < left else "--:" for i in range(len(rows[0]))]
@@ -192,7 +262,9 @@ def markdown_grid(rows: Sequence[dict[str, str]], left: int = 1) -> str:
 
 
 def print_grid(rows: Sequence[dict[str, str]], console: Console) -> None:
-    """A table in the terminal; a narrow one leaves out columns, those of WIDE_ONLY before any other, and names them."""
+    """A table in the terminal; a narrow one leaves out columns, those of WIDE_ONLY before any
+    other, and names them.
+    """
     from rich import box
     from rich.cells import cell_len
     from rich.table import Table

@@ -1,4 +1,6 @@
-"""A run for other tools: a LaTeX table, CSV and Parquet, MTEB-style result files, a model-card snippet, plain TREC runs."""
+"""A run for other tools: a LaTeX table, CSV and Parquet, MTEB-style result files, a model-card
+snippet, plain TREC runs.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,16 @@ LANGUAGES = {"embedded:everyday": "eng-Latn", "embedded:everyday-train": "eng-La
 
 
 def export(run: Run, form: str, out: Path | None = None, **options: Any) -> str | list[Path]:
-    """The run in one of the formats of `TEXTS` (text, or one file at `out`) or of `FILES` (files under `out` or the run's folder), with
-    that format's own options.
+    """The run in one of the formats of `TEXTS` (text, or one file at `out`) or of `FILES` (files
+    under `out` or the run's folder), with that format's own options.
 
     Raises RecordError when no reranker of the run finished.
     """
     if not any(_reranked(run)):
-        raise RecordError(f"{run.folder}: no reranker of this run finished with answers, so there is nothing to export")
+        raise RecordError(
+            f"{run.folder}: no reranker of this run finished with answers, so there is nothing "
+            "to export"
+        )
     if form in FILES:
         return FILES[form](run, out or run.folder / form, **options)
     text = TEXTS[form](run)
@@ -48,13 +53,20 @@ def export(run: Run, form: str, out: Path | None = None, **options: Any) -> str 
 
 
 def to_latex(run: Run) -> str:
-    """A booktabs table per group: the lead measure with its interval, the difference to the first stage, latency. The best is bold.
+    """A booktabs table per group: the lead measure with its interval, the difference to the first
+    stage, latency. The best is bold.
 
-    Needs \\usepackage{booktabs}. A dagger marks p < 0.05 of the paired permutation test against the first stage, uncorrected; the
-    caption says so where there is one.
+    Needs \\usepackage{booktabs}. A dagger marks p < 0.05 of the paired permutation test against the
+    first stage, uncorrected; the caption says so where there is one.
     """
     return "\n".join(
-        "\n".join(_latex_group(f"{dataset}, {first_stage}, {counted(depth, 'candidate')}", members, measures_of(members)))
+        "\n".join(
+            _latex_group(
+                f"{dataset}, {first_stage}, {counted(depth, 'candidate')}",
+                members,
+                measures_of(members),
+            )
+        )
         for (dataset, first_stage, depth), members in groups(rows(run)).items()
         if any(row.status == "done" for row in members)
     )
@@ -76,7 +88,12 @@ def _latex_group(caption: str, members: list[Row], measures: list[str]) -> Itera
     lines = [" & ".join(_latex_cells(row, measures, best, timed)) for row in done]
     dagger = f". {DAGGER}" if any("\\dagger" in line for line in lines) else ""
     yield from ("\\begin{table}", "  \\centering", f"  \\caption{{{_tex(caption)}{dagger}}}")
-    yield from (f"  \\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", "    \\toprule", f"    {' & '.join(head)} \\\\", "    \\midrule")
+    yield from (
+        f"  \\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
+        "    \\toprule",
+        f"    {' & '.join(head)} \\\\",
+        "    \\midrule",
+    )
     yield from (f"    {line} \\\\" for line in lines)
     yield from ("    \\bottomrule", "  \\end{tabular}", "\\end{table}", "")
 
@@ -89,7 +106,9 @@ def _latex_cells(row: Row, measures: list[str], best: float | None, timed: bool)
     name = _tex(f"{label}, {row.failed:.0%} failed" if row.failed else label)
     cells = [
         f"\\emph{{{name}}}" if row.trial.kind == "reference" else name,
-        f"\\textbf{{{value}}}" if row.trial.kind == "reranker" and lead.mean == best and not row.meaningless else value,
+        f"\\textbf{{{value}}}"
+        if row.trial.kind == "reranker" and lead.mean == best and not row.meaningless
+        else value,
         f"[{lead.low:.3f}, {lead.high:.3f}]",
         f"${numbers.change(delta)}{mark}$" if delta else "--",
         *(numbers.quality(row.quality[name].mean) for name in measures[1:]),
@@ -103,7 +122,11 @@ def _latex_cells(row: Row, measures: list[str], best: float | None, timed: bool)
 def _tex(text: str) -> str:
     """Text as LaTeX prints it."""
     special = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
-    return re.sub(r"[\\~^&%$#_{}]", lambda found: special.get(found[0], f"\\{found[0]}"), " ".join(text.split()))
+    return re.sub(
+        r"[\\~^&%$#_{}]",
+        lambda found: special.get(found[0], f"\\{found[0]}"),
+        " ".join(text.split()),
+    )
 
 
 def to_csv(run: Run) -> str:
@@ -112,16 +135,20 @@ def to_csv(run: Run) -> str:
 
 
 def to_model_card(run: Run) -> str:
-    """A model card's `model-index` block, one entry per reranker, with the first stage and candidates named.
+    """A model card's `model-index` block, one entry per reranker, with the first stage and
+    candidates named.
 
-    Shape: https://huggingface.co/docs/hub/model-cards#evaluation-results, with the task type that sentence-transformers writes.
+    Shape: https://huggingface.co/docs/hub/model-cards#evaluation-results, with the task type that
+    sentence-transformers writes.
     """
     import yaml
 
     entries: dict[str, list[dict[str, Any]]] = {}
     for record in _reranked(run):
         entries.setdefault(record.trial.reranker, []).append(_card_result(record))
-    index = {"model-index": [{"name": name, "results": results} for name, results in entries.items()]}
+    index = {
+        "model-index": [{"name": name, "results": results} for name, results in entries.items()]
+    }
     return f"---\n{yaml.safe_dump(index, sort_keys=False, allow_unicode=True)}---\n"
 
 
@@ -131,7 +158,11 @@ def _card_result(record: Record) -> dict[str, Any]:
     if record.counts.failed:
         name += f" ({record.counts.failed} of {record.counts.called} queries failed and score 0)"
     metrics = [
-        {"type": _mteb_name(measure).replace("_at_", "@"), "name": measure, "value": round(found.mean, 6)}
+        {
+            "type": _mteb_name(measure).replace("_at_", "@"),
+            "name": measure,
+            "value": round(found.mean, 6),
+        }
         for measure, found in _measured(record)
     ]
     return {
@@ -142,19 +173,34 @@ def _card_result(record: Record) -> dict[str, Any]:
 
 
 def to_mteb(run: Run, out: Path, *, languages: Sequence[str] = ()) -> list[Path]:
-    """`<reranker>/<revision>/<dataset>.json` in the shape of MTEB's result files, so that its loaders and tables read them.
+    """`<reranker>/<revision>/<dataset>.json` in the shape of MTEB's result files, so that its
+    loaders and tables read them.
 
-    Shape: TaskResult of https://github.com/embeddings-benchmark/mteb (dataset_revision, task_name, mteb_version, scores per split,
-    evaluation_time, kg_co2_emissions). These are results of this harness, and say so: mteb_version is null and the candidates are named.
-    `languages` are those of the datasets, as in eng-Latn. Without them, and where a dataset's is not known here, it is "undetermined":
-    MTEB's `get_score()` has no mean over an empty list.
+    Shape: TaskResult of https://github.com/embeddings-benchmark/mteb (dataset_revision, task_name,
+    mteb_version, scores per split, evaluation_time, kg_co2_emissions). These are results of this
+    harness, and say so: mteb_version is null and the candidates are named. `languages` are those of
+    the datasets, as in eng-Latn. Without them, and where a dataset's is not known here, it is
+    "undetermined": MTEB's `get_score()` has no mean over an empty list.
     """
     written = []
     for record in _reranked(run):
         trial = record.trial
-        revision = str(record.keys["system"].fields.get("revision") or record.keys["system"].hash).replace("sha256:", "")
-        path = out / _file(trial.reranker) / _file(revision) / f"{_file(trial.dataset)}-{_file(trial.first_stage)}-{trial.depth}.json"
-        write_atomically(path, (json.dumps(_mteb_result(record, run, languages), indent=2, ensure_ascii=False) + "\n").encode())
+        revision = str(
+            record.keys["system"].fields.get("revision") or record.keys["system"].hash
+        ).replace("sha256:", "")
+        path = (
+            out
+            / _file(trial.reranker)
+            / _file(revision)
+            / f"{_file(trial.dataset)}-{_file(trial.first_stage)}-{trial.depth}.json"
+        )
+        write_atomically(
+            path,
+            (
+                json.dumps(_mteb_result(record, run, languages), indent=2, ensure_ascii=False)
+                + "\n"
+            ).encode(),
+        )
         written.append(path)
     return written
 
@@ -167,7 +213,16 @@ def _mteb_result(record: Record, run: Run, languages: Sequence[str]) -> dict[str
         "dataset_revision": record.keys["quality"].hash,
         "task_name": record.trial.dataset,
         "mteb_version": None,
-        "scores": {"test": [{**scores, "main_score": lead, "hf_subset": "default", "languages": list(languages) or [known]}]},
+        "scores": {
+            "test": [
+                {
+                    **scores,
+                    "main_score": lead,
+                    "hf_subset": "default",
+                    "languages": list(languages) or [known],
+                }
+            ]
+        },
         "evaluation_time": None,
         "kg_co2_emissions": None,
         "rerank_bench": {
@@ -184,32 +239,46 @@ def _mteb_result(record: Record, run: Run, languages: Sequence[str]) -> dict[str
 
 
 def _mteb_name(measure: str) -> str:
-    """nDCG@10 -> ndcg_at_10, RR@10 -> mrr_at_10, AP -> map: MTEB's names of the means. The grade from which a document is relevant is
-    the dataset's, and left out; any other variant keeps its full name: it is not what MTEB's name stands for."""
+    """nDCG@10 -> ndcg_at_10, RR@10 -> mrr_at_10, AP -> map: MTEB's names of the means. The grade
+    from which a document is relevant is the dataset's, and left out; any other variant keeps its
+    full name: it is not what MTEB's name stands for.
+    """
     plain = re.sub(r"\(rel=\d+\)", "", measure)
     if "(" in plain:
         return measure
     stem, _, cutoff = plain.partition("@")
-    name = {"rr": "mrr", "ap": "map", "r": "recall", "p": "precision"}.get(stem.lower(), stem.lower())
+    name = {"rr": "mrr", "ap": "map", "r": "recall", "p": "precision"}.get(
+        stem.lower(), stem.lower()
+    )
     return f"{name}_at_{cutoff}" if cutoff else name
 
 
 def to_parquet(run: Run, out: Path) -> list[Path]:
-    """The main table as `table.parquet`; per-query values and timings are Parquet files of the run already."""
+    """The main table as `table.parquet`; per-query values and timings are Parquet files of the run
+    already.
+    """
     import io
 
     frame: pd.DataFrame = run.to_frame()
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
-    path = out if out.suffix == ".parquet" else out.with_suffix(".parquet") if out.name == "parquet" else out / "table.parquet"
+    path = (
+        out
+        if out.suffix == ".parquet"
+        else out.with_suffix(".parquet")
+        if out.name == "parquet"
+        else out / "table.parquet"
+    )
     write_atomically(path, buffer.getvalue())
     return [path]
 
 
 def to_trec(run: Run, out: Path, *, header: bool = False) -> list[Path]:
-    """Every ranking as a plain, unzipped TREC run, and its ir_metadata in a file next to it or, where `header`, in comments that begin it.
+    """Every ranking as a plain, unzipped TREC run, and its ir_metadata in a file next to it or,
+    where `header`, in comments that begin it.
 
-    trec_eval 9, pytrec_eval, ir_measures, ranx, PyTerrier and trectools stop at a comment; trec_eval 10 reads on.
+    trec_eval 9, pytrec_eval, ir_measures, ranx, PyTerrier and trectools stop at a comment;
+    trec_eval 10 reads on.
     """
     written = []
     for trial_id, record in run.records.items():
@@ -226,8 +295,14 @@ def to_trec(run: Run, out: Path, *, header: bool = False) -> list[Path]:
 
 
 def _reranked(run: Run) -> Iterator[Record]:
-    """The records of rerankers whose means may be published: not those of which most queries failed."""
-    return (record for record in run.records.values() if record.trial.kind == "reranker" and not record.mostly_failed)
+    """The records of rerankers whose means may be published: not those of which most queries
+    failed.
+    """
+    return (
+        record
+        for record in run.records.values()
+        if record.trial.kind == "reranker" and not record.mostly_failed
+    )
 
 
 def _measured(record: Record) -> list[tuple[str, Any]]:
@@ -238,5 +313,13 @@ def _file(name: str) -> str:
     return file_stem(name, other="_").strip(".") or "x"
 
 
-TEXTS: Mapping[str, Callable[[Run], str]] = {"latex": to_latex, "csv": to_csv, "model-card": to_model_card}
-FILES: Mapping[str, Callable[..., list[Path]]] = {"mteb": to_mteb, "parquet": to_parquet, "trec": to_trec}
+TEXTS: Mapping[str, Callable[[Run], str]] = {
+    "latex": to_latex,
+    "csv": to_csv,
+    "model-card": to_model_card,
+}
+FILES: Mapping[str, Callable[..., list[Path]]] = {
+    "mteb": to_mteb,
+    "parquet": to_parquet,
+    "trec": to_trec,
+}

@@ -11,8 +11,10 @@ EDGES = 3
 
 
 def fitting(widths: Mapping[str, int], width: int, longest: int, first: Sequence[str]) -> list[str]:
-    """Return the columns that fit, in the table's order. `widths` are their characters with the space between, `longest` is the longest
-    name of a row: names fold before a column of `first` gives way, and all others give way before names fold."""
+    """Return the columns that fit, in the table's order. `widths` are their characters with the
+    space between, `longest` is the longest name of a row: names fold before a column of `first`
+    gives way, and all others give way before names fold.
+    """
     kept: set[str] = set()
     for name in [*first, *(name for name in widths if name not in first)]:
         label = min(longest, LEAST_LABEL if name in first else READABLE_LABEL)
@@ -24,4 +26,8 @@ def fitting(widths: Mapping[str, int], width: int, longest: int, first: Sequence
 def left_out(widths: Mapping[str, int], kept: Sequence[str], width: int) -> str:
     """Return which columns did not fit, and where they are; empty where all did."""
     names = [name for name in widths if name not in kept]
-    return f"at {width} columns: {', '.join(names)} left out; a wider terminal shows more" if names else ""
+    return (
+        f"at {width} columns: {', '.join(names)} left out; a wider terminal shows more"
+        if names
+        else ""
+    )

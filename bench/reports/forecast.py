@@ -34,10 +34,15 @@ def print_forecast(found: Forecast, console: Console) -> None:
     """A table per dataset and first stage, the notes behind its numbers, the total."""
     from rich.markup import escape
 
-    for (dataset, first_stage, depth), rows in groupby(found.rows, lambda row: (row.trial.dataset, row.trial.first_stage, row.trial.depth)):
+    for (dataset, first_stage, depth), rows in groupby(
+        found.rows, lambda row: (row.trial.dataset, row.trial.first_stage, row.trial.depth)
+    ):
         members = list(rows)
         queries = counted(members[0].queries, "query")
-        console.print(f"\n[bold]{escape(dataset)}[/bold], {queries}, {escape(first_stage)}, {counted(depth, 'candidate')}")
+        console.print(
+            f"\n[bold]{escape(dataset)}[/bold], {queries}, {escape(first_stage)}, "
+            f"{counted(depth, 'candidate')}"
+        )
         console.print(_table(members, console.width))
     for line in notes(found):
         console.print(f"[dim]{escape(line)}[/dim]", soft_wrap=console.width >= WIDE)
@@ -50,15 +55,28 @@ def notes(found: Forecast) -> Iterator[str]:
         yield "the suite has no reranker but the first stage and the oracle, which cost nothing"
         return
     yield f"tokens: {found.tokens_from}"
-    yield "time: of scoring alone, as fast as in the newest run that timed the same entry on this machine; ? where there is none"
-    yield from dict.fromkeys(f"{row.trial.reranker}: time {row.told}" for row in found.rows if row.told and row.usage.pairs)
+    yield (
+        "time: of scoring alone, as fast as in the newest run that timed the same entry on "
+        "this machine; ? where there is none"
+    )
+    yield from dict.fromkeys(
+        f"{row.trial.reranker}: time {row.told}"
+        for row in found.rows
+        if row.told and row.usage.pairs
+    )
     if any(row.timed.calls for row in found.rows):
-        yield "calls, tokens and price include the timed pass of hosted rerankers, which is never cached (--no-latency leaves it out)"
+        yield (
+            "calls, tokens and price include the timed pass of hosted rerankers, which is "
+            "never cached (--no-latency leaves it out)"
+        )
     for price, rows in _grouped((row for row in found.rows if row.price), lambda row: row.price):
         dated = f", {price.as_of}" if price.as_of else ""
         yield f"{rows}: {price} ({price.source or 'suite'}{dated})"
     for _, rows in _grouped((row for row in found.rows if row.usd is None), lambda row: None):
-        yield f"{rows}: no price known; give one in the suite, as price: {{usd: 2, per: 1000 searches}}"
+        yield (
+            f"{rows}: no price known; give one in the suite, as price: {{usd: 2, per: 1000 "
+            f"searches}}"
+        )
 
 
 def _grouped(rows: Iterable[Expected], key: Callable[[Expected], Any]) -> Iterator[tuple[Any, str]]:
@@ -73,10 +91,16 @@ def total(found: Forecast) -> str:
     """One line: what running the suite here would cost."""
     text = f"total: ${numbers.dollars(found.usd)}"
     if found.unpriced:
-        text += f" and what {', '.join(dict.fromkeys(row.trial.reranker for row in found.unpriced))} cost"
+        text += (
+            " and what "
+            f"{', '.join(dict.fromkeys(row.trial.reranker for row in found.unpriced))} cost"
+        )
     others = [row for row in found.rows if row.reason and row.usd]
     if others:
-        text += f"; ${numbers.dollars(sum(row.usd or 0.0 for row in others))} more if what is skipped here could run"
+        text += (
+            f"; ${numbers.dollars(sum(row.usd or 0.0 for row in others))} more if what is "
+            "skipped here could run"
+        )
     return f"{text}. Nothing was sent, nothing was scored."
 
 
@@ -93,7 +117,11 @@ def _table(members: Sequence[Expected], width: int) -> object:
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for row, line in zip(members, lines, strict=True):
-        name = row.trial.reranker if row.trial.device == "-" else f"{row.trial.reranker} ({row.trial.device})"
+        name = (
+            row.trial.reranker
+            if row.trial.device == "-"
+            else f"{row.trial.reranker} ({row.trial.device})"
+        )
         label = escape(f"{name}\n  not here: {row.reason}" if row.reason else name)
         table.add_row(label, *(line[name] for name in shown), style="dim" if row.reason else None)
     return table
@@ -110,7 +138,11 @@ def _cells(row: Expected) -> dict[str, str]:
         "out": _count(both.tokens_out),
         "units": _count(round(both.billed_units)),
         "price": str(row.price) if row.price else UNKNOWN if remote else numbers.NOTHING,
-        "$": numbers.dollars(row.usd) if row.usd else UNKNOWN if row.usd is None else numbers.NOTHING,
+        "$": numbers.dollars(row.usd)
+        if row.usd
+        else UNKNOWN
+        if row.usd is None
+        else numbers.NOTHING,
         "time": _time(row),
     }
 

@@ -1,4 +1,6 @@
-"""Networks that were timed without their weights: what they would take, in a table of their own, where no quality can stand beside it."""
+"""Networks that were timed without their weights: what they would take, in a table of their own,
+where no quality can stand beside it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ NOTE = "weights: random. No weights were loaded and nothing was scored: no quali
 
 @dataclass(frozen=True)
 class Bare:
-    """One group's networks: a line of cells for each that was timed, the reasons of those that were not, and what to know about all."""
+    """One group's networks: a line of cells for each that was timed, the reasons of those that were
+    not, and what to know about all.
+    """
 
     lines: list[dict[str, str]]
     absent: list[str]
@@ -29,15 +33,25 @@ def tables(run: Run) -> dict[GroupKey, Bare]:
 def _bare(run: Run, members: list[Row]) -> Bare:
     records = [run.architectures[row.trial.id] for row in members if row.status == "done"]
     ways = sorted({str(record.description["identity"].get("lengths")) for record in records})
-    counted = f"Tokens {' and '.join(ways)}: the model's own tokenizer may count up to a fifth more or less." if ways else ""
+    counted = (
+        f"Tokens {' and '.join(ways)}: the model's own tokenizer may count up to a fifth more or "
+        "less."
+        if ways
+        else ""
+    )
     names = {row.trial.id: _name(row) for row in members}
     return Bare(
         lines=[_cells(run, row) for row in members if row.status == "done"],
-        absent=[f"{_name(row)} {row.status}: {row.reason}" for row in members if row.status != "done"],
+        absent=[
+            f"{_name(row)} {row.status}: {row.reason}" for row in members if row.status != "done"
+        ],
         notes=[
             NOTE,
             *([counted] if counted else []),
-            *(f"{timings.about(about, members, names)}: {note}" for about, note in notes_on(members)),
+            *(
+                f"{timings.about(about, members, names)}: {note}"
+                for about, note in notes_on(members)
+            ),
         ],
     )
 

@@ -1,7 +1,9 @@
-"""All runs of a folder in one place, grouped by what makes their numbers comparable: the quality key.
+"""All runs of a folder in one place, grouped by what makes their numbers comparable: the quality
+key.
 
-A group holds the same questions, candidates, texts and yardstick, whichever suite asked. The newest record of a system stands for it; a
-second record of the same reranker on another device or with other weights has a row of its own.
+A group holds the same questions, candidates, texts and yardstick, whichever suite asked. The newest
+record of a system stands for it; a second record of the same reranker on another device or with
+other weights has a row of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ def to_markdown(boards: Sequence[Board]) -> str:
 
 def _section(board: Board) -> str:
     difference = f" {escape(board.difference)}." if board.difference else ""
-    return f"## {escape(board.title)}\n\n{markdown_grid(_grid(board))}\n\nQuality key `{board.key}`.{difference}"
+    return (
+        f"## {escape(board.title)}\n\n{markdown_grid(_grid(board))}\n\nQuality key "
+        f"`{board.key}`.{difference}"
+    )
 
 
 def to_json(boards: Sequence[Board]) -> str:
@@ -54,7 +59,11 @@ def to_json(boards: Sequence[Board]) -> str:
 
 def to_csv(boards: Sequence[Board]) -> str:
     return spreadsheet.to_csv(
-        [{"group": board.title, "quality_key": board.key, "measure": board.measure, **entry} for board in boards for entry in _flat(board)]
+        [
+            {"group": board.title, "quality_key": board.key, "measure": board.measure, **entry}
+            for board in boards
+            for entry in _flat(board)
+        ]
     )
 
 
@@ -87,7 +96,9 @@ def _grid(board: Board) -> list[dict[str, str]]:
             "reranker": _label(one),
             board.measure: numbers.quality(one["mean"]),
             "95 %": f"[{one['low']:.3f}, {one['high']:.3f}]",
-            "Δ first": numbers.NOTHING if one["difference"] is None else f"{one['difference']:+.4f}",
+            "Δ first": numbers.NOTHING
+            if one["difference"] is None
+            else f"{one['difference']:+.4f}",
             "p50 ms": numbers.milliseconds(one["p50_ms"]),
             "machine": one["machine"] if one["p50_ms"] is not None else numbers.NOTHING,
             "run": one["run"],

@@ -1,4 +1,6 @@
-"""report.md: the run as a merge-request comment or a page in a repository. What decides stands first; what explains it is folded away."""
+"""report.md: the run as a merge-request comment or a page in a repository. What decides stands
+first; what explains it is folded away.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,16 @@ from bench.reports.notes import notes as notes_of
 from bench.reports.summary import Finding, Style, absent, findings, name_of, sentences
 
 EXPLANATION = f"""\
-Brackets are 95 % bootstrap intervals over queries. {DELTA} is the paired difference to the first stage, p its permutation test (two-sided).
-`oracle` is the best order these candidates allow. Latency is one query in flight, from raw strings to sorted scores; p95 is withheld
-below 59 queries; ms/pair is amortised (per query / candidates). Parts are taken in calls of their own: they need not add up to p50."""
+Brackets are 95 % bootstrap intervals over queries. {DELTA} is the paired difference to the first
+stage, p its permutation test (two-sided). `oracle` is the best order these candidates allow.
+Latency is one query in flight, from raw strings to sorted scores; p95 is withheld below 59 queries;
+ms/pair is amortised (per query / candidates). Parts are taken in calls of their own: they need not
+add up to p50.""".replace("\n", " ")
 FAILURES = "failed is the share of queries whose call failed: they score 0."
-COSTS = "$/1k queries is what the scores cost when they were bought, cached ones included, at the price that the record names."
+COSTS = (
+    "$/1k queries is what the scores cost when they were bought, cached ones included, at "
+    "the price that the record names."
+)
 FOLDED_NOTES = 6
 """From so many notes on, they are folded."""
 IN_FULL = ("95 %", JUDGED, "ms/pair")
@@ -37,32 +44,61 @@ CAPTIONS = {
 
 def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     """The whole page."""
-    found, swept, agreed, bare = rows(run), sweep.points(run), agreements(run), latency_only.tables(run)
+    found, swept, agreed, bare = (
+        rows(run),
+        sweep.points(run),
+        agreements(run),
+        latency_only.tables(run),
+    )
     parts = [f"## {escape(run.info.suite)}", _summary(findings(run, found))]
     for (dataset, first_stage, depth), members in groups(found).items():
-        parts += [f"### {escape(dataset)}, {escape(first_stage)}, {counted(depth, 'candidate')}", compact_table(members), _absent(members)]
+        parts += [
+            f"### {escape(dataset)}, {escape(first_stage)}, {counted(depth, 'candidate')}",
+            compact_table(members),
+            _absent(members),
+        ]
         parts += [timings.REQUEST_NOTE] if timings.has_requests(members) else []
         parts += agreement_table(agreed.get((dataset, first_stage, depth), ()), members)
         parts += latency_only_tables(bare.get((dataset, first_stage, depth)))
-        full = [main_table(members), *latency_tables(members), *sweep_tables(*swept.get((dataset, first_stage, depth), ("", [])))]
-        full.append(_pictures([path for group, path in pictures if group == (dataset, first_stage, depth)]))
+        full = [
+            main_table(members),
+            *latency_tables(members),
+            *sweep_tables(*swept.get((dataset, first_stage, depth), ("", []))),
+        ]
+        full.append(
+            _pictures([path for group, path in pictures if group == (dataset, first_stage, depth)])
+        )
         parts.append(folded("All columns, latency", full))
-    parts += [_notes(run, found), folded("How to read this", [_explanation(found)]), folded("Environment", [_environment(run)])]
+    parts += [
+        _notes(run, found),
+        folded("How to read this", [_explanation(found)]),
+        folded("Environment", [_environment(run)]),
+    ]
     parts += [escape(run.info.description), _reproduce(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def compact_table(members: Sequence[Row]) -> str:
-    """What one decides by, narrow enough for a comment: the best value of the headline measure among rerankers is bold."""
+    """What one decides by, narrow enough for a comment: the best value of the headline measure
+    among rerankers is bold.
+    """
     measures = measures_of(members)
     shown = [name for name in columns(members, measures) if name not in IN_FULL]
     competing = [row for row in members if row.trial.kind == "reranker" and not row.meaningless]
-    ranked = [row.quality[measures[0]].mean for row in competing if measures and measures[0] in row.quality]
+    ranked = [
+        row.quality[measures[0]].mean
+        for row in competing
+        if measures and measures[0] in row.quality
+    ]
     lines = []
     for row in members:
         if row.status == "done":
             line = cells(row, measures)
-            lead, delta = (row.quality.get(measures[0]), row.differences.get(measures[0])) if measures else (None, None)
+            lead, delta = (
+                (row.quality.get(measures[0]), row.differences.get(measures[0]))
+                if measures
+                else (None, None)
+            )
             if lead:
                 value = line[measures[0]]
                 if row in competing and lead.mean == max(ranked):
@@ -79,7 +115,10 @@ def main_table(members: Sequence[Row]) -> str:
     measures = measures_of(members)
     shown = columns(members, measures)
     done = [(row, cells(row, measures)) for row in members if row.status == "done"]
-    return table(["reranker", *shown], [[_label(row), *(found[name] for name in shown)] for row, found in done])
+    return table(
+        ["reranker", *shown],
+        [[_label(row), *(found[name] for name in shown)] for row, found in done],
+    )
 
 
 def latency_tables(members: Sequence[Row]) -> list[str]:
@@ -100,7 +139,11 @@ def latency_only_tables(bare: latency_only.Bare | None) -> list[str]:
         return []
     lines = [[escape(cell) for cell in line.values()] for line in bare.lines]
     told = "\n".join(f"- {escape(text)}" for text in (*bare.notes, *bare.absent))
-    return [f"**{latency_only.TITLE}**", *([table(list(bare.lines[0]), lines)] if lines else []), told]
+    return [
+        f"**{latency_only.TITLE}**",
+        *([table(list(bare.lines[0]), lines)] if lines else []),
+        told,
+    ]
 
 
 def sweep_tables(measure: str, rerankers: Sequence[Sequence[Point]]) -> list[str]:
@@ -121,7 +164,9 @@ def agreement_table(found: Sequence[Agreement], members: Sequence[Row]) -> list[
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A Markdown table whose first column reads from the left."""
-    return "\n".join([_line(head), _line(["---", *["--:"] * (len(head) - 1)]), *(_line(line) for line in lines)])
+    return "\n".join(
+        [_line(head), _line(["---", *["--:"] * (len(head) - 1)]), *(_line(line) for line in lines)]
+    )
 
 
 def folded(title: str, parts: Iterable[str]) -> str:
@@ -131,7 +176,9 @@ def folded(title: str, parts: Iterable[str]) -> str:
 
 
 def _label(row: Row) -> str:
-    name = escape(row.name) if row.trial.device == "-" else f"{escape(row.name)} ({row.trial.device})"
+    name = (
+        escape(row.name) if row.trial.device == "-" else f"{escape(row.name)} ({row.trial.device})"
+    )
     return f"*{name}*" if row.trial.kind == "reference" else name
 
 
@@ -145,7 +192,10 @@ def _summary(found: Sequence[Finding]) -> str:
 def _absent(members: Sequence[Row]) -> str:
     lines = []
     for status in ("failed", "skipped"):
-        lines += [f"- {escape(', '.join(names))} {status}: {escape(reason)}" for reason, names in absent(members, status).items()]
+        lines += [
+            f"- {escape(', '.join(names))} {status}: {escape(reason)}"
+            for reason, names in absent(members, status).items()
+        ]
     return "\n".join(lines)
 
 
@@ -156,8 +206,13 @@ def _explanation(found: Sequence[Row]) -> str:
 
 
 def _pictures(paths: Sequence[Path]) -> str:
-    """Where the pictures are. None is embedded: a posted comment has no files, and would show broken ones."""
-    named = [f"{_code(path.name)} ({CAPTIONS.get(path.name.partition('-')[0], path.suffix)})" for path in paths]
+    """Where the pictures are. None is embedded: a posted comment has no files, and would show
+    broken ones.
+    """
+    named = [
+        f"{_code(path.name)} ({CAPTIONS.get(path.name.partition('-')[0], path.suffix)})"
+        for path in paths
+    ]
     return f"Pictures, in the run's folder: {', '.join(named)}." if named else ""
 
 
@@ -175,7 +230,12 @@ def _notes(run: Run, found: Sequence[Row]) -> str:
 
 def _environment(run: Run) -> str:
     machine = run.info.environment
-    facts = {"CPU": machine.get("cpu"), "cores": machine.get("physical_cores"), "GPU": machine.get("gpu"), "Python": machine.get("python")}
+    facts = {
+        "CPU": machine.get("cpu"),
+        "cores": machine.get("physical_cores"),
+        "GPU": machine.get("gpu"),
+        "Python": machine.get("python"),
+    }
     libraries = machine.get("libraries") or {}
     lines = [f"- {name}: {value}" for name, value in facts.items() if value]
     lines += [f"- {name} {version}" for name, version in libraries.items() if version]
@@ -184,13 +244,17 @@ def _environment(run: Run) -> str:
 
 def _reproduce(run: Run) -> str:
     command = run.info.command or f"rerank-bench run {run.info.suite}"
-    return f"Reproduce: {_code(command)} with rerank-bench {run.info.version}. Run `{run.info.id}`, {run.info.started}."
+    return (
+        f"Reproduce: {_code(command)} with rerank-bench {run.info.version}. Run "
+        f"`{run.info.id}`, {run.info.started}."
+    )
 
 
 def _code(text: str) -> str:
     """Text as code, whatever backticks it holds."""
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    return f"{fence}{' ' if len(fence) > 1 else ''}{' '.join(text.split())}{' ' if len(fence) > 1 else ''}{fence}"
+    space = " " if len(fence) > 1 else ""
+    return f"{fence}{space}{' '.join(text.split())}{space}{fence}"
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -198,5 +262,9 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text as text: what Markdown or HTML would read as markup is escaped. An underscore inside a word is none."""
-    return re.sub(r"([\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", " ".join(text.split()))
+    """Text as text: what Markdown or HTML would read as markup is escaped. An underscore inside a
+    word is none.
+    """
+    return re.sub(
+        r"([\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", " ".join(text.split())
+    )

@@ -28,11 +28,23 @@ def p_value(p: float) -> str:
 def milliseconds(value: float | None) -> str:
     if value is None:
         return NOTHING
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+    return (
+        f"{value:.0f}"
+        if value >= 100
+        else f"{value:.1f}"
+        if value >= 10
+        else f"{value:.2f}"
+        if value >= 0.1
+        else f"{value:.3f}"
+    )
 
 
-def ranged(value: float | None, low: float | None, high: float | None, form: Callable[[float | None], str]) -> str:
-    """A value with its interval, both written by `form`; without one where there is none, or where one sample gave no width."""
+def ranged(
+    value: float | None, low: float | None, high: float | None, form: Callable[[float | None], str]
+) -> str:
+    """A value with its interval, both written by `form`; without one where there is none, or where
+    one sample gave no width.
+    """
     if value is None or low is None or high is None or low == high:
         return form(value)
     return f"{form(value)} [{form(low)}, {form(high)}]"
@@ -47,14 +59,28 @@ def rate(value: float | None) -> str:
 def share(value: float) -> str:
     """A share as per cent; a small one is never shown as none."""
     percent = 100 * value
-    return "0" if not value else "<0.1 %" if percent < 0.1 else f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"
+    return (
+        "0"
+        if not value
+        else "<0.1 %"
+        if percent < 0.1
+        else f"{percent:.1f} %"
+        if percent < 10
+        else f"{percent:.0f} %"
+    )
 
 
 def dollars(value: float | None) -> str:
     """US dollars without the sign, to the cent, and finer where a cent says too little."""
     if value is None:
         return NOTHING
-    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.3f}" if value >= 0.01 else f"{value:.2g}"
+    return (
+        f"{value:,.2f}"
+        if value >= 1 or not value
+        else f"{value:.3f}"
+        if value >= 0.01
+        else f"{value:.2g}"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 
 
 def screen(**options: Any) -> Console:
-    """Return a console without colours for numbers and without pictures for `:x:`, which prints no control character of any text."""
+    """Return a console without colours for numbers and without pictures for `:x:`, which prints no
+    control character of any text.
+    """
     from rich.console import Console
     from rich.segment import Segment
 
     class Screen(Console):
-        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
             for text, style, control in super().render(renderable, options):
                 yield Segment(text if control else printable(text), style, control)
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that Excel, LibreOffice and Google Sheets compute; see OWASP, "CSV Injection"."""
+"""What a cell begins with that Excel, LibreOffice and Google Sheets compute; see OWASP, "CSV
+Injection".
+"""
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -21,8 +23,15 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def guarded(value: Any) -> Any:
-    """Return the value, and a text that reads as a formula with an apostrophe before it. A lone sign stays, and so does a number."""
-    if isinstance(value, str) and len(value) > 1 and value.startswith(_FORMULA) and not _is_number(value):
+    """Return the value, and a text that reads as a formula with an apostrophe before it. A lone
+    sign stays, and so does a number.
+    """
+    if (
+        isinstance(value, str)
+        and len(value) > 1
+        and value.startswith(_FORMULA)
+        and not _is_number(value)
+    ):
         return f"'{value}"
     return value
 

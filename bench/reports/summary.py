@@ -1,4 +1,5 @@
-"""What a run says in a few sentences: which reranker ranks best, whether that is real, which is fastest among its equals, what is missing.
+"""What a run says in a few sentences: which reranker ranks best, whether that is real, which is
+fastest among its equals, what is missing.
 
 Markdown and HTML begin with these sentences, so that they never tell two stories.
 """
@@ -31,9 +32,10 @@ class Style(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """One group in a breath. `tied` holds the rerankers that the queries cannot tell apart from the best, itself first: their paired
-    difference to it has a permutation p, Holm-corrected, of .05 or more. `fastest` is the one of them with the lowest median latency, timed
-    here if any of them was: a network's part is not comparable.
+    """One group in a breath. `tied` holds the rerankers that the queries cannot tell apart from the
+    best, itself first: their paired difference to it has a permutation p, Holm-corrected, of .05 or
+    more. `fastest` is the one of them with the lowest median latency, timed here if any of them
+    was: a network's part is not comparable.
     """
 
     group: GroupKey
@@ -53,7 +55,9 @@ class Finding:
 
     @property
     def room(self) -> float | None:
-        """The share of the way from the first stage to the best order of these candidates that the best reranker went."""
+        """The share of the way from the first stage to the best order of these candidates that the
+        best reranker went.
+        """
         first, oracle = self.reference(FIRST_STAGE), self.reference("oracle")
         if first is None or oracle is None or self.best is None or oracle.mean <= first.mean:
             return None
@@ -61,7 +65,14 @@ class Finding:
 
     def reference(self, name: str) -> Estimate | None:
         """The quality of the first stage's own order, or of the oracle."""
-        return next((row.quality[self.measure] for row in self.members if row.name == name and self.measure in row.quality), None)
+        return next(
+            (
+                row.quality[self.measure]
+                for row in self.members
+                if row.name == name and self.measure in row.quality
+            ),
+            None,
+        )
 
 
 def findings(run: Run, table: Sequence[Row]) -> list[Finding]:
@@ -70,7 +81,9 @@ def findings(run: Run, table: Sequence[Row]) -> list[Finding]:
 
 
 def speed(row: Row) -> tuple[bool, float]:
-    """What rows are ordered by, fast ones first: those timed here, those timed through a network, those not timed."""
+    """What rows are ordered by, fast ones first: those timed here, those timed through a network,
+    those not timed.
+    """
     timing = one_query(row)
     return row.single is None, timing.p50_ms if timing else float("inf")
 
@@ -102,19 +115,34 @@ def _finding(run: Run, key: GroupKey, members: Sequence[Row]) -> Finding:
     ranked = _ranked(members, measure)
     if not ranked:
         return Finding(key, measure, members, None)
-    best = max(ranked, key=lambda row: (row.quality[measure].mean, *(-value for value in speed(row))))
-    return Finding(key, measure, members, best, (best, *_tied(run, best, [row for row in ranked if row is not best], measure)))
+    best = max(
+        ranked, key=lambda row: (row.quality[measure].mean, *(-value for value in speed(row)))
+    )
+    return Finding(
+        key,
+        measure,
+        members,
+        best,
+        (best, *_tied(run, best, [row for row in ranked if row is not best], measure)),
+    )
 
 
 def _ranked(members: Sequence[Row], measure: str) -> list[Row]:
     """The rows that compete: rerankers whose order means something."""
-    return [row for row in members if row.trial.kind == "reranker" and measure in row.quality and not row.meaningless]
+    return [
+        row
+        for row in members
+        if row.trial.kind == "reranker" and measure in row.quality and not row.meaningless
+    ]
 
 
 def _tied(run: Run, best: Row, others: Sequence[Row], measure: str) -> list[Row]:
     side = Side(run, run.records[best.trial.id])
     seed = run_seed(run)
-    ps = [paired(Side(run, run.records[row.trial.id]), side, measure, seed=seed).difference.p for row in others]
+    ps = [
+        paired(Side(run, run.records[row.trial.id]), side, measure, seed=seed).difference.p
+        for row in others
+    ]
     return [row for row, p in zip(others, statistics.holm(ps), strict=True) if p >= ALPHA]
 
 
@@ -122,19 +150,30 @@ def _lead(finding: Finding, style: Style) -> str:
     dataset, first_stage, depth = finding.group
     where = f"{dataset} ({first_stage}, {counted(depth, 'candidate')})"
     if finding.best is None:
-        measured = any(row.trial.kind == "reranker" and finding.measure in row.quality for row in finding.members)
+        measured = any(
+            row.trial.kind == "reranker" and finding.measure in row.quality
+            for row in finding.members
+        )
         verdict = "can lead a verdict (see the notes)" if measured else "was measured"
         return style.plain(f"No reranker {verdict} on {where}.")
     value = f"{finding.measure} {numbers.quality(finding.best.quality[finding.measure].mean)}"
     name, delta = style.strong(name_of(finding.best)), finding.difference
     if delta is None:
         return f"{name} {style.plain(f'ranks best on {where}: {value}.')}"
-    by = f"{numbers.change(delta)} [{delta.low:+.3f}, {delta.high:+.3f}] (p {numbers.p_value(delta.p)})"
+    by = (
+        f"{numbers.change(delta)} [{delta.low:+.3f}, {delta.high:+.3f}] (p "
+        f"{numbers.p_value(delta.p)})"
+    )
     if delta.p < ALPHA and delta.mean > 0:
-        return f"{name} {style.plain(f'ranks best on {where}: {value}, {by} over the first stage.')}"
+        return (
+            f"{name} {style.plain(f'ranks best on {where}: {value}, {by} over the first stage.')}"
+        )
     verdict = "helps" if delta.p < ALPHA else "can be told from the first stage"
     so = "is below the first stage:" if delta.p < ALPHA else "has"
-    return f"{style.plain(f'No reranker {verdict} on {where}: the best,')} {name}, {style.plain(f'{so} {value}, {by}.')}"
+    return (
+        f"{style.plain(f'No reranker {verdict} on {where}: the best,')} {name}, "
+        f"{style.plain(f'{so} {value}, {by}.')}"
+    )
 
 
 def _speed(finding: Finding, style: Style) -> str:
@@ -146,19 +185,40 @@ def _speed(finding: Finding, style: Style) -> str:
         alone = f"These queries cannot tell {counted(others, 'other reranker')} from it."
     if best is None or fastest is None or timing is None:
         return alone if best else ""
-    cost = f"{numbers.milliseconds(timing.p50_ms)} ms a query (p50{', through a network' if fastest.request else ''})"
+    cost = (
+        f"{numbers.milliseconds(timing.p50_ms)} ms a query "
+        f"(p50{', through a network' if fastest.request else ''})"
+    )
     if fastest is not best:
-        against = f", against {numbers.milliseconds(best.single.p50_ms)} ms" if best.single and fastest.single else ""
-        return f"{style.strong(name_of(fastest))} is the fastest that these queries cannot tell from it: {cost}{against}."
-    return f"It is the fastest of the {others + 1} that tie: {cost}." if others else f"{alone} It takes {cost}.".strip()
+        against = (
+            f", against {numbers.milliseconds(best.single.p50_ms)} ms"
+            if best.single and fastest.single
+            else ""
+        )
+        return (
+            f"{style.strong(name_of(fastest))} is the fastest that these queries cannot tell "
+            f"from it: {cost}{against}."
+        )
+    return (
+        f"It is the fastest of the {others + 1} that tie: {cost}."
+        if others
+        else f"{alone} It takes {cost}.".strip()
+    )
 
 
 def _room(finding: Finding) -> str:
     if finding.room is None or not 0 < finding.room <= 1:
         return ""
-    return f"That is {100 * finding.room:.0f}\N{NO-BREAK SPACE}% of the way from there to the best order of these candidates."
+    return (
+        f"That is {100 * finding.room:.0f}\N{NO-BREAK SPACE}% of the way from there to the "
+        "best order of these candidates."
+    )
 
 
 def _money(finding: Finding) -> str:
     cost = finding.best.cost if finding.best else None
-    return f"The best ranking costs ${numbers.dollars(cost.usd_per_1000_queries)} per 1,000 queries." if cost else ""
+    return (
+        f"The best ranking costs ${numbers.dollars(cost.usd_per_1000_queries)} per 1,000 queries."
+        if cost
+        else ""
+    )

@@ -1,4 +1,6 @@
-"""The main table in a terminal: full at 120 columns, the essentials at 80. Progress bars with the time left."""
+"""The main table in a terminal: full at 120 columns, the essentials at 80. Progress bars with the
+time left.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,17 @@ def print_run(run: Run, console: Console) -> None:
     table, agreed, bare = rows(run), agreements(run), latency_only.tables(run)
     own, shared = notes(table, lambda row: row.name)
     for (dataset, first_stage, depth), members in groups(table).items():
-        head, tail = Text.assemble("\n", (dataset, "bold"), ", "), f"{first_stage}, {counted(depth, 'candidate')}"
+        head, tail = (
+            Text.assemble("\n", (dataset, "bold"), ", "),
+            f"{first_stage}, {counted(depth, 'candidate')}",
+        )
         if reason := _reason_of_all(members):
             console.print(Text.assemble(head, f"{tail}\n  failed: {reason}"))
             continue
         measures = measures_of(members)
-        queries = next((row.quality[measures[0]].n for row in members if measures and row.quality), 0)
+        queries = next(
+            (row.quality[measures[0]].n for row in members if measures and row.quality), 0
+        )
         console.print(Text.assemble(head, f"{counted(queries, 'query')}, {tail}"))
         _print_table([row for row in members if row.status == "done"], measures, console)
         for status in ("failed", "skipped"):
@@ -62,7 +69,9 @@ def print_run(run: Run, console: Console) -> None:
 
 
 def _reason_of_all(members: Sequence[Row]) -> str | None:
-    """Return why a whole group failed, its first stage's own row among it; None where some of it ran."""
+    """Return why a whole group failed, its first stage's own row among it; None where some of it
+    ran.
+    """
     reasons = {row.reason for row in members if row.status != "skipped"}
     failed = [row for row in members if row.status == "failed" and row.trial.kind == "reference"]
     return next(iter(reasons)) if failed and len(reasons) == 1 else None
@@ -73,7 +82,9 @@ def _print_latency_only(bare: latency_only.Bare, console: Console) -> None:
 
     console.print(f"[bold]{latency_only.TITLE}[/bold]")
     if bare.lines:
-        console.print(_plain_table([list(bare.lines[0]), *(list(line.values()) for line in bare.lines)]))
+        console.print(
+            _plain_table([list(bare.lines[0]), *(list(line.values()) for line in bare.lines)])
+        )
     for text in (*bare.notes, *bare.absent):
         console.print(Text(text, "dim"))
 
@@ -86,8 +97,16 @@ def _print_table(members: Sequence[Row], measures: Sequence[str], console: Conso
     labels = [_label(row) for row in members]
     longest = max((label.cell_len for label in labels), default=LEAST_LABEL)
     lines = [cells(row, measures) for row in members]
-    widths = {name: max(len(name), NUMBER, *(len(line.get(name, "")) for line in lines)) + 2 for name in columns(members, measures)}
-    shown = fitting(widths, console.width, longest, [*measures[:1], DELTA, FAILED, *measures[1:2], *TIMES, *measures[2:], COST])
+    widths = {
+        name: max(len(name), NUMBER, *(len(line.get(name, "")) for line in lines)) + 2
+        for name in columns(members, measures)
+    }
+    shown = fitting(
+        widths,
+        console.width,
+        longest,
+        [*measures[:1], DELTA, FAILED, *measures[1:2], *TIMES, *measures[2:], COST],
+    )
     room = console.width - EDGES - sum(widths[name] for name in shown)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     table.add_column("reranker", overflow="fold", width=min(longest, max(LEAST_LABEL, room)))
@@ -101,8 +120,13 @@ def _print_table(members: Sequence[Row], measures: Sequence[str], console: Conso
 
 
 def _timings(members: Sequence[Row], width: int) -> Iterator[Sequence[Sequence[str]]]:
-    """The tables of every scenario with its intervals and of where the time goes: where there is room, or where nothing else shows them."""
-    names = {row.trial.id: row.name if row.trial.device == "-" else f"{row.name} ({row.trial.device})" for row in members}
+    """The tables of every scenario with its intervals and of where the time goes: where there is
+    room, or where nothing else shows them.
+    """
+    names = {
+        row.trial.id: row.name if row.trial.device == "-" else f"{row.name} ({row.trial.device})"
+        for row in members
+    }
     if lines := timings.full(members, names):
         if width >= WIDE or not timings.is_plain(members):
             yield lines
@@ -131,16 +155,27 @@ def _label(row: Row) -> Text:
 
 
 class TerminalObserver(Observer):
-    """Progress bars with the time left where there is a terminal; one line per finished stage where there is none."""
+    """Progress bars with the time left where there is a terminal; one line per finished stage where
+    there is none.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Advance]:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
-        label_column, unit_column = (TextColumn(text, markup=False) for text in ("{task.description}", unit))
+        label_column, unit_column = (
+            TextColumn(text, markup=False) for text in ("{task.description}", unit)
+        )
         columns = (label_column, BarColumn(bar_width=20), MofNCompleteColumn(), unit_column)
         progress = Progress(
             *columns,

@@ -1,4 +1,6 @@
-"""Verdicts of the gate as people and programs read them: terminal, Markdown for a merge request, JSON."""
+"""Verdicts of the gate as people and programs read them: terminal, Markdown for a merge request,
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,10 @@ MARKS: dict[Outcome, str] = {"pass": "✅", "fail": "❌", "incomparable": "⛔"
 OPEN_ROWS = 12
 """So many gates that passed stand open in a comment; more of them are folded away."""
 EXPLANATION = (
-    "Quality passes when the one-sided 95 % lower bound of the mean paired difference (in brackets) lies above minus the margin, and fails "
-    "when the upper bound lies below it. Drift is the largest score difference of one and the same system, with Kendall's tau and the "
+    "Quality passes when the one-sided 95 % lower bound of the mean paired difference (in "
+    "brackets) lies above minus the margin, and fails "
+    "when the upper bound lies below it. Drift is the largest score difference of one and the "
+    "same system, with Kendall's tau and the "
     "overlap of the top 10. Speed is the median of the paired ratios of times."
 )
 
@@ -41,13 +45,24 @@ def to_json(verdict: Verdict) -> str:
 
 
 def to_markdown(verdict: Verdict) -> str:
-    """A comment for a merge request: what did not pass first, with its reasons; what passed below, folded where it is long."""
+    """A comment for a merge request: what did not pass first, with its reasons; what passed below,
+    folded where it is long.
+    """
     bad, good = (grid(verdict, passed) for passed in (False, True))
     passed = markdown_grid(good, left=3)
     if len(good) > OPEN_ROWS:
-        passed = f"<details><summary>{counted(len(good), 'gate')} passed</summary>\n\n{passed}\n\n</details>"
+        passed = (
+            f"<details><summary>{counted(len(good), 'gate')} "
+            f"passed</summary>\n\n{passed}\n\n</details>"
+        )
     told = "\n".join(f"- {escape(note)}" for note in notes(verdict))
-    parts = [f"## {MARKS[verdict.outcome]} {escape(title(verdict))}", escape(runs(verdict)), markdown_grid(bad, left=3), told, passed]
+    parts = [
+        f"## {MARKS[verdict.outcome]} {escape(title(verdict))}",
+        escape(runs(verdict)),
+        markdown_grid(bad, left=3),
+        told,
+        passed,
+    ]
     return "\n\n".join(part for part in [*parts, f"<sub>{EXPLANATION}</sub>"] if part)
 
 
@@ -87,32 +102,56 @@ def title(verdict: Verdict) -> str:
 def runs(verdict: Verdict) -> str:
     """Which run is checked against which."""
     base, name = verdict.baseline.info.id, verdict.baseline.folder.name
-    return f"run {verdict.new.info.id} against {base if name == base else f'baseline {name}, run {base}'}"
+    return (
+        f"run {verdict.new.info.id} against "
+        f"{base if name == base else f'baseline {name}, run {base}'}"
+    )
 
 
 def grid(verdict: Verdict, passed: bool) -> list[dict[str, str]]:
     """The table's cells, a row for each gate that passed, or did not."""
     return [
-        {"reranker": name, "gate": gate.name, "verdict": outcome(gate), "found": gate.found, "limit": gate.limit}
+        {
+            "reranker": name,
+            "gate": gate.name,
+            "verdict": outcome(gate),
+            "found": gate.found,
+            "limit": gate.limit,
+        }
         for gate, name in zip(verdict.gates, labels(verdict), strict=True)
         if (gate.outcome == "pass") is passed
     ]
 
 
 def labels(verdict: Verdict) -> list[str]:
-    """What each gate's trial is called: its reranker, and where one reranker stands in several places, the place."""
+    """What each gate's trial is called: its reranker, and where one reranker stands in several
+    places, the place.
+    """
     places: dict[str, set[str]] = {}
     for gate in verdict.gates:
         places.setdefault(gate.trial.reranker, set()).add(gate.trial.id)
-    return [label(gate.trial) if len(places[gate.trial.reranker]) > 1 else gate.trial.reranker for gate in verdict.gates]
+    return [
+        label(gate.trial) if len(places[gate.trial.reranker]) > 1 else gate.trial.reranker
+        for gate in verdict.gates
+    ]
 
 
 def notes(verdict: Verdict) -> list[str]:
-    """What the numbers leave out: the reasons of what did not pass, what a pass was measured across, what was not checked."""
+    """What the numbers leave out: the reasons of what did not pass, what a pass was measured
+    across, what was not checked.
+    """
     named = zip(verdict.gates, labels(verdict), strict=True)
-    told = [f"{name}, {gate.name}: {gate.told}" for gate, name in named if gate.told and _worth_telling(gate)]
+    told = [
+        f"{name}, {gate.name}: {gate.told}"
+        for gate, name in named
+        if gate.told and _worth_telling(gate)
+    ]
     ruled = {gate.trial.id for gate in verdict.gates if gate.name == "run"}
-    told += [f"{name} is in the baseline and not in the new run: not checked" for name in verdict.absent if name not in ruled]
+    told += [
+        f"{name} is in the baseline and not in the new run: not checked"
+        for name in verdict.absent
+        if name not in ruled
+    ]
     told += verdict.notes
     if verdict.inconclusive and verdict.outcome == "inconclusive":
         told.append(f"inconclusive counts as {verdict.inconclusive} here")
@@ -121,7 +160,13 @@ def notes(verdict: Verdict) -> list[str]:
 
 def outcome(gate: Gate) -> str:
     """The outcome in a cell. What does not decide is not compared, rather than wrongly compared."""
-    return gate.outcome if gate.decides else "not checked" if gate.outcome == "incomparable" else f"({gate.outcome})"
+    return (
+        gate.outcome
+        if gate.decides
+        else "not checked"
+        if gate.outcome == "incomparable"
+        else f"({gate.outcome})"
+    )
 
 
 def label(trial: Trial) -> str:
@@ -132,11 +177,25 @@ def label(trial: Trial) -> str:
 
 def _worth_telling(gate: Gate) -> bool:
     numbers = gate.numbers
-    quiet = gate.name.startswith("quality") and gate.outcome == "pass" and not numbers.get("underpowered") and not numbers.get("unpaired")
+    quiet = (
+        gate.name.startswith("quality")
+        and gate.outcome == "pass"
+        and not numbers.get("underpowered")
+        and not numbers.get("unpaired")
+    )
     return not quiet
 
 
 def _flat(gate: Gate) -> dict[str, Any]:
-    trial = {name: getattr(gate.trial, name) for name in ("id", "dataset", "first_stage", "depth", "reranker", "device")}
-    told = {"outcome": gate.outcome, "decides": gate.decides, "found": gate.found, "limit": gate.limit, "told": gate.told}
+    trial = {
+        name: getattr(gate.trial, name)
+        for name in ("id", "dataset", "first_stage", "depth", "reranker", "device")
+    }
+    told = {
+        "outcome": gate.outcome,
+        "decides": gate.decides,
+        "found": gate.found,
+        "limit": gate.limit,
+        "told": gate.told,
+    }
     return {"gate": gate.name, **told, "trial": trial, "numbers": dict(gate.numbers)}

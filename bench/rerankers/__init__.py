@@ -1,5 +1,7 @@
-"""The rerankers by name. A new one is a file in this folder and a line in the table, or an entry of the catalogue; an outsider's own class
-or function (query, docs) -> scores is named "package.module:Name" in the suite."""
+"""The rerankers by name. A new one is a file in this folder and a line in the table, or an entry of
+the catalogue; an outsider's own class or function (query, docs) -> scores is named
+"package.module:Name" in the suite.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +43,18 @@ TABLE: dict[str, str] = {
 }
 
 
-def build(name: str | ScoreFunction, options: Any = None, device: str = "cpu", base_dir: Path | None = None) -> Reranker:
-    """A reranker, nothing loaded yet. `name` is a backend, a short name of the catalogue (whose options stand under the given ones),
-    "package.module:Name", or a function itself; a bare value goes to the one required option; relative paths are looked for in `base_dir`.
+def build(
+    name: str | ScoreFunction,
+    options: Any = None,
+    device: str = "cpu",
+    base_dir: Path | None = None,
+) -> Reranker:
+    """A reranker, nothing loaded yet. `name` is a backend, a short name of the catalogue (whose
+    options stand under the given ones), "package.module:Name", or a function itself; a bare value
+    goes to the one required option; relative paths are looked for in `base_dir`.
 
-    Raises SuiteError for an unknown name or option, Unavailable when an outsider's module needs what is not installed.
+    Raises SuiteError for an unknown name or option, Unavailable when an outsider's module needs
+    what is not installed.
     """
     keep_out(options)
     if not isinstance(name, str):
@@ -60,13 +69,16 @@ def build(name: str | ScoreFunction, options: Any = None, device: str = "cpu", b
         return of_entry(name, valid, device)
     reranker: Reranker = _class(name)(_beside(valid, base_dir or Path()), device=device)
     if name not in TABLE and name not in entries.load() and reranker.placement == "none":
-        reranker.placement = "device"  # an outsider's does some work, wherever: it has a time, and what has one has a device
+        # an outsider's does some work, wherever: it has a time, and what has one has a device
+        reranker.placement = "device"
     return reranker
 
 
 @lru_cache(maxsize=256)
 def options_for(name: str) -> type[BaseModel]:
-    """The options of a reranker, without importing what it needs to run. Those of a catalogue entry have its values as defaults."""
+    """The options of a reranker, without importing what it needs to run. Those of a catalogue entry
+    have its values as defaults.
+    """
     options: type[BaseModel] = getattr(_class(name), "Options", RerankerOptions)
     entry = entries.load().get(name)
     if entry is None or name in TABLE:
@@ -83,24 +95,34 @@ def _class(name: str) -> Any:
     entry = entries.load().get(name)
     if name not in TABLE and entry is None and ":" not in name:
         if "/" in name:
-            raise SuiteError(f"unknown reranker '{name}': a model is written as 'cross-encoder: {{model: {name}}}'")
+            raise SuiteError(
+                f"unknown reranker '{name}': a model is written as 'cross-encoder: {{model: "
+                f"{name}}}'"
+            )
         raise SuiteError(f"unknown reranker '{name}': {nearest(name, {*TABLE, *entries.load()})}")
     found = resolve(name if name in TABLE or entry is None else entry.backend, TABLE, "reranker")
-    if inspect.isclass(found) and callable(getattr(found, "rerank", None)) and callable(getattr(found, "fingerprint", None)):
+    if (
+        inspect.isclass(found)
+        and callable(getattr(found, "rerank", None))
+        and callable(getattr(found, "fingerprint", None))
+    ):
         return found
     if scores_pairs(found):
         return wrap_own(found)
     if inspect.isclass(found) or not callable(found):
         shown = getattr(found, "__name__", found)
         raise SuiteError(
-            f"reranker '{name}': {shown} is not a class with a method score(pairs) or predict(pairs), nor a function "
+            f"reranker '{name}': {shown} is not a class with a method score(pairs) or "
+            "predict(pairs), nor a function "
             "(query, docs) -> scores"
         )
     return wrap(found)
 
 
 def _beside(options: BaseModel, base_dir: Path) -> BaseModel:
-    """The options with every path that exists beside the suite made absolute; anything else stays as written."""
+    """The options with every path that exists beside the suite made absolute; anything else stays
+    as written.
+    """
     found = {}
     for key in getattr(options, "paths", ()):
         value = getattr(options, key, None)

@@ -16,15 +16,26 @@ from bench.rerankers.options import RerankerOptions
 if TYPE_CHECKING:
     from bench.contract.request import Outcome, Scores
 
-__all__ = ["BaseReranker", "Description", "Failure", "PointwiseReranker", "Request", "Usage", "no_span", "pair_tokens", "split_scores"]
+__all__ = [
+    "BaseReranker",
+    "Description",
+    "Failure",
+    "PointwiseReranker",
+    "Request",
+    "Usage",
+    "no_span",
+    "pair_tokens",
+    "split_scores",
+]
 """What a reranker of one's own needs, from one place."""
 
 
 class BaseReranker(ABC):
-    """The defaults that every shipped reranker shares. `options` is an instance of the class's `Options`.
+    """The defaults that every shipped reranker shares. `options` is an instance of the class's
+    `Options`.
 
-    A reranker knows no clock: around the parts of its work it enters `self.span("tokenise")`, `"copy"`, `"forward"`, and the timed pass
-    puts its stopwatch there.
+    A reranker knows no clock: around the parts of its work it enters `self.span("tokenise")`,
+    `"copy"`, `"forward"`, and the timed pass puts its stopwatch there.
     """
 
     Options: ClassVar[type[RerankerOptions]] = RerankerOptions
@@ -33,7 +44,9 @@ class BaseReranker(ABC):
     reads_texts: bool = True
     """False where ids suffice, so that a collection without documents serves, too."""
     latency_only: bool = False
-    """True where scores mean nothing, so that they are never asked for: the row has a latency and no quality."""
+    """True where scores mean nothing, so that they are never asked for: the row has a latency and
+    no quality.
+    """
 
     def __init__(self, options: Any, device: str = "cpu") -> None:
         self.options = options
@@ -64,13 +77,16 @@ class BaseReranker(ABC):
         return taken
 
     def take_answered(self) -> list[tuple[Request, Scores]]:
-        """Return the requests that a rerank(), which is at work or raised, has answered in full since
-        this was last called: they are paid for, so that they go to the score cache."""
+        """Return the requests that a rerank(), which is at work or raised, has answered in full
+        since this was last called: they are paid for, so that they go to the score cache.
+        """
         return []
 
     def doubt(self) -> str:
-        """Return why it is not certain that what answered since load() is what fingerprint() names; empty where it is. Scores under doubt
-        are used, and not kept. Raises RerankerError where it is certain that something else answered."""
+        """Return why it is not certain that what answered since load() is what fingerprint() names;
+        empty where it is. Scores under doubt are used, and not kept. Raises RerankerError where it
+        is certain that something else answered.
+        """
         return ""
 
     def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
@@ -82,14 +98,18 @@ class BaseReranker(ABC):
         return None
 
     def _count(self, usage: Usage, query_id: str | None = None) -> None:
-        """Add to what rerank() has cost, and to what this query has, where it is known which one it was for."""
+        """Add to what rerank() has cost, and to what this query has, where it is known which one it
+        was for.
+        """
         self.usage += usage
         if query_id is not None:
             self.usage_by_query[query_id] = self.usage_by_query.get(query_id, Usage()) + usage
 
 
 class PointwiseReranker(BaseReranker):
-    """Adapter for models that score one (query, document) pair at a time: all pairs of all requests go to `score` at once."""
+    """Adapter for models that score one (query, document) pair at a time: all pairs of all requests
+    go to `score` at once.
+    """
 
     @abstractmethod
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
@@ -99,10 +119,14 @@ class PointwiseReranker(BaseReranker):
         return split_scores(self.score, requests)
 
 
-def split_scores(score: Callable[[Sequence[tuple[str, str]]], Scores], requests: Sequence[Request]) -> list[Outcome]:
-    """Score all pairs of all requests in one call and cut the result back into one array per request.
+def split_scores(
+    score: Callable[[Sequence[tuple[str, str]]], Scores], requests: Sequence[Request]
+) -> list[Outcome]:
+    """Score all pairs of all requests in one call and cut the result back into one array per
+    request.
 
-    Raises RerankerError for an answer that is not one number per pair; what `score` raises itself passes through.
+    Raises RerankerError for an answer that is not one number per pair; what `score` raises itself
+    passes through.
     """
     import numpy as np
 
@@ -113,13 +137,19 @@ def split_scores(score: Callable[[Sequence[tuple[str, str]]], Scores], requests:
     except ValueError as error:
         raise RerankerError(f"score(pairs) must return one number per pair: {error}") from error
     if scores.shape != (len(pairs),):
-        raise RerankerError(f"score(pairs) returned scores of shape {scores.shape} for {len(pairs)} pairs")
+        raise RerankerError(
+            f"score(pairs) returned scores of shape {scores.shape} for {len(pairs)} pairs"
+        )
     bounds = np.cumsum([len(request.docs) for request in requests])[:-1]
     return list(np.split(scores, bounds)) if requests else []
 
 
-def pair_tokens(requests: Sequence[Request], tokens: Callable[[str], int], longest: int | None = None) -> tuple[int, int]:
-    """(pairs, tokens of all pairs, the query counted once per document), each pair cut at `longest`."""
+def pair_tokens(
+    requests: Sequence[Request], tokens: Callable[[str], int], longest: int | None = None
+) -> tuple[int, int]:
+    """(pairs, tokens of all pairs, the query counted once per document), each pair cut at
+    `longest`.
+    """
     pairs = total = 0
     for request in requests:
         query = tokens(request.query)

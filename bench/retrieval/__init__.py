@@ -1,7 +1,8 @@
 """First stages: where the candidates come from that every reranker gets.
 
-An outsider's class is named "package.module:Class". It has a class attribute `Options` (a subclass of FirstStageOptions), takes
-`(options, base_dir)`, and has `name` and `retrieve(dataset, query_ids, depth)`.
+An outsider's class is named "package.module:Class". It has a class attribute `Options` (a subclass
+of FirstStageOptions), takes `(options, base_dir)`, and has `name` and `retrieve(dataset, query_ids,
+depth)`.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ TABLE = {
 
 
 def options_for(name: str) -> type[FirstStageOptions]:
-    """The model that validates a first stage's options. Raises SuiteError naming the nearest valid name."""
+    """The model that validates a first stage's options. Raises SuiteError naming the nearest valid
+    name.
+    """
     model: type[FirstStageOptions] = _class(name).Options
     return model
 
 
 def build(name: str, options: Mapping[str, Any] | str | float | None, base_dir: Path) -> FirstStage:
-    """A first stage, ready to retrieve; nothing is read yet. A bare value stands for the one option that must be given: `run: my.run`.
+    """A first stage, ready to retrieve; nothing is read yet. A bare value stands for the one option
+    that must be given: `run: my.run`.
 
     Raises SuiteError for an unknown name or options that cannot be used.
     """
@@ -45,5 +49,7 @@ def build(name: str, options: Mapping[str, Any] | str | float | None, base_dir: 
 def _class(name: str) -> Any:
     found = resolve(name, TABLE, "first stage")
     if not isinstance(getattr(found, "Options", None), type) or not hasattr(found, "retrieve"):
-        raise SuiteError(f"first stage '{name}': the class needs an attribute Options and a method retrieve")
+        raise SuiteError(
+            f"first stage '{name}': the class needs an attribute Options and a method retrieve"
+        )
     return found

@@ -1,7 +1,8 @@
 """BM25 over the whole collection: the first stage that needs nothing but the texts.
 
-Scores by bm25s (Lù 2024), eager sparse scoring of the variants that Kamphuis et al. (ECIR 2020) compare; stems by PyStemmer. Every
-parameter is explicit and recorded, since libraries differ in their defaults. A query's repeated terms count as often as they occur.
+Scores by bm25s (Lù 2024), eager sparse scoring of the variants that Kamphuis et al. (ECIR 2020)
+compare; stems by PyStemmer. Every parameter is explicit and recorded, since libraries differ in
+their defaults. A query's repeated terms count as often as they occur.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ from bench.core.words import unserved_script
 from bench.datasets.base import Dataset, content_hash
 from bench.retrieval.options import BM25Options
 
-NO_TOKEN = "queries that have no token (nothing is left of them by the token pattern and the stop words), and get no candidates"
+NO_TOKEN = (
+    "queries that have no token (nothing is left of them by the token pattern and the "
+    "stop words), and get no candidates"
+)
 
 
 class BM25:
-    """The best documents by BM25; equal scores are ordered by doc_id, descending. Documents that score 0 are no candidates."""
+    """The best documents by BM25; equal scores are ordered by doc_id, descending. Documents that
+    score 0 are no candidates.
+    """
 
     Options: ClassVar[type[BM25Options]] = BM25Options
 
@@ -40,18 +46,27 @@ class BM25:
         return self.options.name or (f"bm25({parameters})" if parameters else "bm25")
 
     def check(self, dataset: Dataset | None, depth: int) -> None:
-        """Raise SuiteError for an unknown stemmer or stop word list, DataError where no judged query has a token."""
+        """Raise SuiteError for an unknown stemmer or stop word list, DataError where no judged
+        query has a token.
+        """
         from bench.retrieval.bm25_index import Analyzer
 
         analyzer = Analyzer(self.options)
-        if dataset is None or any(analyzer.tokens(dataset.queries[query_id]) for query_id in dataset.qrels):
+        if dataset is None or any(
+            analyzer.tokens(dataset.queries[query_id]) for query_id in dataset.qrels
+        ):
             return
-        raise DataError(f"{dataset.id}: no judged query has a token under the token pattern {self.options.token_pattern!r}")
+        raise DataError(
+            f"{dataset.id}: no judged query has a token under the token pattern "
+            f"{self.options.token_pattern!r}"
+        )
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-        """Up to `depth` candidates for each query. Raises SuiteError for an unknown stemmer or stop word list.
+        """Up to `depth` candidates for each query. Raises SuiteError for an unknown stemmer or stop
+        word list.
 
-        The index is kept in the cache folder, unless the dataset has no `corpus_hash` to know it by.
+        The index is kept in the cache folder, unless the dataset has no `corpus_hash` to know it
+        by.
         """
         from bench.retrieval.bm25_index import Analyzer, build_index, cached_index
 
@@ -71,18 +86,26 @@ class BM25:
             doc_ids, scores = index.search(tokens, depth)
             found[query_id] = QueryCandidates(doc_ids, scores)
         empty = sum(not candidates.doc_ids for candidates in found.values()) - wordless
-        counts = {NO_TOKEN: wordless, "queries that share no term with any document, and get no candidates": empty}
+        counts = {
+            NO_TOKEN: wordless,
+            "queries that share no term with any document, and get no candidates": empty,
+        }
         notes = [f"{text}: {count}" for text, count in counts.items() if count]
         longest = max((len(candidates.doc_ids) for candidates in found.values()), default=0)
         # whoever leaves out a query's own document asks for one more
         wanted = depth - bool(dataset.skip_own)
         if 0 < longest < wanted:
-            notes.append(f"bm25 finds at most {counted(longest, 'document')} per query, and the depth is {wanted}")
+            notes.append(
+                f"bm25 finds at most {counted(longest, 'document')} per query, and the depth is "
+                f"{wanted}"
+            )
         script_notes = self._script_note(dataset.queries[query_id] for query_id in query_ids)
         return Candidates(found, depth, source, (*warnings, *script_notes, *notes))
 
     def _script_note(self, queries: Iterable[str]) -> Iterator[str]:
-        """Yield what to know where the stemmer cannot read the queries' script: their words are compared as they are."""
+        """Yield what to know where the stemmer cannot read the queries' script: their words are
+        compared as they are.
+        """
         stemmer = self.options.stemmer
         if stemmer is None:
             return
@@ -90,7 +113,10 @@ class BM25:
         if unserved is not None:
             script, others = unserved
             advice = " or ".join([*others, "null"])
-            yield f"most letters of the queries are {script.title()}, which the stemmer '{stemmer}' cannot read: set stemmer to {advice}"
+            yield (
+                f"most letters of the queries are {script.title()}, which the stemmer "
+                f"'{stemmer}' cannot read: set stemmer to {advice}"
+            )
 
     def _source(self, dataset: Dataset) -> dict[str, Any]:
         """Everything that decides the index: what is recorded is what the cache is keyed by."""

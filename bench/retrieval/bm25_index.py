@@ -1,4 +1,6 @@
-"""The BM25 index: tokens, building, keeping on disk, searching. Imports bm25s and PyStemmer, so only bm25.retrieve imports it."""
+"""The BM25 index: tokens, building, keeping on disk, searching. Imports bm25s and PyStemmer, so
+only bm25.retrieve imports it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ DOC_IDS = "doc_ids.json"
 
 
 class Analyzer:
-    """Text to tokens, the same for documents and queries: lower case and NFC, cut by the pattern, drop stop words, stem."""
+    """Text to tokens, the same for documents and queries: lower case and NFC, cut by the pattern,
+    drop stop words, stem.
+    """
 
     def __init__(self, options: BM25Options) -> None:
         """Raises SuiteError for a stemmer or a stop word list that does not exist."""
@@ -32,7 +36,11 @@ class Analyzer:
         self._known: dict[str, str] = {}
 
     def tokens(self, text: str) -> list[str]:
-        return [self._stemmed(word) for word in self._cut(words.normal(text)) if word and word not in self._stop]
+        return [
+            self._stemmed(word)
+            for word in self._cut(words.normal(text))
+            if word and word not in self._stop
+        ]
 
     def _stemmed(self, word: str) -> str:
         if self._stem is None:
@@ -44,14 +52,20 @@ class Analyzer:
 
 
 class Index:
-    """A bm25s index whose documents stand in ascending order of their ids, so that a position says how a tie is broken."""
+    """A bm25s index whose documents stand in ascending order of their ids, so that a position says
+    how a tie is broken.
+    """
 
     def __init__(self, scorer: Any, doc_ids: Sequence[str]) -> None:
         self.scorer = scorer
         self.doc_ids = doc_ids
 
-    def search(self, tokens: Sequence[str], depth: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
-        """The ids and scores of the best `depth` documents: score descending, then doc_id descending."""
+    def search(
+        self, tokens: Sequence[str], depth: int
+    ) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """The ids and scores of the best `depth` documents: score descending, then doc_id
+        descending.
+        """
         vocabulary = self.scorer.vocab_dict
         known = [vocabulary[token] for token in tokens if token in vocabulary]
         if not known:
@@ -61,8 +75,11 @@ class Index:
         return tuple(self.doc_ids[i] for i in best), tuple(scores[best].tolist())
 
 
-def cached_index(folder: Path, dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> tuple[Index, tuple[str, ...]]:
-    """The index kept in `folder`, memory-mapped, or a new one, which is then kept there. A damaged one is built again.
+def cached_index(
+    folder: Path, dataset: Dataset, options: BM25Options, analyzer: Analyzer
+) -> tuple[Index, tuple[str, ...]]:
+    """The index kept in `folder`, memory-mapped, or a new one, which is then kept there. A damaged
+    one is built again.
 
     Where the cache cannot be read or written, the index serves from memory and a warning says so.
     """
@@ -79,7 +96,9 @@ def cached_index(folder: Path, dataset: Dataset, options: BM25Options, analyzer:
 
 
 def build_index(dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> Index:
-    """Index every document as the template renders it. Raises DataError when no document has a token."""
+    """Index every document as the template renders it. Raises DataError when no document has a
+    token.
+    """
     import bm25s
 
     vocabulary: dict[str, int] = {}
@@ -88,15 +107,24 @@ def build_index(dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> I
         tokens = analyzer.tokens(render(dataset.template, fields))
         rows[doc_id] = [vocabulary.setdefault(token, len(vocabulary)) for token in tokens]
     if not vocabulary:
-        raise DataError(f"{dataset.id}: no document has a token under the token pattern {options.token_pattern!r}")
+        raise DataError(
+            f"{dataset.id}: no document has a token under the token pattern "
+            f"{options.token_pattern!r}"
+        )
     doc_ids = sorted(rows)
     scorer = bm25s.BM25(k1=options.k1, b=options.b, method=options.method)
-    scorer.index(([rows[doc_id] for doc_id in doc_ids], vocabulary), create_empty_token=False, show_progress=False)
+    scorer.index(
+        ([rows[doc_id] for doc_id in doc_ids], vocabulary),
+        create_empty_token=False,
+        show_progress=False,
+    )
     return Index(scorer, doc_ids)
 
 
 def _best(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:
-    """Positions of the `depth` highest scores above 0, best first; of equal scores the higher position first."""
+    """Positions of the `depth` highest scores above 0, best first; of equal scores the higher
+    position first.
+    """
     import numpy as np
 
     found = np.flatnonzero(scores > 0)
@@ -129,9 +157,14 @@ def _stopwords(chosen: str | tuple[str, ...] | None) -> Sequence[str]:
     from bm25s.tokenization import Tokenizer
 
     try:
-        words: Sequence[str] = Tokenizer(stopwords=list(chosen) if isinstance(chosen, tuple) else chosen).stopwords
+        words: Sequence[str] = Tokenizer(
+            stopwords=list(chosen) if isinstance(chosen, tuple) else chosen
+        ).stopwords
     except ValueError as error:
-        raise SuiteError(f"bm25: bm25s has no stop words for '{chosen}': name another language, list the words, or null") from error
+        raise SuiteError(
+            f"bm25: bm25s has no stop words for '{chosen}': name another language, list the "
+            "words, or null"
+        ) from error
     return words
 
 
@@ -141,5 +174,7 @@ def _stemmer(language: str | None) -> Any:
     if language is None:
         return None
     if language not in Stemmer.algorithms():
-        raise SuiteError(f"bm25: there is no stemmer '{language}': {nearest(language, Stemmer.algorithms())}")
+        raise SuiteError(
+            f"bm25: there is no stemmer '{language}': {nearest(language, Stemmer.algorithms())}"
+        )
     return Stemmer.Stemmer(language).stemWord

@@ -15,7 +15,9 @@ class FirstStageOptions(Options):
     """What every first stage takes."""
 
     name: str | None = Field(None, min_length=1, description="what tables call this first stage")
-    depth: int | None = Field(None, ge=1, description="candidates per query; the suite's depth when absent")
+    depth: int | None = Field(
+        None, ge=1, description="candidates per query; the suite's depth when absent"
+    )
 
 
 class BM25Options(FirstStageOptions):
@@ -23,12 +25,19 @@ class BM25Options(FirstStageOptions):
 
     k1: float = Field(0.9, ge=0, description="how slowly repeated terms saturate")
     b: float = Field(0.4, ge=0, le=1, description="how strongly long documents are held back")
-    method: Literal["lucene", "robertson", "atire"] = Field("lucene", description="variant of the formula, as bm25s names them")
-    stemmer: str | None = Field("english", description="Snowball stemmer of PyStemmer; null for none")
-    stopwords: str | tuple[str, ...] | None = Field("english", description="language of bm25s's list, or the words; null for none")
+    method: Literal["lucene", "robertson", "atire"] = Field(
+        "lucene", description="variant of the formula, as bm25s names them"
+    )
+    stemmer: str | None = Field(
+        "english", description="Snowball stemmer of PyStemmer; null for none"
+    )
+    stopwords: str | tuple[str, ...] | None = Field(
+        "english", description="language of bm25s's list, or the words; null for none"
+    )
     token_pattern: str = Field(
         TOKEN,
-        description="regular expression whose matches in the lower-cased, composed (NFC) text are the tokens; \\p{M} is any combining mark",
+        description="regular expression whose matches in the lower-cased, composed (NFC) text "
+        "are the tokens; \\p{M} is any combining mark",
     )
 
     @field_validator("token_pattern")
@@ -47,7 +56,9 @@ class RunOptions(FirstStageOptions):
     """Candidates from a run file."""
 
     path: str = Field(
-        min_length=1, description="a run, relative to the suite's folder: TREC, MS MARCO or JSON, plain or .gz, .bz2, .xz, .zst"
+        min_length=1,
+        description="a run, relative to the suite's folder: TREC, MS MARCO or JSON, plain or "
+        ".gz, .bz2, .xz, .zst",
     )
 
 

@@ -1,7 +1,8 @@
 """Any PyTerrier pipeline as a first stage: `pyterrier: my_module:pipeline`.
 
-The pipeline (Macdonald and Tonellotto, ICTIR 2020) gets a frame of topics (qid, query) and answers with results (qid, docno, score). Plain
-PyTerrier needs no Java; a pipeline over Terrier's own index does.
+The pipeline (Macdonald and Tonellotto, ICTIR 2020) gets a frame of topics (qid, query) and answers
+with results (qid, docno, score). Plain PyTerrier needs no Java; a pipeline over Terrier's own index
+does.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ COLUMNS = ("qid", "docno", "score")
 class PyTerrierOptions(FirstStageOptions):
     """Candidates from a PyTerrier pipeline."""
 
-    pipeline: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="package.module:name of a PyTerrier transformer")
+    pipeline: str = Field(
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="package.module:name of a PyTerrier transformer",
+    )
 
 
 class PyTerrier:
@@ -46,14 +50,16 @@ class PyTerrier:
         pipeline = resolve(self.options.pipeline, {}, "PyTerrier pipeline")
         if not isinstance(pipeline, pt.Transformer):
             raise SuiteError(
-                f"first stage 'pyterrier': {self.options.pipeline} is no PyTerrier transformer but a {type(pipeline).__name__}"
+                f"first stage 'pyterrier': {self.options.pipeline} is no PyTerrier transformer "
+                f"but a {type(pipeline).__name__}"
             )
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
         """Up to `depth` candidates for each query. Document ids are compared as text.
 
-        Raises SuiteError when the name leads to no transformer, Unavailable without PyTerrier, DataError for a pipeline that fails and
-        for results that cannot be used: columns missing, scores that are not finite, documents that the dataset does not have.
+        Raises SuiteError when the name leads to no transformer, Unavailable without PyTerrier,
+        DataError for a pipeline that fails and for results that cannot be used: columns missing,
+        scores that are not finite, documents that the dataset does not have.
         """
         from bench.retrieval.given import candidates_from
 
@@ -65,7 +71,9 @@ class PyTerrier:
         source = {
             "first_stage": "pyterrier",
             "pipeline": self.options.pipeline,
-            "repr": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(pipeline)),  # an address would differ from run to run
+            "repr": re.sub(
+                r" at 0x[0-9a-fA-F]+", "", repr(pipeline)
+            ),  # an address would differ from run to run
             "pyterrier": pt.__version__,
         }
         return candidates_from(content, dataset, query_ids, depth, source, what)
@@ -75,7 +83,9 @@ def _results(pipeline: Any, dataset: Dataset, query_ids: Sequence[str], what: st
     """The pipeline's answer to the topics: a frame with qid, docno and score."""
     import pandas as pd
 
-    topics = pd.DataFrame({"qid": list(query_ids), "query": [dataset.queries[query_id] for query_id in query_ids]})
+    topics = pd.DataFrame(
+        {"qid": list(query_ids), "query": [dataset.queries[query_id] for query_id in query_ids]}
+    )
     try:
         found = pipeline.transform(topics)
     except Exception as error:  # whatever an outsider's pipeline may raise
@@ -87,7 +97,8 @@ def _results(pipeline: Any, dataset: Dataset, query_ids: Sequence[str], what: st
     if missing:
         given = ", ".join(map(str, found.columns))
         raise DataError(
-            f"{what} gives no column {' and no column '.join(missing)} (its columns: {given}); a first stage ends in a retriever"
+            f"{what} gives no column {' and no column '.join(missing)} (its columns: {given}); a "
+            "first stage ends in a retriever"
         )
     return found
 
@@ -102,7 +113,10 @@ def _content(results: Any, what: str) -> RunContent:
     query_ids, doc_ids = ([str(value) for value in results[column]] for column in ("qid", "docno"))
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):
-        raise DataError(f"{what}: query '{query_ids[bad[0]]}': the score of document '{doc_ids[bad[0]]}' is not a finite number")
+        raise DataError(
+            f"{what}: query '{query_ids[bad[0]]}': the score of document '{doc_ids[bad[0]]}' is "
+            "not a finite number"
+        )
     ranks = pd.to_numeric(results["rank"], errors="coerce") if "rank" in results.columns else None
     try:
         return ordered(Rows(query_ids, doc_ids, scores, ranks))

@@ -1,4 +1,6 @@
-"""The requests of a dataset's candidates, made when they are asked for: texts are in memory for the chunk at work, not for every query."""
+"""The requests of a dataset's candidates, made when they are asked for: texts are in memory for the
+chunk at work, not for every query.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from bench.datasets.base import Dataset
 
 
 class Texts(Sequence[str]):
-    """The rendered texts of some documents, fetched when the first one is looked at, all at once."""
+    """The rendered texts of some documents, fetched when the first one is looked at, all at
+    once.
+    """
 
     def __init__(self, dataset: Dataset, doc_ids: Sequence[str]) -> None:
         self._dataset, self._doc_ids = dataset, doc_ids
@@ -31,11 +35,17 @@ class Texts(Sequence[str]):
 
 
 class Requests(Sequence[Request]):
-    """One request for each of the queries that has candidates, in the order given, a new one at every access."""
+    """One request for each of the queries that has candidates, in the order given, a new one at
+    every access.
+    """
 
     def __init__(self, dataset: Dataset, candidates: Candidates, query_ids: Sequence[str]) -> None:
         self._dataset, self._candidates = dataset, candidates
-        self._query_ids = [query_id for query_id in query_ids if (found := candidates.by_query.get(query_id)) and found.doc_ids]
+        self._query_ids = [
+            query_id
+            for query_id in query_ids
+            if (found := candidates.by_query.get(query_id)) and found.doc_ids
+        ]
 
     def __len__(self) -> int:
         return len(self._query_ids)
@@ -51,4 +61,6 @@ class Requests(Sequence[Request]):
 
     def _request(self, query_id: str) -> Request:
         doc_ids = self._candidates.by_query[query_id].doc_ids
-        return Request(query_id, self._dataset.queries[query_id], doc_ids, Texts(self._dataset, doc_ids))
+        return Request(
+            query_id, self._dataset.queries[query_id], doc_ids, Texts(self._dataset, doc_ids)
+        )

@@ -26,14 +26,18 @@ class RunFile:
         self.name = options.name or f"run:{run_name(self.path.name)}"
 
     def check(self, dataset: Dataset | None, depth: int) -> Candidates | None:
-        """Read the file; where the dataset is at hand, return its judged queries' candidates. Raises DataError as `retrieve` does."""
+        """Read the file; where the dataset is at hand, return its judged queries' candidates.
+        Raises DataError as `retrieve` does.
+        """
         if dataset is None:
             read_content(self.path)
             return None
         return self.retrieve(dataset, list(dataset.qrels), depth)
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-        """The first `depth` documents that the file lists for each query. Raises DataError for a file that cannot be used."""
+        """The first `depth` documents that the file lists for each query. Raises DataError for a
+        file that cannot be used.
+        """
         from bench.retrieval.given import candidates_from
 
         run = read_content(self.path)

@@ -1,4 +1,6 @@
-"""The official candidates that some collections bring along, such as the top 1000 of the TREC Deep Learning tracks."""
+"""The official candidates that some collections bring along, such as the top 1000 of the TREC Deep
+Learning tracks.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,15 @@ class ScoredDocs:
     def check(self, dataset: Dataset | None, depth: int) -> None:
         """Raise SuiteError when the dataset brings none along."""
         if dataset is not None and "scoreddocs" not in dataset.extras:
-            raise SuiteError(f"first stage 'scoreddocs': the dataset {dataset.id} brings no candidates along; use bm25 or a run file")
+            raise SuiteError(
+                f"first stage 'scoreddocs': the dataset {dataset.id} brings no candidates along; "
+                "use bm25 or a run file"
+            )
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-        """Up to `depth` candidates for each query. Raises SuiteError when the dataset brings none along."""
+        """Up to `depth` candidates for each query. Raises SuiteError when the dataset brings none
+        along.
+        """
         from bench.ranking.trec_order import RepeatedDocument, Rows, ordered
         from bench.retrieval.given import candidates_from
 

@@ -1,4 +1,6 @@
-"""What a trial cost: its usage at the price in force. The price decides no score: it is in no fingerprint and in no key."""
+"""What a trial cost: its usage at the price in force. The price decides no score: it is in no
+fingerprint and in no key.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ SUITE = "suite"
 
 
 def price_of(reranker: Reranker) -> Price | None:
-    """What a reranker's service charges, as the suite or the catalogue has it; None for what costs nothing by the query."""
+    """What a reranker's service charges, as the suite or the catalogue has it; None for what costs
+    nothing by the query.
+    """
     ask: Any = getattr(reranker, "price", None)
     found: Price | None = ask() if callable(ask) else None
     return found

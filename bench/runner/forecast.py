@@ -1,7 +1,8 @@
-"""What a run would take, told before it is paid for: pairs, calls, tokens, dollars, time. Nothing is scored and nothing is sent.
+"""What a run would take, told before it is paid for: pairs, calls, tokens, dollars, time. Nothing
+is scored and nothing is sent.
 
-The first stage does run, since it is free and says how many pairs there are. Tokens are estimated from the real texts: their characters,
-divided by the characters per token of a sample.
+The first stage does run, since it is free and says how many pairs there are. Tokens are estimated
+from the real texts: their characters, divided by the characters per token of a sample.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ TOKENIZER = "all-MiniLM-L6-v2"
 
 @dataclass(frozen=True)
 class Expected:
-    """What one trial would take: `usage` for the queries that are not in the score cache, `timed` for the timed pass, never cached.
+    """What one trial would take: `usage` for the queries that are not in the score cache, `timed`
+    for the timed pass, never cached.
 
-    `usd` is None where the price is not known, 0 for what costs nothing by the query. `seconds` is of scoring, None where nothing tells it;
-    `at_least` marks a lower bound, which the limits per minute set. `reason` says why the trial cannot run here.
+    `usd` is None where the price is not known, 0 for what costs nothing by the query. `seconds` is
+    of scoring, None where nothing tells it; `at_least` marks a lower bound, which the limits per
+    minute set. `reason` says why the trial cannot run here.
     """
 
     trial: Trial
@@ -62,7 +65,10 @@ class Expected:
         """Flat values: what scoring and the timed pass take together, and the price."""
         both = self.usage + self.timed
         return {
-            **{name: getattr(self.trial, name) for name in ("dataset", "first_stage", "depth", "reranker", "device")},
+            **{
+                name: getattr(self.trial, name)
+                for name in ("dataset", "first_stage", "depth", "reranker", "device")
+            },
             "reason": self.reason,
             "queries": self.queries,
             "cached": self.cached,
@@ -118,7 +124,8 @@ def forecast(
     fresh: bool = False,
     observer: Observer | None = None,
 ) -> Forecast:
-    """What running the suite would take; the arguments are those of `runner.run`. Rerankers that cannot run here are told with the reason.
+    """What running the suite would take; the arguments are those of `runner.run`. Rerankers that
+    cannot run here are told with the reason.
 
     Raises BenchError where a dataset or a first stage cannot be had.
     """
@@ -130,12 +137,30 @@ def forecast(
     for group in plan(suite, device, lenient=True):
         requests = retrieve(suite, group, observer).questions.requests
         tokens = tokens or Tokens(requests, suite.seed)
-        sample = timed_pass.draw_sample(requests, plan_, suite.seed)[: plan_.request_queries] if plan_ and len(requests) else []
+        sample = (
+            timed_pass.draw_sample(requests, plan_, suite.seed)[: plan_.request_queries]
+            if plan_ and len(requests)
+            else []
+        )
         for planned in _rerankers(group):
             missing, usage = _to_score(planned, requests, tokens, None if fresh else bought)
             timed = _timed(planned, sample, len(requests), plan_, tokens)
-            row = Expected(planned.trial, planned.reranker.placement, len(requests), len(requests) - missing, usage, timed)
-            rows.append(_in_time(_priced(replace(row, reason=planned.status.reason), planned), planned, missing, history.speed(planned)))
+            row = Expected(
+                planned.trial,
+                planned.reranker.placement,
+                len(requests),
+                len(requests) - missing,
+                usage,
+                timed,
+            )
+            rows.append(
+                _in_time(
+                    _priced(replace(row, reason=planned.status.reason), planned),
+                    planned,
+                    missing,
+                    history.speed(planned),
+                )
+            )
     return Forecast(suite.name, rows, tokens.told if tokens else "")
 
 
@@ -147,15 +172,23 @@ class Tokens:
         texts = [text for i in chosen for text in (requests[i].query, *list(requests[i].docs)[:9])]
         counted = _counted(texts)
         self._characters = sum(map(len, texts)) / counted if counted else CHARACTERS
-        of = f"as {TOKENIZER}'s tokenizer counts {len(texts)} of the texts" if counted else "a rule of thumb for English"
-        self.told = f"{self._characters:.1f} characters a token, {of}; the service's own count may differ"
+        of = (
+            f"as {TOKENIZER}'s tokenizer counts {len(texts)} of the texts"
+            if counted
+            else "a rule of thumb for English"
+        )
+        self.told = (
+            f"{self._characters:.1f} characters a token, {of}; the service's own count may differ"
+        )
 
     def __call__(self, text: str) -> int:
         return max(1, round(len(text) / self._characters)) if text else 0
 
 
 def _counted(texts: Sequence[str]) -> int:
-    """The tokens of texts by the tokenizer that comes with a package; 0 where it is not installed."""
+    """The tokens of texts by the tokenizer that comes with a package; 0 where it is not
+    installed.
+    """
     try:
         folder = MODELS[TOKENIZER].folder()
         from tokenizers import Tokenizer
@@ -164,7 +197,9 @@ def _counted(texts: Sequence[str]) -> int:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    return sum(len(one.ids) for one in tokenizer.encode_batch(list(texts), add_special_tokens=False))
+    return sum(
+        len(one.ids) for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    )
 
 
 def _rerankers(group: Group) -> Iterator[Planned]:
@@ -172,9 +207,14 @@ def _rerankers(group: Group) -> Iterator[Planned]:
 
 
 def _to_score(
-    planned: Planned, requests: Sequence[Request], tokens: Callable[[str], int], bought: set[tuple[str, str]] | None
+    planned: Planned,
+    requests: Sequence[Request],
+    tokens: Callable[[str], int],
+    bought: set[tuple[str, str]] | None,
 ) -> tuple[int, Usage]:
-    """How many queries would be scored, and what that takes. `bought` are those that the run has by then; None: nothing is ever reused."""
+    """How many queries would be scored, and what that takes. `bought` are those that the run has by
+    then; None: nothing is ever reused.
+    """
     fingerprint = _fingerprint(planned) if bought is not None else None
     cache = ScoreCache(fingerprint) if fingerprint else None
     missing, usage = 0, Usage()
@@ -190,22 +230,41 @@ def _to_score(
 
 
 def _fingerprint(planned: Planned) -> dict[str, Any]:
-    """The key of the score cache, where it can be told: the weights of a local reranker that cannot run here may be missing."""
-    return identified(planned.reranker) if planned.status.status == "pending" or planned.reranker.placement == "remote" else {}
+    """The key of the score cache, where it can be told: the weights of a local reranker that cannot
+    run here may be missing.
+    """
+    return (
+        identified(planned.reranker)
+        if planned.status.status == "pending" or planned.reranker.placement == "remote"
+        else {}
+    )
 
 
 def _expected(planned: Planned, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
     ask: Any = getattr(planned.reranker, "expected_usage", None)
-    return ask(requests, tokens) if ask else Usage(pairs=sum(len(request.docs) for request in requests))
+    return (
+        ask(requests, tokens)
+        if ask
+        else Usage(pairs=sum(len(request.docs) for request in requests))
+    )
 
 
 def _timed(
-    planned: Planned, sample: Sequence[Request], queries: int, plan_: timed_pass.LatencyPlan | None, tokens: Callable[[str], int]
+    planned: Planned,
+    sample: Sequence[Request],
+    queries: int,
+    plan_: timed_pass.LatencyPlan | None,
+    tokens: Callable[[str], int],
 ) -> Usage:
-    """What the timed pass asks of a service, at most: the mean of the timed queries, as often as they are asked, warm-ups included."""
+    """What the timed pass asks of a service, at most: the mean of the timed queries, as often as
+    they are asked, warm-ups included.
+    """
     if planned.reranker.placement != "remote" or plan_ is None or not sample:
         return Usage()
-    one_each, times = _expected(planned, sample, tokens), plan_.calls(queries, remote=True) / len(sample)
+    one_each, times = (
+        _expected(planned, sample, tokens),
+        plan_.calls(queries, remote=True) / len(sample),
+    )
     return Usage(
         calls=round(one_each.calls * times),
         tokens=round(one_each.tokens * times),
@@ -215,20 +274,35 @@ def _timed(
 
 
 def _priced(row: Expected, planned: Planned) -> Expected:
-    """The row with its bill. A server on this machine, of which no price is said, costs nothing by the query."""
+    """The row with its bill. A server on this machine, of which no price is said, costs nothing by
+    the query.
+    """
     price, both = price_of(planned.reranker), row.usage + row.timed
-    is_free = row.placement != "remote" or (price is None and getattr(planned.reranker, "host", None) in THIS_MACHINE)
-    usd = 0.0 if is_free or not (both.calls or both.pairs) else price.bill(vars(both)) if price else None
+    is_free = row.placement != "remote" or (
+        price is None and getattr(planned.reranker, "host", None) in THIS_MACHINE
+    )
+    usd = (
+        0.0
+        if is_free or not (both.calls or both.pairs)
+        else price.bill(vars(both))
+        if price
+        else None
+    )
     return replace(row, price=price, usd=usd)
 
 
 def _in_time(row: Expected, planned: Planned, missing: int, speed: Speed | None) -> Expected:
-    """The row with the time that scoring takes: as fast as before, but never faster than the limits per minute."""
+    """The row with the time that scoring takes: as fast as before, but never faster than the limits
+    per minute.
+    """
     if not missing:
         return replace(row, seconds=0.0)
     options: Any = getattr(planned.reranker, "options", None)
     least = 0.0
-    for used, name in ((row.usage.calls, "requests_per_minute"), (row.usage.tokens, "tokens_per_minute")):
+    for used, name in (
+        (row.usage.calls, "requests_per_minute"),
+        (row.usage.tokens, "tokens_per_minute"),
+    ):
         per_minute = getattr(options, name, None)
         least = max(least, 60 * used / per_minute) if per_minute else least
     if speed and speed.pairs_per_s:
@@ -236,4 +310,10 @@ def _in_time(row: Expected, planned: Planned, missing: int, speed: Speed | None)
     if speed and speed.query_s:
         seconds = missing * speed.query_s / getattr(options, "concurrency", 1)
         return replace(row, seconds=max(least, seconds), told=speed.told)
-    return replace(row, seconds=least, at_least=True, told="is what the limits per minute leave at least") if least else row
+    return (
+        replace(
+            row, seconds=least, at_least=True, told="is what the limits per minute leave at least"
+        )
+        if least
+        else row
+    )

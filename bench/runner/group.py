@@ -29,7 +29,13 @@ from bench.records.folder import USAGE
 from bench.records.schema import ArchitectureRecord, Record
 from bench.records.writer import RunWriter
 from bench.runner.rankings import Ranked, ranked
-from bench.runner.record import architecture_record, build_architecture, candidates_fields, dataset_fields, quality_record
+from bench.runner.record import (
+    architecture_record,
+    build_architecture,
+    candidates_fields,
+    dataset_fields,
+    quality_record,
+)
 from bench.runner.retrieve import Retrieved, retrieve
 from bench.runner.sweep import Sweep
 from bench.scoring.engine import described, score
@@ -40,21 +46,33 @@ from bench.suite.suite import Suite
 class GroupRun:
     """The trials over one dataset's candidates."""
 
-    def __init__(self, suite: Suite, group: Group, writer: RunWriter, observer: Observer, timed: bool, fresh: bool) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        group: Group,
+        writer: RunWriter,
+        observer: Observer,
+        timed: bool,
+        fresh: bool,
+    ) -> None:
         self.suite, self.group, self.writer, self.observer = suite, group, writer, observer
         self.timed, self.fresh = timed, fresh
         self.scored: dict[str, Scored] = {}
         self.assessed: dict[str, Assessed] = {}
         self.ranked: dict[str, Ranked] = {}
         self.descriptions: dict[str, dict[str, Any]] = {}
-        self.fingerprint = cache(fingerprint.fingerprint)  # asks the system: once a device, when every model is loaded
+        self.fingerprint = cache(
+            fingerprint.fingerprint
+        )  # asks the system: once a device, when every model is loaded
 
     def run(self) -> None:
         try:
             found = retrieve(self.suite, self.group, self.observer)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a loader or first stage of an outsider may raise anything, or exit
+        except (
+            BaseException
+        ) as error:  # a loader or first stage of an outsider may raise anything, or exit
             self._fail_all(error)
             return
         questions = found.questions
@@ -62,7 +80,13 @@ class GroupRun:
         for planned in self.group.planned:
             if planned.trial.kind == "architecture":
                 if planned.status.status == "pending":
-                    planned.end(*(("done",) if self.timed else ("skipped", "has a latency only, and nothing is timed")))
+                    planned.end(
+                        *(
+                            ("done",)
+                            if self.timed
+                            else ("skipped", "has a latency only, and nothing is timed")
+                        )
+                    )
             elif planned.status.status == "pending":
                 self._guarded(planned, partial(self._quality, planned, found))
         timing = self._timed_pass(questions) if self.timed else None
@@ -79,7 +103,9 @@ class GroupRun:
             reranker.bind(questions.dataset.qrels, found.candidates)
         pairs = sum(len(request.docs) for request in questions.requests)
         label = trial.reranker if trial.device == "-" else f"{trial.reranker} on {trial.device}"
-        observer = Observer() if reranker.placement == "none" else self.observer  # an order that is given takes no time worth a bar
+        observer = (
+            Observer() if reranker.placement == "none" else self.observer
+        )  # an order that is given takes no time worth a bar
         with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
             scored = score(
                 reranker,
@@ -91,7 +117,9 @@ class GroupRun:
             )
         if questions.requests and not scored.scores:
             reason = next(iter(scored.failures.values()), "no reason given")
-            raise RerankerError(f"none of its {len(questions.requests)} queries was answered: {reason}")
+            raise RerankerError(
+                f"none of its {len(questions.requests)} queries was answered: {reason}"
+            )
         self.scored[trial.id] = scored
         timed = self.suite.latency.depths(trial.depth) if self.suite.latency else []
         at = depth_curve.wanted(trial, reranker.pointwise, timed)
@@ -100,7 +128,10 @@ class GroupRun:
         self.ranked[trial.id] = kept
         scored.scores.clear()  # they are in the ranking's file and in the cache
         if scored.failures:
-            self.observer.note(f"{trial.reranker}: {len(scored.failures)} of {len(questions.query_ids)} queries failed and score 0")
+            self.observer.note(
+                f"{trial.reranker}: {len(scored.failures)} of {len(questions.query_ids)} queries "
+                "failed and score 0"
+            )
         planned.end("done")
 
     def _note(self, reranker: str, text: str) -> None:
@@ -108,7 +139,9 @@ class GroupRun:
         self.writer.warn([f"{reranker}: {text}"])
 
     def _guarded(self, planned: Planned, work: Callable[[], None]) -> None:
-        """One trial's failure must not take the others with it: it is noted, and its traceback kept next to the records."""
+        """One trial's failure must not take the others with it: it is noted, and its traceback kept
+        next to the records.
+        """
         try:
             work()
         except Unavailable as error:
@@ -122,10 +155,14 @@ class GroupRun:
             self.assessed.pop(planned.trial.id, None)
             self.ranked.pop(planned.trial.id, None)
             self._ranking(planned.trial).unlink(missing_ok=True)
-            self.observer.note(f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}")
+            self.observer.note(
+                f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}"
+            )
 
     def _reason(self, error: BaseException, name: str) -> str:
-        """Return why something failed, in one line. The traceback of what was not foreseen goes to a file of this name."""
+        """Return why something failed, in one line. The traceback of what was not foreseen goes to
+        a file of this name.
+        """
         if isinstance(error, BenchError):
             return redacted_text(str(error))
         path = self.writer.folder / "errors" / f"{name}.txt"
@@ -134,7 +171,9 @@ class GroupRun:
         return f"{redacted_text(first_line(error))} (errors/{path.name})"
 
     def _fail_all(self, error: BaseException) -> None:
-        """Without a dataset and candidates no trial of the group can run; the groups after it can."""
+        """Without a dataset and candidates no trial of the group can run; the groups after it
+        can.
+        """
         trial = self.group.planned[0].trial
         reason = self._reason(error, trial.id)
         for planned in self.group.planned:
@@ -148,10 +187,14 @@ class GroupRun:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # what it computed stays; only its memory may not be free
-            self.observer.note(f"{planned.trial.reranker} could not be closed: {redacted_text(first_line(error))}")
+            self.observer.note(
+                f"{planned.trial.reranker} could not be closed: {redacted_text(first_line(error))}"
+            )
 
     def _timed_pass(self, questions: Questions) -> timed_pass.LatencyResult | None:
-        """Return the timings of the group, None where nothing was timed. The quality that was measured stays, whatever happens here."""
+        """Return the timings of the group, None where nothing was timed. The quality that was
+        measured stays, whatever happens here.
+        """
         timing = None
         try:
             timing = self._latency(questions)
@@ -161,53 +204,89 @@ class GroupRun:
             raise
         except BaseException as error:
             trial = self.group.planned[0].trial
-            text = f"{trial.dataset}, {trial.first_stage}: timing ended early: {self._reason(error, f'{trial.id}-timing')}"
+            text = (
+                f"{trial.dataset}, {trial.first_stage}: timing ended early: "
+                f"{self._reason(error, f'{trial.id}-timing')}"
+            )
             self.writer.warn([text])
             self.observer.note(text)
         return timing
 
     def _latency(self, questions: Questions) -> timed_pass.LatencyResult | None:
-        """One timed pass over all rerankers of the group that do some work, here or on another machine."""
+        """One timed pass over all rerankers of the group that do some work, here or on another
+        machine.
+        """
         plan_ = self.suite.latency
         if plan_ is None or not questions.requests:
             return None
-        timed = [one for one in self.group.planned if one.status.status == "done" and one.reranker.placement != "none"]
+        timed = [
+            one
+            for one in self.group.planned
+            if one.status.status == "done" and one.reranker.placement != "none"
+        ]
         for planned in timed:
-            work = partial(self._build, planned, questions, plan_) if planned.trial.kind == "architecture" else partial(self._load, planned)
+            work = (
+                partial(self._build, planned, questions, plan_)
+                if planned.trial.kind == "architecture"
+                else partial(self._load, planned)
+            )
             self._guarded(planned, work)
         targets = [self._target(planned) for planned in timed if planned.status.status == "done"]
         if not targets:
             return None
         total = timed_pass.planned_calls(targets, questions.requests, plan_)
-        with self.observer.task(f"timing {len(targets)} rerankers, interleaved", total, "calls") as advance:
+        with self.observer.task(
+            f"timing {len(targets)} rerankers, interleaved", total, "calls"
+        ) as advance:
             return timed_pass.measure(targets, questions.requests, plan_, self.suite.seed, advance)
 
     def _load(self, planned: Planned) -> None:
-        """What is timed is described as it loads now: the cache tells of the threads and batches with which the scores were once made."""
+        """What is timed is described as it loads now: the cache tells of the threads and batches
+        with which the scores were once made.
+        """
         planned.reranker.load()
         if planned.reranker.placement in ("device", "remote"):
             scored = self.scored[planned.trial.id]
             before, scored.description = scored.description, described(planned.reranker)
             facts = scored.description["facts"]
             if "served_model" in facts:  # known from an answer alone
-                facts["served_model"] = facts["served_model"] or before.get("facts", {}).get("served_model")
+                facts["served_model"] = facts["served_model"] or before.get("facts", {}).get(
+                    "served_model"
+                )
 
     def _build(self, planned: Planned, questions: Questions, plan_: LatencyPlan) -> None:
         self.descriptions[planned.trial.id] = build_architecture(planned, questions, plan_)
 
     def _sweep(self, questions: Questions, timing: timed_pass.LatencyResult) -> None:
-        """Where the plan asks for it, the rerankers of the timed pass that run on this machine at other depths and settings."""
-        timed = [one for one in self.group.planned if one.trial.id in timing.facts and one.reranker.placement == "device"]
+        """Where the plan asks for it, the rerankers of the timed pass that run on this machine at
+        other depths and settings.
+        """
+        timed = [
+            one
+            for one in self.group.planned
+            if one.trial.id in timing.facts and one.reranker.placement == "device"
+        ]
         if not timed or self.suite.latency is None or self.suite.latency.sweep is None:
             return
-        sweep = Sweep(self.suite, self.suite.latency, self.suite.latency.sweep, self.writer, questions, self.fresh)
-        with self.observer.task(f"sweeping {len(timed)} rerankers", sweep.calls(timed), "calls") as advance:
+        sweep = Sweep(
+            self.suite,
+            self.suite.latency,
+            self.suite.latency.sweep,
+            self.writer,
+            questions,
+            self.fresh,
+        )
+        with self.observer.task(
+            f"sweeping {len(timed)} rerankers", sweep.calls(timed), "calls"
+        ) as advance:
             sweep.run(timed, advance)
         for trial_id, notes in sweep.notes.items():
             timing.facts[trial_id]["notes"] += notes
 
     def _target(self, planned: Planned) -> timed_pass.Target:
-        recipe = timed_pass.Recipe(planned.part.name, planned.part.options, str(self.suite.base_dir))
+        recipe = timed_pass.Recipe(
+            planned.part.name, planned.part.options, str(self.suite.base_dir)
+        )
         return timed_pass.Target(planned.trial.id, planned.trial.device, planned.reranker, recipe)
 
     def _save(self, found: Retrieved, timing: timed_pass.LatencyResult | None) -> None:
@@ -228,22 +307,36 @@ class GroupRun:
         )
         self.writer.save_texts(self._texts(candidates, questions))
         curves = {record.trial.id: self.ranked[record.trial.id].curve for record in records}
-        by_depth = (row for trial_id, curve in curves.items() for row in depth_curve.rows(trial_id, curve, questions.query_ids))
-        bare = self._architectures(dataset, candidates, timing, self.suite.latency) if timing and self.suite.latency else []
+        by_depth = (
+            row
+            for trial_id, curve in curves.items()
+            for row in depth_curve.rows(trial_id, curve, questions.query_ids)
+        )
+        bare = (
+            self._architectures(dataset, candidates, timing, self.suite.latency)
+            if timing and self.suite.latency
+            else []
+        )
         usage = (
             (record.trial.id, query_id, *(amounts.get(name, 0) for name in USAGE[2:]))
             for record in records
             for query_id, amounts in self.scored[record.trial.id].usage_by_query.items()
         )
-        self.writer.save([*records, *bare], per_query, timing.samples if timing else [], by_depth, usage)
+        self.writer.save(
+            [*records, *bare], per_query, timing.samples if timing else [], by_depth, usage
+        )
 
     def _texts(self, candidates: Candidates, questions: Questions) -> texts.Texts:
-        queries = {query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids}
+        queries = {
+            query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids
+        }
         given = ((query_id, ranking.doc_ids) for query_id, ranking in candidates.by_query.items())
         tops = [found.tops for found in self.ranked.values()]
         keeps_texts = self.suite.store_texts and questions.dataset.has_texts
         texts_of = questions.dataset.texts if keeps_texts else None
-        return texts.of_group(self.group.planned[0].trial.dataset, queries, questions.qrels, given, tops, texts_of)
+        return texts.of_group(
+            self.group.planned[0].trial.dataset, queries, questions.qrels, given, tops, texts_of
+        )
 
     def _ranking(self, trial: Trial) -> Path:
         return self.writer.folder / "rankings" / f"{trial.id}.run.gz"
@@ -251,13 +344,22 @@ class GroupRun:
     def _header(self, scored: Scored, found: Retrieved) -> dict[str, Any]:
         """What the file of a ranking says of its making (ir_metadata)."""
         return {
-            "platform": {"software": {"rerank-bench": version(), "python": platform.python_version()}},
+            "platform": {
+                "software": {"rerank-bench": version(), "python": platform.python_version()}
+            },
             "implementation": scored.description.get("identity", {}),
-            "data": {"test_collection": dataset_fields(found.dataset), "candidates": candidates_fields(found.candidates)},
+            "data": {
+                "test_collection": dataset_fields(found.dataset),
+                "candidates": candidates_fields(found.candidates),
+            },
         }
 
     def _architectures(
-        self, dataset: Dataset, candidates: Candidates, timing: timed_pass.LatencyResult, plan_: LatencyPlan
+        self,
+        dataset: Dataset,
+        candidates: Candidates,
+        timing: timed_pass.LatencyResult,
+        plan_: LatencyPlan,
     ) -> list[ArchitectureRecord]:
         return [
             architecture_record(
@@ -273,7 +375,9 @@ class GroupRun:
             if _is_bare(one)
         ]
 
-    def _record(self, planned: Planned, found: Retrieved, timing: timed_pass.LatencyResult | None) -> Record:
+    def _record(
+        self, planned: Planned, found: Retrieved, timing: timed_pass.LatencyResult | None
+    ) -> Record:
         trial, base = planned.trial, self.group.planned[0].trial
         return quality_record(
             planned,

@@ -1,4 +1,6 @@
-"""How fast a reranker was before: the newest run under a folder in which the same entry of a suite was timed on the same hardware."""
+"""How fast a reranker was before: the newest run under a folder in which the same entry of a suite
+was timed on the same hardware.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _SAME = ("cpu", "gpu", "logical_cores")
 
 @dataclass(frozen=True)
 class Speed:
-    """Pairs per second of a local reranker, or seconds per query of a remote one; and of which run."""
+    """Pairs per second of a local reranker, or seconds per query of a remote one; and of which
+    run.
+    """
 
     pairs_per_s: float | None
     query_s: float | None
@@ -30,7 +34,9 @@ class Speed:
 
 
 class History:
-    """The runs under `out`, opened when they are first asked for. A folder that holds none, or none that can be read, tells nothing."""
+    """The runs under `out`, opened when they are first asked for. A folder that holds none, or none
+    that can be read, tells nothing.
+    """
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -38,18 +44,28 @@ class History:
     def speed(self, planned: Planned) -> Speed | None:
         """How fast this trial's reranker was, on the same dataset where there is such a run."""
         found = list(self._timed(planned))
-        for run, record, summaries in sorted(found, key=lambda one: one[1].trial.dataset != planned.trial.dataset):
+        for run, record, summaries in sorted(
+            found, key=lambda one: one[1].trial.dataset != planned.trial.dataset
+        ):
             offline, request = summaries.get("offline"), summaries.get("request")
             if planned.reranker.placement == "remote" and request:
-                return Speed(None, request.p50_ms / 1000, f"as on {record.trial.dataset} in run {run.info.id}")
+                return Speed(
+                    None,
+                    request.p50_ms / 1000,
+                    f"as on {record.trial.dataset} in run {run.info.id}",
+                )
             if planned.reranker.placement != "remote" and offline and offline.pairs_per_s:
-                return Speed(offline.pairs_per_s, None, f"as on {record.trial.dataset} in run {run.info.id}")
+                return Speed(
+                    offline.pairs_per_s, None, f"as on {record.trial.dataset} in run {run.info.id}"
+                )
         return None
 
     @cached_property
     def _runs(self) -> list[Run]:
         runs = []
-        for path in sorted(self._out.glob("*/*/run.json"), key=lambda path: path.parent.name, reverse=True)[:LOOKED_AT]:
+        for path in sorted(
+            self._out.glob("*/*/run.json"), key=lambda path: path.parent.name, reverse=True
+        )[:LOOKED_AT]:
             try:
                 runs.append(Run(path.parent))
             except RecordError:
@@ -64,13 +80,20 @@ class History:
                 for record in run.records.values():
                     if _is_same(record, planned):
                         rows = run.latency[run.latency["trial"] == record.trial.id]
-                        yield run, record, {scenario: found for (_, scenario), found in summarise(rows).items()}
+                        yield (
+                            run,
+                            record,
+                            {scenario: found for (_, scenario), found in summarise(rows).items()},
+                        )
             except RecordError:
                 continue
 
 
 def _is_same(record: Record, planned: Planned) -> bool:
-    if (record.trial.reranker, record.trial.device) != (planned.trial.reranker, planned.trial.device) or record.latency is None:
+    if (record.trial.reranker, record.trial.device) != (
+        planned.trial.reranker,
+        planned.trial.device,
+    ) or record.latency is None:
         return False
     if planned.reranker.placement == "remote":
         return True

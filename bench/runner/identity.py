@@ -18,7 +18,14 @@ from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 
 
-def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | None, timed: bool, fresh: bool) -> RunInfo:
+def run_info(
+    suite: Suite,
+    groups: Sequence[Group],
+    command: str,
+    device: str | None,
+    timed: bool,
+    fresh: bool,
+) -> RunInfo:
     """The table of contents of a run that has not begun."""
     resolved = suite.resolved()
     # Its secrets as well: an argument may only look like one. Nothing but the digest is kept.
@@ -37,18 +44,26 @@ def run_info(suite: Suite, groups: Sequence[Group], command: str, device: str | 
         started=started,
         version=version(),
         environment=environment,
-        inputs=inputs(suite, environment.get("libraries") or {}, fresh=fresh) | _fingerprints(groups),
+        inputs=inputs(suite, environment.get("libraries") or {}, fresh=fresh)
+        | _fingerprints(groups),
         trials=[planned.status for planned in _all(groups)],
     )
 
 
 def _fingerprints(groups: Sequence[Group]) -> dict[str, str]:
-    """What rerankers say decides their scores: what a server serves, or a file that only an outsider's class knows of."""
+    """What rerankers say decides their scores: what a server serves, or a file that only an
+    outsider's class knows of.
+    """
     digests: dict[str, str] = {}
     for planned in _all(groups):
         name = f"fingerprint of {planned.trial.reranker}"
-        # Rows that compute nothing (they have a `bind`) are of the candidates; those that are not pending do no work.
-        if name not in digests and planned.status.status == "pending" and not hasattr(planned.reranker, "bind"):
+        # Rows that compute nothing (they have a `bind`) are of the candidates; those that are not
+        # pending do no work.
+        if (
+            name not in digests
+            and planned.status.status == "pending"
+            and not hasattr(planned.reranker, "bind")
+        ):
             try:
                 digests[name] = digest_of(identified(planned.reranker))[:16]
             except KeyboardInterrupt:
@@ -59,7 +74,9 @@ def _fingerprints(groups: Sequence[Group]) -> dict[str, str]:
 
 
 def _below_here(folder: Path) -> str:
-    """A suite's folder as seen from the working directory; nothing where it lies elsewhere: a record names no place of this machine."""
+    """A suite's folder as seen from the working directory; nothing where it lies elsewhere: a
+    record names no place of this machine.
+    """
     folder, here = folder.resolve(), Path.cwd()
     return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else ""
 

@@ -1,6 +1,8 @@
-"""What decides a run's numbers and is not in its suite file: data, judgments, run files, model folders, code of outsiders, libraries.
+"""What decides a run's numbers and is not in its suite file: data, judgments, run files, model
+folders, code of outsiders, libraries.
 
-An interrupted run is continued only where all of it is as it was: records of before and after would otherwise stand in one table.
+An interrupted run is continued only where all of it is as it was: records of before and after would
+otherwise stand in one table.
 """
 
 from __future__ import annotations
@@ -20,24 +22,33 @@ from bench.records.schema import ARGUMENT
 from bench.suite.suite import Part, Suite
 
 LARGE = 64 * 2**20
-"""Bytes from which on a file is known by its size and time of change: reading it would take as long as using it."""
+"""Bytes from which on a file is known by its size and time of change: reading it would take as long
+as using it.
+"""
 _CODE = re.compile(r"(?:custom:)?([A-Za-z_][\w.]*):[A-Za-z_]\w*")
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def inputs(suite: Suite, libraries: Mapping[str, Any], *, fresh: bool) -> dict[str, str]:
-    """Return name -> digest or version: of each file, folder and module of an outsider that the suite names, by its last name alone
-    (no path of this machine), of the libraries and of Python, and whether `--fresh` was given."""
+    """Return name -> digest or version: of each file, folder and module of an outsider that the
+    suite names, by its last name alone (no path of this machine), of the libraries and of Python,
+    and whether `--fresh` was given.
+    """
     digests = {name: str(version) for name, version in libraries.items() if version}
     digests |= {"python": platform.python_version(), "--fresh": str(fresh)}
-    words = [*map(_of_dataset, suite.datasets), *(word for part in suite.first_stages for word in _texts(part.options))]
+    words = [
+        *map(_of_dataset, suite.datasets),
+        *(word for part in suite.first_stages for word in _texts(part.options)),
+    ]
     words += [word for part in suite.rerankers for word in _of_reranker(part)]
     for word in words:
         for path in _files_named(word, suite.base_dir):
             digests[path.name] = _combined(digests.get(path.name, ""), _of_path(path))
     for word in (word for part in suite.rerankers for word in _arguments(part)):
         for path in _files_named(word, suite.base_dir):
-            if not suite.base_dir.resolve().is_relative_to(path):  # the folder of everything, run folders included
+            if not suite.base_dir.resolve().is_relative_to(
+                path
+            ):  # the folder of everything, run folders included
                 name = f"{ARGUMENT}{path.name}"
                 digests[name] = _combined(digests.get(name, ""), _of_path(path))
     for word in (*words, *(part.name for part in (*suite.first_stages, *suite.rerankers))):
@@ -52,7 +63,9 @@ def _of_dataset(part: Part) -> str:
 
 
 def _of_reranker(part: Part) -> list[str]:
-    """The values of the options that name files; others, such as a log, may name what the run writes."""
+    """The values of the options that name files; others, such as a log, may name what the run
+    writes.
+    """
     model = rerankers.options_for(part.name)
     options = as_mapping(model, part.options)
     return [word for name in getattr(model, "paths", ()) for word in _texts(options.get(name))]
@@ -77,7 +90,9 @@ def _texts(options: Any) -> Iterator[str]:
 
 
 def _files_named(word: str, base_dir: Path) -> list[Path]:
-    """Return the file or folder that a text names, as a dataset does: `PATH` or `PATH#SPLIT`. Empty where it names none."""
+    """Return the file or folder that a text names, as a dataset does: `PATH` or `PATH#SPLIT`. Empty
+    where it names none.
+    """
     for name in (word, word.rpartition("#")[0]):
         try:
             path = (base_dir / Path(name).expanduser()).resolve()
@@ -89,15 +104,21 @@ def _files_named(word: str, base_dir: Path) -> list[Path]:
 
 
 def _of_path(path: Path) -> str:
-    """Of a folder, its files and those of its subfolders: deeper ones are no data set's and no model's."""
+    """Of a folder, its files and those of its subfolders: deeper ones are no data set's and no
+    model's.
+    """
     if path.is_file():
         return _of_file(path)
-    files = sorted(file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file())
+    files = sorted(
+        file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file()
+    )
     return _combined(*(f"{file.relative_to(path).as_posix()} {_of_file(file)}" for file in files))
 
 
 def _of_file(path: Path) -> str:
-    """The digest of a file's contents, of a large one that of its size and time of change; empty where it cannot be read."""
+    """The digest of a file's contents, of a large one that of its size and time of change; empty
+    where it cannot be read.
+    """
     try:
         about = path.stat()
         if about.st_size > LARGE:
@@ -113,8 +134,9 @@ def _combined(*digests: str) -> str:
 
 
 def _sources(module: str) -> list[Path]:
-    """Return the files of an outsider's module or package, and of the modules in the same folder that it imports, however indirectly.
-    Of an installed one, the module's own file."""
+    """Return the files of an outsider's module or package, and of the modules in the same folder
+    that it imports, however indirectly. Of an installed one, the module's own file.
+    """
     files: dict[Path, None] = {}
     names, place = [module.partition(".")[0]], None
     seen: set[str] = {"bench"}  # this package is known by its version

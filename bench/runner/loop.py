@@ -1,4 +1,6 @@
-"""The only loop: trial -> record. Plans, retrieves, scores, measures, times, records; knows no YAML and no HTML."""
+"""The only loop: trial -> record. Plans, retrieves, scores, measures, times, records; knows no YAML
+and no HTML.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +31,23 @@ def run(
 ) -> Run:
     """Run every trial of the suite and leave a run folder under `out`.
 
-    Scores come from the cache where it has them (never with `fresh`); timings are always taken anew, or not at all without `time_it`.
-    A trial that fails is recorded as failed and the others go on, and so does a group whose dataset cannot be loaded or whose first
-    stage cannot retrieve. Raises BenchError for what stops the whole run.
+    Scores come from the cache where it has them (never with `fresh`); timings are always taken
+    anew, or not at all without `time_it`. A trial that fails is recorded as failed and the others
+    go on, and so does a group whose dataset cannot be loaded or whose first stage cannot retrieve.
+    Raises BenchError for what stops the whole run.
     """
     with _anchored():
-        folder = _run(suite, out.absolute(), device, time_it, fresh, observer or Observer(), command)
+        folder = _run(
+            suite, out.absolute(), device, time_it, fresh, observer or Observer(), command
+        )
     return Run(out / folder.relative_to(out.absolute()))
 
 
 @contextmanager
 def _anchored() -> Iterator[None]:
-    """Keep the cache where it is while code of outsiders changes the working folder, and come back to that folder at the end."""
+    """Keep the cache where it is while code of outsiders changes the working folder, and come back
+    to that folder at the end.
+    """
     here, chosen = Path.cwd(), os.environ.get(VARIABLE)
     if chosen:
         os.environ[VARIABLE] = str(cache_dir().absolute())
@@ -52,7 +59,15 @@ def _anchored() -> Iterator[None]:
             os.environ[VARIABLE] = chosen
 
 
-def _run(suite: Suite, out: Path, device: str | None, time_it: bool, fresh: bool, observer: Observer, command: str) -> Path:
+def _run(
+    suite: Suite,
+    out: Path,
+    device: str | None,
+    time_it: bool,
+    fresh: bool,
+    observer: Observer,
+    command: str,
+) -> Path:
     groups = plan(suite, device)
     timed = suite.latency is not None and time_it
     writer = open_run(out, run_info(suite, groups, command, device, timed, fresh))
@@ -61,7 +76,11 @@ def _run(suite: Suite, out: Path, device: str | None, time_it: bool, fresh: bool
         for text in writer.notes:
             observer.note(text)
         for group in groups:
-            if all(planned.trial.id in done for planned in group.planned if planned.status.status == "pending"):
+            if all(
+                planned.trial.id in done
+                for planned in group.planned
+                if planned.status.status == "pending"
+            ):
                 for planned in group.planned:
                     if planned.trial.id in done:
                         planned.end("done")

@@ -1,8 +1,8 @@
-"""A/A: one reranker against itself. Both copies are loaded, warmed up and interleaved as two rerankers of a run would be, so that whatever
-difference shows is the machine's.
+"""A/A: one reranker against itself. Both copies are loaded, warmed up and interleaved as two
+rerankers of a run would be, so that whatever difference shows is the machine's.
 
-Several processes, because one is steadier than several are: where memory lies, and which core a thread begins on, is decided once a
-process (Georges, Buytaert & Eeckhout, OOPSLA 2007).
+Several processes, because one is steadier than several are: where memory lies, and which core a
+thread begins on, is decided once a process (Georges, Buytaert & Eeckhout, OOPSLA 2007).
 """
 
 from __future__ import annotations
@@ -44,20 +44,31 @@ def measure(
     rounds: int = 2,
     observer: Observer | None = None,
 ) -> Measured:
-    """Time two copies of a reranker of the suite (the first one that runs on a device here, or the one named) in fresh processes.
+    """Time two copies of a reranker of the suite (the first one that runs on a device here, or the
+    one named) in fresh processes.
 
     Raises BenchError when there is no such reranker, or a process could not time it.
     """
     observer = observer or Observer()
     group, planned = _chosen(plan(suite, device, lenient=True), reranker)
     given = suite.latency or LatencyPlan()
-    timed = given.model_copy(update={"scenarios": ("single",), "queries": queries, "rounds": rounds, "span_queries": 0})
+    timed = given.model_copy(
+        update={"scenarios": ("single",), "queries": queries, "rounds": rounds, "span_queries": 0}
+    )
     sample = draw_sample(retrieve(suite, group, observer).questions.requests, timed, suite.seed)
     recipe = Recipe(planned.part.name, planned.part.options, str(suite.base_dir))
     how = {"plan": timed.model_dump(mode="json"), "seed": suite.seed}
-    task = {"task": "twice", "recipe": asdict(recipe), "device": planned.trial.device, "requests": [asdict(one) for one in sample], **how}
+    task = {
+        "task": "twice",
+        "recipe": asdict(recipe),
+        "device": planned.trial.device,
+        "requests": [asdict(one) for one in sample],
+        **how,
+    }
     answers = []
-    with observer.task(f"timing {planned.trial.reranker} against itself", processes, "processes") as advance:
+    with observer.task(
+        f"timing {planned.trial.reranker} against itself", processes, "processes"
+    ) as advance:
         for _ in range(processes):
             answers.append(ask(task, 2 * timed.time_limit_s + LOADING_S))
             advance(1)
@@ -66,22 +77,44 @@ def measure(
 
 
 def _chosen(groups: Sequence[Group], name: str | None) -> tuple[Group, Planned]:
-    found = [(group, one) for group in groups for one in group.planned if one.reranker.placement == "device"]
+    found = [
+        (group, one)
+        for group in groups
+        for one in group.planned
+        if one.reranker.placement == "device"
+    ]
     names = {one.trial.reranker for _, one in found}
     if name is not None and name not in names:
-        raise BenchError(f"the suite has no reranker '{name}' that runs on a device: {nearest(name, names)}")
+        raise BenchError(
+            f"the suite has no reranker '{name}' that runs on a device: {nearest(name, names)}"
+        )
     wanted = [(group, one) for group, one in found if name in (None, one.trial.reranker)]
     ready = [(group, one) for group, one in wanted if one.status.status == "pending"]
     if not ready:
         reasons = "; ".join(f"{one.trial.reranker}: {one.status.reason}" for _, one in wanted)
-        raise BenchError(f"no reranker of the suite runs on a device here{f' ({reasons})' if reasons else ''}")
+        raise BenchError(
+            f"no reranker of the suite runs on a device here{f' ({reasons})' if reasons else ''}"
+        )
     return ready[0]
 
 
-def _noise(suite: Suite, planned: Planned, timed: LatencyPlan, depth: int, answers: Sequence[dict[str, Any]]) -> Noise:
+def _noise(
+    suite: Suite,
+    planned: Planned,
+    timed: LatencyPlan,
+    depth: int,
+    answers: Sequence[dict[str, Any]],
+) -> Noise:
     times = [_times(answer["rows"]) for answer in answers]
     each = [_ratio(ours, theirs, suite.seed) for ours, theirs in times]
-    pooled = [{f"{i} {query}": turns for i, pair in enumerate(times) for query, turns in pair[side].items()} for side in (0, 1)]
+    pooled = [
+        {
+            f"{i} {query}": turns
+            for i, pair in enumerate(times)
+            for query, turns in pair[side].items()
+        }
+        for side in (0, 1)
+    ]
     whole = _ratio(pooled[0], pooled[1], suite.seed)
     return Noise(
         reranker=planned.trial.reranker,
@@ -94,7 +127,9 @@ def _noise(suite: Suite, planned: Planned, timed: LatencyPlan, depth: int, answe
         ratio=whole.median,
         low=whole.low,
         high=whole.high,
-        disturbances=list(dict.fromkeys(text for answer in answers for text in answer["disturbances"])),
+        disturbances=list(
+            dict.fromkeys(text for answer in answers for text in answer["disturbances"])
+        ),
         taken=now(),
     )
 

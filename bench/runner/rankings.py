@@ -1,4 +1,6 @@
-"""What stays of a trial's rankings once they are measured: their file, each query's best documents, and the quality at smaller depths."""
+"""What stays of a trial's rankings once they are measured: their file, each query's best documents,
+and the quality at smaller depths.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +27,31 @@ class Ranked:
         self.tops: dict[str, None] = {}
         """The best documents of all queries, each once, in the order in which they came."""
         self.curve: dict[int, dict[str, array[float]]] = {}
-        """depth -> measure -> values, in the order of the queries: numbers and no objects, since there are a million of them at times."""
+        """depth -> measure -> values, in the order of the queries: numbers and no objects, since
+        there are a million of them at times.
+        """
 
     def keep(self, rankings: Mapping[str, Ranking], part: Questions) -> None:
-        self._write({query_id: list(zip(one.doc_ids, strictly_falling(one.scores), strict=True)) for query_id, one in rankings.items()})
+        self._write(
+            {
+                query_id: list(zip(one.doc_ids, strictly_falling(one.scores), strict=True))
+                for query_id, one in rankings.items()
+            }
+        )
         for one in rankings.values():
             self.tops |= dict.fromkeys(one.doc_ids[:TOP])
         for depth, per_query in depth_curve.curve(rankings, part, self._at).items():
             for measure, values in per_query.items():
-                self.curve.setdefault(depth, {}).setdefault(measure, array("d")).extend(values.values())
+                self.curve.setdefault(depth, {}).setdefault(measure, array("d")).extend(
+                    values.values()
+                )
 
 
 @contextmanager
 def ranked(path: Path, name: str, header: Mapping[str, Any], at: Sequence[int]) -> Iterator[Ranked]:
-    """Rankings of the reranker `name` on their way to the file `path`, with quality at the depths `at`. The file is there when all are."""
+    """Rankings of the reranker `name` on their way to the file `path`, with quality at the depths
+    `at`. The file is there when all are.
+    """
     tag = "_".join(name.split())  # a run tag must not hold white space
     with run_writer(path, tag, {**header, "method": {"tie_rule": TIE_RULE, "tag": name}}) as write:
         yield Ranked(write, at)

@@ -1,4 +1,6 @@
-"""The records of trials: of a reranker, with its quality, and of an architecture, which has none."""
+"""The records of trials: of a reranker, with its quality, and of an architecture, which has
+none.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def candidates_fields(candidates: Candidates) -> dict[str, Any]:
 
 
 def with_caution(description: Mapping[str, Any], reranker: str) -> dict[str, Any]:
-    """A description, with what the catalogue warns of about a reranker of this name among its warnings."""
+    """A description, with what the catalogue warns of about a reranker of this name among its
+    warnings.
+    """
     entry = entries.load().get(reranker)
     if entry is None or entry.facts.caution is None:
         return dict(description)
@@ -50,22 +54,35 @@ def with_caution(description: Mapping[str, Any], reranker: str) -> dict[str, Any
     return {**description, "facts": {**facts, "warnings": warnings}}
 
 
-def speed_key(work: Key, system: Key, environment: Mapping[str, Any], plan: LatencyPlan, description: Mapping[str, Any]) -> Key:
+def speed_key(
+    work: Key,
+    system: Key,
+    environment: Mapping[str, Any],
+    plan: LatencyPlan,
+    description: Mapping[str, Any],
+) -> Key:
     """A sweep has points of its own: it leaves the timed pass as it is."""
-    hardware, asked = fingerprint.speed_fields(environment), plan.model_dump(mode="json", exclude={"sweep"})
+    hardware, asked = (
+        fingerprint.speed_fields(environment),
+        plan.model_dump(mode="json", exclude={"sweep"}),
+    )
     return keys.speed_key(work, system, hardware, asked, description.get("facts", {}))
 
 
 def build_architecture(planned: Planned, questions: Questions, plan: LatencyPlan) -> dict[str, Any]:
-    """Build a network without its weights, and say what was built. Raises Unavailable where memory does not suffice, or where a query would
-    take longer than the plan allows a whole scenario."""
+    """Build a network without its weights, and say what was built. Raises Unavailable where memory
+    does not suffice, or where a query would take longer than the plan allows a whole scenario.
+    """
     reranker: Any = planned.reranker
     reranker.load()
     description = described(reranker)
     seconds = seconds_per_query(reranker, planned.trial.device, questions.requests)
     if seconds > plan.time_limit_s:
         reranker.close()
-        raise Unavailable(f"one query would take some {seconds:.0f} s here, and the time limit is {plan.time_limit_s:g} s")
+        raise Unavailable(
+            f"one query would take some {seconds:.0f} s here, and the time limit is "
+            f"{plan.time_limit_s:g} s"
+        )
     return description
 
 
@@ -80,7 +97,13 @@ def architecture_record(
 ) -> ArchitectureRecord:
     """What it took, on which texts, where."""
     system = keys.system_key(description)
-    work = keys.make_key({"dataset": dict(dataset.identity), "candidates": candidates.hash, "template": dataset.template})
+    work = keys.make_key(
+        {
+            "dataset": dict(dataset.identity),
+            "candidates": candidates.hash,
+            "template": dataset.template,
+        }
+    )
     return ArchitectureRecord(
         trial=planned.trial,
         description=dict(description),
@@ -103,21 +126,33 @@ def quality_record(
     environment: dict[str, Any],
     suite: Suite,
 ) -> Record:
-    """Return the record of a trial that was scored. `base` is what the first stage's own order reached, None for that row itself; `facts`
-    are of the timed pass, None where the trial was not timed."""
+    """Return the record of a trial that was scored. `base` is what the first stage's own order
+    reached, None for that row itself; `facts` are of the timed pass, None where the trial was not
+    timed.
+    """
     trial, dataset, candidates = planned.trial, retrieved.dataset, retrieved.candidates
     if facts is not None and trial.device != "-":
         facts = noise_floor.beside(dict(facts), environment)
     quality_key = keys.quality_key(
-        dataset.identity, candidates.hash, trial.depth, dataset.template, list(assessed.per_query), dataset.min_relevance, TIE_RULE
+        dataset.identity,
+        candidates.hash,
+        trial.depth,
+        dataset.template,
+        list(assessed.per_query),
+        dataset.min_relevance,
+        TIE_RULE,
     )
     system_key = keys.system_key(scored.description)
     all_keys = {"quality": quality_key, "system": system_key}
     if facts is not None and suite.latency is not None:
-        all_keys["speed"] = speed_key(quality_key, system_key, environment, suite.latency, scored.description)
+        all_keys["speed"] = speed_key(
+            quality_key, system_key, environment, suite.latency, scored.description
+        )
     against_base: dict[str, Difference] = {}
     if base is not None:
-        against_base = differences(assessed.per_query, base.per_query, retrieved.questions.query_ids, suite.seed)
+        against_base = differences(
+            assessed.per_query, base.per_query, retrieved.questions.query_ids, suite.seed
+        )
     return Record(
         trial=trial,
         description=with_caution(scored.description, planned.part.name),
@@ -126,9 +161,15 @@ def quality_record(
         quality=dict(assessed.estimates),
         vs_first_stage=against_base,
         counts=assessed.counts,
-        failures={query: redacted_text(reason) for query, reason in list(scored.failures.items())[:50]},
+        failures={
+            query: redacted_text(reason) for query, reason in list(scored.failures.items())[:50]
+        },
         usage=scored.usage,
-        cost=cost(scored.usage, price_of(planned.reranker), scored.cached_queries + scored.computed_queries),
+        cost=cost(
+            scored.usage,
+            price_of(planned.reranker),
+            scored.cached_queries + scored.computed_queries,
+        ),
         scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
         latency=dict(facts) if facts is not None else None,
         keys=all_keys,

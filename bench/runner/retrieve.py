@@ -1,4 +1,6 @@
-"""What a group's rerankers are asked: its dataset loaded, its candidates retrieved, a request for each judged query that has some."""
+"""What a group's rerankers are asked: its dataset loaded, its candidates retrieved, a request for
+each judged query that has some.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from bench.suite.suite import Suite
 
 @dataclass(frozen=True)
 class Retrieved:
-    """One group's dataset, candidates and questions, and what a reader should know about the first two."""
+    """One group's dataset, candidates and questions, and what a reader should know about the first
+    two.
+    """
 
     dataset: Dataset
     candidates: Candidates
@@ -29,24 +33,39 @@ class Retrieved:
 
 
 def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
-    """Load and retrieve; the observer is told the warnings. Raises BenchError when no query has a judgment, or none a candidate."""
+    """Load and retrieve; the observer is told the warnings. Raises BenchError when no query has a
+    judgment, or none a candidate.
+    """
     trial = group.planned[0].trial
     with observer.task(f"loading {trial.dataset}", 1, "dataset"):
-        dataset = datasets.load(group.dataset.name, group.dataset.options, suite.base_dir, suite.seed)
+        dataset = datasets.load(
+            group.dataset.name, group.dataset.options, suite.base_dir, suite.seed
+        )
     judged = [query_id for query_id in dataset.queries if query_id in dataset.qrels]
     if not judged:
-        raise BenchError(f"{dataset.id}: none of its {len(dataset.queries)} queries has a judgment: nothing to measure")
+        raise BenchError(
+            f"{dataset.id}: none of its {len(dataset.queries)} queries has a judgment: nothing "
+            "to measure"
+        )
     stage = retrieval.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
     check_texts(dataset, group, stage)
     with observer.task(f"retrieving with {trial.first_stage}", len(judged), "queries"):
         candidates = _candidates(stage, dataset, judged, trial.depth)
     if not any(entry.doc_ids for entry in candidates.by_query.values()):
-        raise DataError(f"{dataset.id}: none of the {len(judged)} judged queries has a candidate from {trial.first_stage}")
-    questions = Questions(dataset, judged, Requests(dataset, candidates, judged), (*suite.measures, measures.JUDGED))
+        raise DataError(
+            f"{dataset.id}: none of the {len(judged)} judged queries has a candidate from "
+            f"{trial.first_stage}"
+        )
+    questions = Questions(
+        dataset, judged, Requests(dataset, candidates, judged), (*suite.measures, measures.JUDGED)
+    )
     warnings = (
         *(f"{trial.dataset}: {text}" for text in dataset.warnings),
         *(f"{trial.dataset}, {trial.first_stage}: {text}" for text in candidates.warnings),
-        *(f"{trial.dataset}, {trial.first_stage}: {text}" for text in _cutoff_notes(suite, trial.depth)),
+        *(
+            f"{trial.dataset}, {trial.first_stage}: {text}"
+            for text in _cutoff_notes(suite, trial.depth)
+        ),
         *(f"{trial.dataset}, {trial.first_stage}: {text}" for text in _unexplained(candidates)),
     )
     for text in warnings:
@@ -58,11 +77,16 @@ def _cutoff_notes(suite: Suite, depth: int) -> Iterator[str]:
     """Yield what to know of measures that look further down than there are candidates."""
     beyond = measures.cutoffs_beyond(suite.measures, depth)
     if beyond:
-        yield f"depth {depth} ends above the cutoff of {', '.join(beyond)}: there is nothing below it to find"
+        yield (
+            f"depth {depth} ends above the cutoff of {', '.join(beyond)}: there is nothing "
+            "below it to find"
+        )
 
 
 def _unexplained(candidates: Candidates) -> Iterator[str]:
-    """Yield how many queries have no candidates, where the first stage says nothing: ours say why, an outsider's need not."""
+    """Yield how many queries have no candidates, where the first stage says nothing: ours say why,
+    an outsider's need not.
+    """
     without = sum(not entry.doc_ids for entry in candidates.by_query.values())
     if without and not candidates.warnings:
         yield f"queries without candidates, which score 0: {without}"
@@ -83,16 +107,26 @@ def check_texts(dataset: Dataset, group: Group, stage: FirstStage) -> None:
             raise DataError(f"{error}; {', '.join(readers)} cannot do without the texts") from error
 
 
-def _candidates(stage: FirstStage, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-    """Up to `depth` candidates of each query, its own document not among them where the dataset says so."""
+def _candidates(
+    stage: FirstStage, dataset: Dataset, query_ids: Sequence[str], depth: int
+) -> Candidates:
+    """Up to `depth` candidates of each query, its own document not among them where the dataset
+    says so.
+    """
     if not dataset.skip_own:
         return stage.retrieve(dataset, query_ids, depth)
     wide = stage.retrieve(dataset, query_ids, depth + 1)
-    by_query = {query_id: _without(entry, query_id, depth) for query_id, entry in wide.by_query.items()}
-    return replace(wide, by_query=by_query, depth=depth, source={**wide.source, "own_document": "left out"})
+    by_query = {
+        query_id: _without(entry, query_id, depth) for query_id, entry in wide.by_query.items()
+    }
+    return replace(
+        wide, by_query=by_query, depth=depth, source={**wide.source, "own_document": "left out"}
+    )
 
 
 def _without(entry: QueryCandidates, doc_id: str, depth: int) -> QueryCandidates:
     """A query's first candidates but for one document."""
-    rows = [row for row in zip(entry.doc_ids, entry.scores, strict=True) if row[0] != doc_id][:depth]
+    rows = [row for row in zip(entry.doc_ids, entry.scores, strict=True) if row[0] != doc_id][
+        :depth
+    ]
     return QueryCandidates(tuple(row[0] for row in rows), tuple(row[1] for row in rows))

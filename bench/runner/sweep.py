@@ -1,6 +1,8 @@
-"""The sweep: `single` of a group's rerankers once more at other depths and settings, and the quality of those settings that change scores.
+"""The sweep: `single` of a group's rerankers once more at other depths and settings, and the
+quality of those settings that change scores.
 
-A changed setting is the same reranker built with that option, loaded and warmed up by itself. What a change took is written at once.
+A changed setting is the same reranker built with that option, loaded and warmed up by itself. What
+a change took is written at once.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from bench.suite.suite import Suite
 
 @dataclass
 class Variant:
-    """A trial with some settings changed, loaded. `system` names its quality, `settings` are what loaded, by the order of SETTINGS."""
+    """A trial with some settings changed, loaded. `system` names its quality, `settings` are what
+    loaded, by the order of SETTINGS.
+    """
 
     planned: Planned
     change: Change
@@ -39,7 +43,12 @@ class Variant:
     @property
     def system(self) -> str:
         """The trial's own id where its scores are the trial's own."""
-        return "~".join([self.planned.trial.id, *(str(self.change[name]) for name in SCORING if name in self.change)])
+        return "~".join(
+            [
+                self.planned.trial.id,
+                *(str(self.change[name]) for name in SCORING if name in self.change),
+            ]
+        )
 
     @property
     def has_own_scores(self) -> bool:
@@ -69,15 +78,21 @@ class Sweep:
     notes: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self, timed: Sequence[Planned], on_call: Callable[[int], None]) -> None:
-        """Time every reranker at every point: one change after the other, all its depths and rerankers interleaved, so that a machine that
-        slows down slows them all. Closes the rerankers.
+        """Time every reranker at every point: one change after the other, all its depths and
+        rerankers interleaved, so that a machine that slows down slows them all. Closes the
+        rerankers.
 
         What an earlier, interrupted process of this run has timed stands.
         """
         taken = self.writer.swept()
         for change in self.plan.changes():
             variants = list(self._open(timed, change))
-            points = [(one, depth) for depth in self._depths(timed) for one in variants if one.at(depth) not in taken]
+            points = [
+                (one, depth)
+                for depth in self._depths(timed)
+                for one in variants
+                if one.at(depth) not in taken
+            ]
             self._time(points, on_call)
             taken |= {one.at(depth) for one, depth in points}
             for variant in variants:
@@ -91,7 +106,9 @@ class Sweep:
         return points * len(timed) * self._point_plan().calls(len(self.questions.requests))
 
     def _open(self, timed: Sequence[Planned], change: Change) -> Iterator[Variant]:
-        """The rerankers with the change made and loaded; one that has it already, or cannot have it, is left out."""
+        """The rerankers with the change made and loaded; one that has it already, or cannot have
+        it, is left out.
+        """
         for planned in timed:
             try:
                 variant = self._variant(planned, change)
@@ -116,11 +133,15 @@ class Sweep:
         if lacking:
             raise BenchError(f"it has no option '{lacking[0]}'")
         before = getattr(planned.reranker, "options", None)
-        changed = {name: value for name, value in change.items() if getattr(before, name, None) != value}
+        changed = {
+            name: value for name, value in change.items() if getattr(before, name, None) != value
+        }
         if not changed:
             return None
         options = {**as_mapping(model, planned.part.options), **changed}
-        reranker = rerankers.build(planned.part.name, options, planned.trial.device, self.suite.base_dir)
+        reranker = rerankers.build(
+            planned.part.name, options, planned.trial.device, self.suite.base_dir
+        )
         reranker.check()
         reranker.load()
         return Variant(planned, changed, reranker)
@@ -129,45 +150,89 @@ class Sweep:
         if not points:
             return
         by_name = {f"{depth} {one.planned.trial.id}": (one, depth) for one, depth in points}
-        targets = [latency.Target(name, one.planned.trial.device, one.reranker, depth=depth) for name, (one, depth) in by_name.items()]
-        result = latency.measure(targets, self.questions.requests, self._point_plan(), self.suite.seed, on_call)
-        settings = {name: (one.system, depth, *one.settings) for name, (one, depth) in by_name.items()}
+        targets = [
+            latency.Target(name, one.planned.trial.device, one.reranker, depth=depth)
+            for name, (one, depth) in by_name.items()
+        ]
+        result = latency.measure(
+            targets, self.questions.requests, self._point_plan(), self.suite.seed, on_call
+        )
+        settings = {
+            name: (one.system, depth, *one.settings) for name, (one, depth) in by_name.items()
+        }
         trials = {name: one.planned.trial.id for name, (one, _) in by_name.items()}
-        self.writer.add_sweep((*sample._replace(trial=trials[sample.trial]), *settings[sample.trial]) for sample in result.samples)
+        self.writer.add_sweep(
+            (*sample._replace(trial=trials[sample.trial]), *settings[sample.trial])
+            for sample in result.samples
+        )
         for name, (one, depth) in by_name.items():
             if result.facts[name]["errors"]:
                 where = ", ".join([f"depth {depth}", *([told(one.change)] if one.change else [])])
-                self._note(one.planned, f"sweep: at {where}: {'; '.join(result.facts[name]['notes'])}")
+                self._note(
+                    one.planned, f"sweep: at {where}: {'; '.join(result.facts[name]['notes'])}"
+                )
 
     def _score(self, variant: Variant) -> None:
         """The quality of a system that is not the trial's own, at every depth."""
         trial = variant.planned.trial
-        depths = depth_curve.wanted(trial, variant.reranker.pointwise, self.latency.depths(trial.depth))
+        depths = depth_curve.wanted(
+            trial, variant.reranker.pointwise, self.latency.depths(trial.depth)
+        )
         kept = Ranked(lambda rankings: None, depths)
         try:
-            scored = score(variant.reranker, self.questions.requests, chunk_pairs=self.suite.chunk_pairs, fresh=self.fresh)
+            scored = score(
+                variant.reranker,
+                self.questions.requests,
+                chunk_pairs=self.suite.chunk_pairs,
+                fresh=self.fresh,
+            )
             assessed = assess(scored, self.questions, self.suite.seed, kept.keep)
             if assessed.counts.failed_share > FAILED_LIMIT:
-                raise RerankerError(f"{assessed.counts.failed} of {assessed.counts.called} queries failed")
+                raise RerankerError(
+                    f"{assessed.counts.failed} of {assessed.counts.called} queries failed"
+                )
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # an outsider's reranker may raise anything, or exit
             reason = str(error) if isinstance(error, BenchError) else first_line(error)
-            self._note(variant.planned, f"sweep: the quality with {told(variant.change)} is not known: {reason}")
+            self._note(
+                variant.planned,
+                f"sweep: the quality with {told(variant.change)} is not known: {reason}",
+            )
             return
         if assessed.counts.failed:
-            self._note(variant.planned, f"sweep: with {told(variant.change)}, {assessed.counts.failed} queries failed and score 0")
-        self.writer.add_depths(variant.system, depth_curve.rows(variant.system, kept.curve, self.questions.query_ids))
+            self._note(
+                variant.planned,
+                f"sweep: with {told(variant.change)}, {assessed.counts.failed} queries failed "
+                "and score 0",
+            )
+        self.writer.add_depths(
+            variant.system, depth_curve.rows(variant.system, kept.curve, self.questions.query_ids)
+        )
 
     def _note(self, planned: Planned, text: str) -> None:
         self.notes.setdefault(planned.trial.id, []).append(text)
 
     def _depths(self, timed: Sequence[Planned]) -> list[int]:
-        """The plan's depths that the candidates reach, each once; the whole depth where none does."""
+        """The plan's depths that the candidates reach, each once; the whole depth where none
+        does.
+        """
         whole = max(planned.trial.depth for planned in timed)
         return [depth for depth in dict.fromkeys(self.plan.depths) if depth <= whole] or [whole]
 
     def _point_plan(self) -> LatencyPlan:
         """The suite's plan, cut down to what a point asks."""
-        mine = {"queries": self.plan.queries or self.latency.queries, "rounds": self.plan.rounds, "time_limit_s": self.plan.time_limit_s}
-        return self.latency.model_copy(update={"scenarios": ("single",), "depth": None, "span_queries": 0, "sweep": None, **mine})
+        mine = {
+            "queries": self.plan.queries or self.latency.queries,
+            "rounds": self.plan.rounds,
+            "time_limit_s": self.plan.time_limit_s,
+        }
+        return self.latency.model_copy(
+            update={
+                "scenarios": ("single",),
+                "depth": None,
+                "span_queries": 0,
+                "sweep": None,
+                **mine,
+            }
+        )

@@ -1,13 +1,15 @@
 """Scores on disk, so that a killed run resumes and a finished one costs seconds.
 
-One folder per fingerprint (everything that decides a reranker's scores), one .npz file per finished chunk. An entry is keyed by the
-hash of its query and document texts: nothing else can change a score, and nobody pays twice for the same text. Each file is written
-under a temporary name, synced and renamed: a kill leaves whole chunks only. Where two files hold the same texts, as after `--fresh`
-with other chunks, the scores of the newer file count: each says when it was written.
+One folder per fingerprint (everything that decides a reranker's scores), one .npz file per finished
+chunk. An entry is keyed by the hash of its query and document texts: nothing else can change a
+score, and nobody pays twice for the same text. Each file is written under a temporary name, synced
+and renamed: a kill leaves whole chunks only. Where two files hold the same texts, as after
+`--fresh` with other chunks, the scores of the newer file count: each says when it was written.
 
-Nothing in the cache is ever deleted. A damaged file is renamed, so that its requests are scored again;
-a file that cannot be opened (permissions, too many open files, a stale mount) may be whole and stays as
-it is; where nothing can be written, scores are used and not kept. `problems` says which of it happened.
+Nothing in the cache is ever deleted. A damaged file is renamed, so that its requests are scored
+again; a file that cannot be opened (permissions, too many open files, a stale mount) may be whole
+and stays as it is; where nothing can be written, scores are used and not kept. `problems` says
+which of it happened.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def request_key(request: Request) -> str:
 
 
 class ScoreCache:
-    """The cached scores of one reranker. `description` is what it said it had loaded when it wrote them."""
+    """The cached scores of one reranker. `description` is what it said it had loaded when it wrote
+    them.
+    """
 
     _damaged = 0
     _impossible = 0
@@ -51,13 +55,21 @@ class ScoreCache:
     _reason = ""
     _unwritable = ""
 
-    def __init__(self, fingerprint: Mapping[str, Any], *, fresh: bool = False, root: Path | None = None) -> None:
-        self.folder = (root or cache_dir("scores")) / digest_of({"layout": LAYOUT, **fingerprint})[:20]
-        self._fingerprint = json.dumps(redacted({"layout": LAYOUT, **fingerprint}), sort_keys=True, default=str)
+    def __init__(
+        self, fingerprint: Mapping[str, Any], *, fresh: bool = False, root: Path | None = None
+    ) -> None:
+        self.folder = (root or cache_dir("scores")) / digest_of({"layout": LAYOUT, **fingerprint})[
+            :20
+        ]
+        self._fingerprint = json.dumps(
+            redacted({"layout": LAYOUT, **fingerprint}), sort_keys=True, default=str
+        )
         self._written: dict[str, int] = {}
         self._scores: dict[str, Scores] = {}
         self._usage: dict[str, tuple[Amounts, Amounts]] = {}
-        """By key: its share of what is known of a chunk alone, and what it cost by itself; nothing where that was not told."""
+        """By key: its share of what is known of a chunk alone, and what it cost by itself; nothing
+        where that was not told.
+        """
         if not fresh:
             self._read()
 
@@ -66,7 +78,9 @@ class ScoreCache:
 
     @property
     def description(self) -> dict[str, Any] | None:
-        """What the reranker loaded, without secrets; None where nothing is kept or it was changed since."""
+        """What the reranker loaded, without secrets; None where nothing is kept or it was changed
+        since.
+        """
         try:
             description = json.loads((self.folder / "description.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
@@ -81,22 +95,40 @@ class ScoreCache:
     def problems(self) -> list[str]:
         """What was found wrong with the cache, a sentence each, with counts."""
         # a run keeps these sentences: they name no place of this machine
-        name, again = f"score cache {self.folder.parent.name}/{self.folder.name}", "their queries are scored again"
+        name, again = (
+            f"score cache {self.folder.parent.name}/{self.folder.name}",
+            "their queries are scored again",
+        )
         sentences = []
         if self._damaged:
-            sentences.append(f"{name}: {_files(self._damaged)} damaged and now named *{DAMAGED}; {again}")
+            sentences.append(
+                f"{name}: {_files(self._damaged)} damaged and now named *{DAMAGED}; {again}"
+            )
         if self._unreadable:
-            sentences.append(f"{name}: {_files(self._unreadable)} left alone because of '{self._reason}'; {again}")
+            sentences.append(
+                f"{name}: {_files(self._unreadable)} left alone because of '{self._reason}'; "
+                f"{again}"
+            )
         elif self._reason:
-            sentences.append(f"{name}: left alone because of '{self._reason}'; nothing is read from it")
+            sentences.append(
+                f"{name}: left alone because of '{self._reason}'; nothing is read from it"
+            )
         if self._impossible:
-            sentences.append(f"{name}: {self._impossible} amounts of tokens or the like cannot be true and are not counted")
+            sentences.append(
+                f"{name}: {self._impossible} amounts of tokens or the like cannot be true and "
+                "are not counted"
+            )
         if self._unwritable:
-            sentences.append(f"{name}: scores are used but not kept because of '{self._unwritable}'; another run scores them again")
+            sentences.append(
+                f"{name}: scores are used but not kept because of '{self._unwritable}'; another "
+                "run scores them again"
+            )
         return sentences
 
     def usage(self, keys: Iterable[str]) -> Amounts:
-        """What the requests with these keys, each once, cost when they were scored. What is known of a chunk alone is spread over it."""
+        """What the requests with these keys, each once, cost when they were scored. What is known
+        of a chunk alone is spread over it.
+        """
         total: Amounts = {}
         for part in (part for key in dict.fromkeys(keys) for part in self._usage.get(key, ())):
             for name, value in part.items():
@@ -104,23 +136,37 @@ class ScoreCache:
         return total
 
     def own_usage(self, key: str) -> Amounts:
-        """What the reranker said that this request cost by itself; empty where it told of whole chunks only."""
+        """What the reranker said that this request cost by itself; empty where it told of whole
+        chunks only.
+        """
         return self._usage.get(key, ({}, {}))[1]
 
     def describe(self, description: Mapping[str, Any]) -> None:
-        """Keep what the reranker says it loaded, and the fingerprint in plain text, next to the scores; both without secrets."""
+        """Keep what the reranker says it loaded, and the fingerprint in plain text, next to the
+        scores; both without secrets.
+        """
         plain = redacted(json.loads(json.dumps(dict(description), sort_keys=True, default=str)))
         if plain == self.description:
             return
         self._write("fingerprint.json", self._fingerprint.encode())
-        self._write("description.json", json.dumps({**plain, _CHECKSUM: _checksum(plain)}, sort_keys=True).encode())
+        self._write(
+            "description.json",
+            json.dumps({**plain, _CHECKSUM: _checksum(plain)}, sort_keys=True).encode(),
+        )
 
     def put(
-        self, scores: Mapping[str, Scores], usage: Mapping[str, float], own: Mapping[str, Amounts] | None = None, *, keep: bool = True
+        self,
+        scores: Mapping[str, Scores],
+        usage: Mapping[str, float],
+        own: Mapping[str, Amounts] | None = None,
+        *,
+        keep: bool = True,
     ) -> Path | None:
-        """Keep one chunk, with what it cost as a whole and, as far as it is known, which part of that each request did.
+        """Keep one chunk, with what it cost as a whole and, as far as it is known, which part of
+        that each request did.
 
-        Returns the chunk's file; None where it could not be written, or is not to be kept beyond this run.
+        Returns the chunk's file; None where it could not be written, or is not to be kept beyond
+        this run.
         """
         if not scores:
             return None
@@ -128,7 +174,11 @@ class ScoreCache:
         told = {name: sum(found.get(name, 0.0) for found in own.values()) for name in usage}
         share = {name: (value - told[name]) / len(scores) for name, value in usage.items()}
         chunk = Chunk(dict(scores), share, own, written=time.time_ns())
-        file = self._write(f"{content_hash([tuple(scores)])}.npz", chunk_file.encode(chunk)) if keep else None
+        file = (
+            self._write(f"{content_hash([tuple(scores)])}.npz", chunk_file.encode(chunk))
+            if keep
+            else None
+        )
         self._take(chunk, chunk.written)
         return file
 
@@ -170,11 +220,15 @@ class ScoreCache:
             self._take(chunk, chunk.written or _changed(path))
 
     def _files(self) -> Iterator[Path]:
-        """The chunk files by name: which of two scores is the newer one is decided as they are taken."""
+        """The chunk files by name: which of two scores is the newer one is decided as they are
+        taken.
+        """
         try:
             paths = list(self.folder.glob("*.npz"))
             if not paths:
-                next(self.folder.iterdir(), None)  # glob is silent about a folder that may not be listed
+                next(
+                    self.folder.iterdir(), None
+                )  # glob is silent about a folder that may not be listed
         except FileNotFoundError:
             return
         except OSError as error:
@@ -208,7 +262,9 @@ def _checksum(description: Mapping[str, Any]) -> str:
 
 
 def _bytes_of(path: Path) -> bytes:
-    """The bytes of a regular file. Anything else by that name, such as a folder or a pipe, has none and counts as damaged."""
+    """The bytes of a regular file. Anything else by that name, such as a folder or a pipe, has none
+    and counts as damaged.
+    """
     return path.read_bytes() if stat.S_ISREG(path.stat().st_mode) else b""
 
 

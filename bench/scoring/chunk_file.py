@@ -1,8 +1,9 @@
-"""The file of one scored chunk: an uncompressed .npz whose arrays carry the checksums of its zip archive.
+"""The file of one scored chunk: an uncompressed .npz whose arrays carry the checksums of its zip
+archive.
 
-Every array is read to its end, where the archive compares its CRC-32, so that a flipped bit is either
-found or lies where it changes nothing. Reading takes no more than parsing the archive once: a cache of
-thousands of small files opens in seconds.
+Every array is read to its end, where the archive compares its CRC-32, so that a flipped bit is
+either found or lies where it changes nothing. Reading takes no more than parsing the archive once:
+a cache of thousands of small files opens in seconds.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Chunk:
     own: dict[str, Amounts]
     impossible: int = 0
     written: int = 0
-    """Which of two chunks is the newer: nanoseconds since 1970, later in each chunk of a process; 0 in files of earlier versions."""
+    """Which of two chunks is the newer: nanoseconds since 1970, later in each chunk of a process; 0
+    in files of earlier versions.
+    """
 
 
 def encode(chunk: Chunk) -> bytes:
@@ -65,7 +68,8 @@ def encode(chunk: Chunk) -> bytes:
 
 
 def decode(data: bytes) -> Chunk:
-    """Return the chunk in a file's bytes. Files from before costs were kept by request have no `own`.
+    """Return the chunk in a file's bytes. Files from before costs were kept by request have no
+    `own`.
 
     Raises DamagedFile for anything that `encode` did not write.
     """
@@ -88,7 +92,11 @@ def decode(data: bytes) -> Chunk:
 def _scores(arrays: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     import numpy as np
 
-    keys, bounds, scores = arrays["keys"].tolist(), arrays["bounds"].tolist(), arrays["scores"].copy()
+    keys, bounds, scores = (
+        arrays["keys"].tolist(),
+        arrays["bounds"].tolist(),
+        arrays["scores"].copy(),
+    )
     starts = [0, *bounds[:-1]]
     is_whole = len(keys) == len(bounds) and bounds[-1] == len(scores) and np.isfinite(scores).all()
     if not is_whole or any(start > end for start, end in zip(starts, bounds, strict=True)):
@@ -97,20 +105,28 @@ def _scores(arrays: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def _possible(amounts: Mapping[str, Any]) -> tuple[Amounts, int]:
-    """The amounts that can be true, and how many cannot: a service may have reported 1e30 tokens."""
-    possible = {name: value for name, value in amounts.items() if is_amount(value) or _is_rounded(value)}
+    """The amounts that can be true, and how many cannot: a service may have reported 1e30
+    tokens.
+    """
+    possible = {
+        name: value for name, value in amounts.items() if is_amount(value) or _is_rounded(value)
+    }
     return possible, len(amounts) - len(possible)
 
 
 def _is_rounded(value: Any) -> bool:
-    """Whether it is 0 but for rounding: what requests cost was subtracted from what their chunk did."""
+    """Whether it is 0 but for rounding: what requests cost was subtracted from what their chunk
+    did.
+    """
     return isinstance(value, float) and -1e-6 < value < 0
 
 
 def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        end = data[-_END_LENGTH:]  # zipfile does not compare its count: a flipped length can swallow an entry
+        end = data[
+            -_END_LENGTH:
+        ]  # zipfile does not compare its count: a flipped length can swallow an entry
         if not end.startswith(b"PK\5\6") or int.from_bytes(end[10:12], "little") != len(names):
             raise ValueError("entries are missing")
         return {name: _array(archive.read(f"{name}.npy")) for name in names}
@@ -122,7 +138,9 @@ def _array(data: bytes) -> NDArray[Any]:
 
     if data[: len(_VERSION_1)] != _VERSION_1:
         raise ValueError("not an array")
-    start = len(_VERSION_1) + 2 + int.from_bytes(data[len(_VERSION_1) : len(_VERSION_1) + 2], "little")
+    start = (
+        len(_VERSION_1) + 2 + int.from_bytes(data[len(_VERSION_1) : len(_VERSION_1) + 2], "little")
+    )
     shape, dtype = _header(data[len(_VERSION_1) : start])
     return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape)
 

@@ -1,7 +1,7 @@
 """The quality pass: many requests at once, in chunks that reach the disk as they finish.
 
-Chunks are cut from the whole list of requests, cached or not, so that a resumed run batches the same texts together as an undisturbed
-one and gets the same bits.
+Chunks are cut from the whole list of requests, cached or not, so that a resumed run batches the
+same texts together as an undisturbed one and gets the same bits.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ def score(
     on_progress: Callable[[int], None] = lambda pairs: None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> Scored:
-    """Score every request, from the cache where it can. `on_progress` is told the pairs that became ready, `on_note` at once what is wrong
-    with the cache.
+    """Score every request, from the cache where it can. `on_progress` is told the pairs that became
+    ready, `on_note` at once what is wrong with the cache.
 
-    Raises RerankerError when the reranker breaks its contract (wrong count, non-finite score) or its service refuses for good; finished
-    chunks stay cached, and so do the answers that a service gave before.
+    Raises RerankerError when the reranker breaks its contract (wrong count, non-finite score) or
+    its service refuses for good; finished chunks stay cached, and so do the answers that a service
+    gave before.
     """
     fingerprint = identified(reranker)
     cache = ScoreCache(fingerprint, fresh=fresh) if fingerprint else None
@@ -68,7 +69,9 @@ def score(
                 _note(cache.problems if cache else [], result, on_note)
         on_progress(sum(len(request.docs) for request in chunk))
     if cache:
-        result.usage = cache.usage(keys.values())  # what the scores cost when they were bought, cached ones included
+        result.usage = cache.usage(
+            keys.values()
+        )  # what the scores cost when they were bought, cached ones included
         told = {query_id: cache.own_usage(key) for query_id, key in keys.items()}
         result.usage_by_query = {query_id: amounts for query_id, amounts in told.items() if amounts}
         result.description = cache.description or {}
@@ -81,8 +84,9 @@ def score(
 
 
 def identified(reranker: Reranker) -> dict[str, Any]:
-    """Return what decides a reranker's scores. An outsider's class says so without its name, which two of them may do alike; empty where
-    nothing is worth caching."""
+    """Return what decides a reranker's scores. An outsider's class says so without its name, which
+    two of them may do alike; empty where nothing is worth caching.
+    """
     fingerprint, kind = reranker.fingerprint(), type(reranker)
     if fingerprint and not kind.__module__.startswith(OURS):
         return {"class": f"{kind.__module__}:{kind.__qualname__}", **fingerprint}
@@ -90,7 +94,9 @@ def identified(reranker: Reranker) -> dict[str, Any]:
 
 
 def _note(problems: Sequence[str], result: Scored, on_note: Callable[[str], None]) -> None:
-    """Say each problem once, when it is first met: what is wrong with the cache, or why scores are not kept."""
+    """Say each problem once, when it is first met: what is wrong with the cache, or why scores are
+    not kept.
+    """
     for problem in problems:
         if problem and problem not in result.notes:
             result.notes.append(problem)
@@ -134,15 +140,17 @@ def _score_missing(
 
 
 def _taken(reranker: Reranker, known: Mapping[str, str]) -> tuple[Amounts, dict[str, Amounts]]:
-    """What the reranker has cost since it was last asked: in all, and, as far as it tells, by the key of a request or else its query id."""
+    """What the reranker has cost since it was last asked: in all, and, as far as it tells, by the
+    key of a request or else its query id.
+    """
     by_query = _usages(reranker)  # read first: taking the usage empties it
     own = {known.get(query_id, query_id): asdict(usage) for query_id, usage in by_query}
     return asdict(reranker.take_usage()), own
 
 
 class PaidAnswers:
-    """The answers of a service that reach the cache while the rest of their chunk is still asked for:
-    a kill loses the few in flight. The file of the finished chunk takes the place of theirs.
+    """The answers of a service that reach the cache while the rest of their chunk is still asked
+    for: a kill loses the few in flight. The file of the finished chunk takes the place of theirs.
     """
 
     def __init__(self, reranker: Reranker, known: Mapping[str, str], cache: ScoreCache) -> None:
@@ -173,7 +181,9 @@ class PaidAnswers:
             self._reranker.on_answers = None
 
     def replaced_by(self, file: Path | None) -> None:
-        """Remove the files of single answers: `file` holds them all. Where it could not be written, they stay."""
+        """Remove the files of single answers: `file` holds them all. Where it could not be written,
+        they stay.
+        """
         if file is not None:
             self.dropped(file)
 
@@ -206,7 +216,9 @@ class PaidAnswers:
 
 
 def _has_changed(reranker: BaseReranker) -> bool:
-    """Whether something else answers by now than what the cache is named after. One that died was the same until then."""
+    """Whether something else answers by now than what the cache is named after. One that died was
+    the same until then.
+    """
     try:
         reranker.doubt()
     except RerankerError:
@@ -220,14 +232,19 @@ def _usages(reranker: Reranker) -> list[tuple[str, Usage]]:
 
 
 def described(reranker: Reranker) -> dict[str, Any]:
-    """Return what a loaded reranker says it is, as plain data without secrets: an outsider's may name a path, a number of numpy, a dtype,
-    and the key that it was given."""
-    plain: dict[str, Any] = redacted(json.loads(json.dumps(reranker.describe().to_dict(), default=str)))
+    """Return what a loaded reranker says it is, as plain data without secrets: an outsider's may
+    name a path, a number of numpy, a dtype, and the key that it was given.
+    """
+    plain: dict[str, Any] = redacted(
+        json.loads(json.dumps(reranker.describe().to_dict(), default=str))
+    )
     return plain
 
 
 def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Failure]:
-    """The reranker's answer, held to its contract: an answer per request, a finite number per document."""
+    """The reranker's answer, held to its contract: an answer per request, a finite number per
+    document.
+    """
     import numpy as np
 
     outcomes = reranker.rerank(requests)
@@ -243,10 +260,15 @@ def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Fa
         except ValueError as error:
             raise RerankerError(f"query '{request.query_id}': {error}") from error
         if scores.shape != (len(request.docs),):
-            raise RerankerError(f"query '{request.query_id}': scores of shape {scores.shape} for {len(request.docs)} documents")
+            raise RerankerError(
+                f"query '{request.query_id}': scores of shape {scores.shape} for "
+                f"{len(request.docs)} documents"
+            )
         if not np.isfinite(scores).all():
             where = request.doc_ids[int(np.flatnonzero(~np.isfinite(scores))[0])]
-            raise RerankerError(f"query '{request.query_id}': the score of document '{where}' is not finite")
+            raise RerankerError(
+                f"query '{request.query_id}': the score of document '{where}' is not finite"
+            )
         answers.append(scores)
     return answers
 

@@ -1,6 +1,7 @@
 """OpenAI's chat completions, as far as a listwise reranker needs them: one greedy answer, whole.
 
-{model, messages, max_tokens} -> {choices: [{message: {content}}], usage}; https://platform.openai.com/docs/api-reference/chat
+{model, messages, max_tokens} -> {choices: [{message: {content}}], usage};
+https://platform.openai.com/docs/api-reference/chat
 """
 
 from __future__ import annotations
@@ -36,10 +37,20 @@ class Conversation:
         """Raises Problem naming the field that cannot be used."""
         for name, allowed in _ONLY.items():
             if body.get(name) not in allowed:
-                raise Problem(400, f"'{name}' can only be {json.dumps(allowed[1])} here: one greedy answer, whole")
-        messages, most = body.get("messages"), body.get("max_tokens") or body.get("max_completion_tokens") or MOST_TOKENS
+                raise Problem(
+                    400,
+                    f"'{name}' can only be {json.dumps(allowed[1])} here: one greedy answer, whole",
+                )
+        messages, most = (
+            body.get("messages"),
+            body.get("max_tokens") or body.get("max_completion_tokens") or MOST_TOKENS,
+        )
         if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
-            raise Problem(400, "'messages' must be a list of at least one object with a 'role' and a 'content', both texts")
+            raise Problem(
+                400,
+                "'messages' must be a list of at least one object with a 'role' and a 'content', "
+                "both texts",
+            )
         if not isinstance(most, int) or isinstance(most, bool) or most < 1:
             raise Problem(400, "'max_tokens' must be a whole number above 0")
         said = [{"role": message["role"], "content": message["content"]} for message in messages]
@@ -70,4 +81,6 @@ class Conversation:
 
 
 def _is_message(message: Any) -> bool:
-    return isinstance(message, Mapping) and all(isinstance(message.get(name), str) for name in ("role", "content"))
+    return isinstance(message, Mapping) and all(
+        isinstance(message.get(name), str) for name in ("role", "content")
+    )

@@ -1,5 +1,7 @@
-"""A loaded reranker that many connections share. All its work is done by one thread: no model of ours is made for two at a time, and a
-thread pool of the numeric libraries for every connection would slow all of them."""
+"""A loaded reranker that many connections share. All its work is done by one thread: no model of
+ours is made for two at a time, and a thread pool of the numeric libraries for every connection
+would slow all of them.
+"""
 
 from __future__ import annotations
 
@@ -40,23 +42,37 @@ _LARGE = 2**20
 
 
 def _give_back_memory() -> None:
-    """Have the C library return what it holds for later: glibc would keep it for good. No other library needs to be asked."""
+    """Have the C library return what it holds for later: glibc would keep it for good. No other
+    library needs to be asked.
+    """
     import ctypes
 
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-_SCALES: Mapping[Scale, Callable[[Scores], Scores]] = {"raw": lambda scores: scores, "sigmoid": _sigmoid}
+_SCALES: Mapping[Scale, Callable[[Scores], Scores]] = {
+    "raw": lambda scores: scores,
+    "sigmoid": _sigmoid,
+}
 
 
 class Hosted:
-    """Knows the reranker by `names`: a request may use any of them or none; an answer names the one that was used, or the first.
+    """Knows the reranker by `names`: a request may use any of them or none; an answer names the one
+    that was used, or the first.
 
-    `scale` says whether scores leave as the reranker's own or squashed by a sigmoid; `limits` what a request may ask for.
+    `scale` says whether scores leave as the reranker's own or squashed by a sigmoid; `limits` what
+    a request may ask for.
     """
 
-    def __init__(self, reranker: Reranker, names: Sequence[str], *, scale: Scale = "raw", limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        reranker: Reranker,
+        names: Sequence[str],
+        *,
+        scale: Scale = "raw",
+        limits: Limits | None = None,
+    ) -> None:
         self.names = tuple(dict.fromkeys(names))
         self.scale: Scale = scale
         self.limits = limits or Limits()
@@ -76,7 +92,9 @@ class Hosted:
         self.describe()
 
     def close(self, *, wait: bool = True) -> None:
-        """Let go of the model, once the work in hand is done; without `wait`, drop what waits for it and return at once."""
+        """Let go of the model, once the work in hand is done; without `wait`, drop what waits for
+        it and return at once.
+        """
         if wait and not self._is_closed:
             self._worker.submit(self._reranker.close)
         self._is_closed = True
@@ -104,7 +122,10 @@ class Hosted:
 
     def models(self) -> dict[str, Any]:
         """Every name, as OpenAI's `/v1/models` lists them; the same on every call."""
-        models = [{"id": name, "object": "model", "created": 0, "owned_by": "rerank-bench"} for name in self.names]
+        models = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "rerank-bench"}
+            for name in self.names
+        ]
         return {"object": "list", "data": models}
 
     def scores(self, question: Question) -> tuple[Scores, int]:
@@ -135,13 +156,20 @@ class Hosted:
 
     def _scores(self, question: Question) -> tuple[Scores, int]:
         size = len(question.query) + sum(map(len, question.documents))
-        request = Request("query", question.query, [str(i) for i in range(len(question.documents))], question.documents)
+        request = Request(
+            "query",
+            question.query,
+            [str(i) for i in range(len(question.documents))],
+            question.documents,
+        )
         try:
             (outcome,) = checked(self._reranker, [request])
         except BenchError as error:
             raise Problem(500, str(error)) from error
         finally:
-            tokens = int(self._reranker.take_usage().tokens)  # also after an error: they are not the next request's
+            tokens = int(
+                self._reranker.take_usage().tokens
+            )  # also after an error: they are not the next request's
             if size > _LARGE:
                 _give_back_memory()
         if isinstance(outcome, Failure):
@@ -158,10 +186,14 @@ def build(
     scale: Scale = "raw",
     limits: Limits | None = None,
 ) -> Hosted:
-    """A reranker that can be had here, not loaded yet. Raises BenchError for one that a request alone cannot be scored by."""
+    """A reranker that can be had here, not loaded yet. Raises BenchError for one that a request
+    alone cannot be scored by.
+    """
     reranker = rerankers.build(name, options, device, Path.cwd())
     if hasattr(reranker, "bind"):
-        raise RerankerError(f"{name}: scores by judgments or by query ids, which no /rerank request holds")
+        raise RerankerError(
+            f"{name}: scores by judgments or by query ids, which no /rerank request holds"
+        )
     reranker.check()
     return Hosted(reranker, [*_names(name, reranker), *aliases], scale=scale, limits=limits)
 

@@ -9,12 +9,16 @@ from bench.core.counting import counted
 from bench.serving.problem import Problem
 
 _CHARACTERS_PER_TOKEN = 4
-"""A rule of thumb for English; tokens are estimated, since counting them is the work that is bounded."""
+"""A rule of thumb for English; tokens are estimated, since counting them is the work that is
+bounded.
+"""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`characters` are of one text; `tokens` of all pairs of a request, each cut to the model's own length, estimated from characters."""
+    """`characters` are of one text; `tokens` of all pairs of a request, each cut to the model's own
+    length, estimated from characters.
+    """
 
     body_bytes: int = 16 * 2**20
     documents: int = 1000
@@ -25,21 +29,35 @@ class Limits:
         """Raises Problem for a text that is too long, or that no tokenizer can read."""
         for text in texts:
             if len(text) > self.characters:
-                raise Problem(413, f"'{name}' has a text of {counted(len(text), 'character')}; at most {self.characters:,}")
+                raise Problem(
+                    413,
+                    f"'{name}' has a text of {counted(len(text), 'character')}; at most "
+                    f"{self.characters:,}",
+                )
             if not text.isascii():
                 _check_unicode(text, name)
 
     def check_pairs(self, query: str, documents: Sequence[str], max_length: int | None) -> None:
-        """Raises Problem for pairs that hold too many tokens together. `max_length` is what the model cuts a pair to, if it does."""
-        lengths = (1 + (len(query) + len(document)) // _CHARACTERS_PER_TOKEN for document in documents)
-        tokens = sum(length if max_length is None else min(length, max_length) for length in lengths)
+        """Raises Problem for pairs that hold too many tokens together. `max_length` is what the
+        model cuts a pair to, if it does.
+        """
+        lengths = (
+            1 + (len(query) + len(document)) // _CHARACTERS_PER_TOKEN for document in documents
+        )
+        tokens = sum(
+            length if max_length is None else min(length, max_length) for length in lengths
+        )
         if tokens > self.tokens:
             size = f"about {counted(tokens, 'token')} in {counted(len(documents), 'pair')}"
-            raise Problem(413, f"{size}; at most {self.tokens:,} in a request: send fewer documents")
+            raise Problem(
+                413, f"{size}; at most {self.tokens:,} in a request: send fewer documents"
+            )
 
 
 def _check_unicode(text: str, name: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise Problem(400, f"'{name}' holds half a character (a lone surrogate) at place {error.start}") from None
+        raise Problem(
+            400, f"'{name}' holds half a character (a lone surrogate) at place {error.start}"
+        ) from None

@@ -1,4 +1,6 @@
-"""Reading from a connection in bounded time: a client that sends a byte a minute holds its own thread, and that not for ever."""
+"""Reading from a connection in bounded time: a client that sends a byte a minute holds its own
+thread, and that not for ever.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ BLOCK = 65_536
 
 
 class TimedReader(io.RawIOBase):
-    """What a connection sends. Waits at most `idle_s` for more of it, and not beyond `expect_within(seconds)`. Raises TimeoutError."""
+    """What a connection sends. Waits at most `idle_s` for more of it, and not beyond
+    `expect_within(seconds)`. Raises TimeoutError.
+    """
 
     def __init__(self, connection: socket.socket, idle_s: float) -> None:
         self._connection = connection
@@ -18,7 +22,9 @@ class TimedReader(io.RawIOBase):
         self._deadline: float | None = None
 
     def expect_within(self, seconds: float | None) -> None:
-        """Let what is read from now on take at most so long, all together; None for no such limit."""
+        """Let what is read from now on take at most so long, all together; None for no such
+        limit.
+        """
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def readable(self) -> bool:
@@ -35,7 +41,9 @@ class TimedReader(io.RawIOBase):
 
 
 def linger(connection: socket.socket, seconds: float) -> None:
-    """Say that nothing more is sent, and read on for a while: a client that is still sending would get a reset and no answer."""
+    """Say that nothing more is sent, and read on for a while: a client that is still sending would
+    get a reset and no answer.
+    """
     deadline = time.monotonic() + seconds
     try:
         connection.shutdown(socket.SHUT_WR)

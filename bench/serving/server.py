@@ -29,14 +29,18 @@ IDLE_S = 300.0
 REQUEST_S = 60.0
 """Seconds in which a request must have come, and in which a client must take its answer."""
 LINGER_S = 10.0
-"""Seconds for which a refused client that is still sending is listened to, so that it gets to read why."""
+"""Seconds for which a refused client that is still sending is listened to, so that it gets to read
+why.
+"""
 DRAIN_S = 30.0
 """Seconds that requests in hand have to finish when the server is told to stop."""
 MAX_CONNECTIONS = 512
 MAX_REQUESTS = 256
 """Requests that wait for the model or are at work; further ones are told to come back."""
 BODIES = 4
-"""The bodies of those requests may take as much memory as so many of the largest that one may have."""
+"""The bodies of those requests may take as much memory as so many of the largest that one may
+have.
+"""
 CHAT_PATHS = ("/chat/completions", "/v1/chat/completions")
 PAGES: Mapping[str, Callable[[Hosted], Any]] = {
     "/info": Hosted.info,
@@ -50,8 +54,9 @@ RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/reranking", "/v1/rerank
 class RerankServer:
     """Holds its port from the start, answers from `start()` on; until then connections wait.
 
-    `names` are host names that it is called by, next to localhost and numeric addresses. Raises BenchError when the address cannot be had.
-    `on_crash` is told what went wrong inside, in one line.
+    `names` are host names that it is called by, next to localhost and numeric addresses. Raises
+    BenchError when the address cannot be had. `on_crash` is told what went wrong inside, in one
+    line.
     """
 
     def __init__(
@@ -66,18 +71,25 @@ class RerankServer:
         try:
             self._http = family((host, port), _Handler)
         except (OSError, OverflowError) as error:
-            raise BenchError(f"{host}:{port} cannot be used: {getattr(error, 'strerror', None) or error}; choose another --port") from error
+            raise BenchError(
+                f"{host}:{port} cannot be used: {getattr(error, 'strerror', None) or error}; "
+                "choose another --port"
+            ) from error
         self._http.hosted, self._http.on_crash = hosted, on_crash
         self._http.hosts = AllowedHosts(host, names)
         self._http.in_hand = _InHand(MAX_REQUESTS, BODIES * hosted.limits.body_bytes)
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._http.server_port}"
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> bool:
-        """Take no further request, let those in hand finish, close. Returns whether they did. Idempotent."""
+        """Take no further request, let those in hand finish, close. Returns whether they did.
+        Idempotent.
+        """
         finished = True
         if self._thread.is_alive():
             self._http.shutdown()
@@ -109,12 +121,18 @@ class _InHand:
 
     @contextmanager
     def hold(self, size: int = 0) -> Iterator[None]:
-        """Count one request with a body of this many bytes. Raises Problem when that would be too many or too much, or the server stops."""
+        """Count one request with a body of this many bytes. Raises Problem when that would be too
+        many or too much, or the server stops.
+        """
         with self._changed:
             if self.closed:
                 raise Problem(503, "the server is stopping")
             if size and (self._count >= self._most or self._bytes + size > self._most_bytes):
-                raise Problem(503, f"too many requests are waiting already ({self._count}): send this one again in a moment")
+                raise Problem(
+                    503,
+                    f"too many requests are waiting already ({self._count}): send this one again "
+                    "in a moment",
+                )
             self._count += 1
             self._bytes += size
         try:
@@ -126,7 +144,9 @@ class _InHand:
                 self._changed.notify_all()
 
     def drain(self, seconds: float) -> bool:
-        """Take no more, and wait for those in hand, at most so long. Returns whether all are answered."""
+        """Take no more, and wait for those in hand, at most so long. Returns whether all are
+        answered.
+        """
         with self._changed:
             self.closed = True
             return self._changed.wait_for(lambda: self._count == 0, timeout=seconds)
@@ -167,7 +187,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Http
     protocol_version = "HTTP/1.1"
     server_version = "rerank-bench"
-    disable_nagle_algorithm = True  # with the two below, an answer is one packet at once and not two, 40 ms apart
+    disable_nagle_algorithm = (
+        True  # with the two below, an answer is one packet at once and not two, 40 ms apart
+    )
     wbufsize = -1
 
     def setup(self) -> None:
@@ -220,13 +242,17 @@ class _Handler(BaseHTTPRequestHandler):
         if path in CHAT_PATHS:
             conversation = Conversation.read(body, hosted.limits)
             text, usage = hosted.talk(conversation)
-            return conversation.write(text, usage, conversation.model or hosted.names[0]), usage.tokens
+            return conversation.write(
+                text, usage, conversation.model or hosted.names[0]
+            ), usage.tokens
         if path not in RERANK_PATHS:
             raise Problem(404, "POST goes to " + ", ".join((*RERANK_PATHS, *CHAT_PATHS)))
         shape = shape_of(body)
         question = shape.read(body, hosted.limits)
         scores, tokens = hosted.scores(question)
-        return shape.write(question, scores.tolist(), tokens, question.model or hosted.names[0]), tokens
+        return shape.write(
+            question, scores.tolist(), tokens, question.model or hosted.names[0]
+        ), tokens
 
     def _path(self) -> str:
         """The path of the request's address. Raises Problem for what is no address."""
@@ -236,10 +262,15 @@ class _Handler(BaseHTTPRequestHandler):
             raise Problem(400, f"the address cannot be read: {error}") from None
 
     def _body(self) -> bytes:
-        """The request's bytes. Raises Problem; a body left unread closes the connection behind it."""
+        """The request's bytes. Raises Problem; a body left unread closes the connection behind
+        it.
+        """
         self._is_unread = True
         self.server.hosts.check(self.headers.get("Host"), self.headers.get("Origin"))
-        lengths, limit = set(self.headers.get_all("Content-Length", [])), self.server.hosted.limits.body_bytes
+        lengths, limit = (
+            set(self.headers.get_all("Content-Length", [])),
+            self.server.hosted.limits.body_bytes,
+        )
         if self.headers.get("Transfer-Encoding") or len(lengths) != 1:
             raise Problem(411, "one Content-Length is needed, and no Transfer-Encoding")
         (length,) = lengths
@@ -273,7 +304,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, problem: Problem) -> None:
         with suppress(_ClientGone):
-            self._send(problem.status, {"error": {"message": problem.message, "code": problem.status}})
+            self._send(
+                problem.status, {"error": {"message": problem.message, "code": problem.status}}
+            )
 
     def _send(self, status: int, data: Any, tokens: int = 0) -> None:
         body = json.dumps(data, allow_nan=False).encode()

@@ -1,9 +1,12 @@
-"""The shapes of `/rerank` in the field, as data: where each puts documents and scores. Read and written here, sent by `server`.
+"""The shapes of `/rerank` in the field, as data: where each puts documents and scores. Read and
+written here, sent by `server`.
 
-`cohere`      {model, query, documents, top_n, return_documents} -> {results: [{index, relevance_score}]}; also Jina, vLLM, Infinity
+`cohere`      {model, query, documents, top_n, return_documents} -> {results: [{index,
+relevance_score}]}; also Jina, vLLM, Infinity
               https://docs.cohere.com/reference/rerank, https://api.jina.ai/redoc
-`tei`         {query, texts, return_text} -> [{index, score}]; https://huggingface.github.io/text-embeddings-inference
-`voyage`      {model, query, documents, top_k, return_documents} -> {data: [{index, relevance_score}]}
+`tei`         {query, texts, return_text} -> [{index, score}];
+https://huggingface.github.io/text-embeddings-inference `voyage`      {model, query, documents,
+top_k, return_documents} -> {data: [{index, relevance_score}]}
               https://docs.voyageai.com/reference/reranker-api
 `mixedbread`  {model, query, input, top_k, return_input} -> {data: [{index, score}]}
               https://www.mixedbread.com/api-reference/endpoints/reranking/rerank-documents
@@ -20,7 +23,9 @@ from bench.serving.limits import Limits
 from bench.serving.problem import Problem
 
 _UNKNOWN_HERE = ("max_tokens_per_doc", "max_chunks_per_doc", "rank_fields")
-"""What would change the scores: refused, because ignoring it would give others than were asked for."""
+"""What would change the scores: refused, because ignoring it would give others than were asked
+for.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Shape:
-    """The names that a protocol gives to the parts of a question and of an answer. `results` is None for a bare list."""
+    """The names that a protocol gives to the parts of a question and of an answer. `results` is
+    None for a bare list.
+    """
 
     documents: str
     best: str | None
@@ -52,13 +59,20 @@ class Shape:
         unknown = [name for name in _UNKNOWN_HERE if body.get(name) is not None]
         if unknown:
             raise Problem(400, f"'{unknown[0]}' is not supported here")
-        query, documents, best = body.get("query"), body.get(self.documents), body.get(self.best) if self.best else None
+        query, documents, best = (
+            body.get("query"),
+            body.get(self.documents),
+            body.get(self.best) if self.best else None,
+        )
         if not isinstance(query, str):
             raise Problem(400, "'query' must be a text")
         if not isinstance(documents, list) or not documents:
             raise Problem(400, f"'{self.documents}' must be a list of at least one text")
         if len(documents) > limits.documents:
-            raise Problem(413, f"{counted(len(documents), 'document')}; at most {limits.documents:,} in a request")
+            raise Problem(
+                413,
+                f"{counted(len(documents), 'document')}; at most {limits.documents:,} in a request",
+            )
         if best is not None and (not isinstance(best, int) or isinstance(best, bool) or best < 1):
             raise Problem(400, f"'{self.best}' must be a whole number above 0")
         echo = body.get(self.echo)
@@ -70,10 +84,16 @@ class Shape:
         return Question(query, texts, best, bool(echo), model_of(body))
 
     def write(self, question: Question, scores: Sequence[float], tokens: int, model: str) -> Any:
-        """The answer as the protocol writes it: by falling score, equal ones in the order given. Scores are passed on unchanged."""
+        """The answer as the protocol writes it: by falling score, equal ones in the order given.
+        Scores are passed on unchanged.
+        """
         ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[: question.best]
         results = [
-            {"index": i, self.score: float(scores[i]), **({self.text: self._echoed(question.documents[i])} if question.echo else {})}
+            {
+                "index": i,
+                self.score: float(scores[i]),
+                **({self.text: self._echoed(question.documents[i])} if question.echo else {}),
+            }
             for i in ranked
         ]
         if self.results is None:
@@ -84,17 +104,37 @@ class Shape:
     def _text(self, document: Any) -> str:
         text = document.get("text") if isinstance(document, Mapping) else document
         if not isinstance(text, str):
-            raise Problem(400, f"each of '{self.documents}' must be a text, or an object with a 'text'")
+            raise Problem(
+                400, f"each of '{self.documents}' must be a text, or an object with a 'text'"
+            )
         return text
 
     def _echoed(self, text: str) -> Any:
         return {"text": text} if self.nested_text else text
 
 
-COHERE = Shape("documents", "top_n", "return_documents", "relevance_score", "document", "results", nested_text=True)
+COHERE = Shape(
+    "documents",
+    "top_n",
+    "return_documents",
+    "relevance_score",
+    "document",
+    "results",
+    nested_text=True,
+)
 TEI = Shape("texts", None, "return_text", "score", "text", None)
-VOYAGE = Shape("documents", "top_k", "return_documents", "relevance_score", "document", "data", extras={"object": "list"})
-MIXEDBREAD = Shape("input", "top_k", "return_input", "score", "input", "data", extras={"object": "list"})
+VOYAGE = Shape(
+    "documents",
+    "top_k",
+    "return_documents",
+    "relevance_score",
+    "document",
+    "data",
+    extras={"object": "list"},
+)
+MIXEDBREAD = Shape(
+    "input", "top_k", "return_input", "score", "input", "data", extras={"object": "list"}
+)
 
 
 def model_of(body: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,6 @@
-"""The JSON Schema of suite files, generated from the models that validate them, for editors that complete and check YAML."""
+"""The JSON Schema of suite files, generated from the models that validate them, for editors that
+complete and check YAML.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,18 @@ def schema() -> dict[str, Any]:
     for key, (names, options_for) in named.items():
         by_name = {name: _options(options_for(name), definitions) for name in sorted(names)}
         patterns = (
-            {DATASET: _options(options_for("embedded:everyday"), definitions)} if key == "datasets" else {OUTSIDER: {"type": "object"}}
+            {DATASET: _options(options_for("embedded:everyday"), definitions)}
+            if key == "datasets"
+            else {OUTSIDER: {"type": "object"}}
         )
         built["properties"][key]["items"] = _entry(by_name, patterns)
         if key == "first_stages":
             built["properties"][key]["default"] = ["bm25"]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **built, "title": "rerank-bench suite"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **built,
+        "title": "rerank-bench suite",
+    }
 
 
 def schema_text() -> str:
@@ -58,7 +66,9 @@ def _entry(by_name: dict[str, Any], patterns: dict[str, Any]) -> dict[str, Any]:
 
 
 def _options(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A reference to the options' schema; a bare value stands for the one required option, and nothing for none."""
+    """A reference to the options' schema; a bare value stands for the one required option, and
+    nothing for none.
+    """
     name = f"{model.__module__.rpartition('.')[2]}.{model.__name__}"
     if name not in definitions:
         found = model.model_json_schema(ref_template="#/$defs/{model}")

@@ -1,6 +1,8 @@
-"""A suite: what is asked for. A validated YAML file of datasets x first stages x rerankers, measures and a latency plan.
+"""A suite: what is asked for. A validated YAML file of datasets x first stages x rerankers,
+measures and a latency plan.
 
-One grammar serves the three lists: an entry is a name, or one name with its options (or, where an option is the obvious one, its value):
+One grammar serves the three lists: an entry is a name, or one name with its options (or, where an
+option is the obvious one, its value):
 
     rerankers:
       - minilm-l6
@@ -16,7 +18,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from bench.core.errors import SuiteError, nearest
 from bench.core.options import Options, as_mapping
@@ -43,7 +53,9 @@ class Part(Options):
         if isinstance(entry, dict) and len(entry) == 1 and isinstance(next(iter(entry)), str):
             name, options = next(iter(entry.items()))
             return {"name": name, "options": options}
-        raise ValueError("an entry is a name, or one name with its options: 'bm25' or 'bm25: {k1: 0.9}'")
+        raise ValueError(
+            "an entry is a name, or one name with its options: 'bm25' or 'bm25: {k1: 0.9}'"
+        )
 
     def to_entry(self) -> Any:
         """The entry as a suite file writes it."""
@@ -52,7 +64,9 @@ class Part(Options):
 
 def _not_reserved(name: str) -> str:
     if name.casefold() in RESERVED:
-        raise ValueError(f"'{name}' means something else in the folder of results: give the suite another name")
+        raise ValueError(
+            f"'{name}' means something else in the folder of results: give the suite another name"
+        )
     return name
 
 
@@ -63,17 +77,35 @@ class Suite(Options):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the results folder"
     )
     description: str = Field("", description="one or two sentences for the report")
-    datasets: tuple[Part, ...] = Field(min_length=1, description="embedded:NAME, files:FOLDER or irds:ID, with options")
-    first_stages: tuple[Part, ...] = Field(
-        (Part.model_validate("bm25"),), min_length=1, description="bm25, run, scoreddocs or pyterrier, with options"
+    datasets: tuple[Part, ...] = Field(
+        min_length=1, description="embedded:NAME, files:FOLDER or irds:ID, with options"
     )
-    rerankers: tuple[Part, ...] = Field((), description="names of the catalogue or backends, with options")
-    measures: tuple[str, ...] = Field(("nDCG@10", "RR@10"), min_length=1, description="ir_measures names; the first one is the headline")
+    first_stages: tuple[Part, ...] = Field(
+        (Part.model_validate("bm25"),),
+        min_length=1,
+        description="bm25, run, scoreddocs or pyterrier, with options",
+    )
+    rerankers: tuple[Part, ...] = Field(
+        (), description="names of the catalogue or backends, with options"
+    )
+    measures: tuple[str, ...] = Field(
+        ("nDCG@10", "RR@10"),
+        min_length=1,
+        description="ir_measures names; the first one is the headline",
+    )
     depth: int = Field(100, ge=1, description="candidates per query")
-    devices: tuple[str, ...] = Field(("auto",), min_length=1, description="auto, cpu, cuda, cuda:N or mps")
-    latency: LatencyPlan | None = Field(LatencyPlan(), description="the timed pass; null leaves it out")
-    chunk_pairs: int = Field(1024, ge=1, description="scores reach the disk every so many pairs: what a kill can lose")
-    store_texts: bool = Field(True, description="keep texts of queries and top documents in the run, for its report")
+    devices: tuple[str, ...] = Field(
+        ("auto",), min_length=1, description="auto, cpu, cuda, cuda:N or mps"
+    )
+    latency: LatencyPlan | None = Field(
+        LatencyPlan(), description="the timed pass; null leaves it out"
+    )
+    chunk_pairs: int = Field(
+        1024, ge=1, description="scores reach the disk every so many pairs: what a kill can lose"
+    )
+    store_texts: bool = Field(
+        True, description="keep texts of queries and top documents in the run, for its report"
+    )
     seed: int = Field(42, ge=0, description="seeds samples, bootstraps and permutations")
 
     _base_dir: Path = PrivateAttr(default=Path())
@@ -102,13 +134,16 @@ class Suite(Options):
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Suite:
-    """A suite from a file, from the name of a shipped suite, or from a mapping. Raises SuiteError naming file, line, key and fix."""
+    """A suite from a file, from the name of a shipped suite, or from a mapping. Raises SuiteError
+    naming file, line, key and fix.
+    """
     if isinstance(source, Mapping):
         try:
             text = yaml.safe_dump(dict(source), allow_unicode=True)
         except (yaml.YAMLError, RecursionError) as error:
             raise SuiteError(
-                f"the suite holds what YAML cannot: {' '.join(str(error).split())[:200]}; use text, numbers, lists, dicts"
+                f"the suite holds what YAML cannot: {' '.join(str(error).split())[:200]}; use "
+                "text, numbers, lists, dicts"
             ) from error
         return parse(text, "<suite>", Path.cwd())
     path = find(source)
@@ -136,15 +171,22 @@ def find(source: str | Path) -> Path:
         raise SuiteError(f"{path}: there is no such suite file")
     known = shipped()
     if str(source) not in known:
-        raise SuiteError(f"there is no suite '{source}': {nearest(str(source), known)}, or give the path of a .yaml file")
+        raise SuiteError(
+            f"there is no suite '{source}': {nearest(str(source), known)}, or give the path of a "
+            ".yaml file"
+        )
     return known[str(source)]
 
 
 def parse(text: str, file: str, base_dir: Path) -> Suite:
-    """Validate suite text, options of every part included. `base_dir` is what relative paths in it are relative to."""
+    """Validate suite text, options of every part included. `base_dir` is what relative paths in it
+    are relative to.
+    """
     source = Source(text, file)
     if not isinstance(source.data, dict):
-        raise source.problem((), "a suite is a mapping with at least 'name', 'datasets' and 'rerankers'")
+        raise source.problem(
+            (), "a suite is a mapping with at least 'name', 'datasets' and 'rerankers'"
+        )
     try:
         suite = Suite.model_validate(source.data)
     except ValidationError as error:
@@ -163,7 +205,9 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
 
 
 def _check_parts(suite: Suite, source: Source) -> None:
-    """Validate each part's options by the model of the class that will take them; no heavy import happens here."""
+    """Validate each part's options by the model of the class that will take them; no heavy import
+    happens here.
+    """
     from bench import datasets, rerankers, retrieval
 
     folders: tuple[tuple[str, Callable[[str], type[BaseModel]]], ...] = (
@@ -184,17 +228,25 @@ def _check_parts(suite: Suite, source: Source) -> None:
 
 
 def _check_files(suite: Suite, source: Source) -> None:
-    """Every file or folder that the suite names is there: told now, not after an hour of scoring."""
+    """Every file or folder that the suite names is there: told now, not after an hour of
+    scoring.
+    """
     from bench.datasets.files import locate
 
     for i, part in enumerate(suite.datasets):
         kind, _, reference = part.name.partition(":")
         if kind == "files" and not locate(reference, suite.base_dir)[0].exists():
-            raise source.problem(("datasets", i, part.name), f"there is no {reference.partition('#')[0]} in {suite.base_dir}")
+            raise source.problem(
+                ("datasets", i, part.name),
+                f"there is no {reference.partition('#')[0]} in {suite.base_dir}",
+            )
     for key in ("first_stages", "rerankers"):
         for i, part in enumerate(getattr(suite, key)):
             path = part.options.get("path") if isinstance(part.options, Mapping) else part.options
-            if part.name in ("run", "run-file") and not (suite.base_dir / expanded(str(path))).exists():
+            if (
+                part.name in ("run", "run-file")
+                and not (suite.base_dir / expanded(str(path))).exists()
+            ):
                 raise source.problem((key, i, part.name), f"there is no {path} in {suite.base_dir}")
 
 
@@ -209,4 +261,6 @@ def _check_names(suite: Suite, source: Source) -> None:
             raise source.problem(("measures", i), error) from error
     for i, device in enumerate(suite.devices):
         if not fingerprint.is_device_name(device):
-            raise source.problem(("devices", i), f"'{device}' is not a device: auto, cpu, cuda, cuda:N or mps")
+            raise source.problem(
+                ("devices", i), f"'{device}' is not a device: auto, cpu, cuda, cuda:N or mps"
+            )

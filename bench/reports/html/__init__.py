@@ -1,4 +1,6 @@
-"""report.html: the whole run in one file that opens from disk, without a network; its tables and charts need no script."""
+"""report.html: the whole run in one file that opens from disk, without a network; its tables and
+charts need no script.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ def report(run: Run) -> str:
     marks, documents = group.marks(run), Documents.of(run)
     timed, agreed = [] if run.sweep.empty else measured(run), agreements(run)
     most = max(20, MOST_QUERIES // max(1, len(found)))
-    views = [group.view(run, one, f"g{i}", marks, timed, agreed.get(one.group, ()), documents, most) for i, one in enumerate(found, 1)]
+    views = [
+        group.view(run, one, f"g{i}", marks, timed, agreed.get(one.group, ()), documents, most)
+        for i, one in enumerate(found, 1)
+    ]
     listed, cut = documents.listed()
     drills = [{"id": view.id, "label": view.title, **view.drill} for view in views if view.drill]
     data = {"groups": drills, "docs": listed, "cut": cut, "texts": not run.queries.empty}
@@ -38,7 +43,9 @@ def report(run: Run) -> str:
         failed=summary.absent(table, "failed"),
         sentences=lambda finding: [Markup(one) for one in summary.sentences(finding, style)],
         overview=overview(found, marks),
-        glossary=glossary(dict.fromkeys(name for record in run.records.values() for name in record.quality)),
+        glossary=glossary(
+            dict.fromkeys(name for record in run.records.values() for name in record.quality)
+        ),
         agreement_title=agreement.TITLE,
         bare=latency_only.tables(run),
         bare_title=latency_only.TITLE,

@@ -1,4 +1,6 @@
-"""Depth curves: quality, and the latency of one query, against the number of candidates that are reranked."""
+"""Depth curves: quality, and the latency of one query, against the number of candidates that are
+reranked.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +22,34 @@ Curve = tuple[Row, list[tuple[float, float]]]
 """A row and its (depth, value) points, by rising depth."""
 
 
-def quality(members: Sequence[Row], depths: pd.DataFrame, measure: str, marks: Mapping[str, Mark]) -> str:
-    """The mean of the measure at every depth that the run holds; empty where it holds none below the full one."""
+def quality(
+    members: Sequence[Row], depths: pd.DataFrame, measure: str, marks: Mapping[str, Mark]
+) -> str:
+    """The mean of the measure at every depth that the run holds; empty where it holds none below
+    the full one.
+    """
     rows = depths[(depths["measure"] == measure) & (depths["depth"] > 0)]
     means = rows.groupby(["trial", "depth"])["value"].mean()
     curves = _curves(members, means)
     if not any(len(points) > 1 for _, points in curves):
         return ""
-    first = next((row.quality[measure].mean for row in members if row.name == FIRST_STAGE and measure in row.quality), None)
+    first = next(
+        (
+            row.quality[measure].mean
+            for row in members
+            if row.name == FIRST_STAGE and measure in row.quality
+        ),
+        None,
+    )
     return svg.both_sizes(lambda size: _draw(size, curves, marks, measure, first))
 
 
 def latency(members: Sequence[Row], timed: Sequence[Point], marks: Mapping[str, Mark]) -> str:
-    """The median latency of one query at every depth that was timed, each reranker as its row ran; empty where there was one depth only.
+    """The median latency of one query at every depth that was timed, each reranker as its row ran;
+    empty where there was one depth only.
 
-    Other batch sizes, number formats and threads are what `rerank-bench budget` chooses from: here they would be lines without a name.
+    Other batch sizes, number formats and threads are what `rerank-bench budget` chooses from: here
+    they would be lines without a name.
     """
     own: dict[str, list[Point]] = {}
     for point in timed:
@@ -45,7 +60,16 @@ def latency(members: Sequence[Row], timed: Sequence[Point], marks: Mapping[str, 
         points = own.get(row.trial.id, [])
         usual = max(points, key=lambda point: point.depth).settings if points else {}
         if points:
-            curves.append((row, sorted((float(point.depth), point.p50_ms) for point in points if point.settings == usual)))
+            curves.append(
+                (
+                    row,
+                    sorted(
+                        (float(point.depth), point.p50_ms)
+                        for point in points
+                        if point.settings == usual
+                    ),
+                )
+            )
     if not any(len(points) > 1 for _, points in curves):
         return ""
     return svg.both_sizes(lambda size: _draw(size, curves, marks, "ms a query, p50", None))
@@ -60,9 +84,13 @@ def _curves(members: Sequence[Row], values: pd.Series) -> list[Curve]:
     ]
 
 
-def _draw(size: Size, curves: Sequence[Curve], marks: Mapping[str, Mark], label: str, first: float | None) -> str:
+def _draw(
+    size: Size, curves: Sequence[Curve], marks: Mapping[str, Mark], label: str, first: float | None
+) -> str:
     depths = [depth for _, points in curves for depth, _ in points]
-    values = [value for _, points in curves for _, value in points] + ([first] if first is not None else [])
+    values = [value for _, points in curves for _, value in points] + (
+        [first] if first is not None else []
+    )
     x = Scale(min(depths) / 1.15, max(depths) * 1.15, size.left, size.width - size.right, log=True)
     low, high = svg.span(values)
     y = Scale(max(0.0, low), high, size.height - size.bottom, size.top)
@@ -72,21 +100,52 @@ def _draw(size: Size, curves: Sequence[Curve], marks: Mapping[str, Mark], label:
         named = [y(points[-1][1]) - 3 for row, points in curves if row.trial.id not in marks]
         place = svg.apart([*named, y(first)])[-1]
         right = size.width - size.right
-        parts.append(element("line", x1=size.left, x2=right, y1=y(first), y2=y(first), class_="reference"))
-        parts.append(svg.text(f"{FIRST_STAGE} {numbers.quality(first)}", right - 4, place, class_="reference", text_anchor="end"))
+        parts.append(
+            element("line", x1=size.left, x2=right, y1=y(first), y2=y(first), class_="reference")
+        )
+        parts.append(
+            svg.text(
+                f"{FIRST_STAGE} {numbers.quality(first)}",
+                right - 4,
+                place,
+                class_="reference",
+                text_anchor="end",
+            )
+        )
     return svg.figure(size, parts, f"{label} against the number of candidates reranked")
 
 
-def _line(row: Row, points: Sequence[tuple[float, float]], x: Scale, y: Scale, mark: Mark | None, label: str) -> str:
+def _line(
+    row: Row,
+    points: Sequence[tuple[float, float]],
+    x: Scale,
+    y: Scale,
+    mark: Mark | None,
+    label: str,
+) -> str:
     """`mark` is None for the oracle, which is drawn as the references are."""
     places = [(x(depth), y(value)) for depth, value in points]
     shade = "reference" if mark is None else f"curve {mark.colour}"
     parts = [svg.polyline(places, class_=shade)]
     if mark is None:
-        parts.append(svg.text(row.name, places[-1][0], places[-1][1] - 8, class_="reference", text_anchor="end"))
+        parts.append(
+            svg.text(
+                row.name, places[-1][0], places[-1][1] - 8, class_="reference", text_anchor="end"
+            )
+        )
     for (depth, value), (at_x, at_y) in zip(points, places, strict=True):
         tip = f"{name_of(row)}\n{depth:.0f} candidates\n{label} {value:.4g}"
         shape = mark.at(at_x, at_y, 4.5) if mark else ""
         target = element("circle", cx=at_x, cy=at_y, r=12, class_="target")
-        parts.append(element("g", shape + target, class_="point", tabindex=0, role="img", aria_label=tip.replace("\n", ", "), data_tip=tip))
+        parts.append(
+            element(
+                "g",
+                shape + target,
+                class_="point",
+                tabindex=0,
+                role="img",
+                aria_label=tip.replace("\n", ", "),
+                data_tip=tip,
+            )
+        )
     return element("g", parts)

@@ -1,4 +1,6 @@
-"""Where the numbers come from: the machine, what loaded, the data, the keys, and how to run it again."""
+"""Where the numbers come from: the machine, what loaded, the data, the keys, and how to run it
+again.
+"""
 
 from __future__ import annotations
 
@@ -37,16 +39,26 @@ def environment(run: Run) -> Facts:
     """The machine and its libraries, as flat facts; what the system did not tell is left out."""
     machine = dict(run.info.environment)
     libraries = machine.pop("libraries", None) or {}
-    return {**flat(machine), **{name: str(version) for name, version in libraries.items() if version}}
+    return {
+        **flat(machine),
+        **{name: str(version) for name, version in libraries.items() if version},
+    }
 
 
 def groups(run: Run) -> list[GroupFacts]:
-    """Per dataset and first stage: identity, hashes, how the candidates were made; then its trials."""
+    """Per dataset and first stage: identity, hashes, how the candidates were made; then its
+    trials.
+    """
     by_group: dict[str, list[Record]] = {}
     for record in run.records.values():
         trial = record.trial
-        by_group.setdefault(f"{trial.dataset} · {trial.first_stage} · {counted(trial.depth, 'candidate')}", []).append(record)
-    return [GroupFacts(title, _data(records[0]), [_trial(record) for record in records]) for title, records in by_group.items()]
+        by_group.setdefault(
+            f"{trial.dataset} · {trial.first_stage} · {counted(trial.depth, 'candidate')}", []
+        ).append(record)
+    return [
+        GroupFacts(title, _data(records[0]), [_trial(record) for record in records])
+        for title, records in by_group.items()
+    ]
 
 
 def resolved_yaml(run: Run) -> str:
@@ -74,7 +86,11 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _data(record: Record) -> Facts:
     noted = ("ties", "failed", "beyond_single_precision")
-    counts = {name.replace("_", " "): str(value) for name, value in record.counts.model_dump().items() if name not in noted}
+    counts = {
+        name.replace("_", " "): str(value)
+        for name, value in record.counts.model_dump().items()
+        if name not in noted
+    }
     return {**flat(record.dataset), **flat(record.candidates, "candidates: "), **counts}
 
 
@@ -89,7 +105,10 @@ def _trial(record: Record) -> TrialFacts:
         **{f"usage: {key}": value for key, value in flat(record.usage).items()},
     }
     timing = flat({key: value for key, value in (record.latency or {}).items() if key != "notes"})
-    keys = {key: (found.hash, json.dumps(found.fields, indent=1, ensure_ascii=False)) for key, found in record.keys.items()}
+    keys = {
+        key: (found.hash, json.dumps(found.fields, indent=1, ensure_ascii=False))
+        for key, found in record.keys.items()
+    }
     return TrialFacts(name, loaded, timing, keys)
 
 

@@ -1,4 +1,6 @@
-"""Everything the page shows of one group, dataset x first stage: gathered once, its rankings read one after the other."""
+"""Everything the page shows of one group, dataset x first stage: gathered once, its rankings read
+one after the other.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,14 @@ class View:
 
     @property
     def queries(self) -> int:
-        return next((row.quality[self.finding.measure].n for row in self.finding.members if self.finding.measure in row.quality), 0)
+        return next(
+            (
+                row.quality[self.finding.measure].n
+                for row in self.finding.members
+                if self.finding.measure in row.quality
+            ),
+            0,
+        )
 
 
 def view(
@@ -105,8 +114,14 @@ def marks(run: Run) -> dict[str, Mark]:
     """trial id -> its mark, the same for a reranker wherever it stands; references have none."""
     trials = [status.trial for status in run.info.trials if status.trial.kind != "reference"]
     names = list(dict.fromkeys(trial.reranker for trial in trials))
-    devices: dict[str, list[str]] = {name: list(dict.fromkeys(one.device for one in trials if one.reranker == name)) for name in names}
-    return {one.id: Mark(names.index(one.reranker), hollow=one.device != devices[one.reranker][0]) for one in trials}
+    devices: dict[str, list[str]] = {
+        name: list(dict.fromkeys(one.device for one in trials if one.reranker == name))
+        for name in names
+    }
+    return {
+        one.id: Mark(names.index(one.reranker), hollow=one.device != devices[one.reranker][0])
+        for one in trials
+    }
 
 
 def _moved(drill: Drill, finding: Finding) -> list[Moved]:
@@ -114,11 +129,21 @@ def _moved(drill: Drill, finding: Finding) -> list[Moved]:
     if finding.best is None or drill.base is None:
         return []
     before, after = drill.values[drill.base.trial.id], drill.values[finding.best.trial.id]
-    changes = {query: after[query] - value for query, value in before.items() if query in after and after[query] != value}
+    changes = {
+        query: after[query] - value
+        for query, value in before.items()
+        if query in after and after[query] != value
+    }
     order = sorted(changes, key=lambda query: changes[query])
     wins = [query for query in reversed(order) if changes[query] > 0][:MOVED]
     losses = [query for query in order if changes[query] < 0][:MOVED]
     return [
-        Moved(query, drill.words.get(query, ""), numbers.quality(before[query]), numbers.quality(after[query]), changes[query])
+        Moved(
+            query,
+            drill.words.get(query, ""),
+            numbers.quality(before[query]),
+            numbers.quality(after[query]),
+            changes[query],
+        )
         for query in (*wins, *losses)
     ]

@@ -1,4 +1,6 @@
-"""Several collections in one table: the headline measure of each reranker on each, and its mean where no collection is missing."""
+"""Several collections in one table: the headline measure of each reranker on each, and its mean
+where no collection is missing.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ def overview(found: Sequence[Finding], marks: Mapping[str, Mark]) -> list[Line]:
     """A line per reranker and device; empty where there is one group only."""
     if len(found) < 2:
         return []
-    better = [significance([row for row in one.members if row.status == "done"], one.measure) for one in found]
+    better = [
+        significance([row for row in one.members if row.status == "done"], one.measure)
+        for one in found
+    ]
     by_name: dict[str, dict[int, Row]] = {}
     for i, finding in enumerate(found):
         for row in finding.members:
@@ -36,11 +41,17 @@ def overview(found: Sequence[Finding], marks: Mapping[str, Mark]) -> list[Line]:
 
 
 def _line(
-    name: str, held: Mapping[int, Row], found: Sequence[Finding], better: Sequence[Mapping[str, str]], marks: Mapping[str, Mark]
+    name: str,
+    held: Mapping[int, Row],
+    found: Sequence[Finding],
+    better: Sequence[Mapping[str, str]],
+    marks: Mapping[str, Mark],
 ) -> Line:
     values = {i: row.quality[found[i].measure].mean for i, row in held.items()}
     cells = [
-        Cell(numbers.quality(values[i]), values[i], mark=better[i].get(held[i].trial.id, "")) if i in values else Cell()
+        Cell(numbers.quality(values[i]), values[i], mark=better[i].get(held[i].trial.id, ""))
+        if i in values
+        else Cell()
         for i in range(len(found))
     ]
     mean = sum(values.values()) / len(values) if len(values) == len(found) else None

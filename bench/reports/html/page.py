@@ -1,7 +1,9 @@
-"""Assembles the page: a template, one style sheet, one script, the drill-down's data; no file and no address but itself.
+"""Assembles the page: a template, one style sheet, one script, the drill-down's data; no file and
+no address but itself.
 
-The content security policy names the style sheet and the script by their hashes and forbids everything else, so that text from a
-collection could run nothing even if it slipped past the escaping.
+The content security policy names the style sheet and the script by their hashes and forbids
+everything else, so that text from a collection could run nothing even if it slipped past the
+escaping.
 """
 
 from __future__ import annotations
@@ -15,20 +17,34 @@ from typing import Any
 
 from bench.core.counting import counted
 
-CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n\r"} | {0x7F: "␡"}
+CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n\r"} | {
+    0x7F: "␡"
+}
 """Control characters as pictures: HTML has no way to carry them."""
-IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029", "\x7f": "\\u007f"}
+IN_SCRIPT = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+    "\x7f": "\\u007f",
+}
 
 
 def page(**content: Any) -> str:
-    """The whole HTML text. `content` is what the template names; strings are escaped, charts must be marked as markup."""
+    """The whole HTML text. `content` is what the template names; strings are escaped, charts must
+    be marked as markup.
+    """
     style, script = asset("report.css"), asset("report.js")
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     from markupsafe import Markup
 
-    html: str = _template().render(policy=policy, style=Markup(style), script=Markup(script), **content)
+    html: str = _template().render(
+        policy=policy, style=Markup(style), script=Markup(script), **content
+    )
     return html.translate(CONTROLS)
 
 
@@ -43,7 +59,9 @@ def for_script(data: Any) -> Any:
 
 
 def asset(name: str) -> str:
-    return resources.files("bench.reports.html").joinpath("assets", name).read_text(encoding="utf-8")
+    return (
+        resources.files("bench.reports.html").joinpath("assets", name).read_text(encoding="utf-8")
+    )
 
 
 @cache

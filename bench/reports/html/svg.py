@@ -1,6 +1,8 @@
-"""Charts as SVG text: scales, ticks, axes, markers. No library: a page must carry its pictures, follow its theme, and be read aloud.
+"""Charts as SVG text: scales, ticks, axes, markers. No library: a page must carry its pictures,
+follow its theme, and be read aloud.
 
-Colours are classes (c0 ... c6, Okabe & Ito's colour-blind-safe set) that the style sheet fills for light and dark; shapes go with them.
+Colours are classes (c0 ... c6, Okabe & Ito's colour-blind-safe set) that the style sheet fills for
+light and dark; shapes go with them.
 """
 
 from __future__ import annotations
@@ -23,27 +25,50 @@ CHARACTER = 6.4
 
 
 def element(name: str, content: str | Iterable[str] = "", **attributes: object) -> str:
-    """An element. `content` is markup, already escaped; attribute values are escaped here, `class_` and `a_b` become `class` and `a-b`."""
+    """An element. `content` is markup, already escaped; attribute values are escaped here, `class_`
+    and `a_b` become `class` and `a-b`.
+    """
     told = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(_text(value))}"' for key, value in attributes.items() if value is not None
+        f' {key.rstrip("_").replace("_", "-")}="{escape(_text(value))}"'
+        for key, value in attributes.items()
+        if value is not None
     )
     inner = content if isinstance(content, str) else "".join(content)
     return f"<{name}{told}>{inner}</{name}>"
 
 
-def text(words: str, x: float, y: float, class_: str, text_anchor: str | None = None, data_where: str | None = None) -> str:
+def text(
+    words: str,
+    x: float,
+    y: float,
+    class_: str,
+    text_anchor: str | None = None,
+    data_where: str | None = None,
+) -> str:
     """Words at a place."""
-    return element("text", escape(words), x=x, y=y, class_=class_, text_anchor=text_anchor, data_where=data_where)
+    return element(
+        "text",
+        escape(words),
+        x=x,
+        y=y,
+        class_=class_,
+        text_anchor=text_anchor,
+        data_where=data_where,
+    )
 
 
-def polyline(points: Sequence[tuple[float, float]], class_: str, data_where: str | None = None) -> str:
+def polyline(
+    points: Sequence[tuple[float, float]], class_: str, data_where: str | None = None
+) -> str:
     corners = " ".join(f"{_text(x)},{_text(y)}" for x, y in points)
     return element("polyline", points=corners, fill="none", class_=class_, data_where=data_where)
 
 
 @dataclass(frozen=True)
 class Size:
-    """A chart is drawn twice, for a desk and for a phone: one picture scaled to both would be too small to read on one of them."""
+    """A chart is drawn twice, for a desk and for a phone: one picture scaled to both would be too
+    small to read on one of them.
+    """
 
     name: str
     width: float
@@ -71,12 +96,18 @@ class Scale:
     def __call__(self, value: float) -> float:
         transform: Callable[[float], float] = math.log10 if self.log else float
         low, high = transform(self.low), transform(self.high)
-        share = (transform(max(value, self.low) if self.log else value) - low) / ((high - low) or 1.0)
+        share = (transform(max(value, self.low) if self.log else value) - low) / (
+            (high - low) or 1.0
+        )
         return self.start + share * (self.end - self.start)
 
     def ticks(self, most: int) -> list[float]:
         """At most about `most` round numbers in the range."""
-        return _log_ticks(self.low, self.high, most) if self.log else _linear_ticks(self.low, self.high, most)
+        return (
+            _log_ticks(self.low, self.high, most)
+            if self.log
+            else _linear_ticks(self.low, self.high, most)
+        )
 
 
 def span(values: Iterable[float], *, log: bool = False, pad: float = 0.08) -> tuple[float, float]:
@@ -90,16 +121,24 @@ def span(values: Iterable[float], *, log: bool = False, pad: float = 0.08) -> tu
     return low - air, high + air
 
 
-def axes(size: Size, x: Scale, y: Scale, x_label: str, y_label: str, ticks: Sequence[float] = ()) -> str:
-    """Grid, tick labels and axis titles; the vertical one stands level above its axis, where it is read without turning the head.
+def axes(
+    size: Size, x: Scale, y: Scale, x_label: str, y_label: str, ticks: Sequence[float] = ()
+) -> str:
+    """Grid, tick labels and axis titles; the vertical one stands level above its axis, where it is
+    read without turning the head.
 
-    `ticks` are of the horizontal axis, where round numbers say less than the values that were measured.
+    `ticks` are of the horizontal axis, where round numbers say less than the values that were
+    measured.
     """
     right, floor = size.width - size.right, size.height - size.bottom
     parts = []
     for value in y.ticks(6):
-        parts.append(element("line", x1=size.left, x2=right, y1=y(value), y2=y(value), class_="grid"))
-        parts.append(text(number(value), size.left - 8, y(value) + 4, class_="tick", text_anchor="end"))
+        parts.append(
+            element("line", x1=size.left, x2=right, y1=y(value), y2=y(value), class_="grid")
+        )
+        parts.append(
+            text(number(value), size.left - 8, y(value) + 4, class_="tick", text_anchor="end")
+        )
     parts += columns(x, ticks or x.ticks(8 if size.width > 500 else 5), size.top, floor)
     parts.append(element("line", x1=size.left, x2=right, y1=floor, y2=floor, class_="axis"))
     parts.append(text(y_label, 4, size.top - 12, class_="title"))
@@ -108,7 +147,9 @@ def axes(size: Size, x: Scale, y: Scale, x_label: str, y_label: str, ticks: Sequ
 
 
 def columns(x: Scale, ticks: Sequence[float], top: float, floor: float) -> list[str]:
-    """The lines of a grid that stand upright, with their labels; a label that has no room is left out."""
+    """The lines of a grid that stand upright, with their labels; a label that has no room is left
+    out.
+    """
     parts = []
     free = -math.inf
     for value in ticks:
@@ -116,7 +157,9 @@ def columns(x: Scale, ticks: Sequence[float], top: float, floor: float) -> list[
         parts.append(element("line", x1=at, x2=at, y1=top, y2=floor, class_="grid"))
         if at - len(label) * CHARACTER / 2 > free:
             edge = x.end + EDGE - len(label) * CHARACTER / 2
-            parts.append(text(label, min(at, edge), floor + 18, class_="tick", text_anchor="middle"))
+            parts.append(
+                text(label, min(at, edge), floor + 18, class_="tick", text_anchor="middle")
+            )
             free = at + len(label) * CHARACTER / 2 + 4
     return parts
 
@@ -124,7 +167,9 @@ def columns(x: Scale, ticks: Sequence[float], top: float, floor: float) -> list[
 def figure(size: Size, content: Iterable[str], label: str) -> str:
     """The whole picture."""
     box = f"0 0 {_text(size.width)} {_text(size.height)}"
-    return element("svg", content, viewBox=box, class_=f"chart {size.name}", role="group", aria_label=label)
+    return element(
+        "svg", content, viewBox=box, class_=f"chart {size.name}", role="group", aria_label=label
+    )
 
 
 def both_sizes(draw: Callable[[Size], str]) -> str:
@@ -134,8 +179,9 @@ def both_sizes(draw: Callable[[Size], str]) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """What tells a series apart on the whole page: a shape in a colour by its number; `hollow` tells a reranker's second device from its
-    first."""
+    """What tells a series apart on the whole page: a shape in a colour by its number; `hollow`
+    tells a reranker's second device from its first.
+    """
 
     index: int
     hollow: bool = False
@@ -147,15 +193,23 @@ class Mark:
     def at(self, x: float, y: float, r: float = 6) -> str:
         """The mark at a place."""
         shape = SHAPES[(self.index + self.index // COLOURS) % len(SHAPES)]
-        return element("path", d=_outline(shape, x, y, r), class_=f"mark {self.colour}{' hollow' if self.hollow else ''}")
+        return element(
+            "path",
+            d=_outline(shape, x, y, r),
+            class_=f"mark {self.colour}{' hollow' if self.hollow else ''}",
+        )
 
     def swatch(self) -> str:
         """The mark alone, for a legend or a table."""
-        return element("svg", self.at(8, 8, 5.5), viewBox="0 0 16 16", class_="swatch", aria_hidden="true")
+        return element(
+            "svg", self.at(8, 8, 5.5), viewBox="0 0 16 16", class_="swatch", aria_hidden="true"
+        )
 
 
 def apart(heights: Sequence[float]) -> list[float]:
-    """Where the labels of lines at these heights stand: above their line, or below it where another label is above."""
+    """Where the labels of lines at these heights stand: above their line, or below it where another
+    label is above.
+    """
     places: list[float] = []
     for height in heights:
         above, below = height - 5, height + LINE - 3
@@ -225,7 +279,12 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
         return _linear_ticks(low, high, most)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1, 2, 3, 4, 6, 8), (1, 2, 5), (1, 3), (1,)):
-        found = [factor * 10.0**decade for decade in decades for factor in factors if low <= factor * 10.0**decade <= high]
+        found = [
+            factor * 10.0**decade
+            for decade in decades
+            for factor in factors
+            if low <= factor * 10.0**decade <= high
+        ]
         if len(found) <= most:
             return found
     return found[:: math.ceil(len(found) / most)]

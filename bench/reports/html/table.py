@@ -1,4 +1,6 @@
-"""The main table of a group as cells: a value as it is written, what it sorts by, what stands small beneath it."""
+"""The main table of a group as cells: a value as it is written, what it sorts by, what stands small
+beneath it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from bench.reports.summary import ALPHA, name_of
 
 @dataclass(frozen=True)
 class Cell:
-    """`sort` is None where there is no value: such rows stay last, whatever the order. `mark` is better, worse, same or nothing."""
+    """`sort` is None where there is no value: such rows stay last, whatever the order. `mark` is
+    better, worse, same or nothing.
+    """
 
     text: str = numbers.NOTHING
     sort: float | None = None
@@ -36,7 +40,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """Columns are (heading, what it is: shown on pointing at it); lines come in the suite's order, those without results last."""
+    """Columns are (heading, what it is: shown on pointing at it); lines come in the suite's order,
+    those without results last.
+    """
 
     columns: Sequence[tuple[str, str]]
     lines: Sequence[Line]
@@ -71,7 +77,11 @@ def grid(members: Sequence[Row], marks: Mapping[str, Mark]) -> Grid:
     if not any(row.failed or row.request or row.cost for row in done):
         held.discard(FAILED)  # what runs here and never failed needs no column to say so
     headings = dict.fromkeys(name for line in lines for name in line.cells)
-    columns = [(name, MEANINGS.get(name, "mean over queries, with its 95 % interval")) for name in headings if name in held]
+    columns = [
+        (name, MEANINGS.get(name, "mean over queries, with its 95 % interval"))
+        for name in headings
+        if name in held
+    ]
     labels = {row.trial.id: name_of(row) for row in done}
     told = [f"{timings.about(who, done, labels)}: {note}" for who, note in notes]
     if timings.has_requests(done):
@@ -80,12 +90,17 @@ def grid(members: Sequence[Row], marks: Mapping[str, Mark]) -> Grid:
 
 
 def significance(done: Sequence[Row], measure: str) -> dict[str, str]:
-    """trial id -> better or worse, where the difference of a reranker to the first stage is significant at 5 %, Holm-corrected for all of
-    the group's; "same" where it is not."""
+    """trial id -> better or worse, where the difference of a reranker to the first stage is
+    significant at 5 %, Holm-corrected for all of the group's; "same" where it is not.
+    """
     tested = [row for row in done if row.trial.kind == "reranker" and measure in row.differences]
     corrected = statistics.holm([row.differences[measure].p for row in tested])
     return {
-        row.trial.id: "same" if p >= ALPHA else "better" if row.differences[measure].mean > 0 else "worse"
+        row.trial.id: "same"
+        if p >= ALPHA
+        else "better"
+        if row.differences[measure].mean > 0
+        else "worse"
         for row, p in zip(tested, corrected, strict=True)
     }
 
@@ -95,7 +110,11 @@ def _cells(row: Row, members: Sequence[Row], mark: str) -> Iterator[tuple[str, C
     if lead:
         yield lead, _quality(row, lead)
     delta = row.differences.get(lead)
-    change = Cell(numbers.change(delta), delta.mean, f"[{delta.low:+.3f}, {delta.high:+.3f}]", mark) if delta else Cell()
+    change = (
+        Cell(numbers.change(delta), delta.mean, f"[{delta.low:+.3f}, {delta.high:+.3f}]", mark)
+        if delta
+        else Cell()
+    )
     yield DELTA, change
     yield "p", Cell(numbers.p_value(delta.p), delta.p) if delta else Cell()
     for name in others:
@@ -104,14 +123,28 @@ def _cells(row: Row, members: Sequence[Row], mark: str) -> Iterator[tuple[str, C
     if JUDGED not in (lead, *others):
         yield JUDGED, Cell(f"{judged.mean:.2f}", judged.mean) if judged else Cell()
     yield from _speed(row)
-    yield FAILED, Cell(numbers.share(row.failed), row.failed) if row.trial.kind != "reference" else Cell()
+    yield (
+        FAILED,
+        Cell(numbers.share(row.failed), row.failed) if row.trial.kind != "reference" else Cell(),
+    )
     cost = row.cost
-    yield COST, Cell(numbers.dollars(cost.usd_per_1000_queries), cost.usd_per_1000_queries, f"as of {cost.as_of}") if cost else Cell()
+    yield (
+        COST,
+        Cell(
+            numbers.dollars(cost.usd_per_1000_queries),
+            cost.usd_per_1000_queries,
+            f"as of {cost.as_of}",
+        )
+        if cost
+        else Cell(),
+    )
 
 
 def _quality(row: Row, name: str) -> Cell:
     found = row.quality.get(name)
-    return Cell(numbers.quality(found.mean), found.mean, numbers.interval(found)) if found else Cell()
+    return (
+        Cell(numbers.quality(found.mean), found.mean, numbers.interval(found)) if found else Cell()
+    )
 
 
 def _speed(row: Row) -> Iterator[tuple[str, Cell]]:

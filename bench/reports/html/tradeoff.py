@@ -1,4 +1,6 @@
-"""Quality against latency: a point per reranker and device, its intervals, the Pareto front of each device."""
+"""Quality against latency: a point per reranker and device, its intervals, the Pareto front of each
+device.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from bench.reports.timings import one_query
 
 Box = tuple[float, float, float, float]
 TALLEST = 2.2
-"""A reference farther away than so many times the points' own range is named at the edge: it would squash them."""
+"""A reference farther away than so many times the points' own range is named at the edge: it would
+squash them.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,9 @@ class Point:
     @property
     def label(self) -> str:
         timing, value = self.timing, self.value
-        interval = f"{numbers.milliseconds(timing.p50_low_ms)}–{numbers.milliseconds(timing.p50_high_ms)}"
+        interval = (
+            f"{numbers.milliseconds(timing.p50_low_ms)}–{numbers.milliseconds(timing.p50_high_ms)}"
+        )
         return (
             f"{name_of(self.row)}\n{numbers.quality(value.mean)} {numbers.interval(value)}\n"
             f"{numbers.milliseconds(timing.p50_ms)} ms [{interval}] p50 ({timing.scenario})"
@@ -42,7 +48,9 @@ class Point:
 
 
 def points(members: Sequence[Row], measure: str, marks: Mapping[str, Mark]) -> list[Point]:
-    """The points of a group. A hosted reranker has no device here: its latency is of a request over the network, and says so."""
+    """The points of a group. A hosted reranker has no device here: its latency is of a request over
+    the network, and says so.
+    """
     found: list[Point] = []
     for row in members:
         timing = one_query(row)
@@ -62,14 +70,29 @@ def draw(found: Sequence[Point], members: Sequence[Row], measure: str) -> str:
 
 
 def _draw(size: Size, found: Sequence[Point], members: Sequence[Row], measure: str) -> str:
-    x_range = svg.span([ms for one in found for ms in (one.timing.p50_low_ms, one.timing.p50_high_ms, one.timing.p50_ms)], log=True)
+    x_range = svg.span(
+        [
+            ms
+            for one in found
+            for ms in (one.timing.p50_low_ms, one.timing.p50_high_ms, one.timing.p50_ms)
+        ],
+        log=True,
+    )
     x = Scale(*x_range, size.left, size.width - size.right, log=True)
     own = [value for one in found for value in (one.value.low, one.value.high)]
-    references = [(row.name, row.quality[measure].mean) for row in members if row.trial.kind == "reference" and measure in row.quality]
+    references = [
+        (row.name, row.quality[measure].mean)
+        for row in members
+        if row.trial.kind == "reference" and measure in row.quality
+    ]
     near = [value for _, value in references if _near(value, own)]
     y = Scale(*svg.span([*own, *near]), size.height - size.bottom, size.top)
     label = f"{measure} against the median latency of one query, {counted(len(found), 'point')}"
-    parts = [svg.axes(size, x, y, "median latency of one query, ms (log scale) · faster is left", measure)]
+    parts = [
+        svg.axes(
+            size, x, y, "median latency of one query, ms (log scale) · faster is left", measure
+        )
+    ]
     if size is svg.NARROW:
         parts = [svg.axes(size, x, y, "ms a query, median (log scale)", measure)]
     parts += _references(size, y, references, near)
@@ -77,7 +100,13 @@ def _draw(size: Size, found: Sequence[Point], members: Sequence[Row], measure: s
         parts.append(_front([one for one in found if one.where == where], x, y, where))
     parts += [_point(one, x, y) for one in found]
     edge = size.width - size.right
-    parts += _labels(size, found, x, y, [(edge - 130, y(value) - 17, edge, y(value) + svg.LINE) for value in near])
+    parts += _labels(
+        size,
+        found,
+        x,
+        y,
+        [(edge - 130, y(value) - 17, edge, y(value) + svg.LINE) for value in near],
+    )
     return svg.figure(size, parts, label)
 
 
@@ -86,20 +115,38 @@ def _near(value: float, own: Sequence[float]) -> bool:
     return min(own) - reach <= value <= max(own) + reach
 
 
-def _references(size: Size, y: Scale, references: Sequence[tuple[str, float]], near: Sequence[float]) -> list[str]:
-    """A line for each reference with its name, or its name at the edge where it is far away; no name on another."""
+def _references(
+    size: Size, y: Scale, references: Sequence[tuple[str, float]], near: Sequence[float]
+) -> list[str]:
+    """A line for each reference with its name, or its name at the edge where it is far away; no
+    name on another.
+    """
     right, floor = size.width - size.right, size.height - size.bottom
     lines = [(name, value) for name, value in references if value in near]
     parts = []
-    for (name, value), place in zip(lines, svg.apart([y(value) for _, value in lines]), strict=True):
-        parts.append(element("line", x1=size.left, x2=right, y1=y(value), y2=y(value), class_="reference"))
-        parts.append(svg.text(f"{name} {numbers.quality(value)}", right - 4, place, class_="reference", text_anchor="end"))
+    for (name, value), place in zip(
+        lines, svg.apart([y(value) for _, value in lines]), strict=True
+    ):
+        parts.append(
+            element("line", x1=size.left, x2=right, y1=y(value), y2=y(value), class_="reference")
+        )
+        parts.append(
+            svg.text(
+                f"{name} {numbers.quality(value)}",
+                right - 4,
+                place,
+                class_="reference",
+                text_anchor="end",
+            )
+        )
     far = [(name, value) for name, value in references if value not in near]
     above = [(name, value) for name, value in far if y(value) < size.top]
     below = [(name, value) for name, value in far if y(value) >= size.top]
     for i, (name, value) in enumerate(above):
         words = f"↑ {name} {numbers.quality(value)}"
-        parts.append(svg.text(words, size.left + 6, size.top + 12 + i * svg.LINE, class_="reference"))
+        parts.append(
+            svg.text(words, size.left + 6, size.top + 12 + i * svg.LINE, class_="reference")
+        )
     for i, (name, value) in enumerate(below):
         words = f"↓ {name} {numbers.quality(value)}"
         parts.append(svg.text(words, size.left + 6, floor - 8 - i * svg.LINE, class_="reference"))
@@ -117,19 +164,47 @@ def _point(one: Point, x: Scale, y: Scale) -> str:
     at_x, at_y = x(timing.p50_ms), y(value.mean)
     shade = f"whisker {one.mark.colour}"
     parts = [
-        element("line", x1=x(timing.p50_low_ms), x2=x(timing.p50_high_ms), y1=at_y, y2=at_y, class_=shade),
+        element(
+            "line",
+            x1=x(timing.p50_low_ms),
+            x2=x(timing.p50_high_ms),
+            y1=at_y,
+            y2=at_y,
+            class_=shade,
+        ),
         element("line", x1=at_x, x2=at_x, y1=y(value.low), y2=y(value.high), class_=shade),
         one.mark.at(at_x, at_y),
         element("circle", cx=at_x, cy=at_y, r=16, class_="target"),
     ]
     label = one.label.replace("\n", ", ")
-    return element("g", parts, class_="point", tabindex=0, role="img", aria_label=label, data_tip=one.label, data_where=one.where)
+    return element(
+        "g",
+        parts,
+        class_="point",
+        tabindex=0,
+        role="img",
+        aria_label=label,
+        data_tip=one.label,
+        data_where=one.where,
+    )
 
 
-def _labels(size: Size, found: Sequence[Point], x: Scale, y: Scale, references: Sequence[Box]) -> list[str]:
-    """Names beside their points where there is room: right, left, above, below; the legend names them all."""
+def _labels(
+    size: Size, found: Sequence[Point], x: Scale, y: Scale, references: Sequence[Box]
+) -> list[str]:
+    """Names beside their points where there is room: right, left, above, below; the legend names
+    them all.
+    """
     taken = [*references]
-    taken += [(x(one.timing.p50_ms) - 8, y(one.value.mean) - 8, x(one.timing.p50_ms) + 8, y(one.value.mean) + 8) for one in found]
+    taken += [
+        (
+            x(one.timing.p50_ms) - 8,
+            y(one.value.mean) - 8,
+            x(one.timing.p50_ms) + 8,
+            y(one.value.mean) + 8,
+        )
+        for one in found
+    ]
     parts = []
     for one in found:
         name = svg.shortened(one.row.name)
@@ -138,10 +213,21 @@ def _labels(size: Size, found: Sequence[Point], x: Scale, y: Scale, references: 
         for dx, dy, anchor in tries:
             left = at_x + dx - (width if anchor == "end" else 0)
             box = (left, at_y + dy - 11, left + width, at_y + dy + 3)
-            inside = box[0] >= size.left and box[2] <= size.width - size.right and box[1] >= size.top
+            inside = (
+                box[0] >= size.left and box[2] <= size.width - size.right and box[1] >= size.top
+            )
             if inside and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
-                parts.append(svg.text(name, at_x + dx, at_y + dy, class_="name", text_anchor=anchor, data_where=one.where))
+                parts.append(
+                    svg.text(
+                        name,
+                        at_x + dx,
+                        at_y + dy,
+                        class_="name",
+                        text_anchor=anchor,
+                        data_where=one.where,
+                    )
+                )
                 break
     return parts
 

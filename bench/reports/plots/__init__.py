@@ -1,4 +1,5 @@
-"""Pictures of a run, drawn from its records. matplotlib is imported in this folder only, when a picture is drawn.
+"""Pictures of a run, drawn from its records. matplotlib is imported in this folder only, when a
+picture is drawn.
 
 A new kind is one file with `draw(run) -> Iterator[Picture]` and one line in the table.
 """
@@ -47,8 +48,12 @@ class Picture:
         return cls(file_stem(told), group, figure)
 
 
-def write(run: Run, kind: str, out: Path | None = None, form: str = "png") -> list[tuple[GroupKey, Path]]:
-    """Draw one kind of picture of every group that has what it shows, into `out` or the run's folder. Returns groups and files."""
+def write(
+    run: Run, kind: str, out: Path | None = None, form: str = "png"
+) -> list[tuple[GroupKey, Path]]:
+    """Draw one kind of picture of every group that has what it shows, into `out` or the run's
+    folder. Returns groups and files.
+    """
     from bench.reports.plots import style
 
     written = []
@@ -66,7 +71,9 @@ def draw(run: Run, kind: str) -> Iterator[Picture]:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points that no other beats on both counts: (cost, lower is better; quality, higher is better), by rising cost."""
+    """Indices of the points that no other beats on both counts: (cost, lower is better; quality,
+    higher is better), by rising cost.
+    """
     front: list[int] = []
     best = float("-inf")
     for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):

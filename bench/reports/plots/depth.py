@@ -14,32 +14,61 @@ if TYPE_CHECKING:
 
 
 def draw(run: Run) -> Iterator[Picture]:
-    """A picture per group in which some reranker's quality is known at two depths or more, none reranked among them."""
+    """A picture per group in which some reranker's quality is known at two depths or more, none
+    reranked among them.
+    """
     curves = run.depths
     for group, members in groups(rows(run)).items():
         measure = next(iter(measures_of(members)), "")
         means = curves[curves["measure"] == measure].groupby(["trial", "depth"])["value"].mean()
-        known = [row for row in members if row.quality and row.trial.id in means.index.get_level_values(0)]
-        curved = [row for row in known if row.trial.kind != "reference" and len(means[row.trial.id]) > 2]
+        known = [
+            row
+            for row in members
+            if row.quality and row.trial.id in means.index.get_level_values(0)
+        ]
+        curved = [
+            row for row in known if row.trial.kind != "reference" and len(means[row.trial.id]) > 2
+        ]
         if curved:
             dataset, first_stage, _ = group
-            figure = _figure(known, curved, means, measure, f"{dataset}, {first_stage}: reranking the first candidates only")
+            figure = _figure(
+                known,
+                curved,
+                means,
+                measure,
+                f"{dataset}, {first_stage}: reranking the first candidates only",
+            )
             yield Picture.of("depth", group, figure)
 
 
-def _figure(known: list[Row], curved: list[Row], means: pd.Series[float], measure: str, title: str) -> Any:
+def _figure(
+    known: list[Row], curved: list[Row], means: pd.Series[float], measure: str, title: str
+) -> Any:
     figure, axes = style.new_figure(title)
     for i, row in enumerate(curved):
         curve = means[row.trial.id]
         name = row.name if row.trial.device in ("-", "cpu") else f"{row.name} ({row.trial.device})"
-        axes.plot(curve.index, curve.to_numpy(), markersize=5, linewidth=1.3, label=name, **style.look(i))
+        axes.plot(
+            curve.index, curve.to_numpy(), markersize=5, linewidth=1.3, label=name, **style.look(i)
+        )
     for row in known:
         if row.name == "oracle":
             curve = means[row.trial.id]
-            axes.plot(curve.index, curve.to_numpy(), color=style.GREY, linewidth=1, linestyle=":", label="oracle (best possible order)")
+            axes.plot(
+                curve.index,
+                curve.to_numpy(),
+                color=style.GREY,
+                linewidth=1,
+                linestyle=":",
+                label="oracle (best possible order)",
+            )
     axes.set_xscale("symlog", linthresh=1, linscale=0.4)
     depths = sorted({depth for row in curved for depth in means[row.trial.id].index})
-    shown = [depth for depth in depths if depth in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) or depth == depths[-1]]
+    shown = [
+        depth
+        for depth in depths
+        if depth in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) or depth == depths[-1]
+    ]
     axes.set_xticks(shown, [str(depth) for depth in shown])
     axes.minorticks_off()
     axes.set_xlim(-0.15, depths[-1] * 1.15)

@@ -20,13 +20,23 @@ def draw(run: Run) -> Iterator[Picture]:
     samples = run.latency
     if samples.empty:
         return
-    single = samples[(samples["scenario"] == "single") & ~samples["warmup"].astype(bool) & (samples["span"] == "total")]
+    single = samples[
+        (samples["scenario"] == "single")
+        & ~samples["warmup"].astype(bool)
+        & (samples["span"] == "total")
+    ]
     for group, members in groups(rows(run)).items():
         timed = [row for row in members if (single["trial"] == row.trial.id).any()]
         if timed:
             dataset, first_stage, depth = group
             yield Picture.of(
-                "latency", group, _figure(timed, single, f"{dataset}, {first_stage}, {counted(depth, 'candidate')}: one query in flight")
+                "latency",
+                group,
+                _figure(
+                    timed,
+                    single,
+                    f"{dataset}, {first_stage}, {counted(depth, 'candidate')}: one query in flight",
+                ),
             )
 
 
@@ -38,14 +48,26 @@ def _figure(timed: list[Row], single: pd.DataFrame, title: str) -> Any:
         mine = single[single["trial"] == row.trial.id]
         ms = np.sort(mine["nanoseconds"].to_numpy(dtype=np.float64) / 1e6)
         colour = style.look(i)["color"]
-        label = f"{row.name} ({row.trial.device}), {counted(len(ms), 'sample')} of {mine['query'].nunique()} queries"
-        axes.step(ms, np.arange(1, len(ms) + 1) / len(ms), where="post", color=colour, linewidth=1.5, label=label)
+        label = (
+            f"{row.name} ({row.trial.device}), {counted(len(ms), 'sample')} of "
+            f"{mine['query'].nunique()} queries"
+        )
+        axes.step(
+            ms,
+            np.arange(1, len(ms) + 1) / len(ms),
+            where="post",
+            color=colour,
+            linewidth=1.5,
+            label=label,
+        )
         shown = [0.5, *([0.95] if mine["query"].nunique() >= needed(0.95) else [])]
         axes.plot(np.quantile(ms, shown), shown, linestyle="none", markersize=7, **style.look(i))
     axes.set_xscale("log")
     style.plain_log_ticks(axes.xaxis)
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel("latency of one query, ms (log scale); marks at p50, and at p95 where the queries suffice")
+    axes.set_xlabel(
+        "latency of one query, ms (log scale); marks at p50, and at p95 where the queries suffice"
+    )
     axes.set_ylabel("share of samples at most so slow")
     style.legend(axes)
     return figure

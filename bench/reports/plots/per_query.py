@@ -15,14 +15,30 @@ WIN, LOSS = "#0072B2", "#D55E00"
 
 
 def draw(run: Run) -> Iterator[Picture]:
-    """A picture per reranker: each query's difference to the first stage, from the largest loss to the largest win."""
+    """A picture per reranker: each query's difference to the first stage, from the largest loss to
+    the largest win.
+    """
     for group, members in groups(rows(run)).items():
         measure = next(iter(measures_of(members)), "")
         lead = run.per_query[run.per_query["measure"] == measure]
-        values = {trial: found.set_index("query")["value"] for trial, found in lead.groupby("trial")}
-        base = next((values[row.trial.id] for row in members if row.name == FIRST_STAGE and row.trial.id in values), None)
+        values = {
+            trial: found.set_index("query")["value"] for trial, found in lead.groupby("trial")
+        }
+        base = next(
+            (
+                values[row.trial.id]
+                for row in members
+                if row.name == FIRST_STAGE and row.trial.id in values
+            ),
+            None,
+        )
         for row in members:
-            if base is not None and row.trial.kind == "reranker" and row.quality and row.trial.id in values:
+            if (
+                base is not None
+                and row.trial.kind == "reranker"
+                and row.quality
+                and row.trial.id in values
+            ):
                 changes = sorted((values[row.trial.id] - base).dropna().tolist())
                 name = row.name if row.trial.device == "-" else f"{row.name}-{row.trial.device}"
                 title = f"{row.name} against the first stage, {group[0]}, {group[1]}"
@@ -31,12 +47,21 @@ def draw(run: Run) -> Iterator[Picture]:
 
 def _figure(changes: list[float], measure: str, title: str) -> Any:
     figure, axes = style.new_figure(title, height=3.4)
-    axes.bar(range(len(changes)), changes, width=1.0, color=[LOSS if change < 0 else WIN for change in changes], linewidth=0)
+    axes.bar(
+        range(len(changes)),
+        changes,
+        width=1.0,
+        color=[LOSS if change < 0 else WIN for change in changes],
+        linewidth=0,
+    )
     axes.axhline(0, color="black", linewidth=0.8)
     mean = sum(changes) / len(changes) if changes else 0.0
     axes.axhline(mean, color="black", linewidth=1, linestyle="--", label=f"mean {mean:+.3f}")
     losses, wins = sum(change < 0 for change in changes), sum(change > 0 for change in changes)
-    axes.set_xlabel(f"{counted(len(changes), 'query')}: {losses} fell, {len(changes) - losses - wins} stayed, {wins} rose")
+    axes.set_xlabel(
+        f"{counted(len(changes), 'query')}: {losses} fell, {len(changes) - losses - wins} "
+        f"stayed, {wins} rose"
+    )
     axes.set_ylabel(f"change in {measure}")
     axes.set_xlim(-0.5, len(changes) - 0.5)
     axes.set_xticks([])

@@ -1,4 +1,6 @@
-"""What all pictures share: colours and marks that a colour-blind reader can tell apart, sizes that fit a page, files that repeat."""
+"""What all pictures share: colours and marks that a colour-blind reader can tell apart, sizes that
+fit a page, files that repeat.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,15 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito's colour-blind-safe set
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)  # Okabe & Ito's colour-blind-safe set
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY, FAINT = "#777777", "#dddddd"
 
@@ -27,7 +37,10 @@ def new_figure(title: str, width: float = 7.2, height: float = 4.6) -> tuple[Any
 
 def look(i: int) -> dict[str, Any]:
     """Colour and marker of the i-th row. After seven rows colours begin anew with other markers."""
-    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]}
+    return {
+        "color": COLOURS[i % len(COLOURS)],
+        "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)],
+    }
 
 
 def legend(axes: Any) -> None:
@@ -35,7 +48,9 @@ def legend(axes: Any) -> None:
 
 
 def plain_log_ticks(axis: Any, subs: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
-    """Plain numbers at 1, 2 and 5 of each decade: a log axis of less than a decade otherwise shows no number at all."""
+    """Plain numbers at 1, 2 and 5 of each decade: a log axis of less than a decade otherwise shows
+    no number at all.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=subs))
@@ -47,7 +62,11 @@ def image(figure: Any, form: str) -> bytes:
     """The figure as png, svg or pdf. Equal figures give equal bytes; text in an SVG stays text."""
     from matplotlib import rc_context
 
-    stamps = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Producer": None}}
+    stamps = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Producer": None},
+    }
     buffer = io.BytesIO()
     with rc_context({"svg.hashsalt": "rerank-bench", "svg.fonttype": "none", "pdf.fonttype": 42}):
         figure.savefig(buffer, format=form, dpi=150, metadata=stamps[form])

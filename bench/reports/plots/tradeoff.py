@@ -1,7 +1,8 @@
 """Quality against latency, with the Pareto front: which rerankers no other beats on both counts.
 
-A point is a median with its interval; the bar behind it is p95 with its own. Hosted rerankers are drawn hollow and stand outside the front:
-their times hold a network and are not comparable with those taken here.
+A point is a median with its interval; the bar behind it is p95 with its own. Hosted rerankers are
+drawn hollow and stand outside the front: their times hold a network and are not comparable with
+those taken here.
 """
 
 from __future__ import annotations
@@ -20,29 +21,45 @@ from bench.reports.timings import one_query
 def draw(run: Run) -> Iterator[Picture]:
     """A picture per group that has timings."""
     for group, members in groups(rows(run)).items():
-        timed = [(row, found) for row in members if (found := one_query(row)) and row.status == "done" and row.quality]
+        timed = [
+            (row, found)
+            for row in members
+            if (found := one_query(row)) and row.status == "done" and row.quality
+        ]
         if timed:
             dataset, first_stage, depth = group
             yield Picture.of(
                 "tradeoff",
                 group,
-                _tradeoff(members, timed, measures_of(members)[0], f"{dataset}, {first_stage}, {counted(depth, 'candidate')}"),
+                _tradeoff(
+                    members,
+                    timed,
+                    measures_of(members)[0],
+                    f"{dataset}, {first_stage}, {counted(depth, 'candidate')}",
+                ),
             )
 
 
-def _tradeoff(members: Sequence[Row], timed: Sequence[tuple[Row, Summary]], measure: str, title: str) -> Any:
+def _tradeoff(
+    members: Sequence[Row], timed: Sequence[tuple[Row, Summary]], measure: str, title: str
+) -> Any:
     figure, axes = style.new_figure(title)
     for i, (row, found) in enumerate(timed):
         _draw_point(axes, row, found, measure, i)
     here = [(found.p50_ms, row.quality[measure].mean) for row, found in timed if row.single]
     if here:
         front = zip(*(here[i] for i in pareto(here)), strict=True)
-        axes.plot(*front, color=style.GREY, linewidth=1, linestyle="--", zorder=1, label="Pareto front")
+        axes.plot(
+            *front, color=style.GREY, linewidth=1, linestyle="--", zorder=1, label="Pareto front"
+        )
     for row in members:
         if row.trial.kind == "reference" and measure in row.quality:
             _draw_reference(axes, row, measure)
     axes.set_xscale("log")
-    low, high = min(found.p50_ms for _, found in timed), max(found.p95_ms or found.p50_ms for _, found in timed)
+    low, high = (
+        min(found.p50_ms for _, found in timed),
+        max(found.p95_ms or found.p50_ms for _, found in timed),
+    )
     axes.set_xlim(low / 2.5, high * 2.5)
     style.plain_log_ticks(axes.xaxis)
     with_p95 = ", bars: p95" if any(found.p95_ms for _, found in timed) else ""
@@ -73,7 +90,17 @@ def _draw_point(axes: Any, row: Row, found: Summary, measure: str, i: int) -> No
     if found.p95_ms is not None and found.p95_low_ms is not None and found.p95_high_ms is not None:
         reach = _reach(found.p95_ms, found.p95_low_ms, found.p95_high_ms)
         axes.plot([x, found.p95_ms], [y, y], color=look["color"], linewidth=1, alpha=0.4, zorder=2)
-        axes.errorbar(found.p95_ms, y, xerr=reach, linestyle="none", color=look["color"], marker="|", markersize=9, alpha=0.6, zorder=2)
+        axes.errorbar(
+            found.p95_ms,
+            y,
+            xerr=reach,
+            linestyle="none",
+            color=look["color"],
+            marker="|",
+            markersize=9,
+            alpha=0.6,
+            zorder=2,
+        )
 
 
 def _reach(value: float, low: float, high: float) -> list[list[float]]:
@@ -82,7 +109,9 @@ def _reach(value: float, low: float, high: float) -> list[list[float]]:
 
 
 def _add_per_pair(axes: Any, timed: Sequence[Summary]) -> None:
-    """A second axis in milliseconds per pair, where every query had as many candidates: it is the first one divided by their number."""
+    """A second axis in milliseconds per pair, where every query had as many candidates: it is the
+    first one divided by their number.
+    """
     pairs = {round(found.p50_ms / found.per_pair_ms, 6) for found in timed if found.per_pair_ms}
     if len(pairs) != 1:
         return
@@ -95,4 +124,11 @@ def _add_per_pair(axes: Any, timed: Sequence[Summary]) -> None:
 
 def _draw_reference(axes: Any, row: Row, measure: str) -> None:
     axes.axhline(row.quality[measure].mean, color="#999999", linewidth=1, linestyle=":", zorder=0)
-    axes.annotate(row.name, (0.01, row.quality[measure].mean), xycoords=("axes fraction", "data"), fontsize=8, color="#555555", va="bottom")
+    axes.annotate(
+        row.name,
+        (0.01, row.quality[measure].mean),
+        xycoords=("axes fraction", "data"),
+        fontsize=8,
+        color="#555555",
+        va="bottom",
+    )

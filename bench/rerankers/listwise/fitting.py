@@ -1,4 +1,6 @@
-"""Windows as the token ids that a model reads, made to fit into its context: the longest passages give way first."""
+"""Windows as the token ids that a model reads, made to fit into its context: the longest passages
+give way first.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,18 @@ from bench.rerankers.local import chat
 _LEAST = 4
 """Tokens that every passage of a window must have room for."""
 _QUERY_SHARE = 8
-"""A query takes at most this part of the context where the whole does not fit; the prompts repeat it."""
+"""A query takes at most this part of the context where the whole does not fit; the prompts repeat
+it.
+"""
 
 
 class Fitter:
     """Writes prompts of at most `limit` tokens, the answer included; None is no limit."""
 
     def __init__(self, tokenizer: Any, options: Any, limit: int | None) -> None:
-        """Raises RerankerError when a full window would have no room, or the chat template refuses the conversation."""
+        """Raises RerankerError when a full window would have no room, or the chat template refuses
+        the conversation.
+        """
         self.limit = limit
         self._tokenizer = tokenizer
         self._options: ListwiseOptions = options
@@ -29,13 +35,22 @@ class Fitter:
         self._harmless = chat.harmless(tokenizer)
         self.answer_tokens = cache(self._answer_tokens)
         fixed = len(self._ids("", [""] * options.window)) + self.answer_tokens(options.window)
-        if limit is not None and fixed + options.window * _LEAST + 2 * limit // _QUERY_SHARE > limit:
-            raise RerankerError(f"{self._model}: {limit} tokens have no room for {options.window} passages beside the prompt; lower window")
+        if (
+            limit is not None
+            and fixed + options.window * _LEAST + 2 * limit // _QUERY_SHARE > limit
+        ):
+            raise RerankerError(
+                f"{self._model}: {limit} tokens have no room for {options.window} passages "
+                "beside the prompt; lower window"
+            )
 
     def prompt(self, sorting: Sorting) -> list[int]:
         """The prompt of the query's present window; notes in `sorting` what was cut."""
         window = sorting.window
-        query, passages = self._harmless(sorting.query), [self._harmless(sorting.passages[position]) for position in window]
+        query, passages = (
+            self._harmless(sorting.query),
+            [self._harmless(sorting.passages[position]) for position in window],
+        )
         ids = self._ids(query, passages)
         if self.limit is None:
             return ids
@@ -46,8 +61,14 @@ class Fitter:
         while len(ids) > allowed:
             shorter = self._shorter(passages, len(ids) - allowed)
             if shorter == passages:
-                raise RerankerError(f"{self._model}: a prompt of {len(ids)} tokens cannot be cut to {allowed}")
-            sorting.cut |= {position for position, old, new in zip(window, passages, shorter, strict=True) if old != new}
+                raise RerankerError(
+                    f"{self._model}: a prompt of {len(ids)} tokens cannot be cut to {allowed}"
+                )
+            sorting.cut |= {
+                position
+                for position, old, new in zip(window, passages, shorter, strict=True)
+                if old != new
+            }
             passages = shorter
             ids = self._ids(query, passages)
         return ids
@@ -63,21 +84,30 @@ class Fitter:
         return (query, False) if length <= most else (query[: len(query) * most // length], True)
 
     def _shorter(self, passages: Sequence[str], excess: int) -> list[str]:
-        """The passages without this many tokens, about: the longest are cut down to a common length, in proportion to their characters."""
+        """The passages without this many tokens, about: the longest are cut down to a common
+        length, in proportion to their characters.
+        """
         lengths = self._count(passages)
         most = level(lengths, sum(lengths) - excess)
-        return [text if length <= most else text[: len(text) * most // length] for text, length in zip(passages, lengths, strict=True)]
+        return [
+            text if length <= most else text[: len(text) * most // length]
+            for text, length in zip(passages, lengths, strict=True)
+        ]
 
     def _ids(self, query: str, passages: Sequence[str]) -> list[int]:
         messages = prompts.messages(self._options.prompt, query, passages, self._options.system)
-        return chat.token_ids(self._tokenizer, [chat.render(self._tokenizer, messages, self._model)])[0]
+        return chat.token_ids(
+            self._tokenizer, [chat.render(self._tokenizer, messages, self._model)]
+        )[0]
 
     def _count(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in chat.token_ids(self._tokenizer, texts)]
 
 
 def level(lengths: Sequence[int], total: int) -> int:
-    """The largest common limit at which these lengths sum up to no more than `total`; 0 where even that is too much."""
+    """The largest common limit at which these lengths sum up to no more than `total`; 0 where even
+    that is too much.
+    """
     left = total
     for taken, length in enumerate(sorted(lengths)):
         share = left // (len(lengths) - taken)

@@ -1,4 +1,5 @@
-"""A listwise reranker on this machine: a causal language model of transformers writes each window's order, greedily.
+"""A listwise reranker on this machine: a causal language model of transformers writes each window's
+order, greedily.
 
 The windows of one query follow one another; those of different queries are written in one batch.
 """
@@ -36,19 +37,29 @@ Answer = tuple[str, Usage]
 
 
 class LocalListwiseOptions(ListwiseOptions, ModelOptions):
-    max_length: int | None = Field(None, ge=8, description="tokens of a prompt and its answer together; the model's own limit when absent")
-    batch_size: int = Field(4, ge=1, description="windows (of different queries) that are written at once")
+    max_length: int | None = Field(
+        None,
+        ge=8,
+        description="tokens of a prompt and its answer together; the model's own limit when absent",
+    )
+    batch_size: int = Field(
+        4, ge=1, description="windows (of different queries) that are written at once"
+    )
 
 
 class ListwiseReranker(LocalReranker):
-    """Scores are the places in the final order. An answer that names no passage leaves its window as it was, and counts as repaired."""
+    """Scores are the places in the final order. An answer that names no passage leaves its window
+    as it was, and counts as repaired.
+    """
 
     Options: ClassVar[type[ModelOptions]] = LocalListwiseOptions
     pointwise = False
     options: LocalListwiseOptions
 
     def fingerprint(self) -> dict[str, Any]:
-        settings = sentence_transformer.settings(self.options, self.weights, self.device, networks.LIBRARIES)
+        settings = sentence_transformer.settings(
+            self.options, self.weights, self.device, networks.LIBRARIES
+        )
         return {"backend": "listwise", **self.options.identity(), **settings}
 
     def load(self) -> None:
@@ -80,7 +91,14 @@ class ListwiseReranker(LocalReranker):
             "decoding": "greedy",
             **versions(*networks.LIBRARIES),
         }
-        return Description("listwise", identity, {**sentence_transformer.facts(network, self.options, self.weights), **self.limit.facts()})
+        return Description(
+            "listwise",
+            identity,
+            {
+                **sentence_transformer.facts(network, self.options, self.weights),
+                **self.limit.facts(),
+            },
+        )
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
         self._loaded()
@@ -89,14 +107,20 @@ class ListwiseReranker(LocalReranker):
         while waiting := [sorting for sorting in sortings if sorting.window]:
             self._step(waiting)
         for sorting in sortings:
-            cut = Usage(pairs=len(sorting.passages), truncated=len(sorting.cut), cut_queries=int(sorting.query_was_cut))
+            cut = Usage(
+                pairs=len(sorting.passages),
+                truncated=len(sorting.cut),
+                cut_queries=int(sorting.query_was_cut),
+            )
             self._count(cut, sorting.query_id)
         return [sorting.scores() for sorting in sortings]
 
     def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> str:
-        """What the model says next in a conversation, in at most so many tokens: what a server of it needs.
+        """What the model says next in a conversation, in at most so many tokens: what a server of
+        it needs.
 
-        Raises RerankerError where the template refuses the messages, or these and the answer do not fit into the context.
+        Raises RerankerError where the template refuses the messages, or these and the answer do not
+        fit into the context.
         """
         import numpy as np
 
@@ -104,9 +128,13 @@ class ListwiseReranker(LocalReranker):
         model, limit = self.options.model, self._fitter.limit
         (prompt,) = chat.token_ids(self._tokenizer, [chat.render(self._tokenizer, messages, model)])
         if limit is not None and len(prompt) + most > limit:
-            raise RerankerError(f"{model}: {len(prompt)} tokens and an answer of {most} are more than its {limit}")
+            raise RerankerError(
+                f"{model}: {len(prompt)} tokens and an answer of {most} are more than its {limit}"
+            )
         with sentence_transformer.threads(self.options.threads):
-            [(_, [(answer, usage)])] = batches.run(np.array([len(prompt)]), self.limit, lambda _: self._write([prompt], [most]))
+            [(_, [(answer, usage)])] = batches.run(
+                np.array([len(prompt)]), self.limit, lambda _: self._write([prompt], [most])
+            )
         self._count(usage)
         return answer
 
@@ -119,7 +147,10 @@ class ListwiseReranker(LocalReranker):
         tokens = np.fromiter(map(len, prompts), dtype=np.int64, count=len(prompts))
 
         def write(rows: NDArray[np.int64]) -> list[Answer]:
-            return self._write([prompts[i] for i in rows], [self._fitter.answer_tokens(len(sortings[i].window)) for i in rows])
+            return self._write(
+                [prompts[i] for i in rows],
+                [self._fitter.answer_tokens(len(sortings[i].window)) for i in rows],
+            )
 
         with sentence_transformer.threads(self.options.threads):
             written = batches.run(tokens, self.limit, write)
@@ -130,16 +161,28 @@ class ListwiseReranker(LocalReranker):
                 sortings[i].take(order)
 
     def _write(self, prompts: list[list[int]], room: list[int]) -> list[Answer]:
-        """What the model answers to each prompt (token ids, the longest first), in at most so many tokens each, and what that took."""
+        """What the model answers to each prompt (token ids, the longest first), in at most so many
+        tokens each, and what that took.
+        """
         import torch
 
         config, width = self._model.generation_config, len(prompts[0])
         with self.span("copy"):
-            ids = torch.tensor([[config.pad_token_id] * (width - len(row)) + row for row in prompts], device=self.device)
-            mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=self.device)
+            ids = torch.tensor(
+                [[config.pad_token_id] * (width - len(row)) + row for row in prompts],
+                device=self.device,
+            )
+            mask = torch.tensor(
+                [[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=self.device
+            )
         with self.span("forward"), quiet(), torch.inference_mode():
-            written = self._model.generate(ids, attention_mask=mask, max_new_tokens=max(room))[:, width:].tolist()
-        answers = [_until(set(config.eos_token_id), row[:most]) for row, most in zip(written, room, strict=True)]
+            written = self._model.generate(ids, attention_mask=mask, max_new_tokens=max(room))[
+                :, width:
+            ].tolist()
+        answers = [
+            _until(set(config.eos_token_id), row[:most])
+            for row, most in zip(written, room, strict=True)
+        ]
         return [
             (
                 self._tokenizer.decode(answer, skip_special_tokens=True),
@@ -155,10 +198,16 @@ def _until(ends: set[int], tokens: list[int]) -> list[int]:
 
 
 def _greedy(network: Any, tokenizer: Any) -> Any:
-    """How the model writes: always the likeliest token, without the penalties and temperatures that its makers recommend for talking."""
+    """How the model writes: always the likeliest token, without the penalties and temperatures that
+    its makers recommend for talking.
+    """
     from transformers import GenerationConfig
 
     own = getattr(network.generation_config, "eos_token_id", None)
     ends = {*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id} - {None}
     padding = tokenizer.pad_token_id
-    return GenerationConfig(do_sample=False, eos_token_id=sorted(ends), pad_token_id=min(ends, default=0) if padding is None else padding)
+    return GenerationConfig(
+        do_sample=False,
+        eos_token_id=sorted(ends),
+        pad_token_id=min(ends, default=0) if padding is None else padding,
+    )

@@ -1,8 +1,11 @@
-"""A listwise reranker behind any server that speaks OpenAI's chat completions: hosted models, vLLM, Ollama, llama.cpp.
+"""A listwise reranker behind any server that speaks OpenAI's chat completions: hosted models, vLLM,
+Ollama, llama.cpp.
 
-POST {base_url}/chat/completions {model, messages, temperature, max_tokens} -> {choices: [{message: {content}}], usage}. References:
-https://platform.openai.com/docs/api-reference/chat, https://docs.vllm.ai (OpenAI-compatible server), https://docs.ollama.com (OpenAI
-compatibility). A window waits for the one before it; the windows of other queries do not, up to `concurrency` of them.
+POST {base_url}/chat/completions {model, messages, temperature, max_tokens} -> {choices: [{message:
+{content}}], usage}. References: https://platform.openai.com/docs/api-reference/chat,
+https://docs.vllm.ai (OpenAI-compatible server), https://docs.ollama.com (OpenAI compatibility). A
+window waits for the one before it; the windows of other queries do not, up to `concurrency` of
+them.
 """
 
 from __future__ import annotations
@@ -19,7 +22,12 @@ from bench.contract.reranker import Description
 from bench.core.errors import RerankerError
 from bench.core.redaction import redacted
 from bench.rerankers.listwise import permutation, prompts
-from bench.rerankers.listwise.sliding_window import ListwiseOptions, Sorting, expected_usage, falling
+from bench.rerankers.listwise.sliding_window import (
+    ListwiseOptions,
+    Sorting,
+    expected_usage,
+    falling,
+)
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.answer import Answer, count
 from bench.rerankers.remote.http import HttpOptions, HttpReranker, json_of
@@ -28,27 +36,36 @@ from bench.rerankers.remote.refusal import HINTS, Kind, Refusal
 if TYPE_CHECKING:
     from bench.contract.request import Scores
 
-_CUT = "the answer was cut off in the midst of the model's thinking; raise answer_tokens, or turn thinking off by body"
+_CUT = (
+    "the answer was cut off in the midst of the model's thinking; raise answer_tokens, or "
+    "turn thinking off by body"
+)
 _TOKENS_PER_IDENTIFIER = 8
 """More than "[20] > " takes in any tokenizer, where every character may be a token of its own."""
 
 
 class ListwiseServerOptions(ListwiseOptions, HttpOptions):
     answer_tokens: int | None = Field(
-        None, ge=1, description="tokens the model may write; enough for the identifiers when absent, a model that thinks needs more"
+        None,
+        ge=1,
+        description="tokens the model may write; enough for the identifiers when absent, a model "
+        "that thinks needs more",
     )
 
 
 class ListwiseServerReranker(HttpReranker):
-    """Scores are the places in the final order. An answer that names no passage leaves its window as it was, and counts as repaired; one
-    that is thinking alone is none, and its query has failed."""
+    """Scores are the places in the final order. An answer that names no passage leaves its window
+    as it was, and counts as repaired; one that is thinking alone is none, and its query has failed.
+    """
 
     Options: ClassVar[type[RerankerOptions]] = ListwiseServerOptions
     service = "listwise-server"
     pointwise = False
     documents_per_call = sys.maxsize
     sends_blanks = True
-    hints: ClassVar[dict[Kind, str]] = HINTS | dict.fromkeys((Kind.TOO_LONG, Kind.TOO_LARGE), "lower document_words or window")
+    hints: ClassVar[dict[Kind, str]] = HINTS | dict.fromkeys(
+        (Kind.TOO_LONG, Kind.TOO_LARGE), "lower document_words or window"
+    )
     options: ListwiseServerOptions
 
     def __init__(self, options: ListwiseServerOptions, device: str = "cpu") -> None:
@@ -58,29 +75,43 @@ class ListwiseServerReranker(HttpReranker):
     def settings(self) -> dict[str, Any]:
         options = self.options
         path = urlsplit(options.base_url).path.rstrip("/")
-        return {**options.identity(), "answer_tokens": options.answer_tokens, "body": redacted(options.body), "path": path}
+        return {
+            **options.identity(),
+            "answer_tokens": options.answer_tokens,
+            "body": redacted(options.body),
+            "path": path,
+        }
 
     def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
         return expected_usage(requests, self.options, tokens)
 
     def describe(self) -> Description:
-        """With the name that the server gave its model in its latest answer, which is often more exact than ours."""
+        """With the name that the server gave its model in its latest answer, which is often more
+        exact than ours.
+        """
         plain = super().describe()
-        return Description(plain.backend, plain.identity, plain.facts | {"served_model": self._answering_model})
+        return Description(
+            plain.backend, plain.identity, plain.facts | {"served_model": self._answering_model}
+        )
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         """One window of passages, put in order by one request."""
         data = json_of(self._post("/chat/completions", self._body(query, documents)))
         choices = data.get("choices") if isinstance(data, dict) else None
         if not isinstance(choices, list):
-            raise RerankerError(f"{self.service}: the answer has no list of choices; is base_url the address up to /chat/completions?")
+            raise RerankerError(
+                f"{self.service}: the answer has no list of choices; is base_url the address up "
+                "to /chat/completions?"
+            )
         if not choices:
             raise Refusal("an answer without a choice")
         choice = choices[0]
         text, usage = choice["message"].get("content"), data.get("usage")
         usage = usage if isinstance(usage, dict) else {}
         model = data.get("model")
-        self._answering_model = (self._public(model) if isinstance(model, str) else "") or self._answering_model
+        self._answering_model = (
+            self._public(model) if isinstance(model, str) else ""
+        ) or self._answering_model
         written = text if isinstance(text, str) else ""
         order, repaired = permutation.read(written, len(documents))
         is_cut = choice.get("finish_reason") == "length"
@@ -95,10 +126,14 @@ class ListwiseServerReranker(HttpReranker):
         )
 
     def _answer(self, request: Request, start: int, scores: Scores) -> None:
-        """Write the scores of a request's documents, window after window. Raises Refusal or RerankerError."""
+        """Write the scores of a request's documents, window after window. Raises Refusal or
+        RerankerError.
+        """
         sorting = Sorting(request, self.options)
         while window := sorting.window:
-            answer = self._insist(request.query_id, sorting.query, [sorting.passages[position] for position in window])
+            answer = self._insist(
+                request.query_id, sorting.query, [sorting.passages[position] for position in window]
+            )
             self._count(answer.usage(), request.query_id)
             if answer.unusable:
                 raise Refusal(answer.unusable, kind=Kind.REQUEST)

@@ -1,9 +1,10 @@
-"""What every listwise reranker does: a language model orders a window of passages, and the window slides from the back of the list to its
-front, carrying the best along.
+"""What every listwise reranker does: a language model orders a window of passages, and the window
+slides from the back of the list to its front, carrying the best along.
 
-Sources: Sun et al., "Is ChatGPT Good at Search?" (RankGPT, 2023, arXiv:2304.09542) for the sliding window; Pradeep et al., "RankVicuna"
-(2023, arXiv:2309.15088) and "RankZephyr" (2023, arXiv:2312.02724) for models trained to do it. A model is asked by an engine: `listwise`
-holds one on this machine, `listwise-server` talks to one.
+Sources: Sun et al., "Is ChatGPT Good at Search?" (RankGPT, 2023, arXiv:2304.09542) for the sliding
+window; Pradeep et al., "RankVicuna" (2023, arXiv:2309.15088) and "RankZephyr" (2023,
+arXiv:2312.02724) for models trained to do it. A model is asked by an engine: `listwise` holds one
+on this machine, `listwise-server` talks to one.
 """
 
 from __future__ import annotations
@@ -30,18 +31,31 @@ class ListwiseOptions(RerankerOptions):
     """What both engines take."""
 
     window: int = Field(20, ge=2, le=200, description="passages in one prompt")
-    stride: int = Field(10, ge=1, description="passages by which the window moves to the front; less than window")
+    stride: int = Field(
+        10, ge=1, description="passages by which the window moves to the front; less than window"
+    )
     passes: int = Field(1, ge=1, le=100, description="times that the window goes through the list")
     prompt: Literal["rank-llm", "rank-gpt"] = Field(
-        "rank-llm", description="rank-llm for RankZephyr, RankVicuna and one message in general; rank-gpt for a message per passage"
+        "rank-llm",
+        description="rank-llm for RankZephyr, RankVicuna and one message in general; rank-gpt "
+        "for a message per passage",
     )
-    system: str | None = Field(None, description="system message; the prompt's own when absent, none when empty")
-    document_words: int = Field(300, ge=1, description="words of a document that are shown; ten characters count as a word at least")
+    system: str | None = Field(
+        None, description="system message; the prompt's own when absent, none when empty"
+    )
+    document_words: int = Field(
+        300,
+        ge=1,
+        description="words of a document that are shown; ten characters count as a word at least",
+    )
 
     @model_validator(mode="after")
     def _moves(self) -> ListwiseOptions:
         if self.stride >= self.window:
-            raise ValueError(f"stride {self.stride} must be less than window {self.window}, or the best would not be carried along")
+            raise ValueError(
+                f"stride {self.stride} must be less than window {self.window}, or the best would "
+                "not be carried along"
+            )
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -51,8 +65,9 @@ class ListwiseOptions(RerankerOptions):
 
 
 class Sorting:
-    """One query's way through the window. While `window` is not empty, an engine has the passages at these positions ordered, and hands the
-    order to `take`."""
+    """One query's way through the window. While `window` is not empty, an engine has the passages
+    at these positions ordered, and hands the order to `take`.
+    """
 
     def __init__(self, request: Request, options: ListwiseOptions) -> None:
         self.query_id = request.query_id
@@ -67,7 +82,9 @@ class Sorting:
 
     @property
     def window(self) -> list[int]:
-        """Positions (in the request) of the passages to be ordered next, as they stand now; empty at the end."""
+        """Positions (in the request) of the passages to be ordered next, as they stand now; empty
+        at the end.
+        """
         if not self._spans:
             return []
         start, end = self._spans[0]
@@ -80,25 +97,43 @@ class Sorting:
         self._order[start:end] = [found[position] for position in order]
 
     def scores(self) -> Scores:
-        """One strictly falling score per document, in the order of the request. Shape: (documents,)."""
+        """One strictly falling score per document, in the order of the request. Shape:
+        (documents,).
+        """
         return falling(self._order)
 
 
-def expected_usage(requests: Sequence[Request], options: ListwiseOptions, tokens: Callable[[str], int]) -> Usage:
-    """What sorting would take, told without a model: the windows as the first stage fills them, the prompt around each of them included."""
+def expected_usage(
+    requests: Sequence[Request], options: ListwiseOptions, tokens: Callable[[str], int]
+) -> Usage:
+    """What sorting would take, told without a model: the windows as the first stage fills them, the
+    prompt around each of them included.
+    """
     calls = sent = written = 0
     for request in requests:
         sorting = Sorting(request, options)
         while window := sorting.window:
-            prompt = messages(options.prompt, sorting.query, [sorting.passages[position] for position in window], options.system)
+            prompt = messages(
+                options.prompt,
+                sorting.query,
+                [sorting.passages[position] for position in window],
+                options.system,
+            )
             sent += sum(tokens(message["content"]) for message in prompt)
             calls, written = calls + 1, written + TOKENS_PER_PLACE * len(window)
             sorting.take(range(len(window)))
-    return Usage(pairs=sum(len(request.docs) for request in requests), calls=calls, tokens=sent, tokens_out=written)
+    return Usage(
+        pairs=sum(len(request.docs) for request in requests),
+        calls=calls,
+        tokens=sent,
+        tokens_out=written,
+    )
 
 
 def spans(count: int, window: int, stride: int) -> list[tuple[int, int]]:
-    """Where the window stands, step by step: (start, end) in a list of `count`, from its back to its front. One passage needs no step."""
+    """Where the window stands, step by step: (start, end) in a list of `count`, from its back to
+    its front. One passage needs no step.
+    """
     found = []
     end = count
     while end > 1:
@@ -111,7 +146,9 @@ def spans(count: int, window: int, stride: int) -> list[tuple[int, int]]:
 
 
 def falling(order: Sequence[int]) -> Scores:
-    """An order (the best first) as scores: as many as there are for the first, down to 1 for the last. Shape: (len(order),)."""
+    """An order (the best first) as scores: as many as there are for the first, down to 1 for the
+    last. Shape: (len(order),).
+    """
     import numpy as np
 
     scores = np.empty(len(order), dtype=np.float64)

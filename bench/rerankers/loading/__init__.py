@@ -1,1 +1,3 @@
-"""Weights, tokenizers and networks: from the hub, a folder, a package or made up, and what would be wrong with them."""
+"""Weights, tokenizers and networks: from the hub, a folder, a package or made up, and what would be
+wrong with them.
+"""

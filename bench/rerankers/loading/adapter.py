@@ -1,4 +1,6 @@
-"""A PEFT adapter with its classification head, merged into base weights, so that it costs no time when scoring."""
+"""A PEFT adapter with its classification head, merged into base weights, so that it costs no time
+when scoring.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,11 @@ _PREFIX = "base_model.model."
 
 
 def merge(model: Any, folder: Path, untrained: set[str]) -> None:
-    """Apply the adapter to a loaded CrossEncoder and merge it. `untrained` names the parameters that the base weights lack.
+    """Apply the adapter to a loaded CrossEncoder and merge it. `untrained` names the parameters
+    that the base weights lack.
 
-    Raises RerankerError when the adapter does not bring every one of those, or does not fit the base.
+    Raises RerankerError when the adapter does not bring every one of those, or does not fit the
+    base.
     """
     from safetensors import safe_open
 
@@ -23,7 +27,10 @@ def merge(model: Any, folder: Path, untrained: set[str]) -> None:
         held = set(file.keys())
     missing = sorted(name for name in untrained if f"{_PREFIX}{name}" not in held)
     if missing:
-        raise RerankerError(f"{folder.name}: the adapter has no classification head ({', '.join(missing)}); save it with modules_to_save")
+        raise RerankerError(
+            f"{folder.name}: the adapter has no classification head ({', '.join(missing)}); save "
+            "it with modules_to_save"
+        )
     model[0].model = _merged(model[0].model, folder, held)
 
 
@@ -35,8 +42,12 @@ def _merged(network: Any, folder: Path, held: set[str]) -> Any:
             adapted = PeftModel.from_pretrained(network, str(folder))
             expected = set(get_peft_model_state_dict(adapted))
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise RerankerError(f"{folder.name}: the adapter does not fit the base model: {hub.first_line(error)}") from error
+        raise RerankerError(
+            f"{folder.name}: the adapter does not fit the base model: {hub.first_line(error)}"
+        ) from error
     if held != expected:
         odd = sorted(held ^ expected)[0].removeprefix(_PREFIX)
-        raise RerankerError(f"{folder.name}: the adapter does not fit the base model: {odd} is in only one of them")
+        raise RerankerError(
+            f"{folder.name}: the adapter does not fit the base model: {odd} is in only one of them"
+        )
     return adapted.merge_and_unload()

@@ -1,4 +1,6 @@
-"""Checkpoints that would score without complaint, but not mean anything: recognised by what they hold, never by their name."""
+"""Checkpoints that would score without complaint, but not mean anything: recognised by what they
+hold, never by their name.
+"""
 
 from __future__ import annotations
 
@@ -19,39 +21,63 @@ def configuration(weights: Weights, options: ModelOptions) -> Any:
 
     folder = weights.fetch()
     with quiet(), sentence_transformer.explained(weights):
-        return AutoConfig.from_pretrained(folder, trust_remote_code=options.trust_remote_code, local_files_only=True)
+        return AutoConfig.from_pretrained(
+            folder, trust_remote_code=options.trust_remote_code, local_files_only=True
+        )
 
 
 def refuse_configuration(weights: Weights, options: ModelOptions) -> None:
-    """Raise RerankerError for a checkpoint that would get a random head, before its weights are read."""
+    """Raise RerankerError for a checkpoint that would get a random head, before its weights are
+    read.
+    """
     config = configuration(weights, options)
     if not config.is_encoder_decoder or _is(config, "ForSequenceClassification"):
         return
     needs = (
-        "it needs a monot5 or rankt5 backend, not cross-encoder" if config.model_type in T5_KINDS else "no backend here can score with it"
+        "it needs a monot5 or rankt5 backend, not cross-encoder"
+        if config.model_type in T5_KINDS
+        else "no backend here can score with it"
     )
-    raise RerankerError(f"{options.model}: a {config.model_type} text-to-text checkpoint has no classification head; {needs}")
+    raise RerankerError(
+        f"{options.model}: a {config.model_type} text-to-text checkpoint has no classification "
+        f"head; {needs}"
+    )
 
 
 def refuse_other_than_t5(weights: Weights, options: ModelOptions, backend: str) -> None:
-    """Raise RerankerError for what is no text-to-text T5, before its weights are read, and name the backend that it needs.
+    """Raise RerankerError for what is no text-to-text T5, before its weights are read, and name the
+    backend that it needs.
 
-    T5Model passes, as some monoT5 checkpoints call themselves: their output layer is the embedding matrix, so that they lack nothing.
+    T5Model passes, as some monoT5 checkpoints call themselves: their output layer is the embedding
+    matrix, so that they lack nothing.
     """
     config = configuration(weights, options)
     is_head = _is(config, "ForSequenceClassification") or _is(config, "ForCausalLM")
     is_encoder = not config.is_encoder_decoder or _is(config, "EncoderModel")
     if config.model_type in T5_KINDS and not is_head and not is_encoder:
         return
-    needs = "the cross-encoder backend" if is_head else "the bi-encoder backend" if is_encoder else "a backend that is not here"
+    needs = (
+        "the cross-encoder backend"
+        if is_head
+        else "the bi-encoder backend"
+        if is_encoder
+        else "a backend that is not here"
+    )
     kind = (config.architectures or [config.model_type])[0]
-    raise RerankerError(f"{options.model}: {kind} is not a T5 that answers with a token, which {backend} scores; it needs {needs}")
+    raise RerankerError(
+        f"{options.model}: {kind} is not a T5 that answers with a token, which {backend} scores; "
+        f"it needs {needs}"
+    )
 
 
 def refuse_other_than_causal(weights: Weights, options: ModelOptions, backend: str) -> None:
-    """Raise RerankerError for what writes no text of its own, before its weights are read, and name the backend that it needs."""
+    """Raise RerankerError for what writes no text of its own, before its weights are read, and name
+    the backend that it needs.
+    """
     config = configuration(weights, options)
-    if not config.is_encoder_decoder and any(_is(config, ending) for ending in ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
+    if not config.is_encoder_decoder and any(
+        _is(config, ending) for ending in ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+    ):
         return
     needs = (
         "a monot5 or rankt5 backend"
@@ -63,7 +89,10 @@ def refuse_other_than_causal(weights: Weights, options: ModelOptions, backend: s
         else "the bi-encoder backend"
     )
     kind = (config.architectures or [config.model_type])[0]
-    raise RerankerError(f"{options.model}: {kind} is not a causal language model, which {backend} asks; it needs {needs}")
+    raise RerankerError(
+        f"{options.model}: {kind} is not a causal language model, which {backend} asks; it needs "
+        f"{needs}"
+    )
 
 
 def _is(config: Any, ending: str) -> bool:
@@ -74,14 +103,18 @@ def refuse_model(model: Any, weights: Weights, options: ModelOptions) -> None:
     """Raise RerankerError for what would score without complaint, but not mean anything."""
     network = model.transformers_model
     if getattr(network, "_hf_peft_config_loaded", False):
-        raise RerankerError(f"{options.model}: a PEFT adapter; give its base as 'model' and this folder as 'adapter'")
+        raise RerankerError(
+            f"{options.model}: a PEFT adapter; give its base as 'model' and this folder as "
+            "'adapter'"
+        )
     if model[0].transformer_task == "text-generation":
         _refuse_untemplated(model, options)
         return
     lacking = untrained(model, weights, options)
     if lacking:
         raise RerankerError(
-            f"{options.model}: no trained classification head ({', '.join(sorted(lacking))} not in the weights): "
+            f"{options.model}: no trained classification head ({', '.join(sorted(lacking))} not "
+            "in the weights): "
             "not a cross-encoder; a bi-encoder needs the bi-encoder backend"
         )
 
@@ -89,7 +122,8 @@ def refuse_model(model: Any, weights: Weights, options: ModelOptions) -> None:
 def _refuse_untemplated(model: Any, options: ModelOptions) -> None:
     if getattr(model.tokenizer, "chat_template", None) is None:
         raise RerankerError(
-            f"{options.model}: a causal language model without a chat template: query and document would be run together, uninstructed"
+            f"{options.model}: a causal language model without a chat template: query and "
+            "document would be run together, uninstructed"
         )
     try:
         model.preprocess([("query", "document")])
@@ -98,28 +132,45 @@ def _refuse_untemplated(model: Any, options: ModelOptions) -> None:
 
 
 def refuse_unread(model: Any, spec: str, *, prompt: str | None, instruction: str | None) -> None:
-    """Raise RerankerError for a prompt or an instruction that a loaded CrossEncoder would not read as what it is.
+    """Raise RerankerError for a prompt or an instruction that a loaded CrossEncoder would not read
+    as what it is.
 
-    A language model's instruction is the system message of its chat template; a classifier's prompt stands before the query.
+    A language model's instruction is the system message of its chat template; a classifier's prompt
+    stands before the query.
     """
     is_chat = "message" in model[0].modality_config
     if prompt and is_chat:
-        raise RerankerError(f"{spec}: a prompt stands before a query, but this language model takes an 'instruction' instead")
+        raise RerankerError(
+            f"{spec}: a prompt stands before a query, but this language model takes an "
+            "'instruction' instead"
+        )
     if instruction and not is_chat:
-        raise RerankerError(f"{spec}: a classifier takes no instruction; text that stands before its queries is its 'prompt'")
+        raise RerankerError(
+            f"{spec}: a classifier takes no instruction; text that stands before its queries is "
+            "its 'prompt'"
+        )
     if instruction:
-        one, other = (model.preprocess([("a", "b")], prompt=text)["input_ids"].tolist() for text in (instruction, f"not {instruction}"))
+        one, other = (
+            model.preprocess([("a", "b")], prompt=text)["input_ids"].tolist()
+            for text in (instruction, f"not {instruction}")
+        )
         if one == other:
-            raise RerankerError(f"{spec}: its chat template has no place for an instruction (it ignores the system message)")
+            raise RerankerError(
+                f"{spec}: its chat template has no place for an instruction (it ignores the "
+                "system message)"
+            )
 
 
 def untrained(model: Any, weights: Weights, options: ModelOptions) -> set[str]:
-    """Names of parameters that the checkpoint does not hold, so that the library drew them at random.
+    """Names of parameters that the checkpoint does not hold, so that the library drew them at
+    random.
 
     Asks transformers' own loading report, on the meta device, where no weight is read or allocated.
     """
     network = model.transformers_model
-    if network.base_model is network:  # an encoder whose head is a module of its own, which loads all of its weights or fails
+    if (
+        network.base_model is network
+    ):  # an encoder whose head is a module of its own, which loads all of its weights or fails
         return set()
     with quiet(), sentence_transformer.explained(weights):
         _, report = type(network).from_pretrained(
@@ -135,13 +186,16 @@ def untrained(model: Any, weights: Weights, options: ModelOptions) -> set[str]:
 
 
 def refuse_other_tokenizer(network: Any, tokenizer: Any, spec: str) -> None:
-    """Raise RerankerError for a tokenizer with more tokens than the network has embeddings: it belongs to another model.
+    """Raise RerankerError for a tokenizer with more tokens than the network has embeddings: it
+    belongs to another model.
 
-    Fewer are usual, since many tables are padded to a round number. Tokens that were added later are not counted: some tokenizers
-    name a padding token that their network has no row for and never sees.
+    Fewer are usual, since many tables are padded to a round number. Tokens that were added later
+    are not counted: some tokenizers name a padding token that their network has no row for and
+    never sees.
     """
     rows, tokens = int(network.get_input_embeddings().weight.shape[0]), int(tokenizer.vocab_size)
     if tokens > rows:
         raise RerankerError(
-            f"{spec}: its tokenizer has {tokens} tokens and its network embeddings of {rows}: they belong to different models"
+            f"{spec}: its tokenizer has {tokens} tokens and its network embeddings of {rows}: "
+            "they belong to different models"
         )

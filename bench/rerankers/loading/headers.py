@@ -1,4 +1,6 @@
-"""What the files of a model's folder say before anything is loaded: its configuration and the headers of its safetensors files."""
+"""What the files of a model's folder say before anything is loaded: its configuration and the
+headers of its safetensors files.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,16 @@ TEXT_TO_TEXT = ("t5", "mt5", "umt5")
 
 
 def is_modular(folder: Path) -> bool:
-    """Whether a model is in several folders, as sentence-transformers keeps it: what makes scores is in one of its own."""
+    """Whether a model is in several folders, as sentence-transformers keeps it: what makes scores
+    is in one of its own.
+    """
     return (folder / "modules.json").is_file()
 
 
 def config(spec: str, folder: Path) -> Mapping[str, Any] | None:
-    """Return the configuration at the top of a folder, None where a model of modules has none there. Raises RerankerError."""
+    """Return the configuration at the top of a folder, None where a model of modules has none
+    there. Raises RerankerError.
+    """
     path = folder / CONFIG
     if not path.is_file():
         if is_modular(folder):
@@ -43,34 +49,54 @@ def config(spec: str, folder: Path) -> Mapping[str, Any] | None:
 
 
 def tensors(spec: str, folder: Path) -> Mapping[str, tuple[int, ...]]:
-    """Return the shapes of all tensors in a folder's safetensors files. Raises RerankerError for a file that is not whole."""
-    return {name: shape for path in sorted(folder.rglob("*.safetensors")) for name, shape in _shapes(spec, path).items()}
+    """Return the shapes of all tensors in a folder's safetensors files. Raises RerankerError for a
+    file that is not whole.
+    """
+    return {
+        name: shape
+        for path in sorted(folder.rglob("*.safetensors"))
+        for name, shape in _shapes(spec, path).items()
+    }
 
 
 def refuse_unknown_kind(spec: str, values: Mapping[str, Any]) -> None:
-    """Raise RerankerError for a kind of model that the installed transformers does not have and that brings no code of its own."""
+    """Raise RerankerError for a kind of model that the installed transformers does not have and
+    that brings no code of its own.
+    """
     kind, package = values.get("model_type"), find_spec("transformers")
     if "auto_map" in values or package is None or not package.origin or not isinstance(kind, str):
         return
     folder = Path(package.origin).parent / "models" / "auto"
-    texts = [path.read_text(encoding="utf-8") for name in _AUTO if (path := folder / name).is_file()]
+    texts = [
+        path.read_text(encoding="utf-8") for name in _AUTO if (path := folder / name).is_file()
+    ]
     if texts and not any(f'"{kind}"' in text for text in texts):
-        raise RerankerError(f"{spec}: the installed transformers has no model_type '{kind}'; upgrade it, or mend {CONFIG}")
+        raise RerankerError(
+            f"{spec}: the installed transformers has no model_type '{kind}'; upgrade it, or mend "
+            f"{CONFIG}"
+        )
 
 
 def refuse_without_head(spec: str, values: Mapping[str, Any], names: Mapping[str, object]) -> None:
-    """Raise RerankerError where a classifier's or an encoder's tensors, as far as they are known, hold nothing that makes scores."""
+    """Raise RerankerError where a classifier's or an encoder's tensors, as far as they are known,
+    hold nothing that makes scores.
+    """
     (kind, *_) = values.get("architectures") or [""]
     if str(values.get("model_type")) in TEXT_TO_TEXT:
         return
     if not names or "auto_map" in values or not str(kind).endswith((CLASSIFIER, "Model")):
         return
     if not any(word in name.partition(".")[0] for name in names for word in _HEADS):
-        raise RerankerError(f"{spec}: no trained classification head in its weights: not a cross-encoder; a bi-encoder needs that backend")
+        raise RerankerError(
+            f"{spec}: no trained classification head in its weights: not a cross-encoder; a "
+            "bi-encoder needs that backend"
+        )
 
 
 def label_names(values: Mapping[str, Any]) -> list[str] | None:
-    """Return the names of a classifier's labels, None where the configuration is of no classifier or does not say."""
+    """Return the names of a classifier's labels, None where the configuration is of no classifier
+    or does not say.
+    """
     (kind, *_) = values.get("architectures") or [""]
     named = values.get("id2label")
     if not str(kind).endswith(CLASSIFIER) or not isinstance(named, dict):
@@ -79,9 +105,13 @@ def label_names(values: Mapping[str, Any]) -> list[str] | None:
 
 
 def _shapes(spec: str, path: Path) -> Mapping[str, tuple[int, ...]]:
-    """Return the shapes that a safetensors file names: a length in 8 bytes, as much JSON, and the tensors' bytes."""
+    """Return the shapes that a safetensors file names: a length in 8 bytes, as much JSON, and the
+    tensors' bytes.
+    """
     size = path.stat().st_size
-    problem = RerankerError(f"{spec}: {path.name} is not a whole safetensors file; copy or download it again")
+    problem = RerankerError(
+        f"{spec}: {path.name} is not a whole safetensors file; copy or download it again"
+    )
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(_LENGTH_BYTES), "little")

@@ -1,4 +1,6 @@
-"""The model hub: what its local cache holds, whether it can be reached, and its errors in one line."""
+"""The model hub: what its local cache holds, whether it can be reached, and its errors in one
+line.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def is_id(spec: str) -> bool:
 
 
 def check(model: str, revision: str | None) -> None:
-    """Raise Unavailable when the model is neither in the local cache nor to be had from the hub now."""
+    """Raise Unavailable when the model is neither in the local cache nor to be had from the hub
+    now.
+    """
     if cached(model, revision) is not None:
         return
     problem = unreachable()
@@ -41,10 +45,14 @@ def check(model: str, revision: str | None) -> None:
 
 
 def cached(model: str, revision: str | None) -> Path | None:
-    """The folder of a complete copy (configuration, weights, tokenizer) in the local cache, named by its commit, or None."""
+    """The folder of a complete copy (configuration, weights, tokenizer) in the local cache, named
+    by its commit, or None.
+    """
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(model, "config.json", cache_dir=cache_folder(), revision=revision or "main")
+    found = try_to_load_from_cache(
+        model, "config.json", cache_dir=cache_folder(), revision=revision or "main"
+    )
     if not isinstance(found, str):
         return None
     folder = Path(found).parent
@@ -52,7 +60,9 @@ def cached(model: str, revision: str | None) -> Path | None:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a model's folder holds a tokenizer: at its top, or in a folder of one of its modules."""
+    """Whether a model's folder holds a tokenizer: at its top, or in a folder of one of its
+    modules.
+    """
     return any(any(folder.rglob(pattern)) for pattern in _TOKENIZERS)
 
 
@@ -62,7 +72,9 @@ def is_pickled(name: str) -> bool:
 
 
 def pickled_weights(paths: Iterable[str]) -> list[str]:
-    """Return those of a model's files (paths below its folder) that hold pickled weights and have no safetensors next to them."""
+    """Return those of a model's files (paths below its folder) that hold pickled weights and have
+    no safetensors next to them.
+    """
     files = [PurePosixPath(path) for path in paths]
     safe = {path.parent for path in files if path.suffix == ".safetensors"}
     return [str(path) for path in files if is_pickled(path.name) and path.parent not in safe]
@@ -72,39 +84,71 @@ def _has_weights(folder: Path) -> bool:
     """Whether there are weights, and every part that an index of them names."""
     for index in folder.rglob("*.index.json"):
         with contextlib.suppress(ValueError, OSError, AttributeError):
-            parts = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
-            if index.name.startswith("model.") and not all((index.parent / part).is_file() for part in parts):
+            parts = set(
+                json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values()
+            )
+            if index.name.startswith("model.") and not all(
+                (index.parent / part).is_file() for part in parts
+            ):
                 return False
     return any(path.suffix == ".safetensors" or is_pickled(path.name) for path in folder.rglob("*"))
 
 
 def is_stored(model: str, revision: str | None) -> bool:
-    """Whether the local cache seems to hold the model, told by folder names alone: no library is imported, `cached` looks closely."""
-    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    folder = Path(cache_folder() or os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()
+    """Whether the local cache seems to hold the model, told by folder names alone: no library is
+    imported, `cached` looks closely.
+    """
+    home = os.environ.get("HF_HOME") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"
+    )
+    folder = Path(
+        cache_folder() or os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")
+    ).expanduser()
     snapshots = folder / f"models--{model.replace('/', '--')}" / "snapshots"
     return (snapshots / revision).is_dir() if revision else snapshots.is_dir()
 
 
 def fetch(model: str, revision: str | None) -> Path:
-    """The folder of the model at the commit behind `revision`, downloaded when the cache lacks it. Raises RerankerError or Unavailable.
+    """The folder of the model at the commit behind `revision`, downloaded when the cache lacks it.
+    Raises RerankerError or Unavailable.
 
-    The libraries are given this folder and never the id: by id, transformers asks the hub for adapters even when told to stay local,
-    and waits out its retries where there is no network.
+    The libraries are given this folder and never the id: by id, transformers asks the hub for
+    adapters even when told to stay local, and waits out its retries where there is no network.
     """
     exact = commit(model, revision)
     found = cached(model, exact)
     if found is not None:
         return found
     from huggingface_hub import HfApi, constants, snapshot_download
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
     had_bars = not are_progress_bars_disabled()
     disable_progress_bars()
     try:
-        # pickled weights take as long as all else together: they are fetched only where there are no others
-        wanted = [*_WANTED, *map(glob.escape, pickled_weights(HfApi(endpoint=constants.ENDPOINT).list_repo_files(model, revision=exact)))]
-        return Path(snapshot_download(model, revision=exact, cache_dir=cache_folder(), allow_patterns=wanted, ignore_patterns=_UNWANTED))
+        # pickled weights take as long as all else together: they are fetched only where there are
+        # no others
+        wanted = [
+            *_WANTED,
+            *map(
+                glob.escape,
+                pickled_weights(
+                    HfApi(endpoint=constants.ENDPOINT).list_repo_files(model, revision=exact)
+                ),
+            ),
+        ]
+        return Path(
+            snapshot_download(
+                model,
+                revision=exact,
+                cache_dir=cache_folder(),
+                allow_patterns=wanted,
+                ignore_patterns=_UNWANTED,
+            )
+        )
     except Exception as error:  # whatever the hub library or its HTTP client raises
         raise explain(error, model, revision) from error
     finally:
@@ -119,7 +163,9 @@ def cache_folder() -> str | None:
 
 @lru_cache(maxsize=256)
 def commit(model: str, revision: str | None) -> str:
-    """The commit behind a revision: itself, else the local cache's, else the hub's. Raises RerankerError or Unavailable."""
+    """The commit behind a revision: itself, else the local cache's, else the hub's. Raises
+    RerankerError or Unavailable.
+    """
     if revision and _COMMIT.fullmatch(revision):
         return revision
     found = cached(model, revision)
@@ -145,7 +191,9 @@ def unreachable() -> str | None:
 
 @lru_cache(maxsize=8)
 def _answers(url: str) -> bool:
-    """Whether anything answers HTTP there. In a thread, because the time-out of a socket does not cover name resolution."""
+    """Whether anything answers HTTP there. In a thread, because the time-out of a socket does not
+    cover name resolution.
+    """
     answers: list[bool] = []
 
     def ask() -> None:
@@ -164,27 +212,45 @@ def _answers(url: str) -> bool:
     return answers == [True]
 
 
-def explain(error: BaseException, model: str, revision: str | None, place: str | None = None) -> BenchError:
-    """What went wrong while weights were fetched or read, in one line, without the `place` where they lie."""
+def explain(
+    error: BaseException, model: str, revision: str | None, place: str | None = None
+) -> BenchError:
+    """What went wrong while weights were fetched or read, in one line, without the `place` where
+    they lie.
+    """
     for cause in _causes(error):
         name = type(cause).__name__
         if isinstance(cause, BenchError):
             return cause
         if name == "UnpicklingError":
             return RerankerError(
-                f"{model}: its pickled weights hold more than tensors, or are damaged: reading such a file can run code; have them saved "
+                f"{model}: its pickled weights hold more than tensors, or are damaged: reading "
+                "such a file can run code; have them saved "
                 "as safetensors"
             )
         if name == "GatedRepoError":
-            return Unavailable("gated model", f"accept the terms of {model} on the hub, then export HF_TOKEN=...")
+            return Unavailable(
+                "gated model", f"accept the terms of {model} on the hub, then export HF_TOKEN=..."
+            )
         if name == "RevisionNotFoundError":
             return RerankerError(f"{model}: the hub has no revision '{revision}' of it")
         if name == "RepositoryNotFoundError":
-            return RerankerError(f"{model}: no such model on the hub, or a private one (then export HF_TOKEN=...)")
-        if name in ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError"):
+            return RerankerError(
+                f"{model}: no such model on the hub, or a private one (then export HF_TOKEN=...)"
+            )
+        if name in (
+            "LocalEntryNotFoundError",
+            "OfflineModeIsEnabled",
+            "ConnectError",
+            "ConnectTimeout",
+            "ReadTimeout",
+            "ConnectionError",
+        ):
             return Unavailable("no model hub", f"{model} is not in the local cache")
     text = first_line(error)
-    return RerankerError(f"{model}: {text.replace(f'{place}/', '').replace(place, model) if place else text}")
+    return RerankerError(
+        f"{model}: {text.replace(f'{place}/', '').replace(place, model) if place else text}"
+    )
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -1,8 +1,9 @@
 """Heads with several labels as one score: the log-odds of the label that means relevant.
 
-monoBERT and its kin have two labels, "not relevant" and "relevant"; their authors rank by the log-softmax of the second, which orders as
-the difference of the two logits does, and is rounded to 0 where that is large. Method: Nogueira and Cho, "Passage Re-ranking with BERT"
-(2019, arXiv:1901.04085).
+monoBERT and its kin have two labels, "not relevant" and "relevant"; their authors rank by the
+log-softmax of the second, which orders as the difference of the two logits does, and is rounded to
+0 where that is large. Method: Nogueira and Cho, "Passage Re-ranking with BERT" (2019,
+arXiv:1901.04085).
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ RELEVANT = ("relevant", "yes", "true")
 
 
 def as_one_score(model: Any, label: int | str | None, spec: str) -> dict[str, int | str]:
-    """Make a loaded CrossEncoder with several labels give one score per pair; return the label, for its identity.
+    """Make a loaded CrossEncoder with several labels give one score per pair; return the label, for
+    its identity.
 
-    Returns nothing and changes nothing where it has one score already. Raises RerankerError where the label is not known.
+    Returns nothing and changes nothing where it has one score already. Raises RerankerError where
+    the label is not known.
     """
     count = model.num_labels
     if count == 1:
@@ -37,14 +40,17 @@ def _names(model: Any, count: int) -> list[str]:
 
 
 def position(names: list[str], label: int | str | None, spec: str) -> int:
-    """Return the number of the label that means relevant. Raises RerankerError where it is not known."""
+    """Return the number of the label that means relevant. Raises RerankerError where it is not
+    known.
+    """
     listed = ", ".join(f"{number}: {name}" for number, name in enumerate(names))
     if label is None:
         speaking = [number for number, name in enumerate(names) if name.strip().lower() in RELEVANT]
         if len(speaking) == 1:
             return speaking[0]
         raise RerankerError(
-            f"{spec}: its head has {len(names)} labels ({listed}); a reranker has one score per pair: say which label means relevant, as "
+            f"{spec}: its head has {len(names)} labels ({listed}); a reranker has one score per "
+            "pair: say which label means relevant, as "
             f"option 'label: {len(names) - 1}' or by name"
         )
     if isinstance(label, int):
@@ -56,7 +62,9 @@ def position(names: list[str], label: int | str | None, spec: str) -> int:
 
 
 def _log_odds(position: int) -> Any:
-    """Return a module that turns the logits of several labels into the log-odds of one. Shapes: (rows, labels) to (rows, 1)."""
+    """Return a module that turns the logits of several labels into the log-odds of one. Shapes:
+    (rows, labels) to (rows, 1).
+    """
     import torch
 
     class LogOdds(torch.nn.Module):  # type: ignore[misc]

@@ -1,4 +1,6 @@
-"""Loading a model through transformers alone: whole, tensors and no code, nothing drawn at random; and the logits of a few tokens only."""
+"""Loading a model through transformers alone: whole, tensors and no code, nothing drawn at random;
+and the logits of a few tokens only.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,14 @@ def tokenizer(options: ModelOptions, weights: Weights) -> Any:
     from transformers import AutoTokenizer
 
     with quiet(), sentence_transformer.explained(weights):
-        return AutoTokenizer.from_pretrained(weights.fetch(), local_files_only=True, trust_remote_code=options.trust_remote_code)
+        return AutoTokenizer.from_pretrained(
+            weights.fetch(), local_files_only=True, trust_remote_code=options.trust_remote_code
+        )
 
 
 def load(kind: str, options: ModelOptions, weights: Weights) -> Any:
-    """The network on the CPU, in evaluation mode; `kind` is one of transformers' classes, such as AutoModelForCausalLM.
+    """The network on the CPU, in evaluation mode; `kind` is one of transformers' classes, such as
+    AutoModelForCausalLM.
 
     Raises RerankerError where weights are missing, which would be drawn at random.
     """
@@ -44,31 +49,47 @@ def load(kind: str, options: ModelOptions, weights: Weights) -> Any:
         )
     missing = sorted(report["missing_keys"])
     if missing:
-        raise RerankerError(f"{options.model}: {missing[0]} is not in the weights: not a whole model, it would score at random")
+        raise RerankerError(
+            f"{options.model}: {missing[0]} is not in the weights: not a whole model, it would "
+            "score at random"
+        )
     return network.eval()
 
 
 def length_limit(network: Any, tokenizer: Any, options: ModelOptions) -> int | None:
-    """Tokens that the network takes at once: what was asked for, else what network and tokenizer name; None where neither does.
+    """Tokens that the network takes at once: what was asked for, else what network and tokenizer
+    name; None where neither does.
 
     Raises RerankerError when what was asked for is more than the network's positions.
     """
     positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     asked = options.max_length
     if asked is not None and positions is not None and asked > positions:
-        raise RerankerError(f"{options.model}: max_length {asked} is more than the {positions} positions that the model has")
-    named = [length for length in (positions, tokenizer.model_max_length) if length is not None and length < NO_LIMIT]
+        raise RerankerError(
+            f"{options.model}: max_length {asked} is more than the {positions} positions that "
+            "the model has"
+        )
+    named = [
+        length
+        for length in (positions, tokenizer.model_max_length)
+        if length is not None and length < NO_LIMIT
+    ]
     return asked or min(named, default=None)
 
 
 def answer_ids(vocabulary: Mapping[str, int], answers: Mapping[str, str], model: str) -> list[int]:
-    """The ids of the tokens that a model answers with; `answers` is option name -> piece of the vocabulary.
+    """The ids of the tokens that a model answers with; `answers` is option name -> piece of the
+    vocabulary.
 
-    Raises RerankerError for a piece that the vocabulary lacks, and for two options that name the same one.
+    Raises RerankerError for a piece that the vocabulary lacks, and for two options that name the
+    same one.
     """
     for option, piece in answers.items():
         if piece not in vocabulary:
-            raise RerankerError(f"{model}: its vocabulary has no token '{piece}'; set {option} to the one it answers with")
+            raise RerankerError(
+                f"{model}: its vocabulary has no token '{piece}'; set {option} to the one it "
+                "answers with"
+            )
     ids = [int(vocabulary[piece]) for piece in answers.values()]
     if len(set(ids)) < len(ids):
         raise RerankerError(f"{model}: {' and '.join(answers)} are the same token")
@@ -76,13 +97,17 @@ def answer_ids(vocabulary: Mapping[str, int], answers: Mapping[str, str], model:
 
 
 def answering_only(network: Any, ids: Sequence[int]) -> Any:
-    """The network with an output layer for these tokens alone, in float32: the same logits, without the rest of the vocabulary (250,112 in
-    mT5), and without the ties that a logit rounded to bfloat16 brings."""
+    """The network with an output layer for these tokens alone, in float32: the same logits, without
+    the rest of the vocabulary (250,112 in mT5), and without the ties that a logit rounded to
+    bfloat16 brings.
+    """
     import torch
 
     full, wanted = network.get_output_embeddings(), list(ids)
     bias = getattr(full, "bias", None)
-    head = torch.nn.Linear(full.in_features, len(wanted), bias=bias is not None, device=full.weight.device)
+    head = torch.nn.Linear(
+        full.in_features, len(wanted), bias=bias is not None, device=full.weight.device
+    )
     with torch.no_grad():
         head.weight.copy_(full.weight[wanted])
         if bias is not None:

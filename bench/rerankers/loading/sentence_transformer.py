@@ -1,6 +1,8 @@
-"""What the cross-encoder and the bi-encoder share: loading through sentence-transformers, and saying what loaded.
+"""What the cross-encoder and the bi-encoder share: loading through sentence-transformers, and
+saying what loaded.
 
-torch, transformers and sentence-transformers are imported inside the functions, when a model is loaded.
+torch, transformers and sentence-transformers are imported inside the functions, when a model is
+loaded.
 """
 
 from __future__ import annotations
@@ -28,11 +30,19 @@ INSTRUCTIONS = {
 
 
 def check(options: ModelOptions, weights: Weights, device: str) -> None:
-    """Raise Unavailable when the library, the weights or the device is missing. Imports torch only to ask for an accelerator."""
+    """Raise Unavailable when the library, the weights or the device is missing. Imports torch only
+    to ask for an accelerator.
+    """
     if find_spec("sentence_transformers") is None:
-        raise Unavailable("sentence-transformers not installed", "pip install 'rerank-bench[local]'")
-    if options.attention == "flash_attention_2" and not (find_spec("flash_attn") or find_spec("kernels")):
-        raise Unavailable("flash-attn not installed", "pip install flash-attn, or choose attention: sdpa")
+        raise Unavailable(
+            "sentence-transformers not installed", "pip install 'rerank-bench[local]'"
+        )
+    if options.attention == "flash_attention_2" and not (
+        find_spec("flash_attn") or find_spec("kernels")
+    ):
+        raise Unavailable(
+            "flash-attn not installed", "pip install flash-attn, or choose attention: sdpa"
+        )
     check_device(device)
     weights.check()
 
@@ -44,12 +54,19 @@ def check_device(device: str) -> None:
         return
     import torch
 
-    found = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}.get(kind, lambda: 0)()
+    found = {
+        "cuda": torch.cuda.device_count,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+    }.get(kind, lambda: 0)()
     if found <= int(index or 0):
-        raise Unavailable(f"no {device if found else kind} device", "run on another device, such as cpu")
+        raise Unavailable(
+            f"no {device if found else kind} device", "run on another device, such as cpu"
+        )
 
 
-def settings(options: ModelOptions, weights: Weights, device: str, libraries: Sequence[str] = LIBRARIES) -> dict[str, Any]:
+def settings(
+    options: ModelOptions, weights: Weights, device: str, libraries: Sequence[str] = LIBRARIES
+) -> dict[str, Any]:
     """The part of a fingerprint that all local models share: known without loading."""
     return {
         **weights.identity(),
@@ -62,17 +79,28 @@ def settings(options: ModelOptions, weights: Weights, device: str, libraries: Se
     }
 
 
-def load(kind: str, options: ModelOptions, weights: Weights, device: str, dtype: str | None = None, **more: Any) -> Any:
-    """Return a CrossEncoder or SentenceTransformer in evaluation mode. Raises RerankerError or Unavailable, in one line.
+def load(
+    kind: str,
+    options: ModelOptions,
+    weights: Weights,
+    device: str,
+    dtype: str | None = None,
+    **more: Any,
+) -> Any:
+    """Return a CrossEncoder or SentenceTransformer in evaluation mode. Raises RerankerError or
+    Unavailable, in one line.
 
-    Weights are read from safetensors where there are any, else from pickled files, of which the libraries read tensors alone
-    (torch's `weights_only`).
+    Weights are read from safetensors where there are any, else from pickled files, of which the
+    libraries read tensors alone (torch's `weights_only`).
     """
     import sentence_transformers
     import torch
 
     folder = weights.fetch()
-    model_kwargs: dict[str, Any] = {"dtype": getattr(torch, dtype or options.dtype), "weights_only": True}
+    model_kwargs: dict[str, Any] = {
+        "dtype": getattr(torch, dtype or options.dtype),
+        "weights_only": True,
+    }
     if options.attention:
         model_kwargs["attn_implementation"] = options.attention
     with quiet(), explained(weights):
@@ -96,7 +124,10 @@ def explained(weights: Weights) -> Iterator[None]:
     except (BenchError, MemoryError):
         raise
     except ImportError as error:
-        raise Unavailable(f"{error.name} not installed" if error.name else "a package is missing", hub.first_line(error)) from error
+        raise Unavailable(
+            f"{error.name} not installed" if error.name else "a package is missing",
+            hub.first_line(error),
+        ) from error
     except Exception as error:  # the libraries document no common base class for what they raise
         raise hub.explain(error, weights.label, weights.revision, weights.place()) from error
 
@@ -113,7 +144,9 @@ def identity(model: Any, weights: Weights) -> dict[str, Any]:
 
 def number_format(model: Any) -> str:
     """The number formats of a model's weights, joined by a plus where there are several."""
-    return "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}))
+    return "+".join(
+        sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})
+    )
 
 
 def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]:
@@ -121,7 +154,9 @@ def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]
     import torch
 
     parameters = list(model.parameters())
-    network = getattr(model, "transformers_model", model)  # a sentence-transformers model, or a bare one
+    network = getattr(
+        model, "transformers_model", model
+    )  # a sentence-transformers model, or a bare one
     return {
         "source": weights.label,
         **({"random_weights": True} if tiny.is_tiny(weights.spec) else {}),
@@ -146,16 +181,23 @@ def thread_count(options: ModelOptions) -> int:
 
 
 def slow_arithmetic(dtype: str, device: str) -> list[str]:
-    """A warning for a number format that this CPU has no instructions for: converting back and forth costs more than it saves."""
+    """A warning for a number format that this CPU has no instructions for: converting back and
+    forth costs more than it saves.
+    """
     wanted, has = INSTRUCTIONS.get(dtype, ()), cpu.instructions()
     if device != "cpu" or not wanted or has is None or set(wanted) & set(has):
         return []
-    return [f"this CPU has no instructions for {dtype} (such as {wanted[0]}): float32 may well be faster"]
+    return [
+        f"this CPU has no instructions for {dtype} (such as {wanted[0]}): float32 may well be "
+        "faster"
+    ]
 
 
 @contextmanager
 def threads(number: int | None) -> Iterator[None]:
-    """Have torch use so many threads inside one operation, and as many as before afterwards. None changes nothing."""
+    """Have torch use so many threads inside one operation, and as many as before afterwards. None
+    changes nothing.
+    """
     if number is None:
         yield
         return

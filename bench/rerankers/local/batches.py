@@ -1,7 +1,8 @@
-"""Batches of like lengths: cut by a budget of tokens or a number of pairs, and halved where an accelerator's memory is full.
+"""Batches of like lengths: cut by a budget of tokens or a number of pairs, and halved where an
+accelerator's memory is full.
 
-Sorted by token count, a batch of a fixed budget holds many short pairs or a few long ones, and little padding. The longest come first: what
-does not fit fails at once, and not in the last minute.
+Sorted by token count, a batch of a fixed budget holds many short pairs or a few long ones, and
+little padding. The longest come first: what does not fit fails at once, and not in the last minute.
 """
 
 from __future__ import annotations
@@ -20,16 +21,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LIBRARY_PAIRS = 32
-"""Pairs per forward pass where a library cuts the batches, and the suite names no number: what sentence-transformers does."""
+"""Pairs per forward pass where a library cuts the batches, and the suite names no number: what
+sentence-transformers does.
+"""
 TOKENS = {"cpu": 1024, "mps": 8192}
-"""Tokens per forward pass by kind of device. A CPU is fastest while a batch's activations stay in its caches."""
+"""Tokens per forward pass by kind of device. A CPU is fastest while a batch's activations stay in
+its caches.
+"""
 TOKENS_ON_GPU = 16384
-"""Enough to fill the matrix units of a data-centre GPU many times over; memory, not speed, argues against more."""
+"""Enough to fill the matrix units of a data-centre GPU many times over; memory, not speed, argues
+against more.
+"""
 
 
 @dataclass
 class Limit:
-    """What one forward pass may hold: a number of pairs, or else of tokens with their padding. It shrinks when memory runs out.
+    """What one forward pass may hold: a number of pairs, or else of tokens with their padding. It
+    shrinks when memory runs out.
 
     A pair that is longer than the budget is a batch of its own.
     """
@@ -41,8 +49,14 @@ class Limit:
 
     @classmethod
     def of(cls, pairs: int | None, tokens: int | None, device: str) -> Limit:
-        """The limit that a suite asks for: its number of pairs, else its token budget, else the device's."""
-        return cls(pairs=pairs) if pairs else cls(tokens=tokens or TOKENS.get(device.partition(":")[0], TOKENS_ON_GPU))
+        """The limit that a suite asks for: its number of pairs, else its token budget, else the
+        device's.
+        """
+        return (
+            cls(pairs=pairs)
+            if pairs
+            else cls(tokens=tokens or TOKENS.get(device.partition(":")[0], TOKENS_ON_GPU))
+        )
 
     def rows(self, width: int) -> int:
         """How many inputs of at most `width` tokens one batch takes: one at least."""
@@ -51,7 +65,10 @@ class Limit:
     def halve(self, rows: int, width: int) -> None:
         """Allow half of a batch of so many rows. Raises RerankerError where it held only one."""
         if rows == 1:
-            raise RerankerError(f"out of memory with one pair of {width} tokens: lower max_length, or take a dtype of fewer bits")
+            raise RerankerError(
+                f"out of memory with one pair of {width} tokens: lower max_length, or take a "
+                "dtype of fewer bits"
+            )
         if self.pairs is not None:
             self.pairs = rows // 2
         else:
@@ -67,8 +84,11 @@ class Limit:
         return {"batch_size": self.pairs, "token_budget": self.tokens}
 
 
-def run(lengths: NDArray[np.int64], limit: Limit, forward: Callable[[NDArray[np.int64]], T]) -> list[tuple[NDArray[np.int64], T]]:
-    """(rows, what `forward` made of them) for every batch, the longest first. `lengths` are in tokens; rows index them.
+def run(
+    lengths: NDArray[np.int64], limit: Limit, forward: Callable[[NDArray[np.int64]], T]
+) -> list[tuple[NDArray[np.int64], T]]:
+    """(rows, what `forward` made of them) for every batch, the longest first. `lengths` are in
+    tokens; rows index them.
 
     Raises RerankerError when not even one row fits into the accelerator's memory.
     """
@@ -89,7 +109,9 @@ def run(lengths: NDArray[np.int64], limit: Limit, forward: Callable[[NDArray[np.
     return made
 
 
-def in_order(made: Sequence[tuple[NDArray[np.int64], T]], fetch: Callable[[Sequence[T]], NDArray[np.float64]]) -> NDArray[np.float64]:
+def in_order(
+    made: Sequence[tuple[NDArray[np.int64], T]], fetch: Callable[[Sequence[T]], NDArray[np.float64]]
+) -> NDArray[np.float64]:
     """What `fetch` brings back of all batches at once, put in the order of the rows."""
     import numpy as np
 
@@ -109,7 +131,9 @@ def on_host(parts: Sequence[Any]) -> NDArray[np.float64]:
 
 
 def fitting(limit: Limit, work: Callable[[int], T]) -> T:
-    """`work(pairs per batch)`, begun again with half as many while memory is full: for libraries that cut the batches themselves."""
+    """`work(pairs per batch)`, begun again with half as many while memory is full: for libraries
+    that cut the batches themselves.
+    """
     while True:
         pairs = limit.pairs or LIBRARY_PAIRS
         made = unless_memory_is_full(partial(work, pairs))
@@ -120,7 +144,9 @@ def fitting(limit: Limit, work: Callable[[int], T]) -> T:
 
 
 def unless_memory_is_full(work: Callable[[], T]) -> tuple[T] | None:
-    """What `work` returns, in a tuple, or None when the accelerator ran out of memory; what it held is free then."""
+    """What `work` returns, in a tuple, or None when the accelerator ran out of memory; what it held
+    is free then.
+    """
     import torch
 
     try:

@@ -1,4 +1,5 @@
-"""A SentenceTransformer as a reranker: the cosine between the embeddings of query and document, each encoded on its own.
+"""A SentenceTransformer as a reranker: the cosine between the embeddings of query and document,
+each encoded on its own.
 
 The yardstick for what a cross-encoder adds. Method: Reimers and Gurevych, "Sentence-BERT" (2019).
 """
@@ -27,9 +28,15 @@ if TYPE_CHECKING:
 
 
 class BiEncoderOptions(ModelOptions):
-    query_prompt: str | None = Field(None, description="text put before a query; the model's own when absent, none when empty")
-    document_prompt: str | None = Field(None, description="text put before a document; the model's own when absent, none when empty")
-    normalize: bool = Field(True, description="cosine; false gives the dot product of the embeddings as they are")
+    query_prompt: str | None = Field(
+        None, description="text put before a query; the model's own when absent, none when empty"
+    )
+    document_prompt: str | None = Field(
+        None, description="text put before a document; the model's own when absent, none when empty"
+    )
+    normalize: bool = Field(
+        True, description="cosine; false gives the dot product of the embeddings as they are"
+    )
 
 
 class BiEncoderReranker(LocalReranker):
@@ -44,14 +51,21 @@ class BiEncoderReranker(LocalReranker):
         """The texts that the last call of the model cut, as they were handed to it."""
 
     def fingerprint(self) -> dict[str, Any]:
-        prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
+        prompts = {
+            "query_prompt": self.options.query_prompt,
+            "document_prompt": self.options.document_prompt,
+        }
         settings = sentence_transformer.settings(self.options, self.weights, self.device)
         return {"backend": "bi-encoder", "normalize": self.options.normalize, **prompts, **settings}
 
     def load(self) -> None:
         if self._model is None:
-            model = sentence_transformer.load("SentenceTransformer", self.options, self.weights, self.device)
-            checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, self.options.model)
+            model = sentence_transformer.load(
+                "SentenceTransformer", self.options, self.weights, self.device
+            )
+            checkpoint.refuse_other_tokenizer(
+                model.transformers_model, model.tokenizer, self.options.model
+            )
             lengths.limit_length(model, self.options.max_length, self.options.model)
             lengths.count_tokens(model, self._count, lambda name: self.span(name), self._cut.update)
             self._clip = Clip(model.tokenizer, lengths.length_limit(model))
@@ -60,10 +74,17 @@ class BiEncoderReranker(LocalReranker):
     def describe(self) -> Description:
         model, options = self._loaded(), self.options
         prompts = {
-            "query_prompt": options.query_prompt if options.query_prompt is not None else model.prompts.get("query"),
-            "document_prompt": options.document_prompt if options.document_prompt is not None else model.prompts.get("document"),
+            "query_prompt": options.query_prompt
+            if options.query_prompt is not None
+            else model.prompts.get("query"),
+            "document_prompt": options.document_prompt
+            if options.document_prompt is not None
+            else model.prompts.get("document"),
         }
-        identity = {**sentence_transformer.identity(model, self.weights), "normalize": options.normalize}
+        identity = {
+            **sentence_transformer.identity(model, self.weights),
+            "normalize": options.normalize,
+        }
         identity.update({name: prompt or None for name, prompt in prompts.items()})
         facts = {
             **sentence_transformer.facts(model, options, self.weights),
@@ -78,7 +99,9 @@ class BiEncoderReranker(LocalReranker):
         model, options = self._loaded(), self.options
         texts = [doc for request in requests for doc in request.docs]
         with sentence_transformer.threads(options.threads):
-            queries = self._encode(model.encode_query, [request.query for request in requests], options.query_prompt)
+            queries = self._encode(
+                model.encode_query, [request.query for request in requests], options.query_prompt
+            )
             documents = self._encode(model.encode_document, texts, options.document_prompt)
         self._count(lengths.pairs_of(requests, queries.cut, documents.cut))
         outcomes: list[Outcome] = []
@@ -101,15 +124,28 @@ class BiEncoderReranker(LocalReranker):
         if not row:
             return _Encoded(np.empty((0, 0), dtype=np.float32), [], frozenset())
         self._cut.clear()
-        how = {"prompt": prompt, "show_progress_bar": False, "convert_to_numpy": True, "normalize_embeddings": self.options.normalize}
+        how = {
+            "prompt": prompt,
+            "show_progress_bar": False,
+            "convert_to_numpy": True,
+            "normalize_embeddings": self.options.normalize,
+        }
         with self.span("forward"):
-            embeddings = fitting(self.limit, lambda pairs: encode(list(row), batch_size=pairs, **how))
-        cut = frozenset(text for text, short in zip(texts, clipped, strict=True) if short in self._cut)
-        return _Encoded(np.asarray(embeddings, dtype=np.float32), [row[text] for text in clipped], cut)
+            embeddings = fitting(
+                self.limit, lambda pairs: encode(list(row), batch_size=pairs, **how)
+            )
+        cut = frozenset(
+            text for text, short in zip(texts, clipped, strict=True) if short in self._cut
+        )
+        return _Encoded(
+            np.asarray(embeddings, dtype=np.float32), [row[text] for text in clipped], cut
+        )
 
 
 class _Encoded(NamedTuple):
-    """Embeddings of distinct texts, for each text the row that holds its embedding, and the texts that were cut."""
+    """Embeddings of distinct texts, for each text the row that holds its embedding, and the texts
+    that were cut.
+    """
 
     embeddings: NDArray[np.float32]
     rows: list[int]

@@ -1,6 +1,8 @@
-"""Any sentence-transformers CrossEncoder as a reranker: raw logits, the query kept whole, no score from a head that was never trained.
+"""Any sentence-transformers CrossEncoder as a reranker: raw logits, the query kept whole, no score
+from a head that was never trained.
 
-Method: Nogueira and Cho, "Passage Re-ranking with BERT" (2019), as sentence-transformers implements it.
+Method: Nogueira and Cho, "Passage Re-ranking with BERT" (2019), as sentence-transformers implements
+it.
 """
 
 from __future__ import annotations
@@ -30,15 +32,24 @@ if TYPE_CHECKING:
 
 
 class CrossEncoderOptions(RuntimeOptions):
-    adapter: str | None = Field(None, description="folder of a PEFT adapter with a classification head, or packaged:NAME")
-    prompt: str | None = Field(None, description="text put before the query; the model's own prompt when absent")
+    adapter: str | None = Field(
+        None, description="folder of a PEFT adapter with a classification head, or packaged:NAME"
+    )
+    prompt: str | None = Field(
+        None, description="text put before the query; the model's own prompt when absent"
+    )
     instruction: str | None = Field(
-        None, min_length=1, description="what a language model that says yes or no is told to judge by; the model's own when absent"
+        None,
+        min_length=1,
+        description="what a language model that says yes or no is told to judge by; the model's "
+        "own when absent",
     )
     label: int | str | None = Field(
         None,
-        description="of a head with several labels, the one that means relevant, by number (from 0) or name: the score is its log-odds, "
-        "for two labels its logit less the other's; told from the names where absent (relevant, yes, true)",
+        description="of a head with several labels, the one that means relevant, by number (from "
+        "0) or name: the score is its log-odds, "
+        "for two labels its logit less the other's; told from the names where absent (relevant, "
+        "yes, true)",
     )
 
     @field_validator("label", mode="before")
@@ -50,10 +61,11 @@ class CrossEncoderOptions(RuntimeOptions):
 
 
 class CrossEncoderReranker(LocalReranker, PointwiseReranker):
-    """Scores a (query, document) pair by the one raw logit of a sequence classifier, by the log-odds of one of several labels, or by a
-    causal model's yes/no logits.
+    """Scores a (query, document) pair by the one raw logit of a sequence classifier, by the
+    log-odds of one of several labels, or by a causal model's yes/no logits.
 
-    A long pair loses tokens of the document; a query that would leave the document less than its share is cut, too, and counted.
+    A long pair loses tokens of the document; a query that would leave the document less than its
+    share is cut, too, and counted.
     """
 
     Options: ClassVar[type[ModelOptions]] = CrossEncoderOptions
@@ -67,7 +79,9 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
                 raise Unavailable("peft not installed", "pip install 'rerank-bench[local]'")
             adapter_folder(self.options.adapter)
 
-    def _check_files(self, config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def _check_files(
+        self, config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
         super()._check_files(config, shapes)
         if config is None or self.options.adapter or self.options.trust_remote_code:
             return
@@ -81,7 +95,10 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
     def fingerprint(self) -> dict[str, Any]:
         runtime = self.options.runtime
         settings = sentence_transformer.settings(
-            self.options, self.weights, self.device, (*sentence_transformer.LIBRARIES, *runtimes.packages(runtime))
+            self.options,
+            self.weights,
+            self.device,
+            (*sentence_transformer.LIBRARIES, *runtimes.packages(runtime)),
         )
         label = {} if self.options.label is None else {"label": self.options.label}
         return {
@@ -101,24 +118,36 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         options, model = self.options, self._load_torch()
         self._label = labels.as_one_score(model, options.label, options.model)
         checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, options.model)
-        checkpoint.refuse_unread(model, options.model, prompt=options.prompt, instruction=options.instruction)
+        checkpoint.refuse_unread(
+            model, options.model, prompt=options.prompt, instruction=options.instruction
+        )
         lengths.limit_length(model, options.max_length, options.model)
         self._clip = Clip(model.tokenizer, lengths.length_limit(model))
         asked = self._asked()
-        self._prompt: str = (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
-        source = {**self.weights.identity(), **self._adapter_identity(), "max_length": lengths.length_limit(model), **self._label}
+        self._prompt: str = (
+            (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
+        )
+        source = {
+            **self.weights.identity(),
+            **self._adapter_identity(),
+            "max_length": lengths.length_limit(model),
+            **self._label,
+        }
         self._scorer = pair_scorer.build(model, options, self.device, source)
         if self._scorer:
             self.limit = self._scorer.limit
             self._scorer.tokeniser.prompt = self._prompt
         elif options.runtime != "torch":
             raise RerankerError(
-                f"{options.model}: {options.runtime} runs classifiers of plain text pairs only; this model needs runtime torch"
+                f"{options.model}: {options.runtime} runs classifiers of plain text pairs only; "
+                "this model needs runtime torch"
             )
         else:
             lengths.count_tokens(model, self._count, lambda name: self.span(name))
         self._describe_as = self._description(model)
-        self._model = model if options.runtime == "torch" else self._scorer  # an exported model's torch weights are let go
+        self._model = (
+            model if options.runtime == "torch" else self._scorer
+        )  # an exported model's torch weights are let go
 
     def describe(self) -> Description:
         self._loaded()
@@ -139,7 +168,9 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         super().close()
 
     def _load_torch(self) -> Any:
-        """The model as sentence-transformers loads it, its adapter merged. Raises RerankerError for one that would score nonsense."""
+        """The model as sentence-transformers loads it, its adapter merged. Raises RerankerError for
+        one that would score nonsense.
+        """
         import torch
 
         options = self.options
@@ -148,13 +179,27 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         checkpoint.refuse_configuration(self.weights, options)
         more: dict[str, Any] = {"activation_fn": torch.nn.Identity()}
         if not options.adapter:
-            model = sentence_transformer.load("CrossEncoder", options, self.weights, self.device, **more)
+            model = sentence_transformer.load(
+                "CrossEncoder", options, self.weights, self.device, **more
+            )
             checkpoint.refuse_model(model, self.weights, options)
             return model
         from bench.rerankers.loading.adapter import merge
 
-        model = sentence_transformer.load("CrossEncoder", options, self.weights, self.device, dtype="float32", num_labels=1, **more)
-        merge(model, adapter_folder(options.adapter), checkpoint.untrained(model, self.weights, options))
+        model = sentence_transformer.load(
+            "CrossEncoder",
+            options,
+            self.weights,
+            self.device,
+            dtype="float32",
+            num_labels=1,
+            **more,
+        )
+        merge(
+            model,
+            adapter_folder(options.adapter),
+            checkpoint.untrained(model, self.weights, options),
+        )
         return model.to(getattr(torch, options.dtype))
 
     def _description(self, model: Any) -> Description:
@@ -165,26 +210,40 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             "prompt": self._prompt or None,
             "runtime": "torch",
         }
-        facts = {**sentence_transformer.facts(model, self.options, self.weights), "last_layer": "all"}
+        facts = {
+            **sentence_transformer.facts(model, self.options, self.weights),
+            "last_layer": "all",
+        }
         identity |= {"truncation": "only_second" if scorer else "library", **self._label}
         if scorer:
             identity |= scorer.runtime.identity()
-            facts |= {**scorer.runtime.facts(), "last_layer": "first token" if scorer.first_token_only else "all"}
+            facts |= {
+                **scorer.runtime.facts(),
+                "last_layer": "first token" if scorer.first_token_only else "all",
+            }
             if identity["dtype"] != self.options.dtype:
-                facts["warnings"] = [*facts["warnings"], f"{self.options.dtype} was asked for, {identity['dtype']} is what runs"]
+                facts["warnings"] = [
+                    *facts["warnings"],
+                    f"{self.options.dtype} was asked for, {identity['dtype']} is what runs",
+                ]
         return Description("cross-encoder", identity, facts)
 
     def _adapter_identity(self) -> dict[str, Any]:
         if not self.options.adapter:
             return {}
-        return {"adapter": f"sha256:{folder_hash(adapter_folder(self.options.adapter))}", **versions("peft")}
+        return {
+            "adapter": f"sha256:{folder_hash(adapter_folder(self.options.adapter))}",
+            **versions("peft"),
+        }
 
     def _asked(self) -> str | None:
         """What stands before a query, or is the system message of a chat about it."""
         return self.options.instruction or self.options.prompt
 
     def _by_library(self, pairs: Sequence[tuple[str, str]], model: Any) -> Scores:
-        """What sentence-transformers says, for models whose inputs it writes with a chat template or packs by rules of its own."""
+        """What sentence-transformers says, for models whose inputs it writes with a chat template
+        or packs by rules of its own.
+        """
         import numpy as np
 
         texts = list(pairs)
@@ -195,7 +254,9 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             self._count(Usage(cut_queries=cut_queries))
 
         def predict(batch_size: int) -> Any:
-            return model.predict(texts, prompt=self._asked(), batch_size=batch_size, show_progress_bar=False)
+            return model.predict(
+                texts, prompt=self._asked(), batch_size=batch_size, show_progress_bar=False
+            )
 
         with self.span("forward"):
             return np.asarray(fitting(self.limit, predict), dtype=np.float64).reshape(-1)

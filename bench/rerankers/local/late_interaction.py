@@ -1,7 +1,9 @@
-"""A multi-vector encoder (ColBERT and its kind) as a reranker: one embedding a token, query and document each encoded on its own.
+"""A multi-vector encoder (ColBERT and its kind) as a reranker: one embedding a token, query and
+document each encoded on its own.
 
-Score, MaxSim: for every query token the largest dot product with any document token, summed over the query's tokens. Method: Khattab and
-Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT" (2020), arXiv:2004.12832.
+Score, MaxSim: for every query token the largest dot product with any document token, summed over
+the query's tokens. Method: Khattab and Zaharia, "ColBERT: Efficient and Effective Passage Search
+via Contextualized Late Interaction over BERT" (2020), arXiv:2004.12832.
 """
 
 from __future__ import annotations
@@ -28,19 +30,30 @@ if TYPE_CHECKING:
     from bench.contract.request import Outcome
 
 BLOCK = 1024
-"""Documents whose token embeddings are held at once; those of 512 tokens and 128 dimensions take 256 MiB."""
+"""Documents whose token embeddings are held at once; those of 512 tokens and 128 dimensions take
+256 MiB.
+"""
 
 
 class LateInteractionOptions(ModelOptions):
     max_length: int | None = Field(
-        None, ge=8, description="tokens of a document, and of a query where the model has no limit for them; the model's own when absent"
+        None,
+        ge=8,
+        description="tokens of a document, and of a query where the model has no limit for them; "
+        "the model's own when absent",
     )
-    query_prompt: str | None = Field(None, description="text put before a query; the model's own when absent, none when empty")
-    document_prompt: str | None = Field(None, description="text put before a document; the model's own when absent, none when empty")
+    query_prompt: str | None = Field(
+        None, description="text put before a query; the model's own when absent, none when empty"
+    )
+    document_prompt: str | None = Field(
+        None, description="text put before a document; the model's own when absent, none when empty"
+    )
 
 
 class LateInteractionReranker(LocalReranker):
-    """Encodes every distinct document of a call once, however many queries share it, and keeps one block of embeddings at a time."""
+    """Encodes every distinct document of a call once, however many queries share it, and keeps one
+    block of embeddings at a time.
+    """
 
     Options: ClassVar[type[ModelOptions]] = LateInteractionOptions
     options: LateInteractionOptions
@@ -51,14 +64,25 @@ class LateInteractionReranker(LocalReranker):
         """The texts that the last call of the model cut, as they were handed to it."""
 
     def fingerprint(self) -> dict[str, Any]:
-        prompts = {"query_prompt": self.options.query_prompt, "document_prompt": self.options.document_prompt}
-        return {"backend": "late-interaction", **prompts, **sentence_transformer.settings(self.options, self.weights, self.device)}
+        prompts = {
+            "query_prompt": self.options.query_prompt,
+            "document_prompt": self.options.document_prompt,
+        }
+        return {
+            "backend": "late-interaction",
+            **prompts,
+            **sentence_transformer.settings(self.options, self.weights, self.device),
+        }
 
     def load(self) -> None:
         if self._model is None:
             refuse_other_kinds(self.weights)
-            model = sentence_transformer.load("MultiVectorEncoder", self.options, self.weights, self.device)
-            checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, self.options.model)
+            model = sentence_transformer.load(
+                "MultiVectorEncoder", self.options, self.weights, self.device
+            )
+            checkpoint.refuse_other_tokenizer(
+                model.transformers_model, model.tokenizer, self.options.model
+            )
             limit_documents(model, self.options)
             self._count_tokens(model)
             limits = (model[0].document_length, _query_limit(model))
@@ -68,8 +92,12 @@ class LateInteractionReranker(LocalReranker):
     def describe(self) -> Description:
         model, options, network = self._loaded(), self.options, self._loaded()[0]
         prompts = {
-            "query_prompt": options.query_prompt if options.query_prompt is not None else model.prompts.get("query"),
-            "document_prompt": options.document_prompt if options.document_prompt is not None else model.prompts.get("document"),
+            "query_prompt": options.query_prompt
+            if options.query_prompt is not None
+            else model.prompts.get("query"),
+            "document_prompt": options.document_prompt
+            if options.document_prompt is not None
+            else model.prompts.get("document"),
         }
         identity = {
             **sentence_transformer.identity(model, self.weights),
@@ -77,7 +105,11 @@ class LateInteractionReranker(LocalReranker):
             "query_length": _query_limit(model),
         }
         identity |= {"query_expansion": network.query_expansion and dict(network.query_expansion)}
-        identity |= {"skipped_words": sorted({word for module in model for word in getattr(module, "skiplist_words", ())})}
+        identity |= {
+            "skipped_words": sorted(
+                {word for module in model for word in getattr(module, "skiplist_words", ())}
+            )
+        }
         identity |= {name: prompt or None for name, prompt in prompts.items()}
         modules = [type(module).__name__ for module in model]
         return Description(
@@ -97,7 +129,9 @@ class LateInteractionReranker(LocalReranker):
 
         model, options = self._loaded(), self.options
         texts = list(dict.fromkeys(request.query for request in requests))
-        outcomes: list[Outcome] = [np.empty(len(request.docs), dtype=np.float64) for request in requests]
+        outcomes: list[Outcome] = [
+            np.empty(len(request.docs), dtype=np.float64) for request in requests
+        ]
         with sentence_transformer.threads(options.threads):
             embedded, cut_queries = self._encode(model.encode_query, texts, options.query_prompt)
             queries = dict(zip(texts, embedded, strict=True))
@@ -109,24 +143,37 @@ class LateInteractionReranker(LocalReranker):
                 for request, scores in zip(requests, outcomes, strict=True):
                     here = [i for i, doc in enumerate(request.docs) if doc in embeddings]
                     if here:
-                        found = maxsim([queries[request.query]], [embeddings[request.docs[i]] for i in here])
+                        found = maxsim(
+                            [queries[request.query]], [embeddings[request.docs[i]] for i in here]
+                        )
                         scores[here] = found[0].cpu().numpy()  # type: ignore[index]
         self._count(lengths.pairs_of(requests, cut_queries, cut_documents))
         return outcomes
 
-    def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> tuple[list[Any], set[str]]:
-        """Return one tensor (tokens, dimensions) per text, in float32 on the model's device, and the texts that were cut."""
+    def _encode(
+        self, encode: Any, texts: Sequence[str], prompt: str | None
+    ) -> tuple[list[Any], set[str]]:
+        """Return one tensor (tokens, dimensions) per text, in float32 on the model's device, and
+        the texts that were cut.
+        """
         if not texts:
             return [], set()
         self._cut.clear()
         with self.span("forward"):
             clipped = list(self._clip.texts(texts))
-            found = fitting(self.limit, lambda pairs: encode(clipped, prompt=prompt, batch_size=pairs, show_progress_bar=False))
+            found = fitting(
+                self.limit,
+                lambda pairs: encode(
+                    clipped, prompt=prompt, batch_size=pairs, show_progress_bar=False
+                ),
+            )
         cut = {text for text, short in zip(texts, clipped, strict=True) if short in self._cut}
         return [embedding.float() for embedding in found], cut
 
     def _count_tokens(self, model: Any) -> None:
-        """Have every batch counted. Queries and documents have limits of their own, which a count by the model's one limit would miss."""
+        """Have every batch counted. Queries and documents have limits of their own, which a count
+        by the model's one limit would miss.
+        """
         preprocess = model.preprocess
 
         def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -149,32 +196,46 @@ def blocks(texts: Any) -> Iterator[list[str]]:
 
 
 def limit_documents(model: Any, options: ModelOptions) -> None:
-    """Set the tokens of a document: what was asked for, else what the model was trained with, within its table of positions."""
+    """Set the tokens of a document: what was asked for, else what the model was trained with,
+    within its table of positions.
+    """
     if not hasattr(model[0], "document_length"):
         raise RerankerError(
-            f"{options.model}: starts with a {type(model[0]).__name__}; only one encoder for queries and documents is known"
+            f"{options.model}: starts with a {type(model[0]).__name__}; only one encoder for "
+            "queries and documents is known"
         )
     lengths.limit_length(model, options.max_length, options.model)
-    found = [length for length in (options.max_length or model[0].document_length, lengths.length_limit(model)) if length is not None]
+    found = [
+        length
+        for length in (options.max_length or model[0].document_length, lengths.length_limit(model))
+        if length is not None
+    ]
     model[0].document_length = min(found, default=None)
 
 
 def refuse_other_kinds(weights: Weights) -> None:
-    """Raise RerankerError for a checkpoint without a projection of tokens: the library would give it a random one and score on.
+    """Raise RerankerError for a checkpoint without a projection of tokens: the library would give
+    it a random one and score on.
 
-    Late-interaction checkpoints come as saved by sentence-transformers, by PyLate (whose older ones name no kind, but hold a Dense and no
-    Pooling), by Stanford's ColBERT, or as one of transformers' own "ForRetrieval" classes.
+    Late-interaction checkpoints come as saved by sentence-transformers, by PyLate (whose older ones
+    name no kind, but hold a Dense and no Pooling), by Stanford's ColBERT, or as one of
+    transformers' own "ForRetrieval" classes.
     """
     folder = weights.fetch()
     with sentence_transformer.explained(weights):
         kind = _json(folder / "config_sentence_transformers.json", {}).get("model_type")
-        modules = [str(module["type"]).rpartition(".")[2] for module in _json(folder / "modules.json", [])]
+        modules = [
+            str(module["type"]).rpartition(".")[2] for module in _json(folder / "modules.json", [])
+        ]
         names = _json(folder / "config.json", {}).get("architectures") or []
     projects = "Dense" in modules and "Pooling" not in modules
     native = any(name == "HF_ColBERT" or name.endswith("ForRetrieval") for name in names)
     if not (native or projects or kind in ("MultiVectorEncoder", "ColBERT")):
         fix = "use bi-encoder or cross-encoder"
-        raise RerankerError(f"{weights.label}: no late-interaction checkpoint, it has no projection of tokens; {fix}")
+        raise RerankerError(
+            f"{weights.label}: no late-interaction checkpoint, it has no projection of tokens; "
+            f"{fix}"
+        )
 
 
 def _json(path: Path, absent: Any) -> Any:
@@ -182,7 +243,9 @@ def _json(path: Path, absent: Any) -> Any:
 
 
 def _query_limit(model: Any) -> int | None:
-    """The tokens of a query: the width that expansion fills up to, where that is fixed, else the model's limit for queries."""
+    """The tokens of a query: the width that expansion fills up to, where that is fixed, else the
+    model's limit for queries.
+    """
     network = model[0]
     expansion = network.query_expansion
     if expansion and expansion["strategy"] == "fixed":

@@ -1,4 +1,6 @@
-"""How long a model's inputs may be, and how long they were: counted from what the library tokenises anyway, never a second time."""
+"""How long a model's inputs may be, and how long they were: counted from what the library tokenises
+anyway, never a second time.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +16,34 @@ _NO_LIMIT = 1 << 30
 
 
 def limit_length(model: Any, asked: int | None, spec: str) -> None:
-    """Set the maximum length, which must fit the table of learned positions. Raises RerankerError when what was asked for does not."""
-    limit = min((found for module in model.modules() if (found := _positions(module)) is not None), default=None)
+    """Set the maximum length, which must fit the table of learned positions. Raises RerankerError
+    when what was asked for does not.
+    """
+    limit = min(
+        (found for module in model.modules() if (found := _positions(module)) is not None),
+        default=None,
+    )
     if limit is not None and asked is not None and asked > limit:
-        raise RerankerError(f"{spec}: max_length {asked} is more than the {limit} positions that the model has")
+        raise RerankerError(
+            f"{spec}: max_length {asked} is more than the {limit} positions that the model has"
+        )
     lengths = [length for length in (limit, asked or length_limit(model)) if length is not None]
     if lengths:
         model.max_seq_length = min(lengths)
 
 
 def length_limit(model: Any) -> int | None:
-    """The tokens that an input is cut to, or None where there is no limit (a tokenizer then names a number beyond all sense)."""
+    """The tokens that an input is cut to, or None where there is no limit (a tokenizer then names a
+    number beyond all sense).
+    """
     length = model.max_seq_length
     return int(length) if length is not None and length < _NO_LIMIT else None
 
 
 def _positions(module: Any) -> int | None:
-    """How many tokens a table of learned positions holds. RoBERTa's kind starts counting after the padding index."""
+    """How many tokens a table of learned positions holds. RoBERTa's kind starts counting after the
+    padding index.
+    """
     import torch
 
     table = getattr(module, "position_embeddings", None)
@@ -45,10 +58,11 @@ def count_tokens(
     span: Callable[[str], AbstractContextManager[None]] = no_span,
     add_cut: Callable[[Sequence[Any]], None] | None = None,
 ) -> None:
-    """Have every batch that the model tokenises counted, and its making marked as a span. Looks at what the library made anyway: nothing is
-    tokenised twice.
+    """Have every batch that the model tokenises counted, and its making marked as a span. Looks at
+    what the library made anyway: nothing is tokenised twice.
 
-    The inputs that were cut go to `add_cut`, where inputs are single texts; without it they are pairs, and counted as such.
+    The inputs that were cut go to `add_cut`, where inputs are single texts; without it they are
+    pairs, and counted as such.
     """
     preprocess = model.preprocess
 
@@ -74,7 +88,9 @@ def tokens_of(features: Any) -> Usage:
 
 
 def cut_rows(features: Any, limit: int | None) -> list[int]:
-    """Return which inputs of a tokenised batch were cut: those that fill the limit, where the tokenizer says that something was left."""
+    """Return which inputs of a tokenised batch were cut: those that fill the limit, where the
+    tokenizer says that something was left.
+    """
     mask = features.get("attention_mask")
     if mask is None or limit is None:
         return []
@@ -84,7 +100,9 @@ def cut_rows(features: Any, limit: int | None) -> list[int]:
 
 
 def pairs_of(requests: Sequence[Request], cut_queries: Set[str], cut_documents: Set[str]) -> Usage:
-    """Return how many pairs the requests have, and how many were cut: in the query, the document, or both."""
+    """Return how many pairs the requests have, and how many were cut: in the query, the document,
+    or both.
+    """
     pairs = truncated = in_query = 0
     for request in requests:
         pairs += len(request.docs)

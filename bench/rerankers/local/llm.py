@@ -1,7 +1,9 @@
-"""A language model that says yes or no: the logit of one token after query and document, less that of another where there is one.
+"""A language model that says yes or no: the logit of one token after query and document, less that
+of another where there is one.
 
-For causal models whose checkpoint does not bring sentence-transformers' settings; one that does (Qwen3-Reranker, mxbai-rerank v2) runs as a
-cross-encoder. Methods: see the templates in `llm_prompt`.
+For causal models whose checkpoint does not bring sentence-transformers' settings; one that does
+(Qwen3-Reranker, mxbai-rerank v2) runs as a cross-encoder. Methods: see the templates in
+`llm_prompt`.
 """
 
 from __future__ import annotations
@@ -27,12 +29,21 @@ from bench.rerankers.options import ModelOptions, PairOptions
 class LlmOptions(PairOptions):
     template: str | tuple[str, ...] = Field(
         "chat",
-        description="qwen3-reranker, bge-gemma, chat (the model's own chat template), or a list of pieces with {instruction}, {query} and "
+        description="qwen3-reranker, bge-gemma, chat (the model's own chat template), or a list "
+        "of pieces with {instruction}, {query} and "
         "{document}, tokenised one by one",
     )
-    instruction: str | None = Field(None, description="what the model is told to judge by; the template's own when absent")
-    token_true: str | None = Field(None, min_length=1, description="the word for a relevant document; the template's when absent")
-    token_false: str | None = Field(None, description="the word for any other; the template's when absent, none when empty")
+    instruction: str | None = Field(
+        None, description="what the model is told to judge by; the template's own when absent"
+    )
+    token_true: str | None = Field(
+        None,
+        min_length=1,
+        description="the word for a relevant document; the template's when absent",
+    )
+    token_false: str | None = Field(
+        None, description="the word for any other; the template's when absent, none when empty"
+    )
 
     @field_validator("template")
     @classmethod
@@ -46,20 +57,32 @@ class LlmOptions(PairOptions):
 
     @model_validator(mode="after")
     def _is_read(self) -> LlmOptions:
-        if self.instruction is not None and isinstance(self.template, tuple) and INSTRUCTION not in "".join(self.template):
-            raise ValueError(f"instruction is given, but no piece of the template holds {INSTRUCTION}")
+        if (
+            self.instruction is not None
+            and isinstance(self.template, tuple)
+            and INSTRUCTION not in "".join(self.template)
+        ):
+            raise ValueError(
+                f"instruction is given, but no piece of the template holds {INSTRUCTION}"
+            )
         return self
 
 
 class LlmReranker(PromptedReranker):
-    """Scores a pair by the raw logit of `token_true` less that of `token_false`, as the next token after the pair."""
+    """Scores a pair by the raw logit of `token_true` less that of `token_false`, as the next token
+    after the pair.
+    """
 
     Options: ClassVar[type[ModelOptions]] = LlmOptions
     options: LlmOptions
 
     def __init__(self, options: LlmOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
-        base = TEMPLATES[options.template] if isinstance(options.template, str) else Template(options.template, "", "yes", "no")
+        base = (
+            TEMPLATES[options.template]
+            if isinstance(options.template, str)
+            else Template(options.template, "", "yes", "no")
+        )
         self._template = Template(
             base.pieces,
             base.instruction if options.instruction is None else options.instruction,
@@ -68,7 +91,9 @@ class LlmReranker(PromptedReranker):
         )
 
     def fingerprint(self) -> dict[str, Any]:
-        settings = sentence_transformer.settings(self.options, self.weights, self.device, networks.LIBRARIES)
+        settings = sentence_transformer.settings(
+            self.options, self.weights, self.device, networks.LIBRARIES
+        )
         shape = {"template": self.options.template, "document_share": DOCUMENT_SHARE}
         return {"backend": "llm", **shape, **self._said(), **settings}
 
@@ -81,25 +106,37 @@ class LlmReranker(PromptedReranker):
         tokenizer = networks.tokenizer(options, self.weights)
         ids = self._answer_ids(tokenizer)
         is_chat = options.template == "chat"
-        pieces = llm_prompt.in_chat(tokenizer, template.pieces, options.model) if is_chat else template.pieces
+        pieces = (
+            llm_prompt.in_chat(tokenizer, template.pieces, options.model)
+            if is_chat
+            else template.pieces
+        )
         network = networks.load("AutoModelForCausalLM", options, self.weights)
         checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
         limit = networks.length_limit(network, tokenizer, options)
         self._clip = Clip(tokenizer, limit)
-        self._writer = llm_prompt.Writer(tokenizer, pieces, template.instruction, limit, options.model, is_chat=is_chat)
+        self._writer = llm_prompt.Writer(
+            tokenizer, pieces, template.instruction, limit, options.model, is_chat=is_chat
+        )
         network = network.to(self.device)
         self._describe_as = self._description(network, ids, pieces)
         self._model = networks.answering_only(network, ids)
 
     def _forward(self, inputs: list[list[int]]) -> Any:
-        """Padding stands on the right, where a causal model's tokens do not look: no score depends on it, and it needs no mask."""
+        """Padding stands on the right, where a causal model's tokens do not look: no score depends
+        on it, and it needs no mask.
+        """
         import torch
 
         lengths = torch.tensor([len(row) for row in inputs])
         width = int(lengths[0])
         with self.span("copy"):
-            ids = torch.tensor([row + [0] * (width - len(row)) for row in inputs], device=self.device)
-            kept, place = (found.to(self.device) for found in (lengths - 1).unique(return_inverse=True))
+            ids = torch.tensor(
+                [row + [0] * (width - len(row)) for row in inputs], device=self.device
+            )
+            kept, place = (
+                found.to(self.device) for found in (lengths - 1).unique(return_inverse=True)
+            )
         self._count(Usage(tokens=int(lengths.sum()), slots=ids.numel()))
         with self.span("forward"), torch.inference_mode():
             logits = self._model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits
@@ -107,20 +144,31 @@ class LlmReranker(PromptedReranker):
 
     def _said(self) -> dict[str, Any]:
         template = self._template
-        return {"instruction": template.instruction, "token_true": template.yes, "token_false": template.no}
+        return {
+            "instruction": template.instruction,
+            "token_true": template.yes,
+            "token_false": template.no,
+        }
 
     def _answer_ids(self, tokenizer: Any) -> list[int]:
-        """The ids of the tokens that answer. Raises RerankerError for a word that is not one token, and for two that are the same."""
+        """The ids of the tokens that answer. Raises RerankerError for a word that is not one token,
+        and for two that are the same.
+        """
         ids = []
         for option in ("token_true", "token_false"):
             word = self._said()[option]
             if word is not None:
                 found = tokenizer(word, add_special_tokens=False)["input_ids"]
                 if len(found) != 1 or found[0] == tokenizer.unk_token_id:
-                    raise RerankerError(f"{self.options.model}: '{word}' is no single token of its vocabulary; set {option} to one that is")
+                    raise RerankerError(
+                        f"{self.options.model}: '{word}' is no single token of its vocabulary; "
+                        f"set {option} to one that is"
+                    )
                 ids += found
         if len(set(ids)) < len(ids):
-            raise RerankerError(f"{self.options.model}: token_true and token_false are the same token")
+            raise RerankerError(
+                f"{self.options.model}: token_true and token_false are the same token"
+            )
         return ids
 
     def _description(self, network: Any, ids: list[int], pieces: Sequence[str]) -> Description:
@@ -134,4 +182,6 @@ class LlmReranker(PromptedReranker):
             "truncation": "document",
             **versions(*networks.LIBRARIES),
         }
-        return Description("llm", identity, sentence_transformer.facts(network, self.options, self.weights))
+        return Description(
+            "llm", identity, sentence_transformer.facts(network, self.options, self.weights)
+        )

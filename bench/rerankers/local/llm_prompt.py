@@ -1,8 +1,11 @@
-"""What a yes/no language model reads: the published inputs piece by piece, and the pieces of a pair as token ids within a limit.
+"""What a yes/no language model reads: the published inputs piece by piece, and the pieces of a pair
+as token ids within a limit.
 
-`qwen3-reranker`  Zhang et al., "Qwen3 Embedding" (2025, arXiv:2506.05176); https://huggingface.co/Qwen/Qwen3-Reranker-0.6B
-`bge-gemma`       https://huggingface.co/BAAI/bge-reranker-v2-gemma; FlagEmbedding, inference/reranker/decoder_only/base.py
-`chat`            any model that follows instructions, in its own chat template: the relevance generation of Liang et al., "Holistic
+`qwen3-reranker`  Zhang et al., "Qwen3 Embedding" (2025, arXiv:2506.05176);
+https://huggingface.co/Qwen/Qwen3-Reranker-0.6B `bge-gemma`
+https://huggingface.co/BAAI/bge-reranker-v2-gemma; FlagEmbedding,
+inference/reranker/decoder_only/base.py `chat`            any model that follows instructions, in
+its own chat template: the relevance generation of Liang et al., "Holistic
                   Evaluation of Language Models" (2022, arXiv:2211.09110), without their examples
 """
 
@@ -24,8 +27,10 @@ _PLACE = re.compile(f"{re.escape(QUERY)}|{re.escape(INSTRUCTION)}")
 
 @dataclass(frozen=True)
 class Template:
-    """`pieces` are tokenised one by one and put end to end. One of them ends with the document, of which what is too much can be cut off
-    there. `no` is None where the score is the logit of `yes` alone."""
+    """`pieces` are tokenised one by one and put end to end. One of them ends with the document, of
+    which what is too much can be cut off there. `no` is None where the score is the logit of `yes`
+    alone.
+    """
 
     pieces: tuple[str, ...]
     instruction: str
@@ -36,7 +41,8 @@ class Template:
 TEMPLATES: Mapping[str, Template] = {
     "qwen3-reranker": Template(
         (
-            "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. Note that "
+            "<|im_start|>system\nJudge whether the Document meets the requirements based on the "
+            "Query and the Instruct provided. Note that "
             'the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n',
             "<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {document}",
             "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
@@ -47,14 +53,19 @@ TEMPLATES: Mapping[str, Template] = {
     ),
     "bge-gemma": Template(
         ("A: {query}", "\n", "B: {document}", "\n", "{instruction}"),
-        instruction="Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a "
+        instruction="Given a query A and a passage B, determine whether the passage contains an "
+        "answer to the query by providing a "
         "prediction of either 'Yes' or 'No'.",
         yes="Yes",
         no=None,
     ),
     "chat": Template(
-        ("{instruction}\n\nPassage: {document}", "\nQuery: {query}\nDoes the passage answer the query?"),
-        instruction="Given a passage and a query, predict whether the passage includes an answer to the query by producing either `Yes` or "
+        (
+            "{instruction}\n\nPassage: {document}",
+            "\nQuery: {query}\nDoes the passage answer the query?",
+        ),
+        instruction="Given a passage and a query, predict whether the passage includes an answer "
+        "to the query by producing either `Yes` or "
         "`No`.",
         yes="Yes",
         no="No",
@@ -68,11 +79,16 @@ def check(pieces: Sequence[str]) -> None:
     if text.count(QUERY) != 1 or text.count(DOCUMENT) != 1:
         raise ValueError("its pieces must hold {query} once and {document} once")
     if not any(piece.endswith(DOCUMENT) for piece in pieces):
-        raise ValueError("the piece with {document} must end with it, so that a long document is cut and what follows it is not")
+        raise ValueError(
+            "the piece with {document} must end with it, so that a long document is cut and what "
+            "follows it is not"
+        )
 
 
 def in_chat(tokenizer: Any, pieces: Sequence[str], model: str) -> tuple[str, ...]:
-    """The pieces as one message in the model's chat template. Raises RerankerError for a model without a usable one."""
+    """The pieces as one message in the model's chat template. Raises RerankerError for a model
+    without a usable one.
+    """
     require_template(tokenizer, model)
     text = render(tokenizer, [{"role": "user", "content": "".join(pieces)}], model)
     head, _, tail = text.partition(DOCUMENT)
@@ -82,31 +98,56 @@ def in_chat(tokenizer: Any, pieces: Sequence[str], model: str) -> tuple[str, ...
 class Writer:
     """Writes pairs as token ids, never more than `limit`; None is no limit.
 
-    A pair that does not fit loses tokens from the end of its document. A query that would leave the document less than its share is cut,
-    too, and counted. Tokens such as <|im_end|> within a query or a document are taken apart.
+    A pair that does not fit loses tokens from the end of its document. A query that would leave the
+    document less than its share is cut, too, and counted. Tokens such as <|im_end|> within a query
+    or a document are taken apart.
     """
 
     def __init__(
-        self, tokenizer: Any, pieces: Sequence[str], instruction: str, limit: int | None, model: str, *, is_chat: bool = False
+        self,
+        tokenizer: Any,
+        pieces: Sequence[str],
+        instruction: str,
+        limit: int | None,
+        model: str,
+        *,
+        is_chat: bool = False,
     ) -> None:
-        """`is_chat` says that the pieces are the whole of the input, with the token that begins one. Raises RerankerError when the template
-        alone fills the limit."""
+        """`is_chat` says that the pieces are the whole of the input, with the token that begins
+        one. Raises RerankerError when the template alone fills the limit.
+        """
         self.limit = limit
         self._tokenizer = tokenizer
         self._harmless = harmless(tokenizer)
         self._instruction = instruction
         at = next(i for i, piece in enumerate(pieces) if piece.endswith(DOCUMENT))
-        self._before, self._head, self._after = pieces[:at], pieces[at].removesuffix(DOCUMENT), pieces[at + 1 :]
+        self._before, self._head, self._after = (
+            pieces[:at],
+            pieces[at].removesuffix(DOCUMENT),
+            pieces[at + 1 :],
+        )
         self._start = [] if is_chat else _start(tokenizer)
         if limit is not None and sum(map(len, self._around(""))) + 2 > limit:
-            raise RerankerError(f"{model}: max_length {limit} leaves a query and a document no room beside the template")
+            raise RerankerError(
+                f"{model}: max_length {limit} leaves a query and a document no room beside the "
+                "template"
+            )
 
     def write(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[list[int]], int, int]:
-        """Token ids of each pair, how many pairs were cut, and in how many of them the query was cut too."""
-        queries = {query: self._harmless(query) for query in dict.fromkeys(query for query, _ in pairs)}
+        """Token ids of each pair, how many pairs were cut, and in how many of them the query was
+        cut too.
+        """
+        queries = {
+            query: self._harmless(query) for query in dict.fromkeys(query for query, _ in pairs)
+        }
         around = {query: self._around(text) for query, text in queries.items()}
         docs = [self._harmless(doc) for _, doc in pairs]
-        bodies = self._ids([self._filled(self._head, queries[query]) + doc for (query, _), doc in zip(pairs, docs, strict=True)])
+        bodies = self._ids(
+            [
+                self._filled(self._head, queries[query]) + doc
+                for (query, _), doc in zip(pairs, docs, strict=True)
+            ]
+        )
         inputs, truncated, cut_queries = [], 0, 0
         for (query, _), doc, body in zip(pairs, docs, bodies, strict=True):
             before, head, after = around[query]
@@ -123,19 +164,28 @@ class Writer:
         return inputs, truncated, cut_queries
 
     def _around(self, query: str) -> tuple[list[int], list[int], list[int]]:
-        """Token ids of what stands before the document's piece, of that piece without a document, and of what stands after it."""
+        """Token ids of what stands before the document's piece, of that piece without a document,
+        and of what stands after it.
+        """
         before, (head,), after = (
-            self._ids([self._filled(piece, query) for piece in part]) for part in (self._before, [self._head], self._after)
+            self._ids([self._filled(piece, query) for piece in part])
+            for part in (self._before, [self._head], self._after)
         )
         return [*self._start, *chain.from_iterable(before)], head, list(chain.from_iterable(after))
 
     def _kept(self, used: int, document: int, query: str) -> int:
-        """Return how many of its tokens a document keeps; `used` counts all others of the input, the query's among them."""
+        """Return how many of its tokens a document keeps; `used` counts all others of the input,
+        the query's among them.
+        """
         (length,) = map(len, self._ids([query]))
         return document_tokens((self.limit or 0) - (used - length), length, document)
 
-    def _with_short_query(self, query: str, kept: int, doc: str) -> tuple[list[int], list[int], list[int]]:
-        """Return the three parts of an input, with the document, whose query leaves room for `kept` tokens of it."""
+    def _with_short_query(
+        self, query: str, kept: int, doc: str
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Return the three parts of an input, with the document, whose query leaves room for `kept`
+        tokens of it.
+        """
         short = query
         while sum(map(len, self._around(short))) > (self.limit or 0) - kept and short:
             (length,) = map(len, self._ids([short]))
@@ -146,7 +196,9 @@ class Writer:
         return before, body, after
 
     def _filled(self, piece: str, query: str) -> str:
-        """A piece with query and instruction in their places, at once: what these texts hold is no place."""
+        """A piece with query and instruction in their places, at once: what these texts hold is no
+        place.
+        """
         values = {QUERY: query, INSTRUCTION: self._instruction}
         return _PLACE.sub(lambda found: values[found.group()], piece)
 

@@ -1,8 +1,9 @@
 """monoT5: how much a T5 would rather write `true` than `false` after query and document.
 
-Method: Nogueira, Jiang, Pradeep and Lin, "Document Ranking with a Pretrained Sequence-to-Sequence Model" (2020, arXiv:2003.06713). They
-rank by the log-softmax over the two logits: a monotone function of the difference taken here, which rounds to 0 where that is large.
-mT5 checkpoints (Bonifacio et al., 2021, arXiv:2108.13897) answer with other tokens, mostly `yes` and `no`.
+Method: Nogueira, Jiang, Pradeep and Lin, "Document Ranking with a Pretrained Sequence-to-Sequence
+Model" (2020, arXiv:2003.06713). They rank by the log-softmax over the two logits: a monotone
+function of the difference taken here, which rounds to 0 where that is large. mT5 checkpoints
+(Bonifacio et al., 2021, arXiv:2108.13897) answer with other tokens, mostly `yes` and `no`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,26 @@ _WORD_START = "\u2581"  # how SentencePiece writes the space before a word
 
 
 class MonoT5Options(T5Options):
-    prompt: str = Field("Query: {query} Document: {document} Relevant:", description="the model's input, with {query} and {document}")
-    token_true: str = Field("true", min_length=1, description="the word the model answers with when the document is relevant")
-    token_false: str = Field("false", min_length=1, description="the word it answers with when the document is not relevant")
+    prompt: str = Field(
+        "Query: {query} Document: {document} Relevant:",
+        description="the model's input, with {query} and {document}",
+    )
+    token_true: str = Field(
+        "true",
+        min_length=1,
+        description="the word the model answers with when the document is relevant",
+    )
+    token_false: str = Field(
+        "false",
+        min_length=1,
+        description="the word it answers with when the document is not relevant",
+    )
 
 
 class MonoT5Reranker(T5Reranker):
-    """Scores a pair by the logit of `token_true` less that of `token_false`, at the first decoder step."""
+    """Scores a pair by the logit of `token_true` less that of `token_false`, at the first decoder
+    step.
+    """
 
     Options: ClassVar[type[ModelOptions]] = MonoT5Options
     options: MonoT5Options
@@ -32,4 +46,6 @@ class MonoT5Reranker(T5Reranker):
 
     def answers(self) -> dict[str, str]:
         words = {"token_true": self.options.token_true, "token_false": self.options.token_false}
-        return {option: _WORD_START + word.removeprefix(_WORD_START) for option, word in words.items()}
+        return {
+            option: _WORD_START + word.removeprefix(_WORD_START) for option, word in words.items()
+        }

@@ -1,6 +1,8 @@
-"""Pairs to scores by the shortest way: tokenised once, sorted by length across all queries of a call, in batches that fill a budget.
+"""Pairs to scores by the shortest way: tokenised once, sorted by length across all queries of a
+call, in batches that fill a budget.
 
-The scores are those of `CrossEncoder.predict`, which sorts by characters, pads more, and tokenises batch by batch.
+The scores are those of `CrossEncoder.predict`, which sorts by characters, pads more, and tokenises
+batch by batch.
 """
 
 from __future__ import annotations
@@ -33,10 +35,14 @@ BLOCK_ON_GPU = 512
 """Small enough that the next block is tokenised while the device works on this one."""
 
 PROBE = (("a", "b"), ("a", "the first of these two documents is by far the shorter one"))
-"""What every model is tried on when it loads, so that a shorter way is only taken where it leads to the same scores."""
+"""What every model is tried on when it loads, so that a shorter way is only taken where it leads to
+the same scores.
+"""
 
 EXACT, ROUNDED = 1e-3, 5e-2
-"""How far a probe's scores may lie from the library's, as a share of the largest, in float32 and in 16 bits."""
+"""How far a probe's scores may lie from the library's, as a share of the largest, in float32 and in
+16 bits.
+"""
 
 Span = Callable[[str], AbstractContextManager[None]]
 
@@ -44,13 +50,22 @@ Span = Callable[[str], AbstractContextManager[None]]
 class PairScorer:
     """One model's tokeniser, runtime and limit. `span` and `count` are the reranker's."""
 
-    def __init__(self, tokeniser: PairTokeniser, runtime: Runtime, limit: Limit, *, ahead: bool = False) -> None:
+    def __init__(
+        self, tokeniser: PairTokeniser, runtime: Runtime, limit: Limit, *, ahead: bool = False
+    ) -> None:
         self.tokeniser, self.runtime, self.limit = tokeniser, runtime, limit
         self.first_token_only = False
         self._ahead = ahead
 
-    def score(self, pairs: Sequence[Pair], span: Span = no_span, count: Callable[[Usage], None] = lambda usage: None) -> Scores:
-        """One raw logit per pair, in order. Shape: (len(pairs),). Raises RerankerError when not even one pair fits into memory."""
+    def score(
+        self,
+        pairs: Sequence[Pair],
+        span: Span = no_span,
+        count: Callable[[Usage], None] = lambda usage: None,
+    ) -> Scores:
+        """One raw logit per pair, in order. Shape: (len(pairs),). Raises RerankerError when not
+        even one pair fits into memory.
+        """
         import numpy as np
 
         if not pairs:
@@ -63,7 +78,13 @@ class PairScorer:
                 encoded = next(blocks, None)
             if encoded is None:
                 break
-            count(Usage(tokens=int(encoded.lengths.sum()), truncated=encoded.truncated, cut_queries=encoded.cut_queries))
+            count(
+                Usage(
+                    tokens=int(encoded.lengths.sum()),
+                    truncated=encoded.truncated,
+                    cut_queries=encoded.cut_queries,
+                )
+            )
             parts = batches.run(encoded.lengths, self.limit, partial(self._forward, encoded, span))
             count(Usage(slots=sum(len(rows) * int(encoded.lengths[rows[0]]) for rows, _ in parts)))
             made += [(rows + start, part) for rows, part in parts]
@@ -82,25 +103,38 @@ class PairScorer:
     def _encoded(self, pairs: Sequence[Pair]) -> Iterator[Encoded]:
         size = BLOCK_ON_GPU if self._ahead else BLOCK
         blocks = [pairs[start : start + size] for start in range(0, len(pairs), size)]
-        return ahead(self.tokeniser.encode, blocks) if self._ahead and len(blocks) > 1 else map(self.tokeniser.encode, blocks)
+        return (
+            ahead(self.tokeniser.encode, blocks)
+            if self._ahead and len(blocks) > 1
+            else map(self.tokeniser.encode, blocks)
+        )
 
 
-def build(model: Any, options: RuntimeOptions, device: str, source: Mapping[str, Any]) -> PairScorer | None:
-    """A scorer for a loaded CrossEncoder, or None for one that must write its inputs itself: with a chat template, with processing settings
-    of its author, or in a way that gives other scores than ours on the probe. `source` says which weights were loaded.
+def build(
+    model: Any, options: RuntimeOptions, device: str, source: Mapping[str, Any]
+) -> PairScorer | None:
+    """A scorer for a loaded CrossEncoder, or None for one that must write its inputs itself: with a
+    chat template, with processing settings of its author, or in a way that gives other scores than
+    ours on the probe. `source` says which weights were loaded.
 
     Raises RerankerError when the model cannot be exported, or scores differently where it was.
     """
-    settings = any(model[0].processing_kwargs.values()) or any(not getattr(module, "include_prompt", True) for module in model)
+    settings = any(model[0].processing_kwargs.values()) or any(
+        not getattr(module, "include_prompt", True) for module in model
+    )
     if "message" in model[0].modality_config or settings or model.tokenizer.pad_token_id is None:
         return None
     import numpy as np
     import torch
 
-    expected = model.predict(list(PROBE), prompt="", batch_size=len(PROBE), show_progress_bar=False).reshape(-1)
+    expected = model.predict(
+        list(PROBE), prompt="", batch_size=len(PROBE), show_progress_bar=False
+    ).reshape(-1)
     tokeniser = PairTokeniser(model.tokenizer, length_limit(model))
     example = tokeniser.batch(tokeniser.encode(PROBE), np.arange(len(PROBE)))
-    setup = Setup(model, source, example, options.dtype, device, sentence_transformer.thread_count(options))
+    setup = Setup(
+        model, source, example, options.dtype, device, sentence_transformer.thread_count(options)
+    )
     limit = Limit.of(options.batch_size, options.token_budget, device)
     scorer = PairScorer(tokeniser, TorchRuntime(setup), limit, ahead=device.startswith("cuda"))
     allowed = EXACT if model.dtype == torch.float32 else ROUNDED
@@ -112,25 +146,37 @@ def build(model: Any, options: RuntimeOptions, device: str, source: Mapping[str,
         handle.remove()
     if options.runtime != "torch" or options.compile:
         source = {**source, "first_token_only": scorer.first_token_only}
-        scorer.runtime = runtimes.build(options.runtime, replace(setup, source=source, compile=options.compile))
+        scorer.runtime = runtimes.build(
+            options.runtime, replace(setup, source=source, compile=options.compile)
+        )
         found = _distance(scorer, expected)
         if options.dtype == "float32" and found > allowed:
-            raise RerankerError(f"{options.model}: with runtime {options.runtime} its scores differ by {found:.1%}")
+            raise RerankerError(
+                f"{options.model}: with runtime {options.runtime} its scores differ by {found:.1%}"
+            )
     return scorer
 
 
 def _distance(scorer: PairScorer, expected: Any) -> float:
-    """The largest difference between the probe's scores and the expected ones, as a share of the largest of these."""
+    """The largest difference between the probe's scores and the expected ones, as a share of the
+    largest of these.
+    """
     import numpy as np
 
     try:
         return float(np.abs(scorer.score(PROBE) - expected).max() / np.abs(expected).max())
-    except (RuntimeError, IndexError, ValueError):  # a head that wants what the shorter way leaves out
+    except (
+        RuntimeError,
+        IndexError,
+        ValueError,
+    ):  # a head that wants what the shorter way leaves out
         return float("inf")
 
 
 def ahead(work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-    """`map(work, items)`, each result made in a thread while the caller is at work on the one before."""
+    """`map(work, items)`, each result made in a thread while the caller is at work on the one
+    before.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:

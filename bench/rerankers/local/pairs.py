@@ -1,6 +1,8 @@
-"""Text pairs to token ids: once, without padding, the document shortened to fit, and the query where it would starve the document.
+"""Text pairs to token ids: once, without padding, the document shortened to fit, and the query
+where it would starve the document.
 
-The tokenizer's own core is called, which skips what a classifier does not need (character offsets, tensors): a quarter of the time.
+The tokenizer's own core is called, which skips what a classifier does not need (character offsets,
+tensors): a quarter of the time.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 
 DOCUMENT_SHARE = 4
-"""One part in four of a pair's tokens is the document's, or as much as it has: a longer query is cut.
+"""One part in four of a pair's tokens is the document's, or as much as it has: a longer query is
+cut.
 
 Without it, a query just below the limit leaves one token of every document, and documents that
 begin alike tie.
@@ -34,8 +37,11 @@ def document_tokens(room: int, query: int, document: int) -> int:
     return min(document, max(room - query, room // DOCUMENT_SHARE))
 
 
-def with_room_for_documents(tokenizer: Any, pairs: Sequence[Pair], room: int) -> tuple[list[Pair], int]:
-    """Return the pairs with their long queries shortened, and how many were: for what a library tokenises and cuts from the end.
+def with_room_for_documents(
+    tokenizer: Any, pairs: Sequence[Pair], room: int
+) -> tuple[list[Pair], int]:
+    """Return the pairs with their long queries shortened, and how many were: for what a library
+    tokenises and cuts from the end.
 
     `room` is what a query and its document may have, in tokens.
     """
@@ -45,7 +51,9 @@ def with_room_for_documents(tokenizer: Any, pairs: Sequence[Pair], room: int) ->
     for (query, doc), length in zip(pairs, _counts(tokenizer, docs), strict=True):
         most = room - document_tokens(room, of_query[query], length)
         short = query
-        while (tokens := of_query[query] if short is query else _counts(tokenizer, [short])[0]) > most:
+        while (
+            tokens := of_query[query] if short is query else _counts(tokenizer, [short])[0]
+        ) > most:
             short = short[: len(short) * most // tokens]
         cut_queries += short is not query
         fitted.append((short, doc))
@@ -56,13 +64,21 @@ def _counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
     """Return how many tokens each text has, without special ones."""
     if not texts:
         return []
-    encoded = tokenizer(list(texts), add_special_tokens=False, truncation=False, return_attention_mask=False, verbose=False)
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        truncation=False,
+        return_attention_mask=False,
+        verbose=False,
+    )
     return [len(ids) for ids in encoded["input_ids"]]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokenised pairs. `lengths` are in tokens; of the pairs, `truncated` were cut, and `cut_queries` lost a part of their query too."""
+    """Tokenised pairs. `lengths` are in tokens; of the pairs, `truncated` were cut, and
+    `cut_queries` lost a part of their query too.
+    """
 
     ids: Sequences
     types: Sequences | None
@@ -72,7 +88,9 @@ class Encoded:
 
 
 class _Tokens(NamedTuple):
-    """One pair: token ids, which of its two texts each belongs to, and whether tokens were cut off, also from the query."""
+    """One pair: token ids, which of its two texts each belongs to, and whether tokens were cut off,
+    also from the query.
+    """
 
     ids: Sequence[int]
     types: Sequence[int]
@@ -81,16 +99,22 @@ class _Tokens(NamedTuple):
 
 
 class PairTokeniser:
-    """`limit` is the maximum length in tokens, None for no limit; `prompt` stands before every query."""
+    """`limit` is the maximum length in tokens, None for no limit; `prompt` stands before every
+    query.
+    """
 
     def __init__(self, tokenizer: Any, limit: int | None, prompt: str = "") -> None:
         self._tokenizer = tokenizer
-        self._core: Any = getattr(tokenizer, "backend_tokenizer", None)  # tokenizers written in Python have none
+        self._core: Any = getattr(
+            tokenizer, "backend_tokenizer", None
+        )  # tokenizers written in Python have none
         self.limit, self.prompt = limit, prompt
         self._typed = "token_type_ids" in tokenizer.model_input_names
 
     def encode(self, pairs: Sequence[Pair]) -> Encoded:
-        """Return every pair, in order. A query that would leave its document less than its share is cut too."""
+        """Return every pair, in order. A query that would leave its document less than its share is
+        cut too.
+        """
         import numpy as np
 
         texts = [(f"{self.prompt}{query}", doc) for query, doc in pairs]
@@ -113,10 +137,17 @@ class PairTokeniser:
         tokenizer = self._tokenizer
         lengths = encoded.lengths[rows, None]
         place = np.arange(int(lengths.max()))
-        real = place >= len(place) - lengths if tokenizer.padding_side == "left" else place < lengths
-        batch = {"input_ids": _filled(encoded.ids, rows, real, tokenizer.pad_token_id), "attention_mask": real.astype(np.int64)}
+        real = (
+            place >= len(place) - lengths if tokenizer.padding_side == "left" else place < lengths
+        )
+        batch = {
+            "input_ids": _filled(encoded.ids, rows, real, tokenizer.pad_token_id),
+            "attention_mask": real.astype(np.int64),
+        }
         if encoded.types is not None:
-            batch["token_type_ids"] = _filled(encoded.types, rows, real, tokenizer.pad_token_type_id)
+            batch["token_type_ids"] = _filled(
+                encoded.types, rows, real, tokenizer.pad_token_type_id
+            )
         return batch
 
     def _encode(self, texts: list[Pair]) -> list[_Tokens]:
@@ -133,7 +164,10 @@ class PairTokeniser:
                 verbose=False,
             )
             rows = zip(encoded["input_ids"], encoded["token_type_ids"], strict=True)
-            return [_Tokens(ids, types, bool(self.limit) and len(ids) >= (self.limit or 0)) for ids, types in rows]
+            return [
+                _Tokens(ids, types, bool(self.limit) and len(ids) >= (self.limit or 0))
+                for ids, types in rows
+            ]
         self._core.no_padding()
         if self.limit is None:
             self._core.no_truncation()
@@ -147,9 +181,14 @@ class PairTokeniser:
         """Return the tokens of pairs whose query is so long that the document needs its share."""
         if self._core is None:
             short, _ = with_room_for_documents(self._tokenizer, texts, self._room)
-            was_cut = [before is not after for (before, _), (after, _) in zip(texts, short, strict=True)]
+            was_cut = [
+                before is not after for (before, _), (after, _) in zip(texts, short, strict=True)
+            ]
             encoded = self._encode(short)
-            return [pair._replace(cut=pair.cut or cut, query_cut=cut) for pair, cut in zip(encoded, was_cut, strict=True)]
+            return [
+                pair._replace(cut=pair.cut or cut, query_cut=cut)
+                for pair, cut in zip(encoded, was_cut, strict=True)
+            ]
         self._core.no_padding()
         self._core.no_truncation()
         return [self._shared(query, doc) for query, doc in texts]
@@ -177,10 +216,16 @@ class PairTokeniser:
             return set()
         most = self._room - self._room // DOCUMENT_SHARE
         texts = sorted(queries)
-        return {text for text, length in zip(texts, _counts(self._tokenizer, texts), strict=True) if length > most}
+        return {
+            text
+            for text, length in zip(texts, _counts(self._tokenizer, texts), strict=True)
+            if length > most
+        }
 
 
-def _filled(sequences: Sequences, rows: NDArray[np.int64], real: NDArray[np.bool_], padding: int) -> NDArray[np.int64]:
+def _filled(
+    sequences: Sequences, rows: NDArray[np.int64], real: NDArray[np.bool_], padding: int
+) -> NDArray[np.int64]:
     """The sequences of these rows, put where `real` is true, and padding elsewhere."""
     import numpy as np
 

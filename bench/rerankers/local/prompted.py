@@ -1,4 +1,6 @@
-"""What rerankers share that ask a language model about one pair at a time: a prompt, one step, the logits of the tokens that answer."""
+"""What rerankers share that ask a language model about one pair at a time: a prompt, one step, the
+logits of the tokens that answer.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
 
 
 class PromptedReranker(LocalReranker, PointwiseReranker):
-    """Scores a pair by the logit of one token, less that of another where there is one: raw, unbounded.
+    """Scores a pair by the logit of one token, less that of another where there is one: raw,
+    unbounded.
 
-    `load()` sets, beside `_model`, the `_writer` that makes token ids of pairs, and what `describe()` tells.
+    `load()` sets, beside `_model`, the `_writer` that makes token ids of pairs, and what
+    `describe()` tells.
     """
 
     _writer: Any
@@ -42,7 +46,9 @@ class PromptedReranker(LocalReranker, PointwiseReranker):
                 inputs, truncated, cut_queries = self._writer.write(self._clip.pairs(pairs))
             self._count(Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries))
             lengths = np.fromiter(map(len, inputs), dtype=np.int64, count=len(inputs))
-            made = batches.run(lengths, self.limit, lambda rows: self._forward([inputs[i] for i in rows]))
+            made = batches.run(
+                lengths, self.limit, lambda rows: self._forward([inputs[i] for i in rows])
+            )
             with self.span("copy"):
                 answers = batches.in_order(made, batches.on_host)
         scores: Scores = answers[:, 0] - answers[:, 1:].sum(axis=1)
@@ -50,4 +56,6 @@ class PromptedReranker(LocalReranker, PointwiseReranker):
 
     @abstractmethod
     def _forward(self, inputs: list[list[int]]) -> Any:
-        """The answers' logits for one batch, its longest input first, on the device. Shape: (len(inputs), answers). Counts the tokens."""
+        """The answers' logits for one batch, its longest input first, on the device. Shape:
+        (len(inputs), answers). Counts the tokens.
+        """

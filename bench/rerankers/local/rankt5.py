@@ -1,7 +1,9 @@
-"""RankT5: a T5 fine-tuned with ranking losses, whose score is the logit of one token that its vocabulary had to spare.
+"""RankT5: a T5 fine-tuned with ranking losses, whose score is the logit of one token that its
+vocabulary had to spare.
 
-Method: Zhuang et al., "RankT5: Fine-Tuning T5 for Text Ranking with Ranking Losses" (2022, arXiv:2210.10634), the encoder-decoder kind: the
-unnormalised logit of `<extra_id_10>` at the first decoder step.
+Method: Zhuang et al., "RankT5: Fine-Tuning T5 for Text Ranking with Ranking Losses" (2022,
+arXiv:2210.10634), the encoder-decoder kind: the unnormalised logit of `<extra_id_10>` at the first
+decoder step.
 """
 
 from __future__ import annotations
@@ -15,8 +17,13 @@ from bench.rerankers.options import ModelOptions
 
 
 class RankT5Options(T5Options):
-    prompt: str = Field("Query: {query} Document: {document}", description="the model's input, with {query} and {document}")
-    token: str = Field("<extra_id_10>", min_length=1, description="the token whose logit is the score")
+    prompt: str = Field(
+        "Query: {query} Document: {document}",
+        description="the model's input, with {query} and {document}",
+    )
+    token: str = Field(
+        "<extra_id_10>", min_length=1, description="the token whose logit is the score"
+    )
 
 
 class RankT5Reranker(T5Reranker):

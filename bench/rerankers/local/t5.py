@@ -1,7 +1,9 @@
-"""What monoT5 and RankT5 share: one prompt per pair, one decoder step, and the logits of the tokens that answer.
+"""What monoT5 and RankT5 share: one prompt per pair, one decoder step, and the logits of the tokens
+that answer.
 
-Both rank with a T5 that reads query and document in one text and writes a token. The document alone is shortened to fit, so that the query
-and the end of the prompt stay: an input that lost its "Relevant:" is not one that the model was trained on.
+Both rank with a T5 that reads query and document in one text and writes a token. The document alone
+is shortened to fit, so that the query and the end of the prompt stay: an input that lost its
+"Relevant:" is not one that the model was trained on.
 """
 
 from __future__ import annotations
@@ -27,11 +29,15 @@ from bench.rerankers.local.t5_prompt import Prompt, Writer
 from bench.rerankers.options import PairOptions
 
 TRAINED_LENGTH = 512
-"""Tokens that T5, mT5 and both methods were trained at; their positions are relative, so that the weights name no limit."""
+"""Tokens that T5, mT5 and both methods were trained at; their positions are relative, so that the
+weights name no limit.
+"""
 
 
 class T5Options(PairOptions):
-    prompt: str = Field(description="the model's input; must hold {query} and, after it, {document}")
+    prompt: str = Field(
+        description="the model's input; must hold {query} and, after it, {document}"
+    )
 
     @field_validator("prompt")
     @classmethod
@@ -41,14 +47,18 @@ class T5Options(PairOptions):
 
 
 class T5Reranker(PromptedReranker):
-    """Scores a pair by the first decoder step's logit of one token, less that of another where there is one: raw, unbounded."""
+    """Scores a pair by the first decoder step's logit of one token, less that of another where
+    there is one: raw, unbounded.
+    """
 
     backend: ClassVar[str]
     options: T5Options
 
     @abstractmethod
     def answers(self) -> dict[str, str]:
-        """Option name -> piece of the vocabulary: the token that speaks for the document, then the one against it, if any."""
+        """Option name -> piece of the vocabulary: the token that speaks for the document, then the
+        one against it, if any.
+        """
 
     def fingerprint(self) -> dict[str, Any]:
         settings = sentence_transformer.settings(self.options, self.weights, self.device, LIBRARIES)
@@ -74,7 +84,9 @@ class T5Reranker(PromptedReranker):
         checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
         self._describe_as = self._description(network, ids)
         start = network.config.decoder_start_token_id
-        self._start = torch.tensor([[tokenizer.pad_token_id if start is None else start]], device=self.device)
+        self._start = torch.tensor(
+            [[tokenizer.pad_token_id if start is None else start]], device=self.device
+        )
         self._padding = int(tokenizer.pad_token_id)
         self._model = networks.answering_only(network, ids)
 
@@ -84,11 +96,15 @@ class T5Reranker(PromptedReranker):
         lengths = torch.tensor([len(row) for row in inputs])
         width = int(lengths[0])
         with self.span("copy"):
-            ids = torch.tensor([row + [self._padding] * (width - len(row)) for row in inputs], device=self.device)
+            ids = torch.tensor(
+                [row + [self._padding] * (width - len(row)) for row in inputs], device=self.device
+            )
             mask = (torch.arange(width) < lengths[:, None]).long().to(self.device)
         with self.span("forward"), torch.inference_mode():
             start = self._start.expand(len(inputs), 1)
-            step = self._model(input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False)
+            step = self._model(
+                input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False
+            )
         self._count(Usage(tokens=int(lengths.sum()), slots=ids.numel()))
         return step.logits[:, 0]
 
@@ -98,16 +114,30 @@ class T5Reranker(PromptedReranker):
             "dtype": sentence_transformer.number_format(network),
             "max_length": self._writer.limit,
             "prompt": self.options.prompt,
-            **{option: {"piece": piece, "id": i} for (option, piece), i in zip(self.answers().items(), ids, strict=True)},
+            **{
+                option: {"piece": piece, "id": i}
+                for (option, piece), i in zip(self.answers().items(), ids, strict=True)
+            },
             "truncation": "document",
             **versions(*LIBRARIES),
         }
-        return Description(self.backend, identity, sentence_transformer.facts(network, self.options, self.weights))
+        return Description(
+            self.backend, identity, sentence_transformer.facts(network, self.options, self.weights)
+        )
 
 
 def _require_sentencepiece(folder: Path) -> None:
-    """Raise Unavailable for an old checkpoint whose tokenizer needs packages that are not here; transformers names a wrong one."""
+    """Raise Unavailable for an old checkpoint whose tokenizer needs packages that are not here;
+    transformers names a wrong one.
+    """
     if (folder / "spiece.model").is_file() and not (folder / "tokenizer.json").is_file():
-        missing = [package for package, module in (("sentencepiece", "sentencepiece"), ("protobuf", "google")) if find_spec(module) is None]
+        missing = [
+            package
+            for package, module in (("sentencepiece", "sentencepiece"), ("protobuf", "google"))
+            if find_spec(module) is None
+        ]
         if missing:
-            raise Unavailable(f"{missing[0]} not installed", f"pip install {' '.join(missing)}: {folder.name} has no tokenizer.json")
+            raise Unavailable(
+                f"{missing[0]} not installed",
+                f"pip install {' '.join(missing)}: {folder.name} has no tokenizer.json",
+            )

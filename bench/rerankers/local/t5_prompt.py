@@ -1,4 +1,6 @@
-"""A pair as the token ids that a T5 reads, never longer than its limit, the query and the end of the prompt kept."""
+"""A pair as the token ids that a T5 reads, never longer than its limit, the query and the end of
+the prompt kept.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _FORM = re.compile(r"(?P<before>.*)\{query\}(?P<between>.*)\{document\}(?P<after
 
 @dataclass(frozen=True)
 class Prompt:
-    """A template in three pieces: what stands before the query, between query and document, and after the document."""
+    """A template in three pieces: what stands before the query, between query and document, and
+    after the document.
+    """
 
     before: str
     between: str
@@ -31,14 +35,17 @@ class Prompt:
 
 
 class Writer:
-    """Fills a prompt and tokenises it. An input that fits is exactly what the tokenizer makes of the whole text.
+    """Fills a prompt and tokenises it. An input that fits is exactly what the tokenizer makes of
+    the whole text.
 
-    One that does not fit loses tokens from the end of its document. A query that would leave the document less than its share is cut, too,
-    and counted.
+    One that does not fit loses tokens from the end of its document. A query that would leave the
+    document less than its share is cut, too, and counted.
     """
 
     def __init__(self, tokenizer: Any, prompt: Prompt, limit: int, model: str) -> None:
-        """Raises RerankerError when the prompt alone fills the `limit` (tokens, those that end the prompt included)."""
+        """Raises RerankerError when the prompt alone fills the `limit` (tokens, those that end the
+        prompt included).
+        """
         self.limit = limit
         self._tokenizer = tokenizer
         self._prompt = prompt
@@ -47,15 +54,24 @@ class Writer:
         (fixed,) = self._ids([f"{prompt.before} {prompt.between}"])
         self._fixed = len(fixed)
         if self._room < self._fixed + 2:
-            raise RerankerError(f"{model}: max_length {limit} leaves a query and a document no room beside the prompt")
+            raise RerankerError(
+                f"{model}: max_length {limit} leaves a query and a document no room beside the "
+                "prompt"
+            )
 
     def write(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[list[int]], int, int]:
-        """Token ids of each pair, how many pairs were cut, and in how many of them the query was cut too."""
+        """Token ids of each pair, how many pairs were cut, and in how many of them the query was
+        cut too.
+        """
         before, between, after = self._prompt.before, self._prompt.between, self._prompt.after
-        inputs = self._ids([f"{before}{query}{between}{doc}{after}" for query, doc in pairs], whole=True)
+        inputs = self._ids(
+            [f"{before}{query}{between}{doc}{after}" for query, doc in pairs], whole=True
+        )
         long = [i for i, ids in enumerate(inputs) if len(ids) > self.limit]
         queries = sorted({pairs[i][0] for i in long})
-        heads = dict(zip(queries, self._ids([f"{before}{query}{between}" for query in queries]), strict=True))
+        heads = dict(
+            zip(queries, self._ids([f"{before}{query}{between}" for query in queries]), strict=True)
+        )
         cut_queries = 0
         for i in long:
             query, doc = pairs[i]
@@ -69,12 +85,16 @@ class Writer:
         return inputs, len(long), cut_queries
 
     def _kept(self, used: int, document: int) -> int:
-        """Return how many of its tokens a document keeps; `used` counts the prompt's before it and the query's."""
+        """Return how many of its tokens a document keeps; `used` counts the prompt's before it and
+        the query's.
+        """
         room = self._room - self._fixed
         return document_tokens(room, used - self._fixed, document)
 
     def _shared(self, query: str, doc: str, kept: int) -> list[int]:
-        head, rest, between = self._ids([f"{self._prompt.before}{query}", f"{self._prompt.between}{doc}", self._prompt.between])
+        head, rest, between = self._ids(
+            [f"{self._prompt.before}{query}", f"{self._prompt.between}{doc}", self._prompt.between]
+        )
         rest = rest[: len(between) + kept]
         return head[: self._room - len(rest)] + rest + self._tail
 
@@ -82,6 +102,12 @@ class Writer:
         """Token ids of texts; `whole` adds the token that ends an input."""
         if not texts:
             return []
-        encoded = self._tokenizer(texts, add_special_tokens=whole, truncation=False, return_attention_mask=False, verbose=False)
+        encoded = self._tokenizer(
+            texts,
+            add_special_tokens=whole,
+            truncation=False,
+            return_attention_mask=False,
+            verbose=False,
+        )
         ids: list[list[int]] = encoded["input_ids"]
         return ids

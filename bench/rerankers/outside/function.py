@@ -1,4 +1,6 @@
-"""A plain Python function as a reranker, so that an idea can be measured before it becomes a class."""
+"""A plain Python function as a reranker, so that an idea can be measured before it becomes a
+class.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,15 @@ if TYPE_CHECKING:
     from bench.contract.request import Outcome, Scores
 
 ScoreFunction = Callable[[str, list[str]], Sequence[float]]
-"""`(query, docs) -> scores`: one finite number per document, in the order of `docs`; higher is better. An array serves as well."""
+"""`(query, docs) -> scores`: one finite number per document, in the order of `docs`; higher is
+better. An array serves as well.
+"""
 
 
 class FunctionReranker(BaseReranker):
-    """Calls a function once a query. Never cached, since nobody can tell whether the function is still the same."""
+    """Calls a function once a query. Never cached, since nobody can tell whether the function is
+    still the same.
+    """
 
     pointwise = False
     function: ClassVar[staticmethod[[str, list[str]], Sequence[float]]]
@@ -32,8 +38,13 @@ class FunctionReranker(BaseReranker):
         return Description("function", {"function": name_of(self.function)})
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
-        """Raises RerankerError for answers that are not numbers; what the function raises itself passes through."""
-        return [self._numbers(self.function(request.query, list(request.docs)), request) for request in requests]
+        """Raises RerankerError for answers that are not numbers; what the function raises itself
+        passes through.
+        """
+        return [
+            self._numbers(self.function(request.query, list(request.docs)), request)
+            for request in requests
+        ]
 
     def _numbers(self, answer: Any, request: Request) -> Scores:
         try:
@@ -44,7 +55,9 @@ class FunctionReranker(BaseReranker):
 
 
 def wrap(function: ScoreFunction) -> type[FunctionReranker]:
-    """A reranker class around a function. Raises SuiteError for what cannot be called with a query and documents."""
+    """A reranker class around a function. Raises SuiteError for what cannot be called with a query
+    and documents.
+    """
     if inspect.isclass(function) or not callable(function):
         raise SuiteError(f"{name_of(function)} is not a function (query, docs) -> scores")
     return type("FunctionReranker", (FunctionReranker,), {"function": staticmethod(function)})

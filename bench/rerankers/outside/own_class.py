@@ -1,4 +1,6 @@
-"""Any class with `score(pairs)`, or with `predict(pairs)` as a CrossEncoder has, as a reranker: nothing needs to be inherited."""
+"""Any class with `score(pairs)`, or with `predict(pairs)` as a CrossEncoder has, as a reranker:
+nothing needs to be inherited.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,10 @@ class OwnOptions(RerankerOptions):
 
 
 class OwnReranker(PointwiseReranker):
-    """Makes the object when it loads, and hands it all pairs of a chunk at once. Never cached, since nobody can tell whether the class
-    is still the same. A parameter `device` of the class gets the device of the suite."""
+    """Makes the object when it loads, and hands it all pairs of a chunk at once. Never cached,
+    since nobody can tell whether the class is still the same. A parameter `device` of the class
+    gets the device of the suite.
+    """
 
     Options: ClassVar[type[RerankerOptions]] = OwnOptions
     make: ClassVar[staticmethod[..., Any]]
@@ -63,10 +67,16 @@ class OwnReranker(PointwiseReranker):
             self._object = self.make(**arguments)
 
     def describe(self) -> Description:
-        return Description("class", {"class": name_of(type(self._object)), **self.options.arguments}, {"device": self.device})
+        return Description(
+            "class",
+            {"class": name_of(type(self._object)), **self.options.arguments},
+            {"device": self.device},
+        )
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
-        method = next(getattr(self._object, name) for name in METHODS if hasattr(self._object, name))
+        method = next(
+            getattr(self._object, name) for name in METHODS if hasattr(self._object, name)
+        )
         scores: Scores = method(list(pairs))
         return scores
 
@@ -96,6 +106,10 @@ def wrap_own(candidate: Any) -> type[OwnReranker]:
         def make() -> Any:
             return candidate
 
-    options = type("OwnOptions", (OwnOptions,), {"parameters": parameters, "__annotations__": {"parameters": "ClassVar[Any]"}})
+    options = type(
+        "OwnOptions",
+        (OwnOptions,),
+        {"parameters": parameters, "__annotations__": {"parameters": "ClassVar[Any]"}},
+    )
     options.__module__ = __name__
     return type("OwnReranker", (OwnReranker,), {"make": staticmethod(make), "Options": options})

@@ -1,8 +1,10 @@
-"""`weights: random`: a known reranker's network without its weights, timed on made-up tokens as many as the texts have.
+"""`weights: random`: a known reranker's network without its weights, timed on made-up tokens as
+many as the texts have.
 
-A latency before any download, and nothing else: its order means nothing, so that it is never scored and never gets a quality. What runs is
-what the trained model would run: batches of like lengths, the last layer for the first token alone where a classifier reads no other, one
-decoder step of a text-to-text model, every window and every written token of a listwise one.
+A latency before any download, and nothing else: its order means nothing, so that it is never scored
+and never gets a quality. What runs is what the trained model would run: batches of like lengths,
+the last layer for the first token alone where a classifier reads no other, one decoder step of a
+text-to-text model, every window and every written token of a listwise one.
 """
 
 from __future__ import annotations
@@ -39,15 +41,22 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ROOM = 1.2
 """The weights and, beside them, activations, as a multiple of the weights."""
 SHARE = 0.7
-"""Of the memory that is free, what a network may take: a machine at its limit times nothing but its own swapping."""
+"""Of the memory that is free, what a network may take: a machine at its limit times nothing but its
+own swapping.
+"""
 
 
 def of_entry(name: str, options: Any, device: str) -> ArchitectureReranker:
-    """The architecture of a catalogue entry, nothing built yet. Raises SuiteError for a reranker whose architecture is not known."""
+    """The architecture of a catalogue entry, nothing built yet. Raises SuiteError for a reranker
+    whose architecture is not known.
+    """
     known = {one: entry for one, entry in entries.load().items() if entry.facts.architecture}
     entry = known.get(name)
     if entry is None:
-        raise SuiteError(f"reranker '{name}': weights: random needs an architecture, which the catalogue has of {', '.join(known)}")
+        raise SuiteError(
+            f"reranker '{name}': weights: random needs an architecture, which the catalogue has "
+            f"of {', '.join(known)}"
+        )
     return ArchitectureReranker(name, entry, options, device)
 
 
@@ -55,7 +64,9 @@ def _limit(backend: str, architecture: Architecture, options: Any, device: str) 
     """What the backend of the trained model would put into one forward pass."""
     if architecture.task == "list":
         return batches.Limit(pairs=options.batch_size)
-    if architecture.task == "answer" and backend == "cross-encoder":  # sentence-transformers cuts these batches
+    if (
+        architecture.task == "answer" and backend == "cross-encoder"
+    ):  # sentence-transformers cuts these batches
         return batches.Limit(pairs=options.batch_size or batches.LIBRARY_PAIRS)
     return batches.Limit.of(options.batch_size, options.token_budget, device)
 
@@ -91,7 +102,9 @@ class ArchitectureReranker(BaseReranker):
         self._require_memory()  # what was free when the suite was planned may be taken by now
         options = self.options
         with quiet():
-            self._network = RandomNetwork(self.architecture, options.dtype, self.device, options.attention)
+            self._network = RandomNetwork(
+                self.architecture, options.dtype, self.device, options.attention
+            )
         self._lengths = TextLengths()
 
     def describe(self) -> Description:
@@ -122,7 +135,9 @@ class ArchitectureReranker(BaseReranker):
             return split_scores(self._score, requests) if self.pointwise else self._order(requests)
 
     def work(self, request: Request) -> int:
-        """Tokens that a request makes the network read or write, for telling how long it will take."""
+        """Tokens that a request makes the network read or write, for telling how long it will
+        take.
+        """
         if self.pointwise:
             return int(self._pair_lengths([(request.query, doc) for doc in request.docs]).sum())
         sorting, tokens = Sorting(request, self.options), 0
@@ -146,7 +161,14 @@ class ArchitectureReranker(BaseReranker):
             lengths = np.minimum(wanted, self._most())
         made = batches.run(lengths, self.limit, lambda rows: self._forward(lengths[rows]))
         slots = sum(len(rows) * int(lengths[rows[0]]) for rows, _ in made)
-        self._count(Usage(pairs=len(pairs), tokens=int(lengths.sum()), slots=slots, truncated=int((wanted > lengths).sum())))
+        self._count(
+            Usage(
+                pairs=len(pairs),
+                tokens=int(lengths.sum()),
+                slots=slots,
+                truncated=int((wanted > lengths).sum()),
+            )
+        )
         with self.span("copy"):
             return np.nan_to_num(batches.in_order(made, batches.on_host))
 
@@ -163,17 +185,27 @@ class ArchitectureReranker(BaseReranker):
         sortings = [Sorting(request, self.options) for request in requests]
         while waiting := [sorting for sorting in sortings if sorting.window]:
             with self.span("tokenise"):
-                lengths = np.array([self._window_tokens(sorting) for sorting in waiting], dtype=np.int64)
-            answers = np.array([TOKENS_PER_PLACE * len(sorting.window) for sorting in waiting], dtype=np.int64)
+                lengths = np.array(
+                    [self._window_tokens(sorting) for sorting in waiting], dtype=np.int64
+                )
+            answers = np.array(
+                [TOKENS_PER_PLACE * len(sorting.window) for sorting in waiting], dtype=np.int64
+            )
             batches.run(lengths, self.limit, partial(self._write, lengths, answers))
             tokens = int(lengths.sum())
-            self._count(Usage(calls=len(waiting), tokens=tokens, slots=tokens, tokens_out=int(answers.sum())))
+            self._count(
+                Usage(
+                    calls=len(waiting), tokens=tokens, slots=tokens, tokens_out=int(answers.sum())
+                )
+            )
             for sorting in waiting:
                 sorting.take(range(len(sorting.window)))
         self._count(Usage(pairs=sum(len(request.docs) for request in requests)))
         return [sorting.scores() for sorting in sortings]
 
-    def _write(self, lengths: NDArray[np.int64], answers: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+    def _write(
+        self, lengths: NDArray[np.int64], answers: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> None:
         with self.span("copy"):
             inputs = self._network.inputs(lengths[rows])
         with self.span("forward"), quiet():
@@ -190,7 +222,10 @@ class ArchitectureReranker(BaseReranker):
     def _window_tokens(self, sorting: Sorting) -> int:
         passages = [sorting.passages[position] for position in sorting.window]
         prompt = messages(self.options.prompt, sorting.query, passages, self.options.system)
-        tokens = int(self._lengths([message["content"] for message in prompt]).sum()) + self.architecture.prompt_tokens
+        tokens = (
+            int(self._lengths([message["content"] for message in prompt]).sum())
+            + self.architecture.prompt_tokens
+        )
         return max(1, min(tokens, self._most() - TOKENS_PER_PLACE * len(passages)))
 
     def _most(self) -> int:
@@ -202,7 +237,8 @@ class ArchitectureReranker(BaseReranker):
         if self._network is None and free is not None and needed > SHARE * free:
             fix = "" if BYTES[self.options.dtype] == 2 else "; dtype: bfloat16 takes half"
             raise Unavailable(
-                f"needs {needed / 1e9:.1f} GB in {self.options.dtype}, {SHARE:.0%} of {free / 1e9:.1f} GB may be taken",
+                f"needs {needed / 1e9:.1f} GB in {self.options.dtype}, {SHARE:.0%} of "
+                f"{free / 1e9:.1f} GB may be taken",
                 f"free some memory, or take a smaller model{fix}",
             )
 

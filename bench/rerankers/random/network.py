@@ -1,4 +1,6 @@
-"""Networks as their makers shaped them, with random numbers for weights: what they cost can be measured, what they say means nothing."""
+"""Networks as their makers shaped them, with random numbers for weights: what they cost can be
+measured, what they say means nothing.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,22 @@ KINDS: Mapping[str, str] = {
 }
 """Task -> transformers' class."""
 SPREAD = 0.02
-"""Standard deviation of the weights, as most of these networks were initialised: activations stay of ordinary size, and finite."""
+"""Standard deviation of the weights, as most of these networks were initialised: activations stay
+of ordinary size, and finite.
+"""
 ORDINARY = 100
 """The first id of a made-up token: the ones below it are special in most vocabularies."""
 _BLOCK = 1 << 20
 
 
 class RandomNetwork:
-    """Reads made-up tokens: how many is all that decides its time. `first_token_only` says whether a classifier's last layer is
-    computed for the first token alone, as it is for the trained model."""
+    """Reads made-up tokens: how many is all that decides its time. `first_token_only` says whether
+    a classifier's last layer is computed for the first token alone, as it is for the trained model.
+    """
 
-    def __init__(self, architecture: Architecture, dtype: str, device: str, attention: str | None) -> None:
+    def __init__(
+        self, architecture: Architecture, dtype: str, device: str, attention: str | None
+    ) -> None:
         network = build(architecture, dtype, device, attention)
         if architecture.task == "text-to-text":
             network = networks.answering_only(network, [ORDINARY, ORDINARY + 1])
@@ -41,17 +48,26 @@ class RandomNetwork:
         self.first_token_only = self.task == "classify" and self._keep_first_token()
 
     def inputs(self, lengths: Lengths) -> dict[str, Any]:
-        """Tokens of these lengths, the longest first, padded, on the device. Shapes: (len(lengths), lengths[0])."""
+        """Tokens of these lengths, the longest first, padded, on the device. Shapes: (len(lengths),
+        lengths[0]).
+        """
         import numpy as np
         import torch
 
         width, config = int(lengths[0]), self.network.config
         place = np.arange(width)
-        real = place >= width - lengths[:, None] if self.task in ("answer", "list") else place < lengths[:, None]
+        real = (
+            place >= width - lengths[:, None]
+            if self.task in ("answer", "list")
+            else place < lengths[:, None]
+        )
         made = ORDINARY + np.arange(real.size).reshape(real.shape) * 7919 % (
             int(config.vocab_size) - ORDINARY
         )  # a prime: neighbours differ
-        arrays = {"input_ids": np.where(real, made, config.pad_token_id or 0), "attention_mask": real.astype(np.int64)}
+        arrays = {
+            "input_ids": np.where(real, made, config.pad_token_id or 0),
+            "attention_mask": real.astype(np.int64),
+        }
         return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
 
     def logits(self, inputs: dict[str, Any]) -> Any:
@@ -65,7 +81,11 @@ class RandomNetwork:
                 step = self.network(**inputs, decoder_input_ids=start, use_cache=False).logits[:, 0]
                 return step[:, 0] - step[:, 1]
             if self.task == "answer":
-                step = self.network(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1, :2].float()
+                step = (
+                    self.network(**inputs, use_cache=False, logits_to_keep=1)
+                    .logits[:, -1, :2]
+                    .float()
+                )
                 return step[:, 0] - step[:, 1]
             return self.network(**inputs).logits.reshape(-1).float()
 
@@ -74,7 +94,9 @@ class RandomNetwork:
         import torch
         from transformers import GenerationConfig
 
-        how = GenerationConfig(do_sample=False, max_new_tokens=tokens, pad_token_id=0, eos_token_id=None)
+        how = GenerationConfig(
+            do_sample=False, max_new_tokens=tokens, pad_token_id=0, eos_token_id=None
+        )
         with torch.inference_mode():
             self.network.generate(**inputs, generation_config=how)
 
@@ -98,7 +120,9 @@ class RandomNetwork:
 
 
 def build(architecture: Architecture, dtype: str, device: str, attention: str | None = None) -> Any:
-    """The network on its device, in evaluation mode. Takes as long as writing its memory does: nothing is drawn parameter by parameter."""
+    """The network on its device, in evaluation mode. Takes as long as writing its memory does:
+    nothing is drawn parameter by parameter.
+    """
     import torch
     from transformers.initialization import no_init_weights
 
@@ -106,7 +130,11 @@ def build(architecture: Architecture, dtype: str, device: str, attention: str | 
     with torch.device(device), no_init_weights():
         network = _empty(architecture, dtype=number, attn_implementation=attention)
     network.tie_weights()  # part of what was left out: initialisation
-    block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0)).mul_(SPREAD).to(device, number)
+    block = (
+        torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0))
+        .mul_(SPREAD)
+        .to(device, number)
+    )
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if parameter.dim() == 1:  # a normalisation's scale, or a bias

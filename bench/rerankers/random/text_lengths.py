@@ -1,4 +1,6 @@
-"""How many tokens texts have, where a model's own tokenizer is not at hand: as another model's counts them, or by their characters."""
+"""How many tokens texts have, where a model's own tokenizer is not at hand: as another model's
+counts them, or by their characters.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ CHARACTERS = 4.0
 
 
 class TextLengths:
-    """Counts tokens with the tokenizer that comes with a package, where that is installed. `told` says how."""
+    """Counts tokens with the tokenizer that comes with a package, where that is installed. `told`
+    says how.
+    """
 
     def __init__(self) -> None:
         self._core: Any = _stand_in()
@@ -30,7 +34,9 @@ class TextLengths:
         import numpy as np
 
         if self._core is None:
-            return np.ceil(np.fromiter(map(len, texts), dtype=np.float64, count=len(texts)) / CHARACTERS).astype(np.int64)
+            return np.ceil(
+                np.fromiter(map(len, texts), dtype=np.float64, count=len(texts)) / CHARACTERS
+            ).astype(np.int64)
         encoded = self._core.encode_batch_fast(list(texts), add_special_tokens=False)
         return np.fromiter((len(one.ids) for one in encoded), dtype=np.int64, count=len(texts))
 

@@ -1,1 +1,3 @@
-"""Rows that compute nothing or little: the first stage's order, the oracle, published runs, word overlap."""
+"""Rows that compute nothing or little: the first stage's order, the oracle, published runs, word
+overlap.
+"""

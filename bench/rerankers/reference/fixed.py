@@ -1,6 +1,8 @@
-"""Rows that compute nothing: the first stage's own order, the best order there is, and a run that somebody published.
+"""Rows that compute nothing: the first stage's own order, the best order there is, and a run that
+somebody published.
 
-They stand beside every reranker, so that a reader sees where it started, how much room there was, and what others reached.
+They stand beside every reranker, so that a reader sees where it started, how much room there was,
+and what others reached.
 """
 
 from __future__ import annotations
@@ -27,11 +29,15 @@ if TYPE_CHECKING:
     from bench.ranking.trec_order import RunContent
 
 OTHER_CANDIDATES = 0.1
-"""From this share of candidates on that a run lacks while it lists other documents in their place, it was made over other candidates."""
+"""From this share of candidates on that a run lacks while it lists other documents in their place,
+it was made over other candidates.
+"""
 
 
 class FixedReranker(BaseReranker):
-    """The base of these rows: an order of the candidates becomes scores that fall strictly, by one a rank."""
+    """The base of these rows: an order of the candidates becomes scores that fall strictly, by one
+    a rank.
+    """
 
     pointwise = False
     placement = "none"
@@ -49,9 +55,11 @@ class FixedReranker(BaseReranker):
 
 
 class FirstStageReranker(FixedReranker):
-    """Keeps the order that the first stage gave, with the first stage's own scores once `bind(qrels, candidates)` has told them.
+    """Keeps the order that the first stage gave, with the first stage's own scores once
+    `bind(qrels, candidates)` has told them.
 
-    Scores that contradict the order, as an outsider's first stage may give them, are replaced by n, n-1, ..., 1 and counted.
+    Scores that contradict the order, as an outsider's first stage may give them, are replaced by n,
+    n-1, ..., 1 and counted.
     """
 
     def __init__(self, options: RerankerOptions, device: str = "cpu") -> None:
@@ -67,9 +75,14 @@ class FirstStageReranker(FixedReranker):
         """The counts cover the requests reranked so far."""
         warnings = []
         if self._contradicted:
-            count = f"queries whose candidates are not in the order of their scores: {len(self._contradicted)}"
+            count = (
+                "queries whose candidates are not in the order of their scores: "
+                f"{len(self._contradicted)}"
+            )
             warnings.append(f"{count}; n, n-1, ..., 1 stands in for these scores")
-        return Description("first-stage", {"order": "first stage"}, {"warnings": warnings} if warnings else {})
+        return Description(
+            "first-stage", {"order": "first stage"}, {"warnings": warnings} if warnings else {}
+        )
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
         return [self._scores(request) for request in requests]
@@ -91,14 +104,18 @@ class FirstStageReranker(FixedReranker):
 
 
 class OracleReranker(FixedReranker):
-    """The best possible order of the candidates: by grade, falling, then as the first stage had them. Needs `bind` first."""
+    """The best possible order of the candidates: by grade, falling, then as the first stage had
+    them. Needs `bind` first.
+    """
 
     def __init__(self, options: RerankerOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
         self._qrels: Qrels | None = None
 
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
-        """Take the judgments to order by: query id -> document id -> grade. A document without one counts as grade 0."""
+        """Take the judgments to order by: query id -> document id -> grade. A document without one
+        counts as grade 0.
+        """
         self._qrels = qrels
 
     def describe(self) -> Description:
@@ -114,11 +131,19 @@ class OracleReranker(FixedReranker):
 class RunFileOptions(RerankerOptions):
     paths: ClassVar[tuple[str, ...]] = ("path",)
 
-    path: str = Field(min_length=1, description="a run: TREC, MS MARCO or JSON, plain or .gz, .bz2, .xz, .zst")
-    first_stage: str | None = Field(
-        None, description="the first stage that the run reranks, as tables call it: the row appears over no other"
+    path: str = Field(
+        min_length=1, description="a run: TREC, MS MARCO or JSON, plain or .gz, .bz2, .xz, .zst"
     )
-    dataset: str | None = Field(None, description="the dataset that the run is of, as tables call it: the row appears over no other")
+    first_stage: str | None = Field(
+        None,
+        description="the first stage that the run reranks, as tables call it: the row appears "
+        "over no other",
+    )
+    dataset: str | None = Field(
+        None,
+        description="the dataset that the run is of, as tables call it: the row appears over no "
+        "other",
+    )
 
 
 @dataclass(frozen=True)
@@ -131,10 +156,12 @@ class _Overlap:
 
 
 class RunFileReranker(FixedReranker):
-    """The order and the scores of a published run under the tie rule (score descending, then doc_id descending).
+    """The order and the scores of a published run under the tie rule (score descending, then doc_id
+    descending).
 
-    A query that the run lacks, or of which it lists no candidate, fails and scores 0, as in `trec_eval -c`. Candidates that the run lacks
-    come after all others, as the first stage had them; documents of the run that are no candidates are left out. All are counted in the
+    A query that the run lacks, or of which it lists no candidate, fails and scores 0, as in
+    `trec_eval -c`. Candidates that the run lacks come after all others, as the first stage had
+    them; documents of the run that are no candidates are left out. All are counted in the
     description. Raises RerankerError when the run holds none of the judged queries.
     """
 
@@ -150,7 +177,10 @@ class RunFileReranker(FixedReranker):
 
     def belongs_to(self, dataset: str, first_stage: str) -> bool:
         """Return whether the row appears over these candidates, both by the names in tables."""
-        return self.options.dataset in (None, dataset) and self.options.first_stage in (None, first_stage)
+        return self.options.dataset in (None, dataset) and self.options.first_stage in (
+            None,
+            first_stage,
+        )
 
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         """Take the queries that the run should answer."""
@@ -168,7 +198,8 @@ class RunFileReranker(FixedReranker):
         run = read_content(Path(self.options.path))
         if self._judged and self._judged.isdisjoint(run.by_query):
             raise RerankerError(
-                f"{self.options.path}: the run has none of the {len(self._judged)} judged queries; is it of another collection?"
+                f"{self.options.path}: the run has none of the {len(self._judged)} judged "
+                "queries; is it of another collection?"
             )
         self._run = run
 
@@ -207,7 +238,12 @@ class RunFileReranker(FixedReranker):
         score = self._scores_of(request.query_id)
         present = [i for i, doc_id in enumerate(request.doc_ids) if doc_id in score]
         absent = [i for i, doc_id in enumerate(request.doc_ids) if doc_id not in score]
-        return sorted(present, key=lambda i: (score[request.doc_ids[i]], request.doc_ids[i]), reverse=True) + absent
+        return (
+            sorted(
+                present, key=lambda i: (score[request.doc_ids[i]], request.doc_ids[i]), reverse=True
+            )
+            + absent
+        )
 
     def _outcome(self, request: Request) -> Outcome:
         import numpy as np
@@ -221,17 +257,23 @@ class RunFileReranker(FixedReranker):
             return Failure(f"{name} does not list the query")
         absent = [i for i, doc_id in enumerate(request.doc_ids) if doc_id not in score]
         present = len(request.doc_ids) - len(absent)
-        self._overlaps[request.query_id] = _Overlap(len(request.doc_ids), len(absent), len(score) - present)
+        self._overlaps[request.query_id] = _Overlap(
+            len(request.doc_ids), len(absent), len(score) - present
+        )
         if not present:
             return Failure(f"{name} lists none of its candidates")
         lowest = min(score[doc_id] for doc_id in request.doc_ids if doc_id in score)
-        scores = np.array([score.get(doc_id, lowest) for doc_id in request.doc_ids], dtype=np.float64)
+        scores = np.array(
+            [score.get(doc_id, lowest) for doc_id in request.doc_ids], dtype=np.float64
+        )
         scores[absent] -= _step(lowest) * np.arange(1, len(absent) + 1)
         # next to the ends of double precision there is no room below the lowest score
         return scores if np.isfinite(scores).all() else _falling(self.order(request))
 
     def _scores_of(self, query_id: str) -> dict[str, float]:
-        """Return the run's documents of a query with their scores, none where it lacks the query."""
+        """Return the run's documents of a query with their scores, none where it lacks the
+        query.
+        """
         if self._run is None:
             raise RerankerError(f"{self.options.path}: load() comes before rerank()")
         ranking = self._run.by_query.get(query_id)
@@ -239,7 +281,9 @@ class RunFileReranker(FixedReranker):
 
 
 def in_order(doc_ids: Sequence[str], scores: Scores) -> bool:
-    """Return whether these documents are in the order that their scores, all finite, give under the tie rule."""
+    """Return whether these documents are in the order that their scores, all finite, give under the
+    tie rule.
+    """
     import numpy as np
 
     if len(scores) != len(doc_ids) or not np.isfinite(scores).all():
@@ -248,7 +292,9 @@ def in_order(doc_ids: Sequence[str], scores: Scores) -> bool:
     if below.all():
         return True
     ties = (scores[1:] == scores[:-1]).nonzero()[0].tolist()
-    return len(ties) + int(below.sum()) == len(below) and all(doc_ids[i] > doc_ids[i + 1] for i in ties)
+    return len(ties) + int(below.sum()) == len(below) and all(
+        doc_ids[i] > doc_ids[i + 1] for i in ties
+    )
 
 
 def _step(score: float) -> float:
@@ -257,7 +303,9 @@ def _step(score: float) -> float:
 
 
 def _falling(order: Sequence[int]) -> Scores:
-    """Scores for an order of positions: as many as there are for the best, one for the last. Shape: (len(order),)."""
+    """Scores for an order of positions: as many as there are for the best, one for the last. Shape:
+    (len(order),).
+    """
     import numpy as np
 
     scores = np.empty(len(order), dtype=np.float64)

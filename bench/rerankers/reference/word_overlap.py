@@ -1,8 +1,9 @@
-"""The baseline that needs nothing: how many of the query's words a document holds. A model that does not beat it has learned nothing.
+"""The baseline that needs nothing: how many of the query's words a document holds. A model that
+does not beat it has learned nothing.
 
-Score: the share of the query's distinct words (runs of letters with their marks, digits and underscores, without regard to case) that are
-in the document; information retrieval knows the count of them as the coordination level.
-Many documents tie; the one tie rule of the house orders them.
+Score: the share of the query's distinct words (runs of letters with their marks, digits and
+underscores, without regard to case) that are in the document; information retrieval knows the count
+of them as the coordination level. Many documents tie; the one tie rule of the house orders them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class WordOverlapReranker(PointwiseReranker):
-    """The share of the query's distinct words that stand in the document, from 0 to 1; 0 where the query has no word."""
+    """The share of the query's distinct words that stand in the document, from 0 to 1; 0 where the
+    query has no word.
+    """
 
     placement = "none"
 
@@ -28,7 +31,10 @@ class WordOverlapReranker(PointwiseReranker):
         return {}
 
     def describe(self) -> Description:
-        return Description("word-overlap", {"score": "share of the query's distinct words in the document", "words": WORD})
+        return Description(
+            "word-overlap",
+            {"score": "share of the query's distinct words in the document", "words": WORD},
+        )
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         import numpy as np

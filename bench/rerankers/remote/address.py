@@ -1,4 +1,6 @@
-"""Where a server is: its address in parts, without the password that may be in it, and whether anybody listens there."""
+"""Where a server is: its address in parts, without the password that may be in it, and whether
+anybody listens there.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def is_address(url: str) -> bool:
 
 
 def host_of(url: str) -> str | None:
-    """Return the name of the machine; None where the address has none. Raises RerankerError for what is no address."""
+    """Return the name of the machine; None where the address has none. Raises RerankerError for
+    what is no address.
+    """
     try:
         return urlsplit(url).hostname
     except ValueError:
@@ -43,7 +47,9 @@ def without_user(url: str) -> str:
     """Return the address without user name and password, and without a slash at its end."""
     host_of(url)
     parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), parts.query, ""))
+    return urlunsplit(
+        (parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), parts.query, "")
+    )
 
 
 def user_of(url: str) -> tuple[str, str] | None:
@@ -62,7 +68,9 @@ def whole_address(url: str) -> str:
 
 
 def redacted_url(url: str) -> str:
-    """Return an address as a message shows it: what a server sends may be anything, long and with secrets."""
+    """Return an address as a message shows it: what a server sends may be anything, long and with
+    secrets.
+    """
     try:
         parts = urlsplit(url)
         place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
@@ -72,8 +80,10 @@ def redacted_url(url: str) -> str:
 
 
 def require_listener(base_url: str | None) -> None:
-    """Raise Unavailable when nothing listens at an address of this machine: told at once, not after the retries of every query. Another
-    machine is not asked: it may be slow to answer, and a connection to it is not for a check to make."""
+    """Raise Unavailable when nothing listens at an address of this machine: told at once, not after
+    the retries of every query. Another machine is not asked: it may be slow to answer, and a
+    connection to it is not for a check to make.
+    """
     host = host_of(base_url or "")
     if base_url and host in THIS_MACHINE:
         try:

@@ -1,4 +1,6 @@
-"""What a service answered, and the scores in it: trusted only once they are complete, finite, and each document has exactly one."""
+"""What a service answered, and the scores in it: trusted only once they are complete, finite, and
+each document has exactly one.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,14 @@ class Answer:
     unusable: str | None = None
 
     def refuse_impossible(self, service: str) -> None:
-        """Raise RerankerError for an amount that no answer costs: it would stand in every sum and bill after it."""
+        """Raise RerankerError for an amount that no answer costs: it would stand in every sum and
+        bill after it.
+        """
         for name in ("billed_units", "tokens", "tokens_out"):
             if not is_amount(amount := getattr(self, name)):
-                raise RerankerError(f"{service}: the answer reports an impossible usage: {name} {amount!r:.40}")
+                raise RerankerError(
+                    f"{service}: the answer reports an impossible usage: {name} {amount!r:.40}"
+                )
 
     def usage(self) -> Usage:
         """What the answer cost, beside its HTTP request."""
@@ -47,26 +53,43 @@ class Answer:
         )
 
     def in_order(self, count: int, service: str) -> list[float]:
-        """One finite score per document, in the order of the documents. Raises RerankerError for anything else: fewer scores than documents
-        are no ranking of them."""
+        """One finite score per document, in the order of the documents. Raises RerankerError for
+        anything else: fewer scores than documents are no ranking of them.
+        """
         scores: dict[int, float] = {}
         for position, score in self.scores:
-            if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < count:
-                raise RerankerError(f"{service}: the answer scores document {position!r} of {count}")
+            if (
+                not isinstance(position, int)
+                or isinstance(position, bool)
+                or not 0 <= position < count
+            ):
+                raise RerankerError(
+                    f"{service}: the answer scores document {position!r} of {count}"
+                )
             if position in scores:
                 raise RerankerError(f"{service}: the answer scores document {position} twice")
             number = finite(score)
             if number is None:
-                raise RerankerError(f"{service}: the answer gives document {position} the score {score!r}")
+                raise RerankerError(
+                    f"{service}: the answer gives document {position} the score {score!r}"
+                )
             scores[position] = number
         if len(scores) != count:
-            cap = f"; if it returns no more, set documents_per_request: {len(scores)}" if scores else ""
-            raise RerankerError(f"{service}: the answer has {len(scores)} scores for {count} documents{cap}")
+            cap = (
+                f"; if it returns no more, set documents_per_request: {len(scores)}"
+                if scores
+                else ""
+            )
+            raise RerankerError(
+                f"{service}: the answer has {len(scores)} scores for {count} documents{cap}"
+            )
         return [scores[position] for position in range(count)]
 
 
 def finite(value: Any) -> float | None:
-    """Return a number as a float; None where it is none, not finite, or beyond what a float holds."""
+    """Return a number as a float; None where it is none, not finite, or beyond what a float
+    holds.
+    """
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:

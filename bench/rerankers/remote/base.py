@@ -1,4 +1,6 @@
-"""A reranker that is an address: its key, its identity, and what of its answers may be kept or shown."""
+"""A reranker that is an address: its key, its identity, and what of its answers may be kept or
+shown.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,38 @@ from bench.catalogue.price import Price
 from bench.core.errors import RerankerError, Unavailable
 from bench.core.redaction import HIDDEN, redacted, redacted_text, secret_values
 from bench.rerankers.base import BaseReranker
-from bench.rerankers.remote.address import host_of, require_listener, user_of, whole_address, without_user
+from bench.rerankers.remote.address import (
+    host_of,
+    require_listener,
+    user_of,
+    whole_address,
+    without_user,
+)
 from bench.rerankers.remote.connection import connect
 from bench.rerankers.remote.options import ApiOptions
 from bench.rerankers.remote.served import NotTold, served
 
 PROBE_S = 10.0
-SILENT = "the server does not report what it serves: its scores are cached by its address and the model's name; use --fresh after a change"
+SILENT = (
+    "the server does not report what it serves: its scores are cached by its address and "
+    "the model's name; use --fresh after a change"
+)
 
-UNKNOWN = "the server does not say now what it serves ({}): its scores are neither taken from the cache nor kept"
-CHANGED = "the server changed what it serves while it was asked: its scores are those of two models; run again"
+UNKNOWN = (
+    "the server does not say now what it serves ({}): its scores are neither taken from "
+    "the cache nor kept"
+)
+CHANGED = (
+    "the server changed what it serves while it was asked: its scores are those of two "
+    "models; run again"
+)
 
 
 class RemoteReranker(BaseReranker):
-    """What `ApiReranker` knows of the other side. A server is identified by its whole address and by what it says that it serves; a
-    service at its own address by its host and model, since others cannot be there."""
+    """What `ApiReranker` knows of the other side. A server is identified by its whole address and
+    by what it says that it serves; a service at its own address by its host and model, since others
+    cannot be there.
+    """
 
     placement = "remote"
     service: ClassVar[str]
@@ -48,7 +67,10 @@ class RemoteReranker(BaseReranker):
         if self.key_variable and not self._key():
             raise Unavailable(f"no {self.key_variable}", f"export {self.key_variable}=...")
         if not (self._key().isascii() and self._key().isprintable()):
-            raise RerankerError(f"{self.service}: the key in {self.key_variable} holds characters no header can have: export it anew")
+            raise RerankerError(
+                f"{self.service}: the key in {self.key_variable} holds characters no header can "
+                "have: export it anew"
+            )
         require_listener(self._base_url())
 
     def settings(self) -> dict[str, Any]:
@@ -56,22 +78,34 @@ class RemoteReranker(BaseReranker):
         return {}
 
     def fingerprint(self) -> dict[str, Any]:
-        """Empty where a server does not answer, or not say: what it serves is not known, and neither are its scores."""
+        """Empty where a server does not answer, or not say: what it serves is not known, and
+        neither are its scores.
+        """
         if not self._knows_what_is_served() or self._not_told:
             return {}
-        body = {"body": self.options.body} if self.options.body else {}  # what it hides decides scores too
+        body = (
+            {"body": self.options.body} if self.options.body else {}
+        )  # what it hides decides scores too
         return {"backend": self.service, **self._identity(), **body}
 
     def price(self) -> Price | None:
-        """What the service charges: the suite's word, else the catalogue's for this model at this address."""
+        """What the service charges: the suite's word, else the catalogue's for this model at this
+        address.
+        """
         base_url = self._base_url()
-        listed = entries.price(self.service, self.options.model, base_url if base_url != self.address else None)
+        listed = entries.price(
+            self.service, self.options.model, base_url if base_url != self.address else None
+        )
         return self.options.price or listed
 
     def _public(self, text: str, longest: int = 200) -> str:
-        """What a server wrote, as one line that may be kept and shown: without secrets, and without characters that act on a terminal."""
+        """What a server wrote, as one line that may be kept and shown: without secrets, and without
+        characters that act on a terminal.
+        """
         visible = "".join(
-            " " if letter.isspace() else letter for letter in text if letter.isspace() or unicodedata.category(letter)[0] != "C"
+            " " if letter.isspace() else letter
+            for letter in text
+            if letter.isspace() or unicodedata.category(letter)[0] != "C"
         )
         for secret in self._secrets():
             visible = visible.replace(secret, HIDDEN)
@@ -91,7 +125,9 @@ class RemoteReranker(BaseReranker):
 
     def _base_url(self) -> str | None:
         """The address to give to the SDK; None for its usual one."""
-        return self.options.base_url or (os.environ.get(self.address_variable) if self.address_variable else None)
+        return self.options.base_url or (
+            os.environ.get(self.address_variable) if self.address_variable else None
+        )
 
     @property
     def host(self) -> str | None:
@@ -100,23 +136,43 @@ class RemoteReranker(BaseReranker):
 
     def _identity(self) -> dict[str, Any]:
         body = {"body": redacted(self.options.body)} if self.options.body else {}
-        return {"model": self.options.model, **self.settings(), **body, "host": self.host, **self._server()}
+        return {
+            "model": self.options.model,
+            **self.settings(),
+            **body,
+            "host": self.host,
+            **self._server(),
+        }
 
     def _server(self) -> dict[str, Any]:
-        """The whole address of a server that is not the service's own, and what it says that it serves."""
+        """The whole address of a server that is not the service's own, and what it says that it
+        serves.
+        """
         if not self._asks_what_is_served:
             return {}
-        reports = {name: self._public(value) if isinstance(value, str) else value for name, value in (self._served or {}).items()}
-        return {"address": whole_address(self._base_url() or ""), **(reports or {"served_model_id": None})}
+        reports = {
+            name: self._public(value) if isinstance(value, str) else value
+            for name, value in (self._served or {}).items()
+        }
+        return {
+            "address": whole_address(self._base_url() or ""),
+            **(reports or {"served_model_id": None}),
+        }
 
     @property
     def _asks_what_is_served(self) -> bool:
         """Whether the address may serve anything: all but those of the services themselves."""
         base_url = self._base_url()
-        return base_url is not None and base_url.rstrip("/") != self.address and not entries.is_listed(self.service, base_url)
+        return (
+            base_url is not None
+            and base_url.rstrip("/") != self.address
+            and not entries.is_listed(self.service, base_url)
+        )
 
     def _knows_what_is_served(self) -> bool:
-        """Ask the server, once. False where it does not answer; a service at its own address is not asked."""
+        """Ask the server, once. False where it does not answer; a service at its own address is not
+        asked.
+        """
         if self._asks_what_is_served and self._served is None and find_spec("httpx"):
             try:
                 self._served = self._ask_what_is_served()
@@ -151,7 +207,9 @@ class RemoteReranker(BaseReranker):
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         user = user_of(self._base_url() or "")
         try:
-            return connect(timeout_s or options.timeout_s, options.concurrency, headers, user, options.body)
+            return connect(
+                timeout_s or options.timeout_s, options.concurrency, headers, user, options.body
+            )
         except RerankerError as error:
             raise RerankerError(f"{self.service}: {self._public(str(error))}") from None
 

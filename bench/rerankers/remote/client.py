@@ -1,7 +1,9 @@
-"""What every hosted reranker needs: asking again when that may help, merging answers, and trusting none of them unread.
+"""What every hosted reranker needs: asking again when that may help, merging answers, and trusting
+none of them unread.
 
-A client writes `connect` and `ask`. Retries happen here and not inside an SDK, so that they are counted (`Usage.retries`) and a timed
-sample that needed one can be told from a clean one. Limits per minute are waited for between the calls of `rerank` where possible.
+A client writes `connect` and `ask`. Retries happen here and not inside an SDK, so that they are
+counted (`Usage.retries`) and a timed sample that needed one can be told from a clean one. Limits
+per minute are waited for between the calls of `rerank` where possible.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ ANSWERS_AT_RISK, SECONDS_AT_RISK = 4, 0.5
 """Answers are handed over for keeping when there are this many, or after this time."""
 GIVE_UP_AFTER = 20
 """Failed queries in a row after which a service is taken to be down."""
-DOCUMENTS_PER_SEARCH, TOKENS_PER_DOCUMENT = 100, 500  # https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
+DOCUMENTS_PER_SEARCH, TOKENS_PER_DOCUMENT = (
+    100,
+    500,
+)  # https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
 _UNREADABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What an SDK raises that reads an answer without checking it."""
 
@@ -46,8 +51,9 @@ _UNREADABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticErr
 class ApiReranker(RemoteReranker):
     """The base of clients.
 
-    A wrong key, an unknown model, an exhausted quota or a broken answer ends the trial; a request that keeps failing becomes a Failure of
-    its own query. With `concurrency` above 1, `ask` is called by several threads.
+    A wrong key, an unknown model, an exhausted quota or a broken answer ends the trial; a request
+    that keeps failing becomes a Failure of its own query. With `concurrency` above 1, `ask` is
+    called by several threads.
     """
 
     Options: ClassVar[type[RerankerOptions]] = ApiOptions
@@ -61,7 +67,9 @@ class ApiReranker(RemoteReranker):
         super().__init__(options, device)
         self._client: Any = None
         self._http: Any = None
-        self.documents_per_call = getattr(options, "documents_per_request", None) or self.documents_per_call
+        self.documents_per_call = (
+            getattr(options, "documents_per_request", None) or self.documents_per_call
+        )
         self._pool: ThreadPoolExecutor | None = None
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
         self._stop, self._counting = Event(), Lock()
@@ -72,30 +80,43 @@ class ApiReranker(RemoteReranker):
 
     @abstractmethod
     def connect(self, key: str, http: Any) -> Any:
-        """The client that `ask` finds as `_client`, speaking through `http` (an httpx.Client that bounds time and size); nothing is sent.
-        `key` is empty only where none is needed."""
+        """The client that `ask` finds as `_client`, speaking through `http` (an httpx.Client that
+        bounds time and size); nothing is sent. `key` is empty only where none is needed.
+        """
 
     @abstractmethod
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         """One HTTP request, never repeated inside. Raises Refusal."""
 
     def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
-        """As told by services that count the query once per document. Search units are told where the price is for them."""
+        """As told by services that count the query once per document. Search units are told where
+        the price is for them.
+        """
         pairs, length = pair_tokens(requests, tokens)
         calls = [(request, start) for request in requests for start in self._starts(request)]
         price = self.price()
-        units = sum(self._search_units(*call, tokens) for call in calls) if price and price.per == "1000 searches" else 0
+        units = (
+            sum(self._search_units(*call, tokens) for call in calls)
+            if price and price.per == "1000 searches"
+            else 0
+        )
         return Usage(pairs=pairs, calls=len(calls), tokens=length, billed_units=float(units))
 
     def load(self) -> None:
         if self._client is None:
             self.check()
             if not self._knows_what_is_served():
-                raise Unavailable(f"no answer from {self.host}", "start the server, or mend base_url")
+                raise Unavailable(
+                    f"no answer from {self.host}", "start the server, or mend base_url"
+                )
             self._http = self._connection()
             self._client = self.connect(self._key(), self._http)
-        if self._pool is None and self.options.concurrency > 1:  # kept: some SDKs hold a connection per thread
-            self._pool = ThreadPoolExecutor(self.options.concurrency, thread_name_prefix=self.service)
+        if (
+            self._pool is None and self.options.concurrency > 1
+        ):  # kept: some SDKs hold a connection per thread
+            self._pool = ThreadPoolExecutor(
+                self.options.concurrency, thread_name_prefix=self.service
+            )
 
     def describe(self) -> Description:
         names = ("timeout_s", "retries", "concurrency", "requests_per_minute", "tokens_per_minute")
@@ -104,7 +125,9 @@ class ApiReranker(RemoteReranker):
             facts["random_weights"] = True
         if self._asks_what_is_served and not self._served:
             facts["warnings"] = [self._not_told or SILENT]
-        return Description(self.service, self._identity(), facts | {"sdk": versions(self.package)[self.package]})
+        return Description(
+            self.service, self._identity(), facts | {"sdk": versions(self.package)[self.package]}
+        )
 
     def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
         import numpy as np
@@ -112,7 +135,9 @@ class ApiReranker(RemoteReranker):
         if self._client is None:
             raise RerankerError(f"{self.service}: load() comes before rerank()")
         scores = [np.zeros(len(request.docs), dtype=np.float64) for request in requests]
-        parts = [(number, start) for number, one in enumerate(requests) for start in self._starts(one)]
+        parts = [
+            (number, start) for number, one in enumerate(requests) for start in self._starts(one)
+        ]
         open_parts = Counter(number for number, _ in parts)
         failures: dict[int, Failure] = {}
 
@@ -124,7 +149,9 @@ class ApiReranker(RemoteReranker):
                 except Refusal as refusal:
                     failures[number] = Failure(self._plain(refusal))
                     self._give_up_if_down(failures[number])
-                except RerankerError as error:  # it may quote the answer, and that may quote the key
+                except (
+                    RerankerError
+                ) as error:  # it may quote the answer, and that may quote the key
                     raise RerankerError(self._public(str(error), 500)) from None
                 else:
                     with self._counting:
@@ -149,7 +176,9 @@ class ApiReranker(RemoteReranker):
         return answers
 
     def take_usage(self) -> Usage:
-        """What rerank() has cost. Called between timed calls, so that what the limits owe is waited for here and not in a sample."""
+        """What rerank() has cost. Called between timed calls, so that what the limits owe is waited
+        for here and not in a sample.
+        """
         if not self._ended_early:  # otherwise rerank() raised, and nobody waits for more
             self._stop.wait(self._pace.owed())
         return super().take_usage()
@@ -168,7 +197,11 @@ class ApiReranker(RemoteReranker):
 
     def _sent(self, request: Request) -> list[int]:
         """The positions of the documents that are sent."""
-        return [position for position, doc in enumerate(request.docs) if self.sends_blanks or doc.strip()]
+        return [
+            position
+            for position, doc in enumerate(request.docs)
+            if self.sends_blanks or doc.strip()
+        ]
 
     def _place_blanks(self, request: Request, scores: Scores) -> None:
         """Put the documents that were not sent behind all others."""
@@ -179,11 +212,21 @@ class ApiReranker(RemoteReranker):
             self._count(Usage(blanks=len(blanks)), request.query_id)
 
     def _search_units(self, request: Request, start: int, tokens: Callable[[str], int]) -> int:
-        """Search units of one HTTP request: one covers a query with up to 100 documents, of which a long one counts once per 500 tokens."""
-        query, docs = tokens(request.query), [request.docs[position] for position in self._part(request, start)]
-        return math.ceil(sum(math.ceil(max(1, query + tokens(doc)) / TOKENS_PER_DOCUMENT) for doc in docs) / DOCUMENTS_PER_SEARCH)
+        """Search units of one HTTP request: one covers a query with up to 100 documents, of which a
+        long one counts once per 500 tokens.
+        """
+        query, docs = (
+            tokens(request.query),
+            [request.docs[position] for position in self._part(request, start)],
+        )
+        return math.ceil(
+            sum(math.ceil(max(1, query + tokens(doc)) / TOKENS_PER_DOCUMENT) for doc in docs)
+            / DOCUMENTS_PER_SEARCH
+        )
 
-    def _each(self, answer: Callable[[tuple[int, int]], None], parts: Sequence[tuple[int, int]]) -> None:
+    def _each(
+        self, answer: Callable[[tuple[int, int]], None], parts: Sequence[tuple[int, int]]
+    ) -> None:
         """Answer every part; the first RerankerError stops the others before their next request."""
         if self._pool is None:
             for part in parts:
@@ -194,7 +237,8 @@ class ApiReranker(RemoteReranker):
             try:
                 answer(part)
             except BaseException:
-                self._stop.set()  # here and not in the waiting thread, which may wake after further requests
+                # here and not in the waiting thread, which may wake after further requests
+                self._stop.set()
                 raise
 
         futures = [self._pool.submit(guarded, part) for part in parts]
@@ -229,10 +273,14 @@ class ApiReranker(RemoteReranker):
     def _answer(self, request: Request, start: int, scores: Scores) -> None:
         """Write the scores of one HTTP request's documents. Raises Refusal or RerankerError."""
         part = self._part(request, start)
-        scores[part] = self._scores(request.query_id, request.query, [request.docs[position] for position in part])
+        scores[part] = self._scores(
+            request.query_id, request.query, [request.docs[position] for position in part]
+        )
 
     def _scores(self, query_id: str, query: str, documents: Sequence[str]) -> list[float]:
-        """One score per document, asked for in smaller requests where the service finds one too large."""
+        """One score per document, asked for in smaller requests where the service finds one too
+        large.
+        """
         try:
             answer = self._insist(query_id, query, documents)
         except Refusal as refusal:
@@ -248,7 +296,9 @@ class ApiReranker(RemoteReranker):
         return [score for half in halves for score in self._scores(query_id, query, half)]
 
     def _insist(self, query_id: str, query: str, documents: Sequence[str]) -> Answer:
-        """The answer, asked for until it comes or the retries are used up. Raises Refusal or RerankerError."""
+        """The answer, asked for until it comes or the retries are used up. Raises Refusal or
+        RerankerError.
+        """
         options = self.options
         for attempt in range(options.retries + 1):
             if self._stop.wait(self._pace.book()):
@@ -257,7 +307,11 @@ class ApiReranker(RemoteReranker):
             try:
                 return self._asked(query, documents)
             except Refusal as refusal:
-                pause = options.backoff_s * 2**attempt if refusal.retry_after is None else refusal.retry_after
+                pause = (
+                    options.backoff_s * 2**attempt
+                    if refusal.retry_after is None
+                    else refusal.retry_after
+                )
                 if not refusal.may_pass or attempt == options.retries or pause > LONGEST_WAIT_S:
                     self._raise_if_final(refusal)
                     raise refusal from None
@@ -268,7 +322,9 @@ class ApiReranker(RemoteReranker):
         try:
             answer = self.ask(_sendable(query), [_sendable(document) for document in documents])
         except _UNREADABLE as error:
-            raise RerankerError(f"{self.service}: the answer cannot be read ({type(error).__name__})") from None
+            raise RerankerError(
+                f"{self.service}: the answer cannot be read ({type(error).__name__})"
+            ) from None
         answer.refuse_impossible(self.service)
         self._pace.charge(answer.tokens + answer.tokens_out)
         return answer
@@ -280,7 +336,9 @@ class ApiReranker(RemoteReranker):
     def _raise_if_final(self, refusal: Refusal) -> None:
         """Raise RerankerError for a refusal that every further request would meet too."""
         if refusal.refused:
-            raise RerankerError(f"{self.service}: {nobody_at(self._base_url() or self.address or '')}")
+            raise RerankerError(
+                f"{self.service}: {nobody_at(self._base_url() or self.address or '')}"
+            )
         if refusal.kind is Kind.UNREADABLE:
             raise RerankerError(f"{self.service}: {self._public(refusal.reason)}") from None
         key = f"the key in {self.key_variable}" if self.key_variable else "a request without a key"
@@ -294,16 +352,23 @@ class ApiReranker(RemoteReranker):
         }.get(refusal.kind)
         if problem:
             reason, hint = self._reason(refusal), self.hints.get(refusal.kind)
-            raise RerankerError(f"{self.service}: {problem} ({reason}){f'; {hint}' if hint else ''}") from None
+            raise RerankerError(
+                f"{self.service}: {problem} ({reason}){f'; {hint}' if hint else ''}"
+            ) from None
 
     def _give_up_if_down(self, last: Failure) -> None:
-        """Raise RerankerError after so many queries failed in a row, retries included, that the others would too."""
+        """Raise RerankerError after so many queries failed in a row, retries included, that the
+        others would too.
+        """
         with self._counting:
             self._refused += 0 if self._stop.is_set() else 1
             if self._refused < GIVE_UP_AFTER:
                 return
             self._refused = 0
-        raise RerankerError(f"{self.service}: gave up after {GIVE_UP_AFTER} failed queries in a row ({last.reason}); run again to go on")
+        raise RerankerError(
+            f"{self.service}: gave up after {GIVE_UP_AFTER} failed queries in a row "
+            f"({last.reason}); run again to go on"
+        )
 
     def _plain(self, refusal: Refusal) -> str:
         """The refusal in one line, with what may help."""

@@ -1,6 +1,7 @@
 """Cohere's hosted rerankers, by POST /v2/rerank through the cohere SDK.
 
-Reference: https://docs.cohere.com/reference/rerank (documents per request, billed search units, max_tokens_per_doc).
+Reference: https://docs.cohere.com/reference/rerank (documents per request, billed search units,
+max_tokens_per_doc).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ LONGEST_DOCUMENT = 4096
 
 
 class CohereOptions(SplitOptions):
-    max_tokens_per_doc: int | None = Field(None, ge=1, description="longer documents are cut by the service; its default when absent")
+    max_tokens_per_doc: int | None = Field(
+        None, ge=1, description="longer documents are cut by the service; its default when absent"
+    )
 
 
 class CohereReranker(ApiReranker):
@@ -38,7 +41,13 @@ class CohereReranker(ApiReranker):
     def connect(self, key: str, http: Any) -> Any:
         import cohere
 
-        return cohere.ClientV2(key, base_url=self._url(), timeout=self.options.timeout_s, max_retries=0, httpx_client=http)
+        return cohere.ClientV2(
+            key,
+            base_url=self._url(),
+            timeout=self.options.timeout_s,
+            max_retries=0,
+            httpx_client=http,
+        )
 
     def settings(self) -> dict[str, Any]:
         return {"max_tokens_per_doc": self.options.max_tokens_per_doc}
@@ -52,9 +61,19 @@ class CohereReranker(ApiReranker):
         from cohere.core.api_error import ApiError
         from cohere.core.parse_error import ParsingError
 
-        more = {} if self.options.max_tokens_per_doc is None else {"max_tokens_per_doc": self.options.max_tokens_per_doc}
+        more = (
+            {}
+            if self.options.max_tokens_per_doc is None
+            else {"max_tokens_per_doc": self.options.max_tokens_per_doc}
+        )
         try:
-            response = self._client.rerank(model=self.options.model, query=query, documents=list(documents), top_n=len(documents), **more)
+            response = self._client.rerank(
+                model=self.options.model,
+                query=query,
+                documents=list(documents),
+                top_n=len(documents),
+                **more,
+            )
         except ApiError as error:
             raise _refusal(error) from None
         except httpx.TimeoutException:
@@ -62,14 +81,18 @@ class CohereReranker(ApiReranker):
         except httpx.TransportError as error:
             raise Refusal.unconnected(error) from None
         except ParsingError as error:
-            raise RerankerError(f"cohere: the answer cannot be read ({type(error).__name__})") from None
+            raise RerankerError(
+                f"cohere: the answer cannot be read ({type(error).__name__})"
+            ) from None
         return _read(response)
 
 
 def _refusal(error: Any) -> Refusal:
     status = error.status_code
     if status is not None and 200 <= status < 300:
-        raise RerankerError("cohere: the answer is not JSON; is base_url the address of a Cohere API?") from None
+        raise RerankerError(
+            "cohere: the answer is not JSON; is base_url the address of a Cohere API?"
+        ) from None
     if status is None:
         return Refusal.unconnected(error)
     return Refusal(reason_in(error.body), status, retry_after(error.headers))
@@ -81,5 +104,7 @@ def _read(response: Any) -> Answer:
         raise RerankerError("cohere: the answer has no list of results")
     billed = getattr(getattr(response, "meta", None), "billed_units", None)
     units, tokens = getattr(billed, "search_units", None), getattr(billed, "input_tokens", None)
-    scores = [(getattr(item, "index", None), getattr(item, "relevance_score", None)) for item in results]
+    scores = [
+        (getattr(item, "index", None), getattr(item, "relevance_score", None)) for item in results
+    ]
     return Answer(scores, amount(units), count(tokens))

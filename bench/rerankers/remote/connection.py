@@ -1,8 +1,10 @@
-"""The HTTP client of every hosted reranker, those with an SDK included: one that no server can hold for ever or fill with its answer.
+"""The HTTP client of every hosted reranker, those with an SDK included: one that no server can hold
+for ever or fill with its answer.
 
-httpx bounds each read, so that a server that sends a byte now and then holds a request for ever; it follows a compressed answer to
-whatever size it unpacks to; SDKs follow redirects, with the texts and the key. Here a request has one deadline for all of it, an answer
-one size, and a redirect is an answer that is refused.
+httpx bounds each read, so that a server that sends a byte now and then holds a request for ever; it
+follows a compressed answer to whatever size it unpacks to; SDKs follow redirects, with the texts
+and the key. Here a request has one deadline for all of it, an answer one size, and a redirect is an
+answer that is refused.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def connect(
     import httpx
 
     mounts = {f"all://{f'[{host}]' if ':' in host else host}": None for host in THIS_MACHINE}
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections, keepalive_expiry=60)
+    limits = httpx.Limits(
+        max_connections=None, max_keepalive_connections=connections, keepalive_expiry=60
+    )
     try:
         client = _client_class()(
             timeout=timeout_s,
@@ -48,9 +52,15 @@ def connect(
             limits=limits,
             mounts=mounts,
         )
-    except (OSError, ValueError, ImportError, httpx.InvalidURL):  # its words may hold a part of a password
+    except (
+        OSError,
+        ValueError,
+        ImportError,
+        httpx.InvalidURL,
+    ):  # its words may hold a part of a password
         raise RerankerError(
-            "the proxy or certificates that the environment names cannot be used; mend HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE"
+            "the proxy or certificates that the environment names cannot be used; mend "
+            "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE"
         ) from None
     client.bound(timeout_s, body or {})
     return client
@@ -73,10 +83,14 @@ def _client_class() -> Any:
 
         def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
             """Send a request and read the whole answer. Raises Refusal for a redirect, and for an
-            answer that is too large or cannot be unpacked; httpx.TimeoutException at the deadline."""
+            answer that is too large or cannot be unpacked; httpx.TimeoutException at the deadline.
+            """
             self._clock.deadline = time.monotonic() + self._timeout_s
             try:
-                response = super().send(self._with_body(request), **{**options, "stream": True, "follow_redirects": False})
+                response = super().send(
+                    self._with_body(request),
+                    **{**options, "stream": True, "follow_redirects": False},
+                )
                 try:
                     if "location" in response.headers and 300 <= response.status_code < 400:
                         raise _moved(response)
@@ -85,8 +99,12 @@ def _client_class() -> Any:
                     response.close()
             finally:
                 self._clock.deadline = None
-            headers = [item for item in response.headers.multi_items() if item[0].lower() not in _BY_US]
-            return httpx.Response(response.status_code, headers=headers, content=content, request=request)
+            headers = [
+                item for item in response.headers.multi_items() if item[0].lower() not in _BY_US
+            ]
+            return httpx.Response(
+                response.status_code, headers=headers, content=content, request=request
+            )
 
         def _left(self) -> float | None:
             """Seconds until the deadline of this thread's request."""
@@ -97,16 +115,31 @@ def _client_class() -> Any:
             if not self._body or request.method != "POST":
                 return request
             fields = {**json.loads(request.content), **self._body}
-            content = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
-            headers = [item for item in request.headers.multi_items() if item[0].lower() != "content-length"]
-            return httpx.Request(request.method, request.url, headers=headers, content=content, extensions=request.extensions)
+            content = json.dumps(
+                {name: value for name, value in fields.items() if value is not None}
+            ).encode()
+            headers = [
+                item
+                for item in request.headers.multi_items()
+                if item[0].lower() != "content-length"
+            ]
+            return httpx.Request(
+                request.method,
+                request.url,
+                headers=headers,
+                content=content,
+                extensions=request.extensions,
+            )
 
     return BoundedClient
 
 
 def _moved(response: Any) -> Refusal:
     target = redacted_url(str(response.headers["location"]))
-    text = f"it redirects to {target}, where no text or key is sent; set base_url to it if that is right"
+    text = (
+        f"it redirects to {target}, where no text or key is sent; set base_url to it if that "
+        "is right"
+    )
     return Refusal(text, response.status_code, kind=Kind.ADDRESS)
 
 
@@ -164,7 +197,9 @@ def _backend(backend: Any, left: Callable[[], float | None]) -> Any:
         def close(self) -> None:
             self._stream.close()
 
-        def start_tls(self, ssl_context: Any, server_hostname: Any = None, timeout: float | None = None) -> Any:
+        def start_tls(
+            self, ssl_context: Any, server_hostname: Any = None, timeout: float | None = None
+        ) -> Any:
             seconds = within(timeout, httpcore.ConnectTimeout)
             return Stream(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
@@ -173,7 +208,12 @@ def _backend(backend: Any, left: Callable[[], float | None]) -> Any:
 
     class Backend(httpcore.NetworkBackend):
         def connect_tcp(
-            self, host: str, port: int, timeout: float | None = None, local_address: Any = None, socket_options: Any = None
+            self,
+            host: str,
+            port: int,
+            timeout: float | None = None,
+            local_address: Any = None,
+            socket_options: Any = None,
         ) -> Any:
             seconds = within(timeout, httpcore.ConnectTimeout)
             return Stream(backend.connect_tcp(host, port, seconds, local_address, socket_options))

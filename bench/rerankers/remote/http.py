@@ -1,4 +1,6 @@
-"""Servers that are spoken to over plain HTTP, without an SDK: where they are, the key they may want, and their refusals."""
+"""Servers that are spoken to over plain HTTP, without an SDK: where they are, the key they may
+want, and their refusals.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,12 @@ from bench.rerankers.remote.refusal import Refusal, reason_in, retry_after
 
 
 class HttpOptions(ApiOptions):
-    base_url: str = Field(pattern=ADDRESS, description="address of the server, such as https://api.example.com/v1")
-    api_key_env: str | None = Field(None, description="environment variable that holds the key, where one is needed")
+    base_url: str = Field(
+        pattern=ADDRESS, description="address of the server, such as https://api.example.com/v1"
+    )
+    api_key_env: str | None = Field(
+        None, description="environment variable that holds the key, where one is needed"
+    )
 
 
 class HttpReranker(ApiReranker):
@@ -28,16 +34,23 @@ class HttpReranker(ApiReranker):
 
     def __init__(self, options: HttpOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
-        if options.api_key_env and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", options.api_key_env):  # it may be the key: never shown
+        if options.api_key_env and not re.fullmatch(
+            r"[A-Z_][A-Z0-9_]*", options.api_key_env
+        ):  # it may be the key: never shown
             name = f"reranker '{self.service}'"
-            raise SuiteError(f"{name}: api_key_env is the name of an environment variable, such as MY_API_KEY, not a key")
+            raise SuiteError(
+                f"{name}: api_key_env is the name of an environment variable, such as "
+                "MY_API_KEY, not a key"
+            )
         self.key_variable = options.api_key_env
 
     def connect(self, key: str, http: Any) -> Any:
         return http
 
     def _post(self, path: str, fields: Any) -> Any:
-        """The response to one request, with status 200. Raises Refusal for any other, RerankerError where base_url is no address."""
+        """The response to one request, with status 200. Raises Refusal for any other, RerankerError
+        where base_url is no address.
+        """
         import httpx
 
         try:
@@ -49,7 +62,11 @@ class HttpReranker(ApiReranker):
         except httpx.InvalidURL:
             raise RerankerError(f"{self.service}: base_url is not an address") from None
         if response.status_code != 200:
-            raise Refusal(reason_in(json_of(response) or response.content), response.status_code, retry_after(response.headers))
+            raise Refusal(
+                reason_in(json_of(response) or response.content),
+                response.status_code,
+                retry_after(response.headers),
+            )
         return response
 
 

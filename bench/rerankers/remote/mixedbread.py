@@ -1,6 +1,7 @@
 """Mixedbread's hosted rerankers, by POST /v1/reranking through the mixedbread SDK.
 
-Reference: https://www.mixedbread.com/api-reference/endpoints/reranking/rerank-documents (at most 1,000 documents a request).
+Reference: https://www.mixedbread.com/api-reference/endpoints/reranking/rerank-documents (at most
+1,000 documents a request).
 """
 
 from __future__ import annotations
@@ -27,21 +28,36 @@ class MixedbreadReranker(ApiReranker):
 
     def connect(self, key: str, http: Any) -> Any:
         sdk = require("mixedbread", "api")
-        return sdk.Mixedbread(api_key=key, base_url=self._url(), timeout=self.options.timeout_s, max_retries=0, http_client=http)
+        return sdk.Mixedbread(
+            api_key=key,
+            base_url=self._url(),
+            timeout=self.options.timeout_s,
+            max_retries=0,
+            http_client=http,
+        )
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         sdk = require("mixedbread", "api")
         try:
             found = self._client.rerank(
-                model=self.options.model, query=query, input=list(documents), top_k=len(documents), return_input=False
+                model=self.options.model,
+                query=query,
+                input=list(documents),
+                top_k=len(documents),
+                return_input=False,
             )
         except sdk.APITimeoutError:
             raise Refusal(f"no answer within {self.options.timeout_s:g} s") from None
         except sdk.APIConnectionError as error:
             raise Refusal.unconnected(error.__cause__ or error) from None
         except sdk.APIStatusError as error:
-            raise Refusal(reason_in(error.body), error.status_code, retry_after(error.response.headers)) from None
+            raise Refusal(
+                reason_in(error.body), error.status_code, retry_after(error.response.headers)
+            ) from None
         if not isinstance(getattr(found, "data", None), list):
             raise RerankerError("mixedbread: the answer has no list of results")
         tokens = getattr(getattr(found, "usage", None), "total_tokens", None)
-        return Answer([(getattr(item, "index", None), getattr(item, "score", None)) for item in found.data], tokens=count(tokens))
+        return Answer(
+            [(getattr(item, "index", None), getattr(item, "score", None)) for item in found.data],
+            tokens=count(tokens),
+        )

@@ -1,7 +1,8 @@
 """Keeping below a service's limits per minute, so that it need not refuse.
 
-A leaky bucket with room for one request (the generic cell rate algorithm): nothing is saved up, so that no minute, whenever it begins, sees
-more than the limit. Tokens are known only when an answer has come; they are paid for before the next request.
+A leaky bucket with room for one request (the generic cell rate algorithm): nothing is saved up, so
+that no minute, whenever it begins, sees more than the limit. Tokens are known only when an answer
+has come; they are paid for before the next request.
 """
 
 from __future__ import annotations

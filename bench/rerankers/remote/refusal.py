@@ -1,4 +1,6 @@
-"""A service's no, read from its status and its words: what kind it is, whether asking again may help, and when."""
+"""A service's no, read from its status and its words: what kind it is, whether asking again may
+help, and when.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,12 @@ class Kind(Enum):
 
 
 HINTS = {
-    Kind.RATE: "set requests_per_minute or lower concurrency, and run again to go on from what was answered",
+    Kind.RATE: "set requests_per_minute or lower concurrency, and run again to go on from what "
+    "was answered",
     Kind.OVERLOADED: "the server has more to do than it can; lower concurrency",
     Kind.TOO_LARGE: "lower documents_per_request",
-    Kind.TOO_LONG: "let the server cut long texts: vLLM does with body: {truncate_prompt_tokens: N}",
+    Kind.TOO_LONG: "let the server cut long texts: vLLM does with body: {truncate_prompt_tokens: "
+    "N}",
 }
 """What a user can do about it."""
 
@@ -45,7 +49,9 @@ ASKED_AGAIN = (Kind.PASSING, Kind.RATE, Kind.OVERLOADED)
 
 
 class Sign(NamedTuple):
-    """How a kind is known: by one of these statuses, and by words, where the status alone does not tell."""
+    """How a kind is known: by one of these statuses, and by words, where the status alone does not
+    tell.
+    """
 
     kind: Kind
     statuses: frozenset[int]
@@ -66,7 +72,8 @@ SIGNS = (
     Sign(
         Kind.QUOTA,
         frozenset({400, 403, 429}),
-        r"insufficient[ _](quota|credit|balance|funds)|exceeded your (current|monthly) (quota|limit)"
+        r"insufficient[ _](quota|credit|balance|funds)|exceeded your (current|monthly) "
+        r"(quota|limit)"
         r"|out of credits?|credit balance|billing|per month|a month|/ ?month|monthly",
     ),
     Sign(Kind.FORBIDDEN, frozenset({403})),
@@ -170,7 +177,9 @@ def unreadable(problem: str) -> Refusal:
 
 
 def reason_in(body: Any) -> str:
-    """What the body of an error says, in the places where services put it; a body may be text, JSON or what was read from it."""
+    """What the body of an error says, in the places where services put it; a body may be text, JSON
+    or what was read from it.
+    """
     if isinstance(body, bytes):
         body = body.decode("utf-8", "replace")
     if isinstance(body, str):
@@ -182,8 +191,12 @@ def reason_in(body: Any) -> str:
 
 
 def retry_after(headers: Mapping[str, str] | None) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or as a date (RFC 9110, section 10.2.3); None without a usable one."""
-    value = {name.lower(): text for name, text in (headers or {}).items()}.get("retry-after", "").strip()
+    """Seconds that a Retry-After header asks for, as a number or as a date (RFC 9110, section
+    10.2.3); None without a usable one.
+    """
+    value = {name.lower(): text for name, text in (headers or {}).items()}.get(
+        "retry-after", ""
+    ).strip()
     try:
         seconds = float(value)
     except ValueError:
@@ -195,7 +208,9 @@ def retry_after(headers: Mapping[str, str] | None) -> float | None:
 
 
 _UNIT = r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?)\b"
-_AGAIN = re.compile(rf"(?:try again|retry|wait)\D{{0,30}}?(?:(\d+)m)?(\d+(?:\.\d+)?) ?{_UNIT}", re.IGNORECASE)
+_AGAIN = re.compile(
+    rf"(?:try again|retry|wait)\D{{0,30}}?(?:(\d+)m)?(\d+(?:\.\d+)?) ?{_UNIT}", re.IGNORECASE
+)
 _WINDOW = re.compile(rf"(?:per|/|an?|every|in) ?(\d+)? ?{_UNIT}|\b[rt]pm\b", re.IGNORECASE)
 _WINDOW_MARGIN_S = 1.0
 

@@ -1,11 +1,14 @@
-"""Any server with a POST /rerank: hosted (Jina) or one's own (vLLM, Infinity, Text Embeddings Inference), spoken to over plain HTTP.
+"""Any server with a POST /rerank: hosted (Jina) or one's own (vLLM, Infinity, Text Embeddings
+Inference), spoken to over plain HTTP.
 
-There is no agreed protocol, but two shapes cover the field:
-`cohere`  {model, query, documents, top_n} -> {results: [{index, relevance_score}], usage: {total_tokens}}
-          https://api.jina.ai/redoc, https://docs.vllm.ai (Re-rank API), https://github.com/michaelfeil/infinity
-          SGLang answers with a bare list of {index, score}, others with {data: [...]}: whatever the shape, these are read
+There is no agreed protocol, but two shapes cover the field: `cohere`  {model, query, documents,
+top_n} -> {results: [{index, relevance_score}], usage: {total_tokens}}
+          https://api.jina.ai/redoc, https://docs.vllm.ai (Re-rank API),
+          https://github.com/michaelfeil/infinity SGLang answers with a bare list of {index, score},
+          others with {data: [...]}: whatever the shape, these are read
 `tei`     {query, texts, raw_scores, truncate} -> [{index, score}]
-          https://huggingface.github.io/text-embeddings-inference; at most 32 texts unless the server has another --max-client-batch-size
+          https://huggingface.github.io/text-embeddings-inference; at most 32 texts unless the
+          server has another --max-client-batch-size
 """
 
 from __future__ import annotations
@@ -28,14 +31,27 @@ _DOCUMENTS_PER_REQUEST = {"cohere": 1000, "tei": 32}
 
 
 class RerankServerOptions(HttpOptions, SplitOptions):
-    base_url: str = Field(pattern=ADDRESS, description="address of the server, up to /rerank; https://api.jina.ai/v1")
-    shape: Literal["cohere", "tei"] = Field("cohere", description="cohere for Jina, vLLM and Infinity; tei for Text Embeddings Inference")
-    documents_per_request: int | None = Field(None, ge=1, description="documents in one HTTP request; 32 for tei and 1000 otherwise")
-    listwise: bool = Field(False, description="the model scores a document beside the others, so that a shorter list gives other scores")
+    base_url: str = Field(
+        pattern=ADDRESS, description="address of the server, up to /rerank; https://api.jina.ai/v1"
+    )
+    shape: Literal["cohere", "tei"] = Field(
+        "cohere",
+        description="cohere for Jina, vLLM and Infinity; tei for Text Embeddings Inference",
+    )
+    documents_per_request: int | None = Field(
+        None, ge=1, description="documents in one HTTP request; 32 for tei and 1000 otherwise"
+    )
+    listwise: bool = Field(
+        False,
+        description="the model scores a document beside the others, so that a shorter list gives "
+        "other scores",
+    )
 
 
 class RerankServerReranker(HttpReranker):
-    """Scores are the server's: raw ones from `tei`, mostly between 0 and 1 from the others. `model` is a mere label for `tei`."""
+    """Scores are the server's: raw ones from `tei`, mostly between 0 and 1 from the others. `model`
+    is a mere label for `tei`.
+    """
 
     Options: ClassVar[type[RerankerOptions]] = RerankServerOptions
     service = "rerank-server"
@@ -43,17 +59,26 @@ class RerankServerReranker(HttpReranker):
 
     def __init__(self, options: RerankServerOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
-        self.documents_per_call = options.documents_per_request or _DOCUMENTS_PER_REQUEST[options.shape]
+        self.documents_per_call = (
+            options.documents_per_request or _DOCUMENTS_PER_REQUEST[options.shape]
+        )
         self.pointwise = not options.listwise
         self._knows_return_documents = options.shape == "cohere"
 
     def settings(self) -> dict[str, Any]:
-        return {"shape": self.options.shape, "listwise": self.options.listwise, "path": urlsplit(self.options.base_url).path.rstrip("/")}
+        return {
+            "shape": self.options.shape,
+            "listwise": self.options.listwise,
+            "path": urlsplit(self.options.base_url).path.rstrip("/"),
+        }
 
     def _answer(self, request: Request, start: int, scores: Any) -> None:
         if self.options.listwise and len(request.docs) > self.documents_per_call:
             limit = f"{len(request.docs)} documents in requests of {self.documents_per_call}"
-            raise RerankerError(f"{self.service}: {limit}: a listwise model's scores cannot be merged; lower the depth")
+            raise RerankerError(
+                f"{self.service}: {limit}: a listwise model's scores cannot be merged; lower the "
+                "depth"
+            )
         super()._answer(request, start, scores)
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
@@ -69,18 +94,33 @@ class RerankServerReranker(HttpReranker):
         if self.options.shape == "tei":
             return {"query": query, "texts": documents, "raw_scores": True, "truncate": True}
         echo = {"return_documents": False} if self._knows_return_documents else {}
-        return {"model": self.options.model, "query": query, "documents": documents, "top_n": len(documents), **echo}
+        return {
+            "model": self.options.model,
+            "query": query,
+            "documents": documents,
+            "top_n": len(documents),
+            **echo,
+        }
 
     def _read(self, response: Any) -> Answer:
         data = json_of(response)
         if data is None:
-            raise RerankerError(f"{self.service}: the answer is not JSON; is base_url the address up to /rerank?")
+            raise RerankerError(
+                f"{self.service}: the answer is not JSON; is base_url the address up to /rerank?"
+            )
         results = _results(data)
         if results is None:
-            raise RerankerError(f"{self.service}: the answer has no list of results; is shape: {self.options.shape} right?")
-        scores = [(item.get("index"), item.get("relevance_score", item.get("score"))) for item in results]
+            raise RerankerError(
+                f"{self.service}: the answer has no list of results; is shape: "
+                f"{self.options.shape} right?"
+            )
+        scores = [
+            (item.get("index"), item.get("relevance_score", item.get("score"))) for item in results
+        ]
         tokens = response.headers.get("x-compute-tokens") or _at(data, "usage", "total_tokens")
-        return Answer(scores, amount(_at(data, "meta", "billed_units", "search_units")), count(tokens))
+        return Answer(
+            scores, amount(_at(data, "meta", "billed_units", "search_units")), count(tokens)
+        )
 
 
 def _results(data: Any) -> list[Mapping[str, Any]] | None:

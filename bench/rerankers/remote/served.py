@@ -1,7 +1,8 @@
-"""What a server says that it serves, asked before its cached scores are used: the address alone does not tell, once it was restarted.
+"""What a server says that it serves, asked before its cached scores are used: the address alone
+does not tell, once it was restarted.
 
-Text Embeddings Inference and `rerank-bench serve` answer GET /info; vLLM, SGLang, Infinity, llama.cpp and Ollama answer GET /v1/models
-or /models, and vLLM GET /version.
+Text Embeddings Inference and `rerank-bench serve` answer GET /info; vLLM, SGLang, Infinity,
+llama.cpp and Ollama answer GET /v1/models or /models, and vLLM GET /version.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def served(client: Any, base_url: str, model: str) -> dict[str, Any] | None:
 
 
 def _get(client: Any, url: str) -> Any:
-    """Return the JSON at an address; None where there is no such page. Raises httpx.TransportError, and NotTold for any other answer."""
+    """Return the JSON at an address; None where there is no such page. Raises httpx.TransportError,
+    and NotTold for any other answer.
+    """
     response = client.get(url)
     if response.status_code in _NO_SUCH_PAGE:
         return None
@@ -75,8 +78,9 @@ def _entry(models: Any, model: str) -> Mapping[str, Any] | None:
 
 
 def _facts(report: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the plain values of a report. A path on the server's machine is shown by its last part, and known by a digest of all of it:
-    two runs of a training have a `checkpoint-500` each."""
+    """Return the plain values of a report. A path on the server's machine is shown by its last
+    part, and known by a digest of all of it: two runs of a training have a `checkpoint-500` each.
+    """
     facts: dict[str, Any] = {}
     for name in names:
         value = report.get(name) if isinstance(report, Mapping) else None
@@ -84,14 +88,18 @@ def _facts(report: Any, names: tuple[str, ...]) -> dict[str, Any]:
             shown = value.rstrip("/").rpartition("/")[2] if value.startswith("/") else value
             facts[f"served_{name}"] = shown[:_LONGEST]
             if facts[f"served_{name}"] != value:
-                facts[f"served_{name}_digest"] = hashlib.sha256(value.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+                facts[f"served_{name}_digest"] = hashlib.sha256(
+                    value.encode("utf-8", "backslashreplace")
+                ).hexdigest()[:16]
         elif isinstance(value, int | float):
             facts[f"served_{name}"] = value
     return facts
 
 
 def _description(description: Any) -> dict[str, Any]:
-    """Return a digest of what one of our own servers loaded: options that decide scores are in it."""
+    """Return a digest of what one of our own servers loaded: options that decide scores are in
+    it.
+    """
     identity = description.get("identity") if isinstance(description, Mapping) else None
     if not identity:
         return {}

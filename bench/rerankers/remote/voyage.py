@@ -1,8 +1,9 @@
 """Voyage AI's hosted rerankers, by POST /v1/rerank through the voyageai SDK.
 
-Reference: https://docs.voyageai.com/reference/reranker-api (1,000 documents and 600,000 tokens a request; the query
-counts once per document). The SDK speaks through a session per thread of the requests library; ours hands what is to be sent to the HTTP
-client of the reranker at work in that thread, which bounds time and size. The SDK keeps the session for whoever calls it next in that
+Reference: https://docs.voyageai.com/reference/reranker-api (1,000 documents and 600,000 tokens a
+request; the query counts once per document). The SDK speaks through a session per thread of the
+requests library; ours hands what is to be sent to the HTTP client of the reranker at work in that
+thread, which bounds time and size. The SDK keeps the session for whoever calls it next in that
 thread: with no reranker of ours at work, it sends as requests does.
 """
 
@@ -27,11 +28,15 @@ _at_work = threading.local()
 
 
 class VoyageOptions(SplitOptions):
-    truncation: bool = Field(True, description="let the service cut texts that are too long; otherwise they fail")
+    truncation: bool = Field(
+        True, description="let the service cut texts that are too long; otherwise they fail"
+    )
 
 
 class VoyageReranker(ApiReranker):
-    """Scores are the service's relevance scores, between 0 and 1. `base_url` includes the version, as in https://api.voyageai.com/v1."""
+    """Scores are the service's relevance scores, between 0 and 1. `base_url` includes the version,
+    as in https://api.voyageai.com/v1.
+    """
 
     Options: ClassVar[type[RerankerOptions]] = VoyageOptions
     service = "voyage"
@@ -52,7 +57,13 @@ class VoyageReranker(ApiReranker):
         options, errors = self.options, require("voyageai.error", "api")
         _at_work.http = self._http
         try:
-            found = self._client.rerank(query, list(documents), options.model, top_k=len(documents), truncation=options.truncation)
+            found = self._client.rerank(
+                query,
+                list(documents),
+                options.model,
+                top_k=len(documents),
+                truncation=options.truncation,
+            )
         except errors.Timeout:
             raise Refusal(f"no answer within {options.timeout_s:g} s") from None
         except errors.APIConnectionError as error:
@@ -61,18 +72,27 @@ class VoyageReranker(ApiReranker):
             raise _refusal(error) from None
         finally:
             _at_work.http = None
-        return Answer([(item.index, item.relevance_score) for item in found.results], tokens=count(found.total_tokens))
+        return Answer(
+            [(item.index, item.relevance_score) for item in found.results],
+            tokens=count(found.total_tokens),
+        )
 
 
 def _refusal(error: Any) -> Refusal:
     status = error.http_status
     if status is not None and 200 <= status < 300:
-        raise RerankerError("voyage: the answer is not JSON; is base_url the address of a Voyage API?") from None
-    return Refusal(reason_in(error.json_body or error.http_body), status, retry_after(error.headers))
+        raise RerankerError(
+            "voyage: the answer is not JSON; is base_url the address of a Voyage API?"
+        ) from None
+    return Refusal(
+        reason_in(error.json_body or error.http_body), status, retry_after(error.headers)
+    )
 
 
 def _session() -> Any:
-    """Return a session of the requests library for one thread: what it sends goes through our client."""
+    """Return a session of the requests library for one thread: what it sends goes through our
+    client.
+    """
     import requests
 
     session = requests.Session()
@@ -91,9 +111,15 @@ def _adapter_class() -> Any:
         def send(self, request: Any, *arguments: Any, **options: Any) -> Any:
             if getattr(_at_work, "http", None) is None:
                 return super().send(request, *arguments, **options)
-            headers = {name: value for name, value in request.headers.items() if name.lower() in ("authorization", "content-type")}
+            headers = {
+                name: value
+                for name, value in request.headers.items()
+                if name.lower() in ("authorization", "content-type")
+            }
             try:
-                response = _at_work.http.request(request.method, request.url, headers=headers, content=request.body)
+                response = _at_work.http.request(
+                    request.method, request.url, headers=headers, content=request.body
+                )
             except httpx.TimeoutException as error:
                 raise requests.exceptions.Timeout("no answer in time") from error
             except httpx.TransportError as error:

@@ -1,6 +1,8 @@
-"""What computes a model's logits: torch, ONNX Runtime or OpenVINO. One small class each, the same few steps.
+"""What computes a model's logits: torch, ONNX Runtime or OpenVINO. One small class each, the same
+few steps.
 
-A new runtime is a file in this folder, a line in each of the tables, and one in `bench.rerankers.options.RUNTIMES`.
+A new runtime is a file in this folder, a line in each of the tables, and one in
+`bench.rerankers.options.RUNTIMES`.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ DEVICES = {"torch": ("cpu", "cuda", "mps"), "onnx": ("cpu", "cuda"), "openvino":
 
 @dataclass(frozen=True)
 class Setup:
-    """What a runtime is built from: a loaded CrossEncoder, what decides its weights, one batch of its inputs, and settings."""
+    """What a runtime is built from: a loaded CrossEncoder, what decides its weights, one batch of
+    its inputs, and settings.
+    """
 
     model: Any
     source: Mapping[str, Any]
@@ -47,10 +51,14 @@ class Setup:
 
 
 class Runtime(Protocol):
-    """`place`, `logits` and `fetch` are a batch's way to the device, through the model, and of all batches' scores back in one go."""
+    """`place`, `logits` and `fetch` are a batch's way to the device, through the model, and of all
+    batches' scores back in one go.
+    """
 
     def place(self, batch: Batch) -> Any:
-        """The model's inputs where it computes: input_ids, attention_mask and, where the model has them, token_type_ids."""
+        """The model's inputs where it computes: input_ids, attention_mask and, where the model has
+        them, token_type_ids.
+        """
 
     def logits(self, placed: Any) -> Any:
         """One raw logit per row. On an accelerator it may still be at work when this returns."""
@@ -59,24 +67,32 @@ class Runtime(Protocol):
         """The logits of all batches, end to end, on the host. Waits for the device once."""
 
     def identity(self) -> dict[str, Any]:
-        """What decides scores, read back from what loaded: the runtime, the number format that really runs, library versions."""
+        """What decides scores, read back from what loaded: the runtime, the number format that
+        really runs, library versions.
+        """
 
     def facts(self) -> dict[str, Any]:
         """What else a record should say."""
 
 
 def check(runtime: str, device: str) -> None:
-    """Raise Unavailable when a runtime's packages are not installed, or it does not run on this device."""
+    """Raise Unavailable when a runtime's packages are not installed, or it does not run on this
+    device.
+    """
     missing = [package for package in PACKAGES[runtime] if find_spec(package) is None]
     if missing:
         raise Unavailable(f"{missing[0]} not installed", f"pip install 'rerank-bench[{runtime}]'")
     if device.partition(":")[0] not in DEVICES[runtime]:
-        raise Unavailable(f"{runtime} does not run on {device}", f"it runs on {' and '.join(DEVICES[runtime])}")
+        raise Unavailable(
+            f"{runtime} does not run on {device}", f"it runs on {' and '.join(DEVICES[runtime])}"
+        )
     if runtime == "onnx" and device.startswith("cuda"):
         import onnxruntime
 
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise Unavailable("onnxruntime is its CPU build", "pip install onnxruntime-gpu in its place")
+            raise Unavailable(
+                "onnxruntime is its CPU build", "pip install onnxruntime-gpu in its place"
+            )
 
 
 def packages(runtime: str) -> tuple[str, ...]:
@@ -85,6 +101,8 @@ def packages(runtime: str) -> tuple[str, ...]:
 
 
 def build(runtime: str, setup: Setup) -> Runtime:
-    """The runtime of that name over a loaded model. Raises RerankerError when it cannot run the model."""
+    """The runtime of that name over a loaded model. Raises RerankerError when it cannot run the
+    model.
+    """
     built: Runtime = resolve(runtime, TABLE, "runtime")(setup)
     return built

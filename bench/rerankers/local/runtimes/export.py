@@ -1,7 +1,8 @@
-"""A loaded model as an ONNX file: made once, kept in the cache folder by what decides its content, whole or not there.
+"""A loaded model as an ONNX file: made once, kept in the cache folder by what decides its content,
+whole or not there.
 
-`torch.onnx.export` with torch.export behind it ("dynamo"), dynamic in both axes. The library's own export needs packages that hold
-transformers back.
+`torch.onnx.export` with torch.export behind it ("dynamo"), dynamic in both axes. The library's own
+export needs packages that hold transformers back.
 """
 
 from __future__ import annotations
@@ -29,22 +30,28 @@ _CHATTY = ("torch.onnx", "onnxscript", "onnx_ir", "root")
 
 
 def exported(setup: Setup) -> Path:
-    """The model's ONNX file with float32 weights. Inputs are named as the batch's, the output is `scores`, shape (rows, 1)."""
+    """The model's ONNX file with float32 weights. Inputs are named as the batch's, the output is
+    `scores`, shape (rows, 1).
+    """
     tools = versions("torch", "transformers", "sentence-transformers", "onnx", "onnxscript")
     return kept({**setup.source, **tools}, lambda path: _export(setup, path))
 
 
 def kept(content: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """The file that `make` writes to the path it is given, from the cache where it is there and as it was written.
+    """The file that `make` writes to the path it is given, from the cache where it is there and as
+    it was written.
 
-    Raises RerankerError when it cannot be read or written. One process makes a file; others wait for it.
+    Raises RerankerError when it cannot be read or written. One process makes a file; others wait
+    for it.
     """
     named = {"edition": EDITION, **content}
     place = cache_dir("exports", digest_of(named)[:16])
 
     def fill(folder: Path) -> None:
         make(folder / "model.onnx")
-        (folder / "content.json").write_text(json.dumps(named, sort_keys=True, default=str), encoding="utf-8")
+        (folder / "content.json").write_text(
+            json.dumps(named, sort_keys=True, default=str), encoding="utf-8"
+        )
 
     try:
         if not is_intact(place):
@@ -87,7 +94,9 @@ def _export(setup: Setup, path: Path) -> None:
     except OSError:
         raise
     except Exception as error:  # torch.export names no common base class for what it cannot trace
-        raise RerankerError(f"this architecture cannot be exported to ONNX: {hub.first_line(error)}") from error
+        raise RerankerError(
+            f"this architecture cannot be exported to ONNX: {hub.first_line(error)}"
+        ) from error
 
 
 @contextmanager

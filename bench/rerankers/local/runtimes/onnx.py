@@ -34,7 +34,9 @@ class OnnxRuntime:
         path = exported(setup)
         self._dtype = setup.dtype
         file = _quantised(path, setup) if setup.dtype == "int8" else path
-        self._session = onnxruntime.InferenceSession(file, options, providers=[*providers, "CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            file, options, providers=[*providers, "CPUExecutionProvider"]
+        )
 
     def place(self, batch: Batch) -> Batch:
         return batch
@@ -55,9 +57,11 @@ class OnnxRuntime:
 
 
 def _quantised(path: Path, setup: Setup) -> Path:
-    """The same model with 8-bit weights, its activations rounded to 8 bits as they come ("dynamic quantisation").
+    """The same model with 8-bit weights, its activations rounded to 8 bits as they come ("dynamic
+    quantisation").
 
-    Where a CPU lacks instructions for 8-bit products, their 16-bit sums can overflow, and weights keep to 7 bits.
+    Where a CPU lacks instructions for 8-bit products, their 16-bit sums can overflow, and weights
+    keep to 7 bits.
     """
     reduced = not set(sentence_transformer.INSTRUCTIONS["int8"]) & set(cpu.instructions() or ())
 
@@ -65,7 +69,19 @@ def _quantised(path: Path, setup: Setup) -> Path:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         products = ["MatMul", "Gemm"]
-        quantize_dynamic(path, target, op_types_to_quantize=products, per_channel=True, reduce_range=reduced, weight_type=QuantType.QInt8)
+        quantize_dynamic(
+            path,
+            target,
+            op_types_to_quantize=products,
+            per_channel=True,
+            reduce_range=reduced,
+            weight_type=QuantType.QInt8,
+        )
 
-    content = {"of": path.parent.name, "weights": "int8", "reduced": reduced, **versions("onnxruntime")}
+    content = {
+        "of": path.parent.name,
+        "weights": "int8",
+        "reduced": reduced,
+        **versions("onnxruntime"),
+    }
     return kept(content, quantise)

@@ -1,7 +1,7 @@
 """OpenVINO on a CPU, reading the same ONNX file.
 
-It computes in bfloat16 of its own accord wherever the CPU has it, so that the format is always asked for by name, and what really runs is
-read back from the compiled model.
+It computes in bfloat16 of its own accord wherever the CPU has it, so that the format is always
+asked for by name, and what really runs is read back from the compiled model.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from bench.rerankers.local.pairs import Batch
 
 GROUP = 128
-"""Activations that share a scale in int8: more are faster and less exact. On MiniLM-L6, 32 took 1.9 times the speed of float32 at tau .972,
-and 128 took 2.2 times at .958."""
+"""Activations that share a scale in int8: more are faster and less exact. On MiniLM-L6, 32 took 1.9
+times the speed of float32 at tau .972, and 128 took 2.2 times at .958.
+"""
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 _NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 _PRODUCTS = {"FullyConnected", "MatMul"}
@@ -43,7 +44,9 @@ class OpenVinoRuntime:
         }
         path = exported(setup)
         self._asked = setup.dtype
-        self._compiled = openvino.Core().compile_model(_with_int8_weights(path) if setup.dtype == "int8" else path, "CPU", settings)
+        self._compiled = openvino.Core().compile_model(
+            _with_int8_weights(path) if setup.dtype == "int8" else path, "CPU", settings
+        )
         self._formats = self._read_formats()
 
     def place(self, batch: Batch) -> Batch:
@@ -77,11 +80,15 @@ class OpenVinoRuntime:
 
 
 def _with_int8_weights(path: Path) -> Path:
-    """The same model with the weights of its matrix products in 8 bits, one scale for each output ("weight-only", symmetric).
+    """The same model with the weights of its matrix products in 8 bits, one scale for each output
+    ("weight-only", symmetric).
 
     OpenVINO multiplies them in 8 bits with activations that it rounds as they come, in groups.
     """
-    return kept({"of": path.parent.name, "weights": "int8 per output", **versions("onnx")}, lambda target: _round_weights(path, target))
+    return kept(
+        {"of": path.parent.name, "weights": "int8 per output", **versions("onnx")},
+        lambda target: _round_weights(path, target),
+    )
 
 
 def _round_weights(path: Path, target: Path) -> None:
@@ -94,18 +101,32 @@ def _round_weights(path: Path, target: Path) -> None:
     weights = {tensor.name: tensor for tensor in graph.initializer}
     decoded: dict[str, Any] = {}
     for node in graph.node:
-        if node.op_type != "MatMul" or node.input[1] not in weights or len(weights[node.input[1]].dims) != 2:
+        if (
+            node.op_type != "MatMul"
+            or node.input[1] not in weights
+            or len(weights[node.input[1]].dims) != 2
+        ):
             continue
         name = node.input[1]
         if name not in decoded:
             values = numpy_helper.to_array(weights[name])
             scale = (np.maximum(np.abs(values).max(axis=0), 1e-12) / 127).astype(np.float32)
-            parts = {f"{name}.int8": np.rint(values / scale).astype(np.int8), f"{name}.scale": scale}
-            graph.initializer.extend(numpy_helper.from_array(array, part) for part, array in parts.items())
-            decoded[name] = helper.make_node("DequantizeLinear", list(parts), [f"{name}.float32"], axis=1)
+            parts = {
+                f"{name}.int8": np.rint(values / scale).astype(np.int8),
+                f"{name}.scale": scale,
+            }
+            graph.initializer.extend(
+                numpy_helper.from_array(array, part) for part, array in parts.items()
+            )
+            decoded[name] = helper.make_node(
+                "DequantizeLinear", list(parts), [f"{name}.float32"], axis=1
+            )
         node.input[1] = f"{name}.float32"
     if not decoded:
-        raise RerankerError("this architecture has no matrix products with constant weights: take dtype float32 or bfloat16")
+        raise RerankerError(
+            "this architecture has no matrix products with constant weights: take dtype float32 "
+            "or bfloat16"
+        )
     nodes = [*decoded.values(), *graph.node]
     used = {name for node in nodes for name in node.input}
     kept_tensors = [tensor for tensor in graph.initializer if tensor.name in used]

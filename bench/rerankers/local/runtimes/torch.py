@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class TorchRuntime:
-    """Runs a CrossEncoder's modules on its device: a classifier, or an encoder with pooling and a head of their own."""
+    """Runs a CrossEncoder's modules on its device: a classifier, or an encoder with pooling and a
+    head of their own.
+    """
 
     def __init__(self, setup: Setup) -> None:
         self._model, self._compiled = setup.model, setup.compile
@@ -33,7 +35,10 @@ class TorchRuntime:
         tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
         if self._on_gpu:  # from pinned memory, the copy does not wait for the work before it
             tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
-        return {name: tensor.to(self._model.device, non_blocking=self._on_gpu) for name, tensor in tensors.items()}
+        return {
+            name: tensor.to(self._model.device, non_blocking=self._on_gpu)
+            for name, tensor in tensors.items()
+        }
 
     def logits(self, placed: Any) -> Any:
         import torch
@@ -51,7 +56,8 @@ class TorchRuntime:
         return {"compiled": self._compiled}
 
     def _compile_now(self, example: Batch) -> None:
-        """Run every kind of batch once, so that nothing is compiled in the middle of a run: with padding and without, of one row and of
-        several."""
+        """Run every kind of batch once, so that nothing is compiled in the middle of a run: with
+        padding and without, of one row and of several.
+        """
         for rows in (slice(None), slice(0, 1), slice(-1, None), [-1, -1, -1]):
             self.logits(self.place({name: array[rows] for name, array in example.items()}))
