@@ -23,11 +23,11 @@ from bench.core.errors import BenchError, RerankerError
 from bench.scoring import chunk_file
 from bench.scoring.cache import ScoreCache
 from bench.scoring.chunk_file import Chunk, DamagedFile
-from bench.scoring.engine import score
+from bench.scoring.engine import identified, score
 from tests.fakes import FakeOptions, HashReranker
 from tests.test_scoring import requests
 
-FINGERPRINT = {"backend": "fake", "salt": ""}
+FINGERPRINT = identified(HashReranker(FakeOptions()))
 
 
 @pytest.fixture(autouse=True)

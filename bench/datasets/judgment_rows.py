@@ -125,12 +125,17 @@ def _cells(path: Path, notes: Notes) -> Judgments:
 
 
 def _split(line: str) -> Sequence[str]:
-    """A line's cells: parted by tabs or spaces, or by commas where every space is next to one."""
+    """Return a line's cells: parted by blanks, or by commas where every blank is next to one.
+
+    A comma may also be an id of its own: `, 0 d1 1` has no empty cells.
+    """
     cells = line.split()
     by_comma = [cell.strip() for cell in line.split(",")]
-    if len(by_comma) > 1 and not any(GAP.search(cell) for cell in by_comma):
-        return by_comma
-    return cells
+    if len(by_comma) == 1 or any(GAP.search(cell) for cell in by_comma):
+        return cells
+    if len(cells) > 1 and not all(by_comma):
+        return cells
+    return by_comma
 
 
 def _is_quoted(cells: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from bench.catalogue import entries
 from bench.catalogue.price import Price
+from bench.core.digest import digest_of
 from bench.core.errors import RerankerError, Unavailable
 from bench.core.redaction import HIDDEN, redacted, redacted_text, secret_values
 from bench.rerankers.base import BaseReranker
@@ -83,10 +84,14 @@ class RemoteReranker(BaseReranker):
         """
         if not self._knows_what_is_served() or self._not_told:
             return {}
-        body = (
-            {"body": self.options.body} if self.options.body else {}
-        )  # what it hides decides scores too
-        return {"backend": self.service, **self._identity(), **body}
+        return {"backend": self.service, **self._identity(), **self._hidden()}
+
+    def _hidden(self) -> dict[str, str]:
+        """Return a digest of `body` where parts of it are hidden: they may decide scores too."""
+        body = self.options.body
+        if redacted(body) == body:
+            return {}
+        return {"body_digest": digest_of(body)[:16]}
 
     def price(self) -> Price | None:
         """What the service charges: the suite's word, else the catalogue's for this model at this
