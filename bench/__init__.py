@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.api import load as load
     from bench.api import reranker as reranker
     from bench.api import run as run
-    from bench.contract.request import Request as Request
+    from bench.contract.request import CandidateList as CandidateList
     from bench.records.run import Run as Run
     from bench.suite.suite import Suite as Suite
 
@@ -33,12 +33,12 @@ _WHERE = {
     "reranker": "bench.api",
     "budget": "bench.api",
     "Run": "bench.records.run",
-    "Request": "bench.rerankers.base",
+    "CandidateList": "bench.rerankers.base",
     "Suite": "bench.suite.suite",
 }
 
 __all__ = [
-    "Request",
+    "CandidateList",
     "Run",
     "Suite",
     "budget",

@@ -192,14 +192,14 @@ class Loaded:
 
     def score(self, query: str, docs: Sequence[str]) -> Scores:
         """One raw score per document, in the order given, shape (len(docs),). Higher is better."""
-        from bench.contract.request import Failure, Request
+        from bench.contract.request import CandidateList, Failure
         from bench.scoring.engine import checked
 
         if not docs:
             raise RerankerError("there are no documents to rerank")
         outcome = checked(
             self._reranker,
-            [Request("query", query, [str(i) for i in range(len(docs))], list(docs))],
+            [CandidateList("query", query, [str(i) for i in range(len(docs))], list(docs))],
         )[0]
         if isinstance(outcome, Failure):
             raise RerankerError(outcome.reason)

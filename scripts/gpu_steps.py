@@ -27,7 +27,7 @@ import torch
 
 from bench import rerankers
 from bench.catalogue import entries
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import BenchError, Unavailable
 from bench.machine import gpu
 from bench.machine.clock import now_ns, synchroniser
@@ -311,7 +311,7 @@ def agreement(worker: Worker, kind: str) -> None:
         " ".join(generator.choice(KNOWN_WORDS, size=size))
         for size in generator.integers(3, 60, size=20)
     ]
-    request = Request("q", "how long does it rain", [f"d{i}" for i in range(len(docs))], docs)
+    request = CandidateList("q", "how long does it rain", [f"d{i}" for i in range(len(docs))], docs)
     expected = tiny_scores(kind, "cpu", "float32", request)
     for dtype in DTYPES:
         scores = tiny_scores(kind, worker.device, dtype, request)
@@ -333,7 +333,7 @@ def agreement(worker: Worker, kind: str) -> None:
             )
 
 
-def tiny_scores(kind: str, device: str, dtype: str, request: Request) -> np.ndarray:
+def tiny_scores(kind: str, device: str, dtype: str, request: CandidateList) -> np.ndarray:
     reranker = rerankers.build(KINDS[kind], {"model": f"tiny:{kind}", "dtype": dtype}, device)
     reranker.check()
     reranker.load()
@@ -453,12 +453,12 @@ class WordLengths:
         return np.array([len(text.split()) for text in texts], dtype=np.int64)
 
 
-def made_up_requests(queries: int, depth: int) -> Iterator[Request]:
+def made_up_requests(queries: int, depth: int) -> Iterator[CandidateList]:
     """Yield queries with candidates whose lengths are distributed as MS MARCO's."""
     generator = np.random.default_rng(0)
     for number in range(queries):
         query = made_up(generator, QUERY_TOKENS)
-        yield Request(
+        yield CandidateList(
             f"q{number}",
             query,
             [f"d{i}" for i in range(depth)],
@@ -544,7 +544,7 @@ def measured(worker: Worker, name: str, dtype: str, device: str) -> dict[str, An
 
 
 def pooled(
-    worker: Worker, reranker: Any, requests: Sequence[Request], device: str
+    worker: Worker, reranker: Any, requests: Sequence[CandidateList], device: str
 ) -> dict[str, Any]:
     """Throughput, energy and floating-point operations of ten queries in one call, over and over
     for a while.
@@ -567,7 +567,7 @@ def pooled(
     }
 
 
-def operations_of(reranker: Any, requests: Sequence[Request]) -> int | None:
+def operations_of(reranker: Any, requests: Sequence[CandidateList]) -> int | None:
     """Return the floating-point operations of matrix products and attention in a call, padding
     included; None where torch cannot count.
     """

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import model_validator
 
-from bench.contract.request import Failure, Request
+from bench.contract.request import CandidateList, Failure
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError
 from bench.rerankers.base import BaseReranker, PointwiseReranker
@@ -99,7 +99,7 @@ class TunableReranker(HashReranker):
 class FlakyReranker(HashReranker):
     """Fails one query, as an API that timed out for good, or breaks its contract in a named way."""
 
-    def rerank(self, requests: Sequence[Request]) -> list[Any]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
         outcomes: list[Any] = list(super().rerank(requests))
         for i, request in enumerate(requests):
             if request.query_id == self.options.fail_query:
@@ -133,7 +133,7 @@ class MissingReranker(BaseReranker):
     def describe(self) -> Description:
         raise AssertionError("a reranker that is not available is never asked what it loaded")
 
-    def rerank(self, requests: Sequence[Request]) -> list[Any]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
         raise AssertionError("a reranker that is not available is never run")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.contract.trial import Trial, TrialStatus
 from bench.latency.sample import Sample
 from bench.latency.sweep_plan import SETTINGS
@@ -176,17 +176,17 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
         write_run(writer.folder / "rankings" / f"{name}.run.gz", lines, tag="made")
 
 
-def _requests(made: Made, rng: Any) -> Iterator[Request]:
+def _requests(made: Made, rng: Any) -> Iterator[CandidateList]:
     for i in range(made.queries):
         docs = [f"{made.doc_prefix}{i * made.depth + j}" for j in range(made.depth)]
         texts = [made.doc_text or " ".join(rng.choice(WORDS, size=made.length)) for _ in docs]
-        yield Request(
+        yield CandidateList(
             f"q{i}", made.query_text or f"{' '.join(rng.choice(WORDS, size=5))}?", docs, texts
         )
 
 
 def _rankings(
-    made: Made, trial: Trial, requests: Sequence[Request], gains: Mapping[str, Any], rng: Any
+    made: Made, trial: Trial, requests: Sequence[CandidateList], gains: Mapping[str, Any], rng: Any
 ) -> dict[str, Ranking]:
     noise = {"first-stage": 2.5, "oracle": 0.001}.get(
         trial.reranker, made.noise.get(trial.reranker, 1.0)

@@ -18,7 +18,7 @@ from bench.catalogue import entries
 from bench.catalogue.entries import Architecture
 from bench.comparison.budgets import budget
 from bench.comparison.pairs import compare, sides
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RecordError, SuiteError, Unavailable
 from bench.latency.estimate import seconds_per_query
 from bench.machine import memory
@@ -68,7 +68,7 @@ TINY = {
     "qwen3": ("qwen3-reranker-0.6b", "answer", CAUSAL),
     "mistral": ("rank-zephyr-7b", "list", CAUSAL),
 }
-REQUEST = Request(
+REQUEST = CandidateList(
     "q", "what runs", [f"d{i}" for i in range(5)], ["a cat " * n for n in (9, 1, 30, 4, 2)]
 )
 TRIAL = "tiny--bm25--tinybert-l2--random-weights--cpu"
@@ -199,7 +199,7 @@ def test_inputs_are_cut_at_the_maximum_length_and_batches_hold_what_the_options_
 def test_a_listwise_network_reads_every_window_and_writes_every_place() -> None:
     reranker = tiny("mistral", window=4, stride=2)
     reranker.load()
-    many = Request("q", "what", [f"d{i}" for i in range(9)], ["a cat"] * 9)
+    many = CandidateList("q", "what", [f"d{i}" for i in range(9)], ["a cat"] * 9)
     [scores] = reranker.rerank([many])
     used = reranker.take_usage()
     windows = spans(9, 4, 2)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from bench import rerankers
-from bench.contract.request import Failure, Request
+from bench.contract.request import CandidateList, Failure
 from bench.core.errors import RerankerError
 from bench.rerankers.remote import connection
 from bench.rerankers.remote.answer import Answer, amount, count
@@ -104,8 +104,8 @@ def build(server: FakeCohere) -> Iterator[Build]:
         yield make
 
 
-def query(docs: list[str] = DOCS, query_id: str = "q", text: str = "a query") -> Request:
-    return Request(query_id, text, [f"d{i}" for i in range(len(docs))], docs)
+def query(docs: list[str] = DOCS, query_id: str = "q", text: str = "a query") -> CandidateList:
+    return CandidateList(query_id, text, [f"d{i}" for i in range(len(docs))], docs)
 
 
 def ask(client: Any, docs: list[str] = DOCS) -> Any:

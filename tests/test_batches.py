@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
 from bench.records.rows import _notes
 from bench.rerankers.loading import tiny
@@ -157,7 +157,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def scores_of(reranker: Any) -> Any:
-    return reranker.rerank([Request("q", QUERY, [f"d{i}" for i in range(len(DOCS))], DOCS)])[0]
+    return reranker.rerank([CandidateList("q", QUERY, [f"d{i}" for i in range(len(DOCS))], DOCS)])[
+        0
+    ]
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ from safetensors.torch import load_file, save_file
 import bench
 from bench import rerankers
 from bench.catalogue import entries
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import BenchError, RerankerError
 from bench.rerankers.loading import hub, tiny
 from tests import fake_hub, tiny_models
 from tests.agreement import close
 
 QUERY = "how long does it rain"
-REQUEST = Request("q", QUERY, ["a", "b"], ["the sun", "hot tea and the moon sat on the mat"])
+REQUEST = CandidateList("q", QUERY, ["a", "b"], ["the sun", "hot tea and the moon sat on the mat"])
 OPTIONS: dict[str, dict[str, Any]] = {"llm": {"token_true": "yes", "token_false": "no"}}
 BACKENDS = ("cross-encoder", "bi-encoder", "late-interaction", "monot5", "llm")
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.rerankers.loading import tiny
 from bench.rerankers.loading.tiny import quiet
 from bench.rerankers.local import clip
@@ -143,9 +143,9 @@ def test_scores_and_counts_are_the_same_with_and_without_the_cut(
         + ("東京" * 400 if i % 5 == 0 else "")
         for i in range(12)
     ]
-    requests = [Request("q", "hot tea", [str(i) for i in range(12)], docs)]
+    requests = [CandidateList("q", "hot tea", [str(i) for i in range(12)], docs)]
     if backend != "llm":  # whose long queries are shortened by their characters
-        requests.append(Request("long", docs[0] * 9, ["a", "b"], docs[:2]))
+        requests.append(CandidateList("long", docs[0] * 9, ["a", "b"], docs[:2]))
 
     def outcome(characters: int) -> tuple[Sequence[Any], Any]:
         monkeypatch.setattr(clip, "CHARACTERS_PER_TOKEN", characters)

@@ -25,7 +25,7 @@ import bench
 from bench import rerankers
 from bench.catalogue import entries
 from bench.catalogue.price import Price
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import RerankerError, SuiteError
 from bench.records.run import Run
@@ -79,9 +79,9 @@ def hosted(run: Run) -> Any:
     return run.records["tiny--bm25--hosted"]
 
 
-def requests(n: int = 7, docs: int = 5) -> list[Request]:
+def requests(n: int = 7, docs: int = 5) -> list[CandidateList]:
     return [
-        Request(
+        CandidateList(
             f"q{i}",
             f"query {i}",
             [f"d{j}" for j in range(docs)],

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bench
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.contract.trial import Trial
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
@@ -52,7 +52,7 @@ def questions(
     candidates: dict[str, list[str]], qrels: dict[str, dict[str, int]], measures: tuple[str, ...]
 ) -> Questions:
     dataset = Dataset("t", MemoryDocuments({}), dict.fromkeys(qrels, "query"), qrels, {})
-    requests = [Request(query, "query", docs, docs) for query, docs in candidates.items()]
+    requests = [CandidateList(query, "query", docs, docs) for query, docs in candidates.items()]
     return Questions(dataset, list(qrels), requests, measures)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.latency.call import Caller
 from bench.latency.energy import joules_per_1000_pairs
 from bench.latency.timed_pass import LatencyPlan, Target, measure
@@ -220,7 +220,7 @@ def test_energy_is_the_growth_of_the_counter_over_the_pairs(metered: Any) -> Non
     metered(nvml)
 
     class Drawing(HashReranker):
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             nvml.millijoules += 80  # for eight pairs
             time.sleep(0.01)
             return super().rerank(asked)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from bench.cli.main import cli
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.suite.suite import load
 
 ROOT = Path(__file__).parent.parent
@@ -74,7 +74,7 @@ def test_the_reranker_of_the_docs_works() -> None:
     from bench.rerankers.options import RerankerOptions
 
     reranker = space["LengthReranker"](RerankerOptions())  # type: ignore[operator]
-    [scores] = reranker.rerank([Request("q", "x", ["a", "b"], ["long text", "short"])])
+    [scores] = reranker.rerank([CandidateList("q", "x", ["a", "b"], ["long text", "short"])])
     assert np.argmax(scores) == 1
     assert len([line for line in text.splitlines() if line.strip()]) <= 20
 
@@ -99,7 +99,10 @@ def test_the_listwise_reranker_of_the_docs_keeps_the_contract() -> None:
     exec(text, space)
     reranker = space["Rotate"](space["RotateOptions"](by=2))
     scores, failure = reranker.rerank(
-        [Request("q", "x", ["a", "b", "c"], ["1", "2", "3"]), Request("r", "", ["a"], ["1"])]
+        [
+            CandidateList("q", "x", ["a", "b", "c"], ["1", "2", "3"]),
+            CandidateList("r", "", ["a"], ["1"]),
+        ]
     )
     assert scores.tolist() == [-1, -2, 0]
     assert failure.reason == "no query"

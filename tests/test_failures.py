@@ -19,7 +19,7 @@ import bench
 from bench.comparison.budgets import budget
 from bench.comparison.leaderboard import collect
 from bench.comparison.pairs import compare, sides
-from bench.contract.request import Failure, Request
+from bench.contract.request import CandidateList, Failure
 from bench.contract.reranker import Description
 from bench.core.errors import BenchError, RecordError, SuiteError
 from bench.records.rows import rows
@@ -44,7 +44,7 @@ class Refusing(HashReranker):
     def fingerprint(self) -> dict[str, Any]:
         return {}
 
-    def rerank(self, requests: Sequence[Request]) -> list[Any]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
         refused = str(self.options.fail_query).split()
         answers: list[Any] = []
         for request, scores in zip(requests, super().rerank(requests), strict=True):

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import bench
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.cache_dir import cache_dir
 from bench.reports.forecast import print_forecast, to_json, total
 from bench.runner.forecast import Expected, Forecast, Tokens
@@ -160,18 +160,21 @@ def test_search_units_count_hundreds_of_documents_and_long_ones_several_times() 
         (1001, 10, 11),
     ):
         used = reranker.expected_usage(
-            [Request("q", "q", ["d"] * docs, ["d" * length] * docs)], len
+            [CandidateList("q", "q", ["d"] * docs, ["d" * length] * docs)], len
         )
         assert used.billed_units == units, (docs, length)
     assert (
-        reranker.expected_usage([Request("q", "q", ["d"], ["d" * 100_000])], len).tokens == 4097
+        reranker.expected_usage([CandidateList("q", "q", ["d"], ["d" * 100_000])], len).tokens
+        == 4097
     ), "a document is read up to 4096 tokens"
 
 
 @pytest.mark.parametrize(("docs", "calls"), [(1, 0), (20, 1), (21, 2), (100, 9)])
 def test_a_listwise_servers_calls_are_its_windows(docs: int, calls: int) -> None:
     reranker: Any = rerankers.build("openai-listwise", {"passes": 2})
-    used = reranker.expected_usage([Request("q", "a query", ["d"] * docs, ["a text"] * docs)], len)
+    used = reranker.expected_usage(
+        [CandidateList("q", "a query", ["d"] * docs, ["a text"] * docs)], len
+    )
     assert used.calls == 2 * calls
     assert (used.tokens > 0) == (used.tokens_out > 0) == bool(calls)
 
@@ -261,7 +264,7 @@ def test_an_earlier_run_on_this_machine_tells_the_time(collection: Path, tmp_pat
 
 
 def test_tokens_are_counted_on_a_sample_or_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
-    requests = [Request("q", "the red fox", ["d"], ["jumps over the lazy dog"])]
+    requests = [CandidateList("q", "the red fox", ["d"], ["jumps over the lazy dog"])]
     counted = Tokens(requests, 42)
     assert "all-MiniLM-L6-v2's tokenizer counts 2 of the texts" in counted.told
     assert counted("the red fox") + counted("jumps over the lazy dog") == 8

@@ -14,7 +14,7 @@ import pytest
 
 import bench
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError
 from bench.suite.suite import load
 
@@ -99,7 +99,12 @@ def test_one_call_a_query_with_a_list_of_texts() -> None:
         return [0.0] * len(docs)
 
     made = rerankers.build(spy)
-    made.rerank([Request("1", "one", ["a"], ("x",)), Request("2", "two", ["b", "c"], ("y", "z"))])
+    made.rerank(
+        [
+            CandidateList("1", "one", ["a"], ("x",)),
+            CandidateList("2", "two", ["b", "c"], ("y", "z")),
+        ]
+    )
     assert seen == [("one", ["x"]), ("two", ["y", "z"])]
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.contract.request import Failure, Request, Usage
+from bench.contract.request import CandidateList, Failure, Usage
 from bench.core.errors import BenchError
 from bench.latency import timed_pass
 from bench.latency.summary import needed, summarise
@@ -24,9 +24,9 @@ from tests.fakes import FakeOptions, FlakyReranker, HashReranker
 COLUMNS = list(timed_pass.Sample._fields)
 
 
-def requests(n: int = 6, docs: int = 4) -> list[Request]:
+def requests(n: int = 6, docs: int = 4) -> list[CandidateList]:
     return [
-        Request(
+        CandidateList(
             f"q{i}",
             f"query {i}",
             [f"d{j}" for j in range(docs)],
@@ -40,7 +40,7 @@ def target(
     name: str, calls: list[str] | None = None, sleep_ms: float = 0.0, **options: Any
 ) -> Target:
     class Recording(HashReranker):
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             if calls is not None:
                 calls.append(f"{name}:{'+'.join(request.query_id for request in asked)}")
             time.sleep(sleep_ms / 1000)
@@ -98,7 +98,7 @@ def test_warm_ups_are_kept_marked_and_never_summarised() -> None:
     class SlowStart(HashReranker):
         calls = 0
 
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             SlowStart.calls += 1
             time.sleep(0.2 if SlowStart.calls <= 3 else 0.002)
             return super().rerank(asked)
@@ -152,7 +152,7 @@ def test_depth_cuts_the_timed_candidates() -> None:
 
 def test_a_failed_call_is_counted_and_is_no_sample() -> None:
     class Failing(HashReranker):
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             return [
                 Failure("timed out") if request.query_id == "q2" else outcome
                 for request, outcome in zip(asked, super().rerank(asked), strict=True)
@@ -191,7 +191,7 @@ def test_the_time_limit_is_said() -> None:
 
 def test_the_time_limit_holds_for_warm_up_and_offline_too() -> None:
     class Steady(HashReranker):
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             time.sleep(0.03 * len(asked))
             return super().rerank(asked)
 
@@ -223,7 +223,7 @@ def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
     class Flaky(HashReranker):
         calls = 0
 
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             Flaky.calls += 1
             if Flaky.calls % 2:
                 raise RuntimeError("busy")
@@ -242,7 +242,7 @@ def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
 
 def test_tokens_are_those_of_the_call_and_not_of_a_failed_one_before_it() -> None:
     class Counting(HashReranker):
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             self.usage += Usage(tokens=100, slots=400, truncated=1)
             outcomes = super().rerank(asked)
             return [
@@ -277,7 +277,7 @@ def test_the_sample_is_seeded_and_does_not_depend_on_the_order_of_requests() -> 
 
 
 def test_only_requests_with_candidates_are_timed() -> None:
-    empty = Request("none", "no candidates", [], [])
+    empty = CandidateList("none", "no candidates", [], [])
     assert empty not in timed_pass.draw_sample([empty, *requests(3)], plan(), seed=0)
     with pytest.raises(BenchError, match="no query has candidates"):
         measure([target("a")], [empty], plan())
@@ -287,7 +287,7 @@ def test_the_garbage_collector_is_off_in_a_timed_call_and_back_on_afterwards() -
     seen: list[bool] = []
 
     class Interrupted(HashReranker):
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             seen.append(gc.isenabled())
             if len(seen) > 4:
                 raise KeyboardInterrupt
@@ -444,7 +444,7 @@ def test_a_timed_call_waits_for_the_cuda_work_it_started() -> None:
     big, spans = torch.randn(8192, 8192, device="cuda"), []
 
     class Deferred(HashReranker):
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             span = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             span[0].record()
             for _ in range(5):

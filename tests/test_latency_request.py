@@ -13,7 +13,7 @@ import pytest
 
 import bench
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.latency import timed_pass
 from bench.latency.timed_pass import LatencyPlan, Sample, Target, measure
 from bench.reports import markdown, timings
@@ -135,7 +135,7 @@ def test_remote_rerankers_alternate() -> None:
     class Recording(HashReranker):
         placement = "remote"
 
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             calls.append(f"{self.options.salt}{asked[0].query_id}")
             return super().rerank(asked)
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.latency import call, timed_pass
 from bench.latency import server as latency_server
 from bench.latency.plan import ServerPlan
@@ -55,7 +55,7 @@ class Steady(HashReranker):
 
     batches: list[int]
 
-    def rerank(self, asked: Sequence[Request]) -> list[Any]:
+    def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
         self.batches = [*getattr(self, "batches", []), len(asked)]
         time.sleep(SERVICE_S)
         return super().rerank(asked)
@@ -135,7 +135,7 @@ def test_a_stall_is_felt_by_everybody_who_is_due_meanwhile(clock: Clock) -> None
     class Stalling(HashReranker):
         calls = 0
 
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             Stalling.calls += 1
             time.sleep(0.3 if Stalling.calls == 10 else 0.001)
             return super().rerank(asked)
@@ -180,7 +180,7 @@ def test_a_batch_that_is_not_full_waits_for_more(clock: Clock) -> None:
 
 def test_failures_under_load_are_counted_and_no_samples(clock: Clock) -> None:
     class Failing(Steady):
-        def rerank(self, asked: Sequence[Request]) -> list[Any]:
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             if asked[0].query_id == "q3":
                 raise RuntimeError("busy")
             return super().rerank(asked)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.contract.reranker import no_span
 from bench.latency import call, spans
 from bench.latency.spans import Stopwatch
@@ -29,7 +29,7 @@ class Parted(HashReranker):
 
     seen: list[bool]
 
-    def rerank(self, asked: Sequence[Request]) -> list[Any]:
+    def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
         self.seen = [*getattr(self, "seen", []), self.span is no_span]
         for _ in range(2):
             with self.span("tokenise"):
@@ -169,7 +169,7 @@ class Deferred(HashReranker):
 
     device_: Device
 
-    def rerank(self, asked: Sequence[Request]) -> list[Any]:
+    def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
         with self.span("forward"):
             self.device_.queue()
         return super().rerank(asked)

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.rerankers.listwise import permutation, prompts
 from bench.rerankers.listwise.sliding_window import ListwiseOptions, Sorting, falling, spans
 from tests.fake_chat import identifiers, question
 
 
-def request(docs: list[str], query: str = "a query") -> Request:
-    return Request("q", query, [f"d{i}" for i in range(len(docs))], docs)
+def request(docs: list[str], query: str = "a query") -> CandidateList:
+    return CandidateList("q", query, [f"d{i}" for i in range(len(docs))], docs)
 
 
 def run(

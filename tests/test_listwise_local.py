@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import rerankers
-from bench.contract.request import Request, Usage
+from bench.contract.request import CandidateList, Usage
 from bench.core.errors import RerankerError
 from bench.rerankers.listwise import permutation
 from bench.rerankers.listwise import prompts as listwise_prompt
@@ -119,8 +119,8 @@ def loaded(models: Path, model: str, **options: Any) -> Any:
 
 def request(
     docs: list[str] = DOCS, query: str = "how long does the rain run", query_id: str = "q"
-) -> Request:
-    return Request(query_id, query, [f"d{i}" for i in range(len(docs))], docs)
+) -> CandidateList:
+    return CandidateList(query_id, query, [f"d{i}" for i in range(len(docs))], docs)
 
 
 def many(count: int, start: int = 0) -> list[str]:
@@ -352,7 +352,7 @@ def test_no_document_can_break_out_of_the_chat(models: Path) -> None:
     assert sorted(reranker.rerank([request(vicious)])[0]) == [1, 2, 3, 4, 5]
 
 
-def sorting_of(reranker: Any, one: Request) -> Any:
+def sorting_of(reranker: Any, one: CandidateList) -> Any:
     from bench.rerankers.listwise.sliding_window import Sorting
 
     return Sorting(one, reranker.options)

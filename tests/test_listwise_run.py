@@ -12,7 +12,7 @@ import pytest
 
 import bench
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.records.rows import rows
 from bench.records.run import Run
 from bench.rerankers.listwise.sliding_window import TOKENS_PER_PLACE
@@ -141,7 +141,7 @@ def test_what_is_expected_is_what_comes(server: FakeCohere) -> None:
         {"model": "x", "base_url": server.url, "window": 5, "stride": 3, "passes": 2},
     )
     requests = [
-        Request(
+        CandidateList(
             str(n), "a query", [str(i) for i in range(n)], [f"document {i + 10}" for i in range(n)]
         )
         for n in (0, 1, 5, 17)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bench import rerankers
-from bench.contract.request import Failure, Request, Usage
+from bench.contract.request import CandidateList, Failure, Usage
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.rerankers.listwise.sliding_window import falling
 from tests.fake_chat import good_chat, identifiers, order_of, question, says
@@ -61,8 +61,8 @@ def client(server: FakeCohere) -> Iterator[Client]:
         reranker.close()
 
 
-def query(docs: list[str] = DOCS, query_id: str = "q") -> Request:
-    return Request(query_id, "a query", [f"d{i}" for i in range(len(docs))], docs)
+def query(docs: list[str] = DOCS, query_id: str = "q") -> CandidateList:
+    return CandidateList(query_id, "a query", [f"d{i}" for i in range(len(docs))], docs)
 
 
 def ask(reranker: Any, docs: list[str] = DOCS) -> Any:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError
 from bench.rerankers.loading import tiny
 from bench.rerankers.local.llm import LlmOptions
@@ -109,7 +109,9 @@ def loaded(models: Path, model: str, **options: Any) -> Any:
 
 
 def scores_of(reranker: Any, query: str = QUERY, docs: list[str] = DOCS) -> np.ndarray:
-    (scores,) = reranker.rerank([Request("q", query, [f"d{i}" for i in range(len(docs))], docs)])
+    (scores,) = reranker.rerank(
+        [CandidateList("q", query, [f"d{i}" for i in range(len(docs))], docs)]
+    )
     return np.asarray(scores)
 
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 import bench
 from bench.cli.main import cli
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import BenchError
 from bench.machine import fingerprint, noise_floor
 from bench.machine.noise_floor import Noise, recall, remember
@@ -36,7 +36,7 @@ class Uneven(HashReranker):
         Uneven.copies += 1
         self.seconds = 0.005 * (1 if Uneven.copies == 1 else 4)
 
-    def rerank(self, requests: Sequence[Request]) -> list[Any]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
         time.sleep(self.seconds)
         return super().rerank(requests)
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
 from bench.scoring.cache import ScoreCache
 from bench.scoring.engine import score
@@ -37,9 +37,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCohe
         yield fake
 
 
-def requests(count: int = QUERIES) -> list[Request]:
+def requests(count: int = QUERIES) -> list[CandidateList]:
     return [
-        Request(f"q{i}", f"query {i}", ["a", "b"], [f"tea {i}", f"coffee {i}"])
+        CandidateList(f"q{i}", f"query {i}", ["a", "b"], [f"tea {i}", f"coffee {i}"])
         for i in range(count)
     ]
 

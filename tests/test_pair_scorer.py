@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.rerankers.local import first_token, pair_scorer
 from bench.rerankers.local.pairs import PairTokeniser
 from tests import tiny_models
@@ -95,9 +95,9 @@ def reference(folder: Path | str, pairs: list[tuple[str, str]], **how: Any) -> A
         )
 
 
-def requests_of(queries: list[tuple[str, list[str]]]) -> list[Request]:
+def requests_of(queries: list[tuple[str, list[str]]]) -> list[CandidateList]:
     return [
-        Request(f"q{i}", query, [f"d{j}" for j in range(len(docs))], docs)
+        CandidateList(f"q{i}", query, [f"d{j}" for j in range(len(docs))], docs)
         for i, (query, docs) in enumerate(queries)
     ]
 
@@ -175,7 +175,9 @@ def test_a_pair_scores_the_same_alone_and_among_others(
     together = reranker.rerank(requests_of(queries))
     reranker.take_usage()
     for (query, docs), scores in zip(queries, together, strict=True):
-        alone = [float(reranker.rerank([Request("q", query, ["d"], [doc])])[0][0]) for doc in docs]
+        alone = [
+            float(reranker.rerank([CandidateList("q", query, ["d"], [doc])])[0][0]) for doc in docs
+        ]
         close(scores, alone)
     usage = reranker.take_usage()
     assert usage.tokens == usage.slots, "a pair alone needs no padding"

@@ -14,7 +14,7 @@ import pytest
 
 from bench import gate
 from bench.comparison.pairs import sides
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.contract.reranker import Description
 from bench.gate import Gate, Gates, Verdict
 from bench.records.run import Run
@@ -117,7 +117,7 @@ class Replay(BaseReranker):
         fields = dict(run.records[trial].keys["system"].fields)
         return Description(fields.pop("backend"), fields)
 
-    def rerank(self, requests: Sequence[Request]) -> list[Any]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
         run, trial = self.source
         ranking = run.ranking(trial)
         answers = []

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.contract.candidates import Candidates, QueryCandidates
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.contract.scored import Scored
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
@@ -62,7 +62,7 @@ def test_requests_are_those_of_the_queries_with_candidates() -> None:
     assert list(requests[1].docs) == [f"{i} word word  end" for i in range(DEPTH)]
     assert requests[-1].docs[:2] == ["0 word word  end", "1 word word  end"]
     assert [request.query for request in requests[:2]] == ["query 0", "query 1"]
-    assert isinstance(requests[0], Request)
+    assert isinstance(requests[0], CandidateList)
 
 
 def test_looking_at_ids_and_lengths_fetches_no_text() -> None:

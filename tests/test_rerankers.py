@@ -17,7 +17,7 @@ import pytest
 from bench import rerankers
 from bench.catalogue import entries
 from bench.contract.candidates import Candidates
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.loading import tiny
@@ -52,8 +52,8 @@ EDGES = {
 }
 
 
-def request(query_id: str, query: str, docs: list[str]) -> Request:
-    return Request(query_id, query, [f"d{i}" for i in range(len(docs))], docs)
+def request(query_id: str, query: str, docs: list[str]) -> CandidateList:
+    return CandidateList(query_id, query, [f"d{i}" for i in range(len(docs))], docs)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, Unavailable
 from bench.rerankers.loading import weights
 from tests import tiny_models
@@ -215,7 +215,9 @@ def test_a_text_that_many_queries_share_is_encoded_once(models: Path) -> None:
     reranker = loaded(models, "bi-encoder", "bi")
     scores_of(reranker)
     once = reranker.take_usage()
-    many = reranker.rerank([Request(str(i), QUERY, ["a"] * len(DOCS), DOCS) for i in range(7)])
+    many = reranker.rerank(
+        [CandidateList(str(i), QUERY, ["a"] * len(DOCS), DOCS) for i in range(7)]
+    )
     usage = reranker.take_usage()
     assert usage.tokens == once.tokens
     assert usage.pairs == 7 * len(DOCS)

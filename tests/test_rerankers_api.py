@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bench import rerankers
-from bench.contract.request import Failure, Request, Usage
+from bench.contract.request import CandidateList, Failure, Usage
 from bench.core.errors import RerankerError, Unavailable
 from bench.rerankers.remote.refusal import retry_after
 from tests.fake_cohere import FakeCohere, cut, good, relevance, reply, rerank_body, serve, slow
@@ -64,7 +64,7 @@ def client(server: FakeCohere) -> Iterator[Callable[..., Any]]:
 
 def ask(reranker: Any, docs: list[str] = DOCS) -> Any:
     (outcome,) = reranker.rerank(
-        [Request("q", "a query", [f"d{i}" for i in range(len(docs))], docs)]
+        [CandidateList("q", "a query", [f"d{i}" for i in range(len(docs))], docs)]
     )
     return outcome
 
@@ -90,7 +90,7 @@ def test_scores_come_back_in_the_order_of_the_documents(server: FakeCohere, clie
 
 def test_one_connection_serves_many_requests(server: FakeCohere, client: Client) -> None:
     reranker = client()
-    reranker.rerank([Request(str(i), "a query", ["a"], ["tea"]) for i in range(5)])
+    reranker.rerank([CandidateList(str(i), "a query", ["a"], ["tea"]) for i in range(5)])
     assert len(server.connections) == 1
     reranker.close()
     reranker.close()
@@ -241,7 +241,10 @@ def test_a_request_that_keeps_failing_fails_its_own_query_only(
     server.script = [fault] * calls
     reranker = client()
     bad, fine = reranker.rerank(
-        [Request("a", "a query", ["d"], ["tea"]), Request("b", "a query", ["d"], ["tea"])]
+        [
+            CandidateList("a", "a query", ["d"], ["tea"]),
+            CandidateList("b", "a query", ["d"], ["tea"]),
+        ]
     )
     assert bad == Failure(reason)
     np.testing.assert_allclose(fine, expected(["tea"]))

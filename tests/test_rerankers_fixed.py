@@ -17,7 +17,7 @@ import bench
 from bench import datasets, rerankers
 from bench import retrieval as first_stage
 from bench.contract.candidates import Candidates, QueryCandidates
-from bench.contract.request import Failure, Request
+from bench.contract.request import CandidateList, Failure
 from bench.core.errors import DataError, RerankerError, SuiteError, Unavailable
 from bench.ranking.order import rank
 from bench.records.rows import rows
@@ -30,7 +30,7 @@ NONE = Candidates({}, 10, {})
 
 def order(reranker: Any, query_id: str, doc_ids: list[str]) -> list[str]:
     """The ranking that the reranker's scores give under the tie rule; scores must fall strictly."""
-    (scores,) = reranker.rerank([Request(query_id, "text", doc_ids, ["text"] * len(doc_ids))])
+    (scores,) = reranker.rerank([CandidateList(query_id, "text", doc_ids, ["text"] * len(doc_ids))])
     assert len(set(scores)) == len(doc_ids)
     return list(rank(doc_ids, scores.tolist()).doc_ids)
 
@@ -91,7 +91,7 @@ def test_a_run_orders_its_candidates_by_the_tie_rule(tmp_path: Path, name: str) 
     run.bind({"q": {"a": 1}}, NONE)
     run.load()
     doc_ids = ["x", "a", "b", "y", "c"]
-    (scores,) = run.rerank([Request("q", "text", doc_ids, ["text"] * 5)])
+    (scores,) = run.rerank([CandidateList("q", "text", doc_ids, ["text"] * 5)])
     assert list(rank(doc_ids, scores.tolist()).doc_ids) == ["b", "c", "a", "x", "y"]
     assert scores.tolist() == [1.0, 2.0, 5.0, 0.0, 2.0], (
         "its scores as they are, ties included; candidates that it lacks below them"
@@ -109,7 +109,7 @@ def test_a_run_orders_its_candidates_by_the_tie_rule(tmp_path: Path, name: str) 
         f"1 document of {name} left out: no candidates here",
     ]
     assert run.describe().facts == {**expected, "other_candidates": True, "warnings": warnings}
-    run.rerank([Request("q", "text", doc_ids, ["text"] * 5)])
+    run.rerank([CandidateList("q", "text", doc_ids, ["text"] * 5)])
     assert run.describe().facts["candidates"] == 5, "a request asked twice counts once"
 
 
@@ -119,7 +119,9 @@ def test_what_a_run_does_not_answer_fails_and_scores_0(tmp_path: Path) -> None:
     """
     run = published(tmp_path, "q1 Q0 a 1 2.0 t\nq2 Q0 elsewhere 1 1.0 t\n")
     run.load()
-    outcomes = run.rerank([Request(query, "text", ["n", "m"], ["", ""]) for query in ("q9", "q2")])
+    outcomes = run.rerank(
+        [CandidateList(query, "text", ["n", "m"], ["", ""]) for query in ("q9", "q2")]
+    )
     reasons = [
         "published.run does not list the query",
         "published.run lists none of its candidates",
@@ -134,7 +136,7 @@ def test_a_run_over_its_own_candidates_needs_no_note(tmp_path: Path) -> None:
     """
     run = published(tmp_path, "".join(f"q Q0 d{i} {i} {10 - i}.5 t\n" for i in range(1, 9)))
     run.load()
-    (scores,) = run.rerank([Request("q", "text", ["d3", "d1", "d2"], [""] * 3)])
+    (scores,) = run.rerank([CandidateList("q", "text", ["d3", "d1", "d2"], [""] * 3)])
     assert scores.tolist() == [7.5, 9.5, 8.5]
     facts = run.describe().facts
     assert "other_candidates" not in facts
@@ -144,7 +146,7 @@ def test_a_run_over_its_own_candidates_needs_no_note(tmp_path: Path) -> None:
 def test_ranks_that_contradict_scores_are_counted(tmp_path: Path) -> None:
     run = published(tmp_path, "q Q0 a 1 0.1 t\nq Q0 b 2 0.2 t\nr Q0 a 1 2 t\nr Q0 b 2 1 t\n")
     run.load()
-    run.rerank([Request(query, "text", ["a", "b"], ["", ""]) for query in ("q", "r")])
+    run.rerank([CandidateList(query, "text", ["a", "b"], ["", ""]) for query in ("q", "r")])
     rule = "(the score decides, the higher first, as in trec_eval)"
     assert run.describe().facts["warnings"] == [
         f"queries of published.run whose rank column contradicts their scores: 1 of 2 {rule}"
@@ -167,7 +169,7 @@ def test_the_first_stages_scores_are_its_own() -> None:
     first_stage = rerankers.build("first-stage")
     first_stage.bind({}, Candidates(by_query, 10, {}))
     requests = [
-        Request(query, "text", one.doc_ids, [""] * len(one.doc_ids))
+        CandidateList(query, "text", one.doc_ids, [""] * len(one.doc_ids))
         for query, one in by_query.items()
     ]
     assert [scores.tolist() for scores in first_stage.rerank(requests)] == [
@@ -210,7 +212,7 @@ def test_fixed_rows_are_not_worth_caching() -> None:
     )
     assert (
         np.dtype(np.float64)
-        == rerankers.build("first-stage").rerank([Request("q", "t", ["a"], ["t"])])[0].dtype
+        == rerankers.build("first-stage").rerank([CandidateList("q", "t", ["a"], ["t"])])[0].dtype
     )
 
 

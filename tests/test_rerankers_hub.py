@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import constants
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, Unavailable
 from bench.rerankers.loading import hub
 from tests import tiny_models
@@ -67,7 +67,7 @@ def check_and_load(reranker: Any) -> None:
 
 
 def score(reranker: Any) -> float:
-    (scores,) = reranker.rerank([Request("q", "cat", ["a"], ["the cat sat"])])
+    (scores,) = reranker.rerank([CandidateList("q", "cat", ["a"], ["the cat sat"])])
     return float(scores[0])
 
 

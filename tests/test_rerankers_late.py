@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError
 from bench.ranking.order import rank
 from bench.rerankers.local import late_interaction
@@ -57,7 +57,9 @@ def loaded(models: Path, model: str, **options: Any) -> Any:
 
 
 def scores_of(reranker: Any, docs: list[str] = DOCS, query: str = QUERY) -> Any:
-    return reranker.rerank([Request("q", query, [f"d{i}" for i in range(len(docs))], docs)])[0]
+    return reranker.rerank([CandidateList("q", query, [f"d{i}" for i in range(len(docs))], docs)])[
+        0
+    ]
 
 
 def vectors(
@@ -140,7 +142,7 @@ def test_scores_do_not_depend_on_the_company(models: Path, monkeypatch: pytest.M
     alone = [scores_of(reranker, [doc])[0] for doc in DOCS]
     close(together, alone)
     many = [
-        Request(str(i), query, ["a"] * len(DOCS), DOCS[::step])
+        CandidateList(str(i), query, ["a"] * len(DOCS), DOCS[::step])
         for i, (query, step) in enumerate([(QUERY, 1), ("cat", -1), (QUERY, 1)])
     ]
     whole = reranker.rerank(many)
@@ -154,7 +156,9 @@ def test_a_document_that_many_queries_share_is_encoded_once(models: Path) -> Non
     reranker = loaded(models, "plain")
     scores_of(reranker)
     once = reranker.take_usage()
-    many = reranker.rerank([Request(str(i), QUERY, ["a"] * len(DOCS), DOCS) for i in range(7)])
+    many = reranker.rerank(
+        [CandidateList(str(i), QUERY, ["a"] * len(DOCS), DOCS) for i in range(7)]
+    )
     usage = reranker.take_usage()
     assert usage.tokens == once.tokens
     assert usage.pairs == 7 * len(DOCS)
@@ -183,13 +187,13 @@ def test_every_pair_of_a_cut_text_is_a_cut_pair(models: Path) -> None:
     reranker = loaded(models, "colbert")
     long, short = "cat " * 60, "cat"
     requests = [
-        Request(str(i), query, ["a", "b"], [long, short])
+        CandidateList(str(i), query, ["a", "b"], [long, short])
         for i, query in enumerate(["tea", "rain", "fish", "tea " * 40])
     ]
     reranker.rerank(requests)
     usage = reranker.take_usage()
     assert (usage.pairs, usage.truncated, usage.cut_queries) == (8, 3 + 2, 2)
-    reranker.rerank([Request("q", "tea", ["b"], [short])])
+    reranker.rerank([CandidateList("q", "tea", ["b"], [short])])
     assert reranker.take_usage().truncated == 0
 
 
@@ -273,7 +277,7 @@ def test_nothing_is_scored_before_loading(models: Path) -> None:
 def test_word_overlap_is_the_share_of_distinct_query_words() -> None:
     reranker = rerankers.build("word-overlap")
     docs = ["The CAT sat on the cat", "catalogue", "", "dog, cat!", "cat_dog"]
-    (scores,) = reranker.rerank([Request("q", "cat Dog cat?", list("abcde"), docs)])
+    (scores,) = reranker.rerank([CandidateList("q", "cat Dog cat?", list("abcde"), docs)])
     assert scores.tolist() == [0.5, 0.0, 0.0, 1.0, 0.0]  # type: ignore[union-attr]
     assert (reranker.placement, reranker.pointwise, reranker.fingerprint()) == ("none", True, {})
     with pytest.raises(SuiteError, match="unknown key"):
@@ -282,7 +286,7 @@ def test_word_overlap_is_the_share_of_distinct_query_words() -> None:
 
 def test_ties_of_word_overlap_fall_to_the_tie_rule() -> None:
     (scores,) = rerankers.build("word-overlap").rerank(
-        [Request("q", "tea", ["d1", "d3", "d2"], ["tea", "hot tea", "fish"])]
+        [CandidateList("q", "tea", ["d1", "d3", "d2"], ["tea", "hot tea", "fish"])]
     )
     ranking = rank(["d1", "d3", "d2"], scores)  # type: ignore[arg-type]
     assert (ranking.doc_ids, ranking.ties) == (("d3", "d1", "d2"), 2)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError
 from tests import tiny_models
 from tests.agreement import ACCELERATOR, BFLOAT16, FLOAT16, UNITS, agree, close
@@ -61,7 +61,9 @@ def loaded(models: Path, backend: str, model: str, **options: Any) -> Any:
 
 
 def scores_of(reranker: Any, query: str = QUERY, docs: list[str] = DOCS) -> np.ndarray:
-    (scores,) = reranker.rerank([Request("q", query, [f"d{i}" for i in range(len(docs))], docs)])
+    (scores,) = reranker.rerank(
+        [CandidateList("q", query, [f"d{i}" for i in range(len(docs))], docs)]
+    )
     return np.asarray(scores)
 
 
@@ -276,13 +278,13 @@ def test_every_pair_of_a_text_that_a_bi_encoder_cuts_is_a_cut_pair(models: Path)
     """
     reranker = loaded(models, "bi-encoder", "bi")
     requests = [
-        Request(str(i), query, ["a", "b"], [LONG, "tea"])
+        CandidateList(str(i), query, ["a", "b"], [LONG, "tea"])
         for i, query in enumerate([QUERY, "rain", "fish", LONG])
     ]
     reranker.rerank(requests)
     usage = reranker.take_usage()
     assert (usage.pairs, usage.truncated, usage.cut_queries) == (8, 3 + 2, 2)
-    once = reranker.rerank([Request("q", QUERY, ["b"], ["tea"])])
+    once = reranker.rerank([CandidateList("q", QUERY, ["b"], ["tea"])])
     assert reranker.take_usage().truncated == 0
     assert once[0].shape == (1,)
 

@@ -17,7 +17,7 @@ import pytest
 
 from bench import rerankers
 from bench.catalogue import entries
-from bench.contract.request import Failure, Request, Usage
+from bench.contract.request import CandidateList, Failure, Usage
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.rerankers.remote.pacing import Pace
 from tests.fake_cohere import (
@@ -115,8 +115,8 @@ def ask(reranker: Any, docs: list[str] = DOCS) -> Any:
     return outcome
 
 
-def query(docs: list[str] = DOCS, query_id: str = "q") -> Request:
-    return Request(query_id, "a query", [f"d{i}" for i in range(len(docs))], docs)
+def query(docs: list[str] = DOCS, query_id: str = "q") -> CandidateList:
+    return CandidateList(query_id, "a query", [f"d{i}" for i in range(len(docs))], docs)
 
 
 def expected(docs: list[str] = DOCS) -> list[float]:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.rerankers.loading.tiny import WORDS
 from bench.rerankers.local.monot5 import MonoT5Options
@@ -79,7 +79,9 @@ def loaded(models: Path, backend: str, model: str = "t5", **options: Any) -> Any
 
 
 def scores_of(reranker: Any, query: str = QUERY, docs: list[str] = DOCS) -> np.ndarray:
-    (scores,) = reranker.rerank([Request("q", query, [f"d{i}" for i in range(len(docs))], docs)])
+    (scores,) = reranker.rerank(
+        [CandidateList("q", query, [f"d{i}" for i in range(len(docs))], docs)]
+    )
     return np.asarray(scores)
 
 

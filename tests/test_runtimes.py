@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bench import rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.machine import cpu
 from bench.quality.statistics import kendall_tau
@@ -40,9 +40,9 @@ DOCS = [
     "the cat sat",
 ]
 REQUESTS = [
-    Request("q", QUERY, [f"d{i}" for i in range(len(DOCS))], DOCS),
-    Request("r", "tea", ["a", "b"], ["the tea is hot", "money in the bank"]),
-    Request("s", "sun", ["a"], ["moon"]),
+    CandidateList("q", QUERY, [f"d{i}" for i in range(len(DOCS))], DOCS),
+    CandidateList("r", "tea", ["a", "b"], ["the tea is hot", "money in the bank"]),
+    CandidateList("s", "sun", ["a"], ["moon"]),
 ]
 REDUCED = {("onnx", "int8"): 0.3, ("openvino", "int8"): 0.1, ("openvino", "bfloat16"): 0.05}
 """How far scores in fewer bits may lie from float32's, as a share of their range: on weights drawn
@@ -130,7 +130,7 @@ def test_real_weights_in_fewer_bits_keep_the_order() -> None:
     dataset = datasets.load("embedded:everyday", None, Path.cwd())
     docs = list(dataset.documents.ids())[:25]
     requests = [
-        Request(query, dataset.queries[query], docs, dataset.texts(docs))
+        CandidateList(query, dataset.queries[query], docs, dataset.texts(docs))
         for query in list(dataset.queries)[:8]
     ]
     exact = scored("torch", "float32", requests)
@@ -148,7 +148,7 @@ def test_real_weights_in_fewer_bits_keep_the_order() -> None:
         assert np.mean(taus) >= least, (runtime, dtype)
 
 
-def scored(runtime: str, dtype: str, requests: list[Request]) -> list[np.ndarray]:
+def scored(runtime: str, dtype: str, requests: list[CandidateList]) -> list[np.ndarray]:
     reranker = rerankers.build("minilm-cross-encoder", {"runtime": runtime, "dtype": dtype})
     reranker.load()
     return [np.asarray(scores) for scores in reranker.rerank(requests)]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.contract.request import Request, Usage
+from bench.contract.request import CandidateList, Usage
 from bench.core.errors import RerankerError
 from bench.scoring.cache import ScoreCache, request_key
 from bench.scoring.engine import chunks, identified, score
@@ -25,9 +25,9 @@ def cache_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / "cache"))
 
 
-def requests(n: int = 7, docs: int = 5) -> list[Request]:
+def requests(n: int = 7, docs: int = 5) -> list[CandidateList]:
     return [
-        Request(
+        CandidateList(
             f"q{i}",
             f"query {i}",
             [f"d{j}" for j in range(docs)],
@@ -95,7 +95,9 @@ def constant_reranker(value: float) -> HashReranker:
 def test_a_changed_text_is_scored_anew_and_the_rest_is_not() -> None:
     score(reranker(), requests(), chunk_pairs=10)
     changed = requests()
-    changed[3] = Request("q3", "query 3", changed[3].doc_ids, ["another", *changed[3].docs[1:]])
+    changed[3] = CandidateList(
+        "q3", "query 3", changed[3].doc_ids, ["another", *changed[3].docs[1:]]
+    )
     result = score(reranker(), changed, chunk_pairs=10)
     assert (result.cached_queries, result.computed_queries) == (6, 1)
 
@@ -194,7 +196,7 @@ def test_what_each_query_cost_is_kept_beside_its_scores() -> None:
 
 def test_the_same_texts_twice_are_paid_for_once() -> None:
     first, second = requests(2)
-    twin = Request("twin", first.query, first.doc_ids, first.docs)
+    twin = CandidateList("twin", first.query, first.doc_ids, first.docs)
     together = score(reranker(CountingReranker), [first, twin], chunk_pairs=10)
     assert together.usage["calls"] == 1 + 2 + 1, "both were asked in one call"
     later = score(reranker(CountingReranker), [first, second, twin], chunk_pairs=10, fresh=True)
@@ -221,7 +223,7 @@ def test_a_cache_from_before_costs_were_kept_by_query_is_read() -> None:
 
 @given(st.lists(st.integers(0, 9), max_size=20), st.integers(1, 12))
 def test_chunks_keep_the_order_and_the_limit(sizes: list[int], limit: int) -> None:
-    made = [Request(str(i), "q", ["d"] * n, ["t"] * n) for i, n in enumerate(sizes)]
+    made = [CandidateList(str(i), "q", ["d"] * n, ["t"] * n) for i, n in enumerate(sizes)]
     cut = list(chunks(made, limit))
     assert [request for chunk in cut for request in chunk] == made
     assert all(
@@ -235,7 +237,7 @@ def test_chunks_keep_the_order_and_the_limit(sizes: list[int], limit: int) -> No
     st.lists(st.text(max_size=5), min_size=1, max_size=4),
 )
 def test_different_texts_have_different_keys(left: list[str], right: list[str]) -> None:
-    keys = [request_key(Request("q", texts[0], [], texts[1:])) for texts in (left, right)]
+    keys = [request_key(CandidateList("q", texts[0], [], texts[1:])) for texts in (left, right)]
     assert (keys[0] == keys[1]) == (left == right)
 
 

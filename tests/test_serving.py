@@ -26,7 +26,7 @@ import pytest
 import bench
 from bench import rerankers
 from bench.comparison.parity import within_run
-from bench.contract.request import Failure, Request
+from bench.contract.request import CandidateList, Failure
 from bench.contract.reranker import Description
 from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.rerankers.base import BaseReranker
@@ -116,7 +116,9 @@ def test_our_clients_get_the_scores_that_the_model_gives_in_process(
     theirs = rerankers.build(backend, {"model": MODEL, "base_url": served.url + path, **options})
     theirs.load()
     docs = [doc for doc in DOCS if doc.strip()]  # our clients send no blank one
-    (scores,) = theirs.rerank([Request("q", "hot tea", [str(i) for i in range(len(docs))], docs)])
+    (scores,) = theirs.rerank(
+        [CandidateList("q", "hot tea", [str(i) for i in range(len(docs))], docs)]
+    )
     ours = bench.reranker("cross-encoder", model=MODEL, device="cpu").score("hot tea", docs)
     close(scores, ours)
     assert np.ptp(scores) > 0.1
@@ -331,7 +333,7 @@ def test_our_listwise_client_and_the_model_in_process_agree(chatting: server.Rer
     options = {"model": "tiny:chat", "window": 3, "stride": 1}
     theirs = rerankers.build("listwise-server", {**options, "base_url": f"{chatting.url}/v1"})
     theirs.load()
-    request = Request("q", "hot tea", [str(i) for i in range(len(DOCS))], DOCS)
+    request = CandidateList("q", "hot tea", [str(i) for i in range(len(DOCS))], DOCS)
     ours = rerankers.build("listwise", options)
     ours.load()
     np.testing.assert_array_equal(theirs.rerank([request])[0], ours.rerank([request])[0])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import bench
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core import atomic
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import RerankerError
@@ -41,7 +41,7 @@ def test_each_kind_loads_in_its_backend_and_tells_documents_apart(kind: str) -> 
     reranker = build(BACKENDS[kind], f"tiny:{kind}")
     reranker.check()
     reranker.load()
-    (scores,) = reranker.rerank([Request("q", "hot tea", list("abcde"), DOCS)])
+    (scores,) = reranker.rerank([CandidateList("q", "hot tea", list("abcde"), DOCS)])
     assert np.ptp(scores[:3]) > 0.01
     description = reranker.describe()
     assert description.identity["model"] == f"tiny:{kind}"

@@ -31,15 +31,18 @@ def is_amount(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Request:
-    """One query and its candidates, in the first stage's order. `docs` are texts as the document
-    template renders them.
+class CandidateList:
+    """One query and its documents, best first: what goes into a stage and comes out of it.
+
+    `docs` are texts as the document template renders them, empty where nobody reads them; `scores`
+    are those of the stage before, empty where they are not known.
     """
 
     query_id: str
     query: str
     doc_ids: Sequence[str]
     docs: Sequence[str]
+    scores: Sequence[float] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.contract.request import Failure, Request, Usage
+from bench.contract.request import CandidateList, Failure, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ class Reranker(Protocol):
     def describe(self) -> Description:
         """What loaded. Only valid after load()."""
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         """One array per request: one finite float64 per document, in the order of `docs`; higher is
         better; raw, never saturated.
 

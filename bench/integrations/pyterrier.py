@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.request import Failure, Request
+from bench.contract.request import CandidateList, Failure
 from bench.core.errors import DataError
 from bench.core.plugins import require
 
@@ -119,7 +119,7 @@ def _reranked(reranker: Reranker, results: Any, text_field: str) -> Any:
     )
 
 
-def _request(query_id: str, found: Any, text_field: str) -> Request:
+def _request(query_id: str, found: Any, text_field: str) -> CandidateList:
     doc_ids = [str(doc_id) for doc_id in found["docno"]]
     if len(set(doc_ids)) != len(doc_ids):
         twice = next(doc_id for doc_id in doc_ids if doc_ids.count(doc_id) > 1)
@@ -129,10 +129,12 @@ def _request(query_id: str, found: Any, text_field: str) -> Request:
         raise DataError(
             f"query '{query_id}': document '{blank[0]}' has no text in column '{text_field}'"
         )
-    return Request(query_id, str(found["query"].iloc[0]), doc_ids, found[text_field].to_list())
+    return CandidateList(
+        query_id, str(found["query"].iloc[0]), doc_ids, found[text_field].to_list()
+    )
 
 
-def _ordered(request: Request, scores: Scores) -> tuple[list[int], list[float]]:
+def _ordered(request: CandidateList, scores: Scores) -> tuple[list[int], list[float]]:
     """The positions of a request's documents, best first, and strictly falling scores for them."""
     from bench.ranking.order import rank, strictly_falling
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.contract.recipe import Recipe
-from bench.contract.request import Failure, Request, Usage
+from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.reranker import Reranker, no_span
 from bench.core.errors import BenchError
 from bench.latency.sample import Sample
@@ -39,7 +39,7 @@ class Target:
     recipe: Recipe | None = None
     depth: int | None = None
 
-    def cut(self, request: Request) -> Request:
+    def cut(self, request: CandidateList) -> CandidateList:
         return (
             replace(request, doc_ids=request.doc_ids[: self.depth], docs=request.docs[: self.depth])
             if self.depth
@@ -71,7 +71,7 @@ class Caller:
 
     def call(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[CandidateList],
         stopwatch: Stopwatch | None = None,
         *,
         collect: bool = True,
@@ -128,7 +128,7 @@ class Caller:
             **more,
         )
 
-    def _timed(self, requests: Sequence[Request], stopwatch: Stopwatch | None) -> int:
+    def _timed(self, requests: Sequence[CandidateList], stopwatch: Stopwatch | None) -> int:
         reranker, span = self.target.reranker, stopwatch.span if stopwatch else no_span
         if isinstance(reranker, BaseReranker):
             reranker.span = span

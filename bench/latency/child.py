@@ -65,7 +65,7 @@ def cold(task: Mapping[str, Any]) -> dict[str, Any]:
     """
     with ImportClock().running() as imports:
         from bench import rerankers
-        from bench.contract.request import Request
+        from bench.contract.request import CandidateList
         from bench.core.errors import RerankerError
         from bench.core.plugins import look_in
         from bench.latency.call import Caller, Target
@@ -79,7 +79,7 @@ def cold(task: Mapping[str, Any]) -> dict[str, Any]:
         reranker.load()
         loaded, imported = perf_counter_ns(), imports.nanoseconds
         caller = Caller(Target("cold", device, reranker))
-        if caller.call([Request(**task["request"])], collect=False) is None:
+        if caller.call([CandidateList(**task["request"])], collect=False) is None:
             raise RerankerError(caller.last_error or "the first query needed a retry")
         answered = perf_counter_ns()
     parts = {
@@ -103,7 +103,7 @@ def twice(task: Mapping[str, Any]) -> dict[str, Any]:
     nanoseconds.
     """
     from bench import rerankers
-    from bench.contract.request import Request
+    from bench.contract.request import CandidateList
     from bench.core.errors import RerankerError
     from bench.core.plugins import look_in
     from bench.latency.timed_pass import LatencyPlan, Target, measure
@@ -118,7 +118,7 @@ def twice(task: Mapping[str, Any]) -> dict[str, Any]:
         )
         reranker.load()
         targets.append(Target(copy, device, reranker))
-    requests = [Request(**one) for one in task["requests"]]
+    requests = [CandidateList(**one) for one in task["requests"]]
     result = measure(targets, requests, LatencyPlan.model_validate(task["plan"]), task["seed"])
     rows = [
         (int(row.trial), row.query, row.round, row.nanoseconds)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import BenchError
 from bench.latency.call import Target
 from bench.latency.fresh_process import ask
@@ -27,7 +27,7 @@ class ColdStarts:
         self.answers: list[dict[str, Any]] = []
         self.errors: list[str] = []
 
-    def time(self, request: Request, round_: int) -> None:
+    def time(self, request: CandidateList, round_: int) -> None:
         """One process more. One that fails is counted."""
         if self.target.recipe is None:
             self.errors.append("nothing says how to build it in another process")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.latency.call import Caller
 from bench.machine import gpu
 from bench.machine.clock import now_ns
@@ -14,7 +14,7 @@ SECONDS = 3.0
 MOST_CALLS = 500
 
 
-def joules_per_1000_pairs(caller: Caller, pooled: Sequence[Request]) -> float | None:
+def joules_per_1000_pairs(caller: Caller, pooled: Sequence[CandidateList]) -> float | None:
     """Energy of the whole board, its idle draw included, over back-to-back calls; None where no
     counter answers or a call fails.
     """

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.contract.reranker import Reranker
 from bench.machine.clock import now_ns, synchroniser
 
@@ -20,11 +20,11 @@ WARM = 1.0
 
 
 class Workload(Reranker, Protocol):
-    def work(self, request: Request) -> int:
+    def work(self, request: CandidateList) -> int:
         """Tokens that a request makes the reranker read or write."""
 
 
-def seconds_per_query(reranker: Workload, device: str, requests: Sequence[Request]) -> float:
+def seconds_per_query(reranker: Workload, device: str, requests: Sequence[CandidateList]) -> float:
     """Foretold seconds of a middling request. The reranker is loaded."""
     request = requests[len(requests) // 2]
     little = replace(

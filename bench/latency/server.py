@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.latency.call import Caller
 from bench.latency.plan import CAPACITY_CALLS, ServerPlan
 from bench.latency.sample import Sample
@@ -101,7 +101,10 @@ def arrivals(rate: float, plan: ServerPlan, seed: int) -> NDArray[np.float64]:
 
 
 def capacity(
-    caller: Caller, sample: Sequence[Request], plan: ServerPlan, on_call: Callable[[int], None]
+    caller: Caller,
+    sample: Sequence[CandidateList],
+    plan: ServerPlan,
+    on_call: Callable[[int], None],
 ) -> float | None:
     """Queries per second of full batches one after the other, by the median of a few; None when
     none of them succeeded.
@@ -120,7 +123,7 @@ def capacity(
 
 def put_under_load(
     caller: Caller,
-    sample: Sequence[Request],
+    sample: Sequence[CandidateList],
     rate: float,
     plan: ServerPlan,
     seed: int,
@@ -155,7 +158,7 @@ def put_under_load(
 
 def _serve(
     caller: Caller,
-    sample: Sequence[Request],
+    sample: Sequence[CandidateList],
     due: Sequence[int],
     plan: ServerPlan,
     on_call: Callable[[int], None],

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.contract.recipe import Recipe
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import BenchError
 from bench.latency.call import GIVE_UP_AFTER, Target
 from bench.latency.plan import LatencyPlan
@@ -51,7 +51,9 @@ class LatencyResult:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def planned_calls(targets: Sequence[Target], requests: Sequence[Request], plan: LatencyPlan) -> int:
+def planned_calls(
+    targets: Sequence[Target], requests: Sequence[CandidateList], plan: LatencyPlan
+) -> int:
     """An upper bound of the calls that `measure` will make, for a progress bar, and for what a paid
     service may charge.
     """
@@ -61,7 +63,7 @@ def planned_calls(targets: Sequence[Target], requests: Sequence[Request], plan: 
 
 def measure(
     targets: Sequence[Target],
-    requests: Sequence[Request],
+    requests: Sequence[CandidateList],
     plan: LatencyPlan,
     seed: int = 0,
     on_call: Callable[[int], None] = lambda calls: None,
@@ -95,7 +97,9 @@ def measure(
     return result
 
 
-def draw_sample(requests: Sequence[Request], plan: LatencyPlan, seed: int) -> list[Request]:
+def draw_sample(
+    requests: Sequence[CandidateList], plan: LatencyPlan, seed: int
+) -> list[CandidateList]:
     """The requests that are timed, cut to the plan's depth, in a seeded order that does not depend
     on the order of `requests`.
     """
@@ -112,7 +116,7 @@ def draw_sample(requests: Sequence[Request], plan: LatencyPlan, seed: int) -> li
 
 
 def _time_here(
-    timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan, seed: int
+    timers: Sequence[Timer], sample: Sequence[CandidateList], plan: LatencyPlan, seed: int
 ) -> None:
     """`single` and `offline` of the rerankers on this machine, then the parts of a few calls, then
     `server`.
@@ -139,7 +143,7 @@ def _time_here(
 
 
 def _time_server(
-    timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan, seed: int
+    timers: Sequence[Timer], sample: Sequence[CandidateList], plan: LatencyPlan, seed: int
 ) -> None:
     """A load has the machine to itself: the rerankers alternate load by load."""
     rates, loads = plan.server.points()
@@ -154,7 +158,9 @@ def _time_server(
                 timer.time_load(sample, load * timer.capacity, seed)
 
 
-def _time_elsewhere(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan) -> None:
+def _time_elsewhere(
+    timers: Sequence[Timer], sample: Sequence[CandidateList], plan: LatencyPlan
+) -> None:
     """`request`, apart from the local calls: while those run, a connection idles, and clients let
     go of it after a few seconds.
     """
@@ -166,7 +172,7 @@ def _time_elsewhere(timers: Sequence[Timer], sample: Sequence[Request], plan: La
         _query_by_query(timers, sample[: plan.request_queries], round_)
 
 
-def _time_cold(timers: Sequence[Timer], sample: Sequence[Request], plan: LatencyPlan) -> None:
+def _time_cold(timers: Sequence[Timer], sample: Sequence[CandidateList], plan: LatencyPlan) -> None:
     """`cold`, process by process over all rerankers."""
     if "cold" in plan.scenarios:
         for round_ in range(plan.cold_runs):
@@ -174,7 +180,7 @@ def _time_cold(timers: Sequence[Timer], sample: Sequence[Request], plan: Latency
                 timer.time_cold(sample[0], round_)
 
 
-def _query_by_query(timers: Sequence[Timer], sample: Sequence[Request], round_: int) -> None:
+def _query_by_query(timers: Sequence[Timer], sample: Sequence[CandidateList], round_: int) -> None:
     """Query by query over all targets, so that a machine that slows down slows all of them: A B C,
     then C B A.
     """

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.contract.request import Request, Usage
+from bench.contract.request import CandidateList, Usage
 from bench.core.counting import times
 from bench.latency.call import Caller, Target
 from bench.latency.cold import ColdStarts
@@ -39,13 +39,13 @@ class Timer:
         self.out_of_time: set[str] = set()
         self.warmups, self.settled = 0, False
         self.usage = Usage()
-        self.pooled: list[Request] = []
+        self.pooled: list[CandidateList] = []
         self.joules: float | None = None
         self.cold = ColdStarts(target, plan.time_limit_s)
         self.capacity: float | None = None
         self.loads: list[Load] = []
 
-    def warm_up(self, sample: Sequence[Request]) -> None:
+    def warm_up(self, sample: Sequence[CandidateList]) -> None:
         """Short, median and long requests in turn until their times settle, each seen relative to
         its own first time.
 
@@ -80,7 +80,7 @@ class Timer:
                 break
         self._tell(self.calls_left - planned_after)
 
-    def time_query(self, request: Request, round_: int) -> None:
+    def time_query(self, request: CandidateList, round_: int) -> None:
         """One query in flight."""
         request = self.target.cut(request)
         if self._is_over(self.one_query):
@@ -92,7 +92,7 @@ class Timer:
             self.usage += self.caller.usage
             self._keep(self.one_query, round_, request, taken)
 
-    def time_offline(self, sample: Sequence[Request], round_: int) -> None:
+    def time_offline(self, sample: Sequence[CandidateList], round_: int) -> None:
         """As many pairs as the plan pools, or as the time limit allows at the speed seen so far;
         the same ones in every round.
         """
@@ -102,12 +102,12 @@ class Timer:
         taken = self._call(self.pooled)
         if taken is not None:
             self.seconds["offline"] += taken / 1e9
-            whole = Request(
+            whole = CandidateList(
                 "*", "", [doc for request in self.pooled for doc in request.doc_ids], ()
             )
             self._keep("offline", round_, whole, taken)
 
-    def time_spans(self, request: Request) -> None:
+    def time_spans(self, request: CandidateList) -> None:
         """The parts of one query's call: rows of `single` whose spans add up to a call of their
         own, with more synchronisation in it.
         """
@@ -124,16 +124,16 @@ class Timer:
         if not self.caller.given_up:
             self.joules = joules_per_1000_pairs(self.caller, self.pooled)
 
-    def time_cold(self, request: Request, round_: int) -> None:
+    def time_cold(self, request: CandidateList, round_: int) -> None:
         """A fresh process."""
         self.cold.time(request, round_)
         self._tell(1)
 
-    def find_capacity(self, sample: Sequence[Request]) -> None:
+    def find_capacity(self, sample: Sequence[CandidateList]) -> None:
         """How many queries a second can be answered at most, before load is put on."""
         self.capacity = capacity(self.caller, sample, self.plan.server, self._tell)
 
-    def time_load(self, sample: Sequence[Request], rate: float, seed: int) -> None:
+    def time_load(self, sample: Sequence[CandidateList], rate: float, seed: int) -> None:
         """Arrivals at one rate."""
         load = put_under_load(self.caller, sample, rate, self.plan.server, seed, self._tell)
         load.facts["load"] = rate / self.capacity if self.capacity else None
@@ -217,7 +217,7 @@ class Timer:
             self.out_of_time.add(scenario)
         return over
 
-    def _affordable_pool(self, sample: Sequence[Request]) -> list[Request]:
+    def _affordable_pool(self, sample: Sequence[CandidateList]) -> list[CandidateList]:
         """The plan's pool, or the part of it for which one round's share of the time limit suffices
         at the median speed so far.
         """
@@ -236,13 +236,17 @@ class Timer:
         self.calls_left -= calls
         self.on_call(calls)
 
-    def _call(self, requests: Sequence[Request], stopwatch: Stopwatch | None = None) -> int | None:
+    def _call(
+        self, requests: Sequence[CandidateList], stopwatch: Stopwatch | None = None
+    ) -> int | None:
         try:
             return self.caller.call(requests, stopwatch)
         finally:
             self._tell(1)
 
-    def _keep(self, scenario: str, round_: int, request: Request, taken: int, **more: Any) -> None:
+    def _keep(
+        self, scenario: str, round_: int, request: CandidateList, taken: int, **more: Any
+    ) -> None:
         self.samples.append(
             self.caller.sample(
                 scenario, round_, request.query_id, len(request.doc_ids), taken, **more
@@ -260,9 +264,9 @@ def settled(relative: Sequence[float], tolerance: float) -> bool:
     return abs(now - before) < tolerance * before
 
 
-def pool(sample: Sequence[Request], pairs: int) -> list[Request]:
+def pool(sample: Sequence[CandidateList], pairs: int) -> list[CandidateList]:
     """As many whole requests as fit into so many pairs, and at least one."""
-    pooled: list[Request] = []
+    pooled: list[CandidateList] = []
     size = 0
     for request in sample:
         if pooled and size + len(request.docs) > pairs:

@@ -15,7 +15,7 @@ from bench.quality import measures
 from bench.ranking.order import Ranking
 
 if TYPE_CHECKING:
-    from bench.contract.request import Request
+    from bench.contract.request import CandidateList
     from bench.quality.assess import PerQuery
     from bench.quality.questions import Questions
 
@@ -84,7 +84,7 @@ def rows(
                 yield trial, depth, query_id, measure, value
 
 
-def _positions(ranking: Ranking, request: Request) -> list[int]:
+def _positions(ranking: Ranking, request: CandidateList) -> list[int]:
     """The first-stage positions of a ranking's documents, best first. The tie rule orders documents
     without regard to the others, so that leaving some out leaves the order of the rest as it is.
     """
@@ -92,7 +92,9 @@ def _positions(ranking: Ranking, request: Request) -> list[int]:
     return [place[doc_id] for doc_id in ranking.doc_ids]
 
 
-def _ranking(request: Request, order: Sequence[int], depth: int, cutoff: int | None) -> Ranking:
+def _ranking(
+    request: CandidateList, order: Sequence[int], depth: int, cutoff: int | None
+) -> Ranking:
     """The first `depth` candidates in the reranker's order, then the rest as they were; no more
     than `cutoff` of them.
     """

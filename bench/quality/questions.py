@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.ranking.order import Ranking
 
 if TYPE_CHECKING:
-    from bench.contract.request import Request
+    from bench.contract.request import CandidateList
     from bench.datasets.base import Dataset
 
     Keep = Callable[[Mapping[str, Ranking], "Questions"], None]
@@ -28,7 +28,7 @@ class Questions:
 
     dataset: Dataset
     query_ids: Sequence[str]
-    requests: Sequence[Request]
+    requests: Sequence[CandidateList]
     measures: Sequence[str]
 
     @cached_property

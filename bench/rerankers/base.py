@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.contract.request import Failure, Request, Usage
+from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.reranker import Description, no_span
 from bench.core.errors import RerankerError
 from bench.ranking.order import as_scores
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaseReranker",
+    "CandidateList",
     "Description",
     "Failure",
     "PointwiseReranker",
-    "Request",
     "Usage",
     "no_span",
     "pair_tokens",
@@ -70,13 +70,13 @@ class BaseReranker(ABC):
     def describe(self) -> Description: ...
 
     @abstractmethod
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]: ...
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]: ...
 
     def take_usage(self) -> Usage:
         taken, self.usage, self.usage_by_query = self.usage, Usage(), {}
         return taken
 
-    def take_answered(self) -> list[tuple[Request, Scores]]:
+    def take_answered(self) -> list[tuple[CandidateList, Scores]]:
         """Return the requests that a rerank(), which is at work or raised, has answered in full
         since this was last called: they are paid for, so that they go to the score cache.
         """
@@ -89,7 +89,9 @@ class BaseReranker(ABC):
         """
         return ""
 
-    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+    def expected_usage(
+        self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
+    ) -> Usage:
         """What rerank() would use, told without doing it. `tokens` estimates a text's length."""
         pairs, length = pair_tokens(requests, tokens, getattr(self.options, "max_length", None))
         return Usage(pairs=pairs, tokens=length if self.placement == "device" else 0)
@@ -115,12 +117,12 @@ class PointwiseReranker(BaseReranker):
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         """One raw float per pair, in order. Shape: (len(pairs),)."""
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         return split_scores(self.score, requests)
 
 
 def split_scores(
-    score: Callable[[Sequence[tuple[str, str]]], Scores], requests: Sequence[Request]
+    score: Callable[[Sequence[tuple[str, str]]], Scores], requests: Sequence[CandidateList]
 ) -> list[Outcome]:
     """Score all pairs of all requests in one call and cut the result back into one array per
     request.
@@ -145,7 +147,7 @@ def split_scores(
 
 
 def pair_tokens(
-    requests: Sequence[Request], tokens: Callable[[str], int], longest: int | None = None
+    requests: Sequence[CandidateList], tokens: Callable[[str], int], longest: int | None = None
 ) -> tuple[int, int]:
     """(pairs, tokens of all pairs, the query counted once per document), each pair cut at
     `longest`.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import overload
 
 from bench.contract.candidates import Candidates
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.datasets.base import Dataset
 
 
@@ -34,7 +34,7 @@ class Texts(Sequence[str]):
         return self._texts[at]
 
 
-class Requests(Sequence[Request]):
+class Requests(Sequence[CandidateList]):
     """One request for each of the queries that has candidates, in the order given, a new one at
     every access.
     """
@@ -51,16 +51,20 @@ class Requests(Sequence[Request]):
         return len(self._query_ids)
 
     @overload
-    def __getitem__(self, at: int) -> Request: ...
+    def __getitem__(self, at: int) -> CandidateList: ...
     @overload
-    def __getitem__(self, at: slice) -> list[Request]: ...
-    def __getitem__(self, at: int | slice) -> Request | list[Request]:
+    def __getitem__(self, at: slice) -> list[CandidateList]: ...
+    def __getitem__(self, at: int | slice) -> CandidateList | list[CandidateList]:
         if isinstance(at, slice):
             return [self._request(query_id) for query_id in self._query_ids[at]]
         return self._request(self._query_ids[at])
 
-    def _request(self, query_id: str) -> Request:
-        doc_ids = self._candidates.by_query[query_id].doc_ids
-        return Request(
-            query_id, self._dataset.queries[query_id], doc_ids, Texts(self._dataset, doc_ids)
+    def _request(self, query_id: str) -> CandidateList:
+        candidates = self._candidates.by_query[query_id]
+        return CandidateList(
+            query_id,
+            self._dataset.queries[query_id],
+            candidates.doc_ids,
+            Texts(self._dataset, candidates.doc_ids),
+            candidates.scores,
         )

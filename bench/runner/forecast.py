@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.catalogue.price import Price
-from bench.contract.request import Request, Usage
+from bench.contract.request import CandidateList, Usage
 from bench.contract.trial import REFERENCES, Trial
 from bench.core.errors import BenchError
 from bench.core.progress import Observer
@@ -167,7 +167,7 @@ def forecast(
 class Tokens:
     """Estimates a text's tokens by its characters. `told` says how."""
 
-    def __init__(self, requests: Sequence[Request], seed: int) -> None:
+    def __init__(self, requests: Sequence[CandidateList], seed: int) -> None:
         chosen = random.Random(seed).sample(range(len(requests)), min(len(requests), SAMPLED // 10))
         texts = [text for i in chosen for text in (requests[i].query, *list(requests[i].docs)[:9])]
         counted = _counted(texts)
@@ -208,7 +208,7 @@ def _rerankers(group: Group) -> Iterator[Planned]:
 
 def _to_score(
     planned: Planned,
-    requests: Sequence[Request],
+    requests: Sequence[CandidateList],
     tokens: Callable[[str], int],
     bought: set[tuple[str, str]] | None,
 ) -> tuple[int, Usage]:
@@ -240,7 +240,9 @@ def _fingerprint(planned: Planned) -> dict[str, Any]:
     )
 
 
-def _expected(planned: Planned, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+def _expected(
+    planned: Planned, requests: Sequence[CandidateList], tokens: Callable[[str], int]
+) -> Usage:
     ask: Any = getattr(planned.reranker, "expected_usage", None)
     return (
         ask(requests, tokens)
@@ -251,7 +253,7 @@ def _expected(planned: Planned, requests: Sequence[Request], tokens: Callable[[s
 
 def _timed(
     planned: Planned,
-    sample: Sequence[Request],
+    sample: Sequence[CandidateList],
     queries: int,
     plan_: timed_pass.LatencyPlan | None,
     tokens: Callable[[str], int],

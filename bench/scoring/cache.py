@@ -32,14 +32,14 @@ from bench.scoring import chunk_file
 from bench.scoring.chunk_file import Chunk
 
 if TYPE_CHECKING:
-    from bench.contract.request import Request, Scores
+    from bench.contract.request import CandidateList, Scores
 
 LAYOUT = 1
 _CHECKSUM = "checksum"
 _DESCRIBED = {"backend", "identity", "facts"}
 
 
-def request_key(request: Request) -> str:
+def request_key(request: CandidateList) -> str:
     """What decides the scores of one request for a given reranker: its texts, in order."""
     return content_hash(((request.query, *request.docs),))
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.request import Failure, Request, Usage
+from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.reranker import Reranker
 from bench.contract.scored import Amounts, Scored
 from bench.core.errors import RerankerError
@@ -30,7 +30,7 @@ OURS = "bench."
 
 def score(
     reranker: Reranker,
-    requests: Sequence[Request],
+    requests: Sequence[CandidateList],
     *,
     chunk_pairs: int,
     fresh: bool = False,
@@ -105,7 +105,7 @@ def _note(problems: Sequence[str], result: Scored, on_note: Callable[[str], None
 
 def _score_missing(
     reranker: Reranker,
-    missing: Sequence[Request],
+    missing: Sequence[CandidateList],
     known: Mapping[str, str],
     cache: ScoreCache | None,
     result: Scored,
@@ -241,7 +241,7 @@ def described(reranker: Reranker) -> dict[str, Any]:
     return plain
 
 
-def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Failure]:
+def checked(reranker: Reranker, requests: Sequence[CandidateList]) -> list[Scores | Failure]:
     """The reranker's answer, held to its contract: an answer per request, a finite number per
     document.
     """
@@ -273,9 +273,9 @@ def checked(reranker: Reranker, requests: Sequence[Request]) -> list[Scores | Fa
     return answers
 
 
-def chunks(requests: Sequence[Request], pairs: int) -> Iterator[list[Request]]:
+def chunks(requests: Sequence[CandidateList], pairs: int) -> Iterator[list[CandidateList]]:
     """Consecutive requests of at most `pairs` pairs together, and at least one request each."""
-    chunk: list[Request] = []
+    chunk: list[CandidateList] = []
     size = 0
     for request in requests:
         if chunk and size + len(request.docs) > pairs:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import rerankers
-from bench.contract.request import Failure, Request, Usage
+from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.reranker import Description, Reranker
 from bench.core.errors import BenchError, RerankerError
 from bench.core.redaction import redacted
@@ -156,7 +156,7 @@ class Hosted:
 
     def _scores(self, question: Question) -> tuple[Scores, int]:
         size = len(question.query) + sum(map(len, question.documents))
-        request = Request(
+        request = CandidateList(
             "query",
             question.query,
             [str(i) for i in range(len(question.documents))],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.contract.request import Request, Usage
+from bench.contract.request import CandidateList, Usage
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError
 from bench.rerankers.listwise import permutation
@@ -78,7 +78,9 @@ class ListwiseReranker(LocalReranker):
         network.generation_config = _greedy(network, tokenizer)
         self._model = network.to(self.device)
 
-    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+    def expected_usage(
+        self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
+    ) -> Usage:
         return expected_usage(requests, self.options, tokens)
 
     def describe(self) -> Description:
@@ -100,7 +102,7 @@ class ListwiseReranker(LocalReranker):
             },
         )
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         self._loaded()
         clipped = [replace(request, query=self._clip(request.query)) for request in requests]
         sortings = [Sorting(request, self.options) for request in clipped]

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from bench.contract.request import Request, Usage
+from bench.contract.request import CandidateList, Usage
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError
 from bench.core.redaction import redacted
@@ -82,7 +82,9 @@ class ListwiseServerReranker(HttpReranker):
             "path": path,
         }
 
-    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+    def expected_usage(
+        self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
+    ) -> Usage:
         return expected_usage(requests, self.options, tokens)
 
     def describe(self) -> Description:
@@ -125,7 +127,7 @@ class ListwiseServerReranker(HttpReranker):
             unusable=_CUT if is_thought else None,
         )
 
-    def _answer(self, request: Request, start: int, scores: Scores) -> None:
+    def _answer(self, request: CandidateList, start: int, scores: Scores) -> None:
         """Write the scores of a request's documents, window after window. Raises Refusal or
         RerankerError.
         """

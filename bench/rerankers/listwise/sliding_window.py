@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bench.contract.request import Request, Usage
+from bench.contract.request import CandidateList, Usage
 from bench.rerankers.listwise.prompts import messages, plain, shortened
 from bench.rerankers.options import RerankerOptions
 
@@ -69,7 +69,7 @@ class Sorting:
     at these positions ordered, and hands the order to `take`.
     """
 
-    def __init__(self, request: Request, options: ListwiseOptions) -> None:
+    def __init__(self, request: CandidateList, options: ListwiseOptions) -> None:
         self.query_id = request.query_id
         self.query = plain(request.query)
         shown = [shortened(doc, options.document_words) for doc in request.docs]
@@ -104,7 +104,7 @@ class Sorting:
 
 
 def expected_usage(
-    requests: Sequence[Request], options: ListwiseOptions, tokens: Callable[[str], int]
+    requests: Sequence[CandidateList], options: ListwiseOptions, tokens: Callable[[str], int]
 ) -> Usage:
     """What sorting would take, told without a model: the windows as the first stage fills them, the
     prompt around each of them included.

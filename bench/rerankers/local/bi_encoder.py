@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.contract.reranker import Description
 from bench.rerankers.loading import checkpoint, sentence_transformer
 from bench.rerankers.local import lengths
@@ -93,7 +93,7 @@ class BiEncoderReranker(LocalReranker):
         }
         return Description("bi-encoder", identity, facts)
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         import numpy as np
 
         model, options = self._loaded(), self.options

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError
 from bench.rerankers.loading import checkpoint, sentence_transformer
@@ -123,7 +123,7 @@ class LateInteractionReranker(LocalReranker):
             },
         )
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         import numpy as np
         from sentence_transformers.util import maxsim
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager
 from typing import Any
 
-from bench.contract.request import Request, Usage
+from bench.contract.request import CandidateList, Usage
 from bench.contract.reranker import no_span
 from bench.core.errors import RerankerError
 
@@ -99,7 +99,9 @@ def cut_rows(features: Any, limit: int | None) -> list[int]:
     return full if encodings is None else [i for i in full if encodings[i].overflowing]
 
 
-def pairs_of(requests: Sequence[Request], cut_queries: Set[str], cut_documents: Set[str]) -> Usage:
+def pairs_of(
+    requests: Sequence[CandidateList], cut_queries: Set[str], cut_documents: Set[str]
+) -> Usage:
     """Return how many pairs the requests have, and how many were cut: in the query, the document,
     or both.
     """

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError, SuiteError
 from bench.ranking.order import as_scores
@@ -37,7 +37,7 @@ class FunctionReranker(BaseReranker):
     def describe(self) -> Description:
         return Description("function", {"function": name_of(self.function)})
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         """Raises RerankerError for answers that are not numbers; what the function raises itself
         passes through.
         """
@@ -46,7 +46,7 @@ class FunctionReranker(BaseReranker):
             for request in requests
         ]
 
-    def _numbers(self, answer: Any, request: Request) -> Scores:
+    def _numbers(self, answer: Any, request: CandidateList) -> Scores:
         try:
             return as_scores(answer)
         except ValueError as error:

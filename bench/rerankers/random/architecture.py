@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.catalogue import entries
 from bench.catalogue.entries import Architecture
-from bench.contract.request import Request, Usage
+from bench.contract.request import CandidateList, Usage
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.machine.memory import available_bytes
@@ -128,13 +128,13 @@ class ArchitectureReranker(BaseReranker):
         }
         return Description("architecture", identity, facts)
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         """Numbers to sort, as a trained model would give: they mean nothing."""
         self._built()
         with sentence_transformer.threads(self.options.threads):
             return split_scores(self._score, requests) if self.pointwise else self._order(requests)
 
-    def work(self, request: Request) -> int:
+    def work(self, request: CandidateList) -> int:
         """Tokens that a request makes the network read or write, for telling how long it will
         take.
         """
@@ -178,7 +178,7 @@ class ArchitectureReranker(BaseReranker):
         with self.span("forward"):
             return self._network.logits(inputs)
 
-    def _order(self, requests: Sequence[Request]) -> list[Outcome]:
+    def _order(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         """Every window of every request, read and answered; the order stays the first stage's."""
         import numpy as np
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.contract.request import Failure, Request
+from bench.contract.request import CandidateList, Failure
 from bench.contract.reranker import Description
 from bench.core.counting import counted
 from bench.core.errors import RerankerError, Unavailable
@@ -46,11 +46,11 @@ class FixedReranker(BaseReranker):
     def fingerprint(self) -> dict[str, Any]:
         return {}
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         return [_falling(self.order(request)) for request in requests]
 
     @abstractmethod
-    def order(self, request: Request) -> Sequence[int]:
+    def order(self, request: CandidateList) -> Sequence[int]:
         """The positions of the candidates, best first."""
 
 
@@ -84,13 +84,13 @@ class FirstStageReranker(FixedReranker):
             "first-stage", {"order": "first stage"}, {"warnings": warnings} if warnings else {}
         )
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         return [self._scores(request) for request in requests]
 
-    def order(self, request: Request) -> Sequence[int]:
+    def order(self, request: CandidateList) -> Sequence[int]:
         return range(len(request.doc_ids))
 
-    def _scores(self, request: Request) -> Scores:
+    def _scores(self, request: CandidateList) -> Scores:
         import numpy as np
 
         candidates = self._candidates.get(request.query_id)
@@ -121,7 +121,7 @@ class OracleReranker(FixedReranker):
     def describe(self) -> Description:
         return Description("oracle", {"order": "grade, then first stage"})
 
-    def order(self, request: Request) -> Sequence[int]:
+    def order(self, request: CandidateList) -> Sequence[int]:
         if self._qrels is None:
             raise RerankerError("the oracle has no judgments: bind() comes before rerank()")
         grades: Mapping[str, int] = self._qrels.get(request.query_id, {})
@@ -231,10 +231,10 @@ class RunFileReranker(FixedReranker):
         if self._run is not None:
             yield from self._run.warnings(name, self._overlaps)
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         return [self._outcome(request) for request in requests]
 
-    def order(self, request: Request) -> Sequence[int]:
+    def order(self, request: CandidateList) -> Sequence[int]:
         score = self._scores_of(request.query_id)
         present = [i for i, doc_id in enumerate(request.doc_ids) if doc_id in score]
         absent = [i for i, doc_id in enumerate(request.doc_ids) if doc_id not in score]
@@ -245,7 +245,7 @@ class RunFileReranker(FixedReranker):
             + absent
         )
 
-    def _outcome(self, request: Request) -> Outcome:
+    def _outcome(self, request: CandidateList) -> Outcome:
         import numpy as np
 
         if not request.doc_ids:

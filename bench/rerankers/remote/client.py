@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.contract.request import Failure, Request, Usage
+from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError, Unavailable
 from bench.rerankers.base import pair_tokens
@@ -73,7 +73,7 @@ class ApiReranker(RemoteReranker):
         self._pool: ThreadPoolExecutor | None = None
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
         self._stop, self._counting = Event(), Lock()
-        self._answered: list[tuple[Request, Scores]] = []
+        self._answered: list[tuple[CandidateList, Scores]] = []
         self._handing, self._handed_at = Lock(), 0.0
         self._ended_early = False
         self._refused = 0
@@ -88,7 +88,9 @@ class ApiReranker(RemoteReranker):
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         """One HTTP request, never repeated inside. Raises Refusal."""
 
-    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+    def expected_usage(
+        self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
+    ) -> Usage:
         """As told by services that count the query once per document. Search units are told where
         the price is for them.
         """
@@ -129,7 +131,7 @@ class ApiReranker(RemoteReranker):
             self.service, self._identity(), facts | {"sdk": versions(self.package)[self.package]}
         )
 
-    def rerank(self, requests: Sequence[Request]) -> list[Outcome]:
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         import numpy as np
 
         if self._client is None:
@@ -170,7 +172,7 @@ class ApiReranker(RemoteReranker):
                 self._place_blanks(request, scores[number])
         return [failures.get(number, found) for number, found in enumerate(scores)]
 
-    def take_answered(self) -> list[tuple[Request, Scores]]:
+    def take_answered(self) -> list[tuple[CandidateList, Scores]]:
         with self._counting:
             answers, self._answered = self._answered, []
         return answers
@@ -191,11 +193,11 @@ class ApiReranker(RemoteReranker):
             self._http.close()
         self._client = self._http = None
 
-    def _starts(self, request: Request) -> range:
+    def _starts(self, request: CandidateList) -> range:
         """Where each HTTP request of one query begins among its documents."""
         return range(0, len(self._sent(request)), self.documents_per_call)
 
-    def _sent(self, request: Request) -> list[int]:
+    def _sent(self, request: CandidateList) -> list[int]:
         """The positions of the documents that are sent."""
         return [
             position
@@ -203,7 +205,7 @@ class ApiReranker(RemoteReranker):
             if self.sends_blanks or doc.strip()
         ]
 
-    def _place_blanks(self, request: Request, scores: Scores) -> None:
+    def _place_blanks(self, request: CandidateList, scores: Scores) -> None:
         """Put the documents that were not sent behind all others."""
         sent = self._sent(request)
         blanks = sorted({*range(len(request.docs))} - {*sent})
@@ -211,7 +213,9 @@ class ApiReranker(RemoteReranker):
             scores[blanks] = scores[sent].min() - 1 if sent else 0.0
             self._count(Usage(blanks=len(blanks)), request.query_id)
 
-    def _search_units(self, request: Request, start: int, tokens: Callable[[str], int]) -> int:
+    def _search_units(
+        self, request: CandidateList, start: int, tokens: Callable[[str], int]
+    ) -> int:
         """Search units of one HTTP request: one covers a query with up to 100 documents, of which a
         long one counts once per 500 tokens.
         """
@@ -253,7 +257,7 @@ class ApiReranker(RemoteReranker):
         finally:
             self._stop.clear()
 
-    def _hand_over(self, request: Request, scores: Scores) -> None:
+    def _hand_over(self, request: CandidateList, scores: Scores) -> None:
         """Put an answer among those to keep, and have them kept every few answers."""
         now = time.monotonic()
         with self._counting:
@@ -266,11 +270,11 @@ class ApiReranker(RemoteReranker):
             with self._handing:
                 self.on_answers()
 
-    def _part(self, request: Request, start: int) -> list[int]:
+    def _part(self, request: CandidateList, start: int) -> list[int]:
         """The positions of the documents of one HTTP request."""
         return self._sent(request)[start : start + self.documents_per_call]
 
-    def _answer(self, request: Request, start: int, scores: Scores) -> None:
+    def _answer(self, request: CandidateList, start: int, scores: Scores) -> None:
         """Write the scores of one HTTP request's documents. Raises Refusal or RerankerError."""
         part = self._part(request, start)
         scores[part] = self._scores(

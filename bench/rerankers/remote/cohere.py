@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from bench.contract.request import Request, Usage
+from bench.contract.request import CandidateList, Usage
 from bench.core.errors import RerankerError
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.answer import Answer, amount, count
@@ -52,7 +52,9 @@ class CohereReranker(ApiReranker):
     def settings(self) -> dict[str, Any]:
         return {"max_tokens_per_doc": self.options.max_tokens_per_doc}
 
-    def expected_usage(self, requests: Sequence[Request], tokens: Callable[[str], int]) -> Usage:
+    def expected_usage(
+        self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
+    ) -> Usage:
         longest = self.options.max_tokens_per_doc or LONGEST_DOCUMENT
         return super().expected_usage(requests, lambda text: min(tokens(text), longest))
 

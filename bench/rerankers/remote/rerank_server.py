@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.answer import Answer, amount, count
@@ -72,7 +72,7 @@ class RerankServerReranker(HttpReranker):
             "path": urlsplit(self.options.base_url).path.rstrip("/"),
         }
 
-    def _answer(self, request: Request, start: int, scores: Any) -> None:
+    def _answer(self, request: CandidateList, start: int, scores: Any) -> None:
         if self.options.listwise and len(request.docs) > self.documents_per_call:
             limit = f"{len(request.docs)} documents in requests of {self.documents_per_call}"
             raise RerankerError(
