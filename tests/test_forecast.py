@@ -307,3 +307,15 @@ def test_a_suite_without_rerankers_costs_nothing(collection: Path) -> None:
     assert (found.usd, list(found.rows)) == (0, [])
     assert "cost nothing" in shown(found)
     assert json.loads(to_json(found))["trials"] == []
+
+
+def test_a_narrow_terminal_names_the_columns_of_an_estimate_that_it_leaves_out(
+    collection: Path, server: FakeCohere
+) -> None:
+    found = bench.estimate(suite(collection, hosted(server), "word-overlap"))
+    narrow, wide = shown(found, 80), shown(found, 140)
+    assert "at 80 columns: " in narrow
+    assert "price" in next(line for line in narrow.splitlines() if "left out" in line)
+    assert "left out" not in wide
+    head = next(line for line in narrow.splitlines() if "reranker" in line)
+    assert {"$", "time"} <= set(head.split())

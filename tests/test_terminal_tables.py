@@ -13,7 +13,7 @@ from bench.comparison import pairs
 from bench.core.errors import first_line
 from bench.records.run import Run
 from bench.reports import comparison, markdown, terminal
-from bench.reports.fitting import fitting, left_out
+from bench.reports.fitting import fitting, leading, left_out
 from bench.reports.screen import screen
 from tests.made_reports import Made, made_report
 
@@ -90,3 +90,28 @@ def test_a_note_stands_under_its_table_and_once_where_it_holds_of_several(
         markdown.report(run).count("1 of 40 queries failed and score 0 (e.g. down) (in 2 tables)")
         == 1
     )
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_of_timings_wraps_no_cell_and_names_what_it_leaves_out(
+    tmp_path: Path, width: int
+) -> None:
+    made = made_report(tmp_path, Made(noise={"a": 1.0, "b" * 30: 2.0}, queries=60))
+    lines = printed(made, width).splitlines()
+    assert max(map(len, lines)) <= width
+    start = next(i for i, line in enumerate(lines) if "scenario" in line)
+    shown = lines[start].split()
+    table = [line for line in lines[start + 2 :] if line.strip()]
+    rows = table[: next(i for i, line in enumerate(table) if "left out" in line)]
+    assert [line.split()[0] for line in rows] == ["a"] * 5 + ["b" * 30] * 5
+    missing = table[len(rows)]
+    assert missing.startswith(f"at {width} columns: ")
+    assert "pairs/s" in missing
+    assert "pairs/s" not in shown
+
+
+def test_leading_columns_end_at_the_first_that_does_not_fit() -> None:
+    widths = {"scenario": 10, "p50 ms": 20, "p95 ms": 20, "n": 3}
+    assert leading(widths, 100, 20) == list(widths)
+    assert leading(widths, 60, 20) == ["scenario", "p50 ms"]
+    assert leading(widths, 62, 90) == ["scenario"], "a long name folds at half of the width"

@@ -23,6 +23,20 @@ def fitting(widths: Mapping[str, int], width: int, longest: int, first: Sequence
     return [name for name in widths if name in kept]
 
 
+def leading(widths: Mapping[str, int], width: int, longest: int) -> list[str]:
+    """Return the columns that fit from the left on, for a table whose columns are in the order of
+    their importance: the first that does not fit ends it, and a name folds at half of the width.
+    """
+    used = EDGES + min(longest, width // 2)
+    kept: list[str] = []
+    for name, characters in widths.items():
+        used += characters
+        if used > width:
+            break
+        kept.append(name)
+    return kept
+
+
 def left_out(widths: Mapping[str, int], kept: Sequence[str], width: int) -> str:
     """Return which columns did not fit, and where they are; empty where all did."""
     names = [name for name in widths if name not in kept]

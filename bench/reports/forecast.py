@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.counting import counted
 from bench.reports import numbers
 from bench.reports.comparison import as_json
+from bench.reports.fitting import LEAST_LABEL, fitting, left_out
 from bench.runner.forecast import Expected, Forecast
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 WIDE = 118
 UNKNOWN = "?"
+IMPORTANT = ("$", "time", "pairs", "calls", "tokens", "cached")
+"""Columns for which others give way in a narrow terminal, the first of them last."""
 
 
 def to_json(found: Forecast) -> str:
@@ -43,7 +46,7 @@ def print_forecast(found: Forecast, console: Console) -> None:
             f"\n[bold]{escape(dataset)}[/bold], {queries}, {escape(first_stage)}, "
             f"{counted(depth, 'candidate')}"
         )
-        console.print(_table(members, console.width))
+        _print_table(members, console)
     for line in notes(found):
         console.print(f"[dim]{escape(line)}[/dim]", soft_wrap=console.width >= WIDE)
     console.print(f"[bold]{escape(total(found))}[/bold]", soft_wrap=True)
@@ -104,27 +107,36 @@ def total(found: Forecast) -> str:
     return f"{text}. Nothing was sent, nothing was scored."
 
 
-def _table(members: Sequence[Expected], width: int) -> object:
+def _print_table(members: Sequence[Expected], console: Console) -> None:
+    """Print the rows; columns for which there is no room are left out, and named."""
     from rich import box
-    from rich.markup import escape
+    from rich.cells import cell_len
     from rich.table import Table
+    from rich.text import Text
 
     lines = [_cells(row) for row in members]
-    narrow = ("cached", "pairs", "calls", "tokens", "$", "time")
-    shown = list(lines[0]) if width >= WIDE else [name for name in lines[0] if name in narrow]
+    widths = {
+        name: max(len(name), *(cell_len(line[name]) for line in lines)) + 2 for name in lines[0]
+    }
+    longest = max(cell_len(_name(row)) for row in members)
+    shown = fitting(widths, console.width, longest, IMPORTANT)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    table.add_column("reranker", overflow="fold", min_width=16)
+    table.add_column("reranker", overflow="fold", min_width=min(longest, LEAST_LABEL))
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for row, line in zip(members, lines, strict=True):
-        name = (
-            row.trial.reranker
-            if row.trial.device == "-"
-            else f"{row.trial.reranker} ({row.trial.device})"
-        )
-        label = escape(f"{name}\n  not here: {row.reason}" if row.reason else name)
-        table.add_row(label, *(line[name] for name in shown), style="dim" if row.reason else None)
-    return table
+        cells = (line[name] for name in shown)
+        table.add_row(Text(_name(row)), *map(Text, cells), style="dim" if row.reason else None)
+    console.print(table)
+    if text := left_out(widths, shown, console.width):
+        console.print(Text(text, "dim"))
+    for reason, names in _grouped((row for row in members if row.reason), lambda row: row.reason):
+        console.print(Text(f"{names} not here: {reason}", "dim"), soft_wrap=True)
+
+
+def _name(row: Expected) -> str:
+    trial = row.trial
+    return trial.reranker if trial.device == "-" else f"{trial.reranker} ({trial.device})"
 
 
 def _cells(row: Expected) -> dict[str, str]:

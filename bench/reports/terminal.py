@@ -15,7 +15,7 @@ from bench.records.rows import Row, groups, measures_of, rows
 from bench.records.run import Run
 from bench.reports import agreement, latency_only, timings
 from bench.reports.cells import COST, DELTA, FAILED, cells, columns
-from bench.reports.fitting import EDGES, LEAST_LABEL, fitting, left_out
+from bench.reports.fitting import EDGES, LEAST_LABEL, fitting, leading, left_out
 from bench.reports.notes import notes
 from bench.reports.summary import absent
 
@@ -54,10 +54,10 @@ def print_run(run: Run, console: Console) -> None:
         if timings.has_requests(members):
             console.print(f"[dim]{timings.REQUEST_NOTE}[/dim]")
         for lines in _timings(members, console.width):
-            console.print(_plain_table(lines))
+            _print_plain(lines, console)
         if found := agreed.get((dataset, first_stage, depth)):
             console.print(f"[dim]{agreement.TITLE}[/dim]")
-            console.print(_plain_table([agreement.head(found), *agreement.lines(found, members)]))
+            _print_plain([agreement.head(found), *agreement.lines(found, members)], console)
         if apart := bare.get((dataset, first_stage, depth)):
             _print_latency_only(apart, console)
         for text in own[dataset, first_stage, depth]:
@@ -82,9 +82,7 @@ def _print_latency_only(bare: latency_only.Bare, console: Console) -> None:
 
     console.print(f"[bold]{latency_only.TITLE}[/bold]")
     if bare.lines:
-        console.print(
-            _plain_table([list(bare.lines[0]), *(list(line.values()) for line in bare.lines)])
-        )
+        _print_plain([list(bare.lines[0]), *(list(line.values()) for line in bare.lines)], console)
     for text in (*bare.notes, *bare.absent):
         console.print(Text(text, "dim"))
 
@@ -134,17 +132,28 @@ def _timings(members: Sequence[Row], width: int) -> Iterator[Sequence[Sequence[s
             yield from timings.parts(members, names)
 
 
-def _plain_table(lines: Sequence[Sequence[str]]) -> object:
+def _print_plain(lines: Sequence[Sequence[str]], console: Console) -> None:
+    """Print a table of texts, header first and names in its first column; columns for which there
+    is no room are left out from the right, and named.
+    """
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    columns = [[cell_len(cell) for cell in column] for column in zip(*lines, strict=True)]
+    longest = max(columns[0])
+    widths = {name: max(cells) + 2 for name, cells in zip(lines[0][1:], columns[1:], strict=True)}
+    shown = leading(widths, console.width, longest)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    for i, name in enumerate(lines[0]):
-        table.add_column(name, justify="left" if i < 2 else "right", overflow="fold")
+    table.add_column(lines[0][0], overflow="fold", min_width=min(longest, LEAST_LABEL))
+    for i, name in enumerate(shown):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
     for line in lines[1:]:
-        table.add_row(*map(Text, line))
-    return table
+        table.add_row(*map(Text, line[: len(shown) + 1]))
+    console.print(table)
+    if text := left_out(widths, shown, console.width):
+        console.print(Text(text, "dim"))
 
 
 def _label(row: Row) -> Text:
