@@ -22,6 +22,7 @@ from bench.latency.sweep_plan import SweepPlan
 from bench.quality import depth_curve
 from bench.quality.questions import Questions
 from bench.ranking.order import rank
+from bench.reports import exports, html, markdown
 
 FAKE = "tests.fakes:HashReranker"
 
@@ -89,9 +90,15 @@ def test_depths_start_at_the_first_stage_and_end_at_what_was_scored() -> None:
 
     timed = LatencyPlan(depth=7, sweep=SweepPlan(depths=(12, 500))).depths(20)
     assert timed == [7, 12, 500]
-    assert depth_curve.wanted(trial(20), True, timed) == [0, 1, 2, 5, 7, 10, 12, 15, 20]
-    assert depth_curve.wanted(trial(1), True) == [0, 1]
-    assert depth_curve.wanted(trial(20), False, [7]) == [0, 20]
+    assert depth_curve.wanted(trial(20), True, 20, timed) == [0, 1, 2, 5, 7, 10, 12, 15, 20]
+    assert depth_curve.wanted(trial(1), True, 1) == [0, 1]
+    assert depth_curve.wanted(trial(20), False, 20, [7]) == [0, 20]
+
+
+def test_no_depth_lies_beyond_the_longest_list_of_candidates() -> None:
+    trial = Trial(id="t", dataset="d", first_stage="f", reranker="r", device="cpu", depth=100)
+    assert depth_curve.wanted(trial, True, 10, [7, 50]) == [0, 1, 2, 5, 7, 10]
+    assert depth_curve.wanted(trial, False, 10, [7]) == [0, 10]
 
 
 def suite(collection: Path, **more: Any) -> dict[str, Any]:
@@ -120,13 +127,32 @@ def test_a_run_holds_the_curve_of_every_trial(collection: Path, tmp_path: Path) 
     found = bench.run(suite(collection, measures=["nDCG@5", "AP"]), out=tmp_path / "whole")
     small = bench.run(suite(collection, measures=["nDCG@5"], depth=5), out=tmp_path / "small")
     fake, first, oracle = "tiny--bm25--fake--cpu", "tiny--bm25--first-stage", "tiny--bm25--oracle"
-    assert sorted(set(found.depths.query("trial == @fake")["depth"])) == [0, 1, 2, 5, 10, 12]
+    assert sorted(set(found.depths.query("trial == @fake")["depth"])) == [0, 1, 2, 5, 6]
     assert set(found.depths.query("trial == @first")["depth"]) == {0}
     for measure in ("nDCG@5", "AP", "Judged@10"):
-        assert values(found.depths, fake, measure, 12) == values(found.per_query, fake, measure)
+        assert values(found.depths, fake, measure, 6) == values(found.per_query, fake, measure)
         assert values(found.depths, fake, measure, 0) == values(found.per_query, first, measure)
     for trial in (fake, oracle):
         assert values(found.depths, trial, depth=5) == values(small.per_query, trial)
+
+
+def test_a_depth_that_no_query_reaches_is_shown_as_what_it_is(
+    collection: Path, tmp_path: Path
+) -> None:
+    latency = {"queries": 2, "rounds": 1, "scenarios": ["single"], "sweep": {"depths": [2, 50]}}
+    run = bench.run(suite(collection, depth=100, latency=latency), out=tmp_path)
+    trial = "tiny--bm25--fake--cpu"
+    longest = run.records[trial].candidates["longest"]
+    assert 2 < longest < 50
+    assert max(run.depths["depth"]) == longest
+    assert set(run.sweep["depth"]) == {2}
+    (choice,) = bench.budget(run, p50_ms=1e9)
+    assert {point.depth for point in (choice.best, choice.runner_up)} == {2, longest}
+    assert choice.unscored == ()
+    shown = f"at most {longest} candidates (depth 100)"
+    assert shown in html.report(run)
+    assert shown in markdown.report(run)
+    assert shown in exports.to_latex(run)
 
 
 def test_a_listwise_reranker_has_its_own_depth_only(collection: Path, tmp_path: Path) -> None:
@@ -135,4 +161,4 @@ def test_a_listwise_reranker_has_its_own_depth_only(collection: Path, tmp_path: 
     found = bench.run(
         suite(collection, rerankers=[{"run-file": str(published)}]), out=tmp_path / "r"
     )
-    assert set(found.depths.query("trial == 'tiny--bm25--published'")["depth"]) == {0, 12}
+    assert set(found.depths.query("trial == 'tiny--bm25--published'")["depth"]) == {0, 6}

@@ -94,7 +94,7 @@ def test_a_suite_names_what_is_wrong_with_a_sweep(collection: Path) -> None:
 def test_every_point_is_timed_and_those_that_score_differently_are_scored(swept: Run) -> None:
     found = swept
     base = {(depth, batch, "float32") for depth in (2, 5) for batch in (1, 4)}
-    assert points(found) == base | {(2, 4, "bfloat16"), (5, 4, "bfloat16"), (8, 4, "float32")}
+    assert points(found) == base | {(2, 4, "bfloat16"), (5, 4, "bfloat16"), (6, 4, "float32")}
     table = found.sweep
     assert set(table["system"]) == {OWN, f"{OWN}~bfloat16"}
     assert set(table["scenario"]) == {"single"}
@@ -106,7 +106,7 @@ def test_every_point_is_timed_and_those_that_score_differently_are_scored(swept:
         .eq(4)
         .all()
     )
-    assert set(found.depths.query("trial == @OWN + '~bfloat16'")["depth"]) == {0, 1, 2, 5, 8}
+    assert set(found.depths.query("trial == @OWN + '~bfloat16'")["depth"]) == {0, 1, 2, 5, 6}
     assert set(found.records) == {OWN, "tiny--bm25--first-stage", "tiny--bm25--oracle"}, (
         "a variant is no row of the main table"
     )
@@ -121,7 +121,7 @@ def test_the_quality_of_a_number_format_is_that_of_a_reranker_of_its_own(
     own = bench.run(
         {**suite(collection, half), "latency": None}, out=tmp_path / "half"
     ).per_query.query("trial == @OWN")
-    found = swept.depths.query("trial == @OWN + '~bfloat16' and depth == 8")
+    found = swept.depths.query("trial == @OWN + '~bfloat16' and depth == 6")
     assert (
         found.set_index(["measure", "query"])["value"].to_dict()
         == own.set_index(["measure", "query"])["value"].to_dict()
@@ -196,7 +196,7 @@ def test_crossed_settings_are_timed_together(collection: Path, tmp_path: Path) -
 def test_depths_beyond_the_candidates_are_left_out(collection: Path, tmp_path: Path) -> None:
     assert set(run(collection, tmp_path, {FAKE: {"name": "fake"}}).sweep["depth"]) == {2, 5}
     whole = run(collection, tmp_path / "whole", {FAKE: {"name": "fake"}}, depths=[50])
-    assert set(whole.sweep["depth"]) == {8}
+    assert set(whole.sweep["depth"]) == {6}
 
 
 def test_a_failing_point_is_told_and_takes_nothing_with_it(
@@ -249,7 +249,7 @@ def test_the_report_has_a_table_and_a_heat_map(swept: Run, tmp_path: Path) -> No
     page = report(found)
     measure, [members] = sweep.points(found)[("tiny", "bm25", 8)]
     head, *lines = sweep.lines(members, measure)
-    assert head == ("settings", "2", "5", "8")
+    assert head == ("settings", "2", "5", "6")
     assert [line[0] for line in lines] == [
         "fp32 b4",
         "fp32 b1",

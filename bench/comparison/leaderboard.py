@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.comparison.across import differences, sentence
 from bench.comparison.pairs import resolve_measure
-from bench.core.counting import counted
+from bench.core.counting import candidates, counted
 from bench.core.errors import BenchError, RecordError
 from bench.records.rows import Row, rows
 from bench.records.run import Run
@@ -40,11 +40,10 @@ class Board:
 
     @property
     def title(self) -> str:
-        trial = self.entries[0].record.trial
-        queries = counted(self.entries[0].record.counts.queries, "query")
-        return (
-            f"{trial.dataset}, {trial.first_stage}, {counted(trial.depth, 'candidate')}, {queries}"
-        )
+        record = self.entries[0].record
+        trial, queries = record.trial, counted(record.counts.queries, "query")
+        depth = candidates(trial.depth, record.candidates.get("longest"))
+        return f"{trial.dataset}, {trial.first_stage}, {depth}, {queries}"
 
 
 def collect(folder: Path, measure: str | None = None) -> list[Board]:

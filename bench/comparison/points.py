@@ -85,7 +85,7 @@ class Qualities:
                 [trial_id for trial_id, record in run.records.items() if record.mostly_failed]
             )
         ]
-        depths = {trial_id: record.trial.depth for trial_id, record in run.records.items()}
+        depths = {trial_id: _deepest(record) for trial_id, record in run.records.items()}
         for trial, rows in own.groupby("trial"):
             self._at.setdefault(
                 (str(trial), depths.get(str(trial), -1)),
@@ -167,7 +167,8 @@ def _timed_pass(run: Run, records: Records) -> Iterator[Point]:
             (timings[trial_id, name] for name in ONE_QUERY if (trial_id, name) in timings), None
         )
         if summary:
-            depth = min(plan.get("depth") or record.trial.depth, record.trial.depth)
+            deepest = _deepest(record)
+            depth = min(plan.get("depth") or deepest, deepest)
             yield _point(record, trial_id, depth, _loaded(record), summary)
 
 
@@ -216,6 +217,12 @@ def _point(
         meaningless=meaningless,
         failed=failed,
     )
+
+
+def _deepest(record: Record | ArchitectureRecord) -> int:
+    """Return the largest number of candidates of one query that was reranked."""
+    depth = record.trial.depth
+    return min(depth, int(record.candidates.get("longest", depth)))
 
 
 def _loaded(record: Record | ArchitectureRecord) -> dict[str, Any]:

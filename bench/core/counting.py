@@ -10,6 +10,15 @@ def counted(number: float, noun: str) -> str:
     return f"{number:,.0f} {noun if number == 1 else _PLURALS.get(noun, f'{noun}s')}"
 
 
+def candidates(depth: int, longest: int | None = None) -> str:
+    """Return the depth of reranking in words; where no query has as many candidates, the length of
+    the longest list as well.
+    """
+    if longest is None or longest >= depth:
+        return counted(depth, "candidate")
+    return f"at most {counted(longest, 'candidate')} (depth {depth:,})"
+
+
 def times(number: float) -> str:
     """Return how often something happened: once, 2 times."""
     return "once" if number == 1 else f"{number:,.0f} times"

@@ -26,22 +26,21 @@ Curve = Mapping[int, "PerQuery"]
 """depth -> measure -> query id -> value."""
 
 
-def wanted(trial: Trial, pointwise: bool, timed: Sequence[int] = ()) -> list[int]:
-    """The depths of a trial's curve: none reranked, a few steps and those that are timed, and the
-    depth that was scored.
+def wanted(trial: Trial, pointwise: bool, longest: int, timed: Sequence[int] = ()) -> list[int]:
+    """Return the depths of a trial's curve: none reranked, a few steps and those that are timed,
+    and the depth that was scored. None lies beyond the longest list of candidates, where the curve
+    would be flat.
 
     A listwise reranker has the two ends alone. The oracle has them all: the best order of fewer
     candidates is a part of its order.
     """
     if trial.reranker == FIRST_STAGE:
         return [FIRST_STAGE_DEPTH]
+    deepest = min(trial.depth, longest)
     if not pointwise and trial.reranker != ORACLE:
-        return [FIRST_STAGE_DEPTH, trial.depth]
-    return [
-        FIRST_STAGE_DEPTH,
-        *sorted(step for step in {*STEPS, *timed} if step < trial.depth),
-        trial.depth,
-    ]
+        return [FIRST_STAGE_DEPTH, deepest]
+    steps = sorted(step for step in {*STEPS, *timed} if step < deepest)
+    return [FIRST_STAGE_DEPTH, *steps, deepest]
 
 
 def curve(rankings: Mapping[str, Ranking], questions: Questions, depths: Sequence[int]) -> Curve:

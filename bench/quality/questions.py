@@ -35,6 +35,11 @@ class Questions:
     def qrels(self) -> dict[str, Mapping[str, int]]:
         return {query_id: self.dataset.qrels[query_id] for query_id in self.query_ids}
 
+    @cached_property
+    def longest(self) -> int:
+        """The number of candidates of the query that has the most."""
+        return max((len(request.doc_ids) for request in self.requests), default=0)
+
     def parts(self, size: int = AT_ONCE) -> Iterator[Questions]:
         """The same questions, `size` queries at a time. Requests stand in the order of the
         queries.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.contract.trial import Trial
-from bench.core.counting import counted, times
+from bench.core.counting import candidates, counted, times
 from bench.latency.summary import Summary, parts, summarise
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import Difference, Estimate
@@ -46,8 +46,9 @@ class Row:
     called queries whose call failed; `usage` what an answered query took in the mean, by the names
     of `Usage`. Where more than half of the queries failed, `quality` and `differences` are empty: a
     mean of failures is no quality, and every verdict, plot and export is drawn from these rows.
-    `meaningless` is an order that leads no verdict: that of a model with random weights, or of a
-    published run over other candidates.
+    `longest` is the number of candidates of the query that has the most, None where a record does
+    not say. `meaningless` is an order that leads no verdict: that of a model with random weights,
+    or of a published run over other candidates.
     """
 
     trial: Trial
@@ -62,6 +63,7 @@ class Row:
     cost: Cost | None = None
     usage: Mapping[str, float] = field(default_factory=dict)
     failed: float = 0.0
+    longest: int | None = None
     meaningless: bool = False
 
     @property
@@ -165,6 +167,7 @@ def rows(run: RunFolder) -> list[Row]:
             cost=record.cost,
             usage={name: value / answered for name, value in record.usage.items()},
             failed=record.counts.failed_share,
+            longest=record.candidates.get("longest"),
             meaningless=_is_random(record) or _is_elsewhere(record),
         )
         table.append(row)
@@ -223,6 +226,12 @@ def measures_of(members: Sequence[Row]) -> list[str]:
     """
     names = next((list(row.quality) for row in members if row.quality), [])
     return [name for name in names if name != JUDGED] or names
+
+
+def candidates_of(members: Sequence[Row]) -> str:
+    """Return how many candidates a group's rerankers had of a query, in words."""
+    longest = (row.longest for row in members if row.longest is not None)
+    return candidates(members[0].trial.depth, next(longest, None))
 
 
 def groups(table: list[Row]) -> dict[GroupKey, list[Row]]:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.atomic import write_atomically
-from bench.core.counting import counted
 from bench.core.errors import RecordError
 from bench.core.filenames import file_stem
 from bench.quality.measures import JUDGED
 from bench.ranking.trec import header_of, metadata_path, split_run
-from bench.records.rows import Row, groups, measures_of, rows
+from bench.records.rows import Row, candidates_of, groups, measures_of, rows
 from bench.records.run import Run
 from bench.records.schema import Record
 from bench.reports import numbers, spreadsheet
@@ -62,12 +61,12 @@ def to_latex(run: Run) -> str:
     return "\n".join(
         "\n".join(
             _latex_group(
-                f"{dataset}, {first_stage}, {counted(depth, 'candidate')}",
+                f"{dataset}, {first_stage}, {candidates_of(members)}",
                 members,
                 measures_of(members),
             )
         )
-        for (dataset, first_stage, depth), members in groups(rows(run)).items()
+        for (dataset, first_stage, _), members in groups(rows(run)).items()
         if any(row.status == "done" for row in members)
     )
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
 from bench.comparison.points import Point
-from bench.core.counting import counted
 from bench.quality.measures import JUDGED
-from bench.records.rows import GroupKey, Row, groups, measures_of, rows
+from bench.records.rows import GroupKey, Row, candidates_of, groups, measures_of, rows
 from bench.records.run import Run
 from bench.reports import agreement, latency_only, numbers, sweep, timings
 from bench.reports.cells import DELTA, cells, columns
@@ -53,7 +52,7 @@ def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     parts = [f"## {escape(run.info.suite)}", _summary(findings(run, found))]
     for (dataset, first_stage, depth), members in groups(found).items():
         parts += [
-            f"### {escape(dataset)}, {escape(first_stage)}, {counted(depth, 'candidate')}",
+            f"### {escape(dataset)}, {escape(first_stage)}, {candidates_of(members)}",
             compact_table(members),
             _absent(members),
         ]

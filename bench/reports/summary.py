@@ -15,7 +15,7 @@ from bench.contract.trial import FIRST_STAGE
 from bench.core.counting import counted
 from bench.quality import statistics
 from bench.quality.statistics import Difference, Estimate
-from bench.records.rows import GroupKey, Row, groups, measures_of
+from bench.records.rows import GroupKey, Row, candidates_of, groups, measures_of
 from bench.records.run import Run
 from bench.reports import numbers
 from bench.reports.timings import one_query
@@ -147,8 +147,8 @@ def _tied(run: Run, best: Row, others: Sequence[Row], measure: str) -> list[Row]
 
 
 def _lead(finding: Finding, style: Style) -> str:
-    dataset, first_stage, depth = finding.group
-    where = f"{dataset} ({first_stage}, {counted(depth, 'candidate')})"
+    dataset, first_stage, _ = finding.group
+    where = f"{dataset} ({first_stage}, {candidates_of(finding.members)})"
     if finding.best is None:
         measured = any(
             row.trial.kind == "reranker" and finding.measure in row.quality

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench.comparison.agreement import agreements
 from bench.core.counting import counted
 from bench.core.progress import Advance, Observer
-from bench.records.rows import Row, groups, measures_of, rows
+from bench.records.rows import Row, candidates_of, groups, measures_of, rows
 from bench.records.run import Run
 from bench.reports import agreement, latency_only, timings
 from bench.reports.cells import COST, DELTA, FAILED, cells, columns
@@ -37,7 +37,7 @@ def print_run(run: Run, console: Console) -> None:
     for (dataset, first_stage, depth), members in groups(table).items():
         head, tail = (
             Text.assemble("\n", (dataset, "bold"), ", "),
-            f"{first_stage}, {counted(depth, 'candidate')}",
+            f"{first_stage}, {candidates_of(members)}",
         )
         if reason := _reason_of_all(members):
             console.print(Text.assemble(head, f"{tail}\n  failed: {reason}"))

@@ -122,7 +122,7 @@ class GroupRun:
             )
         self.scored[trial.id] = scored
         timed = self.suite.latency.depths(trial.depth) if self.suite.latency else []
-        at = depth_curve.wanted(trial, reranker.pointwise, timed)
+        at = depth_curve.wanted(trial, reranker.pointwise, questions.longest, timed)
         with ranked(self._ranking(trial), trial.reranker, self._header(scored, found), at) as kept:
             self.assessed[trial.id] = assess(scored, questions, self.suite.seed, kept.keep)
         self.ranked[trial.id] = kept

@@ -157,7 +157,10 @@ def quality_record(
         trial=trial,
         description=with_caution(scored.description, planned.part.name),
         dataset=dataset_fields(dataset),
-        candidates=candidates_fields(candidates),
+        candidates={
+            **candidates_fields(candidates),
+            "longest": retrieved.questions.longest,
+        },
         quality=dict(assessed.estimates),
         vs_first_stage=against_base,
         counts=assessed.counts,

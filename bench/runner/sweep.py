@@ -175,8 +175,9 @@ class Sweep:
     def _score(self, variant: Variant) -> None:
         """The quality of a system that is not the trial's own, at every depth."""
         trial = variant.planned.trial
+        timed = self.latency.depths(trial.depth)
         depths = depth_curve.wanted(
-            trial, variant.reranker.pointwise, self.latency.depths(trial.depth)
+            trial, variant.reranker.pointwise, self.questions.longest, timed
         )
         kept = Ranked(lambda rankings: None, depths)
         try:
@@ -217,8 +218,9 @@ class Sweep:
         """The plan's depths that the candidates reach, each once; the whole depth where none
         does.
         """
-        whole = max(planned.trial.depth for planned in timed)
-        return [depth for depth in dict.fromkeys(self.plan.depths) if depth <= whole] or [whole]
+        deepest = min(self.questions.longest, max(planned.trial.depth for planned in timed))
+        depths = [depth for depth in dict.fromkeys(self.plan.depths) if depth <= deepest]
+        return depths or [deepest]
 
     def _point_plan(self) -> LatencyPlan:
         """The suite's plan, cut down to what a point asks."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.core.counting import counted
+from bench.core.counting import candidates
 from bench.records.run import Run
 from bench.records.schema import Record
 
@@ -52,9 +52,8 @@ def groups(run: Run) -> list[GroupFacts]:
     by_group: dict[str, list[Record]] = {}
     for record in run.records.values():
         trial = record.trial
-        by_group.setdefault(
-            f"{trial.dataset} · {trial.first_stage} · {counted(trial.depth, 'candidate')}", []
-        ).append(record)
+        depth = candidates(trial.depth, record.candidates.get("longest"))
+        by_group.setdefault(f"{trial.dataset} · {trial.first_stage} · {depth}", []).append(record)
     return [
         GroupFacts(title, _data(records[0]), [_trial(record) for record in records])
         for title, records in by_group.items()

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.comparison.agreement import Agreement
 from bench.comparison.points import Point
-from bench.core.counting import counted
+from bench.records.rows import candidates_of
 from bench.records.run import Run
 from bench.reports import agreement, numbers, timings
 from bench.reports.html import curves, latency, tradeoff
@@ -56,8 +56,8 @@ class View:
 
     @property
     def title(self) -> str:
-        dataset, first_stage, depth = self.finding.group
-        return f"{dataset} · {first_stage} · {counted(depth, 'candidate')}"
+        dataset, first_stage, _ = self.finding.group
+        return f"{dataset} · {first_stage} · {candidates_of(self.finding.members)}"
 
     @property
     def queries(self) -> int:

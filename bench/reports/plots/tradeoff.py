@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.core.counting import counted
 from bench.latency.summary import Summary
-from bench.records.rows import Row, groups, measures_of, rows
+from bench.records.rows import Row, candidates_of, groups, measures_of, rows
 from bench.records.run import Run
 from bench.reports.plots import Picture, pareto, style
 from bench.reports.timings import one_query
@@ -27,7 +26,7 @@ def draw(run: Run) -> Iterator[Picture]:
             if (found := one_query(row)) and row.status == "done" and row.quality
         ]
         if timed:
-            dataset, first_stage, depth = group
+            dataset, first_stage, _ = group
             yield Picture.of(
                 "tradeoff",
                 group,
@@ -35,7 +34,7 @@ def draw(run: Run) -> Iterator[Picture]:
                     members,
                     timed,
                     measures_of(members)[0],
-                    f"{dataset}, {first_stage}, {counted(depth, 'candidate')}",
+                    f"{dataset}, {first_stage}, {candidates_of(members)}",
                 ),
             )
 
