@@ -15,8 +15,8 @@ from click.testing import CliRunner
 import bench
 from bench.cli.main import cli
 from bench.comparison.pairs import compare
-from bench.comparison.points import measured
 from bench.records import baselines
+from bench.records.points import measured
 from bench.records.run import Run
 
 FOLDER = Path(__file__).parent / "data" / "run-v1"

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 import bench
 from bench.comparison.budgets import budget
-from bench.comparison.points import measured
 from bench.core.errors import SuiteError
 from bench.latency.sweep_plan import SweepPlan
+from bench.records.points import measured
 from bench.records.run import Run
 from bench.reports import markdown, plots, sweep
 from bench.runner import loop

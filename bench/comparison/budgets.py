@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from bench.comparison.pairs import resolve_measure, run_seed
-from bench.comparison.points import Point, Qualities, interpolated, measured, valued
 from bench.contract.trial import FIRST_STAGE
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.latency.summary import needed
 from bench.quality import statistics
 from bench.records import baselines
+from bench.records.points import Point, Qualities, interpolated, valued
 from bench.records.run import Run
 
 Outcome = Literal["fits", "nothing fits", "withheld"]
@@ -113,7 +113,7 @@ def budget(
     """
     limits = _limits(p50_ms, p95_ms)
     found = run if isinstance(run, Run) else baselines.find(run)
-    points, bare = list(measured(found)), list(measured(found, architectures=True))
+    points, bare = list(found.points), list(found.architecture_points)
     if not points:
         raise RecordError(
             f"{found.folder}: no reranker of this run was timed; run its suite with latency, or "
@@ -129,7 +129,7 @@ def budget(
         resolve_measure(found, measure, {point.trial.id for point in members})
         for members in groups.values()
     ]
-    qualities = {name: Qualities(found, name) for name in names}
+    qualities = {name: found.qualities(name) for name in names}
     bare = [point for point in bare if device is None or device in _devices(point)]
     return [
         _choose(found, valued(m, qualities[n]), bare, n, limits, qualities[n])

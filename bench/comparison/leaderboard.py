@@ -10,7 +10,7 @@ from bench.comparison.across import differences, sentence
 from bench.comparison.pairs import resolve_measure
 from bench.core.counting import candidates, counted
 from bench.core.errors import BenchError, RecordError
-from bench.records.rows import Row, rows
+from bench.records.rows import Row
 from bench.records.run import Run
 from bench.records.schema import Record
 
@@ -55,7 +55,7 @@ def collect(folder: Path, measure: str | None = None) -> list[Board]:
     """
     newest: dict[tuple[str, str, str], Entry] = {}
     for run in sorted(_runs(folder), key=lambda run: run.info.started):
-        for row in rows(run):
+        for row in run.rows:
             if (
                 row.status == "done" and row.quality
             ):  # without one, most queries failed: an older record stands

@@ -1,11 +1,14 @@
-"""One run, as whoever opens it sees it: its folder, and the main table that is computed from it."""
+"""One run, as reports and analyses read it: its folder, and what is computed from it, each once."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bench.records import points, rows
 from bench.records.folder import RunFolder
-from bench.records.rows import rows
+from bench.records.points import Point, Qualities
+from bench.records.rows import GroupKey, Row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,13 +17,53 @@ if TYPE_CHECKING:
 class Run(RunFolder):
     """One run, read from its folder. Never loads a model."""
 
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The main table, a row per trial in the suite's order, skipped ones included."""
+        return rows.rows(self)
+
+    @cached_property
+    def groups(self) -> dict[GroupKey, list[Row]]:
+        """The rows by what makes them comparable: dataset, first stage, depth."""
+        return rows.groups(self.rows)
+
+    @cached_property
+    def architecture_rows(self) -> list[Row]:
+        """The rows that were timed without weights: latency, and no quality."""
+        return rows.architectures(self)
+
+    @cached_property
+    def architecture_groups(self) -> dict[GroupKey, list[Row]]:
+        """The rows without weights by dataset, first stage and depth."""
+        return rows.groups(self.architecture_rows)
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """Every timed point of the rerankers, of the timed pass and of the sweep."""
+        return points.measured(self)
+
+    @cached_property
+    def architecture_points(self) -> tuple[Point, ...]:
+        """Every timed point of the networks without weights."""
+        return points.measured(self, architectures=True)
+
+    def qualities(self, measure: str) -> Qualities:
+        """The per-query values of a measure, by system and depth."""
+        if measure not in self._qualities:
+            self._qualities[measure] = Qualities(self, measure)
+        return self._qualities[measure]
+
+    @cached_property
+    def _qualities(self) -> dict[str, Qualities]:
+        return {}
+
     def to_frame(self) -> pd.DataFrame:
         """The main table: a row per trial, skipped ones included, with aggregates, intervals and
         latency summaries as numbers.
         """
         import pandas as pd
 
-        return pd.DataFrame([row.to_dict() for row in rows(self)])
+        return pd.DataFrame([row.to_dict() for row in self.rows])
 
     def _repr_html_(self) -> str:
         """The main table, as a notebook shows it."""

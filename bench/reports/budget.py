@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bench.comparison.budgets import Choice, missing_queries
-from bench.comparison.points import Point
 from bench.contract.trial import FIRST_STAGE
 from bench.latency.sweep_plan import SETTINGS
+from bench.records.points import Point
 from bench.records.rows import RANDOM
 from bench.reports import numbers
 from bench.reports.comparison import as_json, markdown_grid, print_grid

@@ -15,7 +15,7 @@ from bench.core.errors import RecordError
 from bench.core.filenames import file_stem
 from bench.quality.measures import JUDGED
 from bench.ranking.trec import header_of, metadata_path, split_run
-from bench.records.rows import Row, candidates_of, groups, measures_of, rows
+from bench.records.rows import Row, candidates_of, measures_of
 from bench.records.run import Run
 from bench.records.schema import Record
 from bench.reports import numbers, spreadsheet
@@ -66,7 +66,7 @@ def to_latex(run: Run) -> str:
                 measures_of(members),
             )
         )
-        for (dataset, first_stage, _), members in groups(rows(run)).items()
+        for (dataset, first_stage, _), members in run.groups.items()
         if any(row.status == "done" for row in members)
     )
 

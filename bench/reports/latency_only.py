@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.records.rows import GroupKey, Row, architectures, groups, notes_on
+from bench.records.rows import GroupKey, Row, notes_on
 from bench.records.run import Run
 from bench.reports import numbers, timings
 
@@ -27,7 +27,7 @@ class Bare:
 
 def tables(run: Run) -> dict[GroupKey, Bare]:
     """By group; none where the suite names no network without its weights."""
-    return {group: _bare(run, members) for group, members in groups(architectures(run)).items()}
+    return {group: _bare(run, members) for group, members in run.architecture_groups.items()}
 
 
 def _bare(run: Run, members: list[Row]) -> Bare:

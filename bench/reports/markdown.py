@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
-from bench.comparison.points import Point
 from bench.quality.measures import JUDGED
-from bench.records.rows import GroupKey, Row, candidates_of, groups, measures_of, rows
+from bench.records.points import Point
+from bench.records.rows import GroupKey, Row, candidates_of, groups, measures_of
 from bench.records.run import Run
 from bench.reports import agreement, latency_only, numbers, sweep, timings
 from bench.reports.cells import DELTA, cells, columns
@@ -44,7 +44,7 @@ CAPTIONS = {
 def report(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
     """The whole page."""
     found, swept, agreed, bare = (
-        rows(run),
+        run.rows,
         sweep.points(run),
         agreements(run),
         latency_only.tables(run),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.comparison.pairs import resolve_measure
-from bench.comparison.points import Point, Qualities, measured, valued
+from bench.records.points import Point, valued
 from bench.records.rows import GroupKey
 from bench.records.run import Run
 from bench.reports import numbers
@@ -26,14 +26,14 @@ def points(run: Run) -> dict[GroupKey, tuple[str, list[list[Point]]]]:
     """
     swept = set(run.sweep["trial"])
     found: dict[GroupKey, dict[str, list[Point]]] = {}
-    for point in (*measured(run), *measured(run, architectures=True)) if swept else ():
+    for point in (*run.points, *run.architecture_points) if swept else ():
         trial = point.trial
         if trial.id in swept:
             found.setdefault((trial.dataset, trial.first_stage, trial.depth), {}).setdefault(
                 trial.id, []
             ).append(point)
     names = {group: _measure(run, members) for group, members in found.items()}
-    qualities = {name: Qualities(run, name) for name in names.values()}
+    qualities = {name: run.qualities(name) for name in names.values()}
     return {
         group: (names[group], [valued(one, qualities[names[group]]) for one in members.values()])
         for group, members in found.items()

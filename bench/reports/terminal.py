@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bench.comparison.agreement import agreements
 from bench.core.counting import counted
 from bench.core.progress import Advance, Observer
-from bench.records.rows import Row, candidates_of, groups, measures_of, rows
+from bench.records.rows import Row, candidates_of, groups, measures_of
 from bench.records.run import Run
 from bench.reports import agreement, latency_only, timings
 from bench.reports.cells import COST, DELTA, FAILED, cells, columns
@@ -32,7 +32,7 @@ def print_run(run: Run, console: Console) -> None:
     """Every group's table, then what to know about it."""
     from rich.text import Text
 
-    table, agreed, bare = rows(run), agreements(run), latency_only.tables(run)
+    table, agreed, bare = run.rows, agreements(run), latency_only.tables(run)
     own, shared = notes(table, lambda row: row.name)
     for (dataset, first_stage, depth), members in groups(table).items():
         head, tail = (

@@ -5,8 +5,6 @@ charts need no script.
 from __future__ import annotations
 
 from bench.comparison.agreement import agreements
-from bench.comparison.points import measured
-from bench.records.rows import rows
 from bench.records.run import Run
 
 
@@ -22,10 +20,10 @@ def report(run: Run) -> str:
     from bench.reports.html.queries import MOST_QUERIES, Documents
 
     style = summary.Style(lambda text: str(escape(text)), lambda text: f"<b>{escape(text)}</b>")
-    table = rows(run)
+    table = run.rows
     found = summary.findings(run, table)
     marks, documents = group.marks(run), Documents.of(run)
-    timed, agreed = [] if run.sweep.empty else measured(run), agreements(run)
+    timed, agreed = [] if run.sweep.empty else run.points, agreements(run)
     most = max(20, MOST_QUERIES // max(1, len(found)))
     views = [
         group.view(run, one, f"g{i}", marks, timed, agreed.get(one.group, ()), documents, most)

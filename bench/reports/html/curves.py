@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bench.comparison.points import Point
 from bench.contract.trial import FIRST_STAGE
+from bench.records.points import Point
 from bench.records.rows import Row
 from bench.reports import numbers
 from bench.reports.html import svg

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.comparison.agreement import Agreement
-from bench.comparison.points import Point
+from bench.records.points import Point
 from bench.records.rows import candidates_of
 from bench.records.run import Run
 from bench.reports import agreement, numbers, timings

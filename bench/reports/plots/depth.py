@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bench.records.rows import Row, groups, measures_of, rows
+from bench.records.rows import Row, measures_of
 from bench.records.run import Run
 from bench.reports.plots import Picture, style
 
@@ -18,7 +18,7 @@ def draw(run: Run) -> Iterator[Picture]:
     reranked among them.
     """
     curves = run.depths
-    for group, members in groups(rows(run)).items():
+    for group, members in run.groups.items():
         measure = next(iter(measures_of(members)), "")
         means = curves[curves["measure"] == measure].groupby(["trial", "depth"])["value"].mean()
         known = [

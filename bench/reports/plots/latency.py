@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.counting import counted
 from bench.latency.summary import needed
-from bench.records.rows import Row, groups, rows
+from bench.records.rows import Row
 from bench.records.run import Run
 from bench.reports.plots import Picture, style
 
@@ -25,7 +25,7 @@ def draw(run: Run) -> Iterator[Picture]:
         & ~samples["warmup"].astype(bool)
         & (samples["span"] == "total")
     ]
-    for group, members in groups(rows(run)).items():
+    for group, members in run.groups.items():
         timed = [row for row in members if (single["trial"] == row.trial.id).any()]
         if timed:
             dataset, first_stage, depth = group

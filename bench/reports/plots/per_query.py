@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.contract.trial import FIRST_STAGE
 from bench.core.counting import counted
-from bench.records.rows import groups, measures_of, rows
+from bench.records.rows import measures_of
 from bench.records.run import Run
 from bench.reports.plots import Picture, style
 
@@ -18,7 +18,7 @@ def draw(run: Run) -> Iterator[Picture]:
     """A picture per reranker: each query's difference to the first stage, from the largest loss to
     the largest win.
     """
-    for group, members in groups(rows(run)).items():
+    for group, members in run.groups.items():
         measure = next(iter(measures_of(members)), "")
         lead = run.per_query[run.per_query["measure"] == measure]
         values = {

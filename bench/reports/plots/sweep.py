@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.comparison.points import Point
+from bench.records.points import Point
 from bench.records.run import Run
 from bench.reports import numbers
 from bench.reports.plots import Picture, style

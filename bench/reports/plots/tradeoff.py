@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.latency.summary import Summary
-from bench.records.rows import Row, candidates_of, groups, measures_of, rows
+from bench.records.rows import Row, candidates_of, measures_of
 from bench.records.run import Run
 from bench.reports.plots import Picture, pareto, style
 from bench.reports.timings import one_query
@@ -19,7 +19,7 @@ from bench.reports.timings import one_query
 
 def draw(run: Run) -> Iterator[Picture]:
     """A picture per group that has timings."""
-    for group, members in groups(rows(run)).items():
+    for group, members in run.groups.items():
         timed = [
             (row, found)
             for row in members

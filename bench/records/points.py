@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.trial import Trial
 from bench.latency.summary import ONE_QUERY, Summary, summarise
 from bench.latency.sweep_plan import SETTINGS
-from bench.records.folder import plain
-from bench.records.run import Run
+from bench.records.folder import RunFolder, plain
 from bench.records.schema import ArchitectureRecord, Record
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Point:
 class Qualities:
     """Per-query values of one measure, by system and depth."""
 
-    def __init__(self, run: Run, measure: str) -> None:
+    def __init__(self, run: RunFolder, measure: str) -> None:
         self._at = {
             (str(system), int(depth)): dict(zip(rows["query"], rows["value"], strict=True))
             for (system, depth), rows in run.depths[run.depths["measure"] == measure].groupby(
@@ -99,8 +98,7 @@ class Qualities:
         return sorted(depth for found, depth in self._at if found == system)
 
 
-@lru_cache(maxsize=2)  # every report of a run asks, and every point costs a bootstrap
-def measured(run: Run, *, architectures: bool = False) -> tuple[Point, ...]:
+def measured(run: RunFolder, *, architectures: bool = False) -> tuple[Point, ...]:
     """Every timed point of the rerankers of a run, without values: those of the timed pass, then
     those of the sweep. A point that both hold is the sweep's, where it stands beside its
     neighbours. `architectures`: those of networks without weights, and of nothing else.
@@ -159,7 +157,7 @@ def _between(below: Point, above: Point, depth: int, qualities: Qualities) -> Po
     )
 
 
-def _timed_pass(run: Run, records: Records) -> Iterator[Point]:
+def _timed_pass(run: RunFolder, records: Records) -> Iterator[Point]:
     plan = run.info.resolved.get("latency") or {}
     timings = summarise(run.latency, seed=_seed(run))
     for trial_id, record in records.items():
@@ -172,7 +170,7 @@ def _timed_pass(run: Run, records: Records) -> Iterator[Point]:
             yield _point(record, trial_id, depth, _loaded(record), summary)
 
 
-def _sweep(run: Run, records: Records) -> Iterator[Point]:
+def _sweep(run: RunFolder, records: Records) -> Iterator[Point]:
     table = run.sweep[run.sweep["trial"].isin(list(records))]
     names = ["trial", "system", "depth", *SETTINGS]
     samples: list[pd.DataFrame] = []
@@ -234,5 +232,5 @@ def _key(point: Point) -> tuple[Any, ...]:
     return point.trial.id, point.depth, *point.settings.values()
 
 
-def _seed(run: Run) -> int:
+def _seed(run: RunFolder) -> int:
     return int(run.info.resolved.get("seed") or 0)
