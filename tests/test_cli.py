@@ -240,6 +240,7 @@ def test_list_and_show_name_what_a_suite_can(tmp_path: Path) -> None:
     assert "nDCG" in bench("list", "measures", cwd=tmp_path).stdout
     shown = yaml.safe_load(bench("show", "reranker", "minilm-l6", cwd=tmp_path).stdout)
     assert shown["minilm-l6"]["options"]["model"] == "cross-encoder/ms-marco-MiniLM-L6-v2"
+    assert "batch_size" in shown["minilm-l6"]["options_decide"]["speed"]
     assert (
         yaml.safe_load(bench("show", "suite", "quickstart", cwd=tmp_path).stdout)["name"]
         == "quickstart"

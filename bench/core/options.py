@@ -5,11 +5,14 @@ Validation speaks in the words of a suite.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from bench.core.errors import SuiteError, nearest
+from bench.core.plugins import is_ours
 from bench.core.redaction import is_secret_name, redacted
 
 _MAY_BE_SECRET = ("base_url", "api_key_env")
@@ -23,6 +26,112 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+Decides = Literal["scores", "speed", "nothing"]
+Held = Literal["value", "arithmetic", "elsewhere"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What an option decides, and how the identity of a stage holds it."""
+
+    decides: Decides
+    held: Held = "value"
+    """As its value; as a part of the arithmetic, which says how a model runs and not which it is;
+    or elsewhere, as what the value names: the digest of a file, an address, a commit.
+    """
+    added: bool = False
+    """Whether keys leave the option out at its default, so that scores and runs from before it
+    existed keep theirs.
+    """
+    default: Any = None
+    """The default of the class; an entry of the catalogue may have another one."""
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        """Return the JSON schema of the option, with what it decides."""
+        return {**handler(core_schema), "decides": self.decides}
+
+
+UNDECLARED = Decision("scores")
+"""What an option of an outsider's class counts as that does not say: nothing is reused by mistake.
+"""
+
+
+def option(
+    default: Any = ...,
+    *,
+    decides: Decides,
+    held: Held = "value",
+    added: bool = False,
+    **constraints: Any,
+) -> Any:
+    """Return a field of a stage's options that says what it decides.
+
+    `scores` are part of the stage's fingerprint, system key and speed key, `speed` of the speed key
+    alone, `nothing` of no key. `constraints` go to pydantic's Field. Raises TypeError for anything
+    else.
+    """
+    if decides not in get_args(Decides) or held not in get_args(Held):
+        raise TypeError(
+            f"option(decides={decides!r}, held={held!r}): decides is one of "
+            f"{', '.join(get_args(Decides))}, held one of {', '.join(get_args(Held))}"
+        )
+    field = Field(default, **constraints)
+    field.metadata.append(Decision(decides, held, added, _default(field)))
+    return field
+
+
+class StageOptions(Options):
+    """Options of a stage: a dataset, a first stage or a reranker. Each says what it decides."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
+        """Raise TypeError where an option of this project does not say what it decides."""
+        super().__pydantic_init_subclass__(**arguments)
+        if is_ours(cls):
+            for name, field in cls.model_fields.items():
+                if _decision(field) is None:
+                    raise TypeError(
+                        f"{cls.__module__}.{cls.__name__}: the option '{name}' does not say what "
+                        f'it decides: write {name} = option(..., decides="scores"), "speed" or '
+                        '"nothing"'
+                    )
+
+
+def decision(model: type[BaseModel], name: str) -> Decision:
+    """Return what an option decides; the scores, where it does not say."""
+    field = model.model_fields.get(name)
+    if field is None:
+        return UNDECLARED
+    return _decision(field) or replace(UNDECLARED, default=_default(field))
+
+
+def deciding(options: BaseModel, decides: Decides, held: Held = "value") -> dict[str, Any]:
+    """Return name -> value of the options that decide this and are held in this way."""
+    values: dict[str, Any] = {}
+    for name, value in options:
+        declared = decision(type(options), name)
+        if (declared.decides, declared.held) == (decides, held):
+            values[name] = value
+    return values
+
+
+def at_default(options: BaseModel) -> frozenset[str]:
+    """Return the names of the options that have the default of their class."""
+    model = type(options)
+    return frozenset(name for name, value in options if value == decision(model, name).default)
+
+
+def _default(field: FieldInfo) -> Any:
+    return field.get_default(call_default_factory=True, validated_data={})
+
+
+def _decision(field: FieldInfo) -> Decision | None:
+    for part in field.metadata:
+        if isinstance(part, Decision):
+            return part
+    return None
 
 
 def validated(model: type[Model], options: Any, where: str) -> Model:

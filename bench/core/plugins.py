@@ -18,8 +18,15 @@ from typing import Any
 
 from bench.core.errors import SuiteError, Unavailable, first_line, nearest
 
+OURS = "bench."
+"""How the module of a class of this project begins."""
 _FOLDERS: list[str] = []
 """Where suites lie that were read in this process."""
+
+
+def is_ours(kind: type) -> bool:
+    """Return whether a class comes with this project, and is no outsider's."""
+    return kind.__module__.startswith(OURS)
 
 
 def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:

@@ -6,43 +6,54 @@ import string
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from bench.core.options import Options
+from bench.core.options import StageOptions, option
 from bench.datasets.grades import BEYOND, Label, label
 
 
-class DatasetOptions(Options):
+class DatasetOptions(StageOptions):
     """Options of any dataset, whatever its kind."""
 
-    name: str | None = Field(
+    name: str | None = option(
         None,
         min_length=1,
+        decides="nothing",
         description="what tables call this dataset; its own short name when absent",
     )
-    document: str = Field(
+    document: str = option(
         "{title} {text}",
+        decides="scores",
+        held="elsewhere",
         description="template that renders a document's fields into the text rerankers see",
     )
-    min_relevance: int | None = Field(
+    min_relevance: int | None = option(
         None,
         ge=1,
+        decides="scores",
+        held="elsewhere",
         description="smallest grade that counts as relevant in binary measures; the collection's "
         "own when absent, else 1",
     )
-    queries: int | None = Field(
+    queries: int | None = option(
         None,
         ge=1,
+        decides="scores",
+        held="elsewhere",
         description="a seeded sample of at most so many judged queries; all of them when absent",
     )
-    grades: Mapping[str | float, int] | None = Field(
+    grades: Mapping[str | float, int] | None = option(
         None,
         min_length=1,
+        decides="scores",
+        held="elsewhere",
         description="label in the judgments -> grade, a whole number: {E: 3, S: 2, C: 1, I: 0} "
         "or {1.0: 100, 0.1: 10, 0.01: 1, 0: 0}",
     )
-    own_document: Literal["auto", "drop", "keep"] = Field(
+    own_document: Literal["auto", "drop", "keep"] = option(
         "auto",
+        decides="scores",
+        held="elsewhere",
         description="a document with the query's own id: drop it from the query's candidates, "
         "keep it, or auto: drop it where it is the "
         "query's text, as in ArguAna and Quora",

@@ -96,10 +96,23 @@ def _show_reranker(name: str, console: Console) -> None:
 
     from bench.catalogue import entries
 
-    found = entries.load().get(name)
-    if found is None:
+    entry = entries.load().get(name)
+    if entry is None:
         raise SuiteError(f"no reranker '{name}' in the catalogue: {nearest(name, entries.load())}")
-    _print_data(console, {name: found.model_dump(mode="json", exclude_none=True)}, yaml)
+    facts = entry.model_dump(mode="json", exclude_none=True)
+    _print_data(console, {name: {**facts, "options_decide": _options_by_decision(name)}}, yaml)
+
+
+def _options_by_decision(name: str) -> dict[str, list[str]]:
+    """Return what the options of a reranker decide: `scores`, `speed` or `nothing` -> options."""
+    from bench import rerankers
+    from bench.core.options import decision
+
+    model = rerankers.options_for(name)
+    groups: dict[str, list[str]] = {"scores": [], "speed": [], "nothing": []}
+    for option in model.model_fields:
+        groups[decision(model, option).decides].append(option)
+    return groups
 
 
 def _show_suite(name: str, console: Console) -> None:

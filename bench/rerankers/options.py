@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from bench.core.options import Options
+from bench.core.options import StageOptions, option
 
 DType = Literal["float32", "bfloat16", "float16"]
 AnyDType = Literal["float32", "bfloat16", "float16", "int8"]
@@ -21,17 +21,20 @@ RUNTIMES: dict[str, tuple[str, ...]] = {
 """What can compute a model's logits, and in which number formats."""
 
 
-class RerankerOptions(Options):
+class RerankerOptions(StageOptions):
     """What every reranker takes."""
 
     paths: ClassVar[tuple[str, ...]] = ()
     """The options that may name a file or folder: a relative one is looked for beside the suite."""
 
-    name: str | None = Field(
-        None, description="what tables call this row; needed where one reranker appears twice"
+    name: str | None = option(
+        None,
+        decides="nothing",
+        description="what tables call this row; needed where one reranker appears twice",
     )
-    optional: bool = Field(
+    optional: bool = option(
         False,
+        decides="nothing",
         description="leave the row out, with a note, where it cannot run; otherwise that is an "
         "error",
     )
@@ -42,50 +45,68 @@ class ModelOptions(RerankerOptions):
 
     paths: ClassVar[tuple[str, ...]] = ("model", "adapter")
 
-    model: str = Field(
+    model: str = option(
         min_length=1,
+        decides="scores",
+        held="elsewhere",
         description="hub id, local folder, packaged:NAME, or tiny:KIND for random weights",
     )
-    revision: str | None = Field(
+    revision: str | None = option(
         None,
+        decides="scores",
+        held="elsewhere",
         description="commit, tag or branch of the hub model; a commit makes the run repeatable",
     )
-    dtype: DType = Field(
-        "float32", description="number format of the weights and of the arithmetic"
+    dtype: DType = option(
+        "float32",
+        decides="scores",
+        held="arithmetic",
+        description="number format of the weights and of the arithmetic",
     )
-    max_length: int | None = Field(
+    max_length: int | None = option(
         None,
         ge=8,
+        decides="scores",
         description="tokens of a query and a document together; the model's own limit when absent",
     )
-    batch_size: int | None = Field(
+    batch_size: int | None = option(
         None,
         ge=1,
+        decides="speed",
         description="pairs (or texts) per forward pass; 32 when absent and there is no token "
         "budget",
     )
-    threads: int | None = Field(
-        None, ge=1, description="CPU threads inside one operation; torch's own choice when absent"
+    threads: int | None = option(
+        None,
+        ge=1,
+        decides="speed",
+        description="CPU threads inside one operation; torch's own choice when absent",
     )
-    weights: Literal["published", "random"] = Field(
+    weights: Literal["published", "random"] = option(
         "published",
+        decides="scores",
+        held="elsewhere",
         description="random: the architecture alone, built from the catalogue's facts and timed; "
         "it has no quality",
     )
-    trust_remote_code: bool = Field(
-        False, description="run Python code that comes with the model; recorded"
+    trust_remote_code: bool = option(
+        False, decides="scores", description="run Python code that comes with the model; recorded"
     )
-    attention: Literal["sdpa", "eager", "flash_attention_2"] | None = Field(
-        None, description="attention kernel; the library's choice when absent"
+    attention: Literal["sdpa", "eager", "flash_attention_2"] | None = option(
+        None,
+        decides="scores",
+        held="arithmetic",
+        description="attention kernel; the library's choice when absent",
     )
 
 
 class PairOptions(ModelOptions):
     """What a model takes that reads query and document together."""
 
-    token_budget: int | None = Field(
+    token_budget: int | None = option(
         None,
         ge=1,
+        decides="speed",
         description="tokens with padding per forward pass, 1024 on a CPU and 16384 on a GPU when "
         "absent; batch_size stands above it",
     )
@@ -94,16 +115,24 @@ class PairOptions(ModelOptions):
 class RuntimeOptions(PairOptions):
     """What a model takes that can be exported, and run by something other than torch."""
 
-    runtime: Runtime = Field(
-        "torch", description="what computes the scores; the model is exported once"
+    runtime: Runtime = option(
+        "torch",
+        decides="scores",
+        held="arithmetic",
+        description="what computes the scores; the model is exported once",
     )
-    dtype: AnyDType = Field(  # type: ignore[assignment]
+    dtype: AnyDType = option(  # type: ignore[assignment]
         "float32",
+        decides="scores",
+        held="arithmetic",
         description="number format of the weights and of the arithmetic; int8 for onnx and "
         "openvino alone",
     )
-    compile: bool = Field(
+    compile: bool = option(
         False,
+        decides="scores",
+        held="arithmetic",
+        added=True,
         description="torch.compile: for long runs on a GPU; on a CPU the first seconds cost more "
         "than they save",
     )

@@ -5,37 +5,50 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from bench.core.options import Options
+from bench.core.options import StageOptions, option
 from bench.core.words import TOKEN, compiled
 
 
-class FirstStageOptions(Options):
+class FirstStageOptions(StageOptions):
     """What every first stage takes."""
 
-    name: str | None = Field(None, min_length=1, description="what tables call this first stage")
-    depth: int | None = Field(
-        None, ge=1, description="candidates per query; the suite's depth when absent"
+    name: str | None = option(
+        None, min_length=1, decides="nothing", description="what tables call this first stage"
+    )
+    depth: int | None = option(
+        None,
+        ge=1,
+        decides="scores",
+        held="elsewhere",
+        description="candidates per query; the suite's depth when absent",
     )
 
 
 class BM25Options(FirstStageOptions):
     """BM25, with the parameters of Anserini's baselines (k1 0.9, b 0.4) unless told otherwise."""
 
-    k1: float = Field(0.9, ge=0, description="how slowly repeated terms saturate")
-    b: float = Field(0.4, ge=0, le=1, description="how strongly long documents are held back")
-    method: Literal["lucene", "robertson", "atire"] = Field(
-        "lucene", description="variant of the formula, as bm25s names them"
+    k1: float = option(
+        0.9, ge=0, decides="scores", description="how slowly repeated terms saturate"
     )
-    stemmer: str | None = Field(
-        "english", description="Snowball stemmer of PyStemmer; null for none"
+    b: float = option(
+        0.4, ge=0, le=1, decides="scores", description="how strongly long documents are held back"
     )
-    stopwords: str | tuple[str, ...] | None = Field(
-        "english", description="language of bm25s's list, or the words; null for none"
+    method: Literal["lucene", "robertson", "atire"] = option(
+        "lucene", decides="scores", description="variant of the formula, as bm25s names them"
     )
-    token_pattern: str = Field(
+    stemmer: str | None = option(
+        "english", decides="scores", description="Snowball stemmer of PyStemmer; null for none"
+    )
+    stopwords: str | tuple[str, ...] | None = option(
+        "english",
+        decides="scores",
+        description="language of bm25s's list, or the words; null for none",
+    )
+    token_pattern: str = option(
         TOKEN,
+        decides="scores",
         description="regular expression whose matches in the lower-cased, composed (NFC) text "
         "are the tokens; \\p{M} is any combining mark",
     )
@@ -55,8 +68,10 @@ class BM25Options(FirstStageOptions):
 class RunOptions(FirstStageOptions):
     """Candidates from a run file."""
 
-    path: str = Field(
+    path: str = option(
         min_length=1,
+        decides="scores",
+        held="elsewhere",
         description="a run, relative to the suite's folder: TREC, MS MARCO or JSON, plain or "
         ".gz, .bz2, .xz, .zst",
     )

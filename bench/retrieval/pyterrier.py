@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
 from bench.contract.candidates import Candidates
 from bench.core.errors import DataError, SuiteError
+from bench.core.options import option
 from bench.core.plugins import require, resolve
 from bench.datasets.base import Dataset
 from bench.retrieval.options import FirstStageOptions
@@ -29,8 +28,9 @@ COLUMNS = ("qid", "docno", "score")
 class PyTerrierOptions(FirstStageOptions):
     """Candidates from a PyTerrier pipeline."""
 
-    pipeline: str = Field(
+    pipeline: str = option(
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        decides="scores",
         description="package.module:name of a PyTerrier transformer",
     )
 

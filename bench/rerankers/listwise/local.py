@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
 from bench.contract.request import CandidateList, Usage
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError
+from bench.core.options import option
 from bench.rerankers.listwise import permutation
 from bench.rerankers.listwise.fitting import Fitter
 from bench.rerankers.listwise.sliding_window import ListwiseOptions, Sorting, expected_usage
@@ -37,13 +36,17 @@ Answer = tuple[str, Usage]
 
 
 class LocalListwiseOptions(ListwiseOptions, ModelOptions):
-    max_length: int | None = Field(
+    max_length: int | None = option(
         None,
         ge=8,
+        decides="scores",
         description="tokens of a prompt and its answer together; the model's own limit when absent",
     )
-    batch_size: int = Field(
-        4, ge=1, description="windows (of different queries) that are written at once"
+    batch_size: int = option(
+        4,
+        ge=1,
+        decides="speed",
+        description="windows (of different queries) that are written at once",
     )
 
 

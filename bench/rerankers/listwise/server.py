@@ -15,11 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import Field
-
 from bench.contract.request import CandidateList, Usage
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError
+from bench.core.options import option
 from bench.core.redaction import redacted
 from bench.rerankers.listwise import permutation, prompts
 from bench.rerankers.listwise.sliding_window import (
@@ -45,9 +44,10 @@ _TOKENS_PER_IDENTIFIER = 8
 
 
 class ListwiseServerOptions(ListwiseOptions, HttpOptions):
-    answer_tokens: int | None = Field(
+    answer_tokens: int | None = option(
         None,
         ge=1,
+        decides="scores",
         description="tokens the model may write; enough for the identifiers when absent, a model "
         "that thinks needs more",
     )

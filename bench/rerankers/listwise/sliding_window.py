@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from bench.contract.request import CandidateList, Usage
+from bench.core.options import option
 from bench.rerankers.listwise.prompts import messages, plain, shortened
 from bench.rerankers.options import RerankerOptions
 
@@ -30,22 +31,31 @@ TOKENS_PER_PLACE = 5
 class ListwiseOptions(RerankerOptions):
     """What both engines take."""
 
-    window: int = Field(20, ge=2, le=200, description="passages in one prompt")
-    stride: int = Field(
-        10, ge=1, description="passages by which the window moves to the front; less than window"
+    window: int = option(20, ge=2, le=200, decides="scores", description="passages in one prompt")
+    stride: int = option(
+        10,
+        ge=1,
+        decides="scores",
+        description="passages by which the window moves to the front; less than window",
     )
-    passes: int = Field(1, ge=1, le=100, description="times that the window goes through the list")
-    prompt: Literal["rank-llm", "rank-gpt"] = Field(
+    passes: int = option(
+        1, ge=1, le=100, decides="scores", description="times that the window goes through the list"
+    )
+    prompt: Literal["rank-llm", "rank-gpt"] = option(
         "rank-llm",
+        decides="scores",
         description="rank-llm for RankZephyr, RankVicuna and one message in general; rank-gpt "
         "for a message per passage",
     )
-    system: str | None = Field(
-        None, description="system message; the prompt's own when absent, none when empty"
+    system: str | None = option(
+        None,
+        decides="scores",
+        description="system message; the prompt's own when absent, none when empty",
     )
-    document_words: int = Field(
+    document_words: int = option(
         300,
         ge=1,
+        decides="scores",
         description="words of a document that are shown; ten characters count as a word at least",
     )
 

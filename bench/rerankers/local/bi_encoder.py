@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from pydantic import Field
-
 from bench.contract.request import CandidateList
 from bench.contract.reranker import Description
+from bench.core.options import option
 from bench.rerankers.loading import checkpoint, sentence_transformer
 from bench.rerankers.local import lengths
 from bench.rerankers.local.base import LocalReranker
@@ -28,14 +27,20 @@ if TYPE_CHECKING:
 
 
 class BiEncoderOptions(ModelOptions):
-    query_prompt: str | None = Field(
-        None, description="text put before a query; the model's own when absent, none when empty"
+    query_prompt: str | None = option(
+        None,
+        decides="scores",
+        description="text put before a query; the model's own when absent, none when empty",
     )
-    document_prompt: str | None = Field(
-        None, description="text put before a document; the model's own when absent, none when empty"
+    document_prompt: str | None = option(
+        None,
+        decides="scores",
+        description="text put before a document; the model's own when absent, none when empty",
     )
-    normalize: bool = Field(
-        True, description="cosine; false gives the dot product of the embeddings as they are"
+    normalize: bool = option(
+        True,
+        decides="scores",
+        description="cosine; false gives the dot product of the embeddings as they are",
     )
 
 

@@ -12,11 +12,12 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from bench.contract.request import Usage
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError, Unavailable
+from bench.core.options import option
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.loading import checkpoint, headers, labels, sentence_transformer
 from bench.rerankers.loading.weights import adapter_folder, folder_hash, versions
@@ -32,20 +33,29 @@ if TYPE_CHECKING:
 
 
 class CrossEncoderOptions(RuntimeOptions):
-    adapter: str | None = Field(
-        None, description="folder of a PEFT adapter with a classification head, or packaged:NAME"
+    adapter: str | None = option(
+        None,
+        decides="scores",
+        held="elsewhere",
+        description="folder of a PEFT adapter with a classification head, or packaged:NAME",
     )
-    prompt: str | None = Field(
-        None, description="text put before the query; the model's own prompt when absent"
+    prompt: str | None = option(
+        None,
+        decides="scores",
+        description="text put before the query; the model's own prompt when absent",
     )
-    instruction: str | None = Field(
+    instruction: str | None = option(
         None,
         min_length=1,
+        decides="scores",
+        added=True,
         description="what a language model that says yes or no is told to judge by; the model's "
         "own when absent",
     )
-    label: int | str | None = Field(
+    label: int | str | None = option(
         None,
+        decides="scores",
+        added=True,
         description="of a head with several labels, the one that means relevant, by number (from "
         "0) or name: the score is its log-odds, "
         "for two labels its logit less the other's; told from the names where absent (relevant, "

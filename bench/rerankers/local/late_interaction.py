@@ -13,11 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
 from bench.contract.request import CandidateList
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError
+from bench.core.options import option
 from bench.rerankers.loading import checkpoint, sentence_transformer
 from bench.rerankers.loading.weights import Weights
 from bench.rerankers.local import lengths
@@ -36,17 +35,22 @@ BLOCK = 1024
 
 
 class LateInteractionOptions(ModelOptions):
-    max_length: int | None = Field(
+    max_length: int | None = option(
         None,
         ge=8,
+        decides="scores",
         description="tokens of a document, and of a query where the model has no limit for them; "
         "the model's own when absent",
     )
-    query_prompt: str | None = Field(
-        None, description="text put before a query; the model's own when absent, none when empty"
+    query_prompt: str | None = option(
+        None,
+        decides="scores",
+        description="text put before a query; the model's own when absent, none when empty",
     )
-    document_prompt: str | None = Field(
-        None, description="text put before a document; the model's own when absent, none when empty"
+    document_prompt: str | None = option(
+        None,
+        decides="scores",
+        description="text put before a document; the model's own when absent, none when empty",
     )
 
 

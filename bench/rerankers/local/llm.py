@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from bench.contract.request import Usage
 from bench.contract.reranker import Description
 from bench.core.errors import RerankerError
+from bench.core.options import option
 from bench.rerankers.loading import checkpoint, networks, sentence_transformer
 from bench.rerankers.loading.weights import versions
 from bench.rerankers.local import batches, llm_prompt
@@ -27,22 +28,28 @@ from bench.rerankers.options import ModelOptions, PairOptions
 
 
 class LlmOptions(PairOptions):
-    template: str | tuple[str, ...] = Field(
+    template: str | tuple[str, ...] = option(
         "chat",
+        decides="scores",
         description="qwen3-reranker, bge-gemma, chat (the model's own chat template), or a list "
         "of pieces with {instruction}, {query} and "
         "{document}, tokenised one by one",
     )
-    instruction: str | None = Field(
-        None, description="what the model is told to judge by; the template's own when absent"
+    instruction: str | None = option(
+        None,
+        decides="scores",
+        description="what the model is told to judge by; the template's own when absent",
     )
-    token_true: str | None = Field(
+    token_true: str | None = option(
         None,
         min_length=1,
+        decides="scores",
         description="the word for a relevant document; the template's when absent",
     )
-    token_false: str | None = Field(
-        None, description="the word for any other; the template's when absent, none when empty"
+    token_false: str | None = option(
+        None,
+        decides="scores",
+        description="the word for any other; the template's when absent, none when empty",
     )
 
     @field_validator("template")
@@ -155,14 +162,14 @@ class LlmReranker(PromptedReranker):
         and for two that are the same.
         """
         ids = []
-        for option in ("token_true", "token_false"):
-            word = self._said()[option]
+        for name in ("token_true", "token_false"):
+            word = self._said()[name]
             if word is not None:
                 found = tokenizer(word, add_special_tokens=False)["input_ids"]
                 if len(found) != 1 or found[0] == tokenizer.unk_token_id:
                     raise RerankerError(
                         f"{self.options.model}: '{word}' is no single token of its vocabulary; "
-                        f"set {option} to one that is"
+                        f"set {name} to one that is"
                     )
                 ids += found
         if len(set(ids)) < len(ids):

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
+from bench.core.options import option
 from bench.rerankers.local.t5 import T5Options, T5Reranker
 from bench.rerankers.options import ModelOptions
 
@@ -19,18 +18,21 @@ _WORD_START = "\u2581"  # how SentencePiece writes the space before a word
 
 
 class MonoT5Options(T5Options):
-    prompt: str = Field(
+    prompt: str = option(
         "Query: {query} Document: {document} Relevant:",
+        decides="scores",
         description="the model's input, with {query} and {document}",
     )
-    token_true: str = Field(
+    token_true: str = option(
         "true",
         min_length=1,
+        decides="scores",
         description="the word the model answers with when the document is relevant",
     )
-    token_false: str = Field(
+    token_false: str = option(
         "false",
         min_length=1,
+        decides="scores",
         description="the word it answers with when the document is not relevant",
     )
 

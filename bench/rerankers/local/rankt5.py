@@ -10,19 +10,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
+from bench.core.options import option
 from bench.rerankers.local.t5 import T5Options, T5Reranker
 from bench.rerankers.options import ModelOptions
 
 
 class RankT5Options(T5Options):
-    prompt: str = Field(
+    prompt: str = option(
         "Query: {query} Document: {document}",
+        decides="scores",
         description="the model's input, with {query} and {document}",
     )
-    token: str = Field(
-        "<extra_id_10>", min_length=1, description="the token whose logit is the score"
+    token: str = option(
+        "<extra_id_10>",
+        min_length=1,
+        decides="scores",
+        description="the token whose logit is the score",
     )
 
 

@@ -13,11 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from bench.contract.request import Usage
 from bench.contract.reranker import Description
 from bench.core.errors import Unavailable
+from bench.core.options import option
 from bench.rerankers.loading import checkpoint, networks, sentence_transformer
 from bench.rerankers.loading.networks import LIBRARIES
 from bench.rerankers.loading.weights import versions
@@ -35,8 +36,9 @@ weights name no limit.
 
 
 class T5Options(PairOptions):
-    prompt: str = Field(
-        description="the model's input; must hold {query} and, after it, {document}"
+    prompt: str = option(
+        decides="scores",
+        description="the model's input; must hold {query} and, after it, {document}",
     )
 
     @field_validator("prompt")
@@ -115,8 +117,8 @@ class T5Reranker(PromptedReranker):
             "max_length": self._writer.limit,
             "prompt": self.options.prompt,
             **{
-                option: {"piece": piece, "id": i}
-                for (option, piece), i in zip(self.answers().items(), ids, strict=True)
+                name: {"piece": piece, "id": i}
+                for (name, piece), i in zip(self.answers().items(), ids, strict=True)
             },
             "truncation": "document",
             **versions(*LIBRARIES),

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
 from bench.contract.request import CandidateList, Failure
 from bench.contract.reranker import Description
 from bench.core.counting import counted
 from bench.core.errors import RerankerError, Unavailable
+from bench.core.options import option
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
 
@@ -131,16 +130,21 @@ class OracleReranker(FixedReranker):
 class RunFileOptions(RerankerOptions):
     paths: ClassVar[tuple[str, ...]] = ("path",)
 
-    path: str = Field(
-        min_length=1, description="a run: TREC, MS MARCO or JSON, plain or .gz, .bz2, .xz, .zst"
+    path: str = option(
+        min_length=1,
+        decides="scores",
+        held="elsewhere",
+        description="a run: TREC, MS MARCO or JSON, plain or .gz, .bz2, .xz, .zst",
     )
-    first_stage: str | None = Field(
+    first_stage: str | None = option(
         None,
+        decides="nothing",
         description="the first stage that the run reranks, as tables call it: the row appears "
         "over no other",
     )
-    dataset: str | None = Field(
+    dataset: str | None = option(
         None,
+        decides="nothing",
         description="the dataset that the run is of, as tables call it: the row appears over no "
         "other",
     )

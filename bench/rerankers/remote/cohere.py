@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from bench.contract.request import CandidateList, Usage
 from bench.core.errors import RerankerError
+from bench.core.options import option
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.answer import Answer, amount, count
 from bench.rerankers.remote.client import ApiReranker
@@ -24,8 +23,11 @@ LONGEST_DOCUMENT = 4096
 
 
 class CohereOptions(SplitOptions):
-    max_tokens_per_doc: int | None = Field(
-        None, ge=1, description="longer documents are cut by the service; its default when absent"
+    max_tokens_per_doc: int | None = option(
+        None,
+        ge=1,
+        decides="scores",
+        description="longer documents are cut by the service; its default when absent",
     )
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from bench.core.errors import RerankerError, SuiteError
+from bench.core.options import option
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.client import ApiReranker
 from bench.rerankers.remote.options import ADDRESS, ApiOptions
@@ -17,11 +16,16 @@ from bench.rerankers.remote.refusal import Refusal, reason_in, retry_after
 
 
 class HttpOptions(ApiOptions):
-    base_url: str = Field(
-        pattern=ADDRESS, description="address of the server, such as https://api.example.com/v1"
+    base_url: str = option(
+        pattern=ADDRESS,
+        decides="scores",
+        held="elsewhere",
+        description="address of the server, such as https://api.example.com/v1",
     )
-    api_key_env: str | None = Field(
-        None, description="environment variable that holds the key, where one is needed"
+    api_key_env: str | None = option(
+        None,
+        decides="nothing",
+        description="environment variable that holds the key, where one is needed",
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from bench.catalogue.price import Price
+from bench.core.options import option
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.address import is_address
 
@@ -16,37 +17,62 @@ ADDRESS = r"^https?://[^/?#]+[^?#]*$"
 class ApiOptions(RerankerOptions):
     """What every hosted reranker takes."""
 
-    model: str = Field(min_length=1, description="the service's name of the model")
-    base_url: str | None = Field(
-        None, pattern=ADDRESS, description="address of the service, where it is not the usual one"
+    model: str = option(
+        min_length=1,
+        decides="scores",
+        held="elsewhere",
+        description="the service's name of the model",
     )
-    body: dict[str, Any] = Field(
+    base_url: str | None = option(
+        None,
+        pattern=ADDRESS,
+        decides="scores",
+        held="elsewhere",
+        description="address of the service, where it is not the usual one",
+    )
+    body: dict[str, Any] = option(
         default_factory=dict,
+        decides="scores",
+        held="elsewhere",
         description="further fields of the HTTP request, none of them secret; null takes one of "
         "ours away",
     )
-    timeout_s: float = Field(
+    timeout_s: float = option(
         30.0,
         gt=0,
+        decides="speed",
         description="seconds before a request is given up, however slowly its answer comes",
     )
-    retries: int = Field(
-        3, ge=0, description="further attempts after a time-out, a server error or a rate limit"
+    retries: int = option(
+        3,
+        ge=0,
+        decides="speed",
+        description="further attempts after a time-out, a server error or a rate limit",
     )
-    backoff_s: float = Field(
+    backoff_s: float = option(
         1.0,
         ge=0,
+        decides="speed",
         description="wait before the first retry, doubled each time; Retry-After goes first",
     )
-    concurrency: int = Field(1, ge=1, le=256, description="HTTP requests in flight at once")
-    requests_per_minute: float | None = Field(
-        None, gt=0, description="HTTP requests a minute, evenly spread; no limit when absent"
+    concurrency: int = option(
+        1, ge=1, le=256, decides="speed", description="HTTP requests in flight at once"
     )
-    tokens_per_minute: float | None = Field(
-        None, gt=0, description="tokens a minute, as the service counts them; no limit when absent"
-    )
-    price: Price | None = Field(
+    requests_per_minute: float | None = option(
         None,
+        gt=0,
+        decides="speed",
+        description="HTTP requests a minute, evenly spread; no limit when absent",
+    )
+    tokens_per_minute: float | None = option(
+        None,
+        gt=0,
+        decides="speed",
+        description="tokens a minute, as the service counts them; no limit when absent",
+    )
+    price: Price | None = option(
+        None,
+        decides="nothing",
         description="what the service charges, in place of the catalogue's: {usd: 2, per: 1000 "
         "searches}",
     )
@@ -62,9 +88,10 @@ class ApiOptions(RerankerOptions):
 class SplitOptions(ApiOptions):
     """What those take that score documents one by one, so that a list may be sent in parts."""
 
-    documents_per_request: int | None = Field(
+    documents_per_request: int | None = option(
         None,
         ge=1,
+        decides="speed",
         description="documents in one HTTP request; as many as the service takes when absent, "
         "fewer where it says too large",
     )

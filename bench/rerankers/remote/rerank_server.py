@@ -17,10 +17,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field
-
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
+from bench.core.options import option
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.answer import Answer, amount, count
 from bench.rerankers.remote.http import HttpOptions, HttpReranker, json_of
@@ -31,18 +30,26 @@ _DOCUMENTS_PER_REQUEST = {"cohere": 1000, "tei": 32}
 
 
 class RerankServerOptions(HttpOptions, SplitOptions):
-    base_url: str = Field(
-        pattern=ADDRESS, description="address of the server, up to /rerank; https://api.jina.ai/v1"
+    base_url: str = option(
+        pattern=ADDRESS,
+        decides="scores",
+        held="elsewhere",
+        description="address of the server, up to /rerank; https://api.jina.ai/v1",
     )
-    shape: Literal["cohere", "tei"] = Field(
+    shape: Literal["cohere", "tei"] = option(
         "cohere",
+        decides="scores",
         description="cohere for Jina, vLLM and Infinity; tei for Text Embeddings Inference",
     )
-    documents_per_request: int | None = Field(
-        None, ge=1, description="documents in one HTTP request; 32 for tei and 1000 otherwise"
+    documents_per_request: int | None = option(
+        None,
+        ge=1,
+        decides="speed",
+        description="documents in one HTTP request; 32 for tei and 1000 otherwise",
     )
-    listwise: bool = Field(
+    listwise: bool = option(
         False,
+        decides="scores",
         description="the model scores a document beside the others, so that a shorter list gives "
         "other scores",
     )

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from bench.core.errors import RerankerError
+from bench.core.options import option
 from bench.core.plugins import require
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.answer import Answer, count
@@ -28,8 +27,10 @@ _at_work = threading.local()
 
 
 class VoyageOptions(SplitOptions):
-    truncation: bool = Field(
-        True, description="let the service cut texts that are too long; otherwise they fail"
+    truncation: bool = option(
+        True,
+        decides="scores",
+        description="let the service cut texts that are too long; otherwise they fail",
     )
 
 
