@@ -16,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.core.errors import SuiteError, Unavailable, first_line, nearest
+from bench.core.errors import SuiteError, Unavailable, nearest
+from bench.core.outsiders import OutsiderError, outsiders_code
 
 OURS = "bench."
 """How the module of a class of this project begins."""
@@ -45,25 +46,33 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
             "in my_package.module:Class"
         )
     try:
-        module = (
-            importlib.import_module(module_name) if name in table else _import_outsider(module_name)
-        )
+        with outsiders_code():
+            module = _imported(kind, name, module_name, is_ours=name in table)
+    except OutsiderError as error:
+        raise SuiteError(
+            f"{kind} '{name}': module '{module_name}' cannot be imported: {error}"
+        ) from error.cause
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        raise SuiteError(f"{kind} '{name}': module '{module_name}' has no '{attribute}'") from error
+
+
+def _imported(kind: str, name: str, module_name: str, *, is_ours: bool) -> ModuleType:
+    """Import the module of a part.
+
+    Raises SuiteError where there is none, Unavailable where it needs a package that is not here.
+    """
+    try:
+        if is_ours:
+            return importlib.import_module(module_name)
+        return _import_outsider(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise SuiteError(
                 f"{kind} '{name}': there is no module '{error.name}' on the Python path"
             ) from error
         raise Unavailable(f"{error.name} not installed", f"pip install {error.name}") from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # an outsider's module may raise anything, or exit
-        raise SuiteError(
-            f"{kind} '{name}': module '{module_name}' cannot be imported: {first_line(error)}"
-        ) from error
-    try:
-        return getattr(module, attribute)
-    except AttributeError as error:
-        raise SuiteError(f"{kind} '{name}': module '{module_name}' has no '{attribute}'") from error
 
 
 def look_in(folder: Path) -> None:

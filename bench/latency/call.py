@@ -13,6 +13,7 @@ from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.reranker import Reranker, no_span
 from bench.core.errors import BenchError
+from bench.core.outsiders import outsiders_code
 from bench.latency.sample import Sample
 from bench.latency.spans import SORT, Stopwatch
 from bench.machine import gpu
@@ -86,20 +87,17 @@ class Caller:
         self.calls += 1
         taken = None
         try:
-            gpu.reset_memory_peaks(self.target.device)
-            taken = self._timed(requests, stopwatch)
-            self.failing = 0
-            self.clocks.look()
-            for name, size in gpu.memory(self.target.device).items():
-                self.gpu_memory[name] = max(self.gpu_memory.get(name, 0), size)
-        except KeyboardInterrupt:
-            raise
-        except (
-            BaseException
-        ) as error:  # one target's failure must not take the others' timings with it
+            with outsiders_code():
+                gpu.reset_memory_peaks(self.target.device)
+                taken = self._timed(requests, stopwatch)
+                self.failing = 0
+                self.clocks.look()
+                for name, size in gpu.memory(self.target.device).items():
+                    self.gpu_memory[name] = max(self.gpu_memory.get(name, 0), size)
+        except BenchError as error:  # one target's failure leaves the others' timings
             self.errors += 1
             self.failing += 1
-            self.last_error = str(error).partition("\n")[0] or type(error).__name__
+            self.last_error = str(error).partition("\n")[0]
         self.usage = (
             self.target.reranker.take_usage()
         )  # also after a failure: its tokens are not the next call's

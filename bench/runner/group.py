@@ -13,7 +13,8 @@ from bench.contract.candidates import Candidates
 from bench.contract.scored import Scored
 from bench.contract.trial import Trial
 from bench.core.atomic import write_atomically
-from bench.core.errors import BenchError, RerankerError, Unavailable, first_line
+from bench.core.errors import BenchError, RerankerError, Unavailable
+from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.progress import Observer
 from bench.core.redaction import for_others, redacted_text
 from bench.core.version import version
@@ -67,12 +68,9 @@ class GroupRun:
 
     def run(self) -> None:
         try:
-            found = retrieve(self.suite, self.group, self.observer)
-        except KeyboardInterrupt:
-            raise
-        except (
-            BaseException
-        ) as error:  # a loader or first stage of an outsider may raise anything, or exit
+            with outsiders_code():
+                found = retrieve(self.suite, self.group, self.observer)
+        except BenchError as error:
             self._fail_all(error)
             return
         questions = found.questions
@@ -143,12 +141,11 @@ class GroupRun:
         next to the records.
         """
         try:
-            work()
+            with outsiders_code():
+                work()
         except Unavailable as error:
             planned.end("skipped" if planned.optional else "failed", error.reason)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # an outsider's reranker may raise anything, or exit
+        except BenchError as error:
             planned.end("failed", self._reason(error, planned.trial.id))
         if planned.status.status != "done":
             self.scored.pop(planned.trial.id, None)
@@ -159,18 +156,19 @@ class GroupRun:
                 f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}"
             )
 
-    def _reason(self, error: BaseException, name: str) -> str:
+    def _reason(self, error: BenchError, name: str) -> str:
         """Return why something failed, in one line. The traceback of what was not foreseen goes to
         a file of this name.
         """
-        if isinstance(error, BenchError):
-            return redacted_text(str(error))
+        reason = redacted_text(str(error))
+        if not isinstance(error, OutsiderError):
+            return reason
         path = self.writer.folder / "errors" / f"{name}.txt"
-        text = for_others("".join(traceback.format_exception(error)))
+        text = for_others("".join(traceback.format_exception(error.cause)))
         write_atomically(path, text.encode("utf-8", "backslashreplace"))
-        return f"{redacted_text(first_line(error))} (errors/{path.name})"
+        return f"{reason} (errors/{path.name})"
 
-    def _fail_all(self, error: BaseException) -> None:
+    def _fail_all(self, error: BenchError) -> None:
         """Without a dataset and candidates no trial of the group can run; the groups after it
         can.
         """
@@ -183,13 +181,11 @@ class GroupRun:
 
     def _close(self, planned: Planned) -> None:
         try:
-            planned.reranker.close()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # what it computed stays; only its memory may not be free
-            self.observer.note(
-                f"{planned.trial.reranker} could not be closed: {redacted_text(first_line(error))}"
-            )
+            with outsiders_code():
+                planned.reranker.close()
+        except BenchError as error:  # what it computed stays; only its memory may not be free
+            reason = redacted_text(str(error))
+            self.observer.note(f"{planned.trial.reranker} could not be closed: {reason}")
 
     def _timed_pass(self, questions: Questions) -> timed_pass.LatencyResult | None:
         """Return the timings of the group, None where nothing was timed. The quality that was
@@ -197,12 +193,11 @@ class GroupRun:
         """
         timing = None
         try:
-            timing = self._latency(questions)
-            if timing:
-                self._sweep(questions, timing)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
+            with outsiders_code():
+                timing = self._latency(questions)
+                if timing:
+                    self._sweep(questions, timing)
+        except BenchError as error:
             trial = self.group.planned[0].trial
             text = (
                 f"{trial.dataset}, {trial.first_stage}: timing ended early: "

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.core.digest import digest_of
+from bench.core.errors import BenchError
+from bench.core.outsiders import outsiders_code
 from bench.core.redaction import redacted, redacted_text
 from bench.core.version import version
 from bench.machine import fingerprint
@@ -65,10 +67,9 @@ def _fingerprints(groups: Sequence[Group]) -> dict[str, str]:
             and not hasattr(planned.reranker, "bind")
         ):
             try:
-                digests[name] = digest_of(identified(planned.reranker))[:16]
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # its trial will fail by it, and say so
+                with outsiders_code():
+                    digests[name] = digest_of(identified(planned.reranker))[:16]
+            except BenchError:  # its trial will fail by it, and say so
                 continue
     return digests
 

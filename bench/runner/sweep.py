@@ -14,8 +14,9 @@ from typing import Any
 
 from bench import rerankers
 from bench.contract.reranker import Reranker
-from bench.core.errors import BenchError, RerankerError, Unavailable, first_line
+from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.options import as_mapping
+from bench.core.outsiders import outsiders_code
 from bench.latency import timed_pass as latency
 from bench.latency.plan import LatencyPlan
 from bench.latency.sweep_plan import SCORING, SETTINGS, Change, SweepPlan, told
@@ -111,15 +112,13 @@ class Sweep:
         """
         for planned in timed:
             try:
-                variant = self._variant(planned, change)
+                with outsiders_code():
+                    variant = self._variant(planned, change)
             except Unavailable as error:
                 self._note(planned, f"sweep: {told(change)} left out: {error.reason}")
                 continue
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # an outsider's reranker may raise anything, or exit
-                reason = str(error) if isinstance(error, BenchError) else first_line(error)
-                self._note(planned, f"sweep: {told(change)} left out: {reason}")
+            except BenchError as error:
+                self._note(planned, f"sweep: {told(change)} left out: {error}")
                 continue
             if variant:
                 yield variant
@@ -181,24 +180,22 @@ class Sweep:
         )
         kept = Ranked(lambda rankings: None, depths)
         try:
-            scored = score(
-                variant.reranker,
-                self.questions.requests,
-                chunk_pairs=self.suite.chunk_pairs,
-                fresh=self.fresh,
-            )
-            assessed = assess(scored, self.questions, self.suite.seed, kept.keep)
+            with outsiders_code():
+                scored = score(
+                    variant.reranker,
+                    self.questions.requests,
+                    chunk_pairs=self.suite.chunk_pairs,
+                    fresh=self.fresh,
+                )
+                assessed = assess(scored, self.questions, self.suite.seed, kept.keep)
             if assessed.counts.failed_share > FAILED_LIMIT:
                 raise RerankerError(
                     f"{assessed.counts.failed} of {assessed.counts.called} queries failed"
                 )
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # an outsider's reranker may raise anything, or exit
-            reason = str(error) if isinstance(error, BenchError) else first_line(error)
+        except BenchError as error:
             self._note(
                 variant.planned,
-                f"sweep: the quality with {told(variant.change)} is not known: {reason}",
+                f"sweep: the quality with {told(variant.change)} is not known: {error}",
             )
             return
         if assessed.counts.failed:

@@ -11,8 +11,9 @@ from typing import Any
 from bench import rerankers
 from bench.contract.reranker import Description, Reranker
 from bench.contract.trial import FIRST_STAGE, ORACLE, REFERENCES, Trial, TrialStatus
-from bench.core.errors import BenchError, SuiteError, Unavailable, first_line, nearest
+from bench.core.errors import BenchError, SuiteError, Unavailable, nearest
 from bench.core.filenames import file_stem
+from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.redaction import for_others
 from bench.machine.fingerprint import resolve_device
 from bench.rerankers.base import BaseReranker
@@ -155,13 +156,10 @@ def _rerankers(suite: Suite, devices: list[str]) -> Iterator[tuple[Part, Reranke
 
 def _build(part: Part, device: str, suite: Suite) -> Reranker:
     try:
-        return rerankers.build(part.name, part.options, device, suite.base_dir)
-    except BenchError:
-        raise
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # an outsider's constructor may raise anything, or exit
-        return Unbuilt(first_line(error))
+        with outsiders_code():
+            return rerankers.build(part.name, part.options, device, suite.base_dir)
+    except OutsiderError as error:
+        return Unbuilt(str(error))
 
 
 def _belongs(reranker: RunFileReranker, group: Group, suite: Suite) -> bool:
@@ -238,7 +236,10 @@ def _check(planned: Planned, lenient: bool) -> list[BenchError]:
         planned.end("failed", planned.reranker.reason)
         return []
     try:
-        planned.reranker.check()
+        with outsiders_code():
+            planned.reranker.check()
+    except OutsiderError as error:
+        planned.end("failed", str(error))
     except Unavailable as error:
         if planned.optional or lenient:
             planned.end(
@@ -250,10 +251,6 @@ def _check(planned: Planned, lenient: bool) -> list[BenchError]:
     except BenchError as error:
         planned.end("failed", str(error))
         return [BenchError(f"reranker '{name}': {error}")]
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # an outsider's check() may raise anything, or exit
-        planned.end("failed", first_line(error))
     return []
 
 
