@@ -279,6 +279,48 @@ def test_a_request_that_is_too_large_is_halved(
 
 
 @pytest.mark.parametrize("backend", SCORED)
+def test_the_size_that_was_accepted_is_remembered(
+    build: Build, server: FakeCohere, backend: str
+) -> None:
+    sizes: list[int] = []
+
+    def small_only(request: dict[str, Any]) -> Any:
+        texts = request.get("documents") or request.get("input") or request.get("texts")
+        sizes.append(len(texts))
+        return TOO_LARGE["413"]() if len(texts) > 2 else BACKENDS[backend][2](request)
+
+    client = build(backend)
+    server.always = small_only
+    ask(client)
+    sizes.clear()
+    client.take_usage()
+    np.testing.assert_allclose(ask(client), expected(DOCS))
+    assert sizes == [2, 2, 2, 1]
+    assert client.take_usage().split_requests == 0
+
+
+@pytest.mark.parametrize("backend", SCORED[:1])
+def test_one_long_document_makes_no_later_request_smaller_than_one_that_was_accepted(
+    build: Build, server: FakeCohere, backend: str
+) -> None:
+    sizes: list[int] = []
+
+    def without_the_long_one(request: dict[str, Any]) -> Any:
+        texts = request.get("documents") or request.get("input") or request.get("texts")
+        sizes.append(len(texts))
+        is_long = DOCS[-1] in map(str, texts) and len(texts) > 1
+        return TOO_LARGE["413"]() if is_long else BACKENDS[backend][2](request)
+
+    client = build(backend)
+    server.always = without_the_long_one
+    np.testing.assert_allclose(ask(client, DOCS[:-1]), expected(DOCS[:-1]))
+    ask(client)
+    sizes.clear()
+    ask(client, DOCS[:-1])
+    assert sizes == [len(DOCS) - 1]
+
+
+@pytest.mark.parametrize("backend", SCORED)
 def test_requests_are_as_small_as_the_suite_says(
     build: Build, server: FakeCohere, backend: str
 ) -> None:

@@ -77,6 +77,11 @@ class ApiReranker(RemoteReranker):
         self._handing, self._handed_at = Lock(), 0.0
         self._ended_early = False
         self._refused = 0
+        # The most documents that one request was accepted with; `_accepted` is that number once
+        # another was refused as too large: no request is larger from then on. It never falls below
+        # what was accepted before, as one long document would have it.
+        self._largest = 0
+        self._accepted: int | None = None
 
     @abstractmethod
     def connect(self, key: str, http: Any) -> Any:
@@ -282,8 +287,26 @@ class ApiReranker(RemoteReranker):
         )
 
     def _scores(self, query_id: str, query: str, documents: Sequence[str]) -> list[float]:
-        """One score per document, asked for in smaller requests where the service finds one too
-        large.
+        """Return one score per document, asked for in requests of the size that the service has
+        accepted, where it found a larger one too large.
+        """
+        scores: list[float] = []
+        size = self._accepted or len(documents)
+        for start in range(0, len(documents), size):
+            part = documents[start : start + size]
+            part_scores, accepted = self._halved(query_id, query, part)
+            scores += part_scores
+            with self._counting:
+                self._largest = max(self._largest, accepted)
+                if accepted < len(part):
+                    self._accepted = self._largest
+        return scores
+
+    def _halved(
+        self, query_id: str, query: str, documents: Sequence[str]
+    ) -> tuple[list[float], int]:
+        """Return one score per document, and the largest number of documents in one request that
+        was accepted. A request that is too large is asked for in halves.
         """
         try:
             answer = self._insist(query_id, query, documents)
@@ -293,11 +316,12 @@ class ApiReranker(RemoteReranker):
         else:
             scores = answer.in_order(len(documents), self.service)
             self._count(answer.usage() + Usage(pairs=len(documents)), query_id)
-            return scores
+            return scores, len(documents)
         self._count(Usage(split_requests=1), query_id)
         middle = len(documents) // 2
-        halves = (documents[:middle], documents[middle:])
-        return [score for half in halves for score in self._scores(query_id, query, half)]
+        first, first_accepted = self._halved(query_id, query, documents[:middle])
+        second, second_accepted = self._halved(query_id, query, documents[middle:])
+        return [*first, *second], max(first_accepted, second_accepted)
 
     def _insist(self, query_id: str, query: str, documents: Sequence[str]) -> Answer:
         """The answer, asked for until it comes or the retries are used up. Raises Refusal or
