@@ -5,11 +5,15 @@ ir_measures' providers.
 from __future__ import annotations
 
 import itertools
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 import ir_measures
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,3 +135,51 @@ def test_a_series_whose_index_is_not_the_order_of_the_documents_is_refused() -> 
     assert as_scores(pd.Series([0.1, 0.2, 0.3])).tolist() == [0.1, 0.2, 0.3]
     with pytest.raises(ValueError, match="its index is not 0, 1, 2"):
         as_scores(pd.Series([0.3, 0.1, 0.2], index=[2, 0, 1]))
+
+
+HUGE = 2**53
+LONG = np.array([1, 1 + np.finfo(np.longdouble).eps], dtype=np.longdouble)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [HUGE, HUGE + 1, HUGE + 2],
+        [0.5, HUGE, HUGE + 1],
+        [-1, 2**63, 2**63 + 1],
+        [10**30, 10**30 + 1, 10**30 + 2],
+        np.array([HUGE, HUGE + 1], dtype=np.int64),
+        np.array([HUGE, HUGE + 1], dtype=np.uint64),
+        pd.Series([HUGE, HUGE + 1]),
+        torch.tensor([HUGE, HUGE + 1]),
+        [Decimal("0.1"), Decimal("0.10000000000000000001")],
+        [Fraction(1, 3), Fraction(1, 3) + Fraction(1, 10**30)],
+        LONG,
+    ],
+)
+def test_numbers_that_float64_rounds_to_one_stay_in_their_order(answer: Any) -> None:
+    scores = as_scores(answer)
+    assert (np.diff(scores) > 0).all()
+    assert rank([f"d{i}" for i in range(len(scores))], scores).ties == 0
+    turned = as_scores(list(answer)[::-1] if not isinstance(answer, np.ndarray) else answer[::-1])
+    assert turned.tolist() == scores.tolist()[::-1]
+
+
+def test_equal_whole_numbers_tie_whatever_their_size() -> None:
+    assert rank(["a", "b", "c"], as_scores([HUGE + 1, HUGE + 1, HUGE])).ties == 2
+    assert as_scores([True, False, True]).tolist() == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (np.array([np.inf, 1], dtype=np.float16), "float16 ends at 65504; return float32"),
+        (torch.tensor([70000.0, 1.0], dtype=torch.float32).half(), "float16 ends at 65504"),
+        ([complex(1, 2), 1.0], "numbers are needed, not complex numbers"),
+        ([complex(1, 2), 2**60], "numbers are needed, not complex"),
+        (torch.tensor([1 + 2j]), "numbers are needed, not complex numbers"),
+    ],
+)
+def test_numbers_that_ran_over_or_have_no_order_are_refused(answer: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        as_scores(answer)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,10 @@ TIE_RULE = "score descending, then doc_id descending"
 SINGLE_MAX = 3.4028234663852886e38
 """The largest single-precision number: trec_eval and its wrappers hold scores in that precision."""
 
+HALF_MAX = 65504.0
+"""The largest half-precision number."""
+EXACT = 2**53
+"""Up to here float64 holds every whole number."""
 
 _NO_NUMBERS = {"U": "text", "S": "bytes", "M": "dates", "m": "time spans", "c": "complex numbers"}
 
@@ -49,8 +54,12 @@ class Ranking:
 def as_scores(answer: Any) -> Scores:
     """Return a reranker's answer as an array of float64, whatever its shape.
 
-    Raises ValueError for what is no array of real numbers. numpy alone would read the text "1.5",
-    a date and a masked value as numbers without a word. Whether they are finite is not looked at.
+    Numbers that float64 rounds to one, such as whole numbers above 2**53, stay in their order: each
+    becomes the next float64 above the one below it. True and False are 1 and 0.
+
+    Raises ValueError for what is no array of real numbers, and for half-precision numbers that ran
+    over. numpy alone would read the text "1.5", a date and a masked value as numbers without a
+    word. Whether others are finite is not looked at.
     """
     import numpy as np
 
@@ -63,7 +72,7 @@ def as_scores(answer: Any) -> Scores:
     if np.ma.isMaskedArray(answer) and np.ma.getmaskarray(answer).any():
         raise ValueError("numbers are needed, and some of these are masked")
     try:
-        values = np.asarray(_on_the_host(answer))
+        values = _array(_on_the_host(answer))
         if values.dtype.kind == "O":
             strange = [
                 value for value in values.ravel().tolist() if not isinstance(value, Real | Decimal)
@@ -74,7 +83,8 @@ def as_scores(answer: Any) -> Scores:
             raise ValueError(
                 f"numbers are needed, not {_NO_NUMBERS.get(values.dtype.kind, str(values.dtype))}"
             )
-        return values.astype(np.float64)
+        _refuse_overflow(answer, values)
+        return _in_order(values)
     except (TypeError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{type(answer).__name__} cannot be read as numbers: {error}") from error
 
@@ -94,7 +104,55 @@ def _on_the_host(answer: Any) -> Any:
     format that numpy has. Anything else as it is.
     """
     detach = getattr(answer, "detach", None)
-    return detach().cpu().double().numpy() if callable(detach) else answer
+    if not callable(detach):
+        return answer
+    tensor = detach().cpu()
+    if tensor.is_floating_point():
+        tensor = tensor.double()
+    return tensor.numpy()
+
+
+def _array(answer: Any) -> NDArray[Any]:
+    """Return an answer as an array that holds its numbers as they are: numpy would make float64 of
+    a list that mixes fractions with whole numbers of any size.
+    """
+    import numpy as np
+
+    is_list = isinstance(answer, list | tuple)
+    if is_list and any(isinstance(value, int) and abs(value) >= EXACT for value in answer):
+        return np.array(answer, dtype=object)
+    return np.asarray(answer)
+
+
+def _refuse_overflow(answer: Any, values: NDArray[Any]) -> None:
+    """Raise ValueError where half-precision numbers ran over to infinity."""
+    import numpy as np
+
+    formats = {str(values.dtype), str(getattr(answer, "dtype", "")).removeprefix("torch.")}
+    if "float16" in formats and np.isinf(values).any():
+        raise ValueError(
+            f"some are infinite: float16 ends at {HALF_MAX:g}; return float32 or bfloat16"
+        )
+
+
+def _in_order(values: NDArray[Any]) -> Scores:
+    """Return numbers as float64, in the order that they have before they are rounded."""
+    import numpy as np
+
+    floats = values.astype(np.float64)
+    is_exact = values.dtype.kind in "fb" and values.dtype.itemsize <= floats.dtype.itemsize
+    if is_exact or floats.ndim != 1 or not np.isfinite(floats).all():
+        return floats
+    if values.dtype.kind in "iu" and (np.abs(floats) < EXACT).all():
+        return floats
+    exact = values.tolist()
+    places = sorted(range(len(exact)), key=exact.__getitem__)
+    for below, place in pairwise(places):
+        if exact[place] == exact[below]:
+            floats[place] = floats[below]
+        elif floats[place] <= floats[below]:
+            floats[place] = np.nextafter(floats[below], np.inf)
+    return floats
 
 
 def rank(doc_ids: Sequence[str], scores: Sequence[float] | Scores) -> Ranking:
