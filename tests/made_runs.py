@@ -52,6 +52,8 @@ def made_run(
     """A finished run: per reranker one value a query (queries q0, q1, ...), rankings where given, a
     line for each failed reranker.
 
+    Queries that a reranker's `rankings` leave out have no candidates.
+
     A reranker's system key holds its name unless `systems` says otherwise. `milliseconds` are of
     `single`, one call a query; `by_depth` holds one value a query by (system, depth), where a
     reranker's own system is its name; each of `sweep` is a point: reranker, depth, settings, and
@@ -89,6 +91,7 @@ def made_run(
             fields[one],
             (systems or {}).get(one, {"model": one}),
             (record or {}).get(one, {}),
+            (rankings or {}).get(one),
         )
         for one in values
     ]
@@ -149,15 +152,17 @@ def _record(
     quality: Mapping[str, Any],
     system: Mapping[str, Any],
     more: Mapping[str, Any],
+    rankings: Mapping[str, Ranking] | None,
 ) -> Record:
     queries = len(next(iter(found.values())))
+    ranked = queries if rankings is None else len(rankings)
     counts = Counts(
         queries=queries,
         unjudged_queries=0,
         without_relevant=0,
-        without_candidates=0,
+        without_candidates=queries - ranked,
         failed=0,
-        pairs=0,
+        pairs=sum(map(len, (rankings or {}).values())),
         ties=0,
     )
     keys = {"quality": make_key(quality), "system": make_key(system), **more.get("keys", {})}

@@ -186,9 +186,9 @@ def test_holm_is_the_closure_of_bonferroni() -> None:
 
 def test_holm_runs_over_all_rows(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    base = rng.random(30)
+    base = rng.uniform(0.3, 0.5, 30)
     rows = {
-        name: base + rng.normal(shift, 0.1, 30)
+        name: base + rng.uniform(shift - 0.2, shift + 0.2, 30)
         for name, shift in (("a", 0.08), ("b", 0.05), ("c", 0.0))
     }
     found = compare([made_run(tmp_path, {"first-stage": base, **rows})])

@@ -97,7 +97,7 @@ def mostly_failed(tmp_path: Path, failed: int, queries: int = 10, **more: Any) -
         "unjudged_queries": 0,
         "without_relevant": 0,
         "without_candidates": 0,
-        "pairs": 0,
+        "pairs": 2 * (queries - failed),
         "ties": 0,
     }
     values = {
@@ -112,8 +112,10 @@ def mostly_failed(tmp_path: Path, failed: int, queries: int = 10, **more: Any) -
         milliseconds={"sound": [20.0] * queries, "weak": [10.0] * queries},
         by_depth={(name, depth): values[name] for name in ("sound", "weak") for depth in (0, 2, 5)},
         rankings={
-            name: {f"q{i}": [("d1", 2.0), ("d2", 1.0)] for i in range(queries)} for name in values
-        },
+            name: {f"q{i}": [("d1", 2.0), ("d2", 1.0)] for i in range(queries)}
+            for name in ("first-stage", "sound")
+        }
+        | {"weak": {f"q{i}": [("d1", 2.0), ("d2", 1.0)] for i in range(failed, queries)}},
         **more,
     )
 

@@ -19,8 +19,8 @@ from tests.made_runs import made_run
 from tests.test_compare import dl19 as dl19
 
 RNG = np.random.default_rng(5)
-OLD = RNG.random(200)
-NOISE = RNG.normal(0, 0.02, 200)
+OLD = RNG.uniform(0.4, 0.6, 200)
+NOISE = RNG.uniform(-0.035, 0.035, 200)
 NOISE -= NOISE.mean()
 ORDER = [("d1", 9.0), ("d2", 7.0), ("d3", 4.0), ("d4", 2.0), ("d5", -1.0)]
 
@@ -60,7 +60,7 @@ def test_inconclusive_counts_as_what_the_caller_says(tmp_path: Path) -> None:
 def test_a_margin_below_what_the_queries_support_is_inconclusive_and_says_what_they_support(
     tmp_path: Path,
 ) -> None:
-    pair = runs(tmp_path, (OLD + 20 * NOISE))
+    pair = runs(tmp_path, (OLD + 5 * NOISE))
     found = check(*pair)
     assert (found.outcome, found.exit_code) == ("inconclusive", 4)
     assert gate(found).numbers["underpowered"]
@@ -81,7 +81,7 @@ def test_a_shown_loss_or_gain_stands_whatever_the_power(
     """Where the whole interval lies beyond the margin, or above zero, the verdict does not rest on
     the margin.
     """
-    found = check(*runs(tmp_path, OLD + 20 * NOISE + shift))
+    found = check(*runs(tmp_path, OLD + 5 * NOISE + shift))
     assert gate(found).numbers["underpowered"]
     assert found.outcome == outcome
 
@@ -90,7 +90,7 @@ def test_a_pass_that_the_bounds_prove_is_a_pass(tmp_path: Path) -> None:
     """Its lower bound lies between the margin and zero: the bound keeps its 5 % whatever the power,
     which is a matter of how often an unchanged reranker would pass.
     """
-    found = check(*runs(tmp_path, OLD + 20 * NOISE + 0.04))
+    found = check(*runs(tmp_path, OLD + 5 * NOISE + 0.01))
     assert -0.01 < gate(found).numbers["one_sided_low"] < 0
     assert (found.outcome, gate(found).numbers["underpowered"]) == ("pass", True)
 
@@ -146,7 +146,7 @@ def test_a_shown_loss_outweighs_what_could_not_be_compared(tmp_path: Path) -> No
     old = made_run(tmp_path, {"a": OLD, "b": OLD}, name="old")
     new = made_run(
         tmp_path,
-        {"a": OLD - 0.5, "b": OLD},
+        {"a": OLD - 0.4, "b": OLD},
         name="new",
         quality_of={"b": {"candidates": "other"}},
         systems={"a": {"v": 2}},
@@ -299,7 +299,7 @@ def test_a_ranking_that_is_gone_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_known_drift_fails_without_asking_for_power(tmp_path: Path) -> None:
-    found = check(*same_system(tmp_path, {"q0": shifted(3.0), "q1": ORDER}, new=OLD + 20 * NOISE))
+    found = check(*same_system(tmp_path, {"q0": shifted(3.0), "q1": ORDER}, new=OLD + 5 * NOISE))
     assert found.outcome == "fail"
 
 

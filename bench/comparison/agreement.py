@@ -15,7 +15,7 @@ from typing import Any
 from bench.comparison.drift import Drift
 from bench.comparison.pairs import Side, sides
 from bench.comparison.parity import parity
-from bench.core.errors import BenchError
+from bench.core.errors import IncomparableError
 from bench.records.rows import GroupKey
 from bench.records.run import Run
 
@@ -68,15 +68,14 @@ def _plain(side: Side, held: Sequence[Side]) -> Side | None:
 
 
 def _agreement(side: Side, plain: Side) -> Agreement | None:
+    if {side.trial.id, plain.trial.id} & {*side.run.without_ranking()}:
+        return None
     try:
         measure = next(iter(plain.record.quality))
         change = side.record.quality[measure].mean - plain.record.quality[measure].mean
         return Agreement(side, plain, parity(side, plain).drift, measure, change)
-    except (
-        BenchError,
-        KeyError,
-        StopIteration,
-    ):  # no quality to compare, as where weights are random: the rows stand without a line
+    # no quality to compare, as where weights are random: the rows stand without a line
+    except (IncomparableError, KeyError, StopIteration):
         return None
 
 

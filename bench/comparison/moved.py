@@ -121,9 +121,7 @@ def short(text: str, width: int = WIDTH) -> str:
 
 def _ranking(run: Run, trial_id: str) -> Mapping[str, QueryCandidates]:
     """Empty where a kept baseline holds no rankings."""
-    return (
-        run.ranking(trial_id) if (run.folder / "rankings" / f"{trial_id}.run.gz").is_file() else {}
-    )
+    return {} if trial_id in run.without_ranking() else run.ranking(trial_id)
 
 
 def _texts(run: Run, table: str) -> Mapping[tuple[str, ...], Any]:

@@ -7,19 +7,15 @@ otherwise.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bench.contract.trial import FIRST_STAGE, Trial
-from bench.core.counting import counted
 from bench.core.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.quality import statistics
 from bench.quality.measures import JUDGED
 from bench.quality.names import meant
-from bench.records.folder import PER_QUERY
 from bench.records.keys import Key
 from bench.records.run import Run
 from bench.records.schema import Record
@@ -48,45 +44,9 @@ class Side:
     def trial(self) -> Trial:
         return self.record.trial
 
-    def values(self, measure: str) -> dict[str, float]:
-        """query id -> value, in the record's order. Raises RecordError when the run holds none for
-        this trial, or not one per query.
-        """
-        table = self.run.per_query
-        if missing := [name for name in PER_QUERY if name not in table]:
-            raise RecordError(
-                f"{self.run.folder}: per_query.parquet has no column {missing[0]}: the run is "
-                "damaged, run its suite again"
-            )
-        rows = table[(table["trial"] == self.trial.id) & (table["measure"] == measure)]
-        if rows.empty:
-            raise RecordError(
-                f"{self.run.folder}: per_query.parquet holds no {measure} of {self.trial.id}"
-            )
-        values = {
-            str(query): _number(value)
-            for query, value in zip(rows["query"], rows["value"], strict=True)
-        }
-        expected = self.record.counts.queries
-        if (
-            len(rows) != len(values)
-            or len(values) != expected
-            or not all(map(math.isfinite, values.values()))
-        ):
-            raise RecordError(
-                f"{self.run.folder}: per_query.parquet does not hold {measure} of "
-                f"{self.trial.id} once for each of its "
-                f"{counted(expected, 'query')}: the run is damaged, run its suite again"
-            )
-        recorded = self.record.quality.get(measure)
-        mean = sum(values.values()) / max(1, len(values))
-        if recorded and not math.isclose(mean, recorded.mean, rel_tol=1e-6, abs_tol=1e-6):
-            raise RecordError(
-                f"{self.run.folder}: per_query.parquet gives {measure} of {self.trial.id} the "
-                f"mean {mean:.6f}, and its record "
-                f"says {recorded.mean:.6f}: the run is damaged, run its suite again"
-            )
-        return values
+    def values(self, measure: str) -> Mapping[str, float]:
+        """Return query id -> value, as `RunFolder.values` does."""
+        return self.run.values(self.trial.id, measure)
 
 
 @dataclass(frozen=True)
@@ -271,14 +231,6 @@ def sides(run: Run, *, references: bool = True) -> list[Side]:
     return [
         Side(run, record) for record in records if references or record.trial.kind == "reranker"
     ]
-
-
-def _number(value: Any) -> float:
-    """A cell of a table, nan for what is no number."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
 
 
 def mostly_failed(run: Run) -> dict[str, str]:

@@ -106,19 +106,23 @@ def _count(scored: Scored, questions: Questions, pairs: int, ties: int, beyond: 
 class Counts(Options):
     """What the reader of an aggregate should know about its queries and documents."""
 
-    queries: int = Field(description="queries in the aggregate: all with a judgment")
-    unjudged_queries: int = Field(description="queries without judgments, left out")
+    queries: int = Field(ge=0, description="queries in the aggregate: all with a judgment")
+    unjudged_queries: int = Field(ge=0, description="queries without judgments, left out")
     without_relevant: int = Field(
-        description="queries with judgments but no relevant document: they can only score 0"
+        ge=0, description="queries with judgments but no relevant document: they can only score 0"
     )
     without_candidates: int = Field(
-        description="queries for which the first stage found nothing: they score 0"
+        ge=0, description="queries for which the first stage found nothing: they score 0"
     )
-    failed: int = Field(description="queries whose call failed: they score 0")
-    pairs: int = Field(description="query-document pairs ranked")
-    ties: int = Field(description="documents that share their score with another of the same query")
+    failed: int = Field(ge=0, description="queries whose call failed: they score 0")
+    pairs: int = Field(ge=0, description="query-document pairs ranked")
+    ties: int = Field(
+        ge=0, description="documents that share their score with another of the same query"
+    )
     beyond_single_precision: int = Field(
-        0, description="scores too large for it: the run file holds the nearest that keep the order"
+        0,
+        ge=0,
+        description="scores too large for it: the run file holds the nearest that keep the order",
     )
 
     @property

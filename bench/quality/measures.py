@@ -7,6 +7,7 @@ then shows in the measure's name: RR(rel=2)@10.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,9 @@ GRADED_WITHOUT_REL = frozenset({"RBP", "NumRet"})
 returned), not just the threshold.
 """
 
+ROUNDING = 1e-6
+"""By how much a value may lie beyond the range of its measure."""
+COUNTS = frozenset({"NumRet", "NumRel", "NumRelRet"})
 JUDGED = "Judged@10"
 _ABSENT = re.compile(r"invalid param (\w+)=<object object at \w+>")
 LARGEST = 1_000_000_000
@@ -91,6 +95,20 @@ def _hint(name: str) -> str:
     measure = names_elsewhere.meant(name)
     stem = name.split("@")[0].split("(")[0]
     return f"did you mean '{measure}'?" if measure else nearest(stem, MEASURES)
+
+
+def value_range(name: str) -> tuple[float, float]:
+    """Return the smallest and the largest value that a query can have in a measure.
+
+    Counts have no upper end. ERR has none where grades are above 4, the highest that its provider
+    reckons with. A measure that is not known here may have any value.
+    """
+    stem = re.split(r"[@(]", name, maxsplit=1)[0]
+    if stem not in MEASURES:
+        return -math.inf, math.inf
+    if stem in COUNTS or stem == "ERR":
+        return 0.0, math.inf
+    return 0.0, 1.0
 
 
 def cutoffs_beyond(measures: Iterable[str], depth: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cached_property
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.request import Usage
 from bench.contract.trial import Trial
+from bench.core.counting import counted
 from bench.core.errors import RecordError
 from bench.latency.sample import Sample
 from bench.latency.sweep_plan import SETTINGS
 from bench.records import growing, texts
 from bench.records.reading import Model, validated
 from bench.records.schema import ArchitectureRecord, Record, RunInfo
-from bench.records.tables import read_table
+from bench.records.tables import REPEAT, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from bench.contract.candidates import QueryCandidates
 
 PER_QUERY = tuple(growing.PER_QUERY)
+PER_QUERY_FILE = "per_query.parquet"
 DEPTHS = tuple(growing.DEPTHS)
 USAGE = ("trial", "query", *(field.name for field in fields(Usage)))
 LATENCY = Sample._fields
@@ -37,6 +40,7 @@ class RunFolder:
         """Raises RecordError when the folder holds no run that this version can read."""
         self.folder = Path(folder)
         self.info = read_info(self.folder)
+        self._values: dict[tuple[str, str], Mapping[str, float]] = {}
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -59,7 +63,41 @@ class RunFolder:
     @cached_property
     def per_query(self) -> pd.DataFrame:
         """Columns trial, query, measure, value."""
-        return read_table(self.folder / "per_query.parquet", PER_QUERY)
+        return read_table(self.folder / PER_QUERY_FILE, PER_QUERY)
+
+    def values(self, trial_id: str, measure: str) -> Mapping[str, float]:
+        """Return query id -> value of a finished trial, in the record's order.
+
+        Raises RecordError where the table does not hold one per query that the record counts, or
+        its mean is not the record's.
+        """
+        key = (trial_id, measure)
+        if key not in self._values:
+            self._values[key] = self._complete_values(trial_id, measure)
+        return self._values[key]
+
+    def _complete_values(self, trial_id: str, measure: str) -> Mapping[str, float]:
+        path, table, record = self.folder / PER_QUERY_FILE, self.per_query, self.records[trial_id]
+        rows = table[(table["trial"] == trial_id) & (table["measure"] == measure)]
+        if rows.empty:
+            raise RecordError(f"{path}: holds no {measure} of {trial_id}: {REPEAT}")
+        values: dict[str, float] = dict(
+            zip(rows["query"].tolist(), rows["value"].tolist(), strict=True)
+        )
+        expected = record.counts.queries
+        if not len(rows) == len(values) == expected:
+            raise RecordError(
+                f"{path}: does not hold {measure} of {trial_id} once for each of its "
+                f"{counted(expected, 'query')}: {REPEAT}"
+            )
+        mean = sum(values.values()) / len(values)
+        recorded = record.quality.get(measure)
+        if recorded and not math.isclose(mean, recorded.mean, rel_tol=1e-6, abs_tol=1e-6):
+            raise RecordError(
+                f"{path}: gives {measure} of {trial_id} the mean {mean:.6f}, and its record says "
+                f"{recorded.mean:.6f}: {REPEAT}"
+            )
+        return values
 
     @cached_property
     def depths(self) -> pd.DataFrame:
@@ -112,19 +150,56 @@ class RunFolder:
         return read_table(self.folder / "sweep.parquet", SWEEP)
 
     def ranking(self, trial_id: str) -> Mapping[str, QueryCandidates]:
-        """The ranking of one trial: query_id -> documents, best first."""
+        """Return the ranking of one trial: query_id -> documents, best first.
+
+        Raises RecordError where there is none, or not of each query and pair that its record
+        counts.
+        """
         from bench.ranking.trec import read_run
 
-        return read_run(self.folder / "rankings" / f"{trial_id}.run.gz")
+        path = ranking_path(self.folder, trial_id)
+        if not path.is_file():
+            raise RecordError(f"{path}: there is no such file: {REPEAT}")
+        rankings = read_run(path)
+        documents = sum(len(ranking.doc_ids) for ranking in rankings.values())
+        self._refuse_cut(trial_id, len(rankings), documents)
+        return rankings
 
     def ranking_table(self, trial_id: str) -> pd.DataFrame | None:
         """The same as a table, millions of rows in a second: columns query, document, score and
         rank (from 1), best first. None where the run holds no ranking of the trial.
+
+        Raises RecordError as `ranking` does.
         """
         from bench.ranking.trec import read_rows
 
-        path = self.folder / "rankings" / f"{trial_id}.run.gz"
-        return read_rows(path) if path.is_file() else None
+        path = ranking_path(self.folder, trial_id)
+        if not path.is_file():
+            return None
+        table = read_rows(path)
+        self._refuse_cut(trial_id, table["query"].nunique(), len(table))
+        return table
+
+    def without_ranking(self) -> list[str]:
+        """Return the ids of finished trials whose ranking is not in the folder."""
+        return [
+            trial_id
+            for trial_id in self.records
+            if not ranking_path(self.folder, trial_id).is_file()
+        ]
+
+    def _refuse_cut(self, trial_id: str, queries: int, documents: int) -> None:
+        """Raise RecordError where a ranking is not of each query and pair that its record counts:
+        it was cut short, or is of another depth.
+        """
+        counts = self.records[trial_id].counts
+        ranked = counts.called - counts.failed
+        if (queries, documents) != (ranked, counts.pairs):
+            raise RecordError(
+                f"{ranking_path(self.folder, trial_id)}: ranks {counted(documents, 'document')} "
+                f"of {counted(queries, 'query')}, and its record counts {counts.pairs} of "
+                f"{ranked}: {REPEAT}"
+            )
 
     def _done(self, architectures: bool) -> Iterator[tuple[str, Trial]]:
         for status in self.info.trials:
@@ -148,6 +223,11 @@ def read_info(folder: Path) -> RunInfo:
             "run` printed"
         )
     return validated(RunInfo, path)
+
+
+def ranking_path(folder: Path, trial_id: str) -> Path:
+    """Return the file of a trial's ranking."""
+    return folder / "rankings" / f"{trial_id}.run.gz"
 
 
 def record_path(folder: Path, trial: Trial) -> Path:

@@ -69,7 +69,7 @@ class Qualities:
     """Per-query values of one measure, by system and depth."""
 
     def __init__(self, run: RunFolder, measure: str) -> None:
-        self._at = {
+        self._at: dict[tuple[str, int], Mapping[str, float]] = {
             (str(system), int(depth)): dict(zip(rows["query"], rows["value"], strict=True))
             for (system, depth), rows in run.depths[run.depths["measure"] == measure].groupby(
                 ["trial", "depth"]
@@ -78,18 +78,10 @@ class Qualities:
         for trial_id, record in run.records.items():
             if record.mostly_failed:  # means of failures
                 self._at = {key: values for key, values in self._at.items() if key[0] != trial_id}
-        own = run.per_query[run.per_query["measure"] == measure]
-        own = own[
-            ~own["trial"].isin(
-                [trial_id for trial_id, record in run.records.items() if record.mostly_failed]
-            )
-        ]
-        depths = {trial_id: _deepest(record) for trial_id, record in run.records.items()}
-        for trial, rows in own.groupby("trial"):
-            self._at.setdefault(
-                (str(trial), depths.get(str(trial), -1)),
-                dict(zip(rows["query"], rows["value"], strict=True)),
-            )
+        for trial_id, record in run.records.items():
+            if measure in record.quality and not record.mostly_failed:
+                key = (trial_id, _deepest(record))
+                self._at.setdefault(key, run.values(trial_id, measure))
 
     def at(self, system: str, depth: int) -> Mapping[str, float] | None:
         return self._at.get((system, depth))

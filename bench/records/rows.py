@@ -163,7 +163,7 @@ def rows(run: RunFolder) -> list[Row]:
             latency=timings.get(status.trial.id, {}),
             parts=pieces.get(status.trial.id, {}),
             timing=record.latency or {},
-            notes=tuple(_notes(record)),
+            notes=(*_notes(record), *_without_ranking(run, record)),
             cost=record.cost,
             usage={name: value / answered for name, value in record.usage.items()},
             failed=record.counts.failed_share,
@@ -310,6 +310,12 @@ def _notes(record: Record) -> list[str]:
     facts = record.latency or {}
     notes += [str(note) for note in facts.get("notes", [])]
     return notes
+
+
+def _without_ranking(run: RunFolder, record: Record) -> list[str]:
+    if not record.counts.pairs or record.trial.id not in run.without_ranking():
+        return []
+    return ["its ranking is not in the run folder: none of its documents is shown"]
 
 
 def _reason(record: Record) -> str:

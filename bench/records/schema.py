@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field
 from bench.contract.trial import Trial, TrialStatus
 from bench.core.options import Options
 from bench.quality.assess import Counts
+from bench.quality.measures import ROUNDING, value_range
 from bench.quality.statistics import Difference, Estimate
 from bench.records.keys import Key
 
@@ -80,6 +82,23 @@ def _comparable(keys: dict[str, Key]) -> dict[str, Key]:
     return keys
 
 
+def _within_range(quality: dict[str, Estimate]) -> dict[str, Estimate]:
+    for measure, estimate in quality.items():
+        low, high = value_range(measure)
+        if not low - ROUNDING <= estimate.mean <= high + ROUNDING:
+            raise ValueError(f"a mean {measure} of {estimate.mean:g} cannot be")
+    return quality
+
+
+def _probable(differences: dict[str, Difference]) -> dict[str, Difference]:
+    for measure, difference in differences.items():
+        if not 0 <= difference.p <= 1:
+            raise ValueError(f"a p of {difference.p:g} ({measure}) is no probability")
+        if not math.isfinite(difference.mean):
+            raise ValueError(f"a difference in {measure} of {difference.mean:g} cannot be")
+    return differences
+
+
 Resolved = Annotated[
     dict[str, Any], AfterValidator(partial(_shaped, shapes=_RESOLVED)), AfterValidator(_seeded)
 ]
@@ -118,8 +137,8 @@ class Record(Options):
     description: Description
     dataset: dict[str, Any]
     candidates: dict[str, Any]
-    quality: dict[str, Estimate]
-    vs_first_stage: dict[str, Difference]
+    quality: Annotated[dict[str, Estimate], AfterValidator(_within_range)]
+    vs_first_stage: Annotated[dict[str, Difference], AfterValidator(_probable)]
     counts: Counts
     failures: dict[str, str] = Field(
         default_factory=dict, description="query_id -> reason, the first fifty"

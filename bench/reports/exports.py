@@ -15,6 +15,7 @@ from bench.core.errors import RecordError
 from bench.core.filenames import file_stem
 from bench.quality.measures import JUDGED
 from bench.ranking.trec import header_of, metadata_path, split_run
+from bench.records.folder import ranking_path
 from bench.records.rows import Row, candidates_of, measures_of
 from bench.records.run import Run
 from bench.records.schema import Record
@@ -284,7 +285,8 @@ def to_trec(run: Run, out: Path, *, header: bool = False) -> list[Path]:
         if record.mostly_failed:
             continue
         path = out / f"{trial_id}.run"
-        metadata, rows = split_run(run.folder / "rankings" / f"{trial_id}.run.gz")
+        run.ranking(trial_id)  # which refuses one that is not complete
+        metadata, rows = split_run(ranking_path(run.folder, trial_id))
         write_atomically(path, header_of(metadata) + rows if header and metadata else rows)
         written.append(path)
         if metadata and not header:

@@ -79,7 +79,7 @@ class Drill:
         self.run, self.measure, self.documents = run, measure, documents
         self.rows = [row for row in members if measure in row.quality]
         self.dataset = members[0].trial.dataset
-        self.values = {row.trial.id: _values(run, row, measure) for row in self.rows}
+        self.values = {row.trial.id: run.values(row.trial.id, measure) for row in self.rows}
         self.base = next((row for row in self.rows if row.name == FIRST_STAGE), None)
         self.shown = self._most_moved(most)
         self.orders: dict[str, Orders] = {}
@@ -183,15 +183,6 @@ class Drill:
             for document, grade in grades.items()
             if (self.dataset, document) in known
         }
-
-
-def _values(run: Run, row: Row, measure: str) -> dict[str, float]:
-    table = run.per_query
-    table = table[(table["trial"] == row.trial.id) & (table["measure"] == measure)]
-    return {
-        str(query): float(value)
-        for query, value in zip(table["query"], table["value"], strict=True)
-    }
 
 
 def _rounded(value: float) -> float:

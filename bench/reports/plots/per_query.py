@@ -20,26 +20,13 @@ def draw(run: Run) -> Iterator[Picture]:
     """
     for group, members in run.groups.items():
         measure = next(iter(measures_of(members)), "")
-        lead = run.per_query[run.per_query["measure"] == measure]
-        values = {
-            trial: found.set_index("query")["value"] for trial, found in lead.groupby("trial")
-        }
-        base = next(
-            (
-                values[row.trial.id]
-                for row in members
-                if row.name == FIRST_STAGE and row.trial.id in values
-            ),
-            None,
-        )
-        for row in members:
-            if (
-                base is not None
-                and row.trial.kind == "reranker"
-                and row.quality
-                and row.trial.id in values
-            ):
-                changes = sorted((values[row.trial.id] - base).dropna().tolist())
+        measured = [row for row in members if measure in row.quality]
+        base = next((row for row in measured if row.name == FIRST_STAGE), None)
+        for row in measured:
+            if base is not None and row.trial.kind == "reranker":
+                before = run.values(base.trial.id, measure)
+                after = run.values(row.trial.id, measure)
+                changes = sorted(after[query] - before[query] for query in before if query in after)
                 name = row.name if row.trial.device == "-" else f"{row.name}-{row.trial.device}"
                 title = f"{row.name} against the first stage, {group[0]}, {group[1]}"
                 yield Picture.of("per-query", group, _figure(changes, measure, title), name)
