@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -14,6 +14,8 @@ from hypothesis import settings
 import bench
 from bench.records.run import Run
 from tests.agreement import PROPERTY
+from tests.support.made_collections import write_collection
+from tests.support.paths import DL19
 
 settings.register_profile(
     "repeatable", deadline=None, derandomize=True
@@ -98,39 +100,32 @@ def collection(tmp_path: Path) -> Path:
     return write_collection(tmp_path / "tiny")
 
 
-def write_collection(folder: Path) -> Path:
-    folder.mkdir()
-    words = ["apple", "banana", "cherry", "grape"]
-    docs = [
-        {
-            "doc_id": f"d{i:02}",
-            "title": f"Note {i}",
-            "text": f"{words[i % 4]} {words[(i + 1) % 4]} number{i}",
-        }
-        for i in range(12)
-    ]
-    (folder / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
-    queries = {
-        "q1": "apple",
-        "q2": "banana",
-        "q3": "cherry number2",
-        "q4": "grape",
-        "q5": "zzzz",
-        "q6": "apple banana",
-    }
-    (folder / "queries.tsv").write_text(
-        "".join(f"{key}\t{text}\n" for key, text in queries.items())
-    )
-    grades = [
-        ("q1", "d00", 3),
-        ("q1", "d03", 1),
-        ("q2", "d01", 2),
-        ("q2", "d00", 0),
-        ("q3", "d02", 3),
-        ("q4", "d07", 1),
-        ("q5", "d05", 2),
-    ]
-    (folder / "qrels.txt").write_text(
-        "".join(f"{query} 0 {doc} {grade}\n" for query, doc, grade in grades)
-    )
-    return folder
+@pytest.fixture(scope="session")
+def dl19(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function: name of a first-stage run -> a finished run that reranks it by RankVicuna's
+    published run.
+    """
+    if not DL19.is_dir():
+        pytest.skip("the TREC DL 2019 collection is not here")
+    made: dict[str, Run] = {}
+
+    def run(first_stage: str) -> Run:
+        if first_stage not in made:
+            suite = {
+                "name": first_stage,
+                "datasets": [{f"files:{DL19}": {"min_relevance": 2}}],
+                "first_stages": [{"run": {"path": str(DL19 / "runs" / f"{first_stage}.run")}}],
+                "rerankers": [
+                    {
+                        "run-file": {
+                            "path": str(DL19 / "runs" / "rankvicuna-over-bm25.run"),
+                            "name": "rankvicuna",
+                        }
+                    }
+                ],
+                "latency": None,
+            }
+            made[first_stage] = bench.run(suite, out=tmp_path_factory.mktemp("dl19"))
+        return made[first_stage]
+
+    return run

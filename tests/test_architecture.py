@@ -34,6 +34,7 @@ from bench.rerankers.random.text_lengths import TextLengths
 from bench.runner import loop
 from bench.suite.suite import load
 from tests.agreement import close
+from tests.support.made_collections import write_collection
 
 KNOWN = {name: entry for name, entry in entries.load().items() if entry.facts.architecture}
 ENCODER = {
@@ -304,8 +305,6 @@ def report(found: Run) -> str:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with a reranker and a network without weights, swept over two depths."""
-    from tests.conftest import write_collection
-
     folder = tmp_path_factory.mktemp("bare")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_BENCH_CACHE", str(folder / "cache"))

@@ -24,8 +24,8 @@ from bench.gate import load
 from bench.records import baselines
 from bench.runner import loop
 from bench.suite.suite import load as load_suite
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 RECIPES = {

@@ -13,21 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent
-
-
-def bench(
-    *arguments: str, cwd: Path, width: int = 80, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "COLUMNS": str(width), "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments],
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+from tests.support.command import bench
+from tests.support.paths import ROOT
 
 
 def write_suite(folder: Path, collection: Path, **more: object) -> Path:

@@ -30,7 +30,6 @@ from bench.records.run import Run
 from bench.reports import comparison as report
 from tests.made_runs import made_run
 
-DL19 = Path(__file__).resolve().parents[2] / "shared" / "data" / "trec-dl19"
 BASE, BETTER, OTHER = [0.1, 0.5, 0.3, 0.9], [0.2, 0.7, 0.3, 0.8], [0.0, 0.0, 0.1, 0.2]
 FAKE = "tests.fakes:HashReranker"
 
@@ -310,37 +309,6 @@ def test_the_command(tmp_path: Path, form: str) -> None:
 
 
 # A real collection: TREC DL 2019, BM25's top 100, and the published run of RankVicuna over them
-
-
-@pytest.fixture(scope="session")
-def dl19(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A function: name of a first-stage run -> a finished run that reranks it by RankVicuna's
-    published run.
-    """
-    if not DL19.is_dir():
-        pytest.skip("the TREC DL 2019 collection is not here")
-    made: dict[str, Run] = {}
-
-    def run(first_stage: str) -> Run:
-        if first_stage not in made:
-            suite = {
-                "name": first_stage,
-                "datasets": [{f"files:{DL19}": {"min_relevance": 2}}],
-                "first_stages": [{"run": {"path": str(DL19 / "runs" / f"{first_stage}.run")}}],
-                "rerankers": [
-                    {
-                        "run-file": {
-                            "path": str(DL19 / "runs" / "rankvicuna-over-bm25.run"),
-                            "name": "rankvicuna",
-                        }
-                    }
-                ],
-                "latency": None,
-            }
-            made[first_stage] = bench.run(suite, out=tmp_path_factory.mktemp("dl19"))
-        return made[first_stage]
-
-    return run
 
 
 def test_rankvicuna_clearly_beats_bm25(dl19: Any) -> None:

@@ -25,7 +25,6 @@ import bench
 from bench import rerankers
 from bench.catalogue import entries
 from bench.catalogue.price import Price
-from bench.contract.request import CandidateList
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import RerankerError, SuiteError
 from bench.records.run import Run
@@ -36,8 +35,9 @@ from bench.runner.cost import cost, price_of
 from bench.scoring.engine import score
 from bench.suite.suite import load
 from tests.fake_cohere import FakeCohere, cut, good, reply, rerank_body, serve
-from tests.test_cli import ROOT
-from tests.test_cli import bench as command
+from tests.support.command import bench as command
+from tests.support.made_requests import requests
+from tests.support.paths import ROOT
 
 Client = Callable[..., Any]
 KEY = "secret-key-0123456789"
@@ -77,18 +77,6 @@ def suite(collection: Path, server: FakeCohere, **options: Any) -> dict[str, Any
 
 def hosted(run: Run) -> Any:
     return run.records["tiny--bm25--hosted"]
-
-
-def requests(n: int = 7, docs: int = 5) -> list[CandidateList]:
-    return [
-        CandidateList(
-            f"q{i}",
-            f"query {i}",
-            [f"d{j}" for j in range(docs)],
-            [f"text {i} {j}" for j in range(docs)],
-        )
-        for i in range(n)
-    ]
 
 
 @pytest.fixture
@@ -303,8 +291,8 @@ def test_an_api_that_dies_in_mid_chunk_keeps_what_it_answered(
 ) -> None:
     server.script = [good, good, good, lambda _: reply(402, {"message": "pay"})]
     with pytest.raises(RerankerError, match="over quota"):
-        score(cohere(), requests(), chunk_pairs=1024)
-    result = score(cohere(), requests(), chunk_pairs=1024)
+        score(cohere(), requests(7, docs=5), chunk_pairs=1024)
+    result = score(cohere(), requests(7, docs=5), chunk_pairs=1024)
     assert (result.cached_queries, result.computed_queries, len(server.requests)) == (3, 4, 8)
     assert result.usage["billed_units"] == pytest.approx(7)
 
@@ -322,9 +310,11 @@ def test_with_several_requests_in_flight_every_answer_is_kept(
 
     server.always = sometimes
     with pytest.raises(RerankerError, match="was refused"):
-        score(cohere(concurrency=4), requests(30), chunk_pairs=1024)
+        score(cohere(concurrency=4), requests(30, docs=5), chunk_pairs=1024)
     server.always = good
-    assert score(cohere(), requests(30), chunk_pairs=1024).cached_queries == len(answered) >= 2
+    assert (
+        score(cohere(), requests(30, docs=5), chunk_pairs=1024).cached_queries == len(answered) >= 2
+    )
 
 
 def test_an_interrupt_keeps_what_was_answered(
@@ -342,8 +332,8 @@ def test_an_interrupt_keeps_what_was_answered(
 
     monkeypatch.setattr(reranker, "ask", ask)
     with pytest.raises(KeyboardInterrupt):
-        score(reranker, requests(), chunk_pairs=1024)
-    assert score(cohere(), requests(), chunk_pairs=1024).cached_queries == 2
+        score(reranker, requests(7, docs=5), chunk_pairs=1024)
+    assert score(cohere(), requests(7, docs=5), chunk_pairs=1024).cached_queries == 2
 
 
 def test_a_query_in_several_requests_is_never_half_scored(
@@ -372,8 +362,8 @@ def test_fewer_results_than_documents_are_an_error_and_not_a_ranking(
         ),
     ]
     with pytest.raises(RerankerError, match="the answer has 4 scores for 5 documents"):
-        score(cohere(), requests(), chunk_pairs=1024)
-    assert score(cohere(), requests(), chunk_pairs=1024).cached_queries == 1
+        score(cohere(), requests(7, docs=5), chunk_pairs=1024)
+    assert score(cohere(), requests(7, docs=5), chunk_pairs=1024).cached_queries == 1
 
 
 def test_a_dead_api_is_given_up_and_a_flaky_one_is_not(server: FakeCohere, cohere: Client) -> None:
@@ -382,10 +372,10 @@ def test_a_dead_api_is_given_up_and_a_flaky_one_is_not(server: FakeCohere, coher
         RerankerError,
         match=rf"gave up after {GIVE_UP_AFTER} failed queries in a row \(connection failed",
     ):
-        score(cohere(), requests(100), chunk_pairs=1024)
+        score(cohere(), requests(100, docs=5), chunk_pairs=1024)
     assert len(server.requests) <= GIVE_UP_AFTER + 1
     server.always = lambda request: None if int(request["query"].split()[1]) % 10 else good(request)
-    flaky = score(cohere(), requests(100), chunk_pairs=1024)
+    flaky = score(cohere(), requests(100, docs=5), chunk_pairs=1024)
     assert (len(flaky.failures), len(flaky.scores)) == (90, 10)
 
 

@@ -22,8 +22,8 @@ from bench.machine import cpu, disturbance, fingerprint, gpu
 from bench.machine.cgroup import throttled_seconds
 from bench.machine.disturbance import Reading, Watch, compare
 from tests.fakes import FakeOptions, HashReranker
-from tests.test_latency import requests
-from tests.test_machine import write
+from tests.support.files import write
+from tests.support.made_requests import requests
 
 CPUINFO = """\
 processor\t: 0

@@ -14,8 +14,8 @@ import yaml
 from bench.cli.main import cli
 from bench.contract.request import CandidateList
 from bench.suite.suite import load
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",

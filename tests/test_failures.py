@@ -29,7 +29,7 @@ from bench.reports import comparison, exports, html, markdown, plots, summary
 from bench.rerankers.options import RerankerOptions
 from tests.fakes import FakeOptions, HashReranker
 from tests.made_runs import made_run
-from tests.test_cli import bench as command
+from tests.support.command import bench as command
 
 HERE = "tests.test_failures"
 

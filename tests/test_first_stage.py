@@ -28,8 +28,8 @@ from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
 from bench.ranking.trec import read_run, write_run
 from bench.ranking.trec_order import RepeatedDocument, ranked
+from tests.support.paths import ROOT, SHARED
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 PETS = {
     "d1": "The cat purred; cats purr.",
     "d2": "A dog barked at the cat",
@@ -320,7 +320,7 @@ class TestIndexCache:
             "from pathlib import Path; import tests.test_first_stage as "
             "t\nprint(t.bm25(t.dataset(t.PETS, {'q': 'cat dog'})).hash)"
         )
-        root = Path(__file__).resolve().parents[1]
+        root = ROOT
         env = {**os.environ, "PYTHONPATH": str(root)}
         both = [
             subprocess.Popen(

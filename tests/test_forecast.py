@@ -21,7 +21,7 @@ from bench.reports.forecast import print_forecast, to_json, total
 from bench.runner.forecast import Expected, Forecast, Tokens
 from bench.runner.history import History
 from tests.fake_cohere import FakeCohere, good, serve
-from tests.test_cli import bench as command
+from tests.support.command import bench as command
 
 FAKE = "tests.fakes:HashReranker"
 NO_TIMING: dict[str, Any] = {"latency": None}

@@ -17,6 +17,7 @@ from bench import rerankers
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError
 from bench.suite.suite import load
+from tests.support.paths import ROOT
 
 HERE = "tests.test_function_reranker"
 NOT_CALLABLE = [1, 2]
@@ -78,7 +79,7 @@ def test_any_callable_and_any_sequence_of_numbers(function: Any) -> None:
 
 
 def test_the_function_of_the_docs_works() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "adding.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
     [code] = [
         block
         for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)

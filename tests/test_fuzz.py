@@ -9,7 +9,9 @@ from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "fuzz.py"
+from tests.support.paths import ROOT
+
+SCRIPT = ROOT / "scripts" / "fuzz.py"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from bench.comparison.drift import drift
@@ -16,22 +15,9 @@ from bench.gate.file import DriftGate
 from bench.records.run import Run
 from bench.reports import verdict as report
 from tests.made_runs import made_run
-from tests.test_compare import dl19 as dl19
+from tests.support.made_gate_runs import NOISE, OLD, runs
 
-RNG = np.random.default_rng(5)
-OLD = RNG.uniform(0.4, 0.6, 200)
-NOISE = RNG.uniform(-0.035, 0.035, 200)
-NOISE -= NOISE.mean()
 ORDER = [("d1", 9.0), ("d2", 7.0), ("d3", 4.0), ("d4", 2.0), ("d5", -1.0)]
-
-
-def runs(tmp_path: Path, new: Any, old: Any = OLD, **more: Any) -> tuple[Run, Run]:
-    """(new, baseline) with one reranker `a`, whose system keys differ unless told otherwise."""
-    systems = more.pop("systems", ({"a": {"v": 2}}, {"a": {"v": 1}}))
-    return (
-        made_run(tmp_path, {"first-stage": old, "a": new}, systems=systems[0], name="new", **more),
-        made_run(tmp_path, {"first-stage": old, "a": old}, systems=systems[1], name="old"),
-    )
 
 
 def gate(found: Verdict, name: str = "quality nDCG@10") -> Gate:

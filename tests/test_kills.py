@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "kill_test.py"
+from tests.support.paths import ROOT
+
+SCRIPT = ROOT / "scripts" / "kill_test.py"
 
 
 @pytest.mark.slow

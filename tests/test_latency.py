@@ -20,20 +20,9 @@ from bench.latency.summary import needed, summarise
 from bench.latency.timed_pass import LatencyPlan, Target, measure, settled
 from bench.machine import fingerprint
 from tests.fakes import FakeOptions, FlakyReranker, HashReranker
+from tests.support.made_requests import requests
 
 COLUMNS = list(timed_pass.Sample._fields)
-
-
-def requests(n: int = 6, docs: int = 4) -> list[CandidateList]:
-    return [
-        CandidateList(
-            f"q{i}",
-            f"query {i}",
-            [f"d{j}" for j in range(docs)],
-            [f"text {i} {j}" for j in range(docs)],
-        )
-        for i in range(n)
-    ]
 
 
 def target(

@@ -20,7 +20,7 @@ from bench.latency.summary import parts, summarise
 from bench.latency.timed_pass import LatencyPlan, LatencyResult, Recipe, Target, measure
 from tests.fake_cohere import serve
 from tests.fakes import FakeOptions, HashReranker
-from tests.test_latency import requests
+from tests.support.made_requests import requests
 
 PARTS = ["start", "import", "load", "first query"]
 FAKE = "tests.fakes:HashReranker"

@@ -19,7 +19,7 @@ from bench.latency.timed_pass import LatencyPlan, Sample, Target, measure
 from bench.reports import markdown, timings
 from tests.fake_cohere import FakeCohere, good, reply, serve
 from tests.fakes import FakeOptions, HashReranker
-from tests.test_latency import requests
+from tests.support.made_requests import requests
 
 Hosted = Callable[..., Target]
 BROKEN = reply(500, {"message": "overloaded"})

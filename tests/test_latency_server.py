@@ -23,7 +23,7 @@ from bench.latency.server import arrivals, grows, server
 from bench.latency.summary import summarise
 from bench.latency.timed_pass import LatencyPlan, LatencyResult, Target, measure
 from tests.fakes import FakeOptions, HashReranker
-from tests.test_latency import requests
+from tests.support.made_requests import requests
 
 SERVICE_S = 0.01
 

@@ -21,7 +21,7 @@ from bench.latency.summary import parts, summarise
 from bench.latency.timed_pass import LatencyPlan, Sample, Target, measure
 from bench.machine import clock
 from tests.fakes import FakeOptions, HashReranker
-from tests.test_latency import requests
+from tests.support.made_requests import requests
 
 
 class Parted(HashReranker):

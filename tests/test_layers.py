@@ -8,13 +8,13 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from scripts import structure
+from tests.support.paths import ROOT
 
-PACKAGE = Path(__file__).parent.parent / "bench"
+PACKAGE = ROOT / "bench"
 HEAVY = {
     "torch",
     "transformers",

@@ -20,7 +20,7 @@ from bench.gate.file import SpeedGate
 from bench.gate.live import LiveSpeed, rebuild
 from bench.records.run import Run
 from tests.fakes import FakeOptions, HashReranker
-from tests.test_cli import bench as command
+from tests.support.command import bench as command
 
 QUERIES = 24
 LIMIT = SpeedGate(ratio=1.1)

@@ -17,17 +17,13 @@ import pytest
 
 from bench.machine import fingerprint
 from bench.machine.cgroup import control_groups, cpu_quota, memory_limit
+from tests.support.files import write
 
 
 def in_fresh_process(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 def test_no_name_and_no_path_of_this_machine_is_in_the_fingerprint() -> None:

@@ -25,7 +25,8 @@ from bench.core.filenames import MAX_BYTES, file_stem, is_file_name
 from bench.records import baselines
 from bench.records.run import Run
 from tests.made_runs import made_run
-from tests.test_cli import ROOT, bench
+from tests.support.command import bench
+from tests.support.paths import ROOT
 
 ORDER = {"q0": [("d1", 2.0), ("d2", 1.0)]}
 

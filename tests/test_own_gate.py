@@ -13,7 +13,8 @@ import pytest
 
 from bench.records import baselines
 from bench.records.run import Run
-from tests.test_cli import ROOT, bench
+from tests.support.command import bench
+from tests.support.paths import ROOT
 
 GATES = "suites/gates/regression.yaml"
 STALE = "where this change is meant, save the baseline anew: make baseline"

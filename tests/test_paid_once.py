@@ -23,9 +23,9 @@ from bench.core.errors import RerankerError
 from bench.scoring.cache import ScoreCache
 from bench.scoring.engine import score
 from tests.fake_cohere import FakeCohere, good_jina, reply, serve
+from tests.support.made_collections import QUERIES, write_common_things
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
-QUERIES = 24
 Build = Callable[..., Any]
 
 
@@ -121,7 +121,7 @@ def test_a_stopped_run_pays_only_for_what_was_not_answered(
     code: int,
     twice: int,
 ) -> None:
-    write_collection(tmp_path)
+    write_common_things(tmp_path)
     suite = {
         "name": "paid",
         "datasets": ["files:data"],
@@ -164,15 +164,6 @@ def test_a_stopped_run_pays_only_for_what_was_not_answered(
     _, errors = again.communicate(timeout=60)
     assert again.returncode == 0, errors
     assert len(server.requests) <= QUERIES + twice
-
-
-def write_collection(folder: Path) -> None:
-    data = folder / "data"
-    data.mkdir()
-    docs = [{"doc_id": f"d{i}", "text": f"common thing{i}"} for i in range(4)]
-    (data / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
-    (data / "queries.tsv").write_text("".join(f"q{i}\tcommon variant{i}\n" for i in range(QUERIES)))
-    (data / "qrels.txt").write_text("".join(f"q{i} 0 d{i % 4} 1\n" for i in range(QUERIES)))
 
 
 def start(folder: Path) -> subprocess.Popen[str]:

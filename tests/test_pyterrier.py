@@ -21,6 +21,7 @@ from bench.contract.candidates import Candidates
 from bench.core.errors import DataError, SuiteError, Unavailable
 from bench.integrations.pyterrier import transformer
 from bench.retrieval.options import FirstStageOptions
+from tests.support.paths import ROOT
 
 pt = pytest.importorskip("pyterrier")
 
@@ -163,7 +164,7 @@ def test_input_that_cannot_be_reranked() -> None:
 
 
 def test_the_experiment_of_the_docs_works() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "adding.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
     [code] = [
         block
         for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -13,8 +13,8 @@ from bench import rerankers
 from bench.core.errors import Unavailable
 from bench.records.rows import rows
 from bench.records.run import Run
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 SHIPPED = ("first-stage", "minilm-bi-encoder", "minilm-cross-encoder", "oracle")
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 import bench
-
-DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+from tests.support.paths import SHARED
 
 
 def folder(name: str) -> Path:
-    path = DATA / name
+    path = SHARED / name
     if not path.is_dir():
         pytest.skip(f"the {name} collection is not at hand")
     return path

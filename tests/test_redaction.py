@@ -31,7 +31,8 @@ from bench.rerankers.outside.own_class import OwnOptions
 from bench.scoring.cache import ScoreCache
 from bench.suite import suite
 from tests.fake_cohere import good_jina, serve
-from tests.test_paid_once import ROOT, write_collection
+from tests.support.made_collections import write_common_things
+from tests.support.paths import ROOT
 
 SECRETS = ("hunter2-and-more", "body-secret-1", "body-secret-2", "sk-proj-0123456789abcdefghij")
 
@@ -145,7 +146,7 @@ class Teller(BaseReranker):
 
 
 def test_the_arguments_of_an_outsiders_class_stay_secret(tmp_path: Path) -> None:
-    write_collection(tmp_path)
+    write_common_things(tmp_path)
     values = ("argument-1", "argument-2", "argument-3", "argument-4", "87654321", "environment-5")
     env = {
         **os.environ,
@@ -227,7 +228,7 @@ def test_places_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_run_its_baseline_and_its_cache_hold_no_secret_and_no_place(tmp_path: Path) -> None:
-    write_collection(tmp_path)
+    write_common_things(tmp_path)
     env = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

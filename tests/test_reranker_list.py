@@ -15,7 +15,7 @@ from bench.discover import needs
 from bench.discover.needs import Needs
 from bench.discover.reranker_list import lines
 from bench.rerankers.loading import hub
-from tests.test_cli import bench as command
+from tests.support.command import bench as command
 
 
 def row(name: str, width: int = 1000) -> str:

@@ -20,9 +20,12 @@ from bench.core.errors import RerankerError, Unavailable
 from bench.rerankers.loading import weights
 from tests import tiny_models
 from tests.agreement import BFLOAT16, agree, close
-from tests.test_rerankers_models import DOCS, QUERY, loaded, models, scores_of
+from tests.support.local_models import DOCS, QUERY, loaded, scores_of, write_models
 
-__all__ = ["models"]
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_models(tmp_path_factory.mktemp("models"))
 
 
 # --- adapters

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from bench.records.run import Run
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 KILLS = 20
 CHUNK = 40
 DOCS = 20

@@ -25,7 +25,8 @@ from bench.scoring.cache import ScoreCache
 from bench.scoring.chunk_file import Chunk, DamagedFile
 from bench.scoring.engine import identified, score
 from tests.fakes import FakeOptions, HashReranker
-from tests.test_scoring import requests
+from tests.support.made_requests import requests
+from tests.support.paths import ROOT
 
 FINGERPRINT = identified(HashReranker(FakeOptions()))
 
@@ -38,7 +39,11 @@ def cache_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def scored(notes: list[str] | None = None, **arguments: Any) -> Scored:
     said = [] if notes is None else notes
     return score(
-        HashReranker(FakeOptions()), requests(8), chunk_pairs=10, on_note=said.append, **arguments
+        HashReranker(FakeOptions()),
+        requests(8, docs=5),
+        chunk_pairs=10,
+        on_note=said.append,
+        **arguments,
     )
 
 
@@ -177,9 +182,7 @@ def test_a_second_user_reads_what_may_be_read_and_deletes_nothing(
     if mode == 0o2775:
         chunk_files()[0].unlink()  # what the second user adds
     command = [sys.executable, "-c", SECOND_USER, str(group)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     expected = {0o2775: "6 2 []", 0o755: "8 0 []", 0o700: '0 8 ["score cache'}[mode]
     assert done.stdout.startswith(expected), done.stdout
     assert sorted(path.name for path in chunk_files()) == before

@@ -35,6 +35,7 @@ from bench.rerankers.options import RerankerOptions
 from bench.serving import hosted, server
 from bench.serving.limits import Limits
 from tests.agreement import close, tolerance
+from tests.support.paths import ROOT
 
 MODEL = "tiny:bert-cross-encoder"
 DOCS = ["the cat sat", "hot tea and fish", "cold river", "", "how long does it rain", "the cat sat"]
@@ -476,7 +477,7 @@ def test_what_cannot_be_served_is_told() -> None:
 @contextmanager
 def process(*arguments: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """`rerank-bench serve` as a user starts it: its address and the process."""
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environment}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, "-m", "bench", "serve", *arguments, "--port", "0", "--device", "cpu"]
     with subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -797,7 +798,7 @@ def test_a_signal_ends_it_while_the_model_loads() -> None:
         "--device",
         "cpu",
     ]
-    root = Path(__file__).parent.parent
+    root = ROOT
     with subprocess.Popen(
         command,
         cwd=root,

@@ -9,12 +9,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bench
+from tests.support.paths import ROOT
 
 MODEL = "tiny:bert-cross-encoder"
 ALIAS = "rerank-v3.5"
@@ -27,7 +27,6 @@ DOCS = [
     "a moon over the bank",
     "tea",
 ]
-ROOT = Path(__file__).parent.parent
 
 Order = list[tuple[int, float]]
 

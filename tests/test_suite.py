@@ -15,8 +15,8 @@ import yaml
 from bench.core.errors import SuiteError
 from bench.suite import suite as suites
 from bench.suite.json_schema import schema, schema_text
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 GOOD = """\
 name: mine
 datasets:

@@ -20,7 +20,7 @@ from bench.records.run import Run
 from bench.reports import markdown, plots, sweep
 from bench.runner import loop
 from bench.suite.suite import load
-from tests.conftest import write_collection
+from tests.support.made_collections import write_collection
 
 FAKE = "tests.fakes:HashReranker"
 TUNABLE = {"tests.fakes:TunableReranker": {"name": "tiny", "batch_size": 4}}

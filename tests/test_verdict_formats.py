@@ -20,7 +20,7 @@ from bench.gate import Gate, Gates, Verdict, check
 from bench.reports import ci
 from bench.reports import verdict as report
 from tests.made_runs import made_run
-from tests.test_gate import NOISE, OLD, runs
+from tests.support.made_gate_runs import NOISE, OLD, runs
 
 TRIAL = Trial(
     id="t", dataset="d<a>", first_stage="bm25", reranker="évil\x01|%,:\n<b>", device="cpu", depth=5

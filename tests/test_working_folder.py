@@ -14,7 +14,7 @@ import pytest
 
 from bench.latency.fresh_process import ask
 from bench.latency.timed_pass import Recipe
-from tests.conftest import write_collection
+from tests.support.made_collections import write_collection
 
 HOSTILE = ("json", "random", "numpy", "pandas", "types", "yaml", "click", "logging", "utils")
 CLASS = """
