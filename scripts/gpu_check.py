@@ -406,7 +406,7 @@ def run_tests(
         return log.add(kind="piece", name="tests", status="left out", reason="no time was left")
     tests = sorted(
         path
-        for path in (ROOT / "tests").glob("test_*.py")
+        for path in (ROOT / "tests").rglob("test_*.py")
         if "@pytest.mark.gpu" in path.read_text(encoding="utf-8")
     )
     files = [str(path) for path in (tests[:1] if dry_run else tests)]

@@ -13,7 +13,7 @@ from hypothesis import settings
 
 import bench
 from bench.records.run import Run
-from tests.agreement import PROPERTY
+from tests.support.agreement import PROPERTY
 from tests.support.made_collections import write_collection
 from tests.support.paths import DL19
 

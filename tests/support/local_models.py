@@ -9,7 +9,7 @@ import numpy as np
 
 from bench import rerankers
 from bench.contract.request import CandidateList
-from tests import tiny_models
+from tests.support import tiny_models
 
 QUERY = "how long does it rain"
 DOCS = [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.records.run import Run
-from tests.made_runs import made_run
+from tests.support.made_runs import made_run
 
 RNG = np.random.default_rng(5)
 OLD = RNG.uniform(0.4, 0.6, 200)

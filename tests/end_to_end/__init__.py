@@ -1,0 +1,1 @@
+"""Tests of the whole command: processes, kills, a browser, notebooks, the shipped models."""

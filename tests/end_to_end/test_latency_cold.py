@@ -1,0 +1,161 @@
+"""Cold starts: real processes that load a reranker and answer one query."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench import rerankers
+from bench.core.errors import BenchError
+from bench.latency import child, fresh_process, timed_pass
+from bench.latency import cold as latency_cold
+from bench.latency.fresh_process import ask
+from bench.latency.summary import parts, summarise
+from bench.latency.timed_pass import LatencyPlan, LatencyResult, Recipe, Target, measure
+from tests.support.fake_cohere import serve
+from tests.support.fakes import FakeOptions, HashReranker
+from tests.support.made_requests import requests
+
+PARTS = ["start", "import", "load", "first query"]
+FAKE = "tests.support.fakes:HashReranker"
+
+
+def started(
+    options: dict[str, Any] | None = None, name: str = FAKE, device: str = "cpu", **more: Any
+) -> LatencyResult:
+    target = Target("t", device, HashReranker(FakeOptions()), Recipe(name, options, "."))
+    return measure(
+        [target],
+        requests(3, docs=2),
+        LatencyPlan(**{"scenarios": ("cold",), "cold_runs": 2, **more}),
+    )
+
+
+def test_each_run_is_a_process_of_its_own_whose_parts_add_up(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    result = started({"log": str(log)})
+    rows = pd.DataFrame(result.samples)
+    table = rows.pivot(index="round", columns="span", values="nanoseconds")
+    assert list(table.index) == [0, 1]
+    assert (table["total"] == table[PARTS].sum(axis=1)).all()
+    assert (table > 0).all().all()
+    assert set(rows["scenario"]) == {"cold"}
+    assert log.read_text() == ".." * 2, "each process scored the two documents once"
+    facts = result.facts["t"]["cold"]
+    assert (facts["runs"], facts["failed"]) == (2, 0)
+    assert facts["peak_rss_bytes"] > 10 << 20
+
+
+def test_the_first_query_holds_the_work_of_the_query() -> None:
+    slow = parts(pd.DataFrame(started({"delay_ms": 100.0}, cold_runs=1).samples))["t", "cold"]
+    assert list(slow) == PARTS
+    assert slow["first query"] >= 200
+    assert slow["load"] < slow["first query"]
+
+
+def test_a_summary_tells_the_median_and_the_range_of_processes() -> None:
+    rows = [
+        timed_pass.Sample("t", "cold", i, "q1", 5, None, ms * 1_000_000)
+        for i, ms in enumerate((700, 500, 900))
+    ]
+    found = summarise(pd.DataFrame(rows))["t", "cold"]
+    assert (found.p50_ms, found.p50_low_ms, found.p50_high_ms) == (700, 500, 900)
+    assert (found.p95_ms, found.per_pair_ms, found.pairs_per_s) == (None, None, None)
+
+
+def test_a_model_is_imported_loaded_and_asked() -> None:
+    """Real weights through the real loading code; where the time goes is told, whatever it is."""
+    result = started(
+        {"model": "tiny:bert-cross-encoder", "name": "tiny"}, name="cross-encoder", cold_runs=1
+    )
+    assert result.facts["t"]["cold"]["failed"] == 0, result.facts["t"]["notes"]
+    found = parts(pd.DataFrame(result.samples))["t", "cold"]
+    assert found["import"] > found["first query"], "importing torch and transformers takes seconds"
+    assert {row.tokens for row in result.samples} != {None}
+    assert any(note.startswith("cold: page cache ") for note in result.facts["t"]["notes"])
+
+
+def test_a_key_reaches_the_process_by_its_environment_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tasks: list[Any] = []
+    monkeypatch.setenv("MY_KEY", "secret-0123")
+    monkeypatch.setattr(
+        latency_cold, "ask", lambda task, limit: tasks.append(task) or ask(task, limit)
+    )
+    with serve() as server:
+        options = {"base_url": server.url, "model": "m", "api_key_env": "MY_KEY"}
+        result = started(options, name="rerank-server", device="-", cold_runs=1)
+        assert server.keys == ["Bearer secret-0123"]
+    assert "secret-0123" not in repr((tasks, result.samples, result.facts))
+
+
+def test_a_process_that_fails_is_counted_and_said() -> None:
+    result = started({"crash": "no weights"})
+    assert result.samples == []
+    assert result.facts["t"]["cold"]["failed"] == 2
+    assert (
+        result.facts["t"]["notes"][0] == "cold: 2 of 2 fresh processes gave no answer (no weights)"
+    )
+
+
+def test_a_process_that_takes_too_long_is_given_up() -> None:
+    result = started({"delay_ms": 60_000.0}, cold_runs=1, time_limit_s=1.0)
+    assert "no answer from a fresh process within 1 s" in result.facts["t"]["notes"][0]
+
+
+def test_without_a_recipe_there_is_no_cold_start() -> None:
+    target = Target("t", "cpu", HashReranker(FakeOptions()))
+    result = measure([target], requests(3), LatencyPlan(scenarios=("cold",), cold_runs=1))
+    assert "nothing says how to build it" in result.facts["t"]["notes"][0]
+
+
+def test_what_goes_wrong_in_the_process_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(BenchError, match=r"^KeyError: 'task'$"):
+        ask({}, 60)
+    monkeypatch.setattr(fresh_process, "CHILD", "bench.nothing")
+    with pytest.raises(BenchError, match=r"ended with code 1: .*No module named bench.nothing"):
+        ask({}, 60)
+
+
+@pytest.mark.parametrize(
+    ("read", "state"), [([0, 1000], "warm"), ([0, 90 << 20], "cold"), ([None], None)]
+)
+def test_the_state_of_the_page_cache_is_read_from_what_came_from_the_disk(
+    read: list[int | None], state: str | None
+) -> None:
+    cold = latency_cold.ColdStarts(Target("t", "cpu", HashReranker(FakeOptions())), 1.0)
+    cold.answers = [{"read_bytes": one, "peak_rss_bytes": 5, "gpu_memory": {}} for one in read]
+    assert cold.facts()["page_cache"] == state
+    assert f"page cache {state or 'unknown'}" in cold.notes()[0]
+
+
+def test_imports_are_timed_once_however_they_nest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outer_module.py").write_text(
+        "import inner_module\nimport time\ntime.sleep(0.02)\n"
+    )
+    (tmp_path / "inner_module.py").write_text("import time\ntime.sleep(0.02)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plain = builtins.__import__, importlib.import_module
+    with child.ImportClock().running() as imports:
+        start = time.perf_counter_ns()
+        importlib.import_module("outer_module")
+        taken = time.perf_counter_ns() - start
+    assert 40e6 <= imports.nanoseconds <= taken
+    assert (builtins.__import__, importlib.import_module) == plain
+
+
+def test_a_suite_s_reranker_is_built_alike_in_the_run_and_in_the_process() -> None:
+    recipe = Recipe(FAKE, {"salt": "x"}, ".")
+    ours = rerankers.build(recipe.name, recipe.options, "cpu", Path(recipe.base_dir))
+    assert ours.fingerprint() == {"backend": "fake", "salt": "x"}

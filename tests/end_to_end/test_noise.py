@@ -1,0 +1,208 @@
+"""The noise floor: one reranker against itself in real processes, kept with the machine, shown in
+later runs. No time is asserted.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+import bench
+from bench.cli.main import cli
+from bench.contract.request import CandidateList
+from bench.core.errors import BenchError
+from bench.machine import fingerprint, noise_floor
+from bench.machine.noise_floor import Noise, recall, remember
+from bench.reports import markdown
+from bench.runner import noise as measuring
+from bench.suite.suite import load
+from tests.support.fakes import HashReranker
+
+
+class Uneven(HashReranker):
+    """The second copy in a process takes four times as long as the first."""
+
+    copies = 0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        Uneven.copies += 1
+        self.seconds = 0.005 * (1 if Uneven.copies == 1 else 4)
+
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
+        time.sleep(self.seconds)
+        return super().rerank(requests)
+
+
+@pytest.fixture
+def suite_file(collection: Path, tmp_path: Path) -> Path:
+    """Two rerankers, of which the first runs on no device."""
+    path = tmp_path / "suite.yaml"
+    entries = [
+        {"tests.support.fakes:RemoteReranker": {"name": "hosted"}},
+        {"tests.support.fakes:HashReranker": {"name": "ours", "delay_ms": 2}},
+    ]
+    entries.append({"tests.end_to_end.test_noise:Uneven": {"name": "uneven"}})
+    plan = {"queries": 4, "rounds": 1, "warmup_max": 3, "depth": 3}
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "name": "tiny",
+                "datasets": [f"files:{collection}"],
+                "rerankers": entries,
+                "latency": plan,
+                "depth": 5,
+            }
+        )
+    )
+    return path
+
+
+def made(**more: Any) -> Noise:
+    facts = {
+        "reranker": "ours",
+        "device": "cpu",
+        "suite": "tiny",
+        "depth": 5,
+        "queries": 20,
+        "rounds": 2,
+        "taken": "2026-11-24T00:00:00Z",
+    }
+    return Noise(
+        **{
+            **facts,
+            "processes": [1.001, 0.992],
+            "ratio": 0.998,
+            "low": 0.989,
+            "high": 1.006,
+            **more,
+        }
+    )
+
+
+def test_two_copies_are_timed_in_each_process(suite_file: Path) -> None:
+    found = measuring.measure(load(suite_file), processes=2, queries=4, rounds=2)
+    told = found.noise
+    assert (told.reranker, told.device, told.depth, told.queries, told.rounds) == (
+        "ours",
+        "cpu",
+        3,
+        4,
+        2,
+    )
+    assert len(told.processes) == 2
+    assert told.low <= told.ratio <= told.high
+    assert min(told.processes) <= told.ratio <= max(told.processes)
+    assert set(fingerprint.SPEED_FIELDS) <= set(found.environment)
+
+
+def test_a_difference_between_the_copies_would_show(suite_file: Path) -> None:
+    """The measurement can fail: here the second copy is slower, and the interval lies far from
+    1.
+    """
+    told = measuring.measure(load(suite_file), "uneven", processes=1, queries=4, rounds=2).noise
+    assert told.high < 0.8
+    assert told.floor > 0.2
+
+
+def test_the_floor_reaches_as_far_as_the_interval_and_the_oddest_process() -> None:
+    assert made().floor == pytest.approx(0.011)
+    assert made(processes=[1.05, 0.99]).floor == pytest.approx(0.05)
+    assert (
+        made()
+        .told()
+        .startswith(
+            "differences in latency below 1.1% are noise on this machine (A/A: ours against "
+            "itself, 2 processes"
+        )
+    )
+
+
+def test_a_floor_belongs_to_a_machine() -> None:
+    here = fingerprint.fingerprint("cpu")
+    assert recall(here) is None
+    path = remember(made(), here)
+    assert recall(here) == made()
+    assert recall({**here, "libraries": {"torch": "99"}}) == made(), (
+        "an upgrade leaves the machine as noisy as it was"
+    )
+    for name in ("cpu", "usable_cores", "cpu_quota", "gpu", "threads"):
+        assert recall({**here, name: "other"}) is None
+    path.write_text("{")
+    assert recall(here) is None
+
+
+def test_facts_without_a_known_floor_stay_as_they_are() -> None:
+    assert noise_floor.beside({"notes": ["x"]}, fingerprint.fingerprint("cpu")) == {"notes": ["x"]}
+
+
+def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: Path) -> None:
+    arguments = [
+        "noise",
+        "--suite",
+        str(suite_file),
+        "--processes",
+        "1",
+        "--queries",
+        "4",
+        "--quiet",
+    ]
+    shown = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert "A/A ratio" in shown.output
+    plain = json.loads(
+        CliRunner().invoke(cli, [*arguments, "--format", "json"], catch_exceptions=False).output
+    )
+    assert plain["floor"] >= abs(plain["ratio"] - 1)
+    kept = Path(plain["kept"])
+    data = json.loads(kept.read_text())
+    # the measuring process had no torch, this one may have: make it the same machine
+    kept.unlink()
+    data["noise"]["processes"] = [1.0123]
+    remember(Noise.model_validate(data["noise"]), fingerprint.fingerprint("cpu"))
+    run = bench.run(str(suite_file), out=tmp_path / "results")
+    facts = {
+        record.trial.reranker: record.latency for record in run.records.values() if record.latency
+    }
+    assert facts["ours"]["noise"]["processes"] == [1.0123]
+    assert "noise" not in facts["hosted"], "a network has its own"
+    assert "are noise on this machine (A/A: ours against itself" in markdown.report(run, {})
+
+
+def test_what_cannot_be_timed_is_told(suite_file: Path, collection: Path) -> None:
+    suite = load(suite_file)
+    with pytest.raises(
+        BenchError, match="no reranker 'our' that runs on a device: did you mean 'ours'"
+    ):
+        measuring.measure(suite, "our")
+    with pytest.raises(BenchError, match="no reranker 'hosted' that runs on a device"):
+        measuring.measure(suite, "hosted")
+    missing = load(
+        {
+            "name": "m",
+            "datasets": [f"files:{collection}"],
+            "rerankers": [{"tests.support.fakes:MissingReranker": {"name": "gone"}}],
+        }
+    )
+    with pytest.raises(
+        BenchError,
+        match=r"no reranker of the suite runs on a device here \(gone: no FAKE_API_KEY\. export "
+        r"FAKE_API_KEY=\.\.\.\)",
+    ):
+        measuring.measure(missing)
+    crashing = load(
+        {
+            "name": "c",
+            "datasets": [f"files:{collection}"],
+            "rerankers": [{"tests.support.fakes:HashReranker": {"crash": "no"}}],
+        }
+    )
+    with pytest.raises(BenchError, match="timed calls failed"):
+        measuring.measure(crashing, processes=1)

@@ -1,0 +1,228 @@
+"""Batches by token budget: within it, in order again afterwards, and halved when an accelerator's
+memory is full.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import rerankers
+from bench.contract.request import CandidateList
+from bench.core.errors import RerankerError
+from bench.records.rows import _notes
+from bench.rerankers.loading import tiny
+from bench.rerankers.local import batches
+from bench.rerankers.local.batches import Limit
+from bench.rerankers.local.pair_scorer import ahead
+from tests.support import tiny_late, tiny_models
+from tests.support.agreement import close
+from tests.support.made_runs import made_run
+
+LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=80)
+QUERY = "how long does it rain"
+DOCS = [
+    "the sun and the moon",
+    "hot tea",
+    "",
+    "cold river bank in the rain",
+    "a dog sat on the mat " * 3,
+    "fish",
+]
+
+
+@given(LENGTHS, st.integers(1, 2000))
+def test_no_batch_exceeds_the_token_budget_unless_one_input_does(
+    lengths: list[int], tokens: int
+) -> None:
+    made = batches.run(np.array(lengths), Limit(tokens=tokens), lambda rows: rows)
+    for rows, _ in made:
+        assert len(rows) == 1 or len(rows) * max(lengths[i] for i in rows) <= tokens
+    assert sorted(i for rows, _ in made for i in rows) == list(range(len(lengths)))
+
+
+@given(LENGTHS, st.integers(1, 50))
+def test_a_number_of_pairs_is_kept_and_like_lengths_stand_together(
+    lengths: list[int], pairs: int
+) -> None:
+    made = batches.run(np.array(lengths), Limit(pairs=pairs), lambda rows: rows)
+    assert [len(rows) for rows, _ in made[:-1]] == [pairs] * (len(made) - 1)
+    assert [lengths[i] for rows, _ in made for i in rows] == sorted(lengths, reverse=True)
+
+
+@given(LENGTHS, st.integers(1, 2000), st.data())
+def test_order_is_restored_also_where_memory_runs_out(
+    lengths: list[int], tokens: int, data: st.DataObject
+) -> None:
+    """A made-up device that holds no more than so many slots; the longest input alone fits."""
+    memory = data.draw(st.integers(max(lengths), 3 * max(lengths) + 2000))
+    limit = Limit(tokens=tokens)
+
+    def forward(rows: Any) -> Any:
+        if len(rows) * max(lengths[i] for i in rows) > memory:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return np.array([lengths[i] * 10.0 for i in rows])
+
+    made = batches.run(np.array(lengths), limit, forward)
+    np.testing.assert_array_equal(batches.in_order(made, np.concatenate), np.array(lengths) * 10.0)
+    largest = max(len(rows) * max(lengths[i] for i in rows) for rows, _ in made)
+    assert largest <= memory
+    assert (limit.halvings == 0) == (limit.tokens == tokens)
+    assert (limit.take_halvings() > 0, limit.take_halvings()) == (limit.tokens != tokens, 0)
+
+
+def test_one_input_that_does_not_fit_is_one_clear_error() -> None:
+    def forward(rows: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    for limit in (Limit(tokens=64), Limit(pairs=8)):
+        with pytest.raises(
+            RerankerError, match="out of memory with one pair of 40 tokens: lower max_length"
+        ):
+            batches.run(np.array([40, 3, 20]), limit, forward)
+    with pytest.raises(RerankerError, match="out of memory with one pair"):
+        batches.fitting(Limit(pairs=8), forward)
+
+
+def test_other_errors_are_not_taken_for_full_memory() -> None:
+    def forward(rows: Any) -> Any:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        batches.run(np.array([3, 4]), Limit(tokens=64), forward)
+
+
+def test_limits_as_a_suite_asks_for_them() -> None:
+    assert Limit.of(8, 512, "cpu").facts() == {"batch_size": 8, "token_budget": None}
+    assert Limit.of(None, 512, "cpu").facts() == {"batch_size": None, "token_budget": 512}
+    budgets = [Limit.of(None, None, device).tokens for device in ("cpu", "mps", "cuda:1")]
+    assert budgets == [batches.TOKENS["cpu"], batches.TOKENS["mps"], batches.TOKENS_ON_GPU]
+
+
+def test_the_next_block_is_made_in_a_thread_while_this_one_is_used() -> None:
+    started = threading.Event()
+
+    def work(item: int) -> int:
+        if item == 2:
+            started.set()
+        return item * 10
+
+    results = ahead(work, [1, 2, 3])
+    assert next(results) == 10
+    assert started.wait(10), "item 2 is at work before anybody asks for it"
+    assert list(results) == [20, 30]
+
+
+# --- every local backend
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("models")
+    options: dict[str, dict[str, Any]] = {
+        "cross-encoder": {
+            "model": str(tiny_models.bert_cross_encoder(folder / "cross")),
+            "token_budget": 128,
+            "threads": 1,
+        },
+        "judge": {"model": str(tiny_models.qwen3(folder / "judge")), "threads": 1},
+        "bi-encoder": {"model": str(tiny_models.bi_encoder(folder / "bi")), "threads": 1},
+        "late-interaction": {
+            "model": str(tiny_late.late_interaction(folder / "late")),
+            "threads": 1,
+        },
+        "monot5": {"model": str(tiny_models.t5(folder / "t5")), "token_budget": 128, "threads": 1},
+        "llm": {
+            "model": str(tiny.chat(folder / "chat")),
+            "token_true": "yes",
+            "token_false": "no",
+            "batch_size": 8,
+            "threads": 1,
+        },
+    }
+    loaded = {
+        name: rerankers.build("cross-encoder" if name == "judge" else name, value)
+        for name, value in options.items()
+    }
+    for reranker in loaded.values():
+        reranker.load()
+    return loaded
+
+
+def scores_of(reranker: Any) -> Any:
+    return reranker.rerank([CandidateList("q", QUERY, [f"d{i}" for i in range(len(DOCS))], DOCS)])[
+        0
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["cross-encoder", "judge", "bi-encoder", "late-interaction", "monot5", "llm"]
+)
+def test_a_full_memory_halves_the_batch_and_is_counted(
+    built: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The forward pass of a real model, on a made-up device that holds two inputs."""
+    reranker = built[name]
+    expected = scores_of(reranker)
+    reranker.take_usage()
+    forward = torch.nn.Embedding.forward
+
+    def embed(self: Any, input: Any) -> Any:
+        if (
+            self.num_embeddings > tiny_models.MAX_LENGTH and input.shape[0] > 2
+        ):  # the table of words
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, input)
+
+    monkeypatch.setattr(torch.nn.Embedding, "forward", embed)
+    close(scores_of(reranker), expected)
+    assert reranker.take_usage().halvings >= 1
+    close(scores_of(reranker), expected)
+    assert reranker.take_usage().halvings == 0, "the smaller batch is kept"
+    settings = reranker.describe().facts
+    assert (settings["batch_size"] or 99) <= 2 or settings["token_budget"] < 128
+
+
+@pytest.mark.parametrize(
+    "name", ["cross-encoder", "judge", "bi-encoder", "late-interaction", "monot5", "llm"]
+)
+def test_threads_are_those_asked_for_and_restored(
+    built: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    forward = torch.nn.Linear.forward
+    monkeypatch.setattr(
+        torch.nn.Linear,
+        "forward",
+        lambda self, x: (seen.append(torch.get_num_threads()), forward(self, x))[1],
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        scores_of(built[name])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
+    assert built[name].describe().facts["threads"] == 1
+
+
+def test_a_table_tells_of_halved_batches_and_passes_on_warnings(tmp_path: Path) -> None:
+    (record,) = made_run(tmp_path, {"ours": [0.5, 0.6]}).records.values()
+    told = {
+        "usage": {"halvings": 2.0, "pairs": 5},
+        "description": {"facts": {"warnings": ["this CPU has no bfloat16"]}},
+    }
+    notes = _notes(record.model_copy(update=told))
+    assert (
+        "the accelerator's memory was full 2 times: batches were halved until they fitted" in notes
+    )
+    assert "this CPU has no bfloat16" in notes
+    assert _notes(record) == []

@@ -1,0 +1,271 @@
+"""Pictures, tables and files that leave a run, and all runs in one place."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from click.testing import CliRunner
+
+import bench
+from bench.cli.main import cli
+from bench.comparison.leaderboard import collect
+from bench.contract.trial import Trial
+from bench.core.errors import BenchError, RecordError
+from bench.quality.statistics import Difference, Estimate
+from bench.records.rows import Row
+from bench.records.run import Run
+from bench.reports import exports, plots
+from tests.support.made_runs import made_run
+
+BASE, BETTER = [0.1, 0.5, 0.3, 0.9], [0.2, 0.7, 0.3, 0.8]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A whole run of two rerankers without weights, timed, with depths."""
+    folder = tmp_path_factory.mktemp("exports")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RERANK_BENCH_CACHE", str(folder / "cache"))
+        suite = {
+            "name": "exported",
+            "datasets": [{"embedded:everyday": {"queries": 8}}],
+            "rerankers": [
+                {"tests.support.fakes:HashReranker": {"name": "hash & co_1"}},
+                "word-overlap",
+            ],
+            "depth": 10,
+            "latency": {"queries": 4, "rounds": 1, "warmup_max": 0, "offline_pairs": 20},
+        }
+        return bench.run(suite, out=folder / "results")
+
+
+def invoke(*arguments: object) -> str:
+    done = CliRunner().invoke(
+        cli, [str(argument) for argument in arguments], catch_exceptions=False
+    )
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.parametrize("kind", sorted(plots.KINDS))
+@pytest.mark.parametrize(
+    ("form", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_every_kind_is_drawn_in_every_format(
+    run: Run, tmp_path: Path, kind: str, form: str, magic: bytes
+) -> None:
+    if kind == "sweep":
+        pytest.skip("this run swept nothing; tests of sweeps draw it")
+    written = invoke(
+        "plot", run.folder, "--kind", kind, "--format", form, "--out", tmp_path
+    ).split()
+    assert written
+    assert all(Path(path).read_bytes().startswith(magic) for path in written)
+    if form == "svg":
+        text = Path(written[0]).read_text()
+        assert "nDCG@10" in text or "latency" in text, "the text of an SVG stays text"
+
+
+def test_equal_runs_give_equal_pictures(run: Run, tmp_path: Path) -> None:
+    once, again = (
+        plots.write(run, "depth", tmp_path / name, "svg")[0][1].read_bytes() for name in ("a", "b")
+    )
+    assert once == again
+
+
+def test_a_run_without_timings_has_no_picture_of_them(tmp_path: Path) -> None:
+    made = made_run(tmp_path, {"first-stage": BASE, "a": BETTER})
+    assert plots.write(made, "pareto") == []
+    done = CliRunner().invoke(cli, ["plot", str(made.folder)])
+    assert isinstance(done.exception, RecordError)
+    assert "holds nothing that --kind pareto shows" in str(done.exception)
+
+
+def test_groups_may_have_other_measure_names(collection: Path, tmp_path: Path) -> None:
+    """RR@10 is RR(rel=2)@10 where grade 2 is relevant."""
+    folders = [
+        f"files:{collection}",
+        {f"files:{collection}": {"min_relevance": 2, "name": "strict"}},
+    ]
+    suite = {
+        "name": "two",
+        "datasets": folders,
+        "rerankers": ["word-overlap"],
+        "depth": 5,
+        "measures": ["RR@10", "nDCG@10"],
+    }
+    found = bench.run(suite, out=tmp_path, latency=False)
+    assert (
+        len(plots.write(found, "depth", tmp_path))
+        == len(plots.write(found, "per-query", tmp_path))
+        == 2
+    )
+    text = exports.to_latex(found)
+    assert "RR@10" in text
+    assert "RR(rel=2)@10" in text
+
+
+def test_the_report_shows_quality_by_depth(run: Run) -> None:
+    page = (run.folder / "report.md").read_text()
+    assert "depth-everyday-bm25.png" in page
+    assert (run.folder / "depth-everyday-bm25.png").is_file()
+
+
+def test_latex_escapes_names_and_marks_the_best(run: Run) -> None:
+    text = invoke("export", run.folder, "--format", "latex")
+    assert "\\toprule" in text
+    assert "hash \\& co\\_1" in text
+    best = max(
+        (record for record in run.records.values() if record.trial.kind == "reranker"),
+        key=lambda one: one.quality["nDCG@10"].mean,
+    )
+    assert f"\\textbf{{{best.quality['nDCG@10'].mean:.4f}}}" in text
+    rows = [line for line in text.splitlines() if line.endswith("\\\\")]
+    assert len({line.replace("\\&", "").count("&") for line in rows}) == 1, (
+        "every row has as many cells"
+    )
+
+
+def test_csv_and_parquet_hold_the_main_table(run: Run, tmp_path: Path) -> None:
+    table = pd.read_csv(io.StringIO(invoke("export", run.folder, "--format", "csv")))
+    assert table["reranker"].tolist() == run.to_frame()["reranker"].tolist()
+    (path,) = invoke(
+        "export", run.folder, "--format", "parquet", "--out", tmp_path / "x.parquet"
+    ).split()
+    pd.testing.assert_frame_equal(pd.read_parquet(path), run.to_frame(), check_dtype=False)
+
+
+def test_a_model_card_block_is_yaml_that_the_hub_reads(run: Run) -> None:
+    text = invoke("export", run.folder, "--format", "model-card")
+    (entry, _) = yaml.safe_load(text.strip().strip("-"))["model-index"]
+    (result,) = entry["results"]
+    assert result["dataset"]["name"] == "everyday, bm25 top 10"
+    assert {metric["type"] for metric in result["metrics"]} == {"ndcg@10", "mrr@10"}
+
+
+def test_mteb_files_hold_the_means_under_its_names(run: Run, tmp_path: Path) -> None:
+    paths = [
+        Path(line)
+        for line in invoke("export", run.folder, "--format", "mteb", "--out", tmp_path).splitlines()
+    ]
+    assert len(paths) == 2
+    found = json.loads(paths[0].read_text())
+    (scores,) = found["scores"]["test"]
+    record = next(
+        record for record in run.records.values() if record.trial.reranker == "hash & co_1"
+    )
+    assert scores["ndcg_at_10"] == scores["main_score"] == record.quality["nDCG@10"].mean
+    assert scores["mrr_at_10"] == record.quality["RR@10"].mean
+    assert found["mteb_version"] is None
+
+
+def test_mteb_names() -> None:
+    assert [
+        exports._mteb_name(name)
+        for name in ("nDCG@10", "RR(rel=2)@10", "AP", "R@100", "nDCG(gains={2:10})@10")
+    ] == [
+        "ndcg_at_10",
+        "mrr_at_10",
+        "map",
+        "recall_at_100",
+        "nDCG(gains={2:10})@10",
+    ]
+
+
+def test_latex_escapes_the_first_measure_and_explains_its_dagger() -> None:
+    row = Row(
+        Trial(id="t", dataset="data", first_stage="bm25", reranker="better", device="-", depth=5),
+        "done",
+        None,
+    )
+    measure = "nDCG(gains={2:10})@10"
+    row = replace(
+        row,
+        quality={measure: Estimate(0.5, 0.4, 0.6, 80)},
+        differences={measure: Difference(0.1, 0.05, 0.15, 0.001, 40, 20, 20)},
+    )
+    text = "\n".join(exports._latex_group("data_1", [row], [measure]))
+    assert "nDCG(gains=\\{2:10\\})@10" in text
+    assert "\\caption{data\\_1. $^{\\dagger}$: $p < 0.05$" in text
+    assert "+0.1000^{\\dagger}$" in text
+
+
+def test_trec_runs_leave_unzipped(run: Run, tmp_path: Path) -> None:
+    written = invoke("export", run.folder, "--format", "trec", "--out", tmp_path).splitlines()
+    paths = [Path(line) for line in written if line.endswith(".run")]
+    assert len(paths) == len(run.records) == len(written) / 2, (
+        "a run, and its ir_metadata next to it"
+    )
+    zipped = run.folder / "rankings" / f"{paths[0].name}.gz"
+    assert paths[0].read_bytes() == gzip.decompress(zipped.read_bytes())
+
+
+def test_a_name_that_a_spreadsheet_would_compute_is_a_text_in_csv(tmp_path: Path) -> None:
+    names = ["=1+1", "@sum", "+x", "-x", "-", "-3.5", "plain"]
+    made = made_run(tmp_path, {"first-stage": BASE, **dict.fromkeys(names, BETTER)})
+    cells = ["'=1+1", "'@sum", "'+x", "'-x", "-", "-3.5", "plain"]
+    table = list(csv.DictReader(io.StringIO(invoke("export", made.folder, "--format", "csv"))))
+    assert [row["reranker"] for row in table[1:]] == cells
+    board = list(csv.DictReader(io.StringIO(invoke("leaderboard", tmp_path, "--format", "csv"))))
+    assert {row["reranker"] for row in board} == {"first-stage", *cells}
+    compared = list(csv.DictReader(io.StringIO(invoke("compare", made.folder, "--format", "csv"))))
+    assert {row["reranker"] for row in compared} >= {"'=1+1", "plain"}
+
+
+def test_a_run_in_which_no_reranker_finished_has_nothing_to_export(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="no reranker of this run finished"):
+        exports.export(made_run(tmp_path, {"first-stage": BASE}), "latex")
+
+
+def test_the_leaderboard_groups_by_quality_key_and_keeps_the_newest(tmp_path: Path) -> None:
+    made_run(tmp_path, {"first-stage": BASE, "a": BASE}, name="old")
+    made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": [0.0, 0.1, 0.0, 0.2]}, name="zlater")
+    made_run(
+        tmp_path, {"first-stage": BASE, "a": BETTER}, name="other", quality={"candidates": "xyz"}
+    )
+    first, second = collect(tmp_path)
+    assert [entry.row.name for entry in first.entries] == ["a", "first-stage", "b"]
+    assert first.entries[0].row.quality["nDCG@10"].mean == pytest.approx(0.5), (
+        "the newest record stands for a system"
+    )
+    assert len(second.entries) == 2
+    assert first.key != second.key
+    told = f"Not comparable with group {first.key}: it differs in candidates (abc → xyz)"
+    assert (first.difference, second.difference) == ("", told)
+    assert told in invoke("leaderboard", tmp_path).replace("\n", " ")
+    assert f"Quality key `{second.key}`. {told}." in invoke(
+        "leaderboard", tmp_path, "--format", "markdown"
+    )
+    assert [
+        board["difference"]
+        for board in json.loads(invoke("leaderboard", tmp_path, "--format", "json"))
+    ] == ["", told]
+
+
+def test_the_leaderboard_is_written_for_people_and_programs(tmp_path: Path) -> None:
+    made_run(tmp_path, {"first-stage": BASE, "a|b": BETTER})
+    assert "a|b" in invoke("leaderboard", tmp_path)
+    assert "a\\|b" in invoke("leaderboard", tmp_path, "--format", "markdown")
+    (board,) = json.loads(invoke("leaderboard", tmp_path, "--format", "json"))
+    assert [entry["reranker"] for entry in board["entries"]] == ["a|b", "first-stage"]
+    rows = list(csv.DictReader(io.StringIO(invoke("leaderboard", tmp_path, "--format", "csv"))))
+    assert {row["quality_key"] for row in rows} == {board["quality_key"]}
+
+
+def test_a_leaderboard_of_nothing_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="no finished trial"):
+        collect(tmp_path)
+    made_run(tmp_path, {"a": BETTER})
+    with pytest.raises(BenchError, match=r"no run under .* holds AP"):
+        collect(tmp_path, "AP")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    assert len(collect(tmp_path)) == 1, "a folder that cannot be read is left out"

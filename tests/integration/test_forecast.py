@@ -1,0 +1,321 @@
+"""What `run --estimate` tells is what the run then takes; and telling it sends nothing, scores
+nothing and writes nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+import bench
+from bench import rerankers
+from bench.contract.request import CandidateList
+from bench.core.cache_dir import cache_dir
+from bench.reports.forecast import print_forecast, to_json, total
+from bench.runner.forecast import Expected, Forecast, Tokens
+from bench.runner.history import History
+from tests.support.command import bench as command
+from tests.support.fake_cohere import FakeCohere, good, serve
+
+FAKE = "tests.support.fakes:HashReranker"
+NO_TIMING: dict[str, Any] = {"latency": None}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeCohere]:
+    with serve() as fake:
+        yield fake
+
+
+@pytest.fixture(autouse=True)
+def _fresh(server: FakeCohere, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CO_API_KEY", "a key")
+    server.script, server.always, server.requests = [], good, []
+
+
+HUB_MODEL = "cross-encoder/ms-marco-MiniLM-L6-v2"
+
+
+def suite(collection: Path, *entries: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "name": "told",
+        "datasets": [f"files:{collection}"],
+        "rerankers": list(entries),
+        "depth": 5,
+        **more,
+    }
+
+
+def hosted(server: FakeCohere, **options: Any) -> dict[str, Any]:
+    return {
+        "cohere": {
+            "model": "m",
+            "base_url": server.url,
+            "price": {"usd": 2, "per": "1000 searches"},
+            "name": "hosted",
+            **options,
+        }
+    }
+
+
+def only(found: Forecast, name: str = "hosted") -> Expected:
+    [row] = [row for row in found.rows if row.trial.reranker == name]
+    return row
+
+
+def shown(found: Forecast, width: int = 80) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    print_forecast(found, console)
+    return console.export_text()
+
+
+@pytest.mark.parametrize(
+    "latency",
+    [None, {"queries": 3, "rounds": 2, "request_queries": 3, "warmup_max": 2}],
+    ids=["scores", "timed too"],
+)
+def test_the_run_takes_what_was_told(
+    collection: Path, server: FakeCohere, tmp_path: Path, latency: Any
+) -> None:
+    asked = suite(collection, hosted(server), latency=latency)
+    told = only(bench.estimate(asked, out=tmp_path / "out"))
+    assert server.requests == []
+    assert not (tmp_path / "out").exists()
+    assert not cache_dir("scores").exists()
+    run = bench.run(asked, out=tmp_path / "out")
+    assert (
+        told.usage.calls + told.timed.calls
+        == len(server.requests)
+        == (4 if latency is None else 12)
+    )
+    record = run.records["tiny--bm25--hosted"]
+    assert (told.usage.pairs, told.usage.billed_units) == (
+        record.usage["pairs"],
+        record.usage["billed_units"],
+    )
+    assert told.usd == pytest.approx(0.002 * len(server.requests))
+    assert (told.queries, told.cached) == (4, 0)
+
+
+def test_what_is_cached_costs_nothing(collection: Path, server: FakeCohere, tmp_path: Path) -> None:
+    asked = suite(collection, hosted(server), **NO_TIMING)
+    bench.run(asked, out=tmp_path / "out")
+    again = only(bench.estimate(asked, out=tmp_path / "out"))
+    assert (again.cached, again.usage.calls, again.usd, again.seconds) == (4, 0, 0.0, 0.0)
+    assert only(bench.estimate(asked, out=tmp_path / "out", fresh=True)).usage.calls == 4
+    deeper = only(bench.estimate({**asked, "depth": 6}, out=tmp_path / "out"))
+    assert 0 < deeper.usage.calls <= 4
+    assert len(server.requests) == 4
+
+
+def test_the_same_scores_are_bought_once_in_a_run(
+    collection: Path, server: FakeCohere, tmp_path: Path
+) -> None:
+    asked = suite(collection, hosted(server), hosted(server, name="again"), **NO_TIMING)
+    found = bench.estimate(asked)
+    assert [(row.trial.reranker, row.usage.calls) for row in found.rows] == [
+        ("hosted", 4),
+        ("again", 0),
+    ]
+    bench.run(asked, out=tmp_path / "out")
+    assert len(server.requests) == 4
+    fresh = bench.estimate(asked, fresh=True)
+    bench.run(asked, out=tmp_path / "out", fresh=True)
+    assert sum(row.usage.calls for row in fresh.rows) == len(server.requests) - 4 == 8
+
+
+def test_documents_over_a_services_limit_are_several_calls(collection: Path) -> None:
+    tei = {
+        "rerank-server": {
+            "model": "m",
+            "base_url": "http://127.0.0.1:9",
+            "shape": "tei",
+            "documents_per_request": 2,
+        }
+    }
+    row = only(bench.estimate(suite(collection, tei, **NO_TIMING)), "m")
+    depths = [row.queries, row.usage.pairs]
+    assert row.usage.calls >= depths[1] / 2
+    assert row.reason is not None, "nobody listens there, and the row says so"
+    assert row.usage.tokens > 0
+
+
+def test_search_units_count_hundreds_of_documents_and_long_ones_several_times() -> None:
+    reranker: Any = rerankers.build(
+        "cohere", {"model": "m", "price": {"usd": 2, "per": "1000 searches"}}
+    )
+    for docs, length, units in (
+        (5, 10, 1),
+        (100, 10, 1),
+        (101, 10, 2),
+        (100, 900, 2),
+        (10, 100_000, 1),
+        (1000, 10, 10),
+        (1001, 10, 11),
+    ):
+        used = reranker.expected_usage(
+            [CandidateList("q", "q", ["d"] * docs, ["d" * length] * docs)], len
+        )
+        assert used.billed_units == units, (docs, length)
+    assert (
+        reranker.expected_usage([CandidateList("q", "q", ["d"], ["d" * 100_000])], len).tokens
+        == 4097
+    ), "a document is read up to 4096 tokens"
+
+
+@pytest.mark.parametrize(("docs", "calls"), [(1, 0), (20, 1), (21, 2), (100, 9)])
+def test_a_listwise_servers_calls_are_its_windows(docs: int, calls: int) -> None:
+    reranker: Any = rerankers.build("openai-listwise", {"passes": 2})
+    used = reranker.expected_usage(
+        [CandidateList("q", "a query", ["d"] * docs, ["a text"] * docs)], len
+    )
+    assert used.calls == 2 * calls
+    assert (used.tokens > 0) == (used.tokens_out > 0) == bool(calls)
+
+
+def test_what_cannot_run_here_is_told_with_its_reason_and_its_price(
+    collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CO_API_KEY")
+    entries = [
+        "cohere-rerank-v3.5",
+        {"minilm-l6": {"optional": True}},
+        {"tests.support.fakes:MissingReranker": {"name": "gone"}},
+        "word-overlap",
+    ]
+    found = bench.estimate(suite(collection, *entries, **NO_TIMING))
+    assert [(row.trial.reranker, row.reason) for row in found.rows] == [
+        ("cohere-rerank-v3.5", "no CO_API_KEY. export CO_API_KEY=..."),
+        (
+            "minilm-l6",
+            f"no model hub. {HUB_MODEL} is not in the local cache and HF_HUB_OFFLINE is set",
+        ),
+        ("gone", "no FAKE_API_KEY. export FAKE_API_KEY=..."),
+        ("word-overlap", None),
+    ]
+    assert only(found, "cohere-rerank-v3.5").usd == pytest.approx(0.008)
+    assert found.usd == 0
+    text = shown(found)
+    assert "not here: no CO_API_KEY" in text
+    assert "total: $0.00; $0.008 more if what is skipped here could run" in " ".join(text.split())
+
+
+def test_an_unknown_price_is_no_zero(collection: Path, server: FakeCohere) -> None:
+    found = bench.estimate(
+        suite(
+            collection, hosted(server, price=None, base_url="https://gateway.invalid"), **NO_TIMING
+        )
+    )
+    assert only(found).usd is None
+    assert [row.trial.reranker for row in found.unpriced] == ["hosted"]
+    assert "?" in shown(found)
+    assert total(found).startswith("total: $0.00 and what hosted cost")
+    assert "hosted: no price known; give one in the suite" in shown(found, 140)
+    assert (
+        only(bench.estimate(suite(collection, hosted(server, price=None), **NO_TIMING))).usd == 0
+    ), "a server on this machine"
+
+
+def test_limits_per_minute_bound_the_time_and_nothing_else_is_made_up(
+    collection: Path, server: FakeCohere
+) -> None:
+    plain = only(bench.estimate(suite(collection, hosted(server), **NO_TIMING)))
+    slow = only(
+        bench.estimate(suite(collection, hosted(server, requests_per_minute=2), **NO_TIMING))
+    )
+    tokens = only(
+        bench.estimate(
+            suite(
+                collection, hosted(server, requests_per_minute=2, tokens_per_minute=1), **NO_TIMING
+            )
+        )
+    )
+    assert (plain.seconds, plain.at_least) == (None, False)
+    assert (slow.seconds, slow.at_least) == (120.0, True)
+    assert tokens.seconds == 60 * tokens.usage.tokens
+    assert "≥ 2 min" in shown(Forecast("s", [slow], ""))
+    assert "?" in shown(Forecast("s", [plain], "")).split("hosted")[1].split("\n")[0]
+
+
+def test_an_earlier_run_on_this_machine_tells_the_time(collection: Path, tmp_path: Path) -> None:
+    latency = {"queries": 3, "rounds": 1, "warmup_max": 1, "span_queries": 0}
+    asked = suite(collection, {FAKE: {"name": "fake"}}, latency=latency)
+    assert only(bench.estimate(asked, out=tmp_path / "out"), "fake").seconds is None
+    run = bench.run(asked, out=tmp_path / "out")
+    rate = run.to_frame().set_index("reranker").loc["fake", "pairs/s"]
+    told = only(bench.estimate(asked, out=tmp_path / "out", fresh=True), "fake")
+    assert told.seconds == pytest.approx(told.usage.pairs / rate)
+    assert told.told == f"as on tiny in run {run.info.id}"
+    other = suite(collection, {FAKE: {"name": "fake", "salt": "other"}}, latency=latency)
+    assert only(bench.estimate(other, out=tmp_path / "out"), "fake").seconds is None, (
+        "another entry, another speed"
+    )
+    (run.folder / "records" / "tiny--bm25--fake--cpu.json").write_text("{}")
+    assert only(bench.estimate(asked, out=tmp_path / "out", fresh=True), "fake").seconds is None, (
+        "what cannot be read tells nothing"
+    )
+    assert History(tmp_path / "nowhere")._runs == []
+
+
+def test_tokens_are_counted_on_a_sample_or_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = [CandidateList("q", "the red fox", ["d"], ["jumps over the lazy dog"])]
+    counted = Tokens(requests, 42)
+    assert "all-MiniLM-L6-v2's tokenizer counts 2 of the texts" in counted.told
+    assert counted("the red fox") + counted("jumps over the lazy dog") == 8
+    monkeypatch.setattr("bench.runner.forecast._counted", lambda texts: 0)
+    rough = Tokens(requests, 42)
+    assert "4.0 characters a token, a rule of thumb" in rough.told
+    assert (rough(""), rough("a"), rough("a" * 400)) == (0, 1, 100)
+    assert Tokens([], 1)("abcd") == 1
+
+
+def test_the_command_prints_a_table_or_json_and_leaves_nothing(
+    collection: Path, server: FakeCohere, tmp_path: Path
+) -> None:
+    (tmp_path / "told.yaml").write_text(
+        json.dumps(suite(collection, hosted(server), "word-overlap"))
+    )
+    table = command("run", "told.yaml", "--estimate", "-q", cwd=tmp_path)
+    assert table.returncode == 0, table.stderr
+    assert max(map(len, table.stdout.split("total:")[0].splitlines())) <= 80
+    assert "Nothing was sent, nothing was scored." in table.stdout
+    data = json.loads(
+        command("run", "told.yaml", "--estimate", "--format", "json", cwd=tmp_path).stdout
+    )
+    assert [(row["reranker"], row["calls"]) for row in data["trials"]] == [
+        ("hosted", 4 + 3 + 8),
+        ("word-overlap", 0),
+    ]
+    assert data["usd"] == pytest.approx(0.03)
+    assert server.requests == []
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny", "told.yaml"}
+    refused = command("run", "told.yaml", "--format", "json", cwd=tmp_path)
+    assert (
+        refused.returncode,
+        refused.stderr.startswith("rerank-bench: --format goes with --estimate"),
+    ) == (2, True)
+
+
+def test_a_suite_without_rerankers_costs_nothing(collection: Path) -> None:
+    found = bench.estimate(suite(collection))
+    assert (found.usd, list(found.rows)) == (0, [])
+    assert "cost nothing" in shown(found)
+    assert json.loads(to_json(found))["trials"] == []
+
+
+def test_a_narrow_terminal_names_the_columns_of_an_estimate_that_it_leaves_out(
+    collection: Path, server: FakeCohere
+) -> None:
+    found = bench.estimate(suite(collection, hosted(server), "word-overlap"))
+    narrow, wide = shown(found, 80), shown(found, 140)
+    assert "at 80 columns: " in narrow
+    assert "price" in next(line for line in narrow.splitlines() if "left out" in line)
+    assert "left out" not in wide
+    head = next(line for line in narrow.splitlines() if "reranker" in line)
+    assert {"$", "time"} <= set(head.split())

@@ -1,0 +1,136 @@
+"""Any class with score(pairs), or predict(pairs), is a reranker: it is scored, timed and recorded
+as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bench
+from bench import rerankers
+from bench.contract.reranker import Description
+from bench.core.errors import BenchError, SuiteError
+from bench.rerankers.base import PointwiseReranker
+
+HERE = "tests.integration.test_own_class"
+Pairs = Sequence[tuple[str, str]]
+
+
+class Scoring:
+    """What README asks for, and no more."""
+
+    def score(self, pairs: Pairs) -> list[int]:
+        return [len(document) for _, document in pairs]
+
+
+class Predicting:
+    """As a CrossEncoder has it, with arguments of its own."""
+
+    def __init__(self, factor: float = 1.0, device: str | None = None) -> None:
+        self.factor, self.device = factor, device
+        self.closed = False
+
+    def predict(self, sentences: Pairs, batch_size: int = 32) -> Any:
+        return np.array(
+            [self.factor * len(document) for _, document in sentences], dtype=np.float32
+        )
+
+
+class Wrong:
+    def score(self, pairs: Pairs) -> list[str]:
+        return ["high"] * len(pairs)
+
+
+class Raising:
+    def score(self, pairs: Pairs) -> list[float]:
+        raise ValueError("kaboom")
+
+
+class LikeTheDocs(PointwiseReranker):
+    """Says that it runs on no device, as the page on adding one's own once showed it."""
+
+    placement = "none"
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"backend": "like the docs"}
+
+    def describe(self) -> Description:
+        return Description("like the docs", self.fingerprint())
+
+    def score(self, pairs: Pairs) -> Any:
+        return np.array([-float(len(document)) for _, document in pairs])
+
+
+def test_a_class_in_a_suite_is_scored_and_timed(collection: Path, tmp_path: Path) -> None:
+    names = {
+        "Scoring": {},
+        "Predicting": {"factor": -1},
+        "LikeTheDocs": {},
+        "Wrong": {},
+        "Raising": {},
+    }
+    entries = [{f"{HERE}:{name}": {"name": name, **options}} for name, options in names.items()]
+    plan = {"queries": 2, "rounds": 1, "warmup_max": 1}
+    suite = {
+        "name": "own",
+        "datasets": [f"files:{collection}"],
+        "rerankers": entries,
+        "latency": plan,
+        "depth": 5,
+        "devices": "cpu",
+    }
+    run = bench.run(suite, out=tmp_path / "out")
+    table = run.to_frame().set_index("reranker")
+    assert table.loc[["Scoring", "Predicting", "LikeTheDocs"], "status"].tolist() == ["done"] * 3
+    assert (table.loc[["Scoring", "Predicting", "LikeTheDocs"], "p50 ms"] > 0).all()
+    assert (
+        table.loc["Predicting", "nDCG@10"]
+        == table.loc["LikeTheDocs", "nDCG@10"]
+        != table.loc["Scoring", "nDCG@10"]
+    )
+    assert (
+        "score(pairs) must return one number per pair: numbers are needed, not text"
+        in table.loc["Wrong", "reason"]
+    )
+    assert table.loc["Raising", "reason"].startswith("ValueError: kaboom (errors/"), (
+        "its own error is not one of what it returned"
+    )
+    assert "in score" in next((run.folder / "errors").iterdir()).read_text()
+    record = next(
+        record for record in run.records.values() if record.trial.reranker == "Predicting"
+    )
+    assert record.description["identity"] == {"class": f"{HERE}:Predicting", "factor": -1}
+    assert record.trial.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    "reranker", [f"{HERE}:Scoring", f"{HERE}:Predicting", Scoring(), Predicting()]
+)
+def test_a_class_or_an_object_on_its_own(reranker: Any) -> None:
+    assert bench.reranker(reranker, device="cpu").rerank("q", ["aa", "a", "aaa"]) == [
+        (2, 3.0),
+        (0, 2.0),
+        (1, 1.0),
+    ]
+
+
+def test_options_are_the_arguments_of_the_class() -> None:
+    assert bench.reranker(f"{HERE}:Predicting", device="cpu", factor=2).score(
+        "q", ["aa"]
+    ).tolist() == [4.0]
+    with pytest.raises(SuiteError, match="got an unexpected keyword argument 'facto'"):
+        rerankers.build(f"{HERE}:Predicting", {"facto": 2})
+    with pytest.raises(BenchError, match="unexpected keyword"):
+        rerankers.build(f"{HERE}:Scoring", {"factor": 2})
+
+
+def test_the_class_is_made_on_the_device_of_the_suite_when_it_loads() -> None:
+    made = rerankers.build(f"{HERE}:Predicting", None, "cpu")
+    made.load()
+    assert made._object.device == "cpu"  # type: ignore[attr-defined]
+    assert made.fingerprint() == {}

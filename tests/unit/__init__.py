@@ -1,0 +1,1 @@
+"""Tests of one room each, in process and in milliseconds."""

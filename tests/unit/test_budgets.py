@@ -1,0 +1,362 @@
+"""The choice inside a latency budget, on runs whose values and times a test chose."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import bench
+from bench.cli.main import main
+from bench.comparison.budgets import Choice, budget, exit_code
+from bench.core.errors import BenchError, RecordError
+from bench.latency.sample import Sample
+from bench.records.run import Run
+from bench.reports import budget as report
+from tests.support.made_runs import made_run
+
+N = 80
+RNG = np.random.default_rng(3)
+BASE = RNG.random(N)
+GOOD = np.clip(BASE + 0.2, 0, 1)
+BETTER = np.clip(BASE + 0.3, 0, 1)
+
+
+def steady(milliseconds: float, queries: int = N) -> list[float]:
+    """Calls around a time, the slowest a tenth above it."""
+    return list(np.linspace(0.9, 1.1, queries) * milliseconds)
+
+
+def made(tmp_path: Path, **more: Any) -> Run:
+    """Three rerankers at depth 5: a fast one, a better one, and one that is best and slow."""
+    values = {
+        "first-stage": BASE,
+        "fast": GOOD,
+        "better": BETTER,
+        "slow": np.clip(BASE + 0.4, 0, 1),
+    }
+    times = {"fast": steady(20), "better": steady(80), "slow": steady(500)}
+    return made_run(tmp_path, values, **{"milliseconds": times, **more})
+
+
+def names(choice: Choice) -> tuple[str | None, str | None]:
+    return (
+        choice.best and choice.best.trial.reranker,
+        choice.runner_up and choice.runner_up.trial.reranker,
+    )
+
+
+def only(found: list[Choice]) -> Choice:
+    [choice] = found
+    return choice
+
+
+def test_a_notebook_shows_choices_as_tables(tmp_path: Path) -> None:
+    found = bench.budget(made(tmp_path), p95_ms=100)
+    (choice,) = found
+    assert "better (cpu) at depth 5" in repr(found)
+    assert repr(choice).startswith("<Choice: nDCG@10 within p95 ≤ 100 ms on ")
+    assert repr(choice).endswith("; 2 fit, 1 too slow, 0 withheld>")
+    assert len(repr(choice)) < 300
+    shown = found._repr_html_()
+    assert "<td>better (cpu)</td>" in shown
+    assert "p95 ≤ 100 ms" in shown
+
+
+def test_what_is_just_beyond_the_limit_is_not_one_time_the_limit(tmp_path: Path) -> None:
+    slow = made(
+        tmp_path, milliseconds={"fast": steady(100.4), "better": steady(180), "slow": steady(500)}
+    )
+    told = repr(bench.budget(slow, p50_ms=100))
+    assert "0.4 % over the limit" in told
+    assert " 1 times" not in told
+
+
+def test_the_best_that_fits_and_the_runner_up(tmp_path: Path) -> None:
+    choice = only(bench.budget(made(tmp_path), p95_ms=100))
+    assert names(choice) == ("better", "fast")
+    assert choice.outcome == "fits"
+    assert [point.trial.reranker for point in choice.too_slow] == ["slow"]
+    assert choice.unlimited is not None
+    assert choice.unlimited.trial.reranker == "slow"
+    assert choice.difference is not None
+    assert choice.difference.mean == pytest.approx(float((BETTER - GOOD).mean()))
+    assert choice.difference.p < 0.001
+
+
+@pytest.mark.parametrize(
+    ("limit", "best"), [(1000, "slow"), (540, "better"), (40, "fast"), (10, None)]
+)
+def test_a_limit_holds_for_the_percentile_that_was_asked_for(
+    tmp_path: Path, limit: float, best: str | None
+) -> None:
+    """`slow` has a median of 500 ms and a p95 of 545: inside a median limit of 540, outside the
+    same limit on p95.
+    """
+    run = made(tmp_path)
+    assert names(only(budget(run, p95_ms=limit)))[0] == best
+    assert names(only(budget(run, p50_ms=540)))[0] == "slow"
+    assert names(only(budget(run, p50_ms=540, p95_ms=100)))[0] == "better"
+
+
+def test_when_nothing_fits_the_nearest_is_named(tmp_path: Path) -> None:
+    choice = only(budget(made(tmp_path), p95_ms=5))
+    assert choice.outcome == "nothing fits"
+    assert [point.trial.reranker for point in choice.too_slow] == ["fast", "better", "slow"]
+    assert exit_code([choice]) == 1
+    [told] = [text for text in report.sentences(choice) if "nearest" in text]
+    assert "fast (cpu) at depth 5" in told
+    assert "4.4 times" in told
+
+
+def test_a_withheld_p95_is_not_guessed(tmp_path: Path) -> None:
+    run = made(tmp_path, milliseconds={"fast": steady(20, 30), "better": steady(80, 58)})
+    choice = only(budget(run, p95_ms=100))
+    assert choice.outcome == "withheld"
+    assert exit_code([choice]) == 4
+    told = " ".join(report.sentences(choice))
+    assert "30 distinct queries were timed. Time 29 more (latency: {queries: 59})" in told
+    assert "--p50-ms 100" in told
+    assert names(only(budget(run, p50_ms=100))) == ("better", "fast")
+
+
+def test_a_median_beyond_the_limit_needs_no_p95(tmp_path: Path) -> None:
+    """p95 is no smaller than the median."""
+    run = made(tmp_path, milliseconds={"fast": steady(20, 30), "slow": steady(500, 30)})
+    choice = only(budget(run, p95_ms=100))
+    assert (
+        [p.trial.reranker for p in choice.withheld],
+        [p.trial.reranker for p in choice.too_slow],
+    ) == (["fast"], ["slow"])
+    assert choice.outcome == "withheld", "fast may fit"
+    assert not [text for text in report.sentences(choice) if "Nothing that was timed fits" in text]
+    assert only(budget(run, p95_ms=10)).outcome == "nothing fits"
+
+
+def test_a_service_is_marked_and_asked_for_more_queries_in_its_own_words(tmp_path: Path) -> None:
+    rows = [
+        Sample("tiny--bm25--api", "request", 0, f"q{i}", 5, None, 50_000_000) for i in range(20)
+    ]
+    run = made_run(tmp_path, {"first-stage": BASE, "api": GOOD}, devices={"api": "-"}, latency=rows)
+    choice = only(budget(run, p95_ms=100))
+    told = " ".join(report.sentences(choice))
+    assert "request_queries: 59" in told
+    assert "through a network" in told
+    assert report.grid(choice)[0]["reranker"] == "apiʳ"
+    assert only(budget(run, p50_ms=100)).outcome == "fits"
+
+
+def test_what_means_nothing_is_chosen_last(tmp_path: Path) -> None:
+    random = {"lucky": {"description": {"facts": {"random_weights": True}}}}
+    values = {"first-stage": BASE, "lucky": BETTER, "fast": GOOD}
+    run = made_run(
+        tmp_path, values, milliseconds={"lucky": steady(1), "fast": steady(20)}, record=random
+    )
+    assert names(only(budget(run, p95_ms=100))) == ("fast", None)
+    alone = only(budget(run, p95_ms=10))
+    assert names(alone) == ("lucky", None)
+    assert "It has random weights: the order means nothing" in " ".join(report.sentences(alone))
+
+
+def test_equal_quality_goes_to_the_faster_and_no_query_tells_them_apart(tmp_path: Path) -> None:
+    run = made_run(
+        tmp_path,
+        {"first-stage": BASE, "a": GOOD, "b": GOOD},
+        milliseconds={"a": steady(60), "b": steady(30)},
+    )
+    choice = only(budget(run, p95_ms=100))
+    assert names(choice) == ("b", "a")
+    assert choice.difference is not None
+    assert choice.difference.p == 1.0
+    assert "do not tell the two apart" in " ".join(report.sentences(choice))
+
+
+def test_a_reranker_below_the_first_stage_is_told(tmp_path: Path) -> None:
+    run = made_run(
+        tmp_path, {"first-stage": BASE, "bad": BASE * 0.5}, milliseconds={"bad": steady(5)}
+    )
+    assert "does not improve on the first stage" in " ".join(
+        report.sentences(only(budget(run, p95_ms=10)))
+    )
+
+
+def test_an_upper_end_beyond_the_limit_is_told(tmp_path: Path) -> None:
+    times = [50.0] * 76 + [300.0] * 4
+    run = made_run(tmp_path, {"first-stage": BASE, "a": GOOD}, milliseconds={"a": times})
+    choice = only(budget(run, p95_ms=70))
+    assert names(choice)[0] == "a"
+    assert "interval of it reaches" in " ".join(report.sentences(choice))
+
+
+def test_devices_are_chosen_among(tmp_path: Path) -> None:
+    run = made(tmp_path, devices={"slow": "cuda:1", "fast": "cuda"})
+    assert names(only(budget(run, p95_ms=1000, device="cuda"))) == ("slow", "fast")
+    assert names(only(budget(run, p95_ms=1000, device="cuda:1"))) == ("slow", None)
+    assert names(only(budget(run, p95_ms=1000, device="cpu"))) == ("better", None)
+    with pytest.raises(
+        BenchError,
+        match="--device cude: nothing of that name was timed in this run: did you mean 'cuda'",
+    ):
+        budget(run, p95_ms=1000, device="cude")
+
+
+def swept(tmp_path: Path, **more: Any) -> Run:
+    """One reranker timed at depths 10, 50 and 100, batch sizes 8 and 32, and in bfloat16; scored at
+    100, with a curve.
+    """
+    curve = {
+        ("a", depth): np.clip(BASE + gain, 0, 1)
+        for depth, gain in ((10, 0.1), (20, 0.15), (50, 0.2), (75, 0.25), (100, 0.3))
+    }
+    curve[("a~bfloat16", 50)] = np.clip(BASE + 0.19, 0, 1)
+    points = [
+        {
+            "reranker": "a",
+            "depth": depth,
+            "dtype": "float32",
+            "batch_size": batch,
+            "milliseconds": steady(depth * (1 + batch / 64)),
+        }
+        for depth in (10, 50, 100)
+        for batch in (8, 32)
+    ]
+    points += [
+        {
+            "reranker": "a",
+            "depth": depth,
+            "dtype": dtype,
+            "batch_size": 32,
+            "system": f"a~{dtype}",
+            "milliseconds": steady(depth / 2),
+        }
+        for depth, dtype in ((50, "bfloat16"), (100, "float16"))
+    ]
+    values = {"first-stage": BASE, "a": curve["a", 100]}
+    return made_run(
+        tmp_path,
+        values,
+        depth=100,
+        by_depth=curve,
+        sweep=points,
+        milliseconds={"a": steady(150)},
+        **more,
+    )
+
+
+def test_a_sweep_is_searched_over_depths_batches_and_number_formats(tmp_path: Path) -> None:
+    run = swept(tmp_path)
+    choice = only(budget(run, p95_ms=65))
+    best = choice.best
+    assert best is not None
+    assert (best.depth, best.settings["batch_size"], best.settings["dtype"]) == (50, 8, "float32")
+    assert choice.runner_up is not None
+    assert choice.runner_up.system == "a~bfloat16"
+    assert choice.runner_up.quality == pytest.approx(float(np.clip(BASE + 0.19, 0, 1).mean()))
+    assert [point.system for point in choice.unscored] == ["a~float16"], (
+        "a number format that nothing scored has no quality"
+    )
+
+
+def test_without_another_system_the_runner_up_is_another_depth(tmp_path: Path) -> None:
+    choice = only(budget(swept(tmp_path), p95_ms=15))
+    assert (choice.best and choice.best.depth, choice.runner_up) == (10, None)
+    both = only(budget(swept(tmp_path / "b", systems={"a": {"v": 1}}), p95_ms=1000))
+    assert both.best is not None
+    assert both.best.depth == 100
+
+
+def test_between_timed_depths_is_offered_as_interpolated_and_never_chosen(tmp_path: Path) -> None:
+    choice = only(budget(swept(tmp_path), p95_ms=98))
+    assert choice.best is not None
+    assert (choice.best.depth, choice.best.between) == (50, None)
+    assert choice.between is not None
+    assert (choice.between.depth, choice.between.between) == (75, (50, 100))
+    assert choice.between.p95_ms == pytest.approx(75 * 1.125 * 1.09, rel=0.01)
+    assert all(point.between is None for point in choice.fitting)
+    assert "Interpolated between the timed depths 50 and 100, not measured" in " ".join(
+        report.sentences(choice)
+    )
+    assert ("interpolated", 75) in [
+        (verdict, point.depth) for point, verdict in report.verdicts(choice)
+    ]
+
+
+def test_nothing_is_guessed_beyond_the_timed_depths(tmp_path: Path) -> None:
+    """Depth 20 lies between 10 and 50, whereas nothing was timed below 10."""
+    choice = only(budget(swept(tmp_path), p95_ms=25))
+    assert choice.between is not None
+    assert choice.between.depth == 20
+    assert only(budget(swept(tmp_path / "b"), p95_ms=5)).between is None
+
+
+def test_a_run_of_one_depth_says_what_a_sweep_would_add(tmp_path: Path) -> None:
+    told = " ".join(report.sentences(only(budget(made(tmp_path), p95_ms=100))))
+    assert "Only depth 5 was timed" in told
+    assert "latency.sweep.depths" in told
+
+
+def test_groups_are_answered_apart_and_can_be_named(tmp_path: Path) -> None:
+    run = made(tmp_path, dataset="tiny", first_stage="bm25")
+    assert len(budget(run, p95_ms=100, dataset="tiny", first_stage="bm25")) == 1
+    with pytest.raises(BenchError, match="--dataset other"):
+        budget(run, p95_ms=100, dataset="other")
+    with pytest.raises(BenchError, match=r"--first-stage bm52: .* did you mean 'bm25'"):
+        budget(run, p95_ms=100, first_stage="bm52")
+
+
+@pytest.mark.parametrize("limits", [{}, {"p95_ms": 0}, {"p50_ms": float("nan")}])
+def test_a_budget_needs_a_limit_above_zero(tmp_path: Path, limits: dict[str, float]) -> None:
+    with pytest.raises(BenchError, match="limit"):
+        budget(made(tmp_path), **limits)  # type: ignore[arg-type]
+
+
+def test_a_run_without_timings_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="no reranker of this run was timed"):
+        budget(made_run(tmp_path, {"first-stage": BASE, "a": GOOD}), p95_ms=100)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_table_fits_a_terminal(tmp_path: Path, width: int) -> None:
+    buffer = io.StringIO()
+    report.print_budget(
+        budget(swept(tmp_path), p95_ms=98), Console(file=buffer, width=width, highlight=False)
+    )
+    assert max(map(len, buffer.getvalue().splitlines())) <= width
+    assert ("queries" in buffer.getvalue().splitlines()[3]) == (width > 100)
+    for expected in ("best", "runner-up", "interpolated", "first-stage", "b8"):
+        assert expected in buffer.getvalue()
+
+
+def test_markdown_and_json_hold_the_same_points(tmp_path: Path) -> None:
+    found = budget(swept(tmp_path), p95_ms=98)
+    [data] = json.loads(report.to_json(found))
+    page = report.to_markdown(found)
+    assert [point["verdict"] for point in data["points"]][:2] == ["best", "runner-up"]
+    assert data["points"][0]["batch_size"] == 8
+    assert page.count("\n|") == len(data["points"]) + 3, "a head, a line, and the first stage"
+    assert data["outcome"] == "fits"
+
+
+def test_the_command_answers_and_exits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = made(tmp_path)
+
+    def command(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["rerank-bench", "budget", str(run.folder), *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return int(stopped.value.code or 0)
+
+    assert command("--p95-ms", "100") == 0
+    assert "better (cpu) at depth 5" in capsys.readouterr().out.replace("\n", " ")
+    assert command("--p95-ms", "5", "--format", "json") == 1
+    assert json.loads(capsys.readouterr().out)[0]["outcome"] == "nothing fits"
+    assert command() == 2
+    assert "--p95-ms 100" in capsys.readouterr().err

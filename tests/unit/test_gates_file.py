@@ -1,0 +1,130 @@
+"""The gates file: what it may say, and what it says when it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.core.errors import SuiteError
+from bench.gate import Gates, check, load
+from bench.gate.file import HEADLINE, MARGIN
+from tests.support.made_runs import made_run
+
+WHOLE = """
+quality: {nDCG@10: 0.01, RR@10: 0.02}
+drift: {across: versions, required: true}
+speed: 1.10
+failures: 0.01
+memory: {max_gib: 8, ratio: 1.2}
+cost: {ratio: 1.05}
+missing: fail
+rerankers:
+  hosted: {quality: 0.03, drift: null}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "gates.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    found = load(written(tmp_path, WHOLE))
+    assert found.quality == {"nDCG@10": 0.01, "RR@10": 0.02}
+    assert found.drift is not None
+    assert (found.drift.across, found.drift.required) == (("versions",), True)
+    assert found.speed is not None
+    assert (found.speed.ratio, found.speed.required) == (1.1, True)
+    assert found.memory is not None
+    assert (found.memory.max_gib, found.memory.ratio) == (8, 1.2)
+
+
+def test_a_reranker_may_have_limits_of_its_own(tmp_path: Path) -> None:
+    found = load(written(tmp_path, WHOLE))
+    ours, others = found.of("hosted"), found.of("ours")
+    assert (ours.quality, ours.drift) == ({HEADLINE: 0.03}, None)
+    assert ours.speed == others.speed == found.speed
+    assert others.quality == found.quality
+
+
+@pytest.mark.parametrize("text", ["", "{}"])
+def test_an_empty_file_is_the_default(tmp_path: Path, text: str) -> None:
+    found = load(written(tmp_path, text))
+    assert found.model_dump() == Gates().model_dump()
+    assert (found.quality, found.speed) == ({HEADLINE: MARGIN}, None)
+    assert found.drift is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("qualty: 0.01", ":1: qualty: unknown key: did you mean 'quality'?"),
+        (
+            "quality: {RR@10: 0.01, nDCG@10: 1}",
+            ":1: quality: 1: a measure between 0 and 1 cannot lose so much",
+        ),
+        ("quality: {}", ":1: quality: no measure is named"),
+        ("quality: 5", ":1: quality: 5: a measure between 0 and 1 cannot lose so much"),
+        (
+            "rerankers:\n  a:\n    quality: 1.5",
+            ":3: rerankers.a.quality: 1.5: a measure between 0 and 1 cannot lose so much",
+        ),
+        (
+            "quality:\n  nDCG@10: -0.01",
+            ":1: quality: -0.01: the loss that is still acceptable is a number above 0",
+        ),
+        ("quality:\n  nDCG@10: .nan", ":1: quality: nan"),
+        (
+            "drift: null\nquality:\n  nDGC@10: 0.01",
+            ":3: quality.nDGC@10: 'nDGC@10' is not a measure",
+        ),
+        (
+            "rerankers:\n  a:\n    quality: {nDGC@10: 0.01}",
+            ":3: rerankers.a.quality.nDGC@10: 'nDGC@10' is not a measure",
+        ),
+        ("speed: fast", ":1: speed"),
+        ("quality: yes", ":1: quality: input should be a valid dictionary (given: True)"),
+        ("speed: yes", ":1: speed: input should be a valid dictionary"),
+        ("failures: yes", ":1: failures:"),
+        ("speed: {}", ":1: speed.ratio: is missing"),
+        ("\nspeed: -1", ":2: speed.ratio: input should be greater than 0 (given: -1)"),
+        ("drift:\n  tua: 0.9", ":2: drift.tua: unknown key: did you mean 'tau'?"),
+        ("memory: {}", ":1: memory: give max_gib or ratio"),
+        ("cost: {usd: 1}", ":1: cost.usd: unknown key: did you mean 'max_usd'?"),
+        ("failures: 1", ":1: failures: input should be less than 1 (given: 1)"),
+        ("missing: warn", ":1: missing:"),
+        ("rerankers:\n  a: {missing: fail}", ":2: rerankers.a.missing: unknown key"),
+        ("- quality", ":1: a gates file is a mapping"),
+        ("quality: {", "not valid YAML"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(SuiteError) as caught:
+        load(path)
+    assert f"{path}" in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"nowhere\.yaml: cannot be read"):
+        load(tmp_path / "nowhere.yaml")
+
+
+def test_a_reranker_that_neither_run_knows_is_told(tmp_path: Path) -> None:
+    """Else what was meant for it would silently hold for nobody."""
+    runs = [
+        made_run(
+            tmp_path, {"minilm": [0.5, 0.6]}, rankings={"minilm": {"q0": [("d", 1.0)]}}, name=name
+        )
+        for name in ("new", "old")
+    ]
+    asked = load(written(tmp_path, "rerankers:\n  minilmm: {quality: 0.03}"))
+    with pytest.raises(
+        SuiteError,
+        match=r"gates\.yaml:2: rerankers\.minilmm: no reranker of the two runs: did you mean "
+        r"'minilm'",
+    ):
+        check(runs[0], runs[1], asked)

@@ -1,0 +1,478 @@
+"""The timed pass and its summaries: order and bookkeeping, never a wall-clock time."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.contract.request import CandidateList, Failure, Usage
+from bench.core.errors import BenchError
+from bench.latency import timed_pass
+from bench.latency.summary import needed, summarise
+from bench.latency.timed_pass import LatencyPlan, Target, measure, settled
+from bench.machine import fingerprint
+from tests.support.fakes import FakeOptions, FlakyReranker, HashReranker
+from tests.support.made_requests import requests
+
+COLUMNS = list(timed_pass.Sample._fields)
+
+
+def target(
+    name: str, calls: list[str] | None = None, sleep_ms: float = 0.0, **options: Any
+) -> Target:
+    class Recording(HashReranker):
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            if calls is not None:
+                calls.append(f"{name}:{'+'.join(request.query_id for request in asked)}")
+            time.sleep(sleep_ms / 1000)
+            return super().rerank(asked)
+
+    return Target(name, "cpu", Recording(FakeOptions(**options)))
+
+
+def frame(result: timed_pass.LatencyResult) -> pd.DataFrame:
+    return pd.DataFrame(result.samples, columns=COLUMNS)
+
+
+def plan(**more: Any) -> LatencyPlan:
+    return LatencyPlan(**{"queries": 6, "rounds": 2, "warmup_max": 3, "span_queries": 0, **more})
+
+
+def test_a_sleep_shows_as_that_sleep_and_the_slower_one_as_slower() -> None:
+    table = summarise(
+        frame(
+            measure([target("slow", sleep_ms=20), target("fast", sleep_ms=5)], requests(), plan())
+        )
+    )
+    slow, fast = table["slow", "single"], table["fast", "single"]
+    assert slow.p50_ms >= 20
+    assert fast.p50_ms >= 5
+    assert slow.p50_ms > fast.p50_ms
+    assert slow.per_pair_ms == pytest.approx(slow.p50_ms / 4)
+    assert table["slow", "offline"].pairs_per_s < table["fast", "offline"].pairs_per_s
+
+
+def test_a_sleep_of_20_ms_shows_as_20_ms_more() -> None:
+    """Beside the same reranker without it, in the same interleaved rounds: an order with wide
+    bounds, since the machine may be busy.
+    """
+    table = summarise(
+        frame(
+            measure(
+                [target("awake"), target("asleep", sleep_ms=20)],
+                requests(),
+                plan(scenarios=("single",)),
+            )
+        )
+    )
+    awake, asleep = table["awake", "single"], table["asleep", "single"]
+    assert asleep.p50_ms >= 20
+    assert awake.p50_ms < asleep.p50_ms < 20 + 10 * awake.p50_ms + 100
+    assert asleep.p50_low_ms >= 20
+
+
+def test_warm_ups_are_kept_marked_and_never_summarised() -> None:
+    """The first call of a real model costs more: here 100 times as much, and the summary does not
+    see it.
+    """
+
+    class SlowStart(HashReranker):
+        calls = 0
+
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            SlowStart.calls += 1
+            time.sleep(0.2 if SlowStart.calls <= 3 else 0.002)
+            return super().rerank(asked)
+
+    result = frame(
+        measure(
+            [Target("cold", "cpu", SlowStart(FakeOptions()))],
+            requests(),
+            plan(scenarios=("single",)),
+        )
+    )
+    warm = result[result["warmup"]]
+    assert len(warm) == 3
+    assert (warm["nanoseconds"] >= 200e6).all()
+    summary = summarise(result)["cold", "single"]
+    assert summary.samples == 12
+    assert summary.mean_ms < 100
+
+
+def test_targets_are_interleaved_and_their_order_alternates() -> None:
+    calls: list[str] = []
+    measure(
+        [target("a", calls), target("b", calls)],
+        requests(3),
+        plan(queries=3, warmup_max=0, scenarios=("single",)),
+    )
+    sides = [call.split(":")[0] for call in calls]
+    assert "".join(sides) == "abbaab" + "baabba"
+    queries = [call.split(":")[1] for call in calls]
+    assert queries[0::2] == queries[1::2], "each query is timed on all targets before the next one"
+
+
+def test_offline_pools_whole_requests_up_to_the_limit() -> None:
+    calls: list[str] = []
+    result = frame(
+        measure(
+            [target("a", calls)],
+            requests(),
+            plan(warmup_max=0, scenarios=("offline",), offline_pairs=10, rounds=3),
+        )
+    )
+    assert len(calls) == 3
+    assert set(result["pairs"]) == {8}
+    assert set(result["query"]) == {"*"}
+
+
+def test_depth_cuts_the_timed_candidates() -> None:
+    result = frame(measure([target("a")], requests(docs=9), plan(depth=5, scenarios=("single",))))
+    assert set(result["pairs"]) == {5}
+
+
+def test_a_failed_call_is_counted_and_is_no_sample() -> None:
+    class Failing(HashReranker):
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            return [
+                Failure("timed out") if request.query_id == "q2" else outcome
+                for request, outcome in zip(asked, super().rerank(asked), strict=True)
+            ]
+
+    result = measure(
+        [Target("f", "cpu", Failing(FakeOptions()))],
+        requests(),
+        plan(scenarios=("single",), warmup_max=0),
+    )
+    assert "q2" not in set(frame(result)["query"])
+    assert result.facts["f"]["errors"] == 2
+    assert "2 of 12 timed calls failed (timed out)" in result.facts["f"]["notes"]
+
+
+def test_a_target_that_always_crashes_is_given_up_and_the_other_is_timed() -> None:
+    result = measure([target("bad", crash="no"), target("good")], requests(), plan(warmup_max=0))
+    assert set(frame(result)["trial"]) == {"good"}
+    assert result.facts["bad"]["errors"] == timed_pass.GIVE_UP_AFTER
+    assert any("given up" in note for note in result.facts["bad"]["notes"])
+
+
+def test_the_time_limit_is_said() -> None:
+    result = measure(
+        [target("slow", sleep_ms=30)],
+        requests(),
+        plan(time_limit_s=0.05, scenarios=("single",), warmup_max=0, rounds=1),
+    )
+    timed = result.facts["slow"]["queries_timed"]
+    assert 1 <= timed <= 2, "30 ms each, 50 ms in all; on a busy machine the first one takes it all"
+    assert (
+        f"timed on {timed} of 6 queries: the time limit was reached"
+        in result.facts["slow"]["notes"]
+    )
+
+
+def test_the_time_limit_holds_for_warm_up_and_offline_too() -> None:
+    class Steady(HashReranker):
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            time.sleep(0.03 * len(asked))
+            return super().rerank(asked)
+
+    slow = Target("slow", "cpu", Steady(FakeOptions()))
+    result = measure([slow], requests(), plan(time_limit_s=0.1, warmup_max=18))
+    samples, facts = frame(result), result.facts["slow"]
+    assert facts["warmup_calls"] == 1, "a quarter of the limit is spent after the first call"
+    assert set(samples.query("scenario == 'offline'")["pairs"]) == {4}, (
+        "24 pairs would take twice the limit in each round"
+    )
+    assert "pairs/s from 4 pooled pairs: the time limit allowed no more" in facts["notes"]
+
+
+def test_a_limit_that_is_not_reached_is_not_mentioned() -> None:
+    notes = measure([target("a")], requests(), plan(warmup_max=0)).facts["a"]["notes"]
+    assert [note for note in notes if "limit" in note] == []
+
+
+@pytest.mark.parametrize("more", [{}, {"time_limit_s": 0.01}, {"crash": "no"}])
+def test_progress_adds_up_to_what_was_planned(more: dict[str, Any]) -> None:
+    told: list[int] = []
+    limit = {"time_limit_s": more.pop("time_limit_s")} if "time_limit_s" in more else {}
+    targets = [target("a", sleep_ms=4, **more), target("b")]
+    measure(targets, requests(), plan(**limit), on_call=told.append)
+    assert sum(told) == timed_pass.planned_calls(targets, requests(), plan())
+
+
+def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
+    class Flaky(HashReranker):
+        calls = 0
+
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            Flaky.calls += 1
+            if Flaky.calls % 2:
+                raise RuntimeError("busy")
+            return super().rerank(asked)
+
+    result = measure(
+        [Target("f", "cpu", Flaky(FakeOptions()))],
+        requests(),
+        plan(scenarios=("single",), warmup_max=0),
+    )
+    assert result.facts["f"]["errors"] == 6 == len(result.samples)
+    assert [note for note in result.facts["f"]["notes"] if "failed" in note] == [
+        "6 of 12 timed calls failed (busy)"
+    ]
+
+
+def test_tokens_are_those_of_the_call_and_not_of_a_failed_one_before_it() -> None:
+    class Counting(HashReranker):
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            self.usage += Usage(tokens=100, slots=400, truncated=1)
+            outcomes = super().rerank(asked)
+            return [
+                Failure("timed out") if request.query_id == "q2" else one
+                for request, one in zip(asked, outcomes, strict=True)
+            ]
+
+    counting = Counting(FakeOptions())
+    counting.usage = Usage(tokens=7)
+    result = measure(
+        [Target("t", "cpu", counting)], requests(), plan(scenarios=("single",), warmup_max=0)
+    )
+    assert set(frame(result)["tokens"]) == {100}
+    assert result.facts["t"]["padding_share"] == 0.75
+    assert result.facts["t"]["truncated"] == 10
+
+
+@pytest.mark.parametrize("wrong", ["nan", "count", "answers"])
+def test_an_answer_that_breaks_the_contract_is_no_sample(wrong: str) -> None:
+    broken = Target("b", "cpu", FlakyReranker(FakeOptions(wrong=wrong)))
+    result = measure([broken], requests(), plan())
+    assert result.samples == []
+    assert result.facts["b"]["errors"] == timed_pass.GIVE_UP_AFTER
+
+
+def test_the_sample_is_seeded_and_does_not_depend_on_the_order_of_requests() -> None:
+    drawn = timed_pass.draw_sample(requests(30), plan(), seed=1)
+    assert drawn == timed_pass.draw_sample(requests(30)[::-1], plan(), seed=1)
+    assert {one.query_id for one in drawn} != {
+        one.query_id for one in timed_pass.draw_sample(requests(30), plan(), seed=2)
+    }
+
+
+def test_only_requests_with_candidates_are_timed() -> None:
+    empty = CandidateList("none", "no candidates", [], [])
+    assert empty not in timed_pass.draw_sample([empty, *requests(3)], plan(), seed=0)
+    with pytest.raises(BenchError, match="no query has candidates"):
+        measure([target("a")], [empty], plan())
+
+
+def test_the_garbage_collector_is_off_in_a_timed_call_and_back_on_afterwards() -> None:
+    seen: list[bool] = []
+
+    class Interrupted(HashReranker):
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            seen.append(gc.isenabled())
+            if len(seen) > 4:
+                raise KeyboardInterrupt
+            return super().rerank(asked)
+
+    with pytest.raises(KeyboardInterrupt):
+        measure([Target("a", "cpu", Interrupted(FakeOptions()))], requests(), plan())
+    assert seen == [False] * 5
+    assert gc.isenabled()
+
+
+def test_warm_up_ends_when_times_settle() -> None:
+    assert not settled([1.0] * 8, 0.02)
+    assert settled([3.0, 2.0, 1.0] + [1.0] * 8, 0.02)
+    assert not settled([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0], 0.02)
+
+
+@pytest.mark.parametrize(("q", "least"), [(0.95, 59), (0.99, 299)])
+def test_a_percentile_is_withheld_until_the_largest_sample_is_above_it_with_95_percent_confidence(
+    q: float, least: int
+) -> None:
+    assert needed(q) == least
+    assert 1 - q**least >= 0.95 > 1 - q ** (least - 1)
+
+
+def samples(times_ms: Sequence[Sequence[float]], scenario: str = "single") -> pd.DataFrame:
+    """times_ms[query][round]."""
+    rows = [
+        timed_pass.Sample("t", scenario, r, f"q{q}", 10, None, int(ms * 1e6))
+        for q, line in enumerate(times_ms)
+        for r, ms in enumerate(line)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def test_rounds_do_not_stand_in_for_queries() -> None:
+    times = np.random.default_rng(0).gamma(9, 2, size=58).tolist()
+    few = summarise(samples([[one] * 10 for one in times]))["t", "single"]
+    assert (few.queries, few.samples, few.p95_ms) == (58, 580, None)
+    enough = summarise(samples([[one] for one in [*times, 20.0]]))["t", "single"]
+    assert enough.p95_ms is not None
+    assert enough.p99_ms is None
+
+
+def test_the_interval_is_clustered_by_query() -> None:
+    """Copies of a round add samples and no information: the interval must not shrink."""
+    times = np.random.default_rng(1).gamma(4, 5, size=40).tolist()
+    once = summarise(samples([[one] for one in times]))["t", "single"]
+    copied = summarise(samples([[one] * 20 for one in times]))["t", "single"]
+    width, copied_width = once.p50_high_ms - once.p50_low_ms, copied.p50_high_ms - copied.p50_low_ms
+    assert copied_width > 0.7 * width
+
+
+def test_the_interval_is_wider_than_one_that_takes_rounds_for_queries() -> None:
+    times = np.random.default_rng(1).gamma(4, 5, size=40).tolist()
+    clustered = summarise(samples([[one] * 4 for one in times]))["t", "single"]
+    naive = summarise(samples([[one] for one in times * 4]))["t", "single"]
+    assert clustered.mean_high_ms - clustered.mean_low_ms > 1.5 * (
+        naive.mean_high_ms - naive.mean_low_ms
+    )
+
+
+def test_percentiles_and_intervals_are_those_of_numpy_and_scipy() -> None:
+    from scipy.stats import bootstrap
+
+    times = np.random.default_rng(2).gamma(4, 5, size=300)
+    found = summarise(samples([[one] for one in times.tolist()]))["t", "single"]
+    assert (found.p50_ms, found.p95_ms, found.p99_ms) == pytest.approx(
+        np.quantile(times, [0.5, 0.95, 0.99]), rel=1e-4
+    )
+    shown = {
+        0.5: (found.p50_low_ms, found.p50_high_ms),
+        0.95: (found.p95_low_ms, found.p95_high_ms),
+    }
+    for q, interval in shown.items():
+        reference = bootstrap(
+            (times,), lambda x, axis, q=q: np.quantile(x, q, axis=axis), method="percentile", rng=0
+        )
+        assert interval == pytest.approx(tuple(reference.confidence_interval), rel=0.03)
+    reference = bootstrap((times,), np.mean, method="percentile", rng=0)
+    low, high = reference.confidence_interval
+    assert (found.mean_low_ms, found.mean_high_ms) == pytest.approx((low, high), rel=0.03)
+    assert found.mean_high_ms - found.mean_low_ms == pytest.approx(high - low, rel=0.08), (
+        "a 90 % interval is 16 % narrower"
+    )
+
+
+def test_a_withheld_percentile_has_no_interval() -> None:
+    few = summarise(samples([[1.0], [2.0]]))["t", "single"]
+    assert (few.p95_ms, few.p95_low_ms, few.p95_high_ms, few.p99_low_ms) == (None, None, None, None)
+
+
+def test_scenarios_are_never_converted_into_one_another() -> None:
+    single = summarise(samples([[10.0, 20.0]]))["t", "single"]
+    assert (single.per_pair_ms, single.pairs_per_s) == (1.5, None)
+    offline = summarise(samples([[10.0, 20.0]], "offline"))["t", "offline"]
+    assert offline.per_pair_ms is None
+    assert (
+        offline.pairs_per_s,
+        offline.pairs_per_s_low,
+        offline.pairs_per_s_high,
+    ) == pytest.approx((2000 / 3, 500, 1000))
+
+
+def test_queries_timed_unequally_often_are_summarised() -> None:
+    summary = summarise(samples([[1.0, 2.0], [3.0], [4.0, 5.0]]))["t", "single"]
+    assert (summary.queries, summary.samples, summary.p50_ms) == (3, 5, 3.0)
+    assert 1.0 <= summary.p50_low_ms <= summary.p50_high_ms <= 5.0
+    assert 1.0 <= summary.mean_low_ms <= summary.mean_high_ms <= 5.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=80), st.randoms())
+def test_a_summary_does_not_depend_on_the_order_of_samples(times: list[float], rng: Any) -> None:
+    table = samples([[one] for one in times])
+    shuffled = table.sample(frac=1, random_state=rng.randrange(1000))
+    one, other = summarise(table)["t", "single"], summarise(shuffled)["t", "single"]
+    assert one.p50_ms == pytest.approx(other.p50_ms)
+    assert one.per_pair_ms == pytest.approx(other.per_pair_ms)
+    assert (one.p50_low_ms, one.p50_high_ms) == pytest.approx((other.p50_low_ms, other.p50_high_ms))
+    assert min(times) * 0.999 - 1e-6 <= one.p50_low_ms <= one.p50_high_ms <= max(times) + 1e-6
+    assert one.p95_ms is None or one.p95_ms >= one.p50_ms
+
+
+def test_no_samples_give_no_summary() -> None:
+    assert summarise(pd.DataFrame(columns=COLUMNS)) == {}
+
+
+@pytest.mark.gpu
+def test_an_unsynchronised_cuda_timing_would_be_caught() -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    from bench.machine.clock import now_ns, synchroniser
+
+    wait, big = synchroniser("cuda"), torch.randn(8192, 8192, device="cuda")
+    big @ big
+    wait()
+    start = now_ns()
+    big @ big
+    unsynchronised = now_ns() - start
+    wait()
+    assert now_ns() - start > 3 * unsynchronised
+
+
+@pytest.mark.gpu
+def test_a_timed_call_waits_for_the_cuda_work_it_started() -> None:
+    """The scores are on the host at once, the device is busy for long: only a synchronised clock
+    sees it.
+    """
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    big, spans = torch.randn(8192, 8192, device="cuda"), []
+
+    class Deferred(HashReranker):
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            span = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            span[0].record()
+            for _ in range(5):
+                big @ big
+            span[1].record()
+            spans.append(span)
+            return super().rerank(asked)
+
+    result = measure(
+        [Target("g", "cuda", Deferred(FakeOptions()))], requests(), plan(scenarios=("single",))
+    )
+    busy = [start.elapsed_time(end) for start, end in spans]
+    assert all(
+        row[6] / 1e6 >= 0.9 * on_device for row, on_device in zip(result.samples, busy, strict=True)
+    )
+    assert result.facts["g"]["gpu_allocated_bytes"] >= 2 * big.numel() * 4
+
+
+def test_the_fingerprint_names_the_hardware_and_nothing_private() -> None:
+    import getpass
+    import json
+    import platform
+
+    found = fingerprint.fingerprint("cpu")
+    text = json.dumps(found)
+    assert found["cpu"]
+    assert found["usable_cores"] >= 1
+    assert found["libraries"]["numpy"]
+    assert platform.node() not in text or len(platform.node()) < 4
+    assert f'"{getpass.getuser()}"' not in text
+    assert set(fingerprint.speed_fields(found)) == {*fingerprint.SPEED_FIELDS, "libraries"}
+
+
+def test_devices_are_named_resolved_and_refused() -> None:
+    from bench.core.errors import SuiteError, Unavailable
+
+    assert fingerprint.resolve_device("cpu") == "cpu"
+    assert fingerprint.resolve_device("auto") in fingerprint.available_devices()
+    with pytest.raises(SuiteError, match="not a device"):
+        fingerprint.resolve_device("gpu")
+    with pytest.raises(Unavailable, match="no cuda:7 device"):
+        fingerprint.resolve_device("cuda:7")

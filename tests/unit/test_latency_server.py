@@ -1,0 +1,244 @@
+"""Load on a server: arrivals by chance, waits counted from when a query was due, overload said.
+
+Most of it runs on a clock of the tests' own, which moves when somebody sleeps: queueing theory can
+then be held to its numbers. What runs on the real clock checks an order, never a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from bench.contract.request import CandidateList
+from bench.latency import call, timed_pass
+from bench.latency import server as latency_server
+from bench.latency.plan import ServerPlan
+from bench.latency.server import arrivals, grows, server
+from bench.latency.summary import summarise
+from bench.latency.timed_pass import LatencyPlan, LatencyResult, Target, measure
+from tests.support.fakes import FakeOptions, HashReranker
+from tests.support.made_requests import requests
+
+SERVICE_S = 0.01
+
+
+class Clock:
+    """Time that passes by sleeping only."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def now_ns(self) -> int:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += round(seconds * 1e9)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    for module in (latency_server, call):
+        monkeypatch.setattr(module, "now_ns", made.now_ns)
+    monkeypatch.setattr(time, "sleep", made.sleep)
+    return made
+
+
+class Steady(HashReranker):
+    """Serves a call in 10 ms, however many queries it holds; notes how many that were."""
+
+    batches: list[int]
+
+    def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+        self.batches = [*getattr(self, "batches", []), len(asked)]
+        time.sleep(SERVICE_S)
+        return super().rerank(asked)
+
+
+def loaded(reranker: HashReranker, **load: Any) -> LatencyResult:
+    plan = LatencyPlan(
+        scenarios=("server",), queries=8, warmup_max=0, server=ServerPlan(**{"queries": 60, **load})
+    )
+    return measure([Target("t", "cpu", reranker)], requests(8), plan)
+
+
+def loads(result: LatencyResult) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = result.facts["t"]["server"]["loads"]
+    return found
+
+
+def mean_ms(result: LatencyResult, span: str) -> float:
+    return float(np.mean([row.nanoseconds for row in result.samples if row.span == span])) / 1e6
+
+
+def test_arrivals_are_a_poisson_process() -> None:
+    """Exponential gaps, none of which tells anything of the next."""
+    from scipy.stats import expon, kstest
+
+    gaps = np.diff(arrivals(5.0, ServerPlan(queries=4000, seconds=1e9), seed=3), prepend=0.0)
+    assert kstest(gaps, expon(scale=1 / 5).cdf).pvalue > 0.01
+    assert kstest(gaps, expon(scale=1 / 6).cdf).pvalue < 0.01, "the test can fail"
+    assert abs(np.corrcoef(gaps[:-1], gaps[1:])[0, 1]) < 0.05
+
+
+def test_arrivals_are_seeded_scaled_and_bounded() -> None:
+    plan = ServerPlan(queries=50, seconds=1e9)
+    assert arrivals(2.0, plan, seed=1).tolist() == arrivals(2.0, plan, seed=1).tolist()
+    assert arrivals(2.0, plan, seed=1).tolist() != arrivals(2.0, plan, seed=2).tolist()
+    assert arrivals(4.0, plan, seed=1) == pytest.approx(arrivals(2.0, plan, seed=1) / 2)
+    short = arrivals(2.0, ServerPlan(queries=50, seconds=3.0), seed=1)
+    assert len(short) < 50
+    assert short.max() <= 3.0
+    assert len(arrivals(0.001, ServerPlan(seconds=1.0), seed=1)) == 1, (
+        "a rate too low for the time still shows one query"
+    )
+
+
+@pytest.mark.parametrize("load", [0.2, 0.5, 0.8])
+def test_waits_are_those_of_a_queue_with_one_worker(clock: Clock, load: float) -> None:
+    """M/D/1 (Pollaczek & Khinchine): the mean wait is rho / (2 (1 - rho)) service times."""
+    result = loaded(Steady(FakeOptions()), loads=(load,), queries=6000, seconds=1e6)
+    assert mean_ms(result, "queue") == pytest.approx(
+        load / (2 * (1 - load)) * 1000 * SERVICE_S, rel=0.12
+    )
+    assert mean_ms(result, "service") == pytest.approx(1000 * SERVICE_S)
+    assert result.facts["t"]["server"]["capacity_per_s"] == pytest.approx(1 / SERVICE_S)
+    assert loads(result)[0]["utilisation"] == pytest.approx(load, rel=0.05)
+    assert loads(result)[0]["overloaded"] is False
+
+
+def test_on_the_real_clock_too_a_response_takes_longer_than_its_service() -> None:
+    result = loaded(Steady(FakeOptions()), loads=(2.0,), queries=30)
+    assert mean_ms(result, "service") >= 1000 * SERVICE_S
+    assert mean_ms(result, "total") > 2 * mean_ms(result, "service")
+    assert loads(result)[0]["overloaded"] is True
+
+
+def test_a_response_is_its_wait_and_its_service_counted_from_when_it_was_due(clock: Clock) -> None:
+    result = loaded(Steady(FakeOptions()), rates=(60.0,))
+    table = pd.DataFrame(result.samples).pivot(index="round", columns="span", values="nanoseconds")
+    assert (table["total"] == table["queue"] + table["service"]).all()
+    assert (table["queue"] >= 0).all()
+    assert list(table.index) == list(range(60))
+    assert {row.scenario for row in result.samples} == {server(60.0)} == {"server 60/s"}
+
+
+def test_a_stall_is_felt_by_everybody_who_is_due_meanwhile(clock: Clock) -> None:
+    """Coordinated omission would show one slow call; here those behind it wait too."""
+
+    class Stalling(HashReranker):
+        calls = 0
+
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            Stalling.calls += 1
+            time.sleep(0.3 if Stalling.calls == 10 else 0.001)
+            return super().rerank(asked)
+
+    result = loaded(Stalling(FakeOptions()), rates=(100.0,))
+    slow = [row for row in result.samples if row.span == "total" and row.nanoseconds > 50e6]
+    assert len(slow) == pytest.approx(25, abs=12), (
+        "those of the next quarter of a second, at 100 a second"
+    )
+
+
+def test_more_than_the_worker_can_do_is_called_overload(clock: Clock) -> None:
+    result = loaded(Steady(FakeOptions()), rates=(400.0,), queries=2000)
+    found = loads(result)[0]
+    assert found["overloaded"] is True
+    assert found["utilisation"] == pytest.approx(4, rel=0.1)
+    assert found["unanswered"] == pytest.approx(1000, rel=0.2), (
+        "the queue is not drained for as long as it takes"
+    )
+    assert any("server 400/s: overloaded" in note for note in result.facts["t"]["notes"])
+
+
+def test_batches_carry_a_load_that_single_calls_cannot(clock: Clock) -> None:
+    reranker = Steady(FakeOptions())
+    result = loaded(reranker, rates=(200.0,), max_batch=8)
+    found = loads(result)[0]
+    assert found["overloaded"] is False
+    assert 1 < found["mean_batch"] <= 8
+    assert max(reranker.batches) <= 8
+    assert found["arrivals"] == 60 == sum(reranker.batches) - 5 * 8, (
+        "five full batches tell the capacity"
+    )
+
+
+def test_a_batch_that_is_not_full_waits_for_more(clock: Clock) -> None:
+    hasty, patient = Steady(FakeOptions()), Steady(FakeOptions())
+    at_once = loaded(hasty, rates=(40.0,), max_batch=4, queries=30)
+    after_a_while = loaded(patient, rates=(40.0,), max_batch=4, queries=30, max_wait_ms=100)
+    assert loads(at_once)[0]["mean_batch"] < loads(after_a_while)[0]["mean_batch"]
+    assert mean_ms(at_once, "queue") < mean_ms(after_a_while, "queue")
+
+
+def test_failures_under_load_are_counted_and_no_samples(clock: Clock) -> None:
+    class Failing(Steady):
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            if asked[0].query_id == "q3":
+                raise RuntimeError("busy")
+            return super().rerank(asked)
+
+    result = loaded(Failing(FakeOptions()), rates=(50.0,), queries=24)
+    assert loads(result)[0]["failed"] == 3
+    assert "q3" not in {row.query for row in result.samples}
+    assert any("3 of 24 arrivals failed" in note for note in result.facts["t"]["notes"])
+
+
+def test_a_server_that_is_gone_is_given_up(clock: Clock) -> None:
+    result = loaded(HashReranker(FakeOptions(crash="no")), rates=(50.0,))
+    assert result.samples == []
+    assert result.facts["t"]["errors"] == timed_pass.GIVE_UP_AFTER
+
+
+def test_intervals_under_load_draw_stretches_of_arrivals() -> None:
+    """Waits come in stretches: an interval that took them for independent would be too narrow."""
+    rng = np.random.default_rng(0)
+    stretches = np.repeat(rng.gamma(2, 50, size=12), 12)
+    rows = [
+        timed_pass.Sample("t", server(1.0), i, f"q{i % 60}", 10, None, int(ms * 1e6))
+        for i, ms in enumerate(stretches)
+    ]
+    apart = [row._replace(scenario="single") for row in rows]
+    found, naive = (
+        summarise(pd.DataFrame(rows))["t", "server 1/s"],
+        summarise(pd.DataFrame(apart))["t", "single"],
+    )
+    assert found.per_pair_ms is None
+    assert found.mean_high_ms - found.mean_low_ms > 1.5 * (naive.mean_high_ms - naive.mean_low_ms)
+
+
+def test_a_queue_grows_when_its_waits_rise_throughout() -> None:
+    assert grows(list(range(30)), service=1.0)
+    assert not grows([1.0, 5.0, 2.0] * 10, service=1.0)
+    assert not grows([0.1 * i for i in range(30)], service=1.0), (
+        "less than chance brings about at a high load"
+    )
+    assert not grows([], service=1.0)
+
+
+def test_what_a_plan_runs() -> None:
+    assert ServerPlan().points() == ([], [0.5, 0.8])
+    assert ServerPlan(rates=(2.0,)).points() == ([2.0], [])
+    assert ServerPlan(rates=(2.0,), loads=(0.9,)).points() == ([2.0], [0.9])
+    with pytest.raises(ValidationError):
+        ServerPlan(rates=(0.0,))
+
+
+def test_progress_of_a_load_adds_up_to_what_was_planned(clock: Clock) -> None:
+    told: list[int] = []
+    plan = LatencyPlan(
+        scenarios=("server",),
+        queries=8,
+        warmup_max=3,
+        server=ServerPlan(queries=20, rates=(100.0, 400.0)),
+    )
+    targets = [Target("t", "cpu", Steady(FakeOptions()))]
+    measure(targets, requests(8), plan, on_call=told.append)
+    assert sum(told) == timed_pass.planned_calls(targets, requests(8), plan)

@@ -1,0 +1,147 @@
+"""report.md as a merge-request comment: the verdict first, a table that fits, what is missing
+named, the rest folded away.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.quality import statistics
+from bench.records.run import Run
+from bench.reports import markdown, summary
+from bench.reports.summary import Style, absent, findings, sentences
+from bench.reports.terminal import print_run
+from tests.support.made_reports import Made, made_report
+from tests.support.made_runs import made_run
+
+PLAIN = Style(str, str)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    made = Made(
+        noise={"good": 0.3, "twin": 0.3, "poor": 40.0},
+        skipped={"gone": "no model hub", "lost": "no model hub"},
+        description="What *this* is.",
+        queries=80,
+    )
+    return made_report(tmp_path_factory.mktemp("made"), made)
+
+
+def told(run: Run) -> list[str]:
+    from bench.records.rows import rows
+
+    return [" ".join(sentences(finding, PLAIN)) for finding in findings(run, rows(run))]
+
+
+def test_the_comment_begins_with_the_verdict_and_folds_the_rest(run: Run) -> None:
+    page = markdown.report(run)
+    first, verdict, heading, table, missing, *_ = page.split("\n\n")
+    assert first == "## made-report"
+    assert re.match(r"\*\*(good|twin) \(cpu\)\*\* ranks best on made", verdict)
+    assert heading == "### made, bm25, 20 candidates"
+    assert missing == "- gone, lost skipped: no model hub"
+    head, _, *lines = table.splitlines()
+    assert head == "| reranker | nDCG@10 | Δ first | p | RR@10 | p50 ms | p95 ms | pairs/s |"
+    assert len(lines) == 5
+    assert sum("**" in line for line in lines) == 1, "one best value"
+    assert page.count("<details>") == page.count("</details>") >= 3
+    visible = re.sub(r"<details>.*?</details>", "", page, flags=re.DOTALL)
+    assert max(map(len, visible.splitlines())) < 400
+    assert "What \\*this\\* is." in visible
+
+
+def test_the_fastest_of_those_that_tie_is_named(run: Run) -> None:
+    [text] = told(run)
+    [finding] = findings(run, _rows(run))
+    assert {row.name for row in finding.tied} == {"good", "twin"}
+    times = {row.name: row.single.p50_ms for row in finding.tied if row.single}
+    assert finding.fastest is not None
+    assert times[finding.fastest.name] == min(times.values())
+    assert f"{min(times.values()):.1f} ms a query (p50)" in text
+
+
+def test_a_tie_agrees_with_the_comparison_command(run: Run) -> None:
+    from bench.comparison.pairs import compare
+
+    [finding] = findings(run, _rows(run))
+    assert finding.best is not None
+    against = compare([run], baseline=finding.best.name)
+    by_name = {one.new.trial.reranker: one.difference.p for one in against}
+    assert by_name["poor"] < summary.ALPHA
+    assert all(by_name[row.name] >= summary.ALPHA for row in finding.tied[1:])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.5, 0.6, 0.7, 0.6] * 6, "a (cpu) ranks best on tiny (bm25, 5 candidates)"),
+        (
+            [0.1, 0.2, 0.1, 0.2] * 6,
+            "No reranker helps on tiny (bm25, 5 candidates): the best, a (cpu), is below the "
+            "first stage",
+        ),
+        (
+            [0.3, 0.5, 0.4, 0.4] * 6,
+            "No reranker can be told from the first stage on tiny (bm25, 5 candidates): the "
+            "best, a (cpu), has",
+        ),
+    ],
+)
+def test_the_verdict_says_what_the_difference_shows(
+    tmp_path: Path, values: list[float], expected: str
+) -> None:
+    first = [0.4, 0.4, 0.4, 0.5] * 6
+    delta = statistics.difference(values, first)
+    run = made_run(
+        tmp_path,
+        {"first-stage": first, "a": values},
+        record={"a": {"vs_first_stage": {"nDCG@10": delta}}},
+    )
+    [text] = told(run)
+    assert text.startswith(expected)
+
+
+def test_no_reranker_is_no_verdict(tmp_path: Path) -> None:
+    run = made_run(tmp_path, {"first-stage": [0.1, 0.2]}, failed=["a"])
+    assert told(run) == ["No reranker was measured on tiny (bm25, 5 candidates)."]
+    assert absent(_rows(run), "failed") == {"no reason given": ["a (cpu)"]}
+    assert "- a (cpu) failed: no reason given" in markdown.report(run)
+
+
+def test_collections_with_other_grades_have_their_own_measure_names(
+    collection: Path, tmp_path: Path
+) -> None:
+    """RR@10 is RR(rel=2)@10 where grade 2 is relevant: one run may hold both."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    suite = {
+        "name": "mixed",
+        "datasets": [
+            f"files:{collection}",
+            {f"files:{collection}": {"min_relevance": 2, "name": "strict"}},
+        ],
+        "rerankers": [{"tests.support.fakes:HashReranker": {"name": "fake"}}],
+        "measures": ["RR@10"],
+        "latency": None,
+    }
+    run = bench.run(suite, out=tmp_path)
+    page = (run.folder / "report.md").read_text()
+    assert "| reranker | RR@10 |" in page
+    assert "| reranker | RR(rel=2)@10 |" in page
+    console = Console(file=StringIO(), width=140)
+    print_run(run, console)
+    assert "RR(rel=2)@10" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "RR(rel=2)@10" in (run.folder / "report.html").read_text()
+
+
+def _rows(run: Run) -> list[summary.Row]:
+    from bench.records.rows import rows
+
+    return rows(run)

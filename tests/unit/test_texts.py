@@ -1,0 +1,142 @@
+"""What a run keeps of queries, documents and grades, so that its report needs no dataset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bench
+from bench.records.run import Run
+from bench.records.texts import LIMIT, TOP, of_group
+
+FAKE = {"tests.support.fakes:HashReranker": {"name": "fake"}}
+
+
+def run(collection: Path, tmp_path: Path, **more: Any) -> Run:
+    suite = {
+        "name": "tiny",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [FAKE],
+        "latency": None,
+        "depth": 5,
+        **more,
+    }
+    return bench.run(suite, out=tmp_path / "results")
+
+
+def test_queries_top_documents_and_grades_are_kept(collection: Path, tmp_path: Path) -> None:
+    found = run(collection, tmp_path)
+    queries = found.queries.set_index("query")["text"]
+    assert queries.to_dict() == {
+        "q1": "apple",
+        "q2": "banana",
+        "q3": "cherry number2",
+        "q4": "grape",
+        "q5": "zzzz",
+    }
+    ranked = {
+        doc
+        for record in found.records
+        for ranking in found.ranking(record).values()
+        for doc in ranking.doc_ids[:TOP]
+    }
+    assert set(found.documents["document"]) == ranked
+    assert found.documents.set_index("document")["text"]["d00"] == "Note 0 apple banana number0"
+    grades = {(row.query, row.document): row.grade for row in found.judgments.itertuples()}
+    assert grades[("q1", "d00")] == 3
+    assert grades[("q2", "d01")] == 2
+    assert all(document in ranked for _, document in grades), "grades of candidates only"
+
+
+def test_private_texts_stay_out_when_the_suite_says_so(collection: Path, tmp_path: Path) -> None:
+    found = run(collection, tmp_path, store_texts=False)
+    assert found.queries.empty
+    assert found.documents.empty
+    assert not found.judgments.empty
+    for path in found.folder.rglob("*"):
+        assert path.is_dir() or b"cherry" not in path.read_bytes(), path
+
+
+def test_two_first_stages_over_one_dataset_share_its_texts(
+    collection: Path, tmp_path: Path
+) -> None:
+    given = tmp_path / "given.run"
+    given.write_text("q1 Q0 d03 1 9 x\nq1 Q0 d05 2 8 x\n")
+    stages = ["bm25", {"run": {"path": str(given), "name": "given"}}]
+    found = run(collection, tmp_path, first_stages=stages)
+    assert not found.documents.duplicated(["dataset", "document"]).any()
+    assert not found.queries.duplicated(["dataset", "query"]).any()
+    assert not found.judgments.duplicated(["dataset", "query", "document"]).any()
+    assert "d05" in set(found.documents["document"])
+
+
+def test_a_resumed_run_keeps_the_texts_of_its_finished_groups(
+    collection: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in collection.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    both = [f"files:{collection}", f"files:{other}"]
+    first = run(collection, tmp_path, datasets=both)
+    before = {name: getattr(first, name) for name in ("queries", "documents", "judgments")}
+    info = json.loads((first.folder / "run.json").read_text()) | {
+        "status": "running",
+        "finished": None,
+    }
+    (first.folder / "run.json").write_text(json.dumps(info))
+    (first.folder / "records" / "other--bm25--oracle.json").unlink()
+    again = run(collection, tmp_path, datasets=both)
+    assert again.folder == first.folder
+    for name, table in before.items():
+        assert sorted(getattr(again, name).itertuples(index=False)) == sorted(
+            table.itertuples(index=False)
+        )
+        assert set(table["dataset"]) == {"tiny", "other"}
+
+
+def test_an_older_run_has_empty_tables(collection: Path, tmp_path: Path) -> None:
+    found = run(collection, tmp_path)
+    for name in ("queries", "documents", "judgments"):
+        (found.folder / f"{name}.parquet").unlink()
+        assert getattr(Run(found.folder), name).empty
+
+
+def test_only_top_documents_are_kept_each_cut_and_storable() -> None:
+    docs = [f"d{i:02}" for i in range(30)]
+    words = dict(
+        zip(
+            docs,
+            [*(f"{name} {'x' * 2000}" for name in docs[:-1]), "half \ud800 a character"],
+            strict=True,
+        )
+    )
+    judged = {"q": {"d29": 2, "d03": 0, "elsewhere": 1}}
+    tops = [docs[::-1][:TOP]]
+    found = of_group(
+        "set",
+        {"q": "query"},
+        judged,
+        [("q", docs)],
+        tops,
+        lambda doc_ids: [words[doc_id] for doc_id in doc_ids],
+    )
+    texts = {doc: text for _, doc, text in found.documents}
+    assert set(texts) == {*docs[:TOP], *docs[-TOP:]}
+    assert all(len(text) <= LIMIT for text in texts.values())
+    assert texts["d00"].endswith("…")
+    assert texts["d29"] == "half ? a character"
+    assert sorted(found.judgments) == [("set", "q", "d03", 0), ("set", "q", "d29", 2)]
+
+
+@pytest.mark.parametrize("name", ["queries.parquet", "documents.parquet", "judgments.parquet"])
+def test_a_damaged_table_is_one_clear_error(collection: Path, tmp_path: Path, name: str) -> None:
+    from bench.core.errors import RecordError
+
+    found = run(collection, tmp_path)
+    (found.folder / name).write_bytes(b"not parquet")
+    with pytest.raises(RecordError, match=rf"{name}: cannot be read"):
+        getattr(Run(found.folder), name.removesuffix(".parquet"))
