@@ -192,6 +192,7 @@ class Loaded:
 
     def score(self, query: str, docs: Sequence[str]) -> Scores:
         """One raw score per document, in the order given, shape (len(docs),). Higher is better."""
+        from bench.contract.meter import Meter
         from bench.contract.request import CandidateList, Failure
         from bench.scoring.engine import checked
 
@@ -200,6 +201,7 @@ class Loaded:
         outcome = checked(
             self._reranker,
             [CandidateList("query", query, [str(i) for i in range(len(docs))], list(docs))],
+            Meter(),
         )[0]
         if isinstance(outcome, Failure):
             raise RerankerError(outcome.reason)

@@ -510,7 +510,7 @@ def measured(worker: Worker, name: str, dtype: str, device: str) -> dict[str, An
     if not is_list:
         for request in requests[:3]:
             reranker.rerank([request])
-        reranker.take_usage()
+        reranker.meter.take()
     milliseconds: list[float] = []
     start = time.monotonic()
     for request in requests:
@@ -519,7 +519,7 @@ def measured(worker: Worker, name: str, dtype: str, device: str) -> dict[str, An
         )
         if time.monotonic() - start > SECONDS:
             break
-    used = reranker.take_usage()
+    used = reranker.meter.take()
     p50 = float(np.median(milliseconds))
     timed = requests[: len(milliseconds)]
     numbers = {

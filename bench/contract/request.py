@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from bench.core.errors import RerankerError
 
@@ -43,6 +43,25 @@ class CandidateList:
     doc_ids: Sequence[str]
     docs: Sequence[str]
     scores: Sequence[float] = ()
+
+
+class Picked(Sequence[str]):
+    """Some of these texts, in an order of their own. None is read before somebody asks for it."""
+
+    def __init__(self, docs: Sequence[str], places: Sequence[int]) -> None:
+        self._docs, self._places = docs, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        if isinstance(at, slice):
+            return [self._docs[place] for place in self._places[at]]
+        return self._docs[self._places[at]]
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure
 from bench.core.errors import DataError
 from bench.core.plugins import require
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
-    from bench.contract.reranker import Reranker
+    from bench.contract.stage import Reranker
     from bench.rerankers.outside.function import ScoreFunction
 
 CHUNK_PAIRS = 1024
@@ -98,7 +99,7 @@ def _reranked(reranker: Reranker, results: Any, text_field: str) -> Any:
     ranks: list[int] = []
     failed: dict[str, str] = {}
     for chunk in chunks(requests, CHUNK_PAIRS):
-        for request, outcome in zip(chunk, checked(reranker, chunk), strict=True):
+        for request, outcome in zip(chunk, checked(reranker, chunk, Meter()), strict=True):
             if isinstance(outcome, Failure):
                 failed[request.query_id] = outcome.reason
                 continue

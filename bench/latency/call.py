@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bench.contract.meter import Meter, no_span
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure, Usage
-from bench.contract.reranker import Reranker, no_span
+from bench.contract.stage import Reranker
 from bench.core.errors import BenchError
 from bench.core.outsiders import outsiders_code
 from bench.latency.sample import Sample
-from bench.latency.spans import SORT, Stopwatch
+from bench.latency.spans import Stopwatch
 from bench.machine import gpu
 from bench.machine.clock import now_ns, synchroniser
-from bench.ranking.order import rank
-from bench.rerankers.base import BaseReranker
 
 GIVE_UP_AFTER = 3
 """Failures in a row: a server that fails now and then is still timed, one that is gone is not asked
@@ -64,7 +63,6 @@ class Caller:
         self.gpu_memory: dict[str, int] = {}
         self.clocks = gpu.ClockLog(gpu.meter(target.device))
         self._synchronise = synchroniser(target.device)
-        target.reranker.take_usage()
 
     @property
     def given_up(self) -> bool:
@@ -86,10 +84,11 @@ class Caller:
             gc.collect()
         self.calls += 1
         taken = None
+        meter = Meter(stopwatch.span if stopwatch else no_span)
         try:
             with outsiders_code():
                 gpu.reset_memory_peaks(self.target.device)
-                taken = self._timed(requests, stopwatch)
+                taken = self._timed(requests, meter)
                 self.failing = 0
                 self.clocks.look()
                 for name, size in gpu.memory(self.target.device).items():
@@ -98,9 +97,7 @@ class Caller:
             self.errors += 1
             self.failing += 1
             self.last_error = str(error).partition("\n")[0]
-        self.usage = (
-            self.target.reranker.take_usage()
-        )  # also after a failure: its tokens are not the next call's
+        self.usage = meter.take()  # also after a failure: its tokens are not the next call's
         self.halvings += self.usage.halvings
         if taken is not None and self.usage.retries:
             self.retried += 1
@@ -126,21 +123,14 @@ class Caller:
             **more,
         )
 
-    def _timed(self, requests: Sequence[CandidateList], stopwatch: Stopwatch | None) -> int:
-        reranker, span = self.target.reranker, stopwatch.span if stopwatch else no_span
-        if isinstance(reranker, BaseReranker):
-            reranker.span = span
-        try:
-            self._synchronise()
-            start = now_ns()
-            outcomes = reranker.rerank(requests)
-            with span(SORT):
-                for request, outcome in zip(requests, outcomes, strict=True):
-                    if isinstance(outcome, Failure):
-                        raise BenchError(outcome.reason)
-                    rank(request.doc_ids, outcome)
-            self._synchronise()
-            return now_ns() - start
-        finally:
-            if isinstance(reranker, BaseReranker):
-                reranker.span = no_span
+    def _timed(self, requests: Sequence[CandidateList], meter: Meter) -> int:
+        self._synchronise()
+        start = now_ns()
+        outcomes = self.target.reranker.run(requests, meter)
+        self._synchronise()
+        taken = now_ns() - start
+        self.target.reranker.pause()
+        for outcome in outcomes:
+            if isinstance(outcome, Failure):
+                raise BenchError(outcome.reason)
+        return taken

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from bench.contract.meter import Meter
 from bench.contract.request import CandidateList
-from bench.contract.reranker import Reranker
+from bench.contract.stage import Reranker
 from bench.machine.clock import now_ns, synchroniser
 
 WARM = 1.0
@@ -38,10 +39,9 @@ def seconds_per_query(reranker: Workload, device: str, requests: Sequence[Candid
     for _ in range(2):
         synchronise()
         start = now_ns()
-        reranker.rerank([little])
+        reranker.score_lists([little], Meter())
         synchronise()
         seconds = (now_ns() - start) / 1e9
         if seconds > WARM:
             break
-    reranker.take_usage()
     return seconds * reranker.work(request) / tokens

@@ -1,8 +1,9 @@
 """The parts of a call: how long it tokenises, copies, computes and sorts.
 
-A reranker marks its parts with `self.span(name)`. The device is synchronised where a part ends, or
-else its work would be counted where somebody first waits for it; that stops the device from running
-ahead, so that the parts are taken in calls of their own and never in those whose total is reported.
+A reranker marks its parts with `self.meter.span(name)`. The device is synchronised where a part
+ends, or else its work would be counted where somebody first waits for it; that stops the device
+from running ahead, so that the parts are taken in calls of their own and never in those whose total
+is reported.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 
 from bench.machine.clock import device_timer, now_ns, synchroniser
 
-SORT = "sort"
 OTHER = "other"
 ON_DEVICE = "forward (device)"
 """The forward passes between two events of the device's own clock: without what the host does

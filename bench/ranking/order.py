@@ -9,11 +9,13 @@ sees ranks, never raw ties.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING, Any
+
+from bench.contract.request import CandidateList, Picked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,6 +178,16 @@ def rank(doc_ids: Sequence[str], scores: Sequence[float] | Scores) -> Ranking:
     ties = sum(end - first for first, end in groups)
     beyond = int((np.abs(values) > SINGLE_MAX).sum())
     return Ranking(tuple(map(doc_ids.__getitem__, places)), tuple(ordered.tolist()), ties, beyond)
+
+
+def reordered(request: CandidateList, scores: Sequence[float] | Scores) -> CandidateList:
+    """Return a list in the order of these scores. Raises ValueError as `rank` does."""
+    ranking = rank(request.doc_ids, scores)
+    docs: Sequence[str] = ()
+    if len(request.docs):
+        places = {doc_id: place for place, doc_id in enumerate(request.doc_ids)}
+        docs = Picked(request.docs, [places[doc_id] for doc_id in ranking.doc_ids])
+    return replace(request, doc_ids=ranking.doc_ids, docs=docs, scores=ranking.scores)
 
 
 def tied(ordered: Sequence[float] | Scores) -> list[tuple[int, int]]:

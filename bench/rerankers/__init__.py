@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, create_model
 
 from bench.catalogue import entries
-from bench.contract.reranker import Reranker
+from bench.contract.stage import Reranker
 from bench.core.errors import SuiteError, nearest
 from bench.core.options import validated
 from bench.core.plugins import resolve

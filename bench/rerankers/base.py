@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from bench.contract.meter import SORT, Meter
 from bench.contract.request import CandidateList, Failure, Usage
-from bench.contract.reranker import Description, no_span
+from bench.contract.stage import Description
 from bench.core.errors import RerankerError
-from bench.ranking.order import as_scores
+from bench.ranking.order import as_scores, reordered
 from bench.rerankers.options import RerankerOptions
 
 if TYPE_CHECKING:
+    from bench.catalogue.price import Price
+    from bench.contract.candidates import Candidates
     from bench.contract.request import Outcome, Scores
+    from bench.datasets.base import Qrels
 
 __all__ = [
     "BaseReranker",
     "CandidateList",
     "Description",
     "Failure",
+    "Meter",
     "PointwiseReranker",
     "Usage",
-    "no_span",
     "pair_tokens",
     "split_scores",
 ]
@@ -34,30 +38,40 @@ class BaseReranker(ABC):
     """The defaults that every shipped reranker shares. `options` is an instance of the class's
     `Options`.
 
-    A reranker knows no clock: around the parts of its work it enters `self.span("tokenise")`,
-    `"copy"`, `"forward"`, and the timed pass puts its stopwatch there.
+    A reranker writes `fingerprint`, `describe`, and `rerank` (or `score`, see PointwiseReranker);
+    `load`, `check` and `close` where it has something to load. While it runs, `meter` takes down
+    what it does: `with self.meter.span("tokenise")`, `self.meter.count(Usage(...), query_id)`.
     """
 
     Options: ClassVar[type[RerankerOptions]] = RerankerOptions
     pointwise: bool = True
     placement: str = "device"
     reads_texts: bool = True
-    """False where ids suffice, so that a collection without documents serves, too."""
+    reads_scores: bool = False
+    is_given: bool = False
     latency_only: bool = False
-    """True where scores mean nothing, so that they are never asked for: the row has a latency and
-    no quality.
-    """
+    talks: bool = False
+    """Whether the model behind it can also be chatted with, see `continue_chat`."""
+    longest_input: int | None = None
+    """The tokens that a pair is cut to, where the options say so."""
 
     def __init__(self, options: Any, device: str = "cpu") -> None:
         self.options = options
         self.device = device
-        self.usage = Usage()
-        self.usage_by_query: dict[str, Usage] = {}
-        self.span: Callable[[str], AbstractContextManager[None]] = no_span
-        self.on_answers: Callable[[], None] | None = None
-        """Called by a service's rerank() whenever `take_answered` has some more answers to keep."""
+        self.meter = Meter()
+
+    @property
+    def host(self) -> str | None:
+        return None
+
+    @property
+    def origin(self) -> type:
+        return type(self)
 
     def check(self) -> None:
+        return None
+
+    def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         return None
 
     @abstractmethod
@@ -72,40 +86,52 @@ class BaseReranker(ABC):
     @abstractmethod
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]: ...
 
-    def take_usage(self) -> Usage:
-        taken, self.usage, self.usage_by_query = self.usage, Usage(), {}
-        return taken
+    @contextmanager
+    def open(self) -> Iterator[Self]:
+        try:
+            self.load()
+            yield self
+        finally:
+            self.close()
 
-    def take_answered(self) -> list[tuple[CandidateList, Scores]]:
-        """Return the requests that a rerank(), which is at work or raised, has answered in full
-        since this was last called: they are paid for, so that they go to the score cache.
-        """
-        return []
+    def run(self, lists: Sequence[CandidateList], meter: Meter) -> list[CandidateList | Failure]:
+        outcomes = self.score_lists(lists, meter)
+        with meter.span(SORT):
+            return [
+                outcome if isinstance(outcome, Failure) else reordered(request, outcome)
+                for request, outcome in zip(lists, outcomes, strict=True)
+            ]
+
+    def score_lists(self, requests: Sequence[CandidateList], meter: Meter) -> list[Outcome]:
+        self.meter = meter
+        try:
+            return self.rerank(requests)
+        finally:
+            self.meter = Meter()
+
+    def pause(self) -> None:
+        return None
 
     def doubt(self) -> str:
-        """Return why it is not certain that what answered since load() is what fingerprint() names;
-        empty where it is. Scores under doubt are used, and not kept. Raises RerankerError where it
-        is certain that something else answered.
-        """
         return ""
+
+    def price(self) -> Price | None:
+        return None
 
     def expected_usage(
         self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
     ) -> Usage:
-        """What rerank() would use, told without doing it. `tokens` estimates a text's length."""
-        pairs, length = pair_tokens(requests, tokens, getattr(self.options, "max_length", None))
+        pairs, length = pair_tokens(requests, tokens, self.longest_input)
         return Usage(pairs=pairs, tokens=length if self.placement == "device" else 0)
+
+    def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> tuple[str, Usage]:
+        """Return what the model says next in a conversation, in at most `most` tokens, and what
+        that used. Raises RerankerError for a model that writes no text.
+        """
+        raise RerankerError("it writes no text")
 
     def close(self) -> None:
         return None
-
-    def _count(self, usage: Usage, query_id: str | None = None) -> None:
-        """Add to what rerank() has cost, and to what this query has, where it is known which one it
-        was for.
-        """
-        self.usage += usage
-        if query_id is not None:
-            self.usage_by_query[query_id] = self.usage_by_query.get(query_id, Usage()) + usage
 
 
 class PointwiseReranker(BaseReranker):

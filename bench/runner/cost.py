@@ -11,7 +11,7 @@ from bench.records.schema import Cost
 
 if TYPE_CHECKING:
     from bench.catalogue.price import Price
-    from bench.contract.reranker import Reranker
+    from bench.contract.stage import Reranker
 
 SUITE = "suite"
 

@@ -97,8 +97,7 @@ class GroupRun:
 
     def _quality(self, planned: Planned, found: Retrieved) -> None:
         reranker, trial, questions = planned.reranker, planned.trial, found.questions
-        if hasattr(reranker, "bind"):
-            reranker.bind(questions.dataset.qrels, found.candidates)
+        reranker.bind(questions.dataset.qrels, found.candidates)
         pairs = sum(len(request.docs) for request in questions.requests)
         label = trial.reranker if trial.device == "-" else f"{trial.reranker} on {trial.device}"
         observer = (

@@ -59,12 +59,11 @@ def _fingerprints(groups: Sequence[Group]) -> dict[str, str]:
     digests: dict[str, str] = {}
     for planned in _all(groups):
         name = f"fingerprint of {planned.trial.reranker}"
-        # Rows that compute nothing (they have a `bind`) are of the candidates; those that are not
-        # pending do no work.
+        # What is given is of the candidates; what is not pending does no work.
         if (
             name not in digests
             and planned.status.status == "pending"
-            and not hasattr(planned.reranker, "bind")
+            and not planned.reranker.is_given
         ):
             try:
                 with outsiders_code():

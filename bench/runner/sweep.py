@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from bench import rerankers
-from bench.contract.reranker import Reranker
+from bench.contract.stage import Reranker
 from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.options import as_mapping
 from bench.core.outsiders import outsiders_code

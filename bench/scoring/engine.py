@@ -7,25 +7,28 @@ same texts together as an undisturbed one and gets the same bits.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure, Usage
-from bench.contract.reranker import Reranker
 from bench.contract.scored import Amounts, Scored
+from bench.contract.stage import Reranker
 from bench.core.errors import RerankerError
 from bench.core.redaction import redacted
 from bench.ranking.order import as_scores
-from bench.rerankers.base import BaseReranker
 from bench.scoring.cache import ScoreCache, request_key
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
 
 OURS = "bench."
+ANSWERS_AT_RISK, SECONDS_AT_RISK = 4, 0.5
+"""Answers of a service are kept when there are this many, or after this time."""
 
 
 def score(
@@ -48,7 +51,7 @@ def score(
     cache = ScoreCache(fingerprint, fresh=fresh) if fingerprint else None
     result = Scored()
     _note(cache.problems if cache else [], result, on_note)
-    if cache is None and isinstance(reranker, BaseReranker):
+    if cache is None:
         _note([reranker.doubt()], result, on_note)
     keys: dict[str, str] = {}
     for chunk in chunks(requests, chunk_pairs):
@@ -87,7 +90,7 @@ def identified(reranker: Reranker) -> dict[str, Any]:
     """Return what decides a reranker's scores. An outsider's class says so without its name, which
     two of them may do alike; empty where nothing is worth caching.
     """
-    fingerprint, kind = reranker.fingerprint(), type(reranker)
+    fingerprint, kind = reranker.fingerprint(), reranker.origin
     if fingerprint and not kind.__module__.startswith(OURS):
         return {"class": f"{kind.__module__}:{kind.__qualname__}", **fingerprint}
     return fingerprint
@@ -113,10 +116,12 @@ def _score_missing(
 ) -> None:
     reranker.load()
     paid = PaidAnswers(reranker, known, cache) if cache else None
+    meter = paid.meter if paid else Meter()
     with paid.arriving() if paid else nullcontext():
-        outcomes = checked(reranker, missing)
-        doubt = reranker.doubt() if cache and isinstance(reranker, BaseReranker) else ""
-    usage, own = _taken(reranker, known)
+        outcomes = checked(reranker, missing, meter)
+        doubt = reranker.doubt() if cache else ""
+    usage, own = _amounts(meter, known)
+    reranker.pause()
     if not cache:
         result.usage = {name: result.usage.get(name, 0) + value for name, value in usage.items()}
         result.usage_by_query |= own
@@ -139,13 +144,17 @@ def _score_missing(
             paid.dropped() if doubt else paid.replaced_by(file)
 
 
-def _taken(reranker: Reranker, known: Mapping[str, str]) -> tuple[Amounts, dict[str, Amounts]]:
-    """What the reranker has cost since it was last asked: in all, and, as far as it tells, by the
-    key of a request or else its query id.
+def _amounts(meter: Meter, known: Mapping[str, str]) -> tuple[Amounts, dict[str, Amounts]]:
+    """Return what a run has used: in all, and, as far as it is known, by the key of a request or
+    else its query id.
     """
-    by_query = _usages(reranker)  # read first: taking the usage empties it
-    own = {known.get(query_id, query_id): asdict(usage) for query_id, usage in by_query}
-    return asdict(reranker.take_usage()), own
+    own = {known.get(query_id, query_id): asdict(usage) for query_id, usage in by_query(meter)}
+    return asdict(meter.usage), own
+
+
+def by_query(meter: Meter) -> list[tuple[str, Usage]]:
+    """Return what each query has used, read at once: a service's threads may still count."""
+    return list(meter.by_query.items())
 
 
 class PaidAnswers:
@@ -154,31 +163,28 @@ class PaidAnswers:
     """
 
     def __init__(self, reranker: Reranker, known: Mapping[str, str], cache: ScoreCache) -> None:
+        self.meter = Meter(on_answer=self._take)
         self._reranker, self._known, self._cache = reranker, known, cache
+        self._waiting: dict[str, Scores] = {}
         self._scores: dict[str, Scores] = {}
         self._files: list[Path] = []
+        self._written_at = time.monotonic()
 
     @contextmanager
     def arriving(self) -> Iterator[None]:
         """While the block is at work, answers go to the cache every few requests. Where it raises
         (a service that died, a person who interrupted), so do all others that came."""
-        if not isinstance(self._reranker, BaseReranker):
-            yield
-            return
-        self._reranker.on_answers = self._put_answered
         try:
             yield
         except BaseException:
-            self._scores |= self._take()
-            usage, own = _taken(self._reranker, self._known)
+            self._scores |= self._waiting
+            usage, own = _amounts(self.meter, self._known)
             if self._scores and _has_changed(self._reranker):
                 self.dropped()
             elif self._scores:
                 self._cache.describe(described(self._reranker))
                 self.replaced_by(self._cache.put(self._scores, usage, own))
             raise
-        finally:
-            self._reranker.on_answers = None
 
     def replaced_by(self, file: Path | None) -> None:
         """Remove the files of single answers: `file` holds them all. Where it could not be written,
@@ -195,12 +201,18 @@ class PaidAnswers:
                     path.unlink()
         self._files = []
 
-    def _put_answered(self) -> None:
-        answers = self._take()
-        if not answers:
-            return
+    def _take(self, request: CandidateList, scores: Scores) -> None:
+        """Take one answer, and keep those that wait where there are some or it has been a while."""
+        self._waiting[self._known[request.query_id]] = scores
+        now = time.monotonic()
+        if len(self._waiting) >= ANSWERS_AT_RISK or now - self._written_at >= SECONDS_AT_RISK:
+            self._written_at = now
+            self._keep_waiting()
+
+    def _keep_waiting(self) -> None:
+        answers, self._waiting = self._waiting, {}
         self._scores |= answers
-        costs = {self._known[query]: asdict(usage) for query, usage in _usages(self._reranker)}
+        costs = {self._known[query]: asdict(usage) for query, usage in by_query(self.meter)}
         own = {key: amounts for key, amounts in costs.items() if key in answers}
         names = dict.fromkeys(name for amounts in own.values() for name in amounts)
         usage = {name: sum(amounts[name] for amounts in own.values()) for name in names}
@@ -210,12 +222,8 @@ class PaidAnswers:
         if file:
             self._files.append(file)
 
-    def _take(self) -> dict[str, Scores]:
-        take: Any = getattr(self._reranker, "take_answered", list)
-        return {self._known[request.query_id]: scores for request, scores in take()}
 
-
-def _has_changed(reranker: BaseReranker) -> bool:
+def _has_changed(reranker: Reranker) -> bool:
     """Whether something else answers by now than what the cache is named after. One that died was
     the same until then.
     """
@@ -224,11 +232,6 @@ def _has_changed(reranker: BaseReranker) -> bool:
     except RerankerError:
         return True
     return False
-
-
-def _usages(reranker: Reranker) -> list[tuple[str, Usage]]:
-    """Return what each query has cost since the usage was last taken, as far as it is known."""
-    return list(getattr(reranker, "usage_by_query", {}).items())
 
 
 def described(reranker: Reranker) -> dict[str, Any]:
@@ -241,13 +244,15 @@ def described(reranker: Reranker) -> dict[str, Any]:
     return plain
 
 
-def checked(reranker: Reranker, requests: Sequence[CandidateList]) -> list[Scores | Failure]:
+def checked(
+    reranker: Reranker, requests: Sequence[CandidateList], meter: Meter
+) -> list[Scores | Failure]:
     """The reranker's answer, held to its contract: an answer per request, a finite number per
     document.
     """
     import numpy as np
 
-    outcomes = reranker.rerank(requests)
+    outcomes = reranker.score_lists(requests, meter)
     if len(outcomes) != len(requests):
         raise RerankerError(f"the reranker answered {len(outcomes)} of {len(requests)} requests")
     answers: list[Scores | Failure] = []

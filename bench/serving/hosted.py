@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import rerankers
+from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure, Usage
-from bench.contract.reranker import Description, Reranker
+from bench.contract.stage import Description, Reranker
 from bench.core.errors import BenchError, RerankerError
 from bench.core.redaction import redacted
 from bench.core.version import version
@@ -84,7 +85,7 @@ class Hosted:
     @property
     def talks(self) -> bool:
         """Whether the model behind it can also be chatted with."""
-        return hasattr(self._reranker, "continue_chat")
+        return self._reranker.talks
 
     def load(self) -> None:
         """Raises what the reranker's `load` raises."""
@@ -145,10 +146,9 @@ class Hosted:
 
     def _talk(self, conversation: Conversation) -> tuple[str, Usage]:
         try:
-            text: str = self._reranker.continue_chat(conversation.messages, conversation.most)  # type: ignore[attr-defined]
+            return self._reranker.continue_chat(conversation.messages, conversation.most)
         except BenchError as error:
             raise Problem(400, str(error)) from error
-        return text, self._reranker.take_usage()
 
     def _check_name(self, asked: str | None) -> None:
         if asked is not None and asked not in self.names:
@@ -162,19 +162,18 @@ class Hosted:
             [str(i) for i in range(len(question.documents))],
             question.documents,
         )
+        meter = Meter()
         try:
-            (outcome,) = checked(self._reranker, [request])
+            (outcome,) = checked(self._reranker, [request], meter)
         except BenchError as error:
             raise Problem(500, str(error)) from error
         finally:
-            tokens = int(
-                self._reranker.take_usage().tokens
-            )  # also after an error: they are not the next request's
+            self._reranker.pause()
             if size > _LARGE:
                 _give_back_memory()
         if isinstance(outcome, Failure):
             raise Problem(502, outcome.reason)
-        return outcome, tokens
+        return outcome, int(meter.usage.tokens)
 
 
 def build(
@@ -190,7 +189,7 @@ def build(
     alone cannot be scored by.
     """
     reranker = rerankers.build(name, options, device, Path.cwd())
-    if hasattr(reranker, "bind"):
+    if reranker.is_given:
         raise RerankerError(
             f"{name}: scores by judgments or by query ids, which no /rerank request holds"
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import rerankers
-from bench.contract.reranker import Description, Reranker
+from bench.contract.stage import Description, Reranker
 from bench.contract.trial import FIRST_STAGE, ORACLE, REFERENCES, Trial, TrialStatus
 from bench.core.errors import BenchError, SuiteError, Unavailable, nearest
 from bench.core.filenames import file_stem

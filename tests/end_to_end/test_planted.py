@@ -15,7 +15,7 @@ import pytest
 from bench import gate
 from bench.comparison.pairs import sides
 from bench.contract.request import CandidateList
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.gate import Gate, Gates, Verdict
 from bench.records.run import Run
 from bench.rerankers.base import BaseReranker

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from bench import rerankers
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import SuiteError
 from bench.core.redaction import (
     argument,

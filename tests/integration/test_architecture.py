@@ -134,7 +134,7 @@ def test_every_kind_does_its_work(kind: str) -> None:
     reranker.check()
     reranker.load()
     [scores] = reranker.rerank([REQUEST])
-    used = reranker.take_usage()
+    used = reranker.meter.take()
     assert isinstance(scores, np.ndarray)
     assert scores.shape == (5,)
     assert np.isfinite(scores).all()
@@ -191,7 +191,7 @@ def test_inputs_are_cut_at_the_maximum_length_and_batches_hold_what_the_options_
     reranker = tiny("bert", max_length=16, batch_size=2)
     reranker.load()
     reranker.rerank([REQUEST])
-    used = reranker.take_usage()
+    used = reranker.meter.take()
     assert used.truncated == 2
     assert used.tokens <= 5 * 16
     assert reranker.describe().facts["batch_size"] == 2
@@ -202,7 +202,7 @@ def test_a_listwise_network_reads_every_window_and_writes_every_place() -> None:
     reranker.load()
     many = CandidateList("q", "what", [f"d{i}" for i in range(9)], ["a cat"] * 9)
     [scores] = reranker.rerank([many])
-    used = reranker.take_usage()
+    used = reranker.meter.take()
     windows = spans(9, 4, 2)
     assert used.calls == len(windows)
     assert used.tokens_out == 5 * sum(end - start for start, end in windows)

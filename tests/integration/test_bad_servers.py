@@ -270,7 +270,7 @@ def test_a_request_that_is_too_large_is_halved(
 
     server.always = small_only
     np.testing.assert_allclose(ask(client), expected(DOCS))
-    usage = client.take_usage()
+    usage = client.meter.take()
     assert (usage.pairs, usage.split_requests, usage.retries) == (7, 3, 0)
     server.always = lambda _: TOO_LARGE[case]()
     outcome = ask(client, ["tea"])
@@ -293,10 +293,10 @@ def test_the_size_that_was_accepted_is_remembered(
     server.always = small_only
     ask(client)
     sizes.clear()
-    client.take_usage()
+    client.meter.take()
     np.testing.assert_allclose(ask(client), expected(DOCS))
     assert sizes == [2, 2, 2, 1]
-    assert client.take_usage().split_requests == 0
+    assert client.meter.take().split_requests == 0
 
 
 @pytest.mark.parametrize("backend", SCORED[:1])
@@ -338,7 +338,7 @@ def test_documents_without_text_are_not_sent_and_stand_last(
     np.testing.assert_allclose(scores[[1, 3, 4]], expected(["tea", "coffee", "milk"]))
     assert scores[0] == scores[2] < min(scores[[1, 3, 4]])
     assert "" not in json.dumps(server.requests).split('"')[1::2]
-    assert client.take_usage().blanks == 2
+    assert client.meter.take().blanks == 2
     before = len(server.requests)
     np.testing.assert_array_equal(ask(client, ["", " "]), [0, 0])
     assert len(server.requests) == before
@@ -407,7 +407,7 @@ def test_a_window_of_calls_is_waited_out(build: Build, server: FakeCohere, backe
         )
     ]
     np.testing.assert_allclose(ask(client), expected(DOCS))
-    assert client.take_usage().retries == 1
+    assert client.meter.take().retries == 1
 
 
 def test_a_limit_that_stays_names_the_option_and_how_to_go_on(

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import rerankers
+from bench.contract.meter import Meter
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
 from bench.records.rows import _notes
@@ -156,10 +157,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return loaded
 
 
-def scores_of(reranker: Any) -> Any:
-    return reranker.rerank([CandidateList("q", QUERY, [f"d{i}" for i in range(len(DOCS))], DOCS)])[
-        0
-    ]
+def scores_of(reranker: Any, meter: Meter | None = None) -> Any:
+    request = CandidateList("q", QUERY, [f"d{i}" for i in range(len(DOCS))], DOCS)
+    return reranker.score_lists([request], meter or Meter())[0]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,6 @@ def test_a_full_memory_halves_the_batch_and_is_counted(
     """The forward pass of a real model, on a made-up device that holds two inputs."""
     reranker = built[name]
     expected = scores_of(reranker)
-    reranker.take_usage()
     forward = torch.nn.Embedding.forward
 
     def embed(self: Any, input: Any) -> Any:
@@ -182,10 +181,11 @@ def test_a_full_memory_halves_the_batch_and_is_counted(
         return forward(self, input)
 
     monkeypatch.setattr(torch.nn.Embedding, "forward", embed)
-    close(scores_of(reranker), expected)
-    assert reranker.take_usage().halvings >= 1
-    close(scores_of(reranker), expected)
-    assert reranker.take_usage().halvings == 0, "the smaller batch is kept"
+    meter = Meter()
+    close(scores_of(reranker, meter), expected)
+    assert meter.take().halvings >= 1
+    close(scores_of(reranker, meter), expected)
+    assert meter.take().halvings == 0, "the smaller batch is kept"
     settings = reranker.describe().facts
     assert (settings["batch_size"] or 99) <= 2 or settings["token_budget"] < 128
 

@@ -158,7 +158,7 @@ def test_scores_and_counts_are_the_same_with_and_without_the_cut(
         )  # type: ignore[attr-defined]
         scores = reranker.rerank(requests)
         assert bool(read) == (characters < NO_CUT), "the cut is at work, or it is not"
-        return scores, reranker.take_usage()
+        return scores, reranker.meter.take()
 
     cut, whole = outcome(8), outcome(NO_CUT)
     for mine, theirs in zip(cut[0], whole[0], strict=True):

@@ -20,7 +20,7 @@ from bench.comparison.budgets import budget
 from bench.comparison.leaderboard import collect
 from bench.comparison.pairs import compare, sides
 from bench.contract.request import CandidateList, Failure
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import BenchError, RecordError, SuiteError
 from bench.records.rows import rows
 from bench.records.run import Run
@@ -261,8 +261,10 @@ class Odd(HashReranker):
     def close(self) -> None:
         self._at("close")
 
-    def take_usage(self) -> Any:
-        return None if self.where == "usage" else super().take_usage()
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
+        if self.where == "usage":
+            self.meter.count(None)  # type: ignore[arg-type]
+        return super().rerank(requests)
 
 
 class Own(BaseException):

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import rerankers
+from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
 from bench.core.errors import RerankerError
 from bench.rerankers.listwise import permutation
@@ -194,14 +195,14 @@ def test_every_window_is_put_into_the_order_that_was_written(models: Path) -> No
 def test_calls_tokens_and_repairs_are_counted(models: Path) -> None:
     reranker = loaded(models, "scripted")
     reranker.rerank([request(), request(DOCS[:2])])
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.pairs, usage.calls, usage.tokens_out, usage.repairs) == (7, 2, 10, 1), (
         "five identifiers are wrong for two passages"
     )
     assert usage.tokens < usage.slots < 2 * usage.tokens
     prompts = [asked_ids(models / "scripted", docs) for docs in (DOCS, DOCS[:2])]
     assert usage.tokens == sum(map(len, prompts))
-    assert reranker.take_usage() == Usage()
+    assert reranker.meter.take() == Usage()
 
 
 def asked_ids(folder: Path, docs: list[str]) -> list[int]:
@@ -218,7 +219,7 @@ def test_a_model_that_does_not_stop_is_stopped_where_an_order_ends(models: Path)
     reranker = loaded(models, "endless")
     (scores,) = reranker.rerank([request()])
     np.testing.assert_array_equal(scores, falling([1, 0, 2, 3, 4]))
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.tokens_out, usage.repairs) == (reranker._fitter.answer_tokens(5), 1)
 
 
@@ -241,7 +242,7 @@ def test_a_full_memory_halves_the_batch_and_changes_nothing(
     reranker = loaded(models, "opinionated", batch_size=8)
     requests = [request(many(count, 10 * count), query_id=str(count)) for count in (5, 7, 4, 5, 5)]
     expected = reranker.rerank(requests)
-    reranker.take_usage()
+    reranker.meter.take()
     forward = torch.nn.Embedding.forward
 
     def embed(self: Any, input: Any) -> Any:
@@ -250,9 +251,10 @@ def test_a_full_memory_halves_the_batch_and_changes_nothing(
         return forward(self, input)
 
     monkeypatch.setattr(torch.nn.Embedding, "forward", embed)
-    for outcome, same in zip(reranker.rerank(requests), expected, strict=True):
+    meter = Meter()
+    for outcome, same in zip(reranker.score_lists(requests, meter), expected, strict=True):
         np.testing.assert_array_equal(outcome, same)
-    usage = reranker.take_usage()
+    usage = meter.take()
     assert (usage.halvings, usage.calls, usage.pairs) == (1, 6, 26)
     assert reranker.describe().facts["batch_size"] == 2
 
@@ -299,7 +301,7 @@ def test_more_documents_than_fit_are_shortened_longest_first(models: Path) -> No
     ]
     (scores,) = reranker.rerank([request(docs)])
     np.testing.assert_array_equal(scores, falling([2, 0, 4, 1, 3]))
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert usage.tokens + reranker._fitter.answer_tokens(5) <= 900
     assert usage.tokens > 850, "no more is cut than needed"
     assert 1 <= usage.truncated <= 3
@@ -321,7 +323,7 @@ def test_the_end_of_the_prompt_stays_whatever_is_cut(models: Path) -> None:
     assert sorting.query_was_cut
     assert sorting.cut == set(range(5))
     assert len(ids) + reranker._fitter.answer_tokens(5) <= 1200
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.truncated, usage.cut_queries) == (5, 1)
 
 

@@ -149,7 +149,7 @@ def test_what_is_expected_is_what_comes(server: FakeCohere) -> None:
     told = reranker.expected_usage(requests, len)
     reranker.load()
     reranker.rerank(requests)
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     reranker.close()
     said = [message["content"] for sent in server.requests for message in sent["messages"]]
     assert (

@@ -87,7 +87,7 @@ def test_one_request_orders_what_fits_into_a_window(server: FakeCohere, client: 
     assert question(sent) == ("a query", DOCS)
     assert server.paths == ["/v1/chat/completions"]
     assert server.keys == [f"Bearer {KEY}"]
-    assert reranker.take_usage() == Usage(pairs=7, calls=1, tokens=14, tokens_out=14)
+    assert reranker.meter.take() == Usage(pairs=7, calls=1, tokens=14, tokens_out=14)
 
 
 def test_the_window_slides_over_a_long_list(server: FakeCohere, client: Client) -> None:
@@ -99,7 +99,7 @@ def test_the_window_slides_over_a_long_list(server: FakeCohere, client: Client) 
         "one pass gets the ten best that it carries along right"
     )
     assert [len(question(sent)[1]) for sent in server.requests] == [20] * 9
-    assert reranker.take_usage() == Usage(pairs=100, calls=9, tokens=9 * 14, tokens_out=9 * 40)
+    assert reranker.meter.take() == Usage(pairs=100, calls=9, tokens=9 * 14, tokens_out=9 * 40)
 
 
 def test_more_passes_order_everything(server: FakeCohere, client: Client) -> None:
@@ -114,7 +114,7 @@ def test_nothing_is_asked_where_there_is_nothing_to_order(
     reranker = client()
     np.testing.assert_array_equal(ask(reranker, docs), np.arange(len(docs), 0, -1))
     assert server.requests == []
-    assert reranker.take_usage() == Usage(pairs=len(docs))
+    assert reranker.meter.take() == Usage(pairs=len(docs))
 
 
 def test_a_thousand_documents(client: Client) -> None:
@@ -140,7 +140,7 @@ def test_odd_texts_stay_texts(server: FakeCohere, client: Client, case: str) -> 
     reranker = client()
     scores = ask(reranker, ODD[case])
     assert sorted(scores) == list(range(1, len(ODD[case]) + 1))
-    assert reranker.take_usage().repairs == 0
+    assert reranker.meter.take().repairs == 0
     said = server.requests[0]["messages"][1]["content"]
     assert all(said.count(f"[{number}] ") == 1 for number in range(3, len(ODD[case]) + 1))
     assert len(said) < 6000, "300 words a document, and no script gets around that"
@@ -149,7 +149,7 @@ def test_odd_texts_stay_texts(server: FakeCohere, client: Client, case: str) -> 
 def test_documents_that_were_shortened_are_counted_once(client: Client) -> None:
     reranker = client(document_words=5, passes=3)
     ask(reranker, ["one two three four five six", "one two", "three four five six seven eight"])
-    assert reranker.take_usage().truncated == 2
+    assert reranker.meter.take().truncated == 2
 
 
 # --- answers that are not what was asked for
@@ -174,7 +174,7 @@ def test_an_answer_that_is_no_order_is_mended_and_counted(
     server.always = says(text)
     reranker = client()
     np.testing.assert_array_equal(ask(reranker, ["a", "b", "c"]), falling(order))
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.calls, usage.repairs, usage.retries) == (1, 1, 0)
 
 
@@ -182,7 +182,7 @@ def test_thinking_aloud_is_not_the_answer(server: FakeCohere, client: Client) ->
     server.always = says("<think>[1] > [2]? Or [3]?</think>[3] > [2] > [1]")
     reranker = client(answer_tokens=4000)
     np.testing.assert_array_equal(ask(reranker, ["a", "b", "c"]), [1, 2, 3])
-    assert reranker.take_usage().repairs == 0
+    assert reranker.meter.take().repairs == 0
     assert server.requests[0]["max_tokens"] == 4000
 
 
@@ -251,7 +251,7 @@ def test_a_passing_fault_is_retried_and_counted(
     server.script = [FAULTS[case]]
     reranker = client()
     np.testing.assert_array_equal(ask(reranker), expected())
-    assert reranker.take_usage() == Usage(pairs=7, calls=2, retries=1, tokens=14, tokens_out=14)
+    assert reranker.meter.take() == Usage(pairs=7, calls=2, retries=1, tokens=14, tokens_out=14)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_a_window_that_keeps_failing_fails_its_own_query_only(
     assert isinstance(bad, Failure)
     assert bad.reason.partition(" (")[0] == reason
     np.testing.assert_array_equal(fine, expected())
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.calls, usage.tokens) == (2 + calls + 1, 3 * 14), (
         "what the failed query used was used"
     )
@@ -359,7 +359,7 @@ def test_queries_are_in_flight_together_and_windows_of_one_are_not(
     for outcome in reranker.rerank([query(docs, str(i)) for i in range(5)]):
         assert np.argsort(-outcome)[:10].tolist() == order_of("a query", docs)[:10]
     assert crowd.most == concurrency
-    assert reranker.take_usage() == Usage(
+    assert reranker.meter.take() == Usage(
         pairs=175, calls=15, tokens=15 * 14, tokens_out=5 * 2 * (20 + 20 + 15)
     )
     server.always = crowd = Crowd()

@@ -291,9 +291,9 @@ def test_a_long_document_is_cut_and_nothing_else(models: Path, model: str, templ
     assert long.startswith(f"{head}MARK{LONG[:100]}")
     assert long.endswith(tail)
     assert LONG not in long
-    reranker.take_usage()
+    reranker.meter.take()
     scores_of(reranker, docs=["hot tea", LONG])
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.pairs, usage.truncated, usage.cut_queries) == (2, 1, 0)
     assert 1024 < usage.tokens < usage.slots == 2048
 
@@ -320,9 +320,9 @@ def test_a_query_without_room_for_a_document_shares_it_and_is_counted(
     )
     assert 30 < text.count("why ") < 1024
     assert "MARK" in text
-    reranker.take_usage()
+    reranker.meter.take()
     assert np.isfinite(scores_of(reranker, query, ["tea", LONG, ""])).all()
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.truncated, usage.cut_queries) == (3, 3)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import bench
 from bench import rerankers
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import BenchError, SuiteError
 from bench.rerankers.base import PointwiseReranker
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import rerankers
+from bench.contract.meter import Meter
 from bench.contract.request import CandidateList
 from bench.rerankers.local import first_token, pair_scorer
 from bench.rerankers.local.pairs import PairTokeniser
@@ -173,13 +174,13 @@ def test_a_pair_scores_the_same_alone_and_among_others(
     """Whatever the lengths, also where a query leaves its document no room."""
     reranker = loaded(models, kind, token_budget=128)
     together = reranker.rerank(requests_of(queries))
-    reranker.take_usage()
+    reranker.meter.take()
     for (query, docs), scores in zip(queries, together, strict=True):
         alone = [
             float(reranker.rerank([CandidateList("q", query, ["d"], [doc])])[0][0]) for doc in docs
         ]
         close(scores, alone)
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert usage.tokens == usage.slots, "a pair alone needs no padding"
 
 
@@ -187,9 +188,9 @@ def test_a_budget_pads_less_than_a_fixed_batch(models: Path) -> None:
     counted = {}
     for name, options in {"budget": {"token_budget": 256}, "batch": {"batch_size": 32}}.items():
         reranker = loaded(models, "bert", **options)
-        reranker.take_usage()
+        reranker.meter.take()
         reranker.rerank(requests_of(MIXED * 4))
-        counted[name] = reranker.take_usage()
+        counted[name] = reranker.meter.take()
     assert counted["budget"].tokens == counted["batch"].tokens
     assert counted["budget"].slots < counted["batch"].slots
     assert counted["budget"].truncated == counted["batch"].truncated == 4 * 2
@@ -238,8 +239,7 @@ def test_spans_are_entered(models: Path) -> None:
         entered.clear()
         reranker = rerankers.build("cross-encoder", str(models / kind))
         reranker.load()
-        reranker.span = span
-        reranker.rerank(requests_of(MIXED))
+        reranker.score_lists(requests_of(MIXED), Meter(span))
         assert set(entered) == expected
 
 

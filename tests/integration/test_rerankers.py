@@ -197,9 +197,9 @@ def again(name: str, built: dict[str, BaseReranker], **options: Any) -> Any:
 
 
 def tokens_of_a_long_document(reranker: Any) -> int:
-    reranker.take_usage()
+    reranker.meter.take()
     reranker.rerank([request("q", "tea", ["the cold river bank " * 400, "moon"])])
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert usage.truncated == 1
     return int(usage.tokens)
 
@@ -237,11 +237,11 @@ def test_no_more_is_described_than_the_model_has(name: str, built: dict[str, Bas
 
 
 def test_usage_is_taken_once(reranker: BaseReranker) -> None:
-    reranker.take_usage()
+    reranker.meter.take()
     reranker.rerank([request("q", "hot tea", DOCS)])
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert usage.pairs == (0 if reranker.placement == "none" else len(DOCS))
-    assert reranker.take_usage().pairs == 0
+    assert reranker.meter.take().pairs == 0
 
 
 def test_placement_is_one_of_three(reranker: BaseReranker) -> None:

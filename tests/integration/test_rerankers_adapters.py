@@ -217,11 +217,11 @@ def test_given_prompts_stand_above_the_models_own(models: Path) -> None:
 def test_a_text_that_many_queries_share_is_encoded_once(models: Path) -> None:
     reranker = loaded(models, "bi-encoder", "bi")
     scores_of(reranker)
-    once = reranker.take_usage()
+    once = reranker.meter.take()
     many = reranker.rerank(
         [CandidateList(str(i), QUERY, ["a"] * len(DOCS), DOCS) for i in range(7)]
     )
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert usage.tokens == once.tokens
     assert usage.pairs == 7 * len(DOCS)
     np.testing.assert_array_equal(many[0], many[6])

@@ -94,7 +94,7 @@ def test_scores_come_back_in_the_order_of_the_documents(server: FakeCohere, clie
     }
     assert server.requests == [sent]
     assert server.keys == [f"Bearer {KEY}"]
-    assert reranker.take_usage() == Usage(pairs=7, calls=1, billed_units=1.0)
+    assert reranker.meter.take() == Usage(pairs=7, calls=1, billed_units=1.0)
 
 
 def test_one_connection_serves_many_requests(server: FakeCohere, client: Client) -> None:
@@ -112,7 +112,7 @@ def test_more_than_a_thousand_documents_are_split_and_merged(
     reranker = client()
     np.testing.assert_allclose(ask(reranker, docs), expected(docs))
     assert [len(request["documents"]) for request in server.requests] == [1000, 1000, 300]
-    assert reranker.take_usage() == Usage(pairs=2300, calls=3, billed_units=23.0)
+    assert reranker.meter.take() == Usage(pairs=2300, calls=3, billed_units=23.0)
 
 
 def test_the_address_may_come_from_the_environment(
@@ -226,7 +226,7 @@ def test_a_passing_fault_is_retried_and_counted(
     server.script = [fault]
     reranker = client()
     np.testing.assert_allclose(ask(reranker), expected())
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.calls, usage.retries, usage.billed_units) == (2, 1, 1.0)
 
 
@@ -257,7 +257,7 @@ def test_a_request_that_keeps_failing_fails_its_own_query_only(
     )
     assert bad == Failure(reason)
     np.testing.assert_allclose(fine, expected(["tea"]))
-    assert reranker.take_usage().calls == calls + 1
+    assert reranker.meter.take().calls == calls + 1
 
 
 def test_a_slow_answer_is_given_up_and_tried_again(server: FakeCohere, client: Client) -> None:

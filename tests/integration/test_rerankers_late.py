@@ -155,11 +155,11 @@ def test_scores_do_not_depend_on_the_company(models: Path, monkeypatch: pytest.M
 def test_a_document_that_many_queries_share_is_encoded_once(models: Path) -> None:
     reranker = loaded(models, "plain")
     scores_of(reranker)
-    once = reranker.take_usage()
+    once = reranker.meter.take()
     many = reranker.rerank(
         [CandidateList(str(i), QUERY, ["a"] * len(DOCS), DOCS) for i in range(7)]
     )
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert usage.tokens == once.tokens
     assert usage.pairs == 7 * len(DOCS)
     np.testing.assert_array_equal(many[0], many[6])
@@ -172,11 +172,11 @@ def test_real_tokens_and_cut_texts_are_counted(models: Path) -> None:
         "cat " * 22,
     )  # 24 tokens with the prompt's word and the two marks, and one more
     scores_of(reranker, [fits, cut], "cat")
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.truncated, usage.cut_queries) == (1, 0)
     assert usage.tokens == (2 + 2) + 24 + 24
     scores_of(reranker, ["cat"], "cat " * 40)
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.truncated, usage.cut_queries) == (1, 1)
 
 
@@ -191,10 +191,10 @@ def test_every_pair_of_a_cut_text_is_a_cut_pair(models: Path) -> None:
         for i, query in enumerate(["tea", "rain", "fish", "tea " * 40])
     ]
     reranker.rerank(requests)
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.pairs, usage.truncated, usage.cut_queries) == (8, 3 + 2, 2)
     reranker.rerank([CandidateList("q", "tea", ["b"], [short])])
-    assert reranker.take_usage().truncated == 0
+    assert reranker.meter.take().truncated == 0
 
 
 def test_a_maximum_length_holds_for_documents(models: Path) -> None:

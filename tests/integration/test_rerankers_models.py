@@ -123,7 +123,7 @@ def test_a_long_query_is_kept_whole(models: Path) -> None:
     assert abs(scores[0] - predicted(models / "cross", query, [LONG])[0]) > 1e-3, (
         "the library cuts this query; the test needs it to"
     )
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.truncated, usage.cut_queries) == (1, 0)
 
 
@@ -160,12 +160,12 @@ def test_a_long_query_leaves_every_document_its_share(models: Path, words: int) 
     )
     docs = ["the sun and the moon", "the sun and the cat", LONG, ""]
     reranker = loaded_once(models, "cross")
-    reranker.take_usage()
+    reranker.meter.take()
     scores = scores_of(reranker, query, docs)
     close(scores, [shared_logits(models / "cross", query, doc) for doc in docs])
     assert len(set(scores.round(4))) == len(docs)
     needed = [5, 5, 15, 0]
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert usage.cut_queries == sum(words + tokens > 61 for tokens in needed)
     assert usage.truncated == usage.cut_queries + (words + 15 <= 61)
 
@@ -196,7 +196,7 @@ def test_a_chat_template_leaves_every_document_its_share(models: Path) -> None:
     reranker = loaded(models, "cross-encoder", "judge")
     scores = scores_of(reranker, "rain moon tea " * 60, ["cat sat", "cold bank", LONG])
     assert len(set(scores)) == 3
-    assert reranker.take_usage().cut_queries == 3
+    assert reranker.meter.take().cut_queries == 3
 
 
 @pytest.mark.parametrize("words", range(tiny_models.MAX_LENGTH - 6, tiny_models.MAX_LENGTH + 2))
@@ -222,7 +222,7 @@ def test_tokens_are_counted_as_the_tokenizer_counts_them(models: Path) -> None:
     docs = [*DOCS, LONG]
     reranker = loaded(models, "cross-encoder", "cross", batch_size=2)
     scores_of(reranker, docs=docs)
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     encoded = AutoTokenizer.from_pretrained(models / "cross")(
         [QUERY] * 6, docs, truncation="only_second", max_length=tiny_models.MAX_LENGTH
     )
@@ -241,10 +241,10 @@ def test_every_pair_of_a_text_that_a_bi_encoder_cuts_is_a_cut_pair(models: Path)
         for i, query in enumerate([QUERY, "rain", "fish", LONG])
     ]
     reranker.rerank(requests)
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.pairs, usage.truncated, usage.cut_queries) == (8, 3 + 2, 2)
     once = reranker.rerank([CandidateList("q", QUERY, ["b"], ["tea"])])
-    assert reranker.take_usage().truncated == 0
+    assert reranker.meter.take().truncated == 0
     assert once[0].shape == (1,)
 
 
@@ -254,9 +254,9 @@ def test_a_pair_that_fits_exactly_is_not_counted_as_cut(models: Path) -> None:
     )  # "it" is not in the vocabulary: two pieces
     reranker = loaded(models, "cross-encoder", "cross")
     scores_of(reranker, docs=[" ".join(["tea"] * room)])
-    assert reranker.take_usage().truncated == 0
+    assert reranker.meter.take().truncated == 0
     scores_of(reranker, docs=[" ".join(["tea"] * (room + 1))])
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.tokens, usage.truncated) == (tiny_models.MAX_LENGTH, 1)
 
 

@@ -158,7 +158,7 @@ def test_scores_come_back_in_the_order_of_the_documents(
     ]
     assert server.paths == ["/v1/reranking" if backend == "mixedbread" else "/rerank"]
     assert server.keys == [f"Bearer {KEY}"]
-    assert reranker.take_usage() == Usage(pairs=7, calls=1, tokens=70)
+    assert reranker.meter.take() == Usage(pairs=7, calls=1, tokens=70)
 
 
 def test_one_connection_serves_many_requests(server: FakeCohere, client: Client) -> None:
@@ -178,7 +178,7 @@ def test_more_documents_than_a_request_may_hold_are_split_and_merged(
         for sent in server.requests
     ]
     assert sizes == ([32, 32, 6] if backend == "tei" else [1000, 1000, 300])
-    assert reranker.take_usage() == Usage(pairs=len(docs), calls=3, tokens=10 * len(docs))
+    assert reranker.meter.take() == Usage(pairs=len(docs), calls=3, tokens=10 * len(docs))
 
 
 def test_without_a_key_the_row_is_unavailable(
@@ -281,7 +281,7 @@ def test_what_no_further_request_could_survive_ends_the_trial_in_one_line(
         [reranker.describe().to_dict(), reranker.fingerprint()]
     )
     assert server.script == [], "asked as often as scripted"
-    assert reranker.take_usage().calls == len(FATAL[case][0])
+    assert reranker.meter.take().calls == len(FATAL[case][0])
 
 
 @pytest.mark.parametrize("case", sorted(BROKEN))
@@ -310,7 +310,7 @@ def test_a_passing_fault_is_retried_and_counted(
     server.script = [FAULTS[case]]
     reranker = client()
     np.testing.assert_allclose(ask(reranker), expected())
-    assert reranker.take_usage() == Usage(pairs=7, calls=2, retries=1, tokens=70)
+    assert reranker.meter.take() == Usage(pairs=7, calls=2, retries=1, tokens=70)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_a_request_that_keeps_failing_fails_its_own_query_only(
     assert isinstance(bad, Failure)
     assert bad.reason.partition(" (")[0] == reason
     np.testing.assert_allclose(fine, expected(["tea"]))
-    assert reranker.take_usage().calls == calls + 1
+    assert reranker.meter.take().calls == calls + 1
 
 
 @pytest.mark.parametrize("backend", ["tei"], indirect=True)
@@ -381,7 +381,7 @@ def test_a_server_that_goes_away_ends_the_trial_in_one_line(backend: str, client
         address = gone.url.removeprefix("http://")
     with pytest.raises(RerankerError, match=f"nothing listens at {address}$"):
         ask(reranker)
-    assert reranker.take_usage().retries == 1, "it may be about to start again"
+    assert reranker.meter.take().retries == 1, "it may be about to start again"
 
 
 @pytest.mark.parametrize("backend", ["jina", "mixedbread", "voyage"], indirect=True)
@@ -425,7 +425,7 @@ def test_as_many_requests_are_in_flight_as_allowed(
             np.testing.assert_allclose(outcome, expected(list(one.docs)))
     assert crowd.most == concurrency
     assert len(server.connections) <= concurrency, "connections outlive a call of rerank"
-    assert reranker.take_usage() == Usage(pairs=24, calls=12, tokens=240)
+    assert reranker.meter.take() == Usage(pairs=24, calls=12, tokens=240)
     assert reranker.describe().facts["concurrency"] == concurrency
 
 
@@ -447,7 +447,7 @@ def test_a_wrong_key_stops_everything_in_flight_and_to_come(
     with pytest.raises(RerankerError, match="refused"):
         reranker.rerank([query(["tea"], str(i)) for i in range(50)])
     assert len(server.requests) <= 6
-    assert reranker.take_usage().calls == len(server.requests)
+    assert reranker.meter.take().calls == len(server.requests)
 
 
 @pytest.mark.parametrize("backend", ["jina", "voyage"], indirect=True)
@@ -490,7 +490,7 @@ def test_what_the_limits_owe_is_paid_between_timed_calls(client: Client) -> None
         started = time.monotonic()
         ask(reranker)
         middle = time.monotonic()
-        reranker.take_usage()
+        reranker.pause()
         times.append((middle - started, time.monotonic() - middle))
     assert max(inside for inside, _ in times) < 0.3
     assert all(0.3 < between < 0.6 for _, between in times)
@@ -579,7 +579,7 @@ def test_search_units_of_a_cohere_shaped_server_are_billed(
     np.testing.assert_allclose(ask(reranker), expected())
     assert server.paths == ["/v2/rerank"]
     assert reranker.describe().identity["path"] == "/v2"
-    assert reranker.take_usage() == Usage(pairs=7, calls=1, billed_units=1.0)
+    assert reranker.meter.take() == Usage(pairs=7, calls=1, billed_units=1.0)
 
 
 @pytest.mark.parametrize("backend", ["jina"], indirect=True)
@@ -601,7 +601,7 @@ def test_a_request_beyond_the_servers_batch_is_halved(server: FakeCohere, client
     reranker = client(documents_per_request=40)
     np.testing.assert_allclose(ask(reranker, docs), expected(docs))
     assert [len(sent["texts"]) for sent in server.requests] == [40, 20, 20]
-    assert reranker.take_usage() == Usage(pairs=40, calls=3, tokens=400, split_requests=1)
+    assert reranker.meter.take() == Usage(pairs=40, calls=3, tokens=400, split_requests=1)
 
 
 @pytest.mark.parametrize("backend", ["tei"], indirect=True)

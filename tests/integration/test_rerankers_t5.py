@@ -244,7 +244,7 @@ def test_a_query_without_room_for_a_document_is_cut_counted_and_still_tells_docu
 ) -> None:
     reranker = loaded(models, "monot5")
     scores = scores_of(reranker, LONG, ["tea", "fish", LONG])
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     assert (usage.pairs, usage.truncated, usage.cut_queries) == (3, 3, 3)
     assert usage.tokens <= 3 * LIMIT
     assert len(set(scores)) == 3
@@ -255,7 +255,7 @@ def test_tokens_padding_and_cut_pairs_are_counted(models: Path, backend: str) ->
     tokenizer, _ = parts(models / "t5")
     reranker = loaded(models, backend, batch_size=3)
     scores_of(reranker)
-    usage = reranker.take_usage()
+    usage = reranker.meter.take()
     lengths = sorted(
         (
             len(tokenizer(shortened(tokenizer, PROMPTS[backend], QUERY, doc))["input_ids"])
@@ -269,7 +269,7 @@ def test_tokens_padding_and_cut_pairs_are_counted(models: Path, backend: str) ->
     assert usage.slots == sum(max(batch) * len(batch) for batch in batches), (
         "batches are sorted by token count"
     )
-    assert reranker.take_usage().tokens == 0
+    assert reranker.meter.take().tokens == 0
 
 
 def test_a_pair_that_fits_exactly_is_not_counted_as_cut(models: Path) -> None:
@@ -277,9 +277,9 @@ def test_a_pair_that_fits_exactly_is_not_counted_as_cut(models: Path) -> None:
     room = LIMIT - len(tokenizer(PROMPTS["monot5"].format(query=QUERY, document=""))["input_ids"])
     for words_, cut in ((room, 0), (room + 1, 1)):
         reranker = _once(models, "monot5")
-        reranker.take_usage()
+        reranker.meter.take()
         scores_of(reranker, docs=[" ".join(["tea"] * words_)])
-        usage = reranker.take_usage()
+        usage = reranker.meter.take()
         assert (usage.tokens, usage.truncated) == (LIMIT, cut)
 
 

@@ -27,7 +27,7 @@ import bench
 from bench import rerankers
 from bench.comparison.parity import within_run
 from bench.contract.request import CandidateList, Failure
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.loading import tiny
@@ -125,7 +125,7 @@ def test_our_clients_get_the_scores_that_the_model_gives_in_process(
     assert np.ptp(scores) > 0.1
     assert scores.min() < 0, "raw logits, not squashed into 0 to 1"
     assert (
-        client == "cohere" or theirs.take_usage().tokens > 0
+        client == "cohere" or theirs.meter.take().tokens > 0
     )  # Cohere's shape bills searches, and tells no tokens
     assert theirs.describe().facts["random_weights"] is True
     theirs.close()
@@ -338,7 +338,7 @@ def test_our_listwise_client_and_the_model_in_process_agree(chatting: server.Rer
     ours = rerankers.build("listwise", options)
     ours.load()
     np.testing.assert_array_equal(theirs.rerank([request])[0], ours.rerank([request])[0])
-    assert theirs.take_usage().tokens == ours.take_usage().tokens > 0
+    assert theirs.meter.take().tokens == ours.meter.take().tokens > 0
     theirs.close()
 
 

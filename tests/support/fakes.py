@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import model_validator
 
 from bench.contract.request import CandidateList, Failure
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.rerankers.base import BaseReranker, PointwiseReranker
 from bench.rerankers.options import RerankerOptions

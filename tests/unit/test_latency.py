@@ -232,7 +232,7 @@ def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
 def test_tokens_are_those_of_the_call_and_not_of_a_failed_one_before_it() -> None:
     class Counting(HashReranker):
         def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
-            self.usage += Usage(tokens=100, slots=400, truncated=1)
+            self.meter.count(Usage(tokens=100, slots=400, truncated=1))
             outcomes = super().rerank(asked)
             return [
                 Failure("timed out") if request.query_id == "q2" else one
@@ -240,7 +240,7 @@ def test_tokens_are_those_of_the_call_and_not_of_a_failed_one_before_it() -> Non
             ]
 
     counting = Counting(FakeOptions())
-    counting.usage = Usage(tokens=7)
+    counting.meter.count(Usage(tokens=7))
     result = measure(
         [Target("t", "cpu", counting)], requests(), plan(scenarios=("single",), warmup_max=0)
     )

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from bench import rerankers
+from bench.contract.meter import no_span
 from bench.contract.request import CandidateList
-from bench.contract.reranker import no_span
 from bench.latency import call, spans
 from bench.latency.spans import Stopwatch
 from bench.latency.summary import parts, summarise
@@ -30,11 +30,11 @@ class Parted(HashReranker):
     seen: list[bool]
 
     def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
-        self.seen = [*getattr(self, "seen", []), self.span is no_span]
+        self.seen = [*getattr(self, "seen", []), self.meter.span is no_span]
         for _ in range(2):
-            with self.span("tokenise"):
+            with self.meter.span("tokenise"):
                 time.sleep(0.001)
-            with self.span("forward"):
+            with self.meter.span("forward"):
                 time.sleep(0.004)
         return super().rerank(asked)
 
@@ -59,7 +59,7 @@ def test_parts_come_from_calls_of_their_own() -> None:
     assert reranker.seen == [True] * 4 + [False] * 3, (
         "no call whose total is kept runs under a stopwatch"
     )
-    assert reranker.span is no_span
+    assert reranker.meter.span is no_span
     assert [row.span for row in rows] == ["total"] * 4 + [
         "tokenise",
         "forward",
@@ -170,7 +170,7 @@ class Deferred(HashReranker):
     device_: Device
 
     def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
-        with self.span("forward"):
+        with self.meter.span("forward"):
             self.device_.queue()
         return super().rerank(asked)
 

@@ -166,8 +166,8 @@ class CountingReranker(FlakyReranker):
 
     def rerank(self, requests: Any) -> Any:
         for number, request in enumerate(requests, 1):
-            self._count(Usage(calls=number, tokens=10 * number), request.query_id)
-        self._count(Usage(calls=1))
+            self.meter.count(Usage(calls=number, tokens=10 * number), request.query_id)
+        self.meter.count(Usage(calls=1))
         return super().rerank(requests)
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.request import CandidateList, Usage
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.options import option
 from bench.rerankers.listwise import permutation
@@ -57,6 +57,7 @@ class ListwiseReranker(LocalReranker):
 
     Options: ClassVar[type[ModelOptions]] = LocalListwiseOptions
     pointwise = False
+    talks = True
     options: LocalListwiseOptions
 
     def fingerprint(self) -> dict[str, Any]:
@@ -117,12 +118,12 @@ class ListwiseReranker(LocalReranker):
                 truncated=len(sorting.cut),
                 cut_queries=int(sorting.query_was_cut),
             )
-            self._count(cut, sorting.query_id)
+            self.meter.count(cut, sorting.query_id)
         return [sorting.scores() for sorting in sortings]
 
-    def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> str:
-        """What the model says next in a conversation, in at most so many tokens: what a server of
-        it needs.
+    def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> tuple[str, Usage]:
+        """Return what the model says next in a conversation, in at most `most` tokens, and what
+        that used.
 
         Raises RerankerError where the template refuses the messages, or these and the answer do not
         fit into the context.
@@ -140,14 +141,13 @@ class ListwiseReranker(LocalReranker):
             [(_, [(answer, usage)])] = batches.run(
                 np.array([len(prompt)]), self.limit, lambda _: self._write([prompt], [most])
             )
-        self._count(usage)
-        return answer
+        return answer, usage
 
     def _step(self, sortings: Sequence[Sorting]) -> None:
         """Move the window of each of these queries on by one."""
         import numpy as np
 
-        with self.span("tokenise"):
+        with self.meter.span("tokenise"):
             prompts = [self._fitter.prompt(sorting) for sorting in sortings]
         tokens = np.fromiter(map(len, prompts), dtype=np.int64, count=len(prompts))
 
@@ -162,7 +162,7 @@ class ListwiseReranker(LocalReranker):
         for rows, answers in written:
             for i, (answer, usage) in zip(rows, answers, strict=True):
                 order, repaired = permutation.read(answer, len(sortings[i].window))
-                self._count(usage + Usage(repairs=int(repaired)), sortings[i].query_id)
+                self.meter.count(usage + Usage(repairs=int(repaired)), sortings[i].query_id)
                 sortings[i].take(order)
 
     def _write(self, prompts: list[list[int]], room: list[int]) -> list[Answer]:
@@ -172,7 +172,7 @@ class ListwiseReranker(LocalReranker):
         import torch
 
         config, width = self._model.generation_config, len(prompts[0])
-        with self.span("copy"):
+        with self.meter.span("copy"):
             ids = torch.tensor(
                 [[config.pad_token_id] * (width - len(row)) + row for row in prompts],
                 device=self.device,
@@ -180,7 +180,7 @@ class ListwiseReranker(LocalReranker):
             mask = torch.tensor(
                 [[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=self.device
             )
-        with self.span("forward"), quiet(), torch.inference_mode():
+        with self.meter.span("forward"), quiet(), torch.inference_mode():
             written = self._model.generate(ids, attention_mask=mask, max_new_tokens=max(room))[
                 :, width:
             ].tolist()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from bench.contract.request import CandidateList, Usage
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.options import option
 from bench.core.redaction import redacted
@@ -136,13 +136,13 @@ class ListwiseServerReranker(HttpReranker):
             answer = self._insist(
                 request.query_id, sorting.query, [sorting.passages[position] for position in window]
             )
-            self._count(answer.usage(), request.query_id)
+            self.meter.count(answer.usage(), request.query_id)
             if answer.unusable:
                 raise Refusal(answer.unusable, kind=Kind.REQUEST)
             places = answer.in_order(len(window), self.service)
             sorting.take(sorted(range(len(window)), key=lambda position: -places[position]))
         scores[:] = sorting.scores()
-        self._count(Usage(pairs=len(scores), truncated=len(sorting.cut)), request.query_id)
+        self.meter.count(Usage(pairs=len(scores), truncated=len(sorting.cut)), request.query_id)
 
     def _body(self, query: str, documents: Sequence[str]) -> dict[str, Any]:
         options = self.options

@@ -4,11 +4,11 @@ here, and letting go of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from bench.contract.request import Usage
+from bench.contract.meter import Meter
+from bench.contract.request import CandidateList, Usage
 from bench.core.errors import RerankerError
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.loading import headers, sentence_transformer
@@ -16,6 +16,9 @@ from bench.rerankers.loading.weights import Weights
 from bench.rerankers.local.batches import LIBRARY_PAIRS, Limit
 from bench.rerankers.local.clip import Clip
 from bench.rerankers.options import ModelOptions
+
+if TYPE_CHECKING:
+    from bench.contract.request import Outcome
 
 
 class LocalReranker(BaseReranker):
@@ -27,13 +30,17 @@ class LocalReranker(BaseReranker):
 
     def __init__(self, options: ModelOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
+        self.longest_input = options.max_length
         self.weights = Weights(options.model, options.revision)
         self.limit = Limit(pairs=options.batch_size or LIBRARY_PAIRS)
         self._model: Any = None
         self._clip = Clip(None, None)
 
-    def take_usage(self) -> Usage:
-        return replace(super().take_usage(), halvings=self.limit.take_halvings())
+    def score_lists(self, requests: Sequence[CandidateList], meter: Meter) -> list[Outcome]:
+        try:
+            return super().score_lists(requests, meter)
+        finally:
+            meter.count(Usage(halvings=self.limit.take_halvings()))
 
     def check(self) -> None:
         sentence_transformer.check(self.options, self.weights, self.device)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bench.contract.request import CandidateList
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.options import option
 from bench.rerankers.loading import checkpoint, sentence_transformer
 from bench.rerankers.local import lengths
@@ -72,7 +72,7 @@ class BiEncoderReranker(LocalReranker):
                 model.transformers_model, model.tokenizer, self.options.model
             )
             lengths.limit_length(model, self.options.max_length, self.options.model)
-            lengths.count_tokens(model, self._count, lambda name: self.span(name), self._cut.update)
+            lengths.count_tokens(model, lambda: self.meter, self._cut.update)
             self._clip = Clip(model.tokenizer, lengths.length_limit(model))
             self._model = model
 
@@ -108,7 +108,7 @@ class BiEncoderReranker(LocalReranker):
                 model.encode_query, [request.query for request in requests], options.query_prompt
             )
             documents = self._encode(model.encode_document, texts, options.document_prompt)
-        self._count(lengths.pairs_of(requests, queries.cut, documents.cut))
+        self.meter.count(lengths.pairs_of(requests, queries.cut, documents.cut))
         outcomes: list[Outcome] = []
         start = 0
         for row, request in zip(queries.rows, requests, strict=True):
@@ -135,7 +135,7 @@ class BiEncoderReranker(LocalReranker):
             "convert_to_numpy": True,
             "normalize_embeddings": self.options.normalize,
         }
-        with self.span("forward"):
+        with self.meter.span("forward"):
             embeddings = fitting(
                 self.limit, lambda pairs: encode(list(row), batch_size=pairs, **how)
             )

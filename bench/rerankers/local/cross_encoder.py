@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import field_validator
 
 from bench.contract.request import Usage
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import RerankerError, Unavailable
 from bench.core.options import option
 from bench.rerankers.base import PointwiseReranker
@@ -153,7 +153,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
                 "this model needs runtime torch"
             )
         else:
-            lengths.count_tokens(model, self._count, lambda name: self.span(name))
+            lengths.count_tokens(model, lambda: self.meter)
         self._describe_as = self._description(model)
         self._model = (
             model if options.runtime == "torch" else self._scorer
@@ -166,11 +166,11 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         model = self._loaded()
-        self._count(Usage(pairs=len(pairs)))
+        self.meter.count(Usage(pairs=len(pairs)))
         pairs = self._clip.pairs(pairs)
         with sentence_transformer.threads(self.options.threads):
             if self._scorer:
-                return self._scorer.score(pairs, self.span, self._count)
+                return self._scorer.score(pairs, self.meter)
             return self._by_library(pairs, model)
 
     def close(self) -> None:
@@ -261,12 +261,12 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         if "message" in model[0].modality_config and limit is not None:
             around = model.preprocess([("", "")], prompt=self._asked())["input_ids"].shape[1]
             texts, cut_queries = with_room_for_documents(model.tokenizer, texts, limit - around)
-            self._count(Usage(cut_queries=cut_queries))
+            self.meter.count(Usage(cut_queries=cut_queries))
 
         def predict(batch_size: int) -> Any:
             return model.predict(
                 texts, prompt=self._asked(), batch_size=batch_size, show_progress_bar=False
             )
 
-        with self.span("forward"):
+        with self.meter.span("forward"):
             return np.asarray(fitting(self.limit, predict), dtype=np.float64).reshape(-1)

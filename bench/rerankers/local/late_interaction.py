@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.request import CandidateList
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.options import option
 from bench.rerankers.loading import checkpoint, sentence_transformer
@@ -151,7 +151,7 @@ class LateInteractionReranker(LocalReranker):
                             [queries[request.query]], [embeddings[request.docs[i]] for i in here]
                         )
                         scores[here] = found[0].cpu().numpy()  # type: ignore[index]
-        self._count(lengths.pairs_of(requests, cut_queries, cut_documents))
+        self.meter.count(lengths.pairs_of(requests, cut_queries, cut_documents))
         return outcomes
 
     def _encode(
@@ -163,7 +163,7 @@ class LateInteractionReranker(LocalReranker):
         if not texts:
             return [], set()
         self._cut.clear()
-        with self.span("forward"):
+        with self.meter.span("forward"):
             clipped = list(self._clip.texts(texts))
             found = fitting(
                 self.limit,
@@ -181,11 +181,11 @@ class LateInteractionReranker(LocalReranker):
         preprocess = model.preprocess
 
         def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            with self.span("tokenise"):
+            with self.meter.span("tokenise"):
                 features = preprocess(inputs, *args, **kwargs)
             is_query = kwargs.get("task") == "query"
             limit = _query_limit(model) if is_query else model[0].document_length
-            self._count(lengths.tokens_of(features))
+            self.meter.count(lengths.tokens_of(features))
             self._cut.update(inputs[i] for i in lengths.cut_rows(features, limit))
             return features
 

@@ -5,11 +5,10 @@ anyway, never a second time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from contextlib import AbstractContextManager
 from typing import Any
 
+from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
-from bench.contract.reranker import no_span
 from bench.core.errors import RerankerError
 
 _NO_LIMIT = 1 << 30
@@ -54,12 +53,11 @@ def _positions(module: Any) -> int | None:
 
 def count_tokens(
     model: Any,
-    add: Callable[[Usage], None],
-    span: Callable[[str], AbstractContextManager[None]] = no_span,
+    meter: Callable[[], Meter],
     add_cut: Callable[[Sequence[Any]], None] | None = None,
 ) -> None:
-    """Have every batch that the model tokenises counted, and its making marked as a span. Looks at
-    what the library made anyway: nothing is tokenised twice.
+    """Have every batch that the model tokenises counted by the meter of the run at work, and its
+    making marked as a span. Looks at what the library made anyway: nothing is tokenised twice.
 
     The inputs that were cut go to `add_cut`, where inputs are single texts; without it they are
     pairs, and counted as such.
@@ -67,10 +65,10 @@ def count_tokens(
     preprocess = model.preprocess
 
     def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        with span("tokenise"):
+        with meter().span("tokenise"):
             features = preprocess(inputs, *args, **kwargs)
         cut = cut_rows(features, length_limit(model))
-        add(tokens_of(features) + Usage(truncated=0 if add_cut else len(cut)))
+        meter().count(tokens_of(features) + Usage(truncated=0 if add_cut else len(cut)))
         if add_cut is not None:
             add_cut([inputs[i] for i in cut])
         return features

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from pydantic import field_validator, model_validator
 
 from bench.contract.request import Usage
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.options import option
 from bench.rerankers.loading import checkpoint, networks, sentence_transformer
@@ -137,15 +137,15 @@ class LlmReranker(PromptedReranker):
 
         lengths = torch.tensor([len(row) for row in inputs])
         width = int(lengths[0])
-        with self.span("copy"):
+        with self.meter.span("copy"):
             ids = torch.tensor(
                 [row + [0] * (width - len(row)) for row in inputs], device=self.device
             )
             kept, place = (
                 found.to(self.device) for found in (lengths - 1).unique(return_inverse=True)
             )
-        self._count(Usage(tokens=int(lengths.sum()), slots=ids.numel()))
-        with self.span("forward"), torch.inference_mode():
+        self.meter.count(Usage(tokens=int(lengths.sum()), slots=ids.numel()))
+        with self.meter.span("forward"), torch.inference_mode():
             logits = self._model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits
             return logits[torch.arange(len(inputs), device=self.device), place]
 

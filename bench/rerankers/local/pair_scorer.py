@@ -8,13 +8,12 @@ batch by batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.meter import Meter
 from bench.contract.request import Usage
-from bench.contract.reranker import no_span
 from bench.core.errors import RerankerError
 from bench.rerankers.loading import sentence_transformer
 from bench.rerankers.local import batches, runtimes
@@ -44,11 +43,9 @@ EXACT, ROUNDED = 1e-3, 5e-2
 16 bits.
 """
 
-Span = Callable[[str], AbstractContextManager[None]]
-
 
 class PairScorer:
-    """One model's tokeniser, runtime and limit. `span` and `count` are the reranker's."""
+    """One model's tokeniser, runtime and limit."""
 
     def __init__(
         self, tokeniser: PairTokeniser, runtime: Runtime, limit: Limit, *, ahead: bool = False
@@ -57,12 +54,7 @@ class PairScorer:
         self.first_token_only = False
         self._ahead = ahead
 
-    def score(
-        self,
-        pairs: Sequence[Pair],
-        span: Span = no_span,
-        count: Callable[[Usage], None] = lambda usage: None,
-    ) -> Scores:
+    def score(self, pairs: Sequence[Pair], meter: Meter) -> Scores:
         """One raw logit per pair, in order. Shape: (len(pairs),). Raises RerankerError when not
         even one pair fits into memory.
         """
@@ -74,30 +66,31 @@ class PairScorer:
         start = 0
         blocks = self._encoded(pairs)
         while True:
-            with span("tokenise"):
+            with meter.span("tokenise"):
                 encoded = next(blocks, None)
             if encoded is None:
                 break
-            count(
+            meter.count(
                 Usage(
                     tokens=int(encoded.lengths.sum()),
                     truncated=encoded.truncated,
                     cut_queries=encoded.cut_queries,
                 )
             )
-            parts = batches.run(encoded.lengths, self.limit, partial(self._forward, encoded, span))
-            count(Usage(slots=sum(len(rows) * int(encoded.lengths[rows[0]]) for rows, _ in parts)))
+            parts = batches.run(encoded.lengths, self.limit, partial(self._forward, encoded, meter))
+            slots = sum(len(rows) * int(encoded.lengths[rows[0]]) for rows, _ in parts)
+            meter.count(Usage(slots=slots))
             made += [(rows + start, part) for rows, part in parts]
             start += len(encoded.lengths)
-        with span("copy"):
+        with meter.span("copy"):
             return batches.in_order(made, self.runtime.fetch)
 
-    def _forward(self, encoded: Encoded, span: Span, rows: Any) -> Any:
-        with span("tokenise"):
+    def _forward(self, encoded: Encoded, meter: Meter, rows: Any) -> Any:
+        with meter.span("tokenise"):
             batch = self.tokeniser.batch(encoded, rows)
-        with span("copy"):
+        with meter.span("copy"):
             placed = self.runtime.place(batch)
-        with span("forward"):
+        with meter.span("forward"):
             return self.runtime.logits(placed)
 
     def _encoded(self, pairs: Sequence[Pair]) -> Iterator[Encoded]:
@@ -164,7 +157,7 @@ def _distance(scorer: PairScorer, expected: Any) -> float:
     import numpy as np
 
     try:
-        return float(np.abs(scorer.score(PROBE) - expected).max() / np.abs(expected).max())
+        return float(np.abs(scorer.score(PROBE, Meter()) - expected).max() / np.abs(expected).max())
     except (
         RuntimeError,
         IndexError,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.request import Usage
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.loading import sentence_transformer
 from bench.rerankers.local import batches
@@ -42,14 +42,14 @@ class PromptedReranker(LocalReranker, PointwiseReranker):
         if not pairs:
             return np.empty(0, dtype=np.float64)
         with sentence_transformer.threads(self.options.threads):
-            with self.span("tokenise"):
+            with self.meter.span("tokenise"):
                 inputs, truncated, cut_queries = self._writer.write(self._clip.pairs(pairs))
-            self._count(Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries))
+            self.meter.count(Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries))
             lengths = np.fromiter(map(len, inputs), dtype=np.int64, count=len(inputs))
             made = batches.run(
                 lengths, self.limit, lambda rows: self._forward([inputs[i] for i in rows])
             )
-            with self.span("copy"):
+            with self.meter.span("copy"):
                 answers = batches.in_order(made, batches.on_host)
         scores: Scores = answers[:, 0] - answers[:, 1:].sum(axis=1)
         return scores

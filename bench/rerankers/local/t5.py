@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 
 from bench.contract.request import Usage
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import Unavailable
 from bench.core.options import option
 from bench.rerankers.loading import checkpoint, networks, sentence_transformer
@@ -97,17 +97,17 @@ class T5Reranker(PromptedReranker):
 
         lengths = torch.tensor([len(row) for row in inputs])
         width = int(lengths[0])
-        with self.span("copy"):
+        with self.meter.span("copy"):
             ids = torch.tensor(
                 [row + [self._padding] * (width - len(row)) for row in inputs], device=self.device
             )
             mask = (torch.arange(width) < lengths[:, None]).long().to(self.device)
-        with self.span("forward"), torch.inference_mode():
+        with self.meter.span("forward"), torch.inference_mode():
             start = self._start.expand(len(inputs), 1)
             step = self._model(
                 input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False
             )
-        self._count(Usage(tokens=int(lengths.sum()), slots=ids.numel()))
+        self.meter.count(Usage(tokens=int(lengths.sum()), slots=ids.numel()))
         return step.logits[:, 0]
 
     def _description(self, network: Any, ids: list[int]) -> Description:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.request import CandidateList
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import RerankerError, SuiteError
 from bench.ranking.order import as_scores
 from bench.rerankers.base import BaseReranker

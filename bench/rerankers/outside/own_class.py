@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, model_validator
 
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.outside.function import name_of

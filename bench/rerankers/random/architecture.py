@@ -10,15 +10,15 @@ text-to-text model, every window and every written token of a listwise one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from bench.catalogue import entries
 from bench.catalogue.entries import Architecture
+from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.machine.memory import available_bytes
 from bench.rerankers.base import BaseReranker, split_scores
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bench.contract.request import Outcome, Scores
+    from bench.contract.meter import Meter
+from bench.contract.request import Outcome, Scores
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ROOM = 1.2
@@ -83,6 +84,7 @@ class ArchitectureReranker(BaseReranker):
         self.name, self.facts, self.architecture = name, entry.facts, entry.facts.architecture
         self.pointwise = self.architecture.task != "list"
         self.limit = _limit(entry.backend, self.architecture, options, device)
+        self.longest_input = options.max_length
         self._network: Any = None
 
     def check(self) -> None:
@@ -146,8 +148,11 @@ class ArchitectureReranker(BaseReranker):
             sorting.take(range(len(window)))
         return tokens
 
-    def take_usage(self) -> Usage:
-        return replace(super().take_usage(), halvings=self.limit.take_halvings())
+    def score_lists(self, requests: Sequence[CandidateList], meter: Meter) -> list[Outcome]:
+        try:
+            return super().score_lists(requests, meter)
+        finally:
+            meter.count(Usage(halvings=self.limit.take_halvings()))
 
     def close(self) -> None:
         self._network = None
@@ -156,12 +161,12 @@ class ArchitectureReranker(BaseReranker):
     def _score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         import numpy as np
 
-        with self.span("tokenise"):
+        with self.meter.span("tokenise"):
             wanted = self._pair_lengths(pairs)
             lengths = np.minimum(wanted, self._most())
         made = batches.run(lengths, self.limit, lambda rows: self._forward(lengths[rows]))
         slots = sum(len(rows) * int(lengths[rows[0]]) for rows, _ in made)
-        self._count(
+        self.meter.count(
             Usage(
                 pairs=len(pairs),
                 tokens=int(lengths.sum()),
@@ -169,13 +174,13 @@ class ArchitectureReranker(BaseReranker):
                 truncated=int((wanted > lengths).sum()),
             )
         )
-        with self.span("copy"):
+        with self.meter.span("copy"):
             return np.nan_to_num(batches.in_order(made, batches.on_host))
 
     def _forward(self, lengths: NDArray[np.int64]) -> Any:
-        with self.span("copy"):
+        with self.meter.span("copy"):
             inputs = self._network.inputs(lengths)
-        with self.span("forward"):
+        with self.meter.span("forward"):
             return self._network.logits(inputs)
 
     def _order(self, requests: Sequence[CandidateList]) -> list[Outcome]:
@@ -184,7 +189,7 @@ class ArchitectureReranker(BaseReranker):
 
         sortings = [Sorting(request, self.options) for request in requests]
         while waiting := [sorting for sorting in sortings if sorting.window]:
-            with self.span("tokenise"):
+            with self.meter.span("tokenise"):
                 lengths = np.array(
                     [self._window_tokens(sorting) for sorting in waiting], dtype=np.int64
                 )
@@ -193,22 +198,22 @@ class ArchitectureReranker(BaseReranker):
             )
             batches.run(lengths, self.limit, partial(self._write, lengths, answers))
             tokens = int(lengths.sum())
-            self._count(
+            self.meter.count(
                 Usage(
                     calls=len(waiting), tokens=tokens, slots=tokens, tokens_out=int(answers.sum())
                 )
             )
             for sorting in waiting:
                 sorting.take(range(len(sorting.window)))
-        self._count(Usage(pairs=sum(len(request.docs) for request in requests)))
+        self.meter.count(Usage(pairs=sum(len(request.docs) for request in requests)))
         return [sorting.scores() for sorting in sortings]
 
     def _write(
         self, lengths: NDArray[np.int64], answers: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> None:
-        with self.span("copy"):
+        with self.meter.span("copy"):
             inputs = self._network.inputs(lengths[rows])
-        with self.span("forward"), quiet():
+        with self.meter.span("forward"), quiet():
             self._network.write(inputs, int(answers[rows].max()))
 
     def _pair_lengths(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.int64]:

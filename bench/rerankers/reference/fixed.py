@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.request import CandidateList, Failure
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.counting import counted
 from bench.core.errors import RerankerError, Unavailable
 from bench.core.options import option
@@ -41,6 +41,7 @@ class FixedReranker(BaseReranker):
     pointwise = False
     placement = "none"
     reads_texts = False
+    is_given = True
 
     def fingerprint(self) -> dict[str, Any]:
         return {}

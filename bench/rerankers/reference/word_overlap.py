@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.words import WORD, compiled, normal
 from bench.rerankers.base import PointwiseReranker
 

@@ -9,7 +9,6 @@ per minute are waited for between the calls of `rerank` where possible.
 from __future__ import annotations
 
 import math
-import time
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.request import CandidateList, Failure, Usage
-from bench.contract.reranker import Description
+from bench.contract.stage import Description
 from bench.core.errors import RerankerError, Unavailable
 from bench.rerankers.base import pair_tokens
 from bench.rerankers.loading.tiny import is_tiny
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT_S = 65.0
 """A service that allows so many calls a minute is waited for."""
-ANSWERS_AT_RISK, SECONDS_AT_RISK = 4, 0.5
-"""Answers are handed over for keeping when there are this many, or after this time."""
 GIVE_UP_AFTER = 20
 """Failed queries in a row after which a service is taken to be down."""
 DOCUMENTS_PER_SEARCH, TOKENS_PER_DOCUMENT = (
@@ -73,8 +70,6 @@ class ApiReranker(RemoteReranker):
         self._pool: ThreadPoolExecutor | None = None
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
         self._stop, self._counting = Event(), Lock()
-        self._answered: list[tuple[CandidateList, Scores]] = []
-        self._handing, self._handed_at = Lock(), 0.0
         self._ended_early = False
         self._refused = 0
         # The most documents that one request was accepted with; `_accepted` is that number once
@@ -167,28 +162,19 @@ class ApiReranker(RemoteReranker):
                         is_answered = not open_parts[number]
                     if is_answered:
                         self._place_blanks(requests[number], scores[number])
-                        self._hand_over(requests[number], scores[number])
+                        self.meter.answered(requests[number], scores[number])
 
-        self._answered, self._handed_at, self._ended_early = [], time.monotonic(), True
+        self._ended_early = True
         self._each(answer, parts)
-        self._answered, self._ended_early = [], False
+        self._ended_early = False
         for number, request in enumerate(requests):
             if number not in open_parts:
                 self._place_blanks(request, scores[number])
         return [failures.get(number, found) for number, found in enumerate(scores)]
 
-    def take_answered(self) -> list[tuple[CandidateList, Scores]]:
-        with self._counting:
-            answers, self._answered = self._answered, []
-        return answers
-
-    def take_usage(self) -> Usage:
-        """What rerank() has cost. Called between timed calls, so that what the limits owe is waited
-        for here and not in a sample.
-        """
+    def pause(self) -> None:
         if not self._ended_early:  # otherwise rerank() raised, and nobody waits for more
             self._stop.wait(self._pace.owed())
-        return super().take_usage()
 
     def close(self) -> None:
         if self._pool is not None:
@@ -216,7 +202,7 @@ class ApiReranker(RemoteReranker):
         blanks = sorted({*range(len(request.docs))} - {*sent})
         if blanks:
             scores[blanks] = scores[sent].min() - 1 if sent else 0.0
-            self._count(Usage(blanks=len(blanks)), request.query_id)
+            self.meter.count(Usage(blanks=len(blanks)), request.query_id)
 
     def _search_units(
         self, request: CandidateList, start: int, tokens: Callable[[str], int]
@@ -262,19 +248,6 @@ class ApiReranker(RemoteReranker):
         finally:
             self._stop.clear()
 
-    def _hand_over(self, request: CandidateList, scores: Scores) -> None:
-        """Put an answer among those to keep, and have them kept every few answers."""
-        now = time.monotonic()
-        with self._counting:
-            self._answered.append((request, scores))
-            many = len(self._answered) >= max(ANSWERS_AT_RISK, self.options.concurrency)
-            is_due = many or now - self._handed_at >= SECONDS_AT_RISK
-            if is_due:
-                self._handed_at = now
-        if is_due and self.on_answers:
-            with self._handing:
-                self.on_answers()
-
     def _part(self, request: CandidateList, start: int) -> list[int]:
         """The positions of the documents of one HTTP request."""
         return self._sent(request)[start : start + self.documents_per_call]
@@ -315,9 +288,9 @@ class ApiReranker(RemoteReranker):
                 raise
         else:
             scores = answer.in_order(len(documents), self.service)
-            self._count(answer.usage() + Usage(pairs=len(documents)), query_id)
+            self.meter.count(answer.usage() + Usage(pairs=len(documents)), query_id)
             return scores, len(documents)
-        self._count(Usage(split_requests=1), query_id)
+        self.meter.count(Usage(split_requests=1), query_id)
         middle = len(documents) // 2
         first, first_accepted = self._halved(query_id, query, documents[:middle])
         second, second_accepted = self._halved(query_id, query, documents[middle:])
@@ -331,7 +304,7 @@ class ApiReranker(RemoteReranker):
         for attempt in range(options.retries + 1):
             if self._stop.wait(self._pace.book()):
                 raise Refusal("stopped")
-            self._count(Usage(calls=1, retries=int(attempt > 0)), query_id)
+            self.meter.count(Usage(calls=1, retries=int(attempt > 0)), query_id)
             try:
                 return self._asked(query, documents)
             except Refusal as refusal:
@@ -356,10 +329,6 @@ class ApiReranker(RemoteReranker):
         answer.refuse_impossible(self.service)
         self._pace.charge(answer.tokens + answer.tokens_out)
         return answer
-
-    def _count(self, usage: Usage, query_id: str | None = None) -> None:
-        with self._counting:
-            super()._count(usage, query_id)
 
     def _raise_if_final(self, refusal: Refusal) -> None:
         """Raise RerankerError for a refusal that every further request would meet too."""

@@ -1,0 +1,146 @@
+"""What a stage of a ranking pipeline is: it turns candidate lists into candidate lists, and says
+what it loaded. It knows no clock and no store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bench.contract.meter import Meter
+from bench.contract.request import CandidateList, Failure, Usage
+
+if TYPE_CHECKING:
+    from bench.catalogue.price import Price
+    from bench.contract.candidates import Candidates
+    from bench.contract.request import Outcome
+    from bench.datasets.base import Qrels
+
+
+@dataclass(frozen=True)
+class Description:
+    """What actually loaded, read back from the model, never what was asked for.
+
+    `identity` holds the fields that decide the scores (model, revision or content hash, dtype, max
+    length, prompt, backend and its version): they form the system key. `facts` holds the rest
+    (device, parameters, attention kernel, batch size, threads).
+    """
+
+    backend: str
+    identity: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class OpenStage(Protocol):
+    """A stage that has loaded."""
+
+    def describe(self) -> Description:
+        """Return what loaded."""
+
+    def run(self, lists: Sequence[CandidateList], meter: Meter) -> list[CandidateList | Failure]:
+        """Return each list in the order that the stage gives it, with its scores, or a Failure in
+        its place. Spans, usage and answers go to the meter.
+        """
+
+
+class Stage(Protocol):
+    """What a suite names: configured, not loaded. The constructor takes the options and loads
+    nothing.
+    """
+
+    options: Any
+    pointwise: bool
+    """True when a document's score does not depend on the other candidates: one scored run then
+    gives every depth.
+    """
+    placement: str
+    """"device" when it runs on a torch device given by the suite, "remote" when another machine
+    does the work, "none" otherwise.
+    """
+    reads_texts: bool
+    """False where ids suffice, so that a collection without documents serves, too."""
+    reads_scores: bool
+    """True where the scores of the stage before decide its own, as in a calibration."""
+    is_given: bool
+    """True where nothing is computed: judgments, candidates or a file say the order."""
+    latency_only: bool
+    """True where scores mean nothing, so that they are never asked for: the row has a latency and
+    no quality.
+    """
+
+    def check(self) -> None:
+        """Raise Unavailable when a package, weight, key or device is missing. Cheap; loads no
+        weights.
+        """
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what decides the scores, known without loading: the key of the score cache. Cheap.
+        Empty: nothing worth caching.
+        """
+
+    def price(self) -> Price | None:
+        """Return what its service charges; None for what costs nothing by the query."""
+
+    def expected_usage(
+        self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
+    ) -> Usage:
+        """Return what the lists would use, estimated without a run. `tokens` estimates a text's
+        length.
+        """
+
+    def open(self) -> AbstractContextManager[OpenStage]:
+        """Load, and close on every way out."""
+
+
+class Reranker(Stage, OpenStage, Protocol):
+    """A stage that scores the documents that it is given. Loading and closing are calls of their
+    own, since one that finds every score in the cache never loads.
+    """
+
+    talks: bool
+    """Whether the model behind it can also be chatted with."""
+
+    @property
+    def host(self) -> str | None:
+        """The machine that does the work, where it is another one."""
+
+    @property
+    def origin(self) -> type:
+        """The class whose code decides the scores: that of an outsider, where one is wrapped."""
+
+    def bind(self, qrels: Qrels, candidates: Candidates) -> None:
+        """Take judgments and candidates, before `fingerprint()`: only what is given reads them."""
+
+    def load(self) -> None:
+        """Load weights or open connections. Idempotent."""
+
+    def score_lists(self, requests: Sequence[CandidateList], meter: Meter) -> list[Outcome]:
+        """Return one array per list: one finite float64 per document, in the order of `docs`;
+        higher is better; raw, never saturated.
+
+        A list that failed on its own (a time-out, a server error that outlived its retries) gives a
+        Failure in its place. Raises RerankerError for what no further list could survive: a wrong
+        key, no such model, an answer that breaks the protocol.
+        """
+
+    def pause(self) -> None:
+        """Wait for what limits per minute still owe: called between calls, outside every sample."""
+
+    def doubt(self) -> str:
+        """Return why it is not certain that what answered since load() is what fingerprint() names;
+        empty where it is. Scores under doubt are used, and not kept. Raises RerankerError where it
+        is certain that something else answered.
+        """
+
+    def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> tuple[str, Usage]:
+        """Return what the model says next in a conversation, in at most `most` tokens, and what
+        that used.
+        """
+
+    def close(self) -> None:
+        """Free memory and connections."""
