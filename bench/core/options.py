@@ -27,6 +27,11 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
+    @classmethod
+    def known_fields(cls) -> dict[str, FieldInfo]:
+        """Return the fields that may be given, by key."""
+        return dict(cls.model_fields)
+
 
 Decides = Literal["scores", "speed", "nothing"]
 Held = Literal["value", "arithmetic", "elsewhere"]
@@ -191,12 +196,16 @@ def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True)
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """The field names valid at a location inside a model."""
+    """Return the keys that are valid at a location inside a model."""
     for step in loc:
-        field = model.model_fields.get(str(step))
+        field = _fields(model).get(str(step))
         for candidate in _models_in(field.annotation if field else None):
             model = candidate
-    return list(model.model_fields)
+    return list(_fields(model))
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return model.known_fields() if issubclass(model, Options) else dict(model.model_fields)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -20,10 +20,12 @@ from bench.core.errors import BenchError, RecordError, RerankerError
 from bench.core.progress import Observer
 from bench.core.redaction import HIDDEN
 from bench.gate.file import SpeedGate
-from bench.gate.speed import SCENARIOS, incomparable, judged, speed_gate, times_by_scenario
+from bench.gate.speed import incomparable, judged, speed_gate, times_by_scenario
 from bench.gate.verdict import Gate, Outcome
 from bench.latency import timed_pass
 from bench.latency.ratios import Ratio, paired_ratio
+from bench.latency.scenarios import one_query
+from bench.machine.clock import REAL_CLOCK, Clock
 from bench.quality.questions import Questions
 from bench.records import keys
 from bench.records.folder import LATENCY
@@ -62,8 +64,8 @@ class LiveSpeed:
     check.
     """
 
-    def __init__(self, observer: Observer | None = None) -> None:
-        self.observer = observer or Observer()
+    def __init__(self, observer: Observer | None = None, clock: Clock = REAL_CLOCK) -> None:
+        self.observer, self.clock = observer or Observer(), clock
         self._asked: dict[tuple[str, str, int], tuple[str, Questions]] = {}
 
     def __call__(self, new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate | None:
@@ -146,18 +148,18 @@ class LiveSpeed:
             timed_pass.Target(name, one.planned.trial.device, one.planned.reranker)
             for name, one in zip(SIDES, pair, strict=True)
         ]
-        timing = (pair[0].suite.latency or timed_pass.LatencyPlan()).model_copy(
-            update={"scenarios": ("single",), "span_queries": 0}
-        )
+        timing = (pair[0].suite.latency or timed_pass.LatencyPlan()).one_query_only()
         total = timed_pass.planned_calls(targets, questions.requests, timing)
         with self.observer.task(
             f"timing {pair[0].planned.trial.reranker} against its baseline, in turn", total, "calls"
         ) as advance:
-            result = timed_pass.measure(targets, questions.requests, timing, seed, advance)
+            result = timed_pass.measure(
+                targets, questions.requests, timing, seed, advance, self.clock
+            )
         samples = pd.DataFrame(result.samples, columns=list(LATENCY))
         ours, theirs = (times_by_scenario(samples, name) for name in SIDES)
         notes = _notes(*(result.facts[name]["notes"] for name in SIDES))
-        for scenario in SCENARIOS:
+        for scenario in one_query():
             ratio = paired_ratio(ours.get(scenario, {}), theirs.get(scenario, {}), seed)
             if ratio is not None:
                 return ratio, notes

@@ -14,6 +14,7 @@ from bench.comparison.pairs import Side
 from bench.gate.file import SpeedGate
 from bench.gate.verdict import Gate, Outcome
 from bench.latency.ratios import Ratio, Times, paired_ratio
+from bench.latency.scenarios import one_query
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +24,6 @@ Judge = Callable[[Side, Side, SpeedGate, int], Gate | None]
 worth timing.
 """
 
-SCENARIOS = ("single", "request")
-"""One query in flight, here or at a service: what a speed gate compares."""
 UNDER_TEST = "system"
 """The field of the speed key that may differ: another reranker may be faster or slower, which is
 the question.
@@ -44,13 +43,14 @@ def stored_speed(new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate
     if problem:
         return incomparable(new, asked, problem)
     ours, theirs = stored_times(new), stored_times(baseline)
-    scenario = next((name for name in SCENARIOS if name in ours and name in theirs), None)
+    names = one_query()
+    scenario = next((name for name in names if name in ours and name in theirs), None)
     ratio = paired_ratio(ours[scenario], theirs[scenario], seed) if scenario else None
     if ratio is None:
         return incomparable(
             new,
             asked,
-            f"no query was timed in both runs in one of the scenarios {', '.join(SCENARIOS)}",
+            f"no query was timed in both runs in one of the scenarios {', '.join(names)}",
         )
     outcome, told = (
         judged(ratio, asked.ratio),

@@ -18,7 +18,7 @@ from bench.core.outsiders import outsiders_code
 from bench.latency.sample import Sample
 from bench.latency.spans import Stopwatch
 from bench.machine import gpu
-from bench.machine.clock import now_ns, synchroniser
+from bench.machine.clock import REAL_CLOCK, Clock
 
 GIVE_UP_AFTER = 3
 """Failures in a row: a server that fails now and then is still timed, one that is gone is not asked
@@ -55,14 +55,14 @@ class Target:
 class Caller:
     """Calls one target and counts what became of the calls. `usage` is that of the last one."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    def __init__(self, target: Target, clock: Clock = REAL_CLOCK) -> None:
+        self.target, self.clock = target, clock
         self.calls, self.errors, self.failing, self.retried, self.halvings = 0, 0, 0, 0, 0
         self.last_error: str | None = None
         self.usage = Usage()
         self.gpu_memory: dict[str, int] = {}
         self.clocks = gpu.ClockLog(gpu.meter(target.device))
-        self._synchronise = synchroniser(target.device)
+        self._synchronise = clock.synchroniser(target.device)
 
     @property
     def given_up(self) -> bool:
@@ -125,10 +125,10 @@ class Caller:
 
     def _timed(self, requests: Sequence[CandidateList], meter: Meter) -> int:
         self._synchronise()
-        start = now_ns()
+        start = self.clock.now_ns()
         outcomes = self.target.reranker.run(requests, meter)
         self._synchronise()
-        taken = now_ns() - start
+        taken = self.clock.now_ns() - start
         self.target.reranker.pause()
         for outcome in outcomes:
             if isinstance(outcome, Failure):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from bench.contract.request import CandidateList
 from bench.latency.call import Caller
 from bench.machine import gpu
-from bench.machine.clock import now_ns
 
 SECONDS = 3.0
 """The counter moves a few times a second: over this time it is right to a few per cent."""
@@ -22,12 +21,12 @@ def joules_per_1000_pairs(caller: Caller, pooled: Sequence[CandidateList]) -> fl
     before = meter.energy_mj() if meter else None
     if meter is None or before is None or not pooled:
         return None
-    start, pairs = now_ns(), 0
+    start, pairs = caller.clock.now_ns(), 0
     for _ in range(MOST_CALLS):
         if caller.call(pooled, collect=False) is None:
             return None
         pairs += sum(len(request.docs) for request in pooled)
-        if now_ns() - start > SECONDS * 1e9:
+        if caller.clock.now_ns() - start > SECONDS * 1e9:
             break
     after = meter.energy_mj()
     return None if after is None else (after - before) / pairs

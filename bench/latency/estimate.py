@@ -14,7 +14,7 @@ from typing import Protocol
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList
 from bench.contract.stage import Reranker
-from bench.machine.clock import now_ns, synchroniser
+from bench.machine.clock import REAL_CLOCK, Clock
 
 WARM = 1.0
 """Seconds: what takes less is done once more, since the first call is slower."""
@@ -25,7 +25,9 @@ class Workload(Reranker, Protocol):
         """Tokens that a request makes the reranker read or write."""
 
 
-def seconds_per_query(reranker: Workload, device: str, requests: Sequence[CandidateList]) -> float:
+def seconds_per_query(
+    reranker: Workload, device: str, requests: Sequence[CandidateList], clock: Clock = REAL_CLOCK
+) -> float:
     """Foretold seconds of a middling request. The reranker is loaded."""
     request = requests[len(requests) // 2]
     little = replace(
@@ -34,14 +36,14 @@ def seconds_per_query(reranker: Workload, device: str, requests: Sequence[Candid
     tokens = reranker.work(little)
     if not tokens:
         return 0.0
-    synchronise = synchroniser(device)
+    synchronise = clock.synchroniser(device)
     seconds = WARM
     for _ in range(2):
         synchronise()
-        start = now_ns()
+        start = clock.now_ns()
         reranker.score_lists([little], Meter())
         synchronise()
-        seconds = (now_ns() - start) / 1e9
+        seconds = (clock.now_ns() - start) / 1e9
         if seconds > WARM:
             break
     return seconds * reranker.work(request) / tokens

@@ -1,115 +1,100 @@
-"""What a suite may say about the timed pass. Imports nothing heavier than pydantic, so that a suite
-is validated in milliseconds.
-
-Two rounds time each query once in either order of the rerankers. Sixty queries show p95 and no
-more: p99 would need 299 of them.
+"""What a suite may say about the timed pass: what holds for every scenario, which scenarios are
+timed, and the options of each. Imports nothing heavier than pydantic, so that a suite is validated
+in milliseconds.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from bench.core.options import Options
+from bench.core.errors import SuiteError, Unavailable
+from bench.latency import scenarios as table
+from bench.latency.common_plan import CommonPlan
+from bench.latency.lane import warmups
+from bench.latency.scenarios import SCENARIOS, AnyScenario
+from bench.latency.scenarios.base import ScenarioOptions
 from bench.latency.sweep_plan import SweepPlan
 
-Positive = Annotated[float, Field(gt=0)]
-Scenario = Literal["single", "offline", "request", "cold", "server"]
-REMOTE_WARMUPS = 3
-"""A remote reranker's warm-up opens its connection; nothing of ours gets warmer, and every call may
-be paid for.
+ALWAYS = frozenset(SCENARIOS)
+"""Scenarios whose options stand in every plan, timed or not, as they do in run folders of before:
+an outsider's later line in the table leaves the plans of other suites as they are.
 """
-CAPACITY_CALLS = 5
-"""Back-to-back calls that tell how much a server can do at most, before load is put on it."""
 
 
-class ServerPlan(Options):
-    """Load on a server with one worker: queries that arrive by chance, whether or not the last one
-    is answered.
+class LatencyPlan(CommonPlan):
+    """What is timed. Options of scenarios are keys next to the others: those of the table always,
+    those of an outsider's class where the plan names it.
     """
 
-    rates: tuple[Positive, ...] = Field((), description="queries per second")
-    loads: tuple[Positive, ...] | None = Field(
-        None, description="shares of the measured capacity; 0.5 and 0.8 when there are no rates"
-    )
-    queries: int = Field(120, ge=1, description="arrivals per rate, at most")
-    seconds: float = Field(
-        60.0, gt=0, description="no arrival later than this; a slow reranker gets fewer of them"
-    )
-    max_batch: int = Field(
-        1, ge=1, description="waiting queries that one call of the reranker answers together"
-    )
-    max_wait_ms: float = Field(
-        0.0, ge=0, description="how long a batch that is not full waits for more"
-    )
+    model_config = ConfigDict(extra="allow")
 
-    def points(self) -> tuple[list[float], list[float]]:
-        """(rates, loads) that are run."""
-        loads = self.loads if self.loads is not None else () if self.rates else (0.5, 0.8)
-        return list(self.rates), list(loads)
-
-
-class LatencyPlan(Options):
-    """What is timed. The defaults give 60 distinct queries: p95 may be shown from 59."""
-
-    scenarios: tuple[Scenario, ...] = Field(
+    scenarios: tuple[str, ...] = Field(
         ("single", "offline"),
         min_length=1,
         description="what to time; a remote reranker is timed as 'request' where 'single' or "
         "'request' is asked for",
     )
-    queries: int = Field(
-        60, ge=1, description="a seeded sample of at most so many queries with candidates"
-    )
-    rounds: int = Field(
-        2, ge=1, description="times each query is timed; more queries say more than more rounds"
-    )
-    depth: int | None = Field(
-        None, ge=1, description="candidates per timed query; all of them when absent"
-    )
-    offline_pairs: int = Field(1000, ge=1, description="pairs pooled in one offline call, at most")
-    request_queries: int = Field(
-        20,
-        ge=1,
-        description="queries that a remote reranker is timed on: each call may cost money; 60 "
-        "show p95",
-    )
-    span_queries: int = Field(
-        10,
-        ge=0,
-        description="queries timed once more in parts (tokenise, copy, forward, sort); 0 leaves "
-        "them out",
-    )
-    cold_runs: int = Field(3, ge=1, description="fresh processes per reranker in 'cold'")
-    server: ServerPlan = Field(ServerPlan(), description="what arrives in 'server'")
-    warmup_max: int = Field(18, ge=0, description="warm-up calls per reranker, at most")
-    warmup_tolerance: float = Field(
-        0.02, gt=0, description="warm-up ends when the rolling median moves by less than this share"
-    )
-    time_limit_s: float = Field(
-        300.0,
-        gt=0,
-        description="a slow reranker is timed on fewer queries once it has taken so long; it is "
-        "said",
-    )
-
     sweep: SweepPlan | None = Field(
         None, description="'single' at other depths and settings too; absent, it is left out"
     )
 
-    def asks(self, scenario: Scenario, remote: bool = False) -> bool:
-        """Whether a reranker is timed in a scenario. One query in flight is `request` where another
-        machine answers it, else `single`.
+    @model_validator(mode="before")
+    @classmethod
+    def _with_options(cls, plan: Any) -> Any:
+        """Take the options of each scenario from the plan and validate them by its own model."""
+        if not isinstance(plan, Mapping):
+            return plan
+        values = dict(plan)
+        named = values.get("scenarios", cls.model_fields["scenarios"].default)
+        if not isinstance(named, list | tuple):
+            return plan
+        values["scenarios"] = [_name_of(entry, values) for entry in named]
+        models = _models(values)
+        unknown = [key for key in values if key not in cls.model_fields and key not in models]
+        if unknown:
+            raise _problems([(("extra_forbidden"), (key,), values[key]) for key in unknown])
+        for model in dict.fromkeys(models.values()):
+            options = {key: values[key] for key in model.model_fields if key in values}
+            values |= dict(model.model_validate(options))
+        return values
+
+    @classmethod
+    def known_fields(cls) -> dict[str, FieldInfo]:
+        """Return the fields that may be given, by key: options of the table's scenarios too."""
+        fields = dict(cls.model_fields)
+        for name in SCENARIOS:
+            fields |= table.class_of(name).Options.model_fields
+        return fields
+
+    def options(self, scenario: AnyScenario) -> ScenarioOptions:
+        """Return the options of a scenario."""
+        extra = self.model_extra or {}
+        model = scenario.Options
+        return model.model_validate({key: extra[key] for key in model.model_fields})
+
+    def timed(self, remote: bool) -> list[tuple[str, AnyScenario]]:
+        """Return the scenarios, by name, in which a reranker is timed: the table's in its order,
+        then those of outsiders.
         """
-        if remote:
-            asked = set(self.scenarios)
-            return (
-                bool(asked & {"single", "request"})
-                if scenario == "request"
-                else scenario == "cold" and scenario in asked
-            )
-        return scenario != "request" and scenario in self.scenarios
+        timed = []
+        for name in dict.fromkeys([*SCENARIOS, *self.scenarios]):
+            scenario = table.class_of(name)
+            if scenario.place.has(remote) and scenario.is_asked(name, self.scenarios):
+                timed.append((name, scenario))
+        return timed
+
+    def timed_queries(self, queries: int, remote: bool) -> int:
+        """Return the distinct queries that a reranker is timed on, of this many with candidates."""
+        sample = min(self.queries, queries)
+        counts = [
+            scenario.queries(self.options(scenario), sample) for _, scenario in self.timed(remote)
+        ]
+        return max(counts, default=0)
 
     def depths(self, candidates: int) -> list[int]:
         """Return the numbers of candidates that one query is timed with, where it has `candidates`
@@ -119,27 +104,84 @@ class LatencyPlan(Options):
         return [self.depth or candidates, *swept]
 
     def calls(self, queries: int, remote: bool = False) -> int:
-        """The most calls of one reranker, warm-ups included, that the timed pass makes over so many
-        queries with candidates.
+        """Return the most calls of one reranker, warm-ups included, that the timed pass makes over
+        this many queries with candidates.
 
         For a remote reranker each is a request of at most `depth` documents, and may be paid for; a
         retry is one more.
         """
-        cold = self.cold_runs if self.asks("cold", remote) else 0
-        if remote:
-            timed = min(self.request_queries, self.queries, queries) * self.rounds
-            return cold + (
-                min(REMOTE_WARMUPS, self.warmup_max) + timed if self.asks("request", remote) else 0
-            )
-        calls = cold + (
-            self.warmup_max if {"single", "offline", "server"} & set(self.scenarios) else 0
-        )
-        if self.asks("single"):
-            sample = min(self.queries, queries)
-            calls += sample * self.rounds + min(self.span_queries, sample)
-        if self.asks("offline"):
-            calls += self.rounds
-        if self.asks("server"):
-            rates, loads = self.server.points()
-            calls += CAPACITY_CALLS + self.server.queries * (len(rates) + len(loads))
+        timed = self.timed(remote)
+        sample = min(self.queries, queries)
+        calls = 0
+        if any(scenario.warms_up for _, scenario in timed):
+            calls += warmups(self, remote)
+        for _, scenario in timed:
+            turns = scenario.turns(self.options(scenario), self, sample)
+            calls += sum(turn.calls for turn in turns)
         return calls
+
+    def speed_fields(self) -> dict[str, Any]:
+        """Return what must agree before timings under two plans are compared. A sweep has points of
+        its own: it leaves the timed pass as it is.
+        """
+        fields = self.model_dump(mode="json", include={*CommonPlan.model_fields, "scenarios"})
+        for name in _with_values(self.model_extra or {}, self.scenarios):
+            scenario = table.class_of(name)
+            fields |= scenario.compared(self.options(scenario))
+        return fields
+
+    def one_query_only(self, **update: Any) -> LatencyPlan:
+        """Return the plan with nothing timed but one query in flight, and with other values."""
+        name = table.one_query_at(remote=False)
+        alone = table.class_of(name).alone
+        return self.model_copy(update={"scenarios": (name,), **alone, **update})
+
+
+def _name_of(entry: Any, values: dict[str, Any]) -> Any:
+    """Return the name of an entry; options that it gives join the plan's keys."""
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        name, options = next(iter(entry.items()))
+        if options is None:
+            return name
+        if isinstance(options, Mapping):
+            values |= options
+            return name
+    return entry
+
+
+def _with_values(values: Mapping[str, Any], named: Sequence[Any]) -> list[str]:
+    """Return the scenarios whose options a plan holds: those that were always there, those that it
+    names, and those of the table of which it gives an option.
+    """
+    names = [name for name in named if isinstance(name, str) and name not in SCENARIOS]
+    for name in SCENARIOS:
+        options = table.class_of(name).Options.model_fields
+        if name in ALWAYS or name in named or not options.keys().isdisjoint(values):
+            names.append(name)
+    return list(dict.fromkeys(names))
+
+
+def _models(values: Mapping[str, Any]) -> dict[str, type[ScenarioOptions]]:
+    """Return the model of each option of the plan's scenarios, by key."""
+    models: dict[str, type[ScenarioOptions]] = {}
+    for i, name in enumerate(values["scenarios"]):
+        try:
+            if isinstance(name, str):
+                table.class_of(name)
+        except (SuiteError, Unavailable) as error:
+            problem = PydanticCustomError("scenario", "{reason}", {"reason": str(error)})
+            raise _problems([(problem, ("scenarios", i), name)]) from error
+    for name in _with_values(values, values["scenarios"]):
+        model = table.class_of(name).Options
+        for key in model.model_fields:
+            if key in LatencyPlan.model_fields or models.setdefault(key, model) is not model:
+                raise ValueError(f"two parts of the plan have an option '{key}': {name} is one")
+    return models
+
+
+def _problems(problems: Sequence[tuple[Any, tuple[str | int, ...], Any]]) -> ValidationError:
+    """Return an error of pydantic's with a line per problem: its type, its place and the value."""
+    details = [
+        InitErrorDetails(type=kind, loc=place, input=value) for kind, place, value in problems
+    ]
+    return ValidationError.from_exception_data("LatencyPlan", details)

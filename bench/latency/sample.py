@@ -1,4 +1,4 @@
-"""One timed call, as a row of latency.parquet."""
+"""One timed call, as a row of latency.parquet, and what such rows are grouped by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TOTAL = "total"
 class Sample(NamedTuple):
     """A row of latency.parquet. `tokens` are real ones, `slots` the same with padding, `truncated`
     the pairs that were cut: of the whole call, None where the reranker does not tell. `span` is
-    "total" or a part of a call.
+    "total" or a part of a call. `rate` is of queries per second, in scenarios that offer load.
     """
 
     trial: str
@@ -24,3 +24,22 @@ class Sample(NamedTuple):
     span: str = TOTAL
     slots: int | None = None
     truncated: int | None = None
+    rate: float | None = None
+
+
+class Condition(NamedTuple):
+    """What the samples of one summary share: a scenario and its parameters."""
+
+    scenario: str
+    rate: float | None = None
+
+
+PARAMETERS = ("rate",)
+"""The columns of a sample that hold a scenario's parameters, in the order of `Condition`."""
+
+
+def condition(scenario: object, rate: object) -> Condition:
+    """Return the condition of a table's cells, where pandas writes NaN for a rate of None."""
+    if not isinstance(rate, int | float) or rate != rate:
+        return Condition(str(scenario))
+    return Condition(str(scenario), float(rate))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench.machine.clock import device_timer, now_ns, synchroniser
+from bench.machine.clock import REAL_CLOCK, Clock
 
 OTHER = "other"
 ON_DEVICE = "forward (device)"
@@ -27,10 +27,11 @@ class Stopwatch:
     several threads at once.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, clock: Clock = REAL_CLOCK) -> None:
+        self._clock = clock
         self.nanoseconds: dict[str, int] = {}
-        self._synchronise: Callable[[], None] = synchroniser(device)
-        self._device_timer = device_timer(device)
+        self._synchronise: Callable[[], None] = clock.synchroniser(device)
+        self._device_timer = clock.device_timer(device)
         self._owner = threading.get_ident()
         self._own_time = 0
         self._inner = threading.local()
@@ -41,13 +42,13 @@ class Stopwatch:
         """Time the block as a part of this name."""
         stop_on_device = self._device_timer() if self._device_timer and name == "forward" else None
         outer, self._inner.time = getattr(self._inner, "time", 0), 0
-        start = now_ns()
+        start = self._clock.now_ns()
         try:
             yield
         finally:
             on_device = stop_on_device() if stop_on_device else None
             self._synchronise()
-            taken = now_ns() - start
+            taken = self._clock.now_ns() - start
             self._add(name, taken - self._inner.time)
             if (
                 on_device and not self._inner.time

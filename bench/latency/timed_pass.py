@@ -1,11 +1,8 @@
 """The timed pass: what a user would deploy, timed as production feels it, all rerankers of a group
 interleaved.
 
-Scenarios, never converted into one another (after MLPerf Inference, Reddi et al., ISCA 2020):
-`single`, one query in flight from raw strings to sorted scores on the host; `request`, the same
-through a network to a machine that is not ours; `offline`, all pairs in one call; `cold`, load and
-first query in a fresh process; `server`, queries that arrive by chance. Only raw samples leave this
-module.
+Scenarios (`bench.latency.scenarios`) say what is timed and are never converted into one another
+(after MLPerf Inference, Reddi et al., ISCA 2020). Only raw samples leave this module.
 """
 
 from __future__ import annotations
@@ -21,10 +18,13 @@ from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList
 from bench.core.errors import BenchError
 from bench.latency.call import GIVE_UP_AFTER, Target
+from bench.latency.lane import Lane, settled
 from bench.latency.plan import LatencyPlan
 from bench.latency.sample import Sample
-from bench.latency.timer import Timer, settled
+from bench.latency.scenarios import one_query_at
+from bench.latency.scenarios.base import Place, Scenario, Turn
 from bench.machine import fingerprint
+from bench.machine.clock import REAL_CLOCK, Clock
 from bench.machine.disturbance import Watch
 
 __all__ = [
@@ -67,6 +67,7 @@ def measure(
     plan: LatencyPlan,
     seed: int = 0,
     on_call: Callable[[int], None] = lambda calls: None,
+    clock: Clock = REAL_CLOCK,
 ) -> LatencyResult:
     """Time every target on the same sample of requests. A call that fails, or needs a retry, is
     counted and never becomes a sample.
@@ -76,25 +77,59 @@ def measure(
     Raises BenchError when no request has candidates.
     """
     sample = draw_sample(requests, plan, seed)
-    timers = [
-        Timer(target, plan, planned_calls([target], sample, plan), on_call) for target in targets
-    ]
+    timings = [_timing(target, sample, plan, seed, on_call, clock) for target in targets]
     watch = Watch({target.device for target in targets})
     with _no_garbage_collection():
-        _time_here([timer for timer in timers if not timer.target.remote], sample, plan, seed)
-        _time_elsewhere([timer for timer in timers if timer.target.remote], sample, plan)
-        _time_cold(timers, sample, plan)
+        for place in Place:
+            _time_place(place, timings, plan)
     shared = {**watch.facts(), "peak_rss_bytes": fingerprint.peak_rss_bytes()}
-    result = LatencyResult([row for timer in timers for row in timer.all_samples()])
-    for timer in timers:
-        timer.tell_rest()
-        planned = min(plan.request_queries, len(sample)) if timer.target.remote else len(sample)
-        result.facts[timer.target.name] = {
+    result = LatencyResult()
+    for timing in timings:
+        timing.lane.count_rest()
+        result.samples += timing.lane.samples
+        result.facts[timing.lane.target.name] = {
             **shared,
-            **timer.facts(planned),
-            "notes": [*timer.notes(planned), *shared["disturbances"]],
+            **timing.facts(),
+            "notes": [*timing.notes(), *shared["disturbances"]],
         }
     return result
+
+
+@dataclass
+class Timing:
+    """One reranker and its scenarios."""
+
+    lane: Lane
+    scenarios: Sequence[Scenario[Any]]
+
+    def facts(self) -> dict[str, Any]:
+        facts = self.lane.facts()
+        for scenario in self.scenarios:
+            facts |= scenario.facts()
+        return facts
+
+    def notes(self) -> list[str]:
+        """Return what a reader should know before trusting the samples."""
+        notes = self.lane.warmup_notes()
+        for scenario in self.scenarios:
+            notes += scenario.notes()
+        return [*notes, *self.lane.call_notes()]
+
+
+def _timing(
+    target: Target,
+    sample: Sequence[CandidateList],
+    plan: LatencyPlan,
+    seed: int,
+    on_call: Callable[[int], None],
+    clock: Clock,
+) -> Timing:
+    calls = plan.calls(len(sample), target.remote)
+    lane = Lane(target, plan, sample, clock, seed=seed, calls=calls, on_call=on_call)
+    scenarios = [
+        scenario(name, plan.options(scenario), lane) for name, scenario in plan.timed(target.remote)
+    ]
+    return Timing(lane, scenarios)
 
 
 def draw_sample(
@@ -108,90 +143,40 @@ def draw_sample(
     )
     if not usable:
         raise BenchError("nothing to time: no query has candidates")
-    chosen = random.Random(seed).sample(usable, min(plan.queries, len(usable)))
+    sample = random.Random(seed).sample(usable, min(plan.queries, len(usable)))
     return [
-        replace(one, doc_ids=one.doc_ids[: plan.depth], docs=one.docs[: plan.depth])
-        for one in chosen
+        replace(request, doc_ids=request.doc_ids[: plan.depth], docs=request.docs[: plan.depth])
+        for request in sample
     ]
 
 
-def _time_here(
-    timers: Sequence[Timer], sample: Sequence[CandidateList], plan: LatencyPlan, seed: int
-) -> None:
-    """`single` and `offline` of the rerankers on this machine, then the parts of a few calls, then
-    `server`.
+def _time_place(place: Place, timings: Sequence[Timing], plan: LatencyPlan) -> None:
+    """Time the scenarios of one place: warm the rerankers up, then take turn by turn over all of
+    them, the turns of all scenarios in the order of their moments and rounds.
     """
-    if not {"single", "offline", "server"} & set(plan.scenarios):
-        return
-    for timer in timers:
-        timer.warm_up(sample)
-    for round_ in range(plan.rounds):
-        if plan.asks("single"):
-            _query_by_query(timers, sample, round_)
-        if plan.asks("offline"):
-            for timer in _abba(timers, round_):
-                timer.time_offline(sample, round_)
-    if plan.asks("offline"):
-        for timer in timers:
-            timer.time_energy()
-    if plan.asks("single"):
-        for i, request in enumerate(sample[: plan.span_queries]):
-            for timer in _abba(timers, i):
-                timer.time_spans(request)
-    if plan.asks("server"):
-        _time_server(timers, sample, plan, seed)
+    sharing: dict[str, list[Scenario[Any]]] = {}
+    for timing in timings:
+        for scenario in timing.scenarios:
+            if scenario.place is place:
+                sharing.setdefault(scenario.name, []).append(scenario)
+    for scenarios in sharing.values():
+        for scenario in scenarios:
+            if scenario.warms_up:
+                scenario.lane.warm_up(one_query_at(scenario.lane.target.remote))
+    turns: list[tuple[Turn, list[Scenario[Any]]]] = []
+    for scenarios in sharing.values():
+        first = scenarios[0]
+        queries = len(first.lane.sample)
+        turns += [(turn, scenarios) for turn in first.turns(first.options, plan, queries)]
+    for turn, scenarios in sorted(turns, key=lambda step: (step[0].moment, step[0].round)):
+        for scenario in _in_turn(scenarios, turn.order):
+            turn.step(scenario)
 
 
-def _time_server(
-    timers: Sequence[Timer], sample: Sequence[CandidateList], plan: LatencyPlan, seed: int
-) -> None:
-    """A load has the machine to itself: the rerankers alternate load by load."""
-    rates, loads = plan.server.points()
-    for timer in timers:
-        timer.find_capacity(sample)
-    for i, rate in enumerate(rates):
-        for timer in _abba(timers, i):
-            timer.time_load(sample, rate, seed)
-    for i, load in enumerate(loads):
-        for timer in _abba(timers, len(rates) + i):
-            if timer.capacity:
-                timer.time_load(sample, load * timer.capacity, seed)
-
-
-def _time_elsewhere(
-    timers: Sequence[Timer], sample: Sequence[CandidateList], plan: LatencyPlan
-) -> None:
-    """`request`, apart from the local calls: while those run, a connection idles, and clients let
-    go of it after a few seconds.
-    """
-    if not plan.asks("request", remote=True):
-        return
-    for timer in timers:
-        timer.warm_up(sample)
-    for round_ in range(plan.rounds):
-        _query_by_query(timers, sample[: plan.request_queries], round_)
-
-
-def _time_cold(timers: Sequence[Timer], sample: Sequence[CandidateList], plan: LatencyPlan) -> None:
-    """`cold`, process by process over all rerankers."""
-    if "cold" in plan.scenarios:
-        for round_ in range(plan.cold_runs):
-            for timer in _abba(timers, round_):
-                timer.time_cold(sample[0], round_)
-
-
-def _query_by_query(timers: Sequence[Timer], sample: Sequence[CandidateList], round_: int) -> None:
-    """Query by query over all targets, so that a machine that slows down slows all of them: A B C,
-    then C B A.
-    """
-    for i, request in enumerate(sample):
-        for timer in _abba(timers, round_ + i):
-            timer.time_query(request, round_)
-
-
-def _abba(timers: Sequence[Timer], turn: int) -> list[Timer]:
-    alive = [timer for timer in timers if not timer.caller.given_up]
-    return alive if turn % 2 == 0 else alive[::-1]
+def _in_turn(scenarios: Sequence[Scenario[Any]], order: int) -> list[Scenario[Any]]:
+    """Return the scenarios of rerankers that still answer, every other time in reverse."""
+    alive = [scenario for scenario in scenarios if not scenario.lane.caller.given_up]
+    return alive if order % 2 == 0 else alive[::-1]
 
 
 @contextmanager

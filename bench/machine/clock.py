@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 now_ns = time.perf_counter_ns
 
@@ -13,6 +14,41 @@ Stop = Callable[[], Callable[[], int]]
 """Called where the timed work ends; what it returns is called once the device has finished, and
 gives nanoseconds on the device's clock.
 """
+
+
+class Clock(Protocol):
+    """Where timings read the time. A test hands in one that moves only when somebody works."""
+
+    def now_ns(self) -> int:
+        """Return nanoseconds since some moment."""
+
+    def sleep(self, seconds: float) -> None:
+        """Return once this time has passed."""
+
+    def synchroniser(self, device: str) -> Callable[[], None]:
+        """Return a function that returns when the device has finished all work it was given."""
+
+    def device_timer(self, device: str) -> Callable[[], Stop] | None:
+        """Return what starts a measurement by the device's own clock, None without one."""
+
+
+class RealClock:
+    """The monotonic clock of this machine, and the clocks of its accelerators."""
+
+    def now_ns(self) -> int:
+        return now_ns()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def synchroniser(self, device: str) -> Callable[[], None]:
+        return synchroniser(device)
+
+    def device_timer(self, device: str) -> Callable[[], Stop] | None:
+        return device_timer(device)
+
+
+REAL_CLOCK: Clock = RealClock()
 
 
 def synchroniser(device: str) -> Callable[[], None]:

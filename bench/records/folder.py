@@ -16,6 +16,7 @@ from bench.core.errors import RecordError
 from bench.latency.sample import Sample
 from bench.latency.sweep_plan import SETTINGS
 from bench.records import growing, texts
+from bench.records.packed import unpacked
 from bench.records.reading import Model, validated
 from bench.records.schema import ArchitectureRecord, Record, RunInfo
 from bench.records.tables import REPEAT, read_table
@@ -117,9 +118,10 @@ class RunFolder:
     @cached_property
     def latency(self) -> pd.DataFrame:
         """Raw timings: columns trial, scenario, round, query, pairs, tokens, nanoseconds, warmup,
-        span, slots, truncated.
+        span, slots, truncated, rate.
         """
-        return read_table(self.folder / "latency.parquet", LATENCY)
+        table = read_table(self.folder / "latency.parquet", LATENCY)
+        return unpacked(table, self.records)
 
     @cached_property
     def queries(self) -> pd.DataFrame:

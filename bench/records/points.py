@@ -15,7 +15,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.trial import Trial
-from bench.latency.summary import ONE_QUERY, Summary, summarise
+from bench.latency.columns import P95
+from bench.latency.sample import Condition
+from bench.latency.scenarios import one_query, one_query_at
+from bench.latency.summary import Summary, summarise
 from bench.latency.sweep_plan import SETTINGS
 from bench.records.folder import RunFolder, plain
 from bench.records.schema import ArchitectureRecord, Record
@@ -46,7 +49,7 @@ class Point:
     p95_high_ms: float | None
     values: Mapping[str, float] | None = None
     between: tuple[int, int] | None = None
-    scenario: str = "single"
+    scenario: str = ""
     meaningless: bool = False
     failed: float = 0.0
     """The share of queries whose call failed when the system was scored."""
@@ -153,9 +156,8 @@ def _timed_pass(run: RunFolder, records: Records) -> Iterator[Point]:
     plan = run.info.resolved.get("latency") or {}
     timings = summarise(run.latency, seed=_seed(run))
     for trial_id, record in records.items():
-        summary = next(
-            (timings[trial_id, name] for name in ONE_QUERY if (trial_id, name) in timings), None
-        )
+        keys = [(trial_id, Condition(name)) for name in one_query()]
+        summary = next((timings[key] for key in keys if key in timings), None)
         if summary:
             deepest = _deepest(record)
             depth = min(plan.get("depth") or deepest, deepest)
@@ -175,12 +177,12 @@ def _sweep(run: RunFolder, records: Records) -> Iterator[Point]:
     import pandas as pd
 
     timings = summarise(pd.concat(samples), seed=_seed(run))
+    here = Condition(one_query_at(remote=False))
     for i, (trial, system, depth, *settings) in enumerate(keys):
-        if (str(i), "single") in timings:
+        summary = timings.get((str(i), here))
+        if summary:
             values = {name: plain(value) for name, value in zip(SETTINGS, settings, strict=True)}
-            yield _point(
-                records[str(trial)], str(system), int(depth), values, timings[str(i), "single"]
-            )
+            yield _point(records[str(trial)], str(system), int(depth), values, summary)
 
 
 def _point(
@@ -190,7 +192,7 @@ def _point(
     settings: Mapping[str, Any],
     summary: Summary,
 ) -> Point:
-    times = (summary.queries, summary.p50_ms, summary.p95_ms, summary.p95_high_ms)
+    times = (summary.queries, summary.p50_ms, summary.p95_ms, summary.of(P95).high)
     meaningless = bool(record.description.get("facts", {}).get("random_weights"))
     failed = (
         record.counts.failed_share

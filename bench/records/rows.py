@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.contract.trial import Trial
 from bench.core.counting import candidates, counted, times
+from bench.latency.columns import P50, P95, PER_PAIR
+from bench.latency.sample import Condition
+from bench.latency.scenarios import in_order, one_query_at
 from bench.latency.summary import Summary, parts, summarise
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import Difference, Estimate
@@ -33,15 +36,18 @@ ELSEWHERE = (
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05
 SHOWN_REPAIRS = 0.01
+FRAME_COLUMNS = ((P50, "p50 ms"), (P95, "p95 ms"), (PER_PAIR, "ms per pair"))
+"""Numbers of one query in flight, by the names that they have in a DataFrame."""
 SHOWN_USAGE = {"calls": "calls", "tokens": "tokens", "tokens_out": "tokens written"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One trial of a run, and its latency summaries by scenario; none where nothing was timed.
+    """One trial of a run, and its latency summaries by condition, in the order of the table of
+    scenarios; none where nothing was timed.
 
     `single` and `request` are of one query in flight, on this machine and through a network: never
-    the same thing, and no trial has both. `parts` holds, by scenario, the median milliseconds of
+    the same thing, and no trial has both. `parts` holds, by condition, the median milliseconds of
     each part of a call, `timing` what the record tells of its timed pass; `failed` is the share of
     called queries whose call failed; `usage` what an answered query took in the mean, by the names
     of `Usage`. Where more than half of the queries failed, `quality` and `differences` are empty: a
@@ -56,8 +62,8 @@ class Row:
     reason: str | None
     quality: Mapping[str, Estimate] = field(default_factory=dict)
     differences: Mapping[str, Difference] = field(default_factory=dict)
-    latency: Mapping[str, Summary] = field(default_factory=dict)
-    parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    latency: Mapping[Condition, Summary] = field(default_factory=dict)
+    parts: Mapping[Condition, Mapping[str, float]] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     cost: Cost | None = None
@@ -72,15 +78,15 @@ class Row:
 
     @property
     def single(self) -> Summary | None:
-        return self.latency.get("single")
+        return self.latency.get(Condition(one_query_at(remote=False)))
 
     @property
     def request(self) -> Summary | None:
-        return self.latency.get("request")
+        return self.latency.get(Condition(one_query_at(remote=True)))
 
     @property
     def offline(self) -> Summary | None:
-        return self.latency.get("offline")
+        return next((summary for summary in self.latency.values() if summary.pairs_per_s), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Flat columns for a DataFrame: names, status, each measure with its interval, differences,
@@ -102,23 +108,15 @@ class Row:
                 f"Δ {name} high": delta.high,
                 f"Δ {name} p": delta.p,
             }
-        for name, summary in (("", self.single), ("request ", self.request)):
+        for prefix, summary in (("", self.single), ("request ", self.request)):
             if summary:
-                row |= {
-                    f"{name}p50 ms": summary.p50_ms,
-                    f"{name}p50 ms low": summary.p50_low_ms,
-                    f"{name}p50 ms high": summary.p50_high_ms,
-                }
-                row |= {
-                    f"{name}p95 ms": summary.p95_ms,
-                    f"{name}p95 ms low": summary.p95_low_ms,
-                    f"{name}p95 ms high": summary.p95_high_ms,
-                }
-                row |= {
-                    f"{name}ms per pair": summary.per_pair_ms,
-                    f"{name}ms per pair low": summary.per_pair_low_ms,
-                }
-                row |= {f"{name}ms per pair high": summary.per_pair_high_ms}
+                for column, title in FRAME_COLUMNS:
+                    interval = summary.of(column)
+                    row |= {
+                        f"{prefix}{title}": interval.value,
+                        f"{prefix}{title} low": interval.low,
+                        f"{prefix}{title} high": interval.high,
+                    }
         if self.offline:
             row |= {"pairs/s": self.offline.pairs_per_s}
         row |= {
@@ -197,17 +195,18 @@ def architectures(run: RunFolder) -> list[Row]:
 
 def _timings(
     run: RunFolder,
-) -> tuple[dict[str, dict[str, Summary]], dict[str, dict[str, dict[str, float]]]]:
-    """Summaries and parts of a call: trial -> scenario -> value."""
+) -> tuple[dict[str, dict[Condition, Summary]], dict[str, dict[Condition, dict[str, float]]]]:
+    """Return summaries and parts of a call: trial -> condition -> value."""
     seed = int(run.info.resolved.get("seed") or 0)
     return _by_trial(summarise(run.latency, seed=seed)), _by_trial(parts(run.latency))
 
 
-def _by_trial(found: Mapping[tuple[str, str], Value]) -> dict[str, dict[str, Value]]:
-    """trial -> scenario -> value."""
-    nested: dict[str, dict[str, Value]] = {}
-    for (trial, scenario), value in found.items():
-        nested.setdefault(trial, {})[scenario] = value
+def _by_trial(values: Mapping[tuple[str, Condition], Value]) -> dict[str, dict[Condition, Value]]:
+    """Return trial -> condition -> value, scenarios in the order of their table."""
+    ranks = {name: rank for rank, name in enumerate(in_order(of.scenario for _, of in values))}
+    nested: dict[str, dict[Condition, Value]] = {}
+    for (trial, of), value in sorted(values.items(), key=lambda item: ranks[item[0][1].scenario]):
+        nested.setdefault(trial, {})[of] = value
     return nested
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from bench.contract.trial import Trial, TrialStatus
 from bench.core.options import Options
+from bench.latency.scenarios import SCENARIOS
 from bench.quality.assess import Counts
 from bench.quality.measures import ROUNDING, value_range
 from bench.quality.statistics import Difference, Estimate
@@ -31,9 +32,8 @@ _DESCRIPTION = {"backend": str, "identity": dict, "facts": dict}
 _TIMING = {
     "notes": list,
     "disturbances": list,
-    "cold": dict,
-    "server": dict,
     "noise": dict,
+    **dict.fromkeys(SCENARIOS, dict),
     **dict.fromkeys(
         (
             "warmup_calls",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.request import Usage
 from bench.core.errors import RecordError
+from bench.latency.sample import PARAMETERS
 from bench.quality.measures import ROUNDING, value_range
 
 if TYPE_CHECKING:
@@ -24,7 +25,15 @@ NUMBERS = frozenset({"value", "depth", "round", "pairs", "nanoseconds", "grade"}
 runs.
 """
 SOMETIMES_NUMBERS = (
-    frozenset({*(field.name for field in fields(Usage)), "batch_size", "token_budget", "threads"})
+    frozenset(
+        {
+            *(field.name for field in fields(Usage)),
+            *PARAMETERS,
+            "batch_size",
+            "token_budget",
+            "threads",
+        }
+    )
     - NUMBERS
 )
 NEVER_NEGATIVE = SOMETIMES_NUMBERS | {"depth"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.comparison.budgets import Choice, missing_queries
 from bench.contract.trial import FIRST_STAGE
+from bench.latency.scenarios import one_query_at, reader
 from bench.latency.sweep_plan import SETTINGS
 from bench.records.points import Point
 from bench.records.rows import RANDOM
@@ -160,7 +161,7 @@ def _doubts(choice: Choice) -> Iterator[str]:
     limit, best = choice.limits.p95_ms, choice.best
     if best and best.meaningless:
         yield f"It has {RANDOM}."
-    if any(point.scenario == "request" for point, _ in verdicts(choice)):
+    if any(_is_request(point) for point, _ in verdicts(choice)):
         yield f"{REQUEST_NOTE}."
     if best and limit and best.p95_high_ms and best.p95_high_ms > limit:
         yield (
@@ -170,7 +171,7 @@ def _doubts(choice: Choice) -> Iterator[str]:
         )
     for point in choice.withheld:
         more = missing_queries(point)
-        option = "request_queries" if point.scenario == "request" else "queries"
+        option = reader(point.scenario).queries_option
         yield (
             f"p95 of {_named(point)} is withheld: {point.queries} distinct queries were timed. "
             f"Time {more} more "
@@ -230,9 +231,14 @@ def _named(point: Point) -> str:
     )
 
 
+def _is_request(point: Point) -> bool:
+    """Whether its times hold a network."""
+    return point.scenario == one_query_at(remote=True)
+
+
 def _label(point: Point) -> str:
     trial = point.trial
-    mark = REQUEST_MARK if point.scenario == "request" else ""
+    mark = REQUEST_MARK if _is_request(point) else ""
     return (
         f"{trial.reranker}{mark}"
         if trial.device == "-"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.latency.columns import Format
 from bench.quality.statistics import Difference, Estimate
 
 NOTHING = "–"
@@ -54,6 +55,15 @@ def rate(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def gib(size: float | None) -> str:
+    return f"{size / (1 << 30):.2f} GiB" if size else NOTHING
+
+
+def form(format_: Format) -> Callable[[float | None], str]:
+    """Return the function that writes the numbers of a column."""
+    return {Format.MILLISECONDS: milliseconds, Format.RATE: rate, Format.BYTES: gib}[format_]
 
 
 def share(value: float) -> str:

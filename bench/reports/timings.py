@@ -5,10 +5,13 @@ intervals, and where the time goes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from bench.latency.columns import P50, P95, PAIRS_PER_S, PER_PAIR, Column, Interval
+from bench.latency.sample import Condition
+from bench.latency.scenarios import in_order, reader
+from bench.latency.scenarios import label as named
 from bench.latency.spans import ON_DEVICE
-from bench.latency.summary import COLD, ONE_QUERY, Summary
+from bench.latency.summary import Summary
 from bench.records.rows import Row
 from bench.reports import numbers
 
@@ -18,10 +21,8 @@ REQUEST_NOTE = (
     f"{REQUEST_MARK} request: through a network to another machine; not comparable "
     "with the rows timed here"
 )
-HEAD = ("reranker", "scenario", "queries", "p50 ms", "p95 ms", "ms/pair", "pairs/s")
-ENERGY = "J/1k pairs"
-KINDS = ("single", "request", COLD, "server")
-"""The scenarios that are told in parts, in the order in which they are shown."""
+STANDARD = (P50, P95, PER_PAIR, PAIRS_PER_S)
+"""Columns that the table of scenarios always has."""
 
 
 def one_query(row: Row) -> Summary | None:
@@ -36,68 +37,62 @@ def marked(row: Row, value: float | None) -> str:
 
 
 def full(members: Sequence[Row], label: Mapping[str, str]) -> list[Sequence[str]]:
-    """Header and a line per trial and scenario, with 95 % intervals; pairs/s with its slowest and
-    fastest round; energy where a GPU tells.
+    """Return header and a line per trial and condition, with 95 % intervals; pairs/s with its
+    slowest and fastest round; what only some machines report, such as energy, where one did.
 
     `label` is by trial id. Empty where nothing was timed.
     """
+    columns = _columns(members)
     lines: list[Sequence[str]] = []
-    has_energy = any(_joules(row) is not None for row in members)
     for row in members:
         for summary in row.latency.values():
-            energy = numbers.rate(_joules(row) if summary.scenario == "offline" else None)
-            lines.append(
-                (
-                    *_line(label[row.trial.id], summary, _load(row, summary.scenario)),
-                    *([energy] if has_energy else []),
-                )
-            )
-    return [(*HEAD, *([ENERGY] if has_energy else [])), *lines] if lines else []
+            lines.append((label[row.trial.id], *_line(row, summary, columns)))
+    head = ("reranker", "scenario", "queries", *(column.title for column in columns))
+    return [head, *lines] if lines else []
 
 
-def _joules(row: Row) -> float | None:
-    found: float | None = row.timing.get("joules_per_1000_pairs")
-    return found
+def _columns(members: Sequence[Row]) -> list[Column]:
+    """Return the standard columns, and those of the scenarios in which some row has a value."""
+    columns = list(STANDARD)
+    for name in in_order(of.scenario for row in members for of in row.latency):
+        for column in reader(name).columns:
+            values = (_value(row, summary, column) for row, summary in _timed(members, name))
+            if column not in columns and any(value.value is not None for value in values):
+                columns.append(column)
+    return columns
 
 
-def _load(row: Row, scenario: str) -> Mapping[str, Any]:
-    """What the record tells of a rate of `server`."""
-    loads = (row.timing.get("server") or {}).get("loads", [])
-    return next((load for load in loads if load["scenario"] == scenario), {})
+def _timed(members: Sequence[Row], scenario: str) -> list[tuple[Row, Summary]]:
+    """Return the summaries of a scenario, each with its row."""
+    timed = []
+    for row in members:
+        for of, summary in row.latency.items():
+            if of.scenario == scenario:
+                timed.append((row, summary))
+    return timed
 
 
-def _line(label: str, found: Summary, load: Mapping[str, Any]) -> Sequence[str]:
-    """Percentiles of an overloaded server are left out: they would tell how long it was
-    measured.
+def _value(row: Row, summary: Summary, column: Column) -> Interval:
+    if column.of_record:
+        return Interval(reader(summary.scenario).recorded(row.timing).get(column.key))
+    return summary.of(column)
+
+
+def _line(row: Row, summary: Summary, columns: Sequence[Column]) -> Sequence[str]:
+    """Return the cells of a summary from its scenario on. Where numbers are withheld, a word stands
+    in the first column.
     """
-    form = numbers.milliseconds
-    scenario = f"{found.scenario}, {load['utilisation']:.0%} load" if load else found.scenario
-    p50, p95 = (
-        numbers.ranged(value, low, high, form)
-        for value, low, high in (
-            (found.p50_ms, found.p50_low_ms, found.p50_high_ms),
-            (found.p95_ms, found.p95_low_ms, found.p95_high_ms),
-        )
-    )
-    if load.get("overloaded"):
-        p50, p95 = "overloaded", numbers.NOTHING
-    is_offline = found.scenario == "offline"
-    counted = (
-        f"{found.samples} run{'s' * (found.samples > 1)}"
-        if found.scenario == COLD
-        else str(found.queries)
-    )
-    return (
-        label,
-        scenario,
-        numbers.NOTHING if is_offline else counted,
-        numbers.NOTHING if is_offline else p50,
-        p95,
-        numbers.ranged(found.per_pair_ms, found.per_pair_low_ms, found.per_pair_high_ms, form),
-        numbers.ranged(
-            found.pairs_per_s, found.pairs_per_s_low, found.pairs_per_s_high, numbers.rate
-        ),
-    )
+    scenario = reader(summary.scenario)
+    cells = []
+    for column in columns:
+        cell = numbers.NOTHING
+        if column in scenario.columns:
+            cell = numbers.ranged(*_value(row, summary, column), numbers.form(column.format))
+        cells.append(cell)
+    if word := scenario.withheld(summary.condition, row.timing):
+        cells = [word, *[numbers.NOTHING] * (len(columns) - 1)]
+    count = scenario.count(summary.queries, summary.samples) or numbers.NOTHING
+    return (named(summary.condition, row.timing), count, *cells)
 
 
 def about(rows: Sequence[Row], members: Sequence[Row], label: Mapping[str, str]) -> str:
@@ -111,40 +106,35 @@ def about(rows: Sequence[Row], members: Sequence[Row], label: Mapping[str, str])
 
 
 def parts(members: Sequence[Row], label: Mapping[str, str]) -> list[list[Sequence[str]]]:
-    """Tables of where the time of a call goes, header first: median milliseconds and share of each
-    part, a table per kind of scenario.
-
-    That of `cold` ends with the memory of a process that holds nothing but this reranker.
+    """Return tables of where the time of a call goes, header first: median milliseconds and share
+    of each part, a table per scenario. That of `cold` ends with the memory of a process that holds
+    nothing but this reranker.
     """
-    tables: dict[str, list[tuple[Row, str, Mapping[str, float]]]] = {}
+    tables: dict[str, list[tuple[Row, Condition, Mapping[str, float]]]] = {}
     for row in members:
-        for scenario, pieces in row.parts.items():
-            tables.setdefault(scenario.partition(" ")[0], []).append((row, scenario, pieces))
-    return [
-        _parts(kind, found, label)
-        for kind, found in sorted(
-            tables.items(), key=lambda one: KINDS.index(one[0]) if one[0] in KINDS else len(KINDS)
-        )
-    ]
+        for of, pieces in row.parts.items():
+            tables.setdefault(of.scenario, []).append((row, of, pieces))
+    return [_parts(name, tables[name], label) for name in in_order(tables)]
 
 
 def _parts(
-    kind: str, found: Sequence[tuple[Row, str, Mapping[str, float]]], label: Mapping[str, str]
+    scenario: str,
+    timed: Sequence[tuple[Row, Condition, Mapping[str, float]]],
+    label: Mapping[str, str],
 ) -> list[Sequence[str]]:
-    names = list(dict.fromkeys(name for _, _, pieces in found for name in pieces))
-    is_cold = kind == COLD
-    lines: list[Sequence[str]] = [
-        ("reranker", "scenario", *names, *(["memory"] if is_cold else []))
-    ]
-    for row, scenario, pieces in found:
-        whole = sum(value for name, value in pieces.items() if name != ON_DEVICE)
-        memory = [_gib((row.timing.get("cold") or {}).get("peak_rss_bytes"))] if is_cold else []
+    names = list(dict.fromkeys(name for _, _, pieces in timed for name in pieces))
+    columns = reader(scenario).parts_columns
+    titles = [column.title for column in columns]
+    lines: list[Sequence[str]] = [("reranker", "scenario", *names, *titles)]
+    for row, of, pieces in timed:
+        total = sum(value for name, value in pieces.items() if name != ON_DEVICE)
+        values = reader(scenario).recorded(row.timing)
         lines.append(
             (
                 label[row.trial.id],
-                scenario,
-                *(_part(pieces.get(name), whole) for name in names),
-                *memory,
+                named(of),
+                *(_part(pieces.get(name), total) for name in names),
+                *(numbers.form(column.format)(values.get(column.key)) for column in columns),
             )
         )
     return lines
@@ -158,14 +148,11 @@ def _part(value: float | None, whole: float) -> str:
     )
 
 
-def _gib(size: int | None) -> str:
-    return f"{size / (1 << 30):.2f} GiB" if size else numbers.NOTHING
-
-
 def has_requests(members: Sequence[Row]) -> bool:
     return any(row.request for row in members)
 
 
 def is_plain(members: Sequence[Row]) -> bool:
     """Whether the main table already shows every scenario that was timed, if without intervals."""
-    return all(scenario in (*ONE_QUERY, "offline") for row in members for scenario in row.latency)
+    scenarios = [reader(of.scenario) for row in members for of in row.latency]
+    return all(scenario.one_query or scenario.throughput for scenario in scenarios)

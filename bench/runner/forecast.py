@@ -137,11 +137,10 @@ def forecast(
     for group in plan(suite, device, lenient=True):
         requests = retrieve(suite, group, observer).questions.requests
         tokens = tokens or Tokens(requests, suite.seed)
-        sample = (
-            timed_pass.draw_sample(requests, plan_, suite.seed)[: plan_.request_queries]
-            if plan_ and len(requests)
-            else []
-        )
+        sample: Sequence[CandidateList] = []
+        if plan_ and len(requests):
+            timed_queries = plan_.timed_queries(len(requests), remote=True)
+            sample = timed_pass.draw_sample(requests, plan_, suite.seed)[:timed_queries]
         for planned in _rerankers(group):
             missing, usage = _to_score(planned, requests, tokens, None if fresh else bought)
             timed = _timed(planned, sample, len(requests), plan_, tokens)

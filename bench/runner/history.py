@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.core.errors import RecordError
 from bench.core.redaction import redacted
+from bench.latency.scenarios import one_query_at
 from bench.latency.summary import Summary, summarise
 from bench.machine import fingerprint
 from bench.records.run import Run
@@ -43,21 +44,16 @@ class History:
 
     def speed(self, planned: Planned) -> Speed | None:
         """How fast this trial's reranker was, on the same dataset where there is such a run."""
-        found = list(self._timed(planned))
-        for run, record, summaries in sorted(
-            found, key=lambda one: one[1].trial.dataset != planned.trial.dataset
-        ):
-            offline, request = summaries.get("offline"), summaries.get("request")
-            if planned.reranker.placement == "remote" and request:
-                return Speed(
-                    None,
-                    request.p50_ms / 1000,
-                    f"as on {record.trial.dataset} in run {run.info.id}",
-                )
-            if planned.reranker.placement != "remote" and offline and offline.pairs_per_s:
-                return Speed(
-                    offline.pairs_per_s, None, f"as on {record.trial.dataset} in run {run.info.id}"
-                )
+        timed = list(self._timed(planned))
+        timed.sort(key=lambda item: item[1].trial.dataset != planned.trial.dataset)
+        remote = planned.reranker.placement == "remote"
+        for run, record, summaries in timed:
+            source = f"as on {record.trial.dataset} in run {run.info.id}"
+            for summary in summaries:
+                if remote and summary.scenario == one_query_at(remote=True):
+                    return Speed(None, summary.p50_ms / 1000, source)
+                if not remote and summary.pairs_per_s:
+                    return Speed(summary.pairs_per_s, None, source)
         return None
 
     @cached_property
@@ -72,7 +68,7 @@ class History:
                 continue
         return runs
 
-    def _timed(self, planned: Planned) -> Iterator[tuple[Run, Record, dict[str, Summary]]]:
+    def _timed(self, planned: Planned) -> Iterator[tuple[Run, Record, list[Summary]]]:
         for run in self._runs:
             if redacted(planned.part.to_entry()) not in run.info.resolved.get("rerankers", []):
                 continue
@@ -80,11 +76,7 @@ class History:
                 for record in run.records.values():
                     if _is_same(record, planned):
                         rows = run.latency[run.latency["trial"] == record.trial.id]
-                        yield (
-                            run,
-                            record,
-                            {scenario: found for (_, scenario), found in summarise(rows).items()},
-                        )
+                        yield run, record, list(summarise(rows).values())
             except RecordError:
                 continue
 

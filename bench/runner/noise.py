@@ -52,9 +52,7 @@ def measure(
     observer = observer or Observer()
     group, planned = _chosen(plan(suite, device, lenient=True), reranker)
     given = suite.latency or LatencyPlan()
-    timed = given.model_copy(
-        update={"scenarios": ("single",), "queries": queries, "rounds": rounds, "span_queries": 0}
-    )
+    timed = given.one_query_only(queries=queries, rounds=rounds)
     sample = draw_sample(retrieve(suite, group, observer).questions.requests, timed, suite.seed)
     recipe = Recipe(planned.part.name, planned.part.options, str(suite.base_dir))
     how = {"plan": timed.model_dump(mode="json"), "seed": suite.seed}

@@ -61,12 +61,9 @@ def speed_key(
     plan: LatencyPlan,
     description: Mapping[str, Any],
 ) -> Key:
-    """A sweep has points of its own: it leaves the timed pass as it is."""
-    hardware, asked = (
-        fingerprint.speed_fields(environment),
-        plan.model_dump(mode="json", exclude={"sweep"}),
-    )
-    return keys.speed_key(work, system, hardware, asked, description.get("facts", {}))
+    """Return what must agree before two timings are compared."""
+    hardware, facts = fingerprint.speed_fields(environment), description.get("facts", {})
+    return keys.speed_key(work, system, hardware, plan.speed_fields(), facts)
 
 
 def build_architecture(planned: Planned, questions: Questions, plan: LatencyPlan) -> dict[str, Any]:

@@ -221,17 +221,10 @@ class Sweep:
 
     def _point_plan(self) -> LatencyPlan:
         """The suite's plan, cut down to what a point asks."""
-        mine = {
-            "queries": self.plan.queries or self.latency.queries,
-            "rounds": self.plan.rounds,
-            "time_limit_s": self.plan.time_limit_s,
-        }
-        return self.latency.model_copy(
-            update={
-                "scenarios": ("single",),
-                "depth": None,
-                "span_queries": 0,
-                "sweep": None,
-                **mine,
-            }
+        return self.latency.one_query_only(
+            depth=None,
+            sweep=None,
+            queries=self.plan.queries or self.latency.queries,
+            rounds=self.plan.rounds,
+            time_limit_s=self.plan.time_limit_s,
         )

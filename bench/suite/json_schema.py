@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from bench import datasets, rerankers, retrieval
 from bench.catalogue import entries
+from bench.latency.scenarios import SCENARIOS, class_of
 from bench.suite.suite import Suite
 
 OUTSIDER = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -38,6 +39,7 @@ def schema() -> dict[str, Any]:
         built["properties"][key]["items"] = _entry(by_name, patterns)
         if key == "first_stages":
             built["properties"][key]["default"] = ["bm25"]
+    definitions["LatencyPlan"] = _latency_plan(definitions["LatencyPlan"], definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **built,
@@ -48,6 +50,21 @@ def schema() -> dict[str, Any]:
 def schema_text() -> str:
     """The schema as the file that is shipped beside the suites."""
     return json.dumps(schema(), indent=1, sort_keys=True) + "\n"
+
+
+def _latency_plan(built: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the timed pass with the options of the table's scenarios among its keys.
+    An entry of its scenarios gives those of an outsider's class.
+    """
+    properties = dict(built["properties"])
+    by_name = {}
+    for name in SCENARIOS:
+        model = class_of(name).Options
+        by_name[name] = _options(model, definitions)
+        properties |= definitions[_definition_name(model)].get("properties", {})
+    items = _entry(by_name, {OUTSIDER: {"type": "object"}})
+    properties["scenarios"] = {**properties["scenarios"], "items": items}
+    return {**built, "properties": properties, "additionalProperties": False}
 
 
 def _entry(by_name: dict[str, Any], patterns: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +86,7 @@ def _options(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, A
     """A reference to the options' schema; a bare value stands for the one required option, and
     nothing for none.
     """
-    name = f"{model.__module__.rpartition('.')[2]}.{model.__name__}"
+    name = _definition_name(model)
     if name not in definitions:
         found = model.model_json_schema(ref_template="#/$defs/{model}")
         definitions.update(found.pop("$defs", {}))
@@ -77,3 +94,7 @@ def _options(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, A
     required = definitions[name].get("required", [])
     choices: list[dict[str, Any]] = [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]
     return {"anyOf": choices if len(required) != 1 else [*choices, {"type": "string"}]}
+
+
+def _definition_name(model: type[BaseModel]) -> str:
+    return f"{model.__module__.rpartition('.')[2]}.{model.__name__}"

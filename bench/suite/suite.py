@@ -187,12 +187,12 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
         raise source.problem(
             (), "a suite is a mapping with at least 'name', 'datasets' and 'rerankers'"
         )
+    look_in(base_dir)
     try:
         suite = Suite.model_validate(source.data)
     except ValidationError as error:
         raise source.explain(error, Suite) from error
     suite._base_dir = base_dir
-    look_in(base_dir)
     keep_out(source.data)
     suite._asked = source.data
     _check_parts(suite, source)

@@ -14,10 +14,14 @@ import pytest
 from bench import rerankers
 from bench.core.errors import BenchError
 from bench.latency import child, fresh_process, timed_pass
-from bench.latency import cold as latency_cold
+from bench.latency.columns import P50
 from bench.latency.fresh_process import ask
+from bench.latency.lane import Lane
+from bench.latency.sample import Condition
+from bench.latency.scenarios import cold as latency_cold
 from bench.latency.summary import parts, summarise
 from bench.latency.timed_pass import LatencyPlan, LatencyResult, Recipe, Target, measure
+from tests.support.fake_clock import FakeClock
 from tests.support.fake_cohere import serve
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
@@ -53,7 +57,9 @@ def test_each_run_is_a_process_of_its_own_whose_parts_add_up(tmp_path: Path) -> 
 
 
 def test_the_first_query_holds_the_work_of_the_query() -> None:
-    slow = parts(pd.DataFrame(started({"delay_ms": 100.0}, cold_runs=1).samples))["t", "cold"]
+    slow = parts(pd.DataFrame(started({"delay_ms": 100.0}, cold_runs=1).samples))[
+        "t", Condition("cold")
+    ]
     assert list(slow) == PARTS
     assert slow["first query"] >= 200
     assert slow["load"] < slow["first query"]
@@ -64,8 +70,8 @@ def test_a_summary_tells_the_median_and_the_range_of_processes() -> None:
         timed_pass.Sample("t", "cold", i, "q1", 5, None, ms * 1_000_000)
         for i, ms in enumerate((700, 500, 900))
     ]
-    found = summarise(pd.DataFrame(rows))["t", "cold"]
-    assert (found.p50_ms, found.p50_low_ms, found.p50_high_ms) == (700, 500, 900)
+    found = summarise(pd.DataFrame(rows))["t", Condition("cold")]
+    assert (found.p50_ms, found.of(P50).low, found.of(P50).high) == (700, 500, 900)
     assert (found.p95_ms, found.per_pair_ms, found.pairs_per_s) == (None, None, None)
 
 
@@ -75,7 +81,7 @@ def test_a_model_is_imported_loaded_and_asked() -> None:
         {"model": "tiny:bert-cross-encoder", "name": "tiny"}, name="cross-encoder", cold_runs=1
     )
     assert result.facts["t"]["cold"]["failed"] == 0, result.facts["t"]["notes"]
-    found = parts(pd.DataFrame(result.samples))["t", "cold"]
+    found = parts(pd.DataFrame(result.samples))["t", Condition("cold")]
     assert found["import"] > found["first query"], "importing torch and transformers takes seconds"
     assert {row.tokens for row in result.samples} != {None}
     assert any(note.startswith("cold: page cache ") for note in result.facts["t"]["notes"])
@@ -132,9 +138,11 @@ def test_what_goes_wrong_in_the_process_is_told_in_one_line(
 def test_the_state_of_the_page_cache_is_read_from_what_came_from_the_disk(
     read: list[int | None], state: str | None
 ) -> None:
-    cold = latency_cold.ColdStarts(Target("t", "cpu", HashReranker(FakeOptions())), 1.0)
+    target = Target("t", "cpu", HashReranker(FakeOptions()))
+    lane = Lane(target, LatencyPlan(), requests(1), FakeClock())
+    cold = latency_cold.Cold("cold", latency_cold.ColdOptions(), lane)
     cold.answers = [{"read_bytes": one, "peak_rss_bytes": 5, "gpu_memory": {}} for one in read]
-    assert cold.facts()["page_cache"] == state
+    assert cold.facts()["cold"]["page_cache"] == state
     assert f"page cache {state or 'unknown'}" in cold.notes()[0]
 
 

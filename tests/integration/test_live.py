@@ -20,27 +20,23 @@ from bench.gate.file import SpeedGate
 from bench.gate.live import LiveSpeed, rebuild
 from bench.records.run import Run
 from tests.support.command import bench as command
+from tests.support.fake_clock import FakeClock
 from tests.support.fakes import FakeOptions, HashReranker
 
 QUERIES = 24
 LIMIT = SpeedGate(ratio=1.1)
 
 
-class Clock:
-    """Nanoseconds that pass only when somebody works."""
+class NoisyClock(FakeClock):
+    """A clock whose work takes longer or shorter by chance."""
 
-    def __init__(self) -> None:
-        self.now = 10**9
-        self.rng = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
 
-    def __call__(self) -> int:
-        return self.now
-
-    def work(self, nanoseconds: float, noise: float) -> None:
-        self.now += int(nanoseconds * max(0.1, self.rng.normal(1, noise)))
+    def work_about(self, milliseconds: float, noise: float) -> None:
+        self.work(milliseconds * max(0.1, self.rng.normal(1, noise)))
 
 
-CLOCK = Clock()
+CLOCK = NoisyClock()
 
 
 class TickingOptions(FakeOptions):
@@ -61,13 +57,12 @@ class TickingReranker(HashReranker):
         pairs = sum(len(request.docs) for request in requests)
         self.calls += 1
         slow = 10 if self.calls <= self.options.slow_calls else 1
-        CLOCK.work(self.options.cost * slow * 1e6 * pairs, self.options.noise)
+        CLOCK.work_about(self.options.cost * slow * pairs, self.options.noise)
         return super().rerank(requests)
 
 
 @pytest.fixture(autouse=True)
-def _counted_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.latency.call.now_ns", CLOCK)
+def _counted_time() -> None:
     CLOCK.rng = np.random.default_rng(0)
 
 
@@ -93,7 +88,7 @@ def side(run: Run) -> Side:
 
 
 def speed(new: Run, old: Run, seed: int = 0) -> Gate | None:
-    return LiveSpeed()(side(new), side(old), LIMIT, seed)
+    return LiveSpeed(clock=CLOCK)(side(new), side(old), LIMIT, seed)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +224,8 @@ def test_an_order_that_is_given_is_not_timed(tmp_path: Path) -> None:
     run = made(tmp_path, "word-overlap")
     assert speed(run, run) is None
     assert [
-        one.name for one in gate.check(run, run, Gates(speed=LIMIT), speed=LiveSpeed()).gates
+        one.name
+        for one in gate.check(run, run, Gates(speed=LIMIT), speed=LiveSpeed(clock=CLOCK)).gates
     ] == ["quality nDCG@10", "drift"]
 
 

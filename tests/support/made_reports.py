@@ -218,10 +218,22 @@ def _latency(made: Made, trials: Sequence[Trial], rng: Any) -> list[Sample]:
             warmup: bool = False,
             span: str = "total",
             name: str = trial.id,
+            rate: float | None = None,
         ) -> None:
             rows.append(
                 Sample(
-                    name, scenario, round_, query, made.depth, 99, int(time), warmup, span, 120, 0
+                    name,
+                    scenario,
+                    round_,
+                    query,
+                    made.depth,
+                    99,
+                    int(time),
+                    warmup,
+                    span,
+                    120,
+                    0,
+                    rate,
                 )
             )
 
@@ -234,8 +246,8 @@ def _latency(made: Made, trials: Sequence[Trial], rng: Any) -> list[Sample]:
                 add("offline", round_, "", 30 * base * (1 + round_ / 9))
             for span, share in (("tokenise", 0.1), ("forward", 0.85), ("other", 0.05)):
                 add("single", 0, "q0", base * share, span=span)
-            for rate in ("4/s", "8/s"):
-                add(f"server {rate}", 0, "q0", 2 * base)
+            for rate in (4.0, 8.0):
+                add("server", 0, "q0", 2 * base, rate=rate)
             add("some new scenario", 0, "q0", base)
     return rows
 

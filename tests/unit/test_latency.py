@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,9 +15,12 @@ from hypothesis import strategies as st
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.core.errors import BenchError
 from bench.latency import timed_pass
-from bench.latency.summary import needed, summarise
+from bench.latency.columns import MEAN, P50, P95, P99, PAIRS_PER_S, PER_PAIR, Column
+from bench.latency.sample import Condition
+from bench.latency.summary import Summary, needed, summarise
 from bench.latency.timed_pass import LatencyPlan, Target, measure, settled
 from bench.machine import fingerprint
+from tests.support.fake_clock import FakeClock
 from tests.support.fakes import FakeOptions, FlakyReranker, HashReranker
 from tests.support.made_requests import requests
 
@@ -26,16 +28,28 @@ COLUMNS = list(timed_pass.Sample._fields)
 
 
 def target(
-    name: str, calls: list[str] | None = None, sleep_ms: float = 0.0, **options: Any
+    name: str,
+    calls: list[str] | None = None,
+    clock: FakeClock | None = None,
+    ms: float = 0.0,
+    **options: Any,
 ) -> Target:
+    """A reranker whose calls take `ms` on the clock, and are noted in `calls`."""
+
     class Recording(HashReranker):
         def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             if calls is not None:
                 calls.append(f"{name}:{'+'.join(request.query_id for request in asked)}")
-            time.sleep(sleep_ms / 1000)
+            if clock is not None:
+                clock.work(ms)
             return super().rerank(asked)
 
     return Target(name, "cpu", Recording(FakeOptions(**options)))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 def frame(result: timed_pass.LatencyResult) -> pd.DataFrame:
@@ -46,40 +60,20 @@ def plan(**more: Any) -> LatencyPlan:
     return LatencyPlan(**{"queries": 6, "rounds": 2, "warmup_max": 3, "span_queries": 0, **more})
 
 
-def test_a_sleep_shows_as_that_sleep_and_the_slower_one_as_slower() -> None:
-    table = summarise(
-        frame(
-            measure([target("slow", sleep_ms=20), target("fast", sleep_ms=5)], requests(), plan())
-        )
-    )
-    slow, fast = table["slow", "single"], table["fast", "single"]
-    assert slow.p50_ms >= 20
-    assert fast.p50_ms >= 5
-    assert slow.p50_ms > fast.p50_ms
-    assert slow.per_pair_ms == pytest.approx(slow.p50_ms / 4)
-    assert table["slow", "offline"].pairs_per_s < table["fast", "offline"].pairs_per_s
+def test_each_scenario_shows_what_the_calls_took(clock: FakeClock) -> None:
+    """Six queries of four documents: 20 and 5 ms a call, in `offline` all 24 pairs of them."""
+    targets = [target("slow", clock=clock, ms=20), target("fast", clock=clock, ms=5)]
+    table = summarise(frame(measure(targets, requests(), plan(), clock=clock)))
+    for name, ms in (("slow", 20), ("fast", 5)):
+        single = table[name, Condition("single")]
+        assert single.of(P50) == (ms, ms, ms)
+        assert single.of(MEAN) == pytest.approx((ms, ms, ms))
+        assert single.of(PER_PAIR) == (ms / 4, ms / 4, ms / 4)
+        rate = 24 / (ms / 1000)
+        assert table[name, Condition("offline")].of(PAIRS_PER_S) == pytest.approx((rate,) * 3)
 
 
-def test_a_sleep_of_20_ms_shows_as_20_ms_more() -> None:
-    """Beside the same reranker without it, in the same interleaved rounds: an order with wide
-    bounds, since the machine may be busy.
-    """
-    table = summarise(
-        frame(
-            measure(
-                [target("awake"), target("asleep", sleep_ms=20)],
-                requests(),
-                plan(scenarios=("single",)),
-            )
-        )
-    )
-    awake, asleep = table["awake", "single"], table["asleep", "single"]
-    assert asleep.p50_ms >= 20
-    assert awake.p50_ms < asleep.p50_ms < 20 + 10 * awake.p50_ms + 100
-    assert asleep.p50_low_ms >= 20
-
-
-def test_warm_ups_are_kept_marked_and_never_summarised() -> None:
+def test_warm_ups_are_kept_marked_and_never_summarised(clock: FakeClock) -> None:
     """The first call of a real model costs more: here 100 times as much, and the summary does not
     see it.
     """
@@ -89,7 +83,7 @@ def test_warm_ups_are_kept_marked_and_never_summarised() -> None:
 
         def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             SlowStart.calls += 1
-            time.sleep(0.2 if SlowStart.calls <= 3 else 0.002)
+            clock.work(200 if SlowStart.calls <= 3 else 2)
             return super().rerank(asked)
 
     result = frame(
@@ -97,14 +91,14 @@ def test_warm_ups_are_kept_marked_and_never_summarised() -> None:
             [Target("cold", "cpu", SlowStart(FakeOptions()))],
             requests(),
             plan(scenarios=("single",)),
+            clock=clock,
         )
     )
     warm = result[result["warmup"]]
-    assert len(warm) == 3
-    assert (warm["nanoseconds"] >= 200e6).all()
-    summary = summarise(result)["cold", "single"]
+    assert list(warm["nanoseconds"]) == [200_000_000] * 3
+    summary = summarise(result)["cold", Condition("single")]
     assert summary.samples == 12
-    assert summary.mean_ms < 100
+    assert summary.of(MEAN).value == pytest.approx(2)
 
 
 def test_targets_are_interleaved_and_their_order_alternates() -> None:
@@ -164,28 +158,26 @@ def test_a_target_that_always_crashes_is_given_up_and_the_other_is_timed() -> No
     assert any("given up" in note for note in result.facts["bad"]["notes"])
 
 
-def test_the_time_limit_is_said() -> None:
+def test_the_time_limit_is_said(clock: FakeClock) -> None:
+    """30 ms each, 50 ms in all."""
     result = measure(
-        [target("slow", sleep_ms=30)],
+        [target("slow", clock=clock, ms=30)],
         requests(),
         plan(time_limit_s=0.05, scenarios=("single",), warmup_max=0, rounds=1),
+        clock=clock,
     )
-    timed = result.facts["slow"]["queries_timed"]
-    assert 1 <= timed <= 2, "30 ms each, 50 ms in all; on a busy machine the first one takes it all"
-    assert (
-        f"timed on {timed} of 6 queries: the time limit was reached"
-        in result.facts["slow"]["notes"]
-    )
+    assert result.facts["slow"]["queries_timed"] == 2
+    assert "timed on 2 of 6 queries: the time limit was reached" in result.facts["slow"]["notes"]
 
 
-def test_the_time_limit_holds_for_warm_up_and_offline_too() -> None:
+def test_the_time_limit_holds_for_warm_up_and_offline_too(clock: FakeClock) -> None:
     class Steady(HashReranker):
         def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
-            time.sleep(0.03 * len(asked))
+            clock.work(30 * len(asked))
             return super().rerank(asked)
 
     slow = Target("slow", "cpu", Steady(FakeOptions()))
-    result = measure([slow], requests(), plan(time_limit_s=0.1, warmup_max=18))
+    result = measure([slow], requests(), plan(time_limit_s=0.1, warmup_max=18), clock=clock)
     samples, facts = frame(result), result.facts["slow"]
     assert facts["warmup_calls"] == 1, "a quarter of the limit is spent after the first call"
     assert set(samples.query("scenario == 'offline'")["pairs"]) == {4}, (
@@ -200,11 +192,11 @@ def test_a_limit_that_is_not_reached_is_not_mentioned() -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"time_limit_s": 0.01}, {"crash": "no"}])
-def test_progress_adds_up_to_what_was_planned(more: dict[str, Any]) -> None:
+def test_progress_adds_up_to_what_was_planned(more: dict[str, Any], clock: FakeClock) -> None:
     told: list[int] = []
     limit = {"time_limit_s": more.pop("time_limit_s")} if "time_limit_s" in more else {}
-    targets = [target("a", sleep_ms=4, **more), target("b")]
-    measure(targets, requests(), plan(**limit), on_call=told.append)
+    targets = [target("a", clock=clock, ms=4, **more), target("b", clock=clock, ms=1)]
+    measure(targets, requests(), plan(**limit), on_call=told.append, clock=clock)
     assert sum(told) == timed_pass.planned_calls(targets, requests(), plan())
 
 
@@ -312,44 +304,56 @@ def samples(times_ms: Sequence[Sequence[float]], scenario: str = "single") -> pd
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def single(table: pd.DataFrame) -> Summary:
+    return summarise(table)["t", Condition("single")]
+
+
+def width(summary: Summary, column: Column) -> float:
+    _, low, high = summary.of(column)
+    assert low is not None
+    assert high is not None
+    return high - low
+
+
 def test_rounds_do_not_stand_in_for_queries() -> None:
     times = np.random.default_rng(0).gamma(9, 2, size=58).tolist()
-    few = summarise(samples([[one] * 10 for one in times]))["t", "single"]
+    few = single(samples([[one] * 10 for one in times]))
     assert (few.queries, few.samples, few.p95_ms) == (58, 580, None)
-    enough = summarise(samples([[one] for one in [*times, 20.0]]))["t", "single"]
+    enough = single(samples([[one] for one in [*times, 20.0]]))
     assert enough.p95_ms is not None
-    assert enough.p99_ms is None
+    assert enough.of(P99).value is None
 
 
 def test_the_interval_is_clustered_by_query() -> None:
     """Copies of a round add samples and no information: the interval must not shrink."""
     times = np.random.default_rng(1).gamma(4, 5, size=40).tolist()
-    once = summarise(samples([[one] for one in times]))["t", "single"]
-    copied = summarise(samples([[one] * 20 for one in times]))["t", "single"]
-    width, copied_width = once.p50_high_ms - once.p50_low_ms, copied.p50_high_ms - copied.p50_low_ms
+    once = single(samples([[one] for one in times]))
+    copied = single(samples([[one] * 20 for one in times]))
+    width, copied_width = (
+        once.of(P50).high - once.of(P50).low,
+        copied.of(P50).high - copied.of(P50).low,
+    )
     assert copied_width > 0.7 * width
 
 
 def test_the_interval_is_wider_than_one_that_takes_rounds_for_queries() -> None:
     times = np.random.default_rng(1).gamma(4, 5, size=40).tolist()
-    clustered = summarise(samples([[one] * 4 for one in times]))["t", "single"]
-    naive = summarise(samples([[one] for one in times * 4]))["t", "single"]
-    assert clustered.mean_high_ms - clustered.mean_low_ms > 1.5 * (
-        naive.mean_high_ms - naive.mean_low_ms
-    )
+    clustered = single(samples([[one] * 4 for one in times]))
+    naive = single(samples([[one] for one in times * 4]))
+    assert width(clustered, MEAN) > 1.5 * width(naive, MEAN)
 
 
 def test_percentiles_and_intervals_are_those_of_numpy_and_scipy() -> None:
     from scipy.stats import bootstrap
 
     times = np.random.default_rng(2).gamma(4, 5, size=300)
-    found = summarise(samples([[one] for one in times.tolist()]))["t", "single"]
-    assert (found.p50_ms, found.p95_ms, found.p99_ms) == pytest.approx(
+    found = single(samples([[one] for one in times.tolist()]))
+    assert (found.p50_ms, found.p95_ms, found.of(P99).value) == pytest.approx(
         np.quantile(times, [0.5, 0.95, 0.99]), rel=1e-4
     )
     shown = {
-        0.5: (found.p50_low_ms, found.p50_high_ms),
-        0.95: (found.p95_low_ms, found.p95_high_ms),
+        0.5: (found.of(P50).low, found.of(P50).high),
+        0.95: (found.of(P95).low, found.of(P95).high),
     }
     for q, interval in shown.items():
         reference = bootstrap(
@@ -358,34 +362,39 @@ def test_percentiles_and_intervals_are_those_of_numpy_and_scipy() -> None:
         assert interval == pytest.approx(tuple(reference.confidence_interval), rel=0.03)
     reference = bootstrap((times,), np.mean, method="percentile", rng=0)
     low, high = reference.confidence_interval
-    assert (found.mean_low_ms, found.mean_high_ms) == pytest.approx((low, high), rel=0.03)
-    assert found.mean_high_ms - found.mean_low_ms == pytest.approx(high - low, rel=0.08), (
+    assert (found.of(MEAN).low, found.of(MEAN).high) == pytest.approx((low, high), rel=0.03)
+    assert found.of(MEAN).high - found.of(MEAN).low == pytest.approx(high - low, rel=0.08), (
         "a 90 % interval is 16 % narrower"
     )
 
 
 def test_a_withheld_percentile_has_no_interval() -> None:
-    few = summarise(samples([[1.0], [2.0]]))["t", "single"]
-    assert (few.p95_ms, few.p95_low_ms, few.p95_high_ms, few.p99_low_ms) == (None, None, None, None)
+    few = single(samples([[1.0], [2.0]]))
+    assert (few.p95_ms, few.of(P95).low, few.of(P95).high, few.of(P99).low) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def test_scenarios_are_never_converted_into_one_another() -> None:
-    single = summarise(samples([[10.0, 20.0]]))["t", "single"]
-    assert (single.per_pair_ms, single.pairs_per_s) == (1.5, None)
-    offline = summarise(samples([[10.0, 20.0]], "offline"))["t", "offline"]
+    one = single(samples([[10.0, 20.0]]))
+    assert (one.per_pair_ms, one.pairs_per_s) == (1.5, None)
+    offline = summarise(samples([[10.0, 20.0]], "offline"))["t", Condition("offline")]
     assert offline.per_pair_ms is None
     assert (
         offline.pairs_per_s,
-        offline.pairs_per_s_low,
-        offline.pairs_per_s_high,
+        offline.of(PAIRS_PER_S).low,
+        offline.of(PAIRS_PER_S).high,
     ) == pytest.approx((2000 / 3, 500, 1000))
 
 
 def test_queries_timed_unequally_often_are_summarised() -> None:
-    summary = summarise(samples([[1.0, 2.0], [3.0], [4.0, 5.0]]))["t", "single"]
+    summary = single(samples([[1.0, 2.0], [3.0], [4.0, 5.0]]))
     assert (summary.queries, summary.samples, summary.p50_ms) == (3, 5, 3.0)
-    assert 1.0 <= summary.p50_low_ms <= summary.p50_high_ms <= 5.0
-    assert 1.0 <= summary.mean_low_ms <= summary.mean_high_ms <= 5.0
+    assert 1.0 <= summary.of(P50).low <= summary.of(P50).high <= 5.0
+    assert 1.0 <= summary.of(MEAN).low <= summary.of(MEAN).high <= 5.0
 
 
 @settings(max_examples=30, deadline=None)
@@ -393,11 +402,16 @@ def test_queries_timed_unequally_often_are_summarised() -> None:
 def test_a_summary_does_not_depend_on_the_order_of_samples(times: list[float], rng: Any) -> None:
     table = samples([[one] for one in times])
     shuffled = table.sample(frac=1, random_state=rng.randrange(1000))
-    one, other = summarise(table)["t", "single"], summarise(shuffled)["t", "single"]
+    one, other = (
+        summarise(table)["t", Condition("single")],
+        summarise(shuffled)["t", Condition("single")],
+    )
     assert one.p50_ms == pytest.approx(other.p50_ms)
     assert one.per_pair_ms == pytest.approx(other.per_pair_ms)
-    assert (one.p50_low_ms, one.p50_high_ms) == pytest.approx((other.p50_low_ms, other.p50_high_ms))
-    assert min(times) * 0.999 - 1e-6 <= one.p50_low_ms <= one.p50_high_ms <= max(times) + 1e-6
+    assert (one.of(P50).low, one.of(P50).high) == pytest.approx(
+        (other.of(P50).low, other.of(P50).high)
+    )
+    assert min(times) * 0.999 - 1e-6 <= one.of(P50).low <= one.of(P50).high <= max(times) + 1e-6
     assert one.p95_ms is None or one.p95_ms >= one.p50_ms
 
 

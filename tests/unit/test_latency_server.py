@@ -1,12 +1,11 @@
 """Load on a server: arrivals by chance, waits counted from when a query was due, overload said.
 
 Most of it runs on a clock of the tests' own, which moves when somebody sleeps: queueing theory can
-then be held to its numbers. What runs on the real clock checks an order, never a time.
+then be held to its numbers. What runs on the real clock checks sums, never a time.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,61 +15,54 @@ import pytest
 from pydantic import ValidationError
 
 from bench.contract.request import CandidateList
-from bench.latency import call, timed_pass
-from bench.latency import server as latency_server
-from bench.latency.plan import ServerPlan
-from bench.latency.server import arrivals, grows, server
+from bench.latency import timed_pass
+from bench.latency.columns import MEAN
+from bench.latency.sample import Condition
+from bench.latency.scenarios.server import ServerPlan, arrivals, grows
 from bench.latency.summary import summarise
 from bench.latency.timed_pass import LatencyPlan, LatencyResult, Target, measure
+from tests.support.fake_clock import FakeClock
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
 
 SERVICE_S = 0.01
 
 
-class Clock:
-    """Time that passes by sleeping only."""
-
-    def __init__(self) -> None:
-        self.now = 0
-
-    def now_ns(self) -> int:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += round(seconds * 1e9)
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    for module in (latency_server, call):
-        monkeypatch.setattr(module, "now_ns", made.now_ns)
-    monkeypatch.setattr(time, "sleep", made.sleep)
-    return made
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 class Steady(HashReranker):
     """Serves a call in 10 ms, however many queries it holds; notes how many that were."""
 
     batches: list[int]
+    clock: FakeClock
 
     def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
         self.batches = [*getattr(self, "batches", []), len(asked)]
-        time.sleep(SERVICE_S)
+        self.clock.sleep(SERVICE_S)
         return super().rerank(asked)
 
 
-def loaded(reranker: HashReranker, **load: Any) -> LatencyResult:
+def loaded(reranker: HashReranker, clock: FakeClock, **load: Any) -> LatencyResult:
+    if isinstance(reranker, Steady):
+        reranker.clock = clock
     plan = LatencyPlan(
         scenarios=("server",), queries=8, warmup_max=0, server=ServerPlan(**{"queries": 60, **load})
     )
-    return measure([Target("t", "cpu", reranker)], requests(8), plan)
+    return measure([Target("t", "cpu", reranker)], requests(8), plan, clock=clock)
 
 
 def loads(result: LatencyResult) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = result.facts["t"]["server"]["loads"]
     return found
+
+
+def pivoted(result: LatencyResult) -> pd.DataFrame:
+    """Nanoseconds of each arrival: its number x total, queue, service."""
+    table = pd.DataFrame(result.samples)
+    return table.pivot(index="round", columns="span", values="nanoseconds")
 
 
 def mean_ms(result: LatencyResult, span: str) -> float:
@@ -101,9 +93,9 @@ def test_arrivals_are_seeded_scaled_and_bounded() -> None:
 
 
 @pytest.mark.parametrize("load", [0.2, 0.5, 0.8])
-def test_waits_are_those_of_a_queue_with_one_worker(clock: Clock, load: float) -> None:
+def test_waits_are_those_of_a_queue_with_one_worker(clock: FakeClock, load: float) -> None:
     """M/D/1 (Pollaczek & Khinchine): the mean wait is rho / (2 (1 - rho)) service times."""
-    result = loaded(Steady(FakeOptions()), loads=(load,), queries=6000, seconds=1e6)
+    result = loaded(Steady(FakeOptions()), clock, loads=(load,), queries=6000, seconds=1e6)
     assert mean_ms(result, "queue") == pytest.approx(
         load / (2 * (1 - load)) * 1000 * SERVICE_S, rel=0.12
     )
@@ -113,23 +105,29 @@ def test_waits_are_those_of_a_queue_with_one_worker(clock: Clock, load: float) -
     assert loads(result)[0]["overloaded"] is False
 
 
-def test_on_the_real_clock_too_a_response_takes_longer_than_its_service() -> None:
-    result = loaded(Steady(FakeOptions()), loads=(2.0,), queries=30)
-    assert mean_ms(result, "service") >= 1000 * SERVICE_S
-    assert mean_ms(result, "total") > 2 * mean_ms(result, "service")
-    assert loads(result)[0]["overloaded"] is True
+def test_on_the_real_clock_too_a_response_is_its_wait_and_its_service() -> None:
+    plan = LatencyPlan(
+        scenarios=("server",), queries=8, warmup_max=0, server=ServerPlan(queries=30, loads=(2.0,))
+    )
+    target = Target("t", "cpu", HashReranker(FakeOptions()))
+    table = pivoted(measure([target], requests(8), plan))
+    assert len(table) == 30
+    assert (table["total"] == table["queue"] + table["service"]).all()
+    assert (table["service"] > 0).all()
 
 
-def test_a_response_is_its_wait_and_its_service_counted_from_when_it_was_due(clock: Clock) -> None:
-    result = loaded(Steady(FakeOptions()), rates=(60.0,))
-    table = pd.DataFrame(result.samples).pivot(index="round", columns="span", values="nanoseconds")
+def test_a_response_is_its_wait_and_its_service_counted_from_when_it_was_due(
+    clock: FakeClock,
+) -> None:
+    result = loaded(Steady(FakeOptions()), clock, rates=(60.0,))
+    table = pivoted(result)
     assert (table["total"] == table["queue"] + table["service"]).all()
     assert (table["queue"] >= 0).all()
     assert list(table.index) == list(range(60))
-    assert {row.scenario for row in result.samples} == {server(60.0)} == {"server 60/s"}
+    assert {(row.scenario, row.rate) for row in result.samples} == {("server", 60.0)}
 
 
-def test_a_stall_is_felt_by_everybody_who_is_due_meanwhile(clock: Clock) -> None:
+def test_a_stall_is_felt_by_everybody_who_is_due_meanwhile(clock: FakeClock) -> None:
     """Coordinated omission would show one slow call; here those behind it wait too."""
 
     class Stalling(HashReranker):
@@ -137,18 +135,18 @@ def test_a_stall_is_felt_by_everybody_who_is_due_meanwhile(clock: Clock) -> None
 
         def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             Stalling.calls += 1
-            time.sleep(0.3 if Stalling.calls == 10 else 0.001)
+            clock.work(300 if Stalling.calls == 10 else 1)
             return super().rerank(asked)
 
-    result = loaded(Stalling(FakeOptions()), rates=(100.0,))
+    result = loaded(Stalling(FakeOptions()), clock, rates=(100.0,))
     slow = [row for row in result.samples if row.span == "total" and row.nanoseconds > 50e6]
     assert len(slow) == pytest.approx(25, abs=12), (
         "those of the next quarter of a second, at 100 a second"
     )
 
 
-def test_more_than_the_worker_can_do_is_called_overload(clock: Clock) -> None:
-    result = loaded(Steady(FakeOptions()), rates=(400.0,), queries=2000)
+def test_more_than_the_worker_can_do_is_called_overload(clock: FakeClock) -> None:
+    result = loaded(Steady(FakeOptions()), clock, rates=(400.0,), queries=2000)
     found = loads(result)[0]
     assert found["overloaded"] is True
     assert found["utilisation"] == pytest.approx(4, rel=0.1)
@@ -158,9 +156,9 @@ def test_more_than_the_worker_can_do_is_called_overload(clock: Clock) -> None:
     assert any("server 400/s: overloaded" in note for note in result.facts["t"]["notes"])
 
 
-def test_batches_carry_a_load_that_single_calls_cannot(clock: Clock) -> None:
+def test_batches_carry_a_load_that_single_calls_cannot(clock: FakeClock) -> None:
     reranker = Steady(FakeOptions())
-    result = loaded(reranker, rates=(200.0,), max_batch=8)
+    result = loaded(reranker, clock, rates=(200.0,), max_batch=8)
     found = loads(result)[0]
     assert found["overloaded"] is False
     assert 1 < found["mean_batch"] <= 8
@@ -170,29 +168,29 @@ def test_batches_carry_a_load_that_single_calls_cannot(clock: Clock) -> None:
     )
 
 
-def test_a_batch_that_is_not_full_waits_for_more(clock: Clock) -> None:
+def test_a_batch_that_is_not_full_waits_for_more(clock: FakeClock) -> None:
     hasty, patient = Steady(FakeOptions()), Steady(FakeOptions())
-    at_once = loaded(hasty, rates=(40.0,), max_batch=4, queries=30)
-    after_a_while = loaded(patient, rates=(40.0,), max_batch=4, queries=30, max_wait_ms=100)
+    at_once = loaded(hasty, clock, rates=(40.0,), max_batch=4, queries=30)
+    after_a_while = loaded(patient, clock, rates=(40.0,), max_batch=4, queries=30, max_wait_ms=100)
     assert loads(at_once)[0]["mean_batch"] < loads(after_a_while)[0]["mean_batch"]
     assert mean_ms(at_once, "queue") < mean_ms(after_a_while, "queue")
 
 
-def test_failures_under_load_are_counted_and_no_samples(clock: Clock) -> None:
+def test_failures_under_load_are_counted_and_no_samples(clock: FakeClock) -> None:
     class Failing(Steady):
         def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             if asked[0].query_id == "q3":
                 raise RuntimeError("busy")
             return super().rerank(asked)
 
-    result = loaded(Failing(FakeOptions()), rates=(50.0,), queries=24)
+    result = loaded(Failing(FakeOptions()), clock, rates=(50.0,), queries=24)
     assert loads(result)[0]["failed"] == 3
     assert "q3" not in {row.query for row in result.samples}
     assert any("3 of 24 arrivals failed" in note for note in result.facts["t"]["notes"])
 
 
-def test_a_server_that_is_gone_is_given_up(clock: Clock) -> None:
-    result = loaded(HashReranker(FakeOptions(crash="no")), rates=(50.0,))
+def test_a_server_that_is_gone_is_given_up(clock: FakeClock) -> None:
+    result = loaded(HashReranker(FakeOptions(crash="no")), clock, rates=(50.0,))
     assert result.samples == []
     assert result.facts["t"]["errors"] == timed_pass.GIVE_UP_AFTER
 
@@ -202,16 +200,18 @@ def test_intervals_under_load_draw_stretches_of_arrivals() -> None:
     rng = np.random.default_rng(0)
     stretches = np.repeat(rng.gamma(2, 50, size=12), 12)
     rows = [
-        timed_pass.Sample("t", server(1.0), i, f"q{i % 60}", 10, None, int(ms * 1e6))
+        timed_pass.Sample("t", "server", i, f"q{i % 60}", 10, None, int(ms * 1e6), rate=1.0)
         for i, ms in enumerate(stretches)
     ]
-    apart = [row._replace(scenario="single") for row in rows]
+    apart = [row._replace(scenario="single", rate=None) for row in rows]
     found, naive = (
-        summarise(pd.DataFrame(rows))["t", "server 1/s"],
-        summarise(pd.DataFrame(apart))["t", "single"],
+        summarise(pd.DataFrame(rows))["t", Condition("server", 1.0)],
+        summarise(pd.DataFrame(apart))["t", Condition("single")],
     )
     assert found.per_pair_ms is None
-    assert found.mean_high_ms - found.mean_low_ms > 1.5 * (naive.mean_high_ms - naive.mean_low_ms)
+    assert found.of(MEAN).high - found.of(MEAN).low > 1.5 * (
+        naive.of(MEAN).high - naive.of(MEAN).low
+    )
 
 
 def test_a_queue_grows_when_its_waits_rise_throughout() -> None:
@@ -231,7 +231,7 @@ def test_what_a_plan_runs() -> None:
         ServerPlan(rates=(0.0,))
 
 
-def test_progress_of_a_load_adds_up_to_what_was_planned(clock: Clock) -> None:
+def test_progress_of_a_load_adds_up_to_what_was_planned(clock: FakeClock) -> None:
     told: list[int] = []
     plan = LatencyPlan(
         scenarios=("server",),
@@ -239,6 +239,8 @@ def test_progress_of_a_load_adds_up_to_what_was_planned(clock: Clock) -> None:
         warmup_max=3,
         server=ServerPlan(queries=20, rates=(100.0, 400.0)),
     )
-    targets = [Target("t", "cpu", Steady(FakeOptions()))]
-    measure(targets, requests(8), plan, on_call=told.append)
+    reranker = Steady(FakeOptions())
+    reranker.clock = clock
+    targets = [Target("t", "cpu", reranker)]
+    measure(targets, requests(8), plan, on_call=told.append, clock=clock)
     assert sum(told) == timed_pass.planned_calls(targets, requests(8), plan)

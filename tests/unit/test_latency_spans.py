@@ -5,8 +5,7 @@ bookkeeping, never a wall-clock time.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,11 +14,13 @@ import pytest
 from bench import rerankers
 from bench.contract.meter import no_span
 from bench.contract.request import CandidateList
-from bench.latency import call, spans
+from bench.latency import spans
+from bench.latency.sample import Condition
 from bench.latency.spans import Stopwatch
 from bench.latency.summary import parts, summarise
 from bench.latency.timed_pass import LatencyPlan, Sample, Target, measure
 from bench.machine import clock
+from tests.support.fake_clock import FakeClock, UnsynchronisedClock
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
 
@@ -28,18 +29,20 @@ class Parted(HashReranker):
     """Tokenises for 1 ms and computes for 4 ms, twice a call."""
 
     seen: list[bool]
+    clock: FakeClock
 
     def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
         self.seen = [*getattr(self, "seen", []), self.meter.span is no_span]
         for _ in range(2):
             with self.meter.span("tokenise"):
-                time.sleep(0.001)
+                self.clock.work(1)
             with self.meter.span("forward"):
-                time.sleep(0.004)
+                self.clock.work(4)
         return super().rerank(asked)
 
 
-def spanned(reranker: HashReranker, **more: Any) -> list[Sample]:
+def spanned(reranker: HashReranker, clock: FakeClock | None = None, **more: Any) -> list[Sample]:
+    """The samples of a timed pass. A reranker that has work for a clock gets it."""
     plan = LatencyPlan(
         **{
             "scenarios": ("single",),
@@ -50,7 +53,10 @@ def spanned(reranker: HashReranker, **more: Any) -> list[Sample]:
             **more,
         }
     )
-    return measure([Target("t", "cpu", reranker)], requests(4), plan).samples
+    clock = clock or FakeClock()
+    if isinstance(reranker, Parted | Deferred):
+        reranker.clock = clock
+    return measure([Target("t", "cpu", reranker)], requests(4), plan, clock=clock).samples
 
 
 def test_parts_come_from_calls_of_their_own() -> None:
@@ -69,11 +75,9 @@ def test_parts_come_from_calls_of_their_own() -> None:
 
 
 def test_parts_are_ordered_as_the_work_and_add_up() -> None:
-    found = parts(pd.DataFrame(spanned(Parted(FakeOptions()))))["t", "single"]
+    found = parts(pd.DataFrame(spanned(Parted(FakeOptions()))))["t", Condition("single")]
     assert list(found) == ["tokenise", "forward", "sort", "other"]
-    assert found["forward"] >= 8
-    assert found["tokenise"] >= 2
-    assert found["forward"] > found["tokenise"] > found["sort"]
+    assert found == {"tokenise": 2, "forward": 8, "sort": 0, "other": 0}
 
 
 def test_parts_are_not_part_of_the_summary() -> None:
@@ -90,51 +94,51 @@ def test_a_reranker_that_marks_no_parts_still_shows_the_sort() -> None:
     assert {row.span for row in spanned(HashReranker(FakeOptions()))} == {"total", "sort", "other"}
 
 
-def test_a_part_inside_another_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0]
-    monkeypatch.setattr(spans, "now_ns", lambda: now[0])
-    watch = Stopwatch("cpu")
+def test_a_part_inside_another_counts_once() -> None:
+    clock = FakeClock()
+    watch = Stopwatch("cpu", clock)
     with watch.span("forward"):
-        now[0] += 5
+        clock.now += 5
         with watch.span("copy"):
-            now[0] += 2
-        now[0] += 1
+            clock.now += 2
+        clock.now += 1
     with watch.span("copy"):
-        now[0] += 10
+        clock.now += 10
     assert watch.parts(total=20) == {"copy": 12, "forward": 6, "other": 2}
 
 
-def test_the_device_s_own_clock_runs_beside_forward_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_device_s_own_clock_runs_beside_forward_alone() -> None:
     """Read once the device has finished; not where another part lies inside, whose time it would
     hold too.
     """
-    monkeypatch.setattr(spans, "device_timer", lambda device: lambda: lambda: lambda: 7)
-    watch = Stopwatch("imagined")
+    clock = FakeClock()
+    watch = Stopwatch("imagined", clock)
     with watch.span("tokenise"):
-        pass
+        clock.work(1)
     assert spans.ON_DEVICE not in watch.nanoseconds
     with watch.span("forward"):
-        pass
-    assert watch.nanoseconds[spans.ON_DEVICE] == 7
+        clock.work(2)
+        clock.queue(7)
+    assert watch.nanoseconds[spans.ON_DEVICE] == 9_000_000
+    assert watch.nanoseconds["forward"] == 9_000_000
     with watch.span("forward"), watch.span("tokenise"):
-        pass
-    assert watch.nanoseconds[spans.ON_DEVICE] == 7
+        clock.queue(7)
+    assert watch.nanoseconds[spans.ON_DEVICE] == 9_000_000
     assert spans.ON_DEVICE in watch.parts(total=10**9)
 
 
 def test_parts_of_other_threads_are_kept_and_take_no_time_from_the_caller() -> None:
-    watch = Stopwatch("cpu")
+    clock = FakeClock()
+    watch = Stopwatch("cpu", clock)
 
     def tokenise() -> None:
         with watch.span("tokenise"):
-            time.sleep(0.005)
+            clock.work(5)
 
     thread = threading.Thread(target=tokenise)
     thread.start()
     thread.join()
-    found = watch.parts(total=7)
-    assert found["tokenise"] >= 5_000_000
-    assert found["other"] == 7
+    assert watch.parts(total=7) == {"tokenise": 5_000_000, "other": 7}
 
 
 def test_a_stopwatch_lets_an_error_through() -> None:
@@ -144,71 +148,35 @@ def test_a_stopwatch_lets_an_error_through() -> None:
     assert set(watch.nanoseconds) == {"forward"}
 
 
-class Device:
-    """An accelerator: work is queued and goes on for 30 ms after the call that queued it has
-    returned.
+class Deferred(HashReranker):
+    """Queues 30 ms of work and answers at once, as a model whose scores nobody has looked at
+    yet.
     """
 
-    def __init__(self) -> None:
-        self.free_at = 0.0
-        self.waits = 0
-
-    def queue(self) -> None:
-        self.free_at = max(self.free_at, time.perf_counter()) + 0.03
-
-    def synchroniser(self, name: str) -> Callable[[], None]:
-        def wait() -> None:
-            self.waits += 1
-            time.sleep(max(0.0, self.free_at - time.perf_counter()))
-
-        return wait
-
-
-class Deferred(HashReranker):
-    """Queues its work and answers at once, as a model whose scores nobody has looked at yet."""
-
-    device_: Device
+    clock: FakeClock
 
     def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
         with self.meter.span("forward"):
-            self.device_.queue()
+            self.clock.queue(30)
         return super().rerank(asked)
 
 
-@pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> Device:
-    made = Device()
-    monkeypatch.setattr(Deferred, "device_", made, raising=False)
-    return made
+def test_a_call_is_timed_until_the_device_has_finished() -> None:
+    clock = FakeClock()
+    samples = spanned(Deferred(FakeOptions()), clock, span_queries=0)
+    assert [sample.nanoseconds for sample in samples] == [30_000_000] * 4
+    assert clock.waits == 8, "once before the clock starts and once before it stops"
 
 
-def test_a_call_is_timed_until_the_device_has_finished(
-    device: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(call, "synchroniser", device.synchroniser)
-    totals = [row.nanoseconds for row in spanned(Deferred(FakeOptions()), span_queries=0)]
-    assert min(totals) >= 29e6
-    assert device.waits == 2 * len(totals), "once before the clock starts and once before it stops"
-
-
-def test_without_synchronisation_the_same_work_would_look_free(
-    device: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_synchronisation_the_same_work_would_look_free() -> None:
     """The control of the test above: its assertion can fail."""
-    monkeypatch.setattr(call, "synchroniser", lambda name: lambda: None)
-    totals = [row.nanoseconds for row in spanned(Deferred(FakeOptions()), span_queries=0)]
-    assert min(totals) < 29e6
-    assert device.waits == 0
+    samples = spanned(Deferred(FakeOptions()), UnsynchronisedClock(), span_queries=0)
+    assert [sample.nanoseconds for sample in samples] == [0] * 4
 
 
-def test_the_work_is_counted_in_the_part_that_started_it(
-    device: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (call, spans):
-        monkeypatch.setattr(module, "synchroniser", device.synchroniser)
-    found = parts(pd.DataFrame(spanned(Deferred(FakeOptions()))))["t", "single"]
-    assert found["forward"] >= 29
-    assert found["forward"] > found["sort"] + found["other"]
+def test_the_work_is_counted_in_the_part_that_started_it() -> None:
+    found = parts(pd.DataFrame(spanned(Deferred(FakeOptions()))))["t", Condition("single")]
+    assert found == {"forward": 30, "sort": 0, "other": 0}
 
 
 @pytest.mark.parametrize(
@@ -223,9 +191,8 @@ def test_models_tell_their_parts(backend: str, model: str) -> None:
     reranker = rerankers.build(backend, {"model": model})
     reranker.load()
     plan = LatencyPlan(scenarios=("single",), queries=2, rounds=1, warmup_max=0, span_queries=2)
-    found = parts(pd.DataFrame(measure([Target("t", "cpu", reranker)], requests(2), plan).samples))[
-        "t", "single"
-    ]
+    samples = measure([Target("t", "cpu", reranker)], requests(2), plan).samples
+    found = parts(pd.DataFrame(samples))["t", Condition("single")]
     assert {"tokenise", "forward", "sort", "other"} <= set(found)
     assert min(found.values()) >= 0
     assert found["forward"] > found["sort"]

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from bench.contract.trial import Trial
-from bench.latency.sample import Sample
-from bench.latency.server import server
+from bench.latency.columns import P50, PER_PAIR
+from bench.latency.sample import Condition, Sample
 from bench.latency.spans import ON_DEVICE
 from bench.latency.summary import parts, summarise
 from bench.quality.statistics import Estimate
@@ -20,7 +20,8 @@ from bench.records.rows import Row, notes_on
 from bench.reports import numbers, timings
 from bench.reports.plots import tradeoff
 
-SLOW = server(50.0)
+SLOW = Condition("server", 50.0)
+HEAD = ("reranker", "scenario", "queries", "p50 ms", "p95 ms", "ms/pair", "pairs/s")
 
 
 def trial(name: str, device: str = "cpu") -> Trial:
@@ -41,10 +42,11 @@ def made(
 
 
 def timed(
-    scenario: str, n: int = 60, pairs: int = 10, span: str = "total", ms: float = 100.0
+    of: str | Condition, n: int = 60, pairs: int = 10, span: str = "total", ms: float = 100.0
 ) -> list[Sample]:
+    name, rate = (of, None) if isinstance(of, str) else of
     return [
-        Sample("t", scenario, i, f"q{i}", pairs, None, int((ms + i) * 1e6), span=span)
+        Sample("t", name, i, f"q{i}", pairs, None, int((ms + i) * 1e6), span=span, rate=rate)
         for i in range(n)
     ]
 
@@ -56,13 +58,13 @@ def labels(*members: Row) -> dict[str, str]:
 def test_every_scenario_has_a_line_with_its_intervals() -> None:
     row = made("ours", [*timed("single"), *timed("offline", n=2)])
     head, single, offline = timings.full([row], labels(row))
-    assert head == timings.HEAD
-    found = row.latency["single"]
+    assert head == HEAD
+    found = row.latency[Condition("single")]
     assert single[:3] == ("ours", "single", "60")
-    assert single[3] == f"{found.p50_ms:.0f} [{found.p50_low_ms:.0f}, {found.p50_high_ms:.0f}]"
+    assert single[3] == f"{found.p50_ms:.0f} [{found.of(P50).low:.0f}, {found.of(P50).high:.0f}]"
     assert single[4].startswith("156 [")
     assert found.per_pair_ms == pytest.approx(found.p50_ms / 10)
-    assert found.per_pair_low_ms == pytest.approx(found.p50_low_ms / 10)
+    assert found.of(PER_PAIR).low == pytest.approx(found.of(P50).low / 10)
     assert single[5].startswith("12.9 [")
     assert offline[2:6] == ("–", "–", "–", "–")
     assert " [" in offline[6]
@@ -72,7 +74,7 @@ def test_energy_has_a_column_where_a_gpu_told_it() -> None:
     told = made("ours", [*timed("single"), *timed("offline", n=2)], {"joules_per_1000_pairs": 42.4})
     untold = made("theirs", timed("offline", n=2), {"joules_per_1000_pairs": None})
     head, single, offline, other = timings.full([told, untold], labels(told, untold))
-    assert head == (*timings.HEAD, "J/1k pairs")
+    assert head == (*HEAD, "J/1k pairs")
     assert [line[-1] for line in (single, offline, other)] == ["–", "42", "–"]
     assert timings.full([replace(told, latency={})], labels(told)) == []
 
@@ -85,7 +87,7 @@ def test_one_sample_has_no_interval() -> None:
 
 
 def test_percentiles_of_an_overloaded_server_are_left_out() -> None:
-    load = {"scenario": SLOW, "utilisation": 2.5, "overloaded": True}
+    load = {"rate": 50.0, "utilisation": 2.5, "overloaded": True}
     row = made("ours", timed(SLOW), {"server": {"loads": [load]}})
     assert timings.full([row], labels(row))[1][1:5] == (
         "server 50/s, 250% load",
@@ -118,7 +120,7 @@ def test_each_kind_of_scenario_has_its_own_parts_and_cold_its_memory() -> None:
     samples = [
         *timed("cold", 1, span="load"),
         *timed(SLOW, 1, span="queue"),
-        *timed(server(9.0), 1, span="queue"),
+        *timed(Condition("server", 9.0), 1, span="queue"),
     ]
     row = made("ours", samples, {"cold": {"peak_rss_bytes": 3 << 29}})
     cold, loads = timings.parts([row], labels(row))
@@ -126,7 +128,7 @@ def test_each_kind_of_scenario_has_its_own_parts_and_cold_its_memory() -> None:
         ("reranker", "scenario", "load", "memory"),
         ("ours", "cold", "100 (100%)", "1.50 GiB"),
     ]
-    assert [line[1] for line in loads] == ["scenario", SLOW, "server 9/s"]
+    assert [line[1] for line in loads] == ["scenario", "server 50/s", "server 9/s"]
     assert timings.parts([replace(row, parts={})], labels(row)) == []
 
 
@@ -150,11 +152,13 @@ def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -
     rows = [
         made(name, timed("single", pairs=count)) for name, count in zip("ab", pairs, strict=True)
     ]
-    members = [(row, row.latency["single"]) for row in rows]
+    members = [(row, row.latency[Condition("single")]) for row in rows]
     axes = tradeoff._tradeoff(rows, members, "nDCG@10", "title").axes[0]
     assert "bars: p95" in axes.get_xlabel()
     drawn = [float(line.get_xdata()[-1]) for line in axes.get_lines()]
-    assert any(value == pytest.approx(rows[0].latency["single"].p95_ms) for value in drawn)
+    assert any(
+        value == pytest.approx(rows[0].latency[Condition("single")].p95_ms) for value in drawn
+    )
     seconds = [child for child in axes.child_axes if child.get_xlabel().startswith("ms a pair")]
     assert len(seconds) == (1 if pairs[0] == pairs[1] else 0), (
         "queries of several lengths have no one axis"
@@ -163,10 +167,13 @@ def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -
 
 def test_a_hosted_reranker_is_hollow_and_outside_the_pareto_front() -> None:
     rows = [made("ours", timed("single")), made("theirs", timed("request", n=5, ms=1.0))]
-    members = [(rows[0], rows[0].latency["single"]), (rows[1], rows[1].latency["request"])]
+    members = [
+        (rows[0], rows[0].latency[Condition("single")]),
+        (rows[1], rows[1].latency[Condition("request")]),
+    ]
     axes = tradeoff._tradeoff(rows, members, "nDCG@10", "title").axes[0]
     front = next(line for line in axes.get_lines() if line.get_label() == "Pareto front")
-    assert list(front.get_xdata()) == [rows[0].latency["single"].p50_ms]
+    assert list(front.get_xdata()) == [rows[0].latency[Condition("single")].p50_ms]
     assert {text.get_text() for text in axes.get_legend().get_texts()} >= {
         "ours (cpu)",
         "theirs (request)",

@@ -4,11 +4,14 @@ and 95th percentile; a row a reranker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.core.counting import counted
+from bench.latency.columns import Column
+from bench.latency.sample import PARAMETERS, TOTAL, Condition, condition
+from bench.latency.scenarios import in_order, reader
 from bench.latency.summary import Summary
 from bench.records.rows import Row
 from bench.reports import numbers
@@ -22,13 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-SCENARIOS: Mapping[str, str] = {
-    "single": "one query in flight, from raw strings to sorted scores",
-    "offline": "all pairs of the sample in one call",
-    "request": "one request to a hosted service or server, network included",
-    "cold": "loading in a fresh process, and the first query",
-    "server": "requests arriving at random times, waiting included",
-}
 ROW = 46
 DOTS = 150
 """Dots drawn a row; more would be a smear. They are taken at even steps through the sorted
@@ -56,90 +52,69 @@ class Distribution:
 def distributions(
     members: Sequence[Row], samples: pd.DataFrame, marks: Mapping[str, Mark]
 ) -> list[Distribution]:
-    """One per kind found, known or not, in the order of SCENARIOS; `server` at several rates is
-    one. Warm-ups are left out.
+    """Return one per scenario, known or not, in the order of their table; `server` at several rates
+    is one. Warm-ups are left out.
     """
     if samples.empty:
         return []
-    counted = samples[~samples["warmup"].astype(bool) & (samples["span"] == "total")]
-    calls = counted.groupby(["trial", "scenario"])["nanoseconds"]
-    times = {(str(trial), str(name)): found.to_numpy(dtype=float) for (trial, name), found in calls}
-    order = {name: i for i, name in enumerate(SCENARIOS)}
-    kinds = sorted(
-        {_kind(name) for row in members for name in row.latency},
-        key=lambda kind: (order.get(kind, len(order)), kind),
-    )
-    return [_distribution(kind, members, times, marks) for kind in kinds]
+    counted = samples[~samples["warmup"].astype(bool) & (samples["span"] == TOTAL)]
+    calls = counted.groupby(["trial", "scenario", *PARAMETERS], dropna=False)["nanoseconds"]
+    times = {
+        (str(trial), condition(*of)): nanoseconds.to_numpy(dtype=float)
+        for (trial, *of), nanoseconds in calls
+    }
+    names = in_order(of.scenario for row in members for of in row.latency)
+    return [_distribution(name, members, times, marks) for name in names]
 
 
 def _distribution(
-    kind: str,
+    name: str,
     members: Sequence[Row],
-    times: Mapping[tuple[str, str], NDArray[np.float64]],
+    times: Mapping[tuple[str, Condition], NDArray[np.float64]],
     marks: Mapping[str, Mark],
 ) -> Distribution:
     import numpy as np
 
-    timed = [(row, name) for row in members for name in row.latency if _kind(name) == kind]
-    labels = [
-        name_of(row) if name == kind else f"{name_of(row)} · {name.removeprefix(kind).strip()}"
-        for row, name in timed
+    scenario = reader(name)
+    strips: list[Strip] = []
+    lines: list[tuple[str, dict[str, Cell]]] = []
+    for row in members:
+        for of, summary in row.latency.items():
+            if of.scenario == name:
+                suffix = scenario.suffix(of)
+                label = f"{name_of(row)} · {suffix}" if suffix else name_of(row)
+                strips.append((label, row, np.sort(times[row.trial.id, of]) / 1e6))
+                lines.append((label, _cells(summary, scenario.details)))
+    headline = {column.title for column in scenario.columns}
+    columns = [
+        title
+        for title in lines[0][1]
+        if title in headline or any(cells[title].sort is not None for _, cells in lines)
     ]
-    strips = [
-        (label, row, np.sort(times[row.trial.id, name]) / 1e6)
-        for label, (row, name) in zip(labels, timed, strict=True)
-    ]
-    lines = [
-        (label, _cells(row.latency[name])) for label, (row, name) in zip(labels, timed, strict=True)
-    ]
-    optional = ("p95 ms", "p99 ms", "pairs/s") if kind == "offline" else ("p99 ms", "pairs/s")
-    empty = {name for name in optional if all(cells[name].sort is None for _, cells in lines)}
-    columns = [name for name in lines[0][1] if name not in empty]
     return Distribution(
-        kind,
-        SCENARIOS.get(kind, ""),
-        svg.both_sizes(lambda size: _draw(size, strips, marks, kind)),
+        name,
+        scenario.meaning,
+        svg.both_sizes(lambda size: _draw(size, strips, marks, name)),
         columns,
         lines,
     )
 
 
-def _kind(scenario: str) -> str:
-    """`server` of "server 4.5/s"."""
-    kind = scenario.partition(" ")[0]
-    return kind if kind in SCENARIOS else scenario
-
-
-def _cells(found: Summary) -> dict[str, Cell]:
-    """A percentile that is withheld has no value to sort by; that of a single call has no
-    interval.
+def _cells(summary: Summary, columns: Sequence[Column]) -> dict[str, Cell]:
+    """Return the cells of a row by title. A percentile that is withheld has no value to sort by;
+    that of a single call has no interval.
     """
-
-    def cell(
-        value: float | None,
-        low: float | None,
-        high: float | None,
-        form: Callable[[float | None], str],
-    ) -> Cell:
-        below = (
-            f"[{form(low)}, {form(high)}]"
-            if found.samples > 1 and low is not None and low != high
-            else ""
-        )
-        return Cell(form(value), value, below)
-
-    shown = numbers.milliseconds
-    return {
-        "p50 ms": cell(found.p50_ms, found.p50_low_ms, found.p50_high_ms, shown),
-        "p95 ms": cell(found.p95_ms, found.p95_low_ms, found.p95_high_ms, shown),
-        "p99 ms": cell(found.p99_ms, found.p99_low_ms, found.p99_high_ms, shown),
-        "mean ms": cell(found.mean_ms, found.mean_low_ms, found.mean_high_ms, shown),
-        "pairs/s": cell(
-            found.pairs_per_s, found.pairs_per_s_low, found.pairs_per_s_high, numbers.rate
-        ),
-        "queries": Cell(str(found.queries), found.queries),
-        "calls": Cell(str(found.samples), found.samples),
-    }
+    cells = {}
+    for column in columns:
+        value, low, high = summary.of(column)
+        form = numbers.form(column.format)
+        below = ""
+        if summary.samples > 1 and low is not None and low != high:
+            below = f"[{form(low)}, {form(high)}]"
+        cells[column.title] = Cell(form(value), value, below)
+    cells["queries"] = Cell(str(summary.queries), summary.queries)
+    cells["calls"] = Cell(str(summary.samples), summary.samples)
+    return cells
 
 
 def _draw(size: Size, strips: Sequence[Strip], marks: Mapping[str, Mark], kind: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bench.latency.columns import P50
 from bench.quality import statistics
 from bench.quality.measures import JUDGED
 from bench.records.rows import Row, measures_of, notes_on
@@ -151,7 +152,8 @@ def _speed(row: Row) -> Iterator[tuple[str, Cell]]:
     single, offline = timings.one_query(row), row.offline
     shown = numbers.milliseconds
     if single:
-        interval = f"[{shown(single.p50_low_ms)}, {shown(single.p50_high_ms)}]"
+        _, low, high = single.of(P50)
+        interval = f"[{shown(low)}, {shown(high)}]"
         yield "p50 ms", Cell(timings.marked(row, single.p50_ms), single.p50_ms, interval)
         yield "p95 ms", Cell(timings.marked(row, single.p95_ms), single.p95_ms)
         yield "ms/pair", Cell(timings.marked(row, single.per_pair_ms), single.per_pair_ms)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.core.counting import counted
+from bench.latency.columns import P50
 from bench.latency.summary import Summary
 from bench.quality.statistics import Estimate
 from bench.records.rows import Row
@@ -38,9 +39,8 @@ class Point:
     @property
     def label(self) -> str:
         timing, value = self.timing, self.value
-        interval = (
-            f"{numbers.milliseconds(timing.p50_low_ms)}–{numbers.milliseconds(timing.p50_high_ms)}"
-        )
+        _, low, high = timing.of(P50)
+        interval = f"{numbers.milliseconds(low)}–{numbers.milliseconds(high)}"
         return (
             f"{name_of(self.row)}\n{numbers.quality(value.mean)} {numbers.interval(value)}\n"
             f"{numbers.milliseconds(timing.p50_ms)} ms [{interval}] p50 ({timing.scenario})"
@@ -71,11 +71,7 @@ def draw(found: Sequence[Point], members: Sequence[Row], measure: str) -> str:
 
 def _draw(size: Size, found: Sequence[Point], members: Sequence[Row], measure: str) -> str:
     x_range = svg.span(
-        [
-            ms
-            for one in found
-            for ms in (one.timing.p50_low_ms, one.timing.p50_high_ms, one.timing.p50_ms)
-        ],
+        [ms for point in found for ms in _range(point.timing)],
         log=True,
     )
     x = Scale(*x_range, size.left, size.width - size.right, log=True)
@@ -153,6 +149,14 @@ def _references(
     return parts
 
 
+def _range(timing: Summary) -> tuple[float, float, float]:
+    """Return the ends of the median's interval, and the median."""
+    median, low, high = timing.of(P50)
+    if median is None or low is None or high is None:
+        return timing.p50_ms, timing.p50_ms, timing.p50_ms
+    return low, high, median
+
+
 def _front(found: Sequence[Point], x: Scale, y: Scale, where: str) -> str:
     best = pareto([(one.timing.p50_ms, one.value.mean) for one in found])
     corners = [(x(found[i].timing.p50_ms), y(found[i].value.mean)) for i in best]
@@ -162,12 +166,13 @@ def _front(found: Sequence[Point], x: Scale, y: Scale, where: str) -> str:
 def _point(one: Point, x: Scale, y: Scale) -> str:
     timing, value = one.timing, one.value
     at_x, at_y = x(timing.p50_ms), y(value.mean)
+    low, high, _ = _range(timing)
     shade = f"whisker {one.mark.colour}"
     parts = [
         element(
             "line",
-            x1=x(timing.p50_low_ms),
-            x2=x(timing.p50_high_ms),
+            x1=x(low),
+            x2=x(high),
             y1=at_y,
             y2=at_y,
             class_=shade,

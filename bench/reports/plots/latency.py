@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.core.counting import counted
+from bench.latency.scenarios import one_query_at
 from bench.latency.summary import needed
 from bench.records.rows import Row
 from bench.records.run import Run
@@ -21,7 +22,7 @@ def draw(run: Run) -> Iterator[Picture]:
     if samples.empty:
         return
     single = samples[
-        (samples["scenario"] == "single")
+        (samples["scenario"] == one_query_at(remote=False))
         & ~samples["warmup"].astype(bool)
         & (samples["span"] == "total")
     ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bench.latency.columns import P50, P95, Interval
 from bench.latency.summary import Summary
 from bench.records.rows import Row, candidates_of, measures_of
 from bench.records.run import Run
@@ -75,8 +76,8 @@ def _draw_point(axes: Any, row: Row, found: Summary, measure: str, i: int) -> No
     axes.errorbar(
         x,
         y,
-        xerr=_reach(x, found.p50_low_ms, found.p50_high_ms),
-        yerr=_reach(y, value.low, value.high),
+        xerr=_reach(found.of(P50)),
+        yerr=_reach(Interval(y, value.low, value.high)),
         linestyle="none",
         **look,
         markerfacecolor="white" if row.request else look["color"],
@@ -86,8 +87,8 @@ def _draw_point(axes: Any, row: Row, found: Summary, measure: str, i: int) -> No
         label=f"{row.name} (request)" if row.request else f"{row.name} ({row.trial.device})",
         zorder=3,
     )
-    if found.p95_ms is not None and found.p95_low_ms is not None and found.p95_high_ms is not None:
-        reach = _reach(found.p95_ms, found.p95_low_ms, found.p95_high_ms)
+    if found.p95_ms is not None:
+        reach = _reach(found.of(P95))
         axes.plot([x, found.p95_ms], [y, y], color=look["color"], linewidth=1, alpha=0.4, zorder=2)
         axes.errorbar(
             found.p95_ms,
@@ -102,8 +103,11 @@ def _draw_point(axes: Any, row: Row, found: Summary, measure: str, i: int) -> No
         )
 
 
-def _reach(value: float, low: float, high: float) -> list[list[float]]:
-    """How far an error bar reaches to either side."""
+def _reach(interval: Interval) -> list[list[float]]:
+    """Return how far an error bar reaches to either side."""
+    value, low, high = interval
+    if value is None or low is None or high is None:
+        return [[0.0], [0.0]]
     return [[max(0.0, value - low)], [max(0.0, high - value)]]
 
 

@@ -1,0 +1,145 @@
+"""`cold`: from the start of a fresh process to the first answer: what a deployment, an autoscaler
+or a command-line tool waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from bench.core.counting import counted
+from bench.core.errors import BenchError
+from bench.latency.columns import MEMORY
+from bench.latency.common_plan import CommonPlan
+from bench.latency.fresh_process import ask
+from bench.latency.lane import Lane
+from bench.latency.sample import Sample
+from bench.latency.scenarios.base import Moment, Place, Scenario, ScenarioOptions, Turn
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+READ_FROM_DISK = 16 << 20
+"""Bytes from which the page cache did not hold what was loaded; Python's own files are fewer."""
+
+
+class ColdOptions(ScenarioOptions):
+    cold_runs: int = Field(3, ge=1, description="fresh processes per reranker in 'cold'")
+
+
+class Cold(Scenario[ColdOptions]):
+    """The fresh processes of one reranker."""
+
+    Options = ColdOptions
+    place = Place.EVERYWHERE
+    question = "how long after a start?"
+    meaning = "loading in a fresh process, and the first query"
+    warms_up = False
+    parts_columns = (MEMORY,)
+
+    def __init__(self, name: str, options: ColdOptions, lane: Lane) -> None:
+        super().__init__(name, options, lane)
+        self.answers: list[dict[str, Any]] = []
+        self.errors: list[str] = []
+
+    @classmethod
+    def queries(cls, options: ColdOptions, queries: int) -> int:
+        return min(1, queries)
+
+    @classmethod
+    def turns(cls, options: ColdOptions, plan: CommonPlan, queries: int) -> Iterator[Turn]:
+        for round_ in range(options.cold_runs):
+            step = partial(cls.time_process, round_=round_)
+            yield Turn(Moment.ROUNDS, round_, step, round_)
+
+    def time_process(self, round_: int) -> None:
+        """Start one more process. One that fails is counted."""
+        self._ask(round_)
+        self.lane.count(1)
+
+    def _ask(self, round_: int) -> None:
+        target, request = self.lane.target, self.lane.sample[0]
+        if target.recipe is None:
+            self.errors.append("nothing says how to build it in another process")
+            return
+        task = {
+            "task": "cold",
+            "recipe": asdict(target.recipe),
+            "device": target.device,
+            "request": asdict(request),
+            "started": self.lane.clock.now_ns(),
+        }
+        try:
+            answer = ask(task, self.lane.plan.time_limit_s)
+        except BenchError as error:
+            self.errors.append(str(error))
+            return
+        self.answers.append(answer)
+        usage = answer["usage"]
+        for span, nanoseconds in answer["nanoseconds"].items():
+            self.lane.samples.append(
+                Sample(
+                    target.name,
+                    self.name,
+                    round_,
+                    request.query_id,
+                    len(request.doc_ids),
+                    usage["tokens"] or None,
+                    nanoseconds,
+                    span=span,
+                    slots=usage["slots"] or None,
+                    truncated=usage["truncated"],
+                )
+            )
+
+    def facts(self) -> dict[str, Any]:
+        """Return counts, the memory of a process that holds this reranker alone, and whether its
+        files came from the disk or from memory.
+        """
+        read = [answer["read_bytes"] for answer in self.answers if answer["read_bytes"] is not None]
+        memory = [answer["peak_rss_bytes"] or 0 for answer in self.answers]
+        page_cache = None
+        if read:
+            page_cache = "cold" if max(read) > READ_FROM_DISK else "warm"
+        facts = {
+            "runs": len(self.answers),
+            "failed": len(self.errors),
+            MEMORY.key: max(memory, default=0) or None,
+            **(self.answers[-1]["gpu_memory"] if self.answers else {}),
+            "read_bytes": read,
+            "page_cache": page_cache,
+        }
+        return {"cold": facts}
+
+    def notes(self) -> list[str]:
+        notes = []
+        if self.errors:
+            tried = len(self.answers) + len(self.errors)
+            notes.append(
+                f"cold: {len(self.errors)} of {tried} fresh processes gave no answer "
+                f"({self.errors[-1]})"
+            )
+        if self.answers:
+            facts = self.facts()["cold"]
+            read = "the system does not tell"
+            if facts["read_bytes"]:
+                read = f"up to {max(facts['read_bytes']) / 1e6:.0f} MB came from the disk"
+            notes.append(f"cold: page cache {facts['page_cache'] or 'unknown'} ({read})")
+        return notes
+
+    @classmethod
+    def clusters(cls, rows: pd.DataFrame) -> pd.Series:
+        """Return per row the process that it is of."""
+        return rows["round"]
+
+    @classmethod
+    def recorded(cls, timing: Mapping[str, Any]) -> dict[str, float | None]:
+        return {MEMORY.key: (timing.get("cold") or {}).get(MEMORY.key)}
+
+    @classmethod
+    def count(cls, queries: int, samples: int) -> str:
+        return counted(samples, "run")
