@@ -63,6 +63,12 @@ class Finding:
             return None
         return (self.best.quality[self.measure].mean - first.mean) / (oracle.mean - first.mean)
 
+    @property
+    def leaves_no_room(self) -> bool:
+        """Whether the first stage's order is already the best one of these candidates."""
+        first, oracle = self.reference(FIRST_STAGE), self.reference("oracle")
+        return first is not None and oracle is not None and oracle.mean <= first.mean
+
     def reference(self, name: str) -> Estimate | None:
         """The quality of the first stage's own order, or of the oracle."""
         return next(
@@ -207,6 +213,11 @@ def _speed(finding: Finding, style: Style) -> str:
 
 
 def _room(finding: Finding) -> str:
+    if finding.leaves_no_room:
+        return (
+            "The candidates leave no room to gain: no order of them is better than the first "
+            "stage's."
+        )
     if finding.room is None or not 0 < finding.room <= 1:
         return ""
     return (

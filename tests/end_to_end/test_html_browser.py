@@ -315,17 +315,62 @@ OVERPRINTED = """() => {
             queries=30,
         ),
         Made(noise={"a": 1.0, "b": 1.0}, queries=1),
+        Made(noise={"a": 0.001, "b": 0.001, "c": 2.5}, first_stage_noise=0.001, queries=30),
+        Made(noise={"a": 0.001}, first_stage_noise=0.001, queries=30),
+        Made(
+            noise={f"reranker-{i}": 0.3 + 1e-6 * i for i in range(20)},
+            slower=1e-6,
+            queries=30,
+        ),
         Made(
             noise={"日本語リランカー" * 2: 0.5, "另一個重排器模型": 0.51, "other": 0.52}, queries=30
         ),
     ],
-    ids=["many rows", "one query", "wide letters"],
+    ids=[
+        "many rows",
+        "one query",
+        "no room to gain",
+        "no room to gain, one row",
+        "near-identical points",
+        "wide letters",
+    ],
 )
 def test_labels_do_not_overprint(browser: Any, tmp_path: Path, made: Made, width: int) -> None:
     opened = Opened(browser, written(tmp_path, made), viewport={"width": width, "height": 844})
     assert opened.page.locator("svg.chart text:visible").count() > 10
     assert opened.page.evaluate(OVERPRINTED) == []
     assert opened.said == []
+    opened.context.close()
+
+
+ON_POINTS = """() => {
+  const found = [];
+  for (const chart of document.querySelectorAll("svg.chart")) {
+    if (!chart.getClientRects().length) continue;
+    const marks = [...chart.querySelectorAll(".mark")].map((one) => one.getBoundingClientRect());
+    for (const text of chart.querySelectorAll("text.reference")) {
+      const box = text.getBoundingClientRect();
+      const on = (mark) =>
+        mark.left < box.right && box.left < mark.right &&
+        mark.top < box.bottom - 2 && box.top + 2 < mark.bottom;
+      if (marks.some(on)) found.push(text.textContent);
+    }
+  }
+  return found;
+}"""
+"""Names of the first stage and the oracle that are on a point."""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_where_there_is_no_room_to_gain_references_are_named_beyond_the_points(
+    browser: Any, tmp_path: Path, width: int
+) -> None:
+    made = Made(noise={"a": 0.001, "b": 0.001, "c": 2.5}, first_stage_noise=0.001, queries=30)
+    opened = Opened(browser, written(tmp_path, made), viewport={"width": width, "height": 844})
+    assert opened.page.evaluate(ON_POINTS) == []
+    headings = opened.page.locator("svg.chart text.reference:visible").all_text_contents()
+    assert len(headings) == 2
+    assert all("first-stage" in text and "oracle" in text for text in headings)
     opened.context.close()
 
 

@@ -68,6 +68,9 @@ class Made:
     failures: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     costs: Mapping[str, Cost] = field(default_factory=dict)
     with_texts: bool = True
+    first_stage_noise: float = 2.5
+    slower: float = 1.0
+    """By how much of the first reranker's time each further one is slower."""
 
 
 def made_report(out: Path, made: Made) -> Run:
@@ -159,6 +162,18 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
         for depth in (1, 5, 10, made.depth)
         for query, value in per_query[trial.id][MEASURES[0]].items()
     ]
+    first, best = (per_query[trials[i].id][MEASURES[0]] for i in (0, -1))
+    depths += [
+        (
+            trials[-1].id,
+            depth,
+            query,
+            MEASURES[0],
+            value + (best[query] - value) * depth / made.depth,
+        )
+        for depth in (1, 5, 10, made.depth)
+        for query, value in first.items()
+    ]
     writer.save(records, values, _latency(made, trials, rng), depths)
     if made.timed:
         swept = [(trial, depth) for trial in trials if trial.device != "-" for depth in (5, 10)]
@@ -188,7 +203,7 @@ def _requests(made: Made, rng: Any) -> Iterator[CandidateList]:
 def _rankings(
     made: Made, trial: Trial, requests: Sequence[CandidateList], gains: Mapping[str, Any], rng: Any
 ) -> dict[str, Ranking]:
-    noise = {"first-stage": 2.5, "oracle": 0.001}.get(
+    noise = {"first-stage": made.first_stage_noise, "oracle": 0.001}.get(
         trial.reranker, made.noise.get(trial.reranker, 1.0)
     )
     failed = made.failures.get(trial.reranker, {})
@@ -208,7 +223,7 @@ def _latency(made: Made, trials: Sequence[Trial], rng: Any) -> list[Sample]:
         if not made.timed or trial.kind == "reference":
             continue
         one = "request" if trial.device == "-" else "single"
-        base = 20e6 * (1 + i) * (0.1 if trial.device == "cuda" else 1)
+        base = 20e6 * (1 + made.slower * i) * (0.1 if trial.device == "cuda" else 1)
 
         def add(
             scenario: str,

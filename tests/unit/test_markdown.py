@@ -145,3 +145,12 @@ def _rows(run: Run) -> list[summary.Row]:
     from bench.records.rows import rows
 
     return rows(run)
+
+
+def test_the_verdict_says_where_the_candidates_leave_no_room_to_gain(tmp_path: Path) -> None:
+    room = "leave no room to gain"
+    values = {"first-stage": [0.5, 1.0, 0.5], "a": [0.5, 1.0, 0.4], "oracle": [0.5, 1.0, 0.5]}
+    (without,) = told(made_run(tmp_path / "without", values))
+    assert room in without
+    (left,) = told(made_run(tmp_path / "left", {**values, "oracle": [0.6, 1.0, 0.5]}))
+    assert room not in left

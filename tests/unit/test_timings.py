@@ -18,7 +18,7 @@ from bench.latency.summary import parts, summarise
 from bench.quality.statistics import Estimate
 from bench.records.rows import Row, notes_on
 from bench.reports import numbers, timings
-from bench.reports.plots import tradeoff
+from bench.reports.plots import style, tradeoff
 
 SLOW = Condition("server", 50.0)
 HEAD = ("reranker", "scenario", "queries", "p50 ms", "p95 ms", "ms/pair", "pairs/s")
@@ -178,3 +178,20 @@ def test_a_hosted_reranker_is_hollow_and_outside_the_pareto_front() -> None:
         "ours (cpu)",
         "theirs (request)",
     }
+
+
+@pytest.mark.parametrize(
+    ("references", "labels"),
+    [
+        ({"first-stage": 0.5, "oracle": 0.5}, ["first-stage, oracle"]),
+        ({"first-stage": 0.5, "oracle": 0.51}, ["first-stage, oracle"]),
+        ({"first-stage": 0.2, "oracle": 0.9}, ["first-stage", "oracle"]),
+    ],
+)
+def test_references_close_to_one_another_share_a_label_in_the_picture(
+    references: dict[str, float], labels: list[str]
+) -> None:
+    _, axes = style.new_figure("title")
+    axes.set_ylim(0, 1)
+    tradeoff._draw_references(axes, references)
+    assert [text.get_text() for text in axes.texts] == labels

@@ -96,23 +96,29 @@ def _draw(
     y = Scale(max(0.0, low), high, size.height - size.bottom, size.top)
     parts = [svg.axes(size, x, y, "candidates reranked (log scale)", label, sorted(set(depths)))]
     parts += [_line(row, points, x, y, marks.get(row.trial.id), label) for row, points in curves]
+    ends = {row.name: points[-1] for row, points in curves if row.trial.id not in marks}
+    right = size.width - size.right
     if first is not None:
-        named = [y(points[-1][1]) - 3 for row, points in curves if row.trial.id not in marks]
-        place = svg.apart([*named, y(first)])[-1]
-        right = size.width - size.right
         parts.append(
             element("line", x1=size.left, x2=right, y1=y(first), y2=y(first), class_="reference")
         )
-        parts.append(
-            svg.text(
-                f"{FIRST_STAGE} {numbers.quality(first)}",
-                right - 4,
-                place,
-                class_="reference",
-                text_anchor="end",
-            )
-        )
-    return svg.figure(size, parts, f"{label} against the number of candidates reranked")
+    best = [value for _, value in ends.values()]
+    if first is not None and svg.crowded([y(value) for value in (*best, first)]):
+        labels = [f"{name} {numbers.quality(value)}" for name, (_, value) in ends.items()]
+        words = ", ".join([f"{FIRST_STAGE} {numbers.quality(first)}", *labels])
+        return svg.figure(size, [*parts, svg.heading(size, words)], _title(label))
+    for name, (depth, value) in ends.items():
+        at = x(depth), y(value) - 8
+        parts.append(svg.text(name, *at, class_="reference", text_anchor="end"))
+    if first is not None:
+        words = f"{FIRST_STAGE} {numbers.quality(first)}"
+        place = right - 4, y(first) - 5
+        parts.append(svg.text(words, *place, class_="reference", text_anchor="end"))
+    return svg.figure(size, parts, _title(label))
+
+
+def _title(label: str) -> str:
+    return f"{label} against the number of candidates reranked"
 
 
 def _line(
@@ -127,12 +133,6 @@ def _line(
     places = [(x(depth), y(value)) for depth, value in points]
     shade = "reference" if mark is None else f"curve {mark.colour}"
     parts = [svg.polyline(places, class_=shade)]
-    if mark is None:
-        parts.append(
-            svg.text(
-                row.name, places[-1][0], places[-1][1] - 8, class_="reference", text_anchor="end"
-            )
-        )
     for (depth, value), (at_x, at_y) in zip(points, places, strict=True):
         tip = f"{name_of(row)}\n{depth:.0f} candidates\n{label} {value:.4g}"
         shape = mark.at(at_x, at_y, 4.5) if mark else ""

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from unicodedata import east_asian_width
 
 COLOURS = 7
@@ -206,16 +207,18 @@ class Mark:
         )
 
 
-def apart(heights: Sequence[float]) -> list[float]:
-    """Where the labels of lines at these heights stand: above their line, or below it where another
-    label is above.
+def crowded(heights: Sequence[float]) -> bool:
+    """Whether lines at these heights are so close that their labels would be on one another, and on
+    every point near them.
     """
-    places: list[float] = []
-    for height in heights:
-        above, below = height - 5, height + LINE - 3
-        crowded = any(abs(above - place) < LINE for place in places)
-        places.append(below if crowded else above)
-    return places
+    ordered = sorted(heights)
+    return any(below - above < LINE for above, below in pairwise(ordered))
+
+
+def heading(size: Size, words: str) -> str:
+    """Words above the chart, at its right end, where no point is."""
+    right = size.width - size.right
+    return text(words, right, size.top - 12, class_="reference", text_anchor="end")
 
 
 def width_of(words: str) -> float:

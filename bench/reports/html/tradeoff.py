@@ -96,13 +96,9 @@ def _draw(size: Size, found: Sequence[Point], members: Sequence[Row], measure: s
         parts.append(_front([one for one in found if one.where == where], x, y, where))
     parts += [_point(one, x, y) for one in found]
     edge = size.width - size.right
-    parts += _labels(
-        size,
-        found,
-        x,
-        y,
-        [(edge - 130, y(value) - 17, edge, y(value) + svg.LINE) for value in near],
-    )
+    named = [] if svg.crowded([y(value) for value in near]) else near
+    taken = [(edge - 130, y(value) - 17, edge, y(value)) for value in named]
+    parts += _labels(size, found, x, y, taken)
     return svg.figure(size, parts, label)
 
 
@@ -114,27 +110,24 @@ def _near(value: float, own: Sequence[float]) -> bool:
 def _references(
     size: Size, y: Scale, references: Sequence[tuple[str, float]], near: Sequence[float]
 ) -> list[str]:
-    """A line for each reference with its name, or its name at the edge where it is far away; no
-    name on another.
+    """A line for each reference with its name, or its name at the edge where it is far away; the
+    names of lines that are close to one another are above the chart.
     """
     right, floor = size.width - size.right, size.height - size.bottom
     lines = [(name, value) for name, value in references if value in near]
-    parts = []
-    for (name, value), place in zip(
-        lines, svg.apart([y(value) for _, value in lines]), strict=True
-    ):
-        parts.append(
-            element("line", x1=size.left, x2=right, y1=y(value), y2=y(value), class_="reference")
-        )
-        parts.append(
-            svg.text(
-                f"{name} {numbers.quality(value)}",
-                right - 4,
-                place,
-                class_="reference",
-                text_anchor="end",
-            )
-        )
+    heights = [y(value) for _, value in lines]
+    labels = [f"{name} {numbers.quality(value)}" for name, value in lines]
+    parts = [
+        element("line", x1=size.left, x2=right, y1=height, y2=height, class_="reference")
+        for height in heights
+    ]
+    if svg.crowded(heights):
+        parts.append(svg.heading(size, ", ".join(labels)))
+    else:
+        parts += [
+            svg.text(label, right - 4, height - 5, class_="reference", text_anchor="end")
+            for label, height in zip(labels, heights, strict=True)
+        ]
     far = [(name, value) for name, value in references if value not in near]
     above = [(name, value) for name, value in far if y(value) < size.top]
     below = [(name, value) for name, value in far if y(value) >= size.top]

@@ -7,7 +7,7 @@ those taken here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.latency.columns import P50, P95, Interval
@@ -16,6 +16,9 @@ from bench.records.rows import Row, candidates_of, measures_of
 from bench.records.run import Run
 from bench.reports.plots import Picture, pareto, style
 from bench.reports.timings import one_query
+
+CLOSE = 0.05
+"""Share of the height of the picture within which two labels would be on one another."""
 
 
 def draw(run: Run) -> Iterator[Picture]:
@@ -52,9 +55,11 @@ def _tradeoff(
         axes.plot(
             *front, color=style.GREY, linewidth=1, linestyle="--", zorder=1, label="Pareto front"
         )
-    for row in members:
-        if row.trial.kind == "reference" and measure in row.quality:
-            _draw_reference(axes, row, measure)
+    references = {
+        row.name: row.quality[measure].mean
+        for row in members
+        if row.trial.kind == "reference" and measure in row.quality
+    }
     axes.set_xscale("log")
     low, high = (
         min(found.p50_ms for _, found in timed),
@@ -65,6 +70,7 @@ def _tradeoff(
     with_p95 = ", bars: p95" if any(found.p95_ms for _, found in timed) else ""
     axes.set_xlabel(f"latency of one query, ms (log scale; points: median{with_p95})")
     axes.set_ylabel(measure)
+    _draw_references(axes, references)
     _add_per_pair(axes, [found for _, found in timed])
     style.legend(axes)
     return figure
@@ -125,13 +131,24 @@ def _add_per_pair(axes: Any, timed: Sequence[Summary]) -> None:
     top.tick_params(labelsize=8)
 
 
-def _draw_reference(axes: Any, row: Row, measure: str) -> None:
-    axes.axhline(row.quality[measure].mean, color="#999999", linewidth=1, linestyle=":", zorder=0)
-    axes.annotate(
-        row.name,
-        (0.01, row.quality[measure].mean),
-        xycoords=("axes fraction", "data"),
-        fontsize=8,
-        color="#555555",
-        va="bottom",
-    )
+def _draw_references(axes: Any, references: Mapping[str, float]) -> None:
+    """A line for each, with its name; lines so close that one name would be on the other share a
+    label.
+    """
+    for value in references.values():
+        axes.axhline(value, color="#999999", linewidth=1, linestyle=":", zorder=0)
+    low, high = axes.get_ylim()
+    labels: dict[float, str] = {}
+    for name, value in references.items():
+        near = (place for place in labels if abs(place - value) < CLOSE * (high - low))
+        place = next(near, value)
+        labels[place] = f"{labels[place]}, {name}" if place in labels else name
+    for value, label in labels.items():
+        axes.annotate(
+            label,
+            (0.01, value),
+            xycoords=("axes fraction", "data"),
+            fontsize=8,
+            color="#555555",
+            va="bottom",
+        )
