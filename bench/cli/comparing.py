@@ -206,11 +206,16 @@ def parity(run: Run, others: tuple[str, ...]) -> None:
         raise BenchError("parity takes two runs, or one run and two of its trials or rerankers")
     if len(others) == 2:
         found = comparing.within_run(run, *others)
+    elif comparing.is_in(run, others[0]):
+        raise BenchError(
+            f"parity RUN A B: {others[0]} is in {run.folder}; name what it is set side by side "
+            "with: a trial or reranker of that run, as B"
+        )
     else:
         found = comparing.between_runs(run, RUN.convert(others[0], None, None))
     for one in found:
         click.echo(
             f"{one.new.trial.id} against {one.baseline.trial.id}, {comparing.told(one.drift)}"
         )
-    for text in dict.fromkeys(text for one in found for text in comparing.sources(one)):
+    for text in comparing.sources(found):
         click.echo(f"note: {text}", err=True)

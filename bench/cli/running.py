@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.console import open_console
+from bench.core.counting import counted
 from bench.core.errors import BenchError
 from bench.core.redaction import argument
 
@@ -103,11 +104,6 @@ def run(
     written = reports.write(done)
     print_run(done, console)
     _say_cache(console, done)
-    if done.info.continued:
-        console.print(
-            f"This run was begun at {done.info.started}, interrupted, and continued.",
-            highlight=False,
-        )
     for path in written:
         console.print(f"{KINDS.get(path.suffix, 'plot'):<8}{path}", soft_wrap=True, highlight=False)
     console.print(f"{'run':<8}{done.folder}", soft_wrap=True, highlight=False)
@@ -131,8 +127,8 @@ def _say_cache(console: Console, done: Any) -> None:
     )
     if cached:
         console.print(
-            f"{cached} of {cached + computed} queries' scores came from the cache (--fresh "
-            "scores anew).",
+            f"the scores of {cached} of {counted(cached + computed, 'query')} came from the cache "
+            "(--fresh scores anew)",
             highlight=False,
         )
 
@@ -146,5 +142,6 @@ def schema(path: Path | None) -> None:
 
     if path:
         write_atomically(path, schema_text().encode())
+        click.echo(f"{path}: the JSON Schema of suite files")
     else:
         click.echo(schema_text(), nl=False)

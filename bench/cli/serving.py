@@ -137,11 +137,10 @@ def serve(
         _load(model, stopped)
         server.start()
         description = model.describe()
-        random = ", random weights" if description.facts.get("random_weights") else ""
         place = description.facts.get("device", "-")
-        click.echo(
-            f"serving {model.names[0]} ({description.backend} on {place}{random}) at {server.url}"
-        )
+        way = description.backend if place == "-" else f"{description.backend} on {place}"
+        random = ", random weights" if description.facts.get("random_weights") else ""
+        click.echo(f"serving {model.names[0]} ({way}{random}) at {server.url}")
         if len(model.names) > 1:
             click.echo(f"also called {', '.join(model.names[1:])}")
         posts = (*RERANK_PATHS, *CHAT_PATHS) if model.talks else RERANK_PATHS

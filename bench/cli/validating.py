@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.core.counting import counted
+
 if TYPE_CHECKING:
     from bench.discover.validation import DatasetCheck
 
@@ -30,9 +32,9 @@ def validate(suite: str) -> int:
         click.echo(f"{row.trial:<60} {row.status}{f': {row.reason}' if row.reason else ''}")
     failed, trials = validation.count("failed"), len(validation.rows)
     if failed:
-        click.echo(f"{suite}: {failed} of {trials} trials cannot run")
+        click.echo(f"{suite}: {failed} of {counted(trials, 'trial')} cannot run")
         return 1
-    click.echo(f"{suite}: valid, {trials} trials")
+    click.echo(f"{suite}: valid, {counted(trials, 'trial')}")
     return 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.contract.trial import FIRST_STAGE, Trial
+from bench.core.counting import counted
 from bench.core.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.quality import statistics
 from bench.quality.measures import JUDGED
@@ -238,24 +239,27 @@ def mostly_failed(run: Run) -> dict[str, str]:
     compared with nothing.
     """
     return {
-        trial_id: f"{record.counts.failed} of {record.counts.called} queries failed"
+        trial_id: f"{record.counts.failed} of {counted(record.counts.called, 'query')} failed"
         for trial_id, record in run.records.items()
         if record.mostly_failed
     }
 
 
-def cached(side: Side) -> str:
-    """Return a sentence on the scores of a trial that were not made in its run, empty where all of
-    them were.
+def cached(answered: Iterable[Side]) -> list[str]:
+    """Return a sentence per run on the trials whose scores were not made in it: no server or model
+    was asked for them.
     """
-    scores = side.record.scores
-    count, total = scores.get("cached", 0), sum(scores.values())
-    if not count:
-        return ""
-    return (
-        f"{count} of {total} queries' scores of {side.trial.id} in run {side.run.info.id} "
-        "came from the cache: --fresh scores anew"
-    )
+    trials: dict[str, dict[str, None]] = {}
+    for side in answered:
+        scores = side.record.scores
+        count, total = scores.get("cached", 0), sum(scores.values())
+        if count:
+            share = f"{side.trial.id} ({count} of {counted(total, 'query')})"
+            trials.setdefault(side.run.info.id, {})[share] = None
+    return [
+        f"run {run}: scores came from the cache, --fresh scores anew: {', '.join(shares)}"
+        for run, shares in trials.items()
+    ]
 
 
 def _same_reranker(runs: Sequence[Run]) -> Iterator[tuple[Side, Side]]:

@@ -7,6 +7,7 @@ trials, and judges nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -69,6 +70,11 @@ def within_run(run: Run, new: str, baseline: str) -> list[Parity]:
     ]
 
 
+def is_in(run: Run, name: str) -> bool:
+    """Whether a name is of a finished trial, or of the reranker of one."""
+    return any(name in (side.trial.id, side.trial.reranker) for side in sides(run))
+
+
 def parity(new: Side, baseline: Side) -> Parity:
     """One pair. Raises IncomparableError where the texts or the candidates differ, or no query was
     ranked by both.
@@ -83,11 +89,11 @@ def parity(new: Side, baseline: Side) -> Parity:
     return Parity(new, baseline, found)
 
 
-def sources(found: Parity) -> list[str]:
-    """Return a sentence for each side whose scores came from the cache: no server or model was
-    asked for them in its run.
+def sources(found: Sequence[Parity]) -> list[str]:
+    """Return a sentence per run on the trials whose scores came from the cache: no server or model
+    was asked for them.
     """
-    return [text for side in (found.new, found.baseline) if (text := cached(side))]
+    return cached(side for one in found for side in (one.new, one.baseline))
 
 
 def told(found: Drift) -> str:

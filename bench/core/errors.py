@@ -95,6 +95,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
     count.
     """
     names = sorted(known)
-    folded = {one.casefold(): one for one in names}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    return f"did you mean '{folded[close[0]]}'?" if close else f"known: {', '.join(names)}"
+    close = _close(name, names, 1, 0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
+
+
+def nearest_of_many(name: str, known: Iterable[str], command: str) -> str:
+    """A hint that names the closest valid names and the command that lists them all: for names of
+    which there are too many for a message.
+    """
+    close = _close(name, known, 3, 0.4)
+    if not close:
+        return f"`{command}` lists the known ones"
+    quoted = " or ".join(f"'{one}'" for one in close)
+    return f"did you mean {quoted}? `{command}` lists all"
+
+
+def _close(name: str, known: Iterable[str], most: int, cutoff: float) -> list[str]:
+    """The known names that are most like a name, the closest first; case does not count."""
+    folded = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=most, cutoff=cutoff)
+    return [folded[one] for one in close]

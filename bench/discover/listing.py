@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.core.errors import SuiteError, nearest
+from bench.core.errors import SuiteError, nearest_of_many
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +98,8 @@ def _show_reranker(name: str, console: Console) -> None:
 
     entry = entries.load().get(name)
     if entry is None:
-        raise SuiteError(f"no reranker '{name}' in the catalogue: {nearest(name, entries.load())}")
+        hint = nearest_of_many(name, entries.load(), "rerank-bench list rerankers")
+        raise SuiteError(f"no reranker '{name}' in the catalogue: {hint}")
     facts = entry.model_dump(mode="json", exclude_none=True)
     _print_data(console, {name: {**facts, "options_decide": _options_by_decision(name)}}, yaml)
 

@@ -16,6 +16,7 @@ from bench.comparison.pairs import (
     sides,
 )
 from bench.contract.trial import Trial, TrialStatus
+from bench.core.counting import counted
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.gate.drift import drift_gate
 from bench.gate.file import HEADLINE, Gates
@@ -74,7 +75,7 @@ def check(
         for trial in added
     ]
     notes += _unguarded(new, baseline)
-    notes += [text for side, _ in pairs if (text := cached(side))]
+    notes += cached(side for side, _ in pairs)
     return Verdict(
         new,
         baseline,
@@ -129,8 +130,9 @@ def _unguarded(new: Run, baseline: Run) -> Iterator[str]:
 def _require_finished(run: Run) -> None:
     if run.info.status != "done":
         ended = sum(status.status != "pending" for status in run.info.trials)
+        trials = counted(len(run.info.trials), "trial")
         raise RecordError(
-            f"{run.folder}: this run is not finished ({ended} of {len(run.info.trials)} trials): "
+            f"{run.folder}: this run is not finished ({ended} of {trials}): "
             "run its suite again, which continues it"
         )
 

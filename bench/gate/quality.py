@@ -115,8 +115,8 @@ def _support(queries: int, smallest: float, margin: float) -> str:
         return "one query supports no margin"
     needed = statistics.queries_needed(queries, smallest, margin)
     return (
-        f"{queries} queries support a margin of {smallest:.4f} at least; {needed} queries "
-        f"would support {margin:g}"
+        f"{counted(queries, 'query')} support a margin of {smallest:.4f} at least; "
+        f"{needed} queries would support {margin:g}"
     )
 
 

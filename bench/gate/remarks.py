@@ -5,6 +5,7 @@ tell.
 from __future__ import annotations
 
 from bench.comparison.pairs import Side, cached, mostly_failed, sides
+from bench.core.counting import counted
 from bench.gate.file import Gates
 from bench.quality import statistics
 from bench.records.run import Run
@@ -32,7 +33,7 @@ def remarks(run: Run, gates: Gates | None = None) -> list[str]:
         f"{trial_id}: {failures}: this baseline does not guard it"
         for trial_id, failures in mostly_failed(run).items()
     ]
-    sentences += [cached(side) for side in answered]
+    sentences += cached(answered)
     return list(dict.fromkeys(filter(None, sentences)))
 
 
@@ -50,10 +51,10 @@ def _support(side: Side, gates: Gates) -> str:
     if needed is None:
         return ""
     return (
-        f"{queries} queries support a margin of {supported:.3f} at least where a change moves a "
-        f"query by {SPREAD:g} (standard deviation, "
+        f"{counted(queries, 'query')} support a margin of {supported:.3f} at least where "
+        f"a change moves a query by {SPREAD:g} (standard deviation, "
         f"as is common), and the gates ask for {margin:g}: such a change will be inconclusive "
         "(exit 4) unless it loses or gains much. "
-        f"{needed:,} queries would support {margin:g}; scores that stay the same pass with any "
-        "number"
+        f"{counted(needed, 'query')} would support {margin:g}; scores that stay the same "
+        "pass with any number"
     )

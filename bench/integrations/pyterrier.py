@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure
+from bench.core.counting import counted
 from bench.core.errors import DataError
 from bench.core.plugins import require
 
@@ -110,8 +111,8 @@ def _reranked(reranker: Reranker, results: Any, text_field: str) -> Any:
     if failed:
         first, reason = next(iter(failed.items()))
         warnings.warn(
-            f"{len(failed)} of {len(requests)} queries failed and get no documents; '{first}': "
-            f"{reason}",
+            f"{len(failed)} of {counted(len(requests), 'query')} failed and get no documents; "
+            f"'{first}': {reason}",
             stacklevel=3,
         )
     kept = results.drop(columns=["score", "rank"], errors="ignore").loc[order]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.core.counting import counted
 from bench.core.errors import BenchError, RecordError
 from bench.records.folder import read_info
 from bench.records.schema import RunInfo
@@ -75,8 +76,8 @@ def _continued(folder: Path, info: RunInfo) -> RunWriter | None:
     )
     done = len(writer.finished())
     text = (
-        f"interrupted, and continued at {times[-1]}: {done} of {len(info.trials)} trials had "
-        "finished before"
+        f"the run was interrupted, and continued at {times[-1]}: "
+        f"{done} of {counted(len(info.trials), 'trial')} had finished before"
     )
     writer.notes = [text]
     writer.warn([text])

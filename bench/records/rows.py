@@ -143,13 +143,9 @@ def rows(run: RunFolder) -> list[Row]:
             table.append(Row(status.trial, status.status, status.reason))
             continue
         if record.unanswered:
-            table.append(
-                Row(
-                    status.trial,
-                    "failed",
-                    f"none of its {record.counts.called} queries was answered: {_reason(record)}",
-                )
-            )
+            called = counted(record.counts.called, "query")
+            reason = f"none of its {called} was answered: {_reason(record)}"
+            table.append(Row(status.trial, "failed", reason))
             continue
         answered = max(1, sum(record.scores.values()))
         row = Row(
@@ -253,13 +249,13 @@ def _notes(record: Record) -> list[str]:
     counts = record.counts
     if record.mostly_failed:
         notes.append(
-            f"{counts.failed} of {counts.called} queries failed: no quality is concluded from "
-            f"the rest (e.g. {_reason(record)})"
+            f"{counts.failed} of {counted(counts.called, 'query')} failed: no quality is "
+            f"concluded from the rest (e.g. {_reason(record)})"
         )
         return notes
     if counts.failed:
         notes.append(
-            f"{counts.failed} of {counts.called} queries failed and score 0 (e.g. "
+            f"{counts.failed} of {counted(counts.called, 'query')} failed and score 0 (e.g. "
             f"{_reason(record)})"
         )
     judged = record.quality.get(JUDGED)
@@ -269,7 +265,7 @@ def _notes(record: Record) -> list[str]:
             "relevant"
         )
     if counts.pairs and counts.ties > SHOWN_TIES * counts.pairs:
-        notes.append(f"{counts.ties} of {counts.pairs} documents tie in score")
+        notes.append(f"{counts.ties} of {counted(counts.pairs, 'document')} tie in score")
     if counts.beyond_single_precision:
         stand_in = "the run file holds the nearest that keep the order"
         notes.append(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.atomic import write_atomically
+from bench.core.counting import counted
 from bench.core.errors import RecordError
 from bench.core.filenames import file_stem
 from bench.quality.measures import JUDGED
@@ -156,7 +157,8 @@ def _card_result(record: Record) -> dict[str, Any]:
     trial = record.trial
     name = f"{trial.dataset}, {trial.first_stage} top {trial.depth}"
     if record.counts.failed:
-        name += f" ({record.counts.failed} of {record.counts.called} queries failed and score 0)"
+        called = counted(record.counts.called, "query")
+        name += f" ({record.counts.failed} of {called} failed and score 0)"
     metrics = [
         {
             "type": _mteb_name(measure).replace("_at_", "@"),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
+from bench.core.counting import counted
 from bench.quality.measures import JUDGED
 from bench.records.points import Point
 from bench.records.rows import GroupKey, Row, candidates_of, groups, measures_of
@@ -223,7 +224,7 @@ def _notes(run: Run, found: Sequence[Row]) -> str:
         notes += [f"- {escape(where + text)}" for text in texts]
     notes += [f"- {escape(text)}" for text in shared]
     if len(notes) >= FOLDED_NOTES:
-        return folded(f"{len(notes)} notes", ["\n".join(notes)])
+        return folded(counted(len(notes), "note"), ["\n".join(notes)])
     return "\n".join(notes)
 
 

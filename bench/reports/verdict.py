@@ -96,7 +96,8 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
 def title(verdict: Verdict) -> str:
     decided = [gate for gate in verdict.gates if gate.decides]
     passed = sum(gate.outcome == "pass" for gate in decided)
-    return f"{verdict.outcome}: {verdict.new.info.suite}, {passed} of {len(decided)} gates passed"
+    gates = counted(len(decided), "gate")
+    return f"{verdict.outcome}: {verdict.new.info.suite}, {passed} of {gates} passed"
 
 
 def runs(verdict: Verdict) -> str:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, create_model
 
 from bench.catalogue import entries
 from bench.contract.stage import Reranker
-from bench.core.errors import SuiteError, nearest
+from bench.core.errors import SuiteError, nearest_of_many
 from bench.core.options import validated
 from bench.core.plugins import resolve
 from bench.core.redaction import keep_out
@@ -99,7 +99,9 @@ def _class(name: str) -> Any:
                 f"unknown reranker '{name}': a model is written as 'cross-encoder: {{model: "
                 f"{name}}}'"
             )
-        raise SuiteError(f"unknown reranker '{name}': {nearest(name, {*TABLE, *entries.load()})}")
+        names = sorted({*TABLE, *entries.load()})
+        hint = nearest_of_many(name, names, "rerank-bench list rerankers")
+        raise SuiteError(f"unknown reranker '{name}': {hint}")
     found = resolve(name if name in TABLE or entry is None else entry.backend, TABLE, "reranker")
     if (
         inspect.isclass(found)

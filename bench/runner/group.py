@@ -13,6 +13,7 @@ from bench.contract.candidates import Candidates
 from bench.contract.scored import Scored
 from bench.contract.trial import Trial
 from bench.core.atomic import write_atomically
+from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.progress import Observer
@@ -115,7 +116,7 @@ class GroupRun:
         if questions.requests and not scored.scores:
             reason = next(iter(scored.failures.values()), "no reason given")
             raise RerankerError(
-                f"none of its {len(questions.requests)} queries was answered: {reason}"
+                f"none of its {counted(len(questions.requests), 'query')} was answered: {reason}"
             )
         self.scored[trial.id] = scored
         timed = self.suite.latency.depths(trial.depth) if self.suite.latency else []
@@ -125,9 +126,9 @@ class GroupRun:
         self.ranked[trial.id] = kept
         scored.scores.clear()  # they are in the ranking's file and in the cache
         if scored.failures:
+            queries = counted(len(questions.query_ids), "query")
             self.observer.note(
-                f"{trial.reranker}: {len(scored.failures)} of {len(questions.query_ids)} queries "
-                "failed and score 0"
+                f"{trial.reranker}: {len(scored.failures)} of {queries} failed and score 0"
             )
         planned.end("done")
 
@@ -230,7 +231,7 @@ class GroupRun:
             return None
         total = timed_pass.planned_calls(targets, questions.requests, plan_)
         with self.observer.task(
-            f"timing {len(targets)} rerankers, interleaved", total, "calls"
+            f"timing {counted(len(targets), 'reranker')}, interleaved", total, "calls"
         ) as advance:
             return timed_pass.measure(targets, questions.requests, plan_, self.suite.seed, advance)
 
@@ -271,7 +272,7 @@ class GroupRun:
             self.fresh,
         )
         with self.observer.task(
-            f"sweeping {len(timed)} rerankers", sweep.calls(timed), "calls"
+            f"sweeping {counted(len(timed), 'reranker')}", sweep.calls(timed), "calls"
         ) as advance:
             sweep.run(timed, advance)
         for trial_id, notes in sweep.notes.items():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from bench import datasets, retrieval
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.contract.first_stage import FirstStage
+from bench.core.counting import counted
 from bench.core.errors import BenchError, DataError
 from bench.core.progress import Observer
 from bench.datasets.base import Dataset
@@ -44,8 +45,8 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
     judged = [query_id for query_id in dataset.queries if query_id in dataset.qrels]
     if not judged:
         raise BenchError(
-            f"{dataset.id}: none of its {len(dataset.queries)} queries has a judgment: nothing "
-            "to measure"
+            f"{dataset.id}: none of its {counted(len(dataset.queries), 'query')} has a judgment: "
+            "nothing to measure"
         )
     stage = retrieval.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
     check_texts(dataset, group, stage)

@@ -14,6 +14,7 @@ from typing import Any
 
 from bench import rerankers
 from bench.contract.stage import Reranker
+from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.options import as_mapping
 from bench.core.outsiders import outsiders_code
@@ -190,7 +191,7 @@ class Sweep:
                 assessed = assess(scored, self.questions, self.suite.seed, kept.keep)
             if assessed.counts.failed_share > FAILED_LIMIT:
                 raise RerankerError(
-                    f"{assessed.counts.failed} of {assessed.counts.called} queries failed"
+                    f"{assessed.counts.failed} of {counted(assessed.counts.called, 'query')} failed"
                 )
         except BenchError as error:
             self._note(
@@ -201,8 +202,8 @@ class Sweep:
         if assessed.counts.failed:
             self._note(
                 variant.planned,
-                f"sweep: with {told(variant.change)}, {assessed.counts.failed} queries failed "
-                "and score 0",
+                f"sweep: with {told(variant.change)}, {counted(assessed.counts.failed, 'query')} "
+                "failed and score 0",
             )
         self.writer.add_depths(
             variant.system, depth_curve.rows(variant.system, kept.curve, self.questions.query_ids)

@@ -18,6 +18,7 @@ from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.scored import Amounts, Scored
 from bench.contract.stage import Reranker
+from bench.core.counting import counted
 from bench.core.errors import RerankerError
 from bench.core.redaction import redacted
 from bench.ranking.order import as_scores
@@ -254,7 +255,9 @@ def checked(
 
     outcomes = reranker.score_lists(requests, meter)
     if len(outcomes) != len(requests):
-        raise RerankerError(f"the reranker answered {len(outcomes)} of {len(requests)} requests")
+        raise RerankerError(
+            f"the reranker answered {len(outcomes)} of {counted(len(requests), 'request')}"
+        )
     answers: list[Scores | Failure] = []
     for request, outcome in zip(requests, outcomes, strict=True):
         if isinstance(outcome, Failure):
@@ -267,7 +270,7 @@ def checked(
         if scores.shape != (len(request.docs),):
             raise RerankerError(
                 f"query '{request.query_id}': scores of shape {scores.shape} for "
-                f"{len(request.docs)} documents"
+                f"{counted(len(request.docs), 'document')}"
             )
         if not np.isfinite(scores).all():
             where = request.doc_ids[int(np.flatnonzero(~np.isfinite(scores))[0])]

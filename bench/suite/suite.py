@@ -172,8 +172,8 @@ def find(source: str | Path) -> Path:
     known = shipped()
     if str(source) not in known:
         raise SuiteError(
-            f"there is no suite '{source}': {nearest(str(source), known)}, or give the path of a "
-            ".yaml file"
+            f"there is no suite '{source}' ({nearest(str(source), known)}): give the name of a "
+            "shipped suite or the path of a .yaml file"
         )
     return known[str(source)]
 

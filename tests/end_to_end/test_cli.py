@@ -75,7 +75,7 @@ def test_the_same_suite_again_says_that_scores_came_from_the_cache(
     first = bench("run", "tiny.yaml", "--no-latency", "-q", cwd=tmp_path)
     again = bench("run", "tiny.yaml", "--no-latency", "-q", cwd=tmp_path)
     assert "from the cache" not in first.stdout
-    assert "4 of 4 queries' scores came from the cache" in again.stdout
+    assert "the scores of 4 of 4 queries came from the cache" in again.stdout
     assert len(list((tmp_path / "results" / "tiny").iterdir())) == 2
 
 
@@ -239,3 +239,21 @@ def test_list_and_show_name_what_a_suite_can(tmp_path: Path) -> None:
 
 def test_the_schema_is_printed(tmp_path: Path) -> None:
     assert json.loads(bench("schema", cwd=tmp_path).stdout)["title"] == "rerank-bench suite"
+
+
+def test_an_unknown_name_gets_a_hint_that_reads_well(tmp_path: Path) -> None:
+    suite = bench("run", "quikstart", cwd=tmp_path).stderr
+    assert "'quikstart' (did you mean 'quickstart'?): give the name of a shipped suite" in suite
+    served = bench("serve", "zzzz", cwd=tmp_path).stderr
+    assert served.strip().endswith(
+        "unknown reranker 'zzzz': `rerank-bench list rerankers` lists the known ones"
+    )
+    close = bench("serve", "minilm-l7", cwd=tmp_path).stderr
+    assert "did you mean 'minilm-l6' or " in close
+    assert len(close) < 200
+
+
+def test_a_schema_that_is_written_is_named(tmp_path: Path) -> None:
+    written = bench("schema", "suite.schema.json", cwd=tmp_path)
+    assert written.stdout == "suite.schema.json: the JSON Schema of suite files\n"
+    assert json.loads((tmp_path / "suite.schema.json").read_text())["type"] == "object"

@@ -520,7 +520,7 @@ def test_what_a_request_can_have_used_is_counted() -> None:
 def test_a_service_that_caps_its_answers_is_told_how() -> None:
     with pytest.raises(
         RerankerError,
-        match="has 1 scores for 3 documents; if it returns no more, set documents_per_request: 1",
+        match="has 1 score for 3 documents; if it returns no more, set documents_per_request: 1",
     ):
         Answer([(0, 0.5)]).in_order(3, "x")
 

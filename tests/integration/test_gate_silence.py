@@ -118,7 +118,7 @@ def test_an_unfinished_run_is_refused(tmp_path: Path, side: int) -> None:
     runs = list(pair(tmp_path, {"a": OLD}, {"a": OLD}))
     runs[side] = rewrite(runs[side], status="running")
     with pytest.raises(
-        RecordError, match=r"this run is not finished \(1 of 1 trials\): run its suite again"
+        RecordError, match=r"this run is not finished \(1 of 1 trial\): run its suite again"
     ):
         check(runs[0], runs[1])
 
@@ -202,8 +202,8 @@ def test_scores_from_the_cache_are_said_by_check_and_parity(tmp_path: Path) -> N
     new = made_run(tmp_path, {"a": OLD}, record=scores, rankings={"a": ORDER}, name="new")
     old = made_run(tmp_path, {"a": OLD}, rankings={"a": ORDER}, name="old")
     sentence = (
-        f"40 of 60 queries' scores of tiny--bm25--a in run {new.info.id} came from the "
-        "cache: --fresh scores anew"
+        f"run {new.info.id}: scores came from the cache, --fresh scores anew: "
+        "tiny--bm25--a (40 of 60 queries)"
     )
     assert sentence in check(new, old).notes
     assert check(old, old).notes == ()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.cli.main import main
-from bench.comparison.parity import between_runs, within_run
+from bench.comparison.parity import between_runs, sources, within_run
 from bench.core.errors import BenchError, IncomparableError, RecordError
 from bench.records.run import Run
 from tests.support.made_runs import made_run
@@ -31,6 +31,30 @@ def test_two_rerankers_of_one_run(tmp_path: Path) -> None:
     assert (found.new.trial.reranker, found.baseline.trial.reranker) == ("a", "b")
     assert (found.drift.queries, found.drift.max_difference, found.drift.overlap) == (2, 2.5, 1.0)
     assert found.drift.tau == pytest.approx(0.9)
+
+
+def test_one_name_of_a_run_asks_for_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = one_run(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["rerank-bench", "parity", str(run.folder), "a"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"parity RUN A B: a is in {run.folder}; name what it is" in capsys.readouterr().err
+
+
+def test_scores_from_the_cache_are_said_in_one_line_a_run(tmp_path: Path) -> None:
+    cached = {"scores": {"cached": 2, "computed": 0}}
+    run = made_run(
+        tmp_path,
+        {"a": [0.5, 0.5], "b": [0.5, 0.5]},
+        rankings={"a": OTHER, "b": ONE},
+        record={"a": cached, "b": cached},
+    )
+    (text,) = sources([*within_run(run, "a", "b"), *within_run(run, "b", "a")])
+    assert text.startswith(f"run {run.info.id}: scores came from the cache")
+    assert text.count("(2 of 2 queries)") == 2
 
 
 def test_a_trial_id_names_a_trial(tmp_path: Path) -> None:

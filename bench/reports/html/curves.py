@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.contract.trial import FIRST_STAGE
+from bench.core.counting import counted
 from bench.records.points import Point
 from bench.records.rows import Row
 from bench.reports import numbers
@@ -134,7 +135,7 @@ def _line(
     shade = "reference" if mark is None else f"curve {mark.colour}"
     parts = [svg.polyline(places, class_=shade)]
     for (depth, value), (at_x, at_y) in zip(points, places, strict=True):
-        tip = f"{name_of(row)}\n{depth:.0f} candidates\n{label} {value:.4g}"
+        tip = f"{name_of(row)}\n{counted(depth, 'candidate')}\n{label} {value:.4g}"
         shape = mark.at(at_x, at_y, 4.5) if mark else ""
         target = element("circle", cx=at_x, cy=at_y, r=12, class_="target")
         parts.append(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.contract.request import Usage, is_amount
+from bench.core.counting import counted
 from bench.core.errors import RerankerError
 
 MOST_IN_AN_ANSWER = 1e9
@@ -80,9 +81,8 @@ class Answer:
                 if scores
                 else ""
             )
-            raise RerankerError(
-                f"{service}: the answer has {len(scores)} scores for {count} documents{cap}"
-            )
+            given, documents = counted(len(scores), "score"), counted(count, "document")
+            raise RerankerError(f"{service}: the answer has {given} for {documents}{cap}")
         return [scores[position] for position in range(count)]
 
 
