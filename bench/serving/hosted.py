@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from bench import rerankers
 from bench.contract.meter import Meter
@@ -21,13 +21,15 @@ from bench.core.version import version
 from bench.scoring.engine import checked
 from bench.serving.chat import Conversation
 from bench.serving.limits import Limits
-from bench.serving.problem import Problem
+from bench.serving.problem import ClientGone, Problem
 from bench.serving.shapes import Question
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
 
 Scale = Literal["raw", "sigmoid"]
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
 
 
 def _sigmoid(scores: Scores) -> Scores:
@@ -129,20 +131,40 @@ class Hosted:
         ]
         return {"object": "list", "data": models}
 
-    def scores(self, question: Question) -> tuple[Scores, int]:
-        """One score per document, and the tokens read. Raises Problem."""
+    def scores(
+        self, question: Question, is_gone: Callable[[], bool] = lambda: False
+    ) -> tuple[Scores, int]:
+        """Return one score per document, and the tokens read. `is_gone` says, when the model's turn
+        comes, whether the client has gone: nothing is scored for it. Raises Problem and ClientGone.
+        """
         self._check_name(question.model)
         max_length = self.describe().identity.get("max_length")
         self.limits.check_pairs(question.query, question.documents, max_length)
-        scores, tokens = self._worker.submit(self._scores, question).result()
+        scores, tokens = self._in_turn(is_gone, self._scores, question)
         return _SCALES[self.scale](scores), tokens
 
-    def talk(self, conversation: Conversation) -> tuple[str, Usage]:
-        """What a language model says next, and what it read and wrote. Raises Problem."""
+    def talk(
+        self, conversation: Conversation, is_gone: Callable[[], bool] = lambda: False
+    ) -> tuple[str, Usage]:
+        """Return what a language model says next, and what it read and wrote; `is_gone` is as of
+        `scores`. Raises Problem and ClientGone.
+        """
         self._check_name(conversation.model)
         if not self.talks:
             raise Problem(404, f"{self.names[0]} writes no text; serve a listwise reranker")
-        return self._worker.submit(self._talk, conversation).result()
+        return self._in_turn(is_gone, self._talk, conversation)
+
+    def _in_turn(
+        self, is_gone: Callable[[], bool], work: Callable[[Asked], Answered], asked: Asked
+    ) -> Answered:
+        """Return what the model's thread answers, once all that was asked before is answered."""
+
+        def answer() -> Answered:
+            if is_gone():
+                raise ClientGone
+            return work(asked)
+
+        return self._worker.submit(answer).result()
 
     def _talk(self, conversation: Conversation) -> tuple[str, Usage]:
         try:

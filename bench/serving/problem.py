@@ -10,3 +10,7 @@ class Problem(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
+
+
+class ClientGone(Exception):
+    """The client has closed the connection: nobody would read an answer."""

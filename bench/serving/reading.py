@@ -40,6 +40,19 @@ class TimedReader(io.RawIOBase):
         return self._connection.recv_into(buffer)
 
 
+def is_closed(connection: socket.socket) -> bool:
+    """Return whether the other side has closed the connection. Leaves what it has sent unread, and
+    the connection without a time limit of its own.
+    """
+    connection.settimeout(0)
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 def linger(connection: socket.socket, seconds: float) -> None:
     """Say that nothing more is sent, and read on for a while: a client that is still sending would
     get a reset and no answer.

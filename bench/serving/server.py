@@ -18,8 +18,8 @@ from bench.core.errors import BenchError
 from bench.serving.chat import Conversation
 from bench.serving.hosted import Hosted
 from bench.serving.hosts import AllowedHosts
-from bench.serving.problem import Problem
-from bench.serving.reading import BLOCK, TimedReader, linger
+from bench.serving.problem import ClientGone, Problem
+from bench.serving.reading import BLOCK, TimedReader, is_closed, linger
 from bench.serving.shapes import shape_of
 
 _LONGEST_LENGTH = 18
@@ -104,10 +104,6 @@ class RerankServer:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
-
-
-class _ClientGone(Exception):
-    """Nobody is there to be told anything."""
 
 
 class _InHand:
@@ -241,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         path, hosted = self._path(), self.server.hosted
         if path in CHAT_PATHS:
             conversation = Conversation.read(body, hosted.limits)
-            text, usage = hosted.talk(conversation)
+            text, usage = hosted.talk(conversation, self._is_gone)
             return conversation.write(
                 text, usage, conversation.model or hosted.names[0]
             ), usage.tokens
@@ -249,10 +245,16 @@ class _Handler(BaseHTTPRequestHandler):
             raise Problem(404, "POST goes to " + ", ".join((*RERANK_PATHS, *CHAT_PATHS)))
         shape = shape_of(body)
         question = shape.read(body, hosted.limits)
-        scores, tokens = hosted.scores(question)
+        scores, tokens = hosted.scores(question, self._is_gone)
         return shape.write(
             question, scores.tolist(), tokens, question.model or hosted.names[0]
         ), tokens
+
+    def _is_gone(self) -> bool:
+        """Whether the client has closed the connection. Asked by the model's thread while this one
+        waits for it.
+        """
+        return is_closed(self.connection)
 
     def _path(self) -> str:
         """The path of the request's address. Raises Problem for what is no address."""
@@ -283,9 +285,9 @@ class _Handler(BaseHTTPRequestHandler):
         except TimeoutError:
             raise Problem(408, f"the request did not come within {REQUEST_S:.0f} s") from None
         except OSError as error:
-            raise _ClientGone from error
+            raise ClientGone from error
         if len(data) < int(length):
-            raise _ClientGone
+            raise ClientGone
         self._is_unread = False
         return data
 
@@ -294,7 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
             work()
         except Problem as problem:
             self._refuse(problem)
-        except _ClientGone:
+        except ClientGone:
             self.close_connection = True
         except CancelledError:
             self._refuse(Problem(503, "the server is stopping"))
@@ -303,7 +305,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(Problem(500, f"internal error ({type(error).__name__})"))
 
     def _refuse(self, problem: Problem) -> None:
-        with suppress(_ClientGone):
+        with suppress(ClientGone):
             self._send(
                 problem.status, {"error": {"message": problem.message, "code": problem.status}}
             )
@@ -329,7 +331,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         except OSError as error:
             self.close_connection = True
-            raise _ClientGone from error
+            raise ClientGone from error
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What is no HTTP, or a method that is not known here: told as everything else is."""

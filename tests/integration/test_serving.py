@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,34 @@ def test_a_client_that_leaves_in_the_middle_disturbs_nobody(served: server.Reran
             b'POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"query": "q"'
         )
     assert ask(served.url, "/rerank", {"query": "hot tea", "texts": DOCS})[0] == 200
+
+
+def test_nothing_is_scored_for_a_client_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = hosted.build("word-overlap", {}, "cpu")
+    asked: list[str] = []
+    started, released = threading.Event(), threading.Event()
+    answer = found._reranker.rerank
+
+    def rerank(requests: Any) -> Any:
+        asked.append(requests[0].query)
+        started.set()
+        released.wait(30)
+        return answer(requests)
+
+    monkeypatch.setattr(found._reranker, "rerank", rerank)
+    with server.RerankServer(found, "127.0.0.1", 0) as running, ThreadPoolExecutor(1) as pool:
+        found.load()
+        running.start()
+        first = pool.submit(ask, running.url, "/rerank", {"query": "first", "texts": DOCS})
+        assert started.wait(30)
+        body = json.dumps({"query": "second", "texts": DOCS}).encode()
+        head = f"POST /rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", int(running.url.rpartition(":")[2]))) as rude:
+            rude.sendall(head.encode() + body)
+        released.set()
+        assert first.result(30)[0] == 200
+        assert ask(running.url, "/rerank", {"query": "third", "texts": DOCS})[0] == 200
+    assert asked == ["first", "third"]
 
 
 def test_info_says_what_loaded(served: server.RerankServer) -> None:
