@@ -17,11 +17,22 @@ from bench.records.schema import Record
 
 @dataclass(frozen=True)
 class Entry:
-    """One system in one group: its newest row, and the run that it is of."""
+    """One system in one group: its newest row, and the run that it is of. `timing` is the newest
+    entry of the same system on the same machine that was timed, None where none was.
+    """
 
     row: Row
     record: Record
     run: Run
+    timing: Entry | None = None
+
+    @property
+    def machine(self) -> str:
+        """The processor that scored, or the accelerator where one did."""
+        environment = self.record.environment
+        on_accelerator = self.row.trial.device.startswith(("cuda", "mps"))
+        accelerator = environment.get("gpu") if on_accelerator else None
+        return str(accelerator or environment.get("cpu") or "?")
 
 
 @dataclass(frozen=True)
@@ -54,23 +65,26 @@ def collect(folder: Path, measure: str | None = None) -> list[Board]:
     measure.
     """
     newest: dict[tuple[str, str, str], Entry] = {}
+    timed: dict[tuple[str, str, str, str], Entry] = {}
     for run in sorted(_runs(folder), key=lambda run: run.info.started):
         for row in run.rows:
             if (
                 row.status == "done" and row.quality
             ):  # without one, most queries failed: an older record stands
                 record = run.records[row.trial.id]
-                newest[
-                    record.keys["quality"].hash, record.keys["system"].hash, row.trial.device
-                ] = Entry(row, record, run)
+                system = record.keys["quality"].hash, record.keys["system"].hash, row.trial.device
+                newest[system] = entry = Entry(row, record, run)
+                if row.single:
+                    timed[*system, entry.machine] = entry
     if not newest:
         raise RecordError(
             f"{folder}: no finished trial in any run folder below it; give the folder that holds "
             "runs, such as results"
         )
     grouped: dict[str, list[Entry]] = {}
-    for (key, *_), entry in newest.items():
-        grouped.setdefault(key, []).append(entry)
+    for system, entry in newest.items():
+        timing = timed.get((*system, entry.machine))
+        grouped.setdefault(system[0], []).append(replace(entry, timing=timing))
     boards = [board for key, entries in grouped.items() if (board := _board(key, entries, measure))]
     if not boards:
         held = sorted({name for entry in newest.values() for name in entry.record.quality})

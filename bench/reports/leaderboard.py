@@ -1,9 +1,10 @@
 """All runs of a folder in one place, grouped by what makes their numbers comparable: the quality
 key.
 
-A group holds the same questions, candidates, texts and yardstick, whichever suite asked. The newest
-record of a system stands for it; a second record of the same reranker on another device or with
-other weights has a row of its own.
+A group holds the same questions, candidates, texts and yardstick, whichever suite asked.
+
+The newest record of a system is its row, with the newest timing of that system on the same machine;
+a second record of the same reranker on another device or with other weights has a row of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.comparison.leaderboard import Board, Entry
+from bench.comparison.leaderboard import Board
 from bench.reports import numbers, spreadsheet
 from bench.reports.comparison import as_json, markdown_grid, print_grid
 from bench.reports.markdown import escape
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 
 
 def print_board(boards: Sequence[Board], console: Console) -> None:
-    from rich.markup import escape as escaped
+    from rich.text import Text
 
     for board in boards:
-        console.print(f"\n[bold]{escaped(board.title)}[/bold] [dim](quality key {board.key})[/dim]")
+        key = f" (quality key {board.key})"
+        console.print(Text.assemble("\n", (board.title, "bold"), (key, "dim")))
         if board.difference:
-            console.print(escaped(board.difference), soft_wrap=True)
+            console.print(board.difference, soft_wrap=True)
         print_grid(_grid(board), console)
 
 
@@ -70,6 +72,7 @@ def to_csv(boards: Sequence[Board]) -> str:
 def _flat(board: Board) -> Iterator[dict[str, Any]]:
     for entry in board.entries:
         row, value = entry.row, entry.row.quality[board.measure]
+        single = entry.timing.row.single if entry.timing else None
         delta = row.differences.get(board.measure)
         yield {
             "reranker": row.name,
@@ -81,16 +84,21 @@ def _flat(board: Board) -> Iterator[dict[str, Any]]:
             "high": value.high,
             "difference": delta.mean if delta else None,
             "p": delta.p if delta else None,
-            "p50_ms": row.single.p50_ms if row.single else None,
-            "p95_ms": row.single.p95_ms if row.single else None,
-            "machine": _machine(entry),
+            "p50_ms": single.p50_ms if single else None,
+            "p95_ms": single.p95_ms if single else None,
+            "machine": entry.machine,
             "run": entry.run.info.id,
+            "timing_run": entry.timing.run.info.id if entry.timing else None,
             "finished": entry.record.finished,
         }
 
 
 def _grid(board: Board) -> list[dict[str, str]]:
-    """The table's cells. Latencies stand beside their machine: two machines' are not comparable."""
+    """Return the table's cells. Latencies are next to their machine: two machines' are not
+    comparable. Where one is of an earlier run than the quality, a column says of which.
+    """
+    lines = list(_flat(board))
+    earlier = any(one["timing_run"] not in (None, one["run"]) for one in lines)
     return [
         {
             "reranker": _label(one),
@@ -102,8 +110,9 @@ def _grid(board: Board) -> list[dict[str, str]]:
             "p50 ms": numbers.milliseconds(one["p50_ms"]),
             "machine": one["machine"] if one["p50_ms"] is not None else numbers.NOTHING,
             "run": one["run"],
+            **({"timed in run": one["timing_run"] or numbers.NOTHING} if earlier else {}),
         }
-        for one in _flat(board)
+        for one in lines
     ]
 
 
@@ -111,9 +120,3 @@ def _label(entry: dict[str, Any]) -> str:
     device = "" if entry["device"] in ("-", "cpu") else f" ({entry['device']})"
     failed = f", {entry['failed']:.0%} failed" if entry["failed"] else ""
     return f"{entry['reranker']}{device}{failed}"
-
-
-def _machine(entry: Entry) -> str:
-    environment = entry.record.environment
-    gpu = environment.get("gpu") if entry.row.trial.device.startswith(("cuda", "mps")) else None
-    return str(gpu or environment.get("cpu") or "?")

@@ -250,6 +250,26 @@ def test_the_leaderboard_groups_by_quality_key_and_keeps_the_newest(tmp_path: Pa
     ] == ["", told]
 
 
+def test_a_run_without_timings_hides_no_earlier_timing_of_the_same_machine(
+    tmp_path: Path,
+) -> None:
+    times = {"a": [10.0] * 4}
+    values = {"first-stage": BASE, "a": BETTER}
+    old = made_run(tmp_path, values, name="old", milliseconds=times)
+    new = made_run(tmp_path, values, name="zlater")
+    (board,) = json.loads(invoke("leaderboard", tmp_path, "--format", "json"))
+    entry = next(one for one in board["entries"] if one["reranker"] == "a")
+    assert (entry["run"], entry["timing_run"]) == (new.info.id, old.info.id)
+    assert entry["p50_ms"] == pytest.approx(10.0)
+    assert f"| {new.info.id} | {old.info.id} |" in invoke(
+        "leaderboard", tmp_path, "--format", "markdown"
+    )
+    made_run(tmp_path, values, name="zother", record={"a": {"environment": {"cpu": "Other"}}})
+    (board,) = json.loads(invoke("leaderboard", tmp_path, "--format", "json"))
+    entry = next(one for one in board["entries"] if one["reranker"] == "a")
+    assert (entry["p50_ms"], entry["timing_run"]) == (None, None), "another machine's"
+
+
 def test_the_leaderboard_is_written_for_people_and_programs(tmp_path: Path) -> None:
     made_run(tmp_path, {"first-stage": BASE, "a|b": BETTER})
     assert "a|b" in invoke("leaderboard", tmp_path)
