@@ -100,14 +100,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def nearest_of_many(name: str, known: Iterable[str], command: str) -> str:
-    """A hint that names the closest valid names and the command that lists them all: for names of
+    """A hint that names the closest valid name and the command that lists them all: for names of
     which there are too many for a message.
     """
-    close = _close(name, known, 3, 0.4)
+    close = _close(name, known, 1, 0.5)
     if not close:
         return f"`{command}` lists the known ones"
-    quoted = " or ".join(f"'{one}'" for one in close)
-    return f"did you mean {quoted}? `{command}` lists all"
+    return f"did you mean '{close[0]}'? `{command}` lists all"
 
 
 def _close(name: str, known: Iterable[str], most: int, cutoff: float) -> list[str]:

@@ -62,13 +62,13 @@ def to_markdown(choices: Sequence[Choice]) -> str:
 
 
 def print_budget(choices: Sequence[Choice], console: Console) -> None:
-    from rich.markup import escape
+    from rich.text import Text
 
     for choice in choices:
-        console.print(f"\n[bold]{escape(title(choice))}[/bold]")
+        console.print(Text.assemble("\n", (title(choice), "bold")))
         print_grid(grid(choice), console)
         for text in sentences(choice):
-            console.print(escape(text))
+            console.print(text)
 
 
 def title(choice: Choice) -> str:

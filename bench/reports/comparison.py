@@ -94,28 +94,21 @@ def _moved_markdown(name: str, found: Sequence[Move]) -> str:
 
 
 def print_comparison(comparisons: Sequence[Comparison], console: Console) -> None:
-    from rich.markup import escape
+    from rich.text import Text
 
-    console.print(f"\n[bold]{escape(title(comparisons))}[/bold]")
+    console.print(Text.assemble("\n", (title(comparisons), "bold")))
     print_grid(grid(comparisons), console)
     for line in left_out(comparisons):
-        console.print(escape(line), soft_wrap=True)
+        console.print(line, soft_wrap=True)
     for name, found in moves(comparisons, SHOWN_IN_TERMINAL):
-        console.print(
-            f"[bold]{escape(name)}[/bold] moved most:"
-            if found
-            else f"{escape(name)}: no query moved",
-            soft_wrap=True,
-        )
+        heading = Text.assemble((name, "bold"), " moved most:")
+        console.print(heading if found else f"{name}: no query moved", soft_wrap=True)
         for move in found:
-            console.print(
-                f"  {move.delta:+.4f}  {escape(moved.short(move.label, console.width - 12))}",
-                soft_wrap=True,
-            )
+            short = moved.short(move.label, console.width - 12)
+            console.print(f"  {move.delta:+.4f}  {short}", soft_wrap=True)
             for line in moved.lines(move):
-                console.print(
-                    f"[dim]           {escape(line[: console.width - 12])}[/dim]", soft_wrap=True
-                )
+                indented = f"           {line[: console.width - 12]}"
+                console.print(Text(indented, "dim"), soft_wrap=True)
 
 
 def title(comparisons: Sequence[Comparison]) -> str:

@@ -35,21 +35,19 @@ def to_json(found: Forecast) -> str:
 
 def print_forecast(found: Forecast, console: Console) -> None:
     """A table per dataset and first stage, the notes behind its numbers, the total."""
-    from rich.markup import escape
+    from rich.text import Text
 
     for (dataset, first_stage, depth), rows in groupby(
         found.rows, lambda row: (row.trial.dataset, row.trial.first_stage, row.trial.depth)
     ):
         members = list(rows)
         queries = counted(members[0].queries, "query")
-        console.print(
-            f"\n[bold]{escape(dataset)}[/bold], {queries}, {escape(first_stage)}, "
-            f"{counted(depth, 'candidate')}"
-        )
+        shared = f", {queries}, {first_stage}, {counted(depth, 'candidate')}"
+        console.print(Text.assemble("\n", (dataset, "bold"), shared))
         _print_table(members, console)
     for line in notes(found):
-        console.print(f"[dim]{escape(line)}[/dim]", soft_wrap=console.width >= WIDE)
-    console.print(f"[bold]{escape(total(found))}[/bold]", soft_wrap=True)
+        console.print(Text(line, "dim"), soft_wrap=console.width >= WIDE)
+    console.print(Text(total(found), "bold"), soft_wrap=True)
 
 
 def notes(found: Forecast) -> Iterator[str]:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def screen(**options: Any) -> Console:
-    """Return a console without colours for numbers and without pictures for `:x:`, which prints no
-    control character of any text.
+    """Return a console without colours for numbers, markup and pictures for `:x:`, which prints no
+    control character of any text. A text that has a style is a `Text`, so that a name from outside
+    is printed as it is.
     """
     from rich.console import Console
     from rich.segment import Segment
@@ -26,4 +27,4 @@ def screen(**options: Any) -> Console:
             for text, style, control in super().render(renderable, options):
                 yield Segment(text if control else printable(text), style, control)
 
-    return Screen(highlight=False, emoji=False, **options)
+    return Screen(highlight=False, emoji=False, markup=False, **options)

@@ -52,11 +52,11 @@ def print_run(run: Run, console: Console) -> None:
             for why, names in absent(members, status).items():
                 console.print(Text(f"{', '.join(names)} {status}: {why}"))
         if timings.has_requests(members):
-            console.print(f"[dim]{timings.REQUEST_NOTE}[/dim]")
+            console.print(Text(timings.REQUEST_NOTE, "dim"))
         for lines in _timings(members, console.width):
             _print_plain(lines, console)
         if found := agreed.get((dataset, first_stage, depth)):
-            console.print(f"[dim]{agreement.TITLE}[/dim]")
+            console.print(Text(agreement.TITLE, "dim"))
             _print_plain([agreement.head(found), *agreement.lines(found, members)], console)
         if apart := bare.get((dataset, first_stage, depth)):
             _print_latency_only(apart, console)
@@ -80,7 +80,7 @@ def _reason_of_all(members: Sequence[Row]) -> str | None:
 def _print_latency_only(bare: latency_only.Bare, console: Console) -> None:
     from rich.text import Text
 
-    console.print(f"[bold]{latency_only.TITLE}[/bold]")
+    console.print(Text(latency_only.TITLE, "bold"))
     if bare.lines:
         _print_plain([list(bare.lines[0]), *(list(line.values()) for line in bare.lines)], console)
     for text in (*bare.notes, *bare.absent):

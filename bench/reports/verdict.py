@@ -75,22 +75,23 @@ def to_text(verdict: Verdict) -> str:
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
     """A block per reranker, then what the numbers leave out, then the verdict."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     names = labels(verdict)
     for name in dict.fromkeys(names):
-        console.print(f"\n[bold]{escape(name)}[/bold]")
+        console.print(Text.assemble("\n", (name, "bold")))
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
         for width in (max(17, *(len(gate.name) for gate in verdict.gates)), 12, 24, None):
             table.add_column(min_width=width, overflow="fold")
         for gate in (gate for gate, own in zip(verdict.gates, names, strict=True) if own == name):
-            table.add_row(escape(gate.name), outcome(gate), escape(gate.found), escape(gate.limit))
+            table.add_row(gate.name, outcome(gate), gate.found, gate.limit)
         console.print(table)
     console.print()
     for note in notes(verdict):
-        console.print(escape(note), soft_wrap=True)
-    console.print(f"[bold]{escape(title(verdict))}[/bold]\n{escape(runs(verdict))}", soft_wrap=True)
+        console.print(note, soft_wrap=True)
+    console.print(Text(title(verdict), "bold"), soft_wrap=True)
+    console.print(runs(verdict), soft_wrap=True)
 
 
 def title(verdict: Verdict) -> str:

@@ -249,7 +249,7 @@ def test_an_unknown_name_gets_a_hint_that_reads_well(tmp_path: Path) -> None:
         "unknown reranker 'zzzz': `rerank-bench list rerankers` lists the known ones"
     )
     close = bench("serve", "minilm-l7", cwd=tmp_path).stderr
-    assert "did you mean 'minilm-l6' or " in close
+    assert "did you mean 'minilm-l6'?" in close
     assert len(close) < 200
 
 

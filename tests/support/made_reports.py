@@ -316,7 +316,7 @@ def _record(
     queries: Sequence[str],
 ) -> Record:
     failures = dict(made.failures.get(trial.reranker, {}))
-    pairs = made.queries * made.depth
+    pairs = (made.queries - len(failures)) * made.depth
     counts = {
         "queries": len(queries),
         "unjudged_queries": 0,

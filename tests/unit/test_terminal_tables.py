@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.comparison import pairs
+from bench.comparison import budgets, pairs
+from bench.comparison.leaderboard import collect
 from bench.core.errors import first_line
+from bench.gate import check
 from bench.records.run import Run
-from bench.reports import comparison, markdown, terminal
+from bench.reports import budget, comparison, leaderboard, markdown, terminal, verdict
 from bench.reports.fitting import fitting, leading, left_out
 from bench.reports.screen import screen
 from tests.support.made_reports import Made, made_report
@@ -115,3 +117,23 @@ def test_leading_columns_end_at_the_first_that_does_not_fit() -> None:
     assert leading(widths, 100, 20) == list(widths)
     assert leading(widths, 60, 20) == ["scenario", "p50 ms"]
     assert leading(widths, 62, 90) == ["scenario"], "a long name folds at half of the width"
+
+
+ODD = "[red]x[/red]\\"
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_no_text_from_outside_is_parsed_as_markup(tmp_path: Path, width: int) -> None:
+    made = made_report(tmp_path, Made(noise={ODD: 1.0, "b": 0.3}, datasets=("[bold]d[/]\\",)))
+    buffer = io.StringIO()
+    console = screen(file=buffer, width=width)
+    terminal.print_run(made, console)
+    comparison.print_comparison(pairs.compare([made], None, None, ()), console)
+    budget.print_budget(budgets.budget(made, p50_ms=1e9), console)
+    leaderboard.print_board(collect(tmp_path), console)
+    verdict.print_verdict(check(made, made), console)
+    text = buffer.getvalue()
+    assert text.count(f"{ODD} (cpu)") >= 3
+    assert f"{ODD} (cpu) moved most:" in text
+    assert "[bold]d[/]\\, " in text
+    assert text.count(ODD) >= 5
