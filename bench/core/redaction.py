@@ -109,6 +109,22 @@ def argument(text: str) -> str:
     return f"{name}{equals}{value}"
 
 
+def without_places(data: Any) -> Any:
+    """Return plain data for a file that others may read: an absolute path, also one behind the name
+    of a kind as in `files:/data/x`, keeps what follows the working folder, else its last part.
+    """
+    if isinstance(data, Mapping):
+        return {name: without_places(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [without_places(value) for value in data]
+    if not isinstance(data, str) or "://" in data:
+        return data
+    kind, colon, path = data.partition(":")
+    if colon and os.path.isabs(path) and not os.path.isabs(data):
+        return f"{kind}:{argument(path)}"
+    return argument(data) if os.path.isabs(data) else data
+
+
 def secret_values(data: Any) -> set[str]:
     """Return the values of plain data whose name says that they are secret, as texts."""
     values: set[str] = set()

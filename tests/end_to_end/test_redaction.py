@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+import bench
 from bench import rerankers
 from bench.contract.stage import Description
 from bench.core.errors import SuiteError
@@ -25,7 +26,9 @@ from bench.core.redaction import (
     redacted,
     redacted_text,
     secret_values,
+    without_places,
 )
+from bench.reports import html, markdown
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.outside.own_class import OwnOptions
 from bench.scoring.cache import ScoreCache
@@ -314,3 +317,36 @@ def test_a_mistake_in_a_suite_is_told_without_its_secret(options: dict[str, Any]
     assert "\n" not in told
     assert "a:hunter2" not in told
     assert "me:hunter2" not in told
+
+
+def test_a_report_names_no_folder_of_the_machine(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked = tmp_path / "far" / "ours.run"
+    ranked.parent.mkdir()
+    ranked.write_text("q1 Q0 d03 1 9 x\nq2 Q0 d00 1 8 x\n")
+    suite = tmp_path / "far" / "suite.yaml"
+    suite.write_text(
+        f"name: tiny\ndatasets: ['files:{collection}']\nlatency: null\n"
+        f"rerankers: [word-overlap, {{run-file: {{path: '{ranked}'}}}}]\n"
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    run = bench.run(suite, out=elsewhere / "results")
+    page = html.report(run)
+    assert str(tmp_path) not in page
+    assert str(tmp_path) not in markdown.report(run)
+    assert "files:tiny" in page
+    assert "ours.run" in page
+    for path in run.folder.glob("records/*.json"):
+        assert str(tmp_path) not in path.read_text()
+
+
+def test_places_are_cut_to_their_last_part_and_addresses_stay() -> None:
+    data = {"a": "files:/data/x/tiny", "b": ["/data/ours.run", "http://h/v1"], "c": "a / b: c"}
+    assert without_places(data) == {
+        "a": "files:tiny",
+        "b": ["ours.run", "http://h/v1"],
+        "c": "a / b: c",
+    }

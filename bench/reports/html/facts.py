@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.core.counting import candidates
+from bench.core.redaction import without_places
 from bench.records.run import Run
 from bench.records.schema import Record
 
@@ -64,7 +65,8 @@ def resolved_yaml(run: Run) -> str:
     """The suite with every default, as a file that `rerank-bench run` takes."""
     import yaml
 
-    return str(yaml.safe_dump(run.info.resolved, sort_keys=False, allow_unicode=True, width=100))
+    resolved = without_places(run.info.resolved)
+    return str(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=100))
 
 
 def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -117,7 +119,7 @@ def _told(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, str | int):
-        return str(value)
+        return str(without_places(value))
     if isinstance(value, Iterable):
         return ", ".join(map(_told, value))
     return str(value)
