@@ -42,6 +42,7 @@ NEWEST = Run(_refuse)
 """For a verdict, which on an older run than the newest would be of something else."""
 MEANING = (
     "RUN is a run folder, results/SUITE (its newest finished run), `latest`, or the name "
-    "of a saved baseline."
+    "of a saved baseline. A folder without a run is refused; where a newer run is not finished, "
+    "check refuses results/SUITE and `latest`, and the others say so."
 )
 """For the help of every command that takes one."""
