@@ -77,6 +77,18 @@ class Row:
         return self.trial.reranker
 
     @property
+    def out_of_verdict(self) -> str:
+        """Why the row leads no verdict: it did not run, most of its queries failed, or its order
+        means nothing. Empty where it may lead one.
+        """
+        if self.status != "done":
+            return f"{self.status}: {self.reason or 'no reason given'}"
+        if not self.quality:
+            return self.notes[-1] if self.notes else "no quality was measured"
+        reasons = [note for note in self.notes if note in (RANDOM, ELSEWHERE)]
+        return reasons[0] if self.meaningless and reasons else ""
+
+    @property
     def single(self) -> Summary | None:
         return self.latency.get(Condition(one_query_at(remote=False)))
 
@@ -316,6 +328,13 @@ def _without_ranking(run: RunFolder, record: Record) -> list[str]:
 def _reason(record: Record) -> str:
     """Why the first of the failed queries failed."""
     return next(iter(record.failures.values()), "no reason given")
+
+
+def doubt(record: Record) -> str:
+    """Return why the order of a record that was measured means nothing, empty where it does."""
+    if _is_random(record):
+        return RANDOM
+    return ELSEWHERE if _is_elsewhere(record) else ""
 
 
 def _is_random(record: Record) -> bool:

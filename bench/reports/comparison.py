@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.comparison import moved
 from bench.comparison.moved import Move, Moves
 from bench.comparison.pairs import Comparison, mostly_failed
+from bench.records.rows import doubt
 from bench.records.run import Run
 from bench.reports import numbers, spreadsheet
 from bench.reports.cells import FAILED
@@ -64,16 +65,20 @@ def to_markdown(comparisons: Sequence[Comparison]) -> str:
 
 def left_out(comparisons: Sequence[Comparison]) -> list[str]:
     """Return a line per trial of these runs that is compared with nothing, since most of its
-    queries failed.
+    queries failed, and per compared one that leads no verdict, with the reason.
     """
     runs: dict[str, Run] = {}
+    doubts: dict[str, None] = {}
     for one in comparisons:
-        runs |= {side.run.info.id: side.run for side in (one.new, one.baseline)}
-    return [
-        f"{trial} of {name}: {reason}: not compared"
-        for name, run in runs.items()
-        for trial, reason in mostly_failed(run).items()
-    ]
+        for side in (one.new, one.baseline):
+            runs[side.run.info.id] = side.run
+            if reason := doubt(side.record):
+                doubts[f"{side.trial.id} of {side.run.info.id}: {reason}"] = None
+    lines = []
+    for name, run in runs.items():
+        failures = mostly_failed(run).items()
+        lines += [f"{trial} of {name}: {reason}: not compared" for trial, reason in failures]
+    return [*lines, *doubts]
 
 
 def _moved_markdown(name: str, found: Sequence[Move]) -> str:

@@ -376,3 +376,19 @@ def test_only_scores_that_count_down_to_1_are_an_order_and_no_more(
         {"query": "category"}
     )
     assert only_order(table) is numbers_places
+
+
+def test_the_overview_marks_what_is_left_out_of_the_verdict_with_its_reason(
+    tmp_path: Path,
+) -> None:
+    made = Made(
+        noise={"good": 0.3, "broken": 0.5},
+        datasets=("one", "two"),
+        failures={"broken": {f"q{i}": "down" for i in range(30)}},
+        skipped={"gone": "no model hub"},
+    )
+    text = html.report(made_report(tmp_path, made))
+    overview = text.partition('class="sortable overview"')[2].partition("</table>")[0]
+    assert overview.count(">not in the verdict</span>") == 2
+    assert "30 of 40 queries failed" in overview
+    assert 'title="skipped: no model hub">skipped</span>' in overview

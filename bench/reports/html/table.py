@@ -20,13 +20,14 @@ from bench.reports.summary import ALPHA, name_of
 @dataclass(frozen=True)
 class Cell:
     """`sort` is None where there is no value: such rows stay last, whatever the order. `mark` is
-    better, worse, same or nothing.
+    better, worse, same or nothing; `reason` explains what is below.
     """
 
     text: str = numbers.NOTHING
     sort: float | None = None
     below: str = ""
     mark: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
