@@ -234,9 +234,10 @@ def test_results_of_tests_are_counted(tmp_path: Path) -> None:
         (tmp_path / "tests.xml").write_text(
             f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>"
         )
-        return gpu_report.tests(
+        counts: dict[str, object] = gpu_report.tests(
             tmp_path / "tests.xml", may_skip_all=options.get("may_skip_all", False)
         )
+        return counts
 
     good, skipped = (
         '<testcase classname="t" name="a"/>',

@@ -92,9 +92,12 @@ def test_a_key_reaches_the_process_by_its_environment_alone(
 ) -> None:
     tasks: list[Any] = []
     monkeypatch.setenv("MY_KEY", "secret-0123")
-    monkeypatch.setattr(
-        latency_cold, "ask", lambda task, limit: tasks.append(task) or ask(task, limit)
-    )
+
+    def recording(task: Any, limit: float) -> Any:
+        tasks.append(task)
+        return ask(task, limit)
+
+    monkeypatch.setattr(latency_cold, "ask", recording)
     with serve() as server:
         options = {"base_url": server.url, "model": "m", "api_key_env": "MY_KEY"}
         result = started(options, name="rerank-server", device="-", cold_runs=1)

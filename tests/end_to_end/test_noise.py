@@ -173,7 +173,7 @@ def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: P
     }
     assert facts["ours"]["noise"]["processes"] == [1.0123]
     assert "noise" not in facts["hosted"], "a network has its own"
-    assert "are noise on this machine (A/A: ours against itself" in markdown.report(run, {})
+    assert "are noise on this machine (A/A: ours against itself" in markdown.report(run, ())
 
 
 def test_what_cannot_be_timed_is_told(suite_file: Path, collection: Path) -> None:

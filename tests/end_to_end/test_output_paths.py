@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -275,11 +276,12 @@ def test_a_replaced_folder_is_the_old_or_the_new_one_whenever_it_is_killed(
 def test_a_baseline_that_was_moved_aside_is_there_again(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "baselines"
     baselines.save(run, "base", folder)
-    for read in (
+    readers: list[Callable[[], Run]] = [
         lambda: baselines.saved(folder)["base"],
         lambda: baselines.find("base", folder),
         lambda: baselines.find(folder / "base"),
-    ):
+    ]
+    for read in readers:
         (folder / "base").rename(folder / ".base.old")
         assert read().info.id == run.info.id
     with pytest.raises(BenchError, match="is there already"):

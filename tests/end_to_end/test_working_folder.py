@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_a_fresh_process_imports_what_this_one_would(
     )
     monkeypatch.chdir(hostile)
     request = {"query_id": "q", "query": "apple", "doc_ids": ["d"], "docs": ["an apple"]}
-    recipe = {"name": "my_module:Mine", "options": {}, "base_dir": "."}
+    recipe: dict[str, Any] = {"name": "my_module:Mine", "options": {}, "base_dir": "."}
     assert Recipe(**recipe)
     answer = ask(
         {"task": "cold", "recipe": recipe, "device": "cpu", "request": request, "started": 0}, 120

@@ -21,6 +21,7 @@ from bench.comparison.pairs import compare, sides
 from bench.contract.request import CandidateList
 from bench.core.errors import RecordError, SuiteError, Unavailable
 from bench.latency.estimate import seconds_per_query
+from bench.latency.sample import Condition
 from bench.machine import memory
 from bench.records.rows import architectures, rows
 from bench.records.run import Run
@@ -85,7 +86,7 @@ def tiny(kind: str, **options: Any) -> ArchitectureReranker:
     model = rerankers.options_for(name)
     network = Architecture(
         task=task, type=kind, config=config, prompt_tokens=4, source="https://example.org"
-    )  # type: ignore[arg-type]
+    )
     facts = KNOWN[name].facts.model_copy(
         update={"parameters": 1000, "max_length": 512, "architecture": network}
     )
@@ -202,6 +203,7 @@ def test_a_listwise_network_reads_every_window_and_writes_every_place() -> None:
     reranker.load()
     many = CandidateList("q", "what", [f"d{i}" for i in range(9)], ["a cat"] * 9)
     [scores] = reranker.rerank([many])
+    assert isinstance(scores, np.ndarray)
     used = reranker.meter.take()
     windows = spans(9, 4, 2)
     assert used.calls == len(windows)
@@ -323,7 +325,7 @@ def test_it_is_timed_as_every_reranker_is(finished: Run) -> None:
     assert row.name == "tinybert-l2 (random weights)"
     assert row.single is not None
     assert row.offline is not None
-    assert {"tokenise", "copy", "forward"} <= set(row.parts["single"])
+    assert {"tokenise", "copy", "forward"} <= set(row.parts[Condition("single")])
     record = finished.architectures[TRIAL]
     assert set(record.keys) == {"system", "speed"}
     assert record.description["facts"]["parameters"] == 4386049

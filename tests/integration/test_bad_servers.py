@@ -257,6 +257,11 @@ TOO_LARGE = {
 }
 
 
+def texts_of(request: dict[str, Any]) -> list[Any]:
+    """Return the documents of a request, in whichever shape it has."""
+    return list(request.get("documents") or request.get("input") or request.get("texts") or ())
+
+
 @pytest.mark.parametrize("case", sorted(TOO_LARGE))
 @pytest.mark.parametrize("backend", SCORED)
 def test_a_request_that_is_too_large_is_halved(
@@ -265,8 +270,10 @@ def test_a_request_that_is_too_large_is_halved(
     client = build(backend)
 
     def small_only(request: dict[str, Any]) -> Any:
-        texts = request.get("documents") or request.get("input") or request.get("texts")
-        return TOO_LARGE[case]() if len(texts or ()) > 2 else BACKENDS[backend][2](request)
+        texts: list[Any] = next(
+            request[key] for key in ("documents", "input", "texts") if key in request
+        )
+        return TOO_LARGE[case]() if len(texts) > 2 else BACKENDS[backend][2](request)
 
     server.always = small_only
     np.testing.assert_allclose(ask(client), expected(DOCS))
@@ -285,7 +292,9 @@ def test_the_size_that_was_accepted_is_remembered(
     sizes: list[int] = []
 
     def small_only(request: dict[str, Any]) -> Any:
-        texts = request.get("documents") or request.get("input") or request.get("texts")
+        texts: list[Any] = next(
+            request[key] for key in ("documents", "input", "texts") if key in request
+        )
         sizes.append(len(texts))
         return TOO_LARGE["413"]() if len(texts) > 2 else BACKENDS[backend][2](request)
 
@@ -306,7 +315,9 @@ def test_one_long_document_makes_no_later_request_smaller_than_one_that_was_acce
     sizes: list[int] = []
 
     def without_the_long_one(request: dict[str, Any]) -> Any:
-        texts = request.get("documents") or request.get("input") or request.get("texts")
+        texts: list[Any] = next(
+            request[key] for key in ("documents", "input", "texts") if key in request
+        )
         sizes.append(len(texts))
         is_long = DOCS[-1] in map(str, texts) and len(texts) > 1
         return TOO_LARGE["413"]() if is_long else BACKENDS[backend][2](request)
@@ -672,7 +683,8 @@ def test_scores_under_doubt_are_used_and_not_kept(build: Build, server: FakeCohe
         server.info, server.page_status = None, 503
         return good_jina(request)
 
-    server.info, server.script, notes = {"model_id": "a"}, [hide], []
+    server.info, server.script = {"model_id": "a"}, [hide]
+    notes: list[str] = []
     try:
         scored = score(build("jina"), [query()], chunk_pairs=1000, on_note=notes.append)
     finally:

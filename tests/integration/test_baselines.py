@@ -139,7 +139,10 @@ def test_every_command_that_takes_a_run_takes_latest_and_a_folder_of_runs(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecordError, match="latest: no finished run under results"):
         baselines.find("latest")
-    times = {"milliseconds": {"a": [1.0, 2.0]}, "record": {"a": {"latency": {"notes": []}}}}
+    times: dict[str, Any] = {
+        "milliseconds": {"a": [1.0, 2.0]},
+        "record": {"a": {"latency": {"notes": []}}},
+    }
     order = {"q0": [("d1", 2.0), ("d2", 1.0)]}
     rankings = {"a": order, "first-stage": order}
     values = {"first-stage": [0.2, 0.4], "a": [0.5, 0.6]}

@@ -196,13 +196,14 @@ def test_a_full_memory_halves_the_batch_and_is_counted(
 def test_threads_are_those_asked_for_and_restored(
     built: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    seen: list[int] = []
     forward = torch.nn.Linear.forward
-    monkeypatch.setattr(
-        torch.nn.Linear,
-        "forward",
-        lambda self, x: (seen.append(torch.get_num_threads()), forward(self, x))[1],
-    )
+
+    def recording(self: Any, x: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return forward(self, x)
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", recording)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -59,7 +59,7 @@ def scores_of(reranker: Any) -> list[float]:
 
 def state_of(folder: Path) -> dict[str, Any]:
     """The weights of the folder's network, taken out of it."""
-    state = load_file(folder / "model.safetensors")
+    state: dict[str, Any] = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     return state
 
@@ -209,7 +209,7 @@ def no_configuration(folder: Path) -> None:
     (folder / "config.json").unlink()
 
 
-REFUSED = {
+REFUSED: dict[Callable[[Path], None], str] = {
     with_code: "pickled weights hold more than tensors",
     a_part_missing: "pytorch_model-00002-of-00002.bin",
     no_tokenizer: "no tokenizer in it",

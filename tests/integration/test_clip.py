@@ -149,13 +149,16 @@ def test_scores_and_counts_are_the_same_with_and_without_the_cut(
 
     def outcome(characters: int) -> tuple[Sequence[Any], Any]:
         monkeypatch.setattr(clip, "CHARACTERS_PER_TOKEN", characters)
-        reranker = rerankers.build(backend, {"model": str(model), "max_length": 48, **options})
+        reranker: Any = rerankers.build(backend, {"model": str(model), "max_length": 48, **options})
         reranker.load()
         read: list[int] = []
-        cut = reranker._clip._tokens  # type: ignore[attr-defined]
-        monkeypatch.setattr(
-            reranker._clip, "_tokens", lambda text: read.append(len(text)) or cut(text)
-        )  # type: ignore[attr-defined]
+        cut = reranker._clip._tokens
+
+        def tokens(text: str) -> Any:
+            read.append(len(text))
+            return cut(text)
+
+        monkeypatch.setattr(reranker._clip, "_tokens", tokens)
         scores = reranker.rerank(requests)
         assert bool(read) == (characters < NO_CUT), "the cut is at work, or it is not"
         return scores, reranker.meter.take()

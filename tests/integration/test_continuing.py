@@ -199,7 +199,12 @@ def test_what_an_outsider_says_of_its_scores_counts(place: Path) -> None:
 @pytest.fixture
 def other_user(tmp_path: Path) -> Iterator[Callable[[], None]]:
     """Called, makes this process one without the rights of the superuser, until the test ends."""
-    yield lambda: os.geteuid() or os.seteuid(65534)
+
+    def become() -> None:
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+
+    yield become
     os.seteuid(os.getuid())
 
 

@@ -383,7 +383,12 @@ def test_a_dead_api_is_given_up_and_a_flaky_one_is_not(server: FakeCohere, coher
 def test_a_killed_run_pays_again_only_for_the_chunk_in_flight(
     collection: Path, server: FakeCohere, tmp_path: Path
 ) -> None:
-    server.always = lambda request: time.sleep(0.15) or good(request)
+
+    def slowly(request: dict[str, Any]) -> Any:
+        time.sleep(0.15)
+        return good(request)
+
+    server.always = slowly
     text = {**suite(collection, server), "chunk_pairs": 1}
     (tmp_path / "paid.yaml").write_text(json.dumps(text))
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

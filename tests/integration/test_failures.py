@@ -233,7 +233,7 @@ class OddOptions(RerankerOptions):
 class Odd(HashReranker):
     """Exits, or breaks something, in one of its methods."""
 
-    Options = OddOptions
+    Options = OddOptions  # type: ignore[assignment]
 
     def __init__(self, options: OddOptions, device: str = "cpu") -> None:
         super().__init__(FakeOptions(), device)

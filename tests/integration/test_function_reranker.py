@@ -99,7 +99,7 @@ def test_one_call_a_query_with_a_list_of_texts() -> None:
         seen.append((query, docs))
         return [0.0] * len(docs)
 
-    made = rerankers.build(spy)
+    made: Any = rerankers.build(spy)
     made.rerank(
         [
             CandidateList("1", "one", ["a"], ("x",)),
@@ -110,7 +110,7 @@ def test_one_call_a_query_with_a_list_of_texts() -> None:
 
 
 def test_it_says_what_it_is_and_is_never_cached() -> None:
-    made = rerankers.build(f"{HERE}:overlap")
+    made: Any = rerankers.build(f"{HERE}:overlap")
     assert made.fingerprint() == {}
     assert made.describe().to_dict()["identity"] == {"function": f"{HERE}:overlap"}
     assert bench.reranker(Counting(), device="cpu").describe()["identity"] == {
@@ -154,7 +154,7 @@ def test_what_is_neither_function_nor_reranker() -> None:
         ):
             rerankers.build(f"{HERE}:{name}")
     with pytest.raises(SuiteError, match="is not a function"):
-        bench.reranker(Counting, device="cpu")
+        bench.reranker(Counting, device="cpu")  # type: ignore[arg-type]
     with pytest.raises(SuiteError, match="a function as reranker: option 'top': unknown key"):
         bench.reranker(overlap, device="cpu", top=3)
 

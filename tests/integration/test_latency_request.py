@@ -157,7 +157,7 @@ def test_its_latency_is_marked_in_every_table(
     run = bench.run(
         {**suite, "latency": {"queries": 3, "rounds": 1, "warmup_max": 3}}, out=tmp_path
     )
-    page = markdown.report(run, {})
+    page = markdown.report(run, ())
     hosted = next(line for line in page.splitlines() if line.startswith("| hosted "))
     ours = next(line for line in page.splitlines() if line.startswith("| ours "))
     assert timings.REQUEST_MARK in hosted

@@ -110,7 +110,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def loaded(models: Path, model: str, **options: Any) -> Any:
-    reranker = rerankers.build(
+    reranker: Any = rerankers.build(
         "listwise", {"model": model, "window": 5, "stride": 2, **options}, base_dir=models
     )
     reranker.check()
@@ -312,9 +312,12 @@ def test_the_end_of_the_prompt_stays_whatever_is_cut(models: Path) -> None:
     reranker = loaded(models, "scripted", max_length=1200)
     sortings: list[Any] = []
     prompt = reranker._fitter.prompt
-    reranker._fitter.prompt = lambda sorting: (
-        sortings.append((sorting, prompt(sorting))) or sortings[-1][1]
-    )
+
+    def recording(sorting: Any) -> Any:
+        sortings.append((sorting, prompt(sorting)))
+        return sortings[-1][1]
+
+    reranker._fitter.prompt = recording
     reranker.rerank([request(["字" * 5000] * 5, "why " * 900)])
     (sorting, ids) = sortings[0]
     text = reranker._tokenizer.decode(ids)
@@ -466,7 +469,7 @@ def test_two_loads_give_the_same_order(models: Path) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_writes_what_the_cpu_writes(models: Path) -> None:
-    reranker = rerankers.build(
+    reranker: Any = rerankers.build(
         "listwise", {"model": "opinionated", "window": 5, "stride": 2}, "cuda", models
     )
     reranker.check()

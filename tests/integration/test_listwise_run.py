@@ -136,7 +136,7 @@ def test_local_language_models_run_in_a_suite(collection: Path, tmp_path: Path) 
 
 
 def test_what_is_expected_is_what_comes(server: FakeCohere) -> None:
-    reranker = rerankers.build(
+    reranker: Any = rerankers.build(
         "listwise-server",
         {"model": "x", "base_url": server.url, "window": 5, "stride": 3, "passes": 2},
     )

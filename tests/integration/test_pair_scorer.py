@@ -145,7 +145,7 @@ def test_the_shorter_last_layer_is_given_up_where_scores_would_differ(
         )
 
     monkeypatch.setattr(pair_scorer, "keep_first_token_only", keep_second)
-    reranker = rerankers.build("cross-encoder", str(models / "bert"))
+    reranker: Any = rerankers.build("cross-encoder", str(models / "bert"))
     reranker.load()
     assert reranker.describe().facts["last_layer"] == "all"
     scores = np.concatenate(reranker.rerank(requests_of(MIXED)))
@@ -237,7 +237,7 @@ def test_spans_are_entered(models: Path) -> None:
         ("judge", {"forward", "tokenise"}),
     ):
         entered.clear()
-        reranker = rerankers.build("cross-encoder", str(models / kind))
+        reranker: Any = rerankers.build("cross-encoder", str(models / kind))
         reranker.load()
         reranker.score_lists(requests_of(MIXED), Meter(span))
         assert set(entered) == expected
@@ -290,7 +290,7 @@ def test_the_packaged_cross_encoder_scores_as_predict_does() -> None:
     dataset = datasets.load("embedded:everyday", None, Path.cwd())
     queries = [dataset.queries[query] for query in list(dataset.queries)[:3]]
     docs = dataset.texts(list(dataset.documents.ids())[:25])
-    reranker = rerankers.build("minilm-cross-encoder")
+    reranker: Any = rerankers.build("minilm-cross-encoder")
     reranker.load()
     scores = np.concatenate(reranker.rerank(requests_of([(query, docs) for query in queries])))
     pairs = [(query, doc) for query in queries for doc in docs]

@@ -230,7 +230,8 @@ def test_a_pipeline_gives_candidates() -> None:
     dataset = datasets.load(EVERYDAY, None, Path(), 42)
     wanted = list(dataset.queries)[:5]
     ours = retrieval.build("bm25", None, Path()).retrieve(dataset, wanted, 7)
-    stage = retrieval.build("pyterrier", {"pipeline": f"{HERE}:pipeline", "name": "theirs"}, Path())
+    options = {"pipeline": f"{HERE}:pipeline", "name": "theirs"}
+    stage: Any = retrieval.build("pyterrier", options, Path())
     found = stage.retrieve(dataset, wanted, 7)
     assert found.hash == ours.hash
     assert stage.name == "theirs"

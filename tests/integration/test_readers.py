@@ -138,9 +138,8 @@ def test_every_reader_sees_the_order_and_the_scores(
         assert scores.keys() == ours.keys()
         for query_id, ranking in ours.items():
             assert scores[query_id] == dict(zip(ranking.doc_ids, ranking.scores, strict=True))
-            assert sorted(scores[query_id], key=scores[query_id].get, reverse=True) == list(
-                ranking.doc_ids
-            )
+            falling = sorted(scores[query_id].items(), key=lambda pair: pair[1], reverse=True)
+            assert [doc_id for doc_id, _ in falling] == list(ranking.doc_ids)
         judged = ir_measures.calc_aggregate(
             [ir_measures.parse_measure(MEASURE)], qrels, dict(scores)
         )

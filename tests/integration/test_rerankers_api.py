@@ -156,7 +156,7 @@ FATAL = {
     ),
     "a list": ([lambda _: reply(200, [1, 2])], "the answer cannot be read"),
 }
-BROKEN = {
+BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "too few": (lambda results: results[:-1], "the answer has 6 scores for 7 documents"),
     "twice": (lambda results: [*results[:-1], results[0]], r"scores document \d twice"),
     "too many": (
@@ -336,7 +336,7 @@ def test_a_key_that_no_header_can_have_is_named_by_its_variable_alone(
     from bench.core.errors import RerankerError
 
     monkeypatch.setenv("MY_KEY", key)
-    reranker = rerankers.build(
+    reranker: Any = rerankers.build(
         "rerank-server", {"model": "m", "base_url": "http://127.0.0.1:9", "api_key_env": "MY_KEY"}
     )
     with pytest.raises(
@@ -348,7 +348,7 @@ def test_a_key_that_no_header_can_have_is_named_by_its_variable_alone(
 
 def test_the_line_end_of_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "abc\n")
-    reranker = rerankers.build(
+    reranker: Any = rerankers.build(
         "rerank-server", {"model": "m", "base_url": "http://127.0.0.1:9", "api_key_env": "MY_KEY"}
     )
     assert reranker._key() == "abc"

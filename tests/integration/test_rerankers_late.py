@@ -51,7 +51,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def loaded(models: Path, model: str, **options: Any) -> Any:
-    reranker = rerankers.build("late-interaction", {"model": model, **options}, base_dir=models)
+    reranker: Any = rerankers.build(
+        "late-interaction", {"model": model, **options}, base_dir=models
+    )
     reranker.load()
     return reranker
 
@@ -275,20 +277,21 @@ def test_nothing_is_scored_before_loading(models: Path) -> None:
 
 
 def test_word_overlap_is_the_share_of_distinct_query_words() -> None:
-    reranker = rerankers.build("word-overlap")
+    reranker: Any = rerankers.build("word-overlap")
     docs = ["The CAT sat on the cat", "catalogue", "", "dog, cat!", "cat_dog"]
     (scores,) = reranker.rerank([CandidateList("q", "cat Dog cat?", list("abcde"), docs)])
-    assert scores.tolist() == [0.5, 0.0, 0.0, 1.0, 0.0]  # type: ignore[union-attr]
+    assert scores.tolist() == [0.5, 0.0, 0.0, 1.0, 0.0]
     assert (reranker.placement, reranker.pointwise, reranker.fingerprint()) == ("none", True, {})
     with pytest.raises(SuiteError, match="unknown key"):
         rerankers.build("word-overlap", {"model": "x"})
 
 
 def test_ties_of_word_overlap_fall_to_the_tie_rule() -> None:
-    (scores,) = rerankers.build("word-overlap").rerank(
+    reranker: Any = rerankers.build("word-overlap")
+    (scores,) = reranker.rerank(
         [CandidateList("q", "tea", ["d1", "d3", "d2"], ["tea", "hot tea", "fish"])]
     )
-    ranking = rank(["d1", "d3", "d2"], scores)  # type: ignore[arg-type]
+    ranking = rank(["d1", "d3", "d2"], scores)
     assert (ranking.doc_ids, ranking.ties) == (("d3", "d1", "d2"), 2)
 
 

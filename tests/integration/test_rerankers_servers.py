@@ -513,7 +513,7 @@ def test_a_pace_saves_nothing_up() -> None:
 def test_what_identifies_a_hosted_model(backend: str, server: FakeCohere, client: Client) -> None:
     reranker = client(base_url=server.url.replace("127.0.0.1", "user:password@127.0.0.1"))
     description = reranker.describe()
-    own = {
+    own: dict[str, dict[str, Any]] = {
         "voyage": {"truncation": True},
         "mixedbread": {},
         "jina": {"shape": "cohere", "listwise": False, "path": ""},

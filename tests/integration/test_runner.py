@@ -81,7 +81,7 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
     }
     assert found.info.status == "done"
     assert list(found.per_query.columns) == ["trial", "query", "measure", "value"]
-    names = [
+    columns = [
         "trial",
         "scenario",
         "round",
@@ -94,7 +94,7 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
         "slots",
         "truncated",
     ]
-    assert list(found.latency.columns) == names
+    assert list(found.latency.columns) == columns
     assert set(found.latency["trial"]) == {"tiny--bm25--fake--cpu"}
     assert repr(found).startswith("<Run tiny")
 

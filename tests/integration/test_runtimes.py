@@ -69,7 +69,7 @@ def shared_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def loaded(home: Path, kind: str = "bert", **options: Any) -> Any:
-    reranker = rerankers.build(
+    reranker: Any = rerankers.build(
         "cross-encoder", {"model": str(home / kind), "token_budget": 128, **options}
     )
     reranker.check()
@@ -149,7 +149,7 @@ def test_real_weights_in_fewer_bits_keep_the_order() -> None:
 
 
 def scored(runtime: str, dtype: str, requests: list[CandidateList]) -> list[np.ndarray]:
-    reranker = rerankers.build("minilm-cross-encoder", {"runtime": runtime, "dtype": dtype})
+    reranker: Any = rerankers.build("minilm-cross-encoder", {"runtime": runtime, "dtype": dtype})
     reranker.load()
     return [np.asarray(scores) for scores in reranker.rerank(requests)]
 
@@ -194,10 +194,13 @@ def test_an_export_is_made_once(
 def test_other_weights_are_another_export(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked = []
-    monkeypatch.setattr(
-        export, "kept", lambda content, make: (asked.append(dict(content)), tmp_path)[1]
-    )
+    asked: list[dict[str, Any]] = []
+
+    def kept(content: dict[str, Any], make: Any) -> Path:
+        asked.append(dict(content))
+        return tmp_path
+
+    monkeypatch.setattr(export, "kept", kept)
     setup = runtimes.Setup(
         None, {"revision": "one", "first_token_only": True}, {}, "float32", "cpu", 1
     )
@@ -229,7 +232,11 @@ def test_a_killed_export_leaves_nothing_that_could_be_taken_for_one(
     assert process.pid
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    file = export.kept({"of": "a model"}, lambda path: path.write_bytes(b"all of it") and None)
+
+    def make(path: Path) -> None:
+        path.write_bytes(b"all of it")
+
+    file = export.kept({"of": "a model"}, make)
     assert file.read_bytes() == b"all of it"
     assert export.kept({"of": "a model"}, lambda path: pytest.fail("made again")) == file
 
@@ -278,7 +285,7 @@ def test_a_runtime_that_is_not_installed_is_one_line(
         runtimes, "find_spec", lambda name: None if name in ("openvino", "onnxruntime") else True
     )
     for runtime in ("onnx", "openvino"):
-        reranker = rerankers.build(
+        reranker: Any = rerankers.build(
             "cross-encoder", {"model": str(home / "bert"), "runtime": runtime}
         )
         with pytest.raises(Unavailable) as caught:
@@ -309,7 +316,7 @@ def test_an_export_that_scores_differently_is_refused(
     logits = runtimes.build
 
     def wrong(name: str, setup: Any) -> Any:
-        runtime = logits(name, setup)
+        runtime: Any = logits(name, setup)
         right = runtime.logits
         runtime.logits = lambda placed: right(placed) + 1
         return runtime
@@ -340,7 +347,7 @@ def test_a_cpu_without_the_instructions_warns(
     model = home / "bert" if backend == "cross-encoder" else tiny_models.bi_encoder(home / "bi")
     for has, warned in ((["avx2"], True), (["avx2", wanted], False), (None, False)):
         monkeypatch.setattr(cpu, "instructions", lambda has=has: has)
-        reranker = rerankers.build(backend, {"model": str(model), "dtype": dtype})
+        reranker: Any = rerankers.build(backend, {"model": str(model), "dtype": dtype})
         reranker.load()
         warnings = reranker.describe().facts["warnings"]
         assert [f"no instructions for {dtype}" in text for text in warnings] == [True] * warned

@@ -115,13 +115,16 @@ def test_our_clients_get_the_scores_that_the_model_gives_in_process(
         monkeypatch.setenv(key, "unused")
     options = dict(CLIENTS[client])
     backend, path = options.pop("backend"), options.pop("path", "")
-    theirs = rerankers.build(backend, {"model": MODEL, "base_url": served.url + path, **options})
+    theirs: Any = rerankers.build(
+        backend, {"model": MODEL, "base_url": served.url + path, **options}
+    )
     theirs.load()
     docs = [doc for doc in DOCS if doc.strip()]  # our clients send no blank one
     (scores,) = theirs.rerank(
         [CandidateList("q", "hot tea", [str(i) for i in range(len(docs))], docs)]
     )
     ours = bench.reranker("cross-encoder", model=MODEL, device="cpu").score("hot tea", docs)
+    assert isinstance(scores, np.ndarray)
     close(scores, ours)
     assert np.ptp(scores) > 0.1
     assert scores.min() < 0, "raw logits, not squashed into 0 to 1"
@@ -256,7 +259,7 @@ def test_nothing_is_scored_for_a_client_that_has_gone(monkeypatch: pytest.Monkey
     found = hosted.build("word-overlap", {}, "cpu")
     asked: list[str] = []
     started, released = threading.Event(), threading.Event()
-    answer = found._reranker.rerank
+    answer = found._reranker.rerank  # type: ignore[attr-defined]
 
     def rerank(requests: Any) -> Any:
         asked.append(requests[0].query)
@@ -361,10 +364,10 @@ def test_a_language_model_says_what_it_says_to_transformers(chatting: server.Rer
 
 def test_our_listwise_client_and_the_model_in_process_agree(chatting: server.RerankServer) -> None:
     options = {"model": "tiny:chat", "window": 3, "stride": 1}
-    theirs = rerankers.build("listwise-server", {**options, "base_url": f"{chatting.url}/v1"})
+    theirs: Any = rerankers.build("listwise-server", {**options, "base_url": f"{chatting.url}/v1"})
     theirs.load()
     request = CandidateList("q", "hot tea", [str(i) for i in range(len(DOCS))], DOCS)
-    ours = rerankers.build("listwise", options)
+    ours: Any = rerankers.build("listwise", options)
     ours.load()
     np.testing.assert_array_equal(theirs.rerank([request])[0], ours.rerank([request])[0])
     assert theirs.meter.take().tokens == ours.meter.take().tokens > 0

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.contract.trial import Trial, TrialStatus
 from bench.latency.sample import Sample
 from bench.latency.sweep_plan import SETTINGS
@@ -25,11 +27,12 @@ QUALITY = {
     "measures": [MEASURE],
 }
 Ranking = Sequence[tuple[str, float]]
+Values = Sequence[float] | np.ndarray
 
 
 def made_run(
     out: Path,
-    values: Mapping[str, Sequence[float]],
+    values: Mapping[str, Values],
     *,
     quality: Mapping[str, Any] | None = None,
     quality_of: Mapping[str, Mapping[str, Any]] | None = None,
@@ -42,10 +45,10 @@ def made_run(
     name: str = "made",
     devices: Mapping[str, str] | None = None,
     depth: int = 5,
-    milliseconds: Mapping[str, Sequence[float]] | None = None,
-    by_depth: Mapping[tuple[str, int], Sequence[float]] | None = None,
+    milliseconds: Mapping[str, Values] | None = None,
+    by_depth: Mapping[tuple[str, int], Values] | None = None,
     sweep: Sequence[Mapping[str, Any]] = (),
-    more: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+    more: Mapping[str, Mapping[str, Values]] | None = None,
     record: Mapping[str, Mapping[str, Any]] | None = None,
     latency: Sequence[Sequence[Any]] = (),
 ) -> Run:
@@ -119,7 +122,7 @@ def made_run(
     return writer.finish()
 
 
-def _calls(trial: str, milliseconds: Sequence[float], depth: int) -> list[Sample]:
+def _calls(trial: str, milliseconds: Values, depth: int) -> list[Sample]:
     """One call of `single` a query."""
     return [
         Sample(trial, "single", 0, f"q{i}", depth, None, int(one * 1e6))
@@ -148,7 +151,7 @@ def _trial(reranker: str, dataset: str, first_stage: str, device: str, depth: in
 
 def _record(
     trial: Trial,
-    found: Mapping[str, Sequence[float]],
+    found: Mapping[str, Values],
     quality: Mapping[str, Any],
     system: Mapping[str, Any],
     more: Mapping[str, Any],

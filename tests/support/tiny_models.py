@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.rerankers.loading import tiny
-from bench.rerankers.loading.tiny import quiet
+from bench.rerankers.loading.tiny import quiet as quiet
 
 MAX_LENGTH = 64
 bert_tokenizer = partial(tiny.bert_tokenizer, MAX_LENGTH)

@@ -17,6 +17,7 @@ from bench.cli.main import main
 from bench.comparison.budgets import Choice, budget, exit_code
 from bench.core.errors import BenchError, RecordError
 from bench.latency.sample import Sample
+from bench.records.points import Point
 from bench.records.run import Run
 from bench.reports import budget as report
 from tests.support.made_runs import made_run
@@ -46,10 +47,11 @@ def made(tmp_path: Path, **more: Any) -> Run:
 
 
 def names(choice: Choice) -> tuple[str | None, str | None]:
-    return (
-        choice.best and choice.best.trial.reranker,
-        choice.runner_up and choice.runner_up.trial.reranker,
-    )
+    return _name(choice.best), _name(choice.runner_up)
+
+
+def _name(point: Point | None) -> str | None:
+    return point.trial.reranker if point else None
 
 
 def only(found: list[Choice]) -> Choice:

@@ -6,6 +6,7 @@ import bz2
 import json
 import lzma
 import unicodedata
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def jsonl(rows: list[dict[str, Any]]) -> str:
 DOCS = jsonl([{"doc_id": doc_id, "text": text} for doc_id, text in TEXTS.items()])
 
 
-def pets(tmp_path: Path, files: dict[str, str | bytes | None] | None = None) -> Path:
+def pets(tmp_path: Path, files: Mapping[str, str | bytes | None] | None = None) -> Path:
     """The folder tmp_path/pets; a file given as None is left out."""
     contents = {"docs.jsonl": DOCS, "queries.tsv": QUERIES, "qrels.txt": QRELS, **(files or {})}
     for name, content in contents.items():
@@ -225,7 +226,7 @@ class TestDocuments:
         assert found.texts(["d1"]) == ["Cats purr."]
 
     def test_numbers_and_lists(self, tmp_path: Path) -> None:
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "id": i,
                 "title": ["A", "B"],
@@ -427,12 +428,13 @@ class TestFolders:
     def test_compressed_files(self, tmp_path: Path, suffix: str) -> None:
         import pyarrow as pa
 
-        packed = {
+        pack: dict[str, Callable[[bytes], bytes]] = {
             ".bz2": bz2.compress,
             ".xz": lzma.compress,
             ".zst": lambda data: pa.compress(data, "zstd", asbytes=True),
-        }[suffix]
-        base = pets(tmp_path, {"docs.jsonl": None, f"docs.jsonl{suffix}": packed(DOCS.encode())})
+        }
+        packed = pack[suffix](DOCS.encode())
+        base = pets(tmp_path, {"docs.jsonl": None, f"docs.jsonl{suffix}": packed})
         if suffix == ".zst":
             with pa.CompressedOutputStream(str(base / "pets/docs.jsonl.zst"), "zstd") as file:
                 file.write(DOCS.encode())

@@ -43,7 +43,7 @@ def test_one_run_is_compared_with_its_first_stage(tmp_path: Path) -> None:
     found = by_name(compare([run]))
     assert list(found) == ["a", "b"]
     one = found["a"]
-    assert (one.mean, one.baseline_mean) == (pytest.approx(0.5), pytest.approx(0.45))
+    assert (one.mean, one.baseline_mean) == pytest.approx((0.5, 0.45))
     assert one.difference.mean == pytest.approx(0.05)
     assert (one.difference.wins, one.difference.ties, one.difference.losses) == (2, 1, 1)
     assert one.deltas == pytest.approx({"q0": 0.1, "q1": 0.2, "q2": 0.0, "q3": -0.1})
@@ -313,10 +313,7 @@ def test_the_command(tmp_path: Path, form: str) -> None:
 
 def test_rankvicuna_clearly_beats_bm25(dl19: Any) -> None:
     one = by_name(compare([dl19("bm25-top100")]))["rankvicuna"]
-    assert (one.baseline_mean, one.mean) == (
-        pytest.approx(0.5058, abs=5e-5),
-        pytest.approx(0.6682, abs=5e-5),
-    )
+    assert (one.baseline_mean, one.mean) == pytest.approx((0.5058, 0.6682), abs=5e-5)
     assert one.difference.low > 0.1
     assert one.p_holm < 0.001
     delta = list(one.deltas.values())

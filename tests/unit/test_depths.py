@@ -147,7 +147,9 @@ def test_a_depth_that_no_query_reaches_is_shown_as_what_it_is(
     assert max(run.depths["depth"]) == longest
     assert set(run.sweep["depth"]) == {2}
     (choice,) = bench.budget(run, p50_ms=1e9)
-    assert {point.depth for point in (choice.best, choice.runner_up)} == {2, longest}
+    assert choice.best is not None
+    assert choice.runner_up is not None
+    assert {choice.best.depth, choice.runner_up.depth} == {2, longest}
     assert choice.unscored == ()
     shown = f"at most {longest} candidates (depth 100)"
     assert shown in html.report(run)

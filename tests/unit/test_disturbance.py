@@ -7,7 +7,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -206,7 +206,7 @@ def test_the_counters_of_a_gpu() -> None:
 
 
 @pytest.fixture
-def metered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Nvml | None], None]]:
+def metered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Nvml | None], None]:
     """Puts a meter where the device `cpu` has none."""
 
     def put(nvml: Nvml | None) -> None:

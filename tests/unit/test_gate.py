@@ -221,7 +221,7 @@ def test_drift_is_measured_as_it_is(tmp_path: Path) -> None:
     turned = [("d5", 9.0), ("d4", 7.0), ("d3", 4.0), ("d2", 2.0), ("d1", -1.0)]
     new, old = same_system(tmp_path, {"q0": ORDER, "q1": turned})
     pair = [sides(run)[0] for run in (new, old)]
-    found = drift(*pair)
+    found = drift(pair[0], pair[1])
     assert (found.queries, found.unshared, found.max_difference, found.tau, found.overlap) == (
         2,
         0,
@@ -261,7 +261,7 @@ def test_near_ties_that_change_places_everywhere_are_drift(tmp_path: Path) -> No
             )
             for name, order in (("new", new), ("old", old))
         ]
-        found = drift(*(sides(run)[0] for run in made))
+        found = drift(sides(made[0])[0], sides(made[1])[0])
         assert found.max_difference <= found.allowed
         assert (found.tau >= 0.995, found.overlap >= 0.99) == (tau_kept, overlap_kept)
         assert found.kept is False

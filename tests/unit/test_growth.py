@@ -13,7 +13,8 @@ import pytest
 from bench.contract.candidates import Candidates, Compact, QueryCandidates
 from bench.core.errors import RecordError
 from bench.records import growing as tables
-from bench.records.folder import DEPTHS, PER_QUERY, read_table
+from bench.records.folder import DEPTHS, PER_QUERY
+from bench.records.tables import read_table
 
 RANKINGS = {
     "q1": QueryCandidates(("d1", "d2"), (2.5, 1.0)),

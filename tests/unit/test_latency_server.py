@@ -204,10 +204,8 @@ def test_intervals_under_load_draw_stretches_of_arrivals() -> None:
         for i, ms in enumerate(stretches)
     ]
     apart = [row._replace(scenario="single", rate=None) for row in rows]
-    found, naive = (
-        summarise(pd.DataFrame(rows))["t", Condition("server", 1.0)],
-        summarise(pd.DataFrame(apart))["t", Condition("single")],
-    )
+    found: Any = summarise(pd.DataFrame(rows))["t", Condition("server", 1.0)]
+    naive: Any = summarise(pd.DataFrame(apart))["t", Condition("single")]
     assert found.per_pair_ms is None
     assert found.of(MEAN).high - found.of(MEAN).low > 1.5 * (
         naive.of(MEAN).high - naive.of(MEAN).low

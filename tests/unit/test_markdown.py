@@ -11,6 +11,7 @@ import pytest
 
 import bench
 from bench.quality import statistics
+from bench.records.rows import rows
 from bench.records.run import Run
 from bench.reports import markdown, summary
 from bench.reports.summary import Style, absent, findings, sentences
@@ -57,7 +58,7 @@ def test_the_comment_begins_with_the_verdict_and_folds_the_rest(run: Run) -> Non
 
 def test_the_fastest_of_those_that_tie_is_named(run: Run) -> None:
     [text] = told(run)
-    [finding] = findings(run, _rows(run))
+    [finding] = findings(run, rows(run))
     assert {row.name for row in finding.tied} == {"good", "twin"}
     times = {row.name: row.single.p50_ms for row in finding.tied if row.single}
     assert finding.fastest is not None
@@ -68,7 +69,7 @@ def test_the_fastest_of_those_that_tie_is_named(run: Run) -> None:
 def test_a_tie_agrees_with_the_comparison_command(run: Run) -> None:
     from bench.comparison.pairs import compare
 
-    [finding] = findings(run, _rows(run))
+    [finding] = findings(run, rows(run))
     assert finding.best is not None
     against = compare([run], baseline=finding.best.name)
     by_name = {one.new.trial.reranker: one.difference.p for one in against}
@@ -109,7 +110,7 @@ def test_the_verdict_says_what_the_difference_shows(
 def test_no_reranker_is_no_verdict(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": [0.1, 0.2]}, failed=["a"])
     assert told(run) == ["No reranker was measured on tiny (bm25, 5 candidates)."]
-    assert absent(_rows(run), "failed") == {"no reason given": ["a (cpu)"]}
+    assert absent(rows(run), "failed") == {"no reason given": ["a (cpu)"]}
     assert "- a (cpu) failed: no reason given" in markdown.report(run)
 
 
@@ -139,12 +140,6 @@ def test_collections_with_other_grades_have_their_own_measure_names(
     print_run(run, console)
     assert "RR(rel=2)@10" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "RR(rel=2)@10" in (run.folder / "report.html").read_text()
-
-
-def _rows(run: Run) -> list[summary.Row]:
-    from bench.records.rows import rows
-
-    return rows(run)
 
 
 def test_the_verdict_says_where_the_candidates_leave_no_room_to_gain(tmp_path: Path) -> None:

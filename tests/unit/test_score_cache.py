@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -282,7 +282,7 @@ def test_amounts_that_cannot_be_true_are_left_out_of_a_cache_of_yesterday() -> N
 def test_an_impossible_usage_is_refused_where_it_is_reported(amount: Any) -> None:
     with pytest.raises(RerankerError, match="impossible usage: tokens"):
         Usage(tokens=amount)
-    assert Usage(tokens=np.int64(3)) + Usage(tokens=4) == Usage(tokens=7)
+    assert Usage(tokens=cast(int, np.int64(3))) + Usage(tokens=4) == Usage(tokens=7)
 
 
 def test_of_two_files_the_one_written_later_counts_whatever_their_times(tmp_path: Path) -> None:

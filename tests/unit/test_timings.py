@@ -59,7 +59,7 @@ def test_every_scenario_has_a_line_with_its_intervals() -> None:
     row = made("ours", [*timed("single"), *timed("offline", n=2)])
     head, single, offline = timings.full([row], labels(row))
     assert head == HEAD
-    found = row.latency[Condition("single")]
+    found: Any = row.latency[Condition("single")]
     assert single[:3] == ("ours", "single", "60")
     assert single[3] == f"{found.p50_ms:.0f} [{found.of(P50).low:.0f}, {found.of(P50).high:.0f}]"
     assert single[4].startswith("156 [")

@@ -8,6 +8,7 @@ import re
 import sys
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -18,6 +19,8 @@ from bench.core.words import TOKEN, compiled, normal, unserved_script
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
 from bench.rerankers.reference.word_overlap import overlap, words
+
+Form = Literal["NFC", "NFD"]
 
 
 def tokens(text: str) -> list[str]:
@@ -86,7 +89,7 @@ def bm25(docs: dict[str, str], queries: dict[str, str], **options: object) -> Ca
 @pytest.mark.parametrize(
     ("of_documents", "of_queries"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")]
 )
-def test_composed_and_decomposed_texts_are_the_same(of_documents: str, of_queries: str) -> None:
+def test_composed_and_decomposed_texts_are_the_same(of_documents: Form, of_queries: Form) -> None:
     docs = {"d1": "Đường phố Huế vắng vẻ", "d2": "Món phở ở Hà Nội", "d3": "Der Schlüssel der Tür"}
     queries = {"q1": "phố Huế", "q2": "PHỞ Hà Nội", "q3": "Tür"}
     plain = bm25(docs, queries)
