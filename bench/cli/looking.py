@@ -28,7 +28,9 @@ def report(run: Run) -> None:
 
 
 @click.command(name="list")
-@click.argument("what", type=click.Choice(["rerankers", "datasets", "suites", "measures"]))
+@click.argument(
+    "what", type=click.Choice(["rerankers", "datasets", "scenarios", "suites", "measures"])
+)
 @click.option(
     "--backend",
     metavar="NAME",

@@ -4,7 +4,7 @@ everything heavier stay out of `list`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,15 @@ if TYPE_CHECKING:
 
 
 def show_list(what: str, backend: str | None = None) -> None:
-    """Print one list: rerankers (of one backend, where one is named), datasets, suites or
-    measures.
+    """Print one list: rerankers (of one backend, where one is named), datasets, latency scenarios,
+    suites or measures.
     """
     if what == "rerankers":
         from bench.discover.reranker_list import lines
 
         found = lines(backend)
     else:
-        found = _aligned(
-            list({"datasets": _datasets, "suites": _suites, "measures": _measures}[what]())
-        )
+        found = _aligned(list(LISTS[what]()))
     for line in found:
         click.echo(line)
 
@@ -57,6 +55,16 @@ def _datasets() -> Iterator[Sequence[str]]:
     yield ("custom:MODULE:CALLABLE", "a loader of your own")
 
 
+def _scenarios() -> Iterator[Sequence[str]]:
+    from bench.latency.scenarios import SCENARIOS, class_of
+
+    for name in SCENARIOS:
+        scenario = class_of(name)
+        options = ", ".join(scenario.Options.model_fields)
+        yield (name, scenario.question, scenario.place.title, options)
+    yield ("MODULE:CLASS", "a scenario of your own", "", "")
+
+
 def _suites() -> Iterator[Sequence[str]]:
     import yaml
 
@@ -75,6 +83,14 @@ def _measures() -> Iterator[Sequence[str]]:
     yield from MEASURES.items()
     yield ("",)
     yield ("written as in ir_measures: nDCG@10, RR@10, P(rel=2)@5, R@100, AP",)
+
+
+LISTS: Mapping[str, Callable[[], Iterator[Sequence[str]]]] = {
+    "datasets": _datasets,
+    "scenarios": _scenarios,
+    "suites": _suites,
+    "measures": _measures,
+}
 
 
 def _aligned(rows: list[Sequence[str]]) -> Iterator[str]:

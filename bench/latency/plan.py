@@ -1,6 +1,5 @@
 """What a suite may say about the timed pass: what holds for every scenario, which scenarios are
-timed, and the options of each. Imports nothing heavier than pydantic, so that a suite is validated
-in milliseconds.
+timed, and the options of each.
 """
 
 from __future__ import annotations

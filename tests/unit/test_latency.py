@@ -217,7 +217,7 @@ def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
     )
     assert result.facts["f"]["errors"] == 6 == len(result.samples)
     assert [note for note in result.facts["f"]["notes"] if "failed" in note] == [
-        "6 of 12 timed calls failed (busy)"
+        "6 of 12 timed calls failed (RuntimeError: busy)"
     ]
 
 

@@ -12,7 +12,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from bench.core.options import Options
+from bench.core.options import StageOptions, decision
 from bench.latency import intervals
 from bench.latency.columns import MEAN, P50, P95, P99, Column, Interval
 from bench.latency.common_plan import CommonPlan
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class ScenarioOptions(Options):
-    """Options of a scenario. A suite gives them as keys of `latency`."""
+class ScenarioOptions(StageOptions):
+    """Options of a scenario, which a suite gives as keys of `latency`. Each says whether it decides
+    the speed or nothing.
+    """
 
 
 AnyOptions = TypeVar("AnyOptions", bound=ScenarioOptions)
@@ -39,6 +41,15 @@ class Place(IntEnum):
     """Those that another machine answers for."""
     EVERYWHERE = 3
     """Both, in turn."""
+
+    @property
+    def title(self) -> str:
+        titles = {
+            Place.HERE: "rerankers on this machine",
+            Place.ELSEWHERE: "hosted rerankers, servers",
+            Place.EVERYWHERE: "both",
+        }
+        return titles[self]
 
     def has(self, remote: bool) -> bool:
         """Whether a reranker is timed in this place."""
@@ -124,9 +135,11 @@ class Scenario(Generic[AnyOptions]):
     @classmethod
     def compared(cls, options: AnyOptions) -> Mapping[str, Any]:
         """Return the options that must agree before two timings are compared: fields of the speed
-        key.
+        key. Those that decide nothing may differ.
         """
-        return options.model_dump(mode="json")
+        model = type(options)
+        idle = {key for key in model.model_fields if decision(model, key).decides == "nothing"}
+        return options.model_dump(mode="json", exclude=idle)
 
     def facts(self) -> dict[str, Any]:
         """Return what is stored next to the samples."""

@@ -9,10 +9,9 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from bench.core.counting import counted
 from bench.core.errors import BenchError
+from bench.core.options import option
 from bench.latency.columns import MEMORY
 from bench.latency.common_plan import CommonPlan
 from bench.latency.fresh_process import ask
@@ -28,7 +27,9 @@ READ_FROM_DISK = 16 << 20
 
 
 class ColdOptions(ScenarioOptions):
-    cold_runs: int = Field(3, ge=1, description="fresh processes per reranker in 'cold'")
+    cold_runs: int = option(
+        3, decides="speed", ge=1, description="fresh processes per reranker in 'cold'"
+    )
 
 
 class Cold(Scenario[ColdOptions]):

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from bench.contract.request import CandidateList
+from bench.core.options import option
 from bench.latency import intervals
 from bench.latency.columns import ENERGY, MEAN, P50, PAIRS_PER_S, Interval
 from bench.latency.common_plan import CommonPlan
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class OfflineOptions(ScenarioOptions):
-    offline_pairs: int = Field(1000, ge=1, description="pairs pooled in one offline call, at most")
+    offline_pairs: int = option(
+        1000, decides="speed", ge=1, description="pairs pooled in one offline call, at most"
+    )
 
 
 class Offline(Scenario[OfflineOptions]):

@@ -4,8 +4,7 @@ the local calls: while those run, a connection idles, and clients let go of it a
 
 from __future__ import annotations
 
-from pydantic import Field
-
+from bench.core.options import option
 from bench.latency.scenarios.base import Place, ScenarioOptions
 from bench.latency.scenarios.in_flight import OneQuery
 
@@ -14,8 +13,9 @@ ASKED_BY = frozenset({"single", "request"})
 
 
 class RequestOptions(ScenarioOptions):
-    request_queries: int = Field(
+    request_queries: int = option(
         20,
+        decides="speed",
         ge=1,
         description="queries that a remote reranker is timed on: each call may cost money; 60 "
         "show p95",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from bench.core.options import Options
+from bench.core.options import Options, option
 from bench.latency.common_plan import CommonPlan
 from bench.latency.lane import Lane
 from bench.latency.sample import TOTAL, Condition, Sample
@@ -89,7 +89,9 @@ class ServerPlan(Options):
 
 
 class ServerOptions(ScenarioOptions):
-    server: ServerPlan = Field(ServerPlan(), description="what arrives in 'server'")
+    server: ServerPlan = option(
+        ServerPlan(), decides="speed", description="what arrives in 'server'"
+    )
 
 
 class Server(Scenario[ServerOptions]):

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from types import MappingProxyType
 
-from pydantic import Field
-
+from bench.core.options import option
 from bench.latency.common_plan import CommonPlan
 from bench.latency.scenarios.base import Moment, Place, ScenarioOptions, Turn
 from bench.latency.scenarios.in_flight import OneQuery
@@ -15,8 +14,9 @@ from bench.latency.spans import Stopwatch
 
 
 class SingleOptions(ScenarioOptions):
-    span_queries: int = Field(
+    span_queries: int = option(
         10,
+        decides="speed",
         ge=0,
         description="queries timed once more in parts (tokenise, copy, forward, sort); 0 leaves "
         "them out",
