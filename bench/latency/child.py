@@ -18,7 +18,7 @@ import importlib  # noqa: E402
 import json  # noqa: E402
 import re  # noqa: E402
 import sys  # noqa: E402
-from collections.abc import Iterator, Mapping  # noqa: E402
+from collections.abc import Callable, Iterator, Mapping  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from dataclasses import asdict  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -30,7 +30,8 @@ class ImportClock:
     loaded, and more when it is first used.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now_ns: Callable[[], int] = perf_counter_ns) -> None:
+        self.now_ns = now_ns
         self.nanoseconds = 0
         self._depth = 0
 
@@ -49,21 +50,23 @@ class ImportClock:
             if self._depth:
                 return function(*arguments, **named)
             self._depth += 1
-            start = perf_counter_ns()
+            start = self.now_ns()
             try:
                 return function(*arguments, **named)
             finally:
-                self.nanoseconds += perf_counter_ns() - start
+                self.nanoseconds += self.now_ns() - start
                 self._depth -= 1
 
         return timed
 
 
-def cold(task: Mapping[str, Any]) -> dict[str, Any]:
+def cold(
+    task: Mapping[str, Any], now_ns: Callable[[], int] = perf_counter_ns, began: int = BEGAN
+) -> dict[str, Any]:
     """Load a reranker and answer one query. The parts add up to the total, which counts from the
     start of this process.
     """
-    with ImportClock().running() as imports:
+    with ImportClock(now_ns).running() as imports:
         from bench import rerankers
         from bench.contract.request import CandidateList
         from bench.core.errors import RerankerError
@@ -77,15 +80,15 @@ def cold(task: Mapping[str, Any]) -> dict[str, Any]:
             recipe["name"], recipe["options"], device, Path(recipe["base_dir"])
         )
         reranker.load()
-        loaded, imported = perf_counter_ns(), imports.nanoseconds
+        loaded, imported = now_ns(), imports.nanoseconds
         caller = Caller(Target("cold", device, reranker))
         if caller.call([CandidateList(**task["request"])], collect=False) is None:
             raise RerankerError(caller.last_error or "the first query needed a retry")
-        answered = perf_counter_ns()
+        answered = now_ns()
     parts = {
-        "start": BEGAN - task["started"],
+        "start": began - task["started"],
         "import": imports.nanoseconds,
-        "load": loaded - BEGAN - imported,
+        "load": loaded - began - imported,
         "first query": answered - loaded - (imports.nanoseconds - imported),
     }
     reranker.close()

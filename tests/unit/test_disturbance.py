@@ -21,6 +21,7 @@ from bench.latency.timed_pass import LatencyPlan, Target, measure
 from bench.machine import cpu, disturbance, fingerprint, gpu
 from bench.machine.cgroup import throttled_seconds
 from bench.machine.disturbance import Reading, Watch, compare
+from tests.support.fake_clock import FakeClock
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.files import write
 from tests.support.made_requests import requests
@@ -216,17 +217,18 @@ def metered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Nvml | None], None]:
 
 
 def test_energy_is_the_growth_of_the_counter_over_the_pairs(metered: Any) -> None:
-    nvml = Nvml()
+    nvml, clock = Nvml(), FakeClock()
     metered(nvml)
 
     class Drawing(HashReranker):
         def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             nvml.millijoules += 80  # for eight pairs
-            time.sleep(0.01)
+            clock.work(10)
             return super().rerank(asked)
 
-    caller = Caller(Target("t", "cpu", Drawing(FakeOptions())))
+    caller = Caller(Target("t", "cpu", Drawing(FakeOptions())), clock)
     assert joules_per_1000_pairs(caller, requests(2, docs=4)) == pytest.approx(10.0)
+    assert (caller.calls, clock.now) == (301, 3_010_000_000), "until three seconds have passed"
 
 
 @pytest.mark.parametrize("nvml", [None, Nvml(counts_energy=False)])
