@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.contract.meter import Meter
-from bench.contract.request import Outcome, Scores
+    from bench.contract.request import Outcome, Scores
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ROOM = 1.2
