@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from bench.contract.identity import Identity
 from bench.contract.meter import SORT, Meter
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.stage import Description
@@ -74,8 +75,13 @@ class BaseReranker(ABC):
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         return None
 
-    @abstractmethod
-    def fingerprint(self) -> dict[str, Any]: ...
+    def identity(self) -> Identity | None:
+        """Return what decides the scores, known without loading; None for what is never cached."""
+        return None
+
+    def fingerprint(self) -> dict[str, Any]:
+        identity = self.identity()
+        return {} if identity is None else identity.fingerprint()
 
     def load(self) -> None:
         return None

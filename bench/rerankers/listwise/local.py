@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bench.contract.identity import Identity
 from bench.contract.request import CandidateList, Usage
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
@@ -19,7 +20,6 @@ from bench.rerankers.listwise.fitting import Fitter
 from bench.rerankers.listwise.sliding_window import ListwiseOptions, Sorting, expected_usage
 from bench.rerankers.loading import checkpoint, networks, sentence_transformer
 from bench.rerankers.loading.quiet import quiet
-from bench.rerankers.loading.weights import versions
 from bench.rerankers.local import batches, chat
 from bench.rerankers.local.base import LocalReranker
 from bench.rerankers.local.clip import Clip
@@ -60,11 +60,10 @@ class ListwiseReranker(LocalReranker):
     talks = True
     options: LocalListwiseOptions
 
-    def fingerprint(self) -> dict[str, Any]:
-        settings = sentence_transformer.settings(
-            self.options, self.weights, self.device, networks.LIBRARIES
+    def identity(self) -> Identity:
+        return sentence_transformer.identity(
+            "listwise", self.options, self.weights.checkpoint(), self.device, networks.LIBRARIES
         )
-        return {"backend": "listwise", **self.options.identity(), **settings}
 
     def load(self) -> None:
         if self._model is not None:
@@ -89,17 +88,17 @@ class ListwiseReranker(LocalReranker):
 
     def describe(self) -> Description:
         network = self._loaded()
-        identity = {
-            **self.weights.identity(),
-            "dtype": sentence_transformer.number_format(network),
-            "max_length": self._fitter.limit,
-            **self.options.identity(),
-            "decoding": "greedy",
-            **versions(*networks.LIBRARIES),
-        }
+        identity = self.identity().loaded(
+            sentence_transformer.number_formats(network),
+            {
+                **self.options.sorting(),
+                "max_length": self._fitter.limit,
+                "decoding": "greedy",
+            },
+        )
         return Description(
             "listwise",
-            identity,
+            identity.own_fields(),
             {
                 **sentence_transformer.facts(network, self.options, self.weights),
                 **self.limit.facts(),

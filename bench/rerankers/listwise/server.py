@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
+from bench.contract.identity import Identity
 from bench.contract.request import CandidateList, Usage
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.options import option
-from bench.core.redaction import redacted
 from bench.rerankers.listwise import permutation, prompts
 from bench.rerankers.listwise.sliding_window import (
     ListwiseOptions,
@@ -72,15 +73,14 @@ class ListwiseServerReranker(HttpReranker):
         super().__init__(options, device)
         self._answering_model: str | None = None
 
-    def settings(self) -> dict[str, Any]:
-        options = self.options
-        path = urlsplit(options.base_url).path.rstrip("/")
-        return {
-            **options.identity(),
-            "answer_tokens": options.answer_tokens,
-            "body": redacted(options.body),
-            "path": path,
-        }
+    @property
+    def path(self) -> str:
+        return urlsplit(self.options.base_url).path.rstrip("/")
+
+    def _identity(self) -> Identity:
+        identity = super()._identity()
+        # its keys have always held an empty body too: answers that were paid for stay valid
+        return replace(identity, settings={"body": {}, **identity.settings})
 
     def expected_usage(
         self, requests: Sequence[CandidateList], tokens: Callable[[str], int]

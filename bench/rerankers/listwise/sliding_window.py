@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import model_validator
 
 from bench.contract.request import CandidateList, Usage
-from bench.core.options import option
+from bench.core.options import deciding, option
 from bench.rerankers.listwise.prompts import messages, plain, shortened
 from bench.rerankers.options import RerankerOptions
 
@@ -68,10 +68,10 @@ class ListwiseOptions(RerankerOptions):
             )
         return self
 
-    def identity(self) -> dict[str, Any]:
-        """Those that decide the scores."""
-        names = ("window", "stride", "passes", "prompt", "system", "document_words")
-        return {name: getattr(self, name) for name in names}
+    def sorting(self) -> dict[str, Any]:
+        """Return the options that decide scores and are both engines'."""
+        values = deciding(self, "scores")
+        return {name: values[name] for name in ListwiseOptions.model_fields if name in values}
 
 
 class Sorting:

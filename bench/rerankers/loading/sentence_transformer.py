@@ -7,17 +7,17 @@ loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+from bench.contract.identity import Checkpoint, Identity
 from bench.core.errors import BenchError, Unavailable
 from bench.machine import cpu
 from bench.rerankers.loading import hub, tiny
 from bench.rerankers.loading.quiet import quiet
 from bench.rerankers.loading.weights import Weights, versions
-from bench.rerankers.local.lengths import length_limit
 from bench.rerankers.options import ModelOptions
 
 LIBRARIES = ("sentence-transformers", "transformers", "torch")
@@ -64,19 +64,19 @@ def check_device(device: str) -> None:
         )
 
 
-def settings(
-    options: ModelOptions, weights: Weights, device: str, libraries: Sequence[str] = LIBRARIES
-) -> dict[str, Any]:
-    """The part of a fingerprint that all local models share: known without loading."""
-    return {
-        **weights.identity(),
-        "dtype": options.dtype,
-        "max_length": options.max_length,
-        "attention": options.attention,
-        "trust_remote_code": options.trust_remote_code,
-        "device": device.partition(":")[0],
-        **versions(*libraries),
-    }
+def identity(
+    backend: str,
+    options: ModelOptions,
+    checkpoint: Checkpoint,
+    device: str,
+    libraries: Sequence[str] = LIBRARIES,
+    asked: Mapping[str, Any] | None = None,
+) -> Identity:
+    """Return the identity of a local model before it loads. `asked` are fields of the fingerprint
+    beside its options; the kind of device is one of them.
+    """
+    known = {"device": device.partition(":")[0], **(asked or {})}
+    return Identity.of(backend, options, checkpoint, versions(*libraries), known)
 
 
 def load(
@@ -132,21 +132,9 @@ def explained(weights: Weights) -> Iterator[None]:
         raise hub.explain(error, weights.label, weights.revision, weights.place()) from error
 
 
-def identity(model: Any, weights: Weights) -> dict[str, Any]:
-    """What decides the scores, read back from a loaded model."""
-    return {
-        **weights.identity(),
-        "dtype": number_format(model),
-        "max_length": length_limit(model),
-        **versions(*LIBRARIES),
-    }
-
-
-def number_format(model: Any) -> str:
-    """The number formats of a model's weights, joined by a plus where there are several."""
-    return "+".join(
-        sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})
-    )
+def number_formats(model: Any) -> list[str]:
+    """Return the number formats of a model's weights."""
+    return sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})
 
 
 def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from bench.contract.identity import Checkpoint
 from bench.core.errors import RerankerError, Unavailable, nearest
 from bench.core.paths import expanded
 from bench.rerankers.loading import hub, tiny
@@ -157,15 +157,15 @@ class Weights:
         path = Path(self.spec).expanduser()
         return str(path) if not self.is_named and path.is_dir() else None
 
-    def identity(self) -> dict[str, Any]:
-        """What these weights are, wherever they lie: the content of a folder, the commit of a hub
-        model.
+    def checkpoint(self, adapter: str | None = None) -> Checkpoint:
+        """Return what these weights are, wherever they lie: the content of a folder, the commit of
+        a hub model. `adapter` is the digest of a PEFT adapter.
         """
         folder = self.folder()
         if folder is None:
-            return {"model": self.spec, "revision": hub.commit(self.spec, self.revision)}
+            return Checkpoint(self.spec, hub.commit(self.spec, self.revision), adapter)
         name = self.spec if self.is_named else "local"
-        return {"model": name, "revision": f"sha256:{folder_hash(folder)}"}
+        return Checkpoint(name, f"sha256:{folder_hash(folder)}", adapter)
 
     @property
     def is_named(self) -> bool:
@@ -173,7 +173,7 @@ class Weights:
         return self.spec.startswith((PACKAGED, tiny.PREFIX))
 
     def fetch(self) -> Path:
-        """The folder that holds exactly the weights of `identity`, on this machine from now on."""
+        """Return the folder that holds the weights of `checkpoint`, on this machine from now on."""
         folder = self.folder() or hub.fetch(self.spec, self.revision)
         require_weights(self.spec, folder)
         return folder

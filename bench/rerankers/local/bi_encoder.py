@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from bench.contract.identity import Identity
 from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.options import option
@@ -55,13 +56,10 @@ class BiEncoderReranker(LocalReranker):
         self._cut: set[str] = set()
         """The texts that the last call of the model cut, as they were handed to it."""
 
-    def fingerprint(self) -> dict[str, Any]:
-        prompts = {
-            "query_prompt": self.options.query_prompt,
-            "document_prompt": self.options.document_prompt,
-        }
-        settings = sentence_transformer.settings(self.options, self.weights, self.device)
-        return {"backend": "bi-encoder", "normalize": self.options.normalize, **prompts, **settings}
+    def identity(self) -> Identity:
+        return sentence_transformer.identity(
+            "bi-encoder", self.options, self.weights.checkpoint(), self.device
+        )
 
     def load(self) -> None:
         if self._model is None:
@@ -86,17 +84,20 @@ class BiEncoderReranker(LocalReranker):
             if options.document_prompt is not None
             else model.prompts.get("document"),
         }
-        identity = {
-            **sentence_transformer.identity(model, self.weights),
-            "normalize": options.normalize,
-        }
-        identity.update({name: prompt or None for name, prompt in prompts.items()})
+        identity = self.identity().loaded(
+            sentence_transformer.number_formats(model),
+            {
+                "max_length": lengths.length_limit(model),
+                "normalize": options.normalize,
+                **{name: prompt or None for name, prompt in prompts.items()},
+            },
+        )
         facts = {
             **sentence_transformer.facts(model, options, self.weights),
             **self.limit.facts(),
             "modules": [type(module).__name__ for module in model],
         }
-        return Description("bi-encoder", identity, facts)
+        return Description("bi-encoder", identity.own_fields(), facts)
 
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         import numpy as np

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import field_validator
 
+from bench.contract.identity import Checkpoint, Identity
 from bench.contract.request import Usage
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError, Unavailable
@@ -48,7 +49,7 @@ class CrossEncoderOptions(RuntimeOptions):
         None,
         min_length=1,
         decides="scores",
-        added=True,
+        held="elsewhere",
         description="what a language model that says yes or no is told to judge by; the model's "
         "own when absent",
     )
@@ -102,25 +103,15 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         if folder is None or not headers.is_modular(folder):
             headers.refuse_without_head(self.options.model, config, shapes)
 
-    def fingerprint(self) -> dict[str, Any]:
-        runtime = self.options.runtime
-        settings = sentence_transformer.settings(
+    def identity(self) -> Identity:
+        return sentence_transformer.identity(
+            "cross-encoder",
             self.options,
-            self.weights,
+            self._checkpoint(),
             self.device,
-            (*sentence_transformer.LIBRARIES, *runtimes.packages(runtime)),
+            (*self._libraries(), *runtimes.packages(self.options.runtime)),
+            {"document_share": DOCUMENT_SHARE, "prompt": self._asked()},
         )
-        label = {} if self.options.label is None else {"label": self.options.label}
-        return {
-            "backend": "cross-encoder",
-            "prompt": self._asked(),
-            "runtime": runtime,
-            "document_share": DOCUMENT_SHARE,
-            **label,
-            **({"compile": True} if self.options.compile else {}),
-            **settings,
-            **self._adapter_identity(),
-        }
 
     def load(self) -> None:
         if self._model is not None:
@@ -138,8 +129,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
         )
         source = {
-            **self.weights.identity(),
-            **self._adapter_identity(),
+            **self._checkpoint().fields(),
             "max_length": lengths.length_limit(model),
             **self._label,
         }
@@ -214,37 +204,41 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
 
     def _description(self, model: Any) -> Description:
         scorer = self._scorer
-        identity = {
-            **sentence_transformer.identity(model, self.weights),
-            **self._adapter_identity(),
-            "prompt": self._prompt or None,
-            "runtime": "torch",
-        }
+        identity = self.identity().loaded(
+            scorer.runtime.formats() if scorer else sentence_transformer.number_formats(model),
+            {
+                "max_length": lengths.length_limit(model),
+                "prompt": self._prompt or None,
+                "truncation": "only_second" if scorer else "library",
+                **self._label,
+            },
+            group=scorer.runtime.group if scorer else None,
+            libraries=versions(*self._libraries(), *(scorer.runtime.packages if scorer else ())),
+        )
         facts = {
             **sentence_transformer.facts(model, self.options, self.weights),
             "last_layer": "all",
         }
-        identity |= {"truncation": "only_second" if scorer else "library", **self._label}
         if scorer:
-            identity |= scorer.runtime.identity()
             facts |= {
                 **scorer.runtime.facts(),
                 "last_layer": "first token" if scorer.first_token_only else "all",
             }
-            if identity["dtype"] != self.options.dtype:
+            if identity.arithmetic.dtype != self.options.dtype:
                 facts["warnings"] = [
                     *facts["warnings"],
-                    f"{self.options.dtype} was asked for, {identity['dtype']} is what runs",
+                    f"{self.options.dtype} was asked for, {identity.arithmetic.dtype} is what runs",
                 ]
-        return Description("cross-encoder", identity, facts)
+        return Description("cross-encoder", identity.own_fields(), facts)
 
-    def _adapter_identity(self) -> dict[str, Any]:
-        if not self.options.adapter:
-            return {}
-        return {
-            "adapter": f"sha256:{folder_hash(adapter_folder(self.options.adapter))}",
-            **versions("peft"),
-        }
+    def _checkpoint(self) -> Checkpoint:
+        adapter = self.options.adapter
+        digest = f"sha256:{folder_hash(adapter_folder(adapter))}" if adapter else None
+        return self.weights.checkpoint(digest)
+
+    def _libraries(self) -> tuple[str, ...]:
+        peft = ("peft",) if self.options.adapter else ()
+        return (*sentence_transformer.LIBRARIES, *peft)
 
     def _asked(self) -> str | None:
         """What stands before a query, or is the system message of a chat about it."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bench.contract.identity import Identity
 from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
@@ -67,16 +68,10 @@ class LateInteractionReranker(LocalReranker):
         self._cut: set[str] = set()
         """The texts that the last call of the model cut, as they were handed to it."""
 
-    def fingerprint(self) -> dict[str, Any]:
-        prompts = {
-            "query_prompt": self.options.query_prompt,
-            "document_prompt": self.options.document_prompt,
-        }
-        return {
-            "backend": "late-interaction",
-            **prompts,
-            **sentence_transformer.settings(self.options, self.weights, self.device),
-        }
+    def identity(self) -> Identity:
+        return sentence_transformer.identity(
+            "late-interaction", self.options, self.weights.checkpoint(), self.device
+        )
 
     def load(self) -> None:
         if self._model is None:
@@ -103,22 +98,23 @@ class LateInteractionReranker(LocalReranker):
             if options.document_prompt is not None
             else model.prompts.get("document"),
         }
-        identity = {
-            **sentence_transformer.identity(model, self.weights),
-            "max_length": network.document_length,
-            "query_length": _query_limit(model),
-        }
-        identity |= {"query_expansion": network.query_expansion and dict(network.query_expansion)}
-        identity |= {
-            "skipped_words": sorted(
-                {word for module in model for word in getattr(module, "skiplist_words", ())}
-            )
-        }
-        identity |= {name: prompt or None for name, prompt in prompts.items()}
+        skipped: set[str] = set()
+        for module in model:
+            skipped.update(getattr(module, "skiplist_words", ()))
+        identity = self.identity().loaded(
+            sentence_transformer.number_formats(model),
+            {
+                "max_length": network.document_length,
+                "query_length": _query_limit(model),
+                "query_expansion": network.query_expansion and dict(network.query_expansion),
+                "skipped_words": sorted(skipped),
+                **{name: prompt or None for name, prompt in prompts.items()},
+            },
+        )
         modules = [type(module).__name__ for module in model]
         return Description(
             "late-interaction",
-            identity,
+            identity.own_fields(),
             {
                 **sentence_transformer.facts(model, options, self.weights),
                 **self.limit.facts(),

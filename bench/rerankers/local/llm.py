@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 from pydantic import field_validator, model_validator
 
+from bench.contract.identity import Identity
 from bench.contract.request import Usage
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.options import option
 from bench.rerankers.loading import checkpoint, networks, sentence_transformer
-from bench.rerankers.loading.weights import versions
 from bench.rerankers.local import batches, llm_prompt
 from bench.rerankers.local.clip import Clip
 from bench.rerankers.local.llm_prompt import INSTRUCTION, TEMPLATES, Template
@@ -97,12 +97,15 @@ class LlmReranker(PromptedReranker):
             base.no if options.token_false is None else options.token_false or None,
         )
 
-    def fingerprint(self) -> dict[str, Any]:
-        settings = sentence_transformer.settings(
-            self.options, self.weights, self.device, networks.LIBRARIES
+    def identity(self) -> Identity:
+        return sentence_transformer.identity(
+            "llm",
+            self.options,
+            self.weights.checkpoint(),
+            self.device,
+            networks.LIBRARIES,
+            {"document_share": DOCUMENT_SHARE, **self._said()},
         )
-        shape = {"template": self.options.template, "document_share": DOCUMENT_SHARE}
-        return {"backend": "llm", **shape, **self._said(), **settings}
 
     def load(self) -> None:
         if self._model is not None:
@@ -179,16 +182,18 @@ class LlmReranker(PromptedReranker):
         return ids
 
     def _description(self, network: Any, ids: list[int], pieces: Sequence[str]) -> Description:
-        identity = {
-            **self.weights.identity(),
-            "dtype": sentence_transformer.number_format(network),
-            "max_length": self._writer.limit,
-            "template": list(pieces),
-            **self._said(),
-            "token_ids": ids,
-            "truncation": "document",
-            **versions(*networks.LIBRARIES),
-        }
+        identity = self.identity().loaded(
+            sentence_transformer.number_formats(network),
+            {
+                "max_length": self._writer.limit,
+                "template": list(pieces),
+                **self._said(),
+                "token_ids": ids,
+                "truncation": "document",
+            },
+        )
         return Description(
-            "llm", identity, sentence_transformer.facts(network, self.options, self.weights)
+            "llm",
+            identity.own_fields(),
+            sentence_transformer.facts(network, self.options, self.weights),
         )

@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 
 from pydantic import field_validator
 
+from bench.contract.identity import Identity
 from bench.contract.request import Usage
 from bench.contract.stage import Description
 from bench.core.errors import Unavailable
 from bench.core.options import option
 from bench.rerankers.loading import checkpoint, networks, sentence_transformer
 from bench.rerankers.loading.networks import LIBRARIES
-from bench.rerankers.loading.weights import versions
 from bench.rerankers.local import batches
 from bench.rerankers.local.clip import Clip
 from bench.rerankers.local.pairs import DOCUMENT_SHARE
@@ -62,10 +62,15 @@ class T5Reranker(PromptedReranker):
         one against it, if any.
         """
 
-    def fingerprint(self) -> dict[str, Any]:
-        settings = sentence_transformer.settings(self.options, self.weights, self.device, LIBRARIES)
-        shape = {"prompt": self.options.prompt, "document_share": DOCUMENT_SHARE}
-        return {"backend": self.backend, **shape, **self.answers(), **settings}
+    def identity(self) -> Identity:
+        return sentence_transformer.identity(
+            self.backend,
+            self.options,
+            self.weights.checkpoint(),
+            self.device,
+            LIBRARIES,
+            {"document_share": DOCUMENT_SHARE, **self.answers()},
+        )
 
     def load(self) -> None:
         if self._model is not None:
@@ -111,20 +116,23 @@ class T5Reranker(PromptedReranker):
         return step.logits[:, 0]
 
     def _description(self, network: Any, ids: list[int]) -> Description:
-        identity = {
-            **self.weights.identity(),
-            "dtype": sentence_transformer.number_format(network),
-            "max_length": self._writer.limit,
-            "prompt": self.options.prompt,
-            **{
-                name: {"piece": piece, "id": i}
-                for (name, piece), i in zip(self.answers().items(), ids, strict=True)
-            },
-            "truncation": "document",
-            **versions(*LIBRARIES),
+        answers = {
+            name: {"piece": piece, "id": i}
+            for (name, piece), i in zip(self.answers().items(), ids, strict=True)
         }
+        identity = self.identity().loaded(
+            sentence_transformer.number_formats(network),
+            {
+                "max_length": self._writer.limit,
+                "prompt": self.options.prompt,
+                **answers,
+                "truncation": "document",
+            },
+        )
         return Description(
-            self.backend, identity, sentence_transformer.facts(network, self.options, self.weights)
+            self.backend,
+            identity.own_fields(),
+            sentence_transformer.facts(network, self.options, self.weights),
         )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.catalogue import entries
 from bench.catalogue.entries import Architecture
+from bench.contract.identity import Arithmetic, Identity
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
 from bench.contract.stage import Description
@@ -95,9 +96,6 @@ class ArchitectureReranker(BaseReranker):
         sentence_transformer.check_device(self.device)
         self._require_memory()
 
-    def fingerprint(self) -> dict[str, Any]:
-        return {}
-
     def load(self) -> None:
         if self._network is not None:
             return
@@ -111,15 +109,20 @@ class ArchitectureReranker(BaseReranker):
 
     def describe(self) -> Description:
         network = self._built().network
-        identity = {
-            "architecture": self.name,
-            **self.architecture.model_dump(include={"task", "type", "config", "prompt_tokens"}),
-            "weights": "random",
-            "dtype": sentence_transformer.number_format(network),
-            "max_length": self._most(),
-            "lengths": self._lengths.told,
-            **versions(*networks.LIBRARIES),
-        }
+        network_facts = {"task", "type", "config", "prompt_tokens"}
+        formats = sentence_transformer.number_formats(network)
+        identity = Identity(
+            "architecture",
+            arithmetic=Arithmetic(tuple(formats), attention=self.options.attention),
+            settings={
+                "architecture": self.name,
+                **self.architecture.model_dump(include=network_facts),
+                "weights": "random",
+                "max_length": self._most(),
+                "lengths": self._lengths.told,
+            },
+            libraries=versions(*networks.LIBRARIES),
+        )
         facts = {
             "parameters": self.facts.parameters,
             "device": self.device,
@@ -128,7 +131,7 @@ class ArchitectureReranker(BaseReranker):
             "threads": self.options.threads,
             **self.limit.facts(),
         }
-        return Description("architecture", identity, facts)
+        return Description("architecture", identity.own_fields(), facts)
 
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         """Numbers to sort, as a trained model would give: they mean nothing."""

@@ -43,9 +43,6 @@ class FixedReranker(BaseReranker):
     reads_texts = False
     is_given = True
 
-    def fingerprint(self) -> dict[str, Any]:
-        return {}
-
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         return [_falling(self.order(request)) for request in requests]
 

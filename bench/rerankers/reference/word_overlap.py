@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.contract.stage import Description
 from bench.core.words import WORD, compiled, normal
@@ -26,9 +26,6 @@ class WordOverlapReranker(PointwiseReranker):
     """
 
     placement = "none"
-
-    def fingerprint(self) -> dict[str, Any]:
-        return {}
 
     def describe(self) -> Description:
         return Description(

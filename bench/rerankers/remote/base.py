@@ -7,11 +7,13 @@ from __future__ import annotations
 import base64
 import os
 import unicodedata
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from bench.catalogue import entries
 from bench.catalogue.price import Price
+from bench.contract.identity import Identity, Service
 from bench.core.digest import digest_of
 from bench.core.errors import RerankerError, Unavailable
 from bench.core.redaction import HIDDEN, redacted, redacted_text, secret_values
@@ -74,17 +76,22 @@ class RemoteReranker(BaseReranker):
             )
         require_listener(self._base_url())
 
-    def settings(self) -> dict[str, Any]:
-        """What decides the scores beside the model and the host."""
-        return {}
+    @property
+    def path(self) -> str | None:
+        """The path of the address, where it is the suite that names one."""
+        return None
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Empty where a server does not answer, or not say: what it serves is not known, and
+    def identity(self) -> Identity | None:
+        """Return None where a server does not answer, or not say: what it serves is not known, and
         neither are its scores.
         """
         if not self._knows_what_is_served() or self._not_told:
-            return {}
-        return {"backend": self.service, **self._identity(), **self._hidden()}
+            return None
+        return self._identity()
+
+    def fingerprint(self) -> dict[str, Any]:
+        fields = super().fingerprint()
+        return {**fields, **self._hidden()} if fields else {}
 
     def _hidden(self) -> dict[str, str]:
         """Return a digest of `body` where parts of it are hidden: they may decide scores too."""
@@ -139,30 +146,27 @@ class RemoteReranker(BaseReranker):
         """The machine that does the work."""
         return host_of(self._base_url() or self.address or "")
 
-    def _identity(self) -> dict[str, Any]:
+    def _identity(self) -> Identity:
+        """Return what was asked of which service: nothing of it is read back."""
         body = {"body": redacted(self.options.body)} if self.options.body else {}
-        return {
-            "model": self.options.model,
-            **self.settings(),
-            **body,
-            "host": self.host,
-            **self._server(),
-        }
+        return Identity.of(self.service, self.options, self._source(), asked=body).complete()
 
-    def _server(self) -> dict[str, Any]:
-        """The whole address of a server that is not the service's own, and what it says that it
-        serves.
+    def _source(self) -> Service:
+        """Return the service; of a server that is not the vendor's own, with its whole address and
+        what it says that it serves.
         """
+        service = Service(self.options.model, self.host, self.path)
         if not self._asks_what_is_served:
-            return {}
+            return service
         reports = {
             name: self._public(value) if isinstance(value, str) else value
             for name, value in (self._served or {}).items()
         }
-        return {
-            "address": whole_address(self._base_url() or ""),
-            **(reports or {"served_model_id": None}),
-        }
+        return replace(
+            service,
+            address=whole_address(self._base_url() or ""),
+            served=reports or {"served_model_id": None},
+        )
 
     @property
     def _asks_what_is_served(self) -> bool:

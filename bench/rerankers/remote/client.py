@@ -128,7 +128,9 @@ class ApiReranker(RemoteReranker):
         if self._asks_what_is_served and not self._served:
             facts["warnings"] = [self._not_told or SILENT]
         return Description(
-            self.service, self._identity(), facts | {"sdk": versions(self.package)[self.package]}
+            self.service,
+            self._identity().own_fields(),
+            facts | {"sdk": versions(self.package)[self.package]},
         )
 
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:

@@ -51,9 +51,6 @@ class CohereReranker(ApiReranker):
             httpx_client=http,
         )
 
-    def settings(self) -> dict[str, Any]:
-        return {"max_tokens_per_doc": self.options.max_tokens_per_doc}
-
     def expected_usage(
         self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
     ) -> Usage:

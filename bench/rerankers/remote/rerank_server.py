@@ -72,12 +72,9 @@ class RerankServerReranker(HttpReranker):
         self.pointwise = not options.listwise
         self._knows_return_documents = options.shape == "cohere"
 
-    def settings(self) -> dict[str, Any]:
-        return {
-            "shape": self.options.shape,
-            "listwise": self.options.listwise,
-            "path": urlsplit(self.options.base_url).path.rstrip("/"),
-        }
+    @property
+    def path(self) -> str:
+        return urlsplit(self.options.base_url).path.rstrip("/")
 
     def _answer(self, request: CandidateList, start: int, scores: Any) -> None:
         if self.options.listwise and len(request.docs) > self.documents_per_call:

@@ -51,9 +51,6 @@ class VoyageReranker(ApiReranker):
         sdk.requestssession = _session
         return sdk.Client(key, max_retries=0, timeout=self.options.timeout_s, base_url=self._url())
 
-    def settings(self) -> dict[str, Any]:
-        return {"truncation": self.options.truncation}
-
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         options, errors = self.options, require("voyageai.error", "api")
         _at_work.http = self._http

@@ -66,10 +66,13 @@ class Runtime(Protocol):
     def fetch(self, logits: Sequence[Any]) -> NDArray[np.float64]:
         """The logits of all batches, end to end, on the host. Waits for the device once."""
 
-    def identity(self) -> dict[str, Any]:
-        """What decides scores, read back from what loaded: the runtime, the number format that
-        really runs, library versions.
-        """
+    packages: tuple[str, ...]
+    """The packages whose versions decide scores, beside torch's."""
+    group: int | None
+    """Activations that share a scale in 8 bits."""
+
+    def formats(self) -> Sequence[str]:
+        """Return the number formats that really run, read back from what loaded."""
 
     def facts(self) -> dict[str, Any]:
         """What else a record should say."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class OnnxRuntime:
     """One session over the exported file."""
 
+    packages: tuple[str, ...] = ("onnxruntime",)
+    group: int | None = None
+
     def __init__(self, setup: Setup) -> None:
         import onnxruntime
 
@@ -49,8 +52,8 @@ class OnnxRuntime:
 
         return np.concatenate(logits).astype(np.float64)
 
-    def identity(self) -> dict[str, Any]:
-        return {"runtime": "onnx", "dtype": self._dtype, **versions("onnxruntime")}
+    def formats(self) -> Sequence[str]:
+        return (self._dtype,)
 
     def facts(self) -> dict[str, Any]:
         return {"provider": self._session.get_providers()[0]}

@@ -33,6 +33,8 @@ _PRODUCTS = {"FullyConnected", "MatMul"}
 class OpenVinoRuntime:
     """One compiled model, for one request at a time."""
 
+    packages: tuple[str, ...] = ("openvino",)
+
     def __init__(self, setup: Setup) -> None:
         import openvino
 
@@ -44,6 +46,7 @@ class OpenVinoRuntime:
         }
         path = exported(setup)
         self._asked = setup.dtype
+        self.group = GROUP if setup.dtype == "int8" else None
         self._compiled = openvino.Core().compile_model(
             _with_int8_weights(path) if setup.dtype == "int8" else path, "CPU", settings
         )
@@ -60,10 +63,8 @@ class OpenVinoRuntime:
 
         return np.concatenate(logits).astype(np.float64)
 
-    def identity(self) -> dict[str, Any]:
-        group = {"group": GROUP} if self._asked == "int8" else {}
-        dtype = self._asked if self._asked in self._formats else "+".join(self._formats)
-        return {"runtime": "openvino", "dtype": dtype, **group, **versions("openvino")}
+    def formats(self) -> Sequence[str]:
+        return (self._asked,) if self._asked in self._formats else self._formats
 
     def facts(self) -> dict[str, Any]:
         return {"provider": "CPU", "products_in": "+".join(self._formats)}

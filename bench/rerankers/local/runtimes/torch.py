@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.rerankers.loading.quiet import quiet
+from bench.rerankers.loading.sentence_transformer import number_formats
 from bench.rerankers.local.batches import on_host
 from bench.rerankers.local.runtimes import Setup
 
@@ -20,6 +21,9 @@ class TorchRuntime:
     """Runs a CrossEncoder's modules on its device: a classifier, or an encoder with pooling and a
     head of their own.
     """
+
+    packages: tuple[str, ...] = ()
+    group: int | None = None
 
     def __init__(self, setup: Setup) -> None:
         self._model, self._compiled = setup.model, setup.compile
@@ -49,8 +53,8 @@ class TorchRuntime:
     def fetch(self, logits: Sequence[Any]) -> NDArray[np.float64]:
         return on_host(logits)
 
-    def identity(self) -> dict[str, Any]:
-        return {"runtime": "torch"}
+    def formats(self) -> Sequence[str]:
+        return number_formats(self._model)
 
     def facts(self) -> dict[str, Any]:
         return {"compiled": self._compiled}
