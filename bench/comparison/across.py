@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.machine import fingerprint
+from bench.contract.identity import is_library
 from bench.records.keys import Key
 
 Differences = Mapping[str, tuple[Any, Any]]
 """Field -> (the baseline's value, the new one)."""
-LIBRARIES = frozenset(
-    {*fingerprint.LIBRARIES, "onnx", "onnxscript", "ir_measures", "PyStemmer", "cuda"}
-)
-"""Fields of the keys that hold the version of a library: what `across: versions` covers."""
-GROUPS = frozenset({"libraries", "versions"})
-"""Fields whose own fields are libraries, whichever they are: how a reranker of an outsider records
-its own.
-"""
-
 VERSIONS = "versions"
-"""Stands for every field of a system key that holds a library's version."""
+"""Stands for every field of a key that holds a library's version."""
 
 
 def differences(new: Key, baseline: Key) -> Differences:
@@ -35,16 +26,8 @@ def refused(found: Differences, across: Sequence[str]) -> list[str]:
     return [
         name
         for name in found
-        if not (_within(name, across) or (VERSIONS in across and is_version(name)))
+        if not (_within(name, across) or (VERSIONS in across and is_library(name)))
     ]
-
-
-def is_version(name: str) -> bool:
-    """Whether a field of a key holds a library's version: by its name, since an address or a model
-    may look like one.
-    """
-    *groups, last = name.split(".")
-    return last in LIBRARIES or not GROUPS.isdisjoint(groups)
 
 
 def sentence(found: Differences) -> str:

@@ -8,20 +8,16 @@ it did to the order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 from bench.comparison.drift import Drift
 from bench.comparison.pairs import Side, sides
 from bench.comparison.parity import parity
+from bench.contract.identity import Arithmetic, Identity
 from bench.core.errors import IncomparableError
 from bench.records.rows import GroupKey
 from bench.records.run import Run
-
-WAYS = ("runtime", "dtype", "group", "onnx", "onnxscript", "onnxruntime", "openvino")
-"""Fields of the system key that say how a model runs, and not which it is."""
-PLAIN = {"runtime": "torch", "dtype": "float32"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,11 @@ def agreements(run: Run) -> dict[GroupKey, list[Agreement]]:
 
 
 def _plain(side: Side, held: Sequence[Side]) -> Side | None:
-    same = [one for one in held if _model(one) == _model(side) and _is_plain(one)]
+    same = [
+        other
+        for other in held
+        if other.record.identity.arithmetic.is_plain and _model(other) == _model(side)
+    ]
     return next(
         (one for one in same if one.trial.device == side.trial.device), same[0] if same else None
     )
@@ -79,15 +79,6 @@ def _agreement(side: Side, plain: Side) -> Agreement | None:
         return None
 
 
-def _model(side: Side) -> dict[str, Any]:
-    return {
-        name: value for name, value in side.record.keys["system"].fields.items() if name not in WAYS
-    }
-
-
-def _is_plain(side: Side) -> bool:
-    fields = side.record.keys["system"].fields
-    return (
-        "dtype" in fields
-        and {name: fields.get(name, usual) for name, usual in PLAIN.items()} == PLAIN
-    )
+def _model(side: Side) -> Identity:
+    """Return which model a row runs, whatever computes it."""
+    return replace(side.record.identity, arithmetic=Arithmetic(), libraries={})

@@ -43,9 +43,7 @@ COARSE = frozenset(
         "float8_e5m2fnuz",
     }
 )
-"""Number formats of 16 bits and fewer, as records name them; several of one model are joined by a
-plus.
-"""
+"""Number formats of 16 bits and fewer, as records name them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Drift:
 
 def usual_tolerance(side: Side) -> Tolerance:
     """Return what the number format of a side's scores allows."""
-    formats = str(side.record.keys["system"].fields.get("dtype", "")).split("+")
+    formats = side.record.identity.arithmetic.formats
     return EXACT if COARSE.isdisjoint(formats) else ROUNDED
 
 

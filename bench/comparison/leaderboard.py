@@ -72,7 +72,7 @@ def collect(folder: Path, measure: str | None = None) -> list[Board]:
                 row.status == "done" and row.quality
             ):  # without one, most queries failed: an older record stands
                 record = run.records[row.trial.id]
-                system = record.keys["quality"].hash, record.keys["system"].hash, row.trial.device
+                system = record.keys["quality"].hash, record.system.hash, row.trial.device
                 newest[system] = entry = Entry(row, record, run)
                 if row.single:
                     timed[*system, entry.machine] = entry

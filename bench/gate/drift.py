@@ -26,7 +26,7 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
         comparable(new, baseline, across, ACROSS)
     except IncomparableError as error:
         return Gate(new.trial, "drift", "incomparable", told=str(error), decides=asked.required)
-    differing = differences(new.record.keys["system"], baseline.record.keys["system"])
+    differing = differences(new.record.system, baseline.record.system)
     told = sentence(differing)
     if refused(differing, asked.across):
         return Gate(

@@ -208,15 +208,15 @@ def _load(side: Side, built: Rebuilt) -> str:
     Raises RecordError naming the fields that differ.
     """
     built.planned.reranker.load()
-    found, recorded = keys.system_key(described(built.planned.reranker)), side.record.keys["system"]
-    differing = differences(found, recorded)
+    now = keys.system_key(keys.identity_of(described(built.planned.reranker)))
+    differing = differences(now, side.record.system)
     if other := refused(differing, [VERSIONS]):
         raise RecordError(
             f"{side.trial.id} of {side.run.info.id} cannot be rebuilt as it was: "
             f"{', '.join(other)} differ"
         )
     return (
-        f"timed with {', '.join(f'{name} {now}' for name, (_, now) in differing.items())} on "
+        f"timed with {', '.join(f'{name} {new}' for name, (_, new) in differing.items())} on "
         "both sides"
         if differing
         else ""

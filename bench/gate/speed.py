@@ -19,6 +19,8 @@ from bench.latency.scenarios import one_query
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.records.keys import Key
+
 Judge = Callable[[Side, Side, SpeedGate, int], Gate | None]
 """(new, baseline, what is asked, seed) -> the speed gate; None for a reranker that does no work
 worth timing.
@@ -28,6 +30,8 @@ UNDER_TEST = "system"
 """The field of the speed key that may differ: another reranker may be faster or slower, which is
 the question.
 """
+SETTINGS = "settings."
+"""How the fields of the speed key begin that are options of the reranker."""
 LEAST_QUERIES = 20
 """Below so many queries the interval of a median says little, and the gate is inconclusive."""
 
@@ -138,6 +142,18 @@ def _not_comparable(new: Side, baseline: Side, across: Sequence[str]) -> str:
     if ours is None or theirs is None:
         return f"{' and '.join(untimed)} holds no timings of it; --live times both anew"
     differing = differences(ours, theirs)
-    names = refused(differing, (UNDER_TEST, *across))
+    known = _known_settings(ours) & _known_settings(theirs)
+    names = [
+        name
+        for name in refused(differing, (UNDER_TEST, *across))
+        if not name.startswith(SETTINGS) or name in known
+    ]
     told = sentence({name: differing[name] for name in names})
     return f"the speed keys differ in {told}; --live times both on this machine" if names else ""
+
+
+def _known_settings(key: Key) -> set[str]:
+    """Return the names of the settings that a speed key holds. One that a record of an earlier
+    version does not know is not held against it.
+    """
+    return {f"{SETTINGS}{name}" for name in key.value("settings") or {}}

@@ -15,10 +15,6 @@ from bench.rerankers.options import AnyDType, Runtime
 
 SETTINGS = ("dtype", "runtime", "batch_size", "token_budget", "threads")
 """The options of a reranker that a sweep changes, by the names that they have there."""
-SCORING = ("dtype", "runtime")
-"""Those among them that change scores, so that quality has to be measured again. The others lay the
-same arithmetic out differently.
-"""
 
 Size = Annotated[int, Field(ge=1)]
 Change = Mapping[str, Any]

@@ -9,7 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bench.core.options import Options
+from pydantic import BaseModel
+
+from bench.contract.identity import Identity
+from bench.core.options import Options, deciding
 
 
 class Key(Options):
@@ -62,9 +65,15 @@ def quality_key(
     )
 
 
-def system_key(description: Mapping[str, Any]) -> Key:
-    """Same reranker: what decides its scores, as it said when it had loaded."""
-    return make_key({"backend": description.get("backend"), **description.get("identity", {})})
+def identity_of(description: Mapping[str, Any]) -> Identity:
+    """Return the identity that a description holds, of a loaded reranker or of a record."""
+    fields = {"backend": description.get("backend"), **(description.get("identity") or {})}
+    return Identity.read(fields, description.get("facts"))
+
+
+def system_key(identity: Identity) -> Key:
+    """Return the key of the same reranker: what decides its scores, as it loaded."""
+    return make_key(identity.fields())
 
 
 def speed_key(
@@ -72,22 +81,30 @@ def speed_key(
     system: Key,
     machine: Mapping[str, Any],
     plan: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    settings: Mapping[str, Any],
 ) -> Key:
-    """Same work by the same reranker on the same hardware under the same plan."""
-    settings = {
-        name: facts.get(name)
-        for name in ("device", "batch_size", "token_budget", "attention", "threads", "concurrency")
-    }
+    """Return the key of the same work by the same reranker on the same hardware under the same
+    plan. `settings` are of `speed_settings`.
+    """
     return make_key(
         {
             "quality": quality.hash,
             "system": system.hash,
             "machine": dict(machine),
             "plan": dict(plan),
-            "settings": settings,
+            "settings": dict(settings),
         }
     )
+
+
+def speed_settings(options: BaseModel, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return device, attention kernel, and the options that decide speed and not scores: each as it
+    loaded, where the facts of a description say so, else as it was asked for.
+    """
+    settings = {"device": facts.get("device"), "attention": facts.get("attention")}
+    for name, value in deciding(options, "speed").items():
+        settings[name] = facts.get(name, value)
+    return settings
 
 
 def _differing(mine: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:

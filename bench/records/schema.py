@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from bench.contract.identity import Identity
 from bench.contract.trial import Trial, TrialStatus
 from bench.core.options import Options
 from bench.latency.scenarios import SCENARIOS
 from bench.quality.assess import Counts
 from bench.quality.measures import ROUNDING, value_range
 from bench.quality.statistics import Difference, Estimate
-from bench.records.keys import Key
+from bench.records.keys import Key, system_key
 
 SCHEMA_VERSION = 1
 
@@ -156,6 +157,18 @@ class Record(Options):
     keys: Annotated[dict[str, Key], AfterValidator(_comparable)]
     environment: dict[str, Any]
     finished: str
+
+    @property
+    def identity(self) -> Identity:
+        """What decides the reranker's scores. Records of earlier versions have a part of it among
+        the facts.
+        """
+        return Identity.read(self.keys["system"].fields, self.description.get("facts"))
+
+    @property
+    def system(self) -> Key:
+        """The key of the identity, by which rerankers are the same."""
+        return system_key(self.identity)
 
     @property
     def unanswered(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.comparison.agreement import PLAIN, Agreement
+from bench.comparison.agreement import Agreement
 from bench.comparison.pairs import Side
 from bench.latency.sweep_plan import SETTINGS
 from bench.records.rows import Row
@@ -43,7 +43,7 @@ def way(side: Side, plain: Side) -> str:
     """In what a row differs from its plain one, in a few characters."""
     ours, theirs = _settings(side), _settings(plain)
     told = [short(ours, [ours, theirs])]
-    told += ["compiled"] if side.record.description.get("facts", {}).get("compiled") else []
+    told += ["compiled"] if side.record.identity.arithmetic.compile else []
     told += [side.trial.device] if side.trial.device != plain.trial.device else []
     return " ".join(told)
 
@@ -70,8 +70,10 @@ def _times(more: float | None, less: float | None) -> str:
 
 
 def _settings(side: Side) -> dict[str, Any]:
-    fields, facts = (
-        PLAIN | side.record.keys["system"].fields,
-        side.record.description.get("facts", {}),
-    )
-    return {name: fields.get(name, facts.get(name)) for name in SETTINGS}
+    arithmetic = side.record.identity.arithmetic
+    known = {
+        **side.record.description.get("facts", {}),
+        "runtime": arithmetic.runtime_name,
+        "dtype": arithmetic.dtype,
+    }
+    return {name: known.get(name) for name in SETTINGS}

@@ -187,9 +187,8 @@ def to_mteb(run: Run, out: Path, *, languages: Sequence[str] = ()) -> list[Path]
     written = []
     for record in _reranked(run):
         trial = record.trial
-        revision = str(
-            record.keys["system"].fields.get("revision") or record.keys["system"].hash
-        ).replace("sha256:", "")
+        known = record.system.fields.get("revision") or record.system.hash
+        revision = str(known).replace("sha256:", "")
         path = (
             out
             / _file(trial.reranker)
@@ -235,7 +234,7 @@ def _mteb_result(record: Record, run: Run, languages: Sequence[str]) -> dict[str
             "depth": record.trial.depth,
             "queries": record.counts.queries,
             "failed_queries": record.counts.failed,
-            "system": record.keys["system"].fields,
+            "system": record.system.fields,
         },
     }
 

@@ -4,9 +4,9 @@ validated in milliseconds.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import BaseModel, model_validator
 
 from bench.core.options import StageOptions, option
 
@@ -38,6 +38,13 @@ class RerankerOptions(StageOptions):
         description="leave the row out, with a note, where it cannot run; otherwise that is an "
         "error",
     )
+
+
+def declared(options: Any) -> BaseModel:
+    """Return options that say what they decide. An outsider's class may keep its own as it likes;
+    what is no model declares nothing.
+    """
+    return options if isinstance(options, BaseModel) else RerankerOptions()
 
 
 class ModelOptions(RerankerOptions):

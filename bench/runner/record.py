@@ -19,6 +19,7 @@ from bench.records import keys
 from bench.records.keys import Key
 from bench.records.schema import ArchitectureRecord, Record
 from bench.records.writer import now
+from bench.rerankers.options import declared
 from bench.runner.cost import cost, price_of
 from bench.scoring.engine import described
 from bench.suite.planning import Planned
@@ -59,11 +60,17 @@ def speed_key(
     system: Key,
     environment: Mapping[str, Any],
     plan: LatencyPlan,
-    description: Mapping[str, Any],
+    settings: Mapping[str, Any],
 ) -> Key:
     """Return what must agree before two timings are compared."""
-    hardware, facts = fingerprint.speed_fields(environment), description.get("facts", {})
-    return keys.speed_key(work, system, hardware, plan.speed_fields(), facts)
+    hardware = fingerprint.speed_fields(environment)
+    return keys.speed_key(work, system, hardware, plan.speed_fields(), settings)
+
+
+def speed_settings(planned: Planned, description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a reranker decides speed and not scores."""
+    options = declared(planned.reranker.options)
+    return keys.speed_settings(options, description.get("facts", {}))
 
 
 def build_architecture(planned: Planned, questions: Questions, plan: LatencyPlan) -> dict[str, Any]:
@@ -93,7 +100,7 @@ def architecture_record(
     plan: LatencyPlan,
 ) -> ArchitectureRecord:
     """What it took, on which texts, where."""
-    system = keys.system_key(description)
+    system = keys.system_key(keys.identity_of(description))
     work = keys.make_key(
         {
             "dataset": dict(dataset.identity),
@@ -107,7 +114,12 @@ def architecture_record(
         dataset=dataset_fields(dataset),
         candidates=candidates_fields(candidates),
         latency=noise_floor.beside(dict(facts), dict(environment)),
-        keys={"system": system, "speed": speed_key(work, system, environment, plan, description)},
+        keys={
+            "system": system,
+            "speed": speed_key(
+                work, system, environment, plan, speed_settings(planned, description)
+            ),
+        },
         environment=dict(environment),
         finished=now(),
     )
@@ -139,12 +151,11 @@ def quality_record(
         dataset.min_relevance,
         TIE_RULE,
     )
-    system_key = keys.system_key(scored.description)
+    system_key = keys.system_key(keys.identity_of(scored.description))
     all_keys = {"quality": quality_key, "system": system_key}
     if facts is not None and suite.latency is not None:
-        all_keys["speed"] = speed_key(
-            quality_key, system_key, environment, suite.latency, scored.description
-        )
+        settings = speed_settings(planned, scored.description)
+        all_keys["speed"] = speed_key(quality_key, system_key, environment, suite.latency, settings)
     against_base: dict[str, Difference] = {}
     if base is not None:
         against_base = differences(

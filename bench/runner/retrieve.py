@@ -51,7 +51,7 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
     stage = retrieval.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
     check_texts(dataset, group, stage)
     with observer.task(f"retrieving with {trial.first_stage}", len(judged), "queries"):
-        candidates = _candidates(stage, dataset, judged, trial.depth)
+        candidates = candidates_of(stage, dataset, judged, trial.depth)
     if not any(entry.doc_ids for entry in candidates.by_query.values()):
         raise DataError(
             f"{dataset.id}: none of the {len(judged)} judged queries has a candidate from "
@@ -108,11 +108,11 @@ def check_texts(dataset: Dataset, group: Group, stage: FirstStage) -> None:
             raise DataError(f"{error}; {', '.join(readers)} cannot do without the texts") from error
 
 
-def _candidates(
+def candidates_of(
     stage: FirstStage, dataset: Dataset, query_ids: Sequence[str], depth: int
 ) -> Candidates:
-    """Up to `depth` candidates of each query, its own document not among them where the dataset
-    says so.
+    """Return up to `depth` candidates of each query, its own document not among them where the
+    dataset says so.
     """
     if not dataset.skip_own:
         return stage.retrieve(dataset, query_ids, depth)

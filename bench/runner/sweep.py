@@ -16,11 +16,11 @@ from bench import rerankers
 from bench.contract.stage import Reranker
 from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
-from bench.core.options import as_mapping
+from bench.core.options import as_mapping, decision
 from bench.core.outsiders import outsiders_code
 from bench.latency import timed_pass as latency
 from bench.latency.plan import LatencyPlan
-from bench.latency.sweep_plan import SCORING, SETTINGS, Change, SweepPlan, told
+from bench.latency.sweep_plan import SETTINGS, Change, SweepPlan, told
 from bench.quality import depth_curve
 from bench.quality.assess import assess
 from bench.quality.questions import Questions
@@ -45,12 +45,13 @@ class Variant:
     @property
     def system(self) -> str:
         """The trial's own id where its scores are the trial's own."""
-        return "~".join(
-            [
-                self.planned.trial.id,
-                *(str(self.change[name]) for name in SCORING if name in self.change),
-            ]
-        )
+        model = rerankers.options_for(self.planned.part.name)
+        values = [
+            str(self.change[name])
+            for name in SETTINGS
+            if name in self.change and decision(model, name).decides == "scores"
+        ]
+        return "~".join([self.planned.trial.id, *values])
 
     @property
     def has_own_scores(self) -> bool:

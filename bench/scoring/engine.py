@@ -20,14 +20,16 @@ from bench.contract.scored import Amounts, Scored
 from bench.contract.stage import Reranker
 from bench.core.counting import counted
 from bench.core.errors import RerankerError
+from bench.core.options import at_default, deciding
+from bench.core.plugins import is_ours
 from bench.core.redaction import redacted
 from bench.ranking.order import as_scores
+from bench.rerankers.options import declared
 from bench.scoring.cache import ScoreCache, request_key
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
 
-OURS = "bench."
 ANSWERS_AT_RISK, SECONDS_AT_RISK = 4, 0.5
 """Answers of a service are kept when there are this many, or after this time."""
 
@@ -89,12 +91,13 @@ def score(
 
 def identified(reranker: Reranker) -> dict[str, Any]:
     """Return what decides a reranker's scores. An outsider's class says so without its name, which
-    two of them may do alike; empty where nothing is worth caching.
+    two of them may do alike, and may leave out an option; empty where nothing is worth caching.
     """
     fingerprint, kind = reranker.fingerprint(), reranker.origin
-    if fingerprint and not kind.__module__.startswith(OURS):
-        return {"class": f"{kind.__module__}:{kind.__qualname__}", **fingerprint}
-    return fingerprint
+    if not fingerprint or is_ours(kind):
+        return fingerprint
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    return {"class": name, **_options(reranker, defaults=True), **fingerprint}
 
 
 def _note(problems: Sequence[str], result: Scored, on_note: Callable[[str], None]) -> None:
@@ -239,10 +242,25 @@ def described(reranker: Reranker) -> dict[str, Any]:
     """Return what a loaded reranker says it is, as plain data without secrets: an outsider's may
     name a path, a number of numpy, a dtype, and the key that it was given.
     """
-    plain: dict[str, Any] = redacted(
-        json.loads(json.dumps(reranker.describe().to_dict(), default=str))
-    )
+    description = reranker.describe().to_dict()
+    if not is_ours(reranker.origin):
+        options = _options(reranker, defaults=False)
+        description["identity"] = {**options, **description["identity"]}
+    plain: dict[str, Any] = redacted(json.loads(json.dumps(description, default=str)))
     return plain
+
+
+def _options(reranker: Reranker, *, defaults: bool) -> dict[str, Any]:
+    """Return the options of an outsider's class that decide scores, those at their default too
+    where `defaults` says so: what it says of itself may leave one out. A path of this machine is
+    not among them.
+    """
+    options = declared(reranker.options)
+    values = deciding(options, "scores") | deciding(options, "scores", "arithmetic")
+    left_out = set(getattr(options, "paths", ()))
+    if not defaults:
+        left_out |= at_default(options)
+    return {name: value for name, value in values.items() if name not in left_out}
 
 
 def checked(

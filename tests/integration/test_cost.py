@@ -189,7 +189,6 @@ def test_the_price_decides_no_score() -> None:
         for price in (None, {"usd": 9, "per": "million tokens"})
     )
     assert cheap.fingerprint() == dear.fingerprint()
-    assert "9" not in json.dumps(CohereReranker.settings(dear))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 import bench
 from bench import gate
 from bench.comparison.pairs import Side, sides
+from bench.core.options import option
 from bench.gate import Gate, Gates
 from bench.gate.file import SpeedGate
 from bench.gate.live import LiveSpeed, rebuild
@@ -40,9 +41,9 @@ CLOCK = NoisyClock()
 
 
 class TickingOptions(FakeOptions):
-    cost: float = 1.0
-    noise: float = 0.02
-    slow_calls: int = 0
+    cost: float = option(1.0, decides="speed")
+    noise: float = option(0.02, decides="speed")
+    slow_calls: int = option(0, decides="speed")
 
 
 class TickingReranker(HashReranker):

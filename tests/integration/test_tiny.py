@@ -110,7 +110,7 @@ def test_a_build_that_dies_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(
         RerankerError, match=r"tiny:monot5: cannot be kept in .*: No space left on device"
     ):
-        Weights("tiny:monot5").identity()
+        Weights("tiny:monot5").checkpoint()
     assert list(cache_dir("tiny").iterdir()) == []
 
 

@@ -16,17 +16,18 @@ from pydantic import model_validator
 from bench.contract.request import CandidateList, Failure
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
+from bench.core.options import option
 from bench.rerankers.base import BaseReranker, PointwiseReranker
 from bench.rerankers.options import RerankerOptions
 
 
 class FakeOptions(RerankerOptions):
-    salt: str = ""
-    delay_ms: float = 0.0
-    log: str | None = None
-    fail_query: str | None = None
-    crash: str | None = None
-    wrong: str | None = None
+    salt: str = option("", decides="scores")
+    delay_ms: float = option(0.0, decides="speed")
+    log: str | None = option(None, decides="nothing")
+    fail_query: str | None = option(None, decides="nothing")
+    crash: str | None = option(None, decides="nothing")
+    wrong: str | None = option(None, decides="nothing")
 
 
 class HashReranker(PointwiseReranker):
@@ -58,8 +59,8 @@ class HashReranker(PointwiseReranker):
 
 
 class TunableOptions(FakeOptions):
-    batch_size: int | None = None
-    threads: int | None = None
+    batch_size: int | None = option(None, decides="speed")
+    threads: int | None = option(None, decides="speed")
     dtype: Literal["float32", "bfloat16", "float16", "int8"] = "float32"
     runtime: Literal["torch", "onnx"] = "torch"
 

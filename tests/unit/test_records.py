@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.atomic import write_atomically
 from bench.core.errors import BenchError, RecordError
-from bench.records.keys import make_key, system_key
+from bench.records.keys import identity_of, make_key, system_key
 from bench.records.run import Run
 
 
@@ -23,16 +23,20 @@ def test_equal_fields_give_equal_keys_whatever_their_order() -> None:
 
 def test_the_differing_fields_are_named() -> None:
     left = system_key(
-        {
-            "backend": "cross-encoder",
-            "identity": {"model": "m", "revision": "abc", "versions": {"torch": "2.1"}},
-        }
+        identity_of(
+            {
+                "backend": "cross-encoder",
+                "identity": {"model": "m", "revision": "abc", "versions": {"torch": "2.1"}},
+            }
+        )
     )
     right = system_key(
-        {
-            "backend": "cross-encoder",
-            "identity": {"model": "m", "revision": "def", "versions": {"torch": "2.2"}},
-        }
+        identity_of(
+            {
+                "backend": "cross-encoder",
+                "identity": {"model": "m", "revision": "def", "versions": {"torch": "2.2"}},
+            }
+        )
     )
     assert left.differing(right) == ["revision", "versions.torch"]
     assert left.differing(left) == []

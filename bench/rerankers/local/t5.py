@@ -62,6 +62,10 @@ class T5Reranker(PromptedReranker):
         one against it, if any.
         """
 
+    def also_loaded(self, ids: list[int]) -> dict[str, Any]:
+        """Return what else decides scores, by the ids of the tokens that answer."""
+        return {}
+
     def identity(self) -> Identity:
         return sentence_transformer.identity(
             self.backend,
@@ -127,6 +131,7 @@ class T5Reranker(PromptedReranker):
                 "prompt": self.options.prompt,
                 **answers,
                 "truncation": "document",
+                **self.also_loaded(ids),
             },
         )
         return Description(

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bench.contract.meter import Meter
     from bench.contract.request import Outcome, Scores
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}

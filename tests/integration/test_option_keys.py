@@ -1,0 +1,361 @@
+"""Changing an option changes the keys that it declares, and no other: over every option of every
+stage. What nobody declares would let one row take another one's cached scores, or compare times
+that were taken in two ways.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants
+
+from bench import datasets, rerankers, retrieval
+from bench.catalogue import entries
+from bench.contract.candidates import Candidates
+from bench.contract.identity import Identity
+from bench.core.digest import digest_of
+from bench.core.options import Decides, decision, option
+from bench.records.keys import (
+    identity_of,
+    make_key,
+    quality_key,
+    speed_key,
+    speed_settings,
+    system_key,
+)
+from bench.rerankers.base import Description, PointwiseReranker
+from bench.rerankers.loading import hub, tiny
+from bench.rerankers.local.bi_encoder import BiEncoderReranker
+from bench.rerankers.options import RerankerOptions
+from bench.runner.record import candidates_fields
+from bench.runner.retrieve import candidates_of
+from bench.scoring.engine import described, identified
+from tests.support import fake_cohere, tiny_late, tiny_models
+
+OLD, NEW = "a" * 40, "b" * 40
+"""Two commits of each model of the hub."""
+SYSTEM_TEMPLATE = (
+    "judge by {{ messages[0].content if messages[0].role == 'system' else 'nothing' }}: "
+    "{{ (messages | selectattr('role', 'eq', 'query') | first).content }} text: "
+    "{{ (messages | selectattr('role', 'eq', 'document') | first).content }} answer:"
+)
+EXAMPLES: Mapping[str, Any] = {
+    "adapter": "lora-2",
+    "api_key_env": "VOYAGE_API_KEY",
+    "body": {"top": 1},
+    "document": "{text}",
+    "grades": {0: 0, 1: 2, 2: 3},
+    "max_length": 48,
+    "min_relevance": 2,
+    "own_document": "drop",
+    "pipeline": f"{__name__}:other_pipeline",
+    "price": {"usd": 2, "per": "1000 searches"},
+    "queries": 1,
+    "revision": NEW,
+    "stemmer": "german",
+    "stopwords": ["fruit"],
+    "token": "▁cat",
+    "token_false": "dog",
+    "token_pattern": "[a-z]+",
+    "token_true": "cat",
+}
+"""Another valid value, where the type of an option does not say one."""
+OWN_EXAMPLES: Mapping[tuple[str, str], Any] = {
+    ("llm", "max_length"): 900,
+    ("listwise", "max_length"): 8000,
+    ("llm", "template"): "qwen3-reranker",
+    ("monot5", "prompt"): "Q: {query} D: {document}",
+    ("rankt5", "prompt"): "Q: {query} D: {document}",
+}
+BASES: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("cross-encoder", "adapter"): {"model": "encoder", "revision": None, "adapter": "lora-1"},
+    ("cross-encoder", "instruction"): {"model": "judge", "revision": None},
+    ("cross-encoder", "label"): {"model": "three", "revision": None, "label": 0},
+}
+"""What an option is changed from, where the usual one has no use for it."""
+ELSEWHERE = ("weights",)
+"""`weights: random` is a class of its own, which the catalogue builds: see the test below."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    fingerprint: str
+    system: str
+    speed: str
+
+    def changed(self, other: Keys) -> set[str]:
+        return {name for name, value in vars(self).items() if vars(other)[name] != value}
+
+
+@dataclass
+class Place:
+    """Models, servers and files that options can name."""
+
+    folder: Path
+    options: dict[str, dict[str, Any]]
+    others: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def keys(self, name: str, options: Mapping[str, Any]) -> Keys:
+        reranker = rerankers.build(name, options, base_dir=self.folder)
+        reranker.bind({"q": {"d1": 1}}, Candidates({}, 10, {}))
+        fingerprint = identified(reranker)
+        reranker.load()
+        try:
+            description = described(reranker)
+        finally:
+            reranker.close()
+        system = system_key(identity_of(description))
+        settings = speed_settings(reranker.options, description["facts"])
+        speed = speed_key(make_key({}), system, {}, {}, settings)
+        return Keys(digest_of(fingerprint) if fingerprint else "", system.hash, speed.hash)
+
+
+@pytest.fixture(autouse=True)
+def _keys(own_cache_and_no_keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY"):
+        monkeypatch.setenv(variable, "key")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("place")
+    for name in ("one.run", "two.run"):
+        (folder / name).write_text(f"q Q0 d1 1 9 {name}\n")
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("SENTENCE_TRANSFORMERS_HOME", str(folder / "hub"))
+        patch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+        patch.setattr(torch._dynamo.config, "disable", True)  # `compile` without a compiler
+        hub.commit.cache_clear()
+        urls = [stack.enter_context(fake_cohere.serve()).url for _ in range(2)]
+        api = {"model": "m", "base_url": urls[0]}
+        usual: dict[str, dict[str, Any]] = {
+            "first-stage": {},
+            "oracle": {},
+            "word-overlap": {},
+            "run-file": {"path": "one.run"},
+            **dict.fromkeys(("cohere", "voyage", "mixedbread", "rerank-server"), api),
+            "listwise-server": api,
+            **{name: {"model": f"owner/{name}", "revision": OLD} for name in _models(folder)},
+        }
+        usual["llm"] |= {"token_true": "yes", "token_false": "no"}
+        made = Place(folder, usual, {("run-file", "path"): "two.run"})
+        for name, options in usual.items():
+            if "base_url" in options:
+                made.others[name, "base_url"] = urls[1]
+            elif "revision" in options:
+                made.others[name, "model"] = f"owner/{name}-2"
+        yield made
+        hub.commit.cache_clear()
+
+
+def _models(folder: Path) -> list[str]:
+    """Write the models, two of each backend with two commits into a cache of the hub."""
+    tiny_models.bert_encoder(folder / "encoder")
+    for seed in (1, 2):
+        tiny_models.lora_adapter(folder / f"lora-{seed}", folder / "encoder", seed=seed)
+    tiny.qwen3(folder / "judge", chat_template=SYSTEM_TEMPLATE)
+    tiny_models.bert_cross_encoder(folder / "three", num_labels=3)
+    models = {
+        "cross-encoder": tiny_models.bert_cross_encoder(folder / "made-cross"),
+        "bi-encoder": tiny_models.bi_encoder(folder / "made-bi"),
+        "late-interaction": tiny_late.late_interaction(folder / "made-late"),
+        "monot5": tiny_models.t5(folder / "made-t5"),
+        "rankt5": tiny_models.t5(folder / "made-rankt5"),
+        "llm": tiny.chat(folder / "made-llm"),
+        "listwise": tiny_models.terse_chat(folder / "made-chat"),
+    }
+    for name, path in models.items():
+        for model in (name, f"{name}-2"):
+            snapshots = folder / "hub" / f"models--owner--{model}" / "snapshots"
+            for commit in (OLD, NEW):
+                shutil.copytree(path, snapshots / commit)
+    return list(models)
+
+
+def another(schema: Mapping[str, Any], value: Any) -> Any:
+    """Return a value of the schema that is not `value`."""
+    for choice in schema.get("anyOf", [schema]):
+        least = max(choice.get("minimum", 1), choice.get("exclusiveMinimum", 1))
+        if "enum" in choice:
+            return next(member for member in choice["enum"] if member != value)
+        if choice.get("type") == "boolean":
+            return not value
+        if choice.get("type") in ("integer", "number"):
+            if "maximum" in choice and value is not None and value + 1 > choice["maximum"]:
+                return value / 2
+            return least + 2 if value is None else value + 1
+        if choice.get("type") == "string":
+            return "other" if value is None else f"{value}-other"
+    raise AssertionError(f"{schema} needs an example in the table")
+
+
+def expected(declared: Decides, before: Keys) -> set[str]:
+    if declared == "nothing":
+        return set()
+    if declared == "speed":
+        return {"speed"}
+    # what is never cached has no fingerprint
+    return {"system", "speed", *(["fingerprint"] if before.fingerprint else [])}
+
+
+def wrong_keys(place: Place, name: str) -> list[str]:
+    """Return a line per option that changes other keys than it declares."""
+    model = rerankers.options_for(name)
+    properties = model.model_json_schema()["properties"]
+    lines = []
+    known: dict[str, Keys] = {}
+    for key in model.model_fields:
+        if key in ELSEWHERE:
+            continue
+        base = {**place.options[name], **BASES.get((name, key), {})}
+        before = known.setdefault(json.dumps(base), place.keys(name, base))
+        value = dict(model.model_validate(base))[key]
+        if (name, key) in place.others:
+            changed = place.others[name, key]
+        elif (name, key) in OWN_EXAMPLES:
+            changed = OWN_EXAMPLES[name, key]
+        else:
+            changed = EXAMPLES[key] if key in EXAMPLES else another(properties[key], value)
+        after = place.keys(name, {**base, key: changed})
+        declared = decision(model, key).decides
+        if before.changed(after) != expected(declared, before):
+            lines.append(f"{key} decides {declared} and changes {sorted(before.changed(after))}")
+    return lines
+
+
+@pytest.mark.parametrize("name", sorted(rerankers.TABLE))
+def test_an_option_of_a_reranker_changes_the_keys_that_it_declares(place: Place, name: str) -> None:
+    assert wrong_keys(place, name) == []
+
+
+def test_random_weights_are_another_system(place: Place) -> None:
+    base = {"model": "owner/cross-encoder", "revision": OLD}
+    published = place.keys("minilm-l6", base)
+    random = place.keys("minilm-l6", {**base, "weights": "random"})
+    assert published.changed(random) == {"fingerprint", "system", "speed"}
+    assert entries.load()["minilm-l6"].backend == "cross-encoder"
+
+
+class ForgetfulOptions(RerankerOptions):
+    by: int = 1
+    size: int = option(8, decides="speed")
+    log: str | None = option(None, decides="nothing")
+
+
+class Forgetful(PointwiseReranker):
+    """An outsider's class that leaves its options out of what it says of itself."""
+
+    Options: ClassVar[type[RerankerOptions]] = ForgetfulOptions
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"backend": "forgetful"}
+
+    def describe(self) -> Description:
+        return Description("forgetful", {})
+
+    def score(self, pairs: Any) -> Any:
+        return np.zeros(len(pairs))
+
+
+def test_an_option_that_an_outsider_forgets_decides_all_the_same(place: Place) -> None:
+    name = f"{__name__}:Forgetful"
+    before = place.keys(name, {})
+    assert before.changed(place.keys(name, {"by": 2})) == {"fingerprint", "system", "speed"}
+    assert before.changed(place.keys(name, {"size": 9})) == {"speed"}
+    assert before.changed(place.keys(name, {"log": "x"})) == set()
+
+
+def test_the_test_sees_an_option_that_a_backend_of_ours_forgets(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = BiEncoderReranker.identity
+
+    def forgetful(self: BiEncoderReranker) -> Identity:
+        identity = whole(self)
+        asked = {name: value for name, value in identity.asked.items() if name != "normalize"}
+        return replace(identity, settings={}, asked=asked)
+
+    monkeypatch.setattr(BiEncoderReranker, "identity", forgetful)
+    lines = wrong_keys(place, "bi-encoder")
+    assert any(line.startswith("normalize decides scores and changes") for line in lines)
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fruit, with a document that has a query's id and not its text, and three grades."""
+    folder = tmp_path_factory.mktemp("fruit")
+    texts = {"d1": "an apple", "d2": "apples and a pear 7", "d3": "a pear", "q2": "pears of fruit"}
+    docs = [{"doc_id": name, "title": "fruit", "text": text} for name, text in texts.items()]
+    (folder / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
+    (folder / "queries.tsv").write_text("q1\tapple fruit\nq2\tpear fruit 7\n")
+    (folder / "qrels.txt").write_text("q1 0 d1 2\nq1 0 d2 1\nq1 0 d3 0\nq2 0 d3 2\nq2 0 d1 1\n")
+    (folder / "one.run").write_text("q1 Q0 d1 1 9 x\nq2 Q0 d3 1 9 x\n")
+    (folder / "two.run").write_text("q1 Q0 d2 1 9 x\nq2 Q0 d3 1 9 x\n")
+    return folder
+
+
+def retrieved_key(collection: Path, dataset: Any, name: str, options: Mapping[str, Any]) -> str:
+    """Return a digest of the quality key of what a first stage retrieves, and of what it says."""
+    loaded = datasets.load(f"files:{collection}", dataset, collection)
+    scored = [("q1", "d1", 2.0), ("q1", "d2", 1.0)]
+    data = replace(loaded, extras={"scoreddocs": lambda: iter(scored)})
+    stage = retrieval.build(name, options, collection)
+    candidates = candidates_of(stage, data, list(data.queries), options.get("depth", 3))
+    quality = quality_key(
+        data.identity, candidates.hash, candidates.depth, data.template, [], data.min_relevance, ""
+    )
+    return digest_of([quality.fields, candidates_fields(candidates)])
+
+
+@pytest.mark.parametrize("name", sorted(retrieval.TABLE))
+def test_an_option_of_a_first_stage_changes_the_candidates_it_declares(
+    collection: Path, name: str
+) -> None:
+    base = {"run": {"path": "one.run"}, "pyterrier": {"pipeline": f"{__name__}:pipeline"}}
+    if name == "pyterrier":
+        pytest.importorskip("pyterrier")
+    usual: Mapping[str, Any] = base.get(name, {})
+    model = retrieval.options_for(name)
+    properties = model.model_json_schema()["properties"]
+    before = retrieved_key(collection, {}, name, usual)
+    for key in model.model_fields:
+        value = dict(model.model_validate(usual))[key]
+        other = EXAMPLES[key] if key in EXAMPLES else another(properties[key], value)
+        changed = {**usual, key: "two.run" if key == "path" else other}
+        if key == "depth":
+            changed = {**usual, key: 1}
+        declared = decision(model, key).decides
+        has_changed = retrieved_key(collection, {}, name, changed) != before
+        assert has_changed == (declared == "scores"), key
+
+
+def test_an_option_of_a_dataset_changes_the_quality_key_that_it_declares(collection: Path) -> None:
+    model = datasets.options_for("files:x")
+    properties = model.model_json_schema()["properties"]
+    before = retrieved_key(collection, {}, "bm25", {})
+    for key in model.model_fields:
+        value = EXAMPLES[key] if key in EXAMPLES else another(properties[key], None)
+        has_changed = retrieved_key(collection, {key: value}, "bm25", {}) != before
+        assert has_changed == (decision(model, key).decides == "scores"), key
+
+
+def __getattr__(name: str) -> Any:
+    """Two PyTerrier pipelines, made where PyTerrier is installed."""
+    if name not in ("pipeline", "other_pipeline"):
+        raise AttributeError(name)
+    import pandas as pd
+    import pyterrier as pt
+
+    doc = "d1" if name == "pipeline" else "d2"
+    rows = [("q1", "apple fruit", doc, 2.0), ("q2", "pear fruit 7", "d3", 1.0)]
+    return pt.Transformer.from_df(pd.DataFrame(rows, columns=["qid", "query", "docno", "score"]))
