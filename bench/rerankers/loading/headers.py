@@ -5,20 +5,42 @@ headers of its safetensors files.
 from __future__ import annotations
 
 import json
+import pickle
+import zipfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from bench.core.errors import RerankerError
+from bench.rerankers.loading import hub
 
 CONFIG = "config.json"
 CLASSIFIER = "ForSequenceClassification"
 _LENGTH_BYTES = 8
 _HEADS = ("classif", "score", "logits", "summary", "head")
 """What the outermost parts of a network are called that make scores of an encoding."""
+_ZIP = b"PK"
+"""What torch's archives begin with."""
 _AUTO = ("configuration_auto.py", "auto_mappings.py")
 
+ROBERTA_PADDING = 1
+FIXED_PADDING = frozenset({"mpnet"})
+"""Kinds of models whose positions begin after token 1, whatever their padding token is."""
+AFTER_PADDING = FIXED_PADDING | {
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "longformer",
+    "luke",
+    "mluke",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+}
+"""Kinds of models whose positions begin after the padding token's."""
 TEXT_TO_TEXT = ("t5", "mt5", "umt5")
 """Kinds of models that loading refuses by naming the backend that they belong to."""
 
@@ -49,14 +71,37 @@ def config(spec: str, folder: Path) -> Mapping[str, Any] | None:
 
 
 def tensors(spec: str, folder: Path) -> Mapping[str, tuple[int, ...]]:
-    """Return the shapes of all tensors in a folder's safetensors files. Raises RerankerError for a
-    file that is not whole.
+    """Return the shapes of all tensors in a folder's weights: safetensors, or pickled ones where
+    there are no others. Raises RerankerError for a file that is not complete.
     """
-    return {
-        name: shape
-        for path in sorted(folder.rglob("*.safetensors"))
-        for name, shape in _shapes(spec, path).items()
-    }
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.rglob("*.safetensors")):
+        shapes |= _shapes(spec, path)
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    for name in sorted(hub.pickled_weights(files)):
+        shapes |= _pickled_shapes(spec, folder / name)
+    return shapes
+
+
+def positions(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+    """Return how many tokens a table of learned positions holds, None where there is none.
+
+    RoBERTa's family counts positions from the one after the padding token's: with 514 rows, and
+    padding token 1, it reads 512 tokens.
+    """
+    rows = [
+        shape[0]
+        for name, shape in shapes.items()
+        if name.endswith("position_embeddings.weight") and len(shape) == 2
+    ]
+    if not rows:
+        return None
+    kind, padding = str(values.get("model_type")), values.get("pad_token_id")
+    if kind not in AFTER_PADDING:
+        return min(rows)
+    if kind in FIXED_PADDING or not isinstance(padding, int):
+        padding = ROBERTA_PADDING
+    return min(rows) - padding - 1
 
 
 def refuse_unknown_kind(spec: str, values: Mapping[str, Any]) -> None:
@@ -102,6 +147,35 @@ def label_names(values: Mapping[str, Any]) -> list[str] | None:
     if not str(kind).endswith(CLASSIFIER) or not isinstance(named, dict):
         return None
     return [str(named.get(str(number), f"LABEL_{number}")) for number in range(len(named))]
+
+
+def _pickled_shapes(spec: str, path: Path) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes in a file of torch, without reading its numbers or running its code. A file
+    older than torch 1.6 is no archive, and says nothing until it is loaded.
+    """
+    problem = f"{spec}: {path.name} is not a whole PyTorch file; copy or download it again"
+    try:
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                is_cut = file.read(len(_ZIP)) in (_ZIP, b"")
+            if is_cut:
+                raise RerankerError(problem)
+            return {}
+        import torch
+
+        values = torch.load(path, map_location="meta", weights_only=True, mmap=True)
+        return {
+            name: tuple(value.shape)
+            for name, value in values.items()
+            if isinstance(value, torch.Tensor)
+        }
+    except pickle.UnpicklingError as error:
+        raise RerankerError(
+            f"{spec}: {path.name} holds more than tensors, and what else it holds is not run; save "
+            "its tensors alone, as safetensors"
+        ) from error
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, AttributeError) as error:
+        raise RerankerError(problem) from error
 
 
 def _shapes(spec: str, path: Path) -> Mapping[str, tuple[int, ...]]:

@@ -59,6 +59,31 @@ def cached(model: str, revision: str | None) -> Path | None:
     return folder if _has_weights(folder) and has_tokenizer(folder) else None
 
 
+def snapshot(folder: Path) -> Path | None:
+    """Return the copy of a model that a folder of the hub's cache (models--OWNER--NAME) holds: that
+    of the branch main, else its only one. None for any other folder.
+
+    Raises RerankerError where there is none, or several and none of main.
+    """
+    copies = folder / "snapshots"
+    if not copies.is_dir() or (folder / "config.json").is_file():
+        return None
+    main = folder / "refs" / "main"
+    if main.is_file():
+        named = copies / main.read_text(encoding="utf-8").strip()
+        if named.is_dir():
+            return named
+    commits = sorted(path for path in copies.iterdir() if path.is_dir())
+    if len(commits) == 1:
+        return commits[0]
+    if not commits:
+        raise RerankerError(f"{folder}: a folder of the hub's cache that holds no model")
+    raise RerankerError(
+        f"{folder}: {len(commits)} commits of a model; give one of them, such as "
+        f"snapshots/{commits[0].name}"
+    )
+
+
 def has_tokenizer(folder: Path) -> bool:
     """Whether a model's folder holds a tokenizer: at its top, or in a folder of one of its
     modules.

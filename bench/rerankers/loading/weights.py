@@ -131,7 +131,7 @@ class Weights:
             return tiny.folder(self.spec)
         path = expanded(self.spec)
         if path.is_dir():
-            return path
+            return hub.snapshot(path) or path
         if hub.is_id(self.spec):
             return None
         if path.exists():
@@ -140,6 +140,12 @@ class Weights:
             "no such model folder",
             f"{self.spec} is neither a folder on this machine nor a hub id such as owner/name",
         )
+
+    def stored(self) -> Path | None:
+        """Return the folder that holds them on this machine, None where they are not here. A hub
+        model is looked for in the local cache.
+        """
+        return self.folder() or hub.cached(self.spec, self.revision)
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ here, and letting go of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.meter import Meter
@@ -44,26 +45,25 @@ class LocalReranker(BaseReranker):
 
     def check(self) -> None:
         sentence_transformer.check(self.options, self.weights, self.device)
-        folder = None if self.weights.is_named else self.weights.folder()
+        folder = None if self.weights.is_named else self.weights.stored()
         if folder is not None:
             self._check_files(
+                folder,
                 headers.config(self.options.model, folder),
                 headers.tensors(self.options.model, folder),
             )
 
     def _check_files(
-        self, config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]
+        self,
+        folder: Path,
+        config: Mapping[str, Any] | None,
+        shapes: Mapping[str, tuple[int, ...]],
     ) -> None:
         """Raise RerankerError for what a folder's files show before they are loaded."""
         options = self.options
         if config is not None and not options.trust_remote_code:
             headers.refuse_unknown_kind(options.model, config)
-        rows = [
-            shape[0]
-            for name, shape in shapes.items()
-            if name.endswith("position_embeddings.weight") and len(shape) == 2
-        ]
-        limit, length = min(rows, default=None), options.max_length
+        limit, length = headers.positions(config or {}, shapes), options.max_length
         if limit is not None and length is not None and length > limit:
             raise RerankerError(
                 f"{options.model}: max_length {length} is more than the {limit} positions that "

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import field_validator
@@ -91,16 +92,18 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             adapter_folder(self.options.adapter)
 
     def _check_files(
-        self, config: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]
+        self,
+        folder: Path,
+        config: Mapping[str, Any] | None,
+        shapes: Mapping[str, tuple[int, ...]],
     ) -> None:
-        super()._check_files(config, shapes)
+        super()._check_files(folder, config, shapes)
         if config is None or self.options.adapter or self.options.trust_remote_code:
             return
         names = headers.label_names(config)
         if names is not None and len(names) > 1:
             labels.position(names, self.options.label, self.options.model)
-        folder = self.weights.folder()
-        if folder is None or not headers.is_modular(folder):
+        if not headers.is_modular(folder):
             headers.refuse_without_head(self.options.model, config, shapes)
 
     def identity(self) -> Identity:
