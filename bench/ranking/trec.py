@@ -56,24 +56,43 @@ def read_content(path: Path | str) -> RunContent:
         raise DataError.at(path, line, str(error)) from error
 
 
-def read_rows(path: Path | str) -> pd.DataFrame:
-    """The rows of a run that `write_run` wrote, in its order: columns query and document
-    (categories), score, and rank in its query.
+def read_pieces(path: Path | str) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a run that `write_run` wrote, in its order, some thousand queries at a time
+    and each of them whole: columns query and document (categories), score, and rank in its query.
 
     Raises DataError as `read_run` does; nothing is sorted and no list is checked for repeated
     documents.
     """
-    import pyarrow as pa
+    import pandas as pd
 
-    columns = trec_rows.read_in_pieces(Path(path))
-    if columns is None:
-        rows = trec_rows.read(Path(path))
-        ids = {
-            "query": pa.array(rows.query_ids, pa.string()),
-            "document": pa.array(rows.doc_ids, pa.string()),
-        }
-        columns = pa.table({**ids, "score": pa.array(rows.scores, pa.float64())})
-    table: pd.DataFrame = columns.to_pandas(strings_to_categorical=True)
+    path = Path(path)
+    rest: pd.DataFrame | None = None
+    rows_before = 0
+    for batch in trec_rows.pieces(path):
+        if batch is None:
+            # something about the file needs a closer look, which reads it from its beginning
+            rest = _closely(path).iloc[rows_before:]
+            break
+        rows = batch if rest is None else pd.concat([rest, batch], ignore_index=True)
+        last = rows["query"].ne(rows["query"].iloc[-1]).to_numpy().nonzero()[0]
+        end = int(last[-1]) + 1 if len(last) else 0
+        rest = rows.iloc[end:]
+        rows_before += end
+        if end:
+            yield _with_ranks(rows.iloc[:end])
+    if rest is not None and len(rest):
+        yield _with_ranks(rest)
+
+
+def _closely(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = trec_rows.read(path)
+    return pd.DataFrame({"query": rows.query_ids, "document": rows.doc_ids, "score": rows.scores})
+
+
+def _with_ranks(rows: pd.DataFrame) -> pd.DataFrame:
+    table = rows.astype({"query": "category", "document": "category"})
     table["rank"] = table.groupby("query", sort=False, observed=True).cumcount() + 1
     return table
 

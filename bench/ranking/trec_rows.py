@@ -15,12 +15,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.core.errors import DataError
 from bench.datasets import lines
 from bench.datasets.lines import id_problem
 from bench.ranking.trec_order import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TREC = ("query_id", "q0", "doc_id", "rank", "score", "tag")
 MS_MARCO = ("query_id", "doc_id", "rank")
@@ -86,33 +89,38 @@ def _is_json(data: bytes) -> bool:
     return len(cells) != len(TREC) or not math.isfinite(_number(cells[4]))
 
 
-def read_in_pieces(path: Path) -> Any:
-    """Return query, document and score of a run as `write_run` writes it, as a table of pyarrow: a
-    piece of the text is in memory at a time, and each id once. None when anything about the file
-    needs a closer look.
+def pieces(path: Path) -> Iterator[pd.DataFrame | None]:
+    """Yield query, document and score of a run as `write_run` writes it, some thousand rows at a
+    time; at last None where anything about the file needs a closer look.
     """
+    import pyarrow as pa
+
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            for batch in _reader(stream):
+                yield batch.to_pandas()
+    except (pa.ArrowInvalid, OSError):
+        yield None
+
+
+def _reader(stream: Any) -> Any:
+    """Return pyarrow's reader of a run as `write_run` writes it."""
     import pyarrow as pa
     from pyarrow import csv
 
-    names = pa.dictionary(pa.int32(), pa.string())
-    types = {"query": names, "document": names, "score": pa.float64()}
-    try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            reader = csv.open_csv(
-                stream,
-                read_options=csv.ReadOptions(
-                    column_names=["query", "q0", "document", "rank", "score", "tag"]
-                ),
-                parse_options=csv.ParseOptions(
-                    delimiter=" ", quote_char=False, double_quote=False, newlines_in_values=False
-                ),
-                convert_options=csv.ConvertOptions(
-                    column_types=types, include_columns=list(types), null_values=[]
-                ),
-            )
-            return reader.read_all().unify_dictionaries()
-    except (pa.ArrowInvalid, OSError):
-        return None
+    types = {"query": pa.string(), "document": pa.string(), "score": pa.float64()}
+    return csv.open_csv(
+        stream,
+        read_options=csv.ReadOptions(
+            column_names=["query", "q0", "document", "rank", "score", "tag"]
+        ),
+        parse_options=csv.ParseOptions(
+            delimiter=" ", quote_char=False, double_quote=False, newlines_in_values=False
+        ),
+        convert_options=csv.ConvertOptions(
+            column_types=types, include_columns=list(types), null_values=[]
+        ),
+    )
 
 
 def read_fast(data: bytes) -> Rows | None:

@@ -167,20 +167,24 @@ class RunFolder:
         self._refuse_cut(trial_id, len(rankings), documents)
         return rankings
 
-    def ranking_table(self, trial_id: str) -> pd.DataFrame | None:
-        """The same as a table, millions of rows in a second: columns query, document, score and
-        rank (from 1), best first. None where the run holds no ranking of the trial.
+    def ranking_pieces(self, trial_id: str) -> Iterator[pd.DataFrame]:
+        """Yield the same as tables, some thousand queries at a time: columns query, document,
+        score and rank (from 1), best first. Yields nothing where the run holds no ranking of the
+        trial.
 
-        Raises RecordError as `ranking` does.
+        Raises RecordError as `ranking` does, once all are read.
         """
-        from bench.ranking.trec import read_rows
+        from bench.ranking.trec import read_pieces
 
         path = ranking_path(self.folder, trial_id)
         if not path.is_file():
-            return None
-        table = read_rows(path)
-        self._refuse_cut(trial_id, table["query"].nunique(), len(table))
-        return table
+            return
+        queries = documents = 0
+        for piece in read_pieces(path):
+            queries += piece["query"].nunique()
+            documents += len(piece)
+            yield piece
+        self._refuse_cut(trial_id, queries, documents)
 
     def without_ranking(self) -> list[str]:
         """Return the ids of finished trials whose ranking is not in the folder."""

@@ -19,7 +19,7 @@ from bench.records.schema import Cost
 from bench.reports import html
 from bench.reports.html import svg
 from bench.reports.html.page import for_script
-from bench.reports.html.scores import auc, only_order
+from bench.reports.html.scores import CandidateScores, auc
 from tests.support.made_reports import Made, made_report
 from tests.support.made_runs import made_run
 
@@ -370,12 +370,22 @@ def test_the_area_under_the_curve_agrees_with_counting_pairs() -> None:
     ],
 )
 def test_only_scores_that_count_down_to_1_are_an_order_and_no_more(
-    scores: list[float], numbers_places: bool
+    tmp_path: Path, scores: list[float], numbers_places: bool
 ) -> None:
-    table = pd.DataFrame({"query": list("aaabb"), "rank": [1, 2, 3, 1, 2], "score": scores}).astype(
-        {"query": "category"}
-    )
-    assert only_order(table) is numbers_places
+    table = pd.DataFrame(
+        {
+            "query": list("aaabb"),
+            "document": list("xyzxy"),
+            "rank": [1, 2, 3, 1, 2],
+            "score": scores,
+        }
+    ).astype({"query": "category", "document": "category"})
+    run = made_run(tmp_path, {"a": [0.5, 0.5]})
+    [row] = run.rows
+    candidates = CandidateScores(run, row)
+    for piece in (table[:3], table[3:]):
+        candidates.add(piece)
+    assert candidates.order_only is numbers_places
 
 
 def test_the_overview_marks_what_is_left_out_of_the_verdict_with_its_reason(

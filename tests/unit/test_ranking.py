@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import ir_measures
@@ -17,8 +18,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.core.errors import DataError
 from bench.quality.measures import evaluate
 from bench.ranking.order import SINGLE_MAX, as_scores, count_ties, rank, strictly_falling
+from bench.ranking.trec import read_pieces, write_run
 
 IDS = st.lists(
     st.text(alphabet="abcdefXYZ0123456789-é", min_size=1, max_size=6),
@@ -183,3 +186,32 @@ def test_equal_whole_numbers_tie_whatever_their_size() -> None:
 def test_numbers_that_ran_over_or_have_no_order_are_refused(answer: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         as_scores(answer)
+
+
+def test_a_ranking_is_read_in_pieces_of_whole_queries(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rankings = {
+        f"query-{i}": [(f"d{j:06}", float(-j)) for j in range(int(rng.integers(1, 60)))]
+        for i in range(3000)
+    }
+    path = tmp_path / "a.run.gz"
+    write_run(path, rankings, tag="a")
+    pieces = list(read_pieces(path))
+    assert len(pieces) > 1
+    assert sum(piece["query"].nunique() for piece in pieces) == len(rankings)
+    table = pd.concat(pieces, ignore_index=True).astype({"query": str, "document": str})
+    assert table["query"].tolist() == [query for query in rankings for _ in rankings[query]]
+    assert table["document"].tolist() == [doc for one in rankings.values() for doc, _ in one]
+    assert table["rank"].tolist() == [i + 1 for one in rankings.values() for i in range(len(one))]
+
+
+def test_a_run_that_needs_a_closer_look_half_way_is_read_once(tmp_path: Path) -> None:
+    rows = [f"query-{i} Q0 d{j} {j + 1} {9.0 - j} a\n" for i in range(30_000) for j in range(2)]
+    path = tmp_path / "a.run"
+    path.write_text("".join(rows) + "last\tQ0\td1\t1\t2.5\ta\n")
+    table = pd.concat(list(read_pieces(path)), ignore_index=True)
+    assert len(table) == len(rows) + 1
+    assert table["query"].astype(str).tolist()[::2][:-1] == [f"query-{i}" for i in range(30_000)]
+    path.write_text("".join(rows) + "last Q0 d1 1 no-number a\n")
+    with pytest.raises(DataError, match=r"a\.run:60001: "):
+        list(read_pieces(path))

@@ -16,7 +16,7 @@ from bench.reports import agreement, numbers, timings
 from bench.reports.html import curves, latency, tradeoff
 from bench.reports.html.latency import Distribution
 from bench.reports.html.queries import Documents, Drill
-from bench.reports.html.scores import Separation, separation
+from bench.reports.html.scores import CandidateScores, Separation
 from bench.reports.html.svg import Mark
 from bench.reports.html.table import Grid, grid
 from bench.reports.summary import Finding, name_of
@@ -86,11 +86,14 @@ def view(
     drill = Drill(run, members, measure, documents, most_queries)
     separations = []
     for row in members:
-        table = run.ranking_table(row.trial.id) if row.quality else None
-        if table is not None and not table.empty:
-            drill.add(row, table)
-            if row.name != "oracle" and (found := separation(run, row, table, marks)):
-                separations.append(found)
+        if not row.quality:
+            continue
+        scores = CandidateScores(run, row)
+        for piece in run.ranking_pieces(row.trial.id):
+            drill.add(row, piece)
+            scores.add(piece)
+        if row.name != "oracle" and (separation := scores.separation(marks)):
+            separations.append(separation)
     points = tradeoff.points(members, measure, marks)
     return View(
         id=identifier,

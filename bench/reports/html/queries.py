@@ -82,18 +82,17 @@ class Drill:
         self.values = {row.trial.id: run.values(row.trial.id, measure) for row in self.rows}
         self.base = next((row for row in self.rows if row.name == FIRST_STAGE), None)
         self.shown = self._most_moved(most)
-        self.orders: dict[str, Orders] = {}
+        self.orders: dict[str, dict[str, Sequence[str]]] = {}
         texts = run.queries[run.queries["dataset"] == self.dataset]
         self.words = dict(zip(texts["query"], texts["text"], strict=True))
 
     def add(self, row: Row, table: pd.DataFrame) -> None:
-        """The ranking of a trial: columns query, document, best first."""
+        """Take a part of a trial's ranking: columns query, document, best first."""
         if row.trial.id in self.values:
             kept = table[table["query"].isin(set(self.shown))]
             by_query = kept.groupby("query", sort=False, observed=True)["document"]
-            self.orders[row.trial.id] = {
-                str(query): documents.tolist() for query, documents in by_query
-            }
+            orders = self.orders.setdefault(row.trial.id, {})
+            orders |= {str(query): documents.tolist() for query, documents in by_query}
 
     def data(self, best: Row | None) -> dict[str, Any] | None:
         """The group as plain data; None where there is nothing to set side by side."""

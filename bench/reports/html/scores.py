@@ -4,6 +4,7 @@ one threshold would part them.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,68 +42,78 @@ class Separation:
     order_only: bool = False
 
 
-def separation(
-    run: Run, row: Row, table: pd.DataFrame, marks: Mapping[str, Mark]
-) -> Separation | None:
-    """Of a trial's ranking (columns query, document, score, rank); None where one kind is missing.
-    Unjudged counts as not relevant.
+class CandidateScores:
+    """The scores of a trial's candidates, of relevant ones and of others, from its ranking piece by
+    piece: 8 bytes each. Unjudged counts as not relevant.
     """
-    relevant = _relevant(run, row, table)
-    if not relevant.any() or relevant.all():
-        return None
-    scores = table["score"].to_numpy(dtype=float)
-    good, bad = scores[relevant], scores[~relevant]
-    order_only = only_order(table)
-    chart = "" if order_only else _draw(good, bad, name_of(row))
-    return Separation(
-        name_of(row),
-        marks.get(row.trial.id),
-        chart,
-        auc(good, bad),
-        len(good),
-        len(bad),
-        order_only,
-    )
 
+    def __init__(self, run: Run, row: Row) -> None:
+        self._row = row
+        threshold = int(run.records[row.trial.id].dataset.get("min_relevance", 1))
+        judged = run.judgments
+        is_known = (judged["dataset"] == row.trial.dataset) & (judged["grade"] >= threshold)
+        self._known = judged[is_known]
+        self._good, self._bad = array("d"), array("d")
+        self._are_places, self._longest = True, 0
 
-def only_order(table: pd.DataFrame) -> bool:
-    """Whether the scores of every query are n, n-1, ..., 1 from the first to the last: they hold no
-    more than the order.
-    """
-    sizes = table.groupby("query", observed=True)["rank"].transform("max")
-    numbered = table["score"].to_numpy(dtype=float) == (sizes - table["rank"] + 1).to_numpy(
-        dtype=float
-    )
-    return bool(numbered.all() and sizes.max() > 1)
+    def add(self, piece: pd.DataFrame) -> None:
+        """Take whole queries of the ranking: columns query, document, score, rank."""
+        relevant = self._relevant(piece)
+        scores = piece["score"].to_numpy(dtype=float)
+        self._good.frombytes(scores[relevant].tobytes())
+        self._bad.frombytes(scores[~relevant].tobytes())
+        sizes = piece.groupby("query", observed=True)["rank"].transform("max")
+        places = (sizes - piece["rank"] + 1).to_numpy(dtype=float)
+        self._are_places &= bool((scores == places).all())
+        self._longest = max(self._longest, int(sizes.max()))
+
+    @property
+    def order_only(self) -> bool:
+        """Whether the scores of every query are n, n-1, ..., 1 from the first to the last: they
+        hold no more than the order.
+        """
+        return self._are_places and self._longest > 1
+
+    def separation(self, marks: Mapping[str, Mark]) -> Separation | None:
+        """Return how well a threshold would part them; None where one kind is missing."""
+        import numpy as np
+
+        if not self._good or not self._bad:
+            return None
+        good, bad = np.frombuffer(self._good), np.frombuffer(self._bad)
+        chart = "" if self.order_only else _draw(good, bad, name_of(self._row))
+        return Separation(
+            name_of(self._row),
+            marks.get(self._row.trial.id),
+            chart,
+            auc(good, bad),
+            len(good),
+            len(bad),
+            self.order_only,
+        )
+
+    def _relevant(self, piece: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows are relevant. Pairs are compared as numbers: there may be many."""
+        import numpy as np
+
+        queries, documents = piece["query"].cat, piece["document"].cat
+        width = len(documents.categories) + 1
+        rows = queries.codes.to_numpy(np.int64) * width + documents.codes.to_numpy(np.int64)
+        known = self._known[self._known["query"].isin(queries.categories)]
+        known_queries = _codes(queries.categories, known["query"])
+        known_documents = _codes(documents.categories, known["document"])
+        found: NDArray[np.bool_] = np.isin(rows, known_queries * width + known_documents)
+        return found
 
 
 def auc(good: Scores, bad: Scores) -> float:
     """Area under the ROC curve by ranks, ties counting half (Hanley & McNeil, Radiology 1982)."""
     import numpy as np
-    import pandas as pd
 
-    ranks = pd.Series(np.concatenate([good, bad])).rank().to_numpy()[: len(good)]
-    return float((ranks.sum() - len(good) * (len(good) + 1) / 2) / (len(good) * len(bad)))
-
-
-def _relevant(run: Run, row: Row, table: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which rows of a ranking are relevant candidates: pairs are compared as numbers, since a run
-    may hold millions of them.
-    """
-    import numpy as np
-
-    threshold = int(run.records[row.trial.id].dataset.get("min_relevance", 1))
-    judged = run.judgments
-    judged = judged[(judged["dataset"] == row.trial.dataset) & (judged["grade"] >= threshold)]
-    queries, documents = table["query"].cat, table["document"].cat
-    width = len(documents.categories) + 1
-    known = _codes(queries.categories, judged["query"]) * width + _codes(
-        documents.categories, judged["document"]
-    )
-    found: NDArray[np.bool_] = np.isin(
-        queries.codes.to_numpy(np.int64) * width + documents.codes.to_numpy(np.int64), known
-    )
-    return found
+    ordered = np.sort(bad)
+    below = np.searchsorted(ordered, good, side="left").sum()
+    up_to = np.searchsorted(ordered, good, side="right").sum()
+    return float((int(below) + int(up_to)) / 2 / (len(good) * len(bad)))
 
 
 def _codes(categories: pd.Index[str], names: pd.Series[str]) -> NDArray[np.int64]:

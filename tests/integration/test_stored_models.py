@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from bench import rerankers
 from bench.core.errors import RerankerError
 from bench.rerankers.loading import headers, hub
-from tests import tiny_models
+from tests.support import tiny_models
 
 WEIGHTS = "model.safetensors"
 PICKLED = "pytorch_model.bin"
