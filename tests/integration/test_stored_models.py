@@ -87,7 +87,7 @@ class Harmful:
     [
         (half, "pytorch_model.bin is not a whole PyTorch file; copy or download it again"),
         (lambda path: path.write_bytes(b""), "pytorch_model.bin is not a whole PyTorch file"),
-        (with_code, "pytorch_model.bin holds more than tensors"),
+        (with_code, "its pickled weights hold more than tensors"),
     ],
 )
 def test_pickled_weights_that_are_damaged_or_hold_code_are_refused(

@@ -171,8 +171,8 @@ def _pickled_shapes(spec: str, path: Path) -> Mapping[str, tuple[int, ...]]:
         }
     except pickle.UnpicklingError as error:
         raise RerankerError(
-            f"{spec}: {path.name} holds more than tensors, and what else it holds is not run; save "
-            "its tensors alone, as safetensors"
+            f"{spec}: its pickled weights hold more than tensors ({path.name}): reading such a "
+            "file can run code; have them saved as safetensors"
         ) from error
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, AttributeError) as error:
         raise RerankerError(problem) from error
