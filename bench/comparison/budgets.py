@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.comparison.pairs import resolve_measure, run_seed
-from bench.contract.trial import FIRST_STAGE
+from bench.contract.trial import FIRST_STAGE, System
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.latency.summary import needed
 from bench.quality import statistics
@@ -265,7 +265,7 @@ def _runner_up(fitting: Sequence[Point]) -> Point | None:
 
 def _first_of_each(points: Iterable[Point]) -> tuple[Point, ...]:
     """The first point of every system, in the order given."""
-    found: dict[str, Point] = {}
+    found: dict[System, Point] = {}
     for point in points:
         found.setdefault(point.system, point)
     return tuple(found.values())

@@ -4,7 +4,7 @@ it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import field_validator
 
@@ -40,6 +40,31 @@ class Trial(Options):
         if not is_file_name(value):
             raise ValueError(f"{value!r} cannot be the name of a file")
         return value
+
+
+class System(NamedTuple):
+    """What decides the scores of a trial's documents: the trial, and the settings of a sweep that
+    scored it again; None for those that are the trial's own.
+    """
+
+    trial: str
+    dtype: str | None = None
+    runtime: str | None = None
+    batch_size: int | None = None
+    token_budget: int | None = None
+    threads: int | None = None
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """The settings that are not the trial's own, numbers with their names."""
+        words = [value for value in (self.dtype, self.runtime) if value is not None]
+        numbers = {
+            "batch_size": self.batch_size,
+            "token_budget": self.token_budget,
+            "threads": self.threads,
+        }
+        counts = [f"{name} {value}" for name, value in numbers.items() if value is not None]
+        return (*words, *counts)
 
 
 class TrialStatus(Options):

@@ -28,7 +28,7 @@ from bench.latency.scenarios import one_query
 from bench.machine.clock import REAL_CLOCK, Clock
 from bench.quality.questions import Questions
 from bench.records import keys
-from bench.records.folder import LATENCY
+from bench.records.tables import LATENCY
 from bench.runner.retrieve import retrieve
 from bench.scoring.engine import described
 from bench.suite import suite
@@ -156,7 +156,7 @@ class LiveSpeed:
             result = timed_pass.measure(
                 targets, questions.requests, timing, seed, advance, self.clock
             )
-        samples = pd.DataFrame(result.samples, columns=list(LATENCY))
+        samples = pd.DataFrame(result.samples, columns=list(LATENCY.names))
         ours, theirs = (times_by_scenario(samples, name) for name in SIDES)
         notes = _notes(*(result.facts[name]["notes"] for name in SIDES))
         for scenario in one_query():

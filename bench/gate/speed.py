@@ -112,8 +112,8 @@ def stored_times(side: Side) -> dict[str, Times]:
 
 
 def times_by_scenario(samples: pd.DataFrame, trial: str) -> dict[str, Times]:
-    """scenario -> query -> round -> nanoseconds, from the columns of latency.parquet. Warm-ups and
-    the parts of a call are left out.
+    """Return scenario -> query -> round -> nanoseconds, from the columns of the table `latency`.
+    Warm-ups and the parts of a call are left out.
     """
     counted = samples[
         (samples["trial"] == trial) & ~samples["warmup"].astype(bool) & (samples["span"] == "total")

@@ -8,9 +8,9 @@ as the first stage had them. A listwise reranker has its own depth only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench.contract.trial import FIRST_STAGE, ORACLE, Trial
+from bench.contract.trial import FIRST_STAGE, ORACLE, System, Trial
 from bench.quality import measures
 from bench.ranking.order import Ranking
 
@@ -72,15 +72,15 @@ def curve(rankings: Mapping[str, Ranking], questions: Questions, depths: Sequenc
 
 
 def rows(
-    trial: str, values_at: Mapping[int, Mapping[str, Sequence[float]]], query_ids: Sequence[str]
-) -> Iterator[tuple[str, int, str, str, float]]:
-    """Yield rows of depths.parquet: trial, depth, query, measure, value. The values are depth ->
-    measure -> in the order of the queries.
+    system: System, values_at: Mapping[int, Mapping[str, Sequence[float]]], query_ids: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield rows of the table `depths`: those of the system, depth, query, measure, value. The
+    values are depth -> measure -> in the order of the queries.
     """
     for depth, by_measure in values_at.items():
         for measure, values in by_measure.items():
             for query_id, value in zip(query_ids, values, strict=True):
-                yield trial, depth, query_id, measure, value
+                yield *system, depth, query_id, measure, value
 
 
 def _positions(ranking: Ranking, request: CandidateList) -> list[int]:

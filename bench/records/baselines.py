@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.core.atomic import restore_folder, whole_folder, write_atomically
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.core.paths import RESERVED
 from bench.ranking.trec import metadata_path
-from bench.records.folder import read_info
+from bench.records.folder import plain, read_info
 from bench.records.run import Run
-from bench.records.schema import Record
+from bench.records.schema import SCHEMA_VERSION, Record
 from bench.records.writer import RunWriter
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RUNS = Path("results")
 """Where `rerank-bench run` puts run folders, and `latest` is looked for."""
@@ -150,11 +153,16 @@ def _newest(paths: Iterable[Path], on_unfinished: Callable[[str], None] | None) 
 
 
 def _write(run: Run, target: Path, latency: bool) -> None:
-    info = run.info.model_copy(update={"command": "", "environment": _kept(run.info.environment)})
-    timings = run.latency[run.latency["span"] == "total"] if latency else run.latency[:0]
+    info = run.info.model_copy(
+        update={
+            "schema_version": SCHEMA_VERSION,
+            "command": "",
+            "environment": _kept(run.info.environment),
+        }
+    )
     records = [_short(record, latency) for record in run.records.values()]
     writer = RunWriter(target, info, None)
-    writer.save(records, run.per_query.itertuples(index=False), timings.itertuples(index=False))
+    writer.save(records, _rows(run, run.per_query), _timings(run) if latency else ())
     writer.set_status({})  # writes run.json
     for trial in run.records:
         ranking = Path("rankings") / f"{trial}.run.gz"
@@ -163,8 +171,22 @@ def _write(run: Run, target: Path, latency: bool) -> None:
                 write_atomically(target / file, (run.folder / file).read_bytes())
 
 
+def _timings(run: Run) -> Iterator[tuple[Any, ...]]:
+    """The rows of whole calls."""
+    return _rows(run, run.latency[run.latency["span"] == "total"])
+
+
+def _rows(run: Run, table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """The rows of the trials that have a record."""
+    for row in table[table["trial"].isin(list(run.records))].itertuples(index=False):
+        yield tuple(map(plain, row))
+
+
 def _short(record: Record, latency: bool) -> Record:
-    kept: dict[str, Any] = {"environment": _kept(record.environment)}
+    kept: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "environment": _kept(record.environment),
+    }
     if not latency:
         kept |= {
             "latency": None,

@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.request import Usage
 from bench.contract.trial import Trial
 from bench.core.counting import counted
 from bench.core.errors import RecordError
-from bench.latency.sample import Sample
-from bench.latency.sweep_plan import SETTINGS
-from bench.records import growing, texts
+from bench.records import tables
+from bench.records.cells import REPEAT
 from bench.records.packed import unpacked
 from bench.records.reading import Model, validated
 from bench.records.schema import ArchitectureRecord, Record, RunInfo
-from bench.records.tables import REPEAT, read_table
+from bench.records.tables import Table, file_of, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.contract.candidates import QueryCandidates
-
-PER_QUERY = tuple(growing.PER_QUERY)
-PER_QUERY_FILE = "per_query.parquet"
-DEPTHS = tuple(growing.DEPTHS)
-USAGE = ("trial", "query", *(field.name for field in fields(Usage)))
-LATENCY = Sample._fields
-SWEEP = (*LATENCY, "system", "depth", *SETTINGS)
 
 
 class RunFolder:
@@ -64,7 +54,7 @@ class RunFolder:
     @cached_property
     def per_query(self) -> pd.DataFrame:
         """Columns trial, query, measure, value."""
-        return read_table(self.folder / PER_QUERY_FILE, PER_QUERY)
+        return self._table(tables.PER_QUERY)
 
     def values(self, trial_id: str, measure: str) -> Mapping[str, float]:
         """Return query id -> value of a finished trial, in the record's order.
@@ -78,7 +68,8 @@ class RunFolder:
         return self._values[key]
 
     def _complete_values(self, trial_id: str, measure: str) -> Mapping[str, float]:
-        path, table, record = self.folder / PER_QUERY_FILE, self.per_query, self.records[trial_id]
+        path = file_of(self.folder, tables.PER_QUERY, trial_id)
+        table, record = self.per_query, self.records[trial_id]
         rows = table[(table["trial"] == trial_id) & (table["measure"] == measure)]
         if rows.empty:
             raise RecordError(f"{path}: holds no {measure} of {trial_id}: {REPEAT}")
@@ -102,10 +93,12 @@ class RunFolder:
 
     @cached_property
     def depths(self) -> pd.DataFrame:
-        """Quality at smaller depths, from the same scores: columns trial, depth, query, measure,
-        value; 0 is the first stage's order.
+        """Quality at smaller depths, from the same scores: columns trial, system_dtype,
+        system_runtime, system_batch_size, system_token_budget, system_threads, depth, query,
+        measure, value; depth 0 is the first stage's order. Settings are null where they are the
+        trial's own.
         """
-        return read_table(self.folder / "depths.parquet", DEPTHS)
+        return self._table(tables.DEPTHS)
 
     @cached_property
     def usage(self) -> pd.DataFrame:
@@ -113,43 +106,42 @@ class RunFolder:
         listwise models): columns trial, query, and those of `bench.contract.request.Usage`, such as
         calls, tokens (read) and tokens_out (written).
         """
-        return read_table(self.folder / "usage.parquet", USAGE)
+        return self._table(tables.USAGE)
 
     @cached_property
     def latency(self) -> pd.DataFrame:
         """Raw timings: columns trial, scenario, round, query, pairs, tokens, nanoseconds, warmup,
         span, slots, truncated, rate.
         """
-        table = read_table(self.folder / "latency.parquet", LATENCY)
-        return unpacked(table, self.records)
+        return unpacked(self._table(tables.LATENCY), self.records)
 
     @cached_property
     def queries(self) -> pd.DataFrame:
         """Texts of the queries measured: columns dataset, query, text. Empty where the suite keeps
         none, as in older runs.
         """
-        return read_table(self.folder / "queries.parquet", texts.QUERIES)
+        return self._distinct(tables.QUERIES)
 
     @cached_property
     def documents(self) -> pd.DataFrame:
         """Texts, cut, of the documents in someone's top 10: columns dataset, document, text. Empty
         as `queries` is.
         """
-        return read_table(self.folder / "documents.parquet", texts.DOCUMENTS)
+        return self._distinct(tables.DOCUMENTS)
 
     @cached_property
     def judgments(self) -> pd.DataFrame:
         """Grades of the judged candidates: columns dataset, query, document, grade. Empty in older
         runs.
         """
-        return read_table(self.folder / "judgments.parquet", texts.JUDGMENTS)
+        return self._distinct(tables.JUDGMENTS)
 
     @cached_property
     def sweep(self) -> pd.DataFrame:
-        """Raw timings of `single` at other depths and settings, a row per call; `system` names the
-        rows of `depths` with their quality.
+        """Raw timings of `single` at other depths and settings, a row per call; the columns
+        of its system name the rows of `depths` with their quality.
         """
-        return read_table(self.folder / "sweep.parquet", SWEEP)
+        return self._table(tables.SWEEP)
 
     def ranking(self, trial_id: str) -> Mapping[str, QueryCandidates]:
         """Return the ranking of one trial: query_id -> documents, best first.
@@ -206,6 +198,18 @@ class RunFolder:
                 f"of {counted(queries, 'query')}, and its record counts {counts.pairs} of "
                 f"{ranked}: {REPEAT}"
             )
+
+    def _table(self, table: Table) -> pd.DataFrame:
+        """All rows of a table, trials in the suite's order."""
+        trials = [status.trial.id for status in self.info.trials]
+        return read_table(self.folder, table, {trial: i for i, trial in enumerate(trials)})
+
+    def _distinct(self, table: Table) -> pd.DataFrame:
+        """The rows of a table whose last column is the value of the others, each once: groups of
+        one dataset share its queries and documents.
+        """
+        keys = list(table.names[:-1])
+        return read_table(self.folder, table).drop_duplicates(keys, keep="last", ignore_index=True)
 
     def _done(self, architectures: bool) -> Iterator[tuple[str, Trial]]:
         for status in self.info.trials:

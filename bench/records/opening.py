@@ -11,7 +11,7 @@ from typing import Any
 from bench.core.counting import counted
 from bench.core.errors import BenchError, RecordError
 from bench.records.folder import read_info
-from bench.records.schema import RunInfo
+from bench.records.schema import SCHEMA_VERSION, RunInfo
 from bench.records.writer import RunWriter, now
 
 
@@ -26,7 +26,10 @@ def open_run(out: Path, info: RunInfo) -> RunWriter:
     notes: list[str] = []
     for folder in _unfinished(suite_folder, info):
         try:
-            if differing := read_info(folder).differing_inputs(info):
+            interrupted = read_info(folder)
+            if interrupted.schema_version != SCHEMA_VERSION:
+                raise RecordError("it is of an earlier version of rerank-bench")
+            if differing := interrupted.differing_inputs(info):
                 raise RecordError(f"{', '.join(differing)} changed since")
             if writer := _continued(folder, info):
                 return writer

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.trial import Trial
+from bench.contract.trial import System, Trial
 from bench.latency.columns import P95
 from bench.latency.sample import Condition
 from bench.latency.scenarios import one_query, one_query_at
@@ -22,6 +22,7 @@ from bench.latency.summary import Summary, summarise
 from bench.latency.sweep_plan import SETTINGS
 from bench.records.folder import RunFolder, plain
 from bench.records.schema import ArchitectureRecord, Record
+from bench.records.tables import SYSTEM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ class Point:
     """
 
     trial: Trial
-    system: str
+    system: System
     depth: int
     settings: Mapping[str, Any]
     queries: int
@@ -72,24 +73,25 @@ class Qualities:
     """Per-query values of one measure, by system and depth."""
 
     def __init__(self, run: RunFolder, measure: str) -> None:
-        self._at: dict[tuple[str, int], Mapping[str, float]] = {
-            (str(system), int(depth)): dict(zip(rows["query"], rows["value"], strict=True))
-            for (system, depth), rows in run.depths[run.depths["measure"] == measure].groupby(
-                ["trial", "depth"]
+        self._at: dict[tuple[System, int], Mapping[str, float]] = {
+            (_system(*names), int(depth)): dict(zip(rows["query"], rows["value"], strict=True))
+            for (*names, depth), rows in run.depths[run.depths["measure"] == measure].groupby(
+                [*SYSTEM, "depth"], dropna=False
             )
         }
         for trial_id, record in run.records.items():
             if record.mostly_failed:  # means of failures
-                self._at = {key: values for key, values in self._at.items() if key[0] != trial_id}
+                system = System(trial_id)
+                self._at = {key: values for key, values in self._at.items() if key[0] != system}
         for trial_id, record in run.records.items():
             if measure in record.quality and not record.mostly_failed:
-                key = (trial_id, _deepest(record))
+                key = (System(trial_id), _deepest(record))
                 self._at.setdefault(key, run.values(trial_id, measure))
 
-    def at(self, system: str, depth: int) -> Mapping[str, float] | None:
+    def at(self, system: System, depth: int) -> Mapping[str, float] | None:
         return self._at.get((system, depth))
 
-    def depths(self, system: str) -> list[int]:
+    def depths(self, system: System) -> list[int]:
         return sorted(depth for found, depth in self._at if found == system)
 
 
@@ -161,12 +163,12 @@ def _timed_pass(run: RunFolder, records: Records) -> Iterator[Point]:
         if summary:
             deepest = _deepest(record)
             depth = min(plan.get("depth") or deepest, deepest)
-            yield _point(record, trial_id, depth, _loaded(record), summary)
+            yield _point(record, System(trial_id), depth, _loaded(record), summary)
 
 
 def _sweep(run: RunFolder, records: Records) -> Iterator[Point]:
     table = run.sweep[run.sweep["trial"].isin(list(records))]
-    names = ["trial", "system", "depth", *SETTINGS]
+    names = [*SYSTEM, "depth", *SETTINGS]
     samples: list[pd.DataFrame] = []
     keys: list[Any] = []
     for key, rows in table.groupby(names, dropna=False, sort=False):
@@ -178,16 +180,18 @@ def _sweep(run: RunFolder, records: Records) -> Iterator[Point]:
 
     timings = summarise(pd.concat(samples), seed=_seed(run))
     here = Condition(one_query_at(remote=False))
-    for i, (trial, system, depth, *settings) in enumerate(keys):
+    for i, key in enumerate(keys):
         summary = timings.get((str(i), here))
         if summary:
-            values = {name: plain(value) for name, value in zip(SETTINGS, settings, strict=True)}
-            yield _point(records[str(trial)], str(system), int(depth), values, summary)
+            cells = dict(zip(names, key, strict=True))
+            system = _system(*(cells[name] for name in SYSTEM))
+            settings = {name: plain(cells[name]) for name in SETTINGS}
+            yield _point(records[system.trial], system, int(cells["depth"]), settings, summary)
 
 
 def _point(
     record: Record | ArchitectureRecord,
-    system: str,
+    system: System,
     depth: int,
     settings: Mapping[str, Any],
     summary: Summary,
@@ -195,9 +199,7 @@ def _point(
     times = (summary.queries, summary.p50_ms, summary.p95_ms, summary.of(P95).high)
     meaningless = bool(record.description.get("facts", {}).get("random_weights"))
     failed = (
-        record.counts.failed_share
-        if isinstance(record, Record) and system == record.trial.id
-        else 0.0
+        record.counts.failed_share if isinstance(record, Record) and not system.changes else 0.0
     )
     return Point(
         record.trial,
@@ -220,6 +222,11 @@ def _deepest(record: Record | ArchitectureRecord) -> int:
 def _loaded(record: Record | ArchitectureRecord) -> dict[str, Any]:
     told = {**record.description.get("facts", {}), **record.description.get("identity", {})}
     return {name: told.get(name) for name in SETTINGS}
+
+
+def _system(trial: Any, *changes: Any) -> System:
+    """The system of a table's cells."""
+    return System(str(trial), *map(plain, changes))
 
 
 def _key(point: Point) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from bench.core.errors import RecordError
-from bench.records.schema import SCHEMA_VERSION, ArchitectureRecord, Record, RunInfo
+from bench.records.schema import OLDEST, SCHEMA_VERSION, ArchitectureRecord, Record, RunInfo
 
 Model = TypeVar("Model", Record, ArchitectureRecord, RunInfo)
 
@@ -21,9 +21,10 @@ def validated(model: type[Model], path: Path) -> Model:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         version = data.get("schema_version")
-        if version != SCHEMA_VERSION:
+        if version not in range(OLDEST, SCHEMA_VERSION + 1):
             raise RecordError(
-                f"{path}: schema version {version}, this rerank-bench reads {SCHEMA_VERSION}"
+                f"{path}: schema version {version}, this rerank-bench reads {OLDEST} to "
+                f"{SCHEMA_VERSION}"
             )
         return model.model_validate(data)
     except OSError as error:

@@ -17,7 +17,9 @@ from bench.quality.measures import ROUNDING, value_range
 from bench.quality.statistics import Difference, Estimate
 from bench.records.keys import Key, system_key
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+OLDEST = 1
+"""The oldest schema version that is read."""
 
 ARGUMENT = "argument "
 """What the name of an input begins with that is a file an outsider's class was given."""
@@ -152,7 +154,7 @@ class Record(Options):
         None, description="None where nothing is paid for by the query, or no price is known"
     )
     latency: Timing | None = Field(
-        None, description="facts of the timed pass; its samples are in latency.parquet"
+        None, description="facts of the timed pass; its samples are in the table latency"
     )
     keys: Annotated[dict[str, Key], AfterValidator(_comparable)]
     environment: dict[str, Any]
@@ -195,7 +197,7 @@ class ArchitectureRecord(Options):
     dataset: dict[str, Any]
     candidates: dict[str, Any]
     latency: Timing = Field(
-        description="facts of the timed pass; its samples are in latency.parquet"
+        description="facts of the timed pass; its samples are in the table latency"
     )
     keys: dict[str, Key]
     environment: dict[str, Any]

@@ -1,152 +1,243 @@
-"""The Parquet tables of a run, held to their columns when they are read: a run folder may come from
-anywhere.
+"""The Parquet tables of a run, by name and columns: a file per trial and table, written once, and
+held to their columns when they are read, since a run folder may come from anywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.request import Usage
+from bench.core.atomic import whole_file
 from bench.core.errors import RecordError
+from bench.core.filenames import is_file_name
 from bench.latency.sample import PARAMETERS
-from bench.quality.measures import ROUNDING, value_range
+from bench.records import version_1
+from bench.records.cells import REPEAT, Column, check_cells
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
-TEXT = frozenset(
-    {"trial", "query", "measure", "scenario", "span", "system", "dataset", "document", "text"}
+STRETCH = 100_000
+"""Rows in memory at once while a table is written."""
+
+
+TEXT, NUMBER, WHOLE = Column("string"), Column("float64"), Column("int64")
+DEPTH = Column("int64", negative=False)
+SOME_TEXT, SOME_FLAG = Column("string", required=False), Column("bool", required=False)
+SOME_AMOUNT = Column("float64", required=False, negative=False)
+SOME_COUNT = Column("int64", required=False, negative=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The name of a table, which is that of its folder, and its columns."""
+
+    name: str
+    columns: Mapping[str, Column]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.columns)
+
+    @property
+    def schema(self) -> pa.Schema:
+        import pyarrow as pa
+
+        return pa.schema([(name, column.kind) for name, column in self.columns.items()])
+
+
+SETTING = {
+    "dtype": SOME_TEXT,
+    "runtime": SOME_TEXT,
+    "batch_size": SOME_COUNT,
+    "token_budget": SOME_COUNT,
+    "threads": SOME_COUNT,
+}
+"""The settings that a sweep changes: see `bench.latency.sweep_plan.SETTINGS`."""
+CHANGED = {f"system_{name}": column for name, column in SETTING.items()}
+SYSTEM = {"trial": TEXT, **CHANGED}
+"""What gave the scores: see `bench.contract.trial.System`."""
+CALL = {
+    "trial": TEXT,
+    "scenario": TEXT,
+    "round": WHOLE,
+    "query": TEXT,
+    "pairs": WHOLE,
+    "tokens": SOME_COUNT,
+    "nanoseconds": WHOLE,
+    "warmup": SOME_FLAG,
+    "span": TEXT,
+    "slots": SOME_COUNT,
+    "truncated": SOME_COUNT,
+    **dict.fromkeys(PARAMETERS, SOME_AMOUNT),
+}
+"""The fields of `bench.latency.sample.Sample`."""
+
+PER_QUERY = Table("per_query", {"trial": TEXT, "query": TEXT, "measure": TEXT, "value": NUMBER})
+DEPTHS = Table(
+    "depths", {**SYSTEM, "depth": DEPTH, "query": TEXT, "measure": TEXT, "value": NUMBER}
 )
-NUMBERS = frozenset({"value", "depth", "round", "pairs", "nanoseconds", "grade"})
-"""Columns without which a row says nothing. The others may hold nothing, or be absent from older
-runs.
-"""
-SOMETIMES_NUMBERS = (
-    frozenset(
-        {
-            *(field.name for field in fields(Usage)),
-            *PARAMETERS,
-            "batch_size",
-            "token_budget",
-            "threads",
-        }
-    )
-    - NUMBERS
+LATENCY = Table("latency", CALL)
+SWEEP = Table("sweep", {**CALL, **CHANGED, "depth": DEPTH, **SETTING})
+USAGE = Table(
+    "usage",
+    {"trial": TEXT, "query": TEXT, **{field.name: SOME_AMOUNT for field in fields(Usage)}},
 )
-NEVER_NEGATIVE = SOMETIMES_NUMBERS | {"depth"}
-PLACE = ("trial", "measure", "query")
-REPEAT = "the run is damaged, run its suite again"
+QUERIES = Table("queries", {"dataset": TEXT, "query": TEXT, "text": TEXT})
+DOCUMENTS = Table("documents", {"dataset": TEXT, "document": TEXT, "text": TEXT})
+JUDGMENTS = Table("judgments", {"dataset": TEXT, "query": TEXT, "document": TEXT, "grade": WHOLE})
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Return a table of the run, or an empty one with these columns when it was not written.
-
-    Raises RecordError where it cannot be read, or lacks a column, or a column holds what it cannot.
+def write_rows(path: Path, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+    """Write one file of a table, whole or not at all. Raises BenchError where it cannot be
+    written.
     """
-    import pandas as pd
+    with ExitStack() as stack:
+        writer = _writer(stack, path, table)
+        for batch in _batches(table, rows):
+            writer.write_batch(batch)
 
-    if not path.is_file():
-        return pd.DataFrame(columns=list(columns))
+
+def write_trials(folder: Path, table: Table, rows: Iterable[Sequence[Any]]) -> set[str]:
+    """Write a file for each trial that the rows name in their first column, a stretch of rows at a
+    time. Returns the trials.
+
+    Raises BenchError where one cannot be written, RecordError for a trial that names no file.
+    """
+    rows = iter(rows)
+    writers: dict[str, Any] = {}
+    with ExitStack() as stack:
+        while stretch := list(islice(rows, STRETCH)):
+            by_trial: dict[str, list[Sequence[Any]]] = {}
+            for row in stretch:
+                by_trial.setdefault(row[0], []).append(row)
+            for trial, members in by_trial.items():
+                if trial not in writers:
+                    writers[trial] = _writer(stack, path_of(folder, table, trial), table)
+                for batch in _batches(table, members):
+                    writers[trial].write_batch(batch)
+    return set(writers)
+
+
+def path_of(folder: Path, table: Table, trial: str) -> Path:
+    """The file of one trial. Raises RecordError for an id that leads elsewhere."""
+    if not is_file_name(trial):
+        raise RecordError(f"{folder / table.name}: {trial!r} cannot be the name of a file")
+    return folder / table.name / f"{trial}.parquet"
+
+
+def file_of(folder: Path, table: Table, trial: str) -> Path:
+    """The file that holds the rows of a trial."""
+    old = _file_of_all(folder, table)
+    return old if old.is_file() else path_of(folder, table, trial)
+
+
+def _file_of_all(folder: Path, table: Table) -> Path:
+    """Where runs of schema version 1 have the rows of all trials."""
+    return folder / f"{table.name}.parquet"
+
+
+def read_table(folder: Path, table: Table, order: Mapping[str, int] | None = None) -> pd.DataFrame:
+    """Return all rows of a table of the run, or none where it was not written. `order` is the place
+    of each trial.
+
+    Raises RecordError where a file cannot be read, or lacks a column, or a column holds what it
+    cannot.
+    """
+    old = _file_of_all(folder, table)
+    if old.is_file():
+        return _joined([_read(old, table, version=1)], table)
+    paths = [path for path in (folder / table.name).rglob("*.parquet") if path.is_file()]
+    return read_files(sorted(paths), table, order)
+
+
+def read_files(
+    paths: Iterable[Path], table: Table, order: Mapping[str, int] | None = None
+) -> pd.DataFrame:
+    """Return the rows of some files of a table."""
+    parts = [part for path in paths if (part := _read(path, table)).num_rows]
+    if order:
+        parts.sort(key=lambda part: order.get(part["trial"][0].as_py(), len(order)))
+    return _joined(parts, table)
+
+
+def _joined(parts: Sequence[pa.Table], table: Table) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+
+    if not parts:
+        return pd.DataFrame(columns=list(table.names))
+    frame: pd.DataFrame = pa.concat_tables(parts).to_pandas()
+    return frame
+
+
+def _writer(stack: ExitStack, path: Path, table: Table) -> Any:
+    import pyarrow.parquet as pq
+
+    file = stack.enter_context(whole_file(path))
+    return stack.enter_context(pq.ParquetWriter(file, table.schema))
+
+
+def _batches(table: Table, rows: Iterable[Sequence[Any]]) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    schema = table.schema
+    rows = iter(rows)
+    while stretch := list(islice(rows, STRETCH)):
+        arrays = []
+        for cells, kind in zip(zip(*stretch, strict=True), schema.types, strict=True):
+            arrays.append(pa.array(cells, kind))
+        yield pa.record_batch(arrays, schema=schema)
+
+
+def _read(path: Path, table: Table, version: int = 2) -> pa.Table:
+    """Return one file, its columns those of the table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        table = pd.read_parquet(path)
+        with pq.ParquetFile(path) as file:
+            data = file.read().replace_schema_metadata(None)
+        # cells of damaged pages are seen to be wrong only when they are looked at
+        data.validate(full=True)
+        if len(set(data.column_names)) < data.num_columns:
+            raise ValueError("it holds a column twice")
     except (MemoryError, ImportError):
         raise
-    except Exception as error:  # pyarrow and pandas raise many kinds over damaged files
+    except Exception as error:  # pyarrow raises many kinds over damaged files
         reason = str(error).partition("\n")[0][:200]
         raise RecordError(f"{path}: cannot be read: {reason or type(error).__name__}") from error
-    for column in columns:
-        if column not in table.columns:
-            if column in TEXT or column in NUMBERS:
-                raise RecordError(f"{path}: column '{column}' is missing")
-            table[column] = None
-        elif problem := _problem(table[column], column):
-            where = _cell(table, column)
-            raise RecordError(f"{path}: column '{column}' holds {problem}{where}: {REPEAT}")
-        if column in NEVER_NEGATIVE:
-            _refuse(path, table, column, _below_zero(table[column]), "a number below 0")
-    if "nanoseconds" in columns:
-        _refuse(path, table, "nanoseconds", _takes_no_time(table), "a time that no call can take")
-        _refuse(path, table, "pairs", table["pairs"] <= 0, "a number of pairs that no call has")
-    if "measure" in columns:
-        beyond = beyond_measure(table["measure"], table["value"])
-        _refuse(path, table, "value", beyond, "a value that its measure cannot have")
-    return table[list(columns)]
+    if version == 1:
+        data = version_1.table(table.name, data)
+    frame = data.to_pandas()
+    check_cells(path, frame, table.columns)
+    arrays = []
+    for name, column in table.columns.items():
+        if name in data.column_names:
+            arrays.append(_cast(path, name, column, data[name]))
+        else:
+            arrays.append(pa.nulls(data.num_rows, column.kind))
+    return pa.table(arrays, schema=table.schema)
 
 
-def beyond_measure(measures: pd.Series[str], values: pd.Series[float]) -> pd.Series[bool]:
-    """Return which values lie beyond the range of their measure."""
-    names = measures.astype("category")
-    ranges = {name: value_range(str(name)) for name in names.cat.categories}
-    lows = names.map({name: low for name, (low, _) in ranges.items()}).astype(float)
-    highs = names.map({name: high for name, (_, high) in ranges.items()}).astype(float)
-    return (values < lows - ROUNDING) | (values > highs + ROUNDING)
+def _cast(path: Path, name: str, column: Column, cells: Any) -> Any:
+    """Return the cells of a column in its type. Raises RecordError for those that it cannot
+    hold.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-
-def _below_zero(cells: pd.Series[Any]) -> pd.Series[bool]:
-    import pandas as pd
-
-    return pd.to_numeric(cells).lt(0)
-
-
-def _takes_no_time(table: pd.DataFrame) -> pd.Series[bool]:
-    """Return which calls took no time, or less. A part of a call may have taken none."""
-    times = table["nanoseconds"]
-    return (times < 0) | ((times == 0) & (table["span"] == "total"))
-
-
-def _refuse(
-    path: Path, table: pd.DataFrame, column: str, wrong: pd.Series[bool], problem: str
-) -> None:
-    """Raise RecordError naming the first wrong cell's trial and query."""
-    if wrong.any():
-        row = table[wrong].iloc[0]
+    if pa.types.is_floating(cells.type):  # older tables write what is absent as NaN
+        cells = pc.if_else(pc.is_finite(cells), cells, None)
+    try:
+        return cells.cast(column.kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise RecordError(
-            f"{path}: column '{column}' holds {problem}{_place(row, column)}: {REPEAT}"
-        )
-
-
-def _cell(table: pd.DataFrame, column: str) -> str:
-    """Return where the first cell of a column is that is not finite, empty where all are."""
-    import pandas as pd
-
-    numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
-    wrong = ~numbers.abs().lt(float("inf"))
-    if column in TEXT or not wrong.any():
-        return ""
-    return _place(table[wrong].iloc[0], column)
-
-
-def _place(row: pd.Series[Any], column: str) -> str:
-    """Return a cell with the trial, measure and query of its row, as far as it has them."""
-    names = [f"{name} {row[name]}" for name in PLACE if name in row and name != column]
-    return f": {row[column]} ({', '.join(names)})"
-
-
-def _problem(cells: Any, column: str) -> str | None:
-    """What a column holds that it cannot, or None."""
-    import numpy as np
-    from pandas.api import types
-
-    if not len(cells):
-        return None
-    if column in TEXT:
-        is_text = types.infer_dtype(cells, skipna=False) == "string" and cells.notna().all()
-        return None if is_text else "cells that are no text"
-    is_number = types.is_numeric_dtype(cells) and not types.is_bool_dtype(cells)
-    if column in NUMBERS:
-        return (
-            None
-            if is_number and np.isfinite(cells.to_numpy(float, na_value=np.nan)).all()
-            else "cells that are no numbers"
-        )
-    if column in SOMETIMES_NUMBERS:
-        kinds = ("integer", "floating", "mixed-integer-float", "empty")
-        return (
-            None
-            if is_number or types.infer_dtype(cells, skipna=True) in kinds
-            else "cells that are no numbers"
-        )
-    return None
+            f"{path}: column '{name}' holds cells that are no {column.kind}: {REPEAT}"
+        ) from error

@@ -11,9 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-QUERIES = ("dataset", "query", "text")
-DOCUMENTS = ("dataset", "document", "text")
-JUDGMENTS = ("dataset", "query", "document", "grade")
 TOP = 10
 BATCH = 1000
 """Documents whose whole texts are in memory at once."""
@@ -23,9 +20,7 @@ LIMIT = 600
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows of queries.parquet, documents.parquet and judgments.parquet, in the order of QUERIES,
-    DOCUMENTS and JUDGMENTS.
-    """
+    """Rows of the tables `queries`, `documents` and `judgments` for one group."""
 
     queries: Sequence[tuple[str, str, str]]
     documents: Sequence[tuple[str, str, str]]

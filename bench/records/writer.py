@@ -1,28 +1,25 @@
-"""A run's folder as it is written, group by group."""
+"""A run's folder as it is written, group by group: nothing that is there is written anew."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.contract.trial import TrialStatus
+from bench.contract.trial import System, TrialStatus
 from bench.core.atomic import write_atomically
 from bench.core.errors import RecordError
+from bench.core.filenames import file_stem
 from bench.core.redaction import for_others
 from bench.latency.sweep_plan import SETTINGS
-from bench.records import growing, texts
-from bench.records.folder import LATENCY, SWEEP, USAGE, plain, record_path
+from bench.records import tables, texts
+from bench.records.folder import plain, record_path
 from bench.records.reading import validated
 from bench.records.run import Run
 from bench.records.schema import ArchitectureRecord, Record, RunInfo
-from bench.records.tables import read_table
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.records.tables import path_of, read_files, write_rows, write_trials
 
 
 class RunWriter:
@@ -66,42 +63,57 @@ class RunWriter:
         """Add the trials of one group. Tables first, records last: a trial with a record has its
         rows.
         """
-        ids = {record.trial.id for record in records}
-        growing.extend(self.folder / "per_query.parquet", growing.PER_QUERY, per_query, ids)
-        self._extend("latency.parquet", LATENCY, latency, ids)
-        growing.extend(self.folder / "depths.parquet", growing.DEPTHS, depths, ids)
-        self._extend("usage.parquet", USAGE, usage, ids)
+        rows_of = {
+            tables.PER_QUERY: per_query,
+            tables.LATENCY: latency,
+            tables.DEPTHS: depths,
+            tables.USAGE: usage,
+        }
+        for table, rows in rows_of.items():
+            written = write_trials(self.folder, table, rows)
+            for record in records:
+                if record.trial.id not in written:  # an interrupted process may have left some
+                    path_of(self.folder, table, record.trial.id).unlink(missing_ok=True)
         for record in records:
             write_atomically(
                 record_path(self.folder, record.trial), _json(record.model_dump(mode="json"))
             )
 
-    def save_texts(self, found: texts.Texts) -> None:
-        """Add what reports show of one group. Groups of one dataset share its queries and
-        documents.
-        """
-        self._merge("queries.parquet", texts.QUERIES, found.queries)
-        self._merge("documents.parquet", texts.DOCUMENTS, found.documents)
-        self._merge("judgments.parquet", texts.JUDGMENTS, found.judgments)
+    def save_texts(self, group: str, found: texts.Texts) -> None:
+        """Add what reports show of one group, which is named by its first trial."""
+        rows_of: dict[tables.Table, Sequence[Sequence[Any]]] = {
+            tables.QUERIES: found.queries,
+            tables.DOCUMENTS: found.documents,
+            tables.JUDGMENTS: found.judgments,
+        }
+        for table, rows in rows_of.items():
+            if rows:
+                write_rows(path_of(self.folder, table, group), table, rows)
 
     def add_sweep(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add a point to the sweep; what stands there stays, and a run that is continued does not
-        time it again.
+        """Add points to the sweep; those that are there stay, and a run that is continued does not
+        time them again.
         """
-        self._extend("sweep.parquet", SWEEP, rows, set())
+        by_trial: dict[str, list[Sequence[Any]]] = {}
+        for row in rows:
+            by_trial.setdefault(row[0], []).append(row)
+        for trial, members in by_trial.items():
+            folder = self._swept(trial)
+            number = len(list(folder.glob("*.parquet")))
+            write_rows(folder / f"{number:04}.parquet", tables.SWEEP, members)
 
-    def swept(self) -> set[tuple[Any, ...]]:
-        """The points of the sweep that are timed: (trial, depth, *settings)."""
-        table = read_table(self.folder / "sweep.parquet", SWEEP)[
-            ["trial", "depth", *SETTINGS]
-        ].drop_duplicates()
-        return {tuple(map(plain, row)) for row in table.itertuples(index=False)}
+    def swept(self, trials: Iterable[str]) -> set[tuple[Any, ...]]:
+        """The points of the sweep at which these trials are timed: (trial, depth, *settings)."""
+        paths = [path for trial in trials for path in self._swept(trial).glob("*.parquet")]
+        points = read_files(paths, tables.SWEEP)[["trial", "depth", *SETTINGS]].drop_duplicates()
+        return {tuple(map(plain, row)) for row in points.itertuples(index=False)}
 
-    def add_depths(self, system: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Put down the quality of a system that is no trial of its own: a reranker in another
-        number format or runtime.
+    def add_depths(self, system: System, rows: Iterable[Sequence[Any]]) -> None:
+        """Write the quality of a system that is no trial of its own: a reranker in another number
+        format or runtime.
         """
-        growing.extend(self.folder / "depths.parquet", growing.DEPTHS, rows, {system})
+        folder = path_of(self.folder, tables.DEPTHS, system.trial).with_suffix("")
+        write_rows(folder / f"{file_stem('-'.join(system.changes))}.parquet", tables.DEPTHS, rows)
 
     def set_status(self, statuses: Mapping[str, TrialStatus]) -> None:
         trials = [statuses.get(status.trial.id, status) for status in self.info.trials]
@@ -134,46 +146,9 @@ class RunWriter:
         """Write run.json as it is now."""
         write_atomically(self.folder / "run.json", _json(self.info.model_dump(mode="json")))
 
-    def _extend(
-        self, name: str, columns: Sequence[str], new: Iterable[Sequence[Any]], ids: set[str]
-    ) -> None:
-        old = read_table(self.folder / name, columns)
-        self._write_table(name, columns, old[~old["trial"].isin(ids)], new)
-
-    def _merge(self, name: str, columns: Sequence[str], new: Sequence[Sequence[Any]]) -> None:
-        """Add rows whose last column is the value of the others; a row that was there already stays
-        once.
-        """
-        if new:
-            self._write_table(
-                name, columns, read_table(self.folder / name, columns), new, keys=columns[:-1]
-            )
-
-    def _write_table(
-        self,
-        name: str,
-        columns: Sequence[str],
-        old: pd.DataFrame,
-        new: Iterable[Sequence[Any]],
-        keys: Sequence[str] = (),
-    ) -> None:
-        import pandas as pd
-
-        fresh = pd.DataFrame(list(new), columns=list(columns))
-        if fresh.empty and old.empty and not (self.folder / name).is_file():
-            return  # a table without rows is as good as none
-        table = (
-            fresh
-            if old.empty
-            else old
-            if fresh.empty
-            else pd.concat([old, fresh], ignore_index=True)
-        )
-        if keys:
-            table = table.drop_duplicates(list(keys), keep="last", ignore_index=True)
-        buffer = io.BytesIO()
-        table.to_parquet(buffer, index=False)
-        write_atomically(self.folder / name, buffer.getvalue())
+    def _swept(self, trial: str) -> Path:
+        """The folder of a trial's sweep: a file for each time that points were added."""
+        return path_of(self.folder, tables.SWEEP, trial).with_suffix("")
 
 
 def now() -> str:

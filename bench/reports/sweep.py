@@ -67,11 +67,7 @@ def lines(members: Sequence[Point], measure: str) -> Iterator[Sequence[str]]:
         if own[0].trial.kind == "architecture":
             continue
         quality = {point.depth: point.quality for point in own}
-        label = (
-            measure
-            if system == own[0].trial.id
-            else f"{measure}, {' '.join(system.split('~')[1:])}"
-        )
+        label = ", ".join([measure, *([" ".join(system.changes)] if system.changes else [])])
         yield (
             label,
             *(

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.contract.candidates import Candidates
 from bench.contract.scored import Scored
-from bench.contract.trial import Trial
+from bench.contract.trial import System, Trial
 from bench.core.atomic import write_atomically
 from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
@@ -26,8 +26,7 @@ from bench.machine import fingerprint
 from bench.quality import depth_curve
 from bench.quality.assess import Assessed, assess
 from bench.quality.questions import Questions
-from bench.records import texts
-from bench.records.folder import USAGE
+from bench.records import tables, texts
 from bench.records.schema import ArchitectureRecord, Record
 from bench.records.writer import RunWriter
 from bench.runner.rankings import Ranked, ranked
@@ -300,12 +299,13 @@ class GroupRun:
             for name, values in self.assessed[record.trial.id].per_query.items()
             for query_id, value in values.items()
         )
-        self.writer.save_texts(self._texts(candidates, questions))
+        group = self.group.planned[0].trial.id
+        self.writer.save_texts(group, self._texts(candidates, questions))
         curves = {record.trial.id: self.ranked[record.trial.id].curve for record in records}
         by_depth = (
             row
             for trial_id, curve in curves.items()
-            for row in depth_curve.rows(trial_id, curve, questions.query_ids)
+            for row in depth_curve.rows(System(trial_id), curve, questions.query_ids)
         )
         bare = (
             self._architectures(dataset, candidates, timing, self.suite.latency)
@@ -313,7 +313,7 @@ class GroupRun:
             else []
         )
         usage = (
-            (record.trial.id, query_id, *(amounts.get(name, 0) for name in USAGE[2:]))
+            (record.trial.id, query_id, *(amounts.get(name, 0) for name in tables.USAGE.names[2:]))
             for record in records
             for query_id, amounts in self.scored[record.trial.id].usage_by_query.items()
         )

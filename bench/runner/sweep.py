@@ -14,6 +14,7 @@ from typing import Any
 
 from bench import rerankers
 from bench.contract.stage import Reranker
+from bench.contract.trial import System
 from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.options import as_mapping, decision
@@ -34,7 +35,7 @@ from bench.suite.suite import Suite
 
 @dataclass
 class Variant:
-    """A trial with some settings changed, loaded. `system` names its quality, `settings` are what
+    """A trial with some settings changed, loaded. `system` decides its quality, `settings` are what
     loaded, by the order of SETTINGS.
     """
 
@@ -43,19 +44,19 @@ class Variant:
     reranker: Reranker
 
     @property
-    def system(self) -> str:
-        """The trial's own id where its scores are the trial's own."""
+    def system(self) -> System:
+        """What decides its scores: the trial alone where they are the trial's own."""
         model = rerankers.options_for(self.planned.part.name)
-        values = [
-            str(self.change[name])
-            for name in SETTINGS
-            if name in self.change and decision(model, name).decides == "scores"
-        ]
-        return "~".join([self.planned.trial.id, *values])
+        changes = {
+            name: value
+            for name, value in self.change.items()
+            if decision(model, name).decides == "scores"
+        }
+        return System(self.planned.trial.id, **changes)
 
     @property
     def has_own_scores(self) -> bool:
-        return self.planned.trial.kind == "reranker" and self.system != self.planned.trial.id
+        return self.planned.trial.kind == "reranker" and bool(self.system.changes)
 
     @cached_property
     def settings(self) -> tuple[Any, ...]:
@@ -87,7 +88,7 @@ class Sweep:
 
         What an earlier, interrupted process of this run has timed stands.
         """
-        taken = self.writer.swept()
+        taken = self.writer.swept(planned.trial.id for planned in timed)
         for change in self.plan.changes():
             variants = list(self._open(timed, change))
             points = [
@@ -159,7 +160,7 @@ class Sweep:
             targets, self.questions.requests, self._point_plan(), self.suite.seed, on_call
         )
         settings = {
-            name: (one.system, depth, *one.settings) for name, (one, depth) in by_name.items()
+            name: (*one.system[1:], depth, *one.settings) for name, (one, depth) in by_name.items()
         }
         trials = {name: one.planned.trial.id for name, (one, _) in by_name.items()}
         self.writer.add_sweep(

@@ -46,7 +46,7 @@ def test_a_baseline_is_a_small_run_that_checks_like_the_whole_one(run: Run, tmp_
     }
     assert baselines.size(path) < 100_000
     names = {str(one.relative_to(path)).split("/")[0] for one in path.rglob("*") if one.is_file()}
-    assert names == {"run.json", "records", "rankings", "per_query.parquet"}
+    assert names == {"run.json", "records", "rankings", "per_query"}
     assert kept.latency.empty
     assert all(
         "speed" not in record.keys and record.latency is None for record in kept.records.values()

@@ -43,8 +43,8 @@ def rewrite(run: Run, **fields: Any) -> Run:
 
 
 def damage(run: Run, change: Any) -> Run:
-    path = run.folder / "per_query.parquet"
-    change(pd.read_parquet(path)).to_parquet(path, index=False)
+    for path in (run.folder / "per_query").iterdir():
+        change(pd.read_parquet(path)).to_parquet(path, index=False)
     return Run(run.folder)
 
 
@@ -156,7 +156,7 @@ def test_per_query_rows_that_are_not_one_per_query_are_refused(
 
 def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
     new, old = pair(tmp_path, {"a": OLD}, {"a": OLD})
-    with pytest.raises(RecordError, match=r"per_query\.parquet: column 'query' is missing"):
+    with pytest.raises(RecordError, match=r"per_query/.*\.parquet: column 'query' is missing"):
         check(damage(new, lambda table: table.drop(columns="query")), old, Gates(drift=None))
 
 

@@ -62,12 +62,16 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
     }
     assert names == {
         "run.json",
-        "per_query.parquet",
-        "depths.parquet",
-        "latency.parquet",
-        "queries.parquet",
-        "documents.parquet",
-        "judgments.parquet",
+        *(
+            f"{table}/tiny--bm25--{name}.parquet"
+            for table in ("per_query", "depths")
+            for name in ("first-stage", "fake--cpu", "oracle")
+        ),
+        "latency/tiny--bm25--fake--cpu.parquet",
+        *(
+            f"{table}/tiny--bm25--first-stage.parquet"
+            for table in ("queries", "documents", "judgments")
+        ),
         "report.html",
         "report.md",
         "tradeoff-tiny-bm25.png",

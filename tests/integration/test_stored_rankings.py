@@ -86,7 +86,7 @@ def test_a_report_says_which_rankings_are_gone(run: Run) -> None:
 
 
 def with_value(run: Run, value: float) -> Run:
-    path = run.folder / "per_query.parquet"
+    path = run.folder / "per_query" / "tiny--bm25--a.parquet"
     table = pd.read_parquet(path)
     wrong = (table["trial"] == "tiny--bm25--a") & (table["query"] == "q1")
     table.assign(value=table["value"].where(~wrong, value)).to_parquet(path)
@@ -100,7 +100,7 @@ def test_a_value_that_its_measure_cannot_have_is_refused_by_trial_and_query(
 ) -> None:
     with pytest.raises(RecordError) as caught:
         READERS[reader](with_value(run, value), tmp_path)
-    assert str(run.folder / "per_query.parquet") in str(caught.value)
+    assert str(run.folder / "per_query" / "tiny--bm25--a.parquet") in str(caught.value)
     for part in (str(value), "trial tiny--bm25--a", "query q1", "run its suite again"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -113,7 +113,7 @@ def test_a_time_that_no_call_takes_is_refused_by_trial_and_query(
     tmp_path: Path, column: str, value: int
 ) -> None:
     run = made_run(tmp_path, {"a": VALUES}, milliseconds={"a": [5.0, 6.0, 7.0]})
-    path = run.folder / "latency.parquet"
+    path = run.folder / "latency" / "tiny--bm25--a.parquet"
     table = pd.read_parquet(path)
     table.assign(**{column: [1000, value, 1000]}).to_parquet(path)
     with pytest.raises(RecordError) as caught:

@@ -8,15 +8,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 import bench
 from bench.comparison.budgets import budget
+from bench.contract.trial import System
 from bench.core.errors import SuiteError
 from bench.latency.sweep_plan import SweepPlan
 from bench.records.points import measured
 from bench.records.run import Run
+from bench.records.tables import SYSTEM
 from bench.reports import markdown, plots, sweep
 from bench.runner import loop
 from bench.suite.suite import load
@@ -70,6 +73,12 @@ def points(found: Run) -> set[tuple[Any, ...]]:
     return {(p.depth, p.settings["batch_size"], p.settings["dtype"]) for p in measured(found)}
 
 
+def systems(table: Any) -> set[System]:
+    """The systems of a table of depths or of a sweep."""
+    cells = table[list(SYSTEM)].astype(object).where(table[list(SYSTEM)].notna(), None)
+    return {System(*row) for row in cells.itertuples(index=False)}
+
+
 def test_one_setting_is_changed_at_a_time_unless_they_are_crossed() -> None:
     plan = SweepPlan(batch_sizes=(1, 8), dtypes=("bfloat16",))
     assert list(plan.changes()) == [{}, {"batch_size": 1}, {"batch_size": 8}, {"dtype": "bfloat16"}]
@@ -96,7 +105,7 @@ def test_every_point_is_timed_and_those_that_score_differently_are_scored(swept:
     base = {(depth, batch, "float32") for depth in (2, 5) for batch in (1, 4)}
     assert points(found) == base | {(2, 4, "bfloat16"), (5, 4, "bfloat16"), (6, 4, "float32")}
     table = found.sweep
-    assert set(table["system"]) == {OWN, f"{OWN}~bfloat16"}
+    assert systems(table) == {System(OWN), System(OWN, "bfloat16")}
     assert set(table["scenario"]) == {"single"}
     assert (table["pairs"] <= table["depth"]).all()
     assert (
@@ -106,7 +115,8 @@ def test_every_point_is_timed_and_those_that_score_differently_are_scored(swept:
         .eq(4)
         .all()
     )
-    assert set(found.depths.query("trial == @OWN + '~bfloat16'")["depth"]) == {0, 1, 2, 5, 6}
+    half = found.depths.query("trial == @OWN and system_dtype == 'bfloat16'")
+    assert set(half["depth"]) == {0, 1, 2, 5, 6}
     assert set(found.records) == {OWN, "tiny--bm25--first-stage", "tiny--bm25--oracle"}, (
         "a variant is no row of the main table"
     )
@@ -121,7 +131,7 @@ def test_the_quality_of_a_number_format_is_that_of_a_reranker_of_its_own(
     own = bench.run(
         {**suite(collection, half), "latency": None}, out=tmp_path / "half"
     ).per_query.query("trial == @OWN")
-    found = swept.depths.query("trial == @OWN + '~bfloat16' and depth == 6")
+    found = swept.depths.query("trial == @OWN and system_dtype == 'bfloat16' and depth == 6")
     assert (
         found.set_index(["measure", "query"])["value"].to_dict()
         == own.set_index(["measure", "query"])["value"].to_dict()
@@ -133,9 +143,9 @@ def test_quality_that_was_not_measured_is_not_assumed(collection: Path, tmp_path
     [choice] = budget(
         run(collection, tmp_path, depths=[2], dtypes=["bfloat16"], quality=False), p50_ms=60_000
     )
-    assert [point.system for point in choice.unscored] == [f"{OWN}~bfloat16"]
+    assert [point.system for point in choice.unscored] == [System(OWN, "bfloat16")]
     assert choice.runner_up is not None
-    assert choice.runner_up.system == OWN
+    assert choice.runner_up.system == System(OWN)
 
 
 def test_what_cannot_be_swept_is_left_out_with_its_reason(collection: Path, tmp_path: Path) -> None:
@@ -159,8 +169,8 @@ def test_a_runtime_is_a_system_of_its_own_and_what_it_cannot_do_is_told(
         threads=[1],
     )
     assert set(found.sweep["runtime"]) == {"torch", "onnx"}
-    assert set(found.sweep["system"]) == {OWN, f"{OWN}~onnx"}
-    assert set(found.depths["trial"]) >= {OWN, f"{OWN}~onnx"}
+    assert systems(found.sweep) == {System(OWN), System(OWN, None, "onnx")}
+    assert systems(found.depths) >= {System(OWN), System(OWN, None, "onnx")}
     notes = [
         note for note in (found.records[OWN].latency or {})["notes"] if note.startswith("sweep")
     ]
@@ -190,7 +200,11 @@ def test_crossed_settings_are_timed_together(collection: Path, tmp_path: Path) -
         for r, d in (("torch", "float32"), ("onnx", "int8"), ("onnx", "float32"))
         for b in (1, 4)
     }
-    assert set(found.sweep["system"]) == {OWN, f"{OWN}~int8~onnx", f"{OWN}~onnx"}
+    assert systems(found.sweep) == {
+        System(OWN),
+        System(OWN, "int8", "onnx"),
+        System(OWN, None, "onnx"),
+    }
 
 
 def test_depths_beyond_the_candidates_are_left_out(collection: Path, tmp_path: Path) -> None:
@@ -220,7 +234,9 @@ def test_a_run_that_was_interrupted_in_its_sweep_keeps_the_points_it_took(
         "finished": None,
     }
     (first.folder / "run.json").write_text(json.dumps(info))
-    before[before["depth"] == 2].to_parquet(first.folder / "sweep.parquet", index=False)
+    [path] = (first.folder / "sweep").rglob("*.parquet")
+    table = pd.read_parquet(path)
+    table[table["depth"] == 2].to_parquet(path, index=False)
     (first.folder / "records" / "tiny--bm25--fake--cpu.json").unlink()
     again = run(collection, tmp_path, fake)
     assert again.folder == first.folder

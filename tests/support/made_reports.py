@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.contract.request import CandidateList
-from bench.contract.trial import Trial, TrialStatus
+from bench.contract.trial import System, Trial, TrialStatus
 from bench.latency.sample import Sample
 from bench.latency.sweep_plan import SETTINGS
 from bench.quality import measures, statistics
@@ -147,6 +147,7 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
         for found in rankings.values()
     ]
     writer.save_texts(
+        trials[0].id,
         of_group(
             dataset,
             queries,
@@ -154,10 +155,10 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
             [(one.query_id, one.doc_ids) for one in requests],
             tops,
             texts_of,
-        )
+        ),
     )
     depths = [
-        (trial.id, depth, query, MEASURES[0], value * depth / made.depth)
+        (*System(trial.id), depth, query, MEASURES[0], value * depth / made.depth)
         for trial in trials[1:-1]
         for depth in (1, 5, 10, made.depth)
         for query, value in per_query[trial.id][MEASURES[0]].items()
@@ -165,7 +166,7 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
     first, best = (per_query[trials[i].id][MEASURES[0]] for i in (0, -1))
     depths += [
         (
-            trials[-1].id,
+            *System(trials[-1].id),
             depth,
             query,
             MEASURES[0],
@@ -272,7 +273,7 @@ def _sweep(trial: Trial, depth: int, rng: Any) -> Iterator[tuple[Any, ...]]:
         time = int(depth * 1e6 * rng.lognormal(0, 0.2))
         yield (
             *Sample(trial.id, "single", 0, f"q{query}", depth, 99, time),
-            trial.id,
+            *System(trial.id)[1:],
             depth,
             *[None] * len(SETTINGS),
         )

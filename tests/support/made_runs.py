@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contract.trial import Trial, TrialStatus
+from bench.contract.trial import System, Trial, TrialStatus
 from bench.latency.sample import Sample
 from bench.latency.sweep_plan import SETTINGS
 from bench.quality import statistics
@@ -46,7 +46,7 @@ def made_run(
     devices: Mapping[str, str] | None = None,
     depth: int = 5,
     milliseconds: Mapping[str, Values] | None = None,
-    by_depth: Mapping[tuple[str, int], Values] | None = None,
+    by_depth: Mapping[tuple[str | System, int], Values] | None = None,
     sweep: Sequence[Mapping[str, Any]] = (),
     more: Mapping[str, Mapping[str, Values]] | None = None,
     record: Mapping[str, Mapping[str, Any]] | None = None,
@@ -111,7 +111,7 @@ def made_run(
         for call in _calls(ids[one], found, depth)
     ]
     curve = [
-        (ids.get(one, one), at, f"q{i}", measure, float(value))
+        (*_system(ids, one), at, f"q{i}", measure, float(value))
         for (one, at), found in (by_depth or {}).items()
         for i, value in enumerate(found)
     ]
@@ -133,7 +133,14 @@ def _calls(trial: str, milliseconds: Values, depth: int) -> list[Sample]:
 def _swept(trial: str, point: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     settings = [point.get(name) for name in SETTINGS]
     calls = _calls(trial, point["milliseconds"], point["depth"])
-    return [(*call, point.get("system", trial), point["depth"], *settings) for call in calls]
+    system = System(trial, **point.get("changes", {}))
+    return [(*call, *system[1:], point["depth"], *settings) for call in calls]
+
+
+def _system(ids: Mapping[str, str], one: str | System) -> System:
+    """The system of a reranker's name, or the same system with the id of its trial."""
+    system = one if isinstance(one, System) else System(one)
+    return system._replace(trial=ids.get(system.trial, system.trial))
 
 
 def _trial(reranker: str, dataset: str, first_stage: str, device: str, depth: int) -> Trial:

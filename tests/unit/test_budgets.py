@@ -15,6 +15,7 @@ from rich.console import Console
 import bench
 from bench.cli.main import main
 from bench.comparison.budgets import Choice, budget, exit_code
+from bench.contract.trial import System
 from bench.core.errors import BenchError, RecordError
 from bench.latency.sample import Sample
 from bench.records.points import Point
@@ -212,12 +213,12 @@ def swept(tmp_path: Path, **more: Any) -> Run:
     """One reranker timed at depths 10, 50 and 100, batch sizes 8 and 32, and in bfloat16; scored at
     100, with a curve.
     """
-    curve = {
+    curve: dict[tuple[str | System, int], Any] = {
         ("a", depth): np.clip(BASE + gain, 0, 1)
         for depth, gain in ((10, 0.1), (20, 0.15), (50, 0.2), (75, 0.25), (100, 0.3))
     }
-    curve[("a~bfloat16", 50)] = np.clip(BASE + 0.19, 0, 1)
-    points = [
+    curve[(System("a", "bfloat16"), 50)] = np.clip(BASE + 0.19, 0, 1)
+    points: list[dict[str, Any]] = [
         {
             "reranker": "a",
             "depth": depth,
@@ -234,7 +235,7 @@ def swept(tmp_path: Path, **more: Any) -> Run:
             "depth": depth,
             "dtype": dtype,
             "batch_size": 32,
-            "system": f"a~{dtype}",
+            "changes": {"dtype": dtype},
             "milliseconds": steady(depth / 2),
         }
         for depth, dtype in ((50, "bfloat16"), (100, "float16"))
@@ -258,9 +259,9 @@ def test_a_sweep_is_searched_over_depths_batches_and_number_formats(tmp_path: Pa
     assert best is not None
     assert (best.depth, best.settings["batch_size"], best.settings["dtype"]) == (50, 8, "float32")
     assert choice.runner_up is not None
-    assert choice.runner_up.system == "a~bfloat16"
+    assert choice.runner_up.system.changes == ("bfloat16",)
     assert choice.runner_up.quality == pytest.approx(float(np.clip(BASE + 0.19, 0, 1).mean()))
-    assert [point.system for point in choice.unscored] == ["a~float16"], (
+    assert [point.system.changes for point in choice.unscored] == [("float16",)], (
         "a number format that nothing scored has no quality"
     )
 

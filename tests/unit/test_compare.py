@@ -352,7 +352,7 @@ def test_from_python_a_check_is_a_verdict(tmp_path: Path) -> None:
 
 def test_values_that_contradict_the_record_are_refused(tmp_path: Path) -> None:
     old, new = (made_run(tmp_path, {"a": [0.5, 0.6]}, name=name) for name in ("old", "new"))
-    path = new.folder / "per_query.parquet"
+    [path] = (new.folder / "per_query").iterdir()
     table = pd.read_parquet(path)
     table["value"] += 0.1
     table.to_parquet(path)

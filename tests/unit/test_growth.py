@@ -5,16 +5,19 @@ always did.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bench.contract.candidates import Candidates, Compact, QueryCandidates
+from bench.contract.trial import System
 from bench.core.errors import RecordError
-from bench.records import growing as tables
-from bench.records.folder import DEPTHS, PER_QUERY
-from bench.records.tables import read_table
+from bench.latency.sample import Sample
+from bench.latency.sweep_plan import SETTINGS
+from bench.records import tables
+from bench.records.tables import DEPTHS, PER_QUERY, read_table
 
 RANKINGS = {
     "q1": QueryCandidates(("d1", "d2"), (2.5, 1.0)),
@@ -54,36 +57,61 @@ def rows(trial: str, n: int, value: float) -> list[tuple[str, str, str, float]]:
     return [(trial, f"q{i}", "nDCG@10", value) for i in range(n)]
 
 
-def test_a_table_is_extended_by_stretches_and_a_trial_that_ran_again_replaces_its_rows(
+def test_a_table_is_a_file_per_trial_and_one_that_ran_again_replaces_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "STRETCH", 7)
-    path = tmp_path / "per_query.parquet"
-    tables.extend(path, tables.PER_QUERY, iter(rows("a", 20, 0.5)), {"a"})
-    tables.extend(path, tables.PER_QUERY, rows("b", 5, 0.25), {"b"})
-    tables.extend(path, tables.PER_QUERY, rows("a", 3, 1.0), {"a"})
-    table = read_table(path, PER_QUERY)
-    assert table.groupby("trial")["value"].agg(["size", "mean"]).to_dict("index") == {
-        "a": {"size": 3, "mean": 1.0},
-        "b": {"size": 5, "mean": 0.25},
-    }
-    assert tuple(table.columns) == PER_QUERY
+    both = [*rows("a", 20, 0.5), *rows("b", 5, 0.25), *rows("a", 1, 0.5)]
+    assert tables.write_trials(tmp_path, PER_QUERY, iter(both)) == {"a", "b"}
+    tables.write_trials(tmp_path, PER_QUERY, rows("a", 3, 1.0))
+    table = read_table(tmp_path, PER_QUERY, {"b": 0, "a": 1})
+    assert table["trial"].tolist() == ["b"] * 5 + ["a"] * 3
+    assert set(table["value"]) == {0.25, 1.0}
+    assert tuple(table.columns) == PER_QUERY.names
 
 
-def test_a_table_of_an_earlier_version_is_extended(tmp_path: Path) -> None:
-    path = tmp_path / "depths.parquet"
-    pd.DataFrame([("a", 5, "q0", "nDCG@10", 0.5)], columns=list(DEPTHS)).to_parquet(
-        path, index=False
-    )
-    tables.extend(path, tables.DEPTHS, [("b", 5, "q0", "nDCG@10", 1.0)], {"b"})
-    assert sorted(read_table(path, DEPTHS)["trial"]) == ["a", "b"]
+def test_a_group_that_is_written_leaves_the_files_of_others_as_they_are(tmp_path: Path) -> None:
+    tables.write_trials(tmp_path, PER_QUERY, rows("a", 20, 0.5))
+    before = (tmp_path / "per_query" / "a.parquet").stat()
+    tables.write_trials(tmp_path, PER_QUERY, rows("b", 5, 0.25))
+    after = (tmp_path / "per_query" / "a.parquet").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_table_without_rows_is_not_begun_and_a_damaged_one_is_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "per_query.parquet"
-    tables.extend(path, tables.PER_QUERY, [], set())
-    assert not path.exists()
-    path.write_bytes(b"no table")
-    with pytest.raises(RecordError, match=r"per_query\.parquet: cannot be read"):
-        tables.extend(path, tables.PER_QUERY, rows("a", 1, 0.0), set())
-    assert path.read_bytes() == b"no table"
+def test_a_table_that_cannot_be_written_whole_is_not_written(tmp_path: Path) -> None:
+    def broken() -> Iterator[tuple[str, str, str, float]]:
+        yield from rows("a", 20, 0.5)
+        raise KeyError("half way")
+
+    tables.write_trials(tmp_path, PER_QUERY, rows("a", 3, 1.0))
+    with pytest.raises(KeyError):
+        tables.write_trials(tmp_path, PER_QUERY, broken())
+    assert [path.name for path in (tmp_path / "per_query").iterdir()] == ["a.parquet"]
+    assert len(read_table(tmp_path, PER_QUERY)) == 3
+
+
+def test_a_trial_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="cannot be the name of a file"):
+        tables.write_trials(tmp_path / "run", PER_QUERY, rows("../a", 1, 1.0))
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_others_read_a_folder_of_files_as_one_table(tmp_path: Path) -> None:
+    import pyarrow.dataset as ds
+
+    system = System("a", dtype="int8")
+    tables.write_trials(tmp_path, DEPTHS, [(*System("a"), 5, "q0", "nDCG@10", 0.5)])
+    tables.write_trials(tmp_path, DEPTHS, [(*System("b"), 5, "q0", "nDCG@10", 1.0)])
+    other = tmp_path / "depths" / "a" / "int8.parquet"
+    tables.write_rows(other, DEPTHS, [(*system, 5, "q0", "nDCG@10", 0.25)])
+    frame = pd.read_parquet(tmp_path / "depths")
+    assert sorted(frame["value"]) == [0.25, 0.5, 1.0]
+    assert tuple(frame.columns) == DEPTHS.names
+    assert ds.dataset(tmp_path / "depths").count_rows() == 3
+
+
+def test_the_columns_are_the_fields_of_what_is_written() -> None:
+    assert tuple(tables.CALL) == Sample._fields
+    assert tuple(tables.SETTING) == SETTINGS
+    assert tuple(tables.SYSTEM) == ("trial", *(f"system_{name}" for name in System._fields[1:]))
+    assert System._fields[1:] == SETTINGS

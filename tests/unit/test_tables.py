@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 
 from bench.core.errors import RecordError
-from bench.records.folder import LATENCY, PER_QUERY
-from bench.records.tables import read_table
+from bench.records.tables import LATENCY, PER_QUERY, read_table
 
 ROWS = {"trial": ["t", "t"], "query": ["q1", "q2"], "measure": ["RR", "RR"], "value": [0.5, 1.0]}
 
 
 def written(folder: Path, **changes: Any) -> Path:
     table = pd.DataFrame({**ROWS, **changes})
-    path = folder / "per_query.parquet"
+    path = folder / "per_query" / "t.parquet"
+    path.parent.mkdir()
     table[[name for name in table if table[name].tolist() != [LEFT_OUT] * 2]].to_parquet(
         path, index=False
     )
@@ -46,8 +46,9 @@ LEFT_OUT = "left out"
 def test_a_column_that_cannot_be_used_is_named(
     column: str, cells: list[Any], message: str, tmp_path: Path
 ) -> None:
+    written(tmp_path, **{column: cells})
     with pytest.raises(RecordError, match=message):
-        read_table(written(tmp_path, **{column: cells}), PER_QUERY)
+        read_table(tmp_path, PER_QUERY)
 
 
 def test_what_older_runs_lack_is_empty(tmp_path: Path) -> None:
@@ -60,14 +61,15 @@ def test_what_older_runs_lack_is_empty(tmp_path: Path) -> None:
         "nanoseconds": [7],
         "span": ["total"],
     }
-    path = tmp_path / "latency.parquet"
+    path = tmp_path / "latency" / "t.parquet"
+    path.parent.mkdir()
     pd.DataFrame(rows).to_parquet(path)
-    table = read_table(path, LATENCY)
-    assert set(LATENCY) <= set(table.columns)
+    table = read_table(tmp_path, LATENCY)
+    assert LATENCY.names == tuple(table.columns)
     assert table["truncated"].isna().all()
     pd.DataFrame({**rows, "tokens": ["many"]}).to_parquet(path)
     with pytest.raises(RecordError, match="column 'tokens' holds"):
-        read_table(path, LATENCY)
+        read_table(tmp_path, LATENCY)
 
 
 @pytest.mark.parametrize("cut", [0, 10, -1])
@@ -75,15 +77,15 @@ def test_a_damaged_table_is_one_line(cut: int, tmp_path: Path) -> None:
     path = written(tmp_path)
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(RecordError, match="cannot be read: ") as error:
-        read_table(path, PER_QUERY)
+        read_table(tmp_path, PER_QUERY)
     assert "\n" not in str(error.value)
-    assert read_table(tmp_path / "none.parquet", PER_QUERY).empty
+    assert read_table(tmp_path / "none", PER_QUERY).empty
 
 
 def test_no_single_byte_makes_a_table_raise_anything_else(tmp_path: Path) -> None:
-    data = bytearray(written(tmp_path).read_bytes())
-    path = tmp_path / "flipped.parquet"
+    path = written(tmp_path)
+    data = bytearray(path.read_bytes())
     for at in range(0, len(data), 7):
         path.write_bytes(bytes([*data[:at], data[at] ^ 0xFF, *data[at + 1 :]]))
         with suppress(RecordError):
-            assert set(PER_QUERY) <= set(read_table(path, PER_QUERY).columns)
+            assert PER_QUERY.names == tuple(read_table(tmp_path, PER_QUERY).columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_a_resumed_run_keeps_the_texts_of_its_finished_groups(
 def test_an_older_run_has_empty_tables(collection: Path, tmp_path: Path) -> None:
     found = run(collection, tmp_path)
     for name in ("queries", "documents", "judgments"):
-        (found.folder / f"{name}.parquet").unlink()
+        shutil.rmtree(found.folder / name)
         assert getattr(Run(found.folder), name).empty
 
 
@@ -132,11 +133,12 @@ def test_only_top_documents_are_kept_each_cut_and_storable() -> None:
     assert sorted(found.judgments) == [("set", "q", "d03", 0), ("set", "q", "d29", 2)]
 
 
-@pytest.mark.parametrize("name", ["queries.parquet", "documents.parquet", "judgments.parquet"])
+@pytest.mark.parametrize("name", ["queries", "documents", "judgments"])
 def test_a_damaged_table_is_one_clear_error(collection: Path, tmp_path: Path, name: str) -> None:
     from bench.core.errors import RecordError
 
     found = run(collection, tmp_path)
-    (found.folder / name).write_bytes(b"not parquet")
-    with pytest.raises(RecordError, match=rf"{name}: cannot be read"):
-        getattr(Run(found.folder), name.removesuffix(".parquet"))
+    [path] = (found.folder / name).iterdir()
+    path.write_bytes(b"not parquet")
+    with pytest.raises(RecordError, match=rf"{name}/{path.name}: cannot be read"):
+        getattr(Run(found.folder), name)

@@ -54,7 +54,7 @@ def latency(members: Sequence[Row], timed: Sequence[Point], marks: Mapping[str, 
     """
     own: dict[str, list[Point]] = {}
     for point in timed:
-        if point.system == point.trial.id:
+        if not point.system.changes:
             own.setdefault(point.trial.id, []).append(point)
     curves: list[Curve] = []
     for row in members:

@@ -1,0 +1,123 @@
+"""What the cells of a run's tables can hold: a run folder may come from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bench.core.errors import RecordError
+from bench.quality.measures import ROUNDING, value_range
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+PLACE = ("trial", "measure", "query")
+REPEAT = "the run is damaged, run its suite again"
+
+
+class Column(NamedTuple):
+    """What a column holds, by the name that Arrow has for it. One that is not required may lack
+    cells, or be absent from older runs.
+    """
+
+    kind: str
+    required: bool = True
+    negative: bool = True
+    """Whether a number may be below 0."""
+
+
+def check_cells(path: Path, frame: pd.DataFrame, columns: Mapping[str, Column]) -> None:
+    """Raise RecordError naming the file, the column and, for a number, the trial and query of the
+    first cell that its column cannot hold.
+    """
+    for name, column in columns.items():
+        if name not in frame.columns:
+            if column.required:
+                raise RecordError(f"{path}: column '{name}' is missing")
+            continue
+        if problem := _problem(frame[name], column):
+            where = "" if column.kind == "string" else _first_infinite(frame, name)
+            raise RecordError(f"{path}: column '{name}' holds {problem}{where}: {REPEAT}")
+        if not column.negative:
+            _refuse(path, frame, name, _below_zero(frame[name]), "a number below 0")
+    if "nanoseconds" in columns:
+        _refuse(path, frame, "nanoseconds", _takes_no_time(frame), "a time that no call can take")
+        _refuse(path, frame, "pairs", frame["pairs"] <= 0, "a number of pairs that no call has")
+    if "measure" in columns:
+        beyond = beyond_measure(frame["measure"], frame["value"])
+        _refuse(path, frame, "value", beyond, "a value that its measure cannot have")
+
+
+def beyond_measure(measures: pd.Series[str], values: pd.Series[float]) -> pd.Series[bool]:
+    """Return which values lie beyond the range of their measure."""
+    names = measures.astype("category")
+    ranges = {name: value_range(str(name)) for name in names.cat.categories}
+    lows = names.map({name: low for name, (low, _) in ranges.items()}).astype(float)
+    highs = names.map({name: high for name, (_, high) in ranges.items()}).astype(float)
+    return (values < lows - ROUNDING) | (values > highs + ROUNDING)
+
+
+def _below_zero(cells: pd.Series[Any]) -> pd.Series[bool]:
+    import pandas as pd
+
+    return pd.to_numeric(cells).lt(0)
+
+
+def _takes_no_time(table: pd.DataFrame) -> pd.Series[bool]:
+    """Return which calls took no time, or less. A part of a call may have taken none."""
+    times = table["nanoseconds"]
+    return (times < 0) | ((times == 0) & (table["span"] == "total"))
+
+
+def _refuse(
+    path: Path, table: pd.DataFrame, column: str, wrong: pd.Series[bool], problem: str
+) -> None:
+    """Raise RecordError naming the first wrong cell's trial and query."""
+    if wrong.any():
+        row = table[wrong].iloc[0]
+        raise RecordError(
+            f"{path}: column '{column}' holds {problem}{_place(row, column)}: {REPEAT}"
+        )
+
+
+def _first_infinite(table: pd.DataFrame, column: str) -> str:
+    """Return where the first cell of a column is that is not finite, empty where all are."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
+    wrong = ~numbers.abs().lt(float("inf"))
+    if not wrong.any():
+        return ""
+    return _place(table[wrong].iloc[0], column)
+
+
+def _place(row: pd.Series[Any], column: str) -> str:
+    """Return a cell with the trial, measure and query of its row, as far as it has them."""
+    names = [f"{name} {row[name]}" for name in PLACE if name in row and name != column]
+    return f": {row[column]} ({', '.join(names)})"
+
+
+def _problem(cells: Any, column: Column) -> str | None:
+    """Return what a column holds that it cannot, or None."""
+    import numpy as np
+    from pandas.api import types
+
+    if not len(cells):
+        return None
+    if column.kind == "string":
+        present = cells if column.required else cells[cells.notna()]
+        kinds = ("string",) if column.required else ("string", "empty")
+        is_text = types.infer_dtype(present, skipna=False) in kinds and present.notna().all()
+        return None if is_text else "cells that are no text"
+    if column.kind == "bool":
+        is_flag = types.infer_dtype(cells, skipna=True) in ("boolean", "empty")
+        return None if is_flag else "cells that are neither true nor false"
+    is_number = types.is_numeric_dtype(cells) and not types.is_bool_dtype(cells)
+    if column.required:
+        is_finite = is_number and np.isfinite(cells.to_numpy(float, na_value=np.nan)).all()
+        return None if is_finite else "cells that are no numbers"
+    numbers = ("integer", "floating", "mixed-integer-float", "empty")
+    is_number = is_number or types.infer_dtype(cells, skipna=True) in numbers
+    return None if is_number else "cells that are no numbers"
