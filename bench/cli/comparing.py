@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.arguments import MEANING, NEWEST, RUN
-from bench.cli.console import open_console
+from bench.cli.console import echo, open_console
 from bench.core.errors import BenchError, nearest
 
 if TYPE_CHECKING:
@@ -68,15 +68,8 @@ def compare(
     from bench.reports import comparison
 
     found = comparing.compare(runs, baseline, measure, across)
-    if form == "table":
-        comparison.print_comparison(found, open_console())
-    else:
-        written = {
-            "markdown": comparison.to_markdown,
-            "json": comparison.to_json,
-            "csv": comparison.to_csv,
-        }
-        click.echo(written[form](found).rstrip("\n"))
+    queries = comparison.SHOWN_IN_TERMINAL if form == "table" else comparison.SHOWN
+    echo(comparison.document(found, queries), form)
 
 
 @click.command(epilog=MEANING)
@@ -164,29 +157,21 @@ def check(
 
 def _live_speed() -> Judge:
     from bench.gate.live import LiveSpeed
-    from bench.reports.terminal import TerminalObserver
+    from bench.reports.progress import TerminalObserver
 
     return LiveSpeed(TerminalObserver(open_console(stderr=True)))
 
 
 def _write_verdict(found: Verdict, form: str, path: Path | None) -> None:
     from bench.core.atomic import write_atomically
-    from bench.reports import ci, verdict
+    from bench.reports import verdict
+    from bench.reports.renderers import render
 
-    if form == "table" and path is None:
-        verdict.print_verdict(found, open_console())
-        return
-    written = {
-        "table": verdict.to_text,
-        "markdown": verdict.to_markdown,
-        "json": verdict.to_json,
-        "junit": ci.to_junit,
-        "github": ci.to_github,
-    }
-    text = written[form](found)
+    document = verdict.terminal(found) if form == "table" else verdict.document(found)
     if path is None:
-        click.echo(text)
+        echo(document, form)
     else:
+        text = render(document, form).rstrip("\n")
         write_atomically(path, f"{text}\n".encode())
 
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from bench.reports.document import Document
 
 
 def open_console(stderr: bool = False) -> Console:
     """A terminal as wide as it is; see `screen`."""
-    from bench.reports.screen import screen
+    from bench.reports.renderers.screen import screen
 
     return screen(stderr=stderr)
+
+
+def echo(document: Document, form: str) -> None:
+    """Print a document: as a table as wide as the terminal, or in another format."""
+    from bench.reports.renderers import render, terminal
+
+    if form == "table":
+        terminal.show(document, open_console())
+    else:
+        click.echo(render(document, form).rstrip("\n"))

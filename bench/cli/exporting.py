@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.arguments import MEANING, RUN
-from bench.cli.console import open_console
+from bench.cli.console import echo
 from bench.core.errors import BenchError, RecordError
+from bench.reports.exports import EXPORTS
+from bench.reports.plots import FORMATS, KINDS
 
 if TYPE_CHECKING:
     from bench.records.run import Run
@@ -23,12 +25,12 @@ LANGUAGE = re.compile("[a-z]{3}-[A-Z][a-z]{3}")
 @click.argument("run", metavar="RUN", type=RUN)
 @click.option(
     "--kind",
-    type=click.Choice(["pareto", "depth", "latency", "sweep", "per-query"]),
+    type=click.Choice(list(KINDS)),
     default="pareto",
     show_default=True,
 )
 @click.option(
-    "--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="png", show_default=True
+    "--format", "form", type=click.Choice(list(FORMATS)), default="png", show_default=True
 )
 @click.option("--out", type=PATH, help="Folder for the files. Default: RUN itself.")
 def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
@@ -49,7 +51,7 @@ def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["latex", "csv", "parquet", "mteb", "model-card", "trec"]),
+    type=click.Choice(list(EXPORTS)),
     required=True,
 )
 @click.option(
@@ -71,8 +73,8 @@ def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
     help="mteb: the datasets' language, as eng-Latn; else undetermined, und-Zyyy.",
 )
 def export(run: Run, form: str, out: Path | None, header: bool, languages: tuple[str, ...]) -> None:
-    """Write the results of RUN for other tools: a LaTeX table, CSV or Parquet, MTEB-style JSON, a
-    model-card snippet, TREC runs.
+    """Write the results of RUN for other tools: a LaTeX table, CSV, JSON or Parquet, MTEB-style
+    JSON, a model-card snippet, TREC runs.
     """
     from bench.reports import exports
 
@@ -123,8 +125,4 @@ def leaderboard(folder: Path, measure: str | None, form: str) -> None:
     from bench.reports import leaderboard as board
 
     found = collect(folder if folder.is_dir() else baselines.find(folder).folder, measure)
-    if form == "table":
-        board.print_board(found, open_console())
-    else:
-        written = {"markdown": board.to_markdown, "json": board.to_json, "csv": board.to_csv}
-        click.echo(written[form](found).rstrip("\n"))
+    echo(board.document(found), form)

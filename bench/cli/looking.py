@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 def report(run: Run) -> None:
     """Rebuild the report of RUN from its records alone, and print its table."""
     from bench import reports
-    from bench.reports.terminal import print_run
 
-    print_run(run, open_console())
+    reports.show(run, open_console())
     written = reports.write(run)
     for path in written:
         click.echo(path)

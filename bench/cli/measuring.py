@@ -68,7 +68,7 @@ def noise(
     """
     from bench.core.progress import Observer
     from bench.machine.noise_floor import remember
-    from bench.reports.terminal import TerminalObserver
+    from bench.reports.progress import TerminalObserver
     from bench.runner import noise as measuring
     from bench.suite.suite import load
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.console import open_console
+from bench.cli.console import echo, open_console
 from bench.core.counting import counted
 from bench.core.errors import BenchError
 from bench.core.redaction import argument
@@ -71,7 +71,7 @@ def run(
     """
     from bench import reports
     from bench.core.progress import Observer
-    from bench.reports.terminal import TerminalObserver, print_run
+    from bench.reports.progress import TerminalObserver
     from bench.runner import loop
     from bench.runner.forecast import forecast
     from bench.suite.suite import load
@@ -102,7 +102,7 @@ def run(
         command=command,
     )
     written = reports.write(done)
-    print_run(done, console)
+    reports.show(done, console)
     _say_cache(console, done)
     for path in written:
         console.print(f"{KINDS.get(path.suffix, 'plot'):<8}{path}", soft_wrap=True, highlight=False)
@@ -112,12 +112,9 @@ def run(
 
 
 def _estimate(found: Any, form: str) -> None:
-    from bench.reports.forecast import print_forecast, to_json
+    from bench.reports import forecast
 
-    if form == "json":
-        click.echo(to_json(found))
-    else:
-        print_forecast(found, open_console())
+    echo(forecast.document(found), form)
 
 
 def _say_cache(console: Console, done: Any) -> None:

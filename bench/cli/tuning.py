@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.arguments import MEANING, RUN
-from bench.cli.console import open_console
+from bench.cli.console import echo
 
 if TYPE_CHECKING:
     from bench.records.run import Run
@@ -53,8 +53,5 @@ def budget(
     found = budgets.budget(
         run, device=device, measure=measure, dataset=dataset, first_stage=first_stage, **asked
     )
-    if form == "table":
-        report.print_budget(found, open_console())
-    else:
-        click.echo(report.to_json(found) if form == "json" else report.to_markdown(found))
+    echo(report.document(found), form)
     return budgets.exit_code(found)

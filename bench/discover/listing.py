@@ -175,11 +175,11 @@ def _show_dataset(name: str, console: Console) -> None:
 
 
 def _show_run(name: str, console: Console) -> None:
+    from bench import reports
     from bench.records import baselines
-    from bench.reports.terminal import print_run
 
     run = baselines.find(name)
     console.print(
         f"{run.info.suite} {run.info.id}, {run.info.status}, {run.info.started}", markup=False
     )
-    print_run(run, console)
+    reports.show(run, console)

@@ -1,12 +1,19 @@
-"""What people read of a run: tables, Markdown, HTML, plots. All of it reads records, never a
-model.
+"""What people read of a run: a document of sections, written by renderers; pictures; exports.
+
+All of it reads records, never a model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bench.records.rows import GroupKey
 from bench.records.run import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def write(run: Run) -> list[Path]:
@@ -14,12 +21,36 @@ def write(run: Run) -> list[Path]:
     useful first.
     """
     from bench.core.atomic import write_atomically
-    from bench.reports import html, markdown, plots
+    from bench.reports import plots
 
     page, comment = run.folder / "report.html", run.folder / "report.md"
-    write_atomically(page, html.report(run).encode("utf-8", "replace"))
-    pictures = [
-        picture for kind in ("pareto", "depth", "sweep") for picture in plots.write(run, kind)
-    ]
-    write_atomically(comment, markdown.report(run, pictures).encode("utf-8", "replace"))
+    write_atomically(page, html(run).encode("utf-8", "replace"))
+    drawn = [plots.write(run, kind) for kind in ("pareto", "depth", "sweep")]
+    pictures = [picture for pictures in drawn for picture in pictures]
+    text = markdown(run, pictures)
+    write_atomically(comment, text.encode("utf-8", "replace"))
     return [page, comment, *(path for _, path in pictures)]
+
+
+def show(run: Run, console: Console) -> None:
+    """Print the tables of a run, and what to know about them."""
+    from bench.reports.renderers import terminal
+    from bench.reports.sections import document
+
+    terminal.show(document(run, "terminal"), console, titled=False)
+
+
+def html(run: Run) -> str:
+    """Return report.html."""
+    from bench.reports.renderers.html import render
+    from bench.reports.sections import document
+
+    return render(document(run, "page"))
+
+
+def markdown(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
+    """Return report.md; it names the pictures drawn of the run."""
+    from bench.reports.renderers.markdown import render
+    from bench.reports.sections import document
+
+    return render(document(run, "comment", pictures))

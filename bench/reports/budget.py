@@ -1,10 +1,10 @@
-"""The choice inside a latency budget as people and programs read it: terminal, Markdown, JSON."""
+"""The choice inside a latency budget as a document: a table and sentences for each first stage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.comparison.budgets import Choice, missing_queries
 from bench.contract.trial import FIRST_STAGE
@@ -12,18 +12,17 @@ from bench.latency.scenarios import one_query_at, reader
 from bench.latency.sweep_plan import SETTINGS
 from bench.records.points import Point
 from bench.records.rows import RANDOM
-from bench.reports import numbers
-from bench.reports.comparison import as_json, markdown_grid, print_grid
-from bench.reports.markdown import escape
+from bench.reports import cells, numbers
+from bench.reports.cells import REQUEST_MARK, Cell
+from bench.reports.document import Block, Bullets, Column, Document, Row, Section, Table, labelled
+from bench.reports.names import device_of
+from bench.reports.sections.results import REQUEST_NOTE
 from bench.reports.settings import DTYPES, short
-from bench.reports.timings import REQUEST_MARK, REQUEST_NOTE
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 SIGNIFICANT = 0.05
 NEAR = 1.1
-"""Shares of a limit up to this one are told as per cent above it."""
+"""Up to this share of a limit, a point is reported as per cent above it."""
+QUALITY = "quality"
 
 
 class Choices(list[Choice]):
@@ -34,65 +33,43 @@ class Choices(list[Choice]):
         return "\n\n".join(lines) or "[]"
 
     def _repr_html_(self) -> str:
-        return "".join(_as_html(choice) for choice in self)
+        from bench.reports.renderers.html import fragment
+
+        return fragment(document(self))
 
 
-def _as_html(choice: Choice) -> str:
-    from html import escape as text
-
-    rows = grid(choice)
-    head = "".join(f"<th>{text(name)}</th>" for name in rows[0]) if rows else ""
-    body = "".join(
-        f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in row.values())}</tr>" for row in rows
-    )
-    said = "".join(f"<li>{text(sentence)}</li>" for sentence in sentences(choice))
-    return f"<p><b>{text(title(choice))}</b></p><table><tr>{head}</tr>{body}</table><ul>{said}</ul>"
-
-
-def to_json(choices: Sequence[Choice]) -> str:
-    return as_json([_flat_choice(choice) for choice in choices])
-
-
-def to_markdown(choices: Sequence[Choice]) -> str:
-    parts = []
-    for choice in choices:
-        told = "\n".join(f"- {escape(text)}" for text in sentences(choice))
-        parts += [f"## {escape(title(choice))}", markdown_grid(grid(choice)), told]
-    return "\n\n".join(parts)
-
-
-def print_budget(choices: Sequence[Choice], console: Console) -> None:
-    from rich.text import Text
-
-    for choice in choices:
-        console.print(Text.assemble("\n", (title(choice), "bold")))
-        print_grid(grid(choice), console)
-        for text in sentences(choice):
-            console.print(text)
+def document(choices: Sequence[Choice]) -> Document:
+    """Return a section per choice: what fits, best first, and what to know of it."""
+    sections = []
+    for i, choice in enumerate(choices):
+        items = Bullets([(sentence,) for sentence in sentences(choice)])
+        blocks: list[Block] = [table(choice), items]
+        sections.append(Section(f"choice{i}", title(choice), blocks))
+    return Document("", sections, data=[_flat_choice(choice) for choice in choices])
 
 
 def title(choice: Choice) -> str:
     return f"{choice.measure} within {choice.limits}: {choice.dataset}, {choice.first_stage}"
 
 
-def grid(choice: Choice) -> list[dict[str, str]]:
-    """The table's cells: what fits, best first, then what does not, then the first stage."""
-    shown = verdicts(choice)
-    among = [point.settings for point, _ in shown]
-    rows = [
-        _cells(point, choice, verdict, short(point.settings, among)) for point, verdict in shown
+def table(choice: Choice) -> Table:
+    """Return what fits, best first, then what does not, then the first stage."""
+    points = verdicts(choice)
+    among = [point.settings for point, _ in points]
+    rows = [_row(point, verdict, short(point.settings, among)) for point, verdict in points]
+    if choice.first_stage_quality is not None and rows:
+        quality = {QUALITY: cells.mean(choice.first_stage_quality)}
+        rows.append(Row(FIRST_STAGE, {**quality, "verdict": cells.text("")}, kind="reference"))
+    columns = [
+        Column("depth", "depth", priority=2),
+        Column("settings", "settings", priority=6),
+        Column(QUALITY, choice.measure, better="higher", priority=0),
+        Column("p50", "p50 ms", better="lower", priority=4),
+        Column("p95", "p95 ms", better="lower", priority=3),
+        Column("queries", "queries", "distinct queries timed", priority=7),
+        Column("verdict", "verdict", priority=1),
     ]
-    base = dict.fromkeys(rows[0], numbers.NOTHING) if rows else {}
-    if choice.first_stage_quality is not None and base:
-        rows.append(
-            {
-                **base,
-                "reranker": FIRST_STAGE,
-                choice.measure: numbers.quality(choice.first_stage_quality),
-                "verdict": "",
-            }
-        )
-    return rows
+    return Table("reranker", columns, rows, title(choice))
 
 
 def verdicts(choice: Choice) -> list[tuple[Point, str]]:
@@ -237,13 +214,8 @@ def _is_request(point: Point) -> bool:
 
 
 def _label(point: Point) -> str:
-    trial = point.trial
     mark = REQUEST_MARK if _is_request(point) else ""
-    return (
-        f"{trial.reranker}{mark}"
-        if trial.device == "-"
-        else f"{trial.reranker} ({trial.device}){mark}"
-    )
+    return f"{labelled(point.trial.reranker, device_of(point.trial))}{mark}"
 
 
 def _settings(point: Point) -> str:
@@ -258,20 +230,23 @@ def _settings(point: Point) -> str:
     )
 
 
-def _cells(point: Point, choice: Choice, verdict: str, settings: str) -> dict[str, str]:
-    about = "~" if point.between else ""
-    return {
-        "reranker": _label(point),
-        "depth": str(point.depth),
-        "settings": settings,
-        choice.measure: numbers.NOTHING
-        if point.quality is None
-        else numbers.quality(point.quality),
-        "p50 ms": about + numbers.milliseconds(point.p50_ms),
-        "p95 ms": about + numbers.milliseconds(point.p95_ms),
-        "queries": str(point.queries),
-        "verdict": verdict,
+def _row(point: Point, verdict: str, settings: str) -> Row:
+    by_column = {
+        "depth": cells.count(point.depth),
+        "settings": cells.text(settings),
+        QUALITY: cells.mean(point.quality),
+        "p50": _time(point.p50_ms, point),
+        "p95": _time(point.p95_ms, point),
+        "queries": cells.count(point.queries),
+        "verdict": cells.text(verdict),
     }
+    return Row(_label(point), by_column, kind=point.trial.kind)
+
+
+def _time(ms: float | None, point: Point) -> Cell:
+    """Return milliseconds; those that were interpolated are marked as about so much."""
+    about = "~" if point.between else ""
+    return Cell("duration", f"{about}{numbers.milliseconds(ms)}", ms)
 
 
 def _flat_choice(choice: Choice) -> dict[str, Any]:

@@ -1,53 +1,67 @@
-"""What a run would take, as people and programs read it: a table in the terminal, JSON."""
+"""What a run would take, as a document: a table per dataset and first stage, then the total."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.core.counting import counted
-from bench.reports import numbers
-from bench.reports.comparison import as_json
-from bench.reports.fitting import LEAST_LABEL, fitting, left_out
+from bench.reports import cells, numbers
+from bench.reports.cells import Cell
+from bench.reports.document import (
+    Block,
+    Column,
+    Document,
+    Heading,
+    Note,
+    Paragraph,
+    Row,
+    Section,
+    Strong,
+    Table,
+)
+from bench.reports.names import device_of, group_of, title_of
 from bench.runner.forecast import Expected, Forecast
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-WIDE = 118
 UNKNOWN = "?"
-IMPORTANT = ("$", "time", "pairs", "calls", "tokens", "cached")
-"""Columns for which others give way in a narrow terminal, the first of them last."""
+REMOTE, NONE = "remote", "none"
+COLUMNS = (
+    Column("cached", "cached", "queries whose scores are in the cache", priority=3),
+    Column("pairs", "pairs", priority=1),
+    Column("calls", "calls", priority=1),
+    Column("timed", "timed", "calls of the timed pass", priority=6),
+    Column("tokens", "tokens", priority=2),
+    Column("out", "out", "tokens written", priority=7),
+    Column("units", "units", "billed units", priority=8),
+    Column("price", "price", priority=9),
+    Column("usd", "$", "US dollars", better="lower", priority=0),
+    Column("time", "time", better="lower", priority=1),
+)
 
 
-def to_json(found: Forecast) -> str:
-    return as_json(
-        {
-            "suite": found.suite,
-            "usd": found.usd,
-            "unpriced": [row.trial.id for row in found.unpriced],
-            "tokens_from": found.tokens_from,
-            "trials": [{"trial": row.trial.id, **row.to_dict()} for row in found.rows],
-        }
-    )
-
-
-def print_forecast(found: Forecast, console: Console) -> None:
-    """A table per dataset and first stage, the notes behind its numbers, the total."""
-    from rich.text import Text
-
-    for (dataset, first_stage, depth), rows in groupby(
-        found.rows, lambda row: (row.trial.dataset, row.trial.first_stage, row.trial.depth)
-    ):
-        members = list(rows)
+def document(forecast: Forecast) -> Document:
+    """Return a table per dataset and first stage, the notes behind its numbers, the total."""
+    by_group: dict[Any, list[Expected]] = {}
+    for row in forecast.rows:
+        by_group.setdefault(group_of(row.trial), []).append(row)
+    blocks: list[Block] = []
+    for group, members in by_group.items():
         queries = counted(members[0].queries, "query")
-        shared = f", {queries}, {first_stage}, {counted(depth, 'candidate')}"
-        console.print(Text.assemble("\n", (dataset, "bold"), shared))
-        _print_table(members, console)
-    for line in notes(found):
-        console.print(Text(line, "dim"), soft_wrap=console.width >= WIDE)
-    console.print(Text(total(found), "bold"), soft_wrap=True)
+        blocks += [Heading(title_of(group), queries), _table(members, title_of(group))]
+    blocks += [Paragraph((line,), quiet=True) for line in notes(forecast)]
+    blocks.append(Paragraph((Strong(total(forecast)),)))
+    section = Section("forecast", "Forecast", blocks, titled=False)
+    return Document("", [section], data=_data(forecast))
+
+
+def _data(forecast: Forecast) -> dict[str, Any]:
+    return {
+        "suite": forecast.suite,
+        "usd": forecast.usd,
+        "unpriced": [row.trial.id for row in forecast.unpriced],
+        "tokens_from": forecast.tokens_from,
+        "trials": [{"trial": row.trial.id, **row.to_dict()} for row in forecast.rows],
+    }
 
 
 def notes(found: Forecast) -> Iterator[str]:
@@ -105,72 +119,53 @@ def total(found: Forecast) -> str:
     return f"{text}. Nothing was sent, nothing was scored."
 
 
-def _print_table(members: Sequence[Expected], console: Console) -> None:
-    """Print the rows; columns for which there is no room are left out, and named."""
-    from rich import box
-    from rich.cells import cell_len
-    from rich.table import Table
-    from rich.text import Text
-
-    lines = [_cells(row) for row in members]
-    widths = {
-        name: max(len(name), *(cell_len(line[name]) for line in lines)) + 2 for name in lines[0]
-    }
-    longest = max(cell_len(_name(row)) for row in members)
-    shown = fitting(widths, console.width, longest, IMPORTANT)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    table.add_column("reranker", overflow="fold", min_width=min(longest, LEAST_LABEL))
-    for name in shown:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row, line in zip(members, lines, strict=True):
-        cells = (line[name] for name in shown)
-        table.add_row(Text(_name(row)), *map(Text, cells), style="dim" if row.reason else None)
-    console.print(table)
-    if text := left_out(widths, shown, console.width):
-        console.print(Text(text, "dim"))
-    for reason, names in _grouped((row for row in members if row.reason), lambda row: row.reason):
-        console.print(Text(f"{names} not here: {reason}", "dim"), soft_wrap=True)
+def _table(members: Sequence[Expected], title: str) -> Table:
+    rows = [Row(row.trial.reranker, _cells(row), device_of(row.trial)) for row in members]
+    absent = _grouped((row for row in members if row.reason), lambda row: row.reason)
+    notes = [Note("", f"{names} not here: {reason}") for reason, names in absent]
+    return Table("reranker", COLUMNS, rows, f"what {title} would take", notes=notes)
 
 
-def _name(row: Expected) -> str:
-    trial = row.trial
-    return trial.reranker if trial.device == "-" else f"{trial.reranker} ({trial.device})"
-
-
-def _cells(row: Expected) -> dict[str, str]:
-    remote, both = row.placement == "remote", row.usage + row.timed
-    return {
-        "cached": f"{row.cached:,}" if row.cached else numbers.NOTHING,
+def _cells(row: Expected) -> dict[str, Cell]:
+    remote, both = row.placement == REMOTE, row.usage + row.timed
+    by_column = {
+        "cached": _count(row.cached),
         "pairs": _count(row.usage.pairs),
-        "calls": _count(both.calls) if remote else numbers.NOTHING,
-        "timed": _count(row.timed.calls) if remote else numbers.NOTHING,
         "tokens": _count(both.tokens),
         "out": _count(both.tokens_out),
         "units": _count(round(both.billed_units)),
-        "price": str(row.price) if row.price else UNKNOWN if remote else numbers.NOTHING,
-        "$": numbers.dollars(row.usd)
-        if row.usd
-        else UNKNOWN
-        if row.usd is None
-        else numbers.NOTHING,
+        "usd": _dollars(row.usd),
         "time": _time(row),
     }
+    if remote:
+        by_column |= {"calls": _count(both.calls), "timed": _count(row.timed.calls)}
+    if row.price or remote:
+        by_column["price"] = cells.text(str(row.price) if row.price else UNKNOWN)
+    return by_column
 
 
-def _count(value: int) -> str:
-    """Exact below ten thousand, then with a unit."""
+def _dollars(usd: float | None) -> Cell:
+    if usd is None:
+        return Cell("missing", UNKNOWN)
+    return cells.money(usd) if usd else cells.missing()
+
+
+def _count(value: int) -> Cell:
+    """Return a count: exact below ten thousand, then with a unit."""
     if not value:
-        return numbers.NOTHING
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        return cells.missing()
+    for size, per, unit in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if value >= size:
-            return f"{value / (1e3 if unit == 'k' else size):.3g}{unit}"
-    return f"{value:,}"
+            return Cell("count", f"{value / per:.3g}{unit}", value)
+    return Cell("count", f"{value:,}", value)
 
 
-def _time(row: Expected) -> str:
-    if row.placement == "none":
-        return numbers.NOTHING
+def _time(row: Expected) -> Cell:
+    if row.placement == NONE:
+        return cells.missing()
     if row.seconds is None:
-        return UNKNOWN
-    text = "0" if not row.seconds else "<1 s" if row.seconds < 1 else numbers.duration(row.seconds)
-    return f"≥ {text}" if row.at_least else text
+        return Cell("missing", UNKNOWN)
+    text = numbers.duration(row.seconds)
+    if row.seconds < 1:
+        text = "<1 s" if row.seconds else "0"
+    return Cell("duration", f"≥ {text}" if row.at_least else text, row.seconds)

@@ -1,7 +1,5 @@
-"""All runs of a folder in one place, grouped by what makes their numbers comparable: the quality
-key.
-
-A group holds the same questions, candidates, texts and yardstick, whichever suite asked.
+"""All runs of a folder as a document: a table per quality key, since only its numbers are
+comparable.
 
 The newest record of a system is its row, with the newest timing of that system on the same machine;
 a second record of the same reranker on another device or with other weights has a row of its own.
@@ -9,114 +7,108 @@ a second record of the same reranker on another device or with other weights has
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from bench.comparison.leaderboard import Board
-from bench.reports import numbers, spreadsheet
-from bench.reports.comparison import as_json, markdown_grid, print_grid
-from bench.reports.markdown import escape
+from bench.comparison.leaderboard import Board, Entry
+from bench.latency.summary import Summary
+from bench.reports import cells
+from bench.reports.document import Block, Code, Column, Document, Paragraph, Row, Section, Table
+from bench.reports.names import device_of
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
-def print_board(boards: Sequence[Board], console: Console) -> None:
-    from rich.text import Text
-
-    for board in boards:
-        key = f" (quality key {board.key})"
-        console.print(Text.assemble("\n", (board.title, "bold"), (key, "dim")))
-        if board.difference:
-            console.print(board.difference, soft_wrap=True)
-        print_grid(_grid(board), console)
+CPU = "cpu"
 
 
-def to_markdown(boards: Sequence[Board]) -> str:
-    return "\n\n".join(_section(board) for board in boards)
-
-
-def _section(board: Board) -> str:
-    difference = f" {escape(board.difference)}." if board.difference else ""
-    return (
-        f"## {escape(board.title)}\n\n{markdown_grid(_grid(board))}\n\nQuality key "
-        f"`{board.key}`.{difference}"
-    )
-
-
-def to_json(boards: Sequence[Board]) -> str:
-    return as_json(
-        [
-            {
-                "title": board.title,
-                "quality_key": board.key,
-                "measure": board.measure,
-                "difference": board.difference,
-                "entries": list(_flat(board)),
-            }
-            for board in boards
-        ]
-    )
-
-
-def to_csv(boards: Sequence[Board]) -> str:
-    return spreadsheet.to_csv(
-        [
-            {"group": board.title, "quality_key": board.key, "measure": board.measure, **entry}
-            for board in boards
-            for entry in _flat(board)
-        ]
-    )
-
-
-def _flat(board: Board) -> Iterator[dict[str, Any]]:
-    for entry in board.entries:
-        row, value = entry.row, entry.row.quality[board.measure]
-        single = entry.timing.row.single if entry.timing else None
-        delta = row.differences.get(board.measure)
-        yield {
-            "reranker": row.name,
-            "device": row.trial.device,
-            "kind": row.trial.kind,
-            "failed": row.failed,
-            "mean": value.mean,
-            "low": value.low,
-            "high": value.high,
-            "difference": delta.mean if delta else None,
-            "p": delta.p if delta else None,
-            "p50_ms": single.p50_ms if single else None,
-            "p95_ms": single.p95_ms if single else None,
-            "machine": entry.machine,
-            "run": entry.run.info.id,
-            "timing_run": entry.timing.run.info.id if entry.timing else None,
-            "finished": entry.record.finished,
-        }
-
-
-def _grid(board: Board) -> list[dict[str, str]]:
-    """Return the table's cells. Latencies are next to their machine: two machines' are not
-    comparable. Where one is of an earlier run than the quality, a column says of which.
+def document(boards: Sequence[Board]) -> Document:
+    """Return a section per board. Latencies are next to their machine: those of two machines are
+    not comparable.
     """
-    lines = list(_flat(board))
-    earlier = any(one["timing_run"] not in (None, one["run"]) for one in lines)
-    return [
+    data = [
         {
-            "reranker": _label(one),
-            board.measure: numbers.quality(one["mean"]),
-            "95 %": f"[{one['low']:.3f}, {one['high']:.3f}]",
-            "Δ first": numbers.NOTHING
-            if one["difference"] is None
-            else f"{one['difference']:+.4f}",
-            "p50 ms": numbers.milliseconds(one["p50_ms"]),
-            "machine": one["machine"] if one["p50_ms"] is not None else numbers.NOTHING,
-            "run": one["run"],
-            **({"timed in run": one["timing_run"] or numbers.NOTHING} if earlier else {}),
+            "title": board.title,
+            "quality_key": board.key,
+            "measure": board.measure,
+            "difference": board.difference,
+            "entries": [_flat(entry, board) for entry in board.entries],
         }
-        for one in lines
+        for board in boards
     ]
+    records: list[dict[str, Any]] = []
+    for board in boards:
+        group = {"group": board.title, "quality_key": board.key, "measure": board.measure}
+        records += [{**group, **_flat(entry, board)} for entry in board.entries]
+    sections = [_section(i, board) for i, board in enumerate(boards)]
+    return Document("Leaderboard", sections, data=data, records=records)
 
 
-def _label(entry: dict[str, Any]) -> str:
-    device = "" if entry["device"] in ("-", "cpu") else f" ({entry['device']})"
-    failed = f", {entry['failed']:.0%} failed" if entry["failed"] else ""
-    return f"{entry['reranker']}{device}{failed}"
+def _section(number: int, board: Board) -> Section:
+    about: list[str | Code] = ["Quality key ", Code(board.key), "."]
+    if board.difference:
+        about.append(f" {board.difference}.")
+    blocks: list[Block] = [_table(board), Paragraph(tuple(about), quiet=True)]
+    return Section(f"board{number}", board.title, blocks)
+
+
+def _table(board: Board) -> Table:
+    columns = [
+        Column(board.measure, board.measure, better="higher", priority=0, interval="own"),
+        Column("delta", "Δ first", better="higher", priority=1),
+        Column("p50", "p50 ms", better="lower", priority=2),
+        Column("machine", "machine", align="left", priority=6),
+        Column("run", "run", align="left", priority=4),
+    ]
+    if any(
+        entry.timing and entry.timing.run.info.id != entry.run.info.id for entry in board.entries
+    ):
+        columns.append(Column("timed", "timed in run", align="left", priority=7))
+    rows = [_row(entry, board) for entry in board.entries]
+    return Table("reranker", columns, rows, board.title, sortable=True)
+
+
+def _row(entry: Entry, board: Board) -> Row:
+    row, single = entry.row, _single(entry)
+    by_column = {
+        board.measure: cells.measure(row.quality[board.measure]),
+        "delta": cells.delta(row.differences.get(board.measure)),
+        "p50": cells.duration(single.p50_ms if single else None),
+        "machine": cells.text(entry.machine) if single else cells.missing(),
+        "run": cells.text(entry.run.info.id),
+    }
+    if entry.timing:
+        by_column["timed"] = cells.text(entry.timing.run.info.id)
+    failed = f", {row.failed:.0%} failed" if row.failed else ""
+    device = device_of(row.trial)
+    shown = "" if device == CPU else device
+    return Row(f"{row.name}{failed}", by_column, shown, row.trial.kind)
+
+
+def _timed_elsewhere(entry: Entry) -> bool:
+    """Return whether the timing is of another run than the quality."""
+    return entry.timing is not None and entry.timing.run.info.id != entry.run.info.id
+
+
+def _single(entry: Entry) -> Summary | None:
+    """Return the latency of one query, of the run that timed it last."""
+    return entry.timing.row.single if entry.timing else None
+
+
+def _flat(entry: Entry, board: Board) -> dict[str, Any]:
+    row, value = entry.row, entry.row.quality[board.measure]
+    delta, single = row.differences.get(board.measure), _single(entry)
+    return {
+        "reranker": row.name,
+        "device": row.trial.device,
+        "kind": row.trial.kind,
+        "failed": row.failed,
+        "mean": value.mean,
+        "low": value.low,
+        "high": value.high,
+        "difference": delta.mean if delta else None,
+        "p": delta.p if delta else None,
+        "p50_ms": single.p50_ms if single else None,
+        "p95_ms": single.p95_ms if single else None,
+        "machine": entry.machine,
+        "run": entry.run.info.id,
+        "timing_run": entry.timing.run.info.id if entry.timing else None,
+        "finished": entry.record.finished,
+    }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.latency.columns import Format
 from bench.quality.statistics import Difference, Estimate
 
 NOTHING = "–"
+Form = Callable[[float | None], str]
 
 
 def quality(value: float) -> str:
@@ -18,37 +18,27 @@ def interval(estimate: Estimate) -> str:
     return f"[{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
+def signed_interval(difference: Difference) -> str:
+    return f"[{difference.low:+.3f}, {difference.high:+.3f}]"
+
+
 def change(difference: Difference) -> str:
     return f"{difference.mean:+.4f}"
 
 
 def p_value(p: float) -> str:
-    return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
+    if p < 0.001:
+        return "<.001"
+    return f"{p:.3f}".lstrip("0") if p < 1 else "1"
 
 
 def milliseconds(value: float | None) -> str:
     if value is None:
         return NOTHING
-    return (
-        f"{value:.0f}"
-        if value >= 100
-        else f"{value:.1f}"
-        if value >= 10
-        else f"{value:.2f}"
-        if value >= 0.1
-        else f"{value:.3f}"
-    )
-
-
-def ranged(
-    value: float | None, low: float | None, high: float | None, form: Callable[[float | None], str]
-) -> str:
-    """A value with its interval, both written by `form`; without one where there is none, or where
-    one sample gave no width.
-    """
-    if value is None or low is None or high is None or low == high:
-        return form(value)
-    return f"{form(value)} [{form(low)}, {form(high)}]"
+    for least, digits in ((100, 0), (10, 1), (0.1, 2)):
+        if value >= least:
+            return f"{value:.{digits}f}"
+    return f"{value:.3f}"
 
 
 def rate(value: float | None) -> str:
@@ -61,40 +51,29 @@ def gib(size: float | None) -> str:
     return f"{size / (1 << 30):.2f} GiB" if size else NOTHING
 
 
-def form(format_: Format) -> Callable[[float | None], str]:
-    """Return the function that writes the numbers of a column."""
-    return {Format.MILLISECONDS: milliseconds, Format.RATE: rate, Format.BYTES: gib}[format_]
-
-
 def share(value: float) -> str:
     """A share as per cent; a small one is never shown as none."""
     percent = 100 * value
-    return (
-        "0"
-        if not value
-        else "<0.1 %"
-        if percent < 0.1
-        else f"{percent:.1f} %"
-        if percent < 10
-        else f"{percent:.0f} %"
-    )
+    if not value:
+        return "0"
+    if percent < 0.1:
+        return "<0.1 %"
+    return f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"
 
 
 def dollars(value: float | None) -> str:
     """US dollars without the sign, to the cent, and finer where a cent says too little."""
     if value is None:
         return NOTHING
-    return (
-        f"{value:,.2f}"
-        if value >= 1 or not value
-        else f"{value:.3f}"
-        if value >= 0.01
-        else f"{value:.2g}"
-    )
+    if value >= 1 or not value:
+        return f"{value:,.2f}"
+    return f"{value:.3f}" if value >= 0.01 else f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:
     """Seconds, minutes or hours, whichever is read at once."""
     if seconds < 100:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

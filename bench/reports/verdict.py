@@ -1,25 +1,33 @@
-"""Verdicts of the gate as people and programs read them: terminal, Markdown for a merge request,
-JSON.
-"""
+"""Verdicts of the gate as a document: what did not pass first, then what passed."""
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from bench.contract.trial import Trial
 from bench.core.counting import counted
 from bench.gate.verdict import Gate, Outcome, Verdict
-from bench.reports.comparison import as_json, markdown_grid
-from bench.reports.markdown import escape
-from bench.reports.screen import screen
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from bench.reports import cells
+from bench.reports.document import (
+    Block,
+    Bullets,
+    Check,
+    Checks,
+    Column,
+    Document,
+    Fold,
+    Heading,
+    Paragraph,
+    Row,
+    Section,
+    Strong,
+    Table,
+)
+from bench.reports.names import device_of
 
 MARKS: dict[Outcome, str] = {"pass": "✅", "fail": "❌", "incomparable": "⛔", "inconclusive": "❔"}
 OPEN_ROWS = 12
-"""So many gates that passed stand open in a comment; more of them are folded away."""
+"""Up to this number of gates that passed are open in a comment; more of them are folded."""
 EXPLANATION = (
     "Quality passes when the one-sided 95 % lower bound of the mean paired difference (in "
     "brackets) lies above minus the margin, and fails "
@@ -27,71 +35,136 @@ EXPLANATION = (
     "same system, with Kendall's tau and the "
     "overlap of the top 10. Speed is the median of the paired ratios of times."
 )
+COLUMNS = (
+    Column("verdict", "verdict", align="left", priority=0),
+    Column("found", "found", align="left", priority=1),
+    Column("limit", "limit", align="left", priority=2),
+)
 
 
-def to_json(verdict: Verdict) -> str:
-    return as_json(
-        {
-            "outcome": verdict.outcome,
-            "exit_code": verdict.exit_code,
-            "suite": verdict.new.info.suite,
-            "new": verdict.new.info.id,
-            "baseline": verdict.baseline.info.id,
-            "gates": [_flat(gate) for gate in verdict.gates],
-            "absent": list(verdict.absent),
-            "notes": list(verdict.notes),
-        }
+def document(verdict: Verdict) -> Document:
+    """Return the verdict for a comment: what did not pass first, with its reasons; what passed
+    below, folded where it is long.
+    """
+    passed = _table(verdict, passed=True)
+    blocks: list[Block] = [
+        Paragraph((runs(verdict),)),
+        _table(verdict, passed=False),
+        Bullets([(note,) for note in notes(verdict)]),
+    ]
+    if len(passed.rows) > OPEN_ROWS:
+        blocks.append(Fold((f"{counted(len(passed.rows), 'gate')} passed",), [passed]))
+    else:
+        blocks.append(passed)
+    blocks.append(Paragraph((EXPLANATION,), quiet=True))
+    section = Section("verdict", "Verdict", blocks, titled=False)
+    return Document(
+        f"{MARKS[verdict.outcome]} {title(verdict)}",
+        [section],
+        data=_data(verdict),
+        checks=_checks(verdict),
     )
 
 
-def to_markdown(verdict: Verdict) -> str:
-    """A comment for a merge request: what did not pass first, with its reasons; what passed below,
-    folded where it is long.
+def terminal(verdict: Verdict) -> Document:
+    """Return the verdict for a terminal: a table per reranker, then what the numbers leave out,
+    then the verdict, which is next to the prompt.
     """
-    bad, good = (grid(verdict, passed) for passed in (False, True))
-    passed = markdown_grid(good, left=3)
-    if len(good) > OPEN_ROWS:
-        passed = (
-            f"<details><summary>{counted(len(good), 'gate')} "
-            f"passed</summary>\n\n{passed}\n\n</details>"
-        )
-    told = "\n".join(f"- {escape(note)}" for note in notes(verdict))
-    parts = [
-        f"## {MARKS[verdict.outcome]} {escape(title(verdict))}",
-        escape(runs(verdict)),
-        markdown_grid(bad, left=3),
-        told,
-        passed,
-    ]
-    return "\n\n".join(part for part in [*parts, f"<sub>{EXPLANATION}</sub>"] if part)
-
-
-def to_text(verdict: Verdict) -> str:
-    """The terminal's table as plain text, for a file."""
-    buffer = io.StringIO()
-    print_verdict(verdict, screen(file=buffer, width=100))
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
-
-
-def print_verdict(verdict: Verdict, console: Console) -> None:
-    """A block per reranker, then what the numbers leave out, then the verdict."""
-    from rich.table import Table
-    from rich.text import Text
-
+    blocks: list[Block] = []
     names = labels(verdict)
     for name in dict.fromkeys(names):
-        console.print(Text.assemble("\n", (name, "bold")))
-        table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
-        for width in (max(17, *(len(gate.name) for gate in verdict.gates)), 12, 24, None):
-            table.add_column(min_width=width, overflow="fold")
-        for gate in (gate for gate, own in zip(verdict.gates, names, strict=True) if own == name):
-            table.add_row(gate.name, outcome(gate), gate.found, gate.limit)
-        console.print(table)
-    console.print()
-    for note in notes(verdict):
-        console.print(note, soft_wrap=True)
-    console.print(Text(title(verdict), "bold"), soft_wrap=True)
-    console.print(runs(verdict), soft_wrap=True)
+        gates = [gate for gate, own in zip(verdict.gates, names, strict=True) if own == name]
+        rows = [Row(gate.name, _cells(gate)) for gate in gates]
+        blocks += [Heading(name), Table("gate", COLUMNS, rows, f"gates of {name}")]
+    blocks += [Paragraph((note,)) for note in notes(verdict)]
+    blocks += [Paragraph((Strong(title(verdict)),)), Paragraph((runs(verdict),))]
+    return Document("", [Section("verdict", "Verdict", blocks, titled=False)])
+
+
+def _table(verdict: Verdict, *, passed: bool) -> Table:
+    """Return a row for each gate that passed, or did not."""
+    rows = []
+    for gate, name in zip(verdict.gates, labels(verdict), strict=True):
+        if (gate.outcome == "pass") is passed:
+            rows.append(Row(name, {"gate": cells.text(gate.name), **_cells(gate)}))
+    columns = [Column("gate", "gate", align="left", priority=1), *COLUMNS]
+    return Table("reranker", columns, rows, title(verdict))
+
+
+def _cells(gate: Gate) -> dict[str, cells.Cell]:
+    return {
+        "verdict": cells.text(outcome(gate)),
+        "found": cells.text(gate.found),
+        "limit": cells.text(gate.limit),
+    }
+
+
+def _data(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "outcome": verdict.outcome,
+        "exit_code": verdict.exit_code,
+        "suite": verdict.new.info.suite,
+        "new": verdict.new.info.id,
+        "baseline": verdict.baseline.info.id,
+        "gates": [_flat(gate) for gate in verdict.gates],
+        "absent": list(verdict.absent),
+        "notes": list(verdict.notes),
+    }
+
+
+def _checks(verdict: Verdict) -> Checks:
+    """Return the gates as CI systems count them."""
+    absent = [f"{name} is not in the new run" for name in verdict.absent]
+    return Checks(
+        name=f"rerank-bench check {verdict.new.info.suite}",
+        started=verdict.new.info.started,
+        items=[_check(gate, verdict) for gate in verdict.gates],
+        notes=verdict.notes,
+        summary="; ".join([title(verdict), runs(verdict), *absent]),
+        level="notice" if verdict.exit_code == 0 else "error",
+    )
+
+
+def _check(gate: Gate, verdict: Verdict) -> Check:
+    suite = f"{verdict.new.info.suite}.{gate.trial.dataset}.{gate.trial.first_stage}"
+    return Check(
+        suite=suite,
+        name=f"{label(gate.trial)}: {gate.name}",
+        title=f"{gate.trial.reranker}: {gate.name} {outcome(gate)}",
+        text=_sentence(gate),
+        outcome=gate.outcome,
+        result=_result(gate, verdict),
+        level=_level(gate, verdict),
+    )
+
+
+def _result(gate: Gate, verdict: Verdict) -> Literal["passed", "failed", "error", "skipped"]:
+    """Return how CI counts a gate: one that fails is a failure, one that could not be compared is
+    an error, what has no say is skipped, as is an inconclusive gate that counts as passed.
+    """
+    counts_as = verdict.counted(gate.outcome)
+    if not gate.decides or (gate.outcome != "pass" and counts_as == "pass"):
+        return "skipped"
+    if counts_as == "pass":
+        return "passed"
+    return "failed" if counts_as == "fail" else "error"
+
+
+def _level(gate: Gate, verdict: Verdict) -> Literal["", "error", "warning", "notice"]:
+    if gate.outcome == "pass":
+        return ""
+    if not gate.decides:
+        return "notice"
+    return "error" if verdict.counted(gate.outcome) in ("fail", "incomparable") else "warning"
+
+
+def _sentence(gate: Gate) -> str:
+    parts = [
+        f"found {gate.found}" if gate.found else "",
+        f"limit {gate.limit}" if gate.limit else "",
+        gate.told,
+    ]
+    return "; ".join(part for part in parts if part)
 
 
 def title(verdict: Verdict) -> str:
@@ -108,21 +181,6 @@ def runs(verdict: Verdict) -> str:
         f"run {verdict.new.info.id} against "
         f"{base if name == base else f'baseline {name}, run {base}'}"
     )
-
-
-def grid(verdict: Verdict, passed: bool) -> list[dict[str, str]]:
-    """The table's cells, a row for each gate that passed, or did not."""
-    return [
-        {
-            "reranker": name,
-            "gate": gate.name,
-            "verdict": outcome(gate),
-            "found": gate.found,
-            "limit": gate.limit,
-        }
-        for gate, name in zip(verdict.gates, labels(verdict), strict=True)
-        if (gate.outcome == "pass") is passed
-    ]
 
 
 def labels(verdict: Verdict) -> list[str]:
@@ -161,20 +219,18 @@ def notes(verdict: Verdict) -> list[str]:
 
 
 def outcome(gate: Gate) -> str:
-    """The outcome in a cell. What does not decide is not compared, rather than wrongly compared."""
-    return (
-        gate.outcome
-        if gate.decides
-        else "not checked"
-        if gate.outcome == "incomparable"
-        else f"({gate.outcome})"
-    )
+    """Return the outcome in a cell. What does not decide is not compared, rather than wrongly
+    compared.
+    """
+    if gate.decides:
+        return gate.outcome
+    return "not checked" if gate.outcome == "incomparable" else f"({gate.outcome})"
 
 
 def label(trial: Trial) -> str:
-    """A trial's full name."""
-    device = [] if trial.device == "-" else [trial.device]
-    return f"{trial.reranker} ({', '.join([trial.dataset, trial.first_stage, *device])})"
+    """Return a trial's full name."""
+    parts = [trial.dataset, trial.first_stage, device_of(trial)]
+    return f"{trial.reranker} ({', '.join(part for part in parts if part)})"
 
 
 def _worth_telling(gate: Gate) -> bool:

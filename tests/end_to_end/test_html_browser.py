@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from bench import reports
 from bench.contract.trial import Trial, TrialStatus
 from bench.records.run import Run
-from bench.reports import html, markdown
 from tests.support.made_reports import Made, made_report
 
 HOSTILE = (
@@ -60,7 +60,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def written(folder: Path, made: Made) -> Path:
     run = made_report(folder, made)
     path = run.folder / "report.html"
-    path.write_bytes(html.report(run).encode("utf-8", "replace"))
+    path.write_bytes(reports.html(run).encode("utf-8", "replace"))
     return path
 
 
@@ -406,9 +406,9 @@ def test_a_run_of_which_nothing_is_done_still_has_a_page(browser: Any, tmp_path:
     (tmp_path / "run" / "run.json").write_text(info.model_dump_json())
     run = Run(tmp_path / "run")
     path = run.folder / "report.html"
-    path.write_bytes(html.report(run).encode())
+    path.write_bytes(reports.html(run).encode())
     opened = Opened(browser, path)
     assert "no memory" in opened.page.locator("body").inner_text()
     assert opened.said == []
-    assert "gone failed: no memory" in markdown.report(run)
+    assert "gone failed: no memory" in reports.markdown(run)
     opened.context.close()

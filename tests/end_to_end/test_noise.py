@@ -15,12 +15,12 @@ import yaml
 from click.testing import CliRunner
 
 import bench
+from bench import reports
 from bench.cli.main import cli
 from bench.contract.request import CandidateList
 from bench.core.errors import BenchError
 from bench.machine import fingerprint, noise_floor
 from bench.machine.noise_floor import Noise, recall, remember
-from bench.reports import markdown
 from bench.runner import noise as measuring
 from bench.suite.suite import load
 from tests.support.fakes import HashReranker
@@ -173,7 +173,7 @@ def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: P
     }
     assert facts["ours"]["noise"]["processes"] == [1.0123]
     assert "noise" not in facts["hosted"], "a network has its own"
-    assert "are noise on this machine (A/A: ours against itself" in markdown.report(run, ())
+    assert "are noise on this machine (A/A: ours against itself" in reports.markdown(run)
 
 
 def test_what_cannot_be_timed_is_told(suite_file: Path, collection: Path) -> None:

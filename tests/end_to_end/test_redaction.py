@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import bench
-from bench import rerankers
+from bench import reports, rerankers
 from bench.contract.stage import Description
 from bench.core.errors import SuiteError
 from bench.core.redaction import (
@@ -28,7 +28,6 @@ from bench.core.redaction import (
     secret_values,
     without_places,
 )
-from bench.reports import html, markdown
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.outside.own_class import OwnOptions
 from bench.scoring.cache import ScoreCache
@@ -334,9 +333,9 @@ def test_a_report_names_no_folder_of_the_machine(
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     run = bench.run(suite, out=elsewhere / "results")
-    page = html.report(run)
+    page = reports.html(run)
     assert str(tmp_path) not in page
-    assert str(tmp_path) not in markdown.report(run)
+    assert str(tmp_path) not in reports.markdown(run)
     assert "files:tiny" in page
     assert "ours.run" in page
     for path in run.folder.glob("records/*.json"):

@@ -20,7 +20,7 @@ import bench
 from bench import rerankers
 from bench.records.rows import rows as rows_of
 from bench.records.run import Run
-from bench.reports.terminal import print_run
+from bench.reports import show
 from bench.serving import hosted
 from bench.serving.server import RerankServer
 from bench.suite.suite import shipped
@@ -45,7 +45,7 @@ def changed(name: str, folder: Path, edits: dict[str, str] | None = None, **fiel
 
 def printed(run: Run, width: int = 140) -> str:
     text = StringIO()
-    print_run(run, Console(file=text, width=width))
+    show(run, Console(file=text, width=width))
     return text.getvalue()
 
 

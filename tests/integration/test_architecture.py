@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import bench
-from bench import rerankers
+from bench import reports, rerankers
 from bench.catalogue import entries
 from bench.catalogue.entries import Architecture
 from bench.comparison.budgets import budget
@@ -26,7 +26,8 @@ from bench.machine import memory
 from bench.records.rows import architectures, rows
 from bench.records.run import Run
 from bench.reports import budget as budget_report
-from bench.reports import exports, latency_only, markdown
+from bench.reports import exports, sections
+from bench.reports.document import Table
 from bench.rerankers.listwise.sliding_window import spans
 from bench.rerankers.random import architecture as module
 from bench.rerankers.random.architecture import ArchitectureReranker
@@ -301,7 +302,7 @@ def run(collection: Path, tmp_path: Path, *rows: Any, time_it: bool = True, **mo
 
 
 def report(found: Run) -> str:
-    return markdown.report(found)
+    return reports.markdown(found)
 
 
 @pytest.fixture(scope="module")
@@ -374,9 +375,9 @@ def test_it_never_comes_near_a_quality(finished: Run, tmp_path: Path) -> None:
     assert all(
         "random weights" not in text
         for text in (
-            exports.to_csv(finished),
-            exports.to_latex(finished),
-            exports.to_model_card(finished),
+            exports.export(finished, "csv"),
+            exports.export(finished, "latex"),
+            exports.export(finished, "model-card"),
         )
     )
     assert "Latency only: tinybert-l2 (random weights) (cpu)" in " ".join(
@@ -385,9 +386,11 @@ def test_it_never_comes_near_a_quality(finished: Run, tmp_path: Path) -> None:
 
 
 def test_every_report_says_what_it_is(finished: Run) -> None:
-    [bare] = latency_only.tables(finished).values()
-    assert set(bare.lines[0]) == {
-        "reranker",
+    document = sections.document(finished, "terminal")
+    [section] = [section for section in document.sections if section.key == "latency-only"]
+    [table] = section.blocks
+    assert isinstance(table, Table)
+    assert {column.title for column in table.columns} == {
         "parameters",
         "p50 ms",
         "p95 ms",
@@ -402,7 +405,7 @@ def test_every_report_says_what_it_is(finished: Run) -> None:
     for line in markdown.splitlines():
         if "tinybert-l2 (random weights)" in line and line.startswith("|"):
             assert line.count("|") == 7, "the latency-only table, which has no column for a quality"
-    sweep = markdown.split("Sweep of tinybert-l2 (random weights) (cpu):")[1].split("Sweep of")[0]
+    sweep = markdown.split("Sweep of tinybert-l2 (random weights) (cpu)")[1].split("Sweep of")[0]
     assert "nDCG" not in sweep.split("p50 / p95")[0]
 
 

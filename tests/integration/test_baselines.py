@@ -15,8 +15,8 @@ from bench.core.errors import BenchError, RecordError, SuiteError
 from bench.gate import check
 from bench.records import baselines
 from bench.records.run import Run
-from bench.reports import ci
 from bench.reports import verdict as page
+from bench.reports.renderers import render
 from bench.suite.suite import load
 from tests.support.made_runs import made_run
 
@@ -257,11 +257,8 @@ def test_what_failed_and_has_no_baseline_is_in_every_output(tmp_path: Path) -> N
     new = made_run(tmp_path, {"a": [0.5, 0.6]}, name="new", rankings=ranking, failed=["added"])
     verdict = check(new, old)
     outputs = (
-        page.to_text(verdict),
-        page.to_markdown(verdict),
-        page.to_json(verdict),
-        ci.to_junit(verdict),
-        ci.to_github(verdict),
+        render(page.terminal(verdict), "table"),
+        *(render(page.document(verdict), form) for form in ("markdown", "json", "junit", "github")),
     )
     assert all("added failed (no reason given)" in output for output in outputs)
 

@@ -28,7 +28,7 @@ from bench.catalogue.price import Price
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import RerankerError, SuiteError
 from bench.records.run import Run
-from bench.reports.terminal import print_run
+from bench.reports import show
 from bench.rerankers.remote.client import GIVE_UP_AFTER
 from bench.rerankers.remote.cohere import CohereReranker
 from bench.runner.cost import cost, price_of
@@ -281,7 +281,7 @@ def test_a_wide_terminal_shows_the_price_and_any_terminal_the_failures(
 
 def shown(run: Run, width: int) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
-    print_run(run, console)
+    show(run, console)
     return console.export_text()
 
 

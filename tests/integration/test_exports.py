@@ -6,7 +6,8 @@ import csv
 import gzip
 import io
 import json
-from dataclasses import replace
+import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +18,12 @@ from click.testing import CliRunner
 import bench
 from bench.cli.main import cli
 from bench.comparison.leaderboard import collect
-from bench.contract.trial import Trial
 from bench.core.errors import BenchError, RecordError
-from bench.quality.statistics import Difference, Estimate
-from bench.records.rows import Row
+from bench.quality.statistics import Difference
 from bench.records.run import Run
 from bench.reports import exports, plots
+from bench.reports.exports.base import mteb_name
+from bench.reports.renderers import latex
 from tests.support.made_runs import made_run
 
 BASE, BETTER = [0.1, 0.5, 0.3, 0.9], [0.2, 0.7, 0.3, 0.8]
@@ -108,7 +109,7 @@ def test_groups_may_have_other_measure_names(collection: Path, tmp_path: Path) -
         == len(plots.write(found, "per-query", tmp_path))
         == 2
     )
-    text = exports.to_latex(found)
+    text = exports.export(found, "latex")
     assert "RR@10" in text
     assert "RR(rel=2)@10" in text
 
@@ -169,7 +170,7 @@ def test_mteb_files_hold_the_means_under_its_names(run: Run, tmp_path: Path) -> 
 
 def test_mteb_names() -> None:
     assert [
-        exports._mteb_name(name)
+        mteb_name(name)
         for name in ("nDCG@10", "RR(rel=2)@10", "AP", "R@100", "nDCG(gains={2:10})@10")
     ] == [
         "ndcg_at_10",
@@ -180,22 +181,37 @@ def test_mteb_names() -> None:
     ]
 
 
-def test_latex_escapes_the_first_measure_and_explains_its_dagger() -> None:
-    row = Row(
-        Trial(id="t", dataset="data", first_stage="bm25", reranker="better", device="-", depth=5),
-        "done",
-        None,
+def test_latex_escapes_names_and_explains_its_dagger(tmp_path: Path) -> None:
+    difference = Difference(0.1, 0.05, 0.15, 0.001, 40, 20, 20)
+    record = {"a_1": {"vs_first_stage": {"nDCG@10": difference}}}
+    made = made_run(tmp_path, {"first-stage": BASE, "a_1": BETTER}, record=record)
+    text = str(exports.export(made, "latex"))
+    assert "\\caption{tiny, bm25, 5 candidates. $^{\\dagger}$: p $<$ 0.05 against" in text
+    assert "$+0.1000$$^{\\dagger}$" in text
+    assert "a\\_1" in text
+    assert latex.escape("nDCG(gains={2:10})@10") == "nDCG(gains=\\{2:10\\})@10"
+
+
+def test_latex_compiles(tmp_path: Path) -> None:
+    """Names of outside with every sign that LaTeX would read."""
+    program = shutil.which("pdflatex")
+    if program is None:
+        pytest.skip("pdflatex is not here")
+    name = "[a] \\b & 100% $x_1$ #{c} ~^ <d>"
+    made = made_run(tmp_path, {"first-stage": BASE, name: BETTER})
+    table = exports.export(made, "latex")
+    page = (
+        "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}"
+        f"\\begin{{document}}{table}\\end{{document}}"
     )
-    measure = "nDCG(gains={2:10})@10"
-    row = replace(
-        row,
-        quality={measure: Estimate(0.5, 0.4, 0.6, 80)},
-        differences={measure: Difference(0.1, 0.05, 0.15, 0.001, 40, 20, 20)},
+    (tmp_path / "page.tex").write_text(page)
+    done = subprocess.run(
+        [program, "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
     )
-    text = "\n".join(exports._latex_group("data_1", [row], [measure]))
-    assert "nDCG(gains=\\{2:10\\})@10" in text
-    assert "\\caption{data\\_1. $^{\\dagger}$: $p < 0.05$" in text
-    assert "+0.1000^{\\dagger}$" in text
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_trec_runs_leave_unzipped(run: Run, tmp_path: Path) -> None:
@@ -240,7 +256,7 @@ def test_the_leaderboard_groups_by_quality_key_and_keeps_the_newest(tmp_path: Pa
     assert first.key != second.key
     told = f"Not comparable with group {first.key}: it differs in candidates (abc → xyz)"
     assert (first.difference, second.difference) == ("", told)
-    assert told in invoke("leaderboard", tmp_path).replace("\n", " ")
+    assert told in " ".join(invoke("leaderboard", tmp_path).split())
     assert f"Quality key `{second.key}`. {told}." in invoke(
         "leaderboard", tmp_path, "--format", "markdown"
     )

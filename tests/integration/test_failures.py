@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import bench
+from bench import reports
 from bench.comparison.budgets import budget
 from bench.comparison.leaderboard import collect
 from bench.comparison.pairs import compare, sides
@@ -25,7 +26,8 @@ from bench.core.errors import BenchError, RecordError, SuiteError
 from bench.records.rows import rows
 from bench.records.run import Run
 from bench.reports import budget as budget_report
-from bench.reports import comparison, exports, html, markdown, plots, summary
+from bench.reports import comparison, exports, findings, plots
+from bench.reports.renderers import render
 from bench.rerankers.options import RerankerOptions
 from tests.support.command import bench as command
 from tests.support.fakes import FakeOptions, HashReranker
@@ -87,7 +89,7 @@ def test_a_trial_of_which_nothing_was_answered_has_failed(collection: Path, tmp_
     assert not list((folder / "rankings").glob("*gone*"))
     assert not run.per_query["trial"].str.contains("gone").any()
     assert np.isnan(run.to_frame().set_index("reranker").loc["gone", "nDCG@10"])
-    assert "gone" not in exports.to_latex(run) + exports.to_model_card(run)
+    assert "gone" not in str(exports.export(run, "latex")) + str(exports.export(run, "model-card"))
 
 
 def mostly_failed(tmp_path: Path, failed: int, queries: int = 10, **more: Any) -> Run:
@@ -122,10 +124,10 @@ def mostly_failed(tmp_path: Path, failed: int, queries: int = 10, **more: Any) -
 
 def test_above_half_failed_it_is_out_of_every_verdict(tmp_path: Path) -> None:
     run = mostly_failed(tmp_path, failed=6)
-    [finding] = summary.findings(run, rows(run))
+    [finding] = findings.findings(run, run.rows)
     assert finding.best is not None
     assert finding.best.name == "sound"
-    page, comment = html.report(run), markdown.report(run)
+    page, comment = reports.html(run), reports.markdown(run)
     for text in (page, comment):
         assert "6 of 10 queries failed" in text
         assert "0.9000" not in text
@@ -140,7 +142,7 @@ def test_above_half_failed_it_is_in_no_comparison_and_the_report_says_so(tmp_pat
     assert [one.new.trial.reranker for one in found] == ["sound"]
     assert (
         "tiny--bm25--weak of 20260101T000000Z-made: 6 of 10 queries failed: not compared"
-        in comparison.to_markdown(found)
+        in render(comparison.document(found), "markdown")
     )
     with pytest.raises(BenchError, match="--baseline weak: 6 of 10 queries failed"):
         compare([run], baseline="weak")
@@ -152,13 +154,15 @@ def test_above_half_failed_it_is_chosen_by_no_budget(tmp_path: Path) -> None:
     assert choice.best is not None
     assert choice.best.trial.reranker == "sound"
     assert [point.trial.reranker for point in choice.unscored] == ["weak"]
-    assert "60% of its queries failed" in budget_report.to_markdown([choice])
+    assert "60% of its queries failed" in render(budget_report.document([choice]), "markdown")
 
 
 def test_above_half_failed_it_is_in_no_export_plot_or_leaderboard(tmp_path: Path) -> None:
     run = mostly_failed(tmp_path / "runs", failed=6)
-    assert "weak" not in exports.to_model_card(run) + exports.to_latex(run)
-    assert not [path for path in exports.to_mteb(run, tmp_path / "mteb") if "weak" in str(path)]
+    assert "weak" not in str(exports.export(run, "model-card")) + str(exports.export(run, "latex"))
+    assert not [
+        path for path in exports.export(run, "mteb", tmp_path / "mteb") if "weak" in str(path)
+    ]
     [board] = collect(tmp_path / "runs")
     assert "weak" not in {entry.row.name for entry in board.entries}
     for kind in ("pareto", "depth", "per-query"):
@@ -170,19 +174,17 @@ def test_above_half_failed_it_is_in_no_export_plot_or_leaderboard(tmp_path: Path
 
 def test_below_half_the_failed_share_stands_next_to_the_number(tmp_path: Path) -> None:
     run = mostly_failed(tmp_path, failed=3)
-    [finding] = summary.findings(run, rows(run))
+    [finding] = findings.findings(run, run.rows)
     assert finding.best is not None
     assert finding.best.name == "weak"
     found = compare([run])
-    assert {row["reranker"]: row["failed"] for row in comparison.grid(found)}[
-        "weak (cpu)"
-    ] == "30 % / 0"
-    assert "weak (cpu), 30\\% failed" in exports.to_latex(
-        run
-    ) or "weak, 30\\% failed" in exports.to_latex(run)
-    assert "3 of 10 queries failed and score 0" in exports.to_model_card(run)
+    page = render(comparison.document(found), "markdown")
+    weak = next(line for line in page.splitlines() if line.startswith("| weak (cpu) |"))
+    assert weak.endswith("| 30 % / 0 |")
+    assert "weak, 30\\% failed" in exports.export(run, "latex")
+    assert "3 of 10 queries failed and score 0" in exports.export(run, "model-card")
     [choice] = budget(run, p50_ms=100)
-    assert "30% of the queries of weak" in budget_report.to_markdown([choice])
+    assert "30% of the queries of weak" in render(budget_report.document([choice]), "markdown")
 
 
 def test_a_record_of_nothing_but_failures_reads_as_failed(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import bench
 from bench import rerankers
 from bench.contract.request import CandidateList
 from bench.core.cache_dir import cache_dir
-from bench.reports.forecast import print_forecast, to_json, total
+from bench.reports.forecast import document, total
+from bench.reports.renderers import render, terminal
 from bench.runner.forecast import Expected, Forecast, Tokens
 from bench.runner.history import History
 from tests.support.command import bench as command
@@ -71,7 +72,7 @@ def only(found: Forecast, name: str = "hosted") -> Expected:
 
 def shown(found: Forecast, width: int = 80) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
-    print_forecast(found, console)
+    terminal.show(document(found), console)
     return console.export_text()
 
 
@@ -306,7 +307,7 @@ def test_a_suite_without_rerankers_costs_nothing(collection: Path) -> None:
     found = bench.estimate(suite(collection))
     assert (found.usd, list(found.rows)) == (0, [])
     assert "cost nothing" in shown(found)
-    assert json.loads(to_json(found))["trials"] == []
+    assert json.loads(render(document(found), "json"))["trials"] == []
 
 
 def test_a_narrow_terminal_names_the_columns_of_an_estimate_that_it_leaves_out(

@@ -18,6 +18,7 @@ from bench.gate.file import RerankerGates
 from bench.gate.remarks import remarks
 from bench.records.run import Run
 from bench.reports import verdict as report
+from bench.reports.renderers import render
 from tests.support.made_runs import made_run
 
 RNG = np.random.default_rng(3)
@@ -64,8 +65,8 @@ def test_a_reranker_that_was_renamed_fails_and_says_what_it_may_be_called(tmp_pa
         1,
         "it is not in the new run: did you mean 'minilm-v2'?",
     )
-    assert "tiny--bm25--minilm-v2 is new: the baseline has no such trial" in report.to_markdown(
-        found
+    assert "tiny--bm25--minilm-v2 is new: the baseline has no such trial" in render(
+        report.document(found), "markdown"
     )
 
 

@@ -12,12 +12,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench import reports
 from bench.comparison.agreement import agreements
 from bench.comparison.pairs import compare, sides
 from bench.comparison.parity import within_run
 from bench.core.errors import BenchError, RecordError
 from bench.records.run import Run
-from bench.reports import comparison, exports, html, markdown
+from bench.reports import comparison, exports
+from bench.reports.renderers import render
 from tests.support.made_runs import made_run
 
 VALUES = [0.5, 0.25, 0.75]
@@ -47,8 +49,8 @@ def run(tmp_path: Path) -> Run:
 READERS: dict[str, Callable[[Run, Path], Any]] = {
     "parity": lambda run, out: within_run(run, "b", "a"),
     "agreement": lambda run, out: agreements(run),
-    "compare": lambda run, out: comparison.to_markdown(compare([run])),
-    "report": lambda run, out: html.report(run),
+    "compare": lambda run, out: render(comparison.document(compare([run])), "markdown"),
+    "report": lambda run, out: reports.html(run),
     "export": lambda run, out: exports.export(run, "trec", out),
 }
 
@@ -81,7 +83,7 @@ def test_a_report_says_which_rankings_are_gone(run: Run) -> None:
     (run.folder / "rankings" / "tiny--bm25--a.run.gz").unlink()
     gone = Run(run.folder)
     assert gone.without_ranking() == ["tiny--bm25--a"]
-    for page in (html.report(gone), markdown.report(gone)):
+    for page in (reports.html(gone), reports.markdown(gone)):
         assert "its ranking is not in the run folder" in page
 
 
@@ -117,7 +119,7 @@ def test_a_time_that_no_call_takes_is_refused_by_trial_and_query(
     table = pd.read_parquet(path)
     table.assign(**{column: [1000, value, 1000]}).to_parquet(path)
     with pytest.raises(RecordError) as caught:
-        markdown.report(Run(run.folder))
+        reports.markdown(Run(run.folder))
     for part in (str(path), column, str(value), "trial tiny--bm25--a", "query q1"):
         assert part in str(caught.value)
 
@@ -139,7 +141,7 @@ def test_a_record_of_impossible_numbers_is_refused(
     assert before in text
     path.write_text(text.replace(before, after, 1))
     with pytest.raises(RecordError, match=key) as caught:
-        markdown.report(Run(run.folder))
+        reports.markdown(Run(run.folder))
     assert str(path) in str(caught.value)
 
 

@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 import bench
+from bench import reports
 from bench.comparison.budgets import budget
 from bench.contract.trial import System
 from bench.core.errors import SuiteError
@@ -20,7 +21,8 @@ from bench.latency.sweep_plan import SweepPlan
 from bench.records.points import measured
 from bench.records.run import Run
 from bench.records.tables import SYSTEM
-from bench.reports import markdown, plots, sweep
+from bench.reports import plots
+from bench.reports.sections import sweep
 from bench.runner import loop
 from bench.suite.suite import load
 from tests.support.made_collections import write_collection
@@ -66,7 +68,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def report(found: Run) -> str:
-    return markdown.report(found)
+    return reports.markdown(found)
 
 
 def points(found: Run) -> set[tuple[Any, ...]]:
@@ -264,17 +266,17 @@ def test_the_report_has_a_table_and_a_heat_map(swept: Run, tmp_path: Path) -> No
     found = swept
     page = report(found)
     measure, [members] = sweep.points(found)[("tiny", "bm25", 8)]
-    head, *lines = sweep.lines(members, measure)
-    assert head == ("settings", "2", "5", "6")
-    assert [line[0] for line in lines] == [
+    table = sweep.table(members, measure)
+    assert [column.title for column in table.columns] == ["2", "5", "6"]
+    assert [row.label for row in table.rows] == [
         "fp32 b4",
         "fp32 b1",
         "bf16 b4",
         "nDCG@10",
         "nDCG@10, bfloat16",
     ]
-    assert lines[2][3] == "–"
-    assert "Sweep of tiny (cpu):" in page
+    assert "6" not in table.rows[2].cells
+    assert "Sweep of tiny (cpu)" in page
     assert "| bf16 b4 |" in page
     assert "sweep-tiny-bm25.png" in (found.folder / "report.md").read_text()
     assert (found.folder / "sweep-tiny-bm25.png").read_bytes().startswith(b"\x89PNG")
@@ -286,7 +288,7 @@ def test_the_report_has_a_table_and_a_heat_map(swept: Run, tmp_path: Path) -> No
 def test_a_sweep_of_depths_alone_draws_no_heat_map(collection: Path, tmp_path: Path) -> None:
     found = run(collection, tmp_path, {FAKE: {"name": "fake"}})
     assert list(plots.draw(found, "sweep")) == []
-    assert "Sweep of fake (cpu):" in report(found)
+    assert "Sweep of fake (cpu)" in report(found)
 
 
 def test_what_is_timed_is_described_as_it_is_and_not_as_it_was_when_its_scores_were_made(

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import bench
+from bench import reports
 from bench.contract.request import CandidateList
 from bench.core import atomic
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import RerankerError
-from bench.records.rows import rows
-from bench.reports import markdown, summary
+from bench.reports import findings
 from bench.rerankers import build
 from bench.rerankers.loading import tiny
 from bench.rerankers.loading.weights import Weights, folder_hash
@@ -141,8 +141,8 @@ def test_every_row_of_such_a_model_says_that_it_means_nothing(
         "latency": None,
     }
     run = bench.run(suite, out=tmp_path / "out", device="cpu")
-    assert "- monot5 (cpu): random weights: the order means nothing" in markdown.report(run, ())
-    notes = [note for note in markdown.report(run, ()).splitlines() if "random weights" in note]
+    assert "- monot5 (cpu): random weights: the order means nothing" in reports.markdown(run)
+    notes = [note for note in reports.markdown(run).splitlines() if "random weights" in note]
     assert len(notes) == 1
 
 
@@ -159,7 +159,7 @@ def test_such_a_row_never_leads(collection: Path, tmp_path: Path) -> None:
     assert [
         found.best and found.best.name
         for run in (both, alone)
-        for found in summary.findings(run, rows(run))
+        for found in findings.findings(run, run.rows)
     ] == ["word-overlap", None]
 
 

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from bench import reports
 from bench.comparison.agreement import agreements
 from bench.records.run import Run
-from bench.reports import html
-from bench.reports.agreement import way
-from bench.reports.markdown import report
-from bench.reports.terminal import print_run
+from bench.reports import show
+from bench.reports.sections.agreement import way
 from tests.support.made_runs import made_run
 
 MODEL = {
@@ -108,20 +107,18 @@ def test_reports_print_it_beside_the_speed(
         tmp_path, {"plain": {}, "fast": {"runtime": "onnx", "dtype": "int8"}}, milliseconds=times
     )
     console = Console(width=width, color_system=None)
-    print_run(run, console)
+    show(run, console)
     line = next(line for line in capsys.readouterr().out.splitlines() if "onnx" in line)
     assert line.split()[:1] == ["fast"]
     assert "2.00x" in line
     assert "-0.1000" in line
     assert len(line) <= width
-    page = report(run)
-    assert "| fast | onnx int8 | 2.00x | – | 1.2e+00 | 0.6667 | 1.000 | -0.1000 |" in page
-    cells = re.findall(
-        r"<t[hd][^>]*>([^<]*)<",
-        html.report(run).partition("torch in float32")[2].partition("</tbody>")[0],
-    )
-    assert cells[-8:] == [
-        "fast",
+    page = reports.markdown(run)
+    assert "| fast (cpu) | onnx int8 | 2.00x | – | 1.2e+00 | 0.6667 | 1.000 | -0.1000 |" in page
+    table = reports.html(run).partition("torch in float32")[2].partition("</tbody>")[0]
+    cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", table, re.DOTALL)
+    assert [re.sub("<[^>]*>", "", cell) for cell in cells[-8:]] == [
+        "fast (cpu)",
         "onnx int8",
         "2.00x",
         "–",
@@ -134,4 +131,6 @@ def test_reports_print_it_beside_the_speed(
 
 def test_a_run_without_such_rows_says_nothing_of_it(tmp_path: Path) -> None:
     run = run_of(tmp_path, {"only": {}})
-    assert all("torch in float32" not in page for page in (report(run), html.report(run)))
+    assert all(
+        "torch in float32" not in page for page in (reports.markdown(run), reports.html(run))
+    )

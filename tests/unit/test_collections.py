@@ -524,7 +524,7 @@ class TestRuns:
     ) -> None:
         from bench import reports
         from bench.cli.console import open_console
-        from bench.reports.terminal import print_run
+        from bench.reports import show
 
         base = pets(
             tmp_path, {"docs.jsonl": DOCS + DOCS, "queries.tsv": "q1\twhat purrs\nq2\tzebra\n"}
@@ -539,7 +539,7 @@ class TestRuns:
         )
         assert {about_data, about_bm25} <= set(run.info.warnings)
         assert run.info.warnings.count(about_data) == 1
-        print_run(run, open_console())
+        show(run, open_console())
         texts = [capsys.readouterr().out.replace("\n", " ")]
         texts += [
             path.read_text() for path in reports.write(run) if path.suffix in (".md", ".html")

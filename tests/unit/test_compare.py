@@ -28,6 +28,7 @@ from bench.core.errors import BenchError, IncomparableError, RecordError
 from bench.quality import statistics
 from bench.records.run import Run
 from bench.reports import comparison as report
+from bench.reports.renderers import render, terminal
 from tests.support.made_runs import made_run
 
 BASE, BETTER, OTHER = [0.1, 0.5, 0.3, 0.9], [0.2, 0.7, 0.3, 0.8], [0.0, 0.0, 0.1, 0.2]
@@ -235,7 +236,7 @@ def test_moved_queries_stand_with_their_words_and_top_documents(
     }
     run = bench.run(suite, out=tmp_path, latency=False)
     found = compare([run])
-    (name, moves), *_ = report.moves(found)
+    (name, moves), *_ = report.moves_of(found)
     assert name == "fake (cpu)"
     move = moves[0]
     fake = next(one for one in found if one.new.trial.reranker == "fake")
@@ -252,17 +253,17 @@ def test_moved_queries_stand_with_their_words_and_top_documents(
     assert any(grade is not None for _, grade in shown)
     assert all(grade == judged.get((move.query_id, doc_id)) for doc_id, grade in shown)
     console = Console(width=80, record=True, file=io.StringIO())
-    report.print_comparison(found, console)
+    terminal.show(report.document(found), console)
     told = console.export_text()
     assert f"{move.query_id}, {move.text}" in told
     assert max(map(len, told.splitlines())) <= 80
-    assert f"1. {move.after[0].doc_id} " in report.to_markdown(found)
+    assert f"1. {move.after[0].doc_id} " in render(report.document(found), "markdown")
 
 
 def test_a_run_that_keeps_no_texts_shows_ids_and_grades(tmp_path: Path) -> None:
     ranked = {"q0": [("d2", 2.0), ("d1", 1.0)]}
     run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER}, rankings={"a": ranked})
-    (_, moves), *_ = report.moves(compare([run]))
+    (_, moves), *_ = report.moves_of(compare([run]))
     move = next(move for move in moves if move.query_id == "q0")
     assert (move.text, move.before) == (None, ())
     assert [str(one) for one in move.after] == ["d2 (not judged)", "d1 (not judged)"]
@@ -271,13 +272,13 @@ def test_a_run_that_keeps_no_texts_shows_ids_and_grades(tmp_path: Path) -> None:
 def test_every_format_says_the_same(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": BASE, "a_|_b": BETTER})
     found = compare([run])
-    (row,) = csv.DictReader(io.StringIO(report.to_csv(found)))
-    (value,) = json.loads(report.to_json(found))
+    (row,) = csv.DictReader(io.StringIO(render(report.document(found), "csv")))
+    (value,) = json.loads(render(report.document(found), "json"))
     assert float(row["difference"]) == value["difference"] == pytest.approx(0.05)
     assert {move["query"]: move["difference"] for move in value["moved"]} == pytest.approx(
         {"q1": 0.2, "q0": 0.1, "q3": -0.1}
     )
-    page = report.to_markdown(found)
+    page = render(report.document(found), "markdown")
     assert "a\\_\\|\\_b" in page
     assert "+0.0500" in page
     assert "q1 +0.2000" in page
@@ -287,7 +288,7 @@ def test_every_format_says_the_same(tmp_path: Path) -> None:
 def test_the_terminal_table_fits(tmp_path: Path, width: int) -> None:
     run = made_run(tmp_path, {"first-stage": BASE, "a-reranker-with-a-long-name": BETTER})
     console = Console(width=width, record=True, file=io.StringIO())
-    report.print_comparison(compare([run]), console)
+    terminal.show(report.document(compare([run])), console)
     text = console.export_text()
     assert "+0.0500" in text
     assert ("at 80 columns: baseline" in text) == (width == 80)
@@ -296,7 +297,7 @@ def test_the_terminal_table_fits(tmp_path: Path, width: int) -> None:
 
 def test_a_single_query_is_valid_json(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": [0.5], "a": [0.6]})
-    (value,) = json.loads(report.to_json(compare([run])))
+    (value,) = json.loads(render(report.document(compare([run])), "json"))
     assert (value["effect_size"], value["minimum_detectable"]) == (None, None)
 
 

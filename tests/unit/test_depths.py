@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bench
+from bench import reports
 from bench.contract.request import CandidateList
 from bench.contract.trial import Trial
 from bench.datasets.base import Dataset
@@ -22,7 +23,7 @@ from bench.latency.sweep_plan import SweepPlan
 from bench.quality import depth_curve
 from bench.quality.questions import Questions
 from bench.ranking.order import rank
-from bench.reports import exports, html, markdown
+from bench.reports import exports
 
 FAKE = "tests.support.fakes:HashReranker"
 
@@ -152,9 +153,9 @@ def test_a_depth_that_no_query_reaches_is_shown_as_what_it_is(
     assert {choice.best.depth, choice.runner_up.depth} == {2, longest}
     assert choice.unscored == ()
     shown = f"at most {longest} candidates (depth 100)"
-    assert shown in html.report(run)
-    assert shown in markdown.report(run)
-    assert shown in exports.to_latex(run)
+    assert shown in reports.html(run)
+    assert shown in reports.markdown(run)
+    assert shown in exports.export(run, "latex")
 
 
 def test_a_listwise_reranker_has_its_own_depth_only(collection: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from bench.gate import Gate, Gates, Verdict, check, quality_of
 from bench.gate.file import DriftGate
 from bench.records.run import Run
 from bench.reports import verdict as report
+from bench.reports.renderers import render
 from tests.support.made_gate_runs import NOISE, OLD, runs
 from tests.support.made_runs import made_run
 
@@ -98,8 +99,8 @@ def test_a_reranker_that_failed_in_the_new_run_fails_the_gate(tmp_path: Path) ->
     old = made_run(tmp_path, {"first-stage": OLD, "a": OLD}, name="old")
     found = check(new, old)
     assert (found.outcome, [one.name for one in found.gates]) == ("fail", ["run"])
-    assert "| a | run | fail | failed | runs |" in report.to_markdown(found)
-    assert "- a, run: no reason given" in report.to_markdown(found)
+    assert "| a | run | fail | failed | runs |" in render(report.document(found), "markdown")
+    assert "- a, run: no reason given" in render(report.document(found), "markdown")
 
 
 def test_a_reranker_that_is_gone_is_told(tmp_path: Path) -> None:
@@ -108,10 +109,12 @@ def test_a_reranker_that_is_gone_is_told(tmp_path: Path) -> None:
     allowed = check(new, old, Gates(missing="pass"))
     assert allowed.outcome == "pass"
     assert allowed.absent == ("tiny--bm25--b",)
-    assert "tiny--bm25--b is in the baseline and not in the new run" in report.to_markdown(allowed)
+    assert "tiny--bm25--b is in the baseline and not in the new run" in render(
+        report.document(allowed), "markdown"
+    )
     found = check(new, old)
     assert (found.outcome, gate(found, "run").trial.reranker) == ("fail", "b")
-    assert "not checked" not in report.to_markdown(found)
+    assert "not checked" not in render(report.document(found), "markdown")
     third = made_run(tmp_path, {"c": OLD}, name="third")
     assert [one.told for one in check(third, old).gates] == [
         "it is not in the new run: known: c"
@@ -273,7 +276,7 @@ def test_queries_that_one_run_did_not_rank_are_counted(tmp_path: Path) -> None:
         1,
         1,
     )
-    assert "1 query ranked by one run only" in report.to_markdown(found)
+    assert "1 query ranked by one run only" in render(report.document(found), "markdown")
 
 
 def test_a_ranking_that_is_gone_is_one_clear_error(tmp_path: Path) -> None:

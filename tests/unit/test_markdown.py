@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench import reports
 from bench.quality import statistics
-from bench.records.rows import rows
 from bench.records.run import Run
-from bench.reports import markdown, summary
-from bench.reports.summary import Style, absent, findings, sentences
-from bench.reports.terminal import print_run
+from bench.reports import show
+from bench.reports.document import absences, plain
+from bench.reports.findings import ALPHA, findings
+from bench.reports.sections.verdict import sentences
+from bench.reports.view import absent_of
 from tests.support.made_reports import Made, made_report
 from tests.support.made_runs import made_run
-
-PLAIN = Style(str, str)
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +34,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def told(run: Run) -> list[str]:
-    from bench.records.rows import rows
-
-    return [" ".join(sentences(finding, PLAIN)) for finding in findings(run, rows(run))]
+    lines = []
+    for finding in findings(run, run.rows):
+        lines.append(" ".join(plain(sentence) for sentence in sentences(finding)))
+    return lines
 
 
 def test_the_comment_begins_with_the_verdict_and_folds_the_rest(run: Run) -> None:
-    page = markdown.report(run)
+    page = reports.markdown(run)
     first, verdict, heading, table, missing, *_ = page.split("\n\n")
     assert first == "## made-report"
     assert re.match(r"\*\*(good|twin) \(cpu\)\*\* ranks best on made", verdict)
-    assert heading == "### made, bm25, 20 candidates"
+    assert heading == "### made, bm25, 20 candidates (80 queries)"
     assert missing == "- gone, lost skipped: no model hub"
     head, _, *lines = table.splitlines()
     assert head == "| reranker | nDCG@10 | Δ first | p | RR@10 | p50 ms | p95 ms | pairs/s |"
@@ -58,7 +59,7 @@ def test_the_comment_begins_with_the_verdict_and_folds_the_rest(run: Run) -> Non
 
 def test_the_fastest_of_those_that_tie_is_named(run: Run) -> None:
     [text] = told(run)
-    [finding] = findings(run, rows(run))
+    [finding] = findings(run, run.rows)
     assert {row.name for row in finding.tied} == {"good", "twin"}
     times = {row.name: row.single.p50_ms for row in finding.tied if row.single}
     assert finding.fastest is not None
@@ -69,12 +70,12 @@ def test_the_fastest_of_those_that_tie_is_named(run: Run) -> None:
 def test_a_tie_agrees_with_the_comparison_command(run: Run) -> None:
     from bench.comparison.pairs import compare
 
-    [finding] = findings(run, rows(run))
+    [finding] = findings(run, run.rows)
     assert finding.best is not None
     against = compare([run], baseline=finding.best.name)
     by_name = {one.new.trial.reranker: one.difference.p for one in against}
-    assert by_name["poor"] < summary.ALPHA
-    assert all(by_name[row.name] >= summary.ALPHA for row in finding.tied[1:])
+    assert by_name["poor"] < ALPHA
+    assert all(by_name[row.name] >= ALPHA for row in finding.tied[1:])
 
 
 @pytest.mark.parametrize(
@@ -110,8 +111,8 @@ def test_the_verdict_says_what_the_difference_shows(
 def test_no_reranker_is_no_verdict(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": [0.1, 0.2]}, failed=["a"])
     assert told(run) == ["No reranker was measured on tiny (bm25, 5 candidates)."]
-    assert absent(rows(run), "failed") == {"no reason given": ["a (cpu)"]}
-    assert "- a (cpu) failed: no reason given" in markdown.report(run)
+    assert absences(absent_of(run.rows)) == ["a (cpu) failed: no reason given"]
+    assert "- a (cpu) failed: no reason given" in reports.markdown(run)
 
 
 def test_collections_with_other_grades_have_their_own_measure_names(
@@ -137,7 +138,7 @@ def test_collections_with_other_grades_have_their_own_measure_names(
     assert "| reranker | RR@10 |" in page
     assert "| reranker | RR(rel=2)@10 |" in page
     console = Console(file=StringIO(), width=140)
-    print_run(run, console)
+    show(run, console)
     assert "RR(rel=2)@10" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "RR(rel=2)@10" in (run.folder / "report.html").read_text()
 

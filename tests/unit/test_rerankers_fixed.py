@@ -21,7 +21,9 @@ from bench.contract.request import CandidateList, Failure
 from bench.core.errors import DataError, RerankerError, SuiteError, Unavailable
 from bench.ranking.order import rank
 from bench.records.rows import rows
-from bench.reports.summary import Style, findings, sentences
+from bench.reports.document import plain
+from bench.reports.findings import findings
+from bench.reports.sections.verdict import sentences
 from bench.suite import suite
 from bench.suite.planning import plan
 
@@ -291,7 +293,7 @@ def test_a_run_over_other_candidates_leads_no_verdict(tmp_path: Path) -> None:
     bm25 = first_stage.build("bm25", None, Path()).retrieve(data, list(data.queries), 5)
     alone = [row for row in rows(run) if row.name != overlap]
     (finding,) = findings(run, alone)
-    assert sentences(finding, Style(str, str)) == [
+    assert [plain(sentence) for sentence in sentences(finding)] == [
         "No reranker can lead a verdict (see the notes) on everyday (bm25, 5 candidates)."
     ]
     for query, written in run.ranking("everyday--bm25--first-stage").items():

@@ -17,11 +17,15 @@ from bench.latency.spans import ON_DEVICE
 from bench.latency.summary import parts, summarise
 from bench.quality.statistics import Estimate
 from bench.records.rows import Row, notes_on
-from bench.reports import numbers, timings
+from bench.reports import cells, numbers
+from bench.reports.document import Table
+from bench.reports.names import about
 from bench.reports.plots import style, tradeoff
+from bench.reports.renderers.columns import in_full
+from bench.reports.sections import latency
 
+LABELS = {"a": "a", "b": "b", "oracle": "oracle"}
 SLOW = Condition("server", 50.0)
-HEAD = ("reranker", "scenario", "queries", "p50 ms", "p95 ms", "ms/pair", "pairs/s")
 
 
 def trial(name: str, device: str = "cpu") -> Trial:
@@ -51,69 +55,80 @@ def timed(
     ]
 
 
-def labels(*members: Row) -> dict[str, str]:
-    return {row.trial.id: row.name for row in members}
+def lines(table: Table) -> list[dict[str, str]]:
+    """The table as a text report has it: a row's name and its cells by title."""
+    shown = in_full(table)
+    return [
+        {"reranker": row.label, **{column.column.title: column.text(row) for column in shown}}
+        for row in table.rows
+    ]
 
 
-def test_every_scenario_has_a_line_with_its_intervals() -> None:
+def test_every_scenario_has_a_table_with_its_intervals() -> None:
     row = made("ours", [*timed("single"), *timed("offline", n=2)])
-    head, single, offline = timings.full([row], labels(row))
-    assert head == HEAD
+    [single] = lines(latency.table("single", [row]))
     found: Any = row.latency[Condition("single")]
-    assert single[:3] == ("ours", "single", "60")
-    assert single[3] == f"{found.p50_ms:.0f} [{found.of(P50).low:.0f}, {found.of(P50).high:.0f}]"
-    assert single[4].startswith("156 [")
+    median = f"{found.p50_ms:.0f} [{found.of(P50).low:.0f}, {found.of(P50).high:.0f}]"
+    assert (single["reranker"], single["queries"], single["p50 ms"]) == ("ours (cpu)", "60", median)
+    assert single["p95 ms"].startswith("156 [")
     assert found.per_pair_ms == pytest.approx(found.p50_ms / 10)
     assert found.of(PER_PAIR).low == pytest.approx(found.of(P50).low / 10)
-    assert single[5].startswith("12.9 [")
-    assert offline[2:6] == ("–", "–", "–", "–")
-    assert " [" in offline[6]
+    assert single["ms/pair"].startswith("12.9 [")
+    table = latency.table("offline", [row])
+    [offline] = lines(table)
+    assert table.lead == "pairs_per_s"
+    assert "queries" not in offline
+    assert "p95 ms" not in offline
+    assert " [" in offline["pairs/s"]
 
 
-def test_energy_has_a_column_where_a_gpu_told_it() -> None:
-    told = made("ours", [*timed("single"), *timed("offline", n=2)], {"joules_per_1000_pairs": 42.4})
-    untold = made("theirs", timed("offline", n=2), {"joules_per_1000_pairs": None})
-    head, single, offline, other = timings.full([told, untold], labels(told, untold))
-    assert head == (*HEAD, "J/1k pairs")
-    assert [line[-1] for line in (single, offline, other)] == ["–", "42", "–"]
-    assert timings.full([replace(told, latency={})], labels(told)) == []
+def test_energy_has_a_column_where_a_gpu_reports_it() -> None:
+    timing = {"joules_per_1000_pairs": 42.4}
+    known = made("ours", [*timed("single"), *timed("offline", n=2)], timing)
+    unknown = made("theirs", timed("offline", n=2), {"joules_per_1000_pairs": None})
+    both = lines(latency.table("offline", [known, unknown]))
+    assert [line["J/1k pairs"] for line in both] == ["42", "–"]
+    assert "J/1k pairs" not in lines(latency.table("offline", [unknown]))[0]
+    assert latency.table("offline", [replace(known, latency={})]).rows == []
 
 
-def test_one_sample_has_no_interval() -> None:
-    assert numbers.ranged(5.0, 5.0, 5.0, numbers.milliseconds) == "5.00"
-    assert numbers.ranged(None, None, None, numbers.milliseconds) == numbers.NOTHING
-    row = made("ours", timed("cold", n=1))
-    assert timings.full([row], labels(row))[1][2:4] == ("1 run", "100")
+def test_one_sample_has_no_interval_and_withheld_percentiles_say_so() -> None:
+    assert cells.duration(5.0, 5.0, 5.0).interval == ""
+    assert cells.duration(None).text == numbers.NOTHING
+    [line] = lines(latency.table("cold", [made("ours", timed("cold", n=1))]))
+    assert (line["calls"], line["p50 ms"]) == ("1", "100")
+    [line] = lines(latency.table("single", [made("ours", timed("single", n=58))]))
+    assert line["p95 ms"] == "withheld"
 
 
 def test_percentiles_of_an_overloaded_server_are_left_out() -> None:
     load = {"rate": 50.0, "utilisation": 2.5, "overloaded": True}
     row = made("ours", timed(SLOW), {"server": {"loads": [load]}})
-    assert timings.full([row], labels(row))[1][1:5] == (
-        "server 50/s, 250% load",
-        "60",
-        "overloaded",
-        "–",
-    )
-    calm = made(
-        "ours",
-        timed(SLOW),
-        {"server": {"loads": [{**load, "utilisation": 0.5, "overloaded": False}]}},
-    )
-    assert timings.full([calm], labels(calm))[1][1] == "server 50/s, 50% load"
-    assert timings.full([calm], labels(calm))[1][3].startswith("130 [")
+    [line] = lines(latency.table("server", [row]))
+    assert (line["load"], line["queries"]) == ("50/s, 250% load", "60")
+    assert (line["p50 ms"], line["p95 ms"]) == ("overloaded", "–")
+    timing = {"server": {"loads": [{**load, "utilisation": 0.5, "overloaded": False}]}}
+    [line] = lines(latency.table("server", [made("ours", timed(SLOW), timing)]))
+    assert line["load"] == "50/s, 50% load"
+    assert line["p50 ms"].startswith("130 [")
 
 
-def test_parts_are_shared_out_of_their_sum_and_the_device_s_own_clock_is_beside_it() -> None:
+def test_parts_are_shares_of_their_sum_and_the_device_s_own_clock_is_next_to_it() -> None:
     samples = [
         row
         for name, ms in (("tokenise", 10.0), ("forward", 80.0), (ON_DEVICE, 70.0), ("other", 10.0))
         for row in timed("single", 1, ms=ms, span=name)
     ]
-    row = made("ours", samples)
-    ((head, line),) = timings.parts([row], labels(row))
-    assert head == ("reranker", "scenario", "tokenise", "forward", ON_DEVICE, "other")
-    assert line == ("ours", "single", "10.0 (10%)", "80.0 (80%)", "70.0 (70%)", "10.0 (10%)")
+    [table] = latency.part_tables([made("ours", samples)], "d")
+    [line] = lines(table)
+    assert line == {
+        "reranker": "ours (cpu)",
+        "scenario": "single",
+        "tokenise": "10.0 (10%)",
+        "forward": "80.0 (80%)",
+        ON_DEVICE: "70.0 (70%)",
+        "other": "10.0 (10%)",
+    }
 
 
 def test_each_kind_of_scenario_has_its_own_parts_and_cold_its_memory() -> None:
@@ -123,13 +138,11 @@ def test_each_kind_of_scenario_has_its_own_parts_and_cold_its_memory() -> None:
         *timed(Condition("server", 9.0), 1, span="queue"),
     ]
     row = made("ours", samples, {"cold": {"peak_rss_bytes": 3 << 29}})
-    cold, loads = timings.parts([row], labels(row))
-    assert cold == [
-        ("reranker", "scenario", "load", "memory"),
-        ("ours", "cold", "100 (100%)", "1.50 GiB"),
-    ]
-    assert [line[1] for line in loads] == ["scenario", "server 50/s", "server 9/s"]
-    assert timings.parts([replace(row, parts={})], labels(row)) == []
+    cold, loads = latency.part_tables([row], "d")
+    [line] = lines(cold)
+    assert (line["load"], line["memory"]) == ("100 (100%)", "1.50 GiB")
+    assert [line["scenario"] for line in lines(loads)] == ["server 50/s", "server 9/s"]
+    assert latency.part_tables([replace(row, parts={})], "d") == []
 
 
 def test_a_note_that_rows_share_is_told_once() -> None:
@@ -140,11 +153,9 @@ def test_a_note_that_rows_share_is_told_once() -> None:
     reference = Row(trial("oracle", "-"), "done", None)
     members = [reference, first, second]
     assert notes_on(members) == [([first, second], "busy"), ([first], "tied")]
-    told = [timings.about(rows, members, labels(*members)) for rows, _ in notes_on(members)]
+    told = [about(rows, members, LABELS) for rows, _ in notes_on(members)]
     assert told == ["every timed row", "a"]
-    assert timings.about([first], [reference, first], labels(*members)) == "a", (
-        "the only one is called by its name"
-    )
+    assert about([first], [reference, first], LABELS) == "a", "the only one is called by its name"
 
 
 @pytest.mark.parametrize("pairs", [(10, 10), (10, 7)])

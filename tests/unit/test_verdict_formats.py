@@ -6,6 +6,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,8 +18,8 @@ from rich.console import Console
 from bench.cli.main import main
 from bench.contract.trial import Trial
 from bench.gate import Gate, Gates, Verdict, check
-from bench.reports import ci
 from bench.reports import verdict as report
+from bench.reports.renderers import render, terminal
 from tests.support.made_gate_runs import NOISE, OLD, runs
 from tests.support.made_runs import made_run
 
@@ -53,7 +54,7 @@ def mixed(tmp_path: Path) -> Verdict:
 
 
 def test_junit_is_well_formed_and_says_what_ci_needs(mixed: Verdict) -> None:
-    root = ElementTree.fromstring(ci.to_junit(mixed))
+    root = ElementTree.fromstring(render(report.document(mixed), "junit"))
     assert {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
         "tests": "5",
         "failures": "1",
@@ -80,7 +81,7 @@ def test_junit_counts_what_is_inconclusive_as_the_exit_code_does(
     mixed: Verdict, counts_as: Any, errors: int, skipped: int, failures: int
 ) -> None:
     root = ElementTree.fromstring(
-        ci.to_junit(Verdict(mixed.new, mixed.baseline, mixed.gates, inconclusive=counts_as))
+        render(report.document(replace(mixed, inconclusive=counts_as)), "junit")
     )
     assert [root.get(name) for name in ("errors", "skipped", "failures")] == [
         str(errors),
@@ -93,7 +94,7 @@ def test_github_annotations_cannot_be_forged(
     mixed: Verdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    lines = ci.to_github(mixed).split("\n")
+    lines = render(report.document(mixed), "github").split("\n")
     levels = [re.findall("^::([a-z]+) ", line) for line in lines]
     assert levels == [["error"], ["notice"], ["error"], ["warning"], ["error"]]
     assert lines[0].startswith(
@@ -110,15 +111,15 @@ def test_github_gets_the_markdown_for_its_summary(
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    ci.to_github(mixed)
-    assert summary.read_text() == "before\n" + report.to_markdown(mixed) + "\n"
+    render(report.document(mixed), "github")
+    assert summary.read_text() == "before\n" + render(report.document(mixed), "markdown")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
     with pytest.raises(Exception, match=r"GITHUB_STEP_SUMMARY.*cannot be written"):
-        ci.to_github(mixed)
+        render(report.document(mixed), "github")
 
 
 def test_markdown_is_escaped_and_leads_with_what_did_not_pass(mixed: Verdict) -> None:
-    page = report.to_markdown(mixed)
+    page = render(report.document(mixed), "markdown")
     assert page.startswith(
         "## ❌ fail: made, 1 of 4 gates passed\n\nrun 20260101T000000Z-new against "
         "20260101T000000Z-old\n"
@@ -134,7 +135,7 @@ def test_markdown_is_escaped_and_leads_with_what_did_not_pass(mixed: Verdict) ->
 def test_many_gates_that_passed_are_folded(tmp_path: Path) -> None:
     names = [f"r{i}" for i in range(14)]
     new, old = (made_run(tmp_path, dict.fromkeys(names, OLD), name=name) for name in ("new", "old"))
-    page = report.to_markdown(check(new, old, Gates(drift=None)))
+    page = render(report.document(check(new, old, Gates(drift=None))), "markdown")
     assert "<details><summary>14 gates passed</summary>\n\n| reranker" in page
 
 
@@ -142,7 +143,7 @@ def test_many_gates_that_passed_are_folded(tmp_path: Path) -> None:
 def test_the_terminal_table_fits(tmp_path: Path, width: int) -> None:
     found = check(*runs(tmp_path, OLD + NOISE - 0.05))
     console = Console(width=width, record=True, file=io.StringIO())
-    report.print_verdict(found, console)
+    terminal.show(report.terminal(found), console)
     text = console.export_text()
     for expected in (
         "\na\n",
@@ -157,7 +158,7 @@ def test_the_terminal_table_fits(tmp_path: Path, width: int) -> None:
 
 
 def test_json_holds_every_number(tmp_path: Path) -> None:
-    value = json.loads(report.to_json(check(*runs(tmp_path, OLD + NOISE - 0.05))))
+    value = json.loads(render(report.document(check(*runs(tmp_path, OLD + NOISE - 0.05))), "json"))
     assert (value["outcome"], value["exit_code"]) == ("fail", 1)
     quality, drifted = value["gates"]
     assert quality["numbers"]["difference"] == pytest.approx(-0.05)
@@ -167,7 +168,10 @@ def test_json_holds_every_number(tmp_path: Path) -> None:
 
 def test_one_query_is_valid_json(tmp_path: Path) -> None:
     found = check(*runs(tmp_path, [0.5], old=[0.5]))
-    assert json.loads(report.to_json(found))["gates"][0]["numbers"]["smallest_margin"] is None
+    assert (
+        json.loads(render(report.document(found), "json"))["gates"][0]["numbers"]["smallest_margin"]
+        is None
+    )
 
 
 def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -207,7 +211,7 @@ def test_the_command_exits_as_documented(
             more,
             capsys.readouterr(),
         )
-    assert "differ in candidates (abc → other)" in capsys.readouterr().out
+    assert "differ in candidates (abc → other)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_formats_go_where_they_are_sent(

@@ -11,7 +11,7 @@ from bench.records.points import Point
 from bench.records.run import Run
 from bench.reports import numbers
 from bench.reports.plots import Picture, style
-from bench.reports.sweep import points
+from bench.reports.sections.sweep import points
 
 
 def draw(run: Run) -> Iterator[Picture]:

@@ -14,8 +14,8 @@ from bench.latency.columns import P50, P95, Interval
 from bench.latency.summary import Summary
 from bench.records.rows import Row, candidates_of, measures_of
 from bench.records.run import Run
+from bench.reports.findings import one_query
 from bench.reports.plots import Picture, pareto, style
-from bench.reports.timings import one_query
 
 CLOSE = 0.05
 """Share of the height of the picture within which two labels would be on one another."""

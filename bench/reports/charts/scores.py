@@ -1,0 +1,172 @@
+"""Score distributions: what a reranker gives to relevant candidates and to the others, and how well
+one threshold would part them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.records.rows import Row
+from bench.records.run import Run
+from bench.reports.charts import svg
+from bench.reports.charts.svg import Mark, Scale, Size, element
+from bench.reports.names import name_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Scores = NDArray[np.float64]
+
+BINS = 40
+SIZE = Size("small", 340, 150, left=10, right=10, top=12, bottom=40)
+
+
+@dataclass(frozen=True)
+class Separation:
+    """One reranker: its chart, and the share of (relevant, not relevant) pairs over all queries in
+    which the relevant one scores higher (the area under the ROC curve; ties count half). `chart` is
+    empty where scores only number the places of an order.
+    """
+
+    name: str
+    mark: Mark | None
+    chart: str
+    auc: float
+    relevant: int
+    others: int
+    order_only: bool = False
+
+
+class CandidateScores:
+    """The scores of a trial's candidates, of relevant ones and of others, from its ranking piece by
+    piece: 8 bytes each. Unjudged counts as not relevant.
+    """
+
+    def __init__(self, run: Run, row: Row) -> None:
+        self._row = row
+        threshold = int(run.records[row.trial.id].dataset.get("min_relevance", 1))
+        judged = run.judgments
+        is_known = (judged["dataset"] == row.trial.dataset) & (judged["grade"] >= threshold)
+        self._known = judged[is_known]
+        self._good, self._bad = array("d"), array("d")
+        self._are_places, self._longest = True, 0
+
+    def add(self, piece: pd.DataFrame) -> None:
+        """Take whole queries of the ranking: columns query, document, score, rank."""
+        relevant = self._relevant(piece)
+        scores = piece["score"].to_numpy(dtype=float)
+        self._good.frombytes(scores[relevant].tobytes())
+        self._bad.frombytes(scores[~relevant].tobytes())
+        sizes = piece.groupby("query", observed=True)["rank"].transform("max")
+        places = (sizes - piece["rank"] + 1).to_numpy(dtype=float)
+        self._are_places &= bool((scores == places).all())
+        self._longest = max(self._longest, int(sizes.max()))
+
+    @property
+    def order_only(self) -> bool:
+        """Whether the scores of every query are n, n-1, ..., 1 from the first to the last: they
+        hold no more than the order.
+        """
+        return self._are_places and self._longest > 1
+
+    def separation(self, marks: Mapping[str, Mark]) -> Separation | None:
+        """Return how well a threshold would part them; None where one kind is missing."""
+        import numpy as np
+
+        if not self._good or not self._bad:
+            return None
+        good, bad = np.frombuffer(self._good), np.frombuffer(self._bad)
+        chart = "" if self.order_only else _draw(good, bad, name_of(self._row.trial))
+        return Separation(
+            name_of(self._row.trial),
+            marks.get(self._row.trial.id),
+            chart,
+            auc(good, bad),
+            len(good),
+            len(bad),
+            self.order_only,
+        )
+
+    def _relevant(self, piece: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows are relevant. Pairs are compared as numbers: there may be many."""
+        import numpy as np
+
+        queries, documents = piece["query"].cat, piece["document"].cat
+        width = len(documents.categories) + 1
+        rows = queries.codes.to_numpy(np.int64) * width + documents.codes.to_numpy(np.int64)
+        known = self._known[self._known["query"].isin(queries.categories)]
+        known_queries = _codes(queries.categories, known["query"])
+        known_documents = _codes(documents.categories, known["document"])
+        found: NDArray[np.bool_] = np.isin(rows, known_queries * width + known_documents)
+        return found
+
+
+def auc(good: Scores, bad: Scores) -> float:
+    """Area under the ROC curve by ranks, ties counting half (Hanley & McNeil, Radiology 1982)."""
+    import numpy as np
+
+    ordered = np.sort(bad)
+    below = np.searchsorted(ordered, good, side="left").sum()
+    up_to = np.searchsorted(ordered, good, side="right").sum()
+    return float((int(below) + int(up_to)) / 2 / (len(good) * len(bad)))
+
+
+def _codes(categories: pd.Index[str], names: pd.Series[str]) -> NDArray[np.int64]:
+    """Each name's number among the categories; a name that is none of them gets one that no row
+    has.
+    """
+    import numpy as np
+
+    codes = categories.get_indexer(names).astype(np.int64)
+    return np.where(codes < 0, len(categories), codes)
+
+
+def _draw(good: Scores, bad: Scores, name: str) -> str:
+    """Two outlines of equal area over one axis, cut at the outer 0.5 %."""
+    import numpy as np
+
+    low, high = (float(value) for value in np.quantile(np.concatenate([good, bad]), [0.005, 0.995]))
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, BINS + 1)
+    shapes = [
+        np.histogram(np.clip(scores, low, high), edges)[0] / len(scores) for scores in (bad, good)
+    ]
+    x = Scale(low, high, SIZE.left, SIZE.width - SIZE.right)
+    y = Scale(0.0, float(max(map(np.max, shapes))), SIZE.height - SIZE.bottom, SIZE.top)
+    floor = SIZE.height - SIZE.bottom
+    parts = [
+        element("line", x1=SIZE.left, x2=SIZE.width - SIZE.right, y1=floor, y2=floor, class_="axis")
+    ]
+    for value in x.ticks(5):
+        parts.append(
+            element("line", x1=x(value), x2=x(value), y1=floor, y2=floor + 4, class_="axis")
+        )
+        parts.append(
+            svg.text(svg.number(value), x(value), floor + 16, class_="tick", text_anchor="middle")
+        )
+    parts.append(
+        svg.text(
+            "score, raw",
+            SIZE.width - SIZE.right,
+            SIZE.height - 6,
+            class_="title",
+            text_anchor="end",
+        )
+    )
+    for shape, kind in zip(shapes, ("others", "relevant"), strict=True):
+        steps = [
+            (x(float(edges[i + side])), y(float(height)))
+            for i, height in enumerate(shape)
+            for side in (0, 1)
+        ]
+        outline = " ".join(
+            f"{a:.1f},{b:.1f}" for a, b in [(x(low), floor), *steps, (x(high), floor)]
+        )
+        parts.append(element("polygon", points=outline, class_=f"shape {kind}"))
+    return svg.figure(SIZE, parts, f"scores of {name}: relevant candidates against the others")

@@ -1,0 +1,71 @@
+"""The main table as CSV, JSON and Parquet, numbers in full. A run of several groups ends with the
+mean of each reranker over them.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.atomic import write_atomically
+from bench.records.run import Run
+from bench.reports.renderers.csv import guarded
+from bench.reports.renderers.json import as_json
+from bench.reports.sections.overview import means, over
+from bench.reports.view import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "table.parquet"
+
+
+def to_csv(run: Run, out: Path | None = None) -> str:
+    return str(frame(run).map(guarded).to_csv(index=False))
+
+
+def to_json(run: Run, out: Path | None = None) -> str:
+    """Return a list of rows; what a row lacks is null."""
+    table = frame(run).astype(object)
+    records = table.where(table.notna(), None).to_dict(orient="records")
+    return f"{as_json(records)}\n"
+
+
+def to_parquet(run: Run, out: Path | None = None) -> list[Path]:
+    """Write the main table; per-query values and timings are Parquet files of the run already."""
+    path = out or run.folder / "parquet"
+    if path.name == "parquet":
+        path = path.with_suffix(".parquet")
+    elif path.suffix != ".parquet":
+        path /= FILE
+    buffer = io.BytesIO()
+    frame(run).to_parquet(buffer, index=False)
+    write_atomically(path, buffer.getvalue())
+    return [path]
+
+
+def frame(run: Run) -> pd.DataFrame:
+    """Return the main table, a row per trial, then a row per reranker with its mean over all
+    groups, whose `dataset` says over which.
+    """
+    import pandas as pd
+
+    view = View(run)
+    rows: list[dict[str, Any]] = []
+    for mean in means(view.findings):
+        if mean.mean is None:
+            continue
+        trial, measure = mean.any_row.trial, view.findings[0].measure
+        rows.append(
+            {
+                "dataset": f"mean over {over(view)}",
+                "reranker": trial.reranker,
+                "device": trial.device,
+                "kind": trial.kind,
+                "status": "done",
+                measure: mean.mean,
+            }
+        )
+    table = run.to_frame()
+    return pd.concat([table, pd.DataFrame(rows)], ignore_index=True) if rows else table

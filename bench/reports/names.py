@@ -1,0 +1,44 @@
+"""What reports call trials and groups, the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench.contract.trial import Trial
+from bench.core.counting import candidates
+from bench.records.rows import GroupKey, Row
+from bench.reports.document import labelled
+
+NO_DEVICE = "-"
+
+
+def device_of(trial: Trial) -> str:
+    """Return the device of a trial; empty where it has none."""
+    return "" if trial.device == NO_DEVICE else trial.device
+
+
+def name_of(trial: Trial) -> str:
+    """Return the reranker of a trial, and its device where it has one."""
+    return labelled(trial.reranker, device_of(trial))
+
+
+def group_of(trial: Trial) -> GroupKey:
+    return trial.dataset, trial.first_stage, trial.depth
+
+
+def title_of(group: GroupKey, longest: int | None = None) -> str:
+    """Return the title of a group: dataset, first stage, candidates. `longest` is the number of
+    candidates of the query that has the most.
+    """
+    dataset, first_stage, depth = group
+    return f"{dataset}, {first_stage}, {candidates(depth, longest)}"
+
+
+def about(rows: Sequence[Row], members: Sequence[Row], labels: Mapping[str, str]) -> str:
+    """Return whom a note is about: the rows by name, or all that were timed. `labels` are by trial
+    id.
+    """
+    timed = [row for row in members if row.latency]
+    if len(timed) > 1 and list(rows) == timed:
+        return "every timed row"
+    return ", ".join(labels[row.trial.id] for row in rows)

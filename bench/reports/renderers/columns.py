@@ -1,0 +1,56 @@
+"""A table's columns in plain text: intervals get a column of their own, or are next to their
+values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bench.reports import numbers
+from bench.reports.cells import missing
+from bench.reports.document import Column, Row, Table
+
+INTERVAL = "95 %"
+INTERVAL_PRIORITY = 5
+
+Part = Literal["value", "interval", "both"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A column as text, and which part of its cells it shows."""
+
+    column: Column
+    part: Part
+
+    def text(self, row: Row) -> str:
+        cell = row.cells.get(self.column.key, missing())
+        if self.part == "interval":
+            return cell.interval or numbers.NOTHING
+        value = f"{cell.text}{cell.sign}"
+        if self.part == "both" and cell.interval:
+            return f"{value} {cell.interval}"
+        return value
+
+
+def in_full(table: Table) -> list[Shown]:
+    """Return every column of a table."""
+    columns = []
+    for column in table.columns:
+        part: Part = "both" if column.interval == "beside" else "value"
+        columns.append(Shown(column, part))
+        if column.interval == "own":
+            interval = replace(column, title=INTERVAL, priority=INTERVAL_PRIORITY)
+            columns.append(Shown(interval, "interval"))
+    return columns
+
+
+def in_short(table: Table) -> list[Shown]:
+    """Return the columns of a comment: without details, the intervals next to their values."""
+    columns = []
+    for column in table.columns:
+        part: Part = "value" if column.interval == "page" else "both"
+        if not column.detail:
+            columns.append(Shown(column, part))
+    return columns

@@ -1,0 +1,31 @@
+"""What reranking fewer candidates gives and takes: charts per group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.records.rows import GroupKey
+from bench.reports.charts import curves
+from bench.reports.document import Block, Figure, Paragraph, Section
+from bench.reports.names import name_of
+from bench.reports.view import View
+
+EXPLANATION = (
+    "What reranking fewer candidates would have given: the first candidates reordered, the rest "
+    "left as the first stage had them."
+)
+
+
+def depth(view: View) -> Section | None:
+    """Return quality, and the latency of one query, against the number of candidates."""
+    by_group: list[tuple[GroupKey, Sequence[Block]]] = []
+    for group, members in view.groups.items():
+        quality = curves.quality(members, view.run.depths, view.measure(group), view.marks)
+        latency = curves.latency(members, view.points, view.marks)
+        if quality or latency:
+            marked = [row for row in members if row.trial.id in view.marks and row.status == "done"]
+            legend = [(view.marks[row.trial.id], name_of(row.trial)) for row in marked]
+            by_group.append((group, [Figure((), quality + latency, legend=legend)]))
+    if not by_group:
+        return None
+    return Section("depth", "Depth", [Paragraph((EXPLANATION,)), *view.parts(by_group)])

@@ -1,0 +1,113 @@
+"""Several collections in one table: the headline measure of each reranker on each, and its mean
+where no collection is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bench.records import rows as records
+from bench.reports import cells
+from bench.reports.cells import Badge, Cell
+from bench.reports.document import Block, Column, Paragraph, Row, Section, Table
+from bench.reports.findings import Finding, significance
+from bench.reports.names import device_of, name_of
+from bench.reports.view import View
+
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A reranker over all groups of a run: its row in each, and the mean of the headline measure,
+    None where a group lacks it.
+    """
+
+    rows: Mapping[int, records.Row]
+    values: Mapping[int, float]
+    mean: float | None
+
+    @property
+    def any_row(self) -> records.Row:
+        return next(iter(self.rows.values()))
+
+
+def means(findings: Sequence[Finding]) -> list[Mean]:
+    """Return the mean of each reranker and device over several groups; none where there is one
+    group only.
+    """
+    if len(findings) < 2:
+        return []
+    rows: dict[str, dict[int, records.Row]] = {}
+    for i, finding in enumerate(findings):
+        for row in finding.members:
+            if finding.measure in row.quality or row.trial.kind == "reranker":
+                rows.setdefault(name_of(row.trial), {})[i] = row
+    return [_mean(by_group, findings) for by_group in rows.values()]
+
+
+def overview(view: View) -> Section | None:
+    """Return a row per reranker and device, a column per group and one for their mean."""
+    table = overview_table(view)
+    if table is None:
+        return None
+    measures = dict.fromkeys(finding.measure for finding in view.findings)
+    where = f"The mean is over {over(view)}; it is blank where one of them is missing."
+    blocks: list[Block] = [table, Paragraph((where,), quiet=True)]
+    return Section("overview", f"All collections, {' and '.join(measures)}", blocks)
+
+
+def over(view: View) -> str:
+    """Return over which groups a mean is taken."""
+    return "; ".join(view.title(group) for group in view.groups)
+
+
+def overview_table(view: View) -> Table | None:
+    """Return the table of the overview; None where there is nothing to take a mean of."""
+    findings = view.findings
+    lines = means(findings)
+    if not lines:
+        return None
+    badges = []
+    for finding in findings:
+        done = [row for row in finding.members if row.status == "done"]
+        badges.append(significance(done, finding.measure))
+    columns = [_column(i, finding, view) for i, finding in enumerate(findings)]
+    columns.append(Column(MEAN, MEAN, f"mean over {over(view)}", better="higher", priority=0))
+    rows = [_row(line, badges, view) for line in lines]
+    return Table("reranker", columns, rows, "all collections", style="overview", sortable=True)
+
+
+def _aside(row: records.Row) -> str:
+    """Return what a page says below the value of a row that leads no verdict."""
+    if not row.out_of_verdict:
+        return ""
+    return row.status if row.status != "done" else "not in the verdict"
+
+
+def _mean(rows: Mapping[int, records.Row], findings: Sequence[Finding]) -> Mean:
+    values = {
+        i: row.quality[findings[i].measure].mean
+        for i, row in rows.items()
+        if findings[i].measure in row.quality
+    }
+    mean = sum(values.values()) / len(values) if len(values) == len(findings) else None
+    return Mean(rows, values, mean)
+
+
+def _column(i: int, finding: Finding, view: View) -> Column:
+    dataset, first_stage, depth = finding.group
+    below = f"{first_stage}, {depth}"
+    return Column(str(i), dataset, view.title(finding.group), better="higher", below=below)
+
+
+def _row(line: Mean, badges: Sequence[Mapping[str, Badge]], view: View) -> Row:
+    trial = line.any_row.trial
+    by_column: dict[str, Cell] = {MEAN: cells.mean(line.mean)}
+    for i, row in line.rows.items():
+        cell = cells.mean(line.values.get(i), badges[i].get(row.trial.id, ""))
+        below = _aside(row)
+        by_column[str(i)] = replace(cell, below=below, reason=row.out_of_verdict)
+    device = device_of(trial)
+    return Row(trial.reranker, by_column, device, trial.kind, view.marks.get(trial.id))

@@ -1,0 +1,133 @@
+"""What the sections of a report look at: a run, and what is computed of it once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from bench.comparison.agreement import Agreement, agreements
+from bench.records.points import Point
+from bench.records.rows import GroupKey, Row, measures_of
+from bench.records.run import Run
+from bench.reports import drill
+from bench.reports.charts.scores import CandidateScores, Separation
+from bench.reports.charts.svg import Mark
+from bench.reports.document import Absent, Block, Fold
+from bench.reports.drill import Documents, GroupDrill
+from bench.reports.findings import Finding, findings
+from bench.reports.names import device_of, title_of
+
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """What pages show of a run's rankings, by group."""
+
+    documents: Documents
+    drills: dict[GroupKey, GroupDrill] = field(default_factory=dict)
+    separations: dict[GroupKey, list[Separation]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class View:
+    """A run, from its records alone. `pictures` are the files drawn of each group."""
+
+    run: Run
+    pictures: Sequence[tuple[GroupKey, Path]] = ()
+
+    @property
+    def rows(self) -> list[Row]:
+        return self.run.rows
+
+    @property
+    def groups(self) -> dict[GroupKey, list[Row]]:
+        return self.run.groups
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        return findings(self.run, self.rows)
+
+    @cached_property
+    def agreements(self) -> dict[GroupKey, list[Agreement]]:
+        return agreements(self.run)
+
+    @cached_property
+    def rankings(self) -> Rankings:
+        """Return what pages show of the rankings, which are read once, one after the other: no two
+        need to be in memory at once.
+        """
+        documents = Documents.of(self.run)
+        limit = max(20, drill.MOST_QUERIES // max(1, len(self.findings)))
+        rankings = Rankings(documents)
+        for finding in self.findings:
+            group = GroupDrill(self.run, finding.members, finding.measure, documents, limit)
+            rankings.drills[finding.group] = group
+            rankings.separations[finding.group] = list(self._read(finding, group))
+        return rankings
+
+    def _read(self, finding: Finding, group: GroupDrill) -> Iterator[Separation]:
+        for row in finding.members:
+            if not row.quality:
+                continue
+            scores = CandidateScores(self.run, row)
+            for piece in self.run.ranking_pieces(row.trial.id):
+                group.add(row, piece)
+                scores.add(piece)
+            separation = scores.separation(self.marks)
+            if separation and row.name != ORACLE:
+                yield separation
+
+    @property
+    def points(self) -> Sequence[Point]:
+        """Return the timed points of a sweep; none where nothing was swept."""
+        return () if self.run.sweep.empty else self.run.points
+
+    @cached_property
+    def marks(self) -> dict[str, Mark]:
+        """Return trial id -> its mark, the same for a reranker in every chart; references have
+        none.
+        """
+        statuses = self.run.info.trials
+        trials = [status.trial for status in statuses if status.trial.kind != "reference"]
+        devices: dict[str, list[str]] = {}
+        for trial in trials:
+            devices.setdefault(trial.reranker, []).append(trial.device)
+        names = list(devices)
+        marks = {}
+        for trial in trials:
+            is_second = trial.device != devices[trial.reranker][0]
+            marks[trial.id] = Mark(names.index(trial.reranker), hollow=is_second)
+        return marks
+
+    def measure(self, group: GroupKey) -> str:
+        """Return the headline measure of a group; empty where nothing was measured."""
+        return next(iter(measures_of(self.groups[group])), "")
+
+    def title(self, group: GroupKey) -> str:
+        """Return the title of a group, with the length of its longest list of candidates."""
+        longest = (row.longest for row in self.groups.get(group, ()) if row.longest is not None)
+        return title_of(group, next(longest, None))
+
+    def parts(self, blocks: Sequence[tuple[GroupKey, Sequence[Block]]]) -> list[Block]:
+        """Return each group's blocks under its title, the first one open; without titles where the
+        run has one group. Groups without blocks are left out.
+        """
+        filled = [(group, inner) for group, inner in blocks if inner]
+        if len(self.groups) == 1:
+            return [block for _, inner in filled for block in inner]
+        return [
+            Fold((self.title(group),), inner, is_open=i == 0, style="part")
+            for i, (group, inner) in enumerate(filled)
+        ]
+
+
+def absent_of(members: Sequence[Row]) -> list[Absent]:
+    """Return the rows without results, with their reasons."""
+    rows_without = [row for row in members if row.status != "done"]
+    return [
+        Absent(row.name, device_of(row.trial), row.status, row.reason or "no reason given")
+        for row in rows_without
+    ]

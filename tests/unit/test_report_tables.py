@@ -1,0 +1,117 @@
+"""Sections, renderers and exports are lines of tables: an outsider adds a file and a line."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import reports
+from bench.records.run import Run
+from bench.reports import exports, renderers, sections
+from bench.reports.renderers import render
+from bench.reports.renderers.screen import screen
+from tests.support.made_reports import Made, made_report
+
+SECTION = """
+from bench.reports import cells
+from bench.reports.document import Code, Column, Paragraph, Row, Section, Strong, Table
+
+def toy(view):
+    words = Paragraph((Strong("<b>|`bold`"), " of ", Code("a`b"), f" has {len(view.rows)} rows"))
+    columns = [Column("answer", "answer"), Column("why", "why", align="left")]
+    row = Row("=1+1 & [x]", {"answer": cells.count(42000), "why": cells.missing("unknown")})
+    return Section("toy", "A toy | <section>", [words, Table("question", columns, [row], "toy")])
+"""
+EXPORT = """
+def names(run, out=None):
+    return "\\n".join(row.name for row in run.rows)
+"""
+RENDERER = """
+def render(document):
+    return " / ".join(section.title for section in document.sections)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    made = Made(noise={"a": 1.0}, datasets=("one", "two"), queries=6, timed=False)
+    return made_report(tmp_path_factory.mktemp("made"), made)
+
+
+def outside(name: str, source: str, tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"{name}.py").write_text(source)
+    patch.syspath_prepend(tmp_path)
+
+
+def printed(run: Run) -> str:
+    buffer = io.StringIO()
+    reports.show(run, screen(file=buffer, width=100))
+    return buffer.getvalue()
+
+
+def test_a_section_from_outside_is_in_every_report_as_text(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside("toy_section", SECTION, tmp_path, monkeypatch)
+    monkeypatch.setitem(sections.SECTIONS, "toy", sections.Entry("toy_section:toy"))
+    terminal, comment, page = printed(run), reports.markdown(run), reports.html(run)
+    assert "A toy | <section>" in terminal
+    assert "<b>|`bold` of a`b has 6 rows" in terminal
+    assert "42,000" in terminal
+    assert "### A toy \\| \\<section\\>" in comment
+    assert "**\\<b\\>\\|\\`bold\\`** of `` a`b `` has 6 rows" in comment
+    assert "| =1+1 & \\[x\\] | 42,000 | – |" in comment
+    assert '<section id="toy"' in page
+    assert "&lt;b&gt;|`bold`</b> of <code>a`b</code>" in page
+    assert '<td data-sort="42000">' in page
+    latex = render(sections.document(run, "comment"), "latex")
+    assert "=1+1 \\& [x] & 42,000 & --" in latex
+    value = json.loads(render(sections.document(run, "comment"), "json"))
+    [toy] = [section for section in value["sections"] if section["key"] == "toy"]
+    assert toy["tables"][0]["rows"][0]["cells"] == {"answer": 42000, "why": None}
+
+
+def test_a_section_with_nothing_to_show_is_left_out(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside("no_section", "def none(view):\n    return None\n", tmp_path, monkeypatch)
+    before = reports.markdown(run)
+    monkeypatch.setitem(sections.SECTIONS, "none", sections.Entry("no_section:none"))
+    assert reports.markdown(run) == before
+
+
+def test_an_export_from_outside_is_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside("toy_export", EXPORT, tmp_path, monkeypatch)
+    monkeypatch.setitem(exports.EXPORTS, "names", "toy_export:names")
+    assert exports.export(run, "names", tmp_path / "names.txt") == [tmp_path / "names.txt"]
+    assert (tmp_path / "names.txt").read_text().split()[:2] == ["first-stage", "a"]
+
+
+def test_a_renderer_from_outside_writes_a_document(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside("toy_renderer", RENDERER, tmp_path, monkeypatch)
+    monkeypatch.setitem(renderers.RENDERERS, "titles", "toy_renderer:render")
+    assert render(sections.document(run, "terminal"), "titles").startswith("All collections")
+
+
+def test_a_run_of_several_datasets_has_a_mean_everywhere_that_says_over_which(run: Run) -> None:
+    frame = run.to_frame().set_index(["reranker", "dataset"])["nDCG@10"]
+    mean = frame["a"].mean()
+    over = "one, bm25, 20 candidates; two, bm25, 20 candidates"
+    for text in (printed(run), reports.markdown(run), reports.html(run)):
+        assert f"{mean:.4f}" in text
+        assert over in " ".join(text.split())
+    latex = exports.export(run, "latex")
+    assert f"mean over {over}" in latex
+    assert f"{mean:.4f}" in latex
+    rows = json.loads(str(exports.export(run, "json")))
+    assert [row["nDCG@10"] for row in rows if row["dataset"] == f"mean over {over}"][1] == (
+        pytest.approx(mean)
+    )
+    assert f'"mean over {over}",,a,cpu' in exports.export(run, "csv")
