@@ -18,6 +18,7 @@ from typing import Any
 
 from bench import rerankers
 from bench.core.options import as_mapping
+from bench.latency.scenarios import SCENARIOS
 from bench.records.schema import ARGUMENT
 from bench.suite.suite import Part, Suite
 
@@ -51,7 +52,10 @@ def inputs(suite: Suite, libraries: Mapping[str, Any], *, fresh: bool) -> dict[s
             ):  # the folder of everything, run folders included
                 name = f"{ARGUMENT}{path.name}"
                 digests[name] = _combined(digests.get(name, ""), _of_path(path))
-    for word in (*words, *(part.name for part in (*suite.first_stages, *suite.rerankers))):
+    classes = [part.name for part in (*suite.first_stages, *suite.rerankers)]
+    if suite.latency:
+        classes += [SCENARIOS.get(name, name) for name in suite.latency.scenarios]
+    for word in (*words, *classes):
         module = _CODE.fullmatch(word)
         if module and (files := _sources(module[1])):
             digests[module[1]] = _combined(*map(_of_file, files))

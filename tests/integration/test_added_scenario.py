@@ -15,11 +15,13 @@ from click.testing import CliRunner
 import bench
 from bench import reports
 from bench.cli.main import cli
+from bench.core import plugins
 from bench.core.errors import SuiteError
 from bench.latency import scenarios
 from bench.latency.plan import LatencyPlan
 from bench.latency.sample import Condition
 from bench.records.rows import rows
+from bench.runner.inputs import inputs
 from bench.suite.json_schema import schema
 from bench.suite.suite import load
 
@@ -74,6 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "burst_scenario", raising=False)
     monkeypatch.setattr(scenarios, "_OUTSIDERS", {})
+    monkeypatch.setattr(plugins, "_FOLDERS", [])
     return tmp_path
 
 
@@ -155,6 +158,18 @@ def test_a_suite_names_the_class_itself(
     record = run.records["tiny--bm25--fake--cpu"]
     assert (record.latency or {})["burst"] == {"size": size}
     assert " queries/s |" in reports.markdown(run)
+
+
+@pytest.mark.parametrize("name", ["burst", OUTSIDE])
+def test_its_code_decides_whether_a_run_is_continued(
+    name: str, burst: str, folder: Path, collection: Path
+) -> None:
+    asked = load(suite(collection, scenarios=[name]))
+    before = inputs(asked, {}, fresh=False)
+    file = folder / "burst_scenario.py"
+    file.write_text(f"{FILE}# another\n")
+    changed = inputs(asked, {}, fresh=False)
+    assert [key for key in before if before[key] != changed[key]] == ["burst_scenario"]
 
 
 def test_a_run_folder_imports_nothing(
