@@ -99,6 +99,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
 
 
+def nearest_of(name: str, known: Iterable[str]) -> str:
+    """Return the valid name that is closest; empty where none is close."""
+    return next(iter(_close(name, known, 1, 0.5)), "")
+
+
 def nearest_of_many(name: str, known: Iterable[str], command: str) -> str:
     """A hint that names the closest valid name and the command that lists them all: for names of
     which there are too many for a message.

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.core.errors import SuiteError, Unavailable, nearest
+from bench.core.errors import SuiteError, Unavailable, nearest, nearest_of
 from bench.core.outsiders import OutsiderError, outsiders_code
 
 OURS = "bench."
@@ -55,7 +55,12 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError as error:
-        raise SuiteError(f"{kind} '{name}': module '{module_name}' has no '{attribute}'") from error
+        names = [key for key in vars(module) if not key.startswith("_")]
+        close = nearest_of(attribute, names)
+        hint = f": did you mean '{close}'?" if close else ""
+        raise SuiteError(
+            f"{kind} '{name}': module '{module_name}' has no '{attribute}'{hint}"
+        ) from error
 
 
 def _imported(kind: str, name: str, module_name: str, *, is_ours: bool) -> ModuleType:
@@ -70,7 +75,8 @@ def _imported(kind: str, name: str, module_name: str, *, is_ours: bool) -> Modul
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise SuiteError(
-                f"{kind} '{name}': there is no module '{error.name}' on the Python path"
+                f"{kind} '{name}': there is no module '{error.name}' in the working folder, in the "
+                "suite's, or on the Python path"
             ) from error
         raise Unavailable(f"{error.name} not installed", f"pip install {error.name}") from error
 

@@ -32,6 +32,8 @@ class DocumentRows:
     path: Path
     documents: dict[str, dict[str, str]] = field(default_factory=dict)
     bad: BadRows = field(init=False)
+    without_text: int = 0
+    """Documents of which the template's `text` is missing, while another of its fields is there."""
 
     def __post_init__(self) -> None:
         self.bad = BadRows(self.path)
@@ -46,6 +48,12 @@ class DocumentRows:
         if not self.documents:
             raise DataError(f"{self.path}: holds no documents")
         self.bad.note(notes, "documents")
+        if self.without_text == len(self.documents):
+            keys = sorted({key for document in self.documents.values() for key in document})
+            names = ", ".join(key for key in keys if key != "text")
+            notes[f"documents without a 'text' in {self.path.name} (they have {names})"] += (
+                self.without_text
+            )
 
 
 def read_documents(
@@ -67,6 +75,8 @@ def read_documents(
         if problem or doc_id is None:
             rows.bad.add(number, doc_id, problem)
             continue
+        if "text" in fields and "text" not in row and not document["text"]:
+            rows.without_text += 1
         if rows.documents.setdefault(doc_id, document) != document:
             problem = (
                 f"document '{doc_id}' appears a second time, with other contents; ids must "

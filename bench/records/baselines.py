@@ -95,11 +95,12 @@ def size(folder: Path) -> int:
 def find(
     word: str | Path, folder: Path = FOLDER, *, on_unfinished: Callable[[str], None] | None = None
 ) -> Run:
-    """The run that a word means: a run folder, a folder of runs such as results/my-suite (its
-    newest finished run), the name of a saved baseline, or `latest`, the newest finished run under
-    `results`. `on_unfinished` gets a sentence where a newer run is not finished.
+    """Return the run that a word means.
 
-    Raises RecordError naming the nearest baseline.
+    That is a run folder, a folder of runs such as results/my-suite (its newest run of which a
+    trial finished), the name of a saved baseline, or `latest`, the newest such run under `results`.
+    `on_unfinished` gets a sentence where a newer run is not finished, or failed as a whole.
+    Raises RecordError naming the nearest baseline or folder of runs.
     """
     if str(word) == LATEST:
         paths = RUNS.glob("[!.]*/[!.]*/run.json")
@@ -120,34 +121,44 @@ def find(
         return Run(folder / path)
     if path.exists():
         return Run(path)  # which says what is missing
-    names = [found.parent.name for found in folder.glob("[!.]*/run.json")]
-    hint = (
-        nearest(str(word), names) if names else "there are none yet: rerank-bench baseline save RUN"
-    )
+    names = [path.parent.name for path in folder.glob("[!.]*/run.json")]
+    runs = {path.parent.parent for path in RUNS.glob("[!.]*/[!.]*/run.json")}
+    names += [str(path) for path in runs if path != FOLDER]
+    hint = "there are none yet: rerank-bench baseline save RUN"
+    if names:
+        hint = nearest(str(word), names)
     raise RecordError(f"{word}: neither a run folder nor a baseline in {folder} ({hint})")
 
 
 def _newest(paths: Iterable[Path], on_unfinished: Callable[[str], None] | None) -> Run | None:
-    """The run that finished last among folders with a run.json. Unreadable ones are left out."""
-    finished: list[tuple[str, str, Path]] = []
-    unfinished: list[tuple[str, Path]] = []
+    """Return the newest run of which a trial finished, else the newest finished one.
+
+    Folders that hold no readable run.json are left out.
+    """
+    usable: list[tuple[str, str, Path]] = []
+    failed: list[tuple[str, str, Path]] = []
+    useless: list[tuple[str, Path, str]] = []
     for path in paths:
         try:
             info = read_info(path.parent)
         except RecordError:
             continue
-        if info.status == "done":
-            finished.append((info.finished or info.started, info.started, path.parent))
+        started = max([info.started, *info.continued])
+        run = (info.finished or info.started, info.started, path.parent)
+        if info.status != "done":
+            useless.append((started, path.parent, "this newest run is not finished"))
+        elif any(trial.status == "done" for trial in info.trials):
+            usable.append(run)
         else:
-            unfinished.append((max([info.started, *info.continued]), path.parent))
-    if not finished:
+            failed.append(run)
+            useless.append((started, path.parent, "no trial of this newest run finished"))
+    if not usable and not failed:
         return None
-    _, started, folder = max(finished)
-    if on_unfinished and unfinished and max(unfinished)[0] > started:
-        newest = max(unfinished)[1]
+    _, started, folder = max(usable or failed)
+    if on_unfinished and usable and useless and max(useless)[0] > started:
+        _, newest, reason = max(useless)
         on_unfinished(
-            f"{newest}: this newest run is not finished: run its suite again, or give the folder "
-            f"of an older one: {folder}"
+            f"{newest}: {reason}: run its suite again, or give the folder of an older one: {folder}"
         )
     return Run(folder)
 

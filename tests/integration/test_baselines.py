@@ -225,6 +225,24 @@ def test_no_baseline_and_no_suite_has_a_name_that_means_something_else(
         load({"name": name, "datasets": ["everyday"], "rerankers": ["word-overlap"]})
 
 
+def test_a_run_that_failed_as_a_whole_is_not_what_a_folder_of_runs_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    good = made_run(Path("results"), {"a": [0.5]}, name="good")
+    bad = made_run(Path("results"), {}, failed=["a"], name="bad")
+    path = bad.folder / "run.json"
+    later = json.loads(path.read_text()) | {"started": "2027-01-01", "finished": "2027-01-01"}
+    path.write_text(json.dumps(later))
+    sentences: list[str] = []
+    assert baselines.find("latest", on_unfinished=sentences.append).info.id == good.info.id
+    assert [text.partition(": run its suite")[0] for text in sentences] == [
+        f"{bad.folder}: no trial of this newest run finished"
+    ]
+    with pytest.raises(RecordError, match="did you mean 'results/made'"):
+        baselines.find("results/mad")
+
+
 def test_the_newest_run_is_the_one_that_finished_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,13 @@ def folder(tmp_path: Path) -> Write:
     return write
 
 
+def test_documents_of_which_none_has_the_text_of_the_template_are_noted(folder: Write) -> None:
+    rows = [{"doc_id": row["doc_id"], "title": "t", "txt": row["text"]} for row in DOCS]
+    dataset = datasets.load("files:pets", None, folder(docs_jsonl=jsonl(rows)), 42)
+    (note, *_) = dataset.warnings
+    assert note == f"documents without a 'text' in docs.jsonl (they have title, txt): {len(DOCS)}"
+
+
 @pytest.fixture
 def beir(tmp_path: Path) -> Path:
     root = tmp_path / "pets"
