@@ -110,13 +110,17 @@ def _aligned(rows: list[Sequence[str]]) -> Iterator[str]:
 def _show_reranker(name: str, console: Console) -> None:
     import yaml
 
+    from bench import rerankers
     from bench.catalogue import entries
 
     entry = entries.load().get(name)
-    if entry is None:
-        hint = nearest_of_many(name, entries.load(), "rerank-bench list rerankers")
-        raise SuiteError(f"no reranker '{name}' in the catalogue: {hint}")
-    facts = entry.model_dump(mode="json", exclude_none=True)
+    facts: dict[str, Any] = {}
+    if entry is not None:
+        facts = entry.model_dump(mode="json", exclude_none=True)
+    elif name not in rerankers.TABLE and ":" not in name:
+        known = [*entries.load(), *rerankers.TABLE]
+        hint = nearest_of_many(name, known, "rerank-bench list rerankers")
+        raise SuiteError(f"no reranker '{name}': {hint}; one of your own is named module:Class")
     _print_data(console, {name: {**facts, "options_decide": _options_by_decision(name)}}, yaml)
 
 

@@ -44,7 +44,7 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
         [f"{counted(found.unshared, 'query')} ranked by one run only"] if found.unshared else []
     )
     notes += (
-        ["the same system, its scores drifted beyond what is allowed"]
+        ["the same system by its record, but its scores drifted beyond what is allowed"]
         if outcome == "fail" and not told
         else []
     )
