@@ -29,6 +29,7 @@ FLIPS = 100_000
 seed to seed.
 """
 LEVEL = 0.95
+ALPHA = 0.05
 POWER_FACTOR = 2.8
 TAIL_ALLOWANCE = 1.15
 """Simulated (benchmarks/gate_power.py): 95 % hold from 20 queries on where half of them do not move
@@ -62,6 +63,20 @@ class Difference:
     wins: int
     ties: int
     losses: int
+
+    @property
+    def queries(self) -> int:
+        return self.wins + self.ties + self.losses
+
+    @property
+    def moved(self) -> int:
+        """How many queries rose or fell."""
+        return self.wins + self.losses
+
+    @property
+    def is_at_odds(self) -> bool:
+        """Whether the interval excludes 0 though p is .05 or more."""
+        return (self.low > 0 or self.high < 0) and self.p >= ALPHA
 
 
 def estimate(values: Sequence[float], seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
@@ -140,6 +155,13 @@ def permutation_p(delta: Vector, seed: int, flips: int = FLIPS) -> float:
         # a random byte holds the signs of eight differences
         sums += table[rng.integers(0, table.size, flips, dtype=np.uint8)]
     return float(((np.abs(sums) >= observed).sum() + 1) / (flips + 1))
+
+
+def smallest_p(moved: int) -> float:
+    """Return the smallest p that the permutation test can reach where `moved` queries move."""
+    if moved > EXACT:
+        return 1 / (FLIPS + 1)
+    return min(1.0, 2.0 ** (1 - moved))
 
 
 def _signed_sums(values: Vector) -> Vector:

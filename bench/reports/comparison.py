@@ -25,7 +25,7 @@ from bench.reports.document import (
     Strong,
     Table,
 )
-from bench.reports.names import device_of, group_of, name_of, title_of
+from bench.reports.names import at_odds, device_of, group_of, name_of, title_of
 
 SHOWN = moved.SHOWN
 SHOWN_IN_TERMINAL = 3
@@ -52,7 +52,7 @@ FAILED = Column("failed", "failed", "share of queries that failed: new / baselin
 
 def document(comparisons: Sequence[Comparison], queries: int = moved.SHOWN) -> Document:
     """Return the comparisons with the `queries` that moved most in each."""
-    absent = Bullets([(line,) for line in left_out(comparisons)])
+    notes = Bullets([(line,) for line in [*left_out(comparisons), *_odd(comparisons)]])
     reading = Section(
         "reading",
         "How to read this",
@@ -61,7 +61,7 @@ def document(comparisons: Sequence[Comparison], queries: int = moved.SHOWN) -> D
         wide=True,
     )
     moves = [_moved(name, found) for name, found in moves_of(comparisons, queries)]
-    table = Section("comparison", "Comparison", [_table(comparisons), absent], titled=False)
+    table = Section("comparison", "Comparison", [_table(comparisons), notes], titled=False)
     return Document(
         title(comparisons),
         [table, Section("moved", "Moved most", moves), reading],
@@ -86,6 +86,14 @@ def left_out(comparisons: Sequence[Comparison]) -> list[str]:
         for trial, reason in mostly_failed(run).items():
             lines.append(f"{trial} of {name}: {reason}: not compared")
     return [*lines, *doubts]
+
+
+def _odd(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return a line on the rows whose interval excludes 0 though p is .05 or more."""
+    several = _several(comparisons)
+    odd = [one for one in comparisons if one.difference.is_at_odds]
+    text = at_odds([one.difference for one in odd])
+    return [f"{', '.join(label(one, several) for one in odd)}: {text}"] if odd else []
 
 
 def title(comparisons: Sequence[Comparison]) -> str:

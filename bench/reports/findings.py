@@ -4,27 +4,30 @@ among its equals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from bench.comparison.pairs import Side, paired, run_seed
+from bench.comparison.pairs import Comparison, Side, paired, run_seed
 from bench.contract.trial import FIRST_STAGE
 from bench.latency.summary import Summary
 from bench.quality import statistics
-from bench.quality.statistics import Difference, Estimate
+from bench.quality.statistics import ALPHA, Difference, Estimate
 from bench.records.rows import GroupKey, Row, groups, measures_of
 from bench.records.run import Run
 from bench.reports.cells import Badge
 
-ALPHA = 0.05
+EQUAL = 1e-9
+"""Means that lie closer than this are equal: sums of the same values in another order."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One group in a breath. `tied` holds the rerankers that the queries cannot tell apart from the
-    best, itself first: their paired difference to it has a permutation p, Holm-corrected, of .05 or
-    more. `fastest` is the one of them with the lowest median latency, timed here if any of them
-    was: a network's part is not comparable.
+    """The verdict on a group.
+
+    `tied` holds the rerankers that the queries cannot tell apart from the best, itself first: their
+    paired difference to it has a permutation p, Holm-corrected, of .05 or more. `undecided` are
+    others, where too few queries move for any p below .05. `rivals` is trial id -> comparison with
+    the best, for each of both.
     """
 
     group: GroupKey
@@ -32,6 +35,8 @@ class Finding:
     members: Sequence[Row]
     best: Row | None
     tied: Sequence[Row] = ()
+    undecided: Sequence[Row] = ()
+    rivals: Mapping[str, Comparison] = field(default_factory=dict)
 
     @property
     def difference(self) -> Difference | None:
@@ -39,8 +44,26 @@ class Finding:
         return self.best.differences.get(self.measure) if self.best else None
 
     @property
+    def equals(self) -> list[Row]:
+        """The rerankers with exactly the quality of the best, itself first."""
+        best = self.best
+        if best is None:
+            return []
+        return [row for row in self.tied if _equal(row, best, self.measure)]
+
+    @property
+    def choices(self) -> list[Row]:
+        """The tied rerankers that are not below the first stage."""
+        first = self.reference(FIRST_STAGE)
+        least = first.mean if first else float("-inf")
+        return [row for row in self.tied if row.quality[self.measure].mean >= least]
+
+    @property
     def fastest(self) -> Row | None:
-        return min((row for row in self.tied if one_query(row)), key=speed, default=None)
+        """The choice with the lowest median latency, timed here if any of them was: a network's
+        part is not comparable.
+        """
+        return min((row for row in self.choices if one_query(row)), key=speed, default=None)
 
     @property
     def room(self) -> float | None:
@@ -113,13 +136,30 @@ def _finding(run: Run, key: GroupKey, members: Sequence[Row]) -> Finding:
         return Finding(key, measure, members, None)
     best = max(competing, key=lambda row: _rank(row, measure))
     others = [row for row in competing if row is not best]
-    return Finding(key, measure, members, best, (best, *_tied(run, best, others, measure)))
+    rivals = _rivals(run, best, others, measure)
+    corrected = statistics.holm([rival.difference.p for rival in rivals.values()])
+    tied, undecided = [best], []
+    for row, p in zip(others, corrected, strict=True):
+        if too_few(rivals[row.trial.id].difference) and not _equal(row, best, measure):
+            undecided.append(row)
+        elif p >= ALPHA:
+            tied.append(row)
+    return Finding(key, measure, members, best, tied, undecided, rivals)
 
 
-def _rank(row: Row, measure: str) -> tuple[float, bool, float]:
+def too_few(difference: Difference) -> bool:
+    """Return whether no p below .05 can come of the queries that moved."""
+    return difference.moved > 0 and statistics.smallest_p(difference.moved) > ALPHA
+
+
+def _equal(row: Row, other: Row, measure: str) -> bool:
+    return abs(row.quality[measure].mean - other.quality[measure].mean) < EQUAL
+
+
+def _rank(row: Row, measure: str) -> tuple[int, bool, float]:
     """Return what rows are ordered by: quality, then speed."""
     elsewhere, ms = speed(row)
-    return row.quality[measure].mean, not elsewhere, -ms
+    return round(row.quality[measure].mean / EQUAL), not elsewhere, -ms
 
 
 def ranked(members: Sequence[Row], measure: str) -> list[Row]:
@@ -131,11 +171,7 @@ def ranked(members: Sequence[Row], measure: str) -> list[Row]:
     ]
 
 
-def _tied(run: Run, best: Row, others: Sequence[Row], measure: str) -> list[Row]:
-    side = Side(run, run.records[best.trial.id])
-    seed = run_seed(run)
-    ps = [
-        paired(Side(run, run.records[row.trial.id]), side, measure, seed=seed).difference.p
-        for row in others
-    ]
-    return [row for row, p in zip(others, statistics.holm(ps), strict=True) if p >= ALPHA]
+def _rivals(run: Run, best: Row, others: Sequence[Row], measure: str) -> dict[str, Comparison]:
+    side, seed = Side(run, run.records[best.trial.id]), run_seed(run)
+    ids = [row.trial.id for row in others]
+    return {name: paired(Side(run, run.records[name]), side, measure, seed=seed) for name in ids}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.contract.trial import Trial
-from bench.core.counting import candidates
+from bench.core.counting import candidates, counted
+from bench.quality.statistics import Difference
 from bench.records.rows import GroupKey, Row
 from bench.reports.document import labelled
 
@@ -42,3 +43,19 @@ def about(rows: Sequence[Row], members: Sequence[Row], labels: Mapping[str, str]
     if len(timed) > 1 and list(rows) == timed:
         return "every timed row"
     return ", ".join(labels[row.trial.id] for row in rows)
+
+
+def at_odds(differences: Sequence[Difference]) -> str:
+    """Return why the intervals of these differences exclude 0 though p is .05 or more; empty where
+    none does.
+    """
+    odd = [difference for difference in differences if difference.is_at_odds]
+    if not odd:
+        return ""
+    widest = max(odd, key=lambda difference: difference.moved)
+    move = f"{widest.moved} of {counted(widest.queries, 'query')} move"
+    move = move if len({difference.moved for difference in odd}) == 1 else f"at most {move}"
+    return (
+        f"the 95 % interval of Δ excludes 0 though p is .05 or more: {move}, and bootstrap "
+        "intervals are too narrow where few queries move; go by p"
+    )

@@ -12,10 +12,11 @@ import pytest
 import bench
 from bench import reports
 from bench.quality import statistics
+from bench.quality.statistics import ALPHA
 from bench.records.run import Run
 from bench.reports import show
 from bench.reports.document import absences, plain
-from bench.reports.findings import ALPHA, findings
+from bench.reports.findings import findings
 from bench.reports.sections.verdict import sentences
 from bench.reports.view import absent_of
 from tests.support.made_reports import Made, made_report
@@ -106,6 +107,72 @@ def test_the_verdict_says_what_the_difference_shows(
     )
     [text] = told(run)
     assert text.startswith(expected)
+
+
+FEW = {
+    "first-stage": [0.8, 0.8, 0.8, 0.8, 0.9, 0.9],
+    "a": [0.9, 0.9, 0.9, 0.9, 0.9, 0.9],
+    "b": [0.9, 0.9, 0.9, 0.9, 0.9, 0.9],
+    "untimed": [0.9, 0.9, 0.9, 0.9, 0.9, 0.9],
+    "fast": [0.7, 0.9, 0.9, 0.9, 0.2, 0.3],
+}
+
+
+def few_queries(tmp_path: Path) -> Run:
+    first = FEW["first-stage"]
+    deltas = {name: statistics.difference(values, first) for name, values in FEW.items()}
+    return made_run(
+        tmp_path,
+        FEW,
+        record={name: {"vs_first_stage": {"nDCG@10": delta}} for name, delta in deltas.items()},
+        milliseconds={"a": [4.0] * 6, "b": [3.0] * 6, "fast": [1.0] * 6},
+    )
+
+
+def test_nothing_is_offered_that_is_below_the_first_stage_or_that_too_few_queries_tell(
+    tmp_path: Path,
+) -> None:
+    [text] = told(few_queries(tmp_path))
+    assert "b (cpu), a (cpu) and untimed (cpu), have nDCG@10 0.9000" in text
+    assert "6 queries, of which 4 move, are too few to tell: the smallest p they allow" in text
+    assert "are too few to tell fast (cpu) from the best: the smallest p" in text
+    assert "b (cpu) is the fastest of the 2 that tie and were timed: 3.00 ms" in text
+    assert "Not timed: untimed (cpu)." in text
+    assert "fast (cpu) is" not in text
+
+
+def test_a_tie_below_the_first_stage_is_no_choice(tmp_path: Path) -> None:
+    steps = [0.3, -0.28] * 12
+    values = {"first-stage": [0.49] * 24, "a": [0.5] * 24, "b": [0.48 - step for step in steps]}
+    times = {"a": [4.0] * 24, "b": [1.0] * 24}
+    [finding] = findings(run := made_run(tmp_path, values, milliseconds=times), run.rows)
+    assert [row.name for row in finding.tied] == ["a", "b"]
+    assert [row.name for row in finding.choices] == ["a"]
+
+
+def test_a_faster_choice_comes_with_the_loss_that_the_queries_can_rule_out(
+    tmp_path: Path,
+) -> None:
+    steps = [0.3, -0.28] * 12
+    values = {"first-stage": [0.4] * 24, "a": [0.5] * 24, "b": [0.5 - step for step in steps]}
+    [text] = told(made_run(tmp_path, values, milliseconds={"a": [4.0] * 24, "b": [1.0] * 24}))
+    assert "b (cpu) is the fastest that these queries cannot tell from the best: 1.00 ms" in text
+    assert "24 queries are too few to rule out a loss of less than 0.2" in text
+
+
+def test_an_interval_without_0_and_a_large_p_are_explained_once(tmp_path: Path) -> None:
+    from bench.comparison.pairs import compare
+    from bench.reports import comparison
+    from bench.reports.renderers.markdown import render
+
+    reason = "bootstrap intervals are too narrow where few queries move"
+    run = few_queries(tmp_path)
+    for page in (reports.markdown(run), render(comparison.document(compare([run])))):
+        assert page.count(reason) == 1
+        [line] = [line for line in page.splitlines() if reason in line]
+        assert "a (cpu), b (cpu), untimed (cpu):" in line
+        assert "4 of 6 queries move" in line
+    assert reports.html(run).count(reason) == 1
 
 
 def test_no_reranker_is_no_verdict(tmp_path: Path) -> None:

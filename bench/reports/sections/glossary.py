@@ -19,7 +19,7 @@ TERMS = {
     "significant": "The permutation test of the paired differences has p below .05 after Holm's "
     "correction for the table's rerankers.",
     "tie": "Rerankers that these queries cannot tell apart from the best: corrected p of .05 or "
-    "more. They need not be equal.",
+    "more. They need not be equal. Where too few queries move for any such test, none is named.",
     "withheld": "A percentile is shown once the largest sample is above it with 95 % confidence: "
     "p95 from 59 queries, p99 from 299.",
     "movement": "Ranks won (↑) or lost (↓) between the first stage and the reranker.",

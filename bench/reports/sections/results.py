@@ -23,7 +23,7 @@ from bench.reports.document import (
     Table,
 )
 from bench.reports.findings import one_query, significance
-from bench.reports.names import about, device_of, name_of
+from bench.reports.names import about, at_odds, device_of, name_of
 from bench.reports.view import View, absent_of
 
 DELTA = "Δ first"
@@ -57,10 +57,11 @@ def table(view: View, group: GroupKey, key: str, shared: frozenset[str] = frozen
     done = [row for row in members if row.status == "done"]
     finding = next(finding for finding in view.findings if finding.group == group)
     badges = significance(done, view.measure(group))
-    notes = _notes(done, shared)
+    best = {row.trial.id for row in finding.equals}
+    remarks, notes = _remarks(done), _notes(done, shared)
     rows = []
     for row in done:
-        numbers = [i for i, (whom, _) in enumerate(notes_on(done), 1) if row in whom]
+        numbers = [i for i, (whom, _) in enumerate(remarks, 1) if row in whom]
         rows.append(
             Row(
                 row.name,
@@ -68,7 +69,7 @@ def table(view: View, group: GroupKey, key: str, shared: frozenset[str] = frozen
                 device_of(row.trial),
                 row.trial.kind,
                 view.marks.get(row.trial.id),
-                row is finding.best,
+                row.trial.id in best,
                 numbers,
                 row.trial.id,
             )
@@ -213,12 +214,25 @@ def _cells(
 def _notes(done: Sequence[records.Row], shared: frozenset[str]) -> list[Note]:
     labels = {row.trial.id: name_of(row.trial) for row in done}
     notes = []
-    for whom, text in notes_on(done):
+    for whom, text in _remarks(done):
         note = Note(about(whom, done, labels), text)
         notes.append(Note(note.about, text, note.full in shared))
     if any(row.request for row in done):
         notes.append(Note("", REQUEST_NOTE))
     return notes
+
+
+def _remarks(done: Sequence[records.Row]) -> list[tuple[Sequence[records.Row], str]]:
+    """Return the rows' notes with the rows that each is about, and what the table's intervals and
+    p say differently.
+    """
+    measure = next(iter(measures_of(done)), "")
+    deltas = [(row, row.differences[measure]) for row in done if measure in row.differences]
+    odd = [(row, delta) for row, delta in deltas if delta.is_at_odds]
+    remarks = notes_on(done)
+    if text := at_odds([delta for _, delta in odd]):
+        remarks.append(([row for row, _ in odd], text))
+    return remarks
 
 
 def _shared(view: View) -> frozenset[str]:

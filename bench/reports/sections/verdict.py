@@ -5,6 +5,8 @@ among its equals, what is missing.
 from __future__ import annotations
 
 from bench.core.counting import counted
+from bench.quality import statistics
+from bench.quality.statistics import ALPHA, Difference
 from bench.records.rows import Row, candidates_of
 from bench.reports import numbers
 from bench.reports.document import (
@@ -20,7 +22,7 @@ from bench.reports.document import (
     Words,
     by_reason,
 )
-from bench.reports.findings import ALPHA, Finding, one_query, ranked
+from bench.reports.findings import Finding, one_query, ranked, too_few
 from bench.reports.names import name_of
 from bench.reports.view import View, absent_of
 
@@ -51,7 +53,10 @@ def missing(view: View) -> Section | None:
 
 def sentences(finding: Finding) -> list[Words]:
     """Return the finding in words."""
-    lines = [_lead(finding), _room(finding), _speed(finding), _money(finding)]
+    lines = [_lead(finding), _room(finding)]
+    if finding.best:
+        lines += [_others(finding), _speed(finding), _margin(finding)]
+        lines += [_untimed(finding), _undecided(finding), _money(finding)]
     return [line for line in lines if line]
 
 
@@ -88,16 +93,35 @@ def _lead(finding: Finding) -> Words:
         return (f"No reranker {_why_none(finding)} on {where}.",)
     value = f"{finding.measure} {numbers.quality(best.quality[finding.measure].mean)}"
     name, delta = Strong(name_of(best.trial)), finding.difference
+    equals: list[Inline] = [name]
+    for row in finding.equals[1:]:
+        equals += [", ", Strong(name_of(row.trial))]
+    several = len(equals) > 1
+    if several:
+        equals[-2] = " and "
+    rank = "rank best, equal" if several else "ranks best"
     if delta is None:
-        return (name, f" ranks best on {where}: {value}.")
+        return (*equals, f" {rank} on {where}: {value}.")
     by = f"{numbers.change(delta)} {numbers.signed_interval(delta)} (p {numbers.p_value(delta.p)})"
     if delta.p >= ALPHA:
         none = f"No reranker can be told from the first stage on {where}: the best, "
-        return (none, name, f", has {value}, {by}.")
+        have = "have" if several else "has"
+        few = f" {_too_few(delta)}." if too_few(delta) else ""
+        return (none, *equals, f", {have} {value}, {by}.{few}")
     if delta.mean > 0:
-        return (name, f" ranks best on {where}: {value}, {by} over the first stage.")
+        return (*equals, f" {rank} on {where}: {value}, {by} over the first stage.")
     none = f"No reranker helps on {where}: the best, "
-    return (none, name, f", is below the first stage: {value}, {by}.")
+    are = "are" if several else "is"
+    return (none, *equals, f", {are} below the first stage: {value}, {by}.")
+
+
+def _too_few(difference: Difference, of: str = "") -> str:
+    """Return that the queries which moved allow no small p, and which is the smallest. `of` is what
+    they should tell.
+    """
+    smallest = numbers.p_value(statistics.smallest_p(difference.moved))
+    queries = f"{counted(difference.queries, 'query')}, of which {difference.moved} move,"
+    return f"{queries} are too few to tell{of}: the smallest p they allow is {smallest}"
 
 
 def _why_none(finding: Finding) -> str:
@@ -107,29 +131,73 @@ def _why_none(finding: Finding) -> str:
     return "was measured"
 
 
-def _speed(finding: Finding) -> Words:
-    best, fastest, others = finding.best, finding.fastest, len(finding.tied) - 1
-    if best is None:
+def _others(finding: Finding) -> Words:
+    """Return which other rerankers tie with the best, where the fastest of them is not named."""
+    if len(_timed(finding)) > 1 or finding.fastest is not finding.best:
         return ()
-    alone = ""
+    others = len(finding.tied) - len(finding.equals)
     if others:
-        alone = f"These queries cannot tell {counted(others, 'other reranker')} from it."
-    elif len(ranked(finding.members, finding.measure)) > 1:
-        alone = "No other reranker ties with it."
+        return (f"These queries cannot tell {counted(others, 'other reranker')} from it.",)
+    competing = ranked(finding.members, finding.measure)
+    if len(competing) == 1 or len(finding.equals) > 1 or finding.undecided:
+        return ()
+    return ("No other reranker ties with it.",)
+
+
+def _timed(finding: Finding) -> list[Row]:
+    return [row for row in finding.choices if one_query(row)]
+
+
+def _speed(finding: Finding) -> Words:
+    best, fastest = finding.best, finding.fastest
     timing = one_query(fastest) if fastest else None
-    if fastest is None or timing is None:
-        return (alone,) if alone else ()
+    if best is None or fastest is None or timing is None:
+        return ()
     network = ", through a network" if fastest.request else ""
     cost = f"{numbers.milliseconds(timing.p50_ms)} ms a query (p50{network})"
+    name, timed = Strong(name_of(fastest.trial)), _timed(finding)
+    if fastest is best and len(timed) > 1:
+        return (name, f" is the fastest of the {len(timed)} that tie and were timed: {cost}.")
     if fastest is best:
-        if others:
-            return (f"It is the fastest of the {others + 1} that tie: {cost}.",)
-        return (f"{alone} It takes {cost}.".strip(),)
+        return (name, f" takes {cost}.")
     against = ""
     if best.single and fastest.single:
         against = f", against {numbers.milliseconds(best.single.p50_ms)} ms"
-    name = Strong(name_of(fastest.trial))
-    return (name, f" is the fastest that these queries cannot tell from it: {cost}{against}.")
+    tie = "that these queries cannot tell from the best"
+    return (name, f" is the fastest {tie}: {cost}{against}.")
+
+
+def _margin(finding: Finding) -> Words:
+    """Return the smallest loss that the queries can rule out, where the fastest one's difference to
+    the best is smaller.
+    """
+    rival = finding.rivals.get(finding.fastest.trial.id) if finding.fastest else None
+    if rival is None:
+        return ()
+    margin = statistics.smallest_margin(list(rival.deltas.values()))
+    if not abs(rival.difference.mean) < margin < float("inf"):
+        return ()
+    queries = counted(rival.difference.queries, "query")
+    loss = f"a loss of less than {numbers.quality(margin)}"
+    return (f"{queries} are too few to rule out {loss}.",)
+
+
+def _untimed(finding: Finding) -> Words:
+    """Return which of those that tie with the best were not timed."""
+    names = [name_of(row.trial) for row in finding.choices if not one_query(row)]
+    if not names or not _timed(finding):
+        return ()
+    return (f"Not timed: {', '.join(names)}.",)
+
+
+def _undecided(finding: Finding) -> Words:
+    """Return which others move too few queries to tell them from the best."""
+    if not finding.undecided:
+        return ()
+    differences = [finding.rivals[row.trial.id].difference for row in finding.undecided]
+    widest = max(differences, key=lambda difference: difference.moved)
+    names = ", ".join(name_of(row.trial) for row in finding.undecided)
+    return (f"{_too_few(widest, f' {names} from the best')}.",)
 
 
 def _room(finding: Finding) -> Words:
