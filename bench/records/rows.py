@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bench.contract.note import Code, Note
 from bench.contract.trial import Trial
-from bench.core.counting import candidates, counted, times
+from bench.core.counting import candidates, counted
 from bench.latency.columns import P50, P95, PER_PAIR
 from bench.latency.sample import Condition
 from bench.latency.scenarios import in_order, one_query_at
@@ -25,17 +26,10 @@ Value = TypeVar("Value")
 GroupKey = tuple[str, str, int]
 """Dataset, first stage, depth."""
 
-RANDOM = "random weights: the order means nothing"
-"""The note of a row that can be in a table, but lead none: see `Row.meaningless`."""
-ELSEWHERE = (
-    "a run over other candidates than these, left out of the verdict: `first_stage: NAME` binds "
-    "it to its own first stage, "
-    "and as an entry of first_stages it is measured over its own candidates"
-)
-"""The same for a published run."""
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05
 SHOWN_REPAIRS = 0.01
+SHOWN_TRUNCATED = 0.01
 FRAME_COLUMNS = ((P50, "p50 ms"), (P95, "p95 ms"), (PER_PAIR, "ms per pair"))
 """Numbers of one query in flight, by the names that they have in a DataFrame."""
 SHOWN_USAGE = {"calls": "calls", "tokens": "tokens", "tokens_out": "tokens written"}
@@ -65,7 +59,7 @@ class Row:
     latency: Mapping[Condition, Summary] = field(default_factory=dict)
     parts: Mapping[Condition, Mapping[str, float]] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     cost: Cost | None = None
     usage: Mapping[str, float] = field(default_factory=dict)
     failed: float = 0.0
@@ -75,18 +69,6 @@ class Row:
     @property
     def name(self) -> str:
         return self.trial.reranker
-
-    @property
-    def out_of_verdict(self) -> str:
-        """Why the row leads no verdict: it did not run, most of its queries failed, or its order
-        means nothing. Empty where it may lead one.
-        """
-        if self.status != "done":
-            return f"{self.status}: {self.reason or 'no reason given'}"
-        if not self.quality:
-            return self.notes[-1] if self.notes else "no quality was measured"
-        reasons = [note for note in self.notes if note in (RANDOM, ELSEWHERE)]
-        return reasons[0] if self.meaningless and reasons else ""
 
     @property
     def single(self) -> Summary | None:
@@ -193,7 +175,7 @@ def architectures(run: RunFolder) -> list[Row]:
                 status.status,
                 status.reason,
                 timing=facts,
-                notes=tuple(map(str, facts.get("notes", []))),
+                notes=tuple(map(_text, facts.get("notes", []))),
             )
             table.append(
                 replace(row, latency=timings.get(trial_id, {}), parts=pieces.get(trial_id, {}))
@@ -216,15 +198,6 @@ def _by_trial(values: Mapping[tuple[str, Condition], Value]) -> dict[str, dict[C
     for (trial, of), value in sorted(values.items(), key=lambda item: ranks[item[0][1].scenario]):
         nested.setdefault(trial, {})[of] = value
     return nested
-
-
-def notes_on(members: Sequence[Row]) -> list[tuple[Sequence[Row], str]]:
-    """Every note of these rows once, in their order, with the rows that it is about."""
-    found: dict[str, list[Row]] = {}
-    for row in members:
-        for note in row.notes:
-            found.setdefault(note, []).append(row)
-    return [(about, note) for note, about in found.items()]
 
 
 def measures_of(members: Sequence[Row]) -> list[str]:
@@ -251,78 +224,64 @@ def groups(table: list[Row]) -> dict[GroupKey, list[Row]]:
     return found
 
 
-def _notes(record: Record) -> list[str]:
+def _notes(record: Record) -> list[Note]:
     """What a reader should know before trusting a row."""
     notes = []
     if _is_random(record):
-        notes.append(RANDOM)
+        notes.append(Note(Code.RANDOM_WEIGHTS))
     if _is_elsewhere(record):
-        notes.append(ELSEWHERE)
+        notes.append(Note(Code.OTHER_CANDIDATES))
     counts = record.counts
     if record.mostly_failed:
-        notes.append(
-            f"{counts.failed} of {counted(counts.called, 'query')} failed: no quality is "
-            f"concluded from the rest (e.g. {_reason(record)})"
-        )
-        return notes
+        failed = Note(Code.MOSTLY_FAILED, counts.failed, counts.called, _reason(record))
+        return [*notes, failed]
     if counts.failed:
-        notes.append(
-            f"{counts.failed} of {counted(counts.called, 'query')} failed and score 0 (e.g. "
-            f"{_reason(record)})"
-        )
+        notes.append(Note(Code.FAILED, counts.failed, counts.called, _reason(record)))
     judged = record.quality.get(JUDGED)
     if judged and judged.mean < LOW_JUDGED and not record.dataset.get("relevant_only"):
-        notes.append(
-            f"only {judged.mean:.0%} of the top 10 is judged: unjudged documents count as not "
-            "relevant"
-        )
+        notes.append(Note(Code.FEW_JUDGED, judged.mean, 1))
     if counts.pairs and counts.ties > SHOWN_TIES * counts.pairs:
-        notes.append(f"{counts.ties} of {counted(counts.pairs, 'document')} tie in score")
+        notes.append(Note(Code.TIES, counts.ties, counts.pairs))
     if counts.beyond_single_precision:
-        stand_in = "the run file holds the nearest that keep the order"
-        notes.append(
-            f"{counted(counts.beyond_single_precision, 'score')} beyond single precision: "
-            f"{stand_in}"
-        )
-    truncated, pairs = record.usage.get("truncated", 0), record.usage.get("pairs", 0)
-    if pairs and truncated > 0.01 * pairs:
-        notes.append(f"{truncated / pairs:.0%} of the pairs were cut at max length")
-    if cut_queries := record.usage.get("cut_queries", 0):
-        notes.append(f"{times(cut_queries)} a query was too long and was cut as well")
-    answers = max(1.0, record.usage.get("calls", 0) - record.usage.get("retries", 0))
-    repairs = record.usage.get("repairs", 0)
+        notes.append(Note(Code.BEYOND_SINGLE_PRECISION, counts.beyond_single_precision))
+    notes += _notes_of_usage(record.usage)
+    warnings = record.description.get("facts", {}).get("warnings", [])
+    sentences = [*warnings, *(record.latency or {}).get("notes", [])]
+    return [*notes, *map(_text, sentences)]
+
+
+def _notes_of_usage(usage: Mapping[str, float]) -> list[Note]:
+    """What was cut, mended, split or left out while the documents were scored."""
+    notes = []
+    truncated, pairs = usage.get("truncated", 0), usage.get("pairs", 0)
+    if pairs and truncated > SHOWN_TRUNCATED * pairs:
+        notes.append(Note(Code.TRUNCATED, truncated, pairs))
+    if cut_queries := usage.get("cut_queries", 0):
+        notes.append(Note(Code.CUT_QUERIES, cut_queries))
+    answers = max(1.0, usage.get("calls", 0) - usage.get("retries", 0))
+    repairs = usage.get("repairs", 0)
     if repairs > SHOWN_REPAIRS * answers:
-        notes.append(
-            f"{repairs / answers:.0%} of the answers were no complete order and had to be mended"
-        )
-    if halvings := record.usage.get("halvings", 0):
-        notes.append(
-            f"the accelerator's memory was full {times(halvings)}: batches were halved until "
-            "they fitted"
-        )
-    if cut := record.usage.get("cut_answers", 0):
-        notes.append(
-            f"{cut / answers:.0%} of the answers were cut off at the length limit: answer_tokens "
-            "is too low"
-        )
-    if splits := record.usage.get("split_requests", 0):
-        notes.append(
-            f"{times(splits)} a request was too large for the service and was sent in halves"
-        )
-    if blanks := record.usage.get("blanks", 0):
-        notes.append(
-            f"not sent, and ranked behind all others: {counted(blanks, 'document')} without text"
-        )
-    notes += [str(warning) for warning in record.description.get("facts", {}).get("warnings", [])]
-    facts = record.latency or {}
-    notes += [str(note) for note in facts.get("notes", [])]
+        notes.append(Note(Code.REPAIRS, repairs, answers))
+    if halvings := usage.get("halvings", 0):
+        notes.append(Note(Code.HALVINGS, halvings))
+    if cut := usage.get("cut_answers", 0):
+        notes.append(Note(Code.CUT_ANSWERS, cut, answers))
+    if splits := usage.get("split_requests", 0):
+        notes.append(Note(Code.SPLIT_REQUESTS, splits))
+    if blanks := usage.get("blanks", 0):
+        notes.append(Note(Code.BLANKS, blanks))
     return notes
 
 
-def _without_ranking(run: RunFolder, record: Record) -> list[str]:
+def _text(sentence: object) -> Note:
+    """The note of a sentence that the record holds as one."""
+    return Note(Code.TEXT, text=str(sentence))
+
+
+def _without_ranking(run: RunFolder, record: Record) -> list[Note]:
     if not record.counts.pairs or record.trial.id not in run.without_ranking():
         return []
-    return ["its ranking is not in the run folder: none of its documents is shown"]
+    return [Note(Code.NO_RANKING)]
 
 
 def _reason(record: Record) -> str:
@@ -330,11 +289,11 @@ def _reason(record: Record) -> str:
     return next(iter(record.failures.values()), "no reason given")
 
 
-def doubt(record: Record) -> str:
-    """Return why the order of a record that was measured means nothing, empty where it does."""
+def doubt(record: Record) -> Note | None:
+    """Return why the order of a record that was measured means nothing, None where it does."""
     if _is_random(record):
-        return RANDOM
-    return ELSEWHERE if _is_elsewhere(record) else ""
+        return Note(Code.RANDOM_WEIGHTS)
+    return Note(Code.OTHER_CANDIDATES) if _is_elsewhere(record) else None
 
 
 def _is_random(record: Record) -> bool:

@@ -11,13 +11,13 @@ from bench.contract.trial import FIRST_STAGE
 from bench.latency.scenarios import one_query_at, reader
 from bench.latency.sweep_plan import SETTINGS
 from bench.records.points import Point
-from bench.records.rows import RANDOM
 from bench.reports import cells, numbers
 from bench.reports.cells import REQUEST_MARK, Cell
 from bench.reports.document import Block, Bullets, Column, Document, Row, Section, Table, labelled
 from bench.reports.names import device_of
 from bench.reports.sections.results import REQUEST_NOTE
 from bench.reports.settings import DTYPES, short
+from bench.reports.wording import RANDOM
 
 SIGNIFICANT = 0.05
 NEAR = 1.1

@@ -26,6 +26,7 @@ from bench.reports.document import (
     Table,
 )
 from bench.reports.names import at_odds, device_of, group_of, name_of, title_of
+from bench.reports.wording import worded
 
 SHOWN = moved.SHOWN
 SHOWN_IN_TERMINAL = 3
@@ -79,8 +80,8 @@ def left_out(comparisons: Sequence[Comparison]) -> list[str]:
     for comparison in comparisons:
         for side in (comparison.new, comparison.baseline):
             runs[side.run.info.id] = side.run
-            if reason := doubt(side.record):
-                doubts[f"{side.trial.id} of {side.run.info.id}: {reason}"] = None
+            if note := doubt(side.record):
+                doubts[f"{side.trial.id} of {side.run.info.id}: {worded(note)}"] = None
     lines = []
     for name, run in runs.items():
         for trial, reason in mostly_failed(run).items():

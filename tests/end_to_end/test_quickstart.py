@@ -13,6 +13,7 @@ from bench import rerankers
 from bench.core.errors import Unavailable
 from bench.records.rows import rows
 from bench.records.run import Run
+from bench.reports.wording import worded
 from tests.support.paths import ROOT
 
 SHIPPED = ("first-stage", "minilm-bi-encoder", "minilm-cross-encoder", "oracle")
@@ -54,7 +55,7 @@ def test_the_cross_encoder_clearly_beats_the_first_stage(quickstart: Run) -> Non
 
 
 def test_the_demo_says_why_its_cross_encoder_trails_the_bi_encoder(quickstart: Run) -> None:
-    notes = {row.name: row.notes for row in rows(quickstart)}
+    notes = {row.name: [worded(note) for note in row.notes] for row in rows(quickstart)}
     [note] = [note for note in notes["minilm-cross-encoder"] if "trails the bi-encoder" in note]
     assert note in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert not any("trails the bi-encoder" in note for note in notes["minilm-bi-encoder"])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bench import rerankers
 from bench.contract.meter import Meter
+from bench.contract.note import Code, Note
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
 from bench.records.rows import _notes
@@ -222,8 +223,8 @@ def test_a_table_tells_of_halved_batches_and_passes_on_warnings(tmp_path: Path) 
         "description": {"facts": {"warnings": ["this CPU has no bfloat16"]}},
     }
     notes = _notes(record.model_copy(update=told))
-    assert (
-        "the accelerator's memory was full 2 times: batches were halved until they fitted" in notes
-    )
-    assert "this CPU has no bfloat16" in notes
+    assert notes == [
+        Note(Code.HALVINGS, 2.0),
+        Note(Code.TEXT, text="this CPU has no bfloat16"),
+    ]
     assert _notes(record) == []

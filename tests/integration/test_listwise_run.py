@@ -15,6 +15,7 @@ from bench import rerankers
 from bench.contract.request import CandidateList
 from bench.records.rows import rows
 from bench.records.run import Run
+from bench.reports.wording import worded
 from bench.rerankers.listwise.sliding_window import TOKENS_PER_PLACE
 from tests.support.fake_chat import good_chat, question, says
 from tests.support.fake_cohere import FakeCohere, serve
@@ -53,7 +54,7 @@ def hosted(server: FakeCohere, **options: Any) -> dict[str, Any]:
 def record_and_notes(done: Run, name: str) -> tuple[Any, str]:
     (record,) = [record for record in done.records.values() if record.trial.reranker == name]
     (row,) = [row for row in rows(done) if row.name == name]
-    return record, " ".join(row.notes)
+    return record, " ".join(map(worded, row.notes))
 
 
 def test_calls_and_tokens_are_recorded_and_priced(

@@ -17,6 +17,7 @@ import bench
 from bench import datasets, rerankers
 from bench import retrieval as first_stage
 from bench.contract.candidates import Candidates, QueryCandidates
+from bench.contract.note import Code, Note
 from bench.contract.request import CandidateList, Failure
 from bench.core.errors import DataError, RerankerError, SuiteError, Unavailable
 from bench.ranking.order import rank
@@ -278,10 +279,7 @@ def test_a_run_over_other_candidates_leads_no_verdict(tmp_path: Path) -> None:
     assert by_name["perfect"].quality["nDCG@10"].mean > by_name[overlap].quality["nDCG@10"].mean
     assert finding.best is not None
     assert finding.best.name == overlap
-    assert any(
-        "a run over other candidates than these, left out of the verdict" in note
-        for note in by_name["perfect"].notes
-    )
+    assert Note(Code.OTHER_CANDIDATES) in by_name["perfect"].notes
     assert (
         max(
             score

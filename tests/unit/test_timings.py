@@ -10,19 +10,21 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.contract.note import Code, Note
 from bench.contract.trial import Trial
 from bench.latency.columns import P50, PER_PAIR
 from bench.latency.sample import Condition, Sample
 from bench.latency.spans import ON_DEVICE
 from bench.latency.summary import parts, summarise
 from bench.quality.statistics import Estimate
-from bench.records.rows import Row, notes_on
+from bench.records.rows import Row
 from bench.reports import cells, numbers
 from bench.reports.document import Table
 from bench.reports.names import about
 from bench.reports.plots import style, tradeoff
 from bench.reports.renderers.columns import in_full
 from bench.reports.sections import latency
+from bench.reports.wording import notes_on
 
 LABELS = {"a": "a", "b": "b", "oracle": "oracle"}
 SLOW = Condition("server", 50.0)
@@ -36,7 +38,7 @@ def made(
     name: str,
     samples: list[Sample],
     timing: dict[str, Any] | None = None,
-    notes: tuple[str, ...] = (),
+    notes: tuple[Note, ...] = (),
 ) -> Row:
     table = pd.DataFrame(samples)
     latency = {scenario: found for (_, scenario), found in summarise(table).items()}
@@ -146,9 +148,10 @@ def test_each_kind_of_scenario_has_its_own_parts_and_cold_its_memory() -> None:
 
 
 def test_a_note_that_rows_share_is_told_once() -> None:
+    busy = Note(Code.TEXT, text="busy")
     first, second = (
-        made("a", timed("single"), notes=("busy", "tied")),
-        made("b", timed("single"), notes=("busy",)),
+        made("a", timed("single"), notes=(busy, Note(Code.TEXT, text="tied"))),
+        made("b", timed("single"), notes=(busy,)),
     )
     reference = Row(trial("oracle", "-"), "done", None)
     members = [reference, first, second]

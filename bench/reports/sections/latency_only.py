@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.records import rows as records
-from bench.records.rows import GroupKey, notes_on
+from bench.records.rows import GroupKey
 from bench.records.run import Run
 from bench.reports.cells import Cell
 from bench.reports.document import Block, Column, Note, Row, Section, Table
 from bench.reports.names import about, device_of, name_of
 from bench.reports.sections.results import LATENCY, latency_cells
 from bench.reports.view import View, absent_of
+from bench.reports.wording import notes_on
 
 NOTE = "weights: random. No weights were loaded and nothing was scored: no quality is known."
 

@@ -14,6 +14,7 @@ from bench.reports.document import Block, Column, Paragraph, Row, Section, Table
 from bench.reports.findings import Finding, significance
 from bench.reports.names import device_of, name_of
 from bench.reports.view import View
+from bench.reports.wording import out_of_verdict
 
 MEAN = "mean"
 
@@ -81,7 +82,7 @@ def overview_table(view: View) -> Table | None:
 
 def _aside(row: records.Row) -> str:
     """Return what a page says below the value of a row that leads no verdict."""
-    if not row.out_of_verdict:
+    if not out_of_verdict(row):
         return ""
     return row.status if row.status != "done" else "not in the verdict"
 
@@ -108,6 +109,6 @@ def _row(line: Mean, badges: Sequence[Mapping[str, Badge]], view: View) -> Row:
     for i, row in line.rows.items():
         cell = cells.mean(line.values.get(i), badges[i].get(row.trial.id, ""))
         below = _aside(row)
-        by_column[str(i)] = replace(cell, below=below, reason=row.out_of_verdict)
+        by_column[str(i)] = replace(cell, below=below, reason=out_of_verdict(row))
     device = device_of(trial)
     return Row(trial.reranker, by_column, device, trial.kind, view.marks.get(trial.id))

@@ -9,7 +9,7 @@ from bench.core.counting import counted
 from bench.latency.columns import P50
 from bench.quality.measures import JUDGED
 from bench.records import rows as records
-from bench.records.rows import GroupKey, measures_of, notes_on
+from bench.records.rows import GroupKey, measures_of
 from bench.reports import cells
 from bench.reports.cells import REQUEST_MARK, Badge, Cell
 from bench.reports.document import (
@@ -25,6 +25,7 @@ from bench.reports.document import (
 from bench.reports.findings import one_query, significance
 from bench.reports.names import about, at_odds, device_of, name_of
 from bench.reports.view import View, absent_of
+from bench.reports.wording import notes_on
 
 DELTA = "Δ first"
 FAILED, COST = "failed", "$/1k queries"
