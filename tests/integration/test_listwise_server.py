@@ -18,8 +18,10 @@ from bench import rerankers
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.rerankers.listwise.sliding_window import falling
+from bench.rerankers.remote import pacing
 from tests.support.fake_chat import good_chat, identifiers, order_of, question, says
 from tests.support.fake_cohere import FakeCohere, cut, reply, serve
+from tests.support.waits import Seconds
 
 KEY = "secret-key-0123456789"
 DOCS = [f"document {i}" for i in range(7)]
@@ -377,10 +379,13 @@ def test_a_wrong_key_stops_everything_in_flight_and_to_come(
     assert len(server.requests) <= 6
 
 
-def test_written_tokens_count_against_the_limit(client: Client) -> None:
+def test_written_tokens_count_against_the_limit(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "time", Seconds())
     reranker = client(tokens_per_minute=60_000)
     ask(reranker)
-    assert reranker._pace.owed() == pytest.approx(28 / 1000, abs=0.025)
+    assert reranker._pace.owed() == pytest.approx(28 / 1000)
 
 
 # --- what is sent and recorded

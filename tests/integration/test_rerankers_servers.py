@@ -19,6 +19,7 @@ from bench import rerankers
 from bench.catalogue import entries
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.core.errors import RerankerError, SuiteError, Unavailable
+from bench.rerankers.remote import pacing
 from bench.rerankers.remote.pacing import Pace
 from tests.support.fake_cohere import (
     FakeCohere,
@@ -32,6 +33,7 @@ from tests.support.fake_cohere import (
     reply,
     serve,
 )
+from tests.support.waits import Seconds, Waits
 
 KEY = "secret-key-0123456789"
 DOCS = [f"document {i}" for i in range(7)]
@@ -389,9 +391,10 @@ def test_the_servers_wish_to_wait_goes_before_our_backoff(
     server: FakeCohere, client: Client
 ) -> None:
     server.script = [lambda _: reply(429, {"detail": "slow"}, Retry_After="0.3")]
-    started = time.monotonic()
-    ask(client(backoff_s=50))
-    assert 0.25 < time.monotonic() - started < 3
+    reranker = client(backoff_s=50)
+    reranker._stop = waits = Waits()
+    ask(reranker)
+    assert waits.seconds == [0.3]
 
 
 # --- several requests at once
@@ -461,11 +464,17 @@ def test_a_fatal_answer_wakes_those_that_wait(
             else reply(503, {"detail": "later"}, Retry_After="30")
         )
 
+    class Interrupted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            is_set = super().wait(timeout)
+            assert is_set or not timeout, "a wait of 30 s was waited to its end"
+            return is_set
+
     server.always = answer
-    reranker, started = client(concurrency=2), time.monotonic()
+    reranker = client(concurrency=2)
+    reranker._stop = Interrupted()
     with pytest.raises(RerankerError, match="refused"):
         reranker.rerank([query(["tea"]), query(["coffee"])])
-    assert time.monotonic() - started < 5
     server.always = BACKENDS[backend][3]
     np.testing.assert_allclose(ask(reranker), expected())
 
@@ -474,37 +483,43 @@ def test_a_fatal_answer_wakes_those_that_wait(
 
 
 @pytest.mark.parametrize("backend", ["jina"], indirect=True)
-def test_requests_are_spread_over_the_minute(server: FakeCohere, client: Client) -> None:
+def test_requests_are_spread_over_the_minute(
+    server: FakeCohere, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "time", Seconds())  # which stands still
     reranker = client(requests_per_minute=600, concurrency=3)
-    started = time.monotonic()
+    reranker._stop = waits = Waits()
     reranker.rerank([query(["tea"], str(i)) for i in range(4)])
-    assert 0.3 <= time.monotonic() - started < 1.5
+    assert sorted(waits.seconds) == pytest.approx([0.1, 0.2, 0.3])
     assert len(server.requests) == 4
 
 
 @pytest.mark.parametrize("backend", ["jina"], indirect=True)
-def test_what_the_limits_owe_is_paid_between_timed_calls(client: Client) -> None:
+def test_what_the_limits_owe_is_paid_between_timed_calls(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Seconds()
+    monkeypatch.setattr(pacing, "time", clock)
     reranker = client(tokens_per_minute=10_000)  # 70 tokens take 0.42 s
-    times = []
-    for _ in range(3):
-        started = time.monotonic()
+    reranker._stop = waits = Waits(clock)
+    for calls in range(3):
         ask(reranker)
-        middle = time.monotonic()
+        assert len(waits.seconds) == calls, "no call waits"
         reranker.pause()
-        times.append((middle - started, time.monotonic() - middle))
-    assert max(inside for inside, _ in times) < 0.3
-    assert all(0.3 < between < 0.6 for _, between in times)
+    assert waits.seconds == pytest.approx([0.42] * 3)
 
 
-def test_a_pace_saves_nothing_up() -> None:
+def test_a_pace_saves_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Seconds()
+    monkeypatch.setattr(pacing, "time", clock)
     pace = Pace(600, None)
-    time.sleep(0.15)
-    assert [round(pace.book(), 1) for _ in range(3)] == [0.0, 0.1, 0.2]
-    assert pace.owed() == pytest.approx(0.3, abs=0.05)
+    clock.now += 0.15
+    assert [pace.book() for _ in range(3)] == pytest.approx([0.0, 0.1, 0.2])
+    assert pace.owed() == pytest.approx(0.3)
     assert [Pace(None, None).book() for _ in range(3)] == [0.0] * 3
     tokens = Pace(None, 60_000)
     tokens.charge(500)
-    assert tokens.book() == pytest.approx(0.5, abs=0.05)
+    assert tokens.book() == pytest.approx(0.5)
 
 
 # --- what identifies a model

@@ -24,7 +24,7 @@ from bench.rerankers.loading.tiny import WORDS
 from bench.rerankers.local.monot5 import MonoT5Options
 from bench.rerankers.local.t5_prompt import Prompt, Writer
 from tests.support import tiny_models
-from tests.support.agreement import ACCELERATOR, agree, close
+from tests.support.agreement import ACCELERATOR, BFLOAT16, agree, close
 
 LIMIT = tiny_models.MAX_LENGTH
 QUERY = "how long does it rain"
@@ -374,9 +374,7 @@ def test_scores_in_bfloat16_tie_less_than_logits_rounded_to_it(models: Path) -> 
         ).logits
     rounded = logits[:, 0, tokenizer.convert_tokens_to_ids("<extra_id_10>")].double().numpy()
     scores = scores_of(loaded(models, "rankt5", dtype="bfloat16", batch_size=len(docs)), docs=docs)
-    np.testing.assert_allclose(
-        scores, rounded, rtol=1 / 128, atol=0.02
-    )  # a bfloat16 has 8 bits; atol is for logits that cancel to near 0
+    close(scores, rounded, BFLOAT16)
     assert len(set(scores)) > 1.2 * len(set(rounded))
 
 

@@ -735,9 +735,8 @@ def test_names_and_scale_are_as_asked() -> None:
         )
     raw = bench.reranker("cross-encoder", model=MODEL, device="cpu").score("hot tea", DOCS)
     squashed = {item["index"]: item["relevance_score"] for item in told["results"]}
-    assert [squashed[i] for i in range(len(DOCS))] == pytest.approx(
-        list(1 / (1 + np.exp(-raw))), abs=1e-5
-    )
+    ours = 1 / (1 + np.exp(-raw))  # nowhere steeper than 1/4
+    assert [squashed[i] for i in range(len(DOCS))] == pytest.approx(ours, abs=tolerance(raw) / 4)
 
 
 def test_clients_that_send_slowly_or_stop_hold_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
