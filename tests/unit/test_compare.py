@@ -309,27 +309,6 @@ def test_the_command(tmp_path: Path, form: str) -> None:
     assert "0.125" in done.output
 
 
-# A real collection: TREC DL 2019, BM25's top 100, and the published run of RankVicuna over them
-
-
-def test_rankvicuna_clearly_beats_bm25(dl19: Any) -> None:
-    one = by_name(compare([dl19("bm25-top100")]))["rankvicuna"]
-    assert (one.baseline_mean, one.mean) == pytest.approx((0.5058, 0.6682), abs=5e-5)
-    assert one.difference.low > 0.1
-    assert one.p_holm < 0.001
-    delta = list(one.deltas.values())
-    assert scipy_stats.ttest_1samp(delta, 0).pvalue < 0.001
-    assert (one.difference.wins, one.difference.ties, one.difference.losses) == (33, 5, 5)
-
-
-def test_other_candidates_are_refused_unless_they_are_under_test(dl19: Any) -> None:
-    runs = [dl19("bm25-top100"), dl19("spladepp-ed-top100")]
-    with pytest.raises(IncomparableError, match="they differ in candidates"):
-        compare(runs)
-    (one,) = compare(runs, across=["candidates"])
-    assert one.mean > one.baseline_mean
-
-
 def test_from_python_a_comparison_is_a_table(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": OTHER})
     table = bench.compare(run).set_index("reranker")

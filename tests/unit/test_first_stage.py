@@ -20,7 +20,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import datasets, retrieval
+from bench import retrieval
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import DataError, SuiteError
@@ -28,7 +28,7 @@ from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
 from bench.ranking.trec import read_run, write_run
 from bench.ranking.trec_order import RepeatedDocument, ranked
-from tests.support.paths import ROOT, SHARED
+from tests.support.paths import ROOT
 
 PETS = {
     "d1": "The cat purred; cats purr.",
@@ -222,25 +222,6 @@ class TestBM25:
         first, second = (bm25(dataset(docs, queries)) for docs in (PETS, turned))
         assert first.by_query == second.by_query
         assert first.hash == second.hash
-
-    def test_known_figure_on_scifact(self) -> None:
-        """Anserini's flat BM25 gives nDCG@10 0.679 with these parameters (its stemmer and tokens
-        differ a little).
-        """
-        if not (SHARED / "scifact").is_dir():
-            pytest.skip("the SciFact collection is not beside this checkout")
-        import ir_measures
-
-        found = datasets.load("files:scifact", None, SHARED)
-        candidates = bm25(found, 100)
-        run = {
-            query_id: {doc_id: float(-rank) for rank, doc_id in enumerate(given.doc_ids)}
-            for query_id, given in candidates.by_query.items()
-        }
-        value = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], found.qrels, run)[
-            ir_measures.nDCG @ 10
-        ]
-        assert value == pytest.approx(0.679, abs=0.003)
 
 
 class TestIndexCache:
@@ -663,26 +644,6 @@ class TestRunStage:
         ):
             with pytest.raises(SuiteError, match=problem):
                 retrieval.build(kind, options, tmp_path)
-
-    @pytest.mark.parametrize(
-        ("run", "value"), [("bm25-top100", 0.5058), ("rankvicuna-over-bm25", 0.6682)]
-    )
-    def test_published_runs_keep_their_figures(self, run: str, value: float) -> None:
-        """TREC DL 2019 passages, nDCG@10: Pyserini's BM25 and RankVicuna over it."""
-        if not (SHARED / "trec-dl19").is_dir():
-            pytest.skip("the TREC DL 2019 collection is not beside this checkout")
-        import ir_measures
-
-        found = datasets.load("files:trec-dl19", None, SHARED)
-        candidates = retrieval.build("run", f"trec-dl19/runs/{run}.run", SHARED).retrieve(
-            found, list(found.queries), 100
-        )
-        ranks = {
-            q: {doc_id: float(-rank) for rank, doc_id in enumerate(given.doc_ids)}
-            for q, given in candidates.by_query.items()
-        }
-        measured = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], found.qrels, ranks)
-        assert measured[ir_measures.nDCG @ 10] == pytest.approx(value, abs=5e-5)
 
 
 class TestScoredDocs:

@@ -347,24 +347,3 @@ def test_tolerances_may_be_given(tmp_path: Path) -> None:
 
 
 # A real collection
-
-
-def test_rankvicuna_against_itself_passes_with_no_difference(dl19: Any) -> None:
-    run = dl19("bm25-top100")
-    found = check(run, Run(run.folder))
-    quality, drifted = gate(found).numbers, gate(found, "drift").numbers
-    assert found.exit_code == 0
-    assert (quality["difference"], quality["one_sided_low"], quality["one_sided_high"]) == (
-        0.0,
-        0.0,
-        0.0,
-    )
-    assert (drifted["max_difference"], drifted["tau"], drifted["overlap"]) == (0.0, 1.0, 1.0)
-
-
-def test_a_run_over_other_candidates_is_incomparable(dl19: Any) -> None:
-    runs = dl19("spladepp-ed-top100"), dl19("bm25-top100")
-    found = check(*runs)
-    hashes = [next(iter(run.records.values())).candidates["hash"] for run in runs]
-    assert found.exit_code == 3
-    assert f"candidates ({hashes[1]} → {hashes[0]})" in gate(found).told
