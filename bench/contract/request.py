@@ -5,7 +5,7 @@ failure, and the cost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, overload
 
@@ -43,6 +43,18 @@ class CandidateList:
     doc_ids: Sequence[str]
     docs: Sequence[str]
     scores: Sequence[float] = ()
+
+
+def cut(request: CandidateList, keep: int | None) -> CandidateList:
+    """Return the first `keep` documents of a list; all of them without a number."""
+    if keep is None or keep >= len(request.doc_ids):
+        return request
+    return replace(
+        request,
+        doc_ids=request.doc_ids[:keep],
+        docs=request.docs[:keep],
+        scores=request.scores[:keep],
+    )
 
 
 class Picked(Sequence[str]):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.catalogue.price import Price
     from bench.contract.candidates import Candidates
     from bench.contract.request import Outcome
-    from bench.datasets.base import Qrels
+    from bench.datasets.base import Dataset, Qrels
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,13 @@ class Reranker(Stage, OpenStage, Protocol):
     own, since one that finds every score in the cache never loads.
     """
 
+    requests_per_minute: float | None
+    tokens_per_minute: float | None
+    concurrency: int
+    """What a service allows, and how many requests are in flight."""
+    of_dataset: str | None
+    of_first_stage: str | None
+    """The dataset and first stage that it appears over alone, by their names in tables."""
     talks: bool
     """Whether the model behind it can also be chatted with."""
 
@@ -110,8 +117,19 @@ class Reranker(Stage, OpenStage, Protocol):
         """The machine that does the work, where it is another one."""
 
     @property
+    def optional(self) -> bool:
+        """Whether its row is left out, with a note, where it cannot run."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+
+    @property
     def origin(self) -> type:
         """The class whose code decides the scores: that of an outsider, where one is wrapped."""
+
+    def over(self, dataset: Dataset) -> None:
+        """Take the collection, before anything else: only what searches it reads it."""
 
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         """Take judgments and candidates, before `fingerprint()`: only what is given reads them."""

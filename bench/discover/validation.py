@@ -21,7 +21,8 @@ from bench.datasets.memory import SampledDocuments
 from bench.datasets.reading import NotDownloaded
 from bench.rerankers.reference.fixed import RunFileReranker
 from bench.runner.retrieve import check_texts
-from bench.suite.planning import Group, Planned, display_name, plan
+from bench.suite.naming import display_name
+from bench.suite.planning import Group, Planned, plan
 from bench.suite.suite import Suite
 
 GRADES = 8
@@ -139,9 +140,7 @@ def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCh
         built = retrieval.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
         if dataset is not None:
             check_texts(dataset, group, built)
-        # an outsider's class need not have a check
-        look = getattr(built, "check", None)
-        candidates = look(dataset, depth) if look else None
+        candidates = built.check(dataset, depth)
         if candidates is not None:
             stage.facts, stage.notes, stage.candidates = (
                 _extent(candidates),

@@ -53,7 +53,7 @@ class Rebuilt:
     @property
     def recipe(self) -> tuple[str, Any]:
         """What the suite says about the reranker, its name in tables aside."""
-        options = getattr(self.planned.reranker, "options", None)
+        options = self.planned.reranker.options
         return self.planned.part.name, options.model_dump(
             exclude={"name", "optional"}
         ) if options else None

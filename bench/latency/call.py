@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from bench.contract.meter import Meter, no_span
 from bench.contract.recipe import Recipe
-from bench.contract.request import CandidateList, Failure, Usage
+from bench.contract.request import CandidateList, Failure, Usage, cut
 from bench.contract.stage import Reranker
 from bench.core.errors import BenchError
 from bench.core.outsiders import outsiders_code
@@ -40,11 +40,7 @@ class Target:
     depth: int | None = None
 
     def cut(self, request: CandidateList) -> CandidateList:
-        return (
-            replace(request, doc_ids=request.doc_ids[: self.depth], docs=request.docs[: self.depth])
-            if self.depth
-            else request
-        )
+        return cut(request, self.depth)
 
     @property
     def remote(self) -> bool:

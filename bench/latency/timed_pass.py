@@ -11,11 +11,11 @@ import gc
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.contract.recipe import Recipe
-from bench.contract.request import CandidateList
+from bench.contract.request import CandidateList, cut
 from bench.core.errors import BenchError
 from bench.latency.call import GIVE_UP_AFTER, Target
 from bench.latency.lane import Lane, settled
@@ -144,10 +144,7 @@ def draw_sample(
     if not usable:
         raise BenchError("nothing to time: no query has candidates")
     sample = random.Random(seed).sample(usable, min(plan.queries, len(usable)))
-    return [
-        replace(request, doc_ids=request.doc_ids[: plan.depth], docs=request.docs[: plan.depth])
-        for request in sample
-    ]
+    return [cut(request, plan.depth) for request in sample]
 
 
 def _time_place(place: Place, timings: Sequence[Timing], plan: LatencyPlan) -> None:

@@ -17,7 +17,7 @@ from bench.latency.scenarios import in_order, one_query_at
 from bench.latency.summary import Summary, parts, summarise
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import Difference, Estimate
-from bench.records.schema import Cost, Record
+from bench.records.schema import Cost, Record, StageRecord
 
 if TYPE_CHECKING:
     from bench.records.folder import RunFolder
@@ -47,8 +47,8 @@ class Row:
     of `Usage`. Where more than half of the queries failed, `quality` and `differences` are empty: a
     mean of failures is no quality, and every verdict, plot and export is drawn from these rows.
     `longest` is the number of candidates of the query that has the most, None where a record does
-    not say. `meaningless` is an order that leads no verdict: that of a model with random weights,
-    or of a published run over other candidates.
+    not say. `stages` are those of a pipeline. `meaningless` is an order that leads no verdict: that
+    of a model with random weights, or of a published run over other candidates.
     """
 
     trial: Trial
@@ -64,6 +64,7 @@ class Row:
     usage: Mapping[str, float] = field(default_factory=dict)
     failed: float = 0.0
     longest: int | None = None
+    stages: Sequence[StageRecord] = ()
     meaningless: bool = False
 
     @property
@@ -156,6 +157,7 @@ def rows(run: RunFolder) -> list[Row]:
             usage={name: value / answered for name, value in record.usage.items()},
             failed=record.counts.failed_share,
             longest=record.candidates.get("longest"),
+            stages=() if record.mostly_failed else record.stages,
             meaningless=_is_random(record) or _is_elsewhere(record),
         )
         table.append(row)

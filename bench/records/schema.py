@@ -132,6 +132,33 @@ class Cost(Options):
     source: str = Field(description="where the price was read, or 'suite'")
 
 
+class StageRecord(Options):
+    """What became of a pipeline's candidates in one of its stages. The first is the search."""
+
+    name: str
+    received: int | None = Field(
+        ge=0, description="documents per query that it gets, at most; None for the search"
+    )
+    keep: int = Field(ge=0, description="documents per query that it hands on, at most")
+    quality: Annotated[dict[str, Estimate], AfterValidator(_within_range)] = Field(
+        description="of the order as it stands after the stage: documents that it did not see keep "
+        "their place below those that it saw"
+    )
+    recall: float | None = Field(
+        description="mean share of a query's relevant documents among those that it hands on; None "
+        "where no query has a relevant document"
+    )
+    lost: float | None = Field(
+        None, description="recall of what it got less recall of what it hands on"
+    )
+    lost_documents: int | None = Field(
+        None, description="relevant documents of all queries that it got and did not hand on"
+    )
+    usage: dict[str, float] = Field(default_factory=dict)
+    scores: dict[str, int] = Field(default_factory=dict)
+    cost: Cost | None = None
+
+
 class Record(Options):
     """What happened in one trial. Written once, never rewritten."""
 
@@ -155,6 +182,9 @@ class Record(Options):
     )
     latency: Timing | None = Field(
         None, description="facts of the timed pass; its samples are in the table latency"
+    )
+    stages: list[StageRecord] = Field(
+        default_factory=list, description="of a pipeline: its stages, the search first"
     )
     keys: Annotated[dict[str, Key], AfterValidator(_comparable)]
     environment: dict[str, Any]

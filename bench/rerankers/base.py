@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.catalogue.price import Price
     from bench.contract.candidates import Candidates
     from bench.contract.request import Outcome, Scores
-    from bench.datasets.base import Qrels
+    from bench.datasets.base import Dataset, Qrels
 
 __all__ = [
     "BaseReranker",
@@ -56,6 +56,12 @@ class BaseReranker(ABC):
     longest_input: int | None = None
     """The tokens that a pair is cut to, where the options say so."""
 
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    concurrency: int = 1
+    of_dataset: str | None = None
+    of_first_stage: str | None = None
+
     def __init__(self, options: Any, device: str = "cpu") -> None:
         self.options = options
         self.device = device
@@ -66,6 +72,14 @@ class BaseReranker(ABC):
         return None
 
     @property
+    def optional(self) -> bool:
+        return bool(self.options.optional)
+
+    @property
+    def label(self) -> str:
+        return type(self).__name__
+
+    @property
     def origin(self) -> type:
         return type(self)
 
@@ -73,6 +87,9 @@ class BaseReranker(ABC):
         return None
 
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
+        return None
+
+    def over(self, dataset: Dataset) -> None:
         return None
 
     def identity(self) -> Identity | None:

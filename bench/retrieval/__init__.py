@@ -1,8 +1,8 @@
 """First stages: where the candidates come from that every reranker gets.
 
 An outsider's class is named "package.module:Class". It has a class attribute `Options` (a subclass
-of FirstStageOptions), takes `(options, base_dir)`, and has `name` and `retrieve(dataset, query_ids,
-depth)`.
+of FirstStageOptions), takes `(options, base_dir)`, and has `retrieve(dataset, query_ids, depth)`;
+one that derives from `bench.retrieval.base.BaseFirstStage` has the rest by default.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.contract.first_stage import FirstStage
 from bench.core.errors import SuiteError
 from bench.core.options import validated
 from bench.core.plugins import resolve
+from bench.retrieval.base import BaseFirstStage, wrap
 from bench.retrieval.options import FirstStageOptions
 
-__all__ = ["TABLE", "FirstStageOptions", "build", "options_for"]
+__all__ = ["TABLE", "FirstStageOptions", "build", "is_first_stage", "options_for"]
 
 TABLE = {
     "bm25": "bench.retrieval.bm25:BM25",
@@ -35,21 +35,36 @@ def options_for(name: str) -> type[FirstStageOptions]:
     return model
 
 
-def build(name: str, options: Mapping[str, Any] | str | float | None, base_dir: Path) -> FirstStage:
+def build(
+    name: str, options: Mapping[str, Any] | str | float | None, base_dir: Path
+) -> BaseFirstStage:
     """A first stage, ready to retrieve; nothing is read yet. A bare value stands for the one option
     that must be given: `run: my.run`.
 
     Raises SuiteError for an unknown name or options that cannot be used.
     """
     model = options_for(name)
-    stage: FirstStage = _class(name)(validated(model, options, f"first stage '{name}'"), base_dir)
+    stage: BaseFirstStage = _class(name)(
+        validated(model, options, f"first stage '{name}'"), base_dir
+    )
     return stage
+
+
+def is_first_stage(name: str) -> bool:
+    """Return whether a name is that of a first stage. Raises SuiteError for a name that leads
+    nowhere.
+    """
+    return name in TABLE or (":" in name and _retrieves(resolve(name, TABLE, "first stage")))
+
+
+def _retrieves(found: Any) -> bool:
+    return isinstance(getattr(found, "Options", None), type) and hasattr(found, "retrieve")
 
 
 def _class(name: str) -> Any:
     found = resolve(name, TABLE, "first stage")
-    if not isinstance(getattr(found, "Options", None), type) or not hasattr(found, "retrieve"):
+    if not _retrieves(found):
         raise SuiteError(
             f"first stage '{name}': the class needs an attribute Options and a method retrieve"
         )
-    return found
+    return found if issubclass(found, BaseFirstStage) else wrap(found)

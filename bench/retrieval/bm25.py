@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.cache_dir import cache_dir
@@ -20,7 +21,11 @@ from bench.core.counting import counted
 from bench.core.errors import DataError
 from bench.core.words import unserved_script
 from bench.datasets.base import Dataset, content_hash
+from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.options import BM25Options
+
+if TYPE_CHECKING:
+    from bench.retrieval.bm25_index import Analyzer, Index
 
 NO_TOKEN = (
     "queries that have no token (nothing is left of them by the token pattern and the "
@@ -28,7 +33,18 @@ NO_TOKEN = (
 )
 
 
-class BM25:
+@dataclass(frozen=True)
+class _Opened:
+    """The index of one collection, and what it was made of."""
+
+    dataset: Dataset
+    source: dict[str, Any]
+    analyzer: Analyzer
+    index: Index
+    warnings: tuple[str, ...]
+
+
+class BM25(BaseFirstStage):
     """The best documents by BM25; equal scores are ordered by doc_id, descending. Documents that
     score 0 are no candidates.
     """
@@ -36,7 +52,8 @@ class BM25:
     Options: ClassVar[type[BM25Options]] = BM25Options
 
     def __init__(self, options: BM25Options, base_dir: Path) -> None:
-        self.options = options
+        super().__init__(options, base_dir)
+        self._opened: _Opened | None = None
 
     @property
     def name(self) -> str:
@@ -61,30 +78,31 @@ class BM25:
             f"{self.options.token_pattern!r}"
         )
 
-    def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-        """Up to `depth` candidates for each query. Raises SuiteError for an unknown stemmer or stop
-        word list.
+    def load(self, dataset: Dataset) -> None:
+        """Open the index, or build it. Raises SuiteError for an unknown stemmer or stop word list.
 
         The index is kept in the cache folder, unless the dataset has no `corpus_hash` to know it
         by.
         """
-        from bench.retrieval.bm25_index import Analyzer, build_index, cached_index
+        self._open(dataset)
 
-        source = self._source(dataset)
-        analyzer = Analyzer(self.options)
-        warnings: tuple[str, ...] = ()
-        if source["corpus_hash"] is None:
-            index = build_index(dataset, self.options, analyzer)
-        else:
-            folder = cache_dir("bm25", content_hash([(json.dumps(source, sort_keys=True),)]))
-            index, warnings = cached_index(folder, dataset, self.options, analyzer)
+    def search(self, dataset: Dataset, query_id: str, depth: int) -> QueryCandidates:
+        opened = self._open(dataset)
+        tokens = opened.analyzer.tokens(dataset.queries[query_id])
+        return QueryCandidates(*opened.index.search(tokens, depth))
+
+    def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
+        """Up to `depth` candidates for each query. Raises SuiteError for an unknown stemmer or stop
+        word list.
+        """
+        opened = self._open(dataset)
+        source, warnings = opened.source, opened.warnings
         found: dict[str, QueryCandidates] = {}
         wordless = 0
         for query_id in query_ids:
-            tokens = analyzer.tokens(dataset.queries[query_id])
+            tokens = opened.analyzer.tokens(dataset.queries[query_id])
             wordless += not tokens
-            doc_ids, scores = index.search(tokens, depth)
-            found[query_id] = QueryCandidates(doc_ids, scores)
+            found[query_id] = QueryCandidates(*opened.index.search(tokens, depth))
         empty = sum(not candidates.doc_ids for candidates in found.values()) - wordless
         counts = {
             NO_TOKEN: wordless,
@@ -101,6 +119,28 @@ class BM25:
             )
         script_notes = self._script_note(dataset.queries[query_id] for query_id in query_ids)
         return Candidates(found, depth, source, (*warnings, *script_notes, *notes))
+
+    def close(self) -> None:
+        self._opened = None
+
+    def _open(self, dataset: Dataset) -> _Opened:
+        """Return the index of a collection: the one at hand, else that of the cache, else a new
+        one.
+        """
+        from bench.retrieval.bm25_index import Analyzer, build_index, cached_index
+
+        if self._opened is not None and self._opened.dataset is dataset:
+            return self._opened
+        source = self._source(dataset)
+        analyzer = Analyzer(self.options)
+        warnings: tuple[str, ...] = ()
+        if source["corpus_hash"] is None:
+            index = build_index(dataset, self.options, analyzer)
+        else:
+            folder = cache_dir("bm25", content_hash([(json.dumps(source, sort_keys=True),)]))
+            index, warnings = cached_index(folder, dataset, self.options, analyzer)
+        self._opened = _Opened(dataset, source, analyzer, index, warnings)
+        return self._opened
 
     def _script_note(self, queries: Iterable[str]) -> Iterator[str]:
         """Yield what to know where the stemmer cannot read the queries' script: their words are

@@ -17,6 +17,7 @@ from bench.core.errors import DataError, SuiteError
 from bench.core.options import option
 from bench.core.plugins import require, resolve
 from bench.datasets.base import Dataset
+from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.options import FirstStageOptions
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ class PyTerrierOptions(FirstStageOptions):
     )
 
 
-class PyTerrier:
+class PyTerrier(BaseFirstStage):
     """What a PyTerrier pipeline finds for the queries, in trec_eval's order."""
 
     Options: ClassVar[type[PyTerrierOptions]] = PyTerrierOptions
 
     def __init__(self, options: PyTerrierOptions, base_dir: Path) -> None:
-        self.options = options
+        super().__init__(options, base_dir)
         self.name = options.name or f"pyterrier:{options.pipeline}"
 
     def check(self, dataset: Dataset | None, depth: int) -> None:

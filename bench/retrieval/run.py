@@ -11,17 +11,19 @@ from bench.contract.candidates import Candidates
 from bench.core.paths import expanded
 from bench.datasets.base import Dataset
 from bench.ranking.trec import read_content
+from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.options import RunOptions, run_name
 
 
-class RunFile:
+class RunFile(BaseFirstStage):
     """Candidates from a TREC run file."""
 
     Options: ClassVar[type[RunOptions]] = RunOptions
     reads_texts = False
+    is_given = True
 
     def __init__(self, options: RunOptions, base_dir: Path) -> None:
-        self.options = options
+        super().__init__(options, base_dir)
         self.path = base_dir / expanded(options.path)
         self.name = options.name or f"run:{run_name(self.path.name)}"
 

@@ -11,17 +11,19 @@ from typing import ClassVar
 from bench.contract.candidates import Candidates
 from bench.core.errors import DataError, SuiteError
 from bench.datasets.base import Dataset
+from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.options import FirstStageOptions
 
 
-class ScoredDocs:
+class ScoredDocs(BaseFirstStage):
     """What the dataset's `extras["scoreddocs"]` gives, in trec_eval's order."""
 
     Options: ClassVar[type[FirstStageOptions]] = FirstStageOptions
     reads_texts = False
+    is_given = True
 
     def __init__(self, options: FirstStageOptions, base_dir: Path) -> None:
-        self.options = options
+        super().__init__(options, base_dir)
         self.name = options.name or "scoreddocs"
 
     def check(self, dataset: Dataset | None, depth: int) -> None:

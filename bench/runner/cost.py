@@ -4,25 +4,15 @@ fingerprint and in no key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from bench.records.schema import Cost
 
 if TYPE_CHECKING:
     from bench.catalogue.price import Price
-    from bench.contract.stage import Reranker
 
 SUITE = "suite"
-
-
-def price_of(reranker: Reranker) -> Price | None:
-    """What a reranker's service charges, as the suite or the catalogue has it; None for what costs
-    nothing by the query.
-    """
-    ask: Any = getattr(reranker, "price", None)
-    found: Price | None = ask() if callable(ask) else None
-    return found
 
 
 def cost(usage: Mapping[str, float], price: Price | None, queries: int) -> Cost | None:
@@ -44,4 +34,19 @@ def cost(usage: Mapping[str, float], price: Price | None, queries: int) -> Cost 
         usd_per_unit_out=price.usd_out,
         as_of=price.as_of.isoformat() if price.as_of else None,
         source=price.source or SUITE,
+    )
+
+
+def together(costs: Sequence[Cost]) -> Cost | None:
+    """Return the cost of a pipeline whose priced stages cost this; None where none is priced."""
+    if len(costs) < 2:
+        return next(iter(costs), None)
+    return Cost(
+        usd=sum(cost.usd for cost in costs),
+        usd_per_1000_queries=sum(cost.usd_per_1000_queries for cost in costs),
+        queries=max(cost.queries for cost in costs),
+        units=sum(cost.units for cost in costs),
+        unit="units of several services",
+        usd_per_unit=0.0,
+        source="the prices of its stages",
     )

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.catalogue.price import Price
-from bench.contract.request import CandidateList, Usage
+from bench.contract.request import CandidateList, Usage, cut
+from bench.contract.stage import Reranker
 from bench.contract.trial import REFERENCES, Trial
 from bench.core.errors import BenchError
 from bench.core.progress import Observer
 from bench.latency import timed_pass
 from bench.rerankers.loading.weights import MODELS
 from bench.rerankers.remote.address import THIS_MACHINE
-from bench.runner.cost import price_of
 from bench.runner.history import History, Speed
 from bench.runner.retrieve import retrieve
 from bench.scoring.cache import ScoreCache, request_key
@@ -142,19 +142,24 @@ def forecast(
             timed_queries = plan_.timed_queries(len(requests), remote=True)
             sample = timed_pass.draw_sample(requests, plan_, suite.seed)[:timed_queries]
         for planned in _rerankers(group):
-            missing, usage = _to_score(planned, requests, tokens, None if fresh else bought)
-            timed = _timed(planned, sample, len(requests), plan_, tokens)
+            missing, scoring = _to_score(planned, requests, tokens, None if fresh else bought)
+            timing = _timed(planned, sample, len(requests), plan_, tokens)
             row = Expected(
                 planned.trial,
                 planned.reranker.placement,
                 len(requests),
                 len(requests) - missing,
-                usage,
-                timed,
+                _sum(scoring),
+                _sum(timing),
+                planned.status.reason,
             )
+            bills = [
+                _bill(reranker, one + other)
+                for (reranker, _), one, other in zip(_stages(planned), scoring, timing, strict=True)
+            ]
             rows.append(
                 _in_time(
-                    _priced(replace(row, reason=planned.status.reason), planned),
+                    _priced(row, planned, bills),
                     planned,
                     missing,
                     history.speed(planned),
@@ -205,27 +210,49 @@ def _rerankers(group: Group) -> Iterator[Planned]:
     return (planned for planned in group.planned if planned.trial.reranker not in REFERENCES)
 
 
+def _stages(planned: Planned) -> list[tuple[Reranker, int | None]]:
+    """Return the reranker of a trial, or the stages of a pipeline after the search, each with how
+    many documents it is handed at most.
+    """
+    if planned.pipeline is None:
+        return [(planned.reranker, None)]
+    rerankers = [step.reranker for step in planned.pipeline.steps]
+    return list(zip(rerankers, planned.pipeline.handed(), strict=True))
+
+
+def _sum(usages: Sequence[Usage]) -> Usage:
+    return sum(usages, Usage())
+
+
 def _to_score(
     planned: Planned,
     requests: Sequence[CandidateList],
     tokens: Callable[[str], int],
     bought: set[tuple[str, str]] | None,
-) -> tuple[int, Usage]:
-    """How many queries would be scored, and what that takes. `bought` are those that the run has by
-    then; None: nothing is ever reused.
+) -> tuple[int, list[Usage]]:
+    """Return how many queries would be scored, and what that takes of each stage. `bought` are
+    those that the run has by then; None: nothing is ever reused.
+
+    Which documents a later stage of a pipeline sees is known when the one before has scored: the
+    first candidates serve for them, and none counts as scored before.
     """
+    if planned.pipeline is not None:
+        return len(requests), [
+            reranker.expected_usage([cut(request, handed) for request in requests], tokens)
+            for reranker, handed in _stages(planned)
+        ]
     fingerprint = _fingerprint(planned) if bought is not None else None
     cache = ScoreCache(fingerprint) if fingerprint else None
     missing, usage = 0, Usage()
     for request in requests:
         if cache and bought is not None:
-            key = request_key(request)
+            key = request_key(request, with_scores=planned.reranker.reads_scores)
             if cache.get(key) is not None or (cache.folder.name, key) in bought:
                 continue
             if planned.status.status == "pending":
                 bought.add((cache.folder.name, key))
-        missing, usage = missing + 1, usage + _expected(planned, [request], tokens)
-    return missing, usage
+        missing, usage = missing + 1, usage + planned.reranker.expected_usage([request], tokens)
+    return missing, [usage]
 
 
 def _fingerprint(planned: Planned) -> dict[str, Any]:
@@ -239,33 +266,33 @@ def _fingerprint(planned: Planned) -> dict[str, Any]:
     )
 
 
-def _expected(
-    planned: Planned, requests: Sequence[CandidateList], tokens: Callable[[str], int]
-) -> Usage:
-    ask: Any = getattr(planned.reranker, "expected_usage", None)
-    return (
-        ask(requests, tokens)
-        if ask
-        else Usage(pairs=sum(len(request.docs) for request in requests))
-    )
-
-
 def _timed(
     planned: Planned,
     sample: Sequence[CandidateList],
     queries: int,
     plan_: timed_pass.LatencyPlan | None,
     tokens: Callable[[str], int],
-) -> Usage:
-    """What the timed pass asks of a service, at most: the mean of the timed queries, as often as
-    they are asked, warm-ups included.
+) -> list[Usage]:
+    """Return what the timed pass asks of each stage's service, at most: the mean of the timed
+    queries, as often as they are asked, warm-ups included.
     """
-    if planned.reranker.placement != "remote" or plan_ is None or not sample:
+    return [
+        _timed_stage(reranker, [cut(request, handed) for request in sample], queries, plan_, tokens)
+        for reranker, handed in _stages(planned)
+    ]
+
+
+def _timed_stage(
+    reranker: Reranker,
+    sample: Sequence[CandidateList],
+    queries: int,
+    plan_: timed_pass.LatencyPlan | None,
+    tokens: Callable[[str], int],
+) -> Usage:
+    if reranker.placement != "remote" or plan_ is None or not sample:
         return Usage()
-    one_each, times = (
-        _expected(planned, sample, tokens),
-        plan_.calls(queries, remote=True) / len(sample),
-    )
+    one_each = reranker.expected_usage(sample, tokens)
+    times = plan_.calls(queries, remote=True) / len(sample)
     return Usage(
         calls=round(one_each.calls * times),
         tokens=round(one_each.tokens * times),
@@ -274,22 +301,23 @@ def _timed(
     )
 
 
-def _priced(row: Expected, planned: Planned) -> Expected:
-    """The row with its bill. A server on this machine, of which no price is said, costs nothing by
-    the query.
+def _priced(row: Expected, planned: Planned, bills: Sequence[float | None]) -> Expected:
+    """Return the row with the sum of its stages' bills, unknown where one of them is."""
+    prices = [reranker.price() for reranker, _ in _stages(planned)]
+    known = [price for price in prices if price is not None]
+    usd = None if None in bills else sum(bill or 0.0 for bill in bills)
+    return replace(row, price=known[0] if len(known) == 1 else None, usd=usd)
+
+
+def _bill(reranker: Reranker, usage: Usage) -> float | None:
+    """Return what this usage costs. A server on this machine, of which no price is said, costs
+    nothing by the query.
     """
-    price, both = price_of(planned.reranker), row.usage + row.timed
-    is_free = row.placement != "remote" or (
-        price is None and getattr(planned.reranker, "host", None) in THIS_MACHINE
-    )
-    usd = (
-        0.0
-        if is_free or not (both.calls or both.pairs)
-        else price.bill(vars(both))
-        if price
-        else None
-    )
-    return replace(row, price=price, usd=usd)
+    price = reranker.price()
+    is_free = reranker.placement != "remote" or (price is None and reranker.host in THIS_MACHINE)
+    if is_free or not (usage.calls or usage.pairs):
+        return 0.0
+    return price.bill(vars(usage)) if price else None
 
 
 def _in_time(row: Expected, planned: Planned, missing: int, speed: Speed | None) -> Expected:
@@ -298,18 +326,17 @@ def _in_time(row: Expected, planned: Planned, missing: int, speed: Speed | None)
     """
     if not missing:
         return replace(row, seconds=0.0)
-    options: Any = getattr(planned.reranker, "options", None)
+    reranker = planned.reranker
     least = 0.0
-    for used, name in (
-        (row.usage.calls, "requests_per_minute"),
-        (row.usage.tokens, "tokens_per_minute"),
+    for used, per_minute in (
+        (row.usage.calls, reranker.requests_per_minute),
+        (row.usage.tokens, reranker.tokens_per_minute),
     ):
-        per_minute = getattr(options, name, None)
         least = max(least, 60 * used / per_minute) if per_minute else least
     if speed and speed.pairs_per_s:
         return replace(row, seconds=row.usage.pairs / speed.pairs_per_s, told=speed.told)
     if speed and speed.query_s:
-        seconds = missing * speed.query_s / getattr(options, "concurrency", 1)
+        seconds = missing * speed.query_s / reranker.concurrency
         return replace(row, seconds=max(least, seconds), told=speed.told)
     return (
         replace(

@@ -23,11 +23,12 @@ from bench.datasets.base import Dataset
 from bench.latency import timed_pass
 from bench.latency.plan import LatencyPlan
 from bench.machine import fingerprint
+from bench.pipelines.pipeline import Pipeline
 from bench.quality import depth_curve
 from bench.quality.assess import Assessed, assess
 from bench.quality.questions import Questions
 from bench.records import tables, texts
-from bench.records.schema import ArchitectureRecord, Record
+from bench.records.schema import ArchitectureRecord, Record, StageRecord
 from bench.records.writer import RunWriter
 from bench.runner.rankings import Ranked, ranked
 from bench.runner.record import (
@@ -38,6 +39,7 @@ from bench.runner.record import (
     quality_record,
 )
 from bench.runner.retrieve import Retrieved, retrieve
+from bench.runner.stages import StagePass
 from bench.runner.sweep import Sweep
 from bench.scoring.engine import described, score
 from bench.suite.planning import Group, Planned
@@ -62,6 +64,8 @@ class GroupRun:
         self.assessed: dict[str, Assessed] = {}
         self.ranked: dict[str, Ranked] = {}
         self.descriptions: dict[str, dict[str, Any]] = {}
+        self.stages: dict[str, list[StageRecord]] = {}
+        self.stage_pass: StagePass | None = None
         self.fingerprint = cache(
             fingerprint.fingerprint
         )  # asks the system: once a device, when every model is loaded
@@ -73,6 +77,15 @@ class GroupRun:
         except BenchError as error:
             self._fail_all(error)
             return
+        try:
+            timing = self._measure(found)
+        finally:
+            for planned in self.group.planned:
+                self._close(planned)
+        self._save(found, timing)
+
+    def _measure(self, found: Retrieved) -> timed_pass.LatencyResult | None:
+        """Score every trial, then time them; return the timings, None where nothing was timed."""
         questions = found.questions
         self.writer.warn(found.warnings)
         for planned in self.group.planned:
@@ -91,27 +104,28 @@ class GroupRun:
         for planned in self.group.planned:
             if _is_bare(planned) and not (timing and planned.trial.id in timing.facts):
                 planned.end("skipped", "nothing was timed")
-        for planned in self.group.planned:
-            self._close(planned)
-        self._save(found, timing)
+        return timing
 
     def _quality(self, planned: Planned, found: Retrieved) -> None:
         reranker, trial, questions = planned.reranker, planned.trial, found.questions
         reranker.bind(questions.dataset.qrels, found.candidates)
-        pairs = sum(len(request.docs) for request in questions.requests)
         label = trial.reranker if trial.device == "-" else f"{trial.reranker} on {trial.device}"
         observer = (
             Observer() if reranker.placement == "none" else self.observer
         )  # an order that is given takes no time worth a bar
-        with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
-            scored = score(
-                reranker,
-                questions.requests,
-                chunk_pairs=self.suite.chunk_pairs,
-                fresh=self.fresh,
-                on_progress=advance,
-                on_note=partial(self._note, trial.reranker),
-            )
+        if planned.pipeline is None:
+            pairs = sum(len(request.docs) for request in questions.requests)
+            with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
+                scored = score(
+                    reranker,
+                    questions.requests,
+                    chunk_pairs=self.suite.chunk_pairs,
+                    fresh=self.fresh,
+                    on_progress=advance,
+                    on_note=partial(self._note, trial.reranker),
+                )
+        else:
+            scored = self._stage_by_stage(planned.pipeline, trial, questions, observer, label)
         if questions.requests and not scored.scores:
             reason = next(iter(scored.failures.values()), "no reason given")
             raise RerankerError(
@@ -130,6 +144,24 @@ class GroupRun:
                 f"{trial.reranker}: {len(scored.failures)} of {queries} failed and score 0"
             )
         planned.end("done")
+
+    def _stage_by_stage(
+        self,
+        pipeline: Pipeline,
+        trial: Trial,
+        questions: Questions,
+        observer: Observer,
+        label: str,
+    ) -> Scored:
+        """Score a pipeline, a stage that another one began with not again."""
+        if self.stage_pass is None:
+            self.stage_pass = StagePass(
+                questions, self.suite.seed, trial.depth, self.suite.chunk_pairs, self.fresh
+            )
+        pairs = self.stage_pass.pairs(pipeline)
+        with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
+            scored, self.stages[trial.id] = self.stage_pass.run(pipeline, advance, self._note)
+        return scored
 
     def _note(self, reranker: str, text: str) -> None:
         self.observer.note(f"{reranker}: {text}")
@@ -258,7 +290,9 @@ class GroupRun:
         timed = [
             one
             for one in self.group.planned
-            if one.trial.id in timing.facts and one.reranker.placement == "device"
+            if one.trial.id in timing.facts
+            and one.reranker.placement == "device"
+            and one.pipeline is None
         ]
         if not timed or self.suite.latency is None or self.suite.latency.sweep is None:
             return
@@ -278,9 +312,11 @@ class GroupRun:
             timing.facts[trial_id]["notes"] += notes
 
     def _target(self, planned: Planned) -> timed_pass.Target:
-        recipe = timed_pass.Recipe(
-            planned.part.name, planned.part.options, str(self.suite.base_dir)
-        )
+        recipe = None
+        if planned.pipeline is None:
+            recipe = timed_pass.Recipe(
+                planned.part.name, planned.part.options, str(self.suite.base_dir)
+            )
         return timed_pass.Target(planned.trial.id, planned.trial.device, planned.reranker, recipe)
 
     def _save(self, found: Retrieved, timing: timed_pass.LatencyResult | None) -> None:
@@ -383,6 +419,7 @@ class GroupRun:
             timing.facts.get(trial.id) if timing else None,
             self.fingerprint("cpu" if trial.device == "-" else trial.device),
             self.suite,
+            self.stages.get(trial.id, ()),
         )
 
 

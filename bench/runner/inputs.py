@@ -20,7 +20,8 @@ from bench import rerankers
 from bench.core.options import as_mapping
 from bench.latency.scenarios import SCENARIOS
 from bench.records.schema import ARGUMENT
-from bench.suite.suite import Part, Suite
+from bench.suite.part import Part
+from bench.suite.suite import Suite
 
 LARGE = 64 * 2**20
 """Bytes from which on a file is known by its size and time of change: reading it would take as long
@@ -37,22 +38,24 @@ def inputs(suite: Suite, libraries: Mapping[str, Any], *, fresh: bool) -> dict[s
     """
     digests = {name: str(version) for name, version in libraries.items() if version}
     digests |= {"python": platform.python_version(), "--fresh": str(fresh)}
+    searched, reranked = suite.stages_of_pipelines()
+    first_stages, later = [*suite.first_stages, *searched], [*suite.rerankers, *reranked]
     words = [
         *map(_of_dataset, suite.datasets),
-        *(word for part in suite.first_stages for word in _texts(part.options)),
+        *(word for part in first_stages for word in _texts(part.options)),
     ]
-    words += [word for part in suite.rerankers for word in _of_reranker(part)]
+    words += [word for part in later for word in _of_reranker(part)]
     for word in words:
         for path in _files_named(word, suite.base_dir):
             digests[path.name] = _combined(digests.get(path.name, ""), _of_path(path))
-    for word in (word for part in suite.rerankers for word in _arguments(part)):
+    for word in (word for part in later for word in _arguments(part)):
         for path in _files_named(word, suite.base_dir):
             if not suite.base_dir.resolve().is_relative_to(
                 path
             ):  # the folder of everything, run folders included
                 name = f"{ARGUMENT}{path.name}"
                 digests[name] = _combined(digests.get(name, ""), _of_path(path))
-    classes = [part.name for part in (*suite.first_stages, *suite.rerankers)]
+    classes = [part.name for part in (*first_stages, *later)]
     if suite.latency:
         classes += [SCENARIOS.get(name, name) for name in suite.latency.scenarios]
     for word in (*words, *classes):

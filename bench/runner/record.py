@@ -4,7 +4,7 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.catalogue import entries
@@ -17,10 +17,10 @@ from bench.quality.statistics import Difference
 from bench.ranking.order import TIE_RULE
 from bench.records import keys
 from bench.records.keys import Key
-from bench.records.schema import ArchitectureRecord, Record
+from bench.records.schema import ArchitectureRecord, Record, StageRecord
 from bench.records.writer import now
 from bench.rerankers.options import declared
-from bench.runner.cost import cost, price_of
+from bench.runner.cost import cost, together
 from bench.scoring.engine import described
 from bench.suite.planning import Planned
 
@@ -68,9 +68,15 @@ def speed_key(
 
 
 def speed_settings(planned: Planned, description: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a reranker decides speed and not scores."""
-    options = declared(planned.reranker.options)
-    return keys.speed_settings(options, description.get("facts", {}))
+    """Return what of a reranker decides speed and not scores; of a pipeline, stage by stage."""
+    facts = description.get("facts", {})
+    if planned.pipeline is None:
+        return keys.speed_settings(declared(planned.reranker.options), facts)
+    stages = [
+        keys.speed_settings(declared(step.reranker.options), own)
+        for step, own in zip(planned.pipeline.steps, facts["stages"], strict=True)
+    ]
+    return {"device": facts.get("device"), "stages": stages}
 
 
 def build_architecture(planned: Planned, questions: Questions, plan: LatencyPlan) -> dict[str, Any]:
@@ -134,10 +140,11 @@ def quality_record(
     facts: Mapping[str, Any] | None,
     environment: dict[str, Any],
     suite: Suite,
+    stages: Sequence[StageRecord] = (),
 ) -> Record:
     """Return the record of a trial that was scored. `base` is what the first stage's own order
     reached, None for that row itself; `facts` are of the timed pass, None where the trial was not
-    timed.
+    timed; `stages` are those of a pipeline.
     """
     trial, dataset, candidates = planned.trial, retrieved.dataset, retrieved.candidates
     if facts is not None and trial.device != "-":
@@ -161,6 +168,11 @@ def quality_record(
         against_base = differences(
             assessed.per_query, base.per_query, retrieved.questions.query_ids, suite.seed
         )
+    if stages:
+        paid = together([stage.cost for stage in stages if stage.cost is not None])
+    else:
+        answered = scored.cached_queries + scored.computed_queries
+        paid = cost(scored.usage, planned.reranker.price(), answered)
     return Record(
         trial=trial,
         description=with_caution(scored.description, planned.part.name),
@@ -176,11 +188,8 @@ def quality_record(
             query: redacted_text(reason) for query, reason in list(scored.failures.items())[:50]
         },
         usage=scored.usage,
-        cost=cost(
-            scored.usage,
-            price_of(planned.reranker),
-            scored.cached_queries + scored.computed_queries,
-        ),
+        cost=paid,
+        stages=list(stages),
         scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
         latency=dict(facts) if facts is not None else None,
         keys=all_keys,

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench import datasets, retrieval
-from bench.contract.candidates import Candidates, QueryCandidates
-from bench.contract.first_stage import FirstStage
+from bench.contract.candidates import Candidates
 from bench.core.counting import counted
 from bench.core.errors import BenchError, DataError
 from bench.core.progress import Observer
 from bench.datasets.base import Dataset
 from bench.quality import measures
 from bench.quality.questions import Questions
+from bench.retrieval.base import BaseFirstStage, without_own
 from bench.retrieval.requests import Requests
 from bench.suite.planning import Group
 from bench.suite.suite import Suite
@@ -48,10 +48,15 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
             f"{dataset.id}: none of its {counted(len(dataset.queries), 'query')} has a judgment: "
             "nothing to measure"
         )
+    for planned in group.planned:
+        planned.reranker.over(dataset)
     stage = retrieval.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
     check_texts(dataset, group, stage)
-    with observer.task(f"retrieving with {trial.first_stage}", len(judged), "queries"):
-        candidates = candidates_of(stage, dataset, judged, trial.depth)
+    try:
+        with observer.task(f"retrieving with {trial.first_stage}", len(judged), "queries"):
+            candidates = candidates_of(stage, dataset, judged, trial.depth)
+    finally:
+        stage.close()
     if not any(entry.doc_ids for entry in candidates.by_query.values()):
         raise DataError(
             f"{dataset.id}: none of the {len(judged)} judged queries has a candidate from "
@@ -93,14 +98,13 @@ def _unexplained(candidates: Candidates) -> Iterator[str]:
         yield f"queries without candidates, which score 0: {without}"
 
 
-def check_texts(dataset: Dataset, group: Group, stage: FirstStage) -> None:
+def check_texts(dataset: Dataset, group: Group, stage: BaseFirstStage) -> None:
     """Raise DataError where a dataset without documents meets a row that reads their texts."""
     if dataset.has_texts:
         return
-    # an outsider's class may not say whether it reads texts
-    parts: dict[str, object] = {f"first stage '{group.first_stage.name}'": stage}
-    parts |= {planned.trial.reranker: planned.reranker for planned in group.planned}
-    readers = [name for name, part in parts.items() if getattr(part, "reads_texts", True)]
+    reads = {f"first stage '{group.first_stage.name}'": stage.reads_texts}
+    reads |= {planned.trial.reranker: planned.reranker.reads_texts for planned in group.planned}
+    readers = [name for name, reads_texts in reads.items() if reads_texts]
     if readers:
         try:
             next(iter(dataset.documents))
@@ -109,7 +113,7 @@ def check_texts(dataset: Dataset, group: Group, stage: FirstStage) -> None:
 
 
 def candidates_of(
-    stage: FirstStage, dataset: Dataset, query_ids: Sequence[str], depth: int
+    stage: BaseFirstStage, dataset: Dataset, query_ids: Sequence[str], depth: int
 ) -> Candidates:
     """Return up to `depth` candidates of each query, its own document not among them where the
     dataset says so.
@@ -118,16 +122,8 @@ def candidates_of(
         return stage.retrieve(dataset, query_ids, depth)
     wide = stage.retrieve(dataset, query_ids, depth + 1)
     by_query = {
-        query_id: _without(entry, query_id, depth) for query_id, entry in wide.by_query.items()
+        query_id: without_own(entry, query_id, depth) for query_id, entry in wide.by_query.items()
     }
     return replace(
         wide, by_query=by_query, depth=depth, source={**wide.source, "own_document": "left out"}
     )
-
-
-def _without(entry: QueryCandidates, doc_id: str, depth: int) -> QueryCandidates:
-    """A query's first candidates but for one document."""
-    rows = [row for row in zip(entry.doc_ids, entry.scores, strict=True) if row[0] != doc_id][
-        :depth
-    ]
-    return QueryCandidates(tuple(row[0] for row in rows), tuple(row[1] for row in rows))

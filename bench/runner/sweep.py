@@ -134,10 +134,8 @@ class Sweep:
         lacking = [name for name in change if name not in model.model_fields]
         if lacking:
             raise BenchError(f"it has no option '{lacking[0]}'")
-        before = getattr(planned.reranker, "options", None)
-        changed = {
-            name: value for name, value in change.items() if getattr(before, name, None) != value
-        }
+        before = planned.reranker.options.model_dump()
+        changed = {name: value for name, value in change.items() if before.get(name) != value}
         if not changed:
             return None
         options = {**as_mapping(model, planned.part.options), **changed}

@@ -39,9 +39,14 @@ _CHECKSUM = "checksum"
 _DESCRIBED = {"backend", "identity", "facts"}
 
 
-def request_key(request: CandidateList) -> str:
-    """What decides the scores of one request for a given reranker: its texts, in order."""
-    return content_hash(((request.query, *request.docs),))
+def request_key(request: CandidateList, *, with_scores: bool = False) -> str:
+    """Return what decides the scores of one request for a given reranker: its texts, in order, and
+    the scores of the stage before where these count.
+    """
+    rows = [(request.query, *request.docs)]
+    if with_scores:
+        rows.append((*request.doc_ids, *map(float.hex, map(float, request.scores))))
+    return content_hash(rows)
 
 
 class ScoreCache:

@@ -58,7 +58,12 @@ def score(
         _note([reranker.doubt()], result, on_note)
     keys: dict[str, str] = {}
     for chunk in chunks(requests, chunk_pairs):
-        known = {request.query_id: request_key(request) for request in chunk} if cache else {}
+        known: dict[str, str] = {}
+        if cache:
+            known = {
+                request.query_id: request_key(request, with_scores=reranker.reads_scores)
+                for request in chunk
+            }
         keys |= known
         missing = []
         for request in chunk:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from bench import datasets, rerankers, retrieval
 from bench.catalogue import entries
 from bench.latency.scenarios import SCENARIOS, class_of
+from bench.suite.pipeline_entry import KEEP, KEEP_SCHEMA
 from bench.suite.suite import Suite
 
 OUTSIDER = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -23,7 +24,6 @@ def schema() -> dict[str, Any]:
     """The schema as plain data (JSON Schema 2020-12)."""
     built = Suite.model_json_schema()
     definitions: dict[str, Any] = built.setdefault("$defs", {})
-    definitions.pop("Part", None)
     named: dict[str, tuple[Iterable[str], Any]] = {
         "datasets": ((), datasets.options_for),
         "first_stages": (retrieval.TABLE, retrieval.options_for),
@@ -40,6 +40,8 @@ def schema() -> dict[str, Any]:
         if key == "first_stages":
             built["properties"][key]["default"] = ["bm25"]
     definitions["LatencyPlan"] = _latency_plan(definitions["LatencyPlan"], definitions)
+    definitions["PipelineEntry"]["properties"]["stages"]["items"] = _stages(definitions)
+    definitions.pop("Part", None)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **built,
@@ -65,6 +67,32 @@ def _latency_plan(built: dict[str, Any], definitions: dict[str, Any]) -> dict[st
     items = _entry(by_name, {OUTSIDER: {"type": "object"}})
     properties["scenarios"] = {**properties["scenarios"], "items": items}
     return {**built, "properties": properties, "additionalProperties": False}
+
+
+def _stages(definitions: dict[str, Any]) -> dict[str, Any]:
+    """An entry of a pipeline: a first stage or a reranker, with what it hands on."""
+    by_name: dict[str, Any] = {}
+    for name in retrieval.TABLE:
+        by_name[name] = _with_keep(retrieval.options_for(name), definitions)
+    for name in (*rerankers.TABLE, *entries.load()):
+        by_name[name] = _with_keep(rerankers.options_for(name), definitions)
+    return _entry(dict(sorted(by_name.items())), {OUTSIDER: {"type": "object"}})
+
+
+def _with_keep(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The options of a stage of a pipeline: its own, and `keep`."""
+    choices = _options(model, definitions)["anyOf"]
+    name = choices[0]["$ref"].removeprefix("#/$defs/")
+    stage = f"{name}.stage"
+    if stage not in definitions:
+        own = definitions[name]
+        references = {
+            option: {"$ref": f"#/$defs/{name}/properties/{option}"}
+            for option in own.get("properties", {})
+        }
+        properties = {**references, KEEP: KEEP_SCHEMA}
+        definitions[stage] = {**own, "properties": properties}
+    return {"anyOf": [{"$ref": f"#/$defs/{stage}"}, *choices[1:]]}
 
 
 def _entry(by_name: dict[str, Any], patterns: dict[str, Any]) -> dict[str, Any]:

@@ -16,11 +16,14 @@ from bench.core.filenames import file_stem
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.redaction import for_others
 from bench.machine.fingerprint import resolve_device
+from bench.pipelines.pipeline import Pipeline
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
-from bench.rerankers.reference.fixed import RunFileReranker
-from bench.retrieval.options import run_name
-from bench.suite.suite import Part, Suite
+from bench.suite.naming import display_name
+from bench.suite.part import Part
+from bench.suite.pipeline_entry import PipelineEntry
+from bench.suite.pipeline_planning import Candidates, as_part, built, candidates_of, depth_of
+from bench.suite.suite import Suite
 
 
 @dataclass
@@ -32,6 +35,8 @@ class Planned:
     status: TrialStatus
     part: Part
     optional: bool = False
+    pipeline: Pipeline | None = None
+    """The reranker, where it is a pipeline: it is scored stage by stage."""
 
     def end(self, status: str, reason: str | None = None) -> None:
         self.status = TrialStatus.model_validate(
@@ -46,9 +51,12 @@ class Unbuilt(BaseReranker):
 
     placement = "none"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, error: OutsiderError) -> None:
         super().__init__(RerankerOptions())
-        self.reason = reason
+        self.error = error
+
+    def check(self) -> None:
+        raise self.error
 
     def fingerprint(self) -> dict[str, Any]:
         return {}
@@ -57,7 +65,7 @@ class Unbuilt(BaseReranker):
         return Description("none", {})
 
     def rerank(self, requests: Sequence[Any]) -> list[Any]:
-        raise BenchError(self.reason)
+        raise self.error
 
 
 @dataclass
@@ -83,28 +91,23 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
     devices = list(
         dict.fromkeys(resolve_device(name) for name in ([device] if device else suite.devices))
     )
-    groups = [
-        Group(dataset, first_stage)
-        for dataset in suite.datasets
-        for first_stage in suite.first_stages
-    ]
+    candidates = candidates_of(suite)
+    groups: list[Group] = []
     seen: set[str] = set()
     refusals: list[BenchError] = []
-    for group in groups:
-        for part, reranker, where in _rerankers(suite, devices):
-            if isinstance(reranker, RunFileReranker) and not _belongs(reranker, group, suite):
-                continue
-            trial = _trial(suite, group, part, where, latency_only=_is_latency_only(reranker))
-            if trial.id in seen:
-                raise SuiteError(
-                    f"two trials are named '{trial.id}': give one of its parts another 'name'"
-                )
-            seen.add(trial.id)
-            planned = Planned(
-                trial, reranker, TrialStatus(trial=trial), part, _is_optional(reranker)
-            )
-            refusals += _check(planned, lenient)
-            group.planned.append(planned)
+    for dataset in suite.datasets:
+        for found in candidates:
+            group = Group(dataset, found.first_stage)
+            groups.append(group)
+            for planned in _rows(suite, group, found, devices):
+                if planned.trial.id in seen:
+                    raise SuiteError(
+                        f"two trials are named '{planned.trial.id}': give one of its parts "
+                        "another 'name'"
+                    )
+                seen.add(planned.trial.id)
+                refusals += _check(planned, lenient)
+                group.planned.append(planned)
     lacking = {str(refusal): refusal for refusal in refusals if isinstance(refusal, Unavailable)}
     if lacking and not lenient:
         raise _unavailable(list(lacking.values()))
@@ -118,65 +121,82 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
     return groups
 
 
-def display_name(part: Part) -> str:
-    """What a part is called in tables and file names: its `name` option, else the model or path it
-    points at, else its own name.
+def _rows(
+    suite: Suite, group: Group, found: Candidates, devices: Sequence[str]
+) -> Iterator[Planned]:
+    """Yield each row of the table: the first stage, every reranker and pipeline on every device,
+    the oracle.
     """
-    options = part.options if isinstance(part.options, dict) else {}
-    if options.get("name"):
-        return str(options["name"])
-    target = (
-        options.get("model")
-        or options.get("path")
-        or (part.options if isinstance(part.options, str) else "")
-    )
-    if target and part.name in (*rerankers.TABLE, "run"):
-        return _tail(str(target))
-    return _tail(part.name) if part.name.startswith(("embedded:", "files:", "irds:")) else part.name
+    yield from _on_devices(suite, group, Part.model_validate(FIRST_STAGE), devices)
+    for part in suite.rerankers if found.listed else ():
+        if part.name not in REFERENCES:
+            yield from _on_devices(suite, group, part, devices)
+    for entry in found.pipelines:
+        yield from _on_devices(suite, group, as_part(entry), devices, entry)
+    yield from _on_devices(suite, group, Part.model_validate(ORACLE), devices)
 
 
-def _tail(path: str) -> str:
-    name = path.rstrip("/").replace("\\", "/").split(":", 1)[-1]
-    name = name if path.startswith("irds:") else name.split("/")[-1]
-    return run_name(name) or path
+def _on_devices(
+    suite: Suite,
+    group: Group,
+    part: Part,
+    devices: Sequence[str],
+    entry: PipelineEntry | None = None,
+) -> Iterator[Planned]:
+    """Yield a row per device, one alone where no device of ours does the work."""
+    for device in devices:
+        reranker, pipeline = _built(suite, group, part, device, entry)
+        if not _belongs(reranker, group, suite):
+            return
+        where = device if _is_on_device(reranker, pipeline) else "-"
+        trial = _trial(suite, group, part, where, latency_only=reranker.latency_only)
+        optional = reranker.latency_only or reranker.optional
+        if entry is not None:
+            optional = optional or entry.optional
+        yield Planned(trial, reranker, TrialStatus(trial=trial), part, optional, pipeline)
+        if where == "-":
+            return
 
 
-def _rerankers(suite: Suite, devices: list[str]) -> Iterator[tuple[Part, Reranker, str]]:
-    """Each row of the table: the first stage, every reranker on every device, the oracle."""
-    asked = [part for part in suite.rerankers if part.name not in REFERENCES]
-    for part in (Part.model_validate(FIRST_STAGE), *asked, Part.model_validate(ORACLE)):
-        for device in devices:
-            reranker = _build(part, device, suite)
-            if reranker.placement == "device":
-                yield part, reranker, device
-            else:
-                yield part, reranker, "-"
-                break
+def _is_on_device(reranker: Reranker, pipeline: Pipeline | None) -> bool:
+    """Return whether a device of the suite does some of the work: also of a pipeline of which one
+    stage is remote.
+    """
+    if pipeline is None:
+        return reranker.placement == "device"
+    placements = {step.reranker.placement for step in pipeline.steps}
+    return pipeline.placement == "device" or "device" in placements
 
 
-def _build(part: Part, device: str, suite: Suite) -> Reranker:
+def _built(
+    suite: Suite, group: Group, part: Part, device: str, entry: PipelineEntry | None
+) -> tuple[Reranker, Pipeline | None]:
     try:
         with outsiders_code():
-            return rerankers.build(part.name, part.options, device, suite.base_dir)
+            if entry is None:
+                return rerankers.build(part.name, part.options, device, suite.base_dir), None
+            pipeline = built(suite, entry, group.first_stage, device)
+            return pipeline, pipeline
     except OutsiderError as error:
-        return Unbuilt(str(error))
+        return Unbuilt(error), None
 
 
-def _belongs(reranker: RunFileReranker, group: Group, suite: Suite) -> bool:
-    """Return whether a run's row appears over a group's candidates. Raises SuiteError where it
-    names a part that the suite has not.
+def _belongs(reranker: Reranker, group: Group, suite: Suite) -> bool:
+    """Return whether a row appears over a group's candidates: a published run may be of one dataset
+    and first stage alone. Raises SuiteError where it names a part that the suite has not.
     """
-    options = reranker.options
-    for name, parts, what in (
-        (options.dataset, suite.datasets, "dataset"),
-        (options.first_stage, suite.first_stages, "first stage"),
+    belongs = True
+    for name, own, parts, what in (
+        (reranker.of_dataset, group.dataset, suite.datasets, "dataset"),
+        (reranker.of_first_stage, group.first_stage, suite.first_stages, "first stage"),
     ):
         names = [display_name(part) for part in parts]
         if name is not None and name not in names:
             raise SuiteError(
-                f"run-file {options.path}: the suite has no {what} '{name}': {nearest(name, names)}"
+                f"{reranker.label}: the suite has no {what} '{name}': {nearest(name, names)}"
             )
-    return reranker.belongs_to(display_name(group.dataset), display_name(group.first_stage))
+        belongs = belongs and name in (None, display_name(own))
+    return belongs
 
 
 def _trial(suite: Suite, group: Group, part: Part, device: str, *, latency_only: bool) -> Trial:
@@ -190,20 +210,13 @@ def _trial(suite: Suite, group: Group, part: Part, device: str, *, latency_only:
     return Trial(
         id=file_stem("--".join(_slug(step) for step in steps)),
         device=device,
-        depth=_depth(suite, group),
+        depth=depth_of(suite, group.first_stage),
         kind="reference"
         if part.name in REFERENCES
         else "architecture"
         if latency_only
         else "reranker",
         **names,
-    )
-
-
-def _depth(suite: Suite, group: Group) -> int:
-    options: Any = group.first_stage.options
-    return (
-        int(options["depth"]) if isinstance(options, dict) and options.get("depth") else suite.depth
     )
 
 
@@ -216,25 +229,9 @@ def _slug(text: str) -> str:
     )
 
 
-def _is_latency_only(reranker: Reranker) -> bool:
-    return bool(getattr(reranker, "latency_only", False))
-
-
-def _is_optional(reranker: Reranker) -> bool:
-    """A latency before any download is nice to have: what does not fit into this machine is no
-    reason to stop a run.
-    """
-    return _is_latency_only(reranker) or bool(
-        getattr(getattr(reranker, "options", None), "optional", False)
-    )
-
-
 def _check(planned: Planned, lenient: bool) -> list[BenchError]:
     """Return why a reranker cannot run, if it cannot and should; its status says so, too."""
     name = planned.trial.reranker
-    if isinstance(planned.reranker, Unbuilt):
-        planned.end("failed", planned.reranker.reason)
-        return []
     try:
         with outsiders_code():
             planned.reranker.check()

@@ -12,7 +12,7 @@ option is the obvious one, its value):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +25,6 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     field_validator,
-    model_validator,
 )
 
 from bench.core.errors import SuiteError, nearest
@@ -35,31 +34,8 @@ from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
 from bench.core.yaml_source import Keys, Source
 from bench.latency.timed_pass import LatencyPlan
-
-
-class Part(Options):
-    """One entry of a list: a name and its options, as written."""
-
-    name: str
-    options: Any = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_entry(cls, entry: Any) -> Any:
-        if isinstance(entry, str):
-            return {"name": entry, "options": None}
-        if isinstance(entry, dict) and set(entry) == {"name", "options"}:
-            return entry
-        if isinstance(entry, dict) and len(entry) == 1 and isinstance(next(iter(entry)), str):
-            name, options = next(iter(entry.items()))
-            return {"name": name, "options": options}
-        raise ValueError(
-            "an entry is a name, or one name with its options: 'bm25' or 'bm25: {k1: 0.9}'"
-        )
-
-    def to_entry(self) -> Any:
-        """The entry as a suite file writes it."""
-        return self.name if self.options is None else {self.name: self.options}
+from bench.suite.part import Part
+from bench.suite.pipeline_entry import PipelineEntry, keep_of, without_keep
 
 
 def _not_reserved(name: str) -> str:
@@ -87,6 +63,9 @@ class Suite(Options):
     )
     rerankers: tuple[Part, ...] = Field(
         (), description="names of the catalogue or backends, with options"
+    )
+    pipelines: tuple[PipelineEntry, ...] = Field(
+        (), description="cascades: named lists of stages, each with what it hands on"
     )
     measures: tuple[str, ...] = Field(
         ("nDCG@10", "RR@10"),
@@ -130,7 +109,16 @@ class Suite(Options):
         data = self.model_dump(mode="json")
         for key in ("datasets", "first_stages", "rerankers"):
             data[key] = [part.to_entry() for part in getattr(self, key)]
+        del data["pipelines"]  # suites without any are those of before
+        if self.pipelines:
+            data["pipelines"] = [pipeline.to_entry() for pipeline in self.pipelines]
         return data
+
+    def stages_of_pipelines(self) -> tuple[list[Part], list[Part]]:
+        """Return the pipelines' first stages, and the stages after them."""
+        first = [without_keep(pipeline.stages[0]) for pipeline in self.pipelines]
+        later = [without_keep(part) for pipeline in self.pipelines for part in pipeline.stages[1:]]
+        return first, later
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Suite:
@@ -196,6 +184,7 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
     keep_out(source.data)
     suite._asked = source.data
     _check_parts(suite, source)
+    _check_pipelines(suite, source)
     try:
         _check_files(suite, source)
     except OSError as error:
@@ -227,6 +216,58 @@ def _check_parts(suite: Suite, source: Source) -> None:
                 raise source.problem(keys, error) from error
 
 
+def _check_pipelines(suite: Suite, source: Source) -> None:
+    """Validate each pipeline: its first stage retrieves, the others order, none hands on more than
+    it gets, and names are clear.
+    """
+    from bench import rerankers, retrieval
+
+    for number, pipeline in enumerate(suite.pipelines):
+        received: int | None = None
+        names: set[str] = set()
+        for place, stage in enumerate(pipeline.stages):
+            keys: Keys = ("pipelines", number, "stages", place, stage.name)
+            options_for: Callable[[str], type[BaseModel]] = rerankers.options_for
+            if place == 0:
+                options_for = retrieval.options_for
+            plain = without_keep(stage)
+            try:
+                keep = keep_of(stage)
+                if keep and place == 0 and _depth_of(plain):
+                    raise SuiteError("give keep or depth, not both: they say the same here")
+                if place and retrieval.is_first_stage(stage.name):
+                    raise SuiteError(
+                        f"'{stage.name}' retrieves: it can only be the first of a pipeline"
+                    )
+                model = options_for(stage.name)
+                model.model_validate(as_mapping(model, plain.options))
+                _refuse_more(keep, received)
+                _refuse_twice(plain, names)
+            except ValidationError as error:
+                raise source.explain(error, model, keys) from error
+            except SuiteError as error:
+                raise source.problem(keys, error) from error
+            received = keep or received or _depth_of(plain) or suite.depth
+
+
+def _depth_of(stage: Part) -> int | None:
+    return stage.options.get("depth") if isinstance(stage.options, Mapping) else None
+
+
+def _refuse_more(keep: int | None, received: int | None) -> None:
+    if keep is not None and received is not None and keep > received:
+        raise SuiteError(f"keep: {keep} is more than the {received} documents that it gets")
+
+
+def _refuse_twice(stage: Part, names: set[str]) -> None:
+    from bench.suite.naming import display_name
+
+    name = display_name(stage)
+    if name in names:
+        raise SuiteError(f"two stages are named '{name}': give one of them another 'name'")
+    names.add(name)
+
+
 def _check_files(suite: Suite, source: Source) -> None:
     """Every file or folder that the suite names is there: told now, not after an hour of
     scoring.
@@ -240,14 +281,22 @@ def _check_files(suite: Suite, source: Source) -> None:
                 ("datasets", i, part.name),
                 f"there is no {reference.partition('#')[0]} in {suite.base_dir}",
             )
-    for key in ("first_stages", "rerankers"):
-        for i, part in enumerate(getattr(suite, key)):
-            path = part.options.get("path") if isinstance(part.options, Mapping) else part.options
-            if (
-                part.name in ("run", "run-file")
-                and not (suite.base_dir / expanded(str(path))).exists()
-            ):
-                raise source.problem((key, i, part.name), f"there is no {path} in {suite.base_dir}")
+    for keys, part in _parts_with_files(suite):
+        path = part.options.get("path") if isinstance(part.options, Mapping) else part.options
+        is_file = part.name in ("run", "run-file")
+        if is_file and not (suite.base_dir / expanded(str(path))).exists():
+            raise source.problem(keys, f"there is no {path} in {suite.base_dir}")
+
+
+def _parts_with_files(suite: Suite) -> Iterator[tuple[Keys, Part]]:
+    """Yield the entries that may name a run's file, with where they are in the suite."""
+    for number, part in enumerate(suite.first_stages):
+        yield ("first_stages", number, part.name), part
+    for number, part in enumerate(suite.rerankers):
+        yield ("rerankers", number, part.name), part
+    for number, pipeline in enumerate(suite.pipelines):
+        for place, part in enumerate(pipeline.stages):
+            yield ("pipelines", number, "stages", place, part.name), part
 
 
 def _check_names(suite: Suite, source: Source) -> None:

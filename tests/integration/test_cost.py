@@ -31,7 +31,7 @@ from bench.records.run import Run
 from bench.reports import show
 from bench.rerankers.remote.client import GIVE_UP_AFTER
 from bench.rerankers.remote.cohere import CohereReranker
-from bench.runner.cost import cost, price_of
+from bench.runner.cost import cost
 from bench.scoring.engine import score
 from bench.suite.suite import load
 from tests.support.command import bench as command
@@ -162,25 +162,23 @@ def test_the_catalogue_price_is_for_the_models_own_address(monkeypatch: pytest.M
     listed = entries.load()["cohere-rerank-v4.0-pro"].facts.price
     assert listed is not None
     for name, options in (("cohere-rerank-v4.0-pro", {}), ("cohere", {"model": "rerank-v4.0-pro"})):
-        assert price_of(rerankers.build(name, options)) == listed
+        assert rerankers.build(name, options).price() == listed
     assert (
-        price_of(
-            rerankers.build(
-                "cohere", {"model": "rerank-v4.0-pro", "base_url": "https://gateway.example"}
-            )
-        )
+        rerankers.build(
+            "cohere", {"model": "rerank-v4.0-pro", "base_url": "https://gateway.example"}
+        ).price()
         is None
     )
     monkeypatch.setenv("CO_API_URL", "https://gateway.example")
-    assert price_of(rerankers.build("cohere-rerank-v4.0-pro")) is None
+    assert rerankers.build("cohere-rerank-v4.0-pro").price() is None
     own = {
         "model": "jina-reranker-m0",
         "base_url": "http://localhost:8080",
         "price": {"usd": 0.1, "per": "million tokens"},
     }
-    assert price_of(rerankers.build("rerank-server", own)) == Price(usd=0.1, per="million tokens")
-    assert price_of(rerankers.build("minilm-l6")) is None
-    assert price_of(rerankers.build(lambda query, docs: [0.0] * len(docs))) is None
+    assert rerankers.build("rerank-server", own).price() == Price(usd=0.1, per="million tokens")
+    assert rerankers.build("minilm-l6").price() is None
+    assert rerankers.build(lambda query, docs: [0.0] * len(docs)).price() is None
 
 
 def test_the_price_decides_no_score() -> None:

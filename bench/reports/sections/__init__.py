@@ -40,6 +40,7 @@ SECTIONS: dict[str, Entry] = {
     "reading": Entry("bench.reports.sections.reading:reading", COMMENT),
     "legend": Entry("bench.reports.sections.reading:legend", PAGE),
     "agreement": Entry("bench.reports.sections.agreement:agreement"),
+    "stages": Entry("bench.reports.sections.stages:stages"),
     "tradeoff": Entry("bench.reports.sections.tradeoff:tradeoff", PAGE),
     "depth": Entry("bench.reports.sections.depth:depth", PAGE),
     "latency": Entry("bench.reports.sections.latency:latency"),

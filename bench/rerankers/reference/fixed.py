@@ -176,13 +176,11 @@ class RunFileReranker(FixedReranker):
         self._judged: set[str] = set()
         self._absent_queries: set[str] = set()
         self._overlaps: dict[str, _Overlap] = {}
+        self.of_dataset, self.of_first_stage = options.dataset, options.first_stage
 
-    def belongs_to(self, dataset: str, first_stage: str) -> bool:
-        """Return whether the row appears over these candidates, both by the names in tables."""
-        return self.options.dataset in (None, dataset) and self.options.first_stage in (
-            None,
-            first_stage,
-        )
+    @property
+    def label(self) -> str:
+        return f"run-file {self.options.path}"
 
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         """Take the queries that the run should answer."""

@@ -68,6 +68,9 @@ class ApiReranker(RemoteReranker):
             getattr(options, "documents_per_request", None) or self.documents_per_call
         )
         self._pool: ThreadPoolExecutor | None = None
+        self.concurrency = options.concurrency
+        self.requests_per_minute = options.requests_per_minute
+        self.tokens_per_minute = options.tokens_per_minute
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
         self._stop, self._counting = Event(), Lock()
         self._ended_early = False

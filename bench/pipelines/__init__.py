@@ -1,0 +1,1 @@
+"""Pipelines: a first stage and what comes after it, as one stage."""

@@ -1,0 +1,171 @@
+"""A pipeline: a first stage, and stages that each order what the one before handed on.
+
+It is timed as one stage: a call retrieves, reranks and cuts as production would, with the index and
+the texts in memory. It is scored stage by stage instead (bench.runner.stages), since a record has
+the quality after each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bench.contract.meter import Meter
+from bench.contract.request import CandidateList, Failure, Usage, cut
+from bench.contract.stage import Description, Reranker
+from bench.core.errors import RerankerError
+from bench.rerankers.base import BaseReranker
+from bench.rerankers.options import RerankerOptions
+from bench.retrieval.base import BaseFirstStage, without_own
+
+if TYPE_CHECKING:
+    from bench.contract.candidates import Candidates
+    from bench.contract.request import Outcome
+    from bench.datasets.base import Dataset, Qrels
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage after the first, by its name in tables. It hands on `keep` documents, all without a
+    number. Steps with the same `key` do the same.
+    """
+
+    name: str
+    reranker: Reranker
+    keep: int | None
+    key: str
+
+
+class Pipeline(BaseReranker):
+    """Works on a device here as soon as one of its stages does, the search of the first among
+    them; is remote where one of them is.
+    """
+
+    pointwise = False
+
+    def __init__(
+        self, first_name: str, first: BaseFirstStage, steps: Sequence[Step], *, device: str
+    ) -> None:
+        super().__init__(RerankerOptions(), device)
+        self.first_name, self.first, self.steps = first_name, first, tuple(steps)
+        placements = {step.reranker.placement for step in steps}
+        self.placement = "device" if not first.is_given or placements - {"none"} else "none"
+        if "remote" in placements:
+            self.placement = "remote"
+        self.reads_texts = any(step.reranker.reads_texts for step in steps)
+        self._dataset: Dataset | None = None
+
+    def check(self) -> None:
+        for step in self.steps:
+            step.reranker.check()
+
+    def over(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def bind(self, qrels: Qrels, candidates: Candidates) -> None:
+        for step in self.steps:
+            step.reranker.bind(qrels, candidates)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what decides the scores of every stage; empty where one of them does not say."""
+        fingerprints = [step.reranker.fingerprint() for step in self.steps]
+        if not all(fingerprints):
+            return {}
+        keeps = [step.keep for step in self.steps]
+        return {"backend": "pipeline", "stages": fingerprints, "keep": keeps}
+
+    def load(self) -> None:
+        if self._dataset is None:
+            raise RerankerError("a pipeline has no collection: over() comes before load()")
+        self.first.load(self._dataset)
+        for step in self.steps:
+            step.reranker.load()
+
+    def describe(self) -> Description:
+        return described([(step, step.reranker.describe()) for step in self.steps], self.device)
+
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
+        raise RerankerError("a pipeline is scored stage by stage")
+
+    def run(self, lists: Sequence[CandidateList], meter: Meter) -> list[CandidateList | Failure]:
+        """Search anew for each list's query, as many documents as it has, and return what the last
+        stage hands on. Each stage is a span; spans inside of it are not taken.
+        """
+        if self.first.is_given:
+            current = list(lists)
+        else:
+            with meter.span(self.first_name):
+                current = [self._searched(request) for request in lists]
+        failures: dict[str, Failure] = {}
+        for step in self.steps:
+            inner = Meter()
+            try:
+                with meter.span(step.name):
+                    outcomes = step.reranker.run(current, inner)
+                    handed_on: list[CandidateList] = []
+                    for request, outcome in zip(current, outcomes, strict=True):
+                        if isinstance(outcome, Failure):
+                            failures[request.query_id] = outcome
+                        else:
+                            handed_on.append(cut(outcome, step.keep))
+                    current = handed_on
+            finally:
+                meter.count(inner.take())
+        results = {request.query_id: request for request in current}
+        return [failures.get(one.query_id) or results[one.query_id] for one in lists]
+
+    def pause(self) -> None:
+        for step in self.steps:
+            step.reranker.pause()
+
+    def expected_usage(
+        self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
+    ) -> Usage:
+        usage = Usage()
+        for step, handed in zip(self.steps, self.handed(), strict=True):
+            seen = [cut(request, handed) for request in requests]
+            usage += step.reranker.expected_usage(seen, tokens)
+        return usage
+
+    def handed(self) -> list[int | None]:
+        """Return how many documents each stage after the first is handed, at most."""
+        return [None, *(step.keep for step in self.steps)][: len(self.steps)]
+
+    def close(self) -> None:
+        with ExitStack() as stack:
+            stack.callback(self.first.close)
+            for step in self.steps:
+                stack.callback(step.reranker.close)
+
+    def _searched(self, request: CandidateList) -> CandidateList:
+        dataset, depth = self._dataset, len(request.doc_ids)
+        if dataset is None:
+            raise RerankerError("a pipeline has no collection: over() comes before run()")
+        more = int(bool(dataset.skip_own))
+        found = self.first.search(dataset, request.query_id, depth + more)
+        if more:
+            found = without_own(found, request.query_id, depth)
+        texts = dict(zip(request.doc_ids, request.docs, strict=True)) if self.reads_texts else {}
+        if texts and not texts.keys() >= set(found.doc_ids):
+            # a search that gives other documents than the run's candidates
+            texts = dict(zip(found.doc_ids, dataset.texts(found.doc_ids), strict=True))
+        docs = [texts[doc_id] for doc_id in found.doc_ids] if texts else [""] * len(found.doc_ids)
+        return replace(request, doc_ids=found.doc_ids, docs=docs, scores=found.scores)
+
+
+def described(stages: Sequence[tuple[Step, Description]], device: str) -> Description:
+    """Return what a pipeline's stages after the first say they loaded, together."""
+    identity: list[dict[str, Any]] = []
+    facts: list[dict[str, Any]] = []
+    warnings: list[str] = []
+    for step, description in stages:
+        own = {"backend": description.backend, **description.identity}
+        identity.append({"keep": step.keep, **own})
+        facts.append({"name": step.name, **description.facts})
+        warnings += [f"{step.name}: {text}" for text in description.facts.get("warnings", ())]
+    together: dict[str, Any] = {"device": device, "stages": facts}
+    if warnings:
+        together["warnings"] = warnings
+    return Description("pipeline", {"stages": identity}, together)

@@ -1,0 +1,97 @@
+"""What every first stage has in common, and the wrapper around an outsider's class that inherits
+nothing of it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.contract.candidates import Candidates, QueryCandidates
+from bench.datasets.base import Dataset
+from bench.retrieval.options import FirstStageOptions
+
+
+class BaseFirstStage(ABC):
+    """Writes `retrieve`; `load` where it has something to open, and `search` where one query can be
+    answered for less than `retrieve` takes around it.
+    """
+
+    Options: ClassVar[type[FirstStageOptions]] = FirstStageOptions
+    reads_texts: bool = True
+    """False where ids suffice, so that a collection without documents serves, too."""
+    is_given: bool = False
+    """True where nothing is computed: a file or the collection says the candidates. It has no
+    time.
+    """
+
+    def __init__(self, options: Any, base_dir: Path) -> None:
+        self.options = options
+        self.base_dir = base_dir
+
+    def check(self, dataset: Dataset | None, depth: int) -> Candidates | None:
+        """Raise what `retrieve` would raise, as far as that is cheap to know; return the candidates
+        where they are known by then. `dataset` is None where it is not on this disk.
+        """
+        return None
+
+    def load(self, dataset: Dataset) -> None:
+        """Open the index of a collection. Idempotent."""
+        return
+
+    @abstractmethod
+    def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
+        """Up to `depth` candidates for each of the queries."""
+
+    def search(self, dataset: Dataset, query_id: str, depth: int) -> QueryCandidates:
+        """Return up to `depth` candidates of one query: what a timed call does after `load`."""
+        return self.retrieve(dataset, [query_id], depth).by_query[query_id]
+
+    def close(self) -> None:
+        """Free memory and connections."""
+        return
+
+
+def without_own(entry: QueryCandidates, query_id: str, depth: int) -> QueryCandidates:
+    """Return a query's first candidates but for the document that has the query's own id."""
+    rows = [row for row in zip(entry.doc_ids, entry.scores, strict=True) if row[0] != query_id]
+    rows = rows[:depth]
+    return QueryCandidates(tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+
+
+class OutsideFirstStage(BaseFirstStage):
+    """An outsider's class with `Options`, `name` and `retrieve`, which inherits nothing."""
+
+    outside: ClassVar[Any]
+
+    def __init__(self, options: Any, base_dir: Path) -> None:
+        super().__init__(options, base_dir)
+        self._stage = self.outside(options, base_dir)
+        self.reads_texts = bool(getattr(self._stage, "reads_texts", True))
+
+    def check(self, dataset: Dataset | None, depth: int) -> Candidates | None:
+        look = getattr(self._stage, "check", None)
+        candidates: Candidates | None = look(dataset, depth) if look else None
+        return candidates
+
+    def load(self, dataset: Dataset) -> None:
+        load = getattr(self._stage, "load", None)
+        if load:
+            load(dataset)
+
+    def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
+        candidates: Candidates = self._stage.retrieve(dataset, query_ids, depth)
+        return candidates
+
+    def close(self) -> None:
+        close = getattr(self._stage, "close", None)
+        if close:
+            close()
+
+
+def wrap(outside: Any) -> type[OutsideFirstStage]:
+    """Return a first stage around an outsider's class."""
+    members = {"Options": outside.Options, "outside": staticmethod(outside)}
+    return type("OutsideFirstStage", (OutsideFirstStage,), members)

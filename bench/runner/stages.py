@@ -1,0 +1,239 @@
+"""The quality pass over a pipeline: stage by stage, each over what the one before handed on, with
+the quality of the order as it stands after each and what each cut lost.
+
+A stage that several pipelines begin with runs once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bench.contract.candidates import Compact, QueryCandidates
+from bench.contract.request import CandidateList
+from bench.contract.scored import Amounts, Scored
+from bench.contract.stage import Description
+from bench.core.errors import RerankerError
+from bench.pipelines.handing import Handed, Orders, aligned, standing
+from bench.pipelines.pipeline import Pipeline, Step, described
+from bench.quality.assess import assess
+from bench.quality.questions import Questions
+from bench.ranking.order import rank
+from bench.records.schema import StageRecord
+from bench.rerankers.reference.fixed import in_order
+from bench.runner.cost import cost
+from bench.scoring.engine import score
+
+Prefix = tuple[tuple[str, int | None], ...]
+"""Which stages came before, with what each handed on."""
+Note = Callable[[str, str], None]
+"""Says something about a stage of this name."""
+
+
+@dataclass(frozen=True)
+class Stood:
+    """The order as it stands after a stage. `scored` has no scores any more: the order has them."""
+
+    orders: Orders
+    scored: Scored
+    failures: Mapping[str, str]
+
+
+@dataclass
+class StagePass:
+    """Scores the pipelines of one group. `known` are the stages that have run."""
+
+    questions: Questions
+    seed: int
+    depth: int
+    chunk_pairs: int
+    fresh: bool
+    known: dict[Prefix, Stood] = field(default_factory=dict)
+
+    def run(
+        self, pipeline: Pipeline, on_pairs: Callable[[int], None], on_note: Note
+    ) -> tuple[Scored, list[StageRecord]]:
+        """Return the pipeline's scores of all candidates, and a record of each stage. Raises
+        RerankerError where a stage answers no query.
+        """
+        orders: Orders = Compact(
+            (request.query_id, _candidates(request)) for request in self.questions.requests
+        )
+        found = self._relevant(orders, self.depth)
+        records = [self._record(pipeline.first_name, None, self.depth, orders, found, None)]
+        stood = Stood(orders, Scored(), {})
+        together = Scored()
+        prefix: Prefix = ()
+        handed: int | None = None
+        for step in pipeline.steps:
+            prefix = (*prefix, (step.key, step.keep))
+            if prefix not in self.known:
+                self.known[prefix] = self._stand(step, stood, handed, on_pairs, on_note)
+            stood = self.known[prefix]
+            received = self.depth if handed is None else handed
+            keep = received if step.keep is None else step.keep
+            before, found = found, self._relevant(stood.orders, keep)
+            record = self._record(step.name, received, keep, stood.orders, found, before)
+            records.append(_with_cost(record, step, stood.scored))
+            _add(together, stood.scored)
+            handed = keep
+        for request in self.questions.requests:
+            if request.query_id in stood.orders:
+                order = stood.orders[request.query_id]
+                together.scores[request.query_id] = aligned(request, order)
+        together.failures = dict(stood.failures)
+        together.description = self._description(pipeline, prefix)
+        return together, records
+
+    def pairs(self, pipeline: Pipeline) -> int:
+        """Return how many pairs the stages score together, at most: for a progress bar."""
+        total = 0
+        for keep in pipeline.handed():
+            for request in self.questions.requests:
+                length = len(request.doc_ids)
+                total += length if keep is None else min(keep, length)
+        return total
+
+    def _stand(
+        self,
+        step: Step,
+        before: Stood,
+        handed: int | None,
+        on_pairs: Callable[[int], None],
+        on_note: Note,
+    ) -> Stood:
+        lists = Handed(self.questions.requests, before.orders, handed)
+        scored = score(
+            step.reranker,
+            lists,
+            chunk_pairs=self.chunk_pairs,
+            fresh=self.fresh,
+            on_progress=on_pairs,
+            on_note=partial(on_note, step.name),
+        )
+        if lists and not scored.scores:
+            reason = next(iter(scored.failures.values()), "no reason given")
+            raise RerankerError(
+                f"{step.name}: none of its {len(lists)} queries was answered: {reason}"
+            )
+        orders = Compact(
+            (request.query_id, _after(before.orders, request, scored))
+            for request in lists
+            if request.query_id in scored.scores
+        )
+        failures = {
+            query_id: f"{step.name}: {reason}" for query_id, reason in scored.failures.items()
+        }
+        scored.scores.clear()
+        return Stood(orders, scored, {**before.failures, **failures})
+
+    def _record(
+        self,
+        name: str,
+        received: int | None,
+        keep: int,
+        orders: Orders,
+        found: Mapping[str, tuple[int, int]],
+        before: Mapping[str, tuple[int, int]] | None,
+    ) -> StageRecord:
+        """Measure the order as it stands, and what of the relevant documents is handed on."""
+        scores = {
+            request.query_id: aligned(request, orders[request.query_id])
+            for request in self.questions.requests
+            if request.query_id in orders
+        }
+        assessed = assess(Scored(scores=scores), self.questions, self.seed)
+        lost_documents = None
+        if before is not None:
+            lost_documents = sum(count for count, _ in before.values()) - sum(
+                count for count, _ in found.values()
+            )
+        recall = _recall(found)
+        return StageRecord(
+            name=name,
+            received=received,
+            keep=keep,
+            quality=dict(assessed.estimates),
+            recall=recall,
+            lost=None if before is None or recall is None else (_recall(before) or 0.0) - recall,
+            lost_documents=lost_documents,
+        )
+
+    def _relevant(self, orders: Orders, keep: int) -> dict[str, tuple[int, int]]:
+        """Return, per query with relevant documents, how many are handed on, and how many there
+        are.
+        """
+        counts: dict[str, tuple[int, int]] = {}
+        for query_id, grades in self.questions.qrels.items():
+            threshold = self.questions.dataset.min_relevance
+            relevant = {doc_id for doc_id, grade in grades.items() if grade >= threshold}
+            if relevant:
+                kept = orders[query_id].doc_ids[:keep] if query_id in orders else ()
+                counts[query_id] = (len(relevant.intersection(kept)), len(relevant))
+        return counts
+
+    def _description(self, pipeline: Pipeline, prefix: Prefix) -> dict[str, Any]:
+        stages = [
+            (step, Description(**self.known[prefix[: number + 1]].scored.description))
+            for number, step in enumerate(pipeline.steps)
+        ]
+        return described(stages, pipeline.device).to_dict()
+
+
+def _candidates(request: CandidateList) -> QueryCandidates:
+    """Return the first stage's order with its scores, or with n, n-1, ..., 1 where these say
+    another one, as an outsider's may.
+    """
+    doc_ids, scores = tuple(request.doc_ids), tuple(request.scores)
+    if not in_order(doc_ids, np.asarray(scores, dtype=np.float64)):
+        scores = tuple(float(place) for place in range(len(doc_ids), 0, -1))
+    return QueryCandidates(doc_ids, scores)
+
+
+def _after(orders: Orders, request: CandidateList, scored: Scored) -> QueryCandidates:
+    try:
+        ranking = rank(request.doc_ids, scored.scores[request.query_id])
+    except ValueError as error:
+        raise RerankerError(f"query '{request.query_id}': {error}") from error
+    seen = QueryCandidates(ranking.doc_ids, ranking.scores)
+    return standing(orders[request.query_id], seen)
+
+
+def _recall(counts: Mapping[str, tuple[int, int]]) -> float | None:
+    """Return the mean share of relevant documents that are handed on; None where none is known."""
+    if not counts:
+        return None
+    return sum(found / relevant for found, relevant in counts.values()) / len(counts)
+
+
+def _add(together: Scored, stage: Scored) -> None:
+    """Add what a stage used. A query counts as computed where any stage computed it."""
+    together.usage = _sum(together.usage, stage.usage)
+    for query_id, amounts in stage.usage_by_query.items():
+        own = together.usage_by_query.get(query_id, {})
+        together.usage_by_query[query_id] = _sum(own, amounts)
+    answered = stage.cached_queries + stage.computed_queries
+    together.computed_queries = max(together.computed_queries, stage.computed_queries)
+    together.cached_queries = max(0, answered - together.computed_queries)
+    together.notes += stage.notes
+
+
+def _sum(one: Amounts, other: Amounts) -> Amounts:
+    names = dict.fromkeys([*one, *other])
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in names}
+
+
+def _with_cost(record: StageRecord, step: Step, scored: Scored) -> StageRecord:
+    queries = scored.cached_queries + scored.computed_queries
+    scores = {"cached": scored.cached_queries, "computed": scored.computed_queries}
+    return record.model_copy(
+        update={
+            "usage": scored.usage,
+            "cost": cost(scored.usage, step.reranker.price(), queries),
+            "scores": scores,
+        }
+    )

@@ -1,0 +1,34 @@
+"""One entry of a suite's lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import model_validator
+
+from bench.core.options import Options
+
+
+class Part(Options):
+    """One entry of a list: a name and its options, as written."""
+
+    name: str
+    options: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_entry(cls, entry: Any) -> Any:
+        if isinstance(entry, str):
+            return {"name": entry, "options": None}
+        if isinstance(entry, dict) and set(entry) == {"name", "options"}:
+            return entry
+        if isinstance(entry, dict) and len(entry) == 1 and isinstance(next(iter(entry)), str):
+            name, options = next(iter(entry.items()))
+            return {"name": name, "options": options}
+        raise ValueError(
+            "an entry is a name, or one name with its options: 'bm25' or 'bm25: {k1: 0.9}'"
+        )
+
+    def to_entry(self) -> Any:
+        """The entry as a suite file writes it."""
+        return self.name if self.options is None else {self.name: self.options}
