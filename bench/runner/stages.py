@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from bench.contract.candidates import Compact, QueryCandidates
 from bench.contract.request import CandidateList
 from bench.contract.scored import Amounts, Scored
@@ -188,6 +186,8 @@ def _candidates(request: CandidateList) -> QueryCandidates:
     """Return the first stage's order with its scores, or with n, n-1, ..., 1 where these say
     another one, as an outsider's may.
     """
+    import numpy as np
+
     doc_ids, scores = tuple(request.doc_ids), tuple(request.scores)
     if not in_order(doc_ids, np.asarray(scores, dtype=np.float64)):
         scores = tuple(float(place) for place in range(len(doc_ids), 0, -1))

@@ -47,7 +47,7 @@ FLOORS = (
     {"contract"},
     {"ranking"},
     {"quality", "rerankers", "retrieval"},
-    {"latency", "scoring"},
+    {"latency", "scoring", "pipelines"},
     {"integrations", "records", "serving", "suite"},
     {"comparison", "runner"},
     {"gate"},
