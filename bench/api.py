@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.contract.request import Scores
     from bench.gate import Verdict
     from bench.reports.budget import Choices
-    from bench.rerankers.outside.function import ScoreFunction
+    from bench.rerankers.outside.function import Outside
     from bench.runner.forecast import Forecast
 
 
@@ -30,7 +30,8 @@ def run(
     progress: Observer | None = None,
 ) -> Run:
     """Run a suite (a shipped name, a YAML file or a mapping) and write its reports. The same as
-    `rerank-bench run`.
+    `rerank-bench run`. A mapping may have objects among its rerankers: a class or an object with
+    `score(pairs)` or `predict(pairs)`, a function, a PyTerrier transformer.
 
     Trials that failed are in `run.info.failures()`. Raises bench.core.errors.BenchError with one
     clear message for anything the caller can mend, and when no trial finished.
@@ -41,7 +42,7 @@ def run(
     from bench.suite.suite import load as load_suite
 
     found = load_suite(suite)
-    shown = redacted(suite) if isinstance(suite, Mapping) else argument(str(suite))
+    shown = redacted(found.asked) if isinstance(suite, Mapping) else argument(str(suite))
     done = loop.run(
         found,
         out=Path(out),
@@ -182,7 +183,7 @@ def load(folder: str | Path) -> Run:
 class Loaded:
     """A reranker on its own: `bench.reranker("minilm-l6").rerank(query, docs)`."""
 
-    def __init__(self, name: str | ScoreFunction, options: Mapping[str, Any], device: str) -> None:
+    def __init__(self, name: str | Outside, options: Mapping[str, Any], device: str) -> None:
         from bench import rerankers
         from bench.machine.fingerprint import resolve_device
 
@@ -221,8 +222,9 @@ class Loaded:
         return described(self._reranker)
 
 
-def reranker(name: str | ScoreFunction, device: str = "auto", **options: Any) -> Loaded:
+def reranker(name: str | Outside, device: str = "auto", **options: Any) -> Loaded:
     """Any reranker of the catalogue, a backend with options, an outsider's "package.module:Name",
-    or a function `(query, docs) -> scores`, loaded and ready.
+    a function `(query, docs) -> scores`, an object with `score(pairs)` or `predict(pairs)`, or a
+    PyTerrier transformer, loaded and ready.
     """
     return Loaded(name, options, device)

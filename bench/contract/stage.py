@@ -121,6 +121,10 @@ class Reranker(Stage, OpenStage, Protocol):
         """Whether its row is left out, with a note, where it cannot run."""
 
     @property
+    def model_name(self) -> str | None:
+        """What others call the model that it runs or asks for."""
+
+    @property
     def label(self) -> str:
         """What messages call it."""
 

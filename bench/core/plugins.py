@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.core.errors import SuiteError, Unavailable, nearest, nearest_of
+from bench.core.handed import handed, is_handed
 from bench.core.outsiders import OutsiderError, outsiders_code
 
 OURS = "bench."
@@ -36,6 +37,13 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
     Raises SuiteError for an unknown name or a module that fails on import, and Unavailable when it
     needs a package that is not installed.
     """
+    if is_handed(name):
+        thing = handed(name)
+        if thing is None:
+            raise SuiteError(
+                f"{kind} '{name}': the object is gone, or was handed over to another process"
+            )
+        return thing
     target = table.get(name, name)
     module_name, _, attribute = target.partition(":")
     if not attribute:

@@ -37,8 +37,8 @@ class Needs:
 def needs(name: str) -> Needs:
     """The needs of an entry of the catalogue."""
     entry, reranker = entries.load()[name], _built(name)
-    weights = getattr(reranker, "weights", None)
-    found = _local(entry, weights) if isinstance(weights, Weights) else _remote(reranker)
+    weights = reranker.weights
+    found = _remote(reranker) if weights is None else _local(entry, weights)
     missing = next((problem for _, problem in found if problem), "")
     asked = tuple(told for told, _ in found)
     return Needs(asked, missing or "ready")
@@ -46,7 +46,7 @@ def needs(name: str) -> Needs:
 
 def keys() -> list[str]:
     """The environment variables that hold keys for entries of the catalogue, in its order."""
-    found = (getattr(_built(name), "key_variable", None) for name in entries.load())
+    found = (_built(name).key_variable for name in entries.load())
     return list(dict.fromkeys(key for key in found if key))
 
 

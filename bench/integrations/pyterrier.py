@@ -25,7 +25,7 @@ from bench.core.plugins import require
 if TYPE_CHECKING:
     from bench.contract.request import Scores
     from bench.contract.stage import Reranker
-    from bench.rerankers.outside.function import ScoreFunction
+    from bench.rerankers.outside.function import Outside
 
 CHUNK_PAIRS = 1024
 """Pairs handed over at once, as a suite does by default, so that the same texts are batched
@@ -34,7 +34,7 @@ together and get the same bits.
 
 
 def transformer(
-    name: str | ScoreFunction, device: str = "auto", text_field: str = "text", **options: Any
+    name: str | Outside, device: str = "auto", text_field: str = "text", **options: Any
 ) -> Any:
     """Any reranker that `bench.reranker` takes, as a `pt.Transformer`. Weights are loaded when the
     first results arrive.
@@ -68,7 +68,7 @@ def _transformer_class() -> Any:
     class RerankBench(base):  # type: ignore[misc]
         """A reranker of rerank-bench."""
 
-        def __init__(self, reranker: Reranker, name: str | ScoreFunction, text_field: str) -> None:
+        def __init__(self, reranker: Reranker, name: str | Outside, text_field: str) -> None:
             from bench.rerankers.outside.function import name_of
 
             self.reranker, self.text_field = reranker, text_field

@@ -16,12 +16,16 @@ from pydantic import BaseModel, create_model
 from bench.catalogue import entries
 from bench.contract.stage import Reranker
 from bench.core.errors import SuiteError, nearest_of_many
+from bench.core.handed import is_handed
 from bench.core.options import validated
 from bench.core.plugins import resolve
 from bench.core.redaction import keep_out
+from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
-from bench.rerankers.outside.function import ScoreFunction, wrap
+from bench.rerankers.outside.function import Outside, wrap
 from bench.rerankers.outside.own_class import scores_pairs, wrap_own
+from bench.rerankers.outside.own_stage import wrap_stage
+from bench.rerankers.outside.transformer import is_transformer, wrap_transformer
 
 TABLE: dict[str, str] = {
     "first-stage": "bench.rerankers.reference.fixed:FirstStageReranker",
@@ -44,7 +48,7 @@ TABLE: dict[str, str] = {
 
 
 def build(
-    name: str | ScoreFunction,
+    name: str | Outside,
     options: Any = None,
     device: str = "cpu",
     base_dir: Path | None = None,
@@ -58,9 +62,10 @@ def build(
     """
     keep_out(options)
     if not isinstance(name, str):
-        is_object = scores_pairs(name) and not inspect.isclass(name)
-        made = wrap_own(name) if is_object else wrap(name)
-        return made(validated(made.Options, options, "a function as reranker"), device=device)
+        kind = _wrapped(name)
+        valid = validated(kind.Options, options, "a function as reranker")
+        wrapped: Reranker = kind(valid, device=device)
+        return wrapped
     model = options_for(name)
     valid = validated(model, options, f"reranker '{name}'")
     if getattr(valid, "weights", None) == "random":
@@ -74,11 +79,20 @@ def build(
     return reranker
 
 
-@lru_cache(maxsize=256)
 def options_for(name: str) -> type[BaseModel]:
     """The options of a reranker, without importing what it needs to run. Those of a catalogue entry
     have its values as defaults.
     """
+    # another object may have the name of one that is gone
+    return _options_for(name) if is_handed(name) else _known_options_for(name)
+
+
+@lru_cache(maxsize=256)
+def _known_options_for(name: str) -> type[BaseModel]:
+    return _options_for(name)
+
+
+def _options_for(name: str) -> type[BaseModel]:
     options: type[BaseModel] = getattr(_class(name), "Options", RerankerOptions)
     entry = entries.load().get(name)
     if entry is None or name in TABLE:
@@ -108,9 +122,9 @@ def _class(name: str) -> Any:
         and callable(getattr(found, "rerank", None))
         and callable(getattr(found, "fingerprint", None))
     ):
-        return found
-    if scores_pairs(found):
-        return wrap_own(found)
+        return found if issubclass(found, BaseReranker) else wrap_stage(found)
+    if scores_pairs(found) or is_transformer(found):
+        return _wrapped(found)
     if inspect.isclass(found) or not callable(found):
         shown = getattr(found, "__name__", found)
         raise SuiteError(
@@ -119,6 +133,17 @@ def _class(name: str) -> Any:
             "(query, docs) -> scores"
         )
     return wrap(found)
+
+
+def _wrapped(outside: Any) -> Any:
+    """Return a reranker class around what an outsider wrote: a class or an object that scores
+    pairs, a PyTerrier transformer, a function.
+    """
+    if scores_pairs(outside):
+        return wrap_own(outside)
+    if is_transformer(outside):
+        return wrap_transformer(outside)
+    return wrap(outside)
 
 
 def _beside(options: BaseModel, base_dir: Path) -> BaseModel:

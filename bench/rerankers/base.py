@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.contract.candidates import Candidates
     from bench.contract.request import Outcome, Scores
     from bench.datasets.base import Dataset, Qrels
+    from bench.rerankers.loading.weights import Weights
 
 __all__ = [
     "BaseReranker",
@@ -51,6 +52,10 @@ class BaseReranker(ABC):
     reads_scores: bool = False
     is_given: bool = False
     latency_only: bool = False
+    weights: Weights | None = None
+    """Where its own weights come from."""
+    key_variable: str | None = None
+    """The environment variable that holds the key of its service."""
     talks: bool = False
     """Whether the model behind it can also be chatted with, see `continue_chat`."""
     longest_input: int | None = None
@@ -74,6 +79,11 @@ class BaseReranker(ABC):
     @property
     def optional(self) -> bool:
         return bool(self.options.optional)
+
+    @property
+    def model_name(self) -> str | None:
+        """What others call the model that it runs or asks for."""
+        return self.weights.label if self.weights else None
 
     @property
     def label(self) -> str:

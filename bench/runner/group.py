@@ -15,6 +15,7 @@ from bench.contract.trial import System, Trial
 from bench.core.atomic import write_atomically
 from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
+from bench.core.handed import is_handed
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.progress import Observer
 from bench.core.redaction import for_others, redacted_text
@@ -313,7 +314,7 @@ class GroupRun:
 
     def _target(self, planned: Planned) -> timed_pass.Target:
         recipe = None
-        if planned.pipeline is None:
+        if planned.pipeline is None and not is_handed(planned.part.name):
             recipe = timed_pass.Recipe(
                 planned.part.name, planned.part.options, str(self.suite.base_dir)
             )

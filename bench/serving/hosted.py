@@ -219,9 +219,8 @@ def build(
     return Hosted(reranker, [*_names(name, reranker), *aliases], scale=scale, limits=limits)
 
 
-def _names(name: str, reranker: Any) -> list[str]:
+def _names(name: str, reranker: Reranker) -> list[str]:
     """The name given to it, the catalogue's, the model's: a folder's by its last part alone."""
-    weights, options = getattr(reranker, "weights", None), reranker.options
-    model = weights.label if weights else getattr(options, "model", None)
-    found = [options.name, None if name in rerankers.TABLE and model else name, model]
+    model = reranker.model_name
+    found = [reranker.options.name, None if name in rerankers.TABLE and model else name, model]
     return [one for one in found if one]

@@ -13,6 +13,7 @@ from bench.contract.stage import Description, Reranker
 from bench.contract.trial import FIRST_STAGE, ORACLE, REFERENCES, Trial, TrialStatus
 from bench.core.errors import BenchError, SuiteError, Unavailable, nearest
 from bench.core.filenames import file_stem
+from bench.core.handed import hand_over
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.redaction import for_others
 from bench.machine.fingerprint import resolve_device
@@ -91,6 +92,7 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
     devices = list(
         dict.fromkeys(resolve_device(name) for name in ([device] if device else suite.devices))
     )
+    hand_over(suite.handed)  # another suite may have taken their names
     candidates = candidates_of(suite)
     groups: list[Group] = []
     seen: set[str] = set()

@@ -28,12 +28,14 @@ from pydantic import (
 )
 
 from bench.core.errors import SuiteError, nearest
+from bench.core.handed import hand_over
 from bench.core.options import Options, as_mapping
 from bench.core.paths import RESERVED, expanded
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
 from bench.core.yaml_source import Keys, Source
 from bench.latency.timed_pass import LatencyPlan
+from bench.suite.handed_parts import with_names
 from bench.suite.part import Part
 from bench.suite.pipeline_entry import PipelineEntry, keep_of, without_keep
 
@@ -89,6 +91,7 @@ class Suite(Options):
 
     _base_dir: Path = PrivateAttr(default=Path())
     _asked: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _handed: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator("measures", "devices", mode="before")
     @classmethod
@@ -98,6 +101,11 @@ class Suite(Options):
     @property
     def base_dir(self) -> Path:
         return self._base_dir
+
+    @property
+    def handed(self) -> dict[str, Any]:
+        """The objects among its parts, by the names that stand for them."""
+        return self._handed
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -127,13 +135,17 @@ def load(source: str | Path | Mapping[str, Any]) -> Suite:
     """
     if isinstance(source, Mapping):
         try:
-            text = yaml.safe_dump(dict(source), allow_unicode=True)
+            named, objects = with_names(source)
+            text = yaml.safe_dump(named, allow_unicode=True)
         except (yaml.YAMLError, RecursionError) as error:
             raise SuiteError(
                 f"the suite holds what YAML cannot: {' '.join(str(error).split())[:200]}; use "
                 "text, numbers, lists, dicts"
             ) from error
-        return parse(text, "<suite>", Path.cwd())
+        hand_over(objects)
+        suite = parse(text, "<suite>", Path.cwd())
+        suite._handed = objects
+        return suite
     path = find(source)
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -154,7 +154,7 @@ def test_what_is_neither_function_nor_reranker() -> None:
         ):
             rerankers.build(f"{HERE}:{name}")
     with pytest.raises(SuiteError, match="is not a function"):
-        bench.reranker(Counting, device="cpu")  # type: ignore[arg-type]
+        bench.reranker(Counting, device="cpu")
     with pytest.raises(SuiteError, match="a function as reranker: option 'top': unknown key"):
         bench.reranker(overlap, device="cpu", top=3)
 

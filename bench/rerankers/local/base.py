@@ -28,6 +28,7 @@ class LocalReranker(BaseReranker):
     """
 
     options: ModelOptions
+    weights: Weights
 
     def __init__(self, options: ModelOptions, device: str = "cpu") -> None:
         super().__init__(options, device)

@@ -22,6 +22,9 @@ ScoreFunction = Callable[[str, list[str]], Sequence[float]]
 better. An array serves as well.
 """
 
+Outside = Any
+"""Not a name but the thing: a function, a class or object that scores pairs, a transformer."""
+
 
 class FunctionReranker(BaseReranker):
     """Calls a function once a query. Never cached, since nobody can tell whether the function is

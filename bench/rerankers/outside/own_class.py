@@ -75,7 +75,9 @@ class OwnReranker(PointwiseReranker):
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         method = next(
-            getattr(self._object, name) for name in METHODS if hasattr(self._object, name)
+            getattr(self._object, name)
+            for name in METHODS
+            if callable(getattr(self._object, name, None))
         )
         scores: Scores = method(list(pairs))
         return scores

@@ -64,6 +64,10 @@ class RemoteReranker(BaseReranker):
         self._served: dict[str, Any] | None = None
         self._not_told = ""
 
+    @property
+    def model_name(self) -> str | None:
+        return self.options.model
+
     def check(self) -> None:
         if find_spec(self.package) is None:
             raise Unavailable(f"{self.package} not installed", "pip install 'rerank-bench[api]'")

@@ -1,0 +1,69 @@
+"""A class with `rerank` and `fingerprint` that does not derive from our base, as a reranker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.contract.request import CandidateList, Usage
+from bench.contract.stage import Description
+from bench.rerankers.base import BaseReranker
+from bench.rerankers.options import RerankerOptions
+
+if TYPE_CHECKING:
+    from bench.contract.request import Outcome
+
+
+class OwnStage(BaseReranker):
+    """Passes calls on; what the class does not have is as in the base."""
+
+    outside: ClassVar[type]
+
+    def __init__(self, options: Any, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self._stage = self.outside(options, device=device)
+        for name in ("pointwise", "placement", "reads_texts", "reads_scores"):
+            setattr(self, name, getattr(self._stage, name, getattr(self, name)))
+
+    @property
+    def origin(self) -> type:
+        return self.outside
+
+    def check(self) -> None:
+        self._call("check")
+
+    def fingerprint(self) -> dict[str, Any]:
+        fingerprint: dict[str, Any] = self._stage.fingerprint()
+        return fingerprint
+
+    def load(self) -> None:
+        self._call("load")
+
+    def describe(self) -> Description:
+        description: Description = self._stage.describe()
+        return description
+
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
+        outcomes: list[Outcome] = self._stage.rerank(requests)
+        usage = self._call("take_usage")
+        if usage is not None:
+            self.meter.count(usage)
+        return outcomes
+
+    def expected_usage(
+        self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
+    ) -> Usage:
+        return Usage(pairs=sum(len(request.doc_ids) for request in requests))
+
+    def close(self) -> None:
+        self._call("close")
+
+    def _call(self, name: str) -> Any:
+        method = getattr(self._stage, name, None)
+        return method() if method else None
+
+
+def wrap_stage(outside: type) -> type[OwnStage]:
+    """Return a reranker class around an outsider's."""
+    options = getattr(outside, "Options", RerankerOptions)
+    return type("OwnStage", (OwnStage,), {"outside": outside, "Options": options})
