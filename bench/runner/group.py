@@ -26,12 +26,12 @@ from bench.latency.plan import LatencyPlan
 from bench.machine import fingerprint
 from bench.pipelines.pipeline import Pipeline
 from bench.quality import depth_curve
-from bench.quality.assess import Assessed, assess
+from bench.quality.assess import assess
 from bench.quality.questions import Questions
 from bench.records import tables, texts
 from bench.records.schema import ArchitectureRecord, Record, StageRecord
 from bench.records.writer import RunWriter
-from bench.runner.rankings import Ranked, ranked
+from bench.runner.rankings import ranked
 from bench.runner.record import (
     architecture_record,
     build_architecture,
@@ -42,6 +42,7 @@ from bench.runner.record import (
 from bench.runner.retrieve import Retrieved, retrieve
 from bench.runner.stages import StagePass
 from bench.runner.sweep import Sweep
+from bench.runner.trial_run import Measured, TrialRun
 from bench.scoring.engine import described, score
 from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
@@ -61,11 +62,7 @@ class GroupRun:
     ) -> None:
         self.suite, self.group, self.writer, self.observer = suite, group, writer, observer
         self.timed, self.fresh = timed, fresh
-        self.scored: dict[str, Scored] = {}
-        self.assessed: dict[str, Assessed] = {}
-        self.ranked: dict[str, Ranked] = {}
-        self.descriptions: dict[str, dict[str, Any]] = {}
-        self.stages: dict[str, list[StageRecord]] = {}
+        self.runs = [TrialRun(planned) for planned in group.planned]
         self.stage_pass: StagePass | None = None
         self.fingerprint = cache(
             fingerprint.fingerprint
@@ -81,39 +78,38 @@ class GroupRun:
         try:
             timing = self._measure(found)
         finally:
-            for planned in self.group.planned:
-                self._close(planned)
+            for run in self.runs:
+                self._close(run.planned)
         self._save(found, timing)
 
     def _measure(self, found: Retrieved) -> timed_pass.LatencyResult | None:
         """Score every trial, then time them; return the timings, None where nothing was timed."""
         questions = found.questions
         self.writer.warn(found.warnings)
-        for planned in self.group.planned:
-            if planned.trial.kind == "architecture":
-                if planned.status.status == "pending":
-                    planned.end(
-                        *(
-                            ("done",)
-                            if self.timed
-                            else ("skipped", "has a latency only, and nothing is timed")
-                        )
-                    )
-            elif planned.status.status == "pending":
-                self._guarded(planned, partial(self._quality, planned, found))
+        for run in self.runs:
+            if run.is_pending and run.has_no_quality:
+                if self.timed:
+                    run.planned.end("done")
+                else:
+                    run.planned.end("skipped", "has a latency only, and nothing is timed")
+            elif run.is_pending:
+                self._guarded(run, partial(self._quality, run, found))
         timing = self._timed_pass(questions) if self.timed else None
-        for planned in self.group.planned:
-            if _is_bare(planned) and not (timing and planned.trial.id in timing.facts):
-                planned.end("skipped", "nothing was timed")
+        timed = timing.facts if timing else {}
+        for run in self.runs:
+            if run.has_no_quality and run.is_done and run.trial.id not in timed:
+                run.planned.end("skipped", "nothing was timed")
         return timing
 
-    def _quality(self, planned: Planned, found: Retrieved) -> None:
-        reranker, trial, questions = planned.reranker, planned.trial, found.questions
+    def _quality(self, run: TrialRun, found: Retrieved) -> None:
+        planned, trial, questions = run.planned, run.trial, found.questions
+        reranker = planned.reranker
         reranker.bind(questions.dataset.qrels, found.candidates)
         label = trial.reranker if trial.device == "-" else f"{trial.reranker} on {trial.device}"
         observer = (
             Observer() if reranker.placement == "none" else self.observer
         )  # an order that is given takes no time worth a bar
+        stages: list[StageRecord] = []
         if planned.pipeline is None:
             pairs = sum(len(request.docs) for request in questions.requests)
             with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
@@ -126,18 +122,18 @@ class GroupRun:
                     on_note=partial(self._note, trial.reranker),
                 )
         else:
-            scored = self._stage_by_stage(planned.pipeline, trial, questions, observer, label)
+            pipeline = planned.pipeline
+            scored, stages = self._stage_by_stage(pipeline, trial, questions, observer, label)
         if questions.requests and not scored.scores:
             reason = next(iter(scored.failures.values()), "no reason given")
             raise RerankerError(
                 f"none of its {counted(len(questions.requests), 'query')} was answered: {reason}"
             )
-        self.scored[trial.id] = scored
         timed = self.suite.latency.depths(trial.depth) if self.suite.latency else []
         at = depth_curve.wanted(trial, reranker.pointwise, questions.longest, timed)
         with ranked(self._ranking(trial), trial.reranker, self._header(scored, found), at) as kept:
-            self.assessed[trial.id] = assess(scored, questions, self.suite.seed, kept.keep)
-        self.ranked[trial.id] = kept
+            assessed = assess(scored, questions, self.suite.seed, kept.keep)
+        run.measured = Measured(scored, assessed, kept, stages)
         scored.scores.clear()  # they are in the ranking's file and in the cache
         if scored.failures:
             queries = counted(len(questions.query_ids), "query")
@@ -153,7 +149,7 @@ class GroupRun:
         questions: Questions,
         observer: Observer,
         label: str,
-    ) -> Scored:
+    ) -> tuple[Scored, list[StageRecord]]:
         """Score a pipeline, a stage that another one began with not again."""
         if self.stage_pass is None:
             self.stage_pass = StagePass(
@@ -161,17 +157,17 @@ class GroupRun:
             )
         pairs = self.stage_pass.pairs(pipeline)
         with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
-            scored, self.stages[trial.id] = self.stage_pass.run(pipeline, advance, self._note)
-        return scored
+            return self.stage_pass.run(pipeline, advance, self._note)
 
     def _note(self, reranker: str, text: str) -> None:
         self.observer.note(f"{reranker}: {text}")
         self.writer.warn([f"{reranker}: {text}"])
 
-    def _guarded(self, planned: Planned, work: Callable[[], None]) -> None:
+    def _guarded(self, run: TrialRun, work: Callable[[], None]) -> None:
         """One trial's failure must not take the others with it: it is noted, and its traceback kept
         next to the records.
         """
+        planned = run.planned
         try:
             with outsiders_code():
                 work()
@@ -179,10 +175,8 @@ class GroupRun:
             planned.end("skipped" if planned.optional else "failed", error.reason)
         except BenchError as error:
             planned.end("failed", self._reason(error, planned.trial.id))
-        if planned.status.status != "done":
-            self.scored.pop(planned.trial.id, None)
-            self.assessed.pop(planned.trial.id, None)
-            self.ranked.pop(planned.trial.id, None)
+        if not run.is_done:
+            run.measured = None
             self._ranking(planned.trial).unlink(missing_ok=True)
             self.observer.note(
                 f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}"
@@ -206,9 +200,9 @@ class GroupRun:
         """
         trial = self.group.planned[0].trial
         reason = self._reason(error, trial.id)
-        for planned in self.group.planned:
-            if planned.status.status == "pending":
-                planned.end("failed", reason)
+        for run in self.runs:
+            if run.is_pending:
+                run.planned.end("failed", reason)
         self.observer.note(f"{trial.dataset}, {trial.first_stage} failed: {reason}")
 
     def _close(self, planned: Planned) -> None:
@@ -246,19 +240,13 @@ class GroupRun:
         plan_ = self.suite.latency
         if plan_ is None or not questions.requests:
             return None
-        timed = [
-            one
-            for one in self.group.planned
-            if one.status.status == "done" and one.reranker.placement != "none"
-        ]
-        for planned in timed:
-            work = (
-                partial(self._build, planned, questions, plan_)
-                if planned.trial.kind == "architecture"
-                else partial(self._load, planned)
-            )
-            self._guarded(planned, work)
-        targets = [self._target(planned) for planned in timed if planned.status.status == "done"]
+        timed = [run for run in self.runs if run.is_done and run.does_work]
+        for run in timed:
+            work = partial(self._load, run)
+            if run.has_no_quality:
+                work = partial(self._build, run, questions, plan_)
+            self._guarded(run, work)
+        targets = [self._target(run.planned) for run in timed if run.is_done]
         if not targets:
             return None
         total = timed_pass.planned_calls(targets, questions.requests, plan_)
@@ -267,33 +255,34 @@ class GroupRun:
         ) as advance:
             return timed_pass.measure(targets, questions.requests, plan_, self.suite.seed, advance)
 
-    def _load(self, planned: Planned) -> None:
+    def _load(self, run: TrialRun) -> None:
         """What is timed is described as it loads now: the cache tells of the threads and batches
         with which the scores were once made.
         """
-        planned.reranker.load()
-        if planned.reranker.placement in ("device", "remote"):
-            scored = self.scored[planned.trial.id]
-            before, scored.description = scored.description, described(planned.reranker)
-            facts = scored.description["facts"]
-            if "served_model" in facts:  # known from an answer alone
-                facts["served_model"] = facts["served_model"] or before.get("facts", {}).get(
-                    "served_model"
-                )
+        reranker = run.planned.reranker
+        reranker.load()
+        if run.measured is None:
+            return
+        scored = run.measured.scored
+        before, scored.description = scored.description, described(reranker)
+        facts = scored.description["facts"]
+        if "served_model" in facts:  # known from an answer alone
+            known = before.get("facts", {}).get("served_model")
+            facts["served_model"] = facts["served_model"] or known
 
-    def _build(self, planned: Planned, questions: Questions, plan_: LatencyPlan) -> None:
-        self.descriptions[planned.trial.id] = build_architecture(planned, questions, plan_)
+    def _build(self, run: TrialRun, questions: Questions, plan_: LatencyPlan) -> None:
+        run.description = build_architecture(run.planned, questions, plan_)
 
     def _sweep(self, questions: Questions, timing: timed_pass.LatencyResult) -> None:
         """Where the plan asks for it, the rerankers of the timed pass that run on this machine at
         other depths and settings.
         """
         timed = [
-            one
-            for one in self.group.planned
-            if one.trial.id in timing.facts
-            and one.reranker.placement == "device"
-            and one.pipeline is None
+            run.planned
+            for run in self.runs
+            if run.trial.id in timing.facts
+            and run.planned.reranker.placement == "device"
+            and run.planned.pipeline is None
         ]
         if not timed or self.suite.latency is None or self.suite.latency.sweep is None:
             return
@@ -323,36 +312,34 @@ class GroupRun:
     def _save(self, found: Retrieved, timing: timed_pass.LatencyResult | None) -> None:
         dataset, candidates, questions = found.dataset, found.candidates, found.questions
         records: list[Record] = []
-        for planned in self.group.planned:
-            if planned.trial.id in self.assessed:
-
-                def work(planned: Planned = planned) -> None:
-                    records.append(self._record(planned, found, timing))
-
-                self._guarded(planned, work)
+        recorded: list[tuple[str, Measured]] = []
+        for run in self.runs:
+            measured = run.measured
+            if measured is not None:
+                self._guarded(run, partial(self._record, run, measured, found, timing, records))
+            if run.measured is not None:
+                recorded.append((run.trial.id, run.measured))
         per_query = (
-            (record.trial.id, query_id, name, value)
-            for record in records
-            for name, values in self.assessed[record.trial.id].per_query.items()
+            (trial_id, query_id, name, value)
+            for trial_id, measured in recorded
+            for name, values in measured.assessed.per_query.items()
             for query_id, value in values.items()
         )
-        group = self.group.planned[0].trial.id
-        self.writer.save_texts(group, self._texts(candidates, questions))
-        curves = {record.trial.id: self.ranked[record.trial.id].curve for record in records}
+        self.writer.save_texts(self.runs[0].trial.id, self._texts(candidates, questions))
         by_depth = (
             row
-            for trial_id, curve in curves.items()
-            for row in depth_curve.rows(System(trial_id), curve, questions.query_ids)
+            for trial_id, measured in recorded
+            for row in depth_curve.rows(
+                System(trial_id), measured.ranked.curve, questions.query_ids
+            )
         )
-        bare = (
-            self._architectures(dataset, candidates, timing, self.suite.latency)
-            if timing and self.suite.latency
-            else []
-        )
+        bare: list[ArchitectureRecord] = []
+        if timing and self.suite.latency:
+            bare = self._architectures(dataset, candidates, timing, self.suite.latency)
         usage = (
-            (record.trial.id, query_id, *(amounts.get(name, 0) for name in tables.USAGE.names[2:]))
-            for record in records
-            for query_id, amounts in self.scored[record.trial.id].usage_by_query.items()
+            (trial_id, query_id, *(amounts.get(name, 0) for name in tables.USAGE.names[2:]))
+            for trial_id, measured in recorded
+            for query_id, amounts in measured.scored.usage_by_query.items()
         )
         self.writer.save(
             [*records, *bare], per_query, timing.samples if timing else [], by_depth, usage
@@ -363,7 +350,7 @@ class GroupRun:
             query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids
         }
         given = ((query_id, ranking.doc_ids) for query_id, ranking in candidates.by_query.items())
-        tops = [found.tops for found in self.ranked.values()]
+        tops = [run.measured.ranked.tops for run in self.runs if run.measured is not None]
         keeps_texts = self.suite.store_texts and questions.dataset.has_texts
         texts_of = questions.dataset.texts if keeps_texts else None
         return texts.of_group(
@@ -395,34 +382,43 @@ class GroupRun:
     ) -> list[ArchitectureRecord]:
         return [
             architecture_record(
-                one,
-                self.descriptions[one.trial.id],
+                run.planned,
+                run.description,
                 dataset,
                 candidates,
-                timing.facts[one.trial.id],
-                self.fingerprint(one.trial.device),
+                timing.facts[run.trial.id],
+                self.fingerprint(run.trial.device),
                 plan_,
             )
-            for one in self.group.planned
-            if _is_bare(one)
+            for run in self.runs
+            if run.has_no_quality and run.is_done
         ]
 
     def _record(
-        self, planned: Planned, found: Retrieved, timing: timed_pass.LatencyResult | None
-    ) -> Record:
-        trial, base = planned.trial, self.group.planned[0].trial
-        return quality_record(
-            planned,
-            self.scored[trial.id],
-            self.assessed[trial.id],
-            self.assessed.get(base.id) if trial.id != base.id else None,
-            found,
-            timing.facts.get(trial.id) if timing else None,
-            self.fingerprint("cpu" if trial.device == "-" else trial.device),
-            self.suite,
-            self.stages.get(trial.id, ()),
+        self,
+        run: TrialRun,
+        measured: Measured,
+        found: Retrieved,
+        timing: timed_pass.LatencyResult | None,
+        records: list[Record],
+    ) -> None:
+        """Add the record of a trial that was scored. The first row of a group is what the others
+        are compared with.
+        """
+        first = self.runs[0]
+        base = None
+        if run is not first and first.measured is not None:
+            base = first.measured.assessed
+        records.append(
+            quality_record(
+                run.planned,
+                measured.scored,
+                measured.assessed,
+                base,
+                found,
+                timing.facts.get(run.trial.id) if timing else None,
+                self.fingerprint("cpu" if run.trial.device == "-" else run.trial.device),
+                self.suite,
+                measured.stages,
+            )
         )
-
-
-def _is_bare(planned: Planned) -> bool:
-    return planned.trial.kind == "architecture" and planned.status.status == "done"
