@@ -1,4 +1,4 @@
-"""One timed call, as a row of latency.parquet, and what such rows are grouped by."""
+"""One timed call, as a row of the table `latency`, and what such rows are grouped by."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ TOTAL = "total"
 
 
 class Sample(NamedTuple):
-    """A row of latency.parquet. `tokens` are real ones, `slots` the same with padding, `truncated`
-    the pairs that were cut: of the whole call, None where the reranker does not tell. `span` is
-    "total" or a part of a call. `rate` is of queries per second, in scenarios that offer load.
+    """A row of the table `latency`. `tokens` are real ones, `slots` the same with padding,
+    `truncated` the pairs that were cut: of the whole call, None where the reranker does not tell.
+    `span` is "total" or a part of a call. `rate` is of queries per second, in scenarios that offer
+    load.
     """
 
     trial: str

@@ -69,8 +69,8 @@ class Summary:
 
 
 def summarise(samples: pd.DataFrame, seed: int = 0) -> dict[tuple[str, Condition], Summary]:
-    """Return (trial, condition) -> summary, from the columns of latency.parquet. Warm-ups are left
-    out.
+    """Return (trial, condition) -> summary, from the columns of the table `latency`. Warm-ups
+    are left out.
     """
     if samples.empty:
         return {}

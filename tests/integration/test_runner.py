@@ -97,6 +97,7 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
         "span",
         "slots",
         "truncated",
+        "rate",
     ]
     assert list(found.latency.columns) == columns
     assert set(found.latency["trial"]) == {"tiny--bm25--fake--cpu"}
