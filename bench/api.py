@@ -52,7 +52,7 @@ def run(
         observer=progress,
         command=f"bench.run({shown!r})",
     )
-    reports.write(done)
+    reports.write(done, (progress or Observer()).note)
     failures = done.info.failures()
     if failures and not (done.records or done.architectures):
         raise BenchError("\n".join(failures))

@@ -19,6 +19,11 @@ def open_console(stderr: bool = False) -> Console:
     return screen(stderr=stderr)
 
 
+def warn(line: str) -> None:
+    """Print a line next to what was asked for, which goes on."""
+    click.echo(line, err=True)
+
+
 def echo(document: Document, form: str) -> None:
     """Print a document: as a table as wide as the terminal, or in another format."""
     from bench.reports.renderers import render, terminal

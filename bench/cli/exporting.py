@@ -39,11 +39,14 @@ def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
     """
     from bench.reports import plots
 
-    written = plots.write(run, kind, out, form)
-    if not written:
+    failures: list[str] = []
+    written = plots.write(run, kind, out, form, failures.append)
+    if not written and not failures:
         raise RecordError(f"{run.folder}: the run holds nothing that --kind {kind} shows")
     for _, path in written:
         click.echo(path)
+    if failures:
+        raise BenchError("\n".join(failures))
 
 
 @click.command(epilog=MEANING)

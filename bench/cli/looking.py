@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.arguments import MEANING, RUN
-from bench.cli.console import open_console
+from bench.cli.console import open_console, warn
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def report(run: Run) -> None:
     from bench import reports
 
     reports.show(run, open_console())
-    written = reports.write(run)
+    written = reports.write(run, warn)
     for path in written:
         click.echo(path)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.console import echo, open_console
+from bench.cli.console import echo, open_console, warn
 from bench.core.counting import counted
 from bench.core.errors import BenchError
 from bench.core.redaction import argument
@@ -101,7 +101,7 @@ def run(
         observer=observer,
         command=command,
     )
-    written = reports.write(done)
+    written = reports.write(done, warn)
     reports.show(done, console)
     _say_cache(console, done)
     for path in written:

@@ -5,7 +5,7 @@ All of it reads records, never a model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +16,21 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def write(run: Run) -> list[Path]:
+def write(run: Run, on_failure: Callable[[str], None] | None = None) -> list[Path]:
     """Build every report of a run from its records alone. Returns the files written, the most
     useful first.
+
+    `on_failure` is called with a line for each picture that cannot be drawn, which stops nothing
+    else. Raises BenchError for it without one.
     """
     from bench.core.atomic import write_atomically
     from bench.reports import plots
 
     page, comment = run.folder / "report.html", run.folder / "report.md"
     write_atomically(page, html(run).encode("utf-8", "replace"))
-    drawn = [plots.write(run, kind) for kind in ("pareto", "depth", "sweep")]
-    pictures = [picture for pictures in drawn for picture in pictures]
+    pictures: list[tuple[GroupKey, Path]] = []
+    for kind in ("pareto", "depth", "sweep"):
+        pictures += plots.write(run, kind, on_failure=on_failure or plots.fail)
     text = markdown(run, pictures)
     write_atomically(comment, text.encode("utf-8", "replace"))
     return [page, comment, *(path for _, path in pictures)]

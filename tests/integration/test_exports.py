@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from bench.quality.statistics import Difference
 from bench.records.run import Run
 from bench.reports import exports, plots
 from bench.reports.exports.base import mteb_name
+from bench.reports.plots import style
 from bench.reports.renderers import latex
 from tests.support.made_runs import made_run
 
@@ -80,6 +82,43 @@ def test_equal_runs_give_equal_pictures(run: Run, tmp_path: Path) -> None:
         plots.write(run, "depth", tmp_path / name, "svg")[0][1].read_bytes() for name in ("a", "b")
     )
     assert once == again
+
+
+def test_a_name_with_two_dollar_signs_is_drawn_as_it_is(tmp_path: Path) -> None:
+    made = made_run(
+        tmp_path / "run",
+        {"first-stage": BASE, "$^{$": BETTER},
+        dataset="$x_$",
+        first_stage="$b^$",
+    )
+    [(_, path)] = plots.write(made, "per-query", tmp_path, "svg")
+    assert "$^{$ against the first stage, $x_$, $b^$" in path.read_text()
+
+
+def test_a_picture_that_fails_stops_nothing_else(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    for path in folder.glob("*.png"):
+        path.unlink()
+    (folder / "report.md").unlink()
+    draw_image = style.image
+
+    def fail_on_depth(figure: Any, form: str) -> bytes:
+        if "candidates reranked" in figure.axes[0].get_xlabel():
+            raise ValueError("no such\nglyph")
+        return draw_image(figure, form)
+
+    monkeypatch.setattr(style, "image", fail_on_depth)
+    done = CliRunner().invoke(cli, ["report", str(folder)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "depth-everyday-bm25.png could not be drawn: ValueError: no such\n" in done.output
+    assert (folder / "tradeoff-everyday-bm25.png").is_file()
+    assert "depth-everyday-bm25.png" not in (folder / "report.md").read_text()
+    done = CliRunner().invoke(cli, ["plot", str(folder), "--kind", "depth"])
+    assert isinstance(done.exception, BenchError)
+    assert "depth-everyday-bm25.png could not be drawn" in str(done.exception)
 
 
 def test_a_run_without_timings_has_no_picture_of_them(tmp_path: Path) -> None:

@@ -6,14 +6,16 @@ A new kind is one file with `draw(run) -> Iterator[Picture]` and one line in the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.core.atomic import write_atomically
+from bench.core.errors import BenchError, first_line
 from bench.core.filenames import file_stem
 from bench.core.plugins import resolve
+from bench.core.redaction import redacted_text
 from bench.records.rows import GroupKey
 from bench.records.run import Run
 
@@ -48,20 +50,50 @@ class Picture:
         return cls(file_stem(told), group, figure)
 
 
+def fail(line: str) -> None:
+    """Raise BenchError with the line: what a picture that cannot be drawn means to who draws it
+    alone.
+    """
+    raise BenchError(line)
+
+
 def write(
-    run: Run, kind: str, out: Path | None = None, form: str = "png"
+    run: Run,
+    kind: str,
+    out: Path | None = None,
+    form: str = "png",
+    on_failure: Callable[[str], None] = fail,
 ) -> list[tuple[GroupKey, Path]]:
     """Draw one kind of picture of every group that has what it shows, into `out` or the run's
     folder. Returns groups and files.
+
+    `on_failure` is called with a line for each picture that cannot be drawn, and stops no other.
     """
     from bench.reports.plots import style
 
     written = []
-    for picture in draw(run, kind):
+    for picture in _drawn(run, kind, on_failure):
         path = (out or run.folder) / f"{picture.name}.{form}"
-        write_atomically(path, style.image(picture.figure, form))
-        written.append((picture.group, path))
+        try:
+            write_atomically(path, style.image(picture.figure, form))
+        except Exception as error:
+            on_failure(_failure(path.name, error))
+        else:
+            written.append((picture.group, path))
     return written
+
+
+def _drawn(run: Run, kind: str, on_failure: Callable[[str], None]) -> Iterator[Picture]:
+    try:
+        yield from draw(run, kind)
+    except BenchError:
+        raise
+    except Exception as error:
+        on_failure(_failure(f"pictures of kind {kind}", error))
+
+
+def _failure(name: str, error: Exception) -> str:
+    return redacted_text(f"{name} could not be drawn: {first_line(error)}")
 
 
 def draw(run: Run, kind: str) -> Iterator[Picture]:

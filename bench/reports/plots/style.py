@@ -59,8 +59,11 @@ def plain_log_ticks(axis: Any, subs: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
 
 
 def image(figure: Any, form: str) -> bytes:
-    """The figure as png, svg or pdf. Equal figures give equal bytes; text in an SVG stays text."""
+    """Return the figure as png, svg or pdf. Equal figures give equal bytes; text in an SVG stays
+    text, and names are shown as they are: what is between two `$` is no formula.
+    """
     from matplotlib import rc_context
+    from matplotlib.text import Text
 
     stamps = {
         "png": {"Software": None},
@@ -68,6 +71,14 @@ def image(figure: Any, form: str) -> bytes:
         "pdf": {"CreationDate": None, "Producer": None},
     }
     buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "rerank-bench", "svg.fonttype": "none", "pdf.fonttype": 42}):
+    settings = {
+        "svg.hashsalt": "rerank-bench",
+        "svg.fonttype": "none",
+        "pdf.fonttype": 42,
+        "text.parse_math": False,
+    }
+    for text in figure.findobj(Text):  # those made on saving follow the settings
+        text.set_parse_math(False)
+    with rc_context(settings):
         figure.savefig(buffer, format=form, dpi=150, metadata=stamps[form])
     return buffer.getvalue()
