@@ -67,8 +67,8 @@ LOCAL = ("127.0.0.1", "localhost")
     "host_names",
     multiple=True,
     metavar="NAME",
-    help="A host name that the server is called by, next to localhost and numeric addresses; * "
-    "for any.",
+    help="A host name that the server is called by, next to localhost and numeric addresses, or a "
+    "site whose pages may ask it; * for any.",
 )
 @click.option(
     "--max-body", type=_COUNT, default=16 * 2**20, show_default=True, help="Bytes of a request."

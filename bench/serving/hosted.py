@@ -5,6 +5,7 @@ would slow all of them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -138,6 +139,7 @@ class Hosted:
         comes, whether the client has gone: nothing is scored for it. Raises Problem and ClientGone.
         """
         self._check_name(question.model)
+        self._check_scale(question.raw)
         max_length = self.describe().identity.get("max_length")
         self.limits.check_pairs(question.query, question.documents, max_length)
         scores, tokens = self._in_turn(is_gone, self._scores, question)
@@ -175,6 +177,15 @@ class Hosted:
     def _check_name(self, asked: str | None) -> None:
         if asked is not None and asked not in self.names:
             raise Problem(404, f"no model '{asked}' here; served: {', '.join(self.names)}")
+
+    def _check_scale(self, raw: bool | None) -> None:
+        if raw is not None and raw != (self.scale == "raw"):
+            scale = "raw" if raw else "sigmoid"
+            raise Problem(
+                400,
+                f"'raw_scores' cannot be {json.dumps(raw)} here: scores are {self.scale}; leave it "
+                f"out, or start the server with --scores {scale}",
+            )
 
     def _scores(self, question: Question) -> tuple[Scores, int]:
         size = len(question.query) + sum(map(len, question.documents))

@@ -217,7 +217,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._guarded(self._post)
 
     def _look_up(self) -> None:
-        self.server.hosts.check(self.headers.get("Host"), self.headers.get("Origin"))
+        self._is_unread = self._has_body()
+        self._check_site()
         path = self._path()
         if path in (*RERANK_PATHS, *CHAT_PATHS):
             raise Problem(405, f"{path} is answered by POST")
@@ -263,12 +264,22 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError as error:
             raise Problem(400, f"the address cannot be read: {error}") from None
 
+    def _has_body(self) -> bool:
+        """Whether a body follows the headers: unread, it would pass for the next request."""
+        lengths = self.headers.get_all("Content-Length", [])
+        return "Transfer-Encoding" in self.headers or any(length != "0" for length in lengths)
+
+    def _check_site(self) -> None:
+        """Raise Problem for a request of another site's page."""
+        hosts, origins = (self.headers.get_all(name, []) for name in ("Host", "Origin"))
+        self.server.hosts.check(hosts, origins, self.connection.getsockname()[0])
+
     def _body(self) -> bytes:
         """The request's bytes. Raises Problem; a body left unread closes the connection behind
         it.
         """
         self._is_unread = True
-        self.server.hosts.check(self.headers.get("Host"), self.headers.get("Origin"))
+        self._check_site()
         lengths, limit = (
             set(self.headers.get_all("Content-Length", [])),
             self.server.hosted.limits.body_bytes,
@@ -342,10 +353,22 @@ class _Handler(BaseHTTPRequestHandler):
         """One line a request would be the slowest part of a request."""
 
 
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises Problem for a name that it has twice: it could be read in two
+    ways.
+    """
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Problem(400, f"'{twice}' is given twice: keep one of the two")
+    return members
+
+
 def _object(data: bytes) -> dict[str, Any]:
     """A request's JSON object. Raises Problem."""
     try:
-        body = json.loads(data)
+        body = json.loads(data, object_pairs_hook=_members)
     except (ValueError, RecursionError):
         raise Problem(400, "the body is not JSON") from None
     if not isinstance(body, dict):

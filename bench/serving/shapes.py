@@ -4,7 +4,7 @@ written here, sent by `server`.
 `cohere`      {model, query, documents, top_n, return_documents} -> {results: [{index,
 relevance_score}]}; also Jina, vLLM, Infinity
               https://docs.cohere.com/reference/rerank, https://api.jina.ai/redoc
-`tei`         {query, texts, return_text} -> [{index, score}];
+`tei`         {query, texts, return_text, raw_scores} -> [{index, score}];
 https://huggingface.github.io/text-embeddings-inference `voyage`      {model, query, documents,
 top_k, return_documents} -> {data: [{index, relevance_score}]}
               https://docs.voyageai.com/reference/reranker-api
@@ -14,6 +14,7 @@ top_k, return_documents} -> {data: [{index, relevance_score}]}
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,21 +23,39 @@ from bench.core.counting import counted
 from bench.serving.limits import Limits
 from bench.serving.problem import Problem
 
-_UNKNOWN_HERE = ("max_tokens_per_doc", "max_chunks_per_doc", "rank_fields")
+_UNKNOWN_HERE = (
+    "max_tokens_per_doc",
+    "max_chunks_per_doc",
+    "rank_fields",
+    "truncate_prompt_tokens",
+    "instruction",
+)
 """What would change the scores: refused, because ignoring it would give others than were asked
 for.
 """
+_ONLY: Mapping[str, Any] = {"truncate": True, "truncation": True, "truncation_direction": "Right"}
+"""What would change them but for this value: a text that is too long for the model is cut at its
+end.
+"""
+_DOCUMENTS = ("texts", "documents", "input")
+_OF_ONE_SHAPE = ("top_n", "top_k", "return_documents", "return_text", "return_input")
+"""What decides which results there are and what they hold, in one shape or another."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a request asks: the `best` results (all when None), with their texts where `echo`."""
+    """What a request asks: the `best` results (all when None), with their texts where `echo`.
+
+    `raw` says whether scores are asked for as the reranker's own or squashed; None leaves it to the
+    server.
+    """
 
     query: str
     documents: list[str]
     best: int | None
     echo: bool
     model: str | None
+    raw: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,7 @@ class Shape:
         unknown = [name for name in _UNKNOWN_HERE if body.get(name) is not None]
         if unknown:
             raise Problem(400, f"'{unknown[0]}' is not supported here")
+        self._refuse_other_answers(body)
         query, documents, best = (
             body.get("query"),
             body.get(self.documents),
@@ -75,13 +95,11 @@ class Shape:
             )
         if best is not None and (not isinstance(best, int) or isinstance(best, bool) or best < 1):
             raise Problem(400, f"'{self.best}' must be a whole number above 0")
-        echo = body.get(self.echo)
-        if echo not in (None, True, False):
-            raise Problem(400, f"'{self.echo}' must be true or false")
+        echo, raw = _truth(body, self.echo), _truth(body, "raw_scores")
         texts = [self._text(document) for document in documents]
         limits.check_texts([query], "query")
         limits.check_texts(texts, self.documents)
-        return Question(query, texts, best, bool(echo), model_of(body))
+        return Question(query, texts, best, bool(echo), model_of(body), raw)
 
     def write(self, question: Question, scores: Sequence[float], tokens: int, model: str) -> Any:
         """The answer as the protocol writes it: by falling score, equal ones in the order given.
@@ -100,6 +118,22 @@ class Shape:
             return results
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return {"model": model, self.results: results, "usage": usage, **(self.extras or {})}
+
+    def _refuse_other_answers(self, body: Mapping[str, Any]) -> None:
+        """Raise Problem for a field that asks for another answer than this shape has."""
+        for name, value in _ONLY.items():
+            if body.get(name) not in (None, value):
+                raise Problem(400, f"'{name}' can only be {json.dumps(value)} here")
+        for name in _DOCUMENTS:
+            if name != self.documents and body.get(name) is not None:
+                raise Problem(400, f"'{name}' and '{self.documents}' are both given: keep one")
+        for name in _OF_ONE_SHAPE:
+            if name not in (self.best, self.echo) and body.get(name) not in (None, False):
+                raise Problem(400, f"'{name}' does not go with {self._own_fields()}")
+
+    def _own_fields(self) -> str:
+        fields = (self.documents, self.best, self.echo)
+        return ", ".join(f"'{name}'" for name in fields if name)
 
     def _text(self, document: Any) -> str:
         text = document.get("text") if isinstance(document, Mapping) else document
@@ -146,9 +180,17 @@ def model_of(body: Mapping[str, Any]) -> str | None:
 
 
 def shape_of(body: Mapping[str, Any]) -> Shape:
-    """The shape that a request's own fields tell."""
-    if "texts" in body:
+    """Return the shape that a request's own fields are of."""
+    if body.get("texts") is not None:
         return TEI
-    if "input" in body:
+    if body.get("input") is not None:
         return MIXEDBREAD
-    return VOYAGE if "top_k" in body else COHERE
+    return VOYAGE if body.get("top_k") is not None else COHERE
+
+
+def _truth(body: Mapping[str, Any], name: str) -> bool | None:
+    """Return what a field says, None where it is not given. Raises Problem."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise Problem(400, f"'{name}' must be true or false")
+    return value

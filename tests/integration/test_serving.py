@@ -153,7 +153,7 @@ def test_the_best_results_come_first_and_with_their_texts_where_asked(
         served.url, "/v1/reranking", {**common, "input": DOCS, "top_k": 2, "return_input": True}
     )
     _, tei, told = ask(
-        served.url, "/rerank", {"query": "hot tea", "texts": DOCS, "raw_scores": False}
+        served.url, "/rerank", {"query": "hot tea", "texts": DOCS, "raw_scores": True}
     )
     scores = [item["score"] for item in tei]
     assert scores == sorted(scores, reverse=True)
@@ -694,7 +694,11 @@ def test_a_body_that_is_too_large_is_refused_while_it_is_still_being_sent() -> N
         ({"Host": "["}, 403),
         ({"Host": ""}, 403),
         ({"Origin": "http://127.0.0.1:8787"}, 200),
+        ({"Origin": "http://[::1]"}, 200),
+        ({"Origin": "http://box.local:3000"}, 200),
         ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "http://203.0.113.5"}, 403),
+        ({"Origin": "http://[2001:db8::5]:80"}, 403),
         ({"Origin": "null"}, 403),
     ],
 )
@@ -773,6 +777,61 @@ def test_a_request_whose_length_can_be_read_in_two_ways_is_refused(
         head = "POST /rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2"
         client.sendall(f"{head}\r\n{extra}\r\n{{}}".encode())
         assert client.recv(65_536).startswith(b"HTTP/1.1 411 ")
+
+
+@pytest.mark.parametrize(
+    "body_header", ["Content-Length: {length}", "Transfer-Encoding: chunked", "Content-Length: x"]
+)
+def test_the_body_of_a_get_is_not_answered_as_a_request(
+    served: server.RerankServer, body_header: str
+) -> None:
+    hidden = "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = f"GET /health HTTP/1.1\r\nHost: localhost\r\n{body_header}\r\n\r\n"
+    answer = answer_of(served, head.format(length=len(hidden)) + hidden)
+    assert answer.startswith("HTTP/1.1 200 ")
+    assert answer.count("HTTP/1.1") == 1
+    assert "Connection: close" in answer
+
+
+@pytest.mark.parametrize("header", ["Host", "Origin"])
+def test_a_header_that_could_be_read_in_two_ways_is_refused(
+    served: server.RerankServer, header: str
+) -> None:
+    twice = f"{header}: http://localhost\r\n{header}: http://127.0.0.1\r\n"
+    answer = answer_of(served, f"GET /health HTTP/1.1\r\nConnection: close\r\n{twice}\r\n")
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert f"one {header} header is needed, not 2" in answer
+
+
+def answer_of(running: server.RerankServer, request: str) -> str:
+    """Return all that the server sends until it closes the connection."""
+    address = ("127.0.0.1", int(running.url.rpartition(":")[2]))
+    with socket.create_connection(address, timeout=10) as client:
+        client.sendall(request.encode())
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: client.recv(65_536), b"")).decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"texts": ["a"], "raw_scores": False}, "'raw_scores' cannot be false here"),
+        ({"texts": ["a"], "raw_scores": 1}, "'raw_scores' must be true or false"),
+        ({"texts": ["a"], "truncate": False}, "'truncate' can only be true here"),
+        ({"documents": ["a"], "truncation": False}, "'truncation' can only be true here"),
+        ({"texts": ["a"], "documents": ["b"]}, "'documents' and 'texts' are both given"),
+        ({"texts": ["a"], "top_n": 1}, "'top_n' does not go with 'texts', 'return_text'"),
+        ({"documents": ["a"], "top_n": 1, "top_k": 1}, "'top_n' does not go with 'documents'"),
+        (b'{"query": "q", "texts": ["a"], "texts": ["b"]}', "'texts' is given twice"),
+    ],
+)
+def test_a_field_that_asks_for_another_answer_is_refused(
+    served: server.RerankServer, body: Any, message: str
+) -> None:
+    content = body if isinstance(body, bytes) else {"query": "q", **body}
+    status, answer, _ = ask(served.url, "/rerank", content)
+    assert status == 400
+    assert message in answer["error"]["message"]
 
 
 def test_more_requests_than_can_wait_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
