@@ -12,6 +12,11 @@ _UNPRINTABLE = re.compile(
 """Control characters but for tab and line feed, and those that change the direction of writing."""
 
 
+def one_line(text: str) -> str:
+    """Return a printable text as one line: what a cell of a table holds."""
+    return " ".join(printable(" ".join(text.split())).split())
+
+
 def printable(text: str) -> str:
     """Return a text without control characters and without marks of direction."""
     return _UNPRINTABLE.sub("", text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -18,6 +18,7 @@ from bench.comparison.pairs import (
 from bench.contract.trial import Trial, TrialStatus
 from bench.core.counting import counted
 from bench.core.errors import BenchError, RecordError, nearest
+from bench.core.printable import one_line
 from bench.gate.drift import drift_gate
 from bench.gate.file import HEADLINE, Gates
 from bench.gate.limits import cost_gate, failures_gate, memory_gate
@@ -60,7 +61,8 @@ def check(
             f"{new.folder} and {baseline.folder}: no reranker is in both, so there is nothing to "
             "check"
         )
-    answers += _without_baseline(new, baseline, gates)
+    twice = _failed_in_both(new, baseline)
+    answers += _without_baseline(new, baseline, gates, twice)
     for pair in pairs:
         answers += _gates_of(*pair, gates, speed, seed)
     if not answers:
@@ -70,11 +72,14 @@ def check(
         for side in ours
         if side.trial.id not in compared and side.trial.reranker not in gates.rerankers
     ]
-    notes = [
-        f"{trial.id} is new: the baseline has no such trial, so that it was not checked"
-        for trial in added
+    ruled = {gate.trial.id for gate in answers if gate.name == "run"}
+    notes = [_why_unchecked(trial, baseline) for trial in added if trial.id not in ruled]
+    notes += [
+        f"{trial.id} failed in both runs, not guarded: {reason}" for trial, reason in twice.values()
     ]
-    notes += _unguarded(new, baseline)
+    notes += _unguarded(new, {*twice, *ruled})
+    for pair in pairs:
+        notes += _failed_queries(*pair, gates)
     notes += cached(side for side, _ in pairs)
     return Verdict(
         new,
@@ -107,24 +112,63 @@ def refuse_itself(new: Run, baseline: Run) -> None:
         )
 
 
-def _unguarded(new: Run, baseline: Run) -> Iterator[str]:
-    """Yield a sentence for each reranker that failed in the new run and of which the baseline knows
-    nothing.
+def _failures(run: Run) -> dict[str, tuple[Trial, str]]:
+    """Return trial id -> trial and reason, for each reranker that failed or of which most queries
+    did.
     """
-    failures = mostly_failed(new)
-    for status in new.info.trials:
-        reason = failures.get(status.trial.id) or (
-            status.reason or "no reason given" if status.status == "failed" else None
-        )
-        if (
-            reason
-            and status.trial.kind == "reranker"
-            and not _counterpart_of(status.trial, baseline.info.trials)
-        ):
+    sentences = mostly_failed(run)
+    failures = {}
+    for status in run.info.trials:
+        trial, reason = status.trial, sentences.get(status.trial.id, "")
+        if status.status == "failed":
+            reason = _reason(status)
+        if reason and trial.kind == "reranker":
+            failures[trial.id] = (trial, one_line(reason))
+    return failures
+
+
+def _failed_in_both(new: Run, baseline: Run) -> dict[str, tuple[Trial, str]]:
+    """Return trial id -> trial and reason, for each reranker that failed in the new run as its
+    counterpart did in the baseline: nothing of the two can be compared.
+    """
+    before = _failures(baseline)
+    failures = {}
+    for trial, reason in _failures(new).values():
+        counterpart = _counterpart_of(trial, baseline.info.trials)
+        if counterpart and counterpart.trial.id in before:
+            failures[trial.id] = (trial, reason)
+    return failures
+
+
+def _unguarded(new: Run, known: Container[str]) -> Iterator[str]:
+    """Yield a sentence for each reranker that failed in the new run and has no gate or note."""
+    for trial, reason in _failures(new).values():
+        if trial.id not in known:
             yield (
-                f"{status.trial.id} failed ({reason}), and the baseline has no such trial, so "
+                f"{trial.id} failed ({reason}), and the baseline has no such trial, so "
                 "that it breaks no gate"
             )
+
+
+def _why_unchecked(trial: Trial, baseline: Run) -> str:
+    if trial.id in _failures(baseline):
+        return f"{trial.id} failed in the baseline, so that it was not checked"
+    return f"{trial.id} is new: the baseline has no such trial, so that it was not checked"
+
+
+def _failed_queries(new: Side, baseline: Side, gates: Gates) -> Iterator[str]:
+    """Yield a sentence where queries failed and no gate asks for them."""
+    ours, theirs = new.record.counts, baseline.record.counts
+    if gates.of(new.trial.reranker).failures is not None or not ours.failed + theirs.failed:
+        return
+    of_all = f"of {counted(ours.called, 'query')} failed"
+    if ours.failed == theirs.failed and set(new.record.failures) == set(baseline.record.failures):
+        yield f"{new.trial.id}: {ours.failed} {of_all} in both runs: they score 0"
+    else:
+        yield (
+            f"{new.trial.id}: {ours.failed} {of_all} in the new run, {theirs.failed} in the "
+            "baseline: they score 0"
+        )
 
 
 def _require_finished(run: Run) -> None:
@@ -156,9 +200,7 @@ def _without_counterpart(
                 _run_gate(status.trial, "fail", "mostly failed", failures[status.trial.id])
             )
         elif status and status.status == "failed":
-            answers.append(
-                _run_gate(status.trial, "fail", "failed", status.reason or "no reason given")
-            )
+            answers.append(_run_gate(status.trial, "fail", "failed", _reason(status)))
         else:
             absent.append(trial)
             if gates.missing == "fail":
@@ -170,10 +212,14 @@ def _without_counterpart(
 
 def _why_absent(trial: Trial, status: TrialStatus | None, names: Iterable[str]) -> str:
     if status and status.reason:
-        return f"{status.status}: {status.reason}"
+        return f"{status.status}: {one_line(status.reason)}"
     if trial.reranker in names:
         return f"it is not in the new run over {trial.dataset}, {trial.first_stage}"
     return f"it is not in the new run: {nearest(trial.reranker, names)}"
+
+
+def _reason(status: TrialStatus) -> str:
+    return one_line(status.reason or "no reason given")
 
 
 def _counterpart_of(trial: Trial, statuses: Sequence[TrialStatus]) -> TrialStatus | None:
@@ -189,9 +235,12 @@ def _counterpart_of(trial: Trial, statuses: Sequence[TrialStatus]) -> TrialStatu
     return next((one for one in alike if one.trial.id == trial.id), alike[0] if alike else None)
 
 
-def _without_baseline(new: Run, baseline: Run, gates: Gates) -> list[Gate]:
-    """The gates of what is compared with nothing because the baseline holds no quality of it:
-    rerankers that the gates file names, and trials of the baseline that mostly failed.
+def _without_baseline(
+    new: Run, baseline: Run, gates: Gates, twice: Mapping[str, tuple[Trial, str]]
+) -> list[Gate]:
+    """Return the gates of what is compared with nothing because the baseline holds no quality of
+    it: rerankers that the gates file names, trials of the baseline that mostly failed, and those
+    that failed in both runs.
     """
     answers = []
     if gates.missing == "fail":
@@ -200,6 +249,10 @@ def _without_baseline(new: Run, baseline: Run, gates: Gates) -> list[Gate]:
             answers.append(
                 _run_gate(baseline.records[trial_id].trial, "incomparable", "no baseline", reason)
             )
+        ruled = {gate.trial.id for gate in answers}
+        for trial, reason in twice.values():
+            if trial.id not in ruled:
+                answers.append(_run_gate(trial, "incomparable", "failed in both runs", reason))
     guarded = {side.trial.reranker for side in sides(baseline, references=False)}
     for name in gates.rerankers:
         if name not in guarded:

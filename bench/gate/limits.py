@@ -5,6 +5,7 @@ to the baseline, or both.
 from __future__ import annotations
 
 from bench.comparison.pairs import Side
+from bench.core.printable import one_line
 from bench.gate.file import CostGate, MemoryGate
 from bench.gate.verdict import Gate, Outcome, worst
 
@@ -17,7 +18,7 @@ def failures_gate(new: Side, most: float) -> Gate:
     """The share of queries whose call failed: they score 0."""
     counts = new.record.counts
     share = counts.failed_share
-    reason = next(iter(new.record.failures.values()), "")
+    reason = one_line(next(iter(new.record.failures.values()), ""))
     return Gate(
         trial=new.trial,
         name="failures",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bench.contract.note import Code, Note
 from bench.contract.trial import Trial
 from bench.core.counting import candidates, counted
+from bench.core.printable import one_line
 from bench.latency.columns import P50, P95, PER_PAIR
 from bench.latency.sample import Condition
 from bench.latency.scenarios import in_order, one_query_at
@@ -288,7 +289,7 @@ def _without_ranking(run: RunFolder, record: Record) -> list[Note]:
 
 def _reason(record: Record) -> str:
     """Why the first of the failed queries failed."""
-    return next(iter(record.failures.values()), "no reason given")
+    return one_line(next(iter(record.failures.values()), "no reason given"))
 
 
 def doubt(record: Record) -> Note | None:

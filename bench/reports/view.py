@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
+from bench.core.printable import one_line
 from bench.records.points import Point
 from bench.records.rows import GroupKey, Row, measures_of
 from bench.records.run import Run
@@ -128,6 +129,11 @@ def absent_of(members: Sequence[Row]) -> list[Absent]:
     """Return the rows without results, with their reasons."""
     rows_without = [row for row in members if row.status != "done"]
     return [
-        Absent(row.name, device_of(row.trial), row.status, row.reason or "no reason given")
+        Absent(
+            row.name,
+            device_of(row.trial),
+            row.status,
+            one_line(row.reason or "no reason given"),
+        )
         for row in rows_without
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from bench.cli.main import cli
 from bench.core.errors import BenchError, RecordError
-from bench.gate import Gate, Gates, check, load, quality_of
+from bench.gate import Gate, Gates, Verdict, check, load, quality_of
 from bench.gate.file import RerankerGates
 from bench.gate.remarks import remarks
 from bench.records.run import Run
 from bench.reports import verdict as report
-from bench.reports.renderers import render
+from bench.reports.renderers import render, terminal
 from tests.support.made_runs import made_run
 
 RNG = np.random.default_rng(3)
@@ -261,3 +263,50 @@ def test_a_baseline_says_on_its_first_day_what_margin_its_queries_support(tmp_pa
     assert (
         "one query supports no margin" in remarks(made_run(tmp_path, {"a": [0.5]}, name="one"))[0]
     )
+
+
+FORMATS = ("markdown", "json", "junit", "github")
+
+
+def in_every_format(verdict: Verdict) -> list[str]:
+    stream = io.StringIO()
+    terminal.show(report.terminal(verdict), Console(file=stream, width=400))
+    document = report.document(verdict)
+    texts = [stream.getvalue(), *(render(document, form) for form in FORMATS)]
+    return [text.replace("\\", "") for text in texts]
+
+
+@pytest.mark.parametrize(("missing", "exit_code"), [("fail", 3), ("pass", 0)])
+def test_a_trial_that_failed_in_both_runs_is_said_and_passes_only_where_the_gates_say_so(
+    tmp_path: Path, missing: Any, exit_code: int
+) -> None:
+    runs = []
+    for name in ("new", "old"):
+        run = made_run(tmp_path, {"a": OLD, "b": OLD}, failed=["c"], name=name)
+        trials = json.loads((run.folder / "run.json").read_text())["trials"]
+        trials[-1]["reason"] = "no weights"
+        runs.append(rewrite(run, trials=trials))
+    new, old = runs
+    verdict = check(new, old, Gates(drift=None, missing=missing))
+    assert verdict.exit_code == exit_code
+    for text in in_every_format(verdict):
+        assert "tiny--bm25--c failed in both runs, not guarded: no weights" in text
+
+
+def test_queries_that_failed_are_said_where_no_gate_asks_for_them(tmp_path: Path) -> None:
+    failed = {
+        "counts": {"queries": 60, "failed": 4, **dict.fromkeys(COUNTS, 0)},
+        "failures": {f"q{i}": "no \x1b[31manswer\nat all" for i in range(4)},
+    }
+    new = made_run(tmp_path, {"a": OLD}, name="new", record={"a": failed})
+    old = made_run(tmp_path, {"a": OLD}, name="old", record={"a": failed})
+    clean = made_run(tmp_path, {"a": OLD}, name="clean")
+    for text in in_every_format(check(new, old, Gates(drift=None))):
+        assert "tiny--bm25--a: 4 of 60 queries failed in both runs" in text
+    [note] = check(new, clean, Gates(drift=None)).notes
+    assert "4 of 60 queries failed in the new run, 0 in the baseline" in note
+    assert check(clean, clean, Gates(drift=None)).notes == ()
+    verdict = check(new, old, Gates(drift=None, failures=0.5))
+    assert verdict.notes == ()
+    [gate] = [gate for gate in verdict.gates if gate.name == "failures"]
+    assert gate.told == "e.g. no [31manswer at all"
