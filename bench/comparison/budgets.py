@@ -20,6 +20,7 @@ from bench.latency.summary import needed
 from bench.quality import statistics
 from bench.records import baselines
 from bench.records.points import Point, Qualities, interpolated, valued
+from bench.records.rows import Row
 from bench.records.run import Run
 
 Outcome = Literal["fits", "nothing fits", "withheld"]
@@ -63,7 +64,9 @@ class Choice:
     that has none, `withheld` and `unscored` a point of each system that too few queries timed or
     nothing scored. `latency_only` holds what would fit of networks without weights, whose quality
     nobody knows: never a choice. `unlimited` has the highest quality of all, `between` the highest
-    of interpolated points, where it fits and would beat the best.
+    of interpolated points, where it fits and would beat the best. `untimed` are the rerankers of
+    the group that have no time, and `disturbances` what else the machine did during the timing, as
+    in a record.
     """
 
     dataset: str
@@ -82,6 +85,8 @@ class Choice:
     between: Point | None
     latency_only: tuple[Point, ...]
     timed_depths: tuple[int, ...]
+    untimed: tuple[Row, ...] = ()
+    disturbances: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         where = f"{self.measure} within {self.limits} on {self.dataset}, {self.first_stage}"
@@ -89,6 +94,14 @@ class Choice:
             f"{len(self.fitting)} fit, {len(self.too_slow)} too slow, {len(self.withheld)} withheld"
         )
         return f"<Choice: {where}: {self.best or self.outcome}; {counts}>"
+
+    @property
+    def best_untimed(self) -> Row | None:
+        """The reranker without a time whose quality is above that of all timed ones."""
+        level = _quality(self.unlimited) if self.unlimited else -math.inf
+        rows = [row for row in self.untimed if self.measure in row.quality and not row.meaningless]
+        better = [row for row in rows if row.quality[self.measure].mean > level]
+        return max(better, key=lambda row: row.quality[self.measure].mean, default=None)
 
     @property
     def outcome(self) -> Outcome:
@@ -198,7 +211,21 @@ def _choose(
             if _group(point) == group and (limits.used(point) or math.inf) <= 1
         ),
         timed_depths=tuple(sorted({point.depth for point in points})),
+        untimed=_untimed(run, group),
+        disturbances=_disturbances(run, points),
     )
+
+
+def _untimed(run: Run, group: tuple[str, str]) -> tuple[Row, ...]:
+    timed = {point.trial.id for point in run.points}
+    rows = [row for row in run.rows if (row.trial.dataset, row.trial.first_stage) == group]
+    return tuple(row for row in rows if row.trial.kind == "reranker" and row.trial.id not in timed)
+
+
+def _disturbances(run: Run, points: Sequence[Point]) -> tuple[str, ...]:
+    timed = {point.trial.id for point in points}
+    rows = [row for row in run.rows if row.trial.id in timed]
+    return tuple(dict.fromkeys(text for row in rows for text in row.disturbances))
 
 
 def _limits(p50_ms: float | None, p95_ms: float | None) -> Limits:

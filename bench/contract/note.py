@@ -24,6 +24,7 @@ class Code(StrEnum):
     SPLIT_REQUESTS = "split-requests"
     BLANKS = "blanks"
     NO_RANKING = "no-ranking"
+    UNTIMED = "untimed"
     TEXT = "text"
 
 

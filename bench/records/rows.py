@@ -4,7 +4,7 @@ these rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -73,6 +73,11 @@ class Row:
         return self.trial.reranker
 
     @property
+    def disturbances(self) -> list[str]:
+        """What else the machine did while the row was timed, a sentence each."""
+        return [str(text) for text in self.timing.get("disturbances") or []]
+
+    @property
     def single(self) -> Summary | None:
         return self.latency.get(Condition(one_query_at(remote=False)))
 
@@ -113,6 +118,8 @@ class Row:
                         f"{prefix}{title} low": interval.low,
                         f"{prefix}{title} high": interval.high,
                     }
+        if self.disturbances:
+            row |= {"timing disturbed": "; ".join(self.disturbances)}
         if self.offline:
             row |= {"pairs/s": self.offline.pairs_per_s}
         row |= {
@@ -162,7 +169,22 @@ def rows(run: RunFolder) -> list[Row]:
             meaningless=_is_random(record) or _is_elsewhere(record),
         )
         table.append(row)
-    return table
+    return list(_with_untimed(table))
+
+
+def _with_untimed(table: Sequence[Row]) -> Iterator[Row]:
+    """Yield the rows, those with the reason that have no time where others of their group have."""
+    timed = {_group(row) for row in table if row.latency}
+    for row in table:
+        is_measured = bool(row.quality) and row.trial.kind == "reranker"
+        if is_measured and not row.timing and _group(row) in timed:
+            yield replace(row, notes=(*row.notes, Note(Code.UNTIMED)))
+        else:
+            yield row
+
+
+def _group(row: Row) -> GroupKey:
+    return row.trial.dataset, row.trial.first_stage, row.trial.depth
 
 
 def architectures(run: RunFolder) -> list[Row]:
@@ -221,9 +243,7 @@ def groups(table: list[Row]) -> dict[GroupKey, list[Row]]:
     """Rows by what makes them comparable."""
     found: dict[GroupKey, list[Row]] = {}
     for row in table:
-        found.setdefault((row.trial.dataset, row.trial.first_stage, row.trial.depth), []).append(
-            row
-        )
+        found.setdefault(_group(row), []).append(row)
     return found
 
 

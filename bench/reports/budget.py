@@ -10,14 +10,15 @@ from bench.comparison.budgets import Choice, missing_queries
 from bench.contract.trial import FIRST_STAGE
 from bench.latency.scenarios import one_query_at, reader
 from bench.latency.sweep_plan import SETTINGS
+from bench.quality.statistics import Difference
 from bench.records.points import Point
 from bench.reports import cells, numbers
 from bench.reports.cells import REQUEST_MARK, Cell
 from bench.reports.document import Block, Bullets, Column, Document, Row, Section, Table, labelled
-from bench.reports.names import device_of
+from bench.reports.names import as_sentence, device_of, name_of, too_few, too_few_moved
 from bench.reports.sections.results import REQUEST_NOTE
 from bench.reports.settings import DTYPES, short
-from bench.reports.wording import RANDOM
+from bench.reports.wording import RANDOM, out_of_verdict
 
 SIGNIFICANT = 0.05
 NEAR = 1.1
@@ -104,23 +105,29 @@ def _answer(choice: Choice) -> Iterator[str]:
         f"{numbers.quality(best.quality or 0)}."
     )
     if other and found:
-        n = found.wins + found.ties + found.losses
-        queries = "this query does" if n == 1 else f"these {n} queries do"
-        apart = (
-            "a significant difference"
-            if found.p < SIGNIFICANT
-            else f"{queries} not tell the two apart"
-        )
         yield (
             f"The runner-up, {_named(other)}, is lower by {found.mean:.4f} [{found.low:+.3f}, "
             f"{found.high:+.3f}], "
-            f"p {numbers.p_value(found.p)}: {apart}."
+            f"p {numbers.p_value(found.p)}: {_apart(found)}."
         )
+        if (other.quality or 0) < (choice.first_stage_quality or 0):
+            yield f"{_label(other)} is below the first stage."
     if choice.first_stage_quality is not None and (best.quality or 0) <= choice.first_stage_quality:
         yield (
             "It does not improve on the first stage "
             f"({numbers.quality(choice.first_stage_quality)})."
         )
+
+
+def _apart(difference: Difference) -> str:
+    """Whether the queries tell two points apart."""
+    if difference.p < SIGNIFICANT:
+        return "a significant difference"
+    if too_few(difference):
+        return too_few_moved(difference)
+    if difference.queries == 1:
+        return "this query does not tell the two apart"
+    return f"these {difference.queries} queries do not tell the two apart"
 
 
 def _beyond(share: float) -> str:
@@ -169,7 +176,7 @@ def _doubts(choice: Choice) -> Iterator[str]:
 
 
 def _more(choice: Choice) -> Iterator[str]:
-    between, top = choice.between, choice.unlimited
+    between, top, other = choice.between, choice.unlimited, choice.best_untimed
     if between and between.between:
         low, high = between.between
         yield (
@@ -178,11 +185,19 @@ def _more(choice: Choice) -> Iterator[str]:
             f"{numbers.quality(between.quality or 0)}. To know, add {between.depth} to "
             "latency.sweep.depths."
         )
-    if top and top is not choice.best:
+    if other:
+        yield (
+            f"Without the limit, the best is {name_of(other.trial)} with "
+            f"{numbers.quality(other.quality[choice.measure].mean)}; it was not timed."
+        )
+    elif top and top is not choice.best:
         yield (
             f"Without the limit, the best is {_named(top)} with "
             f"{numbers.quality(top.quality or 0)}."
         )
+    yield from _unplaced(choice)
+    for text in choice.disturbances:
+        yield as_sentence(text)
     for point in choice.latency_only:
         yield (
             f"Latency only: {_named(point)} would fit. It has no weights, so that its quality "
@@ -194,6 +209,16 @@ def _more(choice: Choice) -> Iterator[str]:
             "too, their times are not guessed: "
             "name them in latency.sweep.depths."
         )
+
+
+def _unplaced(choice: Choice) -> Iterator[str]:
+    """Which rerankers have no place in the table, and why."""
+    names = [name_of(row.trial) for row in choice.untimed if row.status == "done"]
+    if names:
+        yield f"Not timed: {', '.join(names)}."
+    for row in choice.untimed:
+        if row.status != "done":
+            yield f"{name_of(row.trial)} is not placed: {out_of_verdict(row)}."
 
 
 def _named(point: Point) -> str:
@@ -259,6 +284,8 @@ def _flat_choice(choice: Choice) -> dict[str, Any]:
         "p95_limit_ms": choice.limits.p95_ms,
         "first_stage_quality": choice.first_stage_quality,
         "difference": asdict(choice.difference) if choice.difference else None,
+        "untimed": [name_of(row.trial) for row in choice.untimed],
+        "disturbances": list(choice.disturbances),
         "points": [{**_flat(point), "verdict": verdict} for point, verdict in verdicts(choice)],
         "notes": sentences(choice),
     }

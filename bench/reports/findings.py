@@ -15,6 +15,7 @@ from bench.quality.statistics import ALPHA, Difference, Estimate
 from bench.records.rows import GroupKey, Row, groups, measures_of
 from bench.records.run import Run
 from bench.reports.cells import Badge
+from bench.reports.names import too_few
 
 EQUAL = 1e-9
 """Means that lie closer than this are equal: sums of the same values in another order."""
@@ -145,11 +146,6 @@ def _finding(run: Run, key: GroupKey, members: Sequence[Row]) -> Finding:
         elif p >= ALPHA:
             tied.append(row)
     return Finding(key, measure, members, best, tied, undecided, rivals)
-
-
-def too_few(difference: Difference) -> bool:
-    """Return whether no p below .05 can come of the queries that moved."""
-    return difference.moved > 0 and statistics.smallest_p(difference.moved) > ALPHA
 
 
 def _equal(row: Row, other: Row, measure: str) -> bool:

@@ -13,8 +13,19 @@ from typing import Any
 from bench.comparison.leaderboard import Board, Entry
 from bench.latency.summary import Summary
 from bench.reports import cells
-from bench.reports.document import Block, Code, Column, Document, Paragraph, Row, Section, Table
-from bench.reports.names import device_of
+from bench.reports.document import (
+    Block,
+    Bullets,
+    Code,
+    Column,
+    Document,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+)
+from bench.reports.names import device_of, name_of
+from bench.reports.wording import out_of_verdict
 
 CPU = "cpu"
 
@@ -46,7 +57,26 @@ def _section(number: int, board: Board) -> Section:
     if board.difference:
         about.append(f" {board.difference}.")
     blocks: list[Block] = [_table(board), Paragraph(tuple(about), quiet=True)]
+    remarks = notes(board)
+    blocks += [Bullets([(line,) for line in remarks])] if remarks else []
     return Section(f"board{number}", board.title, blocks)
+
+
+def notes(board: Board) -> list[str]:
+    """Return what else a machine did while a row was timed, and why a row led no verdict of its
+    run: each text once, with the rows that it is about.
+    """
+    about: dict[str, list[str]] = {}
+    for entry in board.entries:
+        reason = out_of_verdict(entry.row)
+        texts = [reason] if reason else []
+        for text in [*_disturbances(entry), *texts]:
+            about.setdefault(text, []).append(name_of(entry.row.trial))
+    return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in about.items()]
+
+
+def _disturbances(entry: Entry) -> list[str]:
+    return entry.timing.row.disturbances if entry.timing else []
 
 
 def _table(board: Board) -> Table:
@@ -77,9 +107,10 @@ def _row(entry: Entry, board: Board) -> Row:
     if entry.timing:
         by_column["timed"] = cells.text(entry.timing.run.info.id)
     failed = f", {row.failed:.0%} failed" if row.failed else ""
+    left_out = ", not in the verdict" if out_of_verdict(row) else ""
     device = device_of(row.trial)
     shown = "" if device == CPU else device
-    return Row(f"{row.name}{failed}", by_column, shown, row.trial.kind)
+    return Row(f"{row.name}{failed}{left_out}", by_column, shown, row.trial.kind)
 
 
 def _timed_elsewhere(entry: Entry) -> bool:
@@ -108,6 +139,8 @@ def _flat(entry: Entry, board: Board) -> dict[str, Any]:
         "p50_ms": single.p50_ms if single else None,
         "p95_ms": single.p95_ms if single else None,
         "machine": entry.machine,
+        "disturbances": "; ".join(_disturbances(entry)),
+        "out_of_verdict": out_of_verdict(row),
         "run": entry.run.info.id,
         "timing_run": entry.timing.run.info.id if entry.timing else None,
         "finished": entry.record.finished,

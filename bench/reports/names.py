@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from bench.contract.trial import Trial
 from bench.core.counting import candidates, counted
-from bench.quality.statistics import Difference
+from bench.quality.statistics import ALPHA, Difference, smallest_p
 from bench.records.rows import GroupKey, Row
+from bench.reports import numbers
 from bench.reports.document import labelled
 
 NO_DEVICE = "-"
@@ -59,3 +60,22 @@ def at_odds(differences: Sequence[Difference]) -> str:
         f"the 95 % interval of Δ excludes 0 though p is .05 or more: {move}, and bootstrap "
         "intervals are too narrow where few queries move; go by p"
     )
+
+
+def too_few(difference: Difference) -> bool:
+    """Return whether no p below .05 can come of the queries that moved."""
+    return difference.moved > 0 and smallest_p(difference.moved) > ALPHA
+
+
+def too_few_moved(difference: Difference, of: str = "") -> str:
+    """Return that the queries which moved allow no small p, and which is the smallest. `of` is what
+    they should tell.
+    """
+    smallest = numbers.p_value(smallest_p(difference.moved))
+    queries = f"{counted(difference.queries, 'query')}, of which {difference.moved} move,"
+    return f"{queries} are too few to tell{of}: the smallest p they allow is {smallest}"
+
+
+def as_sentence(text: str) -> str:
+    """Return a note as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."

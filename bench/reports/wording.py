@@ -99,5 +99,6 @@ WORDS: Mapping[Code, Callable[[Note], str]] = {
     Code.NO_RANKING: lambda note: (
         "its ranking is not in the run folder: none of its documents is shown"
     ),
+    Code.UNTIMED: lambda note: "not timed: a reference, for its ranking only",
     Code.TEXT: lambda note: note.text,
 }

@@ -156,6 +156,38 @@ def test_a_service_is_marked_and_asked_for_more_queries_in_its_own_words(tmp_pat
     assert only(budget(run, p50_ms=100)).outcome == "fits"
 
 
+def test_who_was_not_timed_is_named_and_may_be_the_best_without_the_limit(tmp_path: Path) -> None:
+    values = {"first-stage": BASE, "fast": GOOD, "overlap": BETTER}
+    busy = "other processes took 88% of the CPU during timing"
+    run = made_run(
+        tmp_path,
+        values,
+        milliseconds={"fast": steady(20)},
+        failed=["gone"],
+        record={"fast": {"latency": {"disturbances": [busy]}}},
+    )
+    choice = only(budget(run, p95_ms=100))
+    text = "\n".join(report.sentences(choice))
+    assert "Not timed: overlap (cpu)." in text
+    assert "gone (cpu) is not placed: failed" in text
+    assert f"the best is overlap (cpu) with {BETTER.mean():.4f}; it was not timed." in text
+    assert text.count(f"O{busy[1:]}.") == 1
+    [data] = json.loads(render(report.document([choice]), "json"))
+    assert data["untimed"] == ["overlap (cpu)", "gone (cpu)"]
+    assert data["disturbances"] == [busy]
+
+
+def test_a_runner_up_below_the_first_stage_that_few_queries_tell_is_said_to_be(
+    tmp_path: Path,
+) -> None:
+    values = {"first-stage": [0.5] * 6, "good": [0.6] * 6, "poor": [0.6, 0.6, 0.1, 0.1, 0.1, 0.1]}
+    times = {"good": [20.0] * 6, "poor": [10.0] * 6}
+    choice = only(budget(made_run(tmp_path, values, milliseconds=times), p50_ms=100))
+    text = "\n".join(report.sentences(choice))
+    assert "6 queries, of which 4 move, are too few to tell: the smallest p they allow" in text
+    assert "poor (cpu) is below the first stage." in text
+
+
 def test_what_means_nothing_is_chosen_last(tmp_path: Path) -> None:
     random = {"lucky": {"description": {"facts": {"random_weights": True}}}}
     values = {"first-stage": BASE, "lucky": BETTER, "fast": GOOD}

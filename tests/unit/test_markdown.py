@@ -4,6 +4,7 @@ named, the rest folded away.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -173,6 +174,40 @@ def test_an_interval_without_0_and_a_large_p_are_explained_once(tmp_path: Path) 
         assert "a (cpu), b (cpu), untimed (cpu):" in line
         assert "4 of 6 queries move" in line
     assert reports.html(run).count(reason) == 1
+
+
+def test_a_busy_machine_and_an_untimed_row_are_noted_wherever_times_are_shown(
+    tmp_path: Path,
+) -> None:
+    from bench.comparison.leaderboard import collect
+    from bench.reports import leaderboard
+    from bench.reports.exports import export
+    from bench.reports.renderers.markdown import render
+
+    busy = "other processes took 88% of the CPU during timing"
+    values = {"first-stage": [0.4] * 24, "a": [0.6, 0.5] * 12, "overlap": [0.5, 0.4] * 12}
+    facts = {"description": {"backend": "run-file", "facts": {"other_candidates": True}}}
+    run = made_run(
+        tmp_path / "results",
+        values,
+        milliseconds={"a": [4.0] * 24},
+        record={"a": {"latency": {"disturbances": [busy], "notes": [busy]}}, "overlap": facts},
+    )
+    [text] = told(run)
+    assert f"O{busy[1:]}." in text
+    for page in (reports.markdown(run), reports.html(run)):
+        assert "overlap (cpu): not timed: a reference" in page
+        assert f"a (cpu): {busy}" in page
+    assert [row["timing disturbed"] for row in json.loads(str(export(run, "json")))][1] == busy
+    assert "88\\% of the CPU during timing" in str(export(run, "latex"))
+    document = leaderboard.document(collect(tmp_path))
+    page = render(document)
+    assert f"a (cpu): {busy}" in page
+    assert "overlap, not in the verdict" in page
+    assert "overlap (cpu): a run over other candidates than these" in page
+    entries = {entry["reranker"]: entry for entry in document.data[0]["entries"]}
+    assert entries["a"]["disturbances"] == busy
+    assert entries["overlap"]["out_of_verdict"].startswith("a run over other candidates")
 
 
 def test_no_reranker_is_no_verdict(tmp_path: Path) -> None:

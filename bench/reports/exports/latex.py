@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from bench.quality.measures import JUDGED
 from bench.records.run import Run
 from bench.reports.document import Block, Document, Note, Row, Section, Table
+from bench.reports.names import as_sentence
 from bench.reports.renderers import latex
 from bench.reports.sections.overview import over, overview_table
 from bench.reports.sections.results import DELTA, table
@@ -32,20 +34,22 @@ def to_latex(run: Run, out: Path | None = None) -> str:
     for group in view.groups:
         main = table(view, group, "")
         if any(row.kind == "reranker" for row in main.rows):
-            blocks.append(_short(main, view.title(group)))
+            busy = [text for row in view.groups[group] for text in row.disturbances]
+            blocks.append(_short(main, view.title(group), dict.fromkeys(busy)))
     overview = overview_table(view)
     if overview:
         blocks.append(replace(overview, caption=f"mean over {over(view)}"))
     return latex.render(Document("", [Section("results", "Results", blocks)]))
 
 
-def _short(main: Table, caption: str) -> Table:
-    """Return the main table with the columns that a paper has room for."""
+def _short(main: Table, caption: str, remarks: Iterable[str]) -> Table:
+    """Return the main table with the columns that a paper has room for, and the remarks."""
     columns = [column for column in main.columns if column.key not in LEFT_OUT]
     measured = [row for row in main.rows if row.cells[main.columns[0].key].number is not None]
     rows = [_row(row) for row in measured]
     has_dagger = any(row.cells[DELTA].sign for row in rows if DELTA in row.cells)
     notes = [Note("", EXPLANATION)] if has_dagger else []
+    notes += [Note("", as_sentence(remark)) for remark in remarks]
     return replace(main, columns=columns, rows=rows, caption=caption, notes=notes)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bench.core.counting import counted
 from bench.quality import statistics
-from bench.quality.statistics import ALPHA, Difference
+from bench.quality.statistics import ALPHA
 from bench.records.rows import Row, candidates_of
 from bench.reports import numbers
 from bench.reports.document import (
@@ -22,8 +22,8 @@ from bench.reports.document import (
     Words,
     by_reason,
 )
-from bench.reports.findings import Finding, one_query, ranked, too_few
-from bench.reports.names import name_of
+from bench.reports.findings import Finding, one_query, ranked
+from bench.reports.names import as_sentence, name_of, too_few, too_few_moved
 from bench.reports.view import View, absent_of
 
 
@@ -55,7 +55,7 @@ def sentences(finding: Finding) -> list[Words]:
     """Return the finding in words."""
     lines = [_lead(finding), _room(finding)]
     if finding.best:
-        lines += [_others(finding), _speed(finding), _margin(finding)]
+        lines += [_others(finding), _speed(finding), _busy(finding), _margin(finding)]
         lines += [_untimed(finding), _undecided(finding), _money(finding)]
     return [line for line in lines if line]
 
@@ -106,22 +106,13 @@ def _lead(finding: Finding) -> Words:
     if delta.p >= ALPHA:
         none = f"No reranker can be told from the first stage on {where}: the best, "
         have = "have" if several else "has"
-        few = f" {_too_few(delta)}." if too_few(delta) else ""
+        few = f" {too_few_moved(delta)}." if too_few(delta) else ""
         return (none, *equals, f", {have} {value}, {by}.{few}")
     if delta.mean > 0:
         return (*equals, f" {rank} on {where}: {value}, {by} over the first stage.")
     none = f"No reranker helps on {where}: the best, "
     are = "are" if several else "is"
     return (none, *equals, f", {are} below the first stage: {value}, {by}.")
-
-
-def _too_few(difference: Difference, of: str = "") -> str:
-    """Return that the queries which moved allow no small p, and which is the smallest. `of` is what
-    they should tell.
-    """
-    smallest = numbers.p_value(statistics.smallest_p(difference.moved))
-    queries = f"{counted(difference.queries, 'query')}, of which {difference.moved} move,"
-    return f"{queries} are too few to tell{of}: the smallest p they allow is {smallest}"
 
 
 def _why_none(finding: Finding) -> str:
@@ -167,6 +158,12 @@ def _speed(finding: Finding) -> Words:
     return (name, f" is the fastest {tie}: {cost}{against}.")
 
 
+def _busy(finding: Finding) -> Words:
+    """Return what else the machine did while the times of the choices were taken."""
+    texts = dict.fromkeys(text for row in _timed(finding) for text in row.disturbances)
+    return (as_sentence("; ".join(texts)),) if texts else ()
+
+
 def _margin(finding: Finding) -> Words:
     """Return the smallest loss that the queries can rule out, where the fastest one's difference to
     the best is smaller.
@@ -197,7 +194,7 @@ def _undecided(finding: Finding) -> Words:
     differences = [finding.rivals[row.trial.id].difference for row in finding.undecided]
     widest = max(differences, key=lambda difference: difference.moved)
     names = ", ".join(name_of(row.trial) for row in finding.undecided)
-    return (f"{_too_few(widest, f' {names} from the best')}.",)
+    return (f"{too_few_moved(widest, f' {names} from the best')}.",)
 
 
 def _room(finding: Finding) -> Words:
