@@ -97,6 +97,8 @@ class Row:
             name: getattr(self.trial, name)
             for name in ("dataset", "first_stage", "reranker", "device", "depth", "kind")
         }
+        longest = self.trial.depth if self.longest is None else self.longest
+        row |= {"candidates": min(longest, self.trial.depth)}
         row |= {"status": self.status, "reason": self.reason}
         if self.status == "done":
             row |= {"failed": self.failed}

@@ -18,6 +18,7 @@ from bench.reports.charts.svg import Mark
 from bench.reports.document import Absent, Block, Fold
 from bench.reports.drill import Documents, GroupDrill
 from bench.reports.findings import Finding, findings
+from bench.reports.marks import marks_of
 from bench.reports.names import device_of, title_of
 
 ORACLE = "oracle"
@@ -88,20 +89,8 @@ class View:
 
     @cached_property
     def marks(self) -> dict[str, Mark]:
-        """Return trial id -> its mark, the same for a reranker in every chart; references have
-        none.
-        """
-        statuses = self.run.info.trials
-        trials = [status.trial for status in statuses if status.trial.kind != "reference"]
-        devices: dict[str, list[str]] = {}
-        for trial in trials:
-            devices.setdefault(trial.reranker, []).append(trial.device)
-        names = list(devices)
-        marks = {}
-        for trial in trials:
-            is_second = trial.device != devices[trial.reranker][0]
-            marks[trial.id] = Mark(names.index(trial.reranker), hollow=is_second)
-        return marks
+        """Return trial id -> its mark; references have none."""
+        return marks_of(self.run)
 
     def measure(self, group: GroupKey) -> str:
         """Return the headline measure of a group; empty where nothing was measured."""

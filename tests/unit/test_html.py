@@ -20,7 +20,7 @@ from bench.records.run import Run
 from bench.records.schema import Cost
 from bench.reports.charts import svg
 from bench.reports.charts.scores import CandidateScores, auc
-from bench.reports.renderers.html import for_script
+from bench.reports.renderers.html import asset, for_script
 from tests.support.made_reports import Made, made_report
 from tests.support.made_runs import made_run
 
@@ -33,6 +33,10 @@ PRICE = Cost(
     as_of="2026-01-01",
     source="suite",
 )
+
+
+SCENARIOS = ("single", "offline")
+PICTURES = ("pareto", "latency")
 
 
 class Page(HTMLParser):
@@ -125,6 +129,52 @@ def test_every_row_stands_in_the_main_table_with_its_interval_cost_and_failures(
         assert page.row(name)[1].startswith(
             f"{run.to_frame().set_index('reranker').loc[name, 'nDCG@10']:.4f}"
         )
+
+
+def test_a_reranker_has_the_same_colour_and_mark_in_every_picture(run: Run) -> None:
+    from matplotlib.colors import to_hex
+
+    from bench.reports.plots import draw, style
+    from bench.reports.view import View
+
+    marks = View(run).marks
+    for kind in ("pareto", "depth", "latency"):
+        axes = next(iter(draw(run, kind))).figure.axes[0]
+        texts = [text.get_text() for text in axes.get_legend().get_texts()]
+        for name in ("poor", "slow-good"):
+            trial = next(row.trial.id for row in run.rows if row.name == name)
+            handles = axes.get_legend().legend_handles
+            [handle] = [h for h, text in zip(handles, texts, strict=True) if name in text]
+            line = getattr(handle, "lines", [handle])[0]
+            assert to_hex(line.get_color()).upper() == style.COLOURS[marks[trial].shade]
+    assert {style.look(mark)["marker"] for mark in marks.values()} <= set(style.MARKERS.values())
+
+
+def test_failures_come_before_what_a_narrow_window_cuts(page: Page) -> None:
+    head = page.row("reranker")
+    assert head.index("failed") == head.index("p") + 1
+    assert "no-repeat local" in asset("report.css"), "more columns to the right cast a shadow"
+
+
+def test_a_call_of_many_queries_pairs_is_not_called_one_query(run: Run) -> None:
+    from bench.reports.sections.latency import table
+
+    keys = {name: [column.key for column in table(name, run.rows).columns] for name in SCENARIOS}
+    assert "queries" in keys["single"]
+    assert "queries" not in keys["offline"]
+
+
+def test_candidates_are_counted_in_the_same_words_everywhere(tmp_path: Path) -> None:
+    from bench.reports.plots import draw
+
+    values = {"first-stage": [0.4, 0.5], "a": [0.6, 0.5]}
+    record = {name: {"candidates": {"longest": 4}} for name in values}
+    run = made_run(tmp_path, values, milliseconds={"a": [4.0, 4.0]}, record=record)
+    words = "at most 4 candidates (depth 5)"
+    titles = [next(iter(draw(run, kind))).figure.axes[0].get_title(loc="left") for kind in PICTURES]
+    for text in (*titles, reports.html(run), reports.markdown(run)):
+        assert words in text
+    assert list(run.to_frame()["candidates"]) == [4, 4]
 
 
 def test_it_loads_nothing_and_runs_only_what_its_policy_names(run: Run, page: Page) -> None:

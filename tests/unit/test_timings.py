@@ -19,6 +19,7 @@ from bench.latency.summary import parts, summarise
 from bench.quality.statistics import Estimate
 from bench.records.rows import Row
 from bench.reports import cells, numbers
+from bench.reports.charts.svg import Mark
 from bench.reports.document import Table
 from bench.reports.names import about
 from bench.reports.plots import style, tradeoff
@@ -167,7 +168,8 @@ def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -
         made(name, timed("single", pairs=count)) for name, count in zip("ab", pairs, strict=True)
     ]
     members = [(row, row.latency[Condition("single")]) for row in rows]
-    axes = tradeoff._tradeoff(rows, members, "nDCG@10", "title").axes[0]
+    marks = {row.trial.id: Mark(i) for i, row in enumerate(rows)}
+    axes = tradeoff._tradeoff(rows, members, "nDCG@10", marks, "title").axes[0]
     assert "bars: p95" in axes.get_xlabel()
     drawn = [float(line.get_xdata()[-1]) for line in axes.get_lines()]
     assert any(
@@ -179,13 +181,14 @@ def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -
     )
 
 
-def test_a_hosted_reranker_is_hollow_and_outside_the_pareto_front() -> None:
+def test_a_hosted_reranker_is_named_so_and_outside_the_pareto_front() -> None:
     rows = [made("ours", timed("single")), made("theirs", timed("request", n=5, ms=1.0))]
     members = [
         (rows[0], rows[0].latency[Condition("single")]),
         (rows[1], rows[1].latency[Condition("request")]),
     ]
-    axes = tradeoff._tradeoff(rows, members, "nDCG@10", "title").axes[0]
+    marks = {row.trial.id: Mark(i) for i, row in enumerate(rows)}
+    axes = tradeoff._tradeoff(rows, members, "nDCG@10", marks, "title").axes[0]
     front = next(line for line in axes.get_lines() if line.get_label() == "Pareto front")
     assert list(front.get_xdata()) == [rows[0].latency[Condition("single")].p50_ms]
     assert {text.get_text() for text in axes.get_legend().get_texts()} >= {

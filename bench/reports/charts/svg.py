@@ -188,15 +188,23 @@ class Mark:
     hollow: bool = False
 
     @property
+    def shade(self) -> int:
+        """The number of its colour. After seven rerankers colours begin anew with other shapes."""
+        return self.index % COLOURS
+
+    @property
+    def shape(self) -> str:
+        return SHAPES[(self.index + self.index // COLOURS) % len(SHAPES)]
+
+    @property
     def colour(self) -> str:
-        return f"c{self.index % COLOURS}"
+        return f"c{self.shade}"
 
     def at(self, x: float, y: float, r: float = 6) -> str:
         """The mark at a place."""
-        shape = SHAPES[(self.index + self.index // COLOURS) % len(SHAPES)]
         return element(
             "path",
-            d=_outline(shape, x, y, r),
+            d=_outline(self.shape, x, y, r),
             class_=f"mark {self.colour}{' hollow' if self.hollow else ''}",
         )
 

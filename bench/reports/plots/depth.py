@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.records.rows import Row, measures_of
 from bench.records.run import Run
+from bench.reports.charts.svg import Mark
+from bench.reports.marks import marks_of
 from bench.reports.plots import Picture, style
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ def draw(run: Run) -> Iterator[Picture]:
     """A picture per group in which some reranker's quality is known at two depths or more, none
     reranked among them.
     """
-    curves = run.depths
+    curves, marks = run.depths, marks_of(run)
     for group, members in run.groups.items():
         measure = next(iter(measures_of(members)), "")
         means = curves[curves["measure"] == measure].groupby(["trial", "depth"])["value"].mean()
@@ -36,20 +38,31 @@ def draw(run: Run) -> Iterator[Picture]:
                 curved,
                 means,
                 measure,
+                marks,
                 f"{dataset}, {first_stage}: reranking the first candidates only",
             )
             yield Picture.of("depth", group, figure)
 
 
 def _figure(
-    known: list[Row], curved: list[Row], means: pd.Series[float], measure: str, title: str
+    known: list[Row],
+    curved: list[Row],
+    means: pd.Series[float],
+    measure: str,
+    marks: Mapping[str, Mark],
+    title: str,
 ) -> Any:
     figure, axes = style.new_figure(title)
-    for i, row in enumerate(curved):
+    for row in curved:
         curve = means[row.trial.id]
         name = row.name if row.trial.device in ("-", "cpu") else f"{row.name} ({row.trial.device})"
         axes.plot(
-            curve.index, curve.to_numpy(), markersize=5, linewidth=1.3, label=name, **style.look(i)
+            curve.index,
+            curve.to_numpy(),
+            markersize=5,
+            linewidth=1.3,
+            label=name,
+            **style.look(marks[row.trial.id]),
         )
     for row in known:
         if row.name == "oracle":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.core.counting import counted
 from bench.latency.scenarios import one_query_at
 from bench.latency.summary import needed
-from bench.records.rows import Row
+from bench.records.rows import Row, candidates_of
 from bench.records.run import Run
+from bench.reports.charts.svg import Mark
+from bench.reports.marks import marks_of
 from bench.reports.plots import Picture, style
 
 if TYPE_CHECKING:
@@ -26,29 +28,23 @@ def draw(run: Run) -> Iterator[Picture]:
         & ~samples["warmup"].astype(bool)
         & (samples["span"] == "total")
     ]
+    marks = marks_of(run)
     for group, members in run.groups.items():
         timed = [row for row in members if (single["trial"] == row.trial.id).any()]
         if timed:
-            dataset, first_stage, depth = group
-            yield Picture.of(
-                "latency",
-                group,
-                _figure(
-                    timed,
-                    single,
-                    f"{dataset}, {first_stage}, {counted(depth, 'candidate')}: one query in flight",
-                ),
-            )
+            dataset, first_stage, _ = group
+            title = f"{dataset}, {first_stage}, {candidates_of(members)}: one query in flight"
+            yield Picture.of("latency", group, _figure(timed, single, marks, title))
 
 
-def _figure(timed: list[Row], single: pd.DataFrame, title: str) -> Any:
+def _figure(timed: list[Row], single: pd.DataFrame, marks: Mapping[str, Mark], title: str) -> Any:
     import numpy as np
 
     figure, axes = style.new_figure(title)
-    for i, row in enumerate(timed):
+    for row in timed:
         mine = single[single["trial"] == row.trial.id]
         ms = np.sort(mine["nanoseconds"].to_numpy(dtype=np.float64) / 1e6)
-        colour = style.look(i)["color"]
+        look = style.look(marks[row.trial.id])
         label = (
             f"{row.name} ({row.trial.device}), {counted(len(ms), 'sample')} of "
             f"{mine['query'].nunique()} queries"
@@ -57,12 +53,12 @@ def _figure(timed: list[Row], single: pd.DataFrame, title: str) -> Any:
             ms,
             np.arange(1, len(ms) + 1) / len(ms),
             where="post",
-            color=colour,
+            color=look["color"],
             linewidth=1.5,
             label=label,
         )
         shown = [0.5, *([0.95] if mine["query"].nunique() >= needed(0.95) else [])]
-        axes.plot(np.quantile(ms, shown), shown, linestyle="none", markersize=7, **style.look(i))
+        axes.plot(np.quantile(ms, shown), shown, linestyle="none", markersize=7, **look)
     axes.set_xscale("log")
     style.plain_log_ticks(axes.xaxis)
     axes.set_ylim(0, 1.02)

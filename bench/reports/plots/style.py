@@ -8,6 +8,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from bench.reports.charts.svg import Mark
+
 COLOURS = (
     "#0072B2",
     "#D55E00",
@@ -17,7 +19,15 @@ COLOURS = (
     "#56B4E9",
     "#000000",
 )  # Okabe & Ito's colour-blind-safe set
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "triangle": "^",
+    "diamond": "D",
+    "down": "v",
+    "plus": "P",
+    "cross": "X",
+}
 GREY, FAINT = "#777777", "#dddddd"
 
 
@@ -35,11 +45,13 @@ def new_figure(title: str, width: float = 7.2, height: float = 4.6) -> tuple[Any
     return figure, axes
 
 
-def look(i: int) -> dict[str, Any]:
-    """Colour and marker of the i-th row. After seven rows colours begin anew with other markers."""
+def look(mark: Mark) -> dict[str, Any]:
+    """Return the colour and the marker of a mark, hollow where it is."""
+    colour = COLOURS[mark.shade]
     return {
-        "color": COLOURS[i % len(COLOURS)],
-        "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)],
+        "color": colour,
+        "marker": MARKERS[mark.shape],
+        "markerfacecolor": "white" if mark.hollow else colour,
     }
 
 

@@ -1,8 +1,8 @@
 """Quality against latency, with the Pareto front: which rerankers no other beats on both counts.
 
 A point is a median with its interval; the bar behind it is p95 with its own. Hosted rerankers are
-drawn hollow and stand outside the front: their times hold a network and are not comparable with
-those taken here.
+outside the front, and the legend says "request": their times hold a network and are not comparable
+with those taken here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from bench.latency.columns import P50, P95, Interval
 from bench.latency.summary import Summary
 from bench.records.rows import Row, candidates_of, measures_of
 from bench.records.run import Run
+from bench.reports.charts.svg import Mark
 from bench.reports.findings import one_query
+from bench.reports.marks import marks_of
 from bench.reports.plots import Picture, pareto, style
 
 CLOSE = 0.05
@@ -23,6 +25,7 @@ CLOSE = 0.05
 
 def draw(run: Run) -> Iterator[Picture]:
     """A picture per group that has timings."""
+    marks = marks_of(run)
     for group, members in run.groups.items():
         timed = [
             (row, found)
@@ -38,17 +41,22 @@ def draw(run: Run) -> Iterator[Picture]:
                     members,
                     timed,
                     measures_of(members)[0],
+                    marks,
                     f"{dataset}, {first_stage}, {candidates_of(members)}",
                 ),
             )
 
 
 def _tradeoff(
-    members: Sequence[Row], timed: Sequence[tuple[Row, Summary]], measure: str, title: str
+    members: Sequence[Row],
+    timed: Sequence[tuple[Row, Summary]],
+    measure: str,
+    marks: Mapping[str, Mark],
+    title: str,
 ) -> Any:
     figure, axes = style.new_figure(title)
-    for i, (row, found) in enumerate(timed):
-        _draw_point(axes, row, found, measure, i)
+    for row, found in timed:
+        _draw_point(axes, row, found, measure, marks[row.trial.id])
     here = [(found.p50_ms, row.quality[measure].mean) for row, found in timed if row.single]
     if here:
         front = zip(*(here[i] for i in pareto(here)), strict=True)
@@ -76,8 +84,8 @@ def _tradeoff(
     return figure
 
 
-def _draw_point(axes: Any, row: Row, found: Summary, measure: str, i: int) -> None:
-    look, value = style.look(i), row.quality[measure]
+def _draw_point(axes: Any, row: Row, found: Summary, measure: str, mark: Mark) -> None:
+    look, value = style.look(mark), row.quality[measure]
     x, y = found.p50_ms, value.mean
     axes.errorbar(
         x,
@@ -86,7 +94,6 @@ def _draw_point(axes: Any, row: Row, found: Summary, measure: str, i: int) -> No
         yerr=_reach(Interval(y, value.low, value.high)),
         linestyle="none",
         **look,
-        markerfacecolor="white" if row.request else look["color"],
         elinewidth=1,
         capsize=2,
         markersize=7,

@@ -94,6 +94,8 @@ def columns(members: Sequence[records.Row], measures: Sequence[str]) -> list[Col
     """
     shown = [_lead(measures[0])] if measures else []
     shown += [_DELTA, _P]
+    if any(row.failed for row in members):
+        shown.append(_FAILED)
     for i, name in enumerate(measures[1:]):
         meaning = "mean over queries, with its 95 % interval"
         priority = 4 if i else 2
@@ -102,8 +104,6 @@ def columns(members: Sequence[records.Row], measures: Sequence[str]) -> list[Col
         shown.append(_JUDGED)
     if any(row.latency for row in members):
         shown += LATENCY
-    if any(row.failed for row in members):
-        shown.append(_FAILED)
     if any(row.cost for row in members):
         shown.append(_COST)
     return shown

@@ -72,7 +72,8 @@ def _card(finding: Finding, several: bool) -> Card:
 
 def _tiles(finding: Finding, best: Row) -> dict[str, str]:
     quality = numbers.quality(best.quality[finding.measure].mean)
-    tiles = {"best ranking": name_of(best.trial), finding.measure: quality}
+    names = ", ".join(name_of(row.trial) for row in finding.equals)
+    tiles = {"best ranking": names, finding.measure: quality}
     if delta := finding.difference:
         tiles["over the first stage"] = numbers.change(delta)
         tiles["95 % interval, p"] = f"{numbers.signed_interval(delta)} p {numbers.p_value(delta.p)}"
