@@ -74,7 +74,7 @@ def collect(folder: Path, measure: str | None = None) -> list[Board]:
                 record = run.records[row.trial.id]
                 system = record.keys["quality"].hash, record.system.hash, row.trial.device
                 newest[system] = entry = Entry(row, record, run)
-                if row.single:
+                if row.query_here:
                     timed[*system, entry.machine] = entry
     if not newest:
         raise RecordError(

@@ -41,7 +41,7 @@ class Row:
     """One trial of a run, and its latency summaries by condition, in the order of the table of
     scenarios; none where nothing was timed.
 
-    `single` and `request` are of one query in flight, on this machine and through a network: never
+    `query_here` and `query_elsewhere` are of one query in flight, never
     the same thing, and no trial has both. `parts` holds, by condition, the median milliseconds of
     each part of a call, `timing` what the record tells of its timed pass; `failed` is the share of
     called queries whose call failed; `usage` what an answered query took in the mean, by the names
@@ -78,15 +78,18 @@ class Row:
         return [str(text) for text in self.timing.get("disturbances") or []]
 
     @property
-    def single(self) -> Summary | None:
+    def query_here(self) -> Summary | None:
+        """The latency of one query in flight on this machine."""
         return self.latency.get(Condition(one_query_at(remote=False)))
 
     @property
-    def request(self) -> Summary | None:
+    def query_elsewhere(self) -> Summary | None:
+        """The latency of one query in flight through a network."""
         return self.latency.get(Condition(one_query_at(remote=True)))
 
     @property
-    def offline(self) -> Summary | None:
+    def throughput(self) -> Summary | None:
+        """The scenario that says how many pairs per second are scored."""
         return next((summary for summary in self.latency.values() if summary.pairs_per_s), None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,7 +114,7 @@ class Row:
                 f"Δ {name} high": delta.high,
                 f"Δ {name} p": delta.p,
             }
-        for prefix, summary in (("", self.single), ("request ", self.request)):
+        for prefix, summary in (("", self.query_here), ("request ", self.query_elsewhere)):
             if summary:
                 for column, title in FRAME_COLUMNS:
                     interval = summary.of(column)
@@ -122,8 +125,8 @@ class Row:
                     }
         if self.disturbances:
             row |= {"timing disturbed": "; ".join(self.disturbances)}
-        if self.offline:
-            row |= {"pairs/s": self.offline.pairs_per_s}
+        if self.throughput:
+            row |= {"pairs/s": self.throughput.pairs_per_s}
         row |= {
             f"{title} per query": self.usage[name]
             for name, title in SHOWN_USAGE.items()

@@ -104,12 +104,12 @@ def speed(row: Row) -> tuple[bool, float]:
     those not timed.
     """
     timing = one_query(row)
-    return row.single is None, timing.p50_ms if timing else float("inf")
+    return row.query_here is None, timing.p50_ms if timing else float("inf")
 
 
 def one_query(row: Row) -> Summary | None:
     """Return the row's latency with one query in flight, in whichever scenario it was taken."""
-    return row.single or row.request
+    return row.query_here or row.query_elsewhere
 
 
 def significance(done: Sequence[Row], measure: str) -> dict[str, Badge]:

@@ -120,7 +120,7 @@ def _timed_elsewhere(entry: Entry) -> bool:
 
 def _single(entry: Entry) -> Summary | None:
     """Return the latency of one query, of the run that timed it last."""
-    return entry.timing.row.single if entry.timing else None
+    return entry.timing.row.query_here if entry.timing else None
 
 
 def _flat(entry: Entry, board: Board) -> dict[str, Any]:

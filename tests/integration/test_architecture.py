@@ -324,8 +324,8 @@ def test_it_is_timed_as_every_reranker_is(finished: Run) -> None:
     [row] = architectures(finished)
     assert (row.trial.id, row.trial.kind, row.status) == (TRIAL, "architecture", "done")
     assert row.name == "tinybert-l2 (random weights)"
-    assert row.single is not None
-    assert row.offline is not None
+    assert row.query_here is not None
+    assert row.throughput is not None
     assert {"tokenise", "copy", "forward"} <= set(row.parts[Condition("single")])
     record = finished.architectures[TRIAL]
     assert set(record.keys) == {"system", "speed"}

@@ -63,7 +63,7 @@ def test_the_fastest_of_those_that_tie_is_named(run: Run) -> None:
     [text] = told(run)
     [finding] = findings(run, run.rows)
     assert {row.name for row in finding.tied} == {"good", "twin"}
-    times = {row.name: row.single.p50_ms for row in finding.tied if row.single}
+    times = {row.name: row.query_here.p50_ms for row in finding.tied if row.query_here}
     assert finding.fastest is not None
     assert times[finding.fastest.name] == min(times.values())
     assert f"{min(times.values()):.1f} ms a query (p50)" in text

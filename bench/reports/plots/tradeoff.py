@@ -57,7 +57,7 @@ def _tradeoff(
     figure, axes = style.new_figure(title)
     for row, found in timed:
         _draw_point(axes, row, found, measure, marks[row.trial.id])
-    here = [(found.p50_ms, row.quality[measure].mean) for row, found in timed if row.single]
+    here = [(found.p50_ms, row.quality[measure].mean) for row, found in timed if row.query_here]
     if here:
         front = zip(*(here[i] for i in pareto(here)), strict=True)
         axes.plot(
@@ -97,7 +97,9 @@ def _draw_point(axes: Any, row: Row, found: Summary, measure: str, mark: Mark) -
         elinewidth=1,
         capsize=2,
         markersize=7,
-        label=f"{row.name} (request)" if row.request else f"{row.name} ({row.trial.device})",
+        label=f"{row.name} (request)"
+        if row.query_elsewhere
+        else f"{row.name} ({row.trial.device})",
         zorder=3,
     )
     if found.p95_ms is not None:

@@ -68,8 +68,8 @@ def _row(agreement: Agreement, row: records.Row, plain: records.Row) -> Row:
     single, plain_single = one_query(row), one_query(plain)
     ms = single.p50_ms if single else None
     plain_ms = plain_single.p50_ms if plain_single else None
-    rate = row.offline.pairs_per_s if row.offline else None
-    plain_rate = plain.offline.pairs_per_s if plain.offline else None
+    rate = row.throughput.pairs_per_s if row.throughput else None
+    plain_rate = plain.throughput.pairs_per_s if plain.throughput else None
     drift = agreement.drift
     by_column = {
         "way": cells.text(way(agreement.new, agreement.plain)),

@@ -123,7 +123,7 @@ def _figure(name: str, members: Sequence[records.Row], times: Times, view: View)
                 suffix = scenario.suffix(of)
                 shown = f"{name_of(row.trial)} · {suffix}" if suffix else name_of(row.trial)
                 strips.append((shown, row, np.sort(times[row.trial.id, of]) / 1e6))
-                is_hosted |= row.request is not None
+                is_hosted |= row.query_elsewhere is not None
     title = (Code(name), f" {scenario.meaning}") if scenario.meaning else (Code(name),)
     blocks: list[Block] = [table(name, members)]
     if is_hosted:

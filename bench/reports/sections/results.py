@@ -183,8 +183,8 @@ MEANINGS = {
 
 def latency_cells(row: records.Row) -> dict[str, Cell]:
     """Return the cells of `LATENCY`."""
-    single, hosted = one_query(row), row.request is not None
-    rate = row.offline.pairs_per_s if row.offline else None
+    single, hosted = one_query(row), row.query_elsewhere is not None
+    rate = row.throughput.pairs_per_s if row.throughput else None
     if single is None:
         return {"pairs/s": cells.rate(rate)}
     _, low, high = single.of(P50)
@@ -218,7 +218,7 @@ def _notes(done: Sequence[records.Row], shared: frozenset[str]) -> list[Note]:
     for whom, text in _remarks(done):
         note = Note(about(whom, done, labels), text)
         notes.append(Note(note.about, text, note.full in shared))
-    if any(row.request for row in done):
+    if any(row.query_elsewhere for row in done):
         notes.append(Note("", REQUEST_NOTE))
     return notes
 

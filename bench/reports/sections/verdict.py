@@ -145,7 +145,7 @@ def _speed(finding: Finding) -> Words:
     timing = one_query(fastest) if fastest else None
     if best is None or fastest is None or timing is None:
         return ()
-    network = ", through a network" if fastest.request else ""
+    network = ", through a network" if fastest.query_elsewhere else ""
     cost = f"{numbers.milliseconds(timing.p50_ms)} ms a query (p50{network})"
     name, timed = Strong(name_of(fastest.trial)), _timed(finding)
     if fastest is best and len(timed) > 1:
@@ -153,8 +153,8 @@ def _speed(finding: Finding) -> Words:
     if fastest is best:
         return (name, f" takes {cost}.")
     against = ""
-    if best.single and fastest.single:
-        against = f", against {numbers.milliseconds(best.single.p50_ms)} ms"
+    if best.query_here and fastest.query_here:
+        against = f", against {numbers.milliseconds(best.query_here.p50_ms)} ms"
     tie = "that these queries cannot tell from the best"
     return (name, f" is the fastest {tie}: {cost}{against}.")
 
