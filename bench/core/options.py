@@ -4,6 +4,7 @@ Validation speaks in the words of a suite.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
@@ -17,6 +18,7 @@ from bench.core.redaction import is_secret_name, redacted
 
 _MAY_BE_SECRET = ("base_url", "api_key_env")
 """Options whose value is never shown: it may hold a password."""
+_EXPONENT = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]{1,3}")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -139,6 +141,15 @@ def _decision(field: FieldInfo) -> Decision | None:
     return None
 
 
+def written_number(value: object) -> float | None:
+    """Return the number that a text such as 1e-2 is, which YAML reads as text for want of a point;
+    None for anything else.
+    """
+    if isinstance(value, str) and _EXPONENT.fullmatch(value.strip()):
+        return float(value)
+    return None
+
+
 def validated(model: type[Model], options: Any, where: str) -> Model:
     """Options as an instance of their model. Raises SuiteError naming `where`, the key and the
     fix.
@@ -192,7 +203,9 @@ def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True)
     )
     if not message[:2].isupper():  # an abbreviation such as YAML stays as it is
         message = f"{message[0].lower()}{message[1:]}"
-    return f"{place}{message}{shown}"
+    number = written_number(given) if shown else None
+    fix = "" if number is None else f": write {number:f}".rstrip("0").rstrip(".")
+    return f"{place}{message}{shown}{fix}"
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import sysconfig
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,7 @@ _SHORTEST = 6
 """Characters from which a secret is looked for inside of texts: a shorter one is part of many
 words.
 """
+_TRACEBACK_FILE = re.compile(r'(?<=^  File ")[^"\n]+(?=", line )', re.MULTILINE)
 _VALUES: set[str] = set()
 """The secrets of the suites that were read in this process."""
 
@@ -96,6 +98,28 @@ def for_others(text: str) -> str:
         if len(folder) > 1:
             text = text.replace(folder + os.sep, shown)
     return redacted_text(text)
+
+
+def traceback_for_others(text: str) -> str:
+    """Return a traceback for a file that others may read: files of this project, of installed
+    packages and of Python from their own folder on, others as seen from the working folder.
+    """
+    return for_others(_TRACEBACK_FILE.sub(lambda file: _file_for_others(file[0]), text))
+
+
+def _file_for_others(path: str) -> str:
+    if not os.path.isabs(path):
+        return path
+    package = Path(__file__).parents[1]
+    if Path(path).is_relative_to(package):
+        return str(Path(path).relative_to(package.parent))
+    _, packages, inside = path.rpartition(f"site-packages{os.sep}")
+    if packages:
+        return f"{packages}{inside}"
+    library = Path(sysconfig.get_path("stdlib"))
+    if Path(path).is_relative_to(library):
+        return str(Path(path).relative_to(library.parent))
+    return argument(path)
 
 
 def argument(text: str) -> str:

@@ -5,6 +5,7 @@ be used.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,8 @@ def _check_surrogates(path: Path, number: int, row: dict[str, Any]) -> None:
 
 def json_type(value: Any) -> str:
     """A JSON value's type in plain words."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN, or a number that is too large"
     names = {
         dict: "an object",
         list: "a list",
@@ -158,12 +161,14 @@ def row_id(value: Any, what: str) -> tuple[str | None, str]:
 
 def field_text(value: Any) -> str | None:
     """Return a field as text: numbers as JSON writes them, lists joined by spaces, null as nothing;
-    None for an object.
+    None for an object, and for what is no number or too large for one.
     """
     if isinstance(value, str):
         return value
     if value is None:
         return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     if isinstance(value, list | tuple):

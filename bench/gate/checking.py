@@ -17,7 +17,7 @@ from bench.comparison.pairs import (
 )
 from bench.contract.trial import Trial, TrialStatus
 from bench.core.counting import counted
-from bench.core.errors import BenchError, RecordError, nearest
+from bench.core.errors import RecordError, nearest
 from bench.core.printable import one_line
 from bench.gate.drift import drift_gate
 from bench.gate.file import HEADLINE, Gates
@@ -66,7 +66,11 @@ def check(
     for pair in pairs:
         answers += _gates_of(*pair, gates, speed, seed)
     if not answers:
-        raise BenchError("the gates file asks nothing of these rerankers: nothing could fail")
+        raise gates.problem(
+            (),
+            "the gates file asks nothing of these rerankers: nothing could fail; write such as "
+            "quality: {nDCG@10: 0.01}",
+        )
     added = [
         side.trial
         for side in ours

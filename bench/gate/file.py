@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from bench.core.errors import BenchError, SuiteError, nearest
-from bench.core.options import Options, as_mapping
+from bench.core.options import Options, as_mapping, written_number
 from bench.core.yaml_source import Source
 
 MARGIN = 0.01
@@ -195,13 +195,15 @@ class Gates(RerankerGates):
         return (
             self._source.problem(keys, message)
             if self._source
-            else SuiteError(f"{'.'.join(map(str, keys))}: {message}")
+            else SuiteError(": ".join(filter(None, [".".join(map(str, keys)), str(message)])))
         )
 
 
 def _is_number(value: Any) -> bool:
-    """Whether YAML read a number. `yes` is none, though Python counts with it."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a number is written. `yes` is none, though Python counts with it."""
+    if isinstance(value, int | float):
+        return not isinstance(value, bool)
+    return written_number(value) is not None
 
 
 def _margin_problem(measure: str, margin: float) -> str | None:

@@ -18,7 +18,7 @@ from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.handed import is_handed
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.progress import Observer
-from bench.core.redaction import for_others, redacted_text
+from bench.core.redaction import redacted_text, traceback_for_others
 from bench.core.version import version
 from bench.datasets.base import Dataset
 from bench.latency import timed_pass
@@ -190,7 +190,7 @@ class GroupRun:
         if not isinstance(error, OutsiderError):
             return reason
         path = self.writer.folder / "errors" / f"{name}.txt"
-        text = for_others("".join(traceback.format_exception(error.cause)))
+        text = traceback_for_others("".join(traceback.format_exception(error.cause)))
         write_atomically(path, text.encode("utf-8", "backslashreplace"))
         return f"{reason} (errors/{path.name})"
 

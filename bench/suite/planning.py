@@ -95,19 +95,17 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
     hand_over(suite.handed)  # another suite may have taken their names
     candidates = candidates_of(suite)
     groups: list[Group] = []
-    seen: set[str] = set()
+    seen: dict[str, tuple[Part, ...]] = {}
     refusals: list[BenchError] = []
     for dataset in suite.datasets:
         for found in candidates:
             group = Group(dataset, found.first_stage)
             groups.append(group)
             for planned in _rows(suite, group, found, devices):
+                parts = (planned.part, group.first_stage, group.dataset)
                 if planned.trial.id in seen:
-                    raise SuiteError(
-                        f"two trials are named '{planned.trial.id}': give one of its parts "
-                        "another 'name'"
-                    )
-                seen.add(planned.trial.id)
+                    raise _named_twice(suite, [*seen[planned.trial.id], *parts], planned.trial.id)
+                seen[planned.trial.id] = parts
                 refusals += _check(planned, lenient)
                 group.planned.append(planned)
     lacking = {str(refusal): refusal for refusal in refusals if isinstance(refusal, Unavailable)}
@@ -121,6 +119,28 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
     ):
         raise refusals[0]  # nothing would be compared
     return groups
+
+
+def _named_twice(suite: Suite, of_both: Sequence[Part], trial_id: str) -> SuiteError:
+    """Return the error for two trials of one name, whose parts are given: it names the place of the
+    second of the two parts that share a name.
+    """
+    lists = (
+        ("rerankers", suite.rerankers),
+        ("first_stages", suite.first_stages),
+        ("datasets", suite.datasets),
+    )
+    for key, parts in lists:
+        places = [i for i, part in enumerate(parts) if any(part is one for one in of_both)]
+        if len(places) == 2:
+            first, second = places
+            name = display_name(parts[second])
+            return suite.problem(
+                (key, second, parts[second].name),
+                f"{key}.{first}.{parts[first].name} is named '{name}' too: give one of the two "
+                "another 'name'",
+            )
+    return SuiteError(f"two trials are named '{trial_id}': give one of its parts another 'name'")
 
 
 def _rows(

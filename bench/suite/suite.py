@@ -98,6 +98,8 @@ class Suite(Options):
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
+    _source: Source | None = PrivateAttr(default=None)
+
     @property
     def base_dir(self) -> Path:
         return self._base_dir
@@ -111,6 +113,12 @@ class Suite(Options):
     def asked(self) -> dict[str, Any]:
         """The suite as its author wrote it, without the defaults."""
         return self._asked
+
+    def problem(self, keys: Keys, message: str) -> SuiteError:
+        """Return an error that names the file, the line and the keys of a part."""
+        if self._source is None:
+            return SuiteError(message)
+        return self._source.problem(keys, message)
 
     def resolved(self) -> dict[str, Any]:
         """Everything, defaults included, as plain data."""
@@ -195,6 +203,7 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
     suite._base_dir = base_dir
     keep_out(source.data)
     suite._asked = source.data
+    suite._source = source
     _check_parts(suite, source)
     _check_pipelines(suite, source)
     try:

@@ -228,6 +228,7 @@ def test_latex_escapes_names_and_explains_its_dagger(tmp_path: Path) -> None:
     assert "\\caption{tiny, bm25, 5 candidates. $^{\\dagger}$: p $<$ 0.05 against" in text
     assert "$+0.1000$$^{\\dagger}$" in text
     assert "a\\_1" in text
+    assert latex.escape('<a|"b">') == "$<$a\\textbar{}\\char34{}b\\char34{}$>$"
     assert latex.escape("nDCG(gains={2:10})@10") == "nDCG(gains=\\{2:10\\})@10"
 
 

@@ -100,7 +100,11 @@ def test_a_class_in_a_suite_is_scored_and_timed(collection: Path, tmp_path: Path
     assert table.loc["Raising", "reason"].startswith("ValueError: kaboom (errors/"), (
         "its own error is not one of what it returned"
     )
-    assert "in score" in next((run.folder / "errors").iterdir()).read_text()
+    traceback = next((run.folder / "errors").iterdir()).read_text()
+    assert "in score" in traceback
+    files = [line.split('"')[1] for line in traceback.splitlines() if line.startswith("  File ")]
+    assert "bench/core/outsiders.py" in files
+    assert not [file for file in files if Path(file).is_absolute()]
     record = next(
         record for record in run.records.values() if record.trial.reranker == "Predicting"
     )

@@ -18,6 +18,7 @@ from bench import datasets
 from bench.core.errors import DataError, SuiteError, Unavailable
 from bench.datasets import embedded, irds
 from bench.datasets.base import Dataset
+from bench.datasets.document_rows import read_documents
 from bench.datasets.files import read_folder
 from bench.datasets.lines import Notes, numbered_lines
 from bench.datasets.memory import MemoryDocuments
@@ -849,3 +850,14 @@ def test_whatever_is_written_is_read(
         (q, d): grade for q, grades_ in found.qrels.items() for d, grade in grades_.items()
     } == qrels
     assert found.warnings == ()
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", "[1, -Infinity]"])
+def test_a_text_that_is_no_number_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "docs.jsonl"
+    path.write_text(f'{{"doc_id": "d1", "text": {value}}}\n{{"doc_id": "d2", "text": "a"}}\n')
+    notes = Notes()
+    rows = read_documents(path, notes, ["text"])
+    assert list(rows.documents) == ["d2"]
+    with pytest.raises(DataError, match=r"docs\.jsonl:1: 'text' must be a string, a number"):
+        rows.check({"d1"}, notes)

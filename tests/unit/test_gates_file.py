@@ -128,3 +128,22 @@ def test_a_reranker_that_neither_run_knows_is_told(tmp_path: Path) -> None:
         r"'minilm'",
     ):
         check(runs[0], runs[1], asked)
+
+
+def test_a_number_with_an_exponent_and_no_point_is_a_number(tmp_path: Path) -> None:
+    """YAML 1.1 reads it as text."""
+    path = tmp_path / "gates.yaml"
+    path.write_text("quality: 1e-2\nspeed: 11e-1\nfailures: 1e-1\n")
+    gates = load(path)
+    assert gates.quality == {"headline": 0.01}
+    assert gates.speed is not None
+    assert (gates.speed.ratio, gates.failures) == (1.1, 0.1)
+
+
+def test_a_file_that_asks_nothing_is_named_with_what_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "gates.yaml"
+    path.write_text("quality: null\ndrift: null\n")
+    new = made_run(tmp_path, {"a": [0.1, 0.2]}, name="new")
+    old = made_run(tmp_path, {"a": [0.1, 0.2]}, name="old")
+    with pytest.raises(SuiteError, match=r"gates\.yaml:1: .* asks nothing .* write such as qual"):
+        check(new, old, load(path))

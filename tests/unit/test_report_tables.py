@@ -14,6 +14,7 @@ from bench.reports import exports, renderers, sections
 from bench.reports.renderers import render
 from bench.reports.renderers.screen import screen
 from tests.support.made_reports import Made, made_report
+from tests.support.made_runs import made_run
 
 SECTION = """
 from bench.reports import cells
@@ -115,3 +116,11 @@ def test_a_run_of_several_datasets_has_a_mean_everywhere_that_says_over_which(ru
         pytest.approx(mean)
     )
     assert f'"mean over {over}",,a,cpu' in exports.export(run, "csv")
+
+
+def test_a_dataset_that_failed_says_so_and_has_no_table(tmp_path: Path) -> None:
+    made = made_run(tmp_path, {}, failed=["first-stage", "a", "oracle"])
+    text = reports.markdown(made)
+    assert "Nothing was measured on tiny (bm25): it failed." in text
+    assert "failed: no reason given" in text
+    assert "| --- |" not in text

@@ -15,6 +15,7 @@ import yaml
 from bench.core.errors import SuiteError
 from bench.suite import suite as suites
 from bench.suite.json_schema import schema, schema_text
+from bench.suite.planning import plan
 from tests.support.paths import ROOT
 
 GOOD = """\
@@ -181,3 +182,23 @@ def test_the_schema_refuses_what_the_validator_refuses(
         suites.load(wrong)
     with pytest.raises(jsonschema.ValidationError):
         validator.validate(json.loads(json.dumps(wrong)))
+
+
+def test_two_rerankers_of_one_name_are_told_apart_by_file_line_and_keys(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(
+        "name: two\ndatasets: [embedded:everyday]\nrerankers:\n"
+        "- word-overlap\n- first-stage\n- word-overlap: {name: word-overlap}\n"
+    )
+    message = r"suite\.yaml:6: rerankers\.2\.word-overlap: rerankers\.0\.word-overlap is named"
+    with pytest.raises(SuiteError, match=message):
+        plan(suites.load(path))
+
+
+def test_a_whole_number_with_an_exponent_says_what_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(
+        "name: two\ndatasets: [embedded:everyday]\nrerankers: [word-overlap]\ndepth: 1e2\n"
+    )
+    with pytest.raises(SuiteError, match=r"suite\.yaml:4: depth: .*: write 100$"):
+        suites.load(path)

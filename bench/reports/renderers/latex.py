@@ -19,6 +19,8 @@ SPECIAL = {
     "ʳ": "$^{r}$",
     "<": "$<$",
     ">": "$>$",
+    "|": "\\textbar{}",
+    '"': "\\char34{}",
 }
 
 
@@ -34,7 +36,7 @@ def render(document: Document) -> str:
 
 def escape(text: str) -> str:
     """Return text as LaTeX prints it."""
-    special = r"[\\~^&%$#_{}–Δ†ʳ<>]"
+    special = r"[\\~^&%$#_{}–Δ†ʳ<>|\"]"
     return re.sub(
         special, lambda sign: SPECIAL.get(sign[0], f"\\{sign[0]}"), " ".join(text.split())
     )

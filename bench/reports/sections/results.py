@@ -21,6 +21,7 @@ from bench.reports.document import (
     Row,
     Section,
     Table,
+    by_reason,
 )
 from bench.reports.findings import one_query, significance
 from bench.reports.names import about, at_odds, device_of, name_of
@@ -44,9 +45,9 @@ def results(view: View) -> Section:
         measure = view.measure(group)
         queries = next((row.quality[measure].n for row in members if measure in row.quality), 0)
         blocks.append(Heading(view.title(group), counted(queries, "query") if queries else ""))
-        if reason := _reason_of_all(members):
-            blocks.append(Paragraph((f"failed: {reason}",)))
-        else:
+        reasons = _reasons_of_all(members)
+        blocks += [Paragraph((reason,)) for reason in reasons]
+        if not reasons:
             blocks.append(table(view, group, f"g{i}", shared))
     return Section("results", "Results", blocks, titled=False)
 
@@ -249,10 +250,13 @@ def shared_notes(view: View) -> dict[str, int]:
     return {text: count for text, count in tables.items() if count > 1}
 
 
-def _reason_of_all(members: Sequence[records.Row]) -> str | None:
-    """Return why a whole group failed, its first stage's own row among it; None where some of it
+def _reasons_of_all(members: Sequence[records.Row]) -> list[str]:
+    """Return why a whole group failed, its first stage's own row among it; nothing where some of it
     ran.
     """
-    reasons = {row.reason for row in members if row.status != "skipped"}
-    failed = [row for row in members if row.status == "failed" and row.trial.kind == "reference"]
-    return next(iter(reasons)) if failed and len(reasons) == 1 else None
+    if any(row.status == "done" for row in members):
+        return []
+    reasons = by_reason(absent_of(members), "failed")
+    if len(reasons) == 1:
+        return [f"failed: {reason}" for reason in reasons]
+    return [f"{', '.join(names)} failed: {reason}" for reason, names in reasons.items()]

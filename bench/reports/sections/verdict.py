@@ -91,6 +91,8 @@ def _lead(finding: Finding) -> Words:
     where = f"{dataset} ({first_stage}, {candidates_of(finding.members)})"
     best = finding.best
     if best is None:
+        if {row.status for row in finding.members} == {"failed"}:
+            return (f"Nothing was measured on {dataset} ({first_stage}): it failed.",)
         return (f"No reranker {_why_none(finding)} on {where}.",)
     value = f"{finding.measure} {numbers.quality(best.quality[finding.measure].mean)}"
     name, delta = Strong(name_of(best.trial)), finding.difference
