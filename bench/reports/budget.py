@@ -63,12 +63,12 @@ def table(choice: Choice) -> Table:
         rows.append(Row(FIRST_STAGE, {**quality, "verdict": cells.text("")}, kind="reference"))
     columns = [
         Column("depth", "depth", priority=2),
-        Column("settings", "settings", priority=6),
+        Column("settings", "settings", align="left", priority=6),
         Column(QUALITY, choice.measure, better="higher", priority=0),
         Column("p50", "p50 ms", better="lower", priority=4),
         Column("p95", "p95 ms", better="lower", priority=3),
         Column("queries", "queries", "distinct queries timed", priority=7),
-        Column("verdict", "verdict", priority=1),
+        Column("verdict", "verdict", align="left", priority=1),
     ]
     return Table("reranker", columns, rows, title(choice))
 

@@ -9,7 +9,7 @@ from typing import Any
 from bench.comparison import moved
 from bench.comparison.moved import Move, Moves
 from bench.comparison.pairs import Comparison, mostly_failed
-from bench.records.rows import doubt
+from bench.records.rows import GroupKey, doubt
 from bench.records.run import Run
 from bench.reports import cells, numbers
 from bench.reports.cells import Cell
@@ -19,11 +19,13 @@ from bench.reports.document import (
     Column,
     Document,
     Fold,
+    Heading,
     Paragraph,
     Row,
     Section,
     Strong,
     Table,
+    Words,
 )
 from bench.reports.names import at_odds, device_of, group_of, name_of, title_of
 from bench.reports.wording import worded
@@ -42,11 +44,11 @@ COLUMNS = (
     Column("baseline", "baseline", better="higher", priority=8),
     Column("difference", "Δ", better="higher", priority=0, interval="own"),
     Column("p", "p", better="lower", priority=9),
-    Column("holm", "Holm", better="lower", priority=2),
+    Column("holm", "Holm", better="lower", priority=6),
     Column("t", "t-test", better="lower", priority=9),
     Column("d", "d", better="higher", priority=9),
-    Column("wins", "W/T/L", "queries won, tied and lost", priority=3),
-    Column("mde", "MDE", priority=4),
+    Column("wins", "W/T/L", "queries won, tied and lost", priority=6),
+    Column("mde", "MDE", priority=7),
 )
 FAILED = Column("failed", "failed", "share of queries that failed: new / baseline", priority=1)
 
@@ -61,8 +63,9 @@ def document(comparisons: Sequence[Comparison], queries: int = moved.SHOWN) -> D
         folded=True,
         wide=True,
     )
-    moves = [_moved(name, found) for name, found in moves_of(comparisons, queries)]
-    table = Section("comparison", "Comparison", [_table(comparisons), notes], titled=False)
+    moves = [_moved(name, moves) for name, moves in moves_of(comparisons, queries)]
+    tables = [*_tables(comparisons), notes]
+    table = Section("comparison", "Comparison", tables, titled=False)
     return Document(
         title(comparisons),
         [table, Section("moved", "Moved most", moves), reading],
@@ -179,13 +182,24 @@ def _data(comparison: Comparison) -> dict[str, Any]:
     return {**flat(comparison), "moved": moves}
 
 
+def _tables(comparisons: Sequence[Comparison]) -> list[Block]:
+    """Return a table per group, under its title where there are several."""
+    by_group: dict[GroupKey, list[Comparison]] = {}
+    for comparison in comparisons:
+        by_group.setdefault(group_of(comparison.new.trial), []).append(comparison)
+    blocks: list[Block] = []
+    for group, members in by_group.items():
+        blocks += [Heading(title_of(group))] if len(by_group) > 1 else []
+        blocks.append(_table(members))
+    return blocks
+
+
 def _table(comparisons: Sequence[Comparison]) -> Table:
-    several = _several(comparisons)
     failing = any(
         side.record.counts.failed for one in comparisons for side in (one.new, one.baseline)
     )
     columns = [*COLUMNS, FAILED] if failing else COLUMNS
-    rows = [_row(comparison, several) for comparison in comparisons]
+    rows = [_row(comparison) for comparison in comparisons]
     return Table("reranker", columns, rows, title(comparisons), sortable=True)
 
 
@@ -193,9 +207,9 @@ def _several(comparisons: Sequence[Comparison]) -> bool:
     return len({group_of(comparison.new.trial) for comparison in comparisons}) > 1
 
 
-def _row(comparison: Comparison, several: bool) -> Row:
+def _row(comparison: Comparison) -> Row:
     trial, difference = comparison.new.trial, comparison.difference
-    name, device = label(comparison, several), ""
+    name, device = label(comparison, several=False), ""
     if name == name_of(trial):
         name, device = trial.reranker, device_of(trial)
     shares = [side.record.counts.failed_share for side in (comparison.new, comparison.baseline)]
@@ -227,7 +241,9 @@ def _moved(name: str, moves: Sequence[Move]) -> Fold:
     blocks: list[Block] = []
     for move in moves:
         blocks.append(Paragraph((Strong(move.label), f" {move.delta:+.4f}")))
-        lines = [(line.strip(),) for line in moved.lines(move)]
+        lines: list[Words] = []
+        for side, documents in (("before", move.before), ("after", move.after)):
+            lines += [(f"  {side} {i}. {document}",) for i, document in enumerate(documents, 1)]
         blocks += [Bullets(lines, one_line=True)] if lines else []
     return Fold((f"{name}: {moved.told(moves)}",), blocks)
 

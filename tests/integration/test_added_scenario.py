@@ -144,9 +144,9 @@ def test_it_is_timed_summarised_and_reported(burst: str, collection: Path, tmp_p
     assert (row.latency[Condition(burst)].values["queries_per_s"].value or 0) > 0
     page = reports.markdown(run)
     assert " queries/s |" in page
-    assert "`burst` several queries in one call" in page
+    assert "`burst`: several queries in one call" in page
     html = (run.folder / "report.html").read_text(encoding="utf-8")
-    assert "<code>burst</code> several queries in one call" in html
+    assert "<code>burst</code>: several queries in one call" in html
 
 
 @pytest.mark.parametrize("entry", [OUTSIDE, {OUTSIDE: {"burst_size": 4}}])

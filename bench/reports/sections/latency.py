@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.latency.columns import Better as Preferred
@@ -61,7 +62,10 @@ def latency(view: View) -> Section | None:
     by_group: list[tuple[GroupKey, Sequence[Block]]] = []
     for group, members in view.groups.items():
         names = in_order(of.scenario for row in members for of in row.latency)
-        by_group.append((group, [_figure(name, members, times, view) for name in names]))
+        figures = [_figure(name, members, times, view) for name in names]
+        if figures:
+            figures[0] = replace(figures[0], reading=EXPLANATION)
+        by_group.append((group, figures))
     if not any(blocks for _, blocks in by_group):
         return None
     in_main_table = all(is_in_main_table(row) for row in view.rows)
@@ -124,12 +128,12 @@ def _figure(name: str, members: Sequence[records.Row], times: Times, view: View)
                 shown = f"{name_of(row.trial)} · {suffix}" if suffix else name_of(row.trial)
                 strips.append((shown, row, np.sort(times[row.trial.id, of]) / 1e6))
                 is_hosted |= row.query_elsewhere is not None
-    title = (Code(name), f" {scenario.meaning}") if scenario.meaning else (Code(name),)
+    title = (Code(name), f": {scenario.meaning}") if scenario.meaning else (Code(name),)
     blocks: list[Block] = [table(name, members)]
     if is_hosted:
         blocks.append(Paragraph((REQUEST_NOTE,), quiet=True))
     drawn = chart.draw(name, strips, view.marks)
-    return Figure(title, drawn, reading=EXPLANATION, blocks=blocks)
+    return Figure(title, drawn, blocks=blocks)
 
 
 def _times(samples: pd.DataFrame) -> Times:
