@@ -188,7 +188,7 @@ def test_the_command_exits_as_documented(
     new, old = runs(tmp_path, OLD + NOISE - 0.01)
     failing, _ = runs(tmp_path / "failing", OLD + NOISE - 0.05)
     other, _ = runs(tmp_path / "other", OLD, quality={"candidates": "other"})
-    noisy, _ = runs(tmp_path / "noisy", OLD + 20 * np.roll(NOISE, 1))
+    noisy, _ = runs(tmp_path / "noisy", np.clip(OLD + 20 * np.roll(NOISE, 1), 0, 1))
     gates = tmp_path / "gates.yaml"
     gates.write_text("quality: 0.2")
     for folder, more, code in (
