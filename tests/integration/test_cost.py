@@ -271,9 +271,10 @@ def test_a_wide_terminal_shows_the_price_and_any_terminal_the_failures(
         assert "25 %" in text
         assert "1 of 4 queries failed and score 0 (e.g. HTTP 400: no)" in " ".join(text.split())
     assert max(map(len, narrow.splitlines())) <= 80
-    assert re.search(r"hosted .* 25 % +2\.00", wide)
+    assert re.search(r"hosted .* 25 % .* 2\.00", wide)
     report = (run.folder / "report.md").read_text()
-    assert "| failed | $/1k queries |" in report
+    assert "| p | failed |" in report
+    assert "| $/1k queries |" in report
     assert "failed is the share of queries whose call failed" in report
 
 
