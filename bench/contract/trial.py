@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from pydantic import field_validator
+from pydantic import PositiveInt, field_validator
 
 from bench.core.filenames import is_file_name
 from bench.core.options import Options
@@ -25,7 +25,7 @@ class Trial(Options):
     first_stage: str
     reranker: str
     device: str
-    depth: int
+    depth: PositiveInt
     kind: Literal["reference", "reranker", "architecture"] = "reranker"
     """"reference" for the first stage's own order and the oracle, which stand beside every
     reranker; "architecture" for a network without its weights, which has a latency and no quality.

@@ -24,8 +24,7 @@ class Column(NamedTuple):
 
     kind: str
     required: bool = True
-    negative: bool = True
-    """Whether a number may be below 0."""
+    minimum: float = float("-inf")
 
 
 def check_cells(path: Path, frame: pd.DataFrame, columns: Mapping[str, Column]) -> None:
@@ -40,8 +39,9 @@ def check_cells(path: Path, frame: pd.DataFrame, columns: Mapping[str, Column]) 
         if problem := _problem(frame[name], column):
             where = "" if column.kind == "string" else _first_infinite(frame, name)
             raise RecordError(f"{path}: column '{name}' holds {problem}{where}: {REPEAT}")
-        if not column.negative:
-            _refuse(path, frame, name, _below_zero(frame[name]), "a number below 0")
+        if column.minimum > float("-inf"):
+            below = _below(frame[name], column.minimum)
+            _refuse(path, frame, name, below, f"a number below {column.minimum:g}")
     if "nanoseconds" in columns:
         _refuse(path, frame, "nanoseconds", _takes_no_time(frame), "a time that no call can take")
         _refuse(path, frame, "pairs", frame["pairs"] <= 0, "a number of pairs that no call has")
@@ -59,10 +59,10 @@ def beyond_measure(measures: pd.Series[str], values: pd.Series[float]) -> pd.Ser
     return (values < lows - ROUNDING) | (values > highs + ROUNDING)
 
 
-def _below_zero(cells: pd.Series[Any]) -> pd.Series[bool]:
+def _below(cells: pd.Series[Any], minimum: float) -> pd.Series[bool]:
     import pandas as pd
 
-    return pd.to_numeric(cells).lt(0)
+    return pd.to_numeric(cells).lt(minimum)
 
 
 def _takes_no_time(table: pd.DataFrame) -> pd.Series[bool]:

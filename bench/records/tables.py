@@ -28,10 +28,10 @@ STRETCH = 100_000
 
 
 TEXT, NUMBER, WHOLE = Column("string"), Column("float64"), Column("int64")
-DEPTH = Column("int64", negative=False)
+DEPTH = Column("int64", minimum=1)
 SOME_TEXT, SOME_FLAG = Column("string", required=False), Column("bool", required=False)
-SOME_AMOUNT = Column("float64", required=False, negative=False)
-SOME_COUNT = Column("int64", required=False, negative=False)
+SOME_AMOUNT = Column("float64", required=False, minimum=0)
+SOME_COUNT = Column("int64", required=False, minimum=0)
 
 
 @dataclass(frozen=True, eq=False)

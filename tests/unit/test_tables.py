@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bench.core.errors import RecordError
-from bench.records.tables import LATENCY, PER_QUERY, read_table
+from bench.records.tables import DEPTHS, LATENCY, PER_QUERY, read_table
 
 ROWS = {"trial": ["t", "t"], "query": ["q1", "q2"], "measure": ["RR", "RR"], "value": [0.5, 1.0]}
 
@@ -49,6 +49,15 @@ def test_a_column_that_cannot_be_used_is_named(
     written(tmp_path, **{column: cells})
     with pytest.raises(RecordError, match=message):
         read_table(tmp_path, PER_QUERY)
+
+
+@pytest.mark.parametrize("depth", [0, -3])
+def test_a_depth_is_at_least_one(depth: int, tmp_path: Path) -> None:
+    rows = {**ROWS, "depth": [10, depth]}
+    (tmp_path / "depths").mkdir()
+    pd.DataFrame(rows).to_parquet(tmp_path / "depths" / "t.parquet", index=False)
+    with pytest.raises(RecordError, match=f"'depth' holds a number below 1: {depth} "):
+        read_table(tmp_path, DEPTHS)
 
 
 def test_what_older_runs_lack_is_empty(tmp_path: Path) -> None:
