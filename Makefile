@@ -28,7 +28,7 @@ check: lint
 test: lint
 	$(PYTEST)
 
-coverage: lint  # branch coverage of what runs in process; the floor is in pyproject.toml
+coverage: lint  # branch coverage of what runs in process
 	$(PYTEST) --cov --cov-report=term:skip-covered
 
 bench: .venv/.dev
