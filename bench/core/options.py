@@ -203,7 +203,8 @@ def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True)
     )
     if not message[:2].isupper():  # an abbreviation such as YAML stays as it is
         message = f"{message[0].lower()}{message[1:]}"
-    number = written_number(given) if shown else None
+    is_type = problem["type"].endswith(("_parsing", "_type"))
+    number = written_number(given) if shown and is_type else None
     fix = "" if number is None else f": write {number:f}".rstrip("0").rstrip(".")
     return f"{place}{message}{shown}{fix}"
 
