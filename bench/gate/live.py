@@ -17,6 +17,7 @@ import yaml
 from bench.comparison.across import VERSIONS, differences, refused
 from bench.comparison.pairs import Side, comparable
 from bench.core.errors import BenchError, RecordError, RerankerError
+from bench.core.options import deciding
 from bench.core.progress import Observer
 from bench.core.redaction import HIDDEN
 from bench.gate.file import SpeedGate
@@ -29,6 +30,7 @@ from bench.machine.clock import REAL_CLOCK, Clock
 from bench.quality.questions import Questions
 from bench.records import keys
 from bench.records.tables import LATENCY
+from bench.rerankers.options import declared
 from bench.runner.retrieve import retrieve
 from bench.scoring.engine import described
 from bench.suite import suite
@@ -52,11 +54,10 @@ class Rebuilt:
 
     @property
     def recipe(self) -> tuple[str, Any]:
-        """What the suite says about the reranker, its name in tables aside."""
-        options = self.planned.reranker.options
-        return self.planned.part.name, options.model_dump(
-            exclude={"name", "optional"}
-        ) if options else None
+        """What the suite says about the reranker, and decides its scores or its speed."""
+        options = declared(self.planned.reranker.options)
+        idle = set(deciding(options, "nothing"))
+        return self.planned.part.name, options.model_dump(exclude=idle)
 
 
 class LiveSpeed:

@@ -19,6 +19,7 @@ from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.cache_dir import cache_dir
 from bench.core.counting import counted
 from bench.core.errors import DataError
+from bench.core.options import at_default, deciding
 from bench.core.words import unserved_script
 from bench.datasets.base import Dataset, content_hash
 from bench.retrieval.base import BaseFirstStage
@@ -58,8 +59,13 @@ class BM25(BaseFirstStage):
     @property
     def name(self) -> str:
         """`bm25`, and what was set to other than its default."""
-        changed = self.options.model_dump(exclude_defaults=True, exclude={"name", "depth"})
-        parameters = ", ".join(f"{key}={value}" for key, value in changed.items())
+        usual = at_default(self.options)
+        changed = [
+            f"{key}={value}"
+            for key, value in deciding(self.options, "scores").items()
+            if key not in usual
+        ]
+        parameters = ", ".join(changed)
         return self.options.name or (f"bm25({parameters})" if parameters else "bm25")
 
     def check(self, dataset: Dataset | None, depth: int) -> None:
@@ -160,9 +166,11 @@ class BM25(BaseFirstStage):
 
     def _source(self, dataset: Dataset) -> dict[str, Any]:
         """Everything that decides the index: what is recorded is what the cache is keyed by."""
+        names = set(deciding(self.options, "scores"))
+        settings = self.options.model_dump(mode="json", include=names)
         return {
             "first_stage": "bm25",
-            **self.options.model_dump(mode="json", exclude={"name", "depth"}),
+            **settings,
             "normal_form": "NFC",
             "unicode": unicodedata.unidata_version,
             "document": dataset.template,
