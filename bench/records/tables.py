@@ -29,6 +29,8 @@ STRETCH = 100_000
 
 TEXT, NUMBER, WHOLE = Column("string"), Column("float64"), Column("int64")
 DEPTH = Column("int64", minimum=1)
+CURVE_DEPTH = Column("int64", minimum=0)
+"""At depth 0 nothing is reranked: the first stage's order."""
 SOME_TEXT, SOME_FLAG = Column("string", required=False), Column("bool", required=False)
 SOME_AMOUNT = Column("float64", required=False, minimum=0)
 SOME_COUNT = Column("int64", required=False, minimum=0)
@@ -81,7 +83,7 @@ CALL = {
 
 PER_QUERY = Table("per_query", {"trial": TEXT, "query": TEXT, "measure": TEXT, "value": NUMBER})
 DEPTHS = Table(
-    "depths", {**SYSTEM, "depth": DEPTH, "query": TEXT, "measure": TEXT, "value": NUMBER}
+    "depths", {**SYSTEM, "depth": CURVE_DEPTH, "query": TEXT, "measure": TEXT, "value": NUMBER}
 )
 LATENCY = Table("latency", CALL)
 SWEEP = Table("sweep", {**CALL, **CHANGED, "depth": DEPTH, **SETTING})

@@ -551,7 +551,7 @@ def test_a_run_through_a_server_ranks_as_in_process_and_parity_says_so(
         }
         run = bench.run(suite, out=tmp_path / "out", device="cpu")
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0
+        assert running.wait(120) == 0
     for name in ("served", "served-tei"):
         (found,) = within_run(run, name, "in-process")
         assert found.drift.queries == 12
@@ -860,7 +860,7 @@ def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
     with process("word-overlap") as (url, running):
         idle = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
         running.send_signal(number)
-        assert running.wait(20) == 0
+        assert running.wait(120) == 0
         idle.close()
         assert running.stdout is not None
         assert running.stdout.read().endswith("stopping\n")
@@ -901,7 +901,7 @@ def test_a_signal_ends_it_while_the_model_loads() -> None:
             assert running.stdout is not None
             assert running.stdout.readline() == "loading\n"
             running.send_signal(signal.SIGINT)
-            assert running.wait(20) == 130
+            assert running.wait(120) == 130
             assert running.stderr is not None
             assert running.stderr.read() == "stopped before the model was loaded\n"
         finally:

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from bench.core.errors import RecordError
-from bench.records.tables import DEPTHS, LATENCY, PER_QUERY, read_table
+from bench.records.cells import check_cells
+from bench.records.tables import DEPTHS, LATENCY, PER_QUERY, SWEEP, read_table
 
 ROWS = {"trial": ["t", "t"], "query": ["q1", "q2"], "measure": ["RR", "RR"], "value": [0.5, 1.0]}
 
@@ -51,13 +52,22 @@ def test_a_column_that_cannot_be_used_is_named(
         read_table(tmp_path, PER_QUERY)
 
 
-@pytest.mark.parametrize("depth", [0, -3])
-def test_a_depth_is_at_least_one(depth: int, tmp_path: Path) -> None:
-    rows = {**ROWS, "depth": [10, depth]}
+def test_a_curve_begins_at_depth_0_and_not_below(tmp_path: Path) -> None:
     (tmp_path / "depths").mkdir()
-    pd.DataFrame(rows).to_parquet(tmp_path / "depths" / "t.parquet", index=False)
-    with pytest.raises(RecordError, match=f"'depth' holds a number below 1: {depth} "):
+    for depth in (0, -3):
+        rows = {**ROWS, "depth": [10, depth]}
+        pd.DataFrame(rows).to_parquet(tmp_path / "depths" / "t.parquet", index=False)
+        if depth == 0:
+            assert read_table(tmp_path, DEPTHS)["depth"].tolist() == [10, 0]
+    with pytest.raises(RecordError, match="'depth' holds a number below 0: -3 "):
         read_table(tmp_path, DEPTHS)
+
+
+def test_nothing_is_timed_at_depth_0(tmp_path: Path) -> None:
+    column = {"depth": SWEEP.columns["depth"]}
+    frame = pd.DataFrame({"trial": ["t"], "depth": [0]})
+    with pytest.raises(RecordError, match=r"'depth' holds a number below 1: 0 \(trial t\)"):
+        check_cells(tmp_path / "x.parquet", frame, column)
 
 
 def test_what_older_runs_lack_is_empty(tmp_path: Path) -> None:
