@@ -44,6 +44,16 @@ class CandidateList:
     docs: Sequence[str]
     scores: Sequence[float] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON, with the texts that are read late."""
+        return {
+            "query_id": self.query_id,
+            "query": self.query,
+            "doc_ids": list(self.doc_ids),
+            "docs": list(self.docs),
+            "scores": [float(score) for score in self.scores],
+        }
+
 
 def cut(request: CandidateList, keep: int | None) -> CandidateList:
     """Return the first `keep` documents of a list; all of them without a number."""

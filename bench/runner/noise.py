@@ -60,7 +60,7 @@ def measure(
         "task": "twice",
         "recipe": asdict(recipe),
         "device": planned.trial.device,
-        "requests": [asdict(one) for one in sample],
+        "requests": [request.to_dict() for request in sample],
         **how,
     }
     answers = []

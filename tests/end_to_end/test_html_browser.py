@@ -410,5 +410,5 @@ def test_a_run_of_which_nothing_is_done_still_has_a_page(browser: Any, tmp_path:
     opened = Opened(browser, path)
     assert "no memory" in opened.page.locator("body").inner_text()
     assert opened.said == []
-    assert "gone failed: no memory" in reports.markdown(run)
+    assert "failed: no memory" in reports.markdown(run)
     opened.context.close()

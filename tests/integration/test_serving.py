@@ -852,7 +852,12 @@ def test_more_requests_than_can_wait_are_told_to_come_back(monkeypatch: pytest.M
             told["error"]["message"]
             == "too many requests are waiting already (1): send this one again in a moment"
         )
-        assert ask(running.url, "/rerank", {"query": "fine", "documents": ["a"]})[0] == 200
+        # The first client has its answer a moment before its place in the queue is free again.
+        statuses = (
+            ask(running.url, "/rerank", {"query": "fine", "documents": ["a"]})[0]
+            for _ in range(1000)
+        )
+        assert next((status for status in statuses if status != 503), 503) == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

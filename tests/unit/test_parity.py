@@ -89,9 +89,13 @@ def test_two_runs_are_matched_by_reranker(tmp_path: Path) -> None:
 
 
 def test_another_measure_is_no_obstacle_but_other_candidates_are(tmp_path: Path) -> None:
-    old = made_run(tmp_path, {"a": [0.5]}, rankings={"a": ONE}, name="old")
+    old = made_run(tmp_path, {"a": [0.5, 0.5]}, rankings={"a": ONE}, name="old")
     judged = made_run(
-        tmp_path, {"a": [0.5]}, rankings={"a": ONE}, quality={"measures": ["RR@10"]}, name="judged"
+        tmp_path,
+        {"a": [0.5, 0.5]},
+        rankings={"a": ONE},
+        quality={"measures": ["RR@10"]},
+        name="judged",
     )
     assert between_runs(judged, old)[0].drift.max_difference == 0.0
     for field, value in (
@@ -100,7 +104,7 @@ def test_another_measure_is_no_obstacle_but_other_candidates_are(tmp_path: Path)
         ("dataset", {"corpus": "c2", "qrels": "q1"}),
     ):
         other = made_run(
-            tmp_path, {"a": [0.5]}, rankings={"a": ONE}, quality={field: value}, name=field
+            tmp_path, {"a": [0.5, 0.5]}, rankings={"a": ONE}, quality={field: value}, name=field
         )
         with pytest.raises(IncomparableError, match=f"differ in {field}") as caught:
             between_runs(other, old)
@@ -127,7 +131,7 @@ def test_the_command(
 ) -> None:
     run = one_run(tmp_path)
     other = made_run(
-        tmp_path, {"a": [0.5]}, rankings={"a": ONE}, quality={"candidates": "xyz"}, name="other"
+        tmp_path, {"a": [0.5, 0.5]}, rankings={"a": ONE}, quality={"candidates": "x"}, name="other"
     )
     same = str(run.folder)
     for arguments, code, told in (

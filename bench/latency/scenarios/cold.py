@@ -71,7 +71,7 @@ class Cold(Scenario[ColdOptions]):
             "task": "cold",
             "recipe": asdict(target.recipe),
             "device": target.device,
-            "request": asdict(request),
+            "request": request.to_dict(),
             "started": self.lane.clock.now_ns(),
         }
         try:
