@@ -259,7 +259,10 @@ TOO_LARGE = {
 
 def texts_of(request: dict[str, Any]) -> list[Any]:
     """Return the documents of a request, in whichever shape it has."""
-    return list(request.get("documents") or request.get("input") or request.get("texts") or ())
+    texts: list[Any] = next(
+        request[key] for key in ("documents", "input", "texts") if key in request
+    )
+    return texts
 
 
 @pytest.mark.parametrize("case", sorted(TOO_LARGE))
@@ -270,10 +273,7 @@ def test_a_request_that_is_too_large_is_halved(
     client = build(backend)
 
     def small_only(request: dict[str, Any]) -> Any:
-        texts: list[Any] = next(
-            request[key] for key in ("documents", "input", "texts") if key in request
-        )
-        return TOO_LARGE[case]() if len(texts) > 2 else BACKENDS[backend][2](request)
+        return TOO_LARGE[case]() if len(texts_of(request)) > 2 else BACKENDS[backend][2](request)
 
     server.always = small_only
     np.testing.assert_allclose(ask(client), expected(DOCS))
@@ -292,9 +292,7 @@ def test_the_size_that_was_accepted_is_remembered(
     sizes: list[int] = []
 
     def small_only(request: dict[str, Any]) -> Any:
-        texts: list[Any] = next(
-            request[key] for key in ("documents", "input", "texts") if key in request
-        )
+        texts = texts_of(request)
         sizes.append(len(texts))
         return TOO_LARGE["413"]() if len(texts) > 2 else BACKENDS[backend][2](request)
 
@@ -315,9 +313,7 @@ def test_one_long_document_makes_no_later_request_smaller_than_one_that_was_acce
     sizes: list[int] = []
 
     def without_the_long_one(request: dict[str, Any]) -> Any:
-        texts: list[Any] = next(
-            request[key] for key in ("documents", "input", "texts") if key in request
-        )
+        texts = texts_of(request)
         sizes.append(len(texts))
         is_long = DOCS[-1] in map(str, texts) and len(texts) > 1
         return TOO_LARGE["413"]() if is_long else BACKENDS[backend][2](request)

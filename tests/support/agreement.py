@@ -63,13 +63,8 @@ def close(scores: Any, reference: Any, units: float = UNITS) -> float:
     return worst
 
 
-def agree(
-    scores: Any,
-    reference: Any,
-    record_property: Callable[[str, object], None],
-    units: float = UNITS,
-) -> None:
+def agree(scores: Any, reference: Any, record_property: Callable[[str, object], None]) -> None:
     """`close`, with the difference told at the end of the test session; `record_property` is
     pytest's fixture.
     """
-    record_property(PROPERTY, close(scores, reference, units))
+    record_property(PROPERTY, close(scores, reference))

@@ -10,7 +10,6 @@ from bench.rerankers.loading import tiny
 from tests.support import tiny_models
 
 late_interaction = partial(tiny.late_interaction, max_length=tiny_models.MAX_LENGTH)
-DIMENSIONS = 16
 SKIPPED = [".", ",", "!"]
 
 

@@ -26,7 +26,7 @@ t5 = partial(tiny.t5, max_length=MAX_LENGTH)
 qwen3 = partial(tiny.qwen3, max_length=MAX_LENGTH)
 
 
-def modular_cross_encoder(folder: Path, *, seed: int = 0) -> Path:
+def modular_cross_encoder(folder: Path) -> Path:
     """A cross-encoder as sentence-transformers has saved them since version 5.4: an encoder, CLS
     pooling, and a dense head of its own.
     """
@@ -35,9 +35,9 @@ def modular_cross_encoder(folder: Path, *, seed: int = 0) -> Path:
     from sentence_transformers.base.modules import Dense
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-    base = bert_encoder(folder.with_name(f"{folder.name}-base"), seed=seed)
+    base = bert_encoder(folder.with_name(f"{folder.name}-base"))
     with quiet():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         transformer = Transformer(str(base))
         pooling = Pooling(transformer.get_embedding_dimension(), "cls")
         head = Dense(
@@ -95,7 +95,7 @@ def edit_json(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def classifier(folder: Path, kind: str, *, seed: int = 0, **changes: Any) -> Path:
+def classifier(folder: Path, kind: str, **changes: Any) -> Path:
     """A cross-encoder of another architecture: `kind` is how transformers spells it, such as
     ModernBert, DebertaV2 or Electra.
     """
@@ -122,7 +122,7 @@ def classifier(folder: Path, kind: str, *, seed: int = 0, **changes: Any) -> Pat
         **(sizes | tokens | {"num_labels": 1, "initializer_range": 0.5} | changes)
     )
     with quiet():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         network = getattr(transformers, f"{kind}ForSequenceClassification")(config).eval()
         for parameter in (
             network.parameters()
