@@ -24,18 +24,14 @@ from bench.rerankers.loading import tiny
 from bench.rerankers.local import batches
 from bench.rerankers.local.batches import Limit
 from bench.rerankers.local.pair_scorer import ahead
-from tests.support import tiny_late, tiny_models
+from tests.support import local_models, tiny_late, tiny_models
 from tests.support.agreement import close
+from tests.support.local_models import QUERY
 from tests.support.made_runs import made_run
 
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=80)
-QUERY = "how long does it rain"
 DOCS = [
-    "the sun and the moon",
-    "hot tea",
-    "",
-    "cold river bank in the rain",
-    "a dog sat on the mat " * 3,
+    *local_models.DOCS,
     "fish",
 ]
 

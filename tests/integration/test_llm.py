@@ -16,21 +16,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench import rerankers
-from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError
 from bench.rerankers.loading import tiny
 from bench.rerankers.local.llm import LlmOptions
 from bench.rerankers.local.llm_prompt import TEMPLATES, Writer
-from tests.support import tiny_models
+from tests.support import local_models, tiny_models
 from tests.support.agreement import ACCELERATOR, BFLOAT16, agree, close
+from tests.support.local_models import QUERY
 
-QUERY = "how long does it rain"
 DOCS = [
-    "the sun and the moon",
-    "hot tea",
-    "",
-    "cold river bank in the rain",
-    "a dog sat on the mat " * 3,
+    *local_models.DOCS,
     "字 😀 ש",
 ]
 LONG = "the cold river bank and the moon " * 200
@@ -102,17 +97,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def loaded(models: Path, model: str, **options: Any) -> Any:
-    reranker = rerankers.build("llm", {"model": model, **options}, base_dir=models)
-    reranker.check()
-    reranker.load()
-    return reranker
+    return local_models.loaded(models, "llm", model, **options)
 
 
 def scores_of(reranker: Any, query: str = QUERY, docs: list[str] = DOCS) -> np.ndarray:
-    (scores,) = reranker.rerank(
-        [CandidateList("q", query, [f"d{i}" for i in range(len(docs))], docs)]
-    )
-    return np.asarray(scores)
+    return local_models.scores_of(reranker, query, docs)
 
 
 def qwen_input(tokenizer: Any, query: str, doc: str) -> list[int]:

@@ -20,7 +20,7 @@ from bench.core.errors import RerankerError, SuiteError
 from bench.ranking.order import rank
 from bench.rerankers.local import late_interaction
 from bench.rerankers.reference import word_overlap
-from tests.support import tiny_late, tiny_models
+from tests.support import local_models, tiny_late, tiny_models
 from tests.support.agreement import BFLOAT16, agree, close
 
 QUERY = "how long does rain run"
@@ -59,9 +59,7 @@ def loaded(models: Path, model: str, **options: Any) -> Any:
 
 
 def scores_of(reranker: Any, docs: list[str] = DOCS, query: str = QUERY) -> Any:
-    return reranker.rerank([CandidateList("q", query, [f"d{i}" for i in range(len(docs))], docs)])[
-        0
-    ]
+    return local_models.scores_of(reranker, query, docs)
 
 
 def vectors(

@@ -18,23 +18,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bench import rerankers
-from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.rerankers.loading.tiny import WORDS
 from bench.rerankers.local.monot5 import MonoT5Options
 from bench.rerankers.local.t5_prompt import Prompt, Writer
-from tests.support import tiny_models
+from tests.support import local_models, tiny_models
 from tests.support.agreement import ACCELERATOR, BFLOAT16, agree, close
+from tests.support.local_models import QUERY
 
 LIMIT = tiny_models.MAX_LENGTH
-QUERY = "how long does it rain"
 LONG = "the cold river bank and the moon " * 40
 DOCS = [
-    "the sun and the moon",
-    "hot tea",
-    "",
-    "cold river bank in the rain",
-    "a dog sat on the mat " * 3,
+    *local_models.DOCS,
     LONG,
     "moon " + LONG,
     "fish",
@@ -72,17 +67,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def loaded(models: Path, backend: str, model: str = "t5", **options: Any) -> Any:
-    reranker = rerankers.build(backend, {"model": model, **options}, base_dir=models)
-    reranker.check()
-    reranker.load()
-    return reranker
+    return local_models.loaded(models, backend, model, **options)
 
 
 def scores_of(reranker: Any, query: str = QUERY, docs: list[str] = DOCS) -> np.ndarray:
-    (scores,) = reranker.rerank(
-        [CandidateList("q", query, [f"d{i}" for i in range(len(docs))], docs)]
-    )
-    return np.asarray(scores)
+    return local_models.scores_of(reranker, query, docs)
 
 
 @lru_cache

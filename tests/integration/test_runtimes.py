@@ -22,19 +22,15 @@ from bench.quality.statistics import kendall_tau
 from bench.rerankers.loading import sentence_transformer
 from bench.rerankers.local import runtimes
 from bench.rerankers.local.runtimes import export
-from tests.support import tiny_models
+from tests.support import local_models, tiny_models
 from tests.support.agreement import close
+from tests.support.local_models import QUERY
 
 for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
     pytest.importorskip(package, reason="needs the openvino extra")
 
-QUERY = "how long does it rain"
 DOCS = [
-    "the sun and the moon",
-    "hot tea",
-    "",
-    "cold river bank in the rain",
-    "a dog sat on the mat " * 3,
+    *local_models.DOCS,
     "fish",
     "rain " * 60,
     "the cat sat",
