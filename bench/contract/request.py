@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import RerankerError
+from bench.core.late_sequence import LateSequence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,23 +68,26 @@ def cut(request: CandidateList, keep: int | None) -> CandidateList:
     )
 
 
-class Picked(Sequence[str]):
-    """Some of these texts, in an order of their own. None is read before somebody asks for it."""
+def picked(
+    request: CandidateList, doc_ids: Sequence[str], scores: Sequence[float]
+) -> CandidateList:
+    """Return a list of these of its documents, in this order, with these scores."""
+    docs: Sequence[str] = ()
+    if len(request.docs):
+        places = {doc_id: place for place, doc_id in enumerate(request.doc_ids)}
+        docs = Picked(request.docs, [places[doc_id] for doc_id in doc_ids])
+    return replace(request, doc_ids=doc_ids, docs=docs, scores=scores)
+
+
+class Picked(LateSequence[int, str]):
+    """Some of these texts, in an order of their own. None is read before it is asked for."""
 
     def __init__(self, docs: Sequence[str], places: Sequence[int]) -> None:
-        self._docs, self._places = docs, places
+        super().__init__(places)
+        self._docs = docs
 
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[str]: ...
-    def __getitem__(self, at: int | slice) -> str | list[str]:
-        if isinstance(at, slice):
-            return [self._docs[place] for place in self._places[at]]
-        return self._docs[self._places[at]]
+    def _item(self, place: int) -> str:
+        return self._docs[place]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ stage before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from bench.contract.candidates import QueryCandidates
-from bench.contract.request import CandidateList, Picked
+from bench.contract.request import CandidateList, picked
+from bench.core.late_sequence import LateSequence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,35 +24,19 @@ Orders = Mapping[str, QueryCandidates]
 """Query id -> all of its candidates in the order as it stands, with scores that never rise."""
 
 
-class Handed(Sequence[CandidateList]):
-    """The lists that a stage is handed: the first `keep` documents of each query's order. A list is
-    made when it is asked for; queries that failed before have none.
+class Handed(LateSequence[int, CandidateList]):
+    """The lists that a stage is handed: the first `keep` documents of each query's order. Queries
+    that failed before have none.
     """
 
     def __init__(self, requests: Sequence[CandidateList], orders: Orders, keep: int | None) -> None:
-        self._orders, self._keep = orders, keep
-        self._requests = requests
-        self._at = [at for at, request in enumerate(requests) if request.query_id in orders]
+        super().__init__([at for at, one in enumerate(requests) if one.query_id in orders])
+        self._requests, self._orders, self._keep = requests, orders, keep
 
-    def __len__(self) -> int:
-        return len(self._at)
-
-    @overload
-    def __getitem__(self, at: int) -> CandidateList: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[CandidateList]: ...
-    def __getitem__(self, at: int | slice) -> CandidateList | list[CandidateList]:
-        if isinstance(at, slice):
-            return [self._list(number) for number in self._at[at]]
-        return self._list(self._at[at])
-
-    def _list(self, number: int) -> CandidateList:
-        request = self._requests[number]
+    def _item(self, place: int) -> CandidateList:
+        request = self._requests[place]
         order = self._orders[request.query_id]
-        doc_ids, scores = order.doc_ids[: self._keep], order.scores[: self._keep]
-        places = {doc_id: place for place, doc_id in enumerate(request.doc_ids)}
-        docs = Picked(request.docs, [places[doc_id] for doc_id in doc_ids])
-        return replace(request, doc_ids=doc_ids, docs=docs, scores=scores)
+        return picked(request, order.doc_ids[: self._keep], order.scores[: self._keep])
 
 
 def standing(before: QueryCandidates, after: QueryCandidates) -> QueryCandidates:

@@ -9,13 +9,13 @@ sees ranks, never raw ties.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.request import CandidateList, Picked
+from bench.contract.request import CandidateList, picked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,11 +183,7 @@ def rank(doc_ids: Sequence[str], scores: Sequence[float] | Scores) -> Ranking:
 def reordered(request: CandidateList, scores: Sequence[float] | Scores) -> CandidateList:
     """Return a list in the order of these scores. Raises ValueError as `rank` does."""
     ranking = rank(request.doc_ids, scores)
-    docs: Sequence[str] = ()
-    if len(request.docs):
-        places = {doc_id: place for place, doc_id in enumerate(request.doc_ids)}
-        docs = Picked(request.docs, [places[doc_id] for doc_id in ranking.doc_ids])
-    return replace(request, doc_ids=ranking.doc_ids, docs=docs, scores=ranking.scores)
+    return picked(request, ranking.doc_ids, ranking.scores)
 
 
 def tied(ordered: Sequence[float] | Scores) -> list[tuple[int, int]]:
