@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bench.contract.candidates import QueryCandidates
 from bench.contract.request import CandidateList, picked
 from bench.core.late_sequence import LateSequence
+from bench.ranking.order import step_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +49,7 @@ def standing(before: QueryCandidates, after: QueryCandidates) -> QueryCandidates
     if not others:
         return after
     lowest = after.scores[-1] if after.scores else 0.0
-    # a difference that double and single precision can tell
-    step = max(1.0, abs(lowest) * 1e-6)
+    step = step_at(lowest)
     below = [lowest - step * number for number in range(1, len(others) + 1)]
     return QueryCandidates((*after.doc_ids, *others), (*after.scores, *below))
 

@@ -201,6 +201,11 @@ def count_ties(ordered: Sequence[float] | Scores) -> int:
     return sum(end - first for first, end in tied(ordered))
 
 
+def step_at(score: float) -> float:
+    """Return a difference that double and single precision can tell at this score."""
+    return max(1.0, abs(score) * 1e-6)
+
+
 def strictly_falling(ordered: Sequence[float] | Scores) -> list[float]:
     """Return scores that keep their order in readers that hold them in single precision, as
     trec_eval does, and would tie some of them.

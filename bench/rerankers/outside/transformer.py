@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
+from bench.ranking.order import step_at
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.outside.function import name_of
 
@@ -91,8 +92,7 @@ def _scores(request: CandidateList, found: dict[str, float]) -> Scores:
     import numpy as np
 
     lowest = min(found.values(), default=0.0)
-    # a difference that double and single precision can tell
-    step = max(1.0, abs(lowest) * 1e-6)
+    step = step_at(lowest)
     scores = np.empty(len(request.doc_ids), dtype=np.float64)
     below = 0
     for place, doc_id in enumerate(request.doc_ids):

@@ -18,6 +18,7 @@ from bench.contract.stage import Description
 from bench.core.counting import counted
 from bench.core.errors import RerankerError, Unavailable
 from bench.core.options import option
+from bench.ranking.order import step_at
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
 
@@ -266,7 +267,7 @@ class RunFileReranker(FixedReranker):
         scores = np.array(
             [score.get(doc_id, lowest) for doc_id in request.doc_ids], dtype=np.float64
         )
-        scores[absent] -= _step(lowest) * np.arange(1, len(absent) + 1)
+        scores[absent] -= step_at(lowest) * np.arange(1, len(absent) + 1)
         # next to the ends of double precision there is no room below the lowest score
         return scores if np.isfinite(scores).all() else _falling(self.order(request))
 
@@ -295,11 +296,6 @@ def in_order(doc_ids: Sequence[str], scores: Scores) -> bool:
     return len(ties) + int(below.sum()) == len(below) and all(
         doc_ids[i] > doc_ids[i + 1] for i in ties
     )
-
-
-def _step(score: float) -> float:
-    """Return a difference that double and single precision can tell at this score."""
-    return max(1.0, abs(score) * 1e-6)
 
 
 def _falling(order: Sequence[int]) -> Scores:
