@@ -107,6 +107,21 @@ class ModelOptions(RerankerOptions):
     )
 
 
+class EncoderOptions(ModelOptions):
+    """What a model takes that encodes query and document each on its own."""
+
+    query_prompt: str | None = option(
+        None,
+        decides="scores",
+        description="text put before a query; the model's own when absent, none when empty",
+    )
+    document_prompt: str | None = option(
+        None,
+        decides="scores",
+        description="text put before a document; the model's own when absent, none when empty",
+    )
+
+
 class PairOptions(ModelOptions):
     """What a model takes that reads query and document together."""
 

@@ -18,7 +18,7 @@ from bench.machine import cpu
 from bench.rerankers.loading import hub, tiny
 from bench.rerankers.loading.quiet import quiet
 from bench.rerankers.loading.weights import Weights, versions
-from bench.rerankers.options import ModelOptions
+from bench.rerankers.options import EncoderOptions, ModelOptions
 
 LIBRARIES = ("sentence-transformers", "transformers", "torch")
 INSTRUCTIONS = {
@@ -135,6 +135,17 @@ def explained(weights: Weights) -> Iterator[None]:
 def number_formats(model: Any) -> list[str]:
     """Return the number formats of a model's weights."""
     return sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})
+
+
+def prompts(model: Any, options: EncoderOptions) -> dict[str, str | None]:
+    """Return the texts that a model puts before a query and a document, by option; None for none.
+    An option stands above the model's own.
+    """
+    asked = {"query": options.query_prompt, "document": options.document_prompt}
+    return {
+        f"{task}_prompt": (model.prompts.get(task) if prompt is None else prompt) or None
+        for task, prompt in asked.items()
+    }
 
 
 def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from bench.rerankers.local import lengths
 from bench.rerankers.local.base import LocalReranker
 from bench.rerankers.local.batches import fitting
 from bench.rerankers.local.clip import Clip
-from bench.rerankers.options import ModelOptions
+from bench.rerankers.options import EncoderOptions, ModelOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,17 +27,7 @@ if TYPE_CHECKING:
     from bench.contract.request import Outcome
 
 
-class BiEncoderOptions(ModelOptions):
-    query_prompt: str | None = option(
-        None,
-        decides="scores",
-        description="text put before a query; the model's own when absent, none when empty",
-    )
-    document_prompt: str | None = option(
-        None,
-        decides="scores",
-        description="text put before a document; the model's own when absent, none when empty",
-    )
+class BiEncoderOptions(EncoderOptions):
     normalize: bool = option(
         True,
         decides="scores",
@@ -76,20 +66,12 @@ class BiEncoderReranker(LocalReranker):
 
     def describe(self) -> Description:
         model, options = self._loaded(), self.options
-        prompts = {
-            "query_prompt": options.query_prompt
-            if options.query_prompt is not None
-            else model.prompts.get("query"),
-            "document_prompt": options.document_prompt
-            if options.document_prompt is not None
-            else model.prompts.get("document"),
-        }
         identity = self.identity().loaded(
             sentence_transformer.number_formats(model),
             {
                 "max_length": lengths.length_limit(model),
                 "normalize": options.normalize,
-                **{name: prompt or None for name, prompt in prompts.items()},
+                **sentence_transformer.prompts(model, options),
             },
         )
         facts = {

@@ -24,7 +24,7 @@ from bench.rerankers.local import lengths
 from bench.rerankers.local.base import LocalReranker
 from bench.rerankers.local.batches import fitting
 from bench.rerankers.local.clip import Clip
-from bench.rerankers.options import ModelOptions
+from bench.rerankers.options import EncoderOptions, ModelOptions
 
 if TYPE_CHECKING:
     from bench.contract.request import Outcome
@@ -35,23 +35,13 @@ BLOCK = 1024
 """
 
 
-class LateInteractionOptions(ModelOptions):
+class LateInteractionOptions(EncoderOptions):
     max_length: int | None = option(
         None,
         ge=8,
         decides="scores",
         description="tokens of a document, and of a query where the model has no limit for them; "
         "the model's own when absent",
-    )
-    query_prompt: str | None = option(
-        None,
-        decides="scores",
-        description="text put before a query; the model's own when absent, none when empty",
-    )
-    document_prompt: str | None = option(
-        None,
-        decides="scores",
-        description="text put before a document; the model's own when absent, none when empty",
     )
 
 
@@ -90,14 +80,6 @@ class LateInteractionReranker(LocalReranker):
 
     def describe(self) -> Description:
         model, options, network = self._loaded(), self.options, self._loaded()[0]
-        prompts = {
-            "query_prompt": options.query_prompt
-            if options.query_prompt is not None
-            else model.prompts.get("query"),
-            "document_prompt": options.document_prompt
-            if options.document_prompt is not None
-            else model.prompts.get("document"),
-        }
         skipped: set[str] = set()
         for module in model:
             skipped.update(getattr(module, "skiplist_words", ()))
@@ -108,7 +90,7 @@ class LateInteractionReranker(LocalReranker):
                 "query_length": _query_limit(model),
                 "query_expansion": network.query_expansion and dict(network.query_expansion),
                 "skipped_words": sorted(skipped),
-                **{name: prompt or None for name, prompt in prompts.items()},
+                **sentence_transformer.prompts(model, options),
             },
         )
         modules = [type(module).__name__ for module in model]
