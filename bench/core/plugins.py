@@ -31,6 +31,14 @@ def is_ours(kind: type) -> bool:
     return kind.__module__.startswith(OURS)
 
 
+def name_of(thing: Any) -> str:
+    """Return `module:name`, as a suite would write a class or a function; of an object, that of its
+    class.
+    """
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
 def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
     """The class behind a table name, or behind an outsider's "package.module:Class".
 

@@ -20,7 +20,7 @@ from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure
 from bench.core.counting import counted
 from bench.core.errors import DataError
-from bench.core.plugins import require
+from bench.core.plugins import name_of, require
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
@@ -69,8 +69,6 @@ def _transformer_class() -> Any:
         """A reranker of rerank-bench."""
 
         def __init__(self, reranker: Reranker, name: str | Outside, text_field: str) -> None:
-            from bench.rerankers.outside.function import name_of
-
             self.reranker, self.text_field = reranker, text_field
             self.label = name if isinstance(name, str) else name_of(name)
             self._loaded = False

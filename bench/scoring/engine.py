@@ -21,7 +21,7 @@ from bench.contract.stage import Reranker
 from bench.core.counting import counted
 from bench.core.errors import RerankerError
 from bench.core.options import at_default, deciding
-from bench.core.plugins import is_ours
+from bench.core.plugins import is_ours, name_of
 from bench.core.redaction import redacted
 from bench.ranking.order import as_scores
 from bench.rerankers.options import declared
@@ -101,8 +101,7 @@ def identified(reranker: Reranker) -> dict[str, Any]:
     fingerprint, kind = reranker.fingerprint(), reranker.origin
     if not fingerprint or is_ours(kind):
         return fingerprint
-    name = f"{kind.__module__}:{kind.__qualname__}"
-    return {"class": name, **_options(reranker, defaults=True), **fingerprint}
+    return {"class": name_of(kind), **_options(reranker, defaults=True), **fingerprint}
 
 
 def _note(problems: Sequence[str], result: Scored, on_note: Callable[[str], None]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError, SuiteError
+from bench.core.plugins import name_of
 from bench.ranking.order import as_scores
 from bench.rerankers.base import BaseReranker
 
@@ -64,9 +65,3 @@ def wrap(function: ScoreFunction) -> type[FunctionReranker]:
     if inspect.isclass(function) or not callable(function):
         raise SuiteError(f"{name_of(function)} is not a function (query, docs) -> scores")
     return type("FunctionReranker", (FunctionReranker,), {"function": staticmethod(function)})
-
-
-def name_of(function: Any) -> str:
-    """`module:name`, as a suite would write it; for a callable object, that of its class."""
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}:{named.__qualname__}"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import ConfigDict, model_validator
 
 from bench.contract.stage import Description
+from bench.core.plugins import name_of
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.options import RerankerOptions
-from bench.rerankers.outside.function import name_of
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores

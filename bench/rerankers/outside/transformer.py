@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
+from bench.core.plugins import name_of
 from bench.ranking.order import step_at
 from bench.rerankers.base import BaseReranker
-from bench.rerankers.outside.function import name_of
 
 if TYPE_CHECKING:
     from bench.contract.request import Outcome, Scores
