@@ -5,7 +5,7 @@ all rerankers.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,16 @@ class QueryCandidates:
 
     doc_ids: tuple[str, ...]
     scores: tuple[float, ...]
+
+    def first(self, depth: int | None) -> QueryCandidates:
+        """Return the first `depth` candidates; all of them without a number."""
+        return QueryCandidates(self.doc_ids[:depth], self.scores[:depth])
+
+    def without(self, doc_ids: Set[str]) -> QueryCandidates:
+        """Return the candidates but for these documents."""
+        rows = zip(self.doc_ids, self.scores, strict=True)
+        rest = [row for row in rows if row[0] not in doc_ids]
+        return QueryCandidates(tuple(row[0] for row in rest), tuple(row[1] for row in rest))
 
 
 class Compact(Mapping[str, QueryCandidates]):

@@ -36,8 +36,8 @@ class Handed(LateSequence[int, CandidateList]):
 
     def _item(self, place: int) -> CandidateList:
         request = self._requests[place]
-        order = self._orders[request.query_id]
-        return picked(request, order.doc_ids[: self._keep], order.scores[: self._keep])
+        order = self._orders[request.query_id].first(self._keep)
+        return picked(request, order.doc_ids, order.scores)
 
 
 def standing(before: QueryCandidates, after: QueryCandidates) -> QueryCandidates:

@@ -18,7 +18,7 @@ from bench.contract.stage import Description, Reranker
 from bench.core.errors import RerankerError
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
-from bench.retrieval.base import BaseFirstStage, without_own
+from bench.retrieval.base import BaseFirstStage
 
 if TYPE_CHECKING:
     from bench.contract.candidates import Candidates
@@ -146,7 +146,7 @@ class Pipeline(BaseReranker):
         more = int(bool(dataset.skip_own))
         found = self.first.search(dataset, request.query_id, depth + more)
         if more:
-            found = without_own(found, request.query_id, depth)
+            found = found.without({request.query_id}).first(depth)
         texts = dict(zip(request.doc_ids, request.docs, strict=True)) if self.reads_texts else {}
         if texts and not texts.keys() >= set(found.doc_ids):
             # a search that gives other documents than the run's candidates

@@ -54,13 +54,6 @@ class BaseFirstStage(ABC):
         return
 
 
-def without_own(entry: QueryCandidates, query_id: str, depth: int) -> QueryCandidates:
-    """Return a query's first candidates but for the document that has the query's own id."""
-    rows = [row for row in zip(entry.doc_ids, entry.scores, strict=True) if row[0] != query_id]
-    rows = rows[:depth]
-    return QueryCandidates(tuple(row[0] for row in rows), tuple(row[1] for row in rows))
-
-
 class OutsideFirstStage(BaseFirstStage):
     """An outsider's class with `Options`, `name` and `retrieve`, which inherits nothing."""
 

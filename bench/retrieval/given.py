@@ -46,11 +46,11 @@ def candidates_from(
     none = QueryCandidates((), ())
     whole = {query_id: len(run.by_query.get(query_id, none).doc_ids) for query_id in query_ids}
     cut = Compact(
-        (query_id, _first(run.by_query.get(query_id, none), depth)) for query_id in query_ids
+        (query_id, run.by_query.get(query_id, none).first(depth)) for query_id in query_ids
     )
     missing = _missing_documents(cut.values(), dataset, what)
     by_query = (
-        Compact((query_id, _without(ranking, missing)) for query_id, ranking in cut.items())
+        Compact((query_id, ranking.without(missing)) for query_id, ranking in cut.items())
         if missing
         else cut
     )
@@ -82,19 +82,8 @@ def candidates_from(
     return Candidates(by_query, depth, source, (*warnings, *run.warnings(what, query_ids)))
 
 
-def _first(ranking: QueryCandidates, depth: int) -> QueryCandidates:
-    return QueryCandidates(ranking.doc_ids[:depth], ranking.scores[:depth])
-
-
 def _cut_in_a_tie(ranking: QueryCandidates, depth: int) -> bool:
     return ranking.scores[depth - 1] == ranking.scores[depth]
-
-
-def _without(ranking: QueryCandidates, missing: Set[str]) -> QueryCandidates:
-    pairs = [
-        pair for pair in zip(ranking.doc_ids, ranking.scores, strict=True) if pair[0] not in missing
-    ]
-    return QueryCandidates(tuple(doc_id for doc_id, _ in pairs), tuple(score for _, score in pairs))
 
 
 def _missing_documents(

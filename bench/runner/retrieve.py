@@ -15,7 +15,7 @@ from bench.core.progress import Observer
 from bench.datasets.base import Dataset
 from bench.quality import measures
 from bench.quality.questions import Questions
-from bench.retrieval.base import BaseFirstStage, without_own
+from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.requests import Requests
 from bench.suite.planning import Group
 from bench.suite.suite import Suite
@@ -122,7 +122,8 @@ def candidates_of(
         return stage.retrieve(dataset, query_ids, depth)
     wide = stage.retrieve(dataset, query_ids, depth + 1)
     by_query = {
-        query_id: without_own(entry, query_id, depth) for query_id, entry in wide.by_query.items()
+        query_id: entry.without({query_id}).first(depth)
+        for query_id, entry in wide.by_query.items()
     }
     return replace(
         wide, by_query=by_query, depth=depth, source={**wide.source, "own_document": "left out"}
