@@ -43,8 +43,6 @@ HINTS = {
 """What a user can do about it."""
 
 
-FINAL = (Kind.KEY, Kind.FORBIDDEN, Kind.QUOTA, Kind.MODEL, Kind.ADDRESS, Kind.UNREADABLE, Kind.RATE)
-"""What every further request would meet too, once it was asked for as often as allowed."""
 ASKED_AGAIN = (Kind.PASSING, Kind.RATE, Kind.OVERLOADED)
 
 
@@ -58,7 +56,6 @@ class Sign(NamedTuple):
     words: str = ""
 
 
-_REFUSALS = frozenset({400, 403, 404, 410, 413, 422, 429})
 _PASSING = frozenset({408, 409, 425, *range(500, 600)})
 SIGNS = (
     Sign(Kind.KEY, frozenset({401, 407, 498})),
