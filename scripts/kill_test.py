@@ -160,7 +160,9 @@ def contents(run_folder: Path) -> dict[str, Any]:
     tables = {}
     for name in ("per_query", "depths", "usage"):
         table = getattr(run, name)
-        tables[name] = table.sort_values(list(table.columns)).to_records(index=False).tolist()
+        rows = table.sort_values(list(table.columns)).astype(object)
+        # An empty cell is read as NaN, which equals nothing, itself included.
+        tables[name] = rows.where(rows.notna(), None).values.tolist()
     return {"status": run.info.status, "records": records, "rankings": rankings, **tables}
 
 

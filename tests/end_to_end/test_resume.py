@@ -70,11 +70,9 @@ def contents(run: Run) -> dict[str, object]:
     table = (
         run.per_query.sort_values(["trial", "query", "measure"]).to_records(index=False).tolist()
     )
-    depths = (
-        run.depths.sort_values(["trial", "depth", "query", "measure"])
-        .to_records(index=False)
-        .tolist()
-    )
+    curves = run.depths.sort_values(["trial", "depth", "query", "measure"]).astype(object)
+    # An empty cell is read as NaN, which equals nothing, itself included.
+    depths = curves.where(curves.notna(), None).values.tolist()
     return {"rankings": rankings, "quality": quality, "per query": table, "depths": depths}
 
 
