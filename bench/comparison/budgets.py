@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.comparison.pairs import resolve_measure, run_seed
+from bench.comparison.pairs import resolve_measure
 from bench.contract.trial import FIRST_STAGE, System
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.latency.summary import needed
@@ -196,7 +196,7 @@ def _choose(
         first_stage_quality=_first_stage_quality(run, group, measure),
         best=best,
         runner_up=runner_up,
-        difference=_difference(best, runner_up, run_seed(run)) if best and runner_up else None,
+        difference=_difference(best, runner_up, run.seed) if best and runner_up else None,
         fitting=per_system,
         too_slow=_first_of_each(
             point for point in slow if all(point.system != one.system for one in per_system)

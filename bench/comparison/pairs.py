@@ -87,7 +87,6 @@ def compare(
     baseline: str | None = None,
     measure: str | None = None,
     across: Sequence[str] = (),
-    seed: int | None = None,
 ) -> list[Comparison]:
     """Rerankers against a baseline, or, with several runs and no `baseline`, each reranker against
     itself in the first run.
@@ -107,9 +106,7 @@ def compare(
         raise RecordError(
             f"{runs_told}: nothing to compare: no reranker of theirs has a counterpart"
         )
-    if seed is None:
-        seed = run_seed(runs[0])
-    found = [paired(new, old, name, across, seed) for new, old in pairs]
+    found = [paired(new, old, name, across, runs[0].seed) for new, old in pairs]
     corrected = statistics.holm([one.difference.p for one in found])
     return [replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True)]
 
@@ -200,13 +197,6 @@ def resolve_measure(run: Run, asked: str | None, trials: Container[str] | None =
     raise BenchError(
         f"{run.folder}: its records hold no {asked}: {nearest(meant(asked) or asked, held)}"
     )
-
-
-def run_seed(run: Run) -> int:
-    """The seed of the run's own intervals, so that the same difference gets the same interval
-    here.
-    """
-    return int(run.info.resolved.get("seed") or 0)
 
 
 def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, Side]]:

@@ -12,7 +12,6 @@ from bench.comparison.pairs import (
     counterparts,
     mostly_failed,
     resolve_measure,
-    run_seed,
     sides,
 )
 from bench.contract.trial import Trial, TrialStatus
@@ -49,7 +48,7 @@ def check(
     gates.refuse_unknown(
         status.trial.reranker for run in (new, baseline) for status in run.info.trials
     )
-    seed = run_seed(baseline) if seed is None else seed
+    seed = baseline.seed if seed is None else seed
     ours, theirs = sides(new, references=False), sides(baseline, references=False)
     pairs = counterparts(ours, theirs)
     compared, matched = {side.trial.id for side, _ in pairs}, {side.trial.id for _, side in pairs}

@@ -15,13 +15,13 @@ from bench.core.printable import one_line
 from bench.latency.columns import P50, P95, PER_PAIR
 from bench.latency.sample import Condition
 from bench.latency.scenarios import in_order, one_query_at
-from bench.latency.summary import Summary, parts, summarise
+from bench.latency.summary import Summary
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import Difference, Estimate
 from bench.records.schema import Cost, Record, StageRecord
 
 if TYPE_CHECKING:
-    from bench.records.folder import RunFolder
+    from bench.records.run import Run
 
 Value = TypeVar("Value")
 GroupKey = tuple[str, str, int]
@@ -137,11 +137,11 @@ class Row:
         return row
 
 
-def rows(run: RunFolder) -> list[Row]:
+def rows(run: Run) -> list[Row]:
     """The rows of a run in the suite's order, but for those that have no quality: see
     `architectures`.
     """
-    timings, pieces = _timings(run)
+    timings, pieces = _by_trial(run.summaries), _by_trial(run.parts)
     table = []
     for status in run.info.trials:
         if status.trial.kind == "architecture":
@@ -192,9 +192,9 @@ def _group(row: Row) -> GroupKey:
     return row.trial.dataset, row.trial.first_stage, row.trial.depth
 
 
-def architectures(run: RunFolder) -> list[Row]:
+def architectures(run: Run) -> list[Row]:
     """The rows that were timed without weights, and never scored: latency, and no quality."""
-    timings, pieces = _timings(run)
+    timings, pieces = _by_trial(run.summaries), _by_trial(run.parts)
     table = []
     for status in run.info.trials:
         if status.trial.kind == "architecture":
@@ -211,14 +211,6 @@ def architectures(run: RunFolder) -> list[Row]:
                 replace(row, latency=timings.get(trial_id, {}), parts=pieces.get(trial_id, {}))
             )
     return table
-
-
-def _timings(
-    run: RunFolder,
-) -> tuple[dict[str, dict[Condition, Summary]], dict[str, dict[Condition, dict[str, float]]]]:
-    """Return summaries and parts of a call: trial -> condition -> value."""
-    seed = int(run.info.resolved.get("seed") or 0)
-    return _by_trial(summarise(run.latency, seed=seed)), _by_trial(parts(run.latency))
 
 
 def _by_trial(values: Mapping[tuple[str, Condition], Value]) -> dict[str, dict[Condition, Value]]:
@@ -306,7 +298,7 @@ def _text(sentence: object) -> Note:
     return Note(Code.TEXT, text=str(sentence))
 
 
-def _without_ranking(run: RunFolder, record: Record) -> list[Note]:
+def _without_ranking(run: Run, record: Record) -> list[Note]:
     if not record.counts.pairs or record.trial.id not in run.without_ranking():
         return []
     return [Note(Code.NO_RANKING)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.comparison.pairs import Comparison, Side, paired, run_seed
+from bench.comparison.pairs import Comparison, Side, paired
 from bench.contract.trial import FIRST_STAGE
 from bench.latency.summary import Summary
 from bench.quality import statistics
@@ -168,6 +168,6 @@ def ranked(members: Sequence[Row], measure: str) -> list[Row]:
 
 
 def _rivals(run: Run, best: Row, others: Sequence[Row], measure: str) -> dict[str, Comparison]:
-    side, seed = Side(run, run.records[best.trial.id]), run_seed(run)
+    side, seed = Side(run, run.records[best.trial.id]), run.seed
     ids = [row.trial.id for row in others]
     return {name: paired(Side(run, run.records[name]), side, measure, seed=seed) for name in ids}
