@@ -68,7 +68,7 @@ def _plain(side: Side, held: Sequence[Side]) -> Side | None:
 
 
 def _agreement(side: Side, plain: Side) -> Agreement | None:
-    if {side.trial.id, plain.trial.id} & {*side.run.without_ranking()}:
+    if not all(one.run.has_ranking(one.trial.id) for one in (side, plain)):
         return None
     try:
         measure = next(iter(plain.record.quality))

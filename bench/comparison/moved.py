@@ -121,7 +121,7 @@ def short(text: str, width: int = WIDTH) -> str:
 
 def _ranking(run: Run, trial_id: str) -> Mapping[str, QueryCandidates]:
     """Empty where a kept baseline holds no rankings."""
-    return {} if trial_id in run.without_ranking() else run.ranking(trial_id)
+    return run.ranking(trial_id) if run.has_ranking(trial_id) else {}
 
 
 def _texts(run: Run, table: str) -> Mapping[tuple[str, ...], Any]:

@@ -152,7 +152,7 @@ class RunFolder:
         from bench.ranking.trec import read_run
 
         path = ranking_path(self.folder, trial_id)
-        if not path.is_file():
+        if not self.has_ranking(trial_id):
             raise RecordError(f"{path}: there is no such file: {REPEAT}")
         rankings = read_run(path)
         documents = sum(len(ranking.doc_ids) for ranking in rankings.values())
@@ -168,23 +168,18 @@ class RunFolder:
         """
         from bench.ranking.trec import read_pieces
 
-        path = ranking_path(self.folder, trial_id)
-        if not path.is_file():
+        if not self.has_ranking(trial_id):
             return
         queries = documents = 0
-        for piece in read_pieces(path):
+        for piece in read_pieces(ranking_path(self.folder, trial_id)):
             queries += piece["query"].nunique()
             documents += len(piece)
             yield piece
         self._refuse_cut(trial_id, queries, documents)
 
-    def without_ranking(self) -> list[str]:
-        """Return the ids of finished trials whose ranking is not in the folder."""
-        return [
-            trial_id
-            for trial_id in self.records
-            if not ranking_path(self.folder, trial_id).is_file()
-        ]
+    def has_ranking(self, trial_id: str) -> bool:
+        """Return whether the ranking of a trial is in the folder."""
+        return ranking_path(self.folder, trial_id).is_file()
 
     def _refuse_cut(self, trial_id: str, queries: int, documents: int) -> None:
         """Raise RecordError where a ranking is not of each query and pair that its record counts:

@@ -299,7 +299,7 @@ def _text(sentence: object) -> Note:
 
 
 def _without_ranking(run: Run, record: Record) -> list[Note]:
-    if not record.counts.pairs or record.trial.id not in run.without_ranking():
+    if not record.counts.pairs or run.has_ranking(record.trial.id):
         return []
     return [Note(Code.NO_RANKING)]
 
