@@ -16,7 +16,7 @@ from bench.comparison.pairs import Side, sides
 from bench.comparison.parity import parity
 from bench.contract.identity import Arithmetic, Identity
 from bench.core.errors import IncomparableError
-from bench.records.rows import GroupKey
+from bench.records.rows import GroupKey, groups
 from bench.records.run import Run
 
 
@@ -39,12 +39,7 @@ def agreements(run: Run) -> dict[GroupKey, list[Agreement]]:
     one, else the first.
     """
     found: dict[GroupKey, list[Agreement]] = {}
-    members: dict[GroupKey, list[Side]] = {}
-    for side in sides(run, references=False):
-        members.setdefault(
-            (side.trial.dataset, side.trial.first_stage, side.trial.depth), []
-        ).append(side)
-    for group, held in members.items():
+    for group, held in groups(sides(run, references=False)).items():
         pairs = [
             (side, plain)
             for side in held

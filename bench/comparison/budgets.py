@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.comparison.pairs import resolve_measure
-from bench.contract.trial import FIRST_STAGE, System
+from bench.contract.trial import FIRST_STAGE, System, Trial
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.latency.summary import needed
 from bench.quality import statistics
@@ -137,7 +137,7 @@ def budget(
     points = _only(points, "device", device, _devices)
     groups: dict[tuple[str, str], list[Point]] = {}
     for point in points:
-        groups.setdefault(_group(point), []).append(point)
+        groups.setdefault(_place(point.trial), []).append(point)
     names = [
         resolve_measure(found, measure, {point.trial.id for point in members})
         for members in groups.values()
@@ -188,7 +188,7 @@ def _choose(
         point for point in interpolated(scored, qualities) if (limits.used(point) or math.inf) <= 1
     ]
     better = [point for point in lines if best is None or _quality(point) > _quality(best)]
-    group = _group(points[0])
+    group = _place(points[0].trial)
     return Choice(
         *group,
         measure=measure,
@@ -208,7 +208,7 @@ def _choose(
         latency_only=_deepest(
             point
             for point in bare
-            if _group(point) == group and (limits.used(point) or math.inf) <= 1
+            if _place(point.trial) == group and (limits.used(point) or math.inf) <= 1
         ),
         timed_depths=tuple(sorted({point.depth for point in points})),
         untimed=_untimed(run, group),
@@ -218,7 +218,7 @@ def _choose(
 
 def _untimed(run: Run, group: tuple[str, str]) -> tuple[Row, ...]:
     timed = {point.trial.id for point in run.points}
-    rows = [row for row in run.rows if (row.trial.dataset, row.trial.first_stage) == group]
+    rows = [row for row in run.rows if _place(row.trial) == group]
     return tuple(row for row in rows if row.trial.kind == "reranker" and row.trial.id not in timed)
 
 
@@ -252,8 +252,8 @@ def _only(
     return found
 
 
-def _group(point: Point) -> tuple[str, str]:
-    return point.trial.dataset, point.trial.first_stage
+def _place(trial: Trial) -> tuple[str, str]:
+    return trial.dataset, trial.first_stage
 
 
 def _devices(point: Point) -> list[str]:
@@ -312,5 +312,5 @@ def _difference(best: Point, other: Point, seed: int) -> statistics.Difference |
 
 def _first_stage_quality(run: Run, group: tuple[str, str], measure: str) -> float | None:
     found = (one for one in run.records.values() if one.trial.reranker == FIRST_STAGE)
-    base = next((one for one in found if (one.trial.dataset, one.trial.first_stage) == group), None)
+    base = next((one for one in found if _place(one.trial) == group), None)
     return base.quality[measure].mean if base and measure in base.quality else None

@@ -15,6 +15,7 @@ from bench.comparison.drift import Drift, drift
 from bench.comparison.pairs import Side, cached, comparable, counterparts, sides
 from bench.core.counting import counted
 from bench.core.errors import BenchError, IncomparableError, RecordError, nearest
+from bench.records.rows import group_of
 from bench.records.run import Run
 
 YARDSTICK = ("measures", "min_relevance", "ir_measures", "tie_rule")
@@ -60,7 +61,7 @@ def within_run(run: Run, new: str, baseline: str) -> list[Parity]:
     found = [
         (a, b)
         for a, b in product(ours, theirs)
-        if a.trial.id != b.trial.id and (alone or _group(a) == _group(b))
+        if a.trial.id != b.trial.id and (alone or group_of(a.trial) == group_of(b.trial))
     ]
     return [
         parity(*pair)
@@ -116,10 +117,6 @@ def _named(run: Run, name: str) -> list[Side]:
             f"{run.folder}: no finished trial or reranker {name}: {nearest(name, known)}"
         )
     return found
-
-
-def _group(side: Side) -> tuple[str, str, int]:
-    return side.trial.dataset, side.trial.first_stage, side.trial.depth
 
 
 def _some(pairs: list[tuple[Side, Side]], problem: str) -> list[tuple[Side, Side]]:

@@ -29,6 +29,7 @@ from bench.latency.scenarios import one_query
 from bench.machine.clock import REAL_CLOCK, Clock
 from bench.quality.questions import Questions
 from bench.records import keys
+from bench.records.rows import GroupKey, group_of
 from bench.records.tables import LATENCY
 from bench.rerankers.options import declared
 from bench.runner.retrieve import retrieve
@@ -67,7 +68,7 @@ class LiveSpeed:
 
     def __init__(self, observer: Observer | None = None, clock: Clock = REAL_CLOCK) -> None:
         self.observer, self.clock = observer or Observer(), clock
-        self._asked: dict[tuple[str, str, int], tuple[str, Questions]] = {}
+        self._asked: dict[GroupKey, tuple[str, Questions]] = {}
 
     def __call__(self, new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate | None:
         """The speed gate: fails when the whole interval of the ratio lies above the limit, twice.
@@ -99,11 +100,7 @@ class LiveSpeed:
         """The requests of a trial. Raises RecordError when its candidates are not those of the
         record any more.
         """
-        place = (
-            built.planned.trial.dataset,
-            built.planned.trial.first_stage,
-            built.planned.trial.depth,
-        )
+        place = group_of(built.planned.trial)
         if place not in self._asked:
             made = retrieve(built.suite, built.group, self.observer)
             self._asked[place] = made.candidates.hash, made.questions

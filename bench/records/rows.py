@@ -4,9 +4,9 @@ these rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bench.contract.note import Code, Note
 from bench.contract.trial import Trial
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 GroupKey = tuple[str, str, int]
 """Dataset, first stage, depth."""
+
+
+class OfTrial(Protocol):
+    """What is of one trial."""
+
+    @property
+    def trial(self) -> Trial: ...
+
+
+Member = TypeVar("Member", bound=OfTrial)
 
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05
@@ -179,17 +189,18 @@ def rows(run: Run) -> list[Row]:
 
 def _with_untimed(table: Sequence[Row]) -> Iterator[Row]:
     """Yield the rows, those with the reason that have no time where others of their group have."""
-    timed = {_group(row) for row in table if row.latency}
+    timed = {group_of(row.trial) for row in table if row.latency}
     for row in table:
         is_measured = bool(row.quality) and row.trial.kind == "reranker"
-        if is_measured and not row.timing and _group(row) in timed:
+        if is_measured and not row.timing and group_of(row.trial) in timed:
             yield replace(row, notes=(*row.notes, Note(Code.UNTIMED)))
         else:
             yield row
 
 
-def _group(row: Row) -> GroupKey:
-    return row.trial.dataset, row.trial.first_stage, row.trial.depth
+def group_of(trial: Trial) -> GroupKey:
+    """Return what makes a trial comparable with others of its run."""
+    return trial.dataset, trial.first_stage, trial.depth
 
 
 def architectures(run: Run) -> list[Row]:
@@ -236,12 +247,12 @@ def candidates_of(members: Sequence[Row]) -> str:
     return candidates(members[0].trial.depth, next(longest, None))
 
 
-def groups(table: list[Row]) -> dict[GroupKey, list[Row]]:
-    """Rows by what makes them comparable."""
-    found: dict[GroupKey, list[Row]] = {}
-    for row in table:
-        found.setdefault(_group(row), []).append(row)
-    return found
+def groups(members: Iterable[Member]) -> dict[GroupKey, list[Member]]:
+    """Return rows, records or sides by what makes their trials comparable, in their order."""
+    by_group: dict[GroupKey, list[Member]] = {}
+    for member in members:
+        by_group.setdefault(group_of(member.trial), []).append(member)
+    return by_group
 
 
 def _notes(record: Record) -> list[Note]:

@@ -9,7 +9,7 @@ from typing import Any
 from bench.comparison import moved
 from bench.comparison.moved import Move, Moves
 from bench.comparison.pairs import Comparison, mostly_failed
-from bench.records.rows import GroupKey, doubt
+from bench.records.rows import GroupKey, doubt, group_of
 from bench.records.run import Run
 from bench.reports import cells, numbers
 from bench.reports.cells import Cell
@@ -27,7 +27,7 @@ from bench.reports.document import (
     Table,
     Words,
 )
-from bench.reports.names import at_odds, device_of, group_of, name_of, title_of
+from bench.reports.names import at_odds, device_of, name_of, title_of
 from bench.reports.wording import worded
 
 SHOWN = moved.SHOWN

@@ -96,7 +96,7 @@ class Finding:
 
 def findings(run: Run, table: Sequence[Row]) -> list[Finding]:
     """A finding per group, in the suite's order."""
-    return [_finding(run, key, members) for key, members in groups(list(table)).items()]
+    return [_finding(run, key, members) for key, members in groups(table).items()]
 
 
 def speed(row: Row) -> tuple[bool, float]:

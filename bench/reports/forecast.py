@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from bench.core.counting import counted
+from bench.records.rows import groups
 from bench.reports import cells, numbers
 from bench.reports.cells import Cell
 from bench.reports.document import (
@@ -20,7 +21,7 @@ from bench.reports.document import (
     Strong,
     Table,
 )
-from bench.reports.names import device_of, group_of, title_of
+from bench.reports.names import device_of, title_of
 from bench.runner.forecast import Expected, Forecast
 
 UNKNOWN = "?"
@@ -41,11 +42,8 @@ COLUMNS = (
 
 def document(forecast: Forecast) -> Document:
     """Return a table per dataset and first stage, the notes behind its numbers, the total."""
-    by_group: dict[Any, list[Expected]] = {}
-    for row in forecast.rows:
-        by_group.setdefault(group_of(row.trial), []).append(row)
     blocks: list[Block] = []
-    for group, members in by_group.items():
+    for group, members in groups(forecast.rows).items():
         queries = counted(members[0].queries, "query")
         blocks += [Heading(title_of(group), queries), _table(members, title_of(group))]
     blocks += [Paragraph((line,), quiet=True) for line in notes(forecast)]

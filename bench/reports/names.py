@@ -24,10 +24,6 @@ def name_of(trial: Trial) -> str:
     return labelled(trial.reranker, device_of(trial))
 
 
-def group_of(trial: Trial) -> GroupKey:
-    return trial.dataset, trial.first_stage, trial.depth
-
-
 def title_of(group: GroupKey, longest: int | None = None) -> str:
     """Return the title of a group: dataset, first stage, candidates. `longest` is the number of
     candidates of the query that has the most.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.core.redaction import without_places
-from bench.records.rows import GroupKey
+from bench.records.rows import groups
 from bench.records.schema import Record
 from bench.reports.document import (
     Block,
@@ -22,7 +22,7 @@ from bench.reports.document import (
     Section,
     Words,
 )
-from bench.reports.names import group_of, name_of
+from bench.reports.names import name_of
 from bench.reports.view import View
 
 NOTED = ("ties", "failed", "beyond_single_precision")
@@ -47,11 +47,8 @@ def environment(view: View) -> Section:
 
 def keys(view: View) -> Section:
     """Return, per group, its data and what each of its trials ran with."""
-    by_group: dict[GroupKey, list[Record]] = {}
-    for record in view.run.records.values():
-        by_group.setdefault(group_of(record.trial), []).append(record)
     blocks: list[Block] = [Paragraph((KEYS,), quiet=True)]
-    for group, records in by_group.items():
+    for group, records in groups(view.run.records.values()).items():
         inner: list[Block] = [Heading("Data and candidates", level=4), Facts(_data(records[0]))]
         inner += [_trial(record) for record in records]
         blocks.append(Fold((f"{view.title(group)}: data, rerankers and keys",), inner))

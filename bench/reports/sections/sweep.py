@@ -10,12 +10,12 @@ from typing import Any
 from bench.comparison.pairs import resolve_measure
 from bench.contract.trial import System
 from bench.records.points import Point, valued
-from bench.records.rows import GroupKey
+from bench.records.rows import GroupKey, group_of
 from bench.records.run import Run
 from bench.reports import cells, numbers
 from bench.reports.cells import Cell
 from bench.reports.document import Block, Column, Heading, Paragraph, Row, Section, Table
-from bench.reports.names import group_of, name_of
+from bench.reports.names import name_of
 from bench.reports.settings import LEGEND, short
 from bench.reports.view import View
 
