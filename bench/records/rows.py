@@ -241,10 +241,21 @@ def measures_of(members: Sequence[Row]) -> list[str]:
     return [name for name in names if name != JUDGED] or names
 
 
+def headline_of(members: Sequence[Row]) -> str:
+    """Return the headline measure of a group; empty where nothing was measured."""
+    return next(iter(measures_of(members)), "")
+
+
+def longest_of(members: Sequence[Row]) -> int | None:
+    """Return the number of candidates of a group's query that has the most, None where no record
+    says.
+    """
+    return next((row.longest for row in members if row.longest is not None), None)
+
+
 def candidates_of(members: Sequence[Row]) -> str:
     """Return how many candidates a group's rerankers had of a query, in words."""
-    longest = (row.longest for row in members if row.longest is not None)
-    return candidates(members[0].trial.depth, next(longest, None))
+    return candidates(members[0].trial.depth, longest_of(members))
 
 
 def groups(members: Iterable[Member]) -> dict[GroupKey, list[Member]]:

@@ -12,7 +12,7 @@ from bench.contract.trial import FIRST_STAGE
 from bench.latency.summary import Summary
 from bench.quality import statistics
 from bench.quality.statistics import ALPHA, Difference, Estimate
-from bench.records.rows import GroupKey, Row, groups, measures_of
+from bench.records.rows import GroupKey, Row, groups, headline_of
 from bench.records.run import Run
 from bench.reports.cells import Badge
 from bench.reports.names import too_few
@@ -131,7 +131,7 @@ def _badge(difference: Difference, p: float) -> Badge:
 
 
 def _finding(run: Run, key: GroupKey, members: Sequence[Row]) -> Finding:
-    measure = next(iter(measures_of(members)), "")
+    measure = headline_of(members)
     competing = ranked(members, measure)
     if not competing:
         return Finding(key, measure, members, None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.comparison.agreement import Agreement, agreements
 from bench.core.printable import one_line
 from bench.records.points import Point
-from bench.records.rows import GroupKey, Row, measures_of
+from bench.records.rows import GroupKey, Row, headline_of, longest_of
 from bench.records.run import Run
 from bench.reports import drill
 from bench.reports.charts.scores import CandidateScores, Separation
@@ -94,12 +94,11 @@ class View:
 
     def measure(self, group: GroupKey) -> str:
         """Return the headline measure of a group; empty where nothing was measured."""
-        return next(iter(measures_of(self.groups[group])), "")
+        return headline_of(self.groups[group])
 
     def title(self, group: GroupKey) -> str:
         """Return the title of a group, with the length of its longest list of candidates."""
-        longest = (row.longest for row in self.groups.get(group, ()) if row.longest is not None)
-        return title_of(group, next(longest, None))
+        return title_of(group, longest_of(self.groups.get(group, ())))
 
     def parts(self, blocks: Sequence[tuple[GroupKey, Sequence[Block]]]) -> list[Block]:
         """Return each group's blocks under its title, the first one open; without titles where the

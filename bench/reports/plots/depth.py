@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.records.rows import Row, measures_of
+from bench.records.rows import Row, headline_of
 from bench.records.run import Run
 from bench.reports.charts.svg import Mark
 from bench.reports.marks import marks_of
@@ -21,7 +21,7 @@ def draw(run: Run) -> Iterator[Picture]:
     """
     curves, marks = run.depths, marks_of(run)
     for group, members in run.groups.items():
-        measure = next(iter(measures_of(members)), "")
+        measure = headline_of(members)
         means = curves[curves["measure"] == measure].groupby(["trial", "depth"])["value"].mean()
         known = [
             row

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.contract.trial import FIRST_STAGE
 from bench.core.counting import counted
-from bench.records.rows import measures_of
+from bench.records.rows import headline_of
 from bench.records.run import Run
 from bench.reports.plots import Picture, style
 
@@ -19,7 +19,7 @@ def draw(run: Run) -> Iterator[Picture]:
     the largest win.
     """
     for group, members in run.groups.items():
-        measure = next(iter(measures_of(members)), "")
+        measure = headline_of(members)
         measured = [row for row in members if measure in row.quality]
         base = next((row for row in measured if row.name == FIRST_STAGE), None)
         for row in measured:

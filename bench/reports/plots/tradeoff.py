@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.latency.columns import P50, P95, Interval
 from bench.latency.summary import Summary
-from bench.records.rows import Row, candidates_of, measures_of
+from bench.records.rows import Row, candidates_of, headline_of
 from bench.records.run import Run
 from bench.reports.charts.svg import Mark
 from bench.reports.findings import one_query
@@ -40,7 +40,7 @@ def draw(run: Run) -> Iterator[Picture]:
                 _tradeoff(
                     members,
                     timed,
-                    measures_of(members)[0],
+                    headline_of(members),
                     marks,
                     f"{dataset}, {first_stage}, {candidates_of(members)}",
                 ),

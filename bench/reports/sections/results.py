@@ -9,7 +9,7 @@ from bench.core.counting import counted
 from bench.latency.columns import P50
 from bench.quality.measures import JUDGED
 from bench.records import rows as records
-from bench.records.rows import GroupKey, measures_of
+from bench.records.rows import GroupKey, headline_of, measures_of
 from bench.reports import cells
 from bench.reports.cells import REQUEST_MARK, Badge, Cell
 from bench.reports.document import (
@@ -228,7 +228,7 @@ def _remarks(done: Sequence[records.Row]) -> list[tuple[Sequence[records.Row], s
     """Return the rows' notes with the rows that each is about, and what the table's intervals and
     p say differently.
     """
-    measure = next(iter(measures_of(done)), "")
+    measure = headline_of(done)
     deltas = [(row, row.differences[measure]) for row in done if measure in row.differences]
     odd = [(row, delta) for row, delta in deltas if delta.is_at_odds]
     remarks = notes_on(done)
