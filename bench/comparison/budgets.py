@@ -20,7 +20,7 @@ from bench.latency.summary import needed
 from bench.quality import statistics
 from bench.records import baselines
 from bench.records.points import Point, Qualities, interpolated, valued
-from bench.records.rows import Row
+from bench.records.rows import Row, disturbances_of
 from bench.records.run import Run
 
 Outcome = Literal["fits", "nothing fits", "withheld"]
@@ -224,8 +224,7 @@ def _untimed(run: Run, group: tuple[str, str]) -> tuple[Row, ...]:
 
 def _disturbances(run: Run, points: Sequence[Point]) -> tuple[str, ...]:
     timed = {point.trial.id for point in points}
-    rows = [row for row in run.rows if row.trial.id in timed]
-    return tuple(dict.fromkeys(text for row in rows for text in row.disturbances))
+    return tuple(disturbances_of(row for row in run.rows if row.trial.id in timed))
 
 
 def _limits(p50_ms: float | None, p95_ms: float | None) -> Limits:

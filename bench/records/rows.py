@@ -37,6 +37,10 @@ class OfTrial(Protocol):
 
 Member = TypeVar("Member", bound=OfTrial)
 
+DOUBTS = {"random_weights": Code.RANDOM_WEIGHTS, "other_candidates": Code.OTHER_CANDIDATES}
+"""Facts of a description that leave an order without a meaning: random weights, and a published run
+that lists other documents in the place of these candidates.
+"""
 LOW_JUDGED = 0.8
 SHOWN_TIES = 0.05
 SHOWN_REPAIRS = 0.01
@@ -181,7 +185,7 @@ def rows(run: Run) -> list[Row]:
             failed=record.counts.failed_share,
             longest=record.candidates.get("longest"),
             stages=() if record.mostly_failed else record.stages,
-            meaningless=_is_random(record) or _is_elsewhere(record),
+            meaningless=bool(doubts(record)),
         )
         table.append(row)
     return list(_with_untimed(table))
@@ -258,6 +262,14 @@ def candidates_of(members: Sequence[Row]) -> str:
     return candidates(members[0].trial.depth, longest_of(members))
 
 
+def disturbances_of(members: Iterable[Row]) -> list[str]:
+    """Return what else the machine did while these rows were timed, each sentence once."""
+    texts: dict[str, None] = {}
+    for row in members:
+        texts |= dict.fromkeys(row.disturbances)
+    return list(texts)
+
+
 def groups(members: Iterable[Member]) -> dict[GroupKey, list[Member]]:
     """Return rows, records or sides by what makes their trials comparable, in their order."""
     by_group: dict[GroupKey, list[Member]] = {}
@@ -268,11 +280,7 @@ def groups(members: Iterable[Member]) -> dict[GroupKey, list[Member]]:
 
 def _notes(record: Record) -> list[Note]:
     """What a reader should know before trusting a row."""
-    notes = []
-    if _is_random(record):
-        notes.append(Note(Code.RANDOM_WEIGHTS))
-    if _is_elsewhere(record):
-        notes.append(Note(Code.OTHER_CANDIDATES))
+    notes = doubts(record)
     counts = record.counts
     if record.mostly_failed:
         failed = Note(Code.MOSTLY_FAILED, counts.failed, counts.called, _reason(record))
@@ -331,19 +339,7 @@ def _reason(record: Record) -> str:
     return one_line(next(iter(record.failures.values()), "no reason given"))
 
 
-def doubt(record: Record) -> Note | None:
-    """Return why the order of a record that was measured means nothing, None where it does."""
-    if _is_random(record):
-        return Note(Code.RANDOM_WEIGHTS)
-    return Note(Code.OTHER_CANDIDATES) if _is_elsewhere(record) else None
-
-
-def _is_random(record: Record) -> bool:
-    return bool(record.description.get("facts", {}).get("random_weights"))
-
-
-def _is_elsewhere(record: Record) -> bool:
-    """Whether the row is of a published run that lists other documents in the place of these
-    candidates.
-    """
-    return bool(record.description.get("facts", {}).get("other_candidates"))
+def doubts(record: Record) -> list[Note]:
+    """Return why the order of a record that was measured means nothing; empty where it does."""
+    facts = record.description.get("facts", {})
+    return [Note(code) for name, code in DOUBTS.items() if facts.get(name)]

@@ -9,7 +9,7 @@ from typing import Any
 from bench.comparison import moved
 from bench.comparison.moved import Move, Moves
 from bench.comparison.pairs import Comparison, mostly_failed
-from bench.records.rows import GroupKey, doubt, group_of
+from bench.records.rows import GroupKey, doubts, group_of
 from bench.records.run import Run
 from bench.reports import cells, numbers
 from bench.reports.cells import Cell
@@ -79,17 +79,17 @@ def left_out(comparisons: Sequence[Comparison]) -> list[str]:
     queries failed, and per compared one that leads no verdict, with the reason.
     """
     runs: dict[str, Run] = {}
-    doubts: dict[str, None] = {}
+    reasons: dict[str, None] = {}
     for comparison in comparisons:
         for side in (comparison.new, comparison.baseline):
             runs[side.run.info.id] = side.run
-            if note := doubt(side.record):
-                doubts[f"{side.trial.id} of {side.run.info.id}: {worded(note)}"] = None
+            for note in doubts(side.record):
+                reasons[f"{side.trial.id} of {side.run.info.id}: {worded(note)}"] = None
     lines = []
     for name, run in runs.items():
         for trial, reason in mostly_failed(run).items():
             lines.append(f"{trial} of {name}: {reason}: not compared")
-    return [*lines, *doubts]
+    return [*lines, *reasons]
 
 
 def _odd(comparisons: Sequence[Comparison]) -> list[str]:

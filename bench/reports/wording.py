@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bench.contract.note import Code, Note
 from bench.core.counting import counted, times
-from bench.records.rows import Row
+from bench.records.rows import DOUBTS, Row
 
-OUT_OF_VERDICT = (Code.RANDOM_WEIGHTS, Code.OTHER_CANDIDATES, Code.MOSTLY_FAILED)
+OUT_OF_VERDICT = (*DOUBTS.values(), Code.MOSTLY_FAILED)
 RANDOM = "random weights: the order means nothing"
 ELSEWHERE = (
     "a run over other candidates than these, left out of the verdict: `first_stage: NAME` binds "

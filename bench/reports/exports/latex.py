@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.quality.measures import JUDGED
+from bench.records.rows import disturbances_of
 from bench.records.run import Run
 from bench.reports.document import Block, Document, Note, Row, Section, Table
 from bench.reports.names import as_sentence
@@ -34,8 +35,8 @@ def to_latex(run: Run, out: Path | None = None) -> str:
     for group in view.groups:
         main = table(view, group, "")
         if any(row.kind == "reranker" for row in main.rows):
-            busy = [text for row in view.groups[group] for text in row.disturbances]
-            blocks.append(_short(main, view.title(group), dict.fromkeys(busy)))
+            busy = disturbances_of(view.groups[group])
+            blocks.append(_short(main, view.title(group), busy))
     overview = overview_table(view)
     if overview:
         blocks.append(replace(overview, caption=f"mean over {over(view)}"))

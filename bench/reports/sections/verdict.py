@@ -7,7 +7,7 @@ from __future__ import annotations
 from bench.core.counting import counted
 from bench.quality import statistics
 from bench.quality.statistics import ALPHA
-from bench.records.rows import Row, candidates_of
+from bench.records.rows import Row, candidates_of, disturbances_of
 from bench.reports import numbers
 from bench.reports.document import (
     Block,
@@ -163,7 +163,7 @@ def _speed(finding: Finding) -> Words:
 
 def _busy(finding: Finding) -> Words:
     """Return what else the machine did while the times of the choices were taken."""
-    texts = dict.fromkeys(text for row in _timed(finding) for text in row.disturbances)
+    texts = disturbances_of(_timed(finding))
     return (as_sentence("; ".join(texts)),) if texts else ()
 
 
