@@ -7,7 +7,7 @@ grades are shown alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -99,13 +99,6 @@ class Moves:
             Found(doc_id, grades.get((dataset, query, doc_id)), texts.get((dataset, doc_id)))
             for doc_id in (ranked.doc_ids[:top] if ranked else ())
         )
-
-
-def lines(move: Move) -> Iterator[str]:
-    """The top documents before and after, a line each."""
-    for name, found in (("before", move.before), ("after", move.after)):
-        for place, one in enumerate(found, 1):
-            yield f"{name if place == 1 else '':<7} {place}. {one}"
 
 
 def told(moves: Sequence[Move]) -> str:

@@ -126,7 +126,7 @@ def moves_of(
     return [(label(one, several), reader.of(one, n)) for one in rerankers or comparisons]
 
 
-def label(comparison: Comparison, several: bool, *, with_run: bool = True) -> str:
+def label(comparison: Comparison, several: bool) -> str:
     """Return a row's name: reranker, device, where there are several groups the group, and the run
     where it is not the baseline's.
     """
@@ -134,7 +134,7 @@ def label(comparison: Comparison, several: bool, *, with_run: bool = True) -> st
     name = name_of(trial)
     if several:
         name = f"{name}, {title_of(group_of(trial))}"
-    return _with_run(comparison, name, comparison.new.run.info.id) if with_run else name
+    return _with_run(comparison, name, comparison.new.run.info.id)
 
 
 def flat(comparison: Comparison) -> dict[str, Any]:

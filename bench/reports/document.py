@@ -32,14 +32,6 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Link:
-    """A text that leads to a place of the same page, or to an address."""
-
-    text: str
-    address: str
-
-
-@dataclass(frozen=True)
 class Chip:
     """A word in the shape that a chart gives to what it names: `relevant`, `better`, ..."""
 
@@ -47,7 +39,7 @@ class Chip:
     shape: str
 
 
-Inline = str | Strong | Code | Link | Chip
+Inline = str | Strong | Code | Chip
 Words = tuple[Inline, ...]
 
 

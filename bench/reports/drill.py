@@ -24,9 +24,6 @@ TEXT_BUDGET = 2_400_000
 """Bytes of document text in a page."""
 SHORTEST = 60
 
-Orders = Mapping[str, Sequence[str]]
-"""query id -> its documents, best first."""
-
 
 @dataclass
 class Documents:

@@ -87,9 +87,7 @@ def _table(board: Board) -> Table:
         Column("machine", "machine", align="left", priority=6),
         Column("run", "run", align="left", priority=4),
     ]
-    if any(
-        entry.timing and entry.timing.run.info.id != entry.run.info.id for entry in board.entries
-    ):
+    if any(_timed_elsewhere(entry) for entry in board.entries):
         columns.append(Column("timed", "timed in run", align="left", priority=7))
     rows = [_row(entry, board) for entry in board.entries]
     return Table("reranker", columns, rows, board.title, sortable=True)

@@ -34,7 +34,6 @@ from bench.reports.document import (
     Fold,
     Grid,
     Heading,
-    Link,
     Note,
     Paragraph,
     Preformatted,
@@ -315,13 +314,6 @@ def _chip(chip: Chip) -> Markup:
     return Markup('<span class="{}">{}</span>').format(chip.shape, chip.text)
 
 
-def _link(link: Link) -> Markup:
-    """Return a link into the page or to the web; no other address is followed."""
-    if not link.address.startswith(("#", "https://")):
-        return Markup.escape(link.text)
-    return Markup('<a href="{}">{}</a>').format(link.address, link.text)
-
-
 @cache
 def _template() -> Any:
     from jinja2 import DictLoader, Environment, StrictUndefined
@@ -344,7 +336,6 @@ INLINE: Mapping[type, Callable[[Any], Markup]] = {
     str: Markup.escape,
     Strong: lambda part: Markup("<b>{}</b>").format(part.text),
     Code: lambda part: Markup("<code>{}</code>").format(part.text),
-    Link: _link,
     Chip: _chip,
 }
 WRITERS: Mapping[type, Callable[[Any], Markup]] = {

@@ -22,7 +22,6 @@ from bench.reports.document import (
     Fold,
     Grid,
     Heading,
-    Link,
     Paragraph,
     Preformatted,
     Row,
@@ -195,7 +194,6 @@ INLINE: Mapping[type, Callable[[Any], str]] = {
     str: _inline,
     Strong: lambda part: f"**{escape(part.text)}**",
     Code: lambda part: code(part.text),
-    Link: lambda part: _inline(part.text),
     Chip: lambda part: _inline(part.text),
 }
 WRITERS: Mapping[type, Callable[[Any], str]] = {
