@@ -90,13 +90,7 @@ def estimate(values: Sequence[float], seed: int = 0, resamples: int = RESAMPLES)
     return Estimate(float(array.mean()), low, high, int(array.size))
 
 
-def difference(
-    new: Sequence[float],
-    old: Sequence[float],
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    flips: int = FLIPS,
-) -> Difference:
+def difference(new: Sequence[float], old: Sequence[float], seed: int = 0) -> Difference:
     """Paired difference new - old over the same queries in the same order. Raises ValueError when
     the lengths differ.
     """
@@ -107,16 +101,16 @@ def difference(
             f"{len(new)} values against {len(old)}: a paired difference needs the same queries"
         )
     delta = np.asarray(new, dtype=np.float64) - np.asarray(old, dtype=np.float64)
-    around = estimate(list(delta), seed, resamples)
+    around = estimate(list(delta), seed)
     wins, losses = int((delta > 0).sum()), int((delta < 0).sum())
-    p = permutation_p(delta, seed, flips)
+    p = permutation_p(delta, seed)
     return Difference(
         around.mean, around.low, around.high, p, wins, int(delta.size) - wins - losses, losses
     )
 
 
 def bootstrap_interval(
-    values: Vector, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
+    values: Vector, seed: int, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
     """Percentile interval of the mean under resampling of queries with replacement."""
     import numpy as np
@@ -128,7 +122,7 @@ def bootstrap_interval(
     means = _in_blocks(
         resamples, n, lambda rows: values[rng.integers(0, n, size=(rows, n))].mean(axis=1)
     )
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -182,34 +176,34 @@ def _in_blocks(total: int, width: int, draw: Callable[[int], Vector]) -> Vector:
     return np.concatenate([draw(min(rows, total - start)) for start in range(0, total, rows)])
 
 
-def one_sided_bounds(delta: Sequence[float], level: float = LEVEL) -> tuple[float, float]:
-    """The lower and the upper bound of the mean by Student's t, each of them one-sided at `level`.
+def one_sided_bounds(delta: Sequence[float]) -> tuple[float, float]:
+    """The lower and the upper bound of the mean by Student's t, each of them one-sided at 95 %.
     Infinite below two values.
     """
     spread, n = _deviation(delta), len(delta)
     if spread is None:
         return -math.inf, math.inf
     mean = sum(delta) / n
-    reach = t_quantile(level, n - 1) * spread / math.sqrt(n) if spread else 0.0
+    reach = t_quantile(LEVEL, n - 1) * spread / math.sqrt(n) if spread else 0.0
     return mean - reach, mean + reach
 
 
-def smallest_margin(delta: Sequence[float], level: float = LEVEL) -> float:
+def smallest_margin(delta: Sequence[float]) -> float:
     """The smallest non-inferiority margin that these differences support: no true difference then
     passes, and a true loss of twice the margin fails outright, each at least 95 times in 100.
     Infinite below two queries.
     """
     spread = _deviation(delta)
-    return math.inf if spread is None else supported_margin(spread, len(delta), level)
+    return math.inf if spread is None else supported_margin(spread, len(delta))
 
 
-def supported_margin(spread: float, n: int, level: float = LEVEL) -> float:
+def supported_margin(spread: float, n: int) -> float:
     """The smallest margin that n > 1 paired differences of this standard deviation support.
 
     Twice the reach of the one-sided bound, which gives 95 % when differences are normal and their
     spread known, and TAIL_ALLOWANCE for spreads that vary from sample to sample.
     """
-    return TAIL_ALLOWANCE * 2 * t_quantile(level, n - 1) * spread / math.sqrt(n) if spread else 0.0
+    return TAIL_ALLOWANCE * 2 * t_quantile(LEVEL, n - 1) * spread / math.sqrt(n) if spread else 0.0
 
 
 def queries_needed(n: int, supported: float, margin: float) -> int | None:
