@@ -10,7 +10,7 @@ from bench.comparison.budgets import Choice, missing_queries
 from bench.contract.trial import FIRST_STAGE
 from bench.latency.scenarios import one_query_at, reader
 from bench.latency.sweep_plan import SETTINGS
-from bench.quality.statistics import Difference
+from bench.quality.statistics import ALPHA, Difference
 from bench.records.points import Point
 from bench.reports import cells, numbers
 from bench.reports.cells import REQUEST_MARK, Cell
@@ -20,7 +20,6 @@ from bench.reports.sections.results import REQUEST_NOTE
 from bench.reports.settings import DTYPES, short
 from bench.reports.wording import RANDOM, out_of_verdict
 
-SIGNIFICANT = 0.05
 NEAR = 1.1
 """Up to this share of a limit, a point is reported as per cent above it."""
 QUALITY = "quality"
@@ -106,9 +105,8 @@ def _answer(choice: Choice) -> Iterator[str]:
     )
     if other and found:
         yield (
-            f"The runner-up, {_named(other)}, is lower by {found.mean:.4f} [{found.low:+.3f}, "
-            f"{found.high:+.3f}], "
-            f"p {numbers.p_value(found.p)}: {_apart(found)}."
+            f"The runner-up, {_named(other)}, is lower by {found.mean:.4f} "
+            f"{numbers.signed_interval(found)}, p {numbers.p_value(found.p)}: {_apart(found)}."
         )
         if (other.quality or 0) < (choice.first_stage_quality or 0):
             yield f"{_label(other)} is below the first stage."
@@ -121,7 +119,7 @@ def _answer(choice: Choice) -> Iterator[str]:
 
 def _apart(difference: Difference) -> str:
     """Whether the queries tell two points apart."""
-    if difference.p < SIGNIFICANT:
+    if difference.p < ALPHA:
         return "a significant difference"
     if too_few(difference):
         return too_few_moved(difference)

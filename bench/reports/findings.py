@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.comparison.pairs import Comparison, Side, paired
-from bench.contract.trial import FIRST_STAGE
+from bench.contract.trial import FIRST_STAGE, ORACLE
 from bench.latency.summary import Summary
 from bench.quality import statistics
 from bench.quality.statistics import ALPHA, Difference, Estimate
@@ -71,7 +71,7 @@ class Finding:
         """The share of the way from the first stage to the best order of these candidates that the
         best reranker went.
         """
-        first, oracle = self.reference(FIRST_STAGE), self.reference("oracle")
+        first, oracle = self.reference(FIRST_STAGE), self.reference(ORACLE)
         if first is None or oracle is None or self.best is None or oracle.mean <= first.mean:
             return None
         return (self.best.quality[self.measure].mean - first.mean) / (oracle.mean - first.mean)
@@ -79,7 +79,7 @@ class Finding:
     @property
     def leaves_no_room(self) -> bool:
         """Whether the first stage's order is already the best one of these candidates."""
-        first, oracle = self.reference(FIRST_STAGE), self.reference("oracle")
+        first, oracle = self.reference(FIRST_STAGE), self.reference(ORACLE)
         return first is not None and oracle is not None and oracle.mean <= first.mean
 
     def reference(self, name: str) -> Estimate | None:

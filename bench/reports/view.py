@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
+from bench.contract.trial import ORACLE
 from bench.core.printable import one_line
 from bench.records.points import Point
 from bench.records.rows import GroupKey, Row, headline_of, longest_of
@@ -20,8 +21,6 @@ from bench.reports.drill import Documents, GroupDrill
 from bench.reports.findings import Finding, findings
 from bench.reports.marks import marks_of
 from bench.reports.names import device_of, title_of
-
-ORACLE = "oracle"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.quality.measures import JUDGED
+from bench.quality.statistics import ALPHA
 from bench.records.rows import disturbances_of
 from bench.records.run import Run
 from bench.reports.document import Block, Document, Note, Row, Section, Table
@@ -17,7 +18,6 @@ from bench.reports.sections.results import DELTA, table
 from bench.reports.view import View
 
 LEFT_OUT = frozenset({"p", JUDGED, "ms/pair", "pairs/s", "failed", "$/1k queries"})
-ALPHA = 0.05
 DAGGER = "†"
 EXPLANATION = f"{DAGGER}: p < 0.05 against the first stage, paired permutation test, uncorrected"
 CPU = "cpu"

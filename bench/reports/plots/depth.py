@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.trial import ORACLE
 from bench.records.rows import Row, headline_of
 from bench.records.run import Run
 from bench.reports.charts.svg import Mark
@@ -65,7 +66,7 @@ def _figure(
             **style.look(marks[row.trial.id]),
         )
     for row in known:
-        if row.name == "oracle":
+        if row.name == ORACLE:
             curve = means[row.trial.id]
             axes.plot(
                 curve.index,
