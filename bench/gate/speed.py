@@ -15,6 +15,7 @@ from bench.gate.file import SpeedGate
 from bench.gate.verdict import Gate, Outcome
 from bench.latency.ratios import Ratio, Times, paired_ratio
 from bench.latency.scenarios import one_query
+from bench.latency.summary import timed_calls
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,11 +116,9 @@ def times_by_scenario(samples: pd.DataFrame, trial: str) -> dict[str, Times]:
     """Return scenario -> query -> round -> nanoseconds, from the columns of the table `latency`.
     Warm-ups and the parts of a call are left out.
     """
-    counted = samples[
-        (samples["trial"] == trial) & ~samples["warmup"].astype(bool) & (samples["span"] == "total")
-    ]
+    calls = timed_calls(samples[samples["trial"] == trial])
     found: dict[str, dict[str, dict[int, float]]] = {}
-    columns = counted[["scenario", "query", "round", "nanoseconds"]]
+    columns = calls[["scenario", "query", "round", "nanoseconds"]]
     for scenario, query, turn, taken in columns.itertuples(index=False):
         found.setdefault(str(scenario), {}).setdefault(str(query), {})[int(turn)] = float(taken)
     return dict(found)

@@ -23,7 +23,7 @@ from bench.latency.scenarios import reader
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RESAMPLES", "Summary", "needed", "parts", "summarise"]
+__all__ = ["RESAMPLES", "Summary", "needed", "parts", "summarise", "timed_calls"]
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,21 @@ class Summary:
         return self.of(PAIRS_PER_S).value
 
 
+def timed_calls(samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of whole calls, from the columns of the table `latency`. Warm-ups and the
+    parts of a call are left out.
+    """
+    return samples[~samples["warmup"].astype(bool) & (samples["span"] == TOTAL)]
+
+
 def summarise(samples: pd.DataFrame, seed: int = 0) -> dict[tuple[str, Condition], Summary]:
     """Return (trial, condition) -> summary, from the columns of the table `latency`. Warm-ups
     are left out.
     """
     if samples.empty:
         return {}
-    counted = samples[~samples["warmup"].astype(bool) & (samples["span"] == TOTAL)]
-    groups = counted.groupby(["trial", "scenario", *PARAMETERS], sort=False, dropna=False)
+    calls = timed_calls(samples)
+    groups = calls.groupby(["trial", "scenario", *PARAMETERS], sort=False, dropna=False)
     return {
         (str(trial), condition(*of)): _summary(condition(*of), rows, seed)
         for (trial, *of), rows in groups

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.counting import counted
 from bench.latency.scenarios import one_query_at
-from bench.latency.summary import needed
+from bench.latency.summary import needed, timed_calls
 from bench.records.rows import Row, candidates_of
 from bench.records.run import Run
 from bench.reports.charts.svg import Mark
@@ -20,14 +20,10 @@ if TYPE_CHECKING:
 
 def draw(run: Run) -> Iterator[Picture]:
     """A picture per group that has timings of one query in flight, warm-ups left out."""
-    samples = run.latency
-    if samples.empty:
+    if run.latency.empty:
         return
-    single = samples[
-        (samples["scenario"] == one_query_at(remote=False))
-        & ~samples["warmup"].astype(bool)
-        & (samples["span"] == "total")
-    ]
+    calls = timed_calls(run.latency)
+    single = calls[calls["scenario"] == one_query_at(remote=False)]
     marks = marks_of(run)
     for group, members in run.groups.items():
         timed = [row for row in members if (single["trial"] == row.trial.id).any()]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from bench.latency.columns import Better as Preferred
 from bench.latency.columns import Column as Number
 from bench.latency.columns import Format, Interval
-from bench.latency.sample import PARAMETERS, TOTAL, Condition, condition
+from bench.latency.sample import PARAMETERS, Condition, condition
 from bench.latency.scenarios import AnyScenario, in_order, label, reader
 from bench.latency.spans import ON_DEVICE
-from bench.latency.summary import Summary
+from bench.latency.summary import Summary, timed_calls
 from bench.records import rows as records
 from bench.records.rows import GroupKey
 from bench.reports import cells, numbers
@@ -140,9 +140,9 @@ def _times(samples: pd.DataFrame) -> Times:
     """Return (trial, condition) -> the nanoseconds of its calls, without warm-ups."""
     if samples.empty:
         return {}
-    timed = samples[~samples["warmup"].astype(bool) & (samples["span"] == TOTAL)]
-    calls = timed.groupby(["trial", "scenario", *PARAMETERS], dropna=False)["nanoseconds"]
-    return {(str(trial), condition(*of)): ns.to_numpy(dtype=float) for (trial, *of), ns in calls}
+    calls = timed_calls(samples)
+    times = calls.groupby(["trial", "scenario", *PARAMETERS], dropna=False)["nanoseconds"]
+    return {(str(trial), condition(*of)): ns.to_numpy(dtype=float) for (trial, *of), ns in times}
 
 
 def _numbers(scenario: AnyScenario) -> list[Number]:
