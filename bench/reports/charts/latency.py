@@ -43,18 +43,8 @@ def _draw(size: Size, strips: Sequence[Strip], marks: Mapping[str, Mark], kind: 
     x = Scale(*edges, size.left, size.width - size.right, log=True)
     floor = size.height - size.bottom
     parts = svg.columns(x, x.ticks(9 if size.width > 500 else 5), size.top, floor)
-    parts.append(
-        element("line", x1=size.left, x2=size.width - size.right, y1=floor, y2=floor, class_="axis")
-    )
-    parts.append(
-        svg.text(
-            "milliseconds a call (log scale)",
-            size.width - size.right,
-            size.height - 6,
-            class_="title",
-            text_anchor="end",
-        )
-    )
+    parts.append(svg.x_axis(size))
+    parts.append(svg.x_title(size, "milliseconds a call (log scale)"))
     parts += [
         _strip(strip, x, size.top + ROW * i, marks.get(strip[1].trial.id, Mark(i)))
         for i, strip in enumerate(strips)

@@ -140,9 +140,7 @@ def _draw(good: Scores, bad: Scores, name: str) -> str:
     x = Scale(low, high, SIZE.left, SIZE.width - SIZE.right)
     y = Scale(0.0, float(max(map(np.max, shapes))), SIZE.height - SIZE.bottom, SIZE.top)
     floor = SIZE.height - SIZE.bottom
-    parts = [
-        element("line", x1=SIZE.left, x2=SIZE.width - SIZE.right, y1=floor, y2=floor, class_="axis")
-    ]
+    parts = [svg.x_axis(SIZE)]
     for value in x.ticks(5):
         parts.append(
             element("line", x1=x(value), x2=x(value), y1=floor, y2=floor + 4, class_="axis")
@@ -150,15 +148,7 @@ def _draw(good: Scores, bad: Scores, name: str) -> str:
         parts.append(
             svg.text(svg.number(value), x(value), floor + 16, class_="tick", text_anchor="middle")
         )
-    parts.append(
-        svg.text(
-            "score, raw",
-            SIZE.width - SIZE.right,
-            SIZE.height - 6,
-            class_="title",
-            text_anchor="end",
-        )
-    )
+    parts.append(svg.x_title(SIZE, "score, raw"))
     for shape, kind in zip(shapes, ("others", "relevant"), strict=True):
         steps = [
             (x(float(edges[i + side])), y(float(height)))

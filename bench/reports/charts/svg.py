@@ -141,10 +141,22 @@ def axes(
             text(number(value), size.left - 8, y(value) + 4, class_="tick", text_anchor="end")
         )
     parts += columns(x, ticks or x.ticks(8 if size.width > 500 else 5), size.top, floor)
-    parts.append(element("line", x1=size.left, x2=right, y1=floor, y2=floor, class_="axis"))
+    parts.append(x_axis(size))
     parts.append(text(y_label, 4, size.top - 12, class_="title"))
-    parts.append(text(x_label, right, size.height - 6, class_="title", text_anchor="end"))
+    parts.append(x_title(size, x_label))
     return element("g", parts, aria_hidden="true")
+
+
+def x_axis(size: Size) -> str:
+    """The line at the foot of a chart."""
+    right, floor = size.width - size.right, size.height - size.bottom
+    return element("line", x1=size.left, x2=right, y1=floor, y2=floor, class_="axis")
+
+
+def x_title(size: Size, words: str) -> str:
+    """What the horizontal axis shows, below its right end."""
+    right = size.width - size.right
+    return text(words, right, size.height - 6, class_="title", text_anchor="end")
 
 
 def columns(x: Scale, ticks: Sequence[float], top: float, floor: float) -> list[str]:
