@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.arguments import MEANING, NEWEST, RUN
-from bench.cli.console import echo, open_console
+from bench.cli.console import echo, open_observer
 from bench.core.errors import BenchError, nearest
 
 if TYPE_CHECKING:
@@ -157,9 +157,8 @@ def check(
 
 def _live_speed() -> Judge:
     from bench.gate.live import LiveSpeed
-    from bench.reports.progress import TerminalObserver
 
-    return LiveSpeed(TerminalObserver(open_console(stderr=True)))
+    return LiveSpeed(open_observer())
 
 
 def _write_verdict(found: Verdict, form: str, path: Path | None) -> None:

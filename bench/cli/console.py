@@ -9,6 +9,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.core.progress import Observer
     from bench.reports.document import Document
 
 
@@ -17,6 +18,14 @@ def open_console(stderr: bool = False) -> Console:
     from bench.reports.renderers.screen import screen
 
     return screen(stderr=stderr)
+
+
+def open_observer(*, quiet: bool = False) -> Observer:
+    """Return who shows progress: on standard error, or nowhere."""
+    from bench.core.progress import Observer
+    from bench.reports.progress import TerminalObserver
+
+    return Observer() if quiet else TerminalObserver(open_console(stderr=True))
 
 
 def warn(line: str) -> None:

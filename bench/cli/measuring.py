@@ -6,7 +6,7 @@ import json
 
 import click
 
-from bench.cli.console import open_console
+from bench.cli.console import open_observer
 from bench.core.counting import counted
 
 
@@ -66,13 +66,11 @@ def noise(
     The result is kept with the machine, and shown in the reports of later runs on it. Measure while
     nothing else runs.
     """
-    from bench.core.progress import Observer
     from bench.machine.noise_floor import remember
-    from bench.reports.progress import TerminalObserver
     from bench.runner import noise as measuring
     from bench.suite.suite import load
 
-    observer = Observer() if quiet else TerminalObserver(open_console(stderr=True))
+    observer = open_observer(quiet=quiet)
     sizes = {"processes": processes, "queries": queries, "rounds": rounds}
     found = measuring.measure(load(suite), reranker, device=device, observer=observer, **sizes)
     path = remember(found.noise, found.environment)

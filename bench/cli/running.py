@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.console import echo, open_console, warn
+from bench.cli.console import echo, open_console, open_observer, warn
 from bench.core.counting import counted
 from bench.core.errors import BenchError
 from bench.core.redaction import argument
@@ -70,14 +70,12 @@ def run(
     optional failed, or a dataset or first stage; the report is written all the same.
     """
     from bench import reports
-    from bench.core.progress import Observer
-    from bench.reports.progress import TerminalObserver
     from bench.runner import loop
     from bench.runner.forecast import forecast
     from bench.suite.suite import load
 
     console = open_console()
-    observer = Observer() if quiet else TerminalObserver(open_console(stderr=True))
+    observer = open_observer(quiet=quiet)
     if form != "table" and not estimate:
         raise BenchError(
             "--format goes with --estimate; a run's tables are in its folder, or `rerank-bench "
