@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.trial import Trial
 from bench.core.counting import counted
 from bench.core.errors import RecordError
+from bench.latency.sample import Condition
+from bench.latency.summary import Summary, parts, summarise
 from bench.records import tables
 from bench.records.cells import REPEAT
 from bench.records.packed import unpacked
@@ -32,6 +34,13 @@ class RunFolder:
         self.folder = Path(folder)
         self.info = read_info(self.folder)
         self._values: dict[tuple[str, str], Mapping[str, float]] = {}
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run's own intervals, so that the same difference gets the same interval
+        wherever it is taken.
+        """
+        return int(self.info.resolved.get("seed") or 0)
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -114,6 +123,16 @@ class RunFolder:
         span, slots, truncated, rate.
         """
         return unpacked(self._table(tables.LATENCY), self.records)
+
+    @cached_property
+    def summaries(self) -> Mapping[tuple[str, Condition], Summary]:
+        """The timed pass: (trial, condition) -> summary."""
+        return summarise(self.latency, self.seed)
+
+    @cached_property
+    def parts(self) -> Mapping[tuple[str, Condition], Mapping[str, float]]:
+        """The timed pass: (trial, condition) -> the median milliseconds of each part of a call."""
+        return parts(self.latency)
 
     @cached_property
     def queries(self) -> pd.DataFrame:

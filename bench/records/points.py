@@ -20,14 +20,12 @@ from bench.latency.sample import Condition
 from bench.latency.scenarios import one_query, one_query_at
 from bench.latency.summary import Summary, summarise
 from bench.latency.sweep_plan import SETTINGS
-from bench.records.folder import plain
+from bench.records.folder import RunFolder, plain
 from bench.records.schema import ArchitectureRecord, Record
 from bench.records.tables import SYSTEM
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from bench.records.run import Run
 
 Records = Mapping[str, Record | ArchitectureRecord]
 
@@ -74,7 +72,7 @@ class Point:
 class Qualities:
     """Per-query values of one measure, by system and depth."""
 
-    def __init__(self, run: Run, measure: str) -> None:
+    def __init__(self, run: RunFolder, measure: str) -> None:
         self._at: dict[tuple[System, int], Mapping[str, float]] = {
             (_system(*names), int(depth)): dict(zip(rows["query"], rows["value"], strict=True))
             for (*names, depth), rows in run.depths[run.depths["measure"] == measure].groupby(
@@ -97,7 +95,7 @@ class Qualities:
         return sorted(depth for found, depth in self._at if found == system)
 
 
-def measured(run: Run, *, architectures: bool = False) -> tuple[Point, ...]:
+def measured(run: RunFolder, *, architectures: bool = False) -> tuple[Point, ...]:
     """Every timed point of the rerankers of a run, without values: those of the timed pass, then
     those of the sweep. A point that both hold is the sweep's, where it stands beside its
     neighbours. `architectures`: those of networks without weights, and of nothing else.
@@ -156,7 +154,7 @@ def _between(below: Point, above: Point, depth: int, qualities: Qualities) -> Po
     )
 
 
-def _timed_pass(run: Run, records: Records) -> Iterator[Point]:
+def _timed_pass(run: RunFolder, records: Records) -> Iterator[Point]:
     plan = run.info.resolved.get("latency") or {}
     for trial_id, record in records.items():
         keys = [(trial_id, Condition(name)) for name in one_query()]
@@ -167,7 +165,7 @@ def _timed_pass(run: Run, records: Records) -> Iterator[Point]:
             yield _point(record, System(trial_id), depth, _loaded(record), summary)
 
 
-def _sweep(run: Run, records: Records) -> Iterator[Point]:
+def _sweep(run: RunFolder, records: Records) -> Iterator[Point]:
     table = run.sweep[run.sweep["trial"].isin(list(records))]
     names = [*SYSTEM, "depth", *SETTINGS]
     samples: list[pd.DataFrame] = []

@@ -21,7 +21,7 @@ from bench.quality.statistics import Difference, Estimate
 from bench.records.schema import Cost, Record, StageRecord
 
 if TYPE_CHECKING:
-    from bench.records.run import Run
+    from bench.records.folder import RunFolder
 
 Value = TypeVar("Value")
 GroupKey = tuple[str, str, int]
@@ -151,7 +151,7 @@ class Row:
         return row
 
 
-def rows(run: Run) -> list[Row]:
+def rows(run: RunFolder) -> list[Row]:
     """The rows of a run in the suite's order, but for those that have no quality: see
     `architectures`.
     """
@@ -207,7 +207,7 @@ def group_of(trial: Trial) -> GroupKey:
     return trial.dataset, trial.first_stage, trial.depth
 
 
-def architectures(run: Run) -> list[Row]:
+def architectures(run: RunFolder) -> list[Row]:
     """The rows that were timed without weights, and never scored: latency, and no quality."""
     timings, pieces = _by_trial(run.summaries), _by_trial(run.parts)
     table = []
@@ -328,7 +328,7 @@ def _text(sentence: object) -> Note:
     return Note(Code.TEXT, text=str(sentence))
 
 
-def _without_ranking(run: Run, record: Record) -> list[Note]:
+def _without_ranking(run: RunFolder, record: Record) -> list[Note]:
     if not record.counts.pairs or run.has_ranking(record.trial.id):
         return []
     return [Note(Code.NO_RANKING)]

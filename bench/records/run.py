@@ -5,38 +5,17 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bench.latency.sample import Condition
-from bench.latency.summary import Summary, parts, summarise
 from bench.records import points, rows
 from bench.records.folder import RunFolder
 from bench.records.points import Point, Qualities
 from bench.records.rows import GroupKey, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
 
 
 class Run(RunFolder):
     """One run, read from its folder. Never loads a model."""
-
-    @property
-    def seed(self) -> int:
-        """The seed of the run's own intervals, so that the same difference gets the same interval
-        wherever it is taken.
-        """
-        return int(self.info.resolved.get("seed") or 0)
-
-    @cached_property
-    def summaries(self) -> Mapping[tuple[str, Condition], Summary]:
-        """The timed pass: (trial, condition) -> summary."""
-        return summarise(self.latency, self.seed)
-
-    @cached_property
-    def parts(self) -> Mapping[tuple[str, Condition], Mapping[str, float]]:
-        """The timed pass: (trial, condition) -> the median milliseconds of each part of a call."""
-        return parts(self.latency)
 
     @cached_property
     def rows(self) -> list[Row]:
