@@ -4,16 +4,15 @@ they were written, or made anew.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 from bench.core.atomic import whole_folder
 from bench.core.cache_dir import make_folder, set_aside
+from bench.core.digest import file_digest
 
 MANIFEST = "manifest.sha256"
 """JSON, under a name that is no part of a model: its identity is the hash of its .json files and
@@ -31,7 +30,7 @@ def is_intact(folder: Path) -> bool:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         digests = dict(manifest)
         return bool(digests) and all(
-            _digest_of(folder / name) == digest for name, digest in digests.items()
+            file_digest(folder / name) == digest for name, digest in digests.items()
         )
     except (
         FileNotFoundError,
@@ -53,7 +52,7 @@ def keep(folder: Path, make: Callable[[Path], object]) -> None:
     with whole_folder(folder) as new:
         make(new)
         digests = {
-            path.relative_to(new).as_posix(): _digest_of(path)
+            path.relative_to(new).as_posix(): file_digest(path)
             for path in sorted(new.rglob("*"))
             if path.is_file()
         }
@@ -81,14 +80,3 @@ def alone(folder: Path) -> Iterator[None]:
     finally:
         if lock is not None:
             lock.release()
-
-
-def _digest_of(path: Path) -> str:
-    stat = path.stat()
-    return _sha256(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
-
-
-@lru_cache(maxsize=4096)
-def _sha256(path: str, size: int, mtime_ns: int, inode: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from bench.contract.candidates import Candidates
+from bench.core.digest import file_digest
 from bench.core.paths import expanded
 from bench.datasets.base import Dataset
 from bench.ranking.trec import read_content
@@ -43,7 +43,9 @@ class RunFile(BaseFirstStage):
         from bench.retrieval.given import candidates_from
 
         run = read_content(self.path)
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        source = {"first_stage": "run", "file": self.path.name, "sha256": digest}
+        source = {
+            "first_stage": "run",
+            "file": self.path.name,
+            "sha256": file_digest(self.path),
+        }
         return candidates_from(run, dataset, query_ids, depth, source, self.path.name)

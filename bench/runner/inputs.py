@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import rerankers
+from bench.core.digest import file_digest
 from bench.core.options import as_mapping
 from bench.latency.scenarios import SCENARIOS
 from bench.records.schema import ARGUMENT
@@ -130,8 +131,7 @@ def _of_file(path: Path) -> str:
         about = path.stat()
         if about.st_size > LARGE:
             return f"{about.st_size} {about.st_mtime_ns}"
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError:  # whoever needs it says so
         return ""
 

@@ -13,10 +13,10 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from bench.contract.identity import Checkpoint
+from bench.core.digest import file_digest
 from bench.core.errors import RerankerError, Unavailable, nearest
 from bench.core.paths import expanded
 from bench.rerankers.loading import hub, tiny
@@ -289,15 +289,8 @@ def _package_folder(package: str) -> Path | None:
 
 
 def file_hash(path: Path) -> str:
-    """The file's SHA-256, computed once per process while it is not written to."""
+    """Return the file's SHA-256. Raises RerankerError."""
     try:
-        stat = path.stat()
+        return file_digest(path)
     except OSError as error:
         raise RerankerError(f"{path.name} cannot be read: {error.strerror}") from error
-    return _sha256_of(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _sha256_of(path: str, size: int, mtime_ns: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
