@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 from bench.contract.identity import Identity
 from bench.contract.request import CandidateList, Usage
@@ -72,10 +71,6 @@ class ListwiseServerReranker(HttpReranker):
     def __init__(self, options: ListwiseServerOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
         self._answering_model: str | None = None
-
-    @property
-    def path(self) -> str:
-        return urlsplit(self.options.base_url).path.rstrip("/")
 
     def _identity(self) -> Identity:
         identity = super()._identity()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from bench.core.errors import RerankerError, SuiteError
 from bench.core.options import option
@@ -47,6 +48,10 @@ class HttpReranker(ApiReranker):
                 "MY_API_KEY, not a key"
             )
         self.key_variable = options.api_key_env
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.options.base_url).path.rstrip("/")
 
     def connect(self, key: str, http: Any) -> Any:
         return http

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
@@ -71,10 +70,6 @@ class RerankServerReranker(HttpReranker):
         )
         self.pointwise = not options.listwise
         self._knows_return_documents = options.shape == "cohere"
-
-    @property
-    def path(self) -> str:
-        return urlsplit(self.options.base_url).path.rstrip("/")
 
     def _answer(self, request: CandidateList, start: int, scores: Any) -> None:
         if self.options.listwise and len(request.docs) > self.documents_per_call:
