@@ -149,10 +149,9 @@ def _read_bytes() -> int | None:
 
 def _told(error: Exception) -> str:
     """One line: what rerank-bench says of a mistake, and a name before what it does not know."""
-    from bench.core.errors import BenchError
+    from bench.core.errors import BenchError, first_line
 
-    text = str(error).partition("\n")[0]
-    return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}".rstrip(": ")
+    return str(error).partition("\n")[0] if isinstance(error, BenchError) else first_line(error)
 
 
 TASKS = {"cold": cold, "twice": twice}

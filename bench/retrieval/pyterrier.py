@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.candidates import Candidates
-from bench.core.errors import DataError, SuiteError
+from bench.core.errors import DataError, SuiteError, first_line
 from bench.core.options import option
 from bench.core.plugins import require, resolve
 from bench.datasets.base import Dataset
@@ -90,8 +90,7 @@ def _results(pipeline: Any, dataset: Dataset, query_ids: Sequence[str], what: st
     try:
         found = pipeline.transform(topics)
     except Exception as error:  # whatever an outsider's pipeline may raise
-        first = (str(error).splitlines() or [""])[0]
-        raise DataError(f"{what} failed: {type(error).__name__}: {first}") from error
+        raise DataError(f"{what} failed: {first_line(error)}") from error
     if not isinstance(found, pd.DataFrame):
         raise DataError(f"{what} gives a {type(found).__name__}, not a data frame")
     missing = [column for column in COLUMNS if column not in found.columns]

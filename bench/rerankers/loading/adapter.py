@@ -7,8 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.core.errors import RerankerError
-from bench.rerankers.loading import hub
+from bench.core.errors import RerankerError, first_line
 from bench.rerankers.loading.quiet import quiet
 
 _PREFIX = "base_model.model."
@@ -43,7 +42,7 @@ def _merged(network: Any, folder: Path, held: set[str]) -> Any:
             expected = set(get_peft_model_state_dict(adapted))
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise RerankerError(
-            f"{folder.name}: the adapter does not fit the base model: {hub.first_line(error)}"
+            f"{folder.name}: the adapter does not fit the base model: {first_line(error)}"
         ) from error
     if held != expected:
         odd = sorted(held ^ expected)[0].removeprefix(_PREFIX)

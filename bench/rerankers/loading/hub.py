@@ -15,9 +15,8 @@ import urllib.request
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from bench.core.errors import BenchError, RerankerError, Unavailable
+from bench.core.errors import BenchError, RerankerError, Unavailable, first_line
 
 PROBE_SECONDS = 3.0
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -286,8 +285,3 @@ def _causes(error: BaseException) -> list[BaseException]:
         chain.append(current)
         current = current.__cause__ or current.__context__
     return chain[::-1]
-
-
-def first_line(error: BaseException) -> str:
-    text: Any = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from bench.contract.identity import Checkpoint, Identity
-from bench.core.errors import BenchError, Unavailable
+from bench.core.errors import BenchError, Unavailable, first_line
 from bench.machine import cpu
 from bench.rerankers.loading import hub, tiny
 from bench.rerankers.loading.quiet import quiet
@@ -126,7 +126,7 @@ def explained(weights: Weights) -> Iterator[None]:
     except ImportError as error:
         raise Unavailable(
             f"{error.name} not installed" if error.name else "a package is missing",
-            hub.first_line(error),
+            first_line(error),
         ) from error
     except Exception as error:  # the libraries document no common base class for what they raise
         raise hub.explain(error, weights.label, weights.revision, weights.place()) from error

@@ -17,9 +17,8 @@ from typing import Any
 
 from bench.core.cache_dir import VARIABLE, cache_dir
 from bench.core.digest import digest_of
-from bench.core.errors import RerankerError
+from bench.core.errors import RerankerError, first_line
 from bench.core.kept_folder import alone, is_intact, keep
-from bench.rerankers.loading import hub
 from bench.rerankers.loading.quiet import quiet
 from bench.rerankers.loading.weights import versions
 from bench.rerankers.local.runtimes import Setup
@@ -95,7 +94,7 @@ def _export(setup: Setup, path: Path) -> None:
         raise
     except Exception as error:  # torch.export names no common base class for what it cannot trace
         raise RerankerError(
-            f"this architecture cannot be exported to ONNX: {hub.first_line(error)}"
+            f"this architecture cannot be exported to ONNX: {first_line(error)}"
         ) from error
 
 
