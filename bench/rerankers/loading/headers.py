@@ -122,6 +122,16 @@ def refuse_unknown_kind(spec: str, values: Mapping[str, Any]) -> None:
         )
 
 
+def refuse_longer(spec: str, length: int | None, positions: int | None) -> None:
+    """Raise RerankerError where the maximum length that was asked for is more than a model's
+    positions; None where there is no such number.
+    """
+    if length is not None and positions is not None and length > positions:
+        raise RerankerError(
+            f"{spec}: max_length {length} is more than the {positions} positions that the model has"
+        )
+
+
 def refuse_without_head(spec: str, values: Mapping[str, Any], names: Mapping[str, object]) -> None:
     """Raise RerankerError where a classifier's or an encoder's tensors, as far as they are known,
     hold nothing that makes scores.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.errors import RerankerError
-from bench.rerankers.loading import sentence_transformer
+from bench.rerankers.loading import headers, sentence_transformer
 from bench.rerankers.loading.quiet import quiet
 from bench.rerankers.loading.weights import Weights
 from bench.rerankers.options import ModelOptions
@@ -64,11 +64,7 @@ def length_limit(network: Any, tokenizer: Any, options: ModelOptions) -> int | N
     """
     positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     asked = options.max_length
-    if asked is not None and positions is not None and asked > positions:
-        raise RerankerError(
-            f"{options.model}: max_length {asked} is more than the {positions} positions that "
-            "the model has"
-        )
+    headers.refuse_longer(options.model, asked, positions)
     named = [
         length
         for length in (positions, tokenizer.model_max_length)

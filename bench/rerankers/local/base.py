@@ -64,12 +64,8 @@ class LocalReranker(BaseReranker):
         options = self.options
         if config is not None and not options.trust_remote_code:
             headers.refuse_unknown_kind(options.model, config)
-        limit, length = headers.positions(config or {}, shapes), options.max_length
-        if limit is not None and length is not None and length > limit:
-            raise RerankerError(
-                f"{options.model}: max_length {length} is more than the {limit} positions that "
-                "the model has"
-            )
+        positions = headers.positions(config or {}, shapes)
+        headers.refuse_longer(options.model, options.max_length, positions)
 
     def close(self) -> None:
         self._model = None

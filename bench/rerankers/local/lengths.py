@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
-from bench.core.errors import RerankerError
+from bench.rerankers.loading import headers
 
 _NO_LIMIT = 1 << 30
 
@@ -22,10 +22,7 @@ def limit_length(model: Any, asked: int | None, spec: str) -> None:
         (found for module in model.modules() if (found := _positions(module)) is not None),
         default=None,
     )
-    if limit is not None and asked is not None and asked > limit:
-        raise RerankerError(
-            f"{spec}: max_length {asked} is more than the {limit} positions that the model has"
-        )
+    headers.refuse_longer(spec, asked, limit)
     lengths = [length for length in (limit, asked or length_limit(model)) if length is not None]
     if lengths:
         model.max_seq_length = min(lengths)
