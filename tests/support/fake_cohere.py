@@ -5,13 +5,13 @@ scripts.
 from __future__ import annotations
 
 import json
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.http_server import Handler, listening
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -145,16 +145,12 @@ def serve() -> Iterator[FakeCohere]:
     """The server, on a free port of this machine."""
     fake = FakeCohere()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = -1
-
-        def do_GET(self) -> None:
+    class Scripted(Handler):
+        def do_GET(self) -> None:  # noqa: N802
             page = fake.info if self.path == "/info" else fake.pages.get(self.path)
             self.respond(reply(fake.page_status, {}) if page is None else reply(200, page))
 
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # noqa: N802
             fake.paths.append(self.path)
             fake.connections.add(self.client_address[1])
             fake.keys.append(self.headers.get("Authorization", ""))
@@ -167,18 +163,7 @@ def serve() -> Iterator[FakeCohere]:
 
         def respond(self, answer: Answer) -> None:
             status, headers, data = answer
-            self.send_response(status)
-            for name, value in {
-                "Content-Type": "application/json",
-                "Content-Length": str(len(data)),
-                **headers,
-            }.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+            self.send(status, data, {"Content-Type": "application/json", **headers})
 
         def handle_one_request(self) -> None:
             try:
@@ -186,16 +171,5 @@ def serve() -> Iterator[FakeCohere]:
             except ConnectionError:  # the client gave up waiting
                 self.close_connection = True
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    fake.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-    )
-    thread.start()
-    try:
+    with listening(Scripted) as fake.url:
         yield fake
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

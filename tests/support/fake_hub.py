@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+
+from tests.support.http_server import Handler, listening
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -39,16 +38,12 @@ def serve() -> Iterator[FakeHub]:
     """The hub, on a free port of this machine."""
     hub = FakeHub()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = -1
-
-        def do_GET(self) -> None:
+    class Hub(Handler):
+        def do_GET(self) -> None:  # noqa: N802
             hub.paths.append(self.path)
             for beginning, (status, code) in hub.refuse.items():
                 if self.path.startswith(beginning):
-                    return self._send(status, b"{}", {"X-Error-Code": code})
+                    return self.send(status, b"{}", {"X-Error-Code": code})
             if self.path.startswith("/api/models/"):
                 return self._info(self.path.removeprefix("/api/models/").partition("?")[0])
             return self._file(self.path.strip("/").partition("?")[0])
@@ -59,7 +54,7 @@ def serve() -> Iterator[FakeHub]:
             name = "/".join(rest.split("/")[:2])
             folder = hub.models.get(name)
             if folder is None:
-                return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+                return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
             if "/tree/" in rest:
                 tree = [
                     {
@@ -70,25 +65,25 @@ def serve() -> Iterator[FakeHub]:
                     }
                     for path in _files(folder)
                 ]
-                return self._send(200, json.dumps(tree).encode(), {})
+                return self.send(200, json.dumps(tree).encode(), {})
             if rest.endswith(("/revision/main", "/revision/" + COMMIT)) or rest == name:
                 files = [{"rfilename": path} for path in _files(folder)]
-                return self._send(
+                return self.send(
                     200, json.dumps({"id": name, "sha": COMMIT, "siblings": files}).encode(), {}
                 )
-            return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+            return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
 
         def _file(self, path: str) -> None:
             name, _, rest = path.partition("/resolve/")
             file = hub.models.get(name, Path("/nowhere")) / rest.partition("/")[2]
             if name in hub.models and file.is_file():
                 data = file.read_bytes()
-                return self._send(
+                return self.send(
                     200,
                     data,
                     {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT},
                 )
-            return self._send(
+            return self.send(
                 404,
                 b"",
                 {
@@ -97,27 +92,5 @@ def serve() -> Iterator[FakeHub]:
                 },
             )
 
-        def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(data)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-    )
-    thread.start()
-    try:
+    with listening(Hub) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
