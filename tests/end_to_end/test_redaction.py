@@ -8,7 +8,7 @@ import gzip
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ from bench.rerankers.base import BaseReranker
 from bench.rerankers.outside.own_class import OwnOptions
 from bench.scoring.cache import ScoreCache
 from bench.suite import suite
+from tests.support.command import bench as command
 from tests.support.fake_cohere import good_jina, serve
 from tests.support.made_collections import write_common_things
-from tests.support.paths import ROOT
 
 SECRETS = ("hunter2-and-more", "body-secret-1", "body-secret-2", "sk-proj-0123456789abcdefghij")
 
@@ -147,15 +147,25 @@ class Teller(BaseReranker):
         return [[0.0] * len(request.docs) for request in requests]
 
 
-def test_the_arguments_of_an_outsiders_class_stay_secret(tmp_path: Path) -> None:
+def run_rows(folder: Path, rows: Sequence[Any]) -> subprocess.CompletedProcess[str]:
+    """Return how a run of these rerankers ended that writes to `out` in the folder."""
+    suite_file = {
+        "name": "kept",
+        "datasets": ["files:data"],
+        "rerankers": rows,
+        "latency": None,
+        "depth": 4,
+    }
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump(suite_file))
+    return command("run", str(path), "--out", str(folder / "out"), cwd=folder)
+
+
+def test_the_arguments_of_an_outsiders_class_stay_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_common_things(tmp_path)
     values = ("argument-1", "argument-2", "argument-3", "argument-4", "87654321", "environment-5")
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "RERANK_BENCH_CACHE": str(tmp_path / "cache"),
-        "SPILL_TOKEN": values[5],
-    }
     options = {
         "api_key": values[0],
         "settings": {
@@ -171,17 +181,9 @@ def test_the_arguments_of_an_outsiders_class_stay_secret(tmp_path: Path) -> None
         {"tests.end_to_end.test_redaction:Spiller": {"name": "spills", "spills": True, **options}},
         {"tests.end_to_end.test_redaction:Teller": {"name": "teller", **options}},
     ]
-    suite_file = {
-        "name": "kept",
-        "datasets": ["files:data"],
-        "rerankers": rows,
-        "latency": None,
-        "depth": 4,
-    }
-    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite_file))
-    done = command(
-        tmp_path, env, "run", str(tmp_path / "suite.yaml"), "--out", str(tmp_path / "out")
-    )
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPILL_TOKEN", values[5])
+    done = run_rows(tmp_path, rows)
     assert "refused: ('***'" in done.stderr + done.stdout
     files = [
         path for name in ("out", "cache") for path in (tmp_path / name).rglob("*") if path.is_file()
@@ -229,14 +231,12 @@ def test_places_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ]
 
 
-def test_a_run_its_baseline_and_its_cache_hold_no_secret_and_no_place(tmp_path: Path) -> None:
+def test_a_run_its_baseline_and_its_cache_hold_no_secret_and_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_common_things(tmp_path)
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "RERANK_BENCH_CACHE": str(tmp_path / "cache"),
-        "KEY_OF_OURS": SECRETS[3],
-    }
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KEY_OF_OURS", SECRETS[3])
     with serve() as server:
         server.always = good_jina
         url = server.url.replace("http://", f"http://me:{SECRETS[0]}@")
@@ -254,19 +254,9 @@ def test_a_run_its_baseline_and_its_cache_hold_no_secret_and_no_place(tmp_path: 
             {"listwise-server": chat},
             {"tests.support.fakes:HashReranker": {"name": "odd", "crash": str(tmp_path)}},
         ]
-        suite_file = {
-            "name": "kept",
-            "datasets": ["files:data"],
-            "rerankers": rows,
-            "latency": None,
-            "depth": 4,
-        }
-        (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite_file))
-        done = command(
-            tmp_path, env, "run", str(tmp_path / "suite.yaml"), "--out", str(tmp_path / "out")
-        )
+        done = run_rows(tmp_path, rows)
         assert server.requests[0]["api_key"] == SECRETS[1], "what is sent is as written"
-    saved = command(tmp_path, env, "baseline", "save", "out/kept", "--in", "kept-baselines")
+    saved = command("baseline", "save", "out/kept", "--in", "kept-baselines", cwd=tmp_path)
     assert saved.returncode == 0, saved.stderr
     files = [
         path
@@ -286,17 +276,6 @@ def test_a_run_its_baseline_and_its_cache_hold_no_secret_and_no_place(tmp_path: 
     )
     assert "***@127.0.0.1" in json.dumps(asked["asked"])
     assert "suite.yaml" in asked["command"]
-
-
-def command(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
