@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from bench import rerankers
-from bench.contract.request import CandidateList, Failure
+from bench.contract.request import Failure
 from bench.core.errors import RerankerError
 from bench.rerankers.remote import connection
 from bench.rerankers.remote.answer import Answer, amount, count
@@ -32,14 +32,12 @@ from tests.support.fake_cohere import (
     good_mixedbread,
     good_tei,
     good_voyage,
-    relevance,
     reply,
     serve,
 )
+from tests.support.remote_clients import DOCS, KEY, ask, expected, query
 
-KEY = "secret-key-0123456789"
 PASSWORD = "hunter2-and-more"
-DOCS = [f"document {i}" for i in range(7)]
 BACKENDS: dict[str, tuple[str, dict[str, Any], Callable[..., Any]]] = {
     "cohere": ("cohere", {"model": "rerank-v3.5"}, good),
     "voyage": ("voyage", {"model": "rerank-2.5"}, good_voyage),
@@ -71,13 +69,7 @@ def running() -> Iterator[FakeCohere]:
 
 @pytest.fixture
 def server(running: FakeCohere) -> FakeCohere:
-    running.script, running.info, running.requests, running.paths, running.keys = (
-        [],
-        None,
-        [],
-        [],
-        [],
-    )
+    running.start_over()
     return running
 
 
@@ -102,19 +94,6 @@ def build(server: FakeCohere) -> Iterator[Build]:
             return client
 
         yield make
-
-
-def query(docs: list[str] = DOCS, query_id: str = "q", text: str = "a query") -> CandidateList:
-    return CandidateList(query_id, text, [f"d{i}" for i in range(len(docs))], docs)
-
-
-def ask(client: Any, docs: list[str] = DOCS) -> Any:
-    (outcome,) = client.rerank([query(docs)])
-    return outcome
-
-
-def expected(docs: list[str]) -> list[float]:
-    return [relevance("a query", doc) for doc in docs]
 
 
 @contextmanager

@@ -53,8 +53,7 @@ def server() -> Iterator[FakeCohere]:
 @pytest.fixture(autouse=True)
 def _fresh(server: FakeCohere, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CO_API_KEY", KEY)
-    server.script, server.always = [], good
-    server.requests = []
+    server.start_over()
 
 
 def suite(collection: Path, server: FakeCohere, **options: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from bench.reports.renderers import render, terminal
 from bench.runner.forecast import Expected, Forecast, Tokens
 from bench.runner.history import History
 from tests.support.command import bench as command
-from tests.support.fake_cohere import FakeCohere, good, serve
+from tests.support.fake_cohere import FakeCohere, serve
 
 FAKE = "tests.support.fakes:HashReranker"
 NO_TIMING: dict[str, Any] = {"latency": None}
@@ -37,7 +37,7 @@ def server() -> Iterator[FakeCohere]:
 @pytest.fixture(autouse=True)
 def _fresh(server: FakeCohere, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CO_API_KEY", "a key")
-    server.script, server.always, server.requests = [], good, []
+    server.start_over()
 
 
 HUB_MODEL = "cross-encoder/ms-marco-MiniLM-L6-v2"

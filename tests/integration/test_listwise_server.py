@@ -8,24 +8,21 @@ import json
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bench import rerankers
-from bench.contract.request import CandidateList, Failure, Usage
+from bench.contract.request import Failure, Usage
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.rerankers.listwise.sliding_window import falling
 from bench.rerankers.remote import pacing
 from tests.support.fake_chat import good_chat, identifiers, order_of, question, says
 from tests.support.fake_cohere import FakeCohere, cut, reply, serve
+from tests.support.remote_clients import DOCS, KEY, Client, ask, clients, query
 from tests.support.waits import Seconds
-
-KEY = "secret-key-0123456789"
-DOCS = [f"document {i}" for i in range(7)]
-Client = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -37,39 +34,15 @@ def running() -> Iterator[FakeCohere]:
 @pytest.fixture
 def server(running: FakeCohere, monkeypatch: pytest.MonkeyPatch) -> FakeCohere:
     monkeypatch.setenv("CHAT_KEY", KEY)
-    running.script, running.always = [], good_chat
-    running.requests, running.keys, running.paths, running.connections = [], [], [], set()
+    running.start_over(good_chat)
     return running
 
 
 @pytest.fixture
 def client(server: FakeCohere) -> Iterator[Client]:
-    made: list[Any] = []
-
-    def make(**options: Any) -> Any:
-        own = {"model": "a-chat-model", "base_url": f"{server.url}/v1", "api_key_env": "CHAT_KEY"}
-        made.append(
-            rerankers.build(
-                "listwise-server",
-                {**own, "backoff_s": 0.01, "retries": 2, "timeout_s": 5, **options},
-            )
-        )
-        made[-1].check()
-        made[-1].load()
-        return made[-1]
-
-    yield make
-    for reranker in made:
-        reranker.close()
-
-
-def query(docs: list[str] = DOCS, query_id: str = "q") -> CandidateList:
-    return CandidateList(query_id, "a query", [f"d{i}" for i in range(len(docs))], docs)
-
-
-def ask(reranker: Any, docs: list[str] = DOCS) -> Any:
-    (outcome,) = reranker.rerank([query(docs)])
-    return outcome
+    own = {"model": "a-chat-model", "base_url": f"{server.url}/v1", "api_key_env": "CHAT_KEY"}
+    with clients("listwise-server", **own) as make:
+        yield make
 
 
 def expected(docs: list[str] = DOCS) -> Any:

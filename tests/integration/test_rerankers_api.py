@@ -19,18 +19,13 @@ from bench.rerankers.remote.refusal import retry_after
 from tests.support.fake_cohere import (
     FakeCohere,
     cut,
-    good,
-    relevance,
     reply,
     rerank_body,
     serve,
     slow,
 )
+from tests.support.remote_clients import DOCS, KEY, Client, ask, clients, expected
 from tests.support.waits import Waits
-
-Client = Callable[..., Any]
-KEY = "secret-key-0123456789"
-DOCS = [f"document {i}" for i in range(7)]
 
 
 @pytest.fixture(scope="module")
@@ -43,43 +38,13 @@ def server() -> Iterator[FakeCohere]:
 def _fresh(server: FakeCohere, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CO_API_KEY", KEY)
     monkeypatch.delenv("CO_API_URL", raising=False)
-    server.script, server.always = [], good
-    server.requests, server.keys, server.connections = [], [], set()
+    server.start_over()
 
 
 @pytest.fixture
-def client(server: FakeCohere) -> Iterator[Callable[..., Any]]:
-    """Makes loaded rerankers that talk to the server, and closes them."""
-    made: list[Any] = []
-
-    def make(**options: Any) -> Any:
-        settings = {
-            "model": "rerank-v3.5",
-            "base_url": server.url,
-            "backoff_s": 0.01,
-            "retries": 2,
-            "timeout_s": 5,
-            **options,
-        }
-        made.append(rerankers.build("cohere", settings))
-        made[-1].check()
-        made[-1].load()
-        return made[-1]
-
-    yield make
-    for reranker in made:
-        reranker.close()
-
-
-def ask(reranker: Any, docs: list[str] = DOCS) -> Any:
-    (outcome,) = reranker.rerank(
-        [CandidateList("q", "a query", [f"d{i}" for i in range(len(docs))], docs)]
-    )
-    return outcome
-
-
-def expected(docs: list[str] = DOCS) -> list[float]:
-    return [relevance("a query", doc) for doc in docs]
+def client(server: FakeCohere) -> Iterator[Client]:
+    with clients("cohere", model="rerank-v3.5", base_url=server.url) as make:
+        yield make
 
 
 def test_scores_come_back_in_the_order_of_the_documents(server: FakeCohere, client: Client) -> None:

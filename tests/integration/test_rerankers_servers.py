@@ -17,7 +17,7 @@ import pytest
 
 from bench import rerankers
 from bench.catalogue import entries
-from bench.contract.request import CandidateList, Failure, Usage
+from bench.contract.request import Failure, Usage
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.rerankers.remote import pacing
 from bench.rerankers.remote.pacing import Pace
@@ -29,14 +29,12 @@ from tests.support.fake_cohere import (
     good_mixedbread,
     good_tei,
     good_voyage,
-    relevance,
     reply,
     serve,
 )
+from tests.support.remote_clients import DOCS, KEY, Client, ask, clients, expected, query
 from tests.support.waits import Seconds, Waits
 
-KEY = "secret-key-0123456789"
-DOCS = [f"document {i}" for i in range(7)]
 BACKENDS: dict[str, tuple[str, str, dict[str, Any], Callable[..., Any]]] = {
     "voyage": ("voyage", "VOYAGE_API_KEY", {"model": "rerank-2.5"}, good_voyage),
     "mixedbread": (
@@ -58,7 +56,6 @@ BACKENDS: dict[str, tuple[str, str, dict[str, Any], Callable[..., Any]]] = {
         good_tei,
     ),
 }
-Client = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -78,51 +75,15 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def server(servers: dict[str, FakeCohere], backend: str) -> FakeCohere:
     fake = servers[backend]
-    fake.script, fake.always, fake.info = [], BACKENDS[backend][3], None
-    fake.requests, fake.keys, fake.paths, fake.connections = [], [], [], set()
+    fake.start_over(BACKENDS[backend][3])
     return fake
 
 
 @pytest.fixture
 def client(server: FakeCohere, backend: str) -> Iterator[Client]:
-    made: list[Any] = []
-
-    def make(**options: Any) -> Any:
-        name, _, own, _ = BACKENDS[backend]
-        made.append(
-            rerankers.build(
-                name,
-                {
-                    "base_url": server.url,
-                    "backoff_s": 0.01,
-                    "retries": 2,
-                    "timeout_s": 5,
-                    **own,
-                    **options,
-                },
-            )
-        )
-        made[-1].check()
-        made[-1].load()
-        return made[-1]
-
-    yield make
-    for reranker in made:
-        reranker.close()
-        reranker.close()
-
-
-def ask(reranker: Any, docs: list[str] = DOCS) -> Any:
-    (outcome,) = reranker.rerank([query(docs)])
-    return outcome
-
-
-def query(docs: list[str] = DOCS, query_id: str = "q") -> CandidateList:
-    return CandidateList(query_id, "a query", [f"d{i}" for i in range(len(docs))], docs)
-
-
-def expected(docs: list[str] = DOCS) -> list[float]:
-    return [relevance("a query", doc) for doc in docs]
+    name, _, own, _ = BACKENDS[backend]
+    with clients(name, base_url=server.url, **own) as make:
+        yield make
 
 
 def change(

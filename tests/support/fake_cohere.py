@@ -112,8 +112,13 @@ class FakeCohere:
     """
 
     def __init__(self) -> None:
+        self.url = ""
+        self.start_over()
+
+    def start_over(self, always: Callable[[dict[str, Any]], Answer | None] = good) -> None:
+        """Forget every request and script, and answer all that comes with `always`."""
         self.script: list[Callable[[dict[str, Any]], Answer | None]] = []
-        self.always: Callable[[dict[str, Any]], Answer | None] = good
+        self.always = always
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.connections: set[int] = set()
@@ -121,7 +126,6 @@ class FakeCohere:
         self.info: dict[str, Any] | None = None
         self.pages: dict[str, Any] = {}
         self.page_status = 404
-        self.url = ""
 
     def answer(self, request: dict[str, Any]) -> Answer | None:
         self.requests.append(request)
