@@ -22,7 +22,7 @@ from typing import BinaryIO
 from bench.core.errors import BenchError
 
 READER_WAIT_S = 5.0
-"""How long a named pipe may be without a reader before writing to it is given up."""
+"""Seconds that a named pipe may be without a reader before writing to it is given up."""
 _STANDARD = re.compile(r"/dev/(?:fd/(?P<number>\d+)|(?P<name>stdout|stderr))")
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -39,7 +39,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which replaces `path` when the block ends well and is removed otherwise.
+    """Yield a file that replaces `path` when the block ends well, and is removed otherwise.
 
     What a link points at is replaced, and the link stays. A device or a pipe is written to as it
     is. Raises BenchError as above.
@@ -57,31 +57,31 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """A path next to `path` at which to make a folder; when the block ends well it is synced and
-    renamed.
+    """Yield a path next to `path` at which to make a folder, which is renamed when the block ends
+    well.
 
     Of two processes that make the same folder, the first wins, unless `replace`: then it takes the
     place of the folder that is there, in one step where the system can, and else so that
     `restore_folder` brings one of the two back. Raises OSError where it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=".building-"))
+    workplace = Path(tempfile.mkdtemp(dir=path.parent, prefix=".building-"))
     try:
-        made = beside / path.name
-        made.mkdir()
-        yield made
-        for file in made.rglob("*"):
+        folder = workplace / path.name
+        folder.mkdir()
+        yield folder
+        for file in folder.rglob("*"):
             _sync(file)
         try:
-            made.rename(path)
+            folder.rename(path)
         except OSError:
             if not path.is_dir():
                 raise
             if replace:
-                _exchange(made, path)
+                _exchange(folder, path)
         _sync_folder(path.parent)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(workplace, ignore_errors=True)
 
 
 def restore_folder(path: Path) -> None:
@@ -112,8 +112,8 @@ def _replacement(path: Path) -> Iterator[BinaryIO]:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether there is a device, a pipe or a socket at `path`, or it stands for an open file of
-    this process.
+    """Return whether `path` is a device, a pipe, a socket, or the name of an open file of this
+    process.
     """
     if _STANDARD.fullmatch(str(path)):
         return True
@@ -136,8 +136,9 @@ def _stream(path: Path) -> BinaryIO:
 
 
 def _open_pipe(path: Path) -> int:
-    """The handle of a named pipe that some process reads. Raises OSError when none does within
-    READER_WAIT_S.
+    """Return the handle of a named pipe that some process reads.
+
+    Raises OSError when none does within READER_WAIT_S.
     """
     deadline = time.monotonic() + READER_WAIT_S
     while True:
@@ -155,9 +156,7 @@ def _open_pipe(path: Path) -> int:
 
 
 def _exchange(new: Path, old: Path) -> None:
-    """Swap two folders. In between, both are there: a kill leaves the old one at its place or the
-    new one.
-    """
+    """Swap two folders. A kill at any moment leaves the old one or the new one at its place."""
     try:
         library = ctypes.CDLL(None, use_errno=True)
         names = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE)

@@ -1,5 +1,5 @@
-"""Where downloads, indices and scores are kept between runs: one folder, in the place the platform
-has for caches.
+"""The folder of downloads, indices and scores between runs, in the place the platform has for
+caches.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from itertools import count
 from pathlib import Path
 
 from bench.core.errors import BenchError
@@ -18,24 +17,23 @@ DAMAGED = ".damaged"
 
 
 def cache_dir(*parts: str) -> Path:
-    """The cache folder, or one below it. The folder is not made here.
+    """Return the cache folder, or one below it. The folder is not made here.
 
     RERANK_BENCH_CACHE names it; else it is `rerank-bench` in the platform's place for caches:
     LOCALAPPDATA on Windows, ~/Library/Caches on macOS, XDG_CACHE_HOME or ~/.cache elsewhere. Raises
     BenchError where a user without a home folder has named none.
     """
-    chosen = os.environ.get(VARIABLE)
     try:
-        folder = Path(chosen).expanduser() if chosen else _platform_caches() / "rerank-bench"
+        return _root().joinpath(*parts)
     except RuntimeError as error:
         raise BenchError(f"no home folder to keep caches in: set {VARIABLE} to a folder") from error
-    return folder.joinpath(*parts)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of the cache and those above it. Below a cache folder that its group, or
-    everybody, may write to, they may write to the new ones too: users who share a cache all add to
-    it. Raises OSError.
+    """Make a folder of the cache and those above it.
+
+    Below a cache folder that its group, or everybody, may write to, they may write to the new ones
+    too: users who share a cache all add to it. Raises OSError.
     """
     if path.is_dir():
         return
@@ -45,9 +43,13 @@ def make_folder(path: Path) -> None:
         return
     make_folder(path.parent)
     path.mkdir(exist_ok=True)
-    mode, above = path.stat().st_mode, path.parent.stat().st_mode
-    shared = above & stat.S_IRWXG if above & stat.S_IWGRP else 0
-    shared |= above & stat.S_IRWXO if above & stat.S_IWOTH else 0
+    mode = path.stat().st_mode
+    above = path.parent.stat().st_mode
+    shared = 0
+    if above & stat.S_IWGRP:
+        shared |= above & stat.S_IRWXG
+    if above & stat.S_IWOTH:
+        shared |= above & stat.S_IRWXO
     if shared & ~mode:
         path.chmod(stat.S_IMODE(mode) | shared)
 
@@ -56,19 +58,33 @@ def set_aside(path: Path) -> Path:
     """Rename a damaged file or folder to the first free of `NAME.damaged`, `NAME.damaged-2`, ...
     and return that. Raises OSError.
     """
-    names = (f"{path.name}{DAMAGED}{f'-{i}' if i > 1 else ''}" for i in count(1))
-    target = next(target for name in names if not os.path.lexists(target := path.with_name(name)))
+    target = path.with_name(f"{path.name}{DAMAGED}")
+    number = 1
+    while os.path.lexists(target):
+        number += 1
+        target = path.with_name(f"{path.name}{DAMAGED}-{number}")
     path.rename(target)
     return target
+
+
+def _root() -> Path:
+    """Return the cache folder. Raises RuntimeError where the home folder is not known."""
+    folder = os.environ.get(VARIABLE)
+    if folder:
+        return Path(folder).expanduser()
+    return _platform_caches() / "rerank-bench"
 
 
 def _platform_caches() -> Path:
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
-        return Path(local) if local else Path.home() / "AppData" / "Local"
+        if local:
+            return Path(local)
+        return Path.home() / "AppData" / "Local"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
-    xdg = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return (
-        xdg if xdg.is_absolute() else Path.home() / ".cache"
-    )  # the XDG specification ignores relative paths
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    # the XDG specification ignores relative paths
+    if not folder.is_absolute():
+        return Path.home() / ".cache"
+    return folder

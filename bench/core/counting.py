@@ -7,7 +7,9 @@ _PLURALS = {"query": "queries", "judged query": "judged queries", "process": "pr
 
 def counted(number: float, noun: str) -> str:
     """Return a whole number with its noun: 1 query, 80 queries, 12,000 pairs."""
-    return f"{number:,.0f} {noun if number == 1 else _PLURALS.get(noun, f'{noun}s')}"
+    if number != 1:
+        noun = _PLURALS.get(noun, f"{noun}s")
+    return f"{number:,.0f} {noun}"
 
 
 def candidates(depth: int, longest: int | None = None) -> str:

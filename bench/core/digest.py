@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 
-def digest_of(data: Any) -> str:
-    """Return the SHA-256 of data, in hex digits. What JSON does not know counts by its text, arrays
-    and tensors by all of their values: their text leaves out the middle of a large one.
+def digest_of(data: object) -> str:
+    """Return the SHA-256 of data, in hex digits.
+
+    What JSON does not know counts by its text, arrays and tensors by all of their values: their
+    text leaves out the middle of a large one.
     """
     return hashlib.sha256(json.dumps(data, sort_keys=True, default=_plain).encode()).hexdigest()
 

@@ -1,12 +1,13 @@
-"""Everything that rerank-bench tells a user instead of a traceback.
+"""Everything that rerank-bench prints for a user instead of a traceback.
 
-BenchError                      shown as one or two plain lines, exit code 2 |-- SuiteError
-the suite file: unknown key, wrong type, missing file |-- DataError                   documents,
-queries, qrels or run files that cannot be used |-- RecordError                 a run folder that
-cannot be read |-- IncomparableError           records that answer different questions, exit code 3
-|-- RerankerError               a reranker gave unusable scores or cannot run as configured `--
-Unavailable                 a package, weight, key or device that is not here; an optional row is
-skipped
+BenchError               one or two plain lines, exit code 2
+|-- SuiteError           the suite file: unknown key, wrong type, missing file
+|-- DataError            documents, queries, qrels or run files that cannot be used
+|-- RecordError          a run folder that cannot be read
+|-- IncomparableError    records that answer different questions, exit code 3
+|-- RerankerError        a reranker gave unusable scores or cannot run as configured
+`-- Unavailable          a package, weight, key or device that is not here; an optional row is
+                         skipped
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from bench.core.printable import printable
 
 LONG = 600
 """Characters from which a problem with a line of a file is cut."""
+CLOSE = 0.5
+"""How alike two names are from which one may be meant by the other (difflib's ratio)."""
 
 
 class BenchError(Exception):
@@ -38,8 +41,9 @@ class DataError(BenchError):
 
     @classmethod
     def at(cls, path: Path | str, line: int, problem: str) -> DataError:
-        """An error that names its file and its line (counted from 1). A cell as long as a book is
-        cut out of its middle.
+        """Return an error that names its file and its line (counted from 1).
+
+        A cell as long as a book is cut out of its middle.
         """
         if len(problem) > LONG:
             problem = f"{problem[: LONG // 2]} ... {problem[-LONG // 2 :]}"
@@ -70,7 +74,10 @@ class Unavailable(BenchError):
     """
 
     def __init__(self, reason: str, fix: str = "") -> None:
-        super().__init__(f"{reason}. {fix}" if fix else reason)
+        message = reason
+        if fix:
+            message = f"{reason}. {fix}"
+        super().__init__(message)
         self.reason = reason
         self.fix = fix
 
@@ -83,39 +90,37 @@ def first_line(error: BaseException) -> str:
         text = str(error).strip().partition("\n")[0]
     except Exception:  # an outsider's error, whose own text raises
         text = ""
-    text = text.encode(
-        "utf-8", "backslashreplace"
-    ).decode()  # half a character can be shown nowhere
-    text = printable(text)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    # half a character can be shown nowhere
+    text = printable(text.encode("utf-8", "backslashreplace").decode())
+    if not text:
+        return type(error).__name__
+    return f"{type(error).__name__}: {text}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the closest valid name, or lists them all when none is close. Case does not
-    count.
-    """
+    """Return a hint that names the closest valid name, or lists them all when none is close."""
     names = sorted(known)
-    close = _close(name, names, 1, 0.5)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
+    close = nearest_of(name, names)
+    if close:
+        return f"did you mean '{close}'?"
+    return f"known: {', '.join(names)}"
 
 
 def nearest_of(name: str, known: Iterable[str]) -> str:
-    """Return the valid name that is closest; empty where none is close."""
-    return next(iter(_close(name, known, 1, 0.5)), "")
+    """Return the valid name that is closest; empty where none is close. Case does not count."""
+    by_folded = {valid.casefold(): valid for valid in known}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=CLOSE)
+    if not close:
+        return ""
+    return by_folded[close[0]]
 
 
 def nearest_of_many(name: str, known: Iterable[str], command: str) -> str:
-    """A hint that names the closest valid name and the command that lists them all: for names of
-    which there are too many for a message.
+    """Return a hint that names the closest valid name and the command that lists them all.
+
+    For names of which there are too many for a message.
     """
-    close = _close(name, known, 1, 0.5)
+    close = nearest_of(name, known)
     if not close:
         return f"`{command}` lists the known ones"
-    return f"did you mean '{close[0]}'? `{command}` lists all"
-
-
-def _close(name: str, known: Iterable[str], most: int, cutoff: float) -> list[str]:
-    """The known names that are most like a name, the closest first; case does not count."""
-    folded = {one.casefold(): one for one in known}
-    close = difflib.get_close_matches(name.casefold(), folded, n=most, cutoff=cutoff)
-    return [folded[one] for one in close]
+    return f"did you mean '{close}'? `{command}` lists all"

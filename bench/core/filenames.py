@@ -5,10 +5,12 @@ else's folder.
 from __future__ import annotations
 
 import hashlib
+import re
 
 MAX_BYTES = 160
 """Of a stem: file systems take names of 255 bytes, and endings and parts are added to it."""
 DIGEST = 10
+_OTHER_LETTERS = re.compile(r"[^\w.-]")
 
 
 def file_stem(text: str, other: str = "-") -> str:
@@ -18,7 +20,7 @@ def file_stem(text: str, other: str = "-") -> str:
     What is longer than MAX_BYTES in UTF-8 is cut, and ends in a digest of the whole, so that two
     long names stay apart.
     """
-    stem = "".join(letter if letter.isalnum() or letter in "._-" else other for letter in text)
+    stem = _OTHER_LETTERS.sub(lambda match: other, text)
     data = stem.encode()
     if len(data) <= MAX_BYTES:
         return stem

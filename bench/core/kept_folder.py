@@ -21,10 +21,10 @@ weights.
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether every file of the folder has the digest that was written down with it; not so where
-    none were.
+    """Return whether every file of the folder has the digest that its manifest gives; not so
+    without a manifest.
 
-    Raises OSError where that cannot be told: the files may belong to somebody else.
+    Raises OSError where a file cannot be read: it may belong to somebody else.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -44,9 +44,10 @@ def is_intact(folder: Path) -> bool:
 
 
 def keep(folder: Path, make: Callable[[Path], object]) -> None:
-    """Put the folder that `make` fills in its place, with the digests of its files. A damaged one
-    there goes; of two processes that make the same one, the first wins. Raises OSError where it
-    cannot be written.
+    """Put the folder that `make` fills in its place, with the digests of its files.
+
+    A damaged one there goes; of two processes that make the same one, the first wins. Raises
+    OSError where it cannot be written.
     """
     make_folder(folder.parent)
     with whole_folder(folder) as new:
@@ -63,8 +64,9 @@ def keep(folder: Path, make: Callable[[Path], object]) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Work that one process does while others that want the same folder wait. Without the means to
-    wait, all of them do it.
+    """Have other processes that want the same folder wait while the block runs.
+
+    Where a file system has no locks, none of them waits.
     """
     from filelock import FileLock
 

@@ -20,6 +20,8 @@ _MAY_BE_SECRET = ("base_url", "api_key_env")
 """Options whose value is never shown: it may hold a password."""
 _EXPONENT = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]{1,3}")
 Model = TypeVar("Model", bound=BaseModel)
+Values = dict[str, object]
+"""Values of options by name, each of the type that its option declares."""
 
 
 class Options(BaseModel):
@@ -36,15 +38,15 @@ class Options(BaseModel):
 
 
 Decides = Literal["scores", "speed", "nothing"]
-Held = Literal["value", "arithmetic", "elsewhere"]
+Place = Literal["value", "arithmetic", "elsewhere"]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What an option decides, and how the identity of a stage holds it."""
+    """What an option decides, and where the identity of a stage holds it."""
 
     decides: Decides
-    held: Held = "value"
+    place: Place = "value"
     """As its value; as a part of the arithmetic, which says how a model runs and not which it is;
     or elsewhere, as what the value names: the digest of a file, an address, a commit.
     """
@@ -55,7 +57,7 @@ class Decision:
     default: Any = None
     """The default of the class; an entry of the catalogue may have another one."""
 
-    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, object]:
         """Return the JSON schema of the option, with what it decides."""
         return {**handler(core_schema), "decides": self.decides}
 
@@ -69,7 +71,7 @@ def option(
     default: Any = ...,
     *,
     decides: Decides,
-    held: Held = "value",
+    place: Place = "value",
     added: bool = False,
     **constraints: Any,
 ) -> Any:
@@ -79,13 +81,13 @@ def option(
     alone, `nothing` of no key. `constraints` go to pydantic's Field. Raises TypeError for anything
     else.
     """
-    if decides not in get_args(Decides) or held not in get_args(Held):
+    if decides not in get_args(Decides) or place not in get_args(Place):
         raise TypeError(
-            f"option(decides={decides!r}, held={held!r}): decides is one of "
-            f"{', '.join(get_args(Decides))}, held one of {', '.join(get_args(Held))}"
+            f"option(decides={decides!r}, place={place!r}): decides is one of "
+            f"{', '.join(get_args(Decides))}, place one of {', '.join(get_args(Place))}"
         )
     field = Field(default, **constraints)
-    field.metadata.append(Decision(decides, held, added, _default(field)))
+    field.metadata.append(Decision(decides, place, added, _default(field)))
     return field
 
 
@@ -114,12 +116,14 @@ def decision(model: type[BaseModel], name: str) -> Decision:
     return _decision(field) or replace(UNDECLARED, default=_default(field))
 
 
-def deciding(options: BaseModel, decides: Decides, held: Held = "value") -> dict[str, Any]:
-    """Return name -> value of the options that decide this and are held in this way."""
-    values: dict[str, Any] = {}
+def deciding(options: BaseModel, decides: Decides, place: Place = "value") -> Values:
+    """Return name -> value of the options that decide this and that an identity holds in this
+    place.
+    """
+    values: Values = {}
     for name, value in options:
         declared = decision(type(options), name)
-        if (declared.decides, declared.held) == (decides, held):
+        if (declared.decides, declared.place) == (decides, place):
             values[name] = value
     return values
 
@@ -151,24 +155,25 @@ def written_number(value: object) -> float | None:
 
 
 def validated(model: type[Model], options: Any, where: str) -> Model:
-    """Options as an instance of their model. Raises SuiteError naming `where`, the key and the
-    fix.
+    """Return options as an instance of their model.
+
+    Raises SuiteError naming `where`, the key and the fix.
     """
     if isinstance(options, model):
         return options
     try:
         return model.model_validate(as_mapping(model, options))
     except ValidationError as error:
-        raise SuiteError(
-            f"{where}: {'; '.join(problem_text(problem, model) for problem in error.errors())}"
-        ) from error
+        problems = "; ".join(problem_text(problem, model) for problem in error.errors())
+        raise SuiteError(f"{where}: {problems}") from error
     except SuiteError as error:
         raise SuiteError(f"{where}: {error}") from error
 
 
-def as_mapping(model: type[BaseModel], options: Any) -> dict[str, Any]:
-    """Options as a mapping: a bare value goes to the part's one required option, so that `run:
-    path` is `run: {path: path}`.
+def as_mapping(model: type[BaseModel], options: object) -> Values:
+    """Return options as a mapping.
+
+    A bare value goes to the part's one required option: `run: path` is `run: {path: path}`.
     """
     if options is None:
         return {}
@@ -184,42 +189,56 @@ def as_mapping(model: type[BaseModel], options: Any) -> dict[str, Any]:
 
 
 def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True) -> str:
-    """One of pydantic's problems in plain words: the key, what is wrong, the nearest valid name or
-    the value given.
+    """Return one of pydantic's problems in plain words: the key, what is wrong, and the nearest
+    valid name or the value.
     """
-    loc = problem["loc"]
-    place = f"option '{'.'.join(str(step) for step in loc)}': " if with_key and loc else ""
+    keys = problem["loc"]
+    key = ""
+    if with_key and keys:
+        key = f"option '{'.'.join(str(step) for step in keys)}': "
     if problem["type"] == "extra_forbidden":
-        return f"{place}unknown key: {nearest(str(loc[-1]), _fields_at(model, loc[:-1]))}"
+        return f"{key}unknown key: {nearest(str(keys[-1]), _fields_at(model, keys[:-1]))}"
     if problem["type"] == "missing":
-        return f"{place}is missing"
+        return f"{key}is missing"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    given = problem.get("input")
-    is_secret = any(step in _MAY_BE_SECRET or is_secret_name(str(step)) for step in loc)
-    shown = (
-        f" (given: {redacted(given)!r:.100})"
-        if isinstance(given, str | int | float | bool) and not is_secret
-        else ""
-    )
-    if not message[:2].isupper():  # an abbreviation such as YAML stays as it is
+    # an abbreviation such as YAML stays as it is
+    if not message[:2].isupper():
         message = f"{message[0].lower()}{message[1:]}"
-    is_type = problem["type"].endswith(("_parsing", "_type"))
-    number = written_number(given) if shown and is_type else None
-    fix = "" if number is None else f": write {number:f}".rstrip("0").rstrip(".")
-    return f"{place}{message}{shown}{fix}"
+    return f"{key}{message}{_value_text(problem)}"
 
 
-def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+def _value_text(problem: Any) -> str:
+    """Return the value of one of pydantic's problems, and how to write it where it is a number that
+    YAML reads as text. Empty for a secret, and for what is longer than a line.
+    """
+    value = problem.get("input")
+    keys = problem["loc"]
+    is_secret = any(step in _MAY_BE_SECRET or is_secret_name(str(step)) for step in keys)
+    if is_secret or not isinstance(value, str | int | float | bool):
+        return ""
+    text = f" (given: {redacted(value)!r:.100})"
+    is_of_other_type = problem["type"].endswith(("_parsing", "_type"))
+    number = written_number(value)
+    if number is None or not is_of_other_type:
+        return text
+    return f"{text}: write {number:f}".rstrip("0").rstrip(".")
+
+
+def _fields_at(model: type[BaseModel], keys: tuple[Any, ...]) -> list[str]:
     """Return the keys that are valid at a location inside a model."""
-    for step in loc:
+    for step in keys:
         field = _fields(model).get(str(step))
-        for candidate in _models_in(field.annotation if field else None):
+        if field is None:
+            continue
+        for candidate in _models_in(field.annotation):
             model = candidate
     return list(_fields(model))
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    return model.known_fields() if issubclass(model, Options) else dict(model.model_fields)
+    if issubclass(model, Options):
+        return model.known_fields()
+    return dict(model.model_fields)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -15,7 +15,7 @@ for, or in the folder of runs.
 
 
 def expanded(text: str) -> Path:
-    """A path with `~` and `~user` replaced by their home folder.
+    """Return a path with `~` and `~user` replaced by their home folder.
 
     Raises SuiteError where there is no such home, or no file can have such a name.
     """

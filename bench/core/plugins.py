@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -31,27 +31,29 @@ def is_ours(kind: type) -> bool:
     return kind.__module__.startswith(OURS)
 
 
-def name_of(thing: Any) -> str:
+def name_of(part: Any) -> str:
     """Return `module:name`, as a suite would write a class or a function; of an object, that of its
     class.
     """
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{named.__module__}:{named.__qualname__}"
+    definition = part
+    if not hasattr(part, "__qualname__"):
+        definition = type(part)
+    return f"{definition.__module__}:{definition.__qualname__}"
 
 
 def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
-    """The class behind a table name, or behind an outsider's "package.module:Class".
+    """Return the class behind a table name, or behind an outsider's "package.module:Class".
 
     Raises SuiteError for an unknown name or a module that fails on import, and Unavailable when it
     needs a package that is not installed.
     """
     if is_handed(name):
-        thing = handed(name)
-        if thing is None:
+        part = handed(name)
+        if part is None:
             raise SuiteError(
                 f"{kind} '{name}': the object is gone, or was handed over to another process"
             )
-        return thing
+        return part
     target = table.get(name, name)
     module_name, _, attribute = target.partition(":")
     if not attribute:
@@ -71,12 +73,12 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError as error:
+        problem = f"{kind} '{name}': module '{module_name}' has no '{attribute}'"
         names = [key for key in vars(module) if not key.startswith("_")]
         close = nearest_of(attribute, names)
-        hint = f": did you mean '{close}'?" if close else ""
-        raise SuiteError(
-            f"{kind} '{name}': module '{module_name}' has no '{attribute}'{hint}"
-        ) from error
+        if close:
+            problem = f"{problem}: did you mean '{close}'?"
+        raise SuiteError(problem) from error
 
 
 def _imported(kind: str, name: str, module_name: str, *, is_ours: bool) -> ModuleType:
@@ -112,19 +114,30 @@ def _import_outsider(name: str) -> ModuleType:
     folders = list(dict.fromkeys([str(Path.cwd()), *_FOLDERS]))
     sys.path += [folder for folder in folders if folder not in sys.path]
     top = name.partition(".")[0]
-    spec = None if top in sys.modules else PathFinder.find_spec(top, folders)
-    if spec is not None and spec.loader is not None:
-        module = sys.modules[top] = module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[top]
-            raise
+    if top not in sys.modules:
+        _import_from(folders, top)
     return importlib.import_module(name)
 
 
+def _import_from(folders: Sequence[str], name: str) -> None:
+    """Import a top-level module, where one of these folders has it."""
+    spec = PathFinder.find_spec(name, folders)
+    if spec is None or spec.loader is None:
+        return
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
 def require(package: str, extra: str) -> Any:
-    """Import a heavy package where it is used, or say which extra installs it."""
+    """Import a heavy package where it is used.
+
+    Raises Unavailable naming the extra that installs it.
+    """
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:

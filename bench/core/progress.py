@@ -1,4 +1,4 @@
-"""How the runner tells what it is doing, without knowing who listens: a terminal, a notebook, a
+"""How the runner reports its progress, without knowing who listens: a terminal, a notebook, a
 test, nobody.
 """
 
@@ -11,14 +11,16 @@ Advance = Callable[[int], None]
 
 
 class Observer:
-    """Told about each stage of a run. This one stays silent; subclasses draw progress bars or print
+    """Takes each stage of a run. This one stays silent; subclasses draw progress bars or print
     lines.
     """
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Advance]:
-        """A stage of `total` units; the function given is called with the units that got done."""
+        """Yield a function for a stage of `total` units: it is called with the units that are
+        done.
+        """
         yield lambda done: None
 
     def note(self, text: str) -> None:
-        """One line that the user should see once."""
+        """Take one line that the user should see once."""

@@ -79,24 +79,23 @@ def keep_out(data: Any) -> None:
 
 
 def _known_secrets() -> list[str]:
-    """The longest first, so that none is left in part."""
+    """Return the secrets, the longest first, so that none is left in part."""
     environment = {
         value
         for name, value in os.environ.items()
         if is_secret_name(name) and not os.path.isabs(value)
     }
-    return sorted(
-        (one for one in _VALUES | environment if len(one) >= _SHORTEST), key=len, reverse=True
-    )
+    secrets = [secret for secret in _VALUES | environment if len(secret) >= _SHORTEST]
+    return sorted(secrets, key=len, reverse=True)
 
 
 def for_others(text: str) -> str:
     """Return a text for a file that others may read: without secrets, paths as seen from the
     working folder or the home folder, and no other folder's place above them.
     """
-    for folder, shown in ((str(Path.cwd()), ""), (str(Path.home()), f"~{os.sep}")):
+    for folder, short in ((str(Path.cwd()), ""), (str(Path.home()), f"~{os.sep}")):
         if len(folder) > 1:
-            text = text.replace(folder + os.sep, shown)
+            text = text.replace(folder + os.sep, short)
     return redacted_text(text)
 
 
@@ -126,7 +125,9 @@ def argument(text: str) -> str:
     """Return an argument of a command line for others: an absolute path elsewhere keeps its last
     part.
     """
-    name, equals, value = text.partition("=") if text.startswith("-") else ("", "", text)
+    name, equals, value = "", "", text
+    if text.startswith("-"):
+        name, equals, value = text.partition("=")
     value = for_others(value)
     if os.path.isabs(value):
         value = os.path.basename(value.rstrip(os.sep)) or value
@@ -146,7 +147,9 @@ def without_places(data: Any) -> Any:
     kind, colon, path = data.partition(":")
     if colon and os.path.isabs(path) and not os.path.isabs(data):
         return f"{kind}:{argument(path)}"
-    return argument(data) if os.path.isabs(data) else data
+    if os.path.isabs(data):
+        return argument(data)
+    return data
 
 
 def secret_values(data: Any) -> set[str]:
@@ -154,7 +157,10 @@ def secret_values(data: Any) -> set[str]:
     values: set[str] = set()
     if isinstance(data, Mapping):
         for name, value in data.items():
-            values |= _leaves(value) if _hides(name, value) else secret_values(value)
+            if _hides(name, value):
+                values |= _leaves(value)
+            else:
+                values |= secret_values(value)
     elif isinstance(data, list | tuple):
         for value in data:
             values |= secret_values(value)
@@ -163,23 +169,28 @@ def secret_values(data: Any) -> set[str]:
 
 @cache
 def is_secret_name(name: str) -> bool:
-    """Whether a value of this name is not for others to read: api_key, passwords, access_token."""
+    """Return whether a value of this name is not for others to read: api_key, passwords,
+    access_token.
+    """
     plain = _CAMEL.sub("_", name).lower()
     return bool(_SECRET_NAME.search(plain)) and not _PLAIN_NAME.search(plain)
 
 
 def _leaves(value: Any) -> set[str]:
-    """The texts and numbers of plain data."""
+    """Return the texts and numbers of plain data, as texts."""
     if isinstance(value, Mapping):
         return set().union(*map(_leaves, value.values()))
     if isinstance(value, list | tuple | set):
         return set().union(*map(_leaves, value))
-    return set() if value is None or isinstance(value, bool) or value == "" else {str(value)}
+    if value is None or isinstance(value, bool) or value == "":
+        return set()
+    return {str(value)}
 
 
 def _hides(name: Any, value: Any) -> bool:
-    """Whether a value is secret by its name. A switch, a number of tokens and a tokenizer's pieces
-    are none.
+    """Return whether a value is secret by its name.
+
+    A switch, a number of tokens and a tokenizer's pieces are none.
     """
     if not isinstance(name, str) or not is_secret_name(name):
         return False
@@ -189,4 +200,6 @@ def _hides(name: Any, value: Any) -> bool:
 
 
 def _under(name: Any, value: Any) -> Any:
-    return HIDDEN if _hides(name, value) else redacted(value)
+    if _hides(name, value):
+        return HIDDEN
+    return redacted(value)

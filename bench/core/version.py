@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def version() -> str:
-    """This package's version."""
+    """Return this package's version."""
     from importlib import metadata
 
     return metadata.version("rerank-bench")

@@ -62,7 +62,9 @@ _CLASS_ENDS = ("]", "[]", "[^]")
 def normal(text: str) -> str:
     """Return a text as it is compared: in lower case and composed (NFC)."""
     lower = text.lower()
-    return lower if lower.isascii() else unicodedata.normalize("NFC", lower)
+    if lower.isascii():
+        return lower
+    return unicodedata.normalize("NFC", lower)
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
@@ -74,11 +76,16 @@ def compiled(pattern: str) -> re.Pattern[str]:
     pieces: list[str] = []
     in_class = False
     for piece in re.findall(r"\\p\{M\}|\\.|\[\^?\]?|.", pattern, re.DOTALL):
-        if piece == r"\p{M}":
-            pieces.append(_marks() if in_class else f"[{_marks()}]")
-            continue
-        in_class = piece not in _CLASS_ENDS if in_class else piece.startswith("[")
-        pieces.append(piece)
+        if piece != r"\p{M}":
+            pieces.append(piece)
+        elif in_class:
+            pieces.append(_marks())
+        else:
+            pieces.append(f"[{_marks()}]")
+        if in_class:
+            in_class = piece not in _CLASS_ENDS
+        else:
+            in_class = piece.startswith("[")
     return re.compile("".join(pieces))
 
 
@@ -86,11 +93,15 @@ def unserved_script(stemmer: str, texts: Iterable[str]) -> tuple[str, list[str]]
     """Return the script of most letters of the texts, and the stemmers that read it, where this
     stemmer does not; None where it does.
     """
-    letters = Counter(letter for text in texts for letter in text if letter.isalpha())
+    letters: Counter[str] = Counter()
+    for text in texts:
+        letters.update(filter(str.isalpha, text))
+    if not letters:
+        return None
     scripts: Counter[str] = Counter()
     for letter, count in letters.items():
         scripts[unicodedata.name(letter, "").partition(" ")[0]] += count
-    script, count = scripts.most_common(1)[0] if scripts else ("", 0)
+    script, count = scripts.most_common(1)[0]
     if script in _STEMMERS.get(stemmer, _LATIN) or 2 * count <= letters.total():
         return None
     return script, sorted(name for name, served in _STEMMERS.items() if script in served)

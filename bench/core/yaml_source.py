@@ -1,6 +1,4 @@
-"""Where in a YAML file a problem is, and what would mend it: pydantic's errors in the words of the
-file.
-"""
+"""A YAML file with the line of every key: where in it a problem is, and what would mend it."""
 
 from __future__ import annotations
 
@@ -33,7 +31,9 @@ class _Loader(yaml.SafeLoader):
     """Plain data alone: what JSON has. A date stays the text that it is written as."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Raises ConstructorError with the node's line for a value that is not of its type, such as
+        """Return the value of a node.
+
+        Raises ConstructorError with the node's line for a value that is not of its type, such as
         `!!int ''`.
         """
         if node.tag not in _PLAIN_TAGS:
@@ -79,49 +79,47 @@ class Source:
             _refuse_excess(root, file)
             _refuse_repeated_keys(root, file)
             self._lines = dict(_lines(root))
-            self.data: Any = None if root is None else loader.construct_document(root)
+            self.data: Any = None
+            if root is not None:
+                self.data = loader.construct_document(root)
         except RecursionError:
             raise SuiteError(
                 f"{file}: nested too deeply, where {DEEPEST} levels are the limit"
             ) from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
-            where = f"{file}:{mark.line + 1}" if mark else file
+            place = file
+            if mark:
+                place = f"{file}:{mark.line + 1}"
             problem = getattr(error, "problem", None) or error
             raise SuiteError(
-                f"{where}: not valid YAML: {' '.join(str(problem).split())}"
+                f"{place}: not valid YAML: {' '.join(str(problem).split())}"
             ) from error
 
     def problem(self, keys: Keys, message: object) -> SuiteError:
-        """An error that names file, line and key."""
+        """Return an error that names file, line and key."""
+        place = f"{self.file}:{self._line_of(keys)}"
         key = ".".join(str(step) for step in keys)
-        line = next(
-            (
-                self._lines[keys[:cut]]
-                for cut in range(len(keys), -1, -1)
-                if keys[:cut] in self._lines
-            ),
-            1,
-        )
-        return SuiteError(
-            f"{self.file}:{line}: {key}: {message}" if key else f"{self.file}:{line}: {message}"
-        )
+        if key:
+            place = f"{place}: {key}"
+        return SuiteError(f"{place}: {message}")
 
     def explain(
         self, error: ValidationError, model: type[BaseModel], prefix: Keys = ()
     ) -> SuiteError:
-        """All of pydantic's problems, a line each."""
-        return SuiteError(
-            "\n".join(
-                str(self._explain_one(problem, model, prefix))
-                for problem in error.errors(include_url=False)
-            )
-        )
+        """Return an error of all of pydantic's problems, a line each."""
+        lines = []
+        for problem in error.errors(include_url=False):
+            text = problem_text(problem, model, with_key=False)
+            lines.append(str(self.problem((*prefix, *problem["loc"]), text)))
+        return SuiteError("\n".join(lines))
 
-    def _explain_one(self, problem: Any, model: type[BaseModel], prefix: Keys) -> SuiteError:
-        return self.problem(
-            (*prefix, *problem["loc"]), problem_text(problem, model, with_key=False)
-        )
+    def _line_of(self, keys: Keys) -> int:
+        """Return the line of a key; where the file lacks it, that of the nearest one around it."""
+        for length in range(len(keys), -1, -1):
+            if keys[:length] in self._lines:
+                return self._lines[keys[:length]]
+        return 1
 
 
 def _refuse_excess(root: yaml.Node | None, file: str) -> None:
@@ -163,7 +161,9 @@ def _refuse_repeated_keys(root: yaml.Node | None, file: str) -> None:
     """Raise SuiteError for a key that a mapping holds twice: the loader would keep the last value
     and drop the first without a word, as where two branches that add the same key are merged.
     """
-    nodes = [root] if root is not None else []
+    nodes: list[yaml.Node] = []
+    if root is not None:
+        nodes.append(root)
     visited: set[int] = set()
     while nodes:
         node = nodes.pop()
@@ -194,17 +194,17 @@ def _refuse_repeats(mapping: yaml.MappingNode, file: str) -> None:
 
 
 def _lines(node: yaml.Node | None, keys: Keys = ()) -> Iterator[tuple[Keys, int]]:
-    """(keys, line from 1) for every node: a value in a mapping stands at the line of its key."""
+    """Yield (keys, line from 1) of every node: a value in a mapping has the line of its key."""
     if node is None:
         return
     yield keys, node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            here = (*keys, key.value)
-            yield from (
-                (below, key.start_mark.line + 1 if below == here else line)
-                for below, line in _lines(value, here)
-            )
+            own_keys = (*keys, key.value)
+            for inner_keys, line in _lines(value, own_keys):
+                if inner_keys == own_keys:
+                    line = key.start_mark.line + 1
+                yield inner_keys, line
     elif isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
             yield from _lines(item, (*keys, i))

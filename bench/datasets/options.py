@@ -24,14 +24,14 @@ class DatasetOptions(StageOptions):
     document: str = option(
         "{title} {text}",
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="template that renders a document's fields into the text rerankers see",
     )
     min_relevance: int | None = option(
         None,
         ge=1,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="smallest grade that counts as relevant in binary measures; the collection's "
         "own when absent, else 1",
     )
@@ -39,21 +39,21 @@ class DatasetOptions(StageOptions):
         None,
         ge=1,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="a seeded sample of at most so many judged queries; all of them when absent",
     )
     grades: Mapping[str | float, int] | None = option(
         None,
         min_length=1,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="label in the judgments -> grade, a whole number: {E: 3, S: 2, C: 1, I: 0} "
         "or {1.0: 100, 0.1: 10, 0.01: 1, 0: 0}",
     )
     own_document: Literal["auto", "drop", "keep"] = option(
         "auto",
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="a document with the query's own id: drop it from the query's candidates, "
         "keep it, or auto: drop it where it is the "
         "query's text, as in ArguAna and Quora",

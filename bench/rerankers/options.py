@@ -55,19 +55,19 @@ class ModelOptions(RerankerOptions):
     model: str = option(
         min_length=1,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="hub id, local folder, packaged:NAME, or tiny:KIND for random weights",
     )
     revision: str | None = option(
         None,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="commit, tag or branch of the hub model; a commit makes the run repeatable",
     )
     dtype: DType = option(
         "float32",
         decides="scores",
-        held="arithmetic",
+        place="arithmetic",
         description="number format of the weights and of the arithmetic",
     )
     max_length: int | None = option(
@@ -92,7 +92,7 @@ class ModelOptions(RerankerOptions):
     weights: Literal["published", "random"] = option(
         "published",
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="random: the architecture alone, built from the catalogue's facts and timed; "
         "it has no quality",
     )
@@ -102,7 +102,7 @@ class ModelOptions(RerankerOptions):
     attention: Literal["sdpa", "eager", "flash_attention_2"] | None = option(
         None,
         decides="scores",
-        held="arithmetic",
+        place="arithmetic",
         description="attention kernel; the library's choice when absent",
     )
 
@@ -140,20 +140,20 @@ class RuntimeOptions(PairOptions):
     runtime: Runtime = option(
         "torch",
         decides="scores",
-        held="arithmetic",
+        place="arithmetic",
         description="what computes the scores; the model is exported once",
     )
     dtype: AnyDType = option(  # type: ignore[assignment]
         "float32",
         decides="scores",
-        held="arithmetic",
+        place="arithmetic",
         description="number format of the weights and of the arithmetic; int8 for onnx and "
         "openvino alone",
     )
     compile: bool = option(
         False,
         decides="scores",
-        held="arithmetic",
+        place="arithmetic",
         added=True,
         description="torch.compile: for long runs on a GPU; on a CPU the first seconds cost more "
         "than they save",

@@ -21,7 +21,7 @@ class FirstStageOptions(StageOptions):
         None,
         ge=1,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="candidates per query; the suite's depth when absent",
     )
 
@@ -71,7 +71,7 @@ class RunOptions(FirstStageOptions):
     path: str = option(
         min_length=1,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="a run, relative to the suite's folder: TREC, MS MARCO or JSON, plain or "
         ".gz, .bz2, .xz, .zst",
     )

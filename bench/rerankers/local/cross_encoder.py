@@ -38,7 +38,7 @@ class CrossEncoderOptions(RuntimeOptions):
     adapter: str | None = option(
         None,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="folder of a PEFT adapter with a classification head, or packaged:NAME",
     )
     prompt: str | None = option(
@@ -50,7 +50,7 @@ class CrossEncoderOptions(RuntimeOptions):
         None,
         min_length=1,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="what a language model that says yes or no is told to judge by; the model's "
         "own when absent",
     )

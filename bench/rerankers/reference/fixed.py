@@ -132,7 +132,7 @@ class RunFileOptions(RerankerOptions):
     path: str = option(
         min_length=1,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="a run: TREC, MS MARCO or JSON, plain or .gz, .bz2, .xz, .zst",
     )
     first_stage: str | None = option(

@@ -20,7 +20,7 @@ class HttpOptions(ApiOptions):
     base_url: str = option(
         pattern=ADDRESS,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="address of the server, such as https://api.example.com/v1",
     )
     api_key_env: str | None = option(

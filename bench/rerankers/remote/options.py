@@ -20,20 +20,20 @@ class ApiOptions(RerankerOptions):
     model: str = option(
         min_length=1,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="the service's name of the model",
     )
     base_url: str | None = option(
         None,
         pattern=ADDRESS,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="address of the service, where it is not the usual one",
     )
     body: dict[str, Any] = option(
         default_factory=dict,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="further fields of the HTTP request, none of them secret; null takes one of "
         "ours away",
     )

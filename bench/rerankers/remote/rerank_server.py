@@ -32,7 +32,7 @@ class RerankServerOptions(HttpOptions, SplitOptions):
     base_url: str = option(
         pattern=ADDRESS,
         decides="scores",
-        held="elsewhere",
+        place="elsewhere",
         description="address of the server, up to /rerank; https://api.jina.ai/v1",
     )
     shape: Literal["cohere", "tei"] = option(
