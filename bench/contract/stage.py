@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.catalogue.price import Price
     from bench.contract.candidates import Candidates
     from bench.contract.request import Outcome
+    from bench.contract.requirement import Requirement
     from bench.datasets.base import Dataset, Qrels
 
 
@@ -73,9 +74,12 @@ class Stage(Protocol):
     no quality.
     """
 
+    def requirements(self) -> Sequence[Requirement]:
+        """Return what it needs to run: packages, weights, keys, servers, devices. Cheap."""
+
     def check(self) -> None:
-        """Raise Unavailable when a package, weight, key or device is missing. Cheap; loads no
-        weights.
+        """Raise Unavailable when a requirement is missing, RerankerError for what its options or
+        its files show to be unusable. Cheap; loads no weights.
         """
 
     def fingerprint(self) -> dict[str, Any]:

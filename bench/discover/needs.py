@@ -1,85 +1,60 @@
-"""What a known reranker needs to run, and whether it is here: told by looking, without importing,
-loading or asking anybody.
+"""What an entry of the catalogue needs to run, and whether it is here, as far as a glance can tell:
+nothing is loaded, and nobody is asked.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any
 
 from bench import rerankers
 from bench.catalogue import entries
-from bench.catalogue.entries import Entry
-from bench.rerankers.loading import hub
-from bench.rerankers.loading.weights import MODELS, PACKAGED, Weights
 
 GPU_FROM = 1_000_000_000
 """Parameters from which a GPU is advised: on a CPU a query with a hundred candidates takes
 minutes.
 """
-LOCAL = ("torch", "sentence_transformers")
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What to have: `asked` in a few words each (an extra of `pip install 'rerank-bench[...]'`, the
-    model hub, a key), and `here` in one: "ready", "fetch" (only the weights are missing; nobody
-    asked the hub), or the first thing that is missing.
+    """What to have: `titles` in a few words each (an extra of `pip install 'rerank-bench[...]'`,
+    the model hub, a key), and `state` in one: "ready", "fetch" (only the weights are missing;
+    nobody asked the hub), or the first thing that is missing.
     """
 
-    asked: tuple[str, ...]
-    here: str
+    titles: tuple[str, ...]
+    state: str
+    is_remote: bool = False
 
 
 def needs(name: str) -> Needs:
-    """The needs of an entry of the catalogue."""
-    entry, reranker = entries.load()[name], _built(name)
-    weights = reranker.weights
-    found = _remote(reranker) if weights is None else _local(entry, weights)
-    missing = next((problem for _, problem in found if problem), "")
-    asked = tuple(told for told, _ in found)
-    return Needs(asked, missing or "ready")
+    """Return the needs of an entry of the catalogue."""
+    reranker = rerankers.build(name)
+    facts = entries.load()[name].facts
+    requirements = reranker.requirements()
+    titles = [requirement.title for requirement in requirements]
+    if facts.needs_code:
+        titles.append("code")
+    if (facts.parameters or 0) >= GPU_FROM:
+        titles.append("GPU")
+    missing = [requirement.missing() for requirement in requirements]
+    state = next(filter(None, missing), "ready")
+    return Needs(tuple(dict.fromkeys(filter(None, titles))), state, reranker.placement == "remote")
 
 
 def keys() -> list[str]:
-    """The environment variables that hold keys for entries of the catalogue, in its order."""
-    found = (_built(name).key_variable for name in entries.load())
-    return list(dict.fromkeys(key for key in found if key))
-
-
-def _local(entry: Entry, weights: Weights) -> list[tuple[str, str]]:
-    found = [("local", _missing(LOCAL))]
-    if weights.spec.startswith(PACKAGED):
-        package = MODELS[weights.spec.removeprefix(PACKAGED)].package
-        found = [("demo", _missing((*LOCAL, package)))]
-    else:
-        found.append(("hub", "" if hub.is_stored(weights.spec, weights.revision) else "fetch"))
-    if entry.facts.needs_code:
-        found.append(("code", ""))
-    if (entry.facts.parameters or 0) >= GPU_FROM:
-        found.append(("GPU", ""))
-    return found
-
-
-def _remote(reranker: Any) -> list[tuple[str, str]]:
-    key = reranker.key_variable
-    found = [("api", _missing((reranker.package,)))]
-    return [*found, (key, "" if os.environ.get(key) else f"no {key}")] if key else found
-
-
-def _missing(packages: tuple[str, ...]) -> str:
-    return next((f"no {package}" for package in packages if find_spec(package) is None), "")
-
-
-def _built(name: str) -> Any:
-    return rerankers.build(name)
+    """Return the environment variables that hold keys for the catalogue's entries, in order."""
+    variables: dict[str, None] = {}
+    for name in entries.load():
+        for requirement in rerankers.build(name).requirements():
+            if requirement.variable:
+                variables[requirement.variable] = None
+    return list(variables)
 
 
 def by_backend() -> Iterator[tuple[str, list[str]]]:
-    """Each backend that the catalogue names, with its entries, in the order of the backends'
+    """Yield each backend that the catalogue names, with its entries, in the order of the backends'
     table.
     """
     for backend in rerankers.TABLE:

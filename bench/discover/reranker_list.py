@@ -64,8 +64,9 @@ def lines(backend: str | None = None, width: int | None = None) -> Iterator[str]
 
 
 def _cells(name: str) -> Cells:
-    entry, found = catalogue.load()[name], needs(name)
-    facts, remote = entry.facts, "api" in found.asked
+    entry = catalogue.load()[name]
+    needed = needs(name)
+    facts = entry.facts
     return {
         "NAME": name,
         "SIZE": _short(facts.parameters),
@@ -74,9 +75,9 @@ def _cells(name: str) -> Cells:
         ),
         "LANG": _languages(facts.languages),
         "LICENCE": facts.licence,
-        "PRICE": _price(facts.price, remote=remote),
-        "NEEDS": " ".join(found.asked),
-        "HERE": found.here,
+        "PRICE": _price(facts.price, remote=needed.is_remote),
+        "NEEDS": " ".join(needed.titles),
+        "HERE": needed.state,
         "MODEL": str(entry.options.get("model", "")),
     }
 

@@ -23,6 +23,7 @@ from bench.retrieval.base import BaseFirstStage
 if TYPE_CHECKING:
     from bench.contract.candidates import Candidates
     from bench.contract.request import Outcome
+    from bench.contract.requirement import Requirement
     from bench.datasets.base import Dataset, Qrels
 
 
@@ -57,7 +58,14 @@ class Pipeline(BaseReranker):
         self.reads_texts = any(step.reranker.reads_texts for step in steps)
         self._dataset: Dataset | None = None
 
+    def requirements(self) -> Sequence[Requirement]:
+        requirements = list(self.first.requirements())
+        for step in self.steps:
+            requirements += step.reranker.requirements()
+        return requirements
+
     def check(self) -> None:
+        # the first stage is its group's: where it cannot search, the group says so
         for step in self.steps:
             step.reranker.check()
 

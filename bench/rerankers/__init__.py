@@ -21,7 +21,7 @@ from bench.core.options import validated
 from bench.core.plugins import resolve
 from bench.core.redaction import keep_out
 from bench.rerankers.base import BaseReranker
-from bench.rerankers.options import RerankerOptions
+from bench.rerankers.options import RerankerOptions, shared
 from bench.rerankers.outside.function import Outside, wrap
 from bench.rerankers.outside.own_class import scores_pairs, wrap_own
 from bench.rerankers.outside.own_stage import wrap_stage
@@ -68,7 +68,7 @@ def build(
         return wrapped
     model = options_for(name)
     valid = validated(model, options, f"reranker '{name}'")
-    if getattr(valid, "weights", None) == "random":
+    if shared(valid).has_random_weights:
         from bench.rerankers.random.architecture import of_entry
 
         return of_entry(name, valid, device)
@@ -150,9 +150,10 @@ def _beside(options: BaseModel, base_dir: Path) -> BaseModel:
     """The options with every path that exists beside the suite made absolute; anything else stays
     as written.
     """
-    found = {}
-    for key in getattr(options, "paths", ()):
-        value = getattr(options, key, None)
-        if isinstance(value, str) and not Path(value).is_absolute() and (base_dir / value).exists():
-            found[key] = str((base_dir / value).resolve())
-    return options.model_copy(update=found)
+    may_be_paths = shared(options).paths
+    paths: dict[str, str] = {}
+    for name, value in options:
+        is_relative = isinstance(value, str) and not Path(value).is_absolute()
+        if name in may_be_paths and is_relative and (base_dir / value).exists():
+            paths[name] = str((base_dir / value).resolve())
+    return options.model_copy(update=paths)

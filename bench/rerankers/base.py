@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from bench.contract.identity import Identity
 from bench.contract.meter import SORT, Meter
 from bench.contract.request import CandidateList, Failure, Usage
+from bench.contract.requirement import Key, Package, Requirement
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.ranking.order import as_scores, reordered
@@ -27,8 +28,11 @@ __all__ = [
     "CandidateList",
     "Description",
     "Failure",
+    "Key",
     "Meter",
+    "Package",
     "PointwiseReranker",
+    "Requirement",
     "Usage",
     "pair_tokens",
     "split_scores",
@@ -41,8 +45,9 @@ class BaseReranker(ABC):
     `Options`.
 
     A reranker writes `fingerprint`, `describe`, and `rerank` (or `score`, see PointwiseReranker);
-    `load`, `check` and `close` where it has something to load. While it runs, `meter` takes down
-    what it does: `with self.meter.span("tokenise")`, `self.meter.count(Usage(...), query_id)`.
+    `requirements`, `load` and `close` where it needs or loads something. While it runs, `meter`
+    takes down what it does: `with self.meter.span("tokenise")`, `self.meter.count(Usage(...),
+    query_id)`.
     """
 
     Options: ClassVar[type[RerankerOptions]] = RerankerOptions
@@ -54,8 +59,6 @@ class BaseReranker(ABC):
     latency_only: bool = False
     weights: Weights | None = None
     """Where its own weights come from."""
-    key_variable: str | None = None
-    """The environment variable that holds the key of its service."""
     talks: bool = False
     """Whether the model behind it can also be chatted with, see `continue_chat`."""
     longest_input: int | None = None
@@ -93,8 +96,15 @@ class BaseReranker(ABC):
     def origin(self) -> type:
         return type(self)
 
+    def requirements(self) -> Sequence[Requirement]:
+        """Return what it needs to run. Packages come first: other requirements may look with
+        them.
+        """
+        return ()
+
     def check(self) -> None:
-        return None
+        for requirement in self.requirements():
+            requirement.require()
 
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         return None

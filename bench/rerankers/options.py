@@ -39,12 +39,24 @@ class RerankerOptions(StageOptions):
         "error",
     )
 
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether the architecture alone is to be timed."""
+        return False
+
 
 def declared(options: Any) -> BaseModel:
     """Return options that say what they decide. An outsider's class may keep its own as it likes;
     what is no model declares nothing.
     """
     return options if isinstance(options, BaseModel) else RerankerOptions()
+
+
+def shared(options: Any) -> RerankerOptions:
+    """Return options with what every reranker takes: the defaults for an outsider's of another
+    kind.
+    """
+    return options if isinstance(options, RerankerOptions) else RerankerOptions()
 
 
 class ModelOptions(RerankerOptions):
@@ -106,6 +118,15 @@ class ModelOptions(RerankerOptions):
         description="attention kernel; the library's choice when absent",
     )
 
+    @property
+    def engine(self) -> Runtime:
+        """What computes the scores."""
+        return "torch"
+
+    @property
+    def has_random_weights(self) -> bool:
+        return self.weights == "random"
+
 
 class EncoderOptions(ModelOptions):
     """What a model takes that encodes query and document each on its own."""
@@ -158,6 +179,10 @@ class RuntimeOptions(PairOptions):
         description="torch.compile: for long runs on a GPU; on a CPU the first seconds cost more "
         "than they save",
     )
+
+    @property
+    def engine(self) -> Runtime:
+        return self.runtime
 
     @model_validator(mode="after")
     def _fits_the_runtime(self) -> RuntimeOptions:

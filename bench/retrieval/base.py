@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.contract.candidates import Candidates, QueryCandidates
+from bench.contract.requirement import Requirement
 from bench.datasets.base import Dataset
 from bench.retrieval.options import FirstStageOptions
 
@@ -31,10 +32,16 @@ class BaseFirstStage(ABC):
         self.options = options
         self.base_dir = base_dir
 
+    def requirements(self) -> Sequence[Requirement]:
+        """Return what it needs to run. Cheap."""
+        return ()
+
     def check(self, dataset: Dataset | None, depth: int) -> Candidates | None:
         """Raise what `retrieve` would raise, as far as that is cheap to know; return the candidates
         where they are known by then. `dataset` is None where it is not on this disk.
         """
+        for requirement in self.requirements():
+            requirement.require()
         return None
 
     def load(self, dataset: Dataset) -> None:
@@ -64,7 +71,13 @@ class OutsideFirstStage(BaseFirstStage):
         self._stage = self.outside(options, base_dir)
         self.reads_texts = bool(getattr(self._stage, "reads_texts", True))
 
+    def requirements(self) -> Sequence[Requirement]:
+        method = getattr(self._stage, "requirements", None)
+        requirements: Sequence[Requirement] = method() if method else ()
+        return requirements
+
     def check(self, dataset: Dataset | None, depth: int) -> Candidates | None:
+        super().check(dataset, depth)
         look = getattr(self._stage, "check", None)
         candidates: Candidates | None = look(dataset, depth) if look else None
         return candidates

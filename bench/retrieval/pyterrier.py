@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.candidates import Candidates
+from bench.contract.requirement import Package, Requirement
 from bench.core.errors import DataError, SuiteError, first_line
 from bench.core.options import option
 from bench.core.plugins import require, resolve
@@ -45,8 +46,12 @@ class PyTerrier(BaseFirstStage):
         super().__init__(options, base_dir)
         self.name = options.name or f"pyterrier:{options.pipeline}"
 
+    def requirements(self) -> Sequence[Requirement]:
+        return (Package("pyterrier", "pyterrier"),)
+
     def check(self, dataset: Dataset | None, depth: int) -> None:
         """Raise SuiteError when the name leads to no transformer, Unavailable without PyTerrier."""
+        super().check(dataset, depth)
         pt = require("pyterrier", "pyterrier")
         pipeline = resolve(self.options.pipeline, {}, "PyTerrier pipeline")
         if not isinstance(pipeline, pt.Transformer):

@@ -24,7 +24,7 @@ from bench.core.options import at_default, deciding
 from bench.core.plugins import is_ours, name_of
 from bench.core.redaction import redacted
 from bench.ranking.order import as_scores
-from bench.rerankers.options import declared
+from bench.rerankers.options import declared, shared
 from bench.scoring.cache import ScoreCache, request_key
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def _options(reranker: Reranker, *, defaults: bool) -> dict[str, Any]:
     """
     options = declared(reranker.options)
     values = deciding(options, "scores") | deciding(options, "scores", "arithmetic")
-    left_out = set(getattr(options, "paths", ()))
+    left_out = set(shared(reranker.options).paths)
     if not defaults:
         left_out |= at_default(options)
     return {name: value for name, value in values.items() if name not in left_out}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.catalogue import entries
+from bench.contract import requirement
 from bench.core.errors import BenchError
 from bench.discover import needs
 from bench.discover.needs import Needs
@@ -73,24 +74,26 @@ def test_what_is_needed_and_whether_it_is_here(
     assert needs.needs("minilm-l6") == Needs(("local", "hub"), "fetch")
     assert needs.needs("qwen3-reranker-8b") == Needs(("local", "hub", "GPU"), "fetch")
     assert needs.needs("gte-multilingual") == Needs(("local", "hub", "code"), "fetch")
-    assert needs.needs("voyage-rerank-2.5") == Needs(("api", "VOYAGE_API_KEY"), "no VOYAGE_API_KEY")
+    assert needs.needs("voyage-rerank-2.5") == Needs(
+        ("api", "VOYAGE_API_KEY"), "no VOYAGE_API_KEY", is_remote=True
+    )
     revision = entries.load()["minilm-l6"].options["revision"]
     (
         tmp_path / "hub" / "models--cross-encoder--ms-marco-MiniLM-L6-v2" / "snapshots" / revision
     ).mkdir(parents=True)
-    assert needs.needs("minilm-l6").here == "ready"
+    assert needs.needs("minilm-l6").state == "ready"
     assert not hub.is_stored("cross-encoder/ms-marco-MiniLM-L6-v2", "0" * 40)
     assert hub.is_stored("cross-encoder/ms-marco-MiniLM-L6-v2", None)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        needs, "find_spec", lambda name: None if name in ("cohere", "torch") else object()
+        requirement, "find_spec", lambda name: None if name in ("cohere", "torch") else object()
     )
     monkeypatch.setenv("CO_API_KEY", "set")
-    assert needs.needs("cohere-rerank-v3.5").here == "no cohere"
-    assert needs.needs("minilm-l6").here == "no torch"
-    assert needs.needs("minilm-bi-encoder").here == "no torch"
+    assert needs.needs("cohere-rerank-v3.5").state == "no cohere"
+    assert needs.needs("minilm-l6").state == "no torch"
+    assert needs.needs("minilm-bi-encoder").state == "no torch"
 
 
 def test_an_unknown_backend_gets_a_hint() -> None:

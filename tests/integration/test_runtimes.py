@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from bench import rerankers
+from bench.contract import requirement
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.machine import cpu
@@ -276,7 +277,7 @@ def test_a_runtime_that_is_not_installed_is_one_line(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        runtimes, "find_spec", lambda name: None if name in ("openvino", "onnxruntime") else True
+        requirement, "find_spec", lambda name: None if name in ("openvino", "onnxruntime") else True
     )
     for runtime in ("onnx", "openvino"):
         reranker: Any = rerankers.build(

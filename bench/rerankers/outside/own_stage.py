@@ -12,6 +12,7 @@ from bench.rerankers.options import RerankerOptions
 
 if TYPE_CHECKING:
     from bench.contract.request import Outcome
+    from bench.contract.requirement import Requirement
 
 
 class OwnStage(BaseReranker):
@@ -29,7 +30,12 @@ class OwnStage(BaseReranker):
     def origin(self) -> type:
         return self.outside
 
+    def requirements(self) -> Sequence[Requirement]:
+        requirements: Sequence[Requirement] = self._call("requirements") or ()
+        return requirements
+
     def check(self) -> None:
+        super().check()
         self._call("check")
 
     def fingerprint(self) -> dict[str, Any]:

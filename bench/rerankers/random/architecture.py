@@ -10,8 +10,8 @@ text-to-text model, every window and every written token of a listwise one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from bench.catalogue import entries
@@ -19,6 +19,7 @@ from bench.catalogue.entries import Architecture
 from bench.contract.identity import Arithmetic, Identity
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
+from bench.contract.requirement import Package, Requirement
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.machine.memory import available_bytes
@@ -72,6 +73,41 @@ def _limit(backend: str, architecture: Architecture, options: Any, device: str) 
     return batches.Limit.of(options.batch_size, options.token_budget, device)
 
 
+@dataclass(frozen=True)
+class Torch(Requirement):
+    """The one engine that runs networks without weights."""
+
+    engine: str
+
+    def require(self) -> None:
+        if self.engine != "torch":
+            raise Unavailable("random weights run on torch alone", "leave runtime out")
+
+
+@dataclass(frozen=True)
+class FreeMemory(Requirement):
+    """Memory of a device for a network of so many parameters."""
+
+    parameters: int
+    dtype: str
+    device: str
+
+    def require(self) -> None:
+        size = BYTES[self.dtype]
+        needed = int(self.parameters * size * ROOM)
+        free = available_bytes(self.device)
+        if free is None or needed <= SHARE * free:
+            return
+        fix = "free some memory, or take a smaller model"
+        if size > 2:
+            fix += "; dtype: bfloat16 takes half"
+        raise Unavailable(
+            f"needs {needed / 1e9:.1f} GB in {self.dtype}, {SHARE:.0%} of {free / 1e9:.1f} GB may "
+            "be taken",
+            fix,
+        )
+
+
 class ArchitectureReranker(BaseReranker):
     """Takes the options of the backend that would run the trained model."""
 
@@ -87,18 +123,22 @@ class ArchitectureReranker(BaseReranker):
         self.longest_input = options.max_length
         self._network: Any = None
 
-    def check(self) -> None:
-        if find_spec("transformers") is None or find_spec("torch") is None:
-            raise Unavailable("transformers not installed", "pip install 'rerank-bench[local]'")
-        if getattr(self.options, "runtime", None) not in (None, "torch"):
-            raise Unavailable("random weights run on torch alone", "leave runtime out")
-        sentence_transformer.check_device(self.device)
-        self._require_memory()
+    def requirements(self) -> Sequence[Requirement]:
+        requirements: list[Requirement] = [
+            Package("torch", "local"),
+            Package("transformers", "local"),
+            Torch(self.options.engine),
+            sentence_transformer.Device(self.device),
+        ]
+        if self._network is None:
+            requirements.append(self._memory())
+        return requirements
 
     def load(self) -> None:
         if self._network is not None:
             return
-        self._require_memory()  # what was free when the suite was planned may be taken by now
+        # what was free when the suite was planned may be taken by now
+        self._memory().require()
         options = self.options
         with quiet():
             self._network = RandomNetwork(
@@ -238,16 +278,8 @@ class ArchitectureReranker(BaseReranker):
     def _most(self) -> int:
         return int(self.options.max_length or self.facts.max_length or 512)
 
-    def _require_memory(self) -> None:
-        needed = int((self.facts.parameters or 0) * BYTES[self.options.dtype] * ROOM)
-        free = available_bytes(self.device)
-        if self._network is None and free is not None and needed > SHARE * free:
-            fix = "" if BYTES[self.options.dtype] == 2 else "; dtype: bfloat16 takes half"
-            raise Unavailable(
-                f"needs {needed / 1e9:.1f} GB in {self.options.dtype}, {SHARE:.0%} of "
-                f"{free / 1e9:.1f} GB may be taken",
-                f"free some memory, or take a smaller model{fix}",
-            )
+    def _memory(self) -> FreeMemory:
+        return FreeMemory(self.facts.parameters or 0, self.options.dtype, self.device)
 
     def _built(self) -> Any:
         if self._network is None:

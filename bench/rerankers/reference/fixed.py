@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.request import CandidateList, Failure
+from bench.contract.requirement import Requirement
 from bench.contract.stage import Description
 from bench.core.counting import counted
 from bench.core.errors import RerankerError, Unavailable
@@ -158,6 +159,17 @@ class _Overlap:
     extra: int
 
 
+@dataclass(frozen=True)
+class RunOnDisk(Requirement):
+    """A run file."""
+
+    path: str
+
+    def require(self) -> None:
+        if not Path(self.path).is_file():
+            raise Unavailable("no such run file", f"{self.path} does not exist")
+
+
 class RunFileReranker(FixedReranker):
     """The order and the scores of a published run under the tie rule (score descending, then doc_id
     descending).
@@ -187,9 +199,8 @@ class RunFileReranker(FixedReranker):
         """Take the queries that the run should answer."""
         self._judged = set(qrels)
 
-    def check(self) -> None:
-        if not Path(self.options.path).is_file():
-            raise Unavailable("no such run file", f"{self.options.path} does not exist")
+    def requirements(self) -> Sequence[Requirement]:
+        return (RunOnDisk(self.options.path),)
 
     def load(self) -> None:
         if self._run is not None:

@@ -5,8 +5,10 @@ anybody listens there.
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from bench.contract.requirement import Requirement
 from bench.core.errors import RerankerError, Unavailable
 
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
@@ -79,17 +81,27 @@ def redacted_url(url: str) -> str:
         return "what is no address"
 
 
-def require_listener(base_url: str | None) -> None:
-    """Raise Unavailable when nothing listens at an address of this machine: told at once, not after
-    the retries of every query. Another machine is not asked: it may be slow to answer, and a
-    connection to it is not for a check to make.
+@dataclass(frozen=True)
+class Listener(Requirement):
+    """A server that listens at an address of this machine: its absence is known at once, not after
+    the retries of every query.
+
+    Another machine is not asked: it may be slow to answer, and a connection to it is not for a
+    check to make.
     """
-    host = host_of(base_url or "")
-    if base_url and host in THIS_MACHINE:
+
+    base_url: str
+
+    def require(self) -> None:
+        host = host_of(self.base_url)
+        if host not in THIS_MACHINE:
+            return
+        address = (host, port_of(self.base_url))
         try:
-            socket.create_connection((host, port_of(base_url)), timeout=_LOCAL_ANSWER_S).close()
+            socket.create_connection(address, timeout=_LOCAL_ANSWER_S).close()
         except OSError:
-            raise Unavailable(nobody_at(base_url), "start the server, or mend base_url") from None
+            reason = nobody_at(self.base_url)
+            raise Unavailable(reason, "start the server, or mend base_url") from None
 
 
 def nobody_at(url: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import os
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -14,13 +15,14 @@ from typing import Any, ClassVar
 from bench.catalogue import entries
 from bench.catalogue.price import Price
 from bench.contract.identity import Identity, Service
+from bench.contract.requirement import Key, Package, Requirement
 from bench.core.digest import digest_of
-from bench.core.errors import RerankerError, Unavailable
+from bench.core.errors import RerankerError
 from bench.core.redaction import HIDDEN, redacted, redacted_text, secret_values
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.remote.address import (
+    Listener,
     host_of,
-    require_listener,
     user_of,
     whole_address,
     without_user,
@@ -54,7 +56,8 @@ class RemoteReranker(BaseReranker):
     placement = "remote"
     service: ClassVar[str]
     package: ClassVar[str]
-    key_variable: str | None
+    key_variable: str | None = None
+    """The environment variable that holds the key of its service."""
     address: ClassVar[str | None] = None
     address_variable: ClassVar[str | None] = None
     options: ApiOptions
@@ -68,17 +71,14 @@ class RemoteReranker(BaseReranker):
     def model_name(self) -> str | None:
         return self.options.model
 
-    def check(self) -> None:
-        if find_spec(self.package) is None:
-            raise Unavailable(f"{self.package} not installed", "pip install 'rerank-bench[api]'")
-        if self.key_variable and not self._key():
-            raise Unavailable(f"no {self.key_variable}", f"export {self.key_variable}=...")
-        if not (self._key().isascii() and self._key().isprintable()):
-            raise RerankerError(
-                f"{self.service}: the key in {self.key_variable} holds characters no header can "
-                "have: export it anew"
-            )
-        require_listener(self._base_url())
+    def requirements(self) -> Sequence[Requirement]:
+        requirements: list[Requirement] = [Package(self.package, "api")]
+        if self.key_variable:
+            requirements.append(Key(self.key_variable))
+        base_url = self._base_url()
+        if base_url:
+            requirements.append(Listener(base_url))
+        return requirements
 
     @property
     def path(self) -> str | None:
@@ -136,8 +136,8 @@ class RemoteReranker(BaseReranker):
         return sorted(filter(None, secrets), key=len, reverse=True)
 
     def _key(self) -> str:
-        """The key; the line end that a file of one leaves behind it is no part of it."""
-        return os.environ.get(self.key_variable, "").rstrip("\r\n") if self.key_variable else ""
+        """Return the key; empty where the service takes none."""
+        return Key(self.key_variable).value if self.key_variable else ""
 
     def _base_url(self) -> str | None:
         """The address to give to the SDK; None for its usual one."""

@@ -41,6 +41,14 @@ DOCUMENTS_PER_SEARCH, TOKENS_PER_DOCUMENT = (
     100,
     500,
 )  # https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
+SPEED_FACTS = {
+    "timeout_s",
+    "retries",
+    "concurrency",
+    "requests_per_minute",
+    "tokens_per_minute",
+}
+"""The options that a description repeats, since they decide how long an answer takes."""
 _UNREADABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What an SDK raises that reads an answer without checking it."""
 
@@ -64,9 +72,7 @@ class ApiReranker(RemoteReranker):
         super().__init__(options, device)
         self._client: Any = None
         self._http: Any = None
-        self.documents_per_call = (
-            getattr(options, "documents_per_request", None) or self.documents_per_call
-        )
+        self.documents_per_call = options.largest_request or self.documents_per_call
         self._pool: ThreadPoolExecutor | None = None
         self.concurrency = options.concurrency
         self.requests_per_minute = options.requests_per_minute
@@ -124,8 +130,7 @@ class ApiReranker(RemoteReranker):
             )
 
     def describe(self) -> Description:
-        names = ("timeout_s", "retries", "concurrency", "requests_per_minute", "tokens_per_minute")
-        facts = {name: getattr(self.options, name) for name in names}
+        facts = self.options.model_dump(include=SPEED_FACTS)
         if is_tiny(self.options.model):
             facts["random_weights"] = True
         if self._asks_what_is_served and not self._served:

@@ -84,6 +84,11 @@ class ApiOptions(RerankerOptions):
             raise ValueError("not an address such as https://api.example.com/v1")
         return value
 
+    @property
+    def largest_request(self) -> int | None:
+        """Documents in one HTTP request; None for as many as the service takes."""
+        return None
+
 
 class SplitOptions(ApiOptions):
     """What those take that score documents one by one, so that a list may be sent in parts."""
@@ -95,3 +100,7 @@ class SplitOptions(ApiOptions):
         description="documents in one HTTP request; as many as the service takes when absent, "
         "fewer where it says too large",
     )
+
+    @property
+    def largest_request(self) -> int | None:
+        return self.documents_per_request

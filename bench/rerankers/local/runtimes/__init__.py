@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bench.contract.requirement import Package, Requirement
 from bench.core.errors import Unavailable
 from bench.core.plugins import resolve
 
@@ -78,24 +78,34 @@ class Runtime(Protocol):
         """What else a record should say."""
 
 
-def check(runtime: str, device: str) -> None:
-    """Raise Unavailable when a runtime's packages are not installed, or it does not run on this
-    device.
-    """
-    missing = [package for package in PACKAGES[runtime] if find_spec(package) is None]
-    if missing:
-        raise Unavailable(f"{missing[0]} not installed", f"pip install 'rerank-bench[{runtime}]'")
-    if device.partition(":")[0] not in DEVICES[runtime]:
-        raise Unavailable(
-            f"{runtime} does not run on {device}", f"it runs on {' and '.join(DEVICES[runtime])}"
-        )
-    if runtime == "onnx" and device.startswith("cuda"):
-        import onnxruntime
+def requirements(runtime: str, device: str) -> list[Requirement]:
+    """Return what a runtime needs: its packages, and a device that it runs on."""
+    packages = [Package(package, runtime) for package in PACKAGES[runtime]]
+    return [*packages, RuntimeDevice(runtime, device)]
 
-        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+
+@dataclass(frozen=True)
+class RuntimeDevice(Requirement):
+    """A device that a runtime runs on."""
+
+    runtime: str
+    device: str
+
+    def require(self) -> None:
+        kind = self.device.partition(":")[0]
+        devices = DEVICES[self.runtime]
+        if kind not in devices:
             raise Unavailable(
-                "onnxruntime is its CPU build", "pip install onnxruntime-gpu in its place"
+                f"{self.runtime} does not run on {self.device}",
+                f"it runs on {' and '.join(devices)}",
             )
+        if self.runtime == "onnx" and kind == "cuda":
+            import onnxruntime
+
+            if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+                raise Unavailable(
+                    "onnxruntime is its CPU build", "pip install onnxruntime-gpu in its place"
+                )
 
 
 def packages(runtime: str) -> tuple[str, ...]:
