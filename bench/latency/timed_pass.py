@@ -82,15 +82,17 @@ def measure(
     with _no_garbage_collection():
         for place in Place:
             _time_place(place, timings, plan)
-    shared = {**watch.facts(), "peak_rss_bytes": fingerprint.peak_rss_bytes()}
+    disturbance = watch.facts()
+    peak = fingerprint.peak_rss_bytes()
     result = LatencyResult()
     for timing in timings:
         timing.lane.count_rest()
         result.samples += timing.lane.samples
         result.facts[timing.lane.target.name] = {
-            **shared,
+            **disturbance,
+            "peak_rss_bytes": peak,
             **timing.facts(),
-            "notes": [*timing.notes(), *shared["disturbances"]],
+            "notes": [*timing.notes(), *disturbance["disturbances"]],
         }
     return result
 

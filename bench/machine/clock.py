@@ -11,7 +11,7 @@ from typing import Protocol
 now_ns = time.perf_counter_ns
 
 Stop = Callable[[], Callable[[], int]]
-"""Called where the timed work ends; what it returns is called once the device has finished, and
+"""Is called where the timed work ends; what it returns is called once the device has finished, and
 gives nanoseconds on the device's clock.
 """
 
@@ -52,8 +52,8 @@ REAL_CLOCK: Clock = RealClock()
 
 
 def synchroniser(device: str) -> Callable[[], None]:
-    """A function that returns when the device has finished all work it was given; does nothing for
-    a CPU.
+    """Return a function that returns when the device has finished all of its work; it does nothing
+    for a CPU.
     """
     kind = device.partition(":")[0]
     if kind == "cuda":
@@ -68,8 +68,9 @@ def synchroniser(device: str) -> Callable[[], None]:
 
 
 def device_timer(device: str) -> Callable[[], Stop] | None:
-    """Starts a measurement by the device's own clock (CUDA events, which the device passes in the
-    order of its work); None without one.
+    """Return what starts a measurement by the device's own clock, None without one.
+
+    CUDA has events, which the device passes in the order of its work.
     """
     if not device.startswith("cuda"):
         return None

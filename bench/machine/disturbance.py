@@ -1,12 +1,13 @@
-"""What else the machine did while it was measured: other processes, heat, a container's quota. Read
-before and after, never in between.
+"""What else the machine did while it was measured: other processes, heat, a container's quota.
+
+Counters are read before and after, never in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from bench.core.counting import times
 from bench.machine import cpu, fingerprint, gpu
@@ -36,6 +37,32 @@ class Reading:
     gpus: dict[str, dict[str, float | None]]
 
 
+class Growth(TypedDict):
+    """What lies between two readings, as a record holds it. None where the system does not say."""
+
+    load_average_before: float | None
+    load_average_after: float | None
+    foreign_cpu_share: float | None
+    quota_throttled_share: float | None
+    cpu_thermal_throttles: float | None
+    gpu_throttled_s: dict[str, dict[str, float | None]] | None
+    """By device and cause. A power limit holds every busy GPU down and is no disturbance."""
+
+
+class Verdict(Growth):
+    """The same, with what of it disturbed the measurement, a sentence each."""
+
+    disturbed: bool | None
+    """None where the system says nothing."""
+    disturbances: list[str]
+
+
+class Disturbance(Verdict):
+    """The same, with the processor's clock at the end."""
+
+    cpu_clock_mhz: float | None
+
+
 class Watch:
     """Begins when it is made; `facts` says what happened since."""
 
@@ -43,83 +70,82 @@ class Watch:
         self._devices = sorted({device for device in devices if gpu.meter(device)})
         self._before = self._read()
 
-    def facts(self) -> dict[str, Any]:
-        """Loads and shares as numbers, `disturbances` as sentences, and `disturbed`: None where
-        nothing could be told.
-
-        `gpu_throttled_s` is by device and cause; a power limit holds every busy GPU down and is no
-        disturbance.
-        """
+    def facts(self) -> Disturbance:
+        """Return loads and shares as numbers, and the disturbances as sentences."""
         return {**compare(self._before, self._read()), "cpu_clock_mhz": cpu.clock_mhz()}
 
     def _read(self) -> Reading:
+        gpus = {}
+        for device in self._devices:
+            meter = gpu.meter(device)
+            if meter is not None:
+                gpus[device] = meter.throttled_s()
         return Reading(
             now_ns(),
             fingerprint.load_average(),
             fingerprint.cpu_seconds(),
             throttled_seconds(control_groups("cpu")),
             cpu.thermal_throttles(),
-            {
-                device: found.throttled_s()
-                for device in self._devices
-                if (found := gpu.meter(device))
-            },
+            gpus,
         )
 
 
-def compare(before: Reading, after: Reading) -> dict[str, Any]:
-    """What lies between two readings."""
+def compare(before: Reading, after: Reading) -> Verdict:
+    """Return what lies between two readings, and what of it disturbed a measurement."""
     seconds = (after.nanoseconds - before.nanoseconds) / 1e9
-    quota, heat = _growth(before.quota_s, after.quota_s), _growth(before.thermal, after.thermal)
-    gpus = {
-        device: {
-            cause: _growth(counted.get(cause), value)
+    quota_s = _growth(before.quota_s, after.quota_s)
+    gpus = {}
+    for device, causes in before.gpus.items():
+        gpus[device] = {
+            cause: _growth(causes.get(cause), value)
             for cause, value in after.gpus.get(device, {}).items()
         }
-        for device, counted in before.gpus.items()
-    }
-    found: dict[str, Any] = {
+    growth: Growth = {
         "load_average_before": before.load,
         "load_average_after": after.load,
         "foreign_cpu_share": _foreign(before, after, seconds),
-        "quota_throttled_share": None if quota is None else quota / seconds,
-        "cpu_thermal_throttles": heat,
+        "quota_throttled_share": None if quota_s is None else quota_s / seconds,
+        "cpu_thermal_throttles": _growth(before.thermal, after.thermal),
         "gpu_throttled_s": gpus or None,
     }
-    disturbances = list(_told(found, seconds))
-    known = any(
-        found[name] is not None
-        for name in ("foreign_cpu_share", "quota_throttled_share", "cpu_thermal_throttles")
+    disturbances = list(_sentences(growth, seconds))
+    is_known = any(
+        value is not None
+        for value in (
+            growth["foreign_cpu_share"],
+            growth["quota_throttled_share"],
+            growth["cpu_thermal_throttles"],
+        )
     )
-    return {
-        **found,
-        "disturbed": bool(disturbances) if disturbances or known else None,
-        "disturbances": disturbances,
-    }
+    is_disturbed: bool | None = None
+    if disturbances or is_known:
+        is_disturbed = bool(disturbances)
+    return {**growth, "disturbed": is_disturbed, "disturbances": disturbances}
 
 
-def _told(found: dict[str, Any], seconds: float) -> Iterator[str]:
+def _sentences(growth: Growth, seconds: float) -> Iterator[str]:
+    """Yield what disturbed a measurement of this many seconds."""
     cores = fingerprint.logical_cores()
-    load = max(found["load_average_before"] or 0.0, found["load_average_after"] or 0.0)
-    if (found["foreign_cpu_share"] or 0.0) > FOREIGN_CPU:
-        yield f"other processes took {found['foreign_cpu_share']:.0%} of the CPU during timing"
+    load = max(growth["load_average_before"] or 0.0, growth["load_average_after"] or 0.0)
+    foreign_share = growth["foreign_cpu_share"] or 0.0
+    if foreign_share > FOREIGN_CPU:
+        yield f"other processes took {foreign_share:.0%} of the CPU during timing"
     elif load > LOAD * cores:
         yield f"the load average was {load:.1f} on {cores} cores"
-    if (found["quota_throttled_share"] or 0.0) > THROTTLED:
-        yield (
-            "the container's CPU quota held threads up for "
-            f"{found['quota_throttled_share']:.0%} of the time"
-        )
-    if found["cpu_thermal_throttles"]:
-        yield f"the CPU was slowed down for heat {times(found['cpu_thermal_throttles'])}"
-    for device, causes in (found["gpu_throttled_s"] or {}).items():
-        if (causes.get("thermal") or 0.0) > THROTTLED * seconds:
-            yield f"{device} was slowed down for heat during {causes['thermal']:.1f} s"
+    quota_share = growth["quota_throttled_share"] or 0.0
+    if quota_share > THROTTLED:
+        yield f"the container's CPU quota held threads up for {quota_share:.0%} of the time"
+    if growth["cpu_thermal_throttles"]:
+        yield f"the CPU was slowed down for heat {times(growth['cpu_thermal_throttles'])}"
+    for device, causes in (growth["gpu_throttled_s"] or {}).items():
+        thermal_s = causes.get("thermal") or 0.0
+        if thermal_s > THROTTLED * seconds:
+            yield f"{device} was slowed down for heat during {thermal_s:.1f} s"
 
 
 def _foreign(before: Reading, after: Reading, seconds: float) -> float | None:
-    """The share of all CPU time that other processes took; None for a window too short for the
-    system's ticks.
+    """Return the share of all CPU time that other processes took; None for a window too short for
+    the system's ticks.
     """
     if before.cpu_seconds is None or after.cpu_seconds is None or seconds < SHORTEST_S:
         return None
@@ -130,4 +156,6 @@ def _foreign(before: Reading, after: Reading, seconds: float) -> float | None:
 
 
 def _growth(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else after - before
+    if before is None or after is None:
+        return None
+    return after - before

@@ -1,5 +1,6 @@
-"""What the numbers were measured on. Never a host name, a user name or a path: a record can be
-shared.
+"""What the numbers were measured on.
+
+Never a host name, a user name or a path: a record can be shared.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypedDict
 
 from bench.core.errors import SuiteError, Unavailable
 from bench.machine import cpu, gpu
 from bench.machine.cgroup import control_groups, cpu_quota, memory_limit, read
+from bench.machine.cpu import CpuFacts
+from bench.machine.gpu import GpuFacts
 
 LIBRARIES = (
     "torch",
@@ -46,24 +49,56 @@ SPEED_LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
+class Threads(TypedDict):
+    """The threads that torch and OpenMP may use. None for what is not imported or not set."""
+
+    torch: int | None
+    OMP_NUM_THREADS: str | None
+
+
+class System(TypedDict):
+    """The machine apart from its processors, and what runs on it."""
+
+    physical_cores: int | None
+    logical_cores: int
+    usable_cores: int | None
+    memory_bytes: int | None
+    cpu_quota: float | None
+    memory_limit_bytes: int | None
+    threads: Threads
+    os: str
+    python: str
+    libraries: dict[str, str | None]
+    """Version by distribution, None where it is not installed."""
+
+
+class Environment(CpuFacts, GpuFacts, System):
+    """What a run was measured on, as its records hold it."""
+
+
 def is_device_name(name: str) -> bool:
-    """Whether a suite may name this device; it need not be here."""
+    """Return whether a suite may name this device; it need not be here."""
     return _DEVICE.fullmatch(name) is not None
 
 
 def available_devices() -> list[str]:
-    """cpu, and what torch can reach. Without torch, cpu alone."""
+    """Return cpu, and the devices that torch can reach. Without torch, cpu alone."""
+    devices = ["cpu"]
     try:
         import torch
     except ImportError:
-        return ["cpu"]
-    devices = ["cpu"] + [f"cuda:{i}" if i else "cuda" for i in range(torch.cuda.device_count())]
-    return [*devices, "mps"] if torch.backends.mps.is_available() else devices
+        return devices
+    for number in range(torch.cuda.device_count()):
+        devices.append(f"cuda:{number}" if number else "cuda")
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return devices
 
 
 def resolve_device(name: str) -> str:
-    """The device behind a name; `auto` is the first GPU, else mps, else cpu. Raises Unavailable for
-    one that is not here.
+    """Return the device behind a name; `auto` is the first GPU, else mps, else cpu.
+
+    Raises Unavailable for one that is not here.
     """
     if not is_device_name(name):
         raise SuiteError(f"'{name}' is not a device: auto, cpu, cuda, cuda:N or mps")
@@ -72,7 +107,8 @@ def resolve_device(name: str) -> str:
     devices = available_devices()
     if name == "auto":
         return next((device for device in ("cuda", "mps") if device in devices), "cpu")
-    name = "cuda" if name == "cuda:0" else name
+    if name == "cuda:0":
+        name = "cuda"
     if name not in devices and find_spec("torch") is None:
         raise Unavailable("torch not installed", "pip install 'rerank-bench[local]'")
     if name not in devices:
@@ -80,17 +116,16 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def fingerprint(device: str) -> dict[str, Any]:
-    """Hardware, driver, threads and library versions. A fact that the system does not tell is None;
-    nothing raises.
+def fingerprint(device: str) -> Environment:
+    """Return hardware, driver, threads and library versions.
+
+    A fact that the system does not give is None; nothing raises.
     """
     return {
         **cpu.facts(),
         "physical_cores": _psutil("cpu_count", False),
         "logical_cores": logical_cores(),
-        "usable_cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "usable_cores": _usable_cores(),
         "memory_bytes": getattr(_psutil("virtual_memory"), "total", None),
         "cpu_quota": cpu_quota(control_groups("cpu")),
         "memory_limit_bytes": memory_limit(control_groups("memory")),
@@ -102,17 +137,20 @@ def fingerprint(device: str) -> dict[str, Any]:
     }
 
 
-def speed_fields(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What must agree before two latencies are compared."""
-    libraries = found.get("libraries") or {}
+def speed_fields(environment: Mapping[str, Any]) -> dict[str, object]:
+    """Return what must agree before two latencies are compared.
+
+    A record of an earlier version may lack some of it.
+    """
+    libraries = environment.get("libraries") or {}
     return {
-        **{name: found.get(name) for name in SPEED_FIELDS},
+        **{name: environment.get(name) for name in SPEED_FIELDS},
         "libraries": {name: libraries.get(name) for name in SPEED_LIBRARIES},
     }
 
 
 def load_average() -> float | None:
-    """The one-minute load average, where the system has one."""
+    """Return the one-minute load average; None where the system has none."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
@@ -120,25 +158,32 @@ def load_average() -> float | None:
 
 
 def peak_rss_bytes() -> int | None:
-    """The most memory this process has held, in bytes.
+    """Return the largest memory that this process has occupied so far, in bytes.
 
     On Linux from /proc: getrusage's ru_maxrss there survives exec, so that a small child of a large
     process reports its parent's peak.
     """
-    if found := re.search(r"^VmHWM:\s*(\d+) kB$", read("/proc/self/status") or "", re.MULTILINE):
-        return int(found.group(1)) * 1024
+    status = read("/proc/self/status") or ""
+    match = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    if match is not None:
+        return int(match.group(1)) * 1024
     try:
         import resource
     except ImportError:  # Windows
-        memory = _psutil("Process")
-        return getattr(memory.memory_info(), "peak_wset", None) if memory else None
+        process = _psutil("Process")
+        if process is None:
+            return None
+        return getattr(process.memory_info(), "peak_wset", None)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
+    # macOS counts in bytes, others in kilobytes
+    if sys.platform == "darwin":
+        return int(peak)
+    return int(peak * 1024)
 
 
 def cpu_seconds() -> tuple[float, float] | None:
-    """(of this process and its finished children, of the whole machine) busy CPU seconds so far, or
-    None. Their growth tells how much others took.
+    """Return the busy CPU seconds so far (of this process and its finished children, of the whole
+    machine), or None. Their growth says how much others took.
     """
     times = _psutil("cpu_times")
     if times is None:
@@ -149,7 +194,7 @@ def cpu_seconds() -> tuple[float, float] | None:
 
 
 def logical_cores() -> int:
-    """CPUs that the system schedules on."""
+    """Return the number of CPUs that the system schedules on."""
     return os.cpu_count() or 1
 
 
@@ -162,7 +207,15 @@ def _psutil(name: str, *arguments: Any) -> Any:
         return None
 
 
-def _threads() -> dict[str, Any]:
+def _usable_cores() -> int | None:
+    """Return the number of CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _threads() -> Threads:
+    # torch is not imported for the sake of its threads
     torch = sys.modules.get("torch")
     return {
         "torch": torch.get_num_threads() if torch else None,
@@ -171,10 +224,10 @@ def _threads() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions

@@ -1,26 +1,18 @@
-"""What an NVIDIA GPU is, what it holds, how fast it ran, and what it drew. torch and NVML
-(nvidia-ml-py) are asked where they are here.
+"""An NVIDIA GPU: what it is, what it holds, how fast it ran, and the energy that it drew.
+
+torch and NVML (nvidia-ml-py) answer, where they are installed.
 """
 
 from __future__ import annotations
 
 import statistics
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 from bench.machine.cpu import command
 
-FIELDS = (
-    "gpu",
-    "gpu_memory_bytes",
-    "gpu_power_limit_w",
-    "compute_capability",
-    "driver",
-    "cuda",
-    "gpu_clock_mhz",
-    "gpu_max_clock_mhz",
-)
-ASKED = "driver_version,clocks.sm,clocks.max.sm,enforced.power.limit"
+QUERY = "driver_version,clocks.sm,clocks.max.sm,enforced.power.limit"
+"""Fields that nvidia-smi reports in one line, in this order."""
 THROTTLES = {
     0x04: "power cap",
     0x08: "hardware slowdown",
@@ -33,52 +25,73 @@ others mean idle or a chosen setting.
 """
 
 
+class GpuFacts(TypedDict):
+    """A GPU, as a record holds it. None for what is not known, and for all of it off CUDA."""
+
+    gpu: str | None
+    gpu_memory_bytes: int | None
+    gpu_power_limit_w: float | None
+    compute_capability: str | None
+    driver: str | None
+    cuda: str | None
+    gpu_clock_mhz: float | None
+    gpu_max_clock_mhz: float | None
+
+
+class Clocks(TypedDict, total=False):
+    """The clocks at which a GPU ran in MHz, and what slowed it; empty where nothing was read."""
+
+    gpu_clock_mhz_low: int
+    gpu_clock_mhz_median: float
+    gpu_slowed_by: list[str]
+
+
 def is_cuda(device: str) -> bool:
+    """Return whether a device of torch is an NVIDIA GPU."""
     return device.startswith("cuda")
 
 
-def facts(device: str) -> dict[str, Any]:
-    """Name, memory, power limit, driver and clocks. None for each that is not told, and for all of
-    them off CUDA.
-    """
-    found: dict[str, Any] = dict.fromkeys(FIELDS)
-    if not is_cuda(device):
-        return found
-    try:
-        import torch
-
-        properties = torch.cuda.get_device_properties(device)
-    except (
-        ImportError,
-        AssertionError,
-        RuntimeError,
-    ):  # no torch, a torch without CUDA, no such GPU
-        return found
-    found |= {
-        "gpu": properties.name,
-        "gpu_memory_bytes": properties.total_memory,
-        "cuda": torch.version.cuda,
+def facts(device: str) -> GpuFacts:
+    """Return name, memory, power limit, driver and clocks."""
+    answer: GpuFacts = {
+        "gpu": None,
+        "gpu_memory_bytes": None,
+        "gpu_power_limit_w": None,
+        "compute_capability": None,
+        "driver": None,
+        "cuda": None,
+        "gpu_clock_mhz": None,
+        "gpu_max_clock_mhz": None,
     }
-    found["compute_capability"] = f"{properties.major}.{properties.minor}"
+    properties = _properties(device)
+    if properties is None:
+        return answer
+    import torch
+
+    answer["gpu"] = properties.name
+    answer["gpu_memory_bytes"] = properties.total_memory
+    answer["cuda"] = torch.version.cuda
+    answer["compute_capability"] = f"{properties.major}.{properties.minor}"
     # torch counts what CUDA_VISIBLE_DEVICES leaves, nvidia-smi counts all GPUs: only the uuid names
     # the same one to both
-    which = _uuid(properties) or device.partition(":")[2] or "0"
-    told = command(
-        "nvidia-smi", f"--id={which}", f"--query-gpu={ASKED}", "--format=csv,noheader,nounits"
+    name = _uuid(properties) or _number_of(device)
+    line = command(
+        "nvidia-smi", f"--id={name}", f"--query-gpu={QUERY}", "--format=csv,noheader,nounits"
     )
-    values = [part.strip() for part in told.splitlines()[0].split(",")] if told else []
-    if len(values) == ASKED.count(",") + 1:
-        found["driver"] = values[0]
-        for name, text in zip(
-            ("gpu_clock_mhz", "gpu_max_clock_mhz", "gpu_power_limit_w"), values[1:], strict=True
-        ):
-            found[name] = _number(text)
-    return found
+    if line is None:
+        return answer
+    values = [part.strip() for part in line.splitlines()[0].split(",")]
+    if len(values) == QUERY.count(",") + 1:
+        answer["driver"] = values[0]
+        answer["gpu_clock_mhz"] = _number(values[1])
+        answer["gpu_max_clock_mhz"] = _number(values[2])
+        answer["gpu_power_limit_w"] = _number(values[3])
+    return answer
 
 
 def memory(device: str) -> dict[str, int]:
-    """Peak GPU memory that torch allocated and reserved since it was last reset, in bytes; empty
-    off CUDA.
+    """Return the peak GPU memory that torch allocated and reserved since the last reset, in bytes;
+    empty off CUDA.
     """
     if not is_cuda(device):
         return {}
@@ -105,50 +118,48 @@ class Meter:
         self._nvml, self._handle = nvml, handle
 
     def energy_mj(self) -> int | None:
-        """Millijoules that the whole board has drawn since the driver was loaded
+        """Return the millijoules that the whole board has drawn since the driver was loaded
         (nvmlDeviceGetTotalEnergyConsumption; from Volta).
         """
-        found: int | None = self._ask("nvmlDeviceGetTotalEnergyConsumption")
-        return found
+        energy: int | None = self._ask("nvmlDeviceGetTotalEnergyConsumption")
+        return energy
 
     def throttled_s(self) -> dict[str, float | None]:
-        """Seconds, so far, for which heat or the power limit held the clocks down
+        """Return the seconds, so far, for which heat or the power limit held the clocks down
         (nvmlDeviceGetViolationStatus).
         """
-        policies = {
-            "thermal": self._nvml.NVML_PERF_POLICY_THERMAL,
-            "power": self._nvml.NVML_PERF_POLICY_POWER,
-        }
-        told = {
-            name: self._ask("nvmlDeviceGetViolationStatus", policy)
-            for name, policy in policies.items()
-        }
         return {
-            name: None if one is None else one.violationTime / 1e9 for name, one in told.items()
+            "thermal": self._violation_s(self._nvml.NVML_PERF_POLICY_THERMAL),
+            "power": self._violation_s(self._nvml.NVML_PERF_POLICY_POWER),
         }
 
     def clock_mhz(self) -> int | None:
-        """The clock of the multiprocessors at this moment."""
-        found: int | None = self._ask("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_SM)
-        return found
+        """Return the clock of the multiprocessors at this moment."""
+        clock: int | None = self._ask("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_SM)
+        return clock
 
     def slowed_by(self) -> set[str]:
-        """What holds the clocks down at this moment."""
+        """Return what holds the clocks down at this moment."""
         bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons") or 0
         return {name for bit, name in THROTTLES.items() if bits & bit}
+
+    def _violation_s(self, policy: int) -> float | None:
+        status = self._ask("nvmlDeviceGetViolationStatus", policy)
+        if status is None:
+            return None
+        seconds: float = status.violationTime / 1e9
+        return seconds
 
     def _ask(self, function: str, *arguments: Any) -> Any:
         try:
             return getattr(self._nvml, function)(self._handle, *arguments)
-        except (
-            self._nvml.NVMLError,
-            AttributeError,
-        ):  # AttributeError: a function that this release of the bindings lacks
+        # AttributeError: a function that this release of the bindings lacks
+        except (self._nvml.NVMLError, AttributeError):
             return None
 
 
 class ClockLog:
-    """The clocks a GPU ran at, read right after each call: before it falls back to rest."""
+    """The clocks at which a GPU ran, read right after each call: before it falls back to rest."""
 
     def __init__(self, meter: Meter | None) -> None:
         self._meter = meter
@@ -156,53 +167,73 @@ class ClockLog:
         self._slowed: set[str] = set()
 
     def look(self) -> None:
+        """Read the clock, and what slows it."""
         if self._meter is None:
             return
         clock = self._meter.clock_mhz()
-        self._clocks += [] if clock is None else [clock]
+        if clock is not None:
+            self._clocks.append(clock)
         self._slowed |= self._meter.slowed_by()
 
-    def facts(self) -> dict[str, Any]:
-        """Lowest and median clock in MHz, and what slowed it; empty where nothing was read."""
+    def facts(self) -> Clocks:
+        """Return the lowest and the median clock, and what slowed it."""
         if not self._clocks:
             return {}
-        clocks = {
+        return {
             "gpu_clock_mhz_low": min(self._clocks),
             "gpu_clock_mhz_median": statistics.median(self._clocks),
+            "gpu_slowed_by": sorted(self._slowed),
         }
-        return {**clocks, "gpu_slowed_by": sorted(self._slowed)}
 
 
 @lru_cache(maxsize=16)
 def meter(device: str) -> Meter | None:
-    """The counters of a torch device; None off CUDA, without nvidia-ml-py (the extra `gpu`), or
-    where NVML does not answer.
+    """Return the counters of a torch device; None off CUDA, without nvidia-ml-py (the extra `gpu`),
+    or where NVML does not answer.
     """
-    if not is_cuda(device):
+    properties = _properties(device)
+    if properties is None:
         return None
     try:
         import pynvml
-        import torch
-
-        properties = torch.cuda.get_device_properties(device)
-    except (ImportError, AssertionError, RuntimeError):
+    except ImportError:
         return None
+    uuid = _uuid(properties)
     try:
         pynvml.nvmlInit()
-        uuid = _uuid(properties)
-        handle = (
-            pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            if uuid
-            else pynvml.nvmlDeviceGetHandleByIndex(int(device.partition(":")[2] or 0))
-        )
+        if uuid:
+            handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        else:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(int(_number_of(device)))
     except pynvml.NVMLError:
         return None
     return Meter(pynvml, handle)
 
 
+def _properties(device: str) -> Any:
+    """Return torch's properties of a GPU; None off CUDA, without torch, with a torch without CUDA,
+    and for a GPU that is not there.
+    """
+    if not is_cuda(device):
+        return None
+    try:
+        import torch
+
+        return torch.cuda.get_device_properties(device)
+    except (ImportError, AssertionError, RuntimeError):
+        return None
+
+
+def _number_of(device: str) -> str:
+    """Return the number of a device: `cuda` is the first."""
+    return device.partition(":")[2] or "0"
+
+
 def _uuid(properties: Any) -> str | None:
     uuid = getattr(properties, "uuid", None)
-    return f"GPU-{uuid}" if uuid else None
+    if not uuid:
+        return None
+    return f"GPU-{uuid}"
 
 
 def _number(text: str) -> float | None:

@@ -1,4 +1,4 @@
-"""How much memory a model could still take, here or on an accelerator."""
+"""The memory that a model could still take, here or on an accelerator."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from bench.machine.cgroup import control_groups, memory_limit, read
 
 
 def available_bytes(device: str = "cpu") -> int | None:
-    """Bytes that are free on a device of torch, for the CPU within the limits of the process's
-    control groups.
+    """Return the bytes that are free on a device of torch, for the CPU within the limits of the
+    process's control groups.
     """
     if device.startswith("cuda"):
         import torch
@@ -23,25 +23,20 @@ def available_bytes(device: str = "cpu") -> int | None:
 
 
 def limited_bytes(folders: Sequence[Path]) -> list[int]:
-    """What each of these control groups leaves. Files in the page cache that nobody uses do not
-    count: they give way.
-    """
-    rooms = []
+    """Return the bytes that each of these control groups leaves, as far as it has a limit."""
+    rests = []
     for folder in folders:
         limit = memory_limit([folder])
-        used = next(
-            (
-                text
-                for name in ("memory.current", "memory.usage_in_bytes")
-                if (text := read(folder / name) or "").strip()
-            ),
-            "",
-        )
+        used = read(folder / "memory.current") or read(folder / "memory.usage_in_bytes") or ""
         if limit is not None and used.strip().isdigit():
-            cached = re.search(
-                r"^(?:total_)?inactive_file (\d+)$",
-                read(folder / "memory.stat") or "",
-                re.MULTILINE,
-            )
-            rooms.append(max(0, limit - int(used) + (int(cached.group(1)) if cached else 0)))
-    return rooms
+            rests.append(max(0, limit - int(used) + _unused_cache(folder)))
+    return rests
+
+
+def _unused_cache(folder: Path) -> int:
+    """Return the bytes of files in a group's page cache that nobody uses: they give way."""
+    text = read(folder / "memory.stat") or ""
+    match = re.search(r"^(?:total_)?inactive_file (\d+)$", text, re.MULTILINE)
+    if match is None:
+        return 0
+    return int(match.group(1))

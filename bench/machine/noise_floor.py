@@ -1,5 +1,6 @@
-"""The noise floor of a machine: how far apart two copies of one reranker come out, measured once
-and kept for later runs to show.
+"""The noise floor of a machine: how far apart two copies of one reranker come out.
+
+It is measured once, and later runs show it.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import cache_dir
+from bench.core.counting import counted
 from bench.core.digest import digest_of
 from bench.core.options import Options
 from bench.machine.fingerprint import HARDWARE_FIELDS
@@ -28,6 +30,8 @@ class Noise(Options):
     other's, with its 95 % interval.
     """
 
+    model_config = ConfigDict(populate_by_name=True)
+
     reranker: str
     device: str
     suite: str
@@ -39,61 +43,64 @@ class Noise(Options):
     low: float
     high: float
     disturbances: list[str] = Field(default_factory=list)
-    taken: str = Field(description="UTC, ISO 8601")
+    measured_at: str = Field(alias="taken", description="UTC, ISO 8601")
 
     @property
     def floor(self) -> float:
-        """The share below which a difference is noise: as far from 1 as the interval reaches, or
-        the oddest process.
+        """Return the share below which a difference is noise: as far from 1 as the interval
+        reaches, or the oddest process.
         """
         return max(abs(value - 1) for value in (self.low, self.high, *self.processes))
 
-    def told(self) -> str:
-        """One sentence for a report."""
-        count = len(self.processes)
-        how = f"{count} process{'es' * (count > 1)} of {self.queries} queries, {self.taken[:10]}"
+    def sentence(self) -> str:
+        """Return the noise floor as a sentence for a report."""
+        processes = counted(len(self.processes), "process")
         return (
             f"differences in latency below {self.floor:.1%} are noise on this machine (A/A: "
-            f"{self.reranker} against itself, {how})"
+            f"{self.reranker} against itself, {processes} of {self.queries} queries, "
+            f"{self.measured_at[:10]})"
         )
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as files hold them."""
+        return self.model_dump(mode="json", by_alias=True)
 
-def remember(noise: Noise, environment: Mapping[str, Any]) -> Path:
-    """Keep a measurement under the machine that `environment` (a fingerprint) describes, in place
-    of an earlier one. Returns its file.
-    """
-    path = _place(environment)
-    text = json.dumps(
-        {"machine": _machine(environment), "noise": noise.model_dump(mode="json")}, indent=1
-    )
-    write_atomically(path, f"{text}\n".encode())
+
+Machine = Mapping[str, object]
+"""The fingerprint of a machine, of this version or of an earlier one."""
+
+
+def remember(noise: Noise, environment: Machine) -> Path:
+    """Write a measurement in place of an earlier one of the same machine. Returns its file."""
+    path = _file_of(environment)
+    content = {"machine": _machine(environment), "noise": noise.to_dict()}
+    write_atomically(path, f"{json.dumps(content, indent=1)}\n".encode())
     return path
 
 
-def recall(environment: Mapping[str, Any]) -> Noise | None:
-    """What was measured on this very machine; None where nothing was, or where the file cannot be
-    read.
+def recall(environment: Machine) -> Noise | None:
+    """Return what was measured on this very machine; None where nothing was, or where the file
+    cannot be read.
     """
     try:
-        return Noise.model_validate(
-            json.loads(_place(environment).read_text(encoding="utf-8"))["noise"]
-        )
+        content = json.loads(_file_of(environment).read_text(encoding="utf-8"))
+        return Noise.model_validate(content["noise"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return None
 
 
-def beside(facts: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of a timed pass with the noise floor of its machine, where one is known."""
+def with_noise_floor(facts: Mapping[str, Any], environment: Machine) -> dict[str, object]:
+    """Return the facts of a timed pass with the noise floor of its machine, where one is known."""
     noise = recall(environment)
     if noise is None:
         return dict(facts)
-    kept = {**noise.model_dump(mode="json"), "floor": noise.floor}
-    return {**facts, "noise": kept, "notes": [*facts.get("notes", []), noise.told()]}
+    floor = {**noise.to_dict(), "floor": noise.floor}
+    return {**facts, "noise": floor, "notes": [*facts.get("notes", []), noise.sentence()]}
 
 
-def _machine(environment: Mapping[str, Any]) -> dict[str, Any]:
+def _machine(environment: Machine) -> Machine:
     return {name: environment.get(name) for name in FIELDS}
 
 
-def _place(environment: Mapping[str, Any]) -> Path:
+def _file_of(environment: Machine) -> Path:
     return cache_dir("noise", f"{digest_of(_machine(environment))[:16]}.json")

@@ -45,7 +45,7 @@ def run_info(
         command=command,
         started=started,
         version=version(),
-        environment=environment,
+        environment=dict(environment),
         inputs=inputs(suite, environment.get("libraries") or {}, fresh=fresh)
         | _fingerprints(groups),
         trials=[planned.status for planned in _all(groups)],

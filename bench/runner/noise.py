@@ -128,7 +128,7 @@ def _noise(
         disturbances=list(
             dict.fromkeys(text for answer in answers for text in answer["disturbances"])
         ),
-        taken=now(),
+        measured_at=now(),
     )
 
 

@@ -119,7 +119,7 @@ def architecture_record(
         description=dict(description),
         dataset=dataset_fields(dataset),
         candidates=candidates_fields(candidates),
-        latency=noise_floor.beside(dict(facts), dict(environment)),
+        latency=noise_floor.with_noise_floor(dict(facts), dict(environment)),
         keys={
             "system": system,
             "speed": speed_key(
@@ -138,7 +138,7 @@ def quality_record(
     base: Assessed | None,
     retrieved: Retrieved,
     facts: Mapping[str, Any] | None,
-    environment: dict[str, Any],
+    environment: Mapping[str, Any],
     suite: Suite,
     stages: Sequence[StageRecord] = (),
 ) -> Record:
@@ -148,7 +148,7 @@ def quality_record(
     """
     trial, dataset, candidates = planned.trial, retrieved.dataset, retrieved.candidates
     if facts is not None and trial.device != "-":
-        facts = noise_floor.beside(dict(facts), environment)
+        facts = noise_floor.with_noise_floor(dict(facts), environment)
     quality_key = keys.quality_key(
         dataset.identity,
         candidates.hash,
@@ -193,6 +193,6 @@ def quality_record(
         scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
         latency=dict(facts) if facts is not None else None,
         keys=all_keys,
-        environment=environment,
+        environment=dict(environment),
         finished=now(),
     )

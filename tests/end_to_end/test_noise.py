@@ -117,7 +117,7 @@ def test_the_floor_reaches_as_far_as_the_interval_and_the_oddest_process() -> No
     assert made(processes=[1.05, 0.99]).floor == pytest.approx(0.05)
     assert (
         made()
-        .told()
+        .sentence()
         .startswith(
             "differences in latency below 1.1% are noise on this machine (A/A: ours against "
             "itself, 2 processes"
@@ -140,7 +140,9 @@ def test_a_floor_belongs_to_a_machine() -> None:
 
 
 def test_facts_without_a_known_floor_stay_as_they_are() -> None:
-    assert noise_floor.beside({"notes": ["x"]}, fingerprint.fingerprint("cpu")) == {"notes": ["x"]}
+    assert noise_floor.with_noise_floor({"notes": ["x"]}, fingerprint.fingerprint("cpu")) == {
+        "notes": ["x"]
+    }
 
 
 def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_another_process_at_work_is_seen() -> None:
         for process in busy:
             process.kill()
             process.wait()
-    assert found["foreign_cpu_share"] > disturbance.FOREIGN_CPU
+    assert (found["foreign_cpu_share"] or 0) > disturbance.FOREIGN_CPU
     assert found["disturbed"] is True
 
 

@@ -471,7 +471,7 @@ def test_the_fingerprint_names_the_hardware_and_nothing_private() -> None:
     found = fingerprint.fingerprint("cpu")
     text = json.dumps(found)
     assert found["cpu"]
-    assert found["usable_cores"] >= 1
+    assert (found["usable_cores"] or 0) >= 1
     assert found["libraries"]["numpy"]
     assert platform.node() not in text or len(platform.node()) < 4
     assert f'"{getpass.getuser()}"' not in text

@@ -41,6 +41,7 @@ def test_no_name_and_no_path_of_this_machine_is_in_the_fingerprint() -> None:
 def test_core_counts_agree_with_the_system() -> None:
     found = fingerprint.fingerprint("cpu")
     assert found["logical_cores"] == os.cpu_count()
+    assert found["usable_cores"] is not None
     assert 1 <= found["usable_cores"] <= found["logical_cores"]
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
 
