@@ -1,11 +1,10 @@
 """What rerank-bench does on a GPU, measured in one command on a bare machine: no network, no
 installation, at most eight minutes.
 
-    python scripts/gpu_check.py                              # writes results/gpu/TIME-CARD/ python
-    scripts/gpu_check.py --wheels wheels              # packages that the machine lacks, from a
-    folder of wheels python scripts/gpu_check.py --collect-wheels wheels      # that folder, on a
-    machine with a network python scripts/gpu_check.py --dry-run                    # the same steps
-    on the CPU with tiny networks, in a minute
+    python scripts/gpu_check.py                          # writes results/gpu/TIME-CARD/
+    python scripts/gpu_check.py --wheels wheels          # packages that the machine lacks
+    python scripts/gpu_check.py --collect-wheels wheels  # that folder, where there is a network
+    python scripts/gpu_check.py --dry-run                # on the CPU with tiny networks, a minute
 
 The machine needs Python 3.11 or newer and torch. Each piece of work runs in a worker process under
 a limit of its own; one that is killed, runs out of memory or breaks the device costs itself alone.

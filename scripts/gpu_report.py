@@ -21,6 +21,7 @@ def page(lines: Sequence[dict]) -> str:
         *_pieces(lines),
         *_architectures(lines),
         *_claim(lines),
+        *_attention(lines),
         *_throughput(lines),
         *_agreement(lines),
     ]
@@ -164,6 +165,22 @@ def _claim(lines: Sequence[dict]) -> list[str]:
             parts.append(
                 f"- {row['model']} in float32: this machine's CPU takes {ratio:.1f} times as long"
             )
+    return [*parts, ""]
+
+
+def _attention(lines: Sequence[dict]) -> list[str]:
+    rows = of_kind(lines, "attention")
+    if not rows:
+        return []
+    parts = [
+        "## A new shape of a batch: minilm-l6 in bfloat16, one query a call",
+        "",
+        "| attention | p50 ms, shapes met for the first time | p50 ms, the same shapes again |",
+        "|---|---|---|",
+    ]
+    for row in rows:
+        first, second = (_number(row[f"{name}_p50_ms"], 1) for name in ("first", "second"))
+        parts.append(f"| {row['attention']} | {first} | {second} |")
     return [*parts, ""]
 
 

@@ -1,11 +1,13 @@
 """The pieces of work of gpu_check.py, run in a process of their own: each appends its numbers to
 the results file as it gets them.
 
-matrix                 what the card multiplies and copies per second: the limits that the other
-numbers are shares of agreement:KIND         scores of tiny networks on the card against those on
-the CPU throughput             this project's cross-encoder against plain CrossEncoder.predict, turn
-by turn architecture:NAME      a network of the catalogue at its real size with random weights, over
-queries of 100 candidates cpu:NAME               the same on the CPU, in float32
+- matrix: products and copies per second, the limits that other numbers are shares of
+- agreement:KIND: scores of tiny networks on the card against those on the CPU
+- attention: what a new shape of a batch costs, with cuDNN's attention and without
+- throughput: this project's cross-encoder against plain CrossEncoder.predict, turn by turn
+- architecture:NAME: a network of the catalogue at its real size with random weights, over queries
+  of 100 candidates
+- cpu:NAME: the same on the CPU, in float32
 """
 
 from __future__ import annotations
@@ -126,6 +128,7 @@ DRY_PATIENCE = 4.0
 LIMITS_S = {
     "matrix": 60.0,
     "agreement": 40.0,
+    "attention": 40.0,
     "throughput": 60.0,
     "architecture": 60.0,
     "cpu": 40.0,
@@ -229,7 +232,8 @@ def describe(worker: Worker) -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = None
-    names = ["matrix", *(f"agreement:{kind}" for kind in KINDS), "throughput", "cpu:minilm-l6"]
+    names = ["matrix", *(f"agreement:{kind}" for kind in KINDS)]
+    names += ["attention", "throughput", "cpu:minilm-l6"]
     names += [f"architecture:{name}" for name in architectures(worker.dry_run)]
     patience = DRY_PATIENCE if worker.dry_run else 1.0
     pieces = [
@@ -347,6 +351,45 @@ def tau(expected: np.ndarray, scores: np.ndarray) -> float:
 
     places = np.argsort(np.argsort(-scores, kind="stable"))
     return float(kendall_tau(places[np.argsort(-expected, kind="stable")].tolist()))
+
+
+# --- attention
+
+ATTENTION_QUERIES = 40
+
+
+def attention(worker: Worker, _: str) -> None:
+    """The time of a query in bfloat16 whose shape the process meets for the first time, and for the
+    second, with cuDNN's attention and without: the same network and queries.
+    """
+    queries, depth = (4, 8) if worker.dry_run else (ATTENTION_QUERIES, DEPTH)
+    requests = list(made_up_requests(queries, depth))
+    for kernel in ("sdpa", "cudnn"):
+        reranker = network_of(
+            "minilm-l6", "bfloat16", worker.device, tiny=worker.dry_run, attention=kernel
+        )
+        reranker.check()
+        reranker.load()
+        reranker._lengths = WordLengths()
+        # what the first call of all costs is no part of this
+        reranker.rerank(requests[:1])
+        first, second = (median_ms(worker, reranker, requests) for _ in range(2))
+        reranker.close()
+        worker.add(
+            kind="attention",
+            attention=kernel,
+            queries=len(requests),
+            first_p50_ms=first,
+            second_p50_ms=second,
+        )
+
+
+def median_ms(worker: Worker, reranker: Any, requests: Sequence[CandidateList]) -> float:
+    """Return the median time of one query a call."""
+    times = [
+        worker.seconds(lambda request=request: reranker.rerank([request])) for request in requests
+    ]
+    return 1000 * float(np.median(times))
 
 
 # --- throughput
@@ -589,12 +632,16 @@ def operations_of(reranker: Any, requests: Sequence[CandidateList]) -> int | Non
     return int(counter.get_total_flops())
 
 
-def network_of(name: str, dtype: str, device: str, *, tiny: bool) -> ArchitectureReranker:
+def network_of(
+    name: str, dtype: str, device: str, *, tiny: bool, attention: str | None = None
+) -> ArchitectureReranker:
     """Return the reranker that times a network of the catalogue without its weights, nothing built
     yet; `tiny` shrinks it.
     """
     entry = entries.load()[name]
-    options = rerankers.options_for(name).model_validate({"weights": "random", "dtype": dtype})
+    options = rerankers.options_for(name).model_validate(
+        {"weights": "random", "dtype": dtype, "attention": attention}
+    )
     if tiny and entry.facts.architecture:
         config = {**entry.facts.architecture.config}
         config |= {key: size for key, size in TINY_SIZES.items() if key in config}
@@ -610,6 +657,7 @@ def network_of(name: str, dtype: str, device: str, *, tiny: bool) -> Architectur
 STEPS: dict[str, Callable[[Worker, str], None]] = {
     "matrix": matrix,
     "agreement": agreement,
+    "attention": attention,
     "throughput": throughput,
     "architecture": architecture,
     "cpu": on_cpu,

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
 
 def version() -> str:
-    """Return this package's version."""
+    """Return this package's version: of its installation, or of the checkout that it runs from
+    where nothing is installed.
+    """
     from importlib import metadata
 
-    return metadata.version("rerank-bench")
+    try:
+        return metadata.version("rerank-bench")
+    except metadata.PackageNotFoundError:
+        return _version_of_checkout()
+
+
+def _version_of_checkout() -> str:
+    import tomllib
+
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(project["project"]["version"])

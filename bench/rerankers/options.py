@@ -111,12 +111,18 @@ class ModelOptions(RerankerOptions):
     trust_remote_code: bool = option(
         False, decides="scores", description="run Python code that comes with the model; recorded"
     )
-    attention: Literal["sdpa", "eager", "flash_attention_2"] | None = option(
+    attention: Literal["sdpa", "cudnn", "eager", "flash_attention_2"] | None = option(
         None,
         decides="scores",
         place="arithmetic",
-        description="attention kernel; the library's choice when absent",
+        description="attention kernel; the library's choice when absent. cudnn: sdpa with cuDNN's "
+        "kernels, which are left out otherwise, since each new shape of a batch is planned anew",
     )
+
+    @property
+    def attention_implementation(self) -> str | None:
+        """transformers' name of the attention kernel; None for its own choice."""
+        return "sdpa" if self.attention == "cudnn" else self.attention
 
     @property
     def engine(self) -> Runtime:

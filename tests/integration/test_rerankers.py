@@ -224,6 +224,31 @@ def test_what_is_described_is_what_loaded(name: str, built: dict[str, Any]) -> N
     changed.close()
 
 
+@pytest.mark.parametrize("attention", [None, "sdpa", "cudnn"])
+def test_cudnns_attention_is_used_only_when_asked_for(
+    attention: str | None, built: dict[str, Any]
+) -> None:
+    """cuDNN plans its kernels anew for each shape of a batch, on the cards where torch prefers
+    it; what the process had chosen is restored.
+    """
+    import torch
+
+    is_enabled = torch.backends.cuda.cudnn_sdp_enabled
+    reranker = again("cross-encoder", built, attention=attention)
+    during: list[bool] = []
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(
+        lambda *_: during.append(is_enabled())
+    )
+    before = is_enabled()
+    try:
+        reranker.rerank([request("q", "tea", ["the cold river bank", "moon"])])
+    finally:
+        hook.remove()
+        reranker.close()
+    assert set(during) == {attention == "cudnn"}
+    assert is_enabled() == before
+
+
 @pytest.mark.parametrize("name", LOCAL)
 def test_no_more_is_described_than_the_model_has(name: str, built: dict[str, Any]) -> None:
     """T5 counts positions from one token to another and takes any length; the others have so many

@@ -136,7 +136,7 @@ class ListwiseReranker(LocalReranker):
             raise RerankerError(
                 f"{model}: {len(prompt)} tokens and an answer of {most} are more than its {limit}"
             )
-        with sentence_transformer.threads(self.options.threads):
+        with sentence_transformer.torch_settings(self.options):
             [(_, [(answer, usage)])] = batches.run(
                 np.array([len(prompt)]), self.limit, lambda _: self._write([prompt], [most])
             )
@@ -156,7 +156,7 @@ class ListwiseReranker(LocalReranker):
                 [self._fitter.answer_tokens(len(sortings[i].window)) for i in rows],
             )
 
-        with sentence_transformer.threads(self.options.threads):
+        with sentence_transformer.torch_settings(self.options):
             written = batches.run(tokens, self.limit, write)
         for rows, answers in written:
             for i, (answer, usage) in zip(rows, answers, strict=True):

@@ -41,7 +41,7 @@ def load(kind: str, options: ModelOptions, weights: Weights) -> Any:
         network, report = getattr(transformers, kind).from_pretrained(
             weights.fetch(),
             dtype=getattr(torch, options.dtype),
-            attn_implementation=options.attention,
+            attn_implementation=options.attention_implementation,
             trust_remote_code=options.trust_remote_code,
             local_files_only=True,
             weights_only=True,

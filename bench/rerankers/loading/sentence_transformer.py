@@ -103,7 +103,7 @@ def load(
         "weights_only": True,
     }
     if options.attention:
-        model_kwargs["attn_implementation"] = options.attention
+        model_kwargs["attn_implementation"] = options.attention_implementation
     with quiet(), explained(weights):
         model = getattr(sentence_transformers, kind)(
             str(folder),
@@ -191,6 +191,33 @@ def slow_arithmetic(dtype: str, device: str) -> list[str]:
         f"this CPU has no instructions for {dtype} (such as {wanted[0]}): float32 may well be "
         "faster"
     ]
+
+
+@contextmanager
+def torch_settings(options: ModelOptions) -> Iterator[None]:
+    """Have torch compute with the threads and the attention kernels of these options, and as
+    before afterwards.
+    """
+    with threads(options.threads), cudnn_attention(allowed=options.attention == "cudnn"):
+        yield
+
+
+@contextmanager
+def cudnn_attention(*, allowed: bool) -> Iterator[None]:
+    """Let torch's `scaled_dot_product_attention` use cuDNN's kernels, or not.
+
+    torch prefers them on Hopper and newer cards in float16 and bfloat16, and cuDNN plans them anew
+    for each shape of a batch: 80 ms on an H200, where a query of a small cross-encoder takes 10.
+    A reranker meets a new shape with nearly every query. Source: pytorch/pytorch#155958.
+    """
+    import torch
+
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(allowed)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 @contextmanager

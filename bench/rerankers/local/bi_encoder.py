@@ -86,7 +86,7 @@ class BiEncoderReranker(LocalReranker):
 
         model, options = self._loaded(), self.options
         texts = [doc for request in requests for doc in request.docs]
-        with sentence_transformer.threads(options.threads):
+        with sentence_transformer.torch_settings(options):
             queries = self._encode(
                 model.encode_query, [request.query for request in requests], options.query_prompt
             )

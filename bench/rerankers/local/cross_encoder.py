@@ -162,7 +162,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         model = self._loaded()
         self.meter.count(Usage(pairs=len(pairs)))
         pairs = self._clip.pairs(pairs)
-        with sentence_transformer.threads(self.options.threads):
+        with sentence_transformer.torch_settings(self.options):
             if self._scorer:
                 return self._scorer.score(pairs, self.meter)
             return self._by_library(pairs, model)

@@ -114,7 +114,7 @@ class LateInteractionReranker(LocalReranker):
         outcomes: list[Outcome] = [
             np.empty(len(request.docs), dtype=np.float64) for request in requests
         ]
-        with sentence_transformer.threads(options.threads):
+        with sentence_transformer.torch_settings(options):
             embedded, cut_queries = self._encode(model.encode_query, texts, options.query_prompt)
             queries = dict(zip(texts, embedded, strict=True))
             cut_documents: set[str] = set()

@@ -41,7 +41,7 @@ class PromptedReranker(LocalReranker, PointwiseReranker):
         self._loaded()
         if not pairs:
             return np.empty(0, dtype=np.float64)
-        with sentence_transformer.threads(self.options.threads):
+        with sentence_transformer.torch_settings(self.options):
             with self.meter.span("tokenise"):
                 inputs, truncated, cut_queries = self._writer.write(self._clip.pairs(pairs))
             self.meter.count(Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries))

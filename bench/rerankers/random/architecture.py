@@ -142,7 +142,7 @@ class ArchitectureReranker(BaseReranker):
         options = self.options
         with quiet():
             self._network = RandomNetwork(
-                self.architecture, options.dtype, self.device, options.attention
+                self.architecture, options.dtype, self.device, options.attention_implementation
             )
         self._lengths = TextLengths()
 
@@ -175,7 +175,7 @@ class ArchitectureReranker(BaseReranker):
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         """Numbers to sort, as a trained model would give: they mean nothing."""
         self._built()
-        with sentence_transformer.threads(self.options.threads):
+        with sentence_transformer.torch_settings(self.options):
             return split_scores(self._score, requests) if self.pointwise else self._order(requests)
 
     def work(self, request: CandidateList) -> int:
