@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 
+from bench.core.wording import sentences
 from bench.runner.noise import measure
 from bench.suite.suite import load
 
@@ -36,7 +37,7 @@ def main() -> None:
     )
     print(
         f"noise floor {noise.floor:.1%}, {within} {QUIET:.0%}; "
-        f"{'; '.join(noise.disturbances) or 'not disturbed'}"
+        f"{'; '.join(sentences(noise.disturbances)) or 'not disturbed'}"
     )
 
 

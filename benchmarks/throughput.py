@@ -35,6 +35,8 @@ from sentence_transformers import CrossEncoder
 from bench import datasets, rerankers, retrieval
 from bench.contract.request import Request
 from bench.core.errors import Unavailable
+from bench.core.note import read_notes
+from bench.core.wording import sentences
 from bench.quality.statistics import kendall_tau
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -181,8 +183,8 @@ def make_ways(
             print(f"{name}: left out, {error}")
             continue
         reranker.load()
-        for warning in reranker.describe().facts["warnings"]:
-            print(f"{name}: {warning}")
+        for text in sentences(read_notes(reranker.describe().facts["warnings"])):
+            print(f"{name}: {text}")
         ways[name] = lambda requests, reranker=reranker: np.concatenate(reranker.rerank(requests))
     return ways
 

@@ -8,6 +8,7 @@ import click
 
 from bench.cli.console import open_observer
 from bench.core.counting import counted
+from bench.core.wording import sentences
 
 
 @click.command()
@@ -76,11 +77,9 @@ def noise(
     path = remember(found.noise, found.environment)
     told = found.noise
     if form == "json":
-        click.echo(
-            json.dumps(
-                {**told.model_dump(mode="json"), "floor": told.floor, "kept": str(path)}, indent=1
-            )
-        )
+        busy = sentences(told.disturbances)
+        more = {"floor": told.floor, "kept": str(path), "disturbances": busy}
+        click.echo(json.dumps({**told.model_dump(mode="json"), **more}, indent=1))
         return
     amount = f"{counted(told.depth, 'candidate')}, {counted(told.queries, 'query')} x {told.rounds}"
     click.echo(f"{told.reranker} ({told.device}) against itself, {amount}")
@@ -91,6 +90,6 @@ def noise(
         f"noise floor   {told.floor:.1%}: a smaller difference in latency says nothing on this "
         "machine"
     )
-    for text in told.disturbances:
+    for text in sentences(told.disturbances):
         click.echo(f"disturbed     {text}: measure again when it is quiet")
     click.echo(f"kept in       {path}; reports of later runs on this machine show it")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bench.core.note import Note
 from bench.datasets.base import content_hash
 
 
@@ -84,7 +85,7 @@ class Candidates:
     by_query: Mapping[str, QueryCandidates]
     depth: int
     source: Mapping[str, Any]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.by_query, Compact):

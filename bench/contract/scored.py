@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.core.note import Note
+
 if TYPE_CHECKING:
     from bench.contract.request import Scores
 
@@ -25,5 +27,5 @@ class Scored:
     description: dict[str, Any] = field(default_factory=dict)
     usage: Amounts = field(default_factory=dict)
     usage_by_query: dict[str, Amounts] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     """What was wrong with the score cache."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure, Usage
+from bench.core.note import Note
 
 if TYPE_CHECKING:
     from bench.catalogue.price import Price
@@ -157,9 +158,9 @@ class Reranker(Stage, OpenStage, Protocol):
     def pause(self) -> None:
         """Wait for what limits per minute still owe: called between calls, outside every sample."""
 
-    def doubt(self) -> str:
+    def doubt(self) -> Note | None:
         """Return why it is not certain that what answered since load() is what fingerprint() names;
-        empty where it is. Scores under doubt are used, and not kept. Raises RerankerError where it
+        None where it is. Scores under doubt are used, and not kept. Raises RerankerError where it
         is certain that something else answered.
         """
 

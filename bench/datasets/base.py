@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bench.core.errors import DataError
+from bench.core.note import Note
 
 Qrels = Mapping[str, Mapping[str, int]]
 
@@ -72,7 +73,7 @@ class Dataset:
     identity: Mapping[str, Any]
     min_relevance: int = 1
     template: str = "{title} {text}"
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
     extras: Mapping[str, Any] = field(default_factory=dict)
     relevant_only: bool = False
     skip_own: bool | None = None

@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 
 from bench.core.counting import counted
 from bench.core.errors import DataError, SuiteError
+from bench.core.note import Code, Notes
 from bench.datasets.base import Dataset, Qrels
-from bench.datasets.lines import Notes, id_problem
+from bench.datasets.lines import id_problem
 from bench.datasets.matching import difference
 from bench.datasets.memory import SampledDocuments
 
@@ -49,8 +50,7 @@ def known_queries(dataset: Dataset, notes: Notes) -> Qrels:
             )
         if problem:
             raise DataError(f"{dataset.id}: query id {query_id!r} {problem}")
-    text = "queries that have judgments but no text, left out"
-    notes[f"{text}{_but(difference(unknown, dataset.queries))}"] = len(unknown)
+    notes.add(Code.UNKNOWN_QUERIES, len(unknown), text=difference(unknown, dataset.queries))
     return qrels
 
 
@@ -70,10 +70,7 @@ def check_grades(name: str, qrels: Qrels, min_relevance: int, notes: Notes) -> N
         problem = f"min_relevance {min_relevance} is above every grade (the highest is {highest})"
         raise SuiteError(f"{name}: {problem}: no document would be relevant; lower it")
     hopeless = sum(max(grades.values()) < min_relevance for grades in qrels.values())
-    notes[
-        f"queries without a relevant document (grade {min_relevance} or above), which can only "
-        "score 0"
-    ] = hopeless
+    notes.add(Code.WITHOUT_RELEVANT, hopeless, grade=min_relevance)
 
 
 def lists_relevant_only(qrels: Qrels, notes: Notes) -> bool:
@@ -81,9 +78,8 @@ def lists_relevant_only(qrels: Qrels, notes: Notes) -> bool:
     tells nothing.
     """
     answer = all(grade > 0 for grades in qrels.values() for grade in grades.values())
-    text = "judgments, which list relevant documents only"
-    why = "unjudged ones count as not relevant, and the share judged says little"
-    notes[f"{text} ({why})"] = answer * sum(map(len, qrels.values()))
+    if answer:
+        notes.add(Code.RELEVANT_ONLY, sum(map(len, qrels.values())))
     return answer
 
 
@@ -112,19 +108,14 @@ def check_documents(
         raise DataError(_nothing_matches(dataset, missing, sorted(doc_ids)))
     hint = ""
     if missing and len(doc_ids) <= COMPARED:
-        hint = _but(difference(missing, doc_ids))
-    text = "judged documents that are not in the collection"
-    notes[f"{text} (of {len(judged)}; they stay in the qrels, as in trec_eval){hint}"] = len(
-        missing
-    )
+        hint = difference(missing, doc_ids)
+    notes.add(Code.UNKNOWN_DOCUMENTS, len(missing), len(judged), hint)
     absent = set(missing)
     unreachable = 0
     for grades in qrels.values():
         relevant = [doc_id for doc_id, grade in grades.items() if grade >= min_relevance]
         unreachable += bool(relevant) and absent.issuperset(relevant)
-    notes[
-        "queries none of whose relevant documents is in the collection: no reranker can answer them"
-    ] = unreachable
+    notes.add(Code.UNREACHABLE, unreachable)
 
 
 def _look_up(dataset: Dataset, judged: Sequence[str], notes: Notes) -> None:
@@ -134,9 +125,7 @@ def _look_up(dataset: Dataset, judged: Sequence[str], notes: Notes) -> None:
     missing = [doc_id for doc_id in sample if not has_document(dataset, doc_id)]
     if len(missing) == len(sample):
         raise DataError(_nothing_matches(dataset, missing, []))
-    notes[f"judged documents that are not in the collection, of {len(sample)} looked up"] = len(
-        missing
-    )
+    notes.add(Code.UNKNOWN_IN_SAMPLE, len(missing), len(sample))
 
 
 def can_look_up(dataset: Dataset) -> bool:

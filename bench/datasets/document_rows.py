@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import DataError
-from bench.datasets.lines import Notes, numbered_lines
+from bench.core.note import Code, Notes
+from bench.datasets.lines import numbered_lines
 from bench.datasets.rows import (
     DOCUMENT_ID,
     DOCUMENT_TEXT,
@@ -51,9 +52,7 @@ class DocumentRows:
         if self.without_text == len(self.documents):
             keys = sorted({key for document in self.documents.values() for key in document})
             names = ", ".join(key for key in keys if key != "text")
-            notes[f"documents without a 'text' in {self.path.name} (they have {names})"] += (
-                self.without_text
-            )
+            notes.add(Code.NO_TEXT_FIELD, self.without_text, file=self.path.name, fields=names)
 
 
 def read_documents(
@@ -84,7 +83,7 @@ def read_documents(
             )
             raise DataError.at(path, number, problem)
         if rows.documents[doc_id] is not document:
-            notes[f"documents repeated alike in {path.name}"] += 1
+            notes.add(Code.REPEATED_DOCUMENTS, 1, file=path.name)
         if limit is not None and len(rows.documents) >= limit:
             break
     return rows

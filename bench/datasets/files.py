@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.core.errors import DataError, SuiteError, nearest
+from bench.core.note import Code, Notes
 from bench.core.paths import expanded
 from bench.datasets.base import Dataset, Documents, NoDocuments
 from bench.datasets.document_rows import read_documents
 from bench.datasets.judgment_rows import Qrels, read_qrels
-from bench.datasets.lines import SUFFIXES, Notes, count_lines, told
+from bench.datasets.lines import SUFFIXES, count_lines
 from bench.datasets.memory import MemoryDocuments, SampledDocuments
 from bench.datasets.query_rows import read_queries
 from bench.datasets.reading import Reading
@@ -83,7 +84,7 @@ def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading(
         queries=queries,
         qrels=qrels,
         identity={"id": f"{kind}:{name}"},
-        warnings=told(notes),
+        warnings=notes.all(),
     )
 
 
@@ -153,7 +154,7 @@ def _find(folder: Path, names: tuple[str, ...], notes: Notes) -> Path | None:
     paths = [path for path in paths if path.exists()]
     if len(paths) > 1:
         unread = ", ".join(path.name for path in paths[1:])
-        notes[f"files left unread, since {paths[0].name} is there ({unread})"] = len(paths) - 1
+        notes.add(Code.UNREAD_FILES, len(paths) - 1, file=paths[0].name, unread=unread)
     return paths[0] if paths else None
 
 

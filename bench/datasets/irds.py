@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import BenchError, DataError, SuiteError, Unavailable
+from bench.core.note import Code, Notes
 from bench.core.plugins import require
 from bench.datasets.base import Dataset, content_hash
 from bench.datasets.grades import GradeProblem, Grades, grade
-from bench.datasets.lines import Notes, told
 from bench.datasets.reading import NotDownloaded, Reading
 from bench.datasets.rows import field_text
 
@@ -55,7 +55,7 @@ def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Datase
         qrels=qrels,
         identity=identity,
         min_relevance=default_min_relevance(reference),
-        warnings=told(notes),
+        warnings=notes.all(),
         skip_own=reference.startswith(QUERIES_AMONG_DOCUMENTS) or None,
         extras={"scoreddocs": lambda: _scoreddocs(source, reference)}
         if source.has_scoreddocs()
@@ -261,7 +261,7 @@ def _queries(source: Any, notes: Notes) -> dict[str, str]:
         if text.strip():
             queries[str(query.query_id)] = text.strip()
         else:
-            notes["queries without text, left out"] += 1
+            notes.add(Code.BLANK_QUERIES, 1)
     return queries
 
 
@@ -270,9 +270,7 @@ def _qrels(source: Any, notes: Notes, labels: Grades | None) -> dict[str, dict[s
     for judgment in source.qrels_iter():
         grades = qrels.setdefault(str(judgment.query_id), {})
         doc_id = str(judgment.doc_id)
-        notes["documents judged more than once for a query; the last grade counts"] += (
-            doc_id in grades
-        )
+        notes.add(Code.JUDGED_AGAIN, int(doc_id in grades))
         try:
             grades[doc_id] = grade(judgment.relevance, labels)
         except GradeProblem as error:

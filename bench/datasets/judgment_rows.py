@@ -11,8 +11,9 @@ from typing import Any
 
 from bench.core.counting import counted
 from bench.core.errors import DataError
+from bench.core.note import Code, Notes
 from bench.datasets.grades import GradeProblem, Grades, grade, is_number
-from bench.datasets.lines import Notes, numbered_lines
+from bench.datasets.lines import numbered_lines
 from bench.datasets.rows import json_row, row_id
 
 GAP = re.compile(r"\s")
@@ -86,8 +87,9 @@ def read_qrels(path: Path, notes: Notes, grades: Grades | None = None) -> Qrels:
         rows += 1
     if not qrels:
         raise DataError(f"{path}: holds no judgments")
-    notes[f"judgments repeated in {path.name}"] = rows - sum(map(len, qrels.values()))
-    notes[f"judgments without a grade in {path.name}, counted as grade {IMPLIED}"] = ungraded
+    repeated = rows - sum(map(len, qrels.values()))
+    notes.add(Code.REPEATED_JUDGMENTS, repeated, file=path.name)
+    notes.add(Code.UNGRADED_JUDGMENTS, ungraded, file=path.name, grade=IMPLIED)
     return qrels
 
 

@@ -8,15 +8,12 @@ import bz2
 import gzip
 import lzma
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.core.errors import DataError
-
-Notes = Counter[str]
-"""What was skipped or found odd while reading, and how often."""
+from bench.core.note import Code, Notes
 
 SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst")
 """Endings under which a file of a collection is looked for."""
@@ -52,7 +49,7 @@ def numbered_lines(path: Path, notes: Notes | None = None) -> Iterator[tuple[int
                 if line.strip():
                     yield number, line
                 elif notes is not None:
-                    notes[f"blank lines skipped in {path.name}"] += 1
+                    notes.add(Code.BLANK_LINES, 1, file=path.name)
     except (*DAMAGE, OSError) as error:
         raise _unreadable(path, number, kind, error) from error
 
@@ -149,8 +146,3 @@ def id_problem(value: str) -> str | None:
     except UnicodeEncodeError:
         return "holds half a character (a lone surrogate)"
     return None
-
-
-def told(notes: Notes) -> tuple[str, ...]:
-    """Notes as warnings of one line each."""
-    return tuple(f"{text}: {count}" for text, count in notes.items() if count)

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from bench.core.note import Code, Notes
 from bench.datasets.base import Dataset, Qrels, render
-from bench.datasets.lines import Notes
 from bench.datasets.options import DatasetOptions
 
 LONG = 40
@@ -29,13 +29,9 @@ def own_documents(
     skip = options.own_document == "drop" or (options.own_document == "auto" and is_known)
     if skip:
         count = len(alike) if doc_ids else len(qrels)
-        notes[
-            "queries whose candidates leave out the document with their own id (own_document: "
-            "keep leaves it in)"
-        ] = count
+        notes.add(Code.OWN_LEFT_OUT, count)
     else:
-        text = "queries that are documents under the same id, and may be their own candidates"
-        notes[f"{text} (own_document: drop leaves these out)"] = len(same)
+        notes.add(Code.OWN_LEFT_IN, len(same))
     return skip
 
 

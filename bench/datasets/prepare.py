@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from bench.core.errors import DataError, SuiteError
+from bench.core.note import Code, Notes, read_notes
 from bench.datasets import checks
 from bench.datasets.base import Dataset, Documents, content_hash, render
-from bench.datasets.lines import Notes, told
 from bench.datasets.memory import SampledDocuments
 from bench.datasets.options import DatasetOptions, template_fields
 from bench.datasets.own_document import own_documents
@@ -37,14 +37,15 @@ def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
     qrels = {query_id: grades for query_id, grades in qrels.items() if query_id in queries}
     min_relevance = options.min_relevance or dataset.min_relevance
     checks.check_grades(dataset.id, qrels, min_relevance, notes)
-    notes["queries without judgments, left out"] = len(queries) - len(qrels)
+    notes.add(Code.UNJUDGED_QUERIES, len(queries) - len(qrels))
     survey = _survey(dataset, options.document)
     if dataset.has_texts:
         _check_template(dataset, options.document, survey)
         checks.check_documents(
             dataset, qrels, survey.ids if survey.whole else None, min_relevance, notes
         )
-        notes["documents whose rendered text is blank"] = survey.blank if survey.whole else 0
+        if survey.whole:
+            notes.add(Code.BLANK_DOCUMENTS, survey.blank)
     relevant_only = checks.lists_relevant_only(qrels, notes)
     skip_own = own_documents(dataset, options, qrels, survey.ids, notes)
     identity = {
@@ -66,7 +67,7 @@ def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
         identity=identity,
         min_relevance=min_relevance,
         template=options.document,
-        warnings=(*dataset.warnings, *told(notes)),
+        warnings=(*read_notes(dataset.warnings), *notes.all()),
         relevant_only=relevant_only,
         skip_own=skip_own,
     )

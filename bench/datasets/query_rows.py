@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.core.errors import DataError
-from bench.datasets.lines import Notes, numbered_lines
+from bench.core.note import Code, Notes
+from bench.datasets.lines import numbered_lines
 from bench.datasets.rows import (
     QUERY_ID,
     QUERY_TEXT,
@@ -65,12 +66,10 @@ def read_queries(path: Path, notes: Notes) -> QueryRows:
             raise DataError.at(path, number, problem)
         count += 1
         quoted += len(text) > 2 and text[0] == text[-1] == '"'
-    notes[f"queries repeated alike in {path.name}"] = count - len(rows.queries)
+    notes.add(Code.REPEATED_QUERIES, count - len(rows.queries), file=path.name)
     if quoted == count and count > 1 and JSON not in path.suffixes:
         rows.queries = {key.strip('"'): _unquoted(text) for key, text in rows.queries.items()}
-        notes[f"queries in quotes in {path.name}, as CSV writes them: the quotes are taken off"] = (
-            quoted
-        )
+        notes.add(Code.QUOTED_QUERIES, quoted, file=path.name)
     return rows
 
 

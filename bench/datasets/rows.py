@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import DataError
-from bench.datasets.lines import Notes, id_problem
+from bench.core.note import Code, Notes
+from bench.datasets.lines import id_problem
 
 DOCUMENT_ID = (
     "doc_id",
@@ -63,11 +64,14 @@ class BadRows(list[BadRow]):
         for row in self:
             raise DataError.at(self.path, row.line, row.problem)
 
-    def note(self, notes: Notes, what: str) -> None:
-        """Count what was left out, and name the first."""
+    def note(self, notes: Notes, rows: str) -> None:
+        """Count what was left out, and name the first. `rows` says what they are."""
         if self:
-            first = f"the first on line {self[0].line}: {self[0].problem}"
-            notes[f"{what} left out of {self.path.name} ({first})"] += len(self)
+            first = self[0]
+            file = self.path.name
+            notes.add(
+                Code.BAD_ROWS, len(self), text=first.problem, rows=rows, file=file, line=first.line
+            )
 
 
 def json_row(path: Path, number: int, line: str) -> dict[str, Any]:

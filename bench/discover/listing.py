@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.core.errors import SuiteError, nearest_of_many
+from bench.core.wording import sentences
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -174,8 +175,8 @@ def _show_dataset(name: str, console: Console) -> None:
     }
     for key, value in facts.items():
         console.print(f"{key:<20} {value}", markup=False)
-    for warning in dataset.warnings:
-        console.print(f"note: {warning}", markup=False)
+    for text in sentences(dataset.warnings):
+        console.print(f"note: {text}", markup=False)
 
 
 def _show_run(name: str, console: Console) -> None:

@@ -15,6 +15,8 @@ from bench import datasets, retrieval
 from bench.contract.candidates import Candidates
 from bench.core.counting import counted
 from bench.core.errors import BenchError
+from bench.core.note import read_notes
+from bench.core.wording import sentences
 from bench.datasets.base import Dataset
 from bench.datasets.checks import can_look_up, has_document
 from bench.datasets.memory import SampledDocuments
@@ -105,7 +107,7 @@ def _opened(suite: Suite, name: str, options: object, check: DatasetCheck) -> Da
         check.problem = str(error)
         return None
     check.facts = dict(_facts(dataset))
-    check.notes = dataset.warnings
+    check.notes = sentences(dataset.warnings)
     return dataset
 
 
@@ -144,7 +146,7 @@ def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCh
         if candidates is not None:
             stage.facts, stage.notes, stage.candidates = (
                 _extent(candidates),
-                candidates.warnings,
+                sentences(read_notes(candidates.warnings)),
                 candidates,
             )
     except BenchError as error:

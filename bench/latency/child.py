@@ -108,7 +108,9 @@ def twice(task: Mapping[str, Any]) -> dict[str, Any]:
     from bench import rerankers
     from bench.contract.request import CandidateList
     from bench.core.errors import RerankerError
+    from bench.core.note import read_notes
     from bench.core.plugins import look_in
+    from bench.core.wording import sentences
     from bench.latency.timed_pass import LatencyPlan, Target, measure
     from bench.machine import fingerprint as machine
 
@@ -129,7 +131,8 @@ def twice(task: Mapping[str, Any]) -> dict[str, Any]:
         if not row.warmup
     ]
     if not rows:
-        raise RerankerError("; ".join(result.facts["0"]["notes"]) or "no call succeeded")
+        notes = read_notes(result.facts["0"]["notes"])
+        raise RerankerError("; ".join(sentences(notes)) or "no call succeeded")
     return {
         "rows": rows,
         "environment": machine.fingerprint(device),

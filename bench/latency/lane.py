@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.contract.request import CandidateList, Usage
-from bench.core.counting import times
+from bench.core.note import Code, Note, note
 from bench.latency.call import Caller, Target
 from bench.latency.common_plan import CommonPlan
 from bench.latency.sample import Sample
@@ -133,31 +133,23 @@ class Lane:
             **caller.clocks.facts(),
         }
 
-    def warmup_notes(self) -> list[str]:
+    def warmup_notes(self) -> list[Note]:
         """Return what a reader should know of the warm-up."""
         if self.settled or not self.warmups or self.target.remote:
             return []
-        return [f"times had not settled after {self.warmups} warm-up calls"]
+        return [note(Code.UNSETTLED, self.warmups)]
 
-    def call_notes(self) -> list[str]:
+    def call_notes(self) -> list[Note]:
         """Return what a reader should know of calls that are no samples."""
         caller = self.caller
         notes = []
         if caller.errors:
-            gave_up = "; timing was given up" if caller.given_up else ""
-            notes.append(
-                f"{caller.errors} of {caller.calls} timed calls failed "
-                f"({caller.last_error}){gave_up}"
-            )
+            code = Code.GIVEN_UP if caller.given_up else Code.FAILED_CALLS
+            notes.append(note(code, caller.errors, caller.calls, caller.last_error or ""))
         if caller.retried:
-            notes.append(
-                f"{caller.retried} of {caller.calls} timed calls needed a retry and are no samples"
-            )
+            notes.append(note(Code.RETRIED_CALLS, caller.retried, caller.calls))
         if caller.halvings:
-            notes.append(
-                f"a batch did not fit into memory and was split {times(caller.halvings)} while "
-                "timed"
-            )
+            notes.append(note(Code.SPLIT_BATCHES, caller.halvings))
         return notes
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, cut
 from bench.core.errors import BenchError
+from bench.core.note import Note
 from bench.latency.call import GIVE_UP_AFTER, Target
 from bench.latency.lane import Lane, settled
 from bench.latency.plan import LatencyPlan
@@ -92,7 +93,7 @@ def measure(
             **disturbance,
             "peak_rss_bytes": peak,
             **timing.facts(),
-            "notes": [*timing.notes(), *disturbance["disturbances"]],
+            "notes": [*(note.to_dict() for note in timing.notes()), *disturbance["disturbances"]],
         }
     return result
 
@@ -110,7 +111,7 @@ class Timing:
             facts |= scenario.facts()
         return facts
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         """Return what a reader should know before trusting the samples."""
         notes = self.lane.warmup_notes()
         for scenario in self.scenarios:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TypedDict
 
-from bench.core.counting import times
+from bench.core.note import Code, Note, NoteFields, note
 from bench.machine import cpu, fingerprint, gpu
 from bench.machine.cgroup import control_groups, throttled_seconds
 from bench.machine.clock import now_ns
@@ -50,11 +50,11 @@ class Growth(TypedDict):
 
 
 class Verdict(Growth):
-    """The same, with what of it disturbed the measurement, a sentence each."""
+    """The same, with what of it disturbed the measurement."""
 
     disturbed: bool | None
     """None where the system says nothing."""
-    disturbances: list[str]
+    disturbances: list[NoteFields]
 
 
 class Disturbance(Verdict):
@@ -71,7 +71,7 @@ class Watch:
         self._before = self._read()
 
     def facts(self) -> Disturbance:
-        """Return loads and shares as numbers, and the disturbances as sentences."""
+        """Return loads and shares as numbers, and the disturbances as notes."""
         return {**compare(self._before, self._read()), "cpu_clock_mhz": cpu.clock_mhz()}
 
     def _read(self) -> Reading:
@@ -108,7 +108,7 @@ def compare(before: Reading, after: Reading) -> Verdict:
         "cpu_thermal_throttles": _growth(before.thermal, after.thermal),
         "gpu_throttled_s": gpus or None,
     }
-    disturbances = list(_sentences(growth, seconds))
+    disturbances = [about.to_dict() for about in _notes(growth, seconds)]
     is_known = any(
         value is not None
         for value in (
@@ -123,24 +123,24 @@ def compare(before: Reading, after: Reading) -> Verdict:
     return {**growth, "disturbed": is_disturbed, "disturbances": disturbances}
 
 
-def _sentences(growth: Growth, seconds: float) -> Iterator[str]:
+def _notes(growth: Growth, seconds: float) -> Iterator[Note]:
     """Yield what disturbed a measurement of this many seconds."""
     cores = fingerprint.logical_cores()
     load = max(growth["load_average_before"] or 0.0, growth["load_average_after"] or 0.0)
     foreign_share = growth["foreign_cpu_share"] or 0.0
     if foreign_share > FOREIGN_CPU:
-        yield f"other processes took {foreign_share:.0%} of the CPU during timing"
+        yield note(Code.FOREIGN_CPU, foreign_share)
     elif load > LOAD * cores:
-        yield f"the load average was {load:.1f} on {cores} cores"
+        yield note(Code.LOAD, load, cores)
     quota_share = growth["quota_throttled_share"] or 0.0
     if quota_share > THROTTLED:
-        yield f"the container's CPU quota held threads up for {quota_share:.0%} of the time"
+        yield note(Code.QUOTA, quota_share)
     if growth["cpu_thermal_throttles"]:
-        yield f"the CPU was slowed down for heat {times(growth['cpu_thermal_throttles'])}"
+        yield note(Code.CPU_HEAT, growth["cpu_thermal_throttles"])
     for device, causes in (growth["gpu_throttled_s"] or {}).items():
         thermal_s = causes.get("thermal") or 0.0
         if thermal_s > THROTTLED * seconds:
-            yield f"{device} was slowed down for heat during {thermal_s:.1f} s"
+            yield note(Code.GPU_HEAT, thermal_s, device=device)
 
 
 def _foreign(before: Reading, after: Reading, seconds: float) -> float | None:

@@ -14,8 +14,8 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import cache_dir
-from bench.core.counting import counted
 from bench.core.digest import digest_of
+from bench.core.note import Code, Note, StoredNote, note
 from bench.core.options import Options
 from bench.machine.fingerprint import HARDWARE_FIELDS
 
@@ -42,7 +42,7 @@ class Noise(Options):
     ratio: float
     low: float
     high: float
-    disturbances: list[str] = Field(default_factory=list)
+    disturbances: list[StoredNote] = Field(default_factory=list)
     measured_at: str = Field(alias="taken", description="UTC, ISO 8601")
 
     @property
@@ -52,13 +52,15 @@ class Noise(Options):
         """
         return max(abs(value - 1) for value in (self.low, self.high, *self.processes))
 
-    def sentence(self) -> str:
-        """Return the noise floor as a sentence for a report."""
-        processes = counted(len(self.processes), "process")
-        return (
-            f"differences in latency below {self.floor:.1%} are noise on this machine (A/A: "
-            f"{self.reranker} against itself, {processes} of {self.queries} queries, "
-            f"{self.measured_at[:10]})"
+    def note(self) -> Note:
+        """Return what a report says of it."""
+        return note(
+            Code.NOISE_FLOOR,
+            self.floor,
+            len(self.processes),
+            queries=self.queries,
+            day=self.measured_at[:10],
+            reranker=self.reranker,
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -95,7 +97,7 @@ def with_noise_floor(facts: Mapping[str, Any], environment: Machine) -> dict[str
     if noise is None:
         return dict(facts)
     floor = {**noise.to_dict(), "floor": noise.floor}
-    return {**facts, "noise": floor, "notes": [*facts.get("notes", []), noise.sentence()]}
+    return {**facts, "noise": floor, "notes": [*facts.get("notes", []), noise.note().to_dict()]}
 
 
 def _machine(environment: Machine) -> Machine:

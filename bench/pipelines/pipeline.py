@@ -16,6 +16,7 @@ from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure, Usage, cut
 from bench.contract.stage import Description, Reranker
 from bench.core.errors import RerankerError
+from bench.core.note import NoteFields, read_notes
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
 from bench.retrieval.base import BaseFirstStage
@@ -167,12 +168,13 @@ def described(stages: Sequence[tuple[Step, Description]], device: str) -> Descri
     """Return what a pipeline's stages after the first say they loaded, together."""
     identity: list[dict[str, Any]] = []
     facts: list[dict[str, Any]] = []
-    warnings: list[str] = []
+    warnings: list[NoteFields] = []
     for step, description in stages:
         own = {"backend": description.backend, **description.identity}
         identity.append({"keep": step.keep, **own})
         facts.append({"name": step.name, **description.facts})
-        warnings += [f"{step.name}: {text}" for text in description.facts.get("warnings", ())]
+        for note in read_notes(description.facts.get("warnings", ())):
+            warnings.append(note.at(step.name).to_dict())
     together: dict[str, Any] = {"device": device, "stages": facts}
     if warnings:
         together["warnings"] = warnings

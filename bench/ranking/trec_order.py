@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.contract.candidates import Compact, QueryCandidates
+from bench.core.note import Code, Note, note
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,21 +51,17 @@ class RunContent:
     repeated: int = 0
     has_scores: bool = True
 
-    def warnings(self, name: str, query_ids: Collection[str]) -> Iterator[str]:
+    def warnings(self, name: str, query_ids: Collection[str]) -> Iterator[Note]:
         """Yield what a reader should know about the run as a file, as far as these queries are
         concerned.
         """
         if not self.has_scores:
-            yield f"{name} has ranks and no scores: its order is that of the ranks"
+            yield note(Code.RANKS_ONLY, file=name)
         contradicted = len(self.contradicted.intersection(query_ids))
         if contradicted:
-            rule = "the score decides, the higher first, as in trec_eval"
-            yield (
-                f"queries of {name} whose rank column contradicts their scores: {contradicted} "
-                f"of {len(query_ids)} ({rule})"
-            )
+            yield note(Code.CONTRADICTED, contradicted, len(query_ids), file=name)
         if self.repeated:
-            yield f"lines that {name} holds a second time, left out: {self.repeated}"
+            yield note(Code.REPEATED_LINES, self.repeated, file=name)
 
 
 def ordered(rows: Rows) -> RunContent:

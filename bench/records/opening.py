@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.core.counting import counted
 from bench.core.errors import BenchError, RecordError
+from bench.core.note import Code, note
+from bench.core.wording import worded
 from bench.records.folder import read_info
 from bench.records.schema import SCHEMA_VERSION, RunInfo
 from bench.records.writer import RunWriter, now
@@ -78,12 +79,9 @@ def _continued(folder: Path, info: RunInfo) -> RunWriter | None:
         folder, interrupted.model_copy(update={"trials": info.trials, "continued": times}), lock
     )
     done = len(writer.finished())
-    text = (
-        f"the run was interrupted, and continued at {times[-1]}: "
-        f"{done} of {counted(len(info.trials), 'trial')} had finished before"
-    )
-    writer.notes = [text]
-    writer.warn([text])
+    continued = note(Code.CONTINUED, done, len(info.trials), moment=times[-1])
+    writer.notes = [worded(continued)]
+    writer.warn([continued])
     try:
         writer.write_info()
     except BenchError:

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from bench.contract.note import Code, Note
 from bench.contract.trial import Trial
 from bench.core.counting import candidates, counted
+from bench.core.note import Code, Note, read_notes
 from bench.core.printable import one_line
+from bench.core.wording import sentences
 from bench.latency.columns import P50, P95, PER_PAIR
 from bench.latency.sample import Condition
 from bench.latency.scenarios import in_order, one_query_at
@@ -87,9 +88,9 @@ class Row:
         return self.trial.reranker
 
     @property
-    def disturbances(self) -> list[str]:
-        """What else the machine did while the row was timed, a sentence each."""
-        return [str(text) for text in self.timing.get("disturbances") or []]
+    def disturbances(self) -> list[Note]:
+        """What else the machine did while the row was timed."""
+        return list(read_notes(self.timing.get("disturbances") or []))
 
     @property
     def query_here(self) -> Summary | None:
@@ -138,7 +139,7 @@ class Row:
                         f"{prefix}{title} high": interval.high,
                     }
         if self.disturbances:
-            row |= {"timing disturbed": "; ".join(self.disturbances)}
+            row |= {"timing disturbed": "; ".join(sentences(self.disturbances))}
         if self.throughput:
             row |= {"pairs/s": self.throughput.pairs_per_s}
         row |= {
@@ -220,7 +221,7 @@ def architectures(run: RunFolder) -> list[Row]:
                 status.status,
                 status.reason,
                 timing=facts,
-                notes=tuple(map(_text, facts.get("notes", []))),
+                notes=read_notes(facts.get("notes", [])),
             )
             table.append(
                 replace(row, latency=timings.get(trial_id, {}), parts=pieces.get(trial_id, {}))
@@ -266,7 +267,7 @@ def disturbances_of(members: Iterable[Row]) -> list[str]:
     """Return what else the machine did while these rows were timed, each sentence once."""
     texts: dict[str, None] = {}
     for row in members:
-        texts |= dict.fromkeys(row.disturbances)
+        texts |= dict.fromkeys(sentences(row.disturbances))
     return list(texts)
 
 
@@ -296,8 +297,8 @@ def _notes(record: Record) -> list[Note]:
         notes.append(Note(Code.BEYOND_SINGLE_PRECISION, counts.beyond_single_precision))
     notes += _notes_of_usage(record.usage)
     warnings = record.description.get("facts", {}).get("warnings", [])
-    sentences = [*warnings, *(record.latency or {}).get("notes", [])]
-    return [*notes, *map(_text, sentences)]
+    timing = (record.latency or {}).get("notes", [])
+    return [*notes, *read_notes(warnings), *read_notes(timing)]
 
 
 def _notes_of_usage(usage: Mapping[str, float]) -> list[Note]:
@@ -321,11 +322,6 @@ def _notes_of_usage(usage: Mapping[str, float]) -> list[Note]:
     if blanks := usage.get("blanks", 0):
         notes.append(Note(Code.BLANKS, blanks))
     return notes
-
-
-def _text(sentence: object) -> Note:
-    """The note of a sentence that the record holds as one."""
-    return Note(Code.TEXT, text=str(sentence))
 
 
 def _without_ranking(run: RunFolder, record: Record) -> list[Note]:

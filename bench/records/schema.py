@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from bench.contract.identity import Identity
 from bench.contract.trial import Trial, TrialStatus
+from bench.core.note import StoredNote, read_notes
 from bench.core.options import Options
 from bench.latency.scenarios import SCENARIOS
 from bench.quality.assess import Counts
@@ -69,7 +70,15 @@ def _shaped(values: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
         value = values.get(name)
         if value is not None and not isinstance(value, kind):
             raise ValueError(f"{name} is of type {type(value).__name__}")
+    for name in ("notes", "disturbances"):
+        read_notes(values.get(name) or [])
     return values
+
+
+def _cautioned(description: dict[str, Any]) -> dict[str, Any]:
+    """The description, whose warnings are notes."""
+    read_notes((description.get("facts") or {}).get("warnings") or [])
+    return description
 
 
 def _seeded(resolved: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +114,11 @@ def _probable(differences: dict[str, Difference]) -> dict[str, Difference]:
 Resolved = Annotated[
     dict[str, Any], AfterValidator(partial(_shaped, shapes=_RESOLVED)), AfterValidator(_seeded)
 ]
-Description = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_DESCRIPTION))]
+Description = Annotated[
+    dict[str, Any],
+    AfterValidator(partial(_shaped, shapes=_DESCRIPTION)),
+    AfterValidator(_cautioned),
+]
 Timing = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_TIMING))]
 
 
@@ -265,7 +278,7 @@ class RunInfo(Options):
         default_factory=list, description="when the run was taken up again after an interruption"
     )
     trials: list[TrialStatus]
-    warnings: list[str] = Field(default_factory=list)
+    warnings: list[StoredNote] = Field(default_factory=list)
 
     def differing_inputs(self, other: RunInfo) -> list[str]:
         """Return the names of the inputs that are not the same in another, later run. A file among

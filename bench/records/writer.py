@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from bench.contract.trial import System, TrialStatus
 from bench.core.atomic import write_atomically
 from bench.core.errors import RecordError
 from bench.core.filenames import file_stem
+from bench.core.note import Note
 from bench.core.redaction import for_others
 from bench.latency.sweep_plan import SETTINGS
 from bench.records import tables, texts
@@ -120,12 +122,11 @@ class RunWriter:
         self.info = self.info.model_copy(update={"trials": trials})
         self.write_info()
 
-    def warn(self, warnings: Iterable[str]) -> None:
-        self.info = self.info.model_copy(
-            update={
-                "warnings": list(dict.fromkeys([*self.info.warnings, *map(for_others, warnings)]))
-            }
-        )
+    def warn(self, notes: Iterable[Note]) -> None:
+        """Add what a reader should know of the run, each note once."""
+        public = [replace(note, text=for_others(note.text)) for note in notes]
+        warnings = list(dict.fromkeys([*self.info.warnings, *public]))
+        self.info = self.info.model_copy(update={"warnings": warnings})
 
     def finish(self) -> Run:
         """Mark the run as complete and let go of its folder."""

@@ -9,6 +9,7 @@ from typing import Any
 from bench.comparison import moved
 from bench.comparison.moved import Move, Moves
 from bench.comparison.pairs import Comparison, mostly_failed
+from bench.core.wording import worded
 from bench.records.rows import GroupKey, doubts, group_of
 from bench.records.run import Run
 from bench.reports import cells, numbers
@@ -28,7 +29,6 @@ from bench.reports.document import (
     Words,
 )
 from bench.reports.names import at_odds, device_of, name_of, title_of
-from bench.reports.wording import worded
 
 SHOWN = moved.SHOWN
 SHOWN_IN_TERMINAL = 3

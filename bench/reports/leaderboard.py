@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.comparison.leaderboard import Board, Entry
+from bench.core.wording import sentences
 from bench.latency.summary import Summary
 from bench.reports import cells
 from bench.reports.document import (
@@ -76,7 +77,9 @@ def notes(board: Board) -> list[str]:
 
 
 def _disturbances(entry: Entry) -> list[str]:
-    return entry.timing.row.disturbances if entry.timing else []
+    if entry.timing is None:
+        return []
+    return sentences(entry.timing.row.disturbances)
 
 
 def _table(board: Board) -> Table:

@@ -13,6 +13,7 @@ from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.requirement import Key, Package, Requirement
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
+from bench.core.note import Note
 from bench.ranking.order import as_scores, reordered
 from bench.rerankers.options import RerankerOptions
 
@@ -155,8 +156,8 @@ class BaseReranker(ABC):
     def pause(self) -> None:
         return None
 
-    def doubt(self) -> str:
-        return ""
+    def doubt(self) -> Note | None:
+        return None
 
     def price(self) -> Price | None:
         return None

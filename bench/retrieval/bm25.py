@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.cache_dir import cache_dir
-from bench.core.counting import counted
 from bench.core.errors import DataError
+from bench.core.note import Code, Note, Notes, note
 from bench.core.options import at_default, deciding
 from bench.core.words import unserved_script
 from bench.datasets.base import Dataset, content_hash
@@ -27,11 +27,6 @@ from bench.retrieval.options import BM25Options
 
 if TYPE_CHECKING:
     from bench.retrieval.bm25_index import Analyzer, Index
-
-NO_TOKEN = (
-    "queries that have no token (nothing is left of them by the token pattern and the "
-    "stop words), and get no candidates"
-)
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class _Opened:
     source: dict[str, Any]
     analyzer: Analyzer
     index: Index
-    warnings: tuple[str, ...]
+    warnings: tuple[Note, ...]
 
 
 class BM25(BaseFirstStage):
@@ -110,21 +105,16 @@ class BM25(BaseFirstStage):
             wordless += not tokens
             found[query_id] = QueryCandidates(*opened.index.search(tokens, depth))
         empty = sum(not candidates.doc_ids for candidates in found.values()) - wordless
-        counts = {
-            NO_TOKEN: wordless,
-            "queries that share no term with any document, and get no candidates": empty,
-        }
-        notes = [f"{text}: {count}" for text, count in counts.items() if count]
+        notes = Notes()
+        notes.add(Code.NO_TOKEN, wordless)
+        notes.add(Code.NO_MATCH, empty)
         longest = max((len(candidates.doc_ids) for candidates in found.values()), default=0)
         # whoever leaves out a query's own document asks for one more
         wanted = depth - bool(dataset.skip_own)
         if 0 < longest < wanted:
-            notes.append(
-                f"bm25 finds at most {counted(longest, 'document')} per query, and the depth is "
-                f"{wanted}"
-            )
+            notes.add(Code.SHORT_LISTS, longest, wanted, source="bm25", how="search")
         script_notes = self._script_note(dataset.queries[query_id] for query_id in query_ids)
-        return Candidates(found, depth, source, (*warnings, *script_notes, *notes))
+        return Candidates(found, depth, source, (*warnings, *script_notes, *notes.all()))
 
     def close(self) -> None:
         self._opened = None
@@ -139,7 +129,7 @@ class BM25(BaseFirstStage):
             return self._opened
         source = self._source(dataset)
         analyzer = Analyzer(self.options)
-        warnings: tuple[str, ...] = ()
+        warnings: tuple[Note, ...] = ()
         if source["corpus_hash"] is None:
             index = build_index(dataset, self.options, analyzer)
         else:
@@ -148,7 +138,7 @@ class BM25(BaseFirstStage):
         self._opened = _Opened(dataset, source, analyzer, index, warnings)
         return self._opened
 
-    def _script_note(self, queries: Iterable[str]) -> Iterator[str]:
+    def _script_note(self, queries: Iterable[str]) -> Iterator[Note]:
         """Yield what to know where the stemmer cannot read the queries' script: their words are
         compared as they are.
         """
@@ -159,10 +149,7 @@ class BM25(BaseFirstStage):
         if unserved is not None:
             script, others = unserved
             advice = " or ".join([*others, "null"])
-            yield (
-                f"most letters of the queries are {script.title()}, which the stemmer "
-                f"'{stemmer}' cannot read: set stemmer to {advice}"
-            )
+            yield note(Code.OTHER_SCRIPT, script=script.title(), stemmer=stemmer, others=advice)
 
     def _source(self, dataset: Dataset) -> dict[str, Any]:
         """Everything that decides the index: what is recorded is what the cache is keyed by."""

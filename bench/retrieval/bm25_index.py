@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core import words
 from bench.core.errors import DataError, SuiteError, nearest
 from bench.core.kept_folder import is_intact, keep
+from bench.core.note import Code, Note, note
 from bench.datasets.base import Dataset, render
 from bench.retrieval.options import BM25Options
 
@@ -77,7 +78,7 @@ class Index:
 
 def cached_index(
     folder: Path, dataset: Dataset, options: BM25Options, analyzer: Analyzer
-) -> tuple[Index, tuple[str, ...]]:
+) -> tuple[Index, tuple[Note, ...]]:
     """The index kept in `folder`, memory-mapped, or a new one, which is then kept there. A damaged
     one is built again.
 
@@ -91,7 +92,7 @@ def cached_index(
         keep(folder, partial(_save, index))
     except OSError as error:
         index = build_index(dataset, options, analyzer) if index is None else index
-        return index, (f"the BM25 index could not be kept in the cache: {error.strerror or error}",)
+        return index, (note(Code.INDEX_NOT_KEPT, text=error.strerror or str(error)),)
     return index, ()
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from bench.contract.candidates import Candidates, Compact, QueryCandidates
-from bench.core.counting import counted
 from bench.core.errors import DataError
+from bench.core.note import Code, Notes
 from bench.datasets.base import Dataset
 from bench.datasets.memory import SampledDocuments
 from bench.ranking.order import count_ties
@@ -55,31 +55,26 @@ def candidates_from(
         else cut
     )
     longest = max(whole.values())
-    counts = {
-        f"queries absent from {what}, which get no candidates": sum(
-            query_id not in run.by_query for query_id in query_ids
-        ),
-        f"documents of {what} that {dataset.id} does not have, left out": len(missing),
-        f"queries of {what} of whose documents {dataset.id} has none, which get no candidates": sum(
-            not by_query[query_id].doc_ids for query_id in query_ids if whole[query_id]
-        ),
-        f"documents in {what} that share their score with a neighbour, ordered by doc_id "
-        "(descending)": sum(count_ties(ranking.scores) for ranking in cut.values()),
-        f"queries of {what} cut at depth {depth} between documents of equal score": sum(
-            _cut_in_a_tie(run.by_query[query_id], depth)
-            for query_id in query_ids
-            if whole[query_id] > depth
-        ),
-    }
-    warnings = [f"{text}: {count}" for text, count in counts.items() if count]
+    notes = Notes()
+    absent = sum(query_id not in run.by_query for query_id in query_ids)
+    notes.add(Code.ABSENT_QUERIES, absent, file=what)
+    notes.add(Code.FOREIGN_DOCUMENTS, len(missing), file=what, dataset=dataset.id)
+    emptied = sum(not by_query[query_id].doc_ids for query_id in query_ids if whole[query_id])
+    notes.add(Code.FOREIGN_LISTS, emptied, file=what, dataset=dataset.id)
+    ties = sum(count_ties(ranking.scores) for ranking in cut.values())
+    notes.add(Code.TIED_CANDIDATES, ties, file=what)
+    cut_in_ties = sum(
+        _cut_in_a_tie(run.by_query[query_id], depth)
+        for query_id in query_ids
+        if whole[query_id] > depth
+    )
+    notes.add(Code.CUT_IN_TIES, cut_in_ties, file=what, depth=depth)
     # whoever leaves out a query's own document asks for one more
-    asked = depth - bool(dataset.skip_own)
-    if longest < asked:
-        warnings.append(
-            f"{what} lists at most {counted(longest, 'document')} per query, and the depth is "
-            f"{asked}"
-        )
-    return Candidates(by_query, depth, source, (*warnings, *run.warnings(what, query_ids)))
+    wanted = depth - bool(dataset.skip_own)
+    if longest < wanted:
+        notes.add(Code.SHORT_LISTS, longest, wanted, source=what)
+    warnings = (*notes.all(), *run.warnings(what, query_ids))
+    return Candidates(by_query, depth, source, warnings)
 
 
 def _cut_in_a_tie(ranking: QueryCandidates, depth: int) -> bool:

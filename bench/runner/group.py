@@ -16,10 +16,12 @@ from bench.core.atomic import write_atomically
 from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.handed import is_handed
+from bench.core.note import Code, Note, note
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.progress import Observer
 from bench.core.redaction import redacted_text, traceback_for_others
 from bench.core.version import version
+from bench.core.wording import worded
 from bench.datasets.base import Dataset
 from bench.latency import timed_pass
 from bench.latency.plan import LatencyPlan
@@ -159,9 +161,13 @@ class GroupRun:
         with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
             return self.stage_pass.run(pipeline, advance, self._note)
 
-    def _note(self, reranker: str, text: str) -> None:
-        self.observer.note(f"{reranker}: {text}")
-        self.writer.warn([f"{reranker}: {text}"])
+    def _note(self, reranker: str, note: Note) -> None:
+        """Say at once, and keep, what to know of a reranker."""
+        self._warn(note.at(reranker))
+
+    def _warn(self, note: Note) -> None:
+        self.observer.note(worded(note))
+        self.writer.warn([note])
 
     def _guarded(self, run: TrialRun, work: Callable[[], None]) -> None:
         """One trial's failure must not take the others with it: it is noted, and its traceback kept
@@ -225,12 +231,9 @@ class GroupRun:
                     self._sweep(questions, timing)
         except BenchError as error:
             trial = self.group.planned[0].trial
-            text = (
-                f"{trial.dataset}, {trial.first_stage}: timing ended early: "
-                f"{self._reason(error, f'{trial.id}-timing')}"
-            )
-            self.writer.warn([text])
-            self.observer.note(text)
+            reason = self._reason(error, f"{trial.id}-timing")
+            place = f"{trial.dataset}, {trial.first_stage}"
+            self._warn(note(Code.TIMING_ENDED, text=reason).at(place))
         return timing
 
     def _latency(self, questions: Questions) -> timed_pass.LatencyResult | None:
@@ -299,7 +302,7 @@ class GroupRun:
         ) as advance:
             sweep.run(timed, advance)
         for trial_id, notes in sweep.notes.items():
-            timing.facts[trial_id]["notes"] += notes
+            timing.facts[trial_id]["notes"] += [note.to_dict() for note in notes]
 
     def _target(self, planned: Planned) -> timed_pass.Target:
         recipe = None

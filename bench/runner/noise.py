@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.core.errors import BenchError, nearest
+from bench.core.note import Note, read_notes
 from bench.core.progress import Observer
 from bench.latency.fresh_process import ask
 from bench.latency.ratios import Ratio, Times, paired_ratio
@@ -125,11 +126,17 @@ def _noise(
         ratio=whole.median,
         low=whole.low,
         high=whole.high,
-        disturbances=list(
-            dict.fromkeys(text for answer in answers for text in answer["disturbances"])
-        ),
+        disturbances=_disturbances(answers),
         measured_at=now(),
     )
+
+
+def _disturbances(answers: Sequence[dict[str, Any]]) -> list[Note]:
+    """Return what else the machine did during some process, each once."""
+    notes: dict[Note, None] = {}
+    for answer in answers:
+        notes |= dict.fromkeys(read_notes(answer["disturbances"]))
+    return list(notes)
 
 
 def _times(rows: Sequence[Sequence[Any]]) -> tuple[Times, Times]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.catalogue import entries
 from bench.core.errors import Unavailable
+from bench.core.note import Code, note
 from bench.core.redaction import redacted_text
 from bench.latency.estimate import seconds_per_query
 from bench.machine import fingerprint, noise_floor
@@ -51,7 +52,7 @@ def with_caution(description: Mapping[str, Any], reranker: str) -> dict[str, Any
     if entry is None or entry.facts.caution is None:
         return dict(description)
     facts = description.get("facts", {})
-    warnings = [*facts.get("warnings", []), entry.facts.caution]
+    warnings = [*facts.get("warnings", []), note(Code.CAUTION, text=entry.facts.caution).to_dict()]
     return {**description, "facts": {**facts, "warnings": warnings}}
 
 

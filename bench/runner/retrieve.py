@@ -11,7 +11,9 @@ from bench import datasets, retrieval
 from bench.contract.candidates import Candidates
 from bench.core.counting import counted
 from bench.core.errors import BenchError, DataError
+from bench.core.note import Code, Note, note, read_notes
 from bench.core.progress import Observer
+from bench.core.wording import sentences
 from bench.datasets.base import Dataset
 from bench.quality import measures
 from bench.quality.questions import Questions
@@ -30,7 +32,7 @@ class Retrieved:
     dataset: Dataset
     candidates: Candidates
     questions: Questions
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
 
 
 def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
@@ -65,37 +67,35 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
     questions = Questions(
         dataset, judged, Requests(dataset, candidates, judged), (*suite.measures, measures.JUDGED)
     )
-    warnings = (
-        *(f"{trial.dataset}: {text}" for text in dataset.warnings),
-        *(f"{trial.dataset}, {trial.first_stage}: {text}" for text in candidates.warnings),
-        *(
-            f"{trial.dataset}, {trial.first_stage}: {text}"
-            for text in _cutoff_notes(suite, trial.depth)
-        ),
-        *(f"{trial.dataset}, {trial.first_stage}: {text}" for text in _unexplained(candidates)),
+    of_candidates = (
+        *read_notes(candidates.warnings),
+        *_cutoff_notes(suite, trial.depth),
+        *_unexplained(candidates),
     )
-    for text in warnings:
+    place = f"{trial.dataset}, {trial.first_stage}"
+    warnings = (
+        *(note.at(trial.dataset) for note in dataset.warnings),
+        *(note.at(place) for note in of_candidates),
+    )
+    for text in sentences(warnings):
         observer.note(text)
     return Retrieved(dataset, candidates, questions, warnings)
 
 
-def _cutoff_notes(suite: Suite, depth: int) -> Iterator[str]:
+def _cutoff_notes(suite: Suite, depth: int) -> Iterator[Note]:
     """Yield what to know of measures that look further down than there are candidates."""
     beyond = measures.cutoffs_beyond(suite.measures, depth)
     if beyond:
-        yield (
-            f"depth {depth} ends above the cutoff of {', '.join(beyond)}: there is nothing "
-            "below it to find"
-        )
+        yield note(Code.SHALLOW, depth=depth, measures=", ".join(beyond))
 
 
-def _unexplained(candidates: Candidates) -> Iterator[str]:
+def _unexplained(candidates: Candidates) -> Iterator[Note]:
     """Yield how many queries have no candidates, where the first stage says nothing: ours say why,
     an outsider's need not.
     """
     without = sum(not entry.doc_ids for entry in candidates.by_query.values())
     if without and not candidates.warnings:
-        yield f"queries without candidates, which score 0: {without}"
+        yield note(Code.NO_CANDIDATES, without)
 
 
 def check_texts(dataset: Dataset, group: Group, stage: BaseFirstStage) -> None:

@@ -16,6 +16,7 @@ from bench.contract.request import CandidateList
 from bench.contract.scored import Amounts, Scored
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
+from bench.core.note import Note
 from bench.pipelines.handing import Handed, Orders, aligned, standing
 from bench.pipelines.pipeline import Pipeline, Step, described
 from bench.quality.assess import assess
@@ -28,8 +29,8 @@ from bench.scoring.engine import score
 
 Prefix = tuple[tuple[str, int | None], ...]
 """Which stages came before, with what each handed on."""
-Note = Callable[[str, str], None]
-"""Says something about a stage of this name."""
+OnNote = Callable[[str, Note], None]
+"""Gets the name of a stage and what to know of it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class StagePass:
     known: dict[Prefix, Stood] = field(default_factory=dict)
 
     def run(
-        self, pipeline: Pipeline, on_pairs: Callable[[int], None], on_note: Note
+        self, pipeline: Pipeline, on_pairs: Callable[[int], None], on_note: OnNote
     ) -> tuple[Scored, list[StageRecord]]:
         """Return the pipeline's scores of all candidates, and a record of each stage. Raises
         RerankerError where a stage answers no query.
@@ -102,7 +103,7 @@ class StagePass:
         before: Stood,
         handed: int | None,
         on_pairs: Callable[[int], None],
-        on_note: Note,
+        on_note: OnNote,
     ) -> Stood:
         lists = Handed(self.questions.requests, before.orders, handed)
         scored = score(

@@ -17,6 +17,7 @@ from bench.contract.stage import Reranker
 from bench.contract.trial import System
 from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
+from bench.core.note import Code, Note, note, read_notes
 from bench.core.options import as_mapping, decision
 from bench.core.outsiders import outsiders_code
 from bench.latency import timed_pass as latency
@@ -79,7 +80,7 @@ class Sweep:
     writer: RunWriter
     questions: Questions
     fresh: bool = False
-    notes: dict[str, list[str]] = field(default_factory=dict)
+    notes: dict[str, list[Note]] = field(default_factory=dict)
 
     def run(self, timed: Sequence[Planned], on_call: Callable[[int], None]) -> None:
         """Time every reranker at every point: one change after the other, all its depths and
@@ -118,10 +119,10 @@ class Sweep:
                 with outsiders_code():
                     variant = self._variant(planned, change)
             except Unavailable as error:
-                self._note(planned, f"sweep: {told(change)} left out: {error.reason}")
+                self._leave_out(planned, change, error.reason)
                 continue
             except BenchError as error:
-                self._note(planned, f"sweep: {told(change)} left out: {error}")
+                self._leave_out(planned, change, str(error))
                 continue
             if variant:
                 yield variant
@@ -168,9 +169,8 @@ class Sweep:
         for name, (one, depth) in by_name.items():
             if result.facts[name]["errors"]:
                 where = ", ".join([f"depth {depth}", *([told(one.change)] if one.change else [])])
-                self._note(
-                    one.planned, f"sweep: at {where}: {'; '.join(result.facts[name]['notes'])}"
-                )
+                for about in read_notes(result.facts[name]["notes"]):
+                    self._note(one.planned, about.at(f"at {where}"))
 
     def _score(self, variant: Variant) -> None:
         """The quality of a system that is not the trial's own, at every depth."""
@@ -194,23 +194,21 @@ class Sweep:
                     f"{assessed.counts.failed} of {counted(assessed.counts.called, 'query')} failed"
                 )
         except BenchError as error:
-            self._note(
-                variant.planned,
-                f"sweep: the quality with {told(variant.change)} is not known: {error}",
-            )
+            problem = note(Code.SWEEP_NOT_SCORED, text=str(error), change=told(variant.change))
+            self._note(variant.planned, problem)
             return
         if assessed.counts.failed:
-            self._note(
-                variant.planned,
-                f"sweep: with {told(variant.change)}, {counted(assessed.counts.failed, 'query')} "
-                "failed and score 0",
-            )
+            failed = note(Code.SWEEP_FAILED, assessed.counts.failed, change=told(variant.change))
+            self._note(variant.planned, failed)
         self.writer.add_depths(
             variant.system, depth_curve.rows(variant.system, kept.curve, self.questions.query_ids)
         )
 
-    def _note(self, planned: Planned, text: str) -> None:
-        self.notes.setdefault(planned.trial.id, []).append(text)
+    def _leave_out(self, planned: Planned, change: Change, reason: str) -> None:
+        self._note(planned, note(Code.SWEEP_LEFT_OUT, text=reason, change=told(change)))
+
+    def _note(self, planned: Planned, about: Note) -> None:
+        self.notes.setdefault(planned.trial.id, []).append(about.at("sweep"))
 
     def _depths(self, timed: Sequence[Planned]) -> list[int]:
         """The plan's depths that the candidates reach, each once; the whole depth where none

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.scored import Amounts
 from bench.core.atomic import write_atomically
-from bench.core.cache_dir import DAMAGED, cache_dir, make_folder, set_aside
+from bench.core.cache_dir import cache_dir, make_folder, set_aside
 from bench.core.digest import digest_of
 from bench.core.errors import BenchError
+from bench.core.note import Code, Note, note
 from bench.core.redaction import redacted
 from bench.datasets.base import content_hash
 from bench.scoring import chunk_file
@@ -97,38 +98,24 @@ class ScoreCache:
         return redacted(description) if is_older or checksum == _checksum(description) else None
 
     @property
-    def problems(self) -> list[str]:
-        """What was found wrong with the cache, a sentence each, with counts."""
-        # a run keeps these sentences: they name no place of this machine
-        name, again = (
-            f"score cache {self.folder.parent.name}/{self.folder.name}",
-            "their queries are scored again",
-        )
-        sentences = []
+    def problems(self) -> list[Note]:
+        """What was wrong with the cache, with counts."""
+        notes = []
         if self._damaged:
-            sentences.append(
-                f"{name}: {_files(self._damaged)} damaged and now named *{DAMAGED}; {again}"
-            )
+            notes.append(note(Code.CACHE_DAMAGED, self._damaged))
         if self._unreadable:
-            sentences.append(
-                f"{name}: {_files(self._unreadable)} left alone because of '{self._reason}'; "
-                f"{again}"
-            )
+            notes.append(note(Code.CACHE_UNREADABLE, self._unreadable, text=self._reason))
         elif self._reason:
-            sentences.append(
-                f"{name}: left alone because of '{self._reason}'; nothing is read from it"
-            )
+            notes.append(note(Code.CACHE_CLOSED, text=self._reason))
         if self._impossible:
-            sentences.append(
-                f"{name}: {self._impossible} amounts of tokens or the like cannot be true and "
-                "are not counted"
-            )
+            notes.append(note(Code.CACHE_IMPOSSIBLE, self._impossible))
         if self._unwritable:
-            sentences.append(
-                f"{name}: scores are used but not kept because of '{self._unwritable}'; another "
-                "run scores them again"
-            )
-        return sentences
+            notes.append(note(Code.CACHE_NOT_KEPT, text=self._unwritable))
+        # a run keeps these notes: they name no place of this machine
+        return [
+            problem.at(f"score cache {self.folder.parent.name}/{self.folder.name}")
+            for problem in notes
+        ]
 
     def usage(self, keys: Iterable[str]) -> Amounts:
         """What the requests with these keys, each once, cost when they were scored. What is known
@@ -250,10 +237,6 @@ class ScoreCache:
         except OSError as error:
             self._unreadable += 1
             self._reason = self._reason or f"damaged, and not to be renamed: {_reason_of(error)}"
-
-
-def _files(count: int) -> str:
-    return "1 file is" if count == 1 else f"{count} files are"
 
 
 def _reason_of(error: BaseException) -> str:

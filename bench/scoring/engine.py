@@ -20,6 +20,7 @@ from bench.contract.scored import Amounts, Scored
 from bench.contract.stage import Reranker
 from bench.core.counting import counted
 from bench.core.errors import RerankerError
+from bench.core.note import Note
 from bench.core.options import at_default, deciding
 from bench.core.plugins import is_ours, name_of
 from bench.core.redaction import redacted
@@ -41,7 +42,7 @@ def score(
     chunk_pairs: int,
     fresh: bool = False,
     on_progress: Callable[[int], None] = lambda pairs: None,
-    on_note: Callable[[str], None] = lambda note: None,
+    on_note: Callable[[Note], None] = lambda note: None,
 ) -> Scored:
     """Score every request, from the cache where it can. `on_progress` is told the pairs that became
     ready, `on_note` at once what is wrong with the cache.
@@ -104,7 +105,7 @@ def identified(reranker: Reranker) -> dict[str, Any]:
     return {"class": name_of(kind), **_options(reranker, defaults=True), **fingerprint}
 
 
-def _note(problems: Sequence[str], result: Scored, on_note: Callable[[str], None]) -> None:
+def _note(problems: Sequence[Note | None], result: Scored, on_note: Callable[[Note], None]) -> None:
     """Say each problem once, when it is first met: what is wrong with the cache, or why scores are
     not kept.
     """
@@ -120,14 +121,14 @@ def _score_missing(
     known: Mapping[str, str],
     cache: ScoreCache | None,
     result: Scored,
-    on_note: Callable[[str], None],
+    on_note: Callable[[Note], None],
 ) -> None:
     reranker.load()
     paid = PaidAnswers(reranker, known, cache) if cache else None
     meter = paid.meter if paid else Meter()
     with paid.arriving() if paid else nullcontext():
         outcomes = checked(reranker, missing, meter)
-        doubt = reranker.doubt() if cache else ""
+        doubt = reranker.doubt() if cache else None
     usage, own = _amounts(meter, known)
     reranker.pause()
     if not cache:

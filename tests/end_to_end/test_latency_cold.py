@@ -27,6 +27,7 @@ from tests.support.fake_clock import FakeClock
 from tests.support.fake_cohere import serve
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
+from tests.support.notes import said
 
 CLOCK = FakeClock()
 PARTS = ["start", "import", "load", "first query"]
@@ -104,7 +105,7 @@ def test_a_model_is_imported_loaded_and_asked() -> None:
     found = parts(pd.DataFrame(result.samples))["t", Condition("cold")]
     assert list(found) == PARTS
     assert {row.tokens for row in result.samples} != {None}
-    assert any(note.startswith("cold: page cache ") for note in result.facts["t"]["notes"])
+    assert any(note.startswith("cold: page cache ") for note in said(result.facts["t"]["notes"]))
 
 
 def test_a_key_reaches_the_process_by_its_environment_alone(
@@ -130,20 +131,20 @@ def test_a_process_that_fails_is_counted_and_said() -> None:
     assert result.samples == []
     assert result.facts["t"]["cold"]["failed"] == 2
     assert (
-        result.facts["t"]["notes"][0] == "cold: 2 of 2 fresh processes gave no answer "
+        said(result.facts["t"]["notes"])[0] == "cold: 2 of 2 fresh processes gave no answer "
         "(RuntimeError: no weights)"
     )
 
 
 def test_a_process_that_takes_too_long_is_given_up() -> None:
     result = started({"delay_ms": 60_000.0}, cold_runs=1, time_limit_s=1.0)
-    assert "no answer from a fresh process within 1 s" in result.facts["t"]["notes"][0]
+    assert "no answer from a fresh process within 1 s" in said(result.facts["t"]["notes"])[0]
 
 
 def test_without_a_recipe_there_is_no_cold_start() -> None:
     target = Target("t", "cpu", HashReranker(FakeOptions()))
     result = measure([target], requests(3), LatencyPlan(scenarios=("cold",), cold_runs=1))
-    assert "nothing says how to build it" in result.facts["t"]["notes"][0]
+    assert "nothing says how to build it" in said(result.facts["t"]["notes"])[0]
 
 
 def test_what_goes_wrong_in_the_process_is_told_in_one_line(
@@ -167,7 +168,7 @@ def test_the_state_of_the_page_cache_is_read_from_what_came_from_the_disk(
     cold = latency_cold.Cold("cold", latency_cold.ColdOptions(), lane)
     cold.answers = [{"read_bytes": one, "peak_rss_bytes": 5, "gpu_memory": {}} for one in read]
     assert cold.facts()["cold"]["page_cache"] == state
-    assert f"page cache {state or 'unknown'}" in cold.notes()[0]
+    assert f"page cache {state or 'unknown'}" in said(cold.notes())[0]
 
 
 def test_imports_are_timed_once_however_they_nest(

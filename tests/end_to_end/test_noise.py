@@ -19,6 +19,7 @@ from bench import reports
 from bench.cli.main import cli
 from bench.contract.request import CandidateList
 from bench.core.errors import BenchError
+from bench.core.wording import worded
 from bench.machine import fingerprint, noise_floor
 from bench.machine.noise_floor import Noise, recall, remember
 from bench.runner import noise as measuring
@@ -115,13 +116,9 @@ def test_a_difference_between_the_copies_would_show(suite_file: Path) -> None:
 def test_the_floor_reaches_as_far_as_the_interval_and_the_oddest_process() -> None:
     assert made().floor == pytest.approx(0.011)
     assert made(processes=[1.05, 0.99]).floor == pytest.approx(0.05)
-    assert (
-        made()
-        .sentence()
-        .startswith(
-            "differences in latency below 1.1% are noise on this machine (A/A: ours against "
-            "itself, 2 processes"
-        )
+    assert worded(made().note()).startswith(
+        "differences in latency below 1.1% are noise on this machine (A/A: ours against itself, "
+        "2 processes"
     )
 
 

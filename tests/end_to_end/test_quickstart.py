@@ -11,9 +11,9 @@ import pytest
 import bench
 from bench import rerankers
 from bench.core.errors import Unavailable
+from bench.core.wording import worded
 from bench.records.rows import rows
 from bench.records.run import Run
-from bench.reports.wording import worded
 from tests.support.paths import ROOT
 
 SHIPPED = ("first-stage", "minilm-bi-encoder", "minilm-cross-encoder", "oracle")

@@ -18,7 +18,7 @@ from rich.console import Console
 
 import bench
 from bench import rerankers
-from bench.contract.note import Code, Note
+from bench.core.note import Code, Note
 from bench.records.rows import rows as rows_of
 from bench.records.run import Run
 from bench.reports import show

@@ -20,6 +20,8 @@ import pytest
 from bench import rerankers
 from bench.contract.request import Failure
 from bench.core.errors import RerankerError
+from bench.core.note import Code, Note, read_notes
+from bench.core.wording import worded
 from bench.rerankers.remote import connection
 from bench.rerankers.remote.answer import Answer, amount, count
 from bench.rerankers.remote.refusal import Kind, Refusal, kind_of, wait_named_in
@@ -35,6 +37,7 @@ from tests.support.fake_cohere import (
     reply,
     serve,
 )
+from tests.support.notes import said
 from tests.support.remote_clients import DOCS, KEY, ask, expected, query
 
 PASSWORD = "hunter2-and-more"
@@ -634,7 +637,7 @@ def test_a_server_that_does_not_say_now_neither_fills_nor_uses_the_cache(
             assert len(scored.scores) == 1
     finally:
         server.page_status = 404
-    warning = scored.description["facts"]["warnings"][0]
+    (warning,) = said(scored.description["facts"]["warnings"])
     assert (f"HTTP {status}" in warning and "nor kept" in warning) is not is_known
 
 
@@ -659,13 +662,13 @@ def test_scores_under_doubt_are_used_and_not_kept(build: Build, server: FakeCohe
         return good_jina(request)
 
     server.info, server.script = {"model_id": "a"}, [hide]
-    notes: list[str] = []
+    notes: list[Note] = []
     try:
         scored = score(build("jina"), [query()], chunk_pairs=1000, on_note=notes.append)
     finally:
         server.page_status = 404
     assert len(scored.scores) == 1
-    assert "nor kept" in notes[0]
+    assert "nor kept" in worded(notes[0])
     assert scored.usage["calls"] == 1
     server.info = {"model_id": "a"}
     assert score(build("jina"), [query()], chunk_pairs=1000).cached_queries == 0
@@ -674,10 +677,7 @@ def test_scores_under_doubt_are_used_and_not_kept(build: Build, server: FakeCohe
 def test_a_server_that_says_nothing_is_noted(build: Build) -> None:
     description = build("jina").describe()
     assert description.identity["served_model_id"] is None
-    assert description.facts["warnings"] == [
-        "the server does not report what it serves: its scores are cached by its address and the "
-        "model's name; use --fresh after a change"
-    ]
+    assert read_notes(description.facts["warnings"]) == (Note(Code.SERVER_SILENT),)
 
 
 def test_services_at_their_own_address_are_not_asked(server: FakeCohere) -> None:

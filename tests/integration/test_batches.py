@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from bench import rerankers
 from bench.contract.meter import Meter
-from bench.contract.note import Code, Note
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
+from bench.core.note import Code, Note
 from bench.records.rows import _notes
 from bench.rerankers.loading import tiny
 from bench.rerankers.local import batches

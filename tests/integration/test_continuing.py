@@ -22,6 +22,7 @@ from bench.core.progress import Observer
 from bench.records.run import Run
 from tests.support.fake_cohere import good_tei, serve
 from tests.support.fakes import FakeOptions, HashReranker
+from tests.support.notes import said
 
 MODULE = (
     "from helper_of_mine import scale\ndef score(query, docs):\n    return [scale * "
@@ -84,7 +85,7 @@ def test_where_nothing_changed_it_is_continued_and_says_so(place: Path) -> None:
     assert len(second.info.continued) == 1
     [text] = [text for text in notes.texts if "continued" in text]
     assert "2 of 3 trials had finished before" in text
-    assert text in second.info.warnings
+    assert text in said(second.info.warnings)
     assert "2 of 3 trials had finished before" in (second.folder / "report.md").read_text()
 
 

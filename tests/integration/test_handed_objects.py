@@ -12,6 +12,7 @@ import pytest
 
 import bench
 from bench.core.errors import BenchError
+from tests.support.notes import said
 
 HERE = "tests.integration.test_handed_objects"
 TIMED = {
@@ -78,7 +79,7 @@ def test_objects_serve_where_a_name_does(tmp_path: Path) -> None:
     notes: list[str] = []
     for record in run.records.values():
         if record.latency:
-            notes += record.latency["notes"]
+            notes += said(record.latency["notes"])
     assert any("nothing says how to build it in another process" in note for note in notes)
 
 

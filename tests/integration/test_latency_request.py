@@ -21,6 +21,7 @@ from bench.reports.sections.results import REQUEST_NOTE
 from tests.support.fake_cohere import FakeCohere, good, reply, serve
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
+from tests.support.notes import said
 
 Hosted = Callable[..., Target]
 BROKEN = reply(500, {"message": "overloaded"})
@@ -68,7 +69,7 @@ def test_a_call_that_needed_a_retry_is_no_sample(hosted: Hosted, server: FakeCoh
     facts = result.facts["remote"]
     assert len(timed) == 11
     assert (facts["calls"], facts["retried"], facts["errors"]) == (15, 1, 0)
-    assert "1 of 15 timed calls needed a retry and are no samples" in facts["notes"]
+    assert "1 of 15 timed calls needed a retry and are no samples" in said(facts["notes"])
     assert len(server.requests) == 16
 
 
@@ -79,7 +80,9 @@ def test_failures_are_counted_with_their_rate(hosted: Hosted, server: FakeCohere
     assert (facts["calls"], facts["errors"], facts["retried"]) == (12, 2, 0)
     assert facts["failure_rate"] == pytest.approx(1 / 6)
     assert "q2" not in {row.query for row in result.samples}
-    assert any(note.startswith("2 of 12 timed calls failed (HTTP 500") for note in facts["notes"])
+    assert any(
+        note.startswith("2 of 12 timed calls failed (HTTP 500") for note in said(facts["notes"])
+    )
 
 
 def test_one_connection_is_kept_over_all_calls(hosted: Hosted, server: FakeCohere) -> None:
@@ -126,7 +129,7 @@ def test_a_plan_without_one_query_in_flight_sends_nothing(
 def test_a_network_is_not_told_to_settle(hosted: Hosted) -> None:
     result = measure([hosted()], requests(), plan())
     assert result.facts["remote"]["warmup_settled"] is None
-    assert [note for note in result.facts["remote"]["notes"] if "settled" in note] == []
+    assert [note for note in said(result.facts["remote"]["notes"]) if "settled" in note] == []
     assert sum(row.warmup for row in result.samples) == 3
 
 

@@ -13,9 +13,9 @@ import pytest
 import bench
 from bench import rerankers
 from bench.contract.request import CandidateList
+from bench.core.wording import worded
 from bench.records.rows import rows
 from bench.records.run import Run
-from bench.reports.wording import worded
 from bench.rerankers.listwise.sliding_window import TOKENS_PER_PLACE
 from tests.support.fake_chat import good_chat, question, says
 from tests.support.fake_cohere import FakeCohere, serve

@@ -19,6 +19,7 @@ import bench
 from bench import datasets, retrieval
 from bench.contract.candidates import Candidates
 from bench.core.errors import DataError, SuiteError, Unavailable
+from bench.core.note import Code
 from bench.integrations.pyterrier import transformer
 from bench.retrieval.options import FirstStageOptions
 from tests.support.paths import ROOT
@@ -247,7 +248,7 @@ def test_equal_scores_follow_the_tie_rule_and_are_counted(collection: Path) -> N
     found = from_pipeline(collection, "tied")
     assert found.by_query["q1"].doc_ids == ("d01", "d00")
     assert found.by_query["q2"].doc_ids == ()
-    assert any("share their score" in text for text in found.warnings)
+    assert Code.TIED_CANDIDATES in {note.code for note in found.warnings}
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from bench import rerankers
-from bench.contract.note import Code
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError
+from bench.core.note import Code
 from tests.support import tiny_models
 from tests.support.agreement import ACCELERATOR, BFLOAT16, FLOAT16, UNITS, agree, close
 from tests.support.local_models import DOCS, QUERY, loaded, scores_of, write_models

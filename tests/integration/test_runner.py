@@ -19,6 +19,7 @@ from bench.ranking.trec import metadata_path, read_run
 from bench.records.run import Run
 from bench.suite.planning import plan
 from bench.suite.suite import load
+from tests.support.notes import said
 
 FAKE = "tests.support.fakes:HashReranker"
 
@@ -374,7 +375,7 @@ def test_no_path_of_this_machine_reaches_the_record(collection: Path, tmp_path: 
 
 def test_a_cutoff_below_the_candidates_is_noted(collection: Path, tmp_path: Path) -> None:
     found = run(collection, tmp_path=tmp_path, measures=["nDCG@5", "R@100"], depth=5)
-    (note,) = [text for text in found.info.warnings if "cutoff" in text]
+    (note,) = [text for text in said(found.info.warnings) if "cutoff" in text]
     assert note.endswith(
         "depth 5 ends above the cutoff of R@100: there is nothing below it to find"
     )
@@ -402,11 +403,11 @@ def test_an_outsiders_first_stage_is_counted_and_its_scores_are_held_to_its_orde
     )
     monkeypatch.syspath_prepend(tmp_path)
     found = run(collection, tmp_path=tmp_path, first_stages=["outsider_stage:Stage"])
-    assert sum("candidates" in text and " 1" in text for text in found.info.warnings) == 1
+    assert sum("candidates" in text and " 1" in text for text in said(found.info.warnings)) == 1
     (trial,) = [trial for trial in found.records if trial.endswith("first-stage")]
     assert sorted({ranking.scores for ranking in found.ranking(trial).values()}) == [
         (2.0, 1.0),
         (7.5, 2.5),
     ]
-    (note,) = found.records[trial].description["facts"]["warnings"]
+    (note,) = said(found.records[trial].description["facts"]["warnings"])
     assert note.startswith("queries whose candidates are not in the order of their scores: 1;")

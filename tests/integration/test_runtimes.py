@@ -26,6 +26,7 @@ from bench.rerankers.local.runtimes import export
 from tests.support import local_models, tiny_models
 from tests.support.agreement import close
 from tests.support.local_models import QUERY
+from tests.support.notes import said
 
 for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
     pytest.importorskip(package, reason="needs the openvino extra")
@@ -344,7 +345,7 @@ def test_a_cpu_without_the_instructions_warns(
         monkeypatch.setattr(cpu, "instructions", lambda has=has: has)
         reranker: Any = rerankers.build(backend, {"model": str(model), "dtype": dtype})
         reranker.load()
-        warnings = reranker.describe().facts["warnings"]
+        warnings = said(reranker.describe().facts["warnings"])
         assert [f"no instructions for {dtype}" in text for text in warnings] == [True] * warned
 
 
@@ -356,4 +357,5 @@ def test_a_format_that_the_cpu_does_not_run_is_said(
     monkeypatch.setattr(OpenVinoRuntime, "_read_formats", lambda self: ["float32"])
     reranker = loaded(home, runtime="openvino", dtype="bfloat16")
     assert reranker.describe().identity["dtype"] == "float32"
-    assert "bfloat16 was asked for, float32 is what runs" in reranker.describe().facts["warnings"]
+    warnings = said(reranker.describe().facts["warnings"])
+    assert "bfloat16 was asked for, float32 is what runs" in warnings

@@ -26,6 +26,7 @@ from bench.reports.sections import sweep
 from bench.runner import loop
 from bench.suite.suite import load
 from tests.support.made_collections import write_collection
+from tests.support.notes import said
 
 FAKE = "tests.support.fakes:HashReranker"
 TUNABLE = {"tests.support.fakes:TunableReranker": {"name": "tiny", "batch_size": 4}}
@@ -154,7 +155,7 @@ def test_what_cannot_be_swept_is_left_out_with_its_reason(collection: Path, tmp_
     missing = {"tests.support.fakes:MissingReranker": {"name": "gone", "optional": True}}
     found = run(collection, tmp_path, {FAKE: {"name": "fake"}}, missing, batch_sizes=[1])
     assert set(found.sweep["trial"]) == {"tiny--bm25--fake--cpu"}
-    notes = (found.records["tiny--bm25--fake--cpu"].latency or {})["notes"]
+    notes = said((found.records["tiny--bm25--fake--cpu"].latency or {})["notes"])
     assert "sweep: batch_size 1 left out: it has no option 'batch_size'" in notes
     assert "left out: it has no option" in report(found)
 
@@ -174,7 +175,9 @@ def test_a_runtime_is_a_system_of_its_own_and_what_it_cannot_do_is_told(
     assert systems(found.sweep) == {System(OWN), System(OWN, None, "onnx")}
     assert systems(found.depths) >= {System(OWN), System(OWN, None, "onnx")}
     notes = [
-        note for note in (found.records[OWN].latency or {})["notes"] if note.startswith("sweep")
+        note
+        for note in said((found.records[OWN].latency or {})["notes"])
+        if note.startswith("sweep")
     ]
     assert len(notes) == 2
     assert notes[0].startswith("sweep: dtype int8 left out: ")
@@ -220,7 +223,7 @@ def test_a_failing_point_is_told_and_takes_nothing_with_it(
 ) -> None:
     flaky = {"tests.support.fakes:FlakyReranker": {"name": "flaky", "fail_query": "q3"}}
     found = run(collection, tmp_path, flaky, {FAKE: {"name": "fake"}})
-    told = (found.records["tiny--bm25--flaky--cpu"].latency or {})["notes"]
+    told = said((found.records["tiny--bm25--flaky--cpu"].latency or {})["notes"])
     assert any(note.startswith("sweep: at depth 2") and "timed out" in note for note in told)
     assert {"tiny--bm25--fake--cpu"} <= set(found.sweep["trial"])
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.contract.request import CandidateList
 from bench.contract.trial import System, Trial, TrialStatus
+from bench.core.note import read_notes
 from bench.latency.sample import Sample
 from bench.latency.sweep_plan import SETTINGS
 from bench.quality import measures, statistics
@@ -97,7 +98,7 @@ def made_report(out: Path, made: Made) -> Run:
         version="0",
         environment={"cpu": "Made CPU", "physical_cores": 2, "libraries": {"numpy": "2"}},
         trials=statuses,
-        warnings=list(made.notes),
+        warnings=read_notes(made.notes),
     )
     folder = out / "run"
     folder.mkdir(parents=True)

@@ -14,9 +14,10 @@ import pytest
 
 import bench
 from bench import datasets
-from bench.contract.note import Code
 from bench.core.errors import BenchError, DataError, SuiteError
+from bench.core.note import Code
 from bench.datasets.base import Dataset
+from tests.support.notes import said
 
 TEXTS = {"d1": "Cats purr.", "d2": "Dogs bark.", "d3": "Birds sing."}
 QUERIES = "q1\twhat purrs\nq2\twhat barks\n"
@@ -47,7 +48,7 @@ def load(base: Path, **options: Any) -> Dataset:
 
 def noted(dataset: Dataset, text: str) -> int:
     """The count of the one note that holds the text."""
-    (note,) = [note for note in dataset.warnings if text in note]
+    (note,) = [note for note in said(dataset.warnings) if text in note]
     return int(note.rpartition(": ")[2])
 
 
@@ -538,8 +539,8 @@ class TestRuns:
         about_bm25 = (
             "pets, bm25: queries that share no term with any document, and get no candidates: 1"
         )
-        assert {about_data, about_bm25} <= set(run.info.warnings)
-        assert run.info.warnings.count(about_data) == 1
+        assert {about_data, about_bm25} <= set(said(run.info.warnings))
+        assert said(run.info.warnings).count(about_data) == 1
         show(run, open_console())
         texts = [capsys.readouterr().out.replace("\n", " ")]
         texts += [
@@ -560,7 +561,10 @@ class TestRuns:
             )
             codes = {noted.code for row in rows(run) for noted in row.notes}
             assert (Code.FEW_JUDGED in codes) == note
-            assert any("list relevant documents only" in text for text in run.info.warnings) != note
+            assert (
+                any("list relevant documents only" in text for text in said(run.info.warnings))
+                != note
+            )
 
     def test_a_query_is_no_candidate_of_its_own(self, tmp_path: Path) -> None:
         base = pets(tmp_path, TestOwnDocument.FILES)
@@ -585,9 +589,8 @@ class TestRuns:
         monkeypatch.syspath_prepend(tmp_path)
         suite = self.suite(pets(tmp_path), first_stages=["half_a_stage:Half"], rerankers=[])
         run = bench.run(suite, out=tmp_path / "results")
-        assert (
-            "pets, half_a_stage:Half: queries without candidates, which score 0: 1"
-            in run.info.warnings
+        assert "pets, half_a_stage:Half: queries without candidates, which score 0: 1" in said(
+            run.info.warnings
         )
 
     def test_no_candidate_at_all_is_an_error(self, tmp_path: Path) -> None:

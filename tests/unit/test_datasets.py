@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 
 from bench import datasets
 from bench.core.errors import DataError, SuiteError, Unavailable
+from bench.core.note import Notes
 from bench.datasets import embedded, irds
 from bench.datasets.base import Dataset
 from bench.datasets.document_rows import read_documents
 from bench.datasets.files import read_folder
-from bench.datasets.lines import Notes, numbered_lines
+from bench.datasets.lines import numbered_lines
 from bench.datasets.memory import MemoryDocuments
+from tests.support.notes import said
 
 DOCS: list[dict[str, Any]] = [
     {"doc_id": "d1", "title": "Cats", "text": "Cats purr."},
@@ -63,7 +65,7 @@ def folder(tmp_path: Path) -> Write:
 def test_documents_of_which_none_has_the_text_of_the_template_are_noted(folder: Write) -> None:
     rows = [{"doc_id": row["doc_id"], "title": "t", "txt": row["text"]} for row in DOCS]
     dataset = datasets.load("files:pets", None, folder(docs_jsonl=jsonl(rows)), 42)
-    (note, *_) = dataset.warnings
+    (note, *_) = said(dataset.warnings)
     assert note == f"documents without a 'text' in docs.jsonl (they have title, txt): {len(DOCS)}"
 
 
@@ -324,7 +326,7 @@ class TestFiles:
         assert list(found.documents.ids())[-1] == "5"
         counted = {
             text.rpartition(": ")[0].split(" (")[0]: int(text.rpartition(": ")[2])
-            for text in found.warnings
+            for text in said(found.warnings)
         }
         assert counted == {
             "blank lines skipped in docs.jsonl": 2,
@@ -396,7 +398,9 @@ class TestOptions:
     def test_mistakes_are_told(self, folder: Write, options: Any, problem: str | None) -> None:
         base = folder()
         if problem is None:
-            assert load(base, options).warnings == ("documents whose rendered text is blank: 2",)
+            assert said(load(base, options).warnings) == [
+                "documents whose rendered text is blank: 2"
+            ]
         else:
             with pytest.raises(SuiteError, match=problem):
                 load(base, options)
@@ -534,10 +538,12 @@ class TestIrds:
         assert list(found.documents.ids()) == ["d1", "d2", "d3"]
         assert (len(found.documents), found.min_relevance, dict(found.extras)) == (3, 1, {})
         assert any(
-            "judged more than once" in text and text.endswith(": 1") for text in found.warnings
+            "judged more than once" in text and text.endswith(": 1")
+            for text in said(found.warnings)
         )
         assert any(
-            "not in the collection" in text and text.endswith(": 1") for text in found.warnings
+            "not in the collection" in text and text.endswith(": 1")
+            for text in said(found.warnings)
         )
 
     def test_the_same_content_has_the_same_hashes_as_files(
@@ -669,7 +675,7 @@ class TestIrds:
         )
         assert found.texts(["d1", "d2"]) == ["1999 pets cats: Cats purr.", "2001 : Dogs bark."]
         assert dict(found.qrels) == {"q1": {"d1": 2, "d2": 0}}
-        assert found.warnings == ("queries without judgments, left out: 1",)
+        assert said(found.warnings) == ["queries without judgments, left out: 1"]
         with pytest.raises(
             DataError, match="query 'q1', document 'd1': grade 'E' is not a number; map words"
         ):
@@ -786,7 +792,7 @@ def test_lines_lose_their_ends_and_keep_their_numbers(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfone \r\n\r\n\xef\xbb\xbftwo\n \n\tthree\xc2\x85more")
     notes = Notes()
     assert list(numbered_lines(path, notes)) == [(1, "one "), (3, "two"), (5, "\tthree\x85more")]
-    assert dict(notes) == {"blank lines skipped in x.txt": 2}
+    assert said(notes.all()) == ["blank lines skipped in x.txt: 2"]
 
 
 ids = st.text(

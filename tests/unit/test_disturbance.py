@@ -25,6 +25,7 @@ from tests.support.fake_clock import FakeClock
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.files import write
 from tests.support.made_requests import requests
+from tests.support.notes import said
 
 CPUINFO = """\
 processor\t: 0
@@ -117,7 +118,7 @@ def test_each_cause_is_named(
     before = reading(0, gpus={"cuda": {"thermal": 0.0, "power": 0.0}})
     found = compare(before, reading(10, **{"gpus": before.gpus, **after}))
     assert found["disturbed"] is True
-    assert found["disturbances"] == [told]
+    assert said(found["disturbances"]) == [told]
 
 
 def test_a_power_limit_is_how_a_busy_gpu_runs_and_no_disturbance() -> None:

@@ -28,6 +28,7 @@ from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
 from bench.ranking.trec import read_run, write_run
 from bench.ranking.trec_order import RepeatedDocument, ranked
+from tests.support.notes import said
 from tests.support.paths import ROOT
 
 PETS = {
@@ -133,7 +134,7 @@ class TestBM25:
             "the stop words), and get no candidates: 3"
         )
         no_match = "queries that share no term with any document, and get no candidates: 1"
-        assert {no_token, no_match} <= set(found.warnings)
+        assert {no_token, no_match} <= set(said(found.warnings))
 
     def test_only_the_queries_asked_for(self) -> None:
         stage = retrieval.build("bm25", None, Path())
@@ -284,7 +285,7 @@ class TestIndexCache:
         cache.write_text("a file where the folder should be")
         found = bm25(dataset(PETS, self.QUERIES))
         assert found.by_query["q"].doc_ids[:2] == ("d5", "d2")
-        assert any("could not be kept" in text for text in found.warnings)
+        assert any("could not be kept" in text for text in said(found.warnings))
 
     def test_a_corpus_without_a_hash_is_never_taken_for_another(self, cache: Path) -> None:
         for docs in (PETS, {"other": "cat"}):
@@ -587,7 +588,7 @@ class TestRunStage:
             "q2": QueryCandidates(("d1",), (1.0,)),
             "q3": QueryCandidates((), ()),
         }
-        assert found.warnings == ("queries absent from my.run, which get no candidates: 1",)
+        assert said(found.warnings) == ["queries absent from my.run, which get no candidates: 1"]
         assert {key: found.source[key] for key in ("first_stage", "file")} == {
             "first_stage": "run",
             "file": "my.run",
@@ -601,7 +602,7 @@ class TestRunStage:
         )
         found = self.retrieve(tmp_path, 2, query_ids=("q1", "q2"))
         assert found.by_query["q1"].doc_ids == ("d3", "d2")
-        assert found.warnings == (
+        assert tuple(said(found.warnings)) == (
             "documents in my.run that share their score with a neighbour, ordered by doc_id "
             "(descending): 2",
             "queries of my.run cut at depth 2 between documents of equal score: 1",
@@ -658,7 +659,7 @@ class TestScoredDocs:
             "q1": QueryCandidates(("d2", "d1"), (2.0, 1.0)),
             "q2": QueryCandidates((), ()),
         }
-        assert found.warnings == (
+        assert tuple(said(found.warnings)) == (
             "queries absent from the scoreddocs of test, which get no candidates: 1",
             "the scoreddocs of test lists at most 2 documents per query, and the depth is 10",
         )

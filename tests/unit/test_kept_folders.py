@@ -18,6 +18,7 @@ from bench.rerankers.loading import tiny
 from bench.rerankers.local.runtimes.export import kept
 from bench.retrieval import bm25_index
 from bench.retrieval.options import BM25Options
+from tests.support.notes import said
 
 
 def fill(log: Counter[str], folder: Path) -> None:
@@ -150,4 +151,4 @@ def test_a_damaged_index_is_built_again_and_one_that_cannot_be_kept_serves_from_
         cache_dir("blocked", "below"), dataset, options, analyzer
     )
     assert index.search(["appl"], 5) == expected
-    assert "could not be kept" in warnings[0]
+    assert "could not be kept" in said(warnings)[0]

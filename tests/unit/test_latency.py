@@ -23,6 +23,7 @@ from bench.machine import fingerprint
 from tests.support.fake_clock import FakeClock
 from tests.support.fakes import FakeOptions, FlakyReranker, HashReranker
 from tests.support.made_requests import requests
+from tests.support.notes import said
 
 COLUMNS = list(timed_pass.Sample._fields)
 
@@ -148,14 +149,14 @@ def test_a_failed_call_is_counted_and_is_no_sample() -> None:
     )
     assert "q2" not in set(frame(result)["query"])
     assert result.facts["f"]["errors"] == 2
-    assert "2 of 12 timed calls failed (timed out)" in result.facts["f"]["notes"]
+    assert "2 of 12 timed calls failed (timed out)" in said(result.facts["f"]["notes"])
 
 
 def test_a_target_that_always_crashes_is_given_up_and_the_other_is_timed() -> None:
     result = measure([target("bad", crash="no"), target("good")], requests(), plan(warmup_max=0))
     assert set(frame(result)["trial"]) == {"good"}
     assert result.facts["bad"]["errors"] == timed_pass.GIVE_UP_AFTER
-    assert any("given up" in note for note in result.facts["bad"]["notes"])
+    assert any("given up" in note for note in said(result.facts["bad"]["notes"]))
 
 
 def test_the_time_limit_is_said(clock: FakeClock) -> None:
@@ -167,7 +168,9 @@ def test_the_time_limit_is_said(clock: FakeClock) -> None:
         clock=clock,
     )
     assert result.facts["slow"]["queries_timed"] == 2
-    assert "timed on 2 of 6 queries: the time limit was reached" in result.facts["slow"]["notes"]
+    assert "timed on 2 of 6 queries: the time limit was reached" in said(
+        result.facts["slow"]["notes"]
+    )
 
 
 def test_the_time_limit_holds_for_warm_up_and_offline_too(clock: FakeClock) -> None:
@@ -183,11 +186,11 @@ def test_the_time_limit_holds_for_warm_up_and_offline_too(clock: FakeClock) -> N
     assert set(samples.query("scenario == 'offline'")["pairs"]) == {4}, (
         "24 pairs would take twice the limit in each round"
     )
-    assert "pairs/s from 4 pooled pairs: the time limit allowed no more" in facts["notes"]
+    assert "pairs/s from 4 pooled pairs: the time limit allowed no more" in said(facts["notes"])
 
 
 def test_a_limit_that_is_not_reached_is_not_mentioned() -> None:
-    notes = measure([target("a")], requests(), plan(warmup_max=0)).facts["a"]["notes"]
+    notes = said(measure([target("a")], requests(), plan(warmup_max=0)).facts["a"]["notes"])
     assert [note for note in notes if "limit" in note] == []
 
 
@@ -216,7 +219,7 @@ def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
         plan(scenarios=("single",), warmup_max=0),
     )
     assert result.facts["f"]["errors"] == 6 == len(result.samples)
-    assert [note for note in result.facts["f"]["notes"] if "failed" in note] == [
+    assert [note for note in said(result.facts["f"]["notes"]) if "failed" in note] == [
         "6 of 12 timed calls failed (RuntimeError: busy)"
     ]
 

@@ -24,6 +24,7 @@ from bench.latency.timed_pass import LatencyPlan, LatencyResult, Target, measure
 from tests.support.fake_clock import FakeClock
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
+from tests.support.notes import said
 
 SERVICE_S = 0.01
 
@@ -153,7 +154,7 @@ def test_more_than_the_worker_can_do_is_called_overload(clock: FakeClock) -> Non
     assert found["unanswered"] == pytest.approx(1000, rel=0.2), (
         "the queue is not drained for as long as it takes"
     )
-    assert any("server 400/s: overloaded" in note for note in result.facts["t"]["notes"])
+    assert any("server 400/s: overloaded" in note for note in said(result.facts["t"]["notes"]))
 
 
 def test_batches_carry_a_load_that_single_calls_cannot(clock: FakeClock) -> None:
@@ -186,7 +187,7 @@ def test_failures_under_load_are_counted_and_no_samples(clock: FakeClock) -> Non
     result = loaded(Failing(FakeOptions()), clock, rates=(50.0,), queries=24)
     assert loads(result)[0]["failed"] == 3
     assert "q3" not in {row.query for row in result.samples}
-    assert any("3 of 24 arrivals failed" in note for note in result.facts["t"]["notes"])
+    assert any("3 of 24 arrivals failed" in note for note in said(result.facts["t"]["notes"]))
 
 
 def test_a_server_that_is_gone_is_given_up(clock: FakeClock) -> None:

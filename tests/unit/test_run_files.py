@@ -20,6 +20,7 @@ from bench.core.errors import DataError
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
 from bench.ranking.trec import read_content, read_run
+from tests.support.notes import said
 
 ROWS = "q1 Q0 a 1 3.5 t\nq1 Q0 b 2 2.5 t\nq2 Q0 a 1 1 t\n"
 CONTENT = {"q1": QueryCandidates(("a", "b"), (3.5, 2.5)), "q2": QueryCandidates(("a",), (1.0,))}
@@ -121,7 +122,7 @@ def test_ms_marcos_three_columns(tmp_path: Path, text: str) -> None:
         "q1": ("a", "b"),
         "q2": ("a",),
     }
-    assert list(content.warnings("my.run", ["q1", "q2"])) == [
+    assert said(content.warnings("my.run", ["q1", "q2"])) == [
         "my.run has ranks and no scores: its order is that of the ranks"
     ]
 
@@ -191,7 +192,7 @@ def test_lines_that_are_there_twice_alike_are_left_out_and_counted(tmp_path: Pat
     """As where two parts of a run were put together with an overlap."""
     content = read_content(saved(tmp_path, ROWS + ROWS))
     assert content.by_query == CONTENT
-    assert list(content.warnings("my.run", ["q1"])) == [
+    assert said(content.warnings("my.run", ["q1"])) == [
         "lines that my.run holds a second time, left out: 3"
     ]
 
@@ -248,7 +249,7 @@ class TestCandidates:
             "q2": (),
             "q3": ("d", "c"),
         }
-        assert found.warnings == (
+        assert tuple(said(found.warnings)) == (
             "documents of my.run that test does not have, left out: 1",
             "queries of my.run of whose documents test has none, which get no candidates: 1",
             "documents in my.run that share their score with a neighbour, ordered by doc_id "
@@ -261,7 +262,7 @@ class TestCandidates:
         found = self.retrieve(
             tmp_path, "q1 Q0 a 1 1 t\nq2 Q0 b 1 1 t\nq3 Q0 c 1 1 t\nq3 Q0 d 2 0.5 t\n", depth=100
         )
-        assert found.warnings == (
+        assert tuple(said(found.warnings)) == (
             "my.run lists at most 2 documents per query, and the depth is 100",
         )
 

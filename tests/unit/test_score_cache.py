@@ -20,12 +20,15 @@ from bench.contract.request import Usage
 from bench.contract.scored import Scored
 from bench.core.cache_dir import DAMAGED, cache_dir, make_folder, set_aside
 from bench.core.errors import BenchError, RerankerError
+from bench.core.note import Note
+from bench.core.wording import worded
 from bench.scoring import chunk_file
 from bench.scoring.cache import ScoreCache
 from bench.scoring.chunk_file import Chunk, DamagedFile
 from bench.scoring.engine import identified, score
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
+from tests.support.notes import said
 from tests.support.paths import ROOT
 
 FINGERPRINT = identified(HashReranker(FakeOptions()))
@@ -36,13 +39,13 @@ def cache_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / "cache"))
 
 
-def scored(notes: list[str] | None = None, **arguments: Any) -> Scored:
-    said = [] if notes is None else notes
+def scored(notes: list[Note] | None = None, **arguments: Any) -> Scored:
+    collected = [] if notes is None else notes
     return score(
         HashReranker(FakeOptions()),
         requests(8, docs=5),
         chunk_pairs=10,
-        on_note=said.append,
+        on_note=collected.append,
         **arguments,
     )
 
@@ -79,7 +82,7 @@ def test_a_file_cut_short_is_renamed_counted_and_scored_again(length: int) -> No
     first = scored()
     path = chunk_files()[0]
     path.write_bytes(path.read_bytes()[:length])
-    notes: list[str] = []
+    notes: list[Note] = []
     again = scored(notes)
     assert (again.cached_queries, again.computed_queries) == (6, 2)
     assert all(
@@ -88,7 +91,7 @@ def test_a_file_cut_short_is_renamed_counted_and_scored_again(length: int) -> No
     assert path.with_name(path.name + DAMAGED).is_file()
     assert notes == again.notes
     assert len(notes) == 1
-    assert "1 file is damaged" in notes[0]
+    assert "1 file is damaged" in worded(notes[0])
     assert scored().notes == []
 
 
@@ -144,7 +147,7 @@ def test_a_file_that_cannot_be_opened_stays_and_is_said(
         patch.setattr(Path, "read_bytes", refuse)
         cache = ScoreCache(FINGERPRINT)
     assert len(cache.problems) == 1
-    assert f"4 files are left alone because of '{error.strerror}'" in cache.problems[0]
+    assert f"4 files are left alone because of '{error.strerror}'" in worded(cache.problems[0])
     assert {path: path.read_bytes() for path in chunk_files()} == before
     assert scored().cached_queries == 8
 
@@ -153,12 +156,13 @@ SECOND_USER = """
 import os
 import sys
 import numpy, zipfile  # before the rights are dropped
+from bench.core import wording
 from bench.scoring import cache, chunk_file, engine
 from tests.unit.test_score_cache import scored
 chunk_file.decode(chunk_file.encode(chunk_file.Chunk({"k": numpy.ones(1)}, {}, {})))
 os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(65534); os.umask(0o022)
 result = scored()
-print(result.cached_queries, result.computed_queries, result.notes)
+print(result.cached_queries, result.computed_queries, wording.sentences(result.notes))
 """
 
 
@@ -205,11 +209,11 @@ def test_folders_below_a_group_writable_cache_are_group_writable(tmp_path: Path)
 
 def test_a_cache_that_is_a_file_costs_the_cache_and_not_the_scores() -> None:
     cache_dir().write_text("not a folder")
-    notes: list[str] = []
+    notes: list[Note] = []
     assert scored(notes).computed_queries == 8
-    assert any("nothing is read from it" in note for note in notes)
-    assert any("scores are used but not kept" in note for note in notes)
-    assert not any(str(cache_dir().parent) in note for note in notes), (
+    assert any("nothing is read from it" in text for text in said(notes))
+    assert any("scores are used but not kept" in text for text in said(notes))
+    assert not any(str(cache_dir().parent) in text for text in said(notes)), (
         "a run names no place of this machine"
     )
     assert cache_dir().read_text() == "not a folder"
@@ -227,11 +231,11 @@ def test_on_a_full_disk_scores_are_used_and_the_loss_is_said(
             raise BenchError(f"{path}: cannot be written: {error.strerror}") from error
 
     monkeypatch.setattr("bench.scoring.cache.write_atomically", full)
-    notes: list[str] = []
+    notes: list[Note] = []
     assert scored(notes).computed_queries == 8
     assert len(notes) == 1
-    assert (
-        "not kept because of 'No space left on device'; another run scores them again" in notes[0]
+    assert "not kept because of 'No space left on device'; another run scores them again" in worded(
+        notes[0]
     )
 
 
@@ -275,7 +279,7 @@ def test_amounts_that_cannot_be_true_are_left_out_of_a_cache_of_yesterday() -> N
     result = scored()
     assert (result.cached_queries, result.usage["pairs"]) == (8, 2 * 2.0 + 1)
     assert result.usage["tokens"] == result.usage["calls"] == 0
-    assert "6 amounts of tokens or the like cannot be true" in result.notes[0]
+    assert "6 amounts of tokens or the like cannot be true" in worded(result.notes[0])
 
 
 @pytest.mark.parametrize("amount", [10**30, 1e30, -1, float("nan"), float("inf"), "3", True, None])

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.contract.note import Code, Note
 from bench.contract.trial import Trial
+from bench.core.note import Code, Note
 from bench.latency.columns import P50, PER_PAIR
 from bench.latency.sample import Condition, Sample
 from bench.latency.spans import ON_DEVICE

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from bench.contract.note import Code, Note
-from bench.reports.wording import WORDS, worded
+from bench.core.note import Code, Note, Notes, note, read_note
+from bench.core.wording import WORDS, sentences, worded
 
 
 def test_every_code_has_words() -> None:
@@ -35,3 +37,39 @@ def test_every_code_has_words() -> None:
 )
 def test_a_note_is_worded_with_its_numbers(note: Note, sentence: str) -> None:
     assert worded(note) == sentence
+
+
+def test_a_note_survives_json_and_sentences_of_earlier_versions_are_texts() -> None:
+    noted = note(Code.SHORT_LISTS, 2, 100, source="my.run").at("pets, my.run")
+    stored = json.loads(json.dumps(noted.to_dict()))
+    assert stored == {
+        "code": "short-lists",
+        "count": 2,
+        "total": 100,
+        "where": "pets, my.run",
+        "names": {"source": "my.run"},
+    }
+    assert read_note(stored) == noted
+    assert worded(noted) == (
+        "pets, my.run: my.run lists at most 2 documents per query, and the depth is 100"
+    )
+    assert read_note("a sentence") == Note(Code.TEXT, text="a sentence")
+
+
+@pytest.mark.parametrize(
+    "value", [5, None, [], {}, {"code": "nonsense"}, {"code": "ties", "names": 3}]
+)
+def test_what_is_no_note_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"note|Code"):
+        read_note(value)
+
+
+def test_counts_of_one_code_and_file_are_one_note() -> None:
+    notes = Notes()
+    for name in ("a.txt", "b.txt", "a.txt"):
+        notes.add(Code.BLANK_LINES, 1, file=name)
+    notes.add(Code.UNREACHABLE, 0)
+    assert sentences(notes.all()) == [
+        "blank lines skipped in a.txt: 2",
+        "blank lines skipped in b.txt: 1",
+    ]

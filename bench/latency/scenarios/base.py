@@ -12,6 +12,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from bench.core.note import Note
 from bench.core.options import StageOptions, decision
 from bench.latency import intervals
 from bench.latency.columns import MEAN, P50, P95, P99, Column, Interval
@@ -145,7 +146,7 @@ class Scenario(Generic[AnyOptions]):
         """Return what is stored next to the samples."""
         return {}
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         """Return what a reader should know before trusting the samples."""
         return []
 

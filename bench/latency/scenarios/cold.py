@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.counting import counted
 from bench.core.errors import BenchError
+from bench.core.note import Code, Note, note
 from bench.core.options import option
 from bench.latency.columns import MEMORY
 from bench.latency.common_plan import CommonPlan
@@ -116,21 +117,19 @@ class Cold(Scenario[ColdOptions]):
         }
         return {"cold": facts}
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         notes = []
         if self.errors:
             tried = len(self.answers) + len(self.errors)
-            notes.append(
-                f"cold: {len(self.errors)} of {tried} fresh processes gave no answer "
-                f"({self.errors[-1]})"
-            )
+            notes.append(note(Code.COLD_FAILED, len(self.errors), tried, self.errors[-1]))
         if self.answers:
             facts = self.facts()["cold"]
             read = "the system does not tell"
             if facts["read_bytes"]:
                 read = f"up to {max(facts['read_bytes']) / 1e6:.0f} MB came from the disk"
-            notes.append(f"cold: page cache {facts['page_cache'] or 'unknown'} ({read})")
-        return notes
+            state = facts["page_cache"] or "unknown"
+            notes.append(note(Code.PAGE_CACHE, state=state, read=read))
+        return [about.at(self.name) for about in notes]
 
     @classmethod
     def clusters(cls, rows: pd.DataFrame) -> pd.Series:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bench.core.note import Code, Note, note
 from bench.latency import intervals
 from bench.latency.columns import MEAN, P50, P95, P99, PER_PAIR, Interval
 from bench.latency.common_plan import CommonPlan
@@ -46,15 +47,15 @@ class OneQuery(Scenario[AnyOptions]):
     def facts(self) -> dict[str, Any]:
         return {"queries_planned": self.queries(self.options, len(self.lane.sample))}
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         if not self.out_of_time:
             return []
         planned = self.queries(self.options, len(self.lane.sample))
         timed = len(self.lane.timed)
-        every = ""
         if timed == planned:
-            every = f" ({self.lane.plan.rounds} rounds were planned)"
-        return [f"timed on {timed} of {planned} queries: the time limit was reached{every}"]
+            rounds = self.lane.plan.rounds
+            return [note(Code.ROUNDS_OUT_OF_TIME, timed, planned, rounds=rounds)]
+        return [note(Code.QUERIES_OUT_OF_TIME, timed, planned)]
 
     @classmethod
     def measure(cls, rows: pd.DataFrame, seed: int) -> dict[str, Interval]:

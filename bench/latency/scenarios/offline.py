@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.request import CandidateList
+from bench.core.note import Code, Note, note
 from bench.core.options import option
 from bench.latency import intervals
 from bench.latency.columns import ENERGY, MEAN, P50, PAIRS_PER_S, Interval
@@ -72,11 +73,11 @@ class Offline(Scenario[OfflineOptions]):
     def facts(self) -> dict[str, Any]:
         return {ENERGY.key: self.joules}
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         if not (self.out_of_time or self.is_cut):
             return []
         pairs = sum(len(request.docs) for request in self.pooled)
-        return [f"pairs/s from {pairs} pooled pairs: the time limit allowed no more"]
+        return [note(Code.PAIRS_OUT_OF_TIME, pairs)]
 
     def _affordable_pool(self) -> list[CandidateList]:
         """Return the pool, or the part of it for which one round's share of the time limit suffices

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from bench.core.note import Code, Note, note
 from bench.core.options import Options, option
 from bench.latency.common_plan import CommonPlan
 from bench.latency.lane import Lane
@@ -203,8 +204,8 @@ class Server(Scenario[ServerOptions]):
             return {}
         return {"server": {"capacity_per_s": self.capacity, "loads": self.loads}}
 
-    def notes(self) -> list[str]:
-        notes: list[str] = []
+    def notes(self) -> list[Note]:
+        notes: list[Note] = []
         for load in self.loads:
             notes += _notes(load)
         return notes
@@ -244,21 +245,20 @@ def _load(condition: Condition, timing: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _notes(load: Mapping[str, Any]) -> list[str]:
+def _notes(load: Mapping[str, Any]) -> list[Note]:
     """Return what a reader should know of one rate."""
-    name, arrived = f"server {rate_text(load['rate'])}", load["arrivals"]
+    arrivals = load["arrivals"]
     notes = []
     if load["overloaded"]:
-        reason = "the queue grew"
+        share = f"{load['utilisation']:.0%}"
         if load["unanswered"]:
-            reason = f"{load['unanswered']} of {arrived} arrivals were never answered"
-        notes.append(
-            f"{name}: overloaded ({load['utilisation']:.0%} load; {reason}): waits grow for as "
-            "long as it lasts"
-        )
+            notes.append(note(Code.UNANSWERED, load["unanswered"], arrivals, load=share))
+        else:
+            notes.append(note(Code.QUEUE_GREW, load=share))
     if load["failed"]:
-        notes.append(f"{name}: {load['failed']} of {arrived} arrivals failed")
-    return notes
+        notes.append(note(Code.FAILED_ARRIVALS, load["failed"], arrivals))
+    where = f"server {rate_text(load['rate'])}"
+    return [about.at(where) for about in notes]
 
 
 def arrivals(rate: float, plan: ServerPlan, seed: int) -> NDArray[np.float64]:

@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.core.note import read_notes
 from bench.core.redaction import without_places
+from bench.core.wording import sentences
 from bench.records.rows import groups
 from bench.records.schema import Record
 from bench.reports.document import (
@@ -27,6 +29,8 @@ from bench.reports.view import View
 
 NOTED = ("ties", "failed", "beyond_single_precision")
 """Counts that the notes have."""
+OF_NOTES = ("warnings", "disturbances")
+"""Facts that are lists of notes."""
 KEYS = (
     "Two numbers may be compared where their quality keys agree; two latencies where their speed "
     "keys agree."
@@ -89,6 +93,8 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             texts |= flat(value, f"{name}: ")
         elif value is None or value == "" or value == []:
             continue
+        elif key in OF_NOTES:
+            texts[name] = ", ".join(sentences(read_notes(value)))
         elif str(key).endswith("_bytes") and isinstance(value, int):
             texts[name.removesuffix(" bytes")] = f"{value / 2**30:.2f} GiB"
         else:

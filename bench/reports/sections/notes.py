@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.core.wording import sentences
 from bench.reports.document import Bullets, Section
 from bench.reports.sections.results import shared_notes
 from bench.reports.view import View
@@ -11,7 +12,7 @@ def notes(view: View) -> Section | None:
     """Return the notes that several tables share, and the run's warnings."""
     shared = shared_notes(view)
     lines = [f"{text} (in {count} tables)" for text, count in shared.items()]
-    lines += view.run.info.warnings
+    lines += sentences(view.run.info.warnings)
     if not lines:
         return None
     bullets = Bullets([(line,) for line in lines])

@@ -5,6 +5,7 @@ among its equals, what is missing.
 from __future__ import annotations
 
 from bench.core.counting import counted
+from bench.core.wording import sentences as worded
 from bench.quality import statistics
 from bench.quality.statistics import ALPHA
 from bench.records.rows import Row, candidates_of, disturbances_of
@@ -46,7 +47,7 @@ def missing(view: View) -> Section | None:
         if texts:
             title = Strong(f"{status.capitalize()}:")
             blocks.append(Paragraph((title, f" {'; '.join(texts)}.")))
-    warnings = [(text,) for text in view.run.info.warnings]
+    warnings = [(text,) for text in worded(view.run.info.warnings)]
     blocks += [Bullets(warnings)] if warnings else []
     return Section("missing", "To know beforehand", blocks) if blocks else None
 

@@ -16,6 +16,7 @@ from typing import Any
 from bench.contract.identity import Checkpoint, Identity
 from bench.contract.requirement import Package, Requirement
 from bench.core.errors import BenchError, Unavailable, first_line
+from bench.core.note import Code, Note, note
 from bench.machine import cpu
 from bench.rerankers.loading import hub, tiny
 from bench.rerankers.loading.quiet import quiet
@@ -167,7 +168,9 @@ def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]
         "device": str(parameters[0].device),
         "attention": getattr(model.config, "_attn_implementation", None),
         "threads": thread_count(options),
-        "warnings": slow_arithmetic(options.dtype, parameters[0].device.type),
+        "warnings": [
+            note.to_dict() for note in slow_arithmetic(options.dtype, parameters[0].device.type)
+        ],
         "trust_remote_code": options.trust_remote_code,
         "torch_build": torch.__version__,
     }
@@ -180,17 +183,14 @@ def thread_count(options: ModelOptions) -> int:
     return options.threads or int(torch.get_num_threads())
 
 
-def slow_arithmetic(dtype: str, device: str) -> list[str]:
+def slow_arithmetic(dtype: str, device: str) -> list[Note]:
     """A warning for a number format that this CPU has no instructions for: converting back and
     forth costs more than it saves.
     """
     wanted, has = INSTRUCTIONS.get(dtype, ()), cpu.instructions()
     if device != "cpu" or not wanted or has is None or set(wanted) & set(has):
         return []
-    return [
-        f"this CPU has no instructions for {dtype} (such as {wanted[0]}): float32 may well be "
-        "faster"
-    ]
+    return [note(Code.SLOW_FORMAT, dtype=dtype, instruction=wanted[0])]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from bench.contract.request import Usage
 from bench.contract.requirement import Package, Requirement
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
+from bench.core.note import Code, note
 from bench.core.options import option
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.loading import checkpoint, headers, labels, sentence_transformer
@@ -231,7 +232,11 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             if identity.arithmetic.dtype != self.options.dtype:
                 facts["warnings"] = [
                     *facts["warnings"],
-                    f"{self.options.dtype} was asked for, {identity.arithmetic.dtype} is what runs",
+                    note(
+                        Code.OTHER_FORMAT,
+                        wanted=self.options.dtype,
+                        loaded=identity.arithmetic.dtype,
+                    ).to_dict(),
                 ]
         return Description("cross-encoder", identity.own_fields(), facts)
 

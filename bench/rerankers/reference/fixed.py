@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.contract.request import CandidateList, Failure
 from bench.contract.requirement import Requirement
 from bench.contract.stage import Description
-from bench.core.counting import counted
 from bench.core.errors import RerankerError, Unavailable
+from bench.core.note import Code, Note, note
 from bench.core.options import option
 from bench.ranking.order import step_at
 from bench.rerankers.base import BaseReranker
@@ -74,11 +74,7 @@ class FirstStageReranker(FixedReranker):
         """The counts cover the requests reranked so far."""
         warnings = []
         if self._contradicted:
-            count = (
-                "queries whose candidates are not in the order of their scores: "
-                f"{len(self._contradicted)}"
-            )
-            warnings.append(f"{count}; n, n-1, ..., 1 stands in for these scores")
+            warnings.append(note(Code.OUT_OF_ORDER, len(self._contradicted)).to_dict())
         return Description(
             "first-stage", {"order": "first stage"}, {"warnings": warnings} if warnings else {}
         )
@@ -231,15 +227,14 @@ class RunFileReranker(FixedReranker):
         if replaced > OTHER_CANDIDATES * counts["candidates"]:
             facts["other_candidates"] = True
         if warnings := [*self._warnings(path.name, counts)]:
-            facts["warnings"] = warnings
+            facts["warnings"] = [note.to_dict() for note in warnings]
         return Description("run-file", {"run": f"sha256:{file_hash(path)[:16]}"}, facts)
 
-    def _warnings(self, name: str, counts: Mapping[str, int]) -> Iterator[str]:
+    def _warnings(self, name: str, counts: Mapping[str, int]) -> Iterator[Note]:
         if absent := counts["candidates_absent"]:
-            after = "they come after all others, as the first stage had them"
-            yield f"{absent} of {counts['candidates']} candidates are not in {name}: {after}"
+            yield note(Code.ABSENT_CANDIDATES, absent, counts["candidates"], file=name)
         if extra := counts["extra_documents"]:
-            yield f"{counted(extra, 'document')} of {name} left out: no candidates here"
+            yield note(Code.EXTRA_DOCUMENTS, extra, file=name)
         if self._run is not None:
             yield from self._run.warnings(name, self._overlaps)
 

@@ -18,6 +18,7 @@ from bench.contract.identity import Identity, Service
 from bench.contract.requirement import Key, Package, Requirement
 from bench.core.digest import digest_of
 from bench.core.errors import RerankerError
+from bench.core.note import Code, Note, note
 from bench.core.redaction import HIDDEN, redacted, redacted_text, secret_values
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.remote.address import (
@@ -32,15 +33,6 @@ from bench.rerankers.remote.options import ApiOptions
 from bench.rerankers.remote.served import NotTold, served
 
 PROBE_S = 10.0
-SILENT = (
-    "the server does not report what it serves: its scores are cached by its address and "
-    "the model's name; use --fresh after a change"
-)
-
-UNKNOWN = (
-    "the server does not say now what it serves ({}): its scores are neither taken from "
-    "the cache nor kept"
-)
 CHANGED = (
     "the server changed what it serves while it was asked: its scores are those of two "
     "models; run again"
@@ -65,7 +57,7 @@ class RemoteReranker(BaseReranker):
     def __init__(self, options: Any, device: str = "cpu") -> None:
         super().__init__(options, device)
         self._served: dict[str, Any] | None = None
-        self._not_told = ""
+        self._doubt: Note | None = None
 
     @property
     def model_name(self) -> str | None:
@@ -89,7 +81,7 @@ class RemoteReranker(BaseReranker):
         """Return None where a server does not answer, or not say: what it serves is not known, and
         neither are its scores.
         """
-        if not self._knows_what_is_served() or self._not_told:
+        if not self._knows_what_is_served() or self._doubt:
             return None
         return self._identity()
 
@@ -190,7 +182,8 @@ class RemoteReranker(BaseReranker):
             try:
                 self._served = self._ask_what_is_served()
             except NotTold as refusal:
-                self._served, self._not_told = {}, UNKNOWN.format(refusal)
+                self._served = {}
+                self._doubt = note(Code.SERVER_UNKNOWN, text=str(refusal))
         return self._served is not None or not self._asks_what_is_served
 
     def _ask_what_is_served(self) -> dict[str, Any] | None:
@@ -200,19 +193,19 @@ class RemoteReranker(BaseReranker):
         finally:
             connection.close()
 
-    def doubt(self) -> str:
+    def doubt(self) -> Note | None:
         """Ask once more. Raises RerankerError where something else is served by now."""
-        if not self._served or self._not_told:
-            return self._not_told
+        if not self._served or self._doubt:
+            return self._doubt
         try:
             now = self._ask_what_is_served()
         except NotTold as refusal:
-            return UNKNOWN.format(refusal)
+            return note(Code.SERVER_UNKNOWN, text=str(refusal))
         if now is None:
-            return UNKNOWN.format("no answer")
+            return note(Code.SERVER_UNKNOWN, text="no answer")
         if now != self._served:
             raise RerankerError(f"{self.service}: {CHANGED}")
-        return ""
+        return None
 
     def _connection(self, timeout_s: float | None = None) -> Any:
         """An HTTP client that sends the key, or the user and password of the address."""

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError, Unavailable
+from bench.core.note import Code, note
 from bench.rerankers.base import pair_tokens
 from bench.rerankers.loading.tiny import is_tiny
 from bench.rerankers.loading.weights import versions
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.address import nobody_at
 from bench.rerankers.remote.answer import Answer
-from bench.rerankers.remote.base import SILENT, RemoteReranker
+from bench.rerankers.remote.base import RemoteReranker
 from bench.rerankers.remote.options import ApiOptions
 from bench.rerankers.remote.pacing import Pace
 from bench.rerankers.remote.refusal import HINTS, Kind, Refusal
@@ -134,7 +135,8 @@ class ApiReranker(RemoteReranker):
         if is_tiny(self.options.model):
             facts["random_weights"] = True
         if self._asks_what_is_served and not self._served:
-            facts["warnings"] = [self._not_told or SILENT]
+            doubt = self._doubt or note(Code.SERVER_SILENT)
+            facts["warnings"] = [doubt.to_dict()]
         return Description(
             self.service,
             self._identity().own_fields(),

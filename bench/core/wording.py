@@ -1,0 +1,394 @@
+"""The words of every note, by its code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from bench.core.counting import counted, times
+from bench.core.note import Code, Note
+
+Words = Callable[[Note], str]
+
+
+def worded(note: Note) -> str:
+    """Return a note as a sentence, after what it is about where it names that."""
+    sentence = WORDS[note.code](note)
+    if note.where:
+        return f"{note.where}: {sentence}"
+    return sentence
+
+
+def sentences(notes: Iterable[Note]) -> list[str]:
+    """Return notes as sentences."""
+    return [worded(note) for note in notes]
+
+
+class _Names(dict[str, str]):
+    """The names of a sentence. A record from elsewhere may lack one."""
+
+    def __missing__(self, name: str) -> str:
+        return "?"
+
+
+def _filled(template: str, note: Note) -> str:
+    names = _Names(note.names)
+    names["count"] = f"{note.count:.0f}"
+    names["total"] = f"{note.total:.0f}"
+    names["text"] = note.text
+    return template.format_map(names)
+
+
+def _says(template: str) -> Words:
+    """Return the words of a sentence in which nothing but names and whole numbers change."""
+    return partial(_filled, template)
+
+
+def _named(note: Note, name: str) -> str:
+    return note.names.get(name, "?")
+
+
+def _share(note: Note) -> str:
+    if not note.total:
+        return "0%"
+    return f"{note.count / note.total:.0%}"
+
+
+def _more(note: Note) -> str:
+    """Return what else is known, as the end of a sentence."""
+    if not note.text:
+        return ""
+    return f"; {note.text}"
+
+
+def _text(note: Note) -> str:
+    return note.text
+
+
+def _failed(note: Note) -> str:
+    return f"{note.count:.0f} of {counted(note.total, 'query')} failed"
+
+
+def _mostly_failed(note: Note) -> str:
+    return f"{_failed(note)}: no quality is concluded from the rest (e.g. {note.text})"
+
+
+def _failed_some(note: Note) -> str:
+    return f"{_failed(note)} and score 0 (e.g. {note.text})"
+
+
+def _judged(note: Note) -> str:
+    return f"only {_share(note)} of the top 10 is judged: unjudged documents count as not relevant"
+
+
+def _ties(note: Note) -> str:
+    return f"{note.count:.0f} of {counted(note.total, 'document')} tie in score"
+
+
+def _beyond(note: Note) -> str:
+    scores = counted(note.count, "score")
+    return f"{scores} beyond single precision: the run file holds the nearest that keep the order"
+
+
+def _truncated(note: Note) -> str:
+    return f"{_share(note)} of the pairs were cut at max length"
+
+
+def _cut_queries(note: Note) -> str:
+    return f"{times(note.count)} a query was too long and was cut as well"
+
+
+def _repairs(note: Note) -> str:
+    return f"{_share(note)} of the answers were no complete order and had to be mended"
+
+
+def _halvings(note: Note) -> str:
+    return (
+        f"the accelerator's memory was full {times(note.count)}: batches were halved until they "
+        "fitted"
+    )
+
+
+def _cut_answers(note: Note) -> str:
+    return (
+        f"{_share(note)} of the answers were cut off at the length limit: answer_tokens is too low"
+    )
+
+
+def _split_requests(note: Note) -> str:
+    return f"{times(note.count)} a request was too large for the service and was sent in halves"
+
+
+def _blanks(note: Note) -> str:
+    documents = counted(note.count, "document")
+    return f"not sent, and ranked behind all others: {documents} without text"
+
+
+def _unknown_queries(note: Note) -> str:
+    return f"queries that have judgments but no text, left out{_more(note)}: {note.count:.0f}"
+
+
+def _unknown_documents(note: Note) -> str:
+    about = f"of {note.total:.0f}; they stay in the qrels, as in trec_eval"
+    return (
+        f"judged documents that are not in the collection ({about}){_more(note)}: {note.count:.0f}"
+    )
+
+
+def _short_lists(note: Note) -> str:
+    documents = counted(note.count, "document")
+    verb = "finds" if note.names.get("how") == "search" else "lists"
+    source = _named(note, "source")
+    return f"{source} {verb} at most {documents} per query, and the depth is {note.total:.0f}"
+
+
+def _extra_documents(note: Note) -> str:
+    documents = counted(note.count, "document")
+    return f"{documents} of {_named(note, 'file')} left out: no candidates here"
+
+
+def _failed_calls(note: Note) -> str:
+    return f"{note.count:.0f} of {note.total:.0f} timed calls failed ({note.text})"
+
+
+def _given_up(note: Note) -> str:
+    return f"{_failed_calls(note)}; timing was given up"
+
+
+def _split_batches(note: Note) -> str:
+    return f"a batch did not fit into memory and was split {times(note.count)} while timed"
+
+
+def _queue_grew(note: Note) -> str:
+    load = _named(note, "load")
+    return f"overloaded ({load} load; the queue grew): waits grow for as long as it lasts"
+
+
+def _unanswered(note: Note) -> str:
+    arrivals = f"{note.count:.0f} of {note.total:.0f} arrivals were never answered"
+    load = _named(note, "load")
+    return f"overloaded ({load} load; {arrivals}): waits grow for as long as it lasts"
+
+
+def _foreign_cpu(note: Note) -> str:
+    return f"other processes took {note.count:.0%} of the CPU during timing"
+
+
+def _load(note: Note) -> str:
+    return f"the load average was {note.count:.1f} on {note.total:.0f} cores"
+
+
+def _quota(note: Note) -> str:
+    return f"the container's CPU quota held threads up for {note.count:.0%} of the time"
+
+
+def _cpu_heat(note: Note) -> str:
+    return f"the CPU was slowed down for heat {times(note.count)}"
+
+
+def _gpu_heat(note: Note) -> str:
+    return f"{_named(note, 'device')} was slowed down for heat during {note.count:.1f} s"
+
+
+def _noise_floor(note: Note) -> str:
+    processes = counted(note.total, "process")
+    how = f"{processes} of {_named(note, 'queries')} queries, {_named(note, 'day')}"
+    return (
+        f"differences in latency below {note.count:.1%} are noise on this machine (A/A: "
+        f"{_named(note, 'reranker')} against itself, {how})"
+    )
+
+
+def _sweep_failed(note: Note) -> str:
+    return f"with {_named(note, 'change')}, {counted(note.count, 'query')} failed and score 0"
+
+
+def _continued(note: Note) -> str:
+    trials = counted(note.total, "trial")
+    return (
+        f"the run was interrupted, and continued at {_named(note, 'moment')}: {note.count:.0f} of "
+        f"{trials} had finished before"
+    )
+
+
+def _files(note: Note) -> str:
+    if note.count == 1:
+        return "1 file is"
+    return f"{note.count:.0f} files are"
+
+
+def _damaged(note: Note) -> str:
+    return f"{_files(note)} damaged and now named *.damaged; their queries are scored again"
+
+
+def _unreadable(note: Note) -> str:
+    return f"{_files(note)} left alone because of '{note.text}'; their queries are scored again"
+
+
+WORDS: Mapping[Code, Words] = {
+    Code.TEXT: _text,
+    Code.CAUTION: _text,
+    Code.RANDOM_WEIGHTS: _says("random weights: the order means nothing"),
+    Code.OTHER_CANDIDATES: _says(
+        "a run over other candidates than these, left out of the verdict: `first_stage: NAME` "
+        "binds it to its own first stage, and as an entry of first_stages it is measured over "
+        "its own candidates"
+    ),
+    Code.MOSTLY_FAILED: _mostly_failed,
+    Code.FAILED: _failed_some,
+    Code.FEW_JUDGED: _judged,
+    Code.TIES: _ties,
+    Code.BEYOND_SINGLE_PRECISION: _beyond,
+    Code.TRUNCATED: _truncated,
+    Code.CUT_QUERIES: _cut_queries,
+    Code.REPAIRS: _repairs,
+    Code.HALVINGS: _halvings,
+    Code.CUT_ANSWERS: _cut_answers,
+    Code.SPLIT_REQUESTS: _split_requests,
+    Code.BLANKS: _blanks,
+    Code.NO_RANKING: _says("its ranking is not in the run folder: none of its documents is shown"),
+    Code.UNTIMED: _says("not timed: a reference, for its ranking only"),
+    Code.BLANK_LINES: _says("blank lines skipped in {file}: {count}"),
+    Code.UNREAD_FILES: _says("files left unread, since {file} is there ({unread}): {count}"),
+    Code.BAD_ROWS: _says("{rows} left out of {file} (the first on line {line}: {text}): {count}"),
+    Code.NO_TEXT_FIELD: _says("documents without a 'text' in {file} (they have {fields}): {count}"),
+    Code.REPEATED_DOCUMENTS: _says("documents repeated alike in {file}: {count}"),
+    Code.REPEATED_QUERIES: _says("queries repeated alike in {file}: {count}"),
+    Code.QUOTED_QUERIES: _says(
+        "queries in quotes in {file}, as CSV writes them: the quotes are taken off: {count}"
+    ),
+    Code.REPEATED_JUDGMENTS: _says("judgments repeated in {file}: {count}"),
+    Code.UNGRADED_JUDGMENTS: _says(
+        "judgments without a grade in {file}, counted as grade {grade}: {count}"
+    ),
+    Code.JUDGED_AGAIN: _says(
+        "documents judged more than once for a query; the last grade counts: {count}"
+    ),
+    Code.BLANK_QUERIES: _says("queries without text, left out: {count}"),
+    Code.UNKNOWN_QUERIES: _unknown_queries,
+    Code.UNJUDGED_QUERIES: _says("queries without judgments, left out: {count}"),
+    Code.WITHOUT_RELEVANT: _says(
+        "queries without a relevant document (grade {grade} or above), which can only score 0: "
+        "{count}"
+    ),
+    Code.RELEVANT_ONLY: _says(
+        "judgments, which list relevant documents only (unjudged ones count as not relevant, and "
+        "the share judged says little): {count}"
+    ),
+    Code.UNKNOWN_DOCUMENTS: _unknown_documents,
+    Code.UNKNOWN_IN_SAMPLE: _says(
+        "judged documents that are not in the collection, of {total} looked up: {count}"
+    ),
+    Code.UNREACHABLE: _says(
+        "queries none of whose relevant documents is in the collection: no reranker can answer "
+        "them: {count}"
+    ),
+    Code.BLANK_DOCUMENTS: _says("documents whose rendered text is blank: {count}"),
+    Code.OWN_LEFT_OUT: _says(
+        "queries whose candidates leave out the document with their own id (own_document: keep "
+        "leaves it in): {count}"
+    ),
+    Code.OWN_LEFT_IN: _says(
+        "queries that are documents under the same id, and may be their own candidates "
+        "(own_document: drop leaves these out): {count}"
+    ),
+    Code.RANKS_ONLY: _says("{file} has ranks and no scores: its order is that of the ranks"),
+    Code.CONTRADICTED: _says(
+        "queries of {file} whose rank column contradicts their scores: {count} of {total} (the "
+        "score decides, the higher first, as in trec_eval)"
+    ),
+    Code.REPEATED_LINES: _says("lines that {file} holds a second time, left out: {count}"),
+    Code.ABSENT_QUERIES: _says("queries absent from {file}, which get no candidates: {count}"),
+    Code.FOREIGN_DOCUMENTS: _says(
+        "documents of {file} that {dataset} does not have, left out: {count}"
+    ),
+    Code.FOREIGN_LISTS: _says(
+        "queries of {file} of whose documents {dataset} has none, which get no candidates: {count}"
+    ),
+    Code.TIED_CANDIDATES: _says(
+        "documents in {file} that share their score with a neighbour, ordered by doc_id "
+        "(descending): {count}"
+    ),
+    Code.CUT_IN_TIES: _says(
+        "queries of {file} cut at depth {depth} between documents of equal score: {count}"
+    ),
+    Code.SHORT_LISTS: _short_lists,
+    Code.NO_TOKEN: _says(
+        "queries that have no token (nothing is left of them by the token pattern and the stop "
+        "words), and get no candidates: {count}"
+    ),
+    Code.NO_MATCH: _says(
+        "queries that share no term with any document, and get no candidates: {count}"
+    ),
+    Code.OTHER_SCRIPT: _says(
+        "most letters of the queries are {script}, which the stemmer '{stemmer}' cannot read: "
+        "set stemmer to {others}"
+    ),
+    Code.INDEX_NOT_KEPT: _says("the BM25 index could not be kept in the cache: {text}"),
+    Code.SHALLOW: _says(
+        "depth {depth} ends above the cutoff of {measures}: there is nothing below it to find"
+    ),
+    Code.NO_CANDIDATES: _says("queries without candidates, which score 0: {count}"),
+    Code.OUT_OF_ORDER: _says(
+        "queries whose candidates are not in the order of their scores: {count}; n, n-1, ..., 1 "
+        "stands in for these scores"
+    ),
+    Code.ABSENT_CANDIDATES: _says(
+        "{count} of {total} candidates are not in {file}: they come after all others, as the "
+        "first stage had them"
+    ),
+    Code.EXTRA_DOCUMENTS: _extra_documents,
+    Code.SLOW_FORMAT: _says(
+        "this CPU has no instructions for {dtype} (such as {instruction}): float32 may well be "
+        "faster"
+    ),
+    Code.OTHER_FORMAT: _says("{wanted} was asked for, {loaded} is what runs"),
+    Code.SERVER_SILENT: _says(
+        "the server does not report what it serves: its scores are cached by its address and the "
+        "model's name; use --fresh after a change"
+    ),
+    Code.SERVER_UNKNOWN: _says(
+        "the server does not say now what it serves ({text}): its scores are neither taken from "
+        "the cache nor kept"
+    ),
+    Code.UNSETTLED: _says("times had not settled after {count} warm-up calls"),
+    Code.FAILED_CALLS: _failed_calls,
+    Code.GIVEN_UP: _given_up,
+    Code.RETRIED_CALLS: _says("{count} of {total} timed calls needed a retry and are no samples"),
+    Code.SPLIT_BATCHES: _split_batches,
+    Code.QUERIES_OUT_OF_TIME: _says(
+        "timed on {count} of {total} queries: the time limit was reached"
+    ),
+    Code.ROUNDS_OUT_OF_TIME: _says(
+        "timed on {count} of {total} queries: the time limit was reached ({rounds} rounds were "
+        "planned)"
+    ),
+    Code.PAIRS_OUT_OF_TIME: _says(
+        "pairs/s from {count} pooled pairs: the time limit allowed no more"
+    ),
+    Code.COLD_FAILED: _says("{count} of {total} fresh processes gave no answer ({text})"),
+    Code.PAGE_CACHE: _says("page cache {state} ({read})"),
+    Code.QUEUE_GREW: _queue_grew,
+    Code.UNANSWERED: _unanswered,
+    Code.FAILED_ARRIVALS: _says("{count} of {total} arrivals failed"),
+    Code.FOREIGN_CPU: _foreign_cpu,
+    Code.LOAD: _load,
+    Code.QUOTA: _quota,
+    Code.CPU_HEAT: _cpu_heat,
+    Code.GPU_HEAT: _gpu_heat,
+    Code.NOISE_FLOOR: _noise_floor,
+    Code.SWEEP_LEFT_OUT: _says("{change} left out: {text}"),
+    Code.SWEEP_NOT_SCORED: _says("the quality with {change} is not known: {text}"),
+    Code.SWEEP_FAILED: _sweep_failed,
+    Code.TIMING_ENDED: _says("timing ended early: {text}"),
+    Code.CONTINUED: _continued,
+    Code.CACHE_DAMAGED: _damaged,
+    Code.CACHE_UNREADABLE: _unreadable,
+    Code.CACHE_CLOSED: _says("left alone because of '{text}'; nothing is read from it"),
+    Code.CACHE_IMPOSSIBLE: _says(
+        "{count} amounts of tokens or the like cannot be true and are not counted"
+    ),
+    Code.CACHE_NOT_KEPT: _says(
+        "scores are used but not kept because of '{text}'; another run scores them again"
+    ),
+}

@@ -1,0 +1,14 @@
+"""Notes as the sentences that a reader sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bench.core.note import read_notes
+from bench.core.wording import sentences
+
+
+def said(notes: Iterable[Any]) -> list[str]:
+    """Return notes, as they are or from JSON, in words."""
+    return sentences(read_notes(notes))
