@@ -3,6 +3,7 @@
     python scripts/structure.py            a table
     python scripts/structure.py --json     the same for a program
     python scripts/structure.py PATH       another checkout, to compare before and after
+    python scripts/structure.py --problems the lines that break the style, with the fix
 
 A *floor* is one more than the highest floor among a room's imports; rooms are the packages (or
 files) directly under `bench/`. Imports inside functions and under TYPE_CHECKING count: all of them
@@ -14,7 +15,7 @@ from __future__ import annotations
 import ast
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,24 +25,16 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "bench"
 # Participles and pronouns that say nothing about what a variable holds.
 NAMES_WITHOUT_A_NOUN = frozenset(
-    {
-        *(
-            "asked",
-            "find",
-            "found",
-            "given",
-            "held",
-            "it",
-            "kept",
-            "least",
-            "made",
-            "most",
-            "one",
-            "said",
-        ),
-        *("shown", "taken", "that", "them", "these", "they", "thing", "this", "told", "whole"),
-    }
+    (
+        *("asked", "find", "found", "given", "held", "it", "kept", "least", "made", "most", "one"),
+        *("said", "shown", "taken", "that", "them", "these", "they", "thing", "this", "told"),
+        "whole",
+    )
 )
+
+NESTED = "a conditional expression inside another: write if and else"
+TWO_LOOPS = "a comprehension of two loops: write the outer one as a for loop"
+NO_NOUN = "names nothing: take the noun of its type, such as run, rows, record, outcome"
 
 Graph = Mapping[str, frozenset[str]]
 
@@ -167,19 +160,10 @@ def comprehensions_of_two_loops(tree: ast.AST) -> list[int]:
 
 
 def names_without_a_noun(tree: ast.AST) -> list[tuple[int, str]]:
-    """Return (line, name) of each variable or parameter that is bound to a word of
+    """Return (line, name) of each variable, parameter, attribute and property that bears a word of
     NAMES_WITHOUT_A_NOUN.
     """
-    bindings = []
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Name)
-            and isinstance(node.ctx, ast.Store)
-            and node.id in NAMES_WITHOUT_A_NOUN
-        ):
-            bindings.append((node.lineno, node.id))
-        if isinstance(node, ast.arg) and node.arg in NAMES_WITHOUT_A_NOUN:
-            bindings.append((node.lineno, node.arg))
+    bindings = [(line, name) for line, name in _bindings(tree) if name in NAMES_WITHOUT_A_NOUN]
     return sorted(bindings)
 
 
@@ -192,6 +176,33 @@ def any_dictionaries(tree: ast.AST) -> list[int]:
             if is_mapping and ast.unparse(node.slice) in ("str, Any", "(str, Any)"):
                 lines.append(node.lineno)
     return lines
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A line that breaks the style of the house, and what to write in its place."""
+
+    path: Path
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.text}"
+
+
+def problems(path: Path, tree: ast.AST) -> list[Problem]:
+    """Return the lines of a file that break a rule without exceptions, in order."""
+    rows = [
+        *((line, NESTED) for line in nested_conditionals(tree)),
+        *((line, TWO_LOOPS) for line in comprehensions_of_two_loops(tree)),
+        *((line, f"'{name}': {NO_NOUN}") for line, name in names_without_a_noun(tree)),
+    ]
+    return [Problem(path, line, text) for line, text in sorted(rows)]
+
+
+def conditionals_per_thousand(trees: Iterable[ast.AST], lines: int) -> float:
+    """Return the conditional expressions per 1,000 lines."""
+    return sum(len(list(_conditionals(tree))) for tree in trees) * 1000 / lines
 
 
 def measure(root: Path = ROOT) -> dict[str, float | str]:
@@ -226,9 +237,7 @@ def measure(root: Path = ROOT) -> dict[str, float | str]:
         "circles of files": len(circles(files)),
         "file length, median / p90 / max": _spread(sizes),
         "function length, median / p90 / max": _spread(functions),
-        "conditional expressions": round(
-            sum(len(list(_conditionals(tree))) for tree in trees) * per_thousand, 1
-        ),
+        "conditional expressions": round(conditionals_per_thousand(trees, len(lines)), 1),
         "nested ones": round(
             sum(len(nested_conditionals(tree)) for tree in trees) * per_thousand, 2
         ),
@@ -261,6 +270,27 @@ def _imports(module: Module, by_name: Mapping[str, Module]) -> Iterator[str]:
                     yield node.module
 
 
+def _bindings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield (line, name) wherever a name is given: by assignment, loop, comprehension, parameter,
+    `as`, attribute or property.
+    """
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
+            case ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+                yield node.lineno, name
+            case ast.FunctionDef(name=name) if _is_property(node):
+                yield node.lineno, name
+
+
+def _is_property(function: ast.FunctionDef) -> bool:
+    decorators = {ast.unparse(decorator) for decorator in function.decorator_list}
+    return not decorators.isdisjoint(("property", "cached_property"))
+
+
 def _conditionals(tree: ast.AST) -> Iterator[ast.IfExp]:
     return (node for node in ast.walk(tree) if isinstance(node, ast.IfExp))
 
@@ -280,6 +310,12 @@ def main(arguments: list[str]) -> None:
     paths = [
         Path(argument).resolve() for argument in arguments if not argument.startswith("-")
     ] or [ROOT]
+    if "--problems" in arguments:
+        for root in paths:
+            for module in modules(root).values():
+                for problem in problems(module.path.relative_to(root), module.tree):
+                    print(problem)
+        return
     figures = [measure(path) for path in paths]
     if "--json" in arguments:
         print(json.dumps(figures, indent=1))

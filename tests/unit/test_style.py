@@ -1,0 +1,79 @@
+"""The rules of style that a program can check: CONTRIBUTING has them in words."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from scripts import structure
+from tests.support.paths import ROOT
+
+CLEAN_ROOMS = frozenset({"catalogue", "core", "machine"})
+"""Rooms without a problem. A room joins when it is clean, and never leaves."""
+CONDITIONALS = 17.0
+"""Conditional expressions per 1,000 lines of the package: the value that is reached. Lower it when
+there are fewer.
+"""
+
+
+def sources(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def problems(paths: list[Path]) -> str:
+    lines: list[str] = []
+    for path in paths:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        lines += map(str, structure.problems(path.relative_to(ROOT), tree))
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("room", sorted(CLEAN_ROOMS))
+def test_a_clean_room_stays_clean(room: str) -> None:
+    paths = sources(ROOT / "bench" / room)
+    assert paths, f"there is no room '{room}'"
+    assert problems(paths) == ""
+
+
+def test_conditional_expressions_become_fewer() -> None:
+    modules = structure.modules(ROOT).values()
+    lines = sum(len(module.lines) for module in modules)
+    density = structure.conditionals_per_thousand([module.tree for module in modules], lines)
+    assert density <= CONDITIONALS, "write an if, with an early return, in place of x if y else z"
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "text"),
+    [
+        ("a = 1 if b else 2 if c else 3", 1, structure.NESTED),
+        ("a = 1\nb = [x for y in a for x in y]", 2, structure.TWO_LOOPS),
+        ("found = 1", 1, "'found'"),
+        ("for one in rows: pass", 1, "'one'"),
+        ("[told for told in rows]", 1, "'told'"),
+        ("def f(given): pass", 1, "'given'"),
+        ("class A:\n    kept: int", 2, "'kept'"),
+        ("class A:\n    @property\n    def asked(self): pass", 3, "'asked'"),
+        ("def f(self):\n    self.made = 1", 2, "'made'"),
+        ("with f() as held: pass", 1, "'held'"),
+        ("if (most := f()): pass", 1, "'most'"),
+    ],
+)
+def test_each_rule_finds_what_breaks_it(code: str, line: int, text: str) -> None:
+    (problem,) = structure.problems(Path("a.py"), ast.parse(code))
+    assert (problem.path, problem.line) == (Path("a.py"), line)
+    assert text in problem.text
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "row = 1 if b else 2",
+        "pairs = [(a if b else c, d) for a in rows]",
+        "def find(name): return found[name]",
+        "rows = [[cell for cell in row] for row in table]",
+    ],
+)
+def test_what_breaks_no_rule_is_no_problem(code: str) -> None:
+    assert structure.problems(Path("a.py"), ast.parse(code)) == []
