@@ -195,7 +195,7 @@ class Loaded:
         """One raw score per document, in the order given, shape (len(docs),). Higher is better."""
         from bench.contract.meter import Meter
         from bench.contract.request import CandidateList, Failure
-        from bench.scoring.engine import checked
+        from bench.scoring.job import checked
 
         if not docs:
             raise RerankerError("there are no documents to rerank")
@@ -217,7 +217,7 @@ class Loaded:
 
     def describe(self) -> dict[str, Any]:
         """What loaded."""
-        from bench.scoring.engine import described
+        from bench.scoring.description import described
 
         return described(self._reranker)
 

@@ -13,6 +13,8 @@ from bench.core.errors import BenchError
 if TYPE_CHECKING:
     from bench.records.run import Run
 
+LISTED = ("rerankers", "datasets", "scenarios", "executors", "suites", "measures")
+
 
 @click.command(epilog=MEANING)
 @click.argument("run", type=RUN)
@@ -28,7 +30,8 @@ def report(run: Run) -> None:
 
 @click.command(name="list")
 @click.argument(
-    "what", type=click.Choice(["rerankers", "datasets", "scenarios", "suites", "measures"])
+    "what",
+    type=click.Choice(["rerankers", "datasets", "scenarios", "executors", "suites", "measures"]),
 )
 @click.option(
     "--backend",

@@ -38,6 +38,12 @@ KINDS = {".html": "report", ".md": "comment"}
     default=True,
     help="Take timings (they are never cached), or leave them out.",
 )
+@click.option(
+    "--executor",
+    metavar="NAME",
+    help="Where scores are computed, in place of the suite's own: here, or processes, which uses "
+    "several of this machine. See `rerank-bench list executors`.",
+)
 @click.option("--fresh", is_flag=True, help="Score everything anew: do not read the score cache.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
 @click.option(
@@ -58,6 +64,7 @@ def run(
     out: Path,
     device: str | None,
     latency: bool,
+    executor: str | None,
     fresh: bool,
     quiet: bool,
     estimate: bool,
@@ -81,17 +88,20 @@ def run(
             "--format goes with --estimate; a run's tables are in its folder, or `rerank-bench "
             "export`"
         )
+    asked = load(suite)
+    if executor is not None:
+        asked = asked.with_executor(executor)
     if estimate:
         _estimate(
             forecast(
-                load(suite), out=out, device=device, time_it=latency, fresh=fresh, observer=observer
+                asked, out=out, device=device, time_it=latency, fresh=fresh, observer=observer
             ),
             form,
         )
         return
     command = shlex.join(["rerank-bench", *map(argument, sys.argv[1:])])
     done = loop.run(
-        load(suite),
+        asked,
         out=out,
         device=device,
         time_it=latency,

@@ -28,11 +28,16 @@ def validate(suite: str) -> int:
     validation = validate(load(suite))
     for dataset in validation.datasets:
         _print_dataset(dataset)
+    click.echo(f"executor {validation.executor}")
+    _print_rest((), validation.executor_problem)
     for row in validation.rows:
         click.echo(f"{row.trial:<60} {row.status}{f': {row.reason}' if row.reason else ''}")
     failed, trials = validation.count("failed"), len(validation.rows)
     if failed:
         click.echo(f"{suite}: {failed} of {counted(trials, 'trial')} cannot run")
+        return 1
+    if validation.executor_problem:
+        click.echo(f"{suite}: its executor cannot run")
         return 1
     click.echo(f"{suite}: valid, {counted(trials, 'trial')}")
     return 0

@@ -128,10 +128,11 @@ def budget(
     found = run if isinstance(run, Run) else baselines.find(run)
     points, bare = list(found.points), list(found.architecture_points)
     if not points:
-        raise RecordError(
-            f"{found.folder}: no reranker of this run was timed; run its suite with latency, or "
-            "give another run"
-        )
+        timed = _newest_timed(found)
+        fix = "run its suite with latency, or give another run"
+        if timed is not None:
+            fix = f"of the same suite, {timed.folder} was: give that one"
+        raise RecordError(f"{found.folder}: no reranker of this run was timed; {fix}")
     points = _only(points, "dataset", dataset, lambda point: [point.trial.dataset])
     points = _only(points, "first-stage", first_stage, lambda point: [point.trial.first_stage])
     points = _only(points, "device", device, _devices)
@@ -148,6 +149,20 @@ def budget(
         _choose(found, valued(m, qualities[n]), bare, n, limits, qualities[n])
         for m, n in zip(groups.values(), names, strict=True)
     ]
+
+
+def _newest_timed(run: Run) -> Run | None:
+    """Return the newest run next to this one, of the same suite, in which a reranker was timed."""
+    siblings: list[Run] = []
+    for path in run.folder.absolute().parent.glob("[!.]*/run.json"):
+        try:
+            sibling = Run(run.folder.parent / path.parent.name)
+            is_timed = sibling.info.suite == run.info.suite and bool(sibling.points)
+        except RecordError:
+            continue
+        if is_timed:
+            siblings.append(sibling)
+    return max(siblings, key=lambda sibling: sibling.info.started, default=None)
 
 
 def exit_code(choices: Sequence[Choice]) -> int:

@@ -8,10 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recipe:
-    """How another process builds the same reranker: its name and options as the suite has them, and
-    where its paths are relative to.
+    """How another process builds the same reranker: its name and options as the suite has them,
+    where its paths are relative to, and its device.
     """
 
     name: str
     options: Any
     base_dir: str
+    device: str = "cpu"

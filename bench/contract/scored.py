@@ -28,4 +28,6 @@ class Scored:
     usage: Amounts = field(default_factory=dict)
     usage_by_query: dict[str, Amounts] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
-    """What was wrong with the score cache."""
+    """What was wrong with the score cache, and what became of workers."""
+    executor: str = ""
+    """Who computed what the cache lacked, where it was not this process alone."""

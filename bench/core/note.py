@@ -117,6 +117,7 @@ class Code(StrEnum):
     CACHE_CLOSED = "cache-closed"
     CACHE_IMPOSSIBLE = "cache-impossible"
     CACHE_NOT_KEPT = "cache-not-kept"
+    WORKER_DIED = "worker-died"
 
 
 class NoteFields(TypedDict):

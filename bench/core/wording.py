@@ -391,4 +391,5 @@ WORDS: Mapping[Code, Words] = {
     Code.CACHE_NOT_KEPT: _says(
         "scores are used but not kept because of '{text}'; another run scores them again"
     ),
+    Code.WORKER_DIED: _says("a worker {text}, and another one got its work"),
 }

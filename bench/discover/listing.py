@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def show_list(what: str, backend: str | None = None) -> None:
     """Print one list: rerankers (of one backend, where one is named), datasets, latency scenarios,
-    suites or measures.
+    executors, suites or measures.
     """
     if what == "rerankers":
         from bench.discover.reranker_list import lines
@@ -66,6 +66,15 @@ def _scenarios() -> Iterator[Sequence[str]]:
     yield ("MODULE:CLASS", "a scenario of your own", "", "")
 
 
+def _executors() -> Iterator[Sequence[str]]:
+    from bench.scoring.executors import EXECUTORS, class_of
+
+    for name in EXECUTORS:
+        kind = class_of(name)
+        yield (name, kind.meaning, ", ".join(kind.Options.model_fields))
+    yield ("MODULE:CLASS", "an executor of your own", "")
+
+
 def _suites() -> Iterator[Sequence[str]]:
     import yaml
 
@@ -89,6 +98,7 @@ def _measures() -> Iterator[Sequence[str]]:
 LISTS: Mapping[str, Callable[[], Iterator[Sequence[str]]]] = {
     "datasets": _datasets,
     "scenarios": _scenarios,
+    "executors": _executors,
     "suites": _suites,
     "measures": _measures,
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 from bench import datasets, retrieval
 from bench.contract.candidates import Candidates
 from bench.core.counting import counted
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, Unavailable
 from bench.core.note import read_notes
 from bench.core.wording import sentences
 from bench.datasets.base import Dataset
@@ -23,6 +23,7 @@ from bench.datasets.memory import SampledDocuments
 from bench.datasets.reading import NotDownloaded
 from bench.rerankers.reference.fixed import RunFileReranker
 from bench.runner.retrieve import check_texts
+from bench.scoring import executors
 from bench.suite.naming import display_name
 from bench.suite.planning import Group, Planned, plan
 from bench.suite.suite import Suite
@@ -73,6 +74,9 @@ class Validation:
     """All of a suite."""
 
     datasets: list[DatasetCheck] = field(default_factory=list)
+    executor: str = ""
+    """Where scores would be computed, and why they cannot be, if so."""
+    executor_problem: str = ""
     rows: list[RowCheck] = field(default_factory=list)
 
     def count(self, status: str) -> int:
@@ -83,7 +87,12 @@ def validate(suite: Suite) -> Validation:
     """Look at every dataset, first stage and row of a suite. What cannot be used is reported, and
     the rest is looked at all the same.
     """
-    validation = Validation()
+    executor = executors.build(suite.executor.name, suite.executor.options)
+    validation = Validation(executor=f"{executor.name}, {executor.meaning}".removesuffix(", "))
+    try:
+        executor.check()
+    except Unavailable as error:
+        validation.executor_problem = str(error)
     groups = plan(suite, lenient=True)
     # groups of one dataset are neighbours: one dataset is in memory at a time
     for part, members in groupby(groups, key=lambda group: group.dataset):

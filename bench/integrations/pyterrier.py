@@ -89,7 +89,8 @@ def _transformer_class() -> Any:
 
 def _reranked(reranker: Reranker, results: Any, text_field: str) -> Any:
     """The rows of a frame in their new order. Queries stand as they first appear."""
-    from bench.scoring.engine import checked, chunks
+    from bench.scoring.engine import chunks
+    from bench.scoring.job import checked
 
     rows = {str(qid): group.index.to_list() for qid, group in results.groupby("qid", sort=False)}
     requests = [_request(qid, results.loc[found], text_field) for qid, found in rows.items()]

@@ -116,6 +116,17 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def usable_cores() -> int:
+    """Return how many CPU cores this process may keep busy, by its affinity and its control
+    group.
+    """
+    quota = cpu_quota(control_groups("cpu"))
+    cores = _allowed_cores() or 1
+    if quota is None:
+        return cores
+    return max(1, min(cores, round(quota)))
+
+
 def fingerprint(device: str) -> Environment:
     """Return hardware, driver, threads and library versions.
 
@@ -125,7 +136,7 @@ def fingerprint(device: str) -> Environment:
         **cpu.facts(),
         "physical_cores": _psutil("cpu_count", False),
         "logical_cores": logical_cores(),
-        "usable_cores": _usable_cores(),
+        "usable_cores": _allowed_cores(),
         "memory_bytes": getattr(_psutil("virtual_memory"), "total", None),
         "cpu_quota": cpu_quota(control_groups("cpu")),
         "memory_limit_bytes": memory_limit(control_groups("memory")),
@@ -207,7 +218,7 @@ def _psutil(name: str, *arguments: Any) -> Any:
         return None
 
 
-def _usable_cores() -> int | None:
+def _allowed_cores() -> int | None:
     """Return the number of CPUs that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

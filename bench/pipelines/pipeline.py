@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.meter import Meter
+from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure, Usage, cut
 from bench.contract.stage import Description, Reranker
 from bench.core.errors import RerankerError
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Step:
     """A stage after the first, by its name in tables. It hands on `keep` documents, all without a
-    number. Steps with the same `key` do the same.
+    number. Steps with the same `key` do the same. `recipe` is how another process builds the stage.
     """
 
     name: str
     reranker: Reranker
     keep: int | None
     key: str
+    recipe: Recipe | None = None
 
 
 class Pipeline(BaseReranker):

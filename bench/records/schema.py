@@ -190,6 +190,11 @@ class Record(Options):
     scores: dict[str, int] = Field(
         description="queries whose scores came from the cache, and queries scored now"
     )
+    executor: str = Field(
+        "",
+        description="who computed what the cache lacked, where it was not the driver alone: a name "
+        "of the suite's executors",
+    )
     cost: Cost | None = Field(
         None, description="None where nothing is paid for by the query, or no price is known"
     )

@@ -73,9 +73,9 @@ def notes(found: Forecast) -> Iterator[str]:
         "this machine; ? where there is none"
     )
     yield from dict.fromkeys(
-        f"{row.trial.reranker}: time {row.told}"
+        f"{row.trial.reranker}: time {row.time_source}"
         for row in found.rows
-        if row.told and row.usage.pairs
+        if row.time_source and row.usage.pairs
     )
     if any(row.timed.calls for row in found.rows):
         yield (
@@ -121,7 +121,14 @@ def _table(members: Sequence[Expected], title: str) -> Table:
     rows = [Row(row.trial.reranker, _cells(row), device_of(row.trial)) for row in members]
     absent = _grouped((row for row in members if row.reason), lambda row: row.reason)
     notes = [Note("", f"{names} not here: {reason}") for reason, names in absent]
-    return Table("reranker", COLUMNS, rows, f"what {title} would take", notes=notes)
+    columns = [column for column in COLUMNS if any(_says(row, column) for row in rows)]
+    return Table("reranker", columns, rows, f"what {title} would take", notes=notes)
+
+
+def _says(row: Row, column: Column) -> bool:
+    """Return whether a row has something to say in a column: a question mark says something."""
+    cell = row.cells.get(column.key, cells.missing())
+    return cell != cells.missing()
 
 
 def _cells(row: Expected) -> dict[str, Cell]:

@@ -1,5 +1,5 @@
-"""What a run would take, told before it is paid for: pairs, calls, tokens, dollars, time. Nothing
-is scored and nothing is sent.
+"""A forecast of what a run would take, before it is paid for: pairs, calls, tokens, dollars, time.
+Nothing is scored and nothing is sent.
 
 The first stage does run, since it is free and says how many pairs there are. Tokens are estimated
 from the real texts: their characters, divided by the characters per token of a sample.
@@ -22,10 +22,9 @@ from bench.core.progress import Observer
 from bench.latency import timed_pass
 from bench.rerankers.loading.weights import MODELS
 from bench.rerankers.remote.address import THIS_MACHINE
+from bench.runner.backlog import Backlog, stages_of
 from bench.runner.history import History, Speed
 from bench.runner.retrieve import retrieve
-from bench.scoring.cache import ScoreCache, request_key
-from bench.scoring.engine import identified
 from bench.suite.planning import Group, Planned, plan
 from bench.suite.suite import Suite
 
@@ -44,8 +43,8 @@ class Expected:
     for the timed pass, never cached.
 
     `usd` is None where the price is not known, 0 for what costs nothing by the query. `seconds` is
-    of scoring, None where nothing tells it; `at_least` marks a lower bound, which the limits per
-    minute set. `reason` says why the trial cannot run here.
+    of scoring, None where nothing is known of it; `at_least` marks a lower bound, which the limits
+    per minute set. `reason` says why the trial cannot run here.
     """
 
     trial: Trial
@@ -59,7 +58,7 @@ class Expected:
     usd: float | None = None
     seconds: float | None = None
     at_least: bool = False
-    told: str = ""
+    time_source: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Flat values: what scoring and the timed pass take together, and the price."""
@@ -82,7 +81,7 @@ class Expected:
             "usd": self.usd,
             "seconds": self.seconds,
             "at_least": self.at_least,
-            "time_from": self.told,
+            "time_from": self.time_source,
         }
 
 
@@ -124,8 +123,8 @@ def forecast(
     fresh: bool = False,
     observer: Observer | None = None,
 ) -> Forecast:
-    """What running the suite would take; the arguments are those of `runner.run`. Rerankers that
-    cannot run here are told with the reason.
+    """Return what running the suite would take; the arguments are those of `runner.run`. Rerankers
+    that cannot run here have the reason.
 
     Raises BenchError where a dataset or a first stage cannot be had.
     """
@@ -133,56 +132,55 @@ def forecast(
     plan_ = suite.latency if time_it else None
     rows: list[Expected] = []
     tokens: Tokens | None = None
-    bought: set[tuple[str, str]] = set()
+    backlog: Backlog | None = None
     for group in plan(suite, device, lenient=True):
         requests = retrieve(suite, group, observer).questions.requests
         tokens = tokens or Tokens(requests, suite.seed)
+        backlog = backlog or Backlog(tokens, fresh=fresh)
+        backlog.begin_group()
         sample: Sequence[CandidateList] = []
         if plan_ and len(requests):
             timed_queries = plan_.timed_queries(len(requests), remote=True)
             sample = timed_pass.draw_sample(requests, plan_, suite.seed)[:timed_queries]
         for planned in _rerankers(group):
-            missing, scoring = _to_score(planned, requests, tokens, None if fresh else bought)
+            missing = backlog.missing(planned, requests)
             timing = _timed(planned, sample, len(requests), plan_, tokens)
             row = Expected(
                 planned.trial,
                 planned.reranker.placement,
                 len(requests),
-                len(requests) - missing,
-                _sum(scoring),
+                len(requests) - missing.queries,
+                _sum(missing.usages),
                 _sum(timing),
                 planned.status.reason,
             )
-            bills = [
-                _bill(reranker, one + other)
-                for (reranker, _), one, other in zip(_stages(planned), scoring, timing, strict=True)
-            ]
-            rows.append(
-                _in_time(
-                    _priced(row, planned, bills),
-                    planned,
-                    missing,
-                    history.speed(planned),
-                )
-            )
-    return Forecast(suite.name, rows, tokens.told if tokens else "")
+            bills: list[float | None] = []
+            for stage, scoring, timed in zip(
+                stages_of(planned), missing.usages, timing, strict=True
+            ):
+                bills.append(_bill(stage.reranker, scoring + timed))
+            row = _priced(row, planned, bills)
+            rows.append(_in_time(row, planned, missing.queries, history.speed(planned)))
+    return Forecast(suite.name, rows, tokens.explanation if tokens else "")
 
 
 class Tokens:
-    """Estimates a text's tokens by its characters. `told` says how."""
+    """Estimates a text's tokens by its characters. `explanation` says how."""
 
     def __init__(self, requests: Sequence[CandidateList], seed: int) -> None:
-        chosen = random.Random(seed).sample(range(len(requests)), min(len(requests), SAMPLED // 10))
-        texts = [text for i in chosen for text in (requests[i].query, *list(requests[i].docs)[:9])]
-        counted = _counted(texts)
-        self._characters = sum(map(len, texts)) / counted if counted else CHARACTERS
-        of = (
-            f"as {TOKENIZER}'s tokenizer counts {len(texts)} of the texts"
-            if counted
-            else "a rule of thumb for English"
-        )
-        self.told = (
-            f"{self._characters:.1f} characters a token, {of}; the service's own count may differ"
+        sample = random.Random(seed).sample(range(len(requests)), min(len(requests), SAMPLED // 10))
+        texts: list[str] = []
+        for place in sample:
+            texts += [requests[place].query, *list(requests[place].docs)[:9]]
+        tokens = _counted(texts)
+        self._characters = CHARACTERS
+        source = "a rule of thumb for English"
+        if tokens:
+            self._characters = sum(map(len, texts)) / tokens
+            source = f"as {TOKENIZER}'s tokenizer counts {len(texts)} of the texts"
+        self.explanation = (
+            f"{self._characters:.1f} characters a token, {source}; the service's own count may "
+            "differ"
         )
 
     def __call__(self, text: str) -> int:
@@ -201,69 +199,16 @@ def _counted(texts: Sequence[str]) -> int:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    return sum(
-        len(one.ids) for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)
-    )
+    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return sum(len(encoding.ids) for encoding in encodings)
 
 
 def _rerankers(group: Group) -> Iterator[Planned]:
     return (planned for planned in group.planned if planned.trial.reranker not in REFERENCES)
 
 
-def _stages(planned: Planned) -> list[tuple[Reranker, int | None]]:
-    """Return the reranker of a trial, or the stages of a pipeline after the search, each with how
-    many documents it is handed at most.
-    """
-    if planned.pipeline is None:
-        return [(planned.reranker, None)]
-    rerankers = [step.reranker for step in planned.pipeline.steps]
-    return list(zip(rerankers, planned.pipeline.handed(), strict=True))
-
-
 def _sum(usages: Sequence[Usage]) -> Usage:
     return sum(usages, Usage())
-
-
-def _to_score(
-    planned: Planned,
-    requests: Sequence[CandidateList],
-    tokens: Callable[[str], int],
-    bought: set[tuple[str, str]] | None,
-) -> tuple[int, list[Usage]]:
-    """Return how many queries would be scored, and what that takes of each stage. `bought` are
-    those that the run has by then; None: nothing is ever reused.
-
-    Which documents a later stage of a pipeline sees is known when the one before has scored: the
-    first candidates serve for them, and none counts as scored before.
-    """
-    if planned.pipeline is not None:
-        return len(requests), [
-            reranker.expected_usage([cut(request, handed) for request in requests], tokens)
-            for reranker, handed in _stages(planned)
-        ]
-    fingerprint = _fingerprint(planned) if bought is not None else None
-    cache = ScoreCache(fingerprint) if fingerprint else None
-    missing, usage = 0, Usage()
-    for request in requests:
-        if cache and bought is not None:
-            key = request_key(request, with_scores=planned.reranker.reads_scores)
-            if cache.get(key) is not None or (cache.folder.name, key) in bought:
-                continue
-            if planned.status.status == "pending":
-                bought.add((cache.folder.name, key))
-        missing, usage = missing + 1, usage + planned.reranker.expected_usage([request], tokens)
-    return missing, [usage]
-
-
-def _fingerprint(planned: Planned) -> dict[str, Any]:
-    """The key of the score cache, where it can be told: the weights of a local reranker that cannot
-    run here may be missing.
-    """
-    return (
-        identified(planned.reranker)
-        if planned.status.status == "pending" or planned.reranker.placement == "remote"
-        else {}
-    )
 
 
 def _timed(
@@ -278,7 +223,7 @@ def _timed(
     """
     return [
         _timed_stage(reranker, [cut(request, handed) for request in sample], queries, plan_, tokens)
-        for reranker, handed in _stages(planned)
+        for reranker, handed in stages_of(planned)
     ]
 
 
@@ -291,19 +236,19 @@ def _timed_stage(
 ) -> Usage:
     if reranker.placement != "remote" or plan_ is None or not sample:
         return Usage()
-    one_each = reranker.expected_usage(sample, tokens)
+    usage = reranker.expected_usage(sample, tokens)
     times = plan_.calls(queries, remote=True) / len(sample)
     return Usage(
-        calls=round(one_each.calls * times),
-        tokens=round(one_each.tokens * times),
-        tokens_out=round(one_each.tokens_out * times),
-        billed_units=round(one_each.billed_units * times),
+        calls=round(usage.calls * times),
+        tokens=round(usage.tokens * times),
+        tokens_out=round(usage.tokens_out * times),
+        billed_units=round(usage.billed_units * times),
     )
 
 
 def _priced(row: Expected, planned: Planned, bills: Sequence[float | None]) -> Expected:
     """Return the row with the sum of its stages' bills, unknown where one of them is."""
-    prices = [reranker.price() for reranker, _ in _stages(planned)]
+    prices = [reranker.price() for reranker, _ in stages_of(planned)]
     known = [price for price in prices if price is not None]
     usd = None if None in bills else sum(bill or 0.0 for bill in bills)
     return replace(row, price=known[0] if len(known) == 1 else None, usd=usd)
@@ -327,21 +272,24 @@ def _in_time(row: Expected, planned: Planned, missing: int, speed: Speed | None)
     if not missing:
         return replace(row, seconds=0.0)
     reranker = planned.reranker
-    least = 0.0
-    for used, per_minute in (
-        (row.usage.calls, reranker.requests_per_minute),
-        (row.usage.tokens, reranker.tokens_per_minute),
-    ):
-        least = max(least, 60 * used / per_minute) if per_minute else least
+    limited = max(
+        _seconds(row.usage.calls, reranker.requests_per_minute),
+        _seconds(row.usage.tokens, reranker.tokens_per_minute),
+    )
     if speed and speed.pairs_per_s:
-        return replace(row, seconds=row.usage.pairs / speed.pairs_per_s, told=speed.told)
+        seconds = row.usage.pairs / speed.pairs_per_s
+        return replace(row, seconds=seconds, time_source=speed.source)
     if speed and speed.query_s:
         seconds = missing * speed.query_s / reranker.concurrency
-        return replace(row, seconds=max(least, seconds), told=speed.told)
-    return (
-        replace(
-            row, seconds=least, at_least=True, told="is what the limits per minute leave at least"
-        )
-        if least
-        else row
-    )
+        return replace(row, seconds=max(limited, seconds), time_source=speed.source)
+    if limited:
+        source = "is what the limits per minute leave at least"
+        return replace(row, seconds=limited, at_least=True, time_source=source)
+    return row
+
+
+def _seconds(amount: float, per_minute: float | None) -> float:
+    """Return how long an amount takes under a limit, 0 without one."""
+    if not per_minute:
+        return 0.0
+    return 60 * amount / per_minute

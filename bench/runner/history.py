@@ -31,7 +31,7 @@ class Speed:
 
     pairs_per_s: float | None
     query_s: float | None
-    told: str
+    source: str
 
 
 class History:

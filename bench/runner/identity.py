@@ -15,7 +15,7 @@ from bench.machine import fingerprint
 from bench.records.schema import RunInfo
 from bench.records.writer import now
 from bench.runner.inputs import inputs
-from bench.scoring.engine import identified
+from bench.scoring.description import identified
 from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 

@@ -57,6 +57,7 @@ def inputs(suite: Suite, libraries: Mapping[str, Any], *, fresh: bool) -> dict[s
                 name = f"{ARGUMENT}{path.name}"
                 digests[name] = _combined(digests.get(name, ""), _of_path(path))
     classes = [part.name for part in (*first_stages, *later)]
+    classes.append(suite.executor.name)
     if suite.latency:
         classes += [SCENARIOS.get(name, name) for name in suite.latency.scenarios]
     for word in (*words, *classes):

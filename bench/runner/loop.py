@@ -15,6 +15,7 @@ from bench.records.opening import open_run
 from bench.records.run import Run
 from bench.runner.group import GroupRun
 from bench.runner.identity import run_info
+from bench.scoring import executors
 from bench.suite.planning import plan
 from bench.suite.suite import Suite
 
@@ -70,6 +71,8 @@ def _run(
 ) -> Path:
     groups = plan(suite, device)
     timed = suite.latency is not None and time_it
+    executor = executors.build(suite.executor.name, suite.executor.options)
+    executor.check()
     writer = open_run(out, run_info(suite, groups, command, device, timed, fresh))
     try:
         done = writer.finished()
@@ -85,7 +88,7 @@ def _run(
                     if planned.trial.id in done:
                         planned.end("done")
             else:
-                GroupRun(suite, group, writer, observer, timed, fresh).run()
+                GroupRun(suite, group, writer, observer, timed, fresh, executor).run()
             writer.set_status({planned.trial.id: planned.status for planned in group.planned})
         return writer.finish().folder
     finally:

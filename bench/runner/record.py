@@ -22,7 +22,7 @@ from bench.records.schema import ArchitectureRecord, Record, StageRecord
 from bench.records.writer import now
 from bench.rerankers.options import declared
 from bench.runner.cost import cost, together
-from bench.scoring.engine import described
+from bench.scoring.description import described
 from bench.suite.planning import Planned
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ def quality_record(
         cost=paid,
         stages=list(stages),
         scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
+        executor=scored.executor,
         latency=dict(facts) if facts is not None else None,
         keys=all_keys,
         environment=dict(environment),

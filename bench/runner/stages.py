@@ -25,7 +25,8 @@ from bench.ranking.order import rank
 from bench.records.schema import StageRecord
 from bench.rerankers.reference.fixed import in_order
 from bench.runner.cost import cost
-from bench.scoring.engine import score
+from bench.scoring.engine import HERE, score
+from bench.scoring.executors.base import Executor
 
 Prefix = tuple[tuple[str, int | None], ...]
 """Which stages came before, with what each handed on."""
@@ -51,6 +52,7 @@ class StagePass:
     depth: int
     chunk_pairs: int
     fresh: bool
+    executor: Executor = HERE
     known: dict[Prefix, Stood] = field(default_factory=dict)
 
     def run(
@@ -113,6 +115,8 @@ class StagePass:
             fresh=self.fresh,
             on_progress=on_pairs,
             on_note=partial(on_note, step.name),
+            executor=self.executor,
+            recipe=step.recipe,
         )
         if lists and not scored.scores:
             reason = next(iter(scored.failures.values()), "no reason given")
@@ -221,6 +225,7 @@ def _add(together: Scored, stage: Scored) -> None:
     together.computed_queries = max(together.computed_queries, stage.computed_queries)
     together.cached_queries = max(0, answered - together.computed_queries)
     together.notes += stage.notes
+    together.executor = together.executor or stage.executor
 
 
 def _sum(one: Amounts, other: Amounts) -> Amounts:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from bench import rerankers
+from bench.contract.recipe import Recipe
 from bench.contract.stage import Reranker
 from bench.contract.trial import System
 from bench.core.counting import counted
@@ -29,7 +30,9 @@ from bench.quality.questions import Questions
 from bench.records.schema import FAILED_LIMIT
 from bench.records.writer import RunWriter
 from bench.runner.rankings import Ranked
-from bench.scoring.engine import score
+from bench.scoring.engine import HERE, score
+from bench.scoring.executors.base import Executor
+from bench.suite.part import Part
 from bench.suite.planning import Planned
 from bench.suite.suite import Suite
 
@@ -43,6 +46,7 @@ class Variant:
     planned: Planned
     change: Change
     reranker: Reranker
+    recipe: Recipe | None = None
 
     @property
     def system(self) -> System:
@@ -80,6 +84,7 @@ class Sweep:
     writer: RunWriter
     questions: Questions
     fresh: bool = False
+    executor: Executor = HERE
     notes: dict[str, list[Note]] = field(default_factory=dict)
 
     def run(self, timed: Sequence[Planned], on_call: Callable[[int], None]) -> None:
@@ -145,7 +150,10 @@ class Sweep:
         )
         reranker.check()
         reranker.load()
-        return Variant(planned, changed, reranker)
+        recipe = Part(name=planned.part.name, options=options).recipe(
+            self.suite.base_dir, planned.trial.device
+        )
+        return Variant(planned, changed, reranker, recipe)
 
     def _time(self, points: Sequence[tuple[Variant, int]], on_call: Callable[[int], None]) -> None:
         if not points:
@@ -187,6 +195,8 @@ class Sweep:
                     self.questions.requests,
                     chunk_pairs=self.suite.chunk_pairs,
                     fresh=self.fresh,
+                    executor=self.executor,
+                    recipe=variant.recipe,
                 )
                 assessed = assess(scored, self.questions, self.suite.seed, kept.keep)
             if assessed.counts.failed_share > FAILED_LIMIT:

@@ -1,38 +1,38 @@
 """The quality pass: many requests at once, in chunks that reach the disk as they finish.
 
 Chunks are cut from the whole list of requests, cached or not, so that a resumed run batches the
-same texts together as an undisturbed one and gets the same bits.
+same texts together as an undisturbed one and gets the same bits. An executor says where the work is
+done; the score cache is read and written here.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.contract.meter import Meter
+from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.scored import Amounts, Scored
 from bench.contract.stage import Reranker
-from bench.core.counting import counted
 from bench.core.errors import RerankerError
 from bench.core.note import Note
-from bench.core.options import at_default, deciding
-from bench.core.plugins import is_ours, name_of
-from bench.core.redaction import redacted
-from bench.ranking.order import as_scores
-from bench.rerankers.options import declared, shared
 from bench.scoring.cache import ScoreCache, request_key
+from bench.scoring.description import described, identified
+from bench.scoring.executors.base import Executor
+from bench.scoring.executors.here import Here
+from bench.scoring.job import Answer, Job
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
 
 ANSWERS_AT_RISK, SECONDS_AT_RISK = 4, 0.5
 """Answers of a service are kept when there are this many, or after this time."""
+HERE = Here("here", Here.Options())
 
 
 def score(
@@ -43,114 +43,219 @@ def score(
     fresh: bool = False,
     on_progress: Callable[[int], None] = lambda pairs: None,
     on_note: Callable[[Note], None] = lambda note: None,
+    executor: Executor = HERE,
+    recipe: Recipe | None = None,
 ) -> Scored:
     """Score every request, from the cache where it can. `on_progress` is told the pairs that became
-    ready, `on_note` at once what is wrong with the cache.
+    ready, `on_note` at once what is wrong with the cache. `executor` does the work, where it can do
+    that of this reranker; `recipe` is how another process builds the same one.
 
     Raises RerankerError when the reranker breaks its contract (wrong count, non-finite score) or
     its service refuses for good; finished chunks stay cached, and so do the answers that a service
     gave before.
     """
-    fingerprint = identified(reranker)
-    cache = ScoreCache(fingerprint, fresh=fresh) if fingerprint else None
-    result = Scored()
-    _note(cache.problems if cache else [], result, on_note)
-    if cache is None:
-        _note([reranker.doubt()], result, on_note)
-    keys: dict[str, str] = {}
-    for chunk in chunks(requests, chunk_pairs):
-        known: dict[str, str] = {}
-        if cache:
-            known = {
-                request.query_id: request_key(request, with_scores=reranker.reads_scores)
-                for request in chunk
-            }
-        keys |= known
-        missing = []
+    if not executor.serves(reranker, recipe):
+        executor = HERE
+    quality_pass = _QualityPass(reranker, fresh, on_progress, on_note)
+    return quality_pass.run(chunks(requests, chunk_pairs), executor, recipe)
+
+
+class _QualityPass:
+    """Takes jobs out of the gaps of the cache, and answers into it."""
+
+    def __init__(
+        self,
+        reranker: Reranker,
+        fresh: bool,
+        on_progress: Callable[[int], None],
+        on_note: Callable[[Note], None],
+    ) -> None:
+        self.reranker, self.on_progress, self.on_note = reranker, on_progress, on_note
+        self.result = Scored()
+        self.cache: ScoreCache | None = None
+        fingerprint = identified(reranker)
+        if fingerprint:
+            self.cache = ScoreCache(fingerprint, fresh=fresh)
+        self.keys: dict[str, str] = {}
+        """Query id -> key of the cache, of all requests that were looked up."""
+        self.at_work: list[_PaidJob] = []
+        self.delayed: list[Sequence[CandidateList]] = []
+        self.loaded: Mapping[str, object] | None = None
+        """What an executor has loaded in another process."""
+
+    def run(
+        self,
+        pending: Iterable[Sequence[CandidateList]],
+        executor: Executor,
+        recipe: Recipe | None,
+    ) -> Scored:
+        self._note_problems()
+        if self.cache is None:
+            self._note(self.reranker.doubt())
+        order: dict[str, None] = {}
+        while pending:
+            self.delayed = []
+            self._work(_seen(pending, order), executor, recipe)
+            pending = self.delayed
+        result = self.result
+        result.scores = {name: result.scores[name] for name in order if name in result.scores}
+        result.failures = {name: result.failures[name] for name in order if name in result.failures}
+        self._finish()
+        if executor.distributes:
+            result.executor = executor.name
+        return result
+
+    def _work(
+        self, pending: Iterable[Sequence[CandidateList]], executor: Executor, recipe: Recipe | None
+    ) -> None:
+        """Have the executor do the jobs of these chunks. Where it raises (a service that died, a
+        person who interrupted), what was paid for is kept.
+        """
+        answers = executor.run(self.reranker, recipe, self._jobs(pending))
+        try:
+            with closing(answers):
+                for job, answer in answers:
+                    self._take(job, answer)
+        except BaseException:
+            for paid in self.at_work:
+                paid.answers.keep_what_came()
+            raise
+        finally:
+            self._note_problems()
+
+    def _jobs(self, pending: Iterable[Sequence[CandidateList]]) -> Iterator[Job]:
+        """Yield a job for what the cache lacks of each chunk. A chunk that shares a request with
+        one at work waits for it: it will find the scores in the cache, wherever the work is done.
+        """
+        awaited: set[str] = set()
+        for chunk in pending:
+            keys = self._keys_of(chunk)
+            busy = awaited.union(*(paid.job.keys.values() for paid in self.at_work))
+            if not busy.isdisjoint(keys.values()):
+                awaited |= set(keys.values())
+                self.delayed.append(chunk)
+                continue
+            self.keys |= keys
+            missing = self._missing(chunk, keys)
+            if missing:
+                answers = PaidAnswers(self.reranker, keys, self.cache)
+                job = Job(missing, keys, answers.meter)
+                self.at_work.append(_PaidJob(job, answers))
+                yield job
+
+    def _keys_of(self, chunk: Sequence[CandidateList]) -> dict[str, str]:
+        if self.cache is None:
+            return {}
+        with_scores = self.reranker.reads_scores
+        return {
+            request.query_id: request_key(request, with_scores=with_scores) for request in chunk
+        }
+
+    def _missing(
+        self, chunk: Sequence[CandidateList], keys: Mapping[str, str]
+    ) -> list[CandidateList]:
+        """Return the requests that have to be scored; take the scores of the others."""
+        missing: list[CandidateList] = []
+        ready = 0
         for request in chunk:
-            found = cache.get(known[request.query_id]) if cache else None
-            if found is None or len(found) != len(request.docs):
+            scores = None
+            if self.cache is not None:
+                scores = self.cache.get(keys[request.query_id])
+            if scores is None or len(scores) != len(request.docs):
                 missing.append(request)
             else:
-                result.scores[request.query_id] = found
-                result.cached_queries += 1
-        if missing:
-            try:
-                _score_missing(reranker, missing, known, cache, result, on_note)
-            finally:
-                _note(cache.problems if cache else [], result, on_note)
-        on_progress(sum(len(request.docs) for request in chunk))
-    if cache:
-        result.usage = cache.usage(
-            keys.values()
-        )  # what the scores cost when they were bought, cached ones included
-        told = {query_id: cache.own_usage(key) for query_id, key in keys.items()}
-        result.usage_by_query = {query_id: amounts for query_id, amounts in told.items() if amounts}
-        result.description = cache.description or {}
-    if not result.description:
-        reranker.load()
-        result.description = described(reranker)
-        if cache and result.scores:
-            cache.describe(result.description)
-    return result
+                self.result.scores[request.query_id] = scores
+                self.result.cached_queries += 1
+                ready += len(request.docs)
+        self.on_progress(ready)
+        return missing
 
-
-def identified(reranker: Reranker) -> dict[str, Any]:
-    """Return what decides a reranker's scores. An outsider's class says so without its name, which
-    two of them may do alike, and may leave out an option; empty where nothing is worth caching.
-    """
-    fingerprint, kind = reranker.fingerprint(), reranker.origin
-    if not fingerprint or is_ours(kind):
-        return fingerprint
-    return {"class": name_of(kind), **_options(reranker, defaults=True), **fingerprint}
-
-
-def _note(problems: Sequence[Note | None], result: Scored, on_note: Callable[[Note], None]) -> None:
-    """Say each problem once, when it is first met: what is wrong with the cache, or why scores are
-    not kept.
-    """
-    for problem in problems:
-        if problem and problem not in result.notes:
-            result.notes.append(problem)
-            on_note(problem)
-
-
-def _score_missing(
-    reranker: Reranker,
-    missing: Sequence[CandidateList],
-    known: Mapping[str, str],
-    cache: ScoreCache | None,
-    result: Scored,
-    on_note: Callable[[Note], None],
-) -> None:
-    reranker.load()
-    paid = PaidAnswers(reranker, known, cache) if cache else None
-    meter = paid.meter if paid else Meter()
-    with paid.arriving() if paid else nullcontext():
-        outcomes = checked(reranker, missing, meter)
-        doubt = reranker.doubt() if cache else None
-    usage, own = _amounts(meter, known)
-    reranker.pause()
-    if not cache:
-        result.usage = {name: result.usage.get(name, 0) + value for name, value in usage.items()}
-        result.usage_by_query |= own
-    fresh_scores: dict[str, Scores] = {}
-    for request, outcome in zip(missing, outcomes, strict=True):
-        if isinstance(outcome, Failure):
-            result.failures[request.query_id] = outcome.reason
-        else:
+    def _take(self, job: Job, answer: Answer) -> None:
+        """Take the answer of a job into the result and the cache."""
+        result = self.result
+        paid = next(paid for paid in self.at_work if paid.job is job)
+        usage, own = _amounts(job.meter, job.keys)
+        self._note(answer.note)
+        if answer.description is not None:
+            self.loaded = answer.description
+        if self.cache is None:
+            names = dict.fromkeys([*result.usage, *usage])
+            result.usage = {name: result.usage.get(name, 0) + usage.get(name, 0) for name in names}
+            result.usage_by_query |= own
+        fresh_scores: dict[str, Scores] = {}
+        for request, outcome in zip(job.requests, answer.outcomes, strict=True):
+            if isinstance(outcome, Failure):
+                result.failures[request.query_id] = outcome.reason
+                continue
             result.scores[request.query_id] = outcome
             result.computed_queries += 1
-            if cache:
-                fresh_scores[known[request.query_id]] = outcome
-    if cache and fresh_scores:
+            if self.cache is not None:
+                fresh_scores[job.keys[request.query_id]] = outcome
+        if self.cache is not None and fresh_scores:
+            if not result.description:
+                result.description = self._description()
+                self.cache.describe(result.description)
+            self._note(answer.doubt)
+            file = self.cache.put(fresh_scores, usage, own, keep=not answer.doubt)
+            if answer.doubt:
+                paid.answers.dropped()
+            else:
+                paid.answers.replaced_by(file)
+        self.at_work.remove(paid)
+        self._note_problems()
+        self.on_progress(sum(len(request.docs) for request in job.requests))
+
+    def _finish(self) -> None:
+        """Add what the scores cost when they were bought, cached ones included, and what loaded."""
+        result, cache = self.result, self.cache
+        if cache is not None:
+            result.usage = cache.usage(self.keys.values())
+            for query_id, key in self.keys.items():
+                amounts = cache.own_usage(key)
+                if amounts:
+                    result.usage_by_query[query_id] = amounts
+            result.description = cache.description or {}
         if not result.description:
-            result.description = described(reranker)
-            cache.describe(result.description)
-        _note([doubt], result, on_note)
-        file = cache.put(fresh_scores, usage, own, keep=not doubt)
-        if paid:
-            paid.dropped() if doubt else paid.replaced_by(file)
+            result.description = self._description()
+            if cache is not None and result.scores:
+                cache.describe(result.description)
+
+    def _description(self) -> dict[str, object]:
+        if self.loaded is not None:
+            return dict(self.loaded)
+        self.reranker.load()
+        return described(self.reranker)
+
+    def _note_problems(self) -> None:
+        if self.cache is not None:
+            for problem in self.cache.problems:
+                self._note(problem)
+
+    def _note(self, problem: Note | None) -> None:
+        """Say each problem once, when it is first met: what is wrong with the cache, or why scores
+        are not kept.
+        """
+        if problem is not None and problem not in self.result.notes:
+            self.result.notes.append(problem)
+            self.on_note(problem)
+
+
+@dataclass
+class _PaidJob:
+    """A job at work, with the answers of a service that reach the cache before it ends."""
+
+    job: Job
+    answers: PaidAnswers
+
+
+def _seen(
+    pending: Iterable[Sequence[CandidateList]], order: dict[str, None]
+) -> Iterator[Sequence[CandidateList]]:
+    """Yield the chunks, and add their queries to the order of the result."""
+    for chunk in pending:
+        for request in chunk:
+            order.setdefault(request.query_id)
+        yield chunk
 
 
 def _amounts(meter: Meter, known: Mapping[str, str]) -> tuple[Amounts, dict[str, Amounts]]:
@@ -171,29 +276,29 @@ class PaidAnswers:
     for: a kill loses the few in flight. The file of the finished chunk takes the place of theirs.
     """
 
-    def __init__(self, reranker: Reranker, known: Mapping[str, str], cache: ScoreCache) -> None:
-        self.meter = Meter(on_answer=self._take)
+    def __init__(
+        self, reranker: Reranker, known: Mapping[str, str], cache: ScoreCache | None
+    ) -> None:
+        self.meter = Meter()
+        if cache is not None:
+            self.meter = Meter(on_answer=self._take)
         self._reranker, self._known, self._cache = reranker, known, cache
         self._waiting: dict[str, Scores] = {}
         self._scores: dict[str, Scores] = {}
         self._files: list[Path] = []
         self._written_at = time.monotonic()
 
-    @contextmanager
-    def arriving(self) -> Iterator[None]:
-        """While the block is at work, answers go to the cache every few requests. Where it raises
-        (a service that died, a person who interrupted), so do all others that came."""
-        try:
-            yield
-        except BaseException:
-            self._scores |= self._waiting
-            usage, own = _amounts(self.meter, self._known)
-            if self._scores and _has_changed(self._reranker):
-                self.dropped()
-            elif self._scores:
-                self._cache.describe(described(self._reranker))
-                self.replaced_by(self._cache.put(self._scores, usage, own))
-            raise
+    def keep_what_came(self) -> None:
+        """Keep the answers that came before the rest of their chunk failed."""
+        self._scores |= self._waiting
+        if self._cache is None or not self._scores:
+            return
+        if _has_changed(self._reranker):
+            self.dropped()
+            return
+        usage, own = _amounts(self.meter, self._known)
+        self._cache.describe(described(self._reranker))
+        self.replaced_by(self._cache.put(self._scores, usage, own))
 
     def replaced_by(self, file: Path | None) -> None:
         """Remove the files of single answers: `file` holds them all. Where it could not be written,
@@ -219,6 +324,8 @@ class PaidAnswers:
             self._keep_waiting()
 
     def _keep_waiting(self) -> None:
+        if self._cache is None:
+            return
         answers, self._waiting = self._waiting, {}
         self._scores |= answers
         costs = {self._known[query]: asdict(usage) for query, usage in by_query(self.meter)}
@@ -241,67 +348,6 @@ def _has_changed(reranker: Reranker) -> bool:
     except RerankerError:
         return True
     return False
-
-
-def described(reranker: Reranker) -> dict[str, Any]:
-    """Return what a loaded reranker says it is, as plain data without secrets: an outsider's may
-    name a path, a number of numpy, a dtype, and the key that it was given.
-    """
-    description = reranker.describe().to_dict()
-    if not is_ours(reranker.origin):
-        options = _options(reranker, defaults=False)
-        description["identity"] = {**options, **description["identity"]}
-    plain: dict[str, Any] = redacted(json.loads(json.dumps(description, default=str)))
-    return plain
-
-
-def _options(reranker: Reranker, *, defaults: bool) -> dict[str, Any]:
-    """Return the options of an outsider's class that decide scores, those at their default too
-    where `defaults` says so: what it says of itself may leave one out. A path of this machine is
-    not among them.
-    """
-    options = declared(reranker.options)
-    values = deciding(options, "scores") | deciding(options, "scores", "arithmetic")
-    left_out = set(shared(reranker.options).paths)
-    if not defaults:
-        left_out |= at_default(options)
-    return {name: value for name, value in values.items() if name not in left_out}
-
-
-def checked(
-    reranker: Reranker, requests: Sequence[CandidateList], meter: Meter
-) -> list[Scores | Failure]:
-    """The reranker's answer, held to its contract: an answer per request, a finite number per
-    document.
-    """
-    import numpy as np
-
-    outcomes = reranker.score_lists(requests, meter)
-    if len(outcomes) != len(requests):
-        raise RerankerError(
-            f"the reranker answered {len(outcomes)} of {counted(len(requests), 'request')}"
-        )
-    answers: list[Scores | Failure] = []
-    for request, outcome in zip(requests, outcomes, strict=True):
-        if isinstance(outcome, Failure):
-            answers.append(outcome)
-            continue
-        try:
-            scores = as_scores(outcome)
-        except ValueError as error:
-            raise RerankerError(f"query '{request.query_id}': {error}") from error
-        if scores.shape != (len(request.docs),):
-            raise RerankerError(
-                f"query '{request.query_id}': scores of shape {scores.shape} for "
-                f"{counted(len(request.docs), 'document')}"
-            )
-        if not np.isfinite(scores).all():
-            where = request.doc_ids[int(np.flatnonzero(~np.isfinite(scores))[0])]
-            raise RerankerError(
-                f"query '{request.query_id}': the score of document '{where}' is not finite"
-            )
-        answers.append(scores)
-    return answers
 
 
 def chunks(requests: Sequence[CandidateList], pairs: int) -> Iterator[list[CandidateList]]:

@@ -19,7 +19,7 @@ from bench.contract.stage import Description, Reranker
 from bench.core.errors import BenchError, RerankerError
 from bench.core.redaction import redacted
 from bench.core.version import version
-from bench.scoring.engine import checked
+from bench.scoring.job import checked
 from bench.serving.chat import Conversation
 from bench.serving.limits import Limits
 from bench.serving.problem import ClientGone, Problem

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 
 from bench import datasets, rerankers, retrieval
 from bench.catalogue import entries
-from bench.latency.scenarios import SCENARIOS, class_of
+from bench.latency import scenarios
+from bench.latency.scenarios import SCENARIOS
+from bench.scoring.executors import DEFAULT, EXECUTORS, class_of
 from bench.suite.pipeline_entry import KEEP, KEEP_SCHEMA
 from bench.suite.suite import Suite
 
@@ -39,6 +41,10 @@ def schema() -> dict[str, Any]:
         built["properties"][key]["items"] = _entry(by_name, patterns)
         if key == "first_stages":
             built["properties"][key]["default"] = ["bm25"]
+    by_name = {name: _options(class_of(name).Options, definitions) for name in EXECUTORS}
+    executor = _entry(by_name, {OUTSIDER: {"type": "object"}})
+    built["properties"]["executor"] |= {**executor, "default": DEFAULT}
+    built["properties"]["executor"].pop("$ref", None)
     definitions["LatencyPlan"] = _latency_plan(definitions["LatencyPlan"], definitions)
     definitions["PipelineEntry"]["properties"]["stages"]["items"] = _stages(definitions)
     definitions.pop("Part", None)
@@ -61,7 +67,7 @@ def _latency_plan(built: dict[str, Any], definitions: dict[str, Any]) -> dict[st
     properties = dict(built["properties"])
     by_name = {}
     for name in SCENARIOS:
-        model = class_of(name).Options
+        model = scenarios.class_of(name).Options
         by_name[name] = _options(model, definitions)
         properties |= definitions[_definition_name(model)].get("properties", {})
     items = _entry(by_name, {OUTSIDER: {"type": "object"}})

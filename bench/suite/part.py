@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import model_validator
 
+from bench.contract.recipe import Recipe
+from bench.core.handed import is_handed
 from bench.core.options import Options
 
 
@@ -32,3 +35,9 @@ class Part(Options):
     def to_entry(self) -> Any:
         """The entry as a suite file writes it."""
         return self.name if self.options is None else {self.name: self.options}
+
+    def recipe(self, base_dir: Path, device: str = "cpu") -> Recipe | None:
+        """Return how another process builds the same; None for an object that was handed over."""
+        if is_handed(self.name):
+            return None
+        return Recipe(self.name, self.options, str(base_dir), device)

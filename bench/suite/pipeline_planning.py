@@ -66,7 +66,8 @@ def built(suite: Suite, entry: PipelineEntry, first_stage: Part, device: str) ->
         plain = without_keep(stage)
         reranker = rerankers.build(plain.name, plain.options, device, suite.base_dir)
         key = json.dumps([plain.to_entry(), device], sort_keys=True, default=str)
-        steps.append(Step(display_name(plain), reranker, keep_of(stage), key))
+        recipe = plain.recipe(suite.base_dir, device)
+        steps.append(Step(display_name(plain), reranker, keep_of(stage), key, recipe))
     return Pipeline(display_name(first_stage), first, steps, device=device)
 
 

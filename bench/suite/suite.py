@@ -35,6 +35,7 @@ from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
 from bench.core.yaml_source import Keys, Source
 from bench.latency.timed_pass import LatencyPlan
+from bench.scoring.executors import DEFAULT, build, class_of
 from bench.suite.handed_parts import with_names
 from bench.suite.part import Part
 from bench.suite.pipeline_entry import PipelineEntry, keep_of, without_keep
@@ -81,6 +82,11 @@ class Suite(Options):
     latency: LatencyPlan | None = Field(
         LatencyPlan(), description="the timed pass; null leaves it out"
     )
+    executor: Part = Field(
+        Part.model_validate("here"),
+        description="where scores are computed: here, or in several processes of this machine; "
+        "it changes no score, and timings are taken in one process",
+    )
     chunk_pairs: int = Field(
         1024, ge=1, description="scores reach the disk every so many pairs: what a kill can lose"
     )
@@ -125,10 +131,18 @@ class Suite(Options):
         data = self.model_dump(mode="json")
         for key in ("datasets", "first_stages", "rerankers"):
             data[key] = [part.to_entry() for part in getattr(self, key)]
-        del data["pipelines"]  # suites without any are those of before
+        # suites that name no pipelines and no executor are those of before
+        del data["pipelines"], data["executor"]
         if self.pipelines:
             data["pipelines"] = [pipeline.to_entry() for pipeline in self.pipelines]
+        if self.executor.to_entry() != DEFAULT:
+            data["executor"] = self.executor.to_entry()
         return data
+
+    def with_executor(self, name: str) -> Suite:
+        """Return the suite with another executor. Raises SuiteError for an unknown one."""
+        build(name)
+        return self.model_copy(update={"executor": Part.model_validate(name)})
 
     def stages_of_pipelines(self) -> tuple[list[Part], list[Part]]:
         """Return the pipelines' first stages, and the stages after them."""
@@ -235,6 +249,17 @@ def _check_parts(suite: Suite, source: Source) -> None:
                 raise source.explain(error, model, keys) from error
             except SuiteError as error:
                 raise source.problem(keys, error) from error
+    _check_executor(suite.executor, source)
+
+
+def _check_executor(part: Part, source: Source) -> None:
+    try:
+        model = class_of(part.name).Options
+        model.model_validate(as_mapping(model, part.options))
+    except ValidationError as error:
+        raise source.explain(error, model, ("executor", part.name)) from error
+    except SuiteError as error:
+        raise source.problem(("executor",), error) from error
 
 
 def _check_pipelines(suite: Suite, source: Source) -> None:

@@ -252,7 +252,7 @@ def test_an_earlier_run_on_this_machine_tells_the_time(collection: Path, tmp_pat
     rate = run.to_frame().set_index("reranker").loc["fake", "pairs/s"]
     told = only(bench.estimate(asked, out=tmp_path / "out", fresh=True), "fake")
     assert told.seconds == pytest.approx(told.usage.pairs / rate)
-    assert told.told == f"as on tiny in run {run.info.id}"
+    assert told.time_source == f"as on tiny in run {run.info.id}"
     other = suite(collection, {FAKE: {"name": "fake", "salt": "other"}}, latency=latency)
     assert only(bench.estimate(other, out=tmp_path / "out"), "fake").seconds is None, (
         "another entry, another speed"
@@ -267,11 +267,11 @@ def test_an_earlier_run_on_this_machine_tells_the_time(collection: Path, tmp_pat
 def test_tokens_are_counted_on_a_sample_or_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     requests = [CandidateList("q", "the red fox", ["d"], ["jumps over the lazy dog"])]
     counted = Tokens(requests, 42)
-    assert "all-MiniLM-L6-v2's tokenizer counts 2 of the texts" in counted.told
+    assert "all-MiniLM-L6-v2's tokenizer counts 2 of the texts" in counted.explanation
     assert counted("the red fox") + counted("jumps over the lazy dog") == 8
     monkeypatch.setattr("bench.runner.forecast._counted", lambda texts: 0)
     rough = Tokens(requests, 42)
-    assert "4.0 characters a token, a rule of thumb" in rough.told
+    assert "4.0 characters a token, a rule of thumb" in rough.explanation
     assert (rough(""), rough("a"), rough("a" * 400)) == (0, 1, 100)
     assert Tokens([], 1)("abcd") == 1
 
@@ -320,3 +320,44 @@ def test_a_narrow_terminal_names_the_columns_of_an_estimate_that_it_leaves_out(
     assert "left out" not in wide
     head = next(line for line in narrow.splitlines() if "reranker" in line)
     assert {"$", "time"} <= set(head.split())
+
+
+def cascades(collection: Path, *names: str, **more: Any) -> dict[str, Any]:
+    """A suite of pipelines that begin alike and end in rerankers of these salts."""
+    pipelines = []
+    for name in names:
+        first = {FAKE: {"salt": "shared", "keep": 3, "name": "shared"}}
+        last = {FAKE: {"salt": name, "name": "last"}}
+        pipelines.append({"name": name, "stages": ["bm25", first, last]})
+    return {**suite(collection, **NO_TIMING, **more), "pipelines": pipelines}
+
+
+def test_a_pipeline_counts_the_scores_that_the_cache_holds_stage_by_stage(
+    collection: Path, tmp_path: Path
+) -> None:
+    asked = cascades(collection, "one", first_stages=["bm25"])
+    new = only(bench.estimate(asked), "one")
+    bench.run(asked, out=tmp_path)
+    assert (new.cached, new.usage.pairs) == (0, 4 * 5 + 4 * 3)
+    again = only(bench.estimate(asked), "one")
+    assert (again.cached, again.usage.pairs, again.seconds) == (4, 0, 0.0)
+    other = only(bench.estimate(cascades(collection, "two", first_stages=["bm25"])), "two")
+    assert (other.cached, other.usage.pairs) == (0, 4 * 3), "the cache holds its first stage"
+    fresh = only(bench.estimate(asked, fresh=True), "one")
+    assert fresh.usage.pairs == new.usage.pairs
+
+
+def test_a_stage_that_two_pipelines_begin_with_is_counted_once(collection: Path) -> None:
+    found = bench.estimate(cascades(collection, "one", "two", first_stages=["bm25"]))
+    one, two = only(found, "one"), only(found, "two")
+    assert two.usage.pairs < one.usage.pairs
+    fresh = bench.estimate(cascades(collection, "one", "two", first_stages=["bm25"]), fresh=True)
+    assert only(fresh, "two").usage.pairs == two.usage.pairs, "it runs once in a fresh run, too"
+
+
+def test_columns_that_would_be_empty_are_left_out_without_a_word(collection: Path) -> None:
+    found = bench.estimate(suite(collection, {FAKE: {"name": "fake"}}, **NO_TIMING))
+    text = shown(found, 140)
+    header = next(line for line in text.splitlines() if "reranker" in line)
+    assert header.split() == ["reranker", "pairs", "tokens", "time"]
+    assert "left out" not in text

@@ -38,7 +38,7 @@ from bench.rerankers.local.bi_encoder import BiEncoderReranker
 from bench.rerankers.options import RerankerOptions
 from bench.runner.record import candidates_fields
 from bench.runner.retrieve import candidates_of
-from bench.scoring.engine import described, identified
+from bench.scoring.description import described, identified
 from tests.support import fake_cohere, tiny_late, tiny_models
 
 OLD, NEW = "a" * 40, "b" * 40

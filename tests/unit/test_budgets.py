@@ -357,6 +357,14 @@ def test_a_run_without_timings_is_an_error(tmp_path: Path) -> None:
         budget(made_run(tmp_path, {"first-stage": BASE, "a": GOOD}), p95_ms=100)
 
 
+def test_a_run_without_timings_names_the_timed_one_next_to_it(tmp_path: Path) -> None:
+    timed = made(tmp_path, name="timed")
+    untimed = made_run(tmp_path, {"first-stage": BASE, "a": GOOD}, name="untimed")
+    with pytest.raises(RecordError) as raised:
+        budget(untimed, p95_ms=100)
+    assert str(timed.folder) in str(raised.value)
+
+
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_table_fits_a_terminal(tmp_path: Path, width: int) -> None:
     buffer = io.StringIO()

@@ -25,7 +25,8 @@ from bench.core.wording import worded
 from bench.scoring import chunk_file
 from bench.scoring.cache import ScoreCache
 from bench.scoring.chunk_file import Chunk, DamagedFile
-from bench.scoring.engine import identified, score
+from bench.scoring.description import identified
+from bench.scoring.engine import score
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
 from tests.support.notes import said

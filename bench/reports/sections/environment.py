@@ -117,6 +117,7 @@ def _trial(record: Record) -> Fold:
         **flat({"backend": description.get("backend")}),
         **flat(description.get("identity") or {}),
         **flat(description.get("facts") or {}),
+        **flat({"scored by": record.executor}),
         **flat(record.usage, "usage: "),
     }
     timing = flat({key: value for key, value in (record.latency or {}).items() if key != "notes"})

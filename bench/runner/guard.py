@@ -1,0 +1,70 @@
+"""What becomes of a trial whose code fails: it is noted, and the others go on."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.contract.trial import Trial
+from bench.core.atomic import write_atomically
+from bench.core.errors import BenchError, Unavailable
+from bench.core.outsiders import OutsiderError, outsiders_code
+from bench.core.progress import Observer
+from bench.core.redaction import redacted_text, traceback_for_others
+from bench.records.writer import RunWriter
+from bench.runner.trial_run import TrialRun
+from bench.suite.planning import Planned
+
+
+class Guard:
+    """Runs the work of trials, one at a time."""
+
+    def __init__(self, writer: RunWriter, observer: Observer) -> None:
+        self.writer, self.observer = writer, observer
+
+    def run(self, run: TrialRun, work: Callable[[], None]) -> None:
+        """Do the work of a trial. Where it fails, its status says so, and its traceback is next to
+        the records.
+        """
+        planned = run.planned
+        try:
+            with outsiders_code():
+                work()
+        except Unavailable as error:
+            planned.end("skipped" if planned.optional else "failed", error.reason)
+        except BenchError as error:
+            planned.end("failed", self.reason(error, planned.trial.id))
+        if not run.is_done:
+            run.measured = None
+            self.ranking(planned.trial).unlink(missing_ok=True)
+            self.observer.note(
+                f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}"
+            )
+
+    def close(self, planned: Planned) -> None:
+        """Close a reranker. What it computed stays where that fails: only memory may not be
+        free.
+        """
+        try:
+            with outsiders_code():
+                planned.reranker.close()
+        except BenchError as error:
+            reason = redacted_text(str(error))
+            self.observer.note(f"{planned.trial.reranker} could not be closed: {reason}")
+
+    def reason(self, error: BenchError, name: str) -> str:
+        """Return why something failed, in one line. The traceback of what was not foreseen goes to
+        a file of this name.
+        """
+        reason = redacted_text(str(error))
+        if not isinstance(error, OutsiderError):
+            return reason
+        path = self.writer.folder / "errors" / f"{name}.txt"
+        text = traceback_for_others("".join(traceback.format_exception(error.cause)))
+        write_atomically(path, text.encode("utf-8", "backslashreplace"))
+        return f"{reason} (errors/{path.name})"
+
+    def ranking(self, trial: Trial) -> Path:
+        """Return the file of a trial's ranking."""
+        return self.writer.folder / "rankings" / f"{trial.id}.run.gz"

@@ -1,0 +1,40 @@
+"""Executors: where the work of the quality pass is done. One file each, and one line in the table.
+
+An outsider's class is a subclass of `bench.scoring.executors.base.Executor`, named
+"package.module:Class" in a suite; a line in the table gives it a name of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.core.errors import SuiteError
+from bench.core.options import validated
+from bench.core.plugins import resolve
+from bench.scoring.executors.base import Executor
+
+EXECUTORS = {
+    "here": "bench.scoring.executors.here:Here",
+    "processes": "bench.scoring.executors.processes:Processes",
+}
+"""Name -> class. The first one is what a suite gets that names none."""
+DEFAULT = next(iter(EXECUTORS))
+
+
+def class_of(name: str) -> type[Executor]:
+    """Return the class behind a name. Raises SuiteError naming the nearest valid name."""
+    kind = resolve(name, EXECUTORS, "executor")
+    if not isinstance(kind, type) or not issubclass(kind, Executor):
+        raise SuiteError(
+            f"executor '{name}': the class needs to be a subclass of "
+            "bench.scoring.executors.base.Executor"
+        )
+    return kind
+
+
+def build(name: str, options: Any = None) -> Executor:
+    """Return an executor; nothing is started yet. Raises SuiteError for an unknown name or options
+    that cannot be used.
+    """
+    kind = class_of(name)
+    return kind(name, validated(kind.Options, options, f"executor '{name}'"))

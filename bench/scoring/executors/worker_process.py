@@ -1,0 +1,94 @@
+"""A worker as its driver sees it: a process, and the pipes to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from contextlib import suppress
+
+from bench.contract.recipe import Recipe
+from bench.core.fresh_python import command, environment, last_line
+from bench.scoring.executors import messages
+from bench.scoring.job import Answer, Job
+
+MODULE = "bench.scoring.executors.worker"
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
+
+
+class WorkerDied(Exception):
+    """A worker has ended before it answered. Says how."""
+
+
+class WorkerProcess:
+    """A process that scores one job at a time. Close it: a worker waits for work for ever."""
+
+    def __init__(self, recipe: Recipe, threads: int) -> None:
+        limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
+        # a file: a pipe that nobody reads would stop a process that prints much; `close` closes it
+        self._errors = tempfile.TemporaryFile(prefix="rerank-bench-")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            command(MODULE),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**environment(), **limits},
+            text=True,
+            encoding="utf-8",
+        )
+        self._first = messages.of_recipe(recipe)
+
+    def answer(self, job: Job) -> Answer:
+        """Return the answer to a job. Raises WorkerDied, or what the reranker raised."""
+        to_worker, from_worker = self._process.stdin, self._process.stdout
+        if to_worker is None or from_worker is None:
+            raise WorkerDied("there is no pipe to it")
+        try:
+            to_worker.write(self._first + messages.of_requests(job.requests))
+            to_worker.flush()
+            line = from_worker.readline()
+        except (OSError, ValueError):
+            # its end of a pipe is closed, or ours, by `kill` in another thread
+            line = ""
+        self._first = ""
+        if not line.endswith("\n"):
+            raise WorkerDied(self._ending())
+        return messages.answer_of(line, job.meter)
+
+    def kill(self) -> None:
+        """End the process, whatever it is at."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """End the process and free its pipes. Nobody waits for an answer any more."""
+        self.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            # what was not written is for nobody
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+        self._errors.close()
+
+    def _ending(self) -> str:
+        """Return how the process ended."""
+        code = self._process.wait()
+        if code < 0:
+            return f"was killed by {_signal_name(-code)}"
+        self._errors.seek(0, os.SEEK_SET)
+        return (
+            f"ended with code {code}: {last_line(self._errors.read().decode('utf-8', 'replace'))}"
+        )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
