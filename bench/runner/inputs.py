@@ -12,6 +12,7 @@ import hashlib
 import platform
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -178,16 +179,33 @@ def _origin(name: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and Path(spec.origin).is_file() else None
 
 
-def _imported(file: Path) -> set[str]:
-    """The top-level names that a Python file imports."""
+def _imported(file: Path) -> frozenset[str]:
+    """Return the top-level names that a Python file imports."""
     try:
-        tree = ast.parse(file.read_bytes())
+        return _imported_by(file, file_digest(file))
     except (OSError, SyntaxError, ValueError):
-        return set()
+        return frozenset()
+
+
+@lru_cache(maxsize=4096)
+def _imported_by(file: Path, digest: str) -> frozenset[str]:
+    """Return the same, worked out once per process for each content of a file: a package may have
+    hundreds.
+    """
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _statements(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
-    return names
+    return frozenset(names)
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield every statement of a file, also inside functions: imports are never in expressions."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, name, ())

@@ -37,8 +37,8 @@ FAKE = {"tests.support.fakes:HashReranker": {"name": "fake"}}
 
 
 def step(name: str) -> dict[str, Any]:
-    [found] = [step for step in ACTION["runs"]["steps"] if step.get("name") == name]
-    return dict(found)
+    [named] = [step for step in ACTION["runs"]["steps"] if step.get("name") == name]
+    return dict(named)
 
 
 def commands(script: str) -> Iterator[list[str]]:
@@ -53,8 +53,8 @@ def test_every_input_is_described_and_used_and_none_is_undeclared() -> None:
     used = set(re.findall(r"inputs\.([\w-]+)", text))
     assert used == set(ACTION["inputs"])
     assert all(
-        one.get("description") and ("default" in one or one.get("required"))
-        for one in ACTION["inputs"].values()
+        entry.get("description") and ("default" in entry or entry.get("required"))
+        for entry in ACTION["inputs"].values()
     )
     assert ACTION["runs"]["using"] == "composite"
     assert set(GITHUB["jobs"]["check"]["steps"][1]["with"]) <= set(ACTION["inputs"])
@@ -63,15 +63,15 @@ def test_every_input_is_described_and_used_and_none_is_undeclared() -> None:
 
 def test_no_input_is_pasted_into_a_script() -> None:
     """What a pull request may choose reaches a shell as a variable, never as its text."""
-    for one in ACTION["runs"]["steps"]:
-        assert "${{" not in one.get("run", "")
-        assert "run" not in one or one["shell"] == "bash"
+    for each in ACTION["runs"]["steps"]:
+        assert "${{" not in each.get("run", "")
+        assert "run" not in each or each["shell"] == "bash"
 
 
 @pytest.mark.parametrize(
     "script",
     [
-        *(one["run"] for one in ACTION["runs"]["steps"] if "run" in one),
+        *(each["run"] for each in ACTION["runs"]["steps"] if "run" in each),
         "\n".join([*GITLAB["script"], *GITLAB["after_script"]]),
     ],
 )
@@ -96,9 +96,9 @@ def test_the_gates_file_of_the_page_is_valid(tmp_path: Path) -> None:
     )
     path = tmp_path / "gates.yaml"
     path.write_text(text)
-    found = load(path)
-    assert found.speed is not None
-    assert set(type(found).model_fields) == set(yaml.safe_load(text)), "the page shows every key"
+    gates = load(path)
+    assert gates.speed is not None
+    assert set(type(gates).model_fields) == set(yaml.safe_load(text)), "the page shows every key"
     assert load(ROOT / "suites" / "gates" / "regression.yaml").missing == "fail"
 
 
@@ -134,7 +134,12 @@ def workspace(tmp_path: Path) -> Path:
 def repository(workspace: Path, collection: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with a suite, a gates file and a baseline."""
     (workspace / "suites").mkdir()
-    suite = {"name": "rerank", "datasets": [f"files:../{collection.name}"], "rerankers": [FAKE]}
+    suite = {
+        "name": "rerank",
+        "datasets": [f"files:../{collection.name}"],
+        "rerankers": [FAKE],
+        "devices": "cpu",
+    }
     (workspace / "suites" / "rerank.yaml").write_text(yaml.safe_dump(suite))
     (workspace / "gates.yaml").write_text("quality: {nDCG@10: 0.01}\nfailures: 0\n")
     monkeypatch.chdir(workspace)
@@ -171,14 +176,14 @@ def shell(script: str, workspace: Path, **environment: str) -> subprocess.Comple
 
 
 def check(repository: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    asked = {
+    inputs = {
         "SUITE": "suites/rerank.yaml",
         "BASELINE": "rerank",
         "GATES": "gates.yaml",
         "ARGUMENTS": "",
         **more,
     }
-    return shell(step("Run and check")["run"], repository, **asked)
+    return shell(step("Run and check")["run"], repository, **inputs)
 
 
 def test_the_action_passes_and_leaves_its_report(repository: Path) -> None:
@@ -190,7 +195,7 @@ def test_the_action_passes_and_leaves_its_report(repository: Path) -> None:
         path.name for path in out.iterdir()
     }
     assert (repository / "output").read_text() == "label=rerank\noutcome=pass\n"
-    assert [one["gate"] for one in json.loads((out / "verdict.json").read_text())["gates"]] == [
+    assert [gate["gate"] for gate in json.loads((out / "verdict.json").read_text())["gates"]] == [
         "quality nDCG@10",
         "drift",
         "failures",
@@ -238,17 +243,19 @@ def test_other_peoples_actions_are_pinned_by_commit_with_their_version() -> None
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ({"BASELINE": "rerunk"}, "did you mean 'rerank'"),
         ({"SUITE": "suites/rerank.yaml; touch forged"}, "there is no such suite file"),
         ({"ARGUMENTS": "--no-such-option"}, "No such option"),
     ],
 )
-def test_bad_input_of_the_action_is_told(repository: Path, more: dict[str, str], told: str) -> None:
+def test_bad_input_of_the_action_is_named(
+    repository: Path, more: dict[str, str], message: str
+) -> None:
     done = check(repository, **more)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert not (repository / "forged").exists()
 
 

@@ -1,4 +1,6 @@
-"""The command as a user types it: a real process, its exit code, what it says, what it leaves."""
+"""The command as a user types it: its exit code, what it says, what it leaves. Once as a process,
+and where a signal ends it; else in this one.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.command import bench
+from tests.support.command import bench, bench_process
 from tests.support.paths import ROOT
 
 
@@ -26,6 +28,7 @@ def write_suite(folder: Path, collection: Path, **more: object) -> Path:
             {"tests.support.fakes:MissingReranker": {"name": "gone", "optional": True}},
         ],
         "latency": {"queries": 3, "rounds": 1, "warmup_max": 3},
+        "devices": "cpu",
         **more,
     }
     path = folder / "tiny.yaml"
@@ -37,7 +40,7 @@ def test_a_run_prints_its_table_and_the_paths_of_the_report(
     collection: Path, tmp_path: Path
 ) -> None:
     write_suite(tmp_path, collection)
-    done = bench("run", "tiny.yaml", "--out", "out", cwd=tmp_path)
+    done = bench_process("run", "tiny.yaml", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for expected in (
         "first-stage",
@@ -95,7 +98,7 @@ def test_a_failed_reranker_exits_2_and_the_others_are_recorded(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("run", "no-such-suite"), "there is no suite 'no-such-suite'"),
         (("run", "missing.yaml"), "missing.yaml: there is no such suite file"),
@@ -109,11 +112,11 @@ def test_a_failed_reranker_exits_2_and_the_others_are_recorded(
     ],
 )
 def test_a_mistake_is_one_clear_error_and_exit_code_2(
-    tmp_path: Path, arguments: tuple[str, ...], told: str
+    tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     done = bench(*arguments, cwd=tmp_path)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
 
@@ -126,10 +129,10 @@ def test_a_bad_suite_names_file_line_and_fix(collection: Path, tmp_path: Path) -
     assert "tiny.yaml:1: dataset: unknown key: did you mean 'datasets'?" in done.stderr
 
 
-def test_a_place_that_cannot_hold_results_is_told(collection: Path, tmp_path: Path) -> None:
+def test_a_place_that_cannot_hold_results_is_named(collection: Path, tmp_path: Path) -> None:
     write_suite(tmp_path, collection)
-    (tmp_path / "taken").write_text("a file")
-    done = bench("run", "tiny.yaml", "-q", "--out", "taken", cwd=tmp_path)
+    (tmp_path / "file").write_text("a file")
+    done = bench("run", "tiny.yaml", "-q", "--out", "file", cwd=tmp_path)
     assert done.returncode == 2
     assert "--out" in done.stderr
     assert "Traceback" not in done.stderr
@@ -213,7 +216,7 @@ def test_report_and_show_run_need_only_the_folder(collection: Path, tmp_path: Pa
     assert "oracle" in bench("show", "run", str(folder), cwd=tmp_path).stdout
 
 
-def test_doctor_tells_that_a_key_is_set_and_never_the_key(tmp_path: Path) -> None:
+def test_doctor_reports_that_a_key_is_set_and_never_the_key(tmp_path: Path) -> None:
     done = bench("doctor", cwd=tmp_path, CO_API_KEY="sk-very-secret", HF_HUB_OFFLINE="1")
     assert done.returncode == 0, done.stderr
     assert "CO_API_KEY                   set" in done.stdout
@@ -227,9 +230,9 @@ def test_list_and_show_name_what_a_suite_can(tmp_path: Path) -> None:
     assert "embedded:everyday" in bench("list", "datasets", cwd=tmp_path).stdout
     assert "quickstart" in bench("list", "suites", cwd=tmp_path).stdout
     assert "nDCG" in bench("list", "measures", cwd=tmp_path).stdout
-    shown = yaml.safe_load(bench("show", "reranker", "minilm-l6", cwd=tmp_path).stdout)
-    assert shown["minilm-l6"]["options"]["model"] == "cross-encoder/ms-marco-MiniLM-L6-v2"
-    assert "batch_size" in shown["minilm-l6"]["options_decide"]["speed"]
+    details = yaml.safe_load(bench("show", "reranker", "minilm-l6", cwd=tmp_path).stdout)
+    assert details["minilm-l6"]["options"]["model"] == "cross-encoder/ms-marco-MiniLM-L6-v2"
+    assert "batch_size" in details["minilm-l6"]["options_decide"]["speed"]
     assert (
         yaml.safe_load(bench("show", "suite", "quickstart", cwd=tmp_path).stdout)["name"]
         == "quickstart"

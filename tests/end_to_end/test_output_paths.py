@@ -169,7 +169,7 @@ def test_a_terminal_that_is_not_utf_8_changes_no_exit_code(
 ) -> None:
     name = str(run.folder)
     forms = ("--format", "markdown", "--format", "json", "--format", "table", "--format", "github")
-    done = bench("check", name, "--baseline", old, *forms, cwd=tmp_path, PYTHONIOENCODING=encoding)
+    done = bench("check", name, "--baseline", old, *forms, cwd=tmp_path, encoding=encoding)
     assert (done.returncode, done.stderr) == (0, "")
 
 

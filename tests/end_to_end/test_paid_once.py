@@ -136,6 +136,7 @@ def test_a_stopped_run_pays_only_for_what_was_not_answered(
             }
         ],
         "latency": None,
+        "devices": "cpu",
     }
     (tmp_path / "suite.yaml").write_text(json.dumps(suite))
 

@@ -48,6 +48,7 @@ def start(folder: Path, cache: Path, out: str, log: Path) -> subprocess.Popen[by
         ],
         "latency": None,
         "chunk_pairs": CHUNK,
+        "devices": "cpu",
     }
     (folder / "suite.yaml").write_text(json.dumps(suite))
     env = {**os.environ, "PYTHONPATH": str(ROOT), "RERANK_BENCH_CACHE": str(cache)}

@@ -37,6 +37,7 @@ name: mine
 datasets: [files:tiny]
 rerankers: [{"my_module:Mine": {name: mine}}]
 depth: 5
+devices: cpu
 latency: {scenarios: [cold], cold_runs: 1, queries: 2}
 """
 
