@@ -18,7 +18,7 @@ import pytest
 import bench
 from bench import datasets, retrieval
 from bench.contract.candidates import Candidates
-from bench.core.errors import DataError, SuiteError, Unavailable
+from bench.core.errors import DataError, RerankerError, SuiteError, Unavailable
 from bench.core.note import Code
 from bench.integrations.pyterrier import transformer
 from bench.retrieval.options import FirstStageOptions
@@ -93,6 +93,17 @@ no_frame = pt.apply.generic(lambda topics: [])
 not_a_pipeline = {"a": 1}
 
 
+class Turned(pt.Transformer):  # type: ignore[misc]
+    """The worst document first."""
+
+    def transform(self, inp: Any) -> Any:
+        pt.validate.columns(inp, includes=["qid", "docno", "rank"])
+        return inp.assign(score=inp["rank"].astype(float))
+
+
+by_text_length = pt.apply.doc_score(lambda row: float(len(row["text"])))
+
+
 def from_pipeline(collection: Path, name: str, depth: int = 5) -> Candidates:
     dataset = datasets.load(f"files:{collection}", None, Path(), 42)
     return retrieval.build("pyterrier", f"{HERE}:{name}", Path()).retrieve(
@@ -133,6 +144,44 @@ def test_another_text_field_and_no_scores_yet() -> None:
         "c",
         "b",
     ]
+
+
+def test_a_transformer_of_theirs_is_a_row_with_a_time(tmp_path: Path) -> None:
+    suite = {
+        "name": "theirs",
+        "datasets": [EVERYDAY],
+        "depth": 10,
+        "devices": ["cpu"],
+        "rerankers": [
+            {"function": by_length},
+            {"scorer": by_text_length},
+            {"composed": by_text_length >> Turned()},
+            f"{HERE}:by_text_length",
+        ],
+        "latency": {"queries": 2, "rounds": 1, "warmup_max": 0, "span_queries": 0},
+        "store_texts": False,
+    }
+    run = bench.run(suite, out=tmp_path)
+    records = {record.trial.reranker: record for record in run.records.values()}
+    ndcg = {name: record.quality["nDCG@10"].mean for name, record in records.items()}
+    assert ndcg["function"] == ndcg["scorer"] == ndcg[f"{HERE}:by_text_length"]
+    assert ndcg["composed"] != ndcg["scorer"]
+    assert records["scorer"].description["identity"]["repr"] == "pt.apply.doc_score()"
+    for name in ("scorer", "composed", f"{HERE}:by_text_length"):
+        assert records[name].description["backend"] == "pyterrier"
+        assert records[name].latency is not None
+
+
+def test_their_operators_compose_a_reranker() -> None:
+    docs = ["a", "bbb", "cc"]
+    assert bench.reranker(by_text_length, device="cpu").score("q", docs).tolist() == [1, 3, 2]
+    turned = bench.reranker(by_text_length >> Turned(), device="cpu")
+    assert turned.score("q", docs).argsort().tolist() == [1, 2, 0]
+    cut = bench.reranker(by_text_length % 1, device="cpu")
+    assert cut.score("q", docs).argmax() == 1
+    unscored = bench.reranker(pt.apply.generic(lambda frame: frame[["qid", "docno"]]), device="cpu")
+    with pytest.raises(RerankerError, match="its results lack score"):
+        unscored.score("q", docs)
 
 
 def test_nothing_is_loaded_before_the_first_results_and_it_composes() -> None:
