@@ -36,8 +36,9 @@ together and get the same bits.
 def transformer(
     name: str | Outside, device: str = "auto", text_field: str = "text", **options: Any
 ) -> Any:
-    """Any reranker that `bench.reranker` takes, as a `pt.Transformer`. Weights are loaded when the
-    first results arrive.
+    """Return any reranker that `bench.reranker` takes as a `pt.Transformer`.
+
+    Weights are loaded when the first results arrive.
 
     It takes results with qid, query, docno and `text_field`, and gives the same rows and columns
     with score and rank anew: ranks count from 0, by the tie rule (score descending, then doc_id
@@ -52,15 +53,13 @@ def transformer(
     from bench import rerankers
     from bench.machine.fingerprint import resolve_device
 
-    made = _transformer_class()
-    return made(
-        rerankers.build(name, options, resolve_device(device), Path.cwd()), name, text_field
-    )
+    reranker = rerankers.build(name, options, resolve_device(device), Path.cwd())
+    return _transformer_class()(reranker, name, text_field)
 
 
 @lru_cache(maxsize=1)
 def _transformer_class() -> Any:
-    """The class, made when it is first wanted, since it derives from PyTerrier's."""
+    """Return the class, made when it is first wanted, since it derives from PyTerrier's."""
     pt = require("pyterrier", "pyterrier")
 
     base: Any = pt.Transformer
@@ -70,6 +69,7 @@ def _transformer_class() -> Any:
 
         def __init__(self, reranker: Reranker, name: str | Outside, text_field: str) -> None:
             self.reranker, self.text_field = reranker, text_field
+            # what is not named is handed over as an object of somebody else's
             self.label = name if isinstance(name, str) else name_of(name)
             self._loaded = False
 
@@ -88,12 +88,12 @@ def _transformer_class() -> Any:
 
 
 def _reranked(reranker: Reranker, results: Any, text_field: str) -> Any:
-    """The rows of a frame in their new order. Queries stand as they first appear."""
+    """Return the rows of a frame in their new order, queries in the order of their first rows."""
     from bench.scoring.engine import chunks
     from bench.scoring.job import checked
 
     rows = {str(qid): group.index.to_list() for qid, group in results.groupby("qid", sort=False)}
-    requests = [_request(qid, results.loc[found], text_field) for qid, found in rows.items()]
+    requests = [_request(qid, results.loc[places], text_field) for qid, places in rows.items()]
     order: list[int] = []
     scores: list[float] = []
     ranks: list[int] = []
@@ -114,29 +114,27 @@ def _reranked(reranker: Reranker, results: Any, text_field: str) -> Any:
             f"'{first}': {reason}",
             stacklevel=3,
         )
-    kept = results.drop(columns=["score", "rank"], errors="ignore").loc[order]
-    return kept.assign(score=_column(scores, "float64"), rank=_column(ranks, "int64")).reset_index(
-        drop=True
-    )
+    answered = results.drop(columns=["score", "rank"], errors="ignore").loc[order]
+    columns = {"score": _column(scores, "float64"), "rank": _column(ranks, "int64")}
+    return answered.assign(**columns).reset_index(drop=True)
 
 
-def _request(query_id: str, found: Any, text_field: str) -> CandidateList:
-    doc_ids = [str(doc_id) for doc_id in found["docno"]]
+def _request(query_id: str, rows: Any, text_field: str) -> CandidateList:
+    doc_ids = [str(doc_id) for doc_id in rows["docno"]]
     if len(set(doc_ids)) != len(doc_ids):
         twice = next(doc_id for doc_id in doc_ids if doc_ids.count(doc_id) > 1)
         raise DataError(f"query '{query_id}' lists document '{twice}' twice")
-    blank = found.loc[~found[text_field].map(lambda text: isinstance(text, str)), "docno"].to_list()
-    if blank:
-        raise DataError(
-            f"query '{query_id}': document '{blank[0]}' has no text in column '{text_field}'"
-        )
-    return CandidateList(
-        query_id, str(found["query"].iloc[0]), doc_ids, found[text_field].to_list()
-    )
+    texts = rows[text_field].to_list()
+    for doc_id, text in zip(doc_ids, texts, strict=True):
+        if not isinstance(text, str):
+            raise DataError(
+                f"query '{query_id}': document '{doc_id}' has no text in column '{text_field}'"
+            )
+    return CandidateList(query_id, str(rows["query"].iloc[0]), doc_ids, texts)
 
 
 def _ordered(request: CandidateList, scores: Scores) -> tuple[list[int], list[float]]:
-    """The positions of a request's documents, best first, and strictly falling scores for them."""
+    """Return the positions of a request's documents, best first, with strictly falling scores."""
     from bench.ranking.order import rank, strictly_falling
 
     ranking = rank(request.doc_ids, scores)
@@ -145,7 +143,7 @@ def _ordered(request: CandidateList, scores: Scores) -> tuple[list[int], list[fl
 
 
 def _column(values: list[Any], dtype: str) -> Any:
-    """A column of its own type even when it has no rows."""
+    """Return a column of its own type, even when it has no rows."""
     import numpy as np
 
     return np.array(values, dtype=dtype)

@@ -31,7 +31,8 @@ class Handed(LateSequence[int, CandidateList]):
     """
 
     def __init__(self, requests: Sequence[CandidateList], orders: Orders, keep: int | None) -> None:
-        super().__init__([at for at, one in enumerate(requests) if one.query_id in orders])
+        places = [place for place, query in enumerate(requests) if query.query_id in orders]
+        super().__init__(places)
         self._requests, self._orders, self._keep = requests, orders, keep
 
     def _item(self, place: int) -> CandidateList:

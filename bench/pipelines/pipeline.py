@@ -54,10 +54,7 @@ class Pipeline(BaseReranker):
     ) -> None:
         super().__init__(RerankerOptions(), device)
         self.first_name, self.first, self.steps = first_name, first, tuple(steps)
-        placements = {step.reranker.placement for step in steps}
-        self.placement = "device" if not first.is_given or placements - {"none"} else "none"
-        if "remote" in placements:
-            self.placement = "remote"
+        self.placement = _placement(first, steps)
         self.reads_texts = any(step.reranker.reads_texts for step in steps)
         self._dataset: Dataset | None = None
 
@@ -125,7 +122,8 @@ class Pipeline(BaseReranker):
             finally:
                 meter.count(inner.take())
         results = {request.query_id: request for request in current}
-        return [failures.get(one.query_id) or results[one.query_id] for one in lists]
+        query_ids = [request.query_id for request in lists]
+        return [failures.get(query_id) or results[query_id] for query_id in query_ids]
 
     def pause(self) -> None:
         for step in self.steps:
@@ -154,16 +152,36 @@ class Pipeline(BaseReranker):
         dataset, depth = self._dataset, len(request.doc_ids)
         if dataset is None:
             raise RerankerError("a pipeline has no collection: over() comes before run()")
-        more = int(bool(dataset.skip_own))
-        found = self.first.search(dataset, request.query_id, depth + more)
-        if more:
-            found = found.without({request.query_id}).first(depth)
-        texts = dict(zip(request.doc_ids, request.docs, strict=True)) if self.reads_texts else {}
-        if texts and not texts.keys() >= set(found.doc_ids):
+        if dataset.skip_own:
+            candidates = self.first.search(dataset, request.query_id, depth + 1)
+            candidates = candidates.without({request.query_id}).first(depth)
+        else:
+            candidates = self.first.search(dataset, request.query_id, depth)
+        docs = self._texts(dataset, request, candidates.doc_ids)
+        return replace(request, doc_ids=candidates.doc_ids, docs=docs, scores=candidates.scores)
+
+    def _texts(
+        self, dataset: Dataset, request: CandidateList, doc_ids: Sequence[str]
+    ) -> Sequence[str]:
+        """Return the texts of documents, those that the request has at hand among them; empty ones
+        where no stage reads them.
+        """
+        if not self.reads_texts:
+            return [""] * len(doc_ids)
+        texts = dict(zip(request.doc_ids, request.docs, strict=True))
+        if not texts.keys() >= set(doc_ids):
             # a search that gives other documents than the run's candidates
-            texts = dict(zip(found.doc_ids, dataset.texts(found.doc_ids), strict=True))
-        docs = [texts[doc_id] for doc_id in found.doc_ids] if texts else [""] * len(found.doc_ids)
-        return replace(request, doc_ids=found.doc_ids, docs=docs, scores=found.scores)
+            return list(dataset.texts(doc_ids))
+        return [texts[doc_id] for doc_id in doc_ids]
+
+
+def _placement(first: BaseFirstStage, steps: Sequence[Step]) -> str:
+    placements = {step.reranker.placement for step in steps}
+    if "remote" in placements:
+        return "remote"
+    if first.is_given and placements <= {"none"}:
+        return "none"
+    return "device"
 
 
 def described(stages: Sequence[tuple[Step, Description]], device: str) -> Description:

@@ -21,10 +21,10 @@ from bench.core.options import validated
 from bench.core.plugins import resolve
 from bench.core.redaction import keep_out
 from bench.rerankers.base import BaseReranker
-from bench.rerankers.options import RerankerOptions, shared
+from bench.rerankers.options import shared
 from bench.rerankers.outside.function import Outside, wrap
 from bench.rerankers.outside.own_class import scores_pairs, wrap_own
-from bench.rerankers.outside.own_stage import wrap_stage
+from bench.rerankers.outside.own_stage import is_stage, wrap_stage
 from bench.rerankers.outside.transformer import is_transformer, wrap_transformer
 
 TABLE: dict[str, str] = {
@@ -53,9 +53,11 @@ def build(
     device: str = "cpu",
     base_dir: Path | None = None,
 ) -> Reranker:
-    """A reranker, nothing loaded yet. `name` is a backend, a short name of the catalogue (whose
-    options stand under the given ones), "package.module:Name", or a function itself; a bare value
-    goes to the one required option; relative paths are looked for in `base_dir`.
+    """Return a reranker, nothing loaded yet.
+
+    `name` is a backend, a short name of the catalogue (whose options are the defaults),
+    "package.module:Name", or a function itself; a bare value goes to the one required option;
+    relative paths are looked for in `base_dir`.
 
     Raises SuiteError for an unknown name or option, Unavailable when an outsider's module needs
     what is not installed.
@@ -63,9 +65,7 @@ def build(
     keep_out(options)
     if not isinstance(name, str):
         kind = _wrapped(name)
-        valid = validated(kind.Options, options, "a function as reranker")
-        wrapped: Reranker = kind(valid, device=device)
-        return wrapped
+        return kind(validated(kind.Options, options, "a function as reranker"), device=device)
     model = options_for(name)
     valid = validated(model, options, f"reranker '{name}'")
     if shared(valid).has_random_weights:
@@ -80,11 +80,13 @@ def build(
 
 
 def options_for(name: str) -> type[BaseModel]:
-    """The options of a reranker, without importing what it needs to run. Those of a catalogue entry
-    have its values as defaults.
+    """Return the options of a reranker, without importing what it needs to run. Those of a
+    catalogue entry have its values as defaults.
     """
-    # another object may have the name of one that is gone
-    return _options_for(name) if is_handed(name) else _known_options_for(name)
+    if is_handed(name):
+        # not kept: another object may have the name of one that is gone
+        return _options_for(name)
+    return _known_options_for(name)
 
 
 @lru_cache(maxsize=256)
@@ -93,7 +95,7 @@ def _known_options_for(name: str) -> type[BaseModel]:
 
 
 def _options_for(name: str) -> type[BaseModel]:
-    options: type[BaseModel] = getattr(_class(name), "Options", RerankerOptions)
+    options: type[BaseModel] = _class(name).Options
     entry = entries.load().get(name)
     if entry is None or name in TABLE:
         return options
@@ -105,7 +107,8 @@ def _options_for(name: str) -> type[BaseModel]:
     return create_model(f"{options.__name__}_{name}", __base__=options, **defaults)
 
 
-def _class(name: str) -> Any:
+def _class(name: str) -> type[BaseReranker]:
+    """Return the class of a reranker, a wrapper's where an outsider wrote it. Raises SuiteError."""
     entry = entries.load().get(name)
     if name not in TABLE and entry is None and ":" not in name:
         if "/" in name:
@@ -116,26 +119,25 @@ def _class(name: str) -> Any:
         names = sorted({*TABLE, *entries.load()})
         hint = nearest_of_many(name, names, "rerank-bench list rerankers")
         raise SuiteError(f"unknown reranker '{name}': {hint}")
-    found = resolve(name if name in TABLE or entry is None else entry.backend, TABLE, "reranker")
-    if (
-        inspect.isclass(found)
-        and callable(getattr(found, "rerank", None))
-        and callable(getattr(found, "fingerprint", None))
-    ):
-        return found if issubclass(found, BaseReranker) else wrap_stage(found)
-    if scores_pairs(found) or is_transformer(found):
-        return _wrapped(found)
-    if inspect.isclass(found) or not callable(found):
-        shown = getattr(found, "__name__", found)
+    target = name
+    if entry is not None and name not in TABLE:
+        target = entry.backend
+    candidate = resolve(target, TABLE, "reranker")
+    if inspect.isclass(candidate) and issubclass(candidate, BaseReranker):
+        return candidate
+    if is_stage(candidate):
+        return wrap_stage(candidate)
+    if scores_pairs(candidate) or is_transformer(candidate):
+        return _wrapped(candidate)
+    if inspect.isclass(candidate) or not callable(candidate):
         raise SuiteError(
-            f"reranker '{name}': {shown} is not a class with a method score(pairs) or "
-            "predict(pairs), nor a function "
-            "(query, docs) -> scores"
+            f"reranker '{name}': {getattr(candidate, '__name__', candidate)} is not a class with a "
+            "method score(pairs) or predict(pairs), nor a function (query, docs) -> scores"
         )
-    return wrap(found)
+    return wrap(candidate)
 
 
-def _wrapped(outside: Any) -> Any:
+def _wrapped(outside: Outside) -> type[BaseReranker]:
     """Return a reranker class around what an outsider wrote: a class or an object that scores
     pairs, a PyTerrier transformer, a function.
     """
@@ -147,8 +149,8 @@ def _wrapped(outside: Any) -> Any:
 
 
 def _beside(options: BaseModel, base_dir: Path) -> BaseModel:
-    """The options with every path that exists beside the suite made absolute; anything else stays
-    as written.
+    """Return the options with every path that exists in the suite's folder made absolute; anything
+    else stays as written.
     """
     may_be_paths = shared(options).paths
     paths: dict[str, str] = {}

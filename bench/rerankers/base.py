@@ -35,7 +35,7 @@ __all__ = [
     "PointwiseReranker",
     "Requirement",
     "Usage",
-    "pair_tokens",
+    "pair_usage",
     "split_scores",
 ]
 """What a reranker of one's own needs, from one place."""
@@ -87,7 +87,9 @@ class BaseReranker(ABC):
     @property
     def model_name(self) -> str | None:
         """What others call the model that it runs or asks for."""
-        return self.weights.label if self.weights else None
+        if self.weights is None:
+            return None
+        return self.weights.label
 
     @property
     def label(self) -> str:
@@ -119,7 +121,9 @@ class BaseReranker(ABC):
 
     def fingerprint(self) -> dict[str, Any]:
         identity = self.identity()
-        return {} if identity is None else identity.fingerprint()
+        if identity is None:
+            return {}
+        return identity.fingerprint()
 
     def load(self) -> None:
         return None
@@ -140,11 +144,14 @@ class BaseReranker(ABC):
 
     def run(self, lists: Sequence[CandidateList], meter: Meter) -> list[CandidateList | Failure]:
         outcomes = self.score_lists(lists, meter)
+        results: list[CandidateList | Failure] = []
         with meter.span(SORT):
-            return [
-                outcome if isinstance(outcome, Failure) else reordered(request, outcome)
-                for request, outcome in zip(lists, outcomes, strict=True)
-            ]
+            for request, outcome in zip(lists, outcomes, strict=True):
+                if isinstance(outcome, Failure):
+                    results.append(outcome)
+                else:
+                    results.append(reordered(request, outcome))
+        return results
 
     def score_lists(self, requests: Sequence[CandidateList], meter: Meter) -> list[Outcome]:
         self.meter = meter
@@ -165,8 +172,10 @@ class BaseReranker(ABC):
     def expected_usage(
         self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
     ) -> Usage:
-        pairs, length = pair_tokens(requests, tokens, self.longest_input)
-        return Usage(pairs=pairs, tokens=length if self.placement == "device" else 0)
+        usage = pair_usage(requests, tokens, self.longest_input)
+        if self.placement != "device":
+            return Usage(pairs=usage.pairs)
+        return usage
 
     def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> tuple[str, Usage]:
         """Return what the model says next in a conversation, in at most `most` tokens, and what
@@ -202,8 +211,14 @@ def split_scores(
     """
     import numpy as np
 
-    pairs = [(request.query, doc) for request in requests for doc in request.docs]
-    answer = score(pairs) if pairs else np.empty(0, dtype=np.float64)
+    if not requests:
+        return []
+    pairs: list[tuple[str, str]] = []
+    for request in requests:
+        pairs += [(request.query, doc) for doc in request.docs]
+    if not pairs:
+        return [np.empty(0, dtype=np.float64) for _ in requests]
+    answer = score(pairs)
     try:
         scores = as_scores(answer)
     except ValueError as error:
@@ -213,19 +228,19 @@ def split_scores(
             f"score(pairs) returned scores of shape {scores.shape} for {len(pairs)} pairs"
         )
     bounds = np.cumsum([len(request.docs) for request in requests])[:-1]
-    return list(np.split(scores, bounds)) if requests else []
+    return list(np.split(scores, bounds))
 
 
-def pair_tokens(
+def pair_usage(
     requests: Sequence[CandidateList], tokens: Callable[[str], int], longest: int | None = None
-) -> tuple[int, int]:
-    """(pairs, tokens of all pairs, the query counted once per document), each pair cut at
-    `longest`.
+) -> Usage:
+    """Return pairs, and the tokens of all pairs: the query counts once per document, and each pair
+    is cut at `longest`.
     """
-    pairs = total = 0
+    lengths: list[int] = []
     for request in requests:
         query = tokens(request.query)
-        for doc in request.docs:
-            length = query + tokens(doc)
-            pairs, total = pairs + 1, total + (length if longest is None else min(length, longest))
-    return pairs, total
+        lengths += [query + tokens(doc) for doc in request.docs]
+    if longest is not None:
+        lengths = [min(length, longest) for length in lengths]
+    return Usage(pairs=len(lengths), tokens=sum(lengths))

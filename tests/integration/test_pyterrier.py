@@ -93,7 +93,7 @@ no_frame = pt.apply.generic(lambda topics: [])
 not_a_pipeline = {"a": 1}
 
 
-class Turned(pt.Transformer):  # type: ignore[misc]
+class Turned(pt.Transformer):  # type: ignore[misc, name-defined]
     """The worst document first."""
 
     def transform(self, inp: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,8 +40,7 @@ class OwnStage(BaseReranker):
         self._call("check")
 
     def fingerprint(self) -> dict[str, Any]:
-        fingerprint: dict[str, Any] = self._stage.fingerprint()
-        return fingerprint
+        return dict(self._stage.fingerprint() or {})
 
     def load(self) -> None:
         self._call("load")
@@ -65,8 +65,17 @@ class OwnStage(BaseReranker):
         self._call("close")
 
     def _call(self, name: str) -> Any:
+        """Return what a method of the outsider's returns; None where it has none of this name."""
         method = getattr(self._stage, name, None)
-        return method() if method else None
+        if method is None:
+            return None
+        return method()
+
+
+def is_stage(candidate: Any) -> bool:
+    """Whether something is a class with the methods of a stage."""
+    methods = (getattr(candidate, name, None) for name in ("rerank", "fingerprint"))
+    return inspect.isclass(candidate) and all(map(callable, methods))
 
 
 def wrap_stage(outside: type) -> type[OwnStage]:

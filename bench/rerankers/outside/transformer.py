@@ -32,8 +32,8 @@ class TransformerReranker(BaseReranker):
         return {}
 
     def describe(self) -> Description:
-        shown = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(self.transformer))
-        identity = {"transformer": name_of(self.transformer), "repr": shown[:200]}
+        text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(self.transformer))
+        identity = {"transformer": name_of(self.transformer), "repr": text[:200]}
         return Description("pyterrier", identity, {"device": self.device})
 
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
@@ -75,7 +75,9 @@ def _frame(request: CandidateList) -> Any:
     import pandas as pd
 
     count = len(request.doc_ids)
-    scores = request.scores if len(request.scores) == count else range(count, 0, -1)
+    scores: Sequence[float] = request.scores
+    if len(scores) != count:
+        scores = range(count, 0, -1)
     return pd.DataFrame(
         {
             "qid": [request.query_id] * count,
@@ -88,16 +90,17 @@ def _frame(request: CandidateList) -> Any:
     )
 
 
-def _scores(request: CandidateList, found: dict[str, float]) -> Scores:
+def _scores(request: CandidateList, answers: dict[str, float]) -> Scores:
+    """Return a score per document, those without an answer below all others, in their order."""
     import numpy as np
 
-    lowest = min(found.values(), default=0.0)
+    lowest = min(answers.values(), default=0.0)
     step = step_at(lowest)
     scores = np.empty(len(request.doc_ids), dtype=np.float64)
     below = 0
     for place, doc_id in enumerate(request.doc_ids):
-        if doc_id in found:
-            scores[place] = found[doc_id]
+        if doc_id in answers:
+            scores[place] = answers[doc_id]
         else:
             below += 1
             scores[place] = lowest - step * below

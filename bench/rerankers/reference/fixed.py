@@ -72,12 +72,10 @@ class FirstStageReranker(FixedReranker):
 
     def describe(self) -> Description:
         """The counts cover the requests reranked so far."""
-        warnings = []
+        facts = {}
         if self._contradicted:
-            warnings.append(note(Code.OUT_OF_ORDER, len(self._contradicted)).to_dict())
-        return Description(
-            "first-stage", {"order": "first stage"}, {"warnings": warnings} if warnings else {}
-        )
+            facts["warnings"] = [note(Code.OUT_OF_ORDER, len(self._contradicted)).to_dict()]
+        return Description("first-stage", {"order": "first stage"}, facts)
 
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         return [self._scores(request) for request in requests]
@@ -245,12 +243,8 @@ class RunFileReranker(FixedReranker):
         score = self._scores_of(request.query_id)
         present = [i for i, doc_id in enumerate(request.doc_ids) if doc_id in score]
         absent = [i for i, doc_id in enumerate(request.doc_ids) if doc_id not in score]
-        return (
-            sorted(
-                present, key=lambda i: (score[request.doc_ids[i]], request.doc_ids[i]), reverse=True
-            )
-            + absent
-        )
+        present.sort(key=lambda i: (score[request.doc_ids[i]], request.doc_ids[i]), reverse=True)
+        return present + absent
 
     def _outcome(self, request: CandidateList) -> Outcome:
         import numpy as np
@@ -274,8 +268,10 @@ class RunFileReranker(FixedReranker):
             [score.get(doc_id, lowest) for doc_id in request.doc_ids], dtype=np.float64
         )
         scores[absent] -= step_at(lowest) * np.arange(1, len(absent) + 1)
-        # next to the ends of double precision there is no room below the lowest score
-        return scores if np.isfinite(scores).all() else _falling(self.order(request))
+        if not np.isfinite(scores).all():
+            # next to the ends of double precision there is no room below the lowest score
+            return _falling(self.order(request))
+        return scores
 
     def _scores_of(self, query_id: str) -> dict[str, float]:
         """Return the run's documents of a query with their scores, none where it lacks the
@@ -284,7 +280,9 @@ class RunFileReranker(FixedReranker):
         if self._run is None:
             raise RerankerError(f"{self.options.path}: load() comes before rerank()")
         ranking = self._run.by_query.get(query_id)
-        return dict(zip(ranking.doc_ids, ranking.scores, strict=True)) if ranking else {}
+        if ranking is None:
+            return {}
+        return dict(zip(ranking.doc_ids, ranking.scores, strict=True))
 
 
 def in_order(doc_ids: Sequence[str], scores: Scores) -> bool:
@@ -305,8 +303,9 @@ def in_order(doc_ids: Sequence[str], scores: Scores) -> bool:
 
 
 def _falling(order: Sequence[int]) -> Scores:
-    """Scores for an order of positions: as many as there are for the best, one for the last. Shape:
-    (len(order),).
+    """Return scores for an order of positions: as many as there are for the best, 1 for the last.
+
+    Shape: (len(order),).
     """
     import numpy as np
 

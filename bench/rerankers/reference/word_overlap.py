@@ -40,13 +40,15 @@ class WordOverlapReranker(PointwiseReranker):
 
 
 def overlap(query: str, document: str) -> float:
-    """The share of the query's distinct words that stand in the document."""
-    asked = words(query)
-    return len(asked & words(document)) / len(asked) if asked else 0.0
+    """Return the share of the query's distinct words that are in the document."""
+    query_words = words(query)
+    if not query_words:
+        return 0.0
+    return len(query_words & words(document)) / len(query_words)
 
 
 def words(text: str) -> frozenset[str]:
-    """The distinct words of a text, case folded."""
+    """Return the distinct words of a text, case folded."""
     return frozenset(_find()(normal(text.casefold())))
 
 

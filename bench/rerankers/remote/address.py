@@ -13,6 +13,7 @@ from bench.core.errors import RerankerError, Unavailable
 
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _LOCAL_ANSWER_S = 2.0
+_USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def is_address(url: str) -> bool:
@@ -40,7 +41,8 @@ def port_of(url: str) -> int:
     Raises RerankerError; an address may hold a password, so that it is not shown.
     """
     try:
-        return urlsplit(url).port or (443 if url.lower().startswith("https:") else 80)
+        parts = urlsplit(url)
+        return parts.port or _USUAL_PORTS.get(parts.scheme.lower(), 80)
     except ValueError:
         raise RerankerError("the port in base_url is not a number") from None
 
@@ -75,10 +77,12 @@ def redacted_url(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
-        return f"{place}{parts.path}"[:100] or "nowhere"
     except ValueError:
         return "what is no address"
+    public = parts.path
+    if parts.netloc:
+        public = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return public[:100] or "nowhere"
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,14 @@ class Listener(Requirement):
 
 
 def nobody_at(url: str) -> str:
+    """Return what to say of an address where nothing listens."""
     return f"nothing listens at {_host_and_port(url)}"
 
 
 def _host_and_port(url: str) -> str:
-    host = host_of(url) or ""
-    return f"[{host}]:{port_of(url)}" if ":" in host else f"{host}:{port_of(url)}"
+    return f"{in_url(host_of(url) or '')}:{port_of(url)}"
+
+
+def in_url(host: str) -> str:
+    """Return a host as a URL has it: an address of IPv6 stands in brackets."""
+    return f"[{host}]" if ":" in host else host

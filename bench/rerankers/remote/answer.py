@@ -37,33 +37,35 @@ class Answer:
         """Raise RerankerError for an amount that no answer costs: it would stand in every sum and
         bill after it.
         """
-        for name in ("billed_units", "tokens", "tokens_out"):
-            if not is_amount(amount := getattr(self, name)):
+        amounts = {
+            "billed_units": self.billed_units,
+            "tokens": self.tokens,
+            "tokens_out": self.tokens_out,
+        }
+        for name, number in amounts.items():
+            if not is_amount(number):
                 raise RerankerError(
-                    f"{service}: the answer reports an impossible usage: {name} {amount!r:.40}"
+                    f"{service}: the answer reports an impossible usage: {name} {number!r:.40}"
                 )
 
     def usage(self) -> Usage:
-        """What the answer cost, beside its HTTP request."""
-        return Usage(
-            billed_units=self.billed_units,
-            tokens=self.tokens,
-            tokens_out=self.tokens_out,
-            repairs=0 if self.unusable else self.repairs,
-            cut_answers=0 if self.unusable else self.cut,
+        """Return what the answer cost, apart from its HTTP request."""
+        usage = Usage(
+            billed_units=self.billed_units, tokens=self.tokens, tokens_out=self.tokens_out
         )
+        if self.unusable:
+            return usage
+        return usage + Usage(repairs=self.repairs, cut_answers=self.cut)
 
     def in_order(self, count: int, service: str) -> list[float]:
-        """One finite score per document, in the order of the documents. Raises RerankerError for
-        anything else: fewer scores than documents are no ranking of them.
+        """Return one finite score per document, in the order of the documents.
+
+        Raises RerankerError for anything else: fewer scores than documents are no ranking of them.
         """
         scores: dict[int, float] = {}
         for position, score in self.scores:
-            if (
-                not isinstance(position, int)
-                or isinstance(position, bool)
-                or not 0 <= position < count
-            ):
+            is_whole = isinstance(position, int) and not isinstance(position, bool)
+            if not is_whole or not 0 <= position < count:
                 raise RerankerError(
                     f"{service}: the answer scores document {position!r} of {count}"
                 )
@@ -76,13 +78,13 @@ class Answer:
                 )
             scores[position] = number
         if len(scores) != count:
-            cap = (
-                f"; if it returns no more, set documents_per_request: {len(scores)}"
-                if scores
-                else ""
+            message = (
+                f"{service}: the answer has {counted(len(scores), 'score')} for "
+                f"{counted(count, 'document')}"
             )
-            given, documents = counted(len(scores), "score"), counted(count, "document")
-            raise RerankerError(f"{service}: the answer has {given} for {documents}{cap}")
+            if scores:
+                message += f"; if it returns no more, set documents_per_request: {len(scores)}"
+            raise RerankerError(message)
         return [scores[position] for position in range(count)]
 
 
@@ -96,18 +98,24 @@ def finite(value: Any) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    if not math.isfinite(number):
+        return None
+    return number
 
 
 def amount(value: Any) -> float:
-    """Return what a service says that it used, as a number; 0, as if it had not said, where that is
-    no possible number. A header's digits count."""
+    """Return what a service says that it used, as a number. A header's digits count.
+
+    What is no possible number is 0, as if the service had not said.
+    """
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
     number = finite(value)
-    return number if number is not None and 0 <= number <= MOST_IN_AN_ANSWER else 0.0
+    if number is None or not 0 <= number <= MOST_IN_AN_ANSWER:
+        return 0.0
+    return number
 
 
 def count(value: Any) -> int:
-    """The same as a whole number."""
+    """Return what a service says that it used, as a whole number."""
     return int(amount(value))

@@ -20,7 +20,7 @@ from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError, Unavailable
 from bench.core.note import Code, note
-from bench.rerankers.base import pair_tokens
+from bench.rerankers.base import pair_usage
 from bench.rerankers.loading.tiny import is_tiny
 from bench.rerankers.loading.weights import versions
 from bench.rerankers.options import RerankerOptions
@@ -38,10 +38,9 @@ LONGEST_WAIT_S = 65.0
 """A service that allows so many calls a minute is waited for."""
 GIVE_UP_AFTER = 20
 """Failed queries in a row after which a service is taken to be down."""
-DOCUMENTS_PER_SEARCH, TOKENS_PER_DOCUMENT = (
-    100,
-    500,
-)  # https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
+# https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
+DOCUMENTS_PER_SEARCH = 100
+TOKENS_PER_DOCUMENT = 500
 SPEED_FACTS = {
     "timeout_s",
     "retries",
@@ -90,8 +89,8 @@ class ApiReranker(RemoteReranker):
 
     @abstractmethod
     def connect(self, key: str, http: Any) -> Any:
-        """The client that `ask` finds as `_client`, speaking through `http` (an httpx.Client that
-        bounds time and size); nothing is sent. `key` is empty only where none is needed.
+        """Return the client that `ask` finds as `_client`, speaking through `http` (an httpx.Client
+        that bounds time and size); nothing is sent. `key` is empty only where none is needed.
         """
 
     @abstractmethod
@@ -101,18 +100,18 @@ class ApiReranker(RemoteReranker):
     def expected_usage(
         self, requests: Sequence[CandidateList], tokens: Callable[[str], int]
     ) -> Usage:
-        """As told by services that count the query once per document. Search units are told where
-        the price is for them.
+        """Return what the requests would use, as services count that take the query once per
+        document. Search units are counted where the price is for them.
         """
-        pairs, length = pair_tokens(requests, tokens)
-        calls = [(request, start) for request in requests for start in self._starts(request)]
         price = self.price()
-        units = (
-            sum(self._search_units(*call, tokens) for call in calls)
-            if price and price.per == "1000 searches"
-            else 0
-        )
-        return Usage(pairs=pairs, calls=len(calls), tokens=length, billed_units=float(units))
+        is_by_search = price is not None and price.per == "1000 searches"
+        calls = units = 0
+        for request in requests:
+            starts = self._starts(request)
+            calls += len(starts)
+            if is_by_search:
+                units += sum(self._search_units(request, start, tokens) for start in starts)
+        return pair_usage(requests, tokens) + Usage(calls=calls, billed_units=float(units))
 
     def load(self) -> None:
         if self._client is None:
@@ -123,12 +122,10 @@ class ApiReranker(RemoteReranker):
                 )
             self._http = self._connection()
             self._client = self.connect(self._key(), self._http)
-        if (
-            self._pool is None and self.options.concurrency > 1
-        ):  # kept: some SDKs hold a connection per thread
-            self._pool = ThreadPoolExecutor(
-                self.options.concurrency, thread_name_prefix=self.service
-            )
+        threads = self.options.concurrency
+        if self._pool is None and threads > 1:
+            # kept between calls: some SDKs hold a connection per thread
+            self._pool = ThreadPoolExecutor(threads, thread_name_prefix=self.service)
 
     def describe(self) -> Description:
         facts = self.options.model_dump(include=SPEED_FACTS)
@@ -149,32 +146,32 @@ class ApiReranker(RemoteReranker):
         if self._client is None:
             raise RerankerError(f"{self.service}: load() comes before rerank()")
         scores = [np.zeros(len(request.docs), dtype=np.float64) for request in requests]
-        parts = [
-            (number, start) for number, one in enumerate(requests) for start in self._starts(one)
-        ]
+        parts: list[tuple[int, int]] = []
+        for number, request in enumerate(requests):
+            parts += [(number, start) for start in self._starts(request)]
         open_parts = Counter(number for number, _ in parts)
         failures: dict[int, Failure] = {}
 
         def answer(part: tuple[int, int]) -> None:
             number, start = part
-            if number not in failures:
-                try:
-                    self._answer(requests[number], start, scores[number])
-                except Refusal as refusal:
-                    failures[number] = Failure(self._plain(refusal))
-                    self._give_up_if_down(failures[number])
-                except (
-                    RerankerError
-                ) as error:  # it may quote the answer, and that may quote the key
-                    raise RerankerError(self._public(str(error), 500)) from None
-                else:
-                    with self._counting:
-                        self._refused = 0
-                        open_parts[number] -= 1
-                        is_answered = not open_parts[number]
-                    if is_answered:
-                        self._place_blanks(requests[number], scores[number])
-                        self.meter.answered(requests[number], scores[number])
+            if number in failures:
+                return
+            try:
+                self._answer(requests[number], start, scores[number])
+            except Refusal as refusal:
+                failures[number] = Failure(self._plain(refusal))
+                self._give_up_if_down(failures[number])
+                return
+            except RerankerError as error:
+                # it may quote the answer, and that may quote the key
+                raise RerankerError(self._public(str(error), 500)) from None
+            with self._counting:
+                self._refused = 0
+                open_parts[number] -= 1
+                is_answered = not open_parts[number]
+            if is_answered:
+                self._place_blanks(requests[number], scores[number])
+                self.meter.answered(requests[number], scores[number])
 
         self._ended_early = True
         self._each(answer, parts)
@@ -182,7 +179,7 @@ class ApiReranker(RemoteReranker):
         for number, request in enumerate(requests):
             if number not in open_parts:
                 self._place_blanks(request, scores[number])
-        return [failures.get(number, found) for number, found in enumerate(scores)]
+        return [failures.get(number, of_query) for number, of_query in enumerate(scores)]
 
     def pause(self) -> None:
         if not self._ended_early:  # otherwise rerank() raised, and nobody waits for more
@@ -197,39 +194,38 @@ class ApiReranker(RemoteReranker):
         self._client = self._http = None
 
     def _starts(self, request: CandidateList) -> range:
-        """Where each HTTP request of one query begins among its documents."""
+        """Return where each HTTP request of one query begins among its documents."""
         return range(0, len(self._sent(request)), self.documents_per_call)
 
     def _sent(self, request: CandidateList) -> list[int]:
-        """The positions of the documents that are sent."""
-        return [
-            position
-            for position, doc in enumerate(request.docs)
-            if self.sends_blanks or doc.strip()
-        ]
+        """Return the positions of the documents that are sent."""
+        if self.sends_blanks:
+            return list(range(len(request.docs)))
+        return [position for position, doc in enumerate(request.docs) if doc.strip()]
 
     def _place_blanks(self, request: CandidateList, scores: Scores) -> None:
         """Put the documents that were not sent behind all others."""
         sent = self._sent(request)
         blanks = sorted({*range(len(request.docs))} - {*sent})
-        if blanks:
-            scores[blanks] = scores[sent].min() - 1 if sent else 0.0
-            self.meter.count(Usage(blanks=len(blanks)), request.query_id)
+        if not blanks:
+            return
+        scores[blanks] = 0.0
+        if sent:
+            scores[blanks] = scores[sent].min() - 1
+        self.meter.count(Usage(blanks=len(blanks)), request.query_id)
 
     def _search_units(
         self, request: CandidateList, start: int, tokens: Callable[[str], int]
     ) -> int:
-        """Search units of one HTTP request: one covers a query with up to 100 documents, of which a
-        long one counts once per 500 tokens.
+        """Return the search units of one HTTP request: one covers a query with up to 100 documents,
+        of which a long one counts once per 500 tokens.
         """
-        query, docs = (
-            tokens(request.query),
-            [request.docs[position] for position in self._part(request, start)],
-        )
-        return math.ceil(
-            sum(math.ceil(max(1, query + tokens(doc)) / TOKENS_PER_DOCUMENT) for doc in docs)
-            / DOCUMENTS_PER_SEARCH
-        )
+        query = tokens(request.query)
+        documents = 0
+        for position in self._part(request, start):
+            length = max(1, query + tokens(request.docs[position]))
+            documents += math.ceil(length / TOKENS_PER_DOCUMENT)
+        return math.ceil(documents / DOCUMENTS_PER_SEARCH)
 
     def _each(
         self, answer: Callable[[tuple[int, int]], None], parts: Sequence[tuple[int, int]]
@@ -261,7 +257,7 @@ class ApiReranker(RemoteReranker):
             self._stop.clear()
 
     def _part(self, request: CandidateList, start: int) -> list[int]:
-        """The positions of the documents of one HTTP request."""
+        """Return the positions of the documents of one HTTP request."""
         return self._sent(request)[start : start + self.documents_per_call]
 
     def _answer(self, request: CandidateList, start: int, scores: Scores) -> None:
@@ -309,7 +305,7 @@ class ApiReranker(RemoteReranker):
         return [*first, *second], max(first_accepted, second_accepted)
 
     def _insist(self, query_id: str, query: str, documents: Sequence[str]) -> Answer:
-        """The answer, asked for until it comes or the retries are used up. Raises Refusal or
+        """Return the answer, asked for until it comes or the retries are used up. Raises Refusal or
         RerankerError.
         """
         options = self.options
@@ -320,11 +316,9 @@ class ApiReranker(RemoteReranker):
             try:
                 return self._asked(query, documents)
             except Refusal as refusal:
-                pause = (
-                    options.backoff_s * 2**attempt
-                    if refusal.retry_after is None
-                    else refusal.retry_after
-                )
+                pause = refusal.retry_after
+                if pause is None:
+                    pause = options.backoff_s * 2**attempt
                 if not refusal.may_pass or attempt == options.retries or pause > LONGEST_WAIT_S:
                     self._raise_if_final(refusal)
                     raise refusal from None
@@ -350,7 +344,9 @@ class ApiReranker(RemoteReranker):
             )
         if refusal.kind is Kind.UNREADABLE:
             raise RerankerError(f"{self.service}: {self._public(refusal.reason)}") from None
-        key = f"the key in {self.key_variable}" if self.key_variable else "a request without a key"
+        key = "a request without a key"
+        if self.key_variable:
+            key = f"the key in {self.key_variable}"
         problem = {
             Kind.KEY: f"{key} was refused",
             Kind.FORBIDDEN: f"{key} may not use it",
@@ -360,17 +356,19 @@ class ApiReranker(RemoteReranker):
             Kind.RATE: "over quota or rate limit",
         }.get(refusal.kind)
         if problem:
-            reason, hint = self._reason(refusal), self.hints.get(refusal.kind)
-            raise RerankerError(
-                f"{self.service}: {problem} ({reason}){f'; {hint}' if hint else ''}"
-            ) from None
+            message = f"{self.service}: {problem} ({self._reason(refusal)})"
+            hint = self.hints.get(refusal.kind)
+            if hint:
+                message += f"; {hint}"
+            raise RerankerError(message) from None
 
     def _give_up_if_down(self, last: Failure) -> None:
         """Raise RerankerError after so many queries failed in a row, retries included, that the
         others would too.
         """
         with self._counting:
-            self._refused += 0 if self._stop.is_set() else 1
+            if not self._stop.is_set():
+                self._refused += 1
             if self._refused < GIVE_UP_AFTER:
                 return
             self._refused = 0
@@ -380,18 +378,25 @@ class ApiReranker(RemoteReranker):
         )
 
     def _plain(self, refusal: Refusal) -> str:
-        """The refusal in one line, with what may help."""
-        reason, hint = self._reason(refusal), self.hints.get(refusal.kind)
-        return f"{reason} ({hint})" if hint else reason
+        """Return the refusal in one line, with what may help."""
+        reason = self._reason(refusal)
+        hint = self.hints.get(refusal.kind)
+        if hint is None:
+            return reason
+        return f"{reason} ({hint})"
 
     def _reason(self, refusal: Refusal) -> str:
-        """The service's own words in one short line without secrets."""
-        status = f"HTTP {refusal.status}: " if refusal.status else ""
-        return f"{status}{self._public(refusal.reason)}"
+        """Return the service's own words in one short line without secrets."""
+        reason = self._public(refusal.reason)
+        if not refusal.status:
+            return reason
+        return f"HTTP {refusal.status}: {reason}"
 
 
 def _sendable(text: str) -> str:
-    """The text with U+FFFD for halves of surrogate pairs, which no JSON body in UTF-8 can hold."""
+    """Return the text with U+FFFD for halves of surrogate pairs: no JSON body in UTF-8 can hold
+    these.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:

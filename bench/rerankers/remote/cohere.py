@@ -62,18 +62,16 @@ class CohereReranker(ApiReranker):
         from cohere.core.api_error import ApiError
         from cohere.core.parse_error import ParsingError
 
-        more = (
-            {}
-            if self.options.max_tokens_per_doc is None
-            else {"max_tokens_per_doc": self.options.max_tokens_per_doc}
-        )
+        options: dict[str, int] = {}
+        if self.options.max_tokens_per_doc is not None:
+            options["max_tokens_per_doc"] = self.options.max_tokens_per_doc
         try:
             response = self._client.rerank(
                 model=self.options.model,
                 query=query,
                 documents=list(documents),
                 top_n=len(documents),
-                **more,
+                **options,
             )
         except ApiError as error:
             raise _refusal(error) from None
@@ -104,7 +102,8 @@ def _read(response: Any) -> Answer:
     if not isinstance(results, list):
         raise RerankerError("cohere: the answer has no list of results")
     billed = getattr(getattr(response, "meta", None), "billed_units", None)
-    units, tokens = getattr(billed, "search_units", None), getattr(billed, "input_tokens", None)
+    units = getattr(billed, "search_units", None)
+    tokens = getattr(billed, "input_tokens", None)
     scores = [
         (getattr(item, "index", None), getattr(item, "relevance_score", None)) for item in results
     ]

@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any
 
 from bench.core.errors import RerankerError
-from bench.rerankers.remote.address import THIS_MACHINE, redacted_url
+from bench.rerankers.remote.address import THIS_MACHINE, in_url, redacted_url
 from bench.rerankers.remote.refusal import Kind, Refusal, unreadable
 
 MAX_ANSWER_BYTES = 64 << 20
@@ -31,7 +31,7 @@ def connect(
     connections: int,
     headers: Mapping[str, str] | None = None,
     auth: tuple[str, str] | None = None,
-    body: Mapping[str, Any] | None = None,
+    body: Mapping[str, object] | None = None,
 ) -> Any:
     """Return an httpx.Client whose requests end within `timeout_s`, whatever the server does.
 
@@ -40,7 +40,7 @@ def connect(
     """
     import httpx
 
-    mounts = {f"all://{f'[{host}]' if ':' in host else host}": None for host in THIS_MACHINE}
+    mounts = {f"all://{in_url(host)}": None for host in THIS_MACHINE}
     limits = httpx.Limits(
         max_connections=None, max_keepalive_connections=connections, keepalive_expiry=60
     )
@@ -52,12 +52,8 @@ def connect(
             limits=limits,
             mounts=mounts,
         )
-    except (
-        OSError,
-        ValueError,
-        ImportError,
-        httpx.InvalidURL,
-    ):  # its words may hold a part of a password
+    except (OSError, ValueError, ImportError, httpx.InvalidURL):
+        # its words may hold a part of a password
         raise RerankerError(
             "the proxy or certificates that the environment names cannot be used; mend "
             "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE"
@@ -72,7 +68,7 @@ def _client_class() -> Any:
     import httpx
 
     class BoundedClient(httpx.Client):
-        def bound(self, timeout_s: float, body: Mapping[str, Any]) -> None:
+        def bound(self, timeout_s: float, body: Mapping[str, object]) -> None:
             self._timeout_s, self._body = timeout_s, body
             self._clock = threading.local()
             # httpx offers no public way to the network below its connections; the tests pin this.
@@ -107,9 +103,13 @@ def _client_class() -> Any:
             )
 
         def _left(self) -> float | None:
-            """Seconds until the deadline of this thread's request."""
+            """Return the seconds until the deadline of this thread's request; None where there is
+            no request.
+            """
             deadline = getattr(self._clock, "deadline", None)
-            return None if deadline is None else deadline - time.monotonic()
+            if deadline is None:
+                return None
+            return float(deadline - time.monotonic())
 
         def _with_body(self, request: httpx.Request) -> httpx.Request:
             if not self._body or request.method != "POST":
@@ -162,9 +162,9 @@ def _read(response: Any) -> bytes:
 
 
 def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
-    """Return a function (packed bytes, most bytes to return) -> bytes."""
+    """Return a function (packed bytes, limit of the bytes to return) -> bytes."""
     if encoding in ("", "identity"):
-        return lambda chunk, most: chunk
+        return lambda chunk, limit: chunk
     if encoding in ("gzip", "x-gzip", "deflate"):
         # 32: gzip and zlib headers are told apart.
         return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress
@@ -181,7 +181,9 @@ def _backend(backend: Any, left: Callable[[], float | None]) -> Any:
             return timeout
         if seconds <= 0:
             raise late
-        return seconds if timeout is None else min(timeout, seconds)
+        if timeout is None:
+            return seconds
+        return min(timeout, seconds)
 
     class Stream(httpcore.NetworkStream):
         def __init__(self, stream: Any) -> None:

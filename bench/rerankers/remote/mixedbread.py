@@ -39,7 +39,7 @@ class MixedbreadReranker(ApiReranker):
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         sdk = require("mixedbread", "api")
         try:
-            found = self._client.rerank(
+            response = self._client.rerank(
                 model=self.options.model,
                 query=query,
                 input=list(documents),
@@ -54,10 +54,9 @@ class MixedbreadReranker(ApiReranker):
             raise Refusal(
                 reason_in(error.body), error.status_code, retry_after(error.response.headers)
             ) from None
-        if not isinstance(getattr(found, "data", None), list):
+        results = getattr(response, "data", None)
+        if not isinstance(results, list):
             raise RerankerError("mixedbread: the answer has no list of results")
-        tokens = getattr(getattr(found, "usage", None), "total_tokens", None)
-        return Answer(
-            [(getattr(item, "index", None), getattr(item, "score", None)) for item in found.data],
-            tokens=count(tokens),
-        )
+        tokens = getattr(getattr(response, "usage", None), "total_tokens", None)
+        scores = [(getattr(item, "index", None), getattr(item, "score", None)) for item in results]
+        return Answer(scores, tokens=count(tokens))

@@ -7,6 +7,7 @@ has come; they are paid for before the next request.
 
 from __future__ import annotations
 
+import math
 import time
 from threading import Lock
 
@@ -15,18 +16,19 @@ class Pace:
     """When the next request may start. Threads may share one. `None` is no limit."""
 
     def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
-        self._per_request = 60 / requests_per_minute if requests_per_minute else 0.0
-        self._per_token = 60 / tokens_per_minute if tokens_per_minute else 0.0
+        # no limit is an infinite number a minute, which takes 0 s each
+        self._per_request = 60 / (requests_per_minute or math.inf)
+        self._per_token = 60 / (tokens_per_minute or math.inf)
         self._next = self._paid = 0.0
         self._lock = Lock()
 
     def owed(self) -> float:
-        """Seconds until a request may start."""
+        """Return the seconds until a request may start."""
         with self._lock:
             return max(0.0, max(self._next, self._paid) - time.monotonic())
 
     def book(self) -> float:
-        """Take the next place in the queue: seconds until its request may start."""
+        """Take the next place in the queue; return the seconds until its request may start."""
         with self._lock:
             now = time.monotonic()
             start = max(now, self._next, self._paid)

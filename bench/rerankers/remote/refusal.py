@@ -129,13 +129,16 @@ class Refusal(Exception):
         self.status = status
         self.refused = refused
         self.kind = kind or kind_of(status, reason)
-        is_rate = self.kind is Kind.RATE and retry_after is None
-        self.retry_after = wait_named_in(reason) if is_rate else retry_after
+        self.retry_after = retry_after
+        if self.kind is Kind.RATE and retry_after is None:
+            self.retry_after = wait_named_in(reason)
 
     @classmethod
     def unconnected(cls, error: BaseException) -> Refusal:
-        """No connection, or one that broke. Clients wrap the system's error, and ours, so that its
-        kind is looked for in what it came from."""
+        """Return the refusal of a connection that there was not, or that broke.
+
+        Clients wrap the system's error, and ours, so that its kind is looked for in its causes.
+        """
         causes = list(_causes(error))
         for cause in causes:
             if isinstance(cause, Refusal):
@@ -174,8 +177,8 @@ def unreadable(problem: str) -> Refusal:
 
 
 def reason_in(body: Any) -> str:
-    """What the body of an error says, in the places where services put it; a body may be text, JSON
-    or what was read from it.
+    """Return what the body of an error says, in the places where services put it; a body may be
+    text, JSON or what was read from it.
     """
     if isinstance(body, bytes):
         body = body.decode("utf-8", "replace")
@@ -183,17 +186,17 @@ def reason_in(body: Any) -> str:
         with contextlib.suppress(ValueError, RecursionError):
             body = json.loads(body)
     while isinstance(body, Mapping):
-        body = next((body[name] for name in ("message", "detail", "error") if body.get(name)), None)
+        texts = [body[name] for name in ("message", "detail", "error") if body.get(name)]
+        body = next(iter(texts), None)
     return str(body or "no reason given")
 
 
 def retry_after(headers: Mapping[str, str] | None) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or as a date (RFC 9110, section
-    10.2.3); None without a usable one.
+    """Return the seconds that a Retry-After header asks for, as a number or as a date (RFC 9110,
+    section 10.2.3); None without a usable one.
     """
-    value = {name.lower(): text for name, text in (headers or {}).items()}.get(
-        "retry-after", ""
-    ).strip()
+    by_name = {name.lower(): text for name, text in (headers or {}).items()}
+    value = by_name.get("retry-after", "").strip()
     try:
         seconds = float(value)
     except ValueError:
@@ -201,7 +204,9 @@ def retry_after(headers: Mapping[str, str] | None) -> float | None:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
         except (ValueError, OverflowError):
             return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    if not math.isfinite(seconds):
+        return None
+    return max(0.0, seconds)
 
 
 _UNIT = r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?)\b"
@@ -210,6 +215,7 @@ _AGAIN = re.compile(
 )
 _WINDOW = re.compile(rf"(?:per|/|an?|every|in) ?(\d+)? ?{_UNIT}|\b[rt]pm\b", re.IGNORECASE)
 _WINDOW_MARGIN_S = 1.0
+MINUTE_S = 60.0
 
 
 def wait_named_in(reason: str) -> float | None:
@@ -218,16 +224,19 @@ def wait_named_in(reason: str) -> float | None:
     again = _AGAIN.search(reason)
     if again:
         minutes, number, unit = again.groups()
-        return 60.0 * int(minutes or 0) + float(number) * _seconds(unit)
+        return MINUTE_S * int(minutes or 0) + float(number) * _seconds(unit)
     window = _WINDOW.search(reason)
     if not window:
         return None
     number, unit = window.groups()
-    seconds = float(number or 1) * _seconds(unit) if unit else 60.0
-    return seconds + _WINDOW_MARGIN_S
+    if unit is None:
+        return MINUTE_S + _WINDOW_MARGIN_S
+    return float(number or 1) * _seconds(unit) + _WINDOW_MARGIN_S
 
 
 def _seconds(unit: str) -> float:
     if unit.lower().startswith(("ms", "milli")):
         return 0.001
-    return 60.0 if unit.lower().startswith("m") else 1.0
+    if unit.lower().startswith("m"):
+        return MINUTE_S
+    return 1.0

@@ -25,6 +25,8 @@ from bench.rerankers.remote.http import HttpOptions, HttpReranker, json_of
 from bench.rerankers.remote.options import ADDRESS, SplitOptions
 from bench.rerankers.remote.refusal import Refusal
 
+Fields = dict[str, object]
+"""The JSON object of a request."""
 _DOCUMENTS_PER_REQUEST = {"cohere": 1000, "tei": 32}
 
 
@@ -89,17 +91,18 @@ class RerankServerReranker(HttpReranker):
         self._knows_return_documents = False  # a server that refuses fields that it does not know
         return self._read(self._post("/rerank", self._fields(query, list(documents))))
 
-    def _fields(self, query: str, documents: list[str]) -> dict[str, Any]:
+    def _fields(self, query: str, documents: list[str]) -> Fields:
         if self.options.shape == "tei":
             return {"query": query, "texts": documents, "raw_scores": True, "truncate": True}
-        echo = {"return_documents": False} if self._knows_return_documents else {}
-        return {
+        fields: Fields = {
             "model": self.options.model,
             "query": query,
             "documents": documents,
             "top_n": len(documents),
-            **echo,
         }
+        if self._knows_return_documents:
+            fields["return_documents"] = False
+        return fields
 
     def _read(self, response: Any) -> Answer:
         data = json_of(response)
@@ -116,13 +119,12 @@ class RerankServerReranker(HttpReranker):
         scores = [
             (item.get("index"), item.get("relevance_score", item.get("score"))) for item in results
         ]
+        units = _at(data, "meta", "billed_units", "search_units")
         tokens = response.headers.get("x-compute-tokens") or _at(data, "usage", "total_tokens")
-        return Answer(
-            scores, amount(_at(data, "meta", "billed_units", "search_units")), count(tokens)
-        )
+        return Answer(scores, amount(units), count(tokens))
 
 
-def _results(data: Any) -> list[Mapping[str, Any]] | None:
+def _results(data: Any) -> list[Mapping[str, object]] | None:
     """Return the list of results, wherever the servers of the field put it."""
     places = [data]
     if isinstance(data, Mapping):
@@ -136,5 +138,7 @@ def _results(data: Any) -> list[Mapping[str, Any]] | None:
 def _at(data: Any, *names: str) -> Any:
     """Return what lies under these names, one below the other; None where there is nothing."""
     for name in names:
-        data = data.get(name) if isinstance(data, Mapping) else None
+        if not isinstance(data, Mapping):
+            return None
+        data = data.get(name)
     return data

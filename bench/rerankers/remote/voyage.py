@@ -55,7 +55,7 @@ class VoyageReranker(ApiReranker):
         options, errors = self.options, require("voyageai.error", "api")
         _at_work.http = self._http
         try:
-            found = self._client.rerank(
+            response = self._client.rerank(
                 query,
                 list(documents),
                 options.model,
@@ -70,10 +70,8 @@ class VoyageReranker(ApiReranker):
             raise _refusal(error) from None
         finally:
             _at_work.http = None
-        return Answer(
-            [(item.index, item.relevance_score) for item in found.results],
-            tokens=count(found.total_tokens),
-        )
+        scores = [(item.index, item.relevance_score) for item in response.results]
+        return Answer(scores, tokens=count(response.total_tokens))
 
 
 def _refusal(error: Any) -> Refusal:
