@@ -45,12 +45,10 @@ class Fitter:
             )
 
     def prompt(self, sorting: Sorting) -> list[int]:
-        """The prompt of the query's present window; notes in `sorting` what was cut."""
+        """Return the prompt of the query's present window; note in `sorting` what was cut."""
         window = sorting.window
-        query, passages = (
-            self._harmless(sorting.query),
-            [self._harmless(sorting.passages[position]) for position in window],
-        )
+        query = self._harmless(sorting.query)
+        passages = [self._harmless(sorting.passages[position]) for position in window]
         ids = self._ids(query, passages)
         if self.limit is None:
             return ids
@@ -74,43 +72,50 @@ class Fitter:
         return ids
 
     def _answer_tokens(self, passages: int) -> int:
-        """Tokens of an order of so many passages and of the end of the answer."""
-        written = " > ".join(f"[{number}]" for number in range(1, passages + 1))
-        return self._count([written])[0] + 1
+        """Return the tokens of an order of this number of passages and of the answer's end."""
+        order = " > ".join(f"[{number}]" for number in range(1, passages + 1))
+        return self._count([order])[0] + 1
 
     def _short_query(self, query: str) -> tuple[str, bool]:
-        """The query within its share of the context, and whether it had to be cut for that."""
-        (length,), most = self._count([query]), self.limit // _QUERY_SHARE  # type: ignore[operator]
-        return (query, False) if length <= most else (query[: len(query) * most // length], True)
+        """Return the query within its share of the context, and whether it was cut for that."""
+        (length,) = self._count([query])
+        share = (self.limit or 0) // _QUERY_SHARE
+        return _first_tokens(query, length, share), length > share
 
     def _shorter(self, passages: Sequence[str], excess: int) -> list[str]:
-        """The passages without this many tokens, about: the longest are cut down to a common
+        """Return the passages without about this many tokens: the longest are cut down to a common
         length, in proportion to their characters.
         """
         lengths = self._count(passages)
-        most = level(lengths, sum(lengths) - excess)
+        limit = level(lengths, sum(lengths) - excess)
         return [
-            text if length <= most else text[: len(text) * most // length]
+            _first_tokens(text, length, limit)
             for text, length in zip(passages, lengths, strict=True)
         ]
 
     def _ids(self, query: str, passages: Sequence[str]) -> list[int]:
         messages = prompts.messages(self._options.prompt, query, passages, self._options.system)
-        return chat.token_ids(
-            self._tokenizer, [chat.render(self._tokenizer, messages, self._model)]
-        )[0]
+        prompt = chat.render(self._tokenizer, messages, self._model)
+        return chat.token_ids(self._tokenizer, [prompt])[0]
 
     def _count(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in chat.token_ids(self._tokenizer, texts)]
 
 
+def _first_tokens(text: str, length: int, limit: int) -> str:
+    """Return about the first `limit` of a text's `length` tokens, in proportion to characters."""
+    if length <= limit:
+        return text
+    return text[: len(text) * limit // length]
+
+
 def level(lengths: Sequence[int], total: int) -> int:
-    """The largest common limit at which these lengths sum up to no more than `total`; 0 where even
-    that is too much.
+    """Return the largest common limit at which these lengths sum up to at most `total`; 0 where
+    even that is too much.
     """
     left = total
-    for taken, length in enumerate(sorted(lengths)):
-        share = left // (len(lengths) - taken)
+    for place, length in enumerate(sorted(lengths)):
+        share = left // (len(lengths) - place)
         if length > share:
             return max(0, share)
         left -= length

@@ -30,17 +30,15 @@ class Permutation(NamedTuple):
 
 
 def read(answer: str, count: int) -> Permutation:
-    """The order of `count` passages, numbered from 1 in the answer.
+    """Return the order of `count` passages, numbered from 1 in the answer.
 
     Only what follows a model's thinking counts; thinking without an end holds no answer. Numbers in
     brackets go before others, so that "these 3 passages: [2] > [1] > [3]" is read right; digits of
     every script and shape are digits.
     """
-    said = unicodedata.normalize("NFKC", _THINKING.split(_after_thoughts(answer))[0])
-    named = [
-        int(number) - 1
-        for number in _IN_BRACKETS.findall(said) or _in_lines(said) or _BARE.findall(said)
-    ]
+    text = unicodedata.normalize("NFKC", _THINKING.split(_after_thoughts(answer))[0])
+    numbers = _IN_BRACKETS.findall(text) or _in_lines(text) or _BARE.findall(text)
+    named = [int(number) - 1 for number in numbers]
     known = list(dict.fromkeys(position for position in named if 0 <= position < count))
     missing = sorted(set(range(count)) - set(known))
     return Permutation(known + missing, repaired=named != known or bool(missing))

@@ -21,29 +21,33 @@ _IDENTIFIER = re.compile(r"\[(\d+)\]")
 
 
 def shortened(document: str, words: int) -> tuple[str, bool]:
-    """A document as a prompt shows it, and whether it was cut: its first words, one space between
-    them.
+    """Return a document as a prompt shows it, and whether it was cut: its first words, one space
+    between them.
     """
-    found = document.split()
-    text = " ".join(found[:words])
-    shown = text[: words * CHARACTERS_PER_WORD]
-    return plain(shown), len(found) > words or len(shown) < len(text)
+    all_words = document.split()
+    text = " ".join(all_words[:words])
+    excerpt = text[: words * CHARACTERS_PER_WORD]
+    return plain(excerpt), len(all_words) > words or len(excerpt) < len(text)
 
 
 def plain(text: str) -> str:
-    """A text without anything that looks like a passage's number: "[1]" becomes "(1)", as
+    """Return a text without anything that looks like a passage's number: "[1]" becomes "(1)", as
     published.
     """
     return _IDENTIFIER.sub(r"(\1)", text)
 
 
 def messages(name: str, query: str, passages: Sequence[str], system: str | None = None) -> Messages:
-    """The chat that asks for an order of the passages; query and passages are `plain` ones."""
-    said = SYSTEM[name] if system is None else system
-    return [
-        *([{"role": "system", "content": said}] if said else []),
-        *PROMPTS[name](query, passages),
-    ]
+    """Return the chat that asks for an order of the passages; query and passages are `plain` ones.
+
+    `system` takes the place of the prompt's own system message; an empty one leaves it out.
+    """
+    if system is None:
+        system = SYSTEM[name]
+    chat = PROMPTS[name](query, passages)
+    if not system:
+        return chat
+    return [{"role": "system", "content": system}, *chat]
 
 
 def _rank_llm(query: str, passages: Sequence[str]) -> Messages:
@@ -83,12 +87,11 @@ def _rank_gpt(query: str, passages: Sequence[str]) -> Messages:
         "should be [] > [], e.g., [1] > [2]. Only "
         "response the ranking results, do not say any word or explain."
     )
-    said = [
-        {"role": role, "content": text}
-        for turn in turns
-        for role, text in zip(("user", "assistant"), turn, strict=True)
-    ]
-    return [*said, {"role": "user", "content": last}]
+    chat: Messages = []
+    for request, reply in turns:
+        chat.append({"role": "user", "content": request})
+        chat.append({"role": "assistant", "content": reply})
+    return [*chat, {"role": "user", "content": last}]
 
 
 PROMPTS: Mapping[str, Callable[[str, Sequence[str]], Messages]] = {

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.contract.identity import Identity
 from bench.contract.request import CandidateList, Usage
@@ -83,8 +83,8 @@ class ListwiseServerReranker(HttpReranker):
         return expected_usage(requests, self.options, tokens)
 
     def describe(self) -> Description:
-        """With the name that the server gave its model in its latest answer, which is often more
-        exact than ours.
+        """Return what is asked of the server, with the name that it gave its model in its latest
+        answer, which is often more exact than ours.
         """
         plain = super().describe()
         return Description(
@@ -92,35 +92,38 @@ class ListwiseServerReranker(HttpReranker):
         )
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
-        """One window of passages, put in order by one request."""
+        """Return an order of one window of passages, from one request."""
         data = json_of(self._post("/chat/completions", self._body(query, documents)))
-        choices = data.get("choices") if isinstance(data, dict) else None
-        if not isinstance(choices, list):
+        if not isinstance(data, dict) or not isinstance(data.get("choices"), list):
             raise RerankerError(
                 f"{self.service}: the answer has no list of choices; is base_url the address up "
                 "to /chat/completions?"
             )
-        if not choices:
+        if not data["choices"]:
             raise Refusal("an answer without a choice")
-        choice = choices[0]
-        text, usage = choice["message"].get("content"), data.get("usage")
-        usage = usage if isinstance(usage, dict) else {}
-        model = data.get("model")
-        self._answering_model = (
-            self._public(model) if isinstance(model, str) else ""
-        ) or self._answering_model
-        written = text if isinstance(text, str) else ""
-        order, repaired = permutation.read(written, len(documents))
+        choice = data["choices"][0]
+        self._note_model(data.get("model"))
+        text = choice["message"].get("content")
+        if not isinstance(text, str):
+            text = ""
+        order, repaired = permutation.read(text, len(documents))
         is_cut = choice.get("finish_reason") == "length"
-        is_thought = permutation.is_unfinished(written) or (is_cut and not written.strip())
-        return Answer(
+        tokens, tokens_out = _tokens(data.get("usage"))
+        answer = Answer(
             list(enumerate(falling(order).tolist())),
-            tokens=count(usage.get("prompt_tokens")),
-            tokens_out=count(usage.get("completion_tokens")),
+            tokens=tokens,
+            tokens_out=tokens_out,
             repairs=int(repaired),
             cut=int(is_cut and repaired),
-            unusable=_CUT if is_thought else None,
         )
+        if permutation.is_unfinished(text) or (is_cut and not text.strip()):
+            return replace(answer, unusable=_CUT)
+        return answer
+
+    def _note_model(self, model: object) -> None:
+        """Keep the name that the server gives its model, where it gives one."""
+        if isinstance(model, str) and self._public(model):
+            self._answering_model = self._public(model)
 
     def _answer(self, request: CandidateList, start: int, scores: Scores) -> None:
         """Write the scores of a request's documents, window after window. Raises Refusal or
@@ -139,7 +142,7 @@ class ListwiseServerReranker(HttpReranker):
         scores[:] = sorting.scores()
         self.meter.count(Usage(pairs=len(scores), truncated=len(sorting.cut)), request.query_id)
 
-    def _body(self, query: str, documents: Sequence[str]) -> dict[str, Any]:
+    def _body(self, query: str, documents: Sequence[str]) -> dict[str, object]:
         options = self.options
         return {
             "model": options.model,
@@ -147,3 +150,10 @@ class ListwiseServerReranker(HttpReranker):
             "temperature": 0,
             "max_tokens": options.answer_tokens or _TOKENS_PER_IDENTIFIER * len(documents),
         }
+
+
+def _tokens(usage: object) -> tuple[int, int]:
+    """Return the tokens read and the tokens written that an answer reports."""
+    if not isinstance(usage, dict):
+        return 0, 0
+    return count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))

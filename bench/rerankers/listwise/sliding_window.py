@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import model_validator
 
@@ -68,7 +68,7 @@ class ListwiseOptions(RerankerOptions):
             )
         return self
 
-    def sorting(self) -> dict[str, Any]:
+    def sorting(self) -> dict[str, object]:
         """Return the options that decide scores and are both engines'."""
         values = deciding(self, "scores")
         return {name: values[name] for name in ListwiseOptions.model_fields if name in values}
@@ -82,13 +82,13 @@ class Sorting:
     def __init__(self, request: CandidateList, options: ListwiseOptions) -> None:
         self.query_id = request.query_id
         self.query = plain(request.query)
-        shown = [shortened(doc, options.document_words) for doc in request.docs]
-        self.passages = [text for text, _ in shown]
-        self.cut = {position for position, (_, was_cut) in enumerate(shown) if was_cut}
+        excerpts = [shortened(doc, options.document_words) for doc in request.docs]
+        self.passages = [text for text, _ in excerpts]
+        self.cut = {position for position, (_, was_cut) in enumerate(excerpts) if was_cut}
         """Positions of the documents of which less than the whole was shown."""
         self.query_was_cut = False
-        self._order = list(range(len(shown)))
-        self._spans = deque(spans(len(shown), options.window, options.stride) * options.passes)
+        self._order = list(range(len(excerpts)))
+        self._spans = deque(spans(len(excerpts), options.window, options.stride) * options.passes)
 
     @property
     def window(self) -> list[int]:
@@ -103,12 +103,13 @@ class Sorting:
     def take(self, order: Sequence[int]) -> None:
         """Put the window into this order (positions within it, the best first) and move on."""
         start, end = self._spans.popleft()
-        found = self._order[start:end]
-        self._order[start:end] = [found[position] for position in order]
+        window = self._order[start:end]
+        self._order[start:end] = [window[position] for position in order]
 
     def scores(self) -> Scores:
-        """One strictly falling score per document, in the order of the request. Shape:
-        (documents,).
+        """Return one strictly falling score per document, in the order of the request.
+
+        Shape: (documents,).
         """
         return falling(self._order)
 
@@ -116,8 +117,8 @@ class Sorting:
 def expected_usage(
     requests: Sequence[CandidateList], options: ListwiseOptions, tokens: Callable[[str], int]
 ) -> Usage:
-    """What sorting would take, told without a model: the windows as the first stage fills them, the
-    prompt around each of them included.
+    """Return what sorting would use, estimated without a model: the windows as the first stage
+    fills them, the prompt around each of them included.
     """
     calls = sent = written = 0
     for request in requests:
@@ -130,7 +131,8 @@ def expected_usage(
                 options.system,
             )
             sent += sum(tokens(message["content"]) for message in prompt)
-            calls, written = calls + 1, written + TOKENS_PER_PLACE * len(window)
+            calls += 1
+            written += TOKENS_PER_PLACE * len(window)
             sorting.take(range(len(window)))
     return Usage(
         pairs=sum(len(request.docs) for request in requests),
@@ -141,23 +143,25 @@ def expected_usage(
 
 
 def spans(count: int, window: int, stride: int) -> list[tuple[int, int]]:
-    """Where the window stands, step by step: (start, end) in a list of `count`, from its back to
-    its front. One passage needs no step.
+    """Return the places of the window, step by step: (start, end) in a list of `count`, from its
+    back to its front. One passage needs no step.
     """
-    found = []
+    steps = []
     end = count
     while end > 1:
         start = max(0, end - window)
-        found.append((start, end))
+        steps.append((start, end))
         if start == 0:
             break
         end -= stride
-    return found
+    return steps
 
 
 def falling(order: Sequence[int]) -> Scores:
-    """An order (the best first) as scores: as many as there are for the first, down to 1 for the
-    last. Shape: (len(order),).
+    """Return an order (the best first) as scores: as many as there are for the first, down to 1 for
+    the last.
+
+    Shape: (len(order),).
     """
     import numpy as np
 

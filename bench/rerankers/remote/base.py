@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +31,7 @@ from bench.rerankers.remote.address import (
 )
 from bench.rerankers.remote.connection import connect
 from bench.rerankers.remote.options import ApiOptions
-from bench.rerankers.remote.served import NotTold, served
+from bench.rerankers.remote.served import NotTold, Report, served
 
 PROBE_S = 10.0
 CHANGED = (
@@ -56,7 +57,7 @@ class RemoteReranker(BaseReranker):
 
     def __init__(self, options: Any, device: str = "cpu") -> None:
         super().__init__(options, device)
-        self._served: dict[str, Any] | None = None
+        self._served: Report | None = None
         self._doubt: Note | None = None
 
     @property
@@ -87,7 +88,9 @@ class RemoteReranker(BaseReranker):
 
     def fingerprint(self) -> dict[str, Any]:
         fields = super().fingerprint()
-        return {**fields, **self._hidden()} if fields else {}
+        if not fields:
+            return {}
+        return {**fields, **self._hidden()}
 
     def _hidden(self) -> dict[str, str]:
         """Return a digest of `body` where parts of it are hidden: they may decide scores too."""
@@ -97,30 +100,28 @@ class RemoteReranker(BaseReranker):
         return {"body_digest": digest_of(body)[:16]}
 
     def price(self) -> Price | None:
-        """What the service charges: the suite's word, else the catalogue's for this model at this
-        address.
+        """Return what the service charges: the suite's price, else the catalogue's for this model
+        at this address.
         """
+        if self.options.price is not None:
+            return self.options.price
         base_url = self._base_url()
-        listed = entries.price(
-            self.service, self.options.model, base_url if base_url != self.address else None
-        )
-        return self.options.price or listed
+        if base_url == self.address:
+            base_url = None
+        return entries.price(self.service, self.options.model, base_url)
 
     def _public(self, text: str, longest: int = 200) -> str:
-        """What a server wrote, as one line that may be kept and shown: without secrets, and without
-        characters that act on a terminal.
+        """Return what a server wrote as one line that may be kept and shown: without secrets, and
+        without characters that act on a terminal.
         """
-        visible = "".join(
-            " " if letter.isspace() else letter
-            for letter in text
-            if letter.isspace() or unicodedata.category(letter)[0] != "C"
-        )
+        spaced = re.sub(r"\s", " ", text)
+        visible = "".join(letter for letter in spaced if unicodedata.category(letter)[0] != "C")
         for secret in self._secrets():
             visible = visible.replace(secret, HIDDEN)
         return redacted_text(" ".join(visible.split()))[:longest]
 
     def _secrets(self) -> list[str]:
-        """What the server was sent and nobody else may see, the longest first."""
+        """Return what the server was sent and nobody else may see, the longest first."""
         secrets = {self._key(), *secret_values(self.options.body)}
         user = user_of(self._base_url() or "")
         if user:
@@ -129,13 +130,15 @@ class RemoteReranker(BaseReranker):
 
     def _key(self) -> str:
         """Return the key; empty where the service takes none."""
-        return Key(self.key_variable).value if self.key_variable else ""
+        if not self.key_variable:
+            return ""
+        return Key(self.key_variable).value
 
     def _base_url(self) -> str | None:
-        """The address to give to the SDK; None for its usual one."""
-        return self.options.base_url or (
-            os.environ.get(self.address_variable) if self.address_variable else None
-        )
+        """Return the address to give to the SDK; None for its usual one."""
+        if self.options.base_url or not self.address_variable:
+            return self.options.base_url
+        return os.environ.get(self.address_variable)
 
     @property
     def host(self) -> str | None:
@@ -144,8 +147,10 @@ class RemoteReranker(BaseReranker):
 
     def _identity(self) -> Identity:
         """Return what was asked of which service: nothing of it is read back."""
-        body = {"body": redacted(self.options.body)} if self.options.body else {}
-        return Identity.of(self.service, self.options, self._source(), asked=body).complete()
+        fields = {}
+        if self.options.body:
+            fields["body"] = redacted(self.options.body)
+        return Identity.of(self.service, self.options, self._source(), asked=fields).complete()
 
     def _source(self) -> Service:
         """Return the service; of a server that is not the vendor's own, with its whole address and
@@ -154,15 +159,14 @@ class RemoteReranker(BaseReranker):
         service = Service(self.options.model, self.host, self.path)
         if not self._asks_what_is_served:
             return service
-        reports = {
-            name: self._public(value) if isinstance(value, str) else value
-            for name, value in (self._served or {}).items()
-        }
-        return replace(
-            service,
-            address=whole_address(self._base_url() or ""),
-            served=reports or {"served_model_id": None},
-        )
+        reports: dict[str, str | int | float | None] = {}
+        for name, value in (self._served or {}).items():
+            reports[name] = value
+            if isinstance(value, str):
+                reports[name] = self._public(value)
+        if not reports:
+            reports["served_model_id"] = None
+        return replace(service, address=whole_address(self._base_url() or ""), served=reports)
 
     @property
     def _asks_what_is_served(self) -> bool:
@@ -186,7 +190,7 @@ class RemoteReranker(BaseReranker):
                 self._doubt = note(Code.SERVER_UNKNOWN, text=str(refusal))
         return self._served is not None or not self._asks_what_is_served
 
-    def _ask_what_is_served(self) -> dict[str, Any] | None:
+    def _ask_what_is_served(self) -> Report | None:
         connection = self._connection(min(PROBE_S, self.options.timeout_s))
         try:
             return served(connection, self._base_url() or "", self.options.model)
@@ -208,9 +212,11 @@ class RemoteReranker(BaseReranker):
         return None
 
     def _connection(self, timeout_s: float | None = None) -> Any:
-        """An HTTP client that sends the key, or the user and password of the address."""
+        """Return an HTTP client that sends the key, or the user and password of the address."""
         key, options = self._key(), self.options
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = {}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
         user = user_of(self._base_url() or "")
         try:
             return connect(
@@ -220,5 +226,5 @@ class RemoteReranker(BaseReranker):
             raise RerankerError(f"{self.service}: {self._public(str(error))}") from None
 
     def _url(self) -> str:
-        """The address for an SDK, without user and password: those go into a header."""
+        """Return the address for an SDK, without user and password: those go into a header."""
         return without_user(self._base_url() or self.address or "")

@@ -15,6 +15,8 @@ from bench.rerankers.remote.client import ApiReranker
 from bench.rerankers.remote.options import ADDRESS, ApiOptions
 from bench.rerankers.remote.refusal import Refusal, reason_in, retry_after
 
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
 
 class HttpOptions(ApiOptions):
     base_url: str = option(
@@ -39,9 +41,8 @@ class HttpReranker(ApiReranker):
 
     def __init__(self, options: HttpOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
-        if options.api_key_env and not re.fullmatch(
-            r"[A-Z_][A-Z0-9_]*", options.api_key_env
-        ):  # it may be the key: never shown
+        if options.api_key_env and not _VARIABLE.fullmatch(options.api_key_env):
+            # it may be the key: never shown
             name = f"reranker '{self.service}'"
             raise SuiteError(
                 f"{name}: api_key_env is the name of an environment variable, such as "
