@@ -23,17 +23,18 @@ def merge(model: Any, folder: Path, untrained: set[str]) -> None:
     from safetensors import safe_open
 
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
-        held = set(file.keys())
-    missing = sorted(name for name in untrained if f"{_PREFIX}{name}" not in held)
+        names = set(file.keys())
+    missing = sorted(name for name in untrained if f"{_PREFIX}{name}" not in names)
     if missing:
         raise RerankerError(
             f"{folder.name}: the adapter has no classification head ({', '.join(missing)}); save "
             "it with modules_to_save"
         )
-    model[0].model = _merged(model[0].model, folder, held)
+    model[0].model = _merged(model[0].model, folder, names)
 
 
-def _merged(network: Any, folder: Path, held: set[str]) -> Any:
+def _merged(network: Any, folder: Path, names: set[str]) -> Any:
+    """Return the network with the adapter merged, which holds tensors of these names."""
     from peft import PeftModel, get_peft_model_state_dict
 
     try:
@@ -44,8 +45,8 @@ def _merged(network: Any, folder: Path, held: set[str]) -> Any:
         raise RerankerError(
             f"{folder.name}: the adapter does not fit the base model: {first_line(error)}"
         ) from error
-    if held != expected:
-        odd = sorted(held ^ expected)[0].removeprefix(_PREFIX)
+    if names != expected:
+        odd = sorted(names ^ expected)[0].removeprefix(_PREFIX)
         raise RerankerError(
             f"{folder.name}: the adapter does not fit the base model: {odd} is in only one of them"
         )

@@ -13,10 +13,15 @@ from bench.rerankers.loading.weights import Weights
 from bench.rerankers.options import ModelOptions
 
 T5_KINDS = ("t5", "mt5", "umt5")
+_WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+"""How the names of architectures end that write text."""
+_CROSS_ENCODER = "the cross-encoder backend"
+_BI_ENCODER = "the bi-encoder backend"
+_NO_BACKEND = "a backend that is not here"
 
 
 def configuration(weights: Weights, options: ModelOptions) -> Any:
-    """The checkpoint's configuration, read before its weights are."""
+    """Return the checkpoint's configuration, read before its weights are."""
     from transformers import AutoConfig
 
     folder = weights.fetch()
@@ -33,11 +38,9 @@ def refuse_configuration(weights: Weights, options: ModelOptions) -> None:
     config = configuration(weights, options)
     if not config.is_encoder_decoder or _is(config, "ForSequenceClassification"):
         return
-    needs = (
-        "it needs a monot5 or rankt5 backend, not cross-encoder"
-        if config.model_type in T5_KINDS
-        else "no backend here can score with it"
-    )
+    needs = "no backend here can score with it"
+    if config.model_type in T5_KINDS:
+        needs = "it needs a monot5 or rankt5 backend, not cross-encoder"
     raise RerankerError(
         f"{options.model}: a {config.model_type} text-to-text checkpoint has no classification "
         f"head; {needs}"
@@ -52,17 +55,13 @@ def refuse_other_than_t5(weights: Weights, options: ModelOptions, backend: str) 
     matrix, so that they lack nothing.
     """
     config = configuration(weights, options)
-    is_head = _is(config, "ForSequenceClassification") or _is(config, "ForCausalLM")
-    is_encoder = not config.is_encoder_decoder or _is(config, "EncoderModel")
-    if config.model_type in T5_KINDS and not is_head and not is_encoder:
+    needs = _NO_BACKEND
+    if _is(config, "ForSequenceClassification") or _is(config, "ForCausalLM"):
+        needs = _CROSS_ENCODER
+    elif not config.is_encoder_decoder or _is(config, "EncoderModel"):
+        needs = _BI_ENCODER
+    elif config.model_type in T5_KINDS:
         return
-    needs = (
-        "the cross-encoder backend"
-        if is_head
-        else "the bi-encoder backend"
-        if is_encoder
-        else "a backend that is not here"
-    )
     kind = (config.architectures or [config.model_type])[0]
     raise RerankerError(
         f"{options.model}: {kind} is not a T5 that answers with a token, which {backend} scores; "
@@ -75,19 +74,16 @@ def refuse_other_than_causal(weights: Weights, options: ModelOptions, backend: s
     the backend that it needs.
     """
     config = configuration(weights, options)
-    if not config.is_encoder_decoder and any(
-        _is(config, ending) for ending in ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
-    ):
+    writes = any(_is(config, ending) for ending in _WRITERS)
+    if writes and not config.is_encoder_decoder:
         return
-    needs = (
-        "a monot5 or rankt5 backend"
-        if config.model_type in T5_KINDS
-        else "the cross-encoder backend"
-        if _is(config, "ForSequenceClassification")
-        else "a backend that is not here"
-        if config.is_encoder_decoder
-        else "the bi-encoder backend"
-    )
+    needs = _BI_ENCODER
+    if config.model_type in T5_KINDS:
+        needs = "a monot5 or rankt5 backend"
+    elif _is(config, "ForSequenceClassification"):
+        needs = _CROSS_ENCODER
+    elif config.is_encoder_decoder:
+        needs = _NO_BACKEND
     kind = (config.architectures or [config.model_type])[0]
     raise RerankerError(
         f"{options.model}: {kind} is not a causal language model, which {backend} asks; it needs "
@@ -150,11 +146,11 @@ def refuse_unread(model: Any, spec: str, *, prompt: str | None, instruction: str
             "its 'prompt'"
         )
     if instruction:
-        one, other = (
+        inputs = [
             model.preprocess([("a", "b")], prompt=text)["input_ids"].tolist()
             for text in (instruction, f"not {instruction}")
-        )
-        if one == other:
+        ]
+        if inputs[0] == inputs[1]:
             raise RerankerError(
                 f"{spec}: its chat template has no place for an instruction (it ignores the "
                 "system message)"
@@ -162,15 +158,14 @@ def refuse_unread(model: Any, spec: str, *, prompt: str | None, instruction: str
 
 
 def untrained(model: Any, weights: Weights, options: ModelOptions) -> set[str]:
-    """Names of parameters that the checkpoint does not hold, so that the library drew them at
+    """Return the names of parameters that the checkpoint does not hold: the library drew them at
     random.
 
     Asks transformers' own loading report, on the meta device, where no weight is read or allocated.
     """
     network = model.transformers_model
-    if (
-        network.base_model is network
-    ):  # an encoder whose head is a module of its own, which loads all of its weights or fails
+    if network.base_model is network:
+        # an encoder whose head is a module of its own, which loads all of its weights or fails
         return set()
     with quiet(), sentence_transformer.explained(weights):
         _, report = type(network).from_pretrained(
@@ -193,7 +188,8 @@ def refuse_other_tokenizer(network: Any, tokenizer: Any, spec: str) -> None:
     are not counted: some tokenizers name a padding token that their network has no row for and
     never sees.
     """
-    rows, tokens = int(network.get_input_embeddings().weight.shape[0]), int(tokenizer.vocab_size)
+    rows = int(network.get_input_embeddings().weight.shape[0])
+    tokens = int(tokenizer.vocab_size)
     if tokens > rows:
         raise RerankerError(
             f"{spec}: its tokenizer has {tokens} tokens and its network embeddings of {rows}: "

@@ -6,19 +6,23 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from bench.core.errors import RerankerError
 from bench.rerankers.loading import hub
 
+Config = Mapping[str, object]
+"""A model's configuration, as its JSON file has it."""
+Shapes = Mapping[str, tuple[int, ...]]
+"""Name of a tensor -> its shape."""
 CONFIG = "config.json"
 CLASSIFIER = "ForSequenceClassification"
 _LENGTH_BYTES = 8
-_HEADS = ("classif", "score", "logits", "summary", "head")
+_HEAD = re.compile("classif|score|logits|summary|head")
 """What the outermost parts of a network are called that make scores of an encoding."""
 _ZIP = b"PK"
 """What torch's archives begin with."""
@@ -52,7 +56,7 @@ def is_modular(folder: Path) -> bool:
     return (folder / "modules.json").is_file()
 
 
-def config(spec: str, folder: Path) -> Mapping[str, Any] | None:
+def config(spec: str, folder: Path) -> Config | None:
     """Return the configuration at the top of a folder, None where a model of modules has none
     there. Raises RerankerError.
     """
@@ -70,7 +74,7 @@ def config(spec: str, folder: Path) -> Mapping[str, Any] | None:
     return values
 
 
-def tensors(spec: str, folder: Path) -> Mapping[str, tuple[int, ...]]:
+def tensors(spec: str, folder: Path) -> Shapes:
     """Return the shapes of all tensors in a folder's weights: safetensors, or pickled ones where
     there are no others. Raises RerankerError for a file that is not complete.
     """
@@ -83,7 +87,7 @@ def tensors(spec: str, folder: Path) -> Mapping[str, tuple[int, ...]]:
     return shapes
 
 
-def positions(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+def positions(values: Config, shapes: Shapes) -> int | None:
     """Return how many tokens a table of learned positions holds, None where there is none.
 
     RoBERTa's family counts positions from the one after the padding token's: with 514 rows, and
@@ -96,7 +100,8 @@ def positions(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) 
     ]
     if not rows:
         return None
-    kind, padding = str(values.get("model_type")), values.get("pad_token_id")
+    kind = str(values.get("model_type"))
+    padding = values.get("pad_token_id")
     if kind not in AFTER_PADDING:
         return min(rows)
     if kind in FIXED_PADDING or not isinstance(padding, int):
@@ -104,17 +109,19 @@ def positions(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) 
     return min(rows) - padding - 1
 
 
-def refuse_unknown_kind(spec: str, values: Mapping[str, Any]) -> None:
+def refuse_unknown_kind(spec: str, values: Config) -> None:
     """Raise RerankerError for a kind of model that the installed transformers does not have and
     that brings no code of its own.
     """
-    kind, package = values.get("model_type"), find_spec("transformers")
-    if "auto_map" in values or package is None or not package.origin or not isinstance(kind, str):
+    kind = values.get("model_type")
+    package = find_spec("transformers")
+    if package is None or not package.origin:
+        return
+    if "auto_map" in values or not isinstance(kind, str):
         return
     folder = Path(package.origin).parent / "models" / "auto"
-    texts = [
-        path.read_text(encoding="utf-8") for name in _AUTO if (path := folder / name).is_file()
-    ]
+    paths = [folder / name for name in _AUTO]
+    texts = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
     if texts and not any(f'"{kind}"' in text for text in texts):
         raise RerankerError(
             f"{spec}: the installed transformers has no model_type '{kind}'; upgrade it, or mend "
@@ -132,34 +139,42 @@ def refuse_longer(spec: str, length: int | None, positions: int | None) -> None:
         )
 
 
-def refuse_without_head(spec: str, values: Mapping[str, Any], names: Mapping[str, object]) -> None:
+def refuse_without_head(spec: str, values: Config, names: Collection[str]) -> None:
     """Raise RerankerError where a classifier's or an encoder's tensors, as far as they are known,
     hold nothing that makes scores.
     """
-    (kind, *_) = values.get("architectures") or [""]
+    kind = _architecture(values)
     if str(values.get("model_type")) in TEXT_TO_TEXT:
         return
-    if not names or "auto_map" in values or not str(kind).endswith((CLASSIFIER, "Model")):
+    if not names or "auto_map" in values or not kind.endswith((CLASSIFIER, "Model")):
         return
-    if not any(word in name.partition(".")[0] for name in names for word in _HEADS):
+    outermost = {name.partition(".")[0] for name in names}
+    if not any(map(_HEAD.search, outermost)):
         raise RerankerError(
             f"{spec}: no trained classification head in its weights: not a cross-encoder; a "
             "bi-encoder needs that backend"
         )
 
 
-def label_names(values: Mapping[str, Any]) -> list[str] | None:
+def label_names(values: Config) -> list[str] | None:
     """Return the names of a classifier's labels, None where the configuration is of no classifier
     or does not say.
     """
-    (kind, *_) = values.get("architectures") or [""]
     named = values.get("id2label")
-    if not str(kind).endswith(CLASSIFIER) or not isinstance(named, dict):
+    if not _architecture(values).endswith(CLASSIFIER) or not isinstance(named, dict):
         return None
     return [str(named.get(str(number), f"LABEL_{number}")) for number in range(len(named))]
 
 
-def _pickled_shapes(spec: str, path: Path) -> Mapping[str, tuple[int, ...]]:
+def _architecture(values: Config) -> str:
+    """Return the name of the network's class, empty where the configuration does not say."""
+    names = values.get("architectures")
+    if not isinstance(names, list) or not names:
+        return ""
+    return str(names[0])
+
+
+def _pickled_shapes(spec: str, path: Path) -> Shapes:
     """Return the shapes in a file of torch, without reading its numbers or running its code. A file
     older than torch 1.6 is no archive, and says nothing until it is loaded.
     """
@@ -188,7 +203,7 @@ def _pickled_shapes(spec: str, path: Path) -> Mapping[str, tuple[int, ...]]:
         raise RerankerError(problem) from error
 
 
-def _shapes(spec: str, path: Path) -> Mapping[str, tuple[int, ...]]:
+def _shapes(spec: str, path: Path) -> Shapes:
     """Return the shapes that a safetensors file names: a length in 8 bytes, as much JSON, and the
     tensors' bytes.
     """

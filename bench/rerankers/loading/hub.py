@@ -44,18 +44,20 @@ def check(model: str, revision: str | None) -> None:
 
 
 def cached(model: str, revision: str | None) -> Path | None:
-    """The folder of a complete copy (configuration, weights, tokenizer) in the local cache, named
-    by its commit, or None.
+    """Return the folder of a complete copy (configuration, weights, tokenizer) in the local cache,
+    named by its commit, or None.
     """
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(
+    path = try_to_load_from_cache(
         model, "config.json", cache_dir=cache_folder(), revision=revision or "main"
     )
-    if not isinstance(found, str):
+    if not isinstance(path, str):
         return None
-    folder = Path(found).parent
-    return folder if _has_weights(folder) and has_tokenizer(folder) else None
+    folder = Path(path).parent
+    if not _has_weights(folder) or not has_tokenizer(folder):
+        return None
+    return folder
 
 
 def snapshot(folder: Path) -> Path | None:
@@ -107,19 +109,18 @@ def pickled_weights(paths: Iterable[str]) -> list[str]:
 def _has_weights(folder: Path) -> bool:
     """Whether there are weights, and every part that an index of them names."""
     for index in folder.rglob("*.index.json"):
+        if not index.name.startswith("model."):
+            continue
         with contextlib.suppress(ValueError, OSError, AttributeError):
-            parts = set(
-                json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values()
-            )
-            if index.name.startswith("model.") and not all(
-                (index.parent / part).is_file() for part in parts
-            ):
+            content = json.loads(index.read_text(encoding="utf-8"))
+            parts = set(content.get("weight_map", {}).values())
+            if not all((index.parent / part).is_file() for part in parts):
                 return False
     return any(path.suffix == ".safetensors" or is_pickled(path.name) for path in folder.rglob("*"))
 
 
 def is_stored(model: str, revision: str | None) -> bool:
-    """Whether the local cache seems to hold the model, told by folder names alone: no library is
+    """Whether the local cache seems to hold the model, by the names of folders alone: no library is
     imported, `cached` looks closely.
     """
     home = os.environ.get("HF_HOME") or os.path.join(
@@ -129,20 +130,20 @@ def is_stored(model: str, revision: str | None) -> bool:
         cache_folder() or os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")
     ).expanduser()
     snapshots = folder / f"models--{model.replace('/', '--')}" / "snapshots"
-    return (snapshots / revision).is_dir() if revision else snapshots.is_dir()
+    return (snapshots / (revision or "")).is_dir()
 
 
 def fetch(model: str, revision: str | None) -> Path:
-    """The folder of the model at the commit behind `revision`, downloaded when the cache lacks it.
-    Raises RerankerError or Unavailable.
+    """Return the folder of the model at the commit behind `revision`, downloaded when the cache
+    lacks it. Raises RerankerError or Unavailable.
 
     The libraries are given this folder and never the id: by id, transformers asks the hub for
     adapters even when told to stay local, and waits out its retries where there is no network.
     """
     exact = commit(model, revision)
-    found = cached(model, exact)
-    if found is not None:
-        return found
+    folder = cached(model, exact)
+    if folder is not None:
+        return folder
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
@@ -153,26 +154,18 @@ def fetch(model: str, revision: str | None) -> Path:
     had_bars = not are_progress_bars_disabled()
     disable_progress_bars()
     try:
+        files = HfApi(endpoint=constants.ENDPOINT).list_repo_files(model, revision=exact)
         # pickled weights take as long as all else together: they are fetched only where there are
         # no others
-        wanted = [
-            *_WANTED,
-            *map(
-                glob.escape,
-                pickled_weights(
-                    HfApi(endpoint=constants.ENDPOINT).list_repo_files(model, revision=exact)
-                ),
-            ),
-        ]
-        return Path(
-            snapshot_download(
-                model,
-                revision=exact,
-                cache_dir=cache_folder(),
-                allow_patterns=wanted,
-                ignore_patterns=_UNWANTED,
-            )
+        wanted = [*_WANTED, *map(glob.escape, pickled_weights(files))]
+        path = snapshot_download(
+            model,
+            revision=exact,
+            cache_dir=cache_folder(),
+            allow_patterns=wanted,
+            ignore_patterns=_UNWANTED,
         )
+        return Path(path)
     except Exception as error:  # whatever the hub library or its HTTP client raises
         raise explain(error, model, revision) from error
     finally:
@@ -181,20 +174,20 @@ def fetch(model: str, revision: str | None) -> Path:
 
 
 def cache_folder() -> str | None:
-    """The cache that sentence-transformers uses too; None is the hub library's own."""
+    """Return the cache that sentence-transformers uses too; None is the hub library's own."""
     return os.environ.get("SENTENCE_TRANSFORMERS_HOME")
 
 
 @lru_cache(maxsize=256)
 def commit(model: str, revision: str | None) -> str:
-    """The commit behind a revision: itself, else the local cache's, else the hub's. Raises
+    """Return the commit behind a revision: itself, else the local cache's, else the hub's. Raises
     RerankerError or Unavailable.
     """
     if revision and _COMMIT.fullmatch(revision):
         return revision
-    found = cached(model, revision)
-    if found is not None:
-        return found.name
+    folder = cached(model, revision)
+    if folder is not None:
+        return folder.name
     from huggingface_hub import HfApi, constants
 
     try:
@@ -205,12 +198,16 @@ def commit(model: str, revision: str | None) -> str:
 
 
 def unreachable() -> str | None:
-    """Why the hub cannot be reached, or None. Asked once per process, for at most three seconds."""
+    """Return why the hub cannot be reached, or None. It is asked once per process, for at most
+    three seconds.
+    """
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
-    return None if _answers(constants.ENDPOINT) else f"{constants.ENDPOINT} does not answer"
+    if not _answers(constants.ENDPOINT):
+        return f"{constants.ENDPOINT} does not answer"
+    return None
 
 
 @lru_cache(maxsize=8)
@@ -239,8 +236,8 @@ def _answers(url: str) -> bool:
 def explain(
     error: BaseException, model: str, revision: str | None, place: str | None = None
 ) -> BenchError:
-    """What went wrong while weights were fetched or read, in one line, without the `place` where
-    they lie.
+    """Return what went wrong while weights were fetched or read, in one line, without the `place`
+    where they lie.
     """
     for cause in _causes(error):
         name = type(cause).__name__
@@ -272,13 +269,13 @@ def explain(
         ):
             return Unavailable("no model hub", f"{model} is not in the local cache")
     text = first_line(error)
-    return RerankerError(
-        f"{model}: {text.replace(f'{place}/', '').replace(place, model) if place else text}"
-    )
+    if place:
+        text = text.replace(f"{place}/", "").replace(place, model)
+    return RerankerError(f"{model}: {text}")
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error and what it came from, innermost first."""
+    """Return the error and its causes, innermost first."""
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain:

@@ -12,6 +12,8 @@ from typing import Any
 
 from bench.core.errors import RerankerError
 
+Features = dict[str, Any]
+"""What sentence-transformers hands from module to module: tensors, mostly."""
 RELEVANT = ("relevant", "yes", "true")
 """Names that a label can only have where it speaks for the document."""
 
@@ -68,7 +70,7 @@ def _log_odds(position: int) -> Any:
     import torch
 
     class LogOdds(torch.nn.Module):  # type: ignore[misc]
-        def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        def forward(self, features: Features) -> Features:
             logits = features["scores"].float()
             others = torch.cat([logits[:, :position], logits[:, position + 1 :]], dim=1)
             scores = logits[:, position : position + 1] - others.logsumexp(dim=1, keepdim=True)

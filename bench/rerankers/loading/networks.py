@@ -19,7 +19,7 @@ NO_LIMIT = 1 << 30
 
 
 def tokenizer(options: ModelOptions, weights: Weights) -> Any:
-    """The checkpoint's own tokenizer."""
+    """Return the checkpoint's own tokenizer."""
     from transformers import AutoTokenizer
 
     with quiet(), sentence_transformer.explained(weights):
@@ -29,8 +29,8 @@ def tokenizer(options: ModelOptions, weights: Weights) -> Any:
 
 
 def load(kind: str, options: ModelOptions, weights: Weights) -> Any:
-    """The network on the CPU, in evaluation mode; `kind` is one of transformers' classes, such as
-    AutoModelForCausalLM.
+    """Return the network on the CPU, in evaluation mode; `kind` is one of transformers' classes,
+    such as AutoModelForCausalLM.
 
     Raises RerankerError where weights are missing, which would be drawn at random.
     """
@@ -57,25 +57,24 @@ def load(kind: str, options: ModelOptions, weights: Weights) -> Any:
 
 
 def length_limit(network: Any, tokenizer: Any, options: ModelOptions) -> int | None:
-    """Tokens that the network takes at once: what was asked for, else what network and tokenizer
-    name; None where neither does.
+    """Return the tokens that the network takes at once: what the options say, else what network and
+    tokenizer name; None where neither does.
 
     Raises RerankerError when what was asked for is more than the network's positions.
     """
     positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-    asked = options.max_length
-    headers.refuse_longer(options.model, asked, positions)
+    headers.refuse_longer(options.model, options.max_length, positions)
     named = [
         length
         for length in (positions, tokenizer.model_max_length)
         if length is not None and length < NO_LIMIT
     ]
-    return asked or min(named, default=None)
+    return options.max_length or min(named, default=None)
 
 
 def answer_ids(vocabulary: Mapping[str, int], answers: Mapping[str, str], model: str) -> list[int]:
-    """The ids of the tokens that a model answers with; `answers` is option name -> piece of the
-    vocabulary.
+    """Return the ids of the tokens that a model answers with; `answers` is option name -> piece of
+    the vocabulary.
 
     Raises RerankerError for a piece that the vocabulary lacks, and for two options that name the
     same one.
@@ -93,9 +92,10 @@ def answer_ids(vocabulary: Mapping[str, int], answers: Mapping[str, str], model:
 
 
 def answering_only(network: Any, ids: Sequence[int]) -> Any:
-    """The network with an output layer for these tokens alone, in float32: the same logits, without
-    the rest of the vocabulary (250,112 in mT5), and without the ties that a logit rounded to
-    bfloat16 brings.
+    """Return the network with an output layer for these tokens alone, in float32.
+
+    The logits are the same, without the rest of the vocabulary (250,112 in mT5), and without the
+    ties that a logit rounded to bfloat16 brings.
     """
     import torch
 

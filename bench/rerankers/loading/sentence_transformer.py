@@ -72,12 +72,12 @@ def identity(
     checkpoint: Checkpoint,
     device: str,
     libraries: Sequence[str] = LIBRARIES,
-    asked: Mapping[str, Any] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Identity:
-    """Return the identity of a local model before it loads. `asked` are fields of the fingerprint
-    beside its options; the kind of device is one of them.
+    """Return the identity of a local model before it loads. `more` are fields of the fingerprint
+    next to its options; the kind of device is one of them.
     """
-    known = {"device": device.partition(":")[0], **(asked or {})}
+    known = {"device": device.partition(":")[0], **(more or {})}
     return Identity.of(backend, options, checkpoint, versions(*libraries), known)
 
 
@@ -99,10 +99,7 @@ def load(
     import torch
 
     folder = weights.fetch()
-    model_kwargs: dict[str, Any] = {
-        "dtype": getattr(torch, dtype or options.dtype),
-        "weights_only": True,
-    }
+    model_kwargs = {"dtype": getattr(torch, dtype or options.dtype), "weights_only": True}
     if options.attention:
         model_kwargs["attn_implementation"] = options.attention_implementation
     with quiet(), explained(weights):
@@ -126,10 +123,10 @@ def explained(weights: Weights) -> Iterator[None]:
     except (BenchError, MemoryError):
         raise
     except ImportError as error:
-        raise Unavailable(
-            f"{error.name} not installed" if error.name else "a package is missing",
-            first_line(error),
-        ) from error
+        reason = "a package is missing"
+        if error.name:
+            reason = f"{error.name} not installed"
+        raise Unavailable(reason, first_line(error)) from error
     except Exception as error:  # the libraries document no common base class for what they raise
         raise hub.explain(error, weights.label, weights.revision, weights.place()) from error
 
@@ -143,24 +140,26 @@ def prompts(model: Any, options: EncoderOptions) -> dict[str, str | None]:
     """Return the texts that a model puts before a query and a document, by option; None for none.
     An option stands above the model's own.
     """
-    asked = {"query": options.query_prompt, "document": options.document_prompt}
-    return {
-        f"{task}_prompt": (model.prompts.get(task) if prompt is None else prompt) or None
-        for task, prompt in asked.items()
-    }
+    prompts: dict[str, str | None] = {}
+    for task, prompt in (("query", options.query_prompt), ("document", options.document_prompt)):
+        if prompt is None:
+            prompt = model.prompts.get(task)
+        prompts[f"{task}_prompt"] = prompt or None
+    return prompts
 
 
 def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]:
-    """What a reader wants to know beside the identity, read back from a loaded model."""
+    """Return what a reader wants to know next to the identity, read back from a loaded model."""
     import torch
 
     parameters = list(model.parameters())
-    network = getattr(
-        model, "transformers_model", model
-    )  # a sentence-transformers model, or a bare one
+    # a sentence-transformers model, or a bare network
+    network = getattr(model, "transformers_model", model)
+    source: dict[str, str | bool] = {"source": weights.label}
+    if tiny.is_tiny(weights.spec):
+        source["random_weights"] = True
     return {
-        "source": weights.label,
-        **({"random_weights": True} if tiny.is_tiny(weights.spec) else {}),
+        **source,
         "class": type(network).__name__,
         "model_type": getattr(model.config, "model_type", None),
         "parameters": sum(parameter.numel() for parameter in parameters),
@@ -177,17 +176,18 @@ def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]
 
 
 def thread_count(options: ModelOptions) -> int:
-    """CPU threads inside one operation."""
+    """Return the number of CPU threads inside one operation."""
     import torch
 
     return options.threads or int(torch.get_num_threads())
 
 
 def slow_arithmetic(dtype: str, device: str) -> list[Note]:
-    """A warning for a number format that this CPU has no instructions for: converting back and
-    forth costs more than it saves.
+    """Return a warning for a number format that this CPU has no instructions for: converting back
+    and forth costs more than it saves.
     """
-    wanted, has = INSTRUCTIONS.get(dtype, ()), cpu.instructions()
+    wanted = INSTRUCTIONS.get(dtype, ())
+    has = cpu.instructions()
     if device != "cpu" or not wanted or has is None or set(wanted) & set(has):
         return []
     return [note(Code.SLOW_FORMAT, dtype=dtype, instruction=wanted[0])]
@@ -222,8 +222,8 @@ def cudnn_attention(*, allowed: bool) -> Iterator[None]:
 
 @contextmanager
 def threads(number: int | None) -> Iterator[None]:
-    """Have torch use so many threads inside one operation, and as many as before afterwards. None
-    changes nothing.
+    """Have torch use this number of threads inside one operation, and as many as before
+    afterwards. None changes nothing.
     """
     if number is None:
         yield

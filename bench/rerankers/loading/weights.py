@@ -25,6 +25,7 @@ PACKAGED = "packaged:"
 FETCH = "fetch"
 """What is missing of weights that a run would fetch from the hub, as far as a glance can tell."""
 ADAPTERS = Path(__file__).parent / "adapters"
+_ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 _NEVER_READ = {
     *(
         ".md",
@@ -54,6 +55,7 @@ _NEVER_READ = {
     ),
 }
 """Descriptions, pictures, checksums, and weights in formats that are not loaded."""
+_OTHER_WEIGHTS = (".h5", ".msgpack", ".gguf", ".ckpt", ".bin", ".pt")
 _NEVER_READ_NAMES = re.compile(
     r"(\.gitattributes|\.gitignore|\.DS_Store|LICENSE|LICENCE|NOTICE|README|USE_POLICY|optimizer\.pt|scheduler\.pt|scaler\.pt"
     r"|rng_state\w*\.pth|training_args\.bin|events\.out\.tfevents.*)(\.txt)?"
@@ -146,7 +148,7 @@ class Weights(Requirement):
             require_weights(self.spec, folder)
 
     def folder(self) -> Path | None:
-        """The folder on this machine, or None for a hub model."""
+        """Return the folder on this machine, or None for a hub model."""
         if self.is_packaged:
             return _packaged_model(self.spec).folder()
         if tiny.is_tiny(self.spec):
@@ -172,18 +174,18 @@ class Weights(Requirement):
     @property
     def label(self) -> str:
         """What a record shows: a local folder by its name alone."""
-        return (
-            Path(self.spec).name
-            if not self.is_named and expanded(self.spec).is_dir()
-            else self.spec
-        )
+        if not self.is_named and expanded(self.spec).is_dir():
+            return Path(self.spec).name
+        return self.spec
 
     def place(self) -> str | None:
-        """Where a local folder lies, for taking it out of messages: a record does not show where
-        somebody's files are.
+        """Return where a local folder lies, for taking it out of messages: a record does not show
+        where somebody's files are.
         """
         path = Path(self.spec).expanduser()
-        return str(path) if not self.is_named and path.is_dir() else None
+        if self.is_named or not path.is_dir():
+            return None
+        return str(path)
 
     def checkpoint(self, adapter: str | None = None) -> Checkpoint:
         """Return what these weights are, wherever they lie: the content of a folder, the commit of
@@ -192,6 +194,7 @@ class Weights(Requirement):
         folder = self.folder()
         if folder is None:
             return Checkpoint(self.spec, hub.commit(self.spec, self.revision), adapter)
+        # the content alone says which model a folder holds, wherever it lies
         name = self.spec if self.is_named else "local"
         return Checkpoint(name, f"sha256:{folder_hash(folder)}", adapter)
 
@@ -226,25 +229,20 @@ class Adapter(Requirement):
 
 
 def adapter_folder(spec: str) -> Path:
-    """The folder of a PEFT adapter: packaged:NAME for one that ships with rerank-bench, else a
-    path.
+    """Return the folder of a PEFT adapter: packaged:NAME for one that ships with rerank-bench, else
+    a path.
 
     Raises Unavailable when it is not there and RerankerError when it holds no safetensors adapter.
     """
-    shipped = spec.startswith(PACKAGED)
-    folder = ADAPTERS / spec.removeprefix(PACKAGED) if shipped else expanded(spec)
+    if spec.startswith(PACKAGED):
+        folder = ADAPTERS / spec.removeprefix(PACKAGED)
+        fix = "reinstall rerank-bench"
+    else:
+        folder = expanded(spec)
+        fix = f"give the folder that holds {' and '.join(_ADAPTER_FILES)}"
     if not folder.is_dir():
-        fix = (
-            "reinstall rerank-bench"
-            if shipped
-            else "give the folder that holds adapter_config.json and adapter_model.safetensors"
-        )
         raise Unavailable(f"no adapter folder {spec}", fix)
-    missing = [
-        name
-        for name in ("adapter_config.json", "adapter_model.safetensors")
-        if not (folder / name).is_file()
-    ]
+    missing = [name for name in _ADAPTER_FILES if not (folder / name).is_file()]
     if missing:
         raise RerankerError(
             f"{spec}: not a PEFT adapter in safetensors format: {missing[0]} is missing"
@@ -253,8 +251,9 @@ def adapter_folder(spec: str) -> Path:
 
 
 def folder_hash(folder: Path) -> str:
-    """SHA-256 (16 hex digits) over the names and contents of the files that may decide what a model
-    computes: all but those that are known not to, since a tokenizer's may have any name.
+    """Return the SHA-256 (16 hex digits) over the names and contents of the files that may decide
+    what a model computes: all but those that are known not to, since a tokenizer's may have any
+    name.
     """
     digest = hashlib.sha256()
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -275,7 +274,9 @@ def _may_be_read(path: Path, pickled: set[str]) -> bool:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions of installed packages, without their build tags and without importing them."""
+    """Return the versions of installed packages, without their build tags and without importing
+    them.
+    """
     from importlib.metadata import version
 
     return {package: version(package).partition("+")[0] for package in packages}
@@ -291,13 +292,11 @@ def require_weights(spec: str, folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     weights = [path for path in files if path.suffix == ".safetensors" or hub.is_pickled(path.name)]
     if not weights:
-        others = sorted(
-            path.name
-            for path in files
-            if path.suffix in (".h5", ".msgpack", ".gguf", ".ckpt", ".bin", ".pt")
-        )
-        held = f", only {others[0]}" if others else ""
-        raise RerankerError(f"{spec}: no weights in it (*.safetensors or pytorch_model*.bin){held}")
+        message = f"{spec}: no weights in it (*.safetensors or pytorch_model*.bin)"
+        others = sorted(path.name for path in files if path.suffix in _OTHER_WEIGHTS)
+        if others:
+            message += f", only {others[0]}"
+        raise RerankerError(message)
     for path in weights:
         if path.stat().st_size < 1024 and path.read_bytes().startswith(_LFS):
             raise RerankerError(
