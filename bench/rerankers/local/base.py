@@ -4,9 +4,9 @@ here, and letting go of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
@@ -21,6 +21,21 @@ from bench.rerankers.options import ModelOptions
 
 if TYPE_CHECKING:
     from bench.contract.request import Outcome
+
+
+class ModelFiles(NamedTuple):
+    """What a model's folder holds: its configuration, where it has one, and the shapes of its
+    tensors.
+    """
+
+    folder: Path
+    config: headers.Config | None
+    shapes: headers.Shapes
+
+    @classmethod
+    def read(cls, spec: str, folder: Path) -> ModelFiles:
+        """Raises RerankerError for files that cannot be used."""
+        return cls(folder, headers.config(spec, folder), headers.tensors(spec, folder))
 
 
 class LocalReranker(BaseReranker):
@@ -50,25 +65,18 @@ class LocalReranker(BaseReranker):
 
     def check(self) -> None:
         super().check()
-        folder = None if self.weights.is_named else self.weights.stored()
+        if self.weights.is_named:
+            return
+        folder = self.weights.stored()
         if folder is not None:
-            self._check_files(
-                folder,
-                headers.config(self.options.model, folder),
-                headers.tensors(self.options.model, folder),
-            )
+            self._check_files(ModelFiles.read(self.options.model, folder))
 
-    def _check_files(
-        self,
-        folder: Path,
-        config: Mapping[str, Any] | None,
-        shapes: Mapping[str, tuple[int, ...]],
-    ) -> None:
+    def _check_files(self, files: ModelFiles) -> None:
         """Raise RerankerError for what a folder's files show before they are loaded."""
         options = self.options
-        if config is not None and not options.trust_remote_code:
-            headers.refuse_unknown_kind(options.model, config)
-        positions = headers.positions(config or {}, shapes)
+        if files.config is not None and not options.trust_remote_code:
+            headers.refuse_unknown_kind(options.model, files.config)
+        positions = headers.positions(files.config or {}, files.shapes)
         headers.refuse_longer(options.model, options.max_length, positions)
 
     def close(self) -> None:

@@ -49,21 +49,22 @@ class Limit:
 
     @classmethod
     def of(cls, pairs: int | None, tokens: int | None, device: str) -> Limit:
-        """The limit that a suite asks for: its number of pairs, else its token budget, else the
+        """Return the limit that a suite sets: its number of pairs, else its token budget, else the
         device's.
         """
-        return (
-            cls(pairs=pairs)
-            if pairs
-            else cls(tokens=tokens or TOKENS.get(device.partition(":")[0], TOKENS_ON_GPU))
-        )
+        if pairs:
+            return cls(pairs=pairs)
+        of_device = TOKENS.get(device.partition(":")[0], TOKENS_ON_GPU)
+        return cls(tokens=tokens or of_device)
 
     def rows(self, width: int) -> int:
-        """How many inputs of at most `width` tokens one batch takes: one at least."""
-        return self.pairs if self.pairs is not None else max(1, (self.tokens or 0) // max(width, 1))
+        """Return how many inputs of at most `width` tokens one batch takes: one at least."""
+        if self.pairs is not None:
+            return self.pairs
+        return max(1, (self.tokens or 0) // max(width, 1))
 
     def halve(self, rows: int, width: int) -> None:
-        """Allow half of a batch of so many rows. Raises RerankerError where it held only one."""
+        """Allow half of a batch of this number of rows. Raises RerankerError where it is one."""
         if rows == 1:
             raise RerankerError(
                 f"out of memory with one pair of {width} tokens: lower max_length, or take a "
@@ -76,26 +77,28 @@ class Limit:
         self.halvings += 1
 
     def take_halvings(self) -> int:
-        taken, self.halvings = self.halvings, 0
-        return taken
+        """Return the halvings since the last call."""
+        halvings = self.halvings
+        self.halvings = 0
+        return halvings
 
-    def facts(self) -> dict[str, Any]:
-        """For a record."""
+    def facts(self) -> dict[str, int | None]:
+        """Return the limit for a record."""
         return {"batch_size": self.pairs, "token_budget": self.tokens}
 
 
 def run(
     lengths: NDArray[np.int64], limit: Limit, forward: Callable[[NDArray[np.int64]], T]
 ) -> list[tuple[NDArray[np.int64], T]]:
-    """(rows, what `forward` made of them) for every batch, the longest first. `lengths` are in
-    tokens; rows index them.
+    """Return (rows, what `forward` returns for them) of every batch, the longest first. `lengths`
+    are in tokens; rows index them.
 
     Raises RerankerError when not even one row fits into the accelerator's memory.
     """
     import numpy as np
 
     order = np.argsort(-lengths, kind="stable")
-    made: list[tuple[NDArray[np.int64], T]] = []
+    parts: list[tuple[NDArray[np.int64], T]] = []
     start = 0
     while start < len(order):
         width = int(lengths[order[start]])
@@ -104,26 +107,27 @@ def run(
         if result is None:
             limit.halve(len(rows), width)
             continue
-        made.append((rows, result[0]))
+        parts.append((rows, result[0]))
         start += len(rows)
-    return made
+    return parts
 
 
 def in_order(
-    made: Sequence[tuple[NDArray[np.int64], T]], fetch: Callable[[Sequence[T]], NDArray[np.float64]]
+    parts: Sequence[tuple[NDArray[np.int64], T]],
+    fetch: Callable[[Sequence[T]], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """What `fetch` brings back of all batches at once, put in the order of the rows."""
+    """Return what `fetch` brings back of all batches at once, in the order of the rows."""
     import numpy as np
 
-    rows = np.concatenate([rows for rows, _ in made])
-    fetched = fetch([part for _, part in made])
+    rows = np.concatenate([rows for rows, _ in parts])
+    fetched = fetch([part for _, part in parts])
     ordered = np.empty_like(fetched)
     ordered[rows] = fetched
     return ordered
 
 
 def on_host(parts: Sequence[Any]) -> NDArray[np.float64]:
-    """Tensors end to end as one array. An accelerator is waited for once."""
+    """Return tensors end to end as one array. An accelerator is waited for once."""
     import torch
 
     array: NDArray[np.float64] = torch.cat(list(parts)).cpu().double().numpy()
@@ -131,21 +135,21 @@ def on_host(parts: Sequence[Any]) -> NDArray[np.float64]:
 
 
 def fitting(limit: Limit, work: Callable[[int], T]) -> T:
-    """`work(pairs per batch)`, begun again with half as many while memory is full: for libraries
-    that cut the batches themselves.
+    """Return `work(pairs per batch)`, begun again with half as many while memory is full: for
+    libraries that cut the batches themselves.
     """
     while True:
         pairs = limit.pairs or LIBRARY_PAIRS
-        made = unless_memory_is_full(partial(work, pairs))
-        if made is not None:
-            return made[0]
+        result = unless_memory_is_full(partial(work, pairs))
+        if result is not None:
+            return result[0]
         limit.pairs = pairs
         limit.halve(pairs, 0)
 
 
 def unless_memory_is_full(work: Callable[[], T]) -> tuple[T] | None:
-    """What `work` returns, in a tuple, or None when the accelerator ran out of memory; what it held
-    is free then.
+    """Return what `work` returns, in a tuple, or None when the accelerator ran out of memory; that
+    of the batch is free then.
     """
     import torch
 

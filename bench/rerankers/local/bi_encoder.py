@@ -85,7 +85,9 @@ class BiEncoderReranker(LocalReranker):
         import numpy as np
 
         model, options = self._loaded(), self.options
-        texts = [doc for request in requests for doc in request.docs]
+        texts: list[str] = []
+        for request in requests:
+            texts += request.docs
         with sentence_transformer.torch_settings(options):
             queries = self._encode(
                 model.encode_query, [request.query for request in requests], options.query_prompt
@@ -112,16 +114,19 @@ class BiEncoderReranker(LocalReranker):
         if not row:
             return _Encoded(np.empty((0, 0), dtype=np.float32), [], frozenset())
         self._cut.clear()
-        how = {
-            "prompt": prompt,
-            "show_progress_bar": False,
-            "convert_to_numpy": True,
-            "normalize_embeddings": self.options.normalize,
-        }
-        with self.meter.span("forward"):
-            embeddings = fitting(
-                self.limit, lambda pairs: encode(list(row), batch_size=pairs, **how)
+
+        def embed(batch_size: int) -> Any:
+            return encode(
+                list(row),
+                batch_size=batch_size,
+                prompt=prompt,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+                normalize_embeddings=self.options.normalize,
             )
+
+        with self.meter.span("forward"):
+            embeddings = fitting(self.limit, embed)
         cut = frozenset(
             text for text, short in zip(texts, clipped, strict=True) if short in self._cut
         )

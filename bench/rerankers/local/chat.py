@@ -30,7 +30,7 @@ def require_template(tokenizer: Any, model: str) -> None:
 
 
 def render(tokenizer: Any, messages: Sequence[dict[str, str]], model: str) -> str:
-    """A conversation as the text that the model continues, without thinking aloud where its
+    """Return a conversation as the text that the model continues, without thinking aloud where its
     template knows of that.
 
     Raises RerankerError where the template refuses these messages.
@@ -42,15 +42,15 @@ def render(tokenizer: Any, messages: Sequence[dict[str, str]], model: str) -> st
             list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
     except TemplateError as error:
-        fix = "; try system: ''" if messages[0]["role"] == "system" else ""
-        raise RerankerError(
-            f"{model}: its chat template refuses the conversation ({error}){fix}"
-        ) from error
+        message = f"{model}: its chat template refuses the conversation ({error})"
+        if messages[0]["role"] == "system":
+            message += "; try system: ''"
+        raise RerankerError(message) from error
     return text
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Texts that are whole prompts already, as token ids: nothing is added."""
+    """Return texts that are whole prompts already as token ids: nothing is added."""
     encoded = tokenizer(
         list(texts),
         add_special_tokens=False,
@@ -63,9 +63,9 @@ def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 
 def harmless(tokenizer: Any) -> Callable[[str], str]:
-    """A function that takes a text's power to act as markup: a token of the tokenizer's own, such
-    as <|im_end|>, gets a space inside and is read as the characters that it is written with. Any
-    other text stays as it is.
+    """Return a function that takes a text's power to act as markup: a token of the tokenizer's own,
+    such as <|im_end|>, gets a space inside and is read as the characters that it is written with.
+    Any other text stays as it is.
     """
     added = (
         getattr(token, "content", str(token)) for token in tokenizer.added_tokens_decoder.values()
@@ -80,7 +80,7 @@ def harmless(tokenizer: Any) -> Callable[[str], str]:
 
     def apart(text: str) -> str:
         while pattern.search(text):  # again, where taking one apart left another standing
-            text = pattern.sub(lambda found: f"{found.group()[0]} {found.group()[1:]}", text)
+            text = pattern.sub(lambda match: f"{match.group()[0]} {match.group()[1:]}", text)
         return text
 
     return apart

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 CHARACTERS_PER_TOKEN = 8
-"""A text of at most so many characters per token of the limit is left alone. English has some
-4.5.
+"""A text of at most this number of characters per token of the limit is left alone. English has
+some 4.5.
 """
 SPARE_CHARACTERS = 1024
 """As many are left alone under the shortest limit."""
@@ -36,9 +36,11 @@ class Clip:
     """
 
     def __init__(self, tokenizer: Any, limit: int | None) -> None:
-        cuts_at_the_end = getattr(tokenizer, "truncation_side", "right") == "right"
         self._tokenizer = tokenizer
-        self._limit = limit if cuts_at_the_end else None
+        self._limit = limit
+        if getattr(tokenizer, "truncation_side", "right") != "right":
+            # what it cuts off at the beginning cannot be told from a prefix
+            self._limit = None
 
     def __call__(self, text: str) -> str:
         """Return the text, or a prefix of it of which the model reads the same tokens."""

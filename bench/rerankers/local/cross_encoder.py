@@ -7,9 +7,8 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import field_validator
@@ -25,7 +24,7 @@ from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.loading import checkpoint, headers, labels, sentence_transformer
 from bench.rerankers.loading.weights import Adapter, adapter_folder, folder_hash, versions
 from bench.rerankers.local import lengths, pair_scorer, runtimes
-from bench.rerankers.local.base import LocalReranker
+from bench.rerankers.local.base import LocalReranker, ModelFiles
 from bench.rerankers.local.batches import fitting
 from bench.rerankers.local.clip import Clip
 from bench.rerankers.local.pairs import DOCUMENT_SHARE, with_room_for_documents
@@ -93,20 +92,15 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             requirements += [Package("peft", self.weights.extra), Adapter(self.options.adapter)]
         return requirements
 
-    def _check_files(
-        self,
-        folder: Path,
-        config: Mapping[str, Any] | None,
-        shapes: Mapping[str, tuple[int, ...]],
-    ) -> None:
-        super()._check_files(folder, config, shapes)
-        if config is None or self.options.adapter or self.options.trust_remote_code:
+    def _check_files(self, files: ModelFiles) -> None:
+        super()._check_files(files)
+        if files.config is None or self.options.adapter or self.options.trust_remote_code:
             return
-        names = headers.label_names(config)
+        names = headers.label_names(files.config)
         if names is not None and len(names) > 1:
             labels.position(names, self.options.label, self.options.model)
-        if not headers.is_modular(folder):
-            headers.refuse_without_head(self.options.model, config, shapes)
+        if not headers.is_modular(files.folder):
+            headers.refuse_without_head(self.options.model, files.config, files.shapes)
 
     def identity(self) -> Identity:
         return sentence_transformer.identity(
@@ -115,7 +109,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             self._checkpoint(),
             self.device,
             (*self._libraries(), *runtimes.packages(self.options.runtime)),
-            {"document_share": DOCUMENT_SHARE, "prompt": self._asked()},
+            {"document_share": DOCUMENT_SHARE, "prompt": self._own_prompt()},
         )
 
     def load(self) -> None:
@@ -129,10 +123,10 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         )
         lengths.limit_length(model, options.max_length, options.model)
         self._clip = Clip(model.tokenizer, lengths.length_limit(model))
-        asked = self._asked()
-        self._prompt: str = (
-            (model.prompts.get(model.default_prompt_name) or "") if asked is None else asked
-        )
+        prompt = self._own_prompt()
+        if prompt is None:
+            prompt = model.prompts.get(model.default_prompt_name) or ""
+        self._prompt = prompt
         source = {
             **self._checkpoint().fields(),
             "max_length": lengths.length_limit(model),
@@ -150,14 +144,15 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         else:
             lengths.count_tokens(model, lambda: self.meter)
         self._describe_as = self._description(model)
-        self._model = (
-            model if options.runtime == "torch" else self._scorer
-        )  # an exported model's torch weights are let go
+        self._model = model
+        if options.runtime != "torch":
+            # an exported model's torch weights are let go
+            self._model = self._scorer
 
     def describe(self) -> Description:
         self._loaded()
-        told = self._describe_as
-        return replace(told, facts={**told.facts, **self.limit.facts()})
+        description = self._describe_as
+        return replace(description, facts={**description.facts, **self.limit.facts()})
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         model = self._loaded()
@@ -173,19 +168,20 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         super().close()
 
     def _load_torch(self) -> Any:
-        """The model as sentence-transformers loads it, its adapter merged. Raises RerankerError for
-        one that would score nonsense.
+        """Return the model as sentence-transformers loads it, its adapter merged. Raises
+        RerankerError for one that would score nonsense.
         """
         import torch
 
         options = self.options
-        if options.runtime != "torch":  # attention written out makes the fastest exported graph
+        if options.runtime != "torch":
+            # attention written out makes the fastest exported graph
             options = options.model_copy(update={"dtype": "float32", "attention": "eager"})
         checkpoint.refuse_configuration(self.weights, options)
-        more: dict[str, Any] = {"activation_fn": torch.nn.Identity()}
+        raw = torch.nn.Identity()
         if not options.adapter:
             model = sentence_transformer.load(
-                "CrossEncoder", options, self.weights, self.device, **more
+                "CrossEncoder", options, self.weights, self.device, activation_fn=raw
             )
             checkpoint.refuse_model(model, self.weights, options)
             return model
@@ -198,77 +194,73 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             self.device,
             dtype="float32",
             num_labels=1,
-            **more,
+            activation_fn=raw,
         )
-        merge(
-            model,
-            adapter_folder(options.adapter),
-            checkpoint.untrained(model, self.weights, options),
-        )
+        untrained = checkpoint.untrained(model, self.weights, options)
+        merge(model, adapter_folder(options.adapter), untrained)
         return model.to(getattr(torch, options.dtype))
 
     def _description(self, model: Any) -> Description:
-        scorer = self._scorer
-        identity = self.identity().loaded(
-            scorer.runtime.formats() if scorer else sentence_transformer.number_formats(model),
-            {
-                "max_length": lengths.length_limit(model),
-                "prompt": self._prompt or None,
-                "truncation": "only_second" if scorer else "library",
-                **self._label,
-            },
-            group=scorer.runtime.group if scorer else None,
-            libraries=versions(*self._libraries(), *(scorer.runtime.packages if scorer else ())),
-        )
-        facts = {
-            **sentence_transformer.facts(model, self.options, self.weights),
-            "last_layer": "all",
+        settings = {
+            "max_length": lengths.length_limit(model),
+            "prompt": self._prompt or None,
+            "truncation": "library",
+            **self._label,
         }
-        if scorer:
-            facts |= {
-                **scorer.runtime.facts(),
-                "last_layer": "first token" if scorer.first_token_only else "all",
-            }
-            if identity.arithmetic.dtype != self.options.dtype:
-                facts["warnings"] = [
-                    *facts["warnings"],
-                    note(
-                        Code.OTHER_FORMAT,
-                        wanted=self.options.dtype,
-                        loaded=identity.arithmetic.dtype,
-                    ).to_dict(),
-                ]
+        facts = sentence_transformer.facts(model, self.options, self.weights)
+        facts["last_layer"] = "all"
+        if self._scorer is None:
+            formats = sentence_transformer.number_formats(model)
+            identity = self.identity().loaded(
+                formats, settings, libraries=versions(*self._libraries())
+            )
+            return Description("cross-encoder", identity.own_fields(), facts)
+        runtime = self._scorer.runtime
+        settings["truncation"] = "only_second"
+        libraries = versions(*self._libraries(), *runtime.packages)
+        identity = self.identity().loaded(
+            runtime.formats(), settings, group=runtime.group, libraries=libraries
+        )
+        facts |= runtime.facts()
+        if self._scorer.first_token_only:
+            facts["last_layer"] = "first token"
+        dtype = identity.arithmetic.dtype
+        if dtype != self.options.dtype:
+            warning = note(Code.OTHER_FORMAT, wanted=self.options.dtype, loaded=dtype)
+            facts["warnings"] = [*facts["warnings"], warning.to_dict()]
         return Description("cross-encoder", identity.own_fields(), facts)
 
     def _checkpoint(self) -> Checkpoint:
         adapter = self.options.adapter
-        digest = f"sha256:{folder_hash(adapter_folder(adapter))}" if adapter else None
-        return self.weights.checkpoint(digest)
+        if not adapter:
+            return self.weights.checkpoint()
+        return self.weights.checkpoint(f"sha256:{folder_hash(adapter_folder(adapter))}")
 
     def _libraries(self) -> tuple[str, ...]:
-        peft = ("peft",) if self.options.adapter else ()
-        return (*sentence_transformer.LIBRARIES, *peft)
+        if not self.options.adapter:
+            return sentence_transformer.LIBRARIES
+        return (*sentence_transformer.LIBRARIES, "peft")
 
-    def _asked(self) -> str | None:
-        """What stands before a query, or is the system message of a chat about it."""
+    def _own_prompt(self) -> str | None:
+        """Return the options' text before a query, or the system message of a chat about it."""
         return self.options.instruction or self.options.prompt
 
     def _by_library(self, pairs: Sequence[tuple[str, str]], model: Any) -> Scores:
-        """What sentence-transformers says, for models whose inputs it writes with a chat template
-        or packs by rules of its own.
+        """Return the scores of sentence-transformers, for models whose inputs it writes with a chat
+        template or packs by rules of its own.
         """
         import numpy as np
 
         texts = list(pairs)
         limit = lengths.length_limit(model)
         if "message" in model[0].modality_config and limit is not None:
-            around = model.preprocess([("", "")], prompt=self._asked())["input_ids"].shape[1]
+            around = model.preprocess([("", "")], prompt=self._own_prompt())["input_ids"].shape[1]
             texts, cut_queries = with_room_for_documents(model.tokenizer, texts, limit - around)
             self.meter.count(Usage(cut_queries=cut_queries))
 
         def predict(batch_size: int) -> Any:
             return model.predict(
-                texts, prompt=self._asked(), batch_size=batch_size, show_progress_bar=False
+                texts, prompt=self._own_prompt(), batch_size=batch_size, show_progress_bar=False
             )
 
         with self.meter.span("forward"):

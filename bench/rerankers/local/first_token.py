@@ -18,7 +18,9 @@ def keep_first_token_only(network: Any) -> Any:
     the first token only is for the caller to try: scores differ where it does not.
     """
     layers = getattr(getattr(network.base_model, "encoder", None), "layer", None)
-    output = getattr(getattr(layers[-1], "attention", None), "output", None) if layers else None
+    if not layers:
+        return None
+    output = getattr(getattr(layers[-1], "attention", None), "output", None)
     if output is None:
         return None
     return output.register_forward_pre_hook(

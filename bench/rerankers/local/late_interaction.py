@@ -74,8 +74,7 @@ class LateInteractionReranker(LocalReranker):
             )
             limit_documents(model, self.options)
             self._count_tokens(model)
-            limits = (model[0].document_length, _query_limit(model))
-            self._clip = Clip(model.tokenizer, None if None in limits else max(limits))
+            self._clip = Clip(model.tokenizer, _longest_text(model))
             self._model = model
 
     def describe(self) -> Description:
@@ -118,17 +117,19 @@ class LateInteractionReranker(LocalReranker):
             embedded, cut_queries = self._encode(model.encode_query, texts, options.query_prompt)
             queries = dict(zip(texts, embedded, strict=True))
             cut_documents: set[str] = set()
-            for block in blocks(dict.fromkeys(doc for request in requests for doc in request.docs)):
+            documents: dict[str, None] = {}
+            for request in requests:
+                documents |= dict.fromkeys(request.docs)
+            for block in blocks(list(documents)):
                 embedded, cut = self._encode(model.encode_document, block, options.document_prompt)
                 embeddings = dict(zip(block, embedded, strict=True))
                 cut_documents |= cut
                 for request, scores in zip(requests, outcomes, strict=True):
                     here = [i for i, doc in enumerate(request.docs) if doc in embeddings]
                     if here:
-                        found = maxsim(
-                            [queries[request.query]], [embeddings[request.docs[i]] for i in here]
-                        )
-                        scores[here] = found[0].cpu().numpy()  # type: ignore[index]
+                        tokens = [embeddings[request.docs[i]] for i in here]
+                        similarities = maxsim([queries[request.query]], tokens)
+                        scores[here] = similarities[0].cpu().numpy()  # type: ignore[index]
         self.meter.count(lengths.pairs_of(requests, cut_queries, cut_documents))
         return outcomes
 
@@ -141,16 +142,15 @@ class LateInteractionReranker(LocalReranker):
         if not texts:
             return [], set()
         self._cut.clear()
+        clipped = self._clip.texts(texts)
+
+        def embed(batch_size: int) -> Any:
+            return encode(clipped, prompt=prompt, batch_size=batch_size, show_progress_bar=False)
+
         with self.meter.span("forward"):
-            clipped = list(self._clip.texts(texts))
-            found = fitting(
-                self.limit,
-                lambda pairs: encode(
-                    clipped, prompt=prompt, batch_size=pairs, show_progress_bar=False
-                ),
-            )
+            embeddings = fitting(self.limit, embed)
         cut = {text for text, short in zip(texts, clipped, strict=True) if short in self._cut}
-        return [embedding.float() for embedding in found], cut
+        return [embedding.float() for embedding in embeddings], cut
 
     def _count_tokens(self, model: Any) -> None:
         """Have every batch counted. Queries and documents have limits of their own, which a count
@@ -161,8 +161,9 @@ class LateInteractionReranker(LocalReranker):
         def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             with self.meter.span("tokenise"):
                 features = preprocess(inputs, *args, **kwargs)
-            is_query = kwargs.get("task") == "query"
-            limit = _query_limit(model) if is_query else model[0].document_length
+            limit = model[0].document_length
+            if kwargs.get("task") == "query":
+                limit = _query_limit(model)
             self.meter.count(lengths.tokens_of(features))
             self._cut.update(inputs[i] for i in lengths.cut_rows(features, limit))
             return features
@@ -170,11 +171,18 @@ class LateInteractionReranker(LocalReranker):
         model.preprocess = counted
 
 
-def blocks(texts: Any) -> Iterator[list[str]]:
-    """The texts in blocks of at most BLOCK."""
-    every = list(texts)
-    for start in range(0, len(every), BLOCK):
-        yield every[start : start + BLOCK]
+def blocks(texts: list[str]) -> Iterator[list[str]]:
+    """Yield the texts in blocks of at most BLOCK."""
+    for start in range(0, len(texts), BLOCK):
+        yield texts[start : start + BLOCK]
+
+
+def _longest_text(model: Any) -> int | None:
+    """Return the tokens of the longest text that the model reads whole; None without a limit."""
+    document, query = model[0].document_length, _query_limit(model)
+    if document is None or query is None:
+        return None
+    return int(max(document, query))
 
 
 def limit_documents(model: Any, options: ModelOptions) -> None:
@@ -187,12 +195,8 @@ def limit_documents(model: Any, options: ModelOptions) -> None:
             "queries and documents is known"
         )
     lengths.limit_length(model, options.max_length, options.model)
-    found = [
-        length
-        for length in (options.max_length or model[0].document_length, lengths.length_limit(model))
-        if length is not None
-    ]
-    model[0].document_length = min(found, default=None)
+    limits = (options.max_length or model[0].document_length, lengths.length_limit(model))
+    model[0].document_length = min((length for length in limits if length), default=None)
 
 
 def refuse_other_kinds(weights: Weights) -> None:
@@ -221,7 +225,9 @@ def refuse_other_kinds(weights: Weights) -> None:
 
 
 def _json(path: Path, absent: Any) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else absent
+    if not path.is_file():
+        return absent
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _query_limit(model: Any) -> int | None:
