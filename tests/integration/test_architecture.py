@@ -222,7 +222,7 @@ def test_tokens_are_counted_as_another_model_would_or_by_characters(
     monkeypatch.setattr(text_lengths, "_stand_in", lambda: None)
     ruled = TextLengths()
     assert ruled(["12345678", "123456789", ""]).tolist() == [2, 3, 0]
-    assert "4 characters a token" in ruled.told
+    assert "4 characters a token" in ruled.rule
 
 
 def test_a_reranker_whose_architecture_is_not_known_is_refused_in_one_line(

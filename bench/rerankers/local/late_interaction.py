@@ -196,7 +196,9 @@ def limit_documents(model: Any, options: ModelOptions) -> None:
         )
     lengths.limit_length(model, options.max_length, options.model)
     limits = (options.max_length or model[0].document_length, lengths.length_limit(model))
-    model[0].document_length = min((length for length in limits if length), default=None)
+    model[0].document_length = min(
+        (length for length in limits if length is not None), default=None
+    )
 
 
 def refuse_other_kinds(weights: Weights) -> None:

@@ -14,38 +14,41 @@ from bench.rerankers.loading import headers
 _NO_LIMIT = 1 << 30
 
 
-def limit_length(model: Any, asked: int | None, spec: str) -> None:
-    """Set the maximum length, which must fit the table of learned positions. Raises RerankerError
-    when what was asked for does not.
+def limit_length(model: Any, max_length: int | None, spec: str) -> None:
+    """Set the maximum length, which must fit the tables of learned positions. Raises RerankerError
+    where that of the options does not.
     """
-    limit = min(
-        (found for module in model.modules() if (found := _positions(module)) is not None),
-        default=None,
-    )
-    headers.refuse_longer(spec, asked, limit)
-    lengths = [length for length in (limit, asked or length_limit(model)) if length is not None]
+    tables = [_positions(module) for module in model.modules()]
+    shortest = min((length for length in tables if length is not None), default=None)
+    headers.refuse_longer(spec, max_length, shortest)
+    limits = (shortest, max_length or length_limit(model))
+    lengths = [length for length in limits if length is not None]
     if lengths:
         model.max_seq_length = min(lengths)
 
 
 def length_limit(model: Any) -> int | None:
-    """The tokens that an input is cut to, or None where there is no limit (a tokenizer then names a
-    number beyond all sense).
+    """Return the tokens that an input is cut to, or None where there is no limit (a tokenizer then
+    names a number beyond all sense).
     """
     length = model.max_seq_length
-    return int(length) if length is not None and length < _NO_LIMIT else None
+    if length is None or length >= _NO_LIMIT:
+        return None
+    return int(length)
 
 
 def _positions(module: Any) -> int | None:
-    """How many tokens a table of learned positions holds. RoBERTa's kind starts counting after the
-    padding index.
+    """Return how many tokens a table of learned positions holds; None where a module has none.
+    RoBERTa's kind starts counting after the padding index.
     """
     import torch
 
     table = getattr(module, "position_embeddings", None)
     if not isinstance(table, torch.nn.Embedding):
         return None
-    return int(table.num_embeddings) - (0 if table.padding_idx is None else table.padding_idx + 1)
+    if table.padding_idx is None:
+        return int(table.num_embeddings)
+    return int(table.num_embeddings - table.padding_idx - 1)
 
 
 def count_tokens(
@@ -65,8 +68,10 @@ def count_tokens(
         with meter().span("tokenise"):
             features = preprocess(inputs, *args, **kwargs)
         cut = cut_rows(features, length_limit(model))
-        meter().count(tokens_of(features) + Usage(truncated=0 if add_cut else len(cut)))
-        if add_cut is not None:
+        meter().count(tokens_of(features))
+        if add_cut is None:
+            meter().count(Usage(truncated=len(cut)))
+        else:
             add_cut([inputs[i] for i in cut])
         return features
 
@@ -76,8 +81,11 @@ def count_tokens(
 def tokens_of(features: Any) -> Usage:
     """Return the tokens of a tokenised batch, with and without padding."""
     mask = features.get("attention_mask")
-    if mask is None:  # sequences put end to end, without padding
-        total = features["input_ids"].numel() if "input_ids" in features else 0
+    if mask is None and "input_ids" not in features:
+        return Usage()
+    if mask is None:
+        # sequences put end to end, without padding
+        total = features["input_ids"].numel()
         return Usage(tokens=total, slots=total)
     return Usage(tokens=int(mask.sum()), slots=mask.numel())
 
@@ -91,7 +99,9 @@ def cut_rows(features: Any, limit: int | None) -> list[int]:
         return []
     full: list[int] = (mask.sum(dim=1) >= limit).nonzero().flatten().tolist()
     encodings = getattr(features, "encodings", None)
-    return full if encodings is None else [i for i in full if encodings[i].overflowing]
+    if encodings is None:
+        return full
+    return [i for i in full if encodings[i].overflowing]
 
 
 def pairs_of(

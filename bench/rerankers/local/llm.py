@@ -9,6 +9,7 @@ For causal models whose checkpoint does not bring sentence-transformers' setting
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import field_validator, model_validator
@@ -85,17 +86,7 @@ class LlmReranker(PromptedReranker):
 
     def __init__(self, options: LlmOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
-        base = (
-            TEMPLATES[options.template]
-            if isinstance(options.template, str)
-            else Template(options.template, "", "yes", "no")
-        )
-        self._template = Template(
-            base.pieces,
-            base.instruction if options.instruction is None else options.instruction,
-            options.token_true or base.yes,
-            base.no if options.token_false is None else options.token_false or None,
-        )
+        self._template = _template(options)
 
     def identity(self) -> Identity:
         return sentence_transformer.identity(
@@ -104,7 +95,7 @@ class LlmReranker(PromptedReranker):
             self.weights.checkpoint(),
             self.device,
             networks.LIBRARIES,
-            {"document_share": DOCUMENT_SHARE, **self._said()},
+            {"document_share": DOCUMENT_SHARE, **self._question()},
         )
 
     def load(self) -> None:
@@ -116,11 +107,9 @@ class LlmReranker(PromptedReranker):
         tokenizer = networks.tokenizer(options, self.weights)
         ids = self._answer_ids(tokenizer)
         is_chat = options.template == "chat"
-        pieces = (
-            llm_prompt.in_chat(tokenizer, template.pieces, options.model)
-            if is_chat
-            else template.pieces
-        )
+        pieces = template.pieces
+        if is_chat:
+            pieces = llm_prompt.in_chat(tokenizer, pieces, options.model)
         network = networks.load("AutoModelForCausalLM", options, self.weights)
         checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
         limit = networks.length_limit(network, tokenizer, options)
@@ -144,15 +133,15 @@ class LlmReranker(PromptedReranker):
             ids = torch.tensor(
                 [row + [0] * (width - len(row)) for row in inputs], device=self.device
             )
-            kept, place = (
-                found.to(self.device) for found in (lengths - 1).unique(return_inverse=True)
-            )
+            ends, place = (lengths - 1).unique(return_inverse=True)
+            ends, place = ends.to(self.device), place.to(self.device)
         self.meter.count(Usage(tokens=int(lengths.sum()), slots=ids.numel()))
         with self.meter.span("forward"), torch.inference_mode():
-            logits = self._model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits
+            logits = self._model(input_ids=ids, use_cache=False, logits_to_keep=ends).logits
             return logits[torch.arange(len(inputs), device=self.device), place]
 
-    def _said(self) -> dict[str, Any]:
+    def _question(self) -> dict[str, str | None]:
+        """Return what the model is told, and the words that answer, for the identity."""
         template = self._template
         return {
             "instruction": template.instruction,
@@ -161,20 +150,21 @@ class LlmReranker(PromptedReranker):
         }
 
     def _answer_ids(self, tokenizer: Any) -> list[int]:
-        """The ids of the tokens that answer. Raises RerankerError for a word that is not one token,
-        and for two that are the same.
+        """Return the ids of the tokens that answer. Raises RerankerError for a word that is not one
+        token, and for two that are the same.
         """
-        ids = []
-        for name in ("token_true", "token_false"):
-            word = self._said()[name]
-            if word is not None:
-                found = tokenizer(word, add_special_tokens=False)["input_ids"]
-                if len(found) != 1 or found[0] == tokenizer.unk_token_id:
-                    raise RerankerError(
-                        f"{self.options.model}: '{word}' is no single token of its vocabulary; "
-                        f"set {name} to one that is"
-                    )
-                ids += found
+        ids: list[int] = []
+        words = {"token_true": self._template.yes, "token_false": self._template.no}
+        for name, word in words.items():
+            if word is None:
+                continue
+            tokens = tokenizer(word, add_special_tokens=False)["input_ids"]
+            if len(tokens) != 1 or tokens[0] == tokenizer.unk_token_id:
+                raise RerankerError(
+                    f"{self.options.model}: '{word}' is no single token of its vocabulary; "
+                    f"set {name} to one that is"
+                )
+            ids += tokens
         if len(set(ids)) < len(ids):
             raise RerankerError(
                 f"{self.options.model}: token_true and token_false are the same token"
@@ -187,7 +177,7 @@ class LlmReranker(PromptedReranker):
             {
                 "max_length": self._writer.limit,
                 "template": list(pieces),
-                **self._said(),
+                **self._question(),
                 "token_ids": ids,
                 "truncation": "document",
             },
@@ -197,3 +187,18 @@ class LlmReranker(PromptedReranker):
             identity.own_fields(),
             sentence_transformer.facts(network, self.options, self.weights),
         )
+
+
+def _template(options: LlmOptions) -> Template:
+    """Return the template that the options name or hold, with the words that they change."""
+    if isinstance(options.template, str):
+        template = TEMPLATES[options.template]
+    else:
+        template = Template(options.template, "", "yes", "no")
+    if options.instruction is not None:
+        template = replace(template, instruction=options.instruction)
+    if options.token_true is not None:
+        template = replace(template, yes=options.token_true)
+    if options.token_false is not None:
+        template = replace(template, no=options.token_false or None)
+    return template

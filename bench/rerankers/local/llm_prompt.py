@@ -74,7 +74,7 @@ TEMPLATES: Mapping[str, Template] = {
 
 
 def check(pieces: Sequence[str]) -> None:
-    """Raises ValueError for pieces that no pair could be written with."""
+    """Raise ValueError for pieces that no pair could be written with."""
     text = "".join(pieces)
     if text.count(QUERY) != 1 or text.count(DOCUMENT) != 1:
         raise ValueError("its pieces must hold {query} once and {document} once")
@@ -86,8 +86,8 @@ def check(pieces: Sequence[str]) -> None:
 
 
 def in_chat(tokenizer: Any, pieces: Sequence[str], model: str) -> tuple[str, ...]:
-    """The pieces as one message in the model's chat template. Raises RerankerError for a model
-    without a usable one.
+    """Return the pieces as one message in the model's chat template. Raises RerankerError for a
+    model without a usable one.
     """
     require_template(tokenizer, model)
     text = render(tokenizer, [{"role": "user", "content": "".join(pieces)}], model)
@@ -121,12 +121,11 @@ class Writer:
         self._harmless = harmless(tokenizer)
         self._instruction = instruction
         at = next(i for i, piece in enumerate(pieces) if piece.endswith(DOCUMENT))
-        self._before, self._head, self._after = (
-            pieces[:at],
-            pieces[at].removesuffix(DOCUMENT),
-            pieces[at + 1 :],
-        )
-        self._start = [] if is_chat else _start(tokenizer)
+        self._before, self._after = pieces[:at], pieces[at + 1 :]
+        self._head = pieces[at].removesuffix(DOCUMENT)
+        self._start: list[int] = []
+        if not is_chat:
+            self._start = _start(tokenizer)
         if limit is not None and sum(map(len, self._around(""))) + 2 > limit:
             raise RerankerError(
                 f"{model}: max_length {limit} leaves a query and a document no room beside the "
@@ -134,12 +133,10 @@ class Writer:
             )
 
     def write(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[list[int]], int, int]:
-        """Token ids of each pair, how many pairs were cut, and in how many of them the query was
-        cut too.
+        """Return the token ids of each pair, how many pairs were cut, and in how many of them the
+        query was cut too.
         """
-        queries = {
-            query: self._harmless(query) for query in dict.fromkeys(query for query, _ in pairs)
-        }
+        queries = {query: self._harmless(query) for query in sorted({query for query, _ in pairs})}
         around = {query: self._around(text) for query, text in queries.items()}
         docs = [self._harmless(doc) for _, doc in pairs]
         bodies = self._ids(
@@ -148,32 +145,31 @@ class Writer:
                 for (query, _), doc in zip(pairs, docs, strict=True)
             ]
         )
-        inputs, truncated, cut_queries = [], 0, 0
+        inputs: list[list[int]] = []
+        truncated = cut_queries = 0
         for (query, _), doc, body in zip(pairs, docs, bodies, strict=True):
             before, head, after = around[query]
-            excess = 0 if self.limit is None else len(before) + len(body) + len(after) - self.limit
-            if excess > 0:
+            if self.limit is not None and len(before) + len(body) + len(after) > self.limit:
                 truncated += 1
                 used = len(before) + len(head) + len(after)
-                kept = self._kept(used, len(body) - len(head), queries[query])
-                if used + kept > self.limit:  # type: ignore[operator]
+                share = self._document_tokens(used, len(body) - len(head), queries[query])
+                if used + share > self.limit:
                     cut_queries += 1
-                    before, body, after = self._with_short_query(queries[query], kept, doc)
-                body = body[: self.limit - len(before) - len(after)]  # type: ignore[operator]
+                    before, body, after = self._with_short_query(queries[query], share, doc)
+                body = body[: self.limit - len(before) - len(after)]
             inputs.append(before + body + after)
         return inputs, truncated, cut_queries
 
     def _around(self, query: str) -> tuple[list[int], list[int], list[int]]:
-        """Token ids of what stands before the document's piece, of that piece without a document,
-        and of what stands after it.
+        """Return the token ids before the document's piece, of that piece without a document, and
+        after it.
         """
-        before, (head,), after = (
-            self._ids([self._filled(piece, query) for piece in part])
-            for part in (self._before, [self._head], self._after)
-        )
+        before = self._ids([self._filled(piece, query) for piece in self._before])
+        (head,) = self._ids([self._filled(self._head, query)])
+        after = self._ids([self._filled(piece, query) for piece in self._after])
         return [*self._start, *chain.from_iterable(before)], head, list(chain.from_iterable(after))
 
-    def _kept(self, used: int, document: int, query: str) -> int:
+    def _document_tokens(self, used: int, document: int, query: str) -> int:
         """Return how many of its tokens a document keeps; `used` counts all others of the input,
         the query's among them.
         """
@@ -181,32 +177,35 @@ class Writer:
         return document_tokens((self.limit or 0) - (used - length), length, document)
 
     def _with_short_query(
-        self, query: str, kept: int, doc: str
+        self, query: str, share: int, doc: str
     ) -> tuple[list[int], list[int], list[int]]:
-        """Return the three parts of an input, with the document, whose query leaves room for `kept`
-        tokens of it.
+        """Return the three parts of an input, with the document, whose query leaves room for
+        `share` tokens of it.
         """
+        room = (self.limit or 0) - share
         short = query
-        while sum(map(len, self._around(short))) > (self.limit or 0) - kept and short:
+        while sum(map(len, self._around(short))) > room and short:
             (length,) = map(len, self._ids([short]))
-            excess = sum(map(len, self._around(short))) - ((self.limit or 0) - kept)
+            excess = sum(map(len, self._around(short))) - room
             short = short[: max(0, len(short) * (length - excess) // max(length, 1))]
         before, _, after = self._around(short)
         (body,) = self._ids([self._filled(self._head, short) + doc])
         return before, body, after
 
     def _filled(self, piece: str, query: str) -> str:
-        """A piece with query and instruction in their places, at once: what these texts hold is no
-        place.
+        """Return a piece with query and instruction in their places, at once: what these texts hold
+        is no place.
         """
         values = {QUERY: query, INSTRUCTION: self._instruction}
-        return _PLACE.sub(lambda found: values[found.group()], piece)
+        return _PLACE.sub(lambda match: values[match.group()], piece)
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return token_ids(self._tokenizer, texts) if texts else []
+        if not texts:
+            return []
+        return token_ids(self._tokenizer, texts)
 
 
 def _start(tokenizer: Any) -> list[int]:
-    """The token that the tokenizer puts before every text, if any."""
-    first = tokenizer("a", return_attention_mask=False)["input_ids"][:1]
-    return [first[0]] if first and first[0] == tokenizer.bos_token_id else []
+    """Return the token that the tokenizer puts before every text, if any."""
+    ids: list[int] = tokenizer("a", return_attention_mask=False)["input_ids"]
+    return [token for token in ids[:1] if token == tokenizer.bos_token_id]

@@ -55,14 +55,14 @@ class PairScorer:
         self._ahead = ahead
 
     def score(self, pairs: Sequence[Pair], meter: Meter) -> Scores:
-        """One raw logit per pair, in order. Shape: (len(pairs),). Raises RerankerError when not
-        even one pair fits into memory.
+        """Return one raw logit per pair, in order. Shape: (len(pairs),). Raises RerankerError when
+        not even one pair fits into memory.
         """
         import numpy as np
 
         if not pairs:
             return np.empty(0, dtype=np.float64)
-        made: list[tuple[Any, Any]] = []
+        results: list[tuple[Any, Any]] = []
         start = 0
         blocks = self._encoded(pairs)
         while True:
@@ -80,10 +80,10 @@ class PairScorer:
             parts = batches.run(encoded.lengths, self.limit, partial(self._forward, encoded, meter))
             slots = sum(len(rows) * int(encoded.lengths[rows[0]]) for rows, _ in parts)
             meter.count(Usage(slots=slots))
-            made += [(rows + start, part) for rows, part in parts]
+            results += [(rows + start, part) for rows, part in parts]
             start += len(encoded.lengths)
         with meter.span("copy"):
-            return batches.in_order(made, self.runtime.fetch)
+            return batches.in_order(results, self.runtime.fetch)
 
     def _forward(self, encoded: Encoded, meter: Meter, rows: Any) -> Any:
         with meter.span("tokenise"):
@@ -96,19 +96,17 @@ class PairScorer:
     def _encoded(self, pairs: Sequence[Pair]) -> Iterator[Encoded]:
         size = BLOCK_ON_GPU if self._ahead else BLOCK
         blocks = [pairs[start : start + size] for start in range(0, len(pairs), size)]
-        return (
-            ahead(self.tokeniser.encode, blocks)
-            if self._ahead and len(blocks) > 1
-            else map(self.tokeniser.encode, blocks)
-        )
+        if self._ahead and len(blocks) > 1:
+            return ahead(self.tokeniser.encode, blocks)
+        return map(self.tokeniser.encode, blocks)
 
 
 def build(
-    model: Any, options: RuntimeOptions, device: str, source: Mapping[str, Any]
+    model: Any, options: RuntimeOptions, device: str, source: Mapping[str, object]
 ) -> PairScorer | None:
-    """A scorer for a loaded CrossEncoder, or None for one that must write its inputs itself: with a
-    chat template, with processing settings of its author, or in a way that gives other scores than
-    ours on the probe. `source` says which weights were loaded.
+    """Return a scorer for a loaded CrossEncoder, or None for one that must write its inputs itself:
+    with a chat template, with processing settings of its author, or in a way that gives other
+    scores than ours on the probe. `source` says which weights were loaded.
 
     Raises RerankerError when the model cannot be exported, or scores differently where it was.
     """
@@ -142,32 +140,31 @@ def build(
         scorer.runtime = runtimes.build(
             options.runtime, replace(setup, source=source, compile=options.compile)
         )
-        found = _distance(scorer, expected)
-        if options.dtype == "float32" and found > allowed:
+        distance = _distance(scorer, expected)
+        if options.dtype == "float32" and distance > allowed:
             raise RerankerError(
-                f"{options.model}: with runtime {options.runtime} its scores differ by {found:.1%}"
+                f"{options.model}: with runtime {options.runtime} its scores differ by "
+                f"{distance:.1%}"
             )
     return scorer
 
 
 def _distance(scorer: PairScorer, expected: Any) -> float:
-    """The largest difference between the probe's scores and the expected ones, as a share of the
-    largest of these.
+    """Return the largest difference between the probe's scores and the expected ones, as a share of
+    the largest of these.
     """
     import numpy as np
 
     try:
-        return float(np.abs(scorer.score(PROBE, Meter()) - expected).max() / np.abs(expected).max())
-    except (
-        RuntimeError,
-        IndexError,
-        ValueError,
-    ):  # a head that wants what the shorter way leaves out
+        differences = np.abs(scorer.score(PROBE, Meter()) - expected)
+    except (RuntimeError, IndexError, ValueError):
+        # a head that wants what the shorter way leaves out
         return float("inf")
+    return float(differences.max() / np.abs(expected).max())
 
 
 def ahead(work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-    """`map(work, items)`, each result made in a thread while the caller is at work on the one
+    """Yield `map(work, items)`, each result made in a thread while the caller is at work on the one
     before.
     """
     from concurrent.futures import ThreadPoolExecutor

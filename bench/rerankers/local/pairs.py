@@ -45,16 +45,16 @@ def with_room_for_documents(
 
     `room` is what a query and its document may have, in tokens.
     """
-    queries, docs = sorted({query for query, _ in pairs}), [doc for _, doc in pairs]
+    queries = sorted({query for query, _ in pairs})
+    docs = [doc for _, doc in pairs]
     of_query = dict(zip(queries, _counts(tokenizer, queries), strict=True))
     fitted, cut_queries = [], 0
     for (query, doc), length in zip(pairs, _counts(tokenizer, docs), strict=True):
-        most = room - document_tokens(room, of_query[query], length)
-        short = query
-        while (
-            tokens := of_query[query] if short is query else _counts(tokenizer, [short])[0]
-        ) > most:
-            short = short[: len(short) * most // tokens]
+        share = room - document_tokens(room, of_query[query], length)
+        short, tokens = query, of_query[query]
+        while tokens > share:
+            short = short[: len(short) * share // tokens]
+            (tokens,) = _counts(tokenizer, [short])
         cut_queries += short is not query
         fitted.append((short, doc))
     return fitted, cut_queries
@@ -105,9 +105,8 @@ class PairTokeniser:
 
     def __init__(self, tokenizer: Any, limit: int | None, prompt: str = "") -> None:
         self._tokenizer = tokenizer
-        self._core: Any = getattr(
-            tokenizer, "backend_tokenizer", None
-        )  # tokenizers written in Python have none
+        # tokenizers written in Python have none
+        self._core: Any = getattr(tokenizer, "backend_tokenizer", None)
         self.limit, self.prompt = limit, prompt
         self._typed = "token_type_ids" in tokenizer.model_input_names
 
@@ -122,24 +121,27 @@ class PairTokeniser:
         is_long = [query in long_queries for query, _ in texts]
         plain = [text for text, long in zip(texts, is_long, strict=True) if not long]
         shared = [text for text, long in zip(texts, is_long, strict=True) if long]
-        of_plain, of_shared = iter(self._encode(plain)), iter(self._encode_shared(shared))
-        tokens = [next(of_shared if long else of_plain) for long in is_long]
+        encoded = {False: iter(self._encode(plain)), True: iter(self._encode_shared(shared))}
+        tokens = [next(encoded[long]) for long in is_long]
         ids = [pair.ids for pair in tokens]
-        types = [pair.types for pair in tokens] if self._typed else None
+        types = None
+        if self._typed:
+            types = [pair.types for pair in tokens]
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
         truncated = sum(pair.cut for pair in tokens)
         return Encoded(ids, types, lengths, truncated, sum(pair.query_cut for pair in tokens))
 
     def batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> Batch:
-        """The model's inputs for these rows, padded to the longest. Shapes: (len(rows), width)."""
+        """Return the inputs for these rows, padded to the longest. Shapes: (len(rows), width)."""
         import numpy as np
 
         tokenizer = self._tokenizer
         lengths = encoded.lengths[rows, None]
         place = np.arange(int(lengths.max()))
-        real = (
-            place >= len(place) - lengths if tokenizer.padding_side == "left" else place < lengths
-        )
+        if tokenizer.padding_side == "left":
+            real = place >= len(place) - lengths
+        else:
+            real = place < lengths
         batch = {
             "input_ids": _filled(encoded.ids, rows, real, tokenizer.pad_token_id),
             "attention_mask": real.astype(np.int64),
@@ -214,12 +216,12 @@ class PairTokeniser:
         """Return the queries that leave less than a document's share of the room."""
         if self.limit is None:
             return set()
-        most = self._room - self._room // DOCUMENT_SHARE
+        share = self._room - self._room // DOCUMENT_SHARE
         texts = sorted(queries)
         return {
             text
             for text, length in zip(texts, _counts(self._tokenizer, texts), strict=True)
-            if length > most
+            if length > share
         }
 
 

@@ -46,11 +46,11 @@ class PromptedReranker(LocalReranker, PointwiseReranker):
                 inputs, truncated, cut_queries = self._writer.write(self._clip.pairs(pairs))
             self.meter.count(Usage(pairs=len(pairs), truncated=truncated, cut_queries=cut_queries))
             lengths = np.fromiter(map(len, inputs), dtype=np.int64, count=len(inputs))
-            made = batches.run(
+            parts = batches.run(
                 lengths, self.limit, lambda rows: self._forward([inputs[i] for i in rows])
             )
             with self.meter.span("copy"):
-                answers = batches.in_order(made, batches.on_host)
+                answers = batches.in_order(parts, batches.on_host)
         scores: Scores = answers[:, 0] - answers[:, 1:].sum(axis=1)
         return scores
 

@@ -8,7 +8,7 @@ decoder step.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bench.core.options import at_default, option
 from bench.rerankers.local.t5 import T5Options, T5Reranker
@@ -39,6 +39,8 @@ class RankT5Reranker(T5Reranker):
     def answers(self) -> dict[str, str]:
         return {"token": self.options.token}
 
-    def also_loaded(self, ids: list[int]) -> dict[str, Any]:
+    def also_loaded(self, ids: list[int]) -> dict[str, list[int]]:
         # redaction takes what is named `token` for a secret; records from before have no other name
-        return {} if "token" in at_default(self.options) else {"answer_ids": ids}
+        if "token" in at_default(self.options):
+            return {}
+        return {"answer_ids": ids}

@@ -62,7 +62,7 @@ class T5Reranker(PromptedReranker):
         one against it, if any.
         """
 
-    def also_loaded(self, ids: list[int]) -> dict[str, Any]:
+    def also_loaded(self, ids: list[int]) -> dict[str, list[int]]:
         """Return what else decides scores, by the ids of the tokens that answer."""
         return {}
 
@@ -88,16 +88,18 @@ class T5Reranker(PromptedReranker):
         tokenizer = networks.tokenizer(options, self.weights)
         ids = networks.answer_ids(tokenizer.get_vocab(), self.answers(), options.model)
         own = tokenizer.model_max_length
-        limit = options.max_length or (own if own < networks.NO_LIMIT else TRAINED_LENGTH)
+        if own >= networks.NO_LIMIT:
+            own = TRAINED_LENGTH
+        limit = options.max_length or own
         self._writer = Writer(tokenizer, Prompt.parse(options.prompt), limit, options.model)
         self._clip = Clip(tokenizer, limit)
         network = networks.load("AutoModelForSeq2SeqLM", options, self.weights).to(self.device)
         checkpoint.refuse_other_tokenizer(network, tokenizer, options.model)
         self._describe_as = self._description(network, ids)
         start = network.config.decoder_start_token_id
-        self._start = torch.tensor(
-            [[tokenizer.pad_token_id if start is None else start]], device=self.device
-        )
+        if start is None:
+            start = tokenizer.pad_token_id
+        self._start = torch.tensor([[start]], device=self.device)
         self._padding = int(tokenizer.pad_token_id)
         self._model = networks.answering_only(network, ids)
 

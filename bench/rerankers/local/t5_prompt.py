@@ -27,11 +27,11 @@ class Prompt:
 
     @classmethod
     def parse(cls, template: str) -> Prompt:
-        """Raises ValueError unless {query} and {document} stand in it once each, in this order."""
-        found = _FORM.fullmatch(template)
-        if found is None or template.count("{query}") != 1 or template.count("{document}") != 1:
+        """Raises ValueError unless {query} and {document} are in it once each, in this order."""
+        match = _FORM.fullmatch(template)
+        if match is None or template.count("{query}") != 1 or template.count("{document}") != 1:
             raise ValueError("must hold {query} once and, after it, {document} once")
-        return cls(**found.groupdict())
+        return cls(**match.groupdict())
 
 
 class Writer:
@@ -49,7 +49,7 @@ class Writer:
         self.limit = limit
         self._tokenizer = tokenizer
         self._prompt = prompt
-        (self._tail,) = self._ids([prompt.after], whole=True)
+        (self._tail,) = self._ids([prompt.after], ends=True)
         self._room = limit - len(self._tail)
         (fixed,) = self._ids([f"{prompt.before} {prompt.between}"])
         self._fixed = len(fixed)
@@ -60,12 +60,12 @@ class Writer:
             )
 
     def write(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[list[int]], int, int]:
-        """Token ids of each pair, how many pairs were cut, and in how many of them the query was
-        cut too.
+        """Return the token ids of each pair, how many pairs were cut, and in how many of them the
+        query was cut too.
         """
         before, between, after = self._prompt.before, self._prompt.between, self._prompt.after
         inputs = self._ids(
-            [f"{before}{query}{between}{doc}{after}" for query, doc in pairs], whole=True
+            [f"{before}{query}{between}{doc}{after}" for query, doc in pairs], ends=True
         )
         long = [i for i, ids in enumerate(inputs) if len(ids) > self.limit]
         queries = sorted({pairs[i][0] for i in long})
@@ -76,35 +76,35 @@ class Writer:
         for i in long:
             query, doc = pairs[i]
             used = len(heads[query])
-            kept = self._kept(used, len(inputs[i]) - used - len(self._tail))
-            if used + kept <= self._room:
+            share = self._document_tokens(used, len(inputs[i]) - used - len(self._tail))
+            if used + share <= self._room:
                 inputs[i] = inputs[i][: self._room] + self._tail
             else:
-                inputs[i] = self._shared(query, doc, kept)
+                inputs[i] = self._shared(query, doc, share)
                 cut_queries += 1
         return inputs, len(long), cut_queries
 
-    def _kept(self, used: int, document: int) -> int:
+    def _document_tokens(self, used: int, document: int) -> int:
         """Return how many of its tokens a document keeps; `used` counts the prompt's before it and
         the query's.
         """
         room = self._room - self._fixed
         return document_tokens(room, used - self._fixed, document)
 
-    def _shared(self, query: str, doc: str, kept: int) -> list[int]:
+    def _shared(self, query: str, doc: str, share: int) -> list[int]:
         head, rest, between = self._ids(
             [f"{self._prompt.before}{query}", f"{self._prompt.between}{doc}", self._prompt.between]
         )
-        rest = rest[: len(between) + kept]
+        rest = rest[: len(between) + share]
         return head[: self._room - len(rest)] + rest + self._tail
 
-    def _ids(self, texts: list[str], whole: bool = False) -> list[list[int]]:
-        """Token ids of texts; `whole` adds the token that ends an input."""
+    def _ids(self, texts: list[str], *, ends: bool = False) -> list[list[int]]:
+        """Return the token ids of texts; `ends` adds the token that ends an input."""
         if not texts:
             return []
         encoded = self._tokenizer(
             texts,
-            add_special_tokens=whole,
+            add_special_tokens=ends,
             truncation=False,
             return_attention_mask=False,
             verbose=False,

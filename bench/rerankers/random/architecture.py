@@ -49,26 +49,25 @@ own swapping.
 
 
 def of_entry(name: str, options: Any, device: str) -> ArchitectureReranker:
-    """The architecture of a catalogue entry, nothing built yet. Raises SuiteError for a reranker
-    whose architecture is not known.
+    """Return the architecture of a catalogue entry, nothing built yet. Raises SuiteError for a
+    reranker whose architecture is not known.
     """
-    known = {one: entry for one, entry in entries.load().items() if entry.facts.architecture}
-    entry = known.get(name)
-    if entry is None:
+    catalogue = entries.load()
+    known = [key for key, entry in catalogue.items() if entry.facts.architecture]
+    if name not in known:
         raise SuiteError(
             f"reranker '{name}': weights: random needs an architecture, which the catalogue has "
             f"of {', '.join(known)}"
         )
-    return ArchitectureReranker(name, entry, options, device)
+    return ArchitectureReranker(name, catalogue[name], options, device)
 
 
 def _limit(backend: str, architecture: Architecture, options: Any, device: str) -> batches.Limit:
-    """What the backend of the trained model would put into one forward pass."""
+    """Return what the backend of the trained model would put into one forward pass."""
     if architecture.task == "list":
         return batches.Limit(pairs=options.batch_size)
-    if (
-        architecture.task == "answer" and backend == "cross-encoder"
-    ):  # sentence-transformers cuts these batches
+    if architecture.task == "answer" and backend == "cross-encoder":
+        # sentence-transformers cuts these batches
         return batches.Limit(pairs=options.batch_size or batches.LIBRARY_PAIRS)
     return batches.Limit.of(options.batch_size, options.token_budget, device)
 
@@ -158,7 +157,7 @@ class ArchitectureReranker(BaseReranker):
                 **self.architecture.model_dump(include=network_facts),
                 "weights": "random",
                 "max_length": self._most(),
-                "lengths": self._lengths.told,
+                "lengths": self._lengths.rule,
             },
             libraries=versions(*networks.LIBRARIES),
         )
@@ -173,18 +172,21 @@ class ArchitectureReranker(BaseReranker):
         return Description("architecture", identity.own_fields(), facts)
 
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
-        """Numbers to sort, as a trained model would give: they mean nothing."""
+        """Return numbers to sort, as a trained model would give: they mean nothing."""
         self._built()
         with sentence_transformer.torch_settings(self.options):
-            return split_scores(self._score, requests) if self.pointwise else self._order(requests)
+            if not self.pointwise:
+                return self._order(requests)
+            return split_scores(self._score, requests)
 
     def work(self, request: CandidateList) -> int:
-        """Tokens that a request makes the network read or write, for telling how long it will
-        take.
+        """Return the tokens that a request makes the network read or write: a forecast of its time
+        is made of them.
         """
         if self.pointwise:
             return int(self._pair_lengths([(request.query, doc) for doc in request.docs]).sum())
-        sorting, tokens = Sorting(request, self.options), 0
+        sorting = Sorting(request, self.options)
+        tokens = 0
         while window := sorting.window:
             tokens += self._window_tokens(sorting) + TOKENS_PER_PLACE * len(window)
             sorting.take(range(len(window)))
@@ -206,8 +208,8 @@ class ArchitectureReranker(BaseReranker):
         with self.meter.span("tokenise"):
             wanted = self._pair_lengths(pairs)
             lengths = np.minimum(wanted, self._most())
-        made = batches.run(lengths, self.limit, lambda rows: self._forward(lengths[rows]))
-        slots = sum(len(rows) * int(lengths[rows[0]]) for rows, _ in made)
+        parts = batches.run(lengths, self.limit, lambda rows: self._forward(lengths[rows]))
+        slots = sum(len(rows) * int(lengths[rows[0]]) for rows, _ in parts)
         self.meter.count(
             Usage(
                 pairs=len(pairs),
@@ -217,7 +219,7 @@ class ArchitectureReranker(BaseReranker):
             )
         )
         with self.meter.span("copy"):
-            return np.nan_to_num(batches.in_order(made, batches.on_host))
+            return np.nan_to_num(batches.in_order(parts, batches.on_host))
 
     def _forward(self, lengths: NDArray[np.int64]) -> Any:
         with self.meter.span("copy"):
@@ -226,7 +228,7 @@ class ArchitectureReranker(BaseReranker):
             return self._network.logits(inputs)
 
     def _order(self, requests: Sequence[CandidateList]) -> list[Outcome]:
-        """Every window of every request, read and answered; the order stays the first stage's."""
+        """Read and answer every window of every request; the order stays the first stage's."""
         import numpy as np
 
         sortings = [Sorting(request, self.options) for request in requests]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Lengths = NDArray[np.int64]
+    Inputs = dict[str, Any]
 
 KINDS: Mapping[str, str] = {
     "classify": "AutoModelForSequenceClassification",
@@ -30,6 +31,8 @@ of ordinary size, and finite.
 """
 ORDINARY = 100
 """The first id of a made-up token: the ones below it are special in most vocabularies."""
+_PRIME = 7919
+"""Neighbouring made-up tokens differ."""
 _BLOCK = 1 << 20
 
 
@@ -47,31 +50,30 @@ class RandomNetwork:
         self.network, self.task, self.device = network, architecture.task, device
         self.first_token_only = self.task == "classify" and self._keep_first_token()
 
-    def inputs(self, lengths: Lengths) -> dict[str, Any]:
-        """Tokens of these lengths, the longest first, padded, on the device. Shapes: (len(lengths),
-        lengths[0]).
+    def inputs(self, lengths: Lengths) -> Inputs:
+        """Return tokens of these lengths, the longest first, padded, on the device. Shapes:
+        (len(lengths), lengths[0]).
         """
         import numpy as np
         import torch
 
         width, config = int(lengths[0]), self.network.config
         place = np.arange(width)
-        real = (
-            place >= width - lengths[:, None]
-            if self.task in ("answer", "list")
-            else place < lengths[:, None]
-        )
-        made = ORDINARY + np.arange(real.size).reshape(real.shape) * 7919 % (
-            int(config.vocab_size) - ORDINARY
-        )  # a prime: neighbours differ
+        if self.task in ("answer", "list"):
+            # a language model writes on at the right end: padding stands on the left
+            real = place >= width - lengths[:, None]
+        else:
+            real = place < lengths[:, None]
+        number = np.arange(real.size).reshape(real.shape)
+        tokens = ORDINARY + number * _PRIME % (int(config.vocab_size) - ORDINARY)
         arrays = {
-            "input_ids": np.where(real, made, config.pad_token_id or 0),
+            "input_ids": np.where(real, tokens, config.pad_token_id or 0),
             "attention_mask": real.astype(np.int64),
         }
         return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
 
-    def logits(self, inputs: dict[str, Any]) -> Any:
-        """One number per input. Shape: (rows,)."""
+    def logits(self, inputs: Inputs) -> Any:
+        """Return one number per input. Shape: (rows,)."""
         import torch
 
         rows = len(inputs["input_ids"])
@@ -81,16 +83,13 @@ class RandomNetwork:
                 step = self.network(**inputs, decoder_input_ids=start, use_cache=False).logits[:, 0]
                 return step[:, 0] - step[:, 1]
             if self.task == "answer":
-                step = (
-                    self.network(**inputs, use_cache=False, logits_to_keep=1)
-                    .logits[:, -1, :2]
-                    .float()
-                )
+                output = self.network(**inputs, use_cache=False, logits_to_keep=1)
+                step = output.logits[:, -1, :2].float()
                 return step[:, 0] - step[:, 1]
             return self.network(**inputs).logits.reshape(-1).float()
 
-    def write(self, inputs: dict[str, Any], tokens: int) -> None:
-        """Read the inputs and write so many tokens after each, greedily."""
+    def write(self, inputs: Inputs, tokens: int) -> None:
+        """Read the inputs and write this number of tokens after each, greedily."""
         import torch
         from transformers import GenerationConfig
 
@@ -120,8 +119,8 @@ class RandomNetwork:
 
 
 def build(architecture: Architecture, dtype: str, device: str, attention: str | None = None) -> Any:
-    """The network on its device, in evaluation mode. Takes as long as writing its memory does:
-    nothing is drawn parameter by parameter.
+    """Return the network on its device, in evaluation mode. Takes as long as writing its memory
+    does: nothing is drawn parameter by parameter.
     """
     import torch
     from transformers.initialization import no_init_weights
@@ -130,14 +129,12 @@ def build(architecture: Architecture, dtype: str, device: str, attention: str | 
     with torch.device(device), no_init_weights():
         network = _empty(architecture, dtype=number, attn_implementation=attention)
     network.tie_weights()  # part of what was left out: initialisation
-    block = (
-        torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0))
-        .mul_(SPREAD)
-        .to(device, number)
-    )
+    generator = torch.Generator().manual_seed(0)
+    block = torch.randn(_BLOCK, generator=generator).mul_(SPREAD).to(device, number)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if parameter.dim() == 1:  # a normalisation's scale, or a bias
+            if parameter.dim() == 1:
+                # a normalisation's scale, or a bias
                 parameter.fill_(float(name.endswith("weight")))
                 continue
             flat = parameter.view(-1)
@@ -148,7 +145,7 @@ def build(architecture: Architecture, dtype: str, device: str, attention: str | 
 
 
 def count_parameters(architecture: Architecture) -> int:
-    """How many weights the network has, told without making them."""
+    """Return how many weights the network has, without making them."""
     import torch
 
     with torch.device("meta"):
@@ -158,6 +155,8 @@ def count_parameters(architecture: Architecture) -> int:
 def _empty(architecture: Architecture, **how: Any) -> Any:
     import transformers
 
-    labels = {"num_labels": 1} if architecture.task == "classify" else {}
-    config = transformers.AutoConfig.for_model(architecture.type, **architecture.config, **labels)
+    settings = dict(architecture.config)
+    if architecture.task == "classify":
+        settings["num_labels"] = 1
+    config = transformers.AutoConfig.for_model(architecture.type, **settings)
     return getattr(transformers, KINDS[architecture.task]).from_config(config, **how)

@@ -20,25 +20,25 @@ CHARACTERS = 4.0
 
 
 class TextLengths:
-    """Counts tokens with the tokenizer that comes with a package, where that is installed. `told`
+    """Counts tokens with the tokenizer that comes with a package, where that is installed. `rule`
     says how.
     """
 
     def __init__(self) -> None:
         self._core: Any = _stand_in()
-        rule = f"{CHARACTERS:g} characters a token, a rule of thumb for English"
-        self.told = f"as {STAND_IN}'s tokenizer counts them" if self._core else rule
+        self.rule = f"as {STAND_IN}'s tokenizer counts them"
+        if self._core is None:
+            self.rule = f"{CHARACTERS:g} characters a token, a rule of thumb for English"
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Tokens of each text, without special ones. Shape: (len(texts),)."""
+        """Return the tokens of each text, without special ones. Shape: (len(texts),)."""
         import numpy as np
 
         if self._core is None:
-            return np.ceil(
-                np.fromiter(map(len, texts), dtype=np.float64, count=len(texts)) / CHARACTERS
-            ).astype(np.int64)
-        encoded = self._core.encode_batch_fast(list(texts), add_special_tokens=False)
-        return np.fromiter((len(one.ids) for one in encoded), dtype=np.int64, count=len(texts))
+            characters = np.array([len(text) for text in texts], dtype=np.float64)
+            return np.ceil(characters / CHARACTERS).astype(np.int64)
+        encodings = self._core.encode_batch_fast(list(texts), add_special_tokens=False)
+        return np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
 
 
 def _stand_in() -> Any:

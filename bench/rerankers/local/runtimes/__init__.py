@@ -42,7 +42,7 @@ class Setup:
     """
 
     model: Any
-    source: Mapping[str, Any]
+    source: Mapping[str, object]
     example: Batch
     dtype: str
     device: str
@@ -56,15 +56,15 @@ class Runtime(Protocol):
     """
 
     def place(self, batch: Batch) -> Any:
-        """The model's inputs where it computes: input_ids, attention_mask and, where the model has
-        them, token_type_ids.
+        """Return the model's inputs where it computes: input_ids, attention_mask and, where the
+        model has them, token_type_ids.
         """
 
     def logits(self, placed: Any) -> Any:
-        """One raw logit per row. On an accelerator it may still be at work when this returns."""
+        """Return one raw logit per row. An accelerator may still be at work when this returns."""
 
     def fetch(self, logits: Sequence[Any]) -> NDArray[np.float64]:
-        """The logits of all batches, end to end, on the host. Waits for the device once."""
+        """Return the logits of all batches, end to end, on the host. Waits for the device once."""
 
     packages: tuple[str, ...]
     """The packages whose versions decide scores, beside torch's."""
@@ -74,7 +74,7 @@ class Runtime(Protocol):
     def formats(self) -> Sequence[str]:
         """Return the number formats that really run, read back from what loaded."""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """What else a record should say."""
 
 
@@ -109,13 +109,13 @@ class RuntimeDevice(Requirement):
 
 
 def packages(runtime: str) -> tuple[str, ...]:
-    """The packages whose versions decide what a runtime computes, beside torch's."""
+    """Return the packages whose versions decide what a runtime computes, next to torch's."""
     return tuple(dict.fromkeys((*PACKAGES[runtime][:2], *PACKAGES[runtime][-1:])))
 
 
 def build(runtime: str, setup: Setup) -> Runtime:
-    """The runtime of that name over a loaded model. Raises RerankerError when it cannot run the
-    model.
+    """Return the runtime of that name over a loaded model. Raises RerankerError when it cannot run
+    the model.
     """
     built: Runtime = resolve(runtime, TABLE, "runtime")(setup)
     return built

@@ -29,15 +29,15 @@ _CHATTY = ("torch.onnx", "onnxscript", "onnx_ir", "root")
 
 
 def exported(setup: Setup) -> Path:
-    """The model's ONNX file with float32 weights. Inputs are named as the batch's, the output is
-    `scores`, shape (rows, 1).
+    """Return the model's ONNX file with float32 weights. Inputs are named as the batch's, the
+    output is `scores`, shape (rows, 1).
     """
     tools = versions("torch", "transformers", "sentence-transformers", "onnx", "onnxscript")
     return kept({**setup.source, **tools}, lambda path: _export(setup, path))
 
 
-def kept(content: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """The file that `make` writes to the path it is given, from the cache where it is there and as
+def kept(content: Mapping[str, object], make: Callable[[Path], None]) -> Path:
+    """Return the file that `make` writes to its argument, from the cache where it is there and as
     it was written.
 
     Raises RerankerError when it cannot be read or written. One process makes a file; others wait

@@ -33,13 +33,14 @@ class OnnxRuntime:
         options.log_severity_level = 3
         # threads that wait for the next call in a loop would slow down whatever is timed in between
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        providers = ["CUDAExecutionProvider"] if setup.device.startswith("cuda") else []
-        path = exported(setup)
+        providers = ["CPUExecutionProvider"]
+        if setup.device.startswith("cuda"):
+            providers.insert(0, "CUDAExecutionProvider")
         self._dtype = setup.dtype
-        file = _quantised(path, setup) if setup.dtype == "int8" else path
-        self._session = onnxruntime.InferenceSession(
-            file, options, providers=[*providers, "CPUExecutionProvider"]
-        )
+        path = exported(setup)
+        if setup.dtype == "int8":
+            path = _quantised(path)
+        self._session = onnxruntime.InferenceSession(path, options, providers=providers)
 
     def place(self, batch: Batch) -> Batch:
         return batch
@@ -55,13 +56,13 @@ class OnnxRuntime:
     def formats(self) -> Sequence[str]:
         return (self._dtype,)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         return {"provider": self._session.get_providers()[0]}
 
 
-def _quantised(path: Path, setup: Setup) -> Path:
-    """The same model with 8-bit weights, its activations rounded to 8 bits as they come ("dynamic
-    quantisation").
+def _quantised(path: Path) -> Path:
+    """Return the same model with 8-bit weights, its activations rounded to 8 bits as they come
+    ("dynamic quantisation").
 
     Where a CPU lacks instructions for 8-bit products, their 16-bit sums can overflow, and weights
     keep to 7 bits.

@@ -7,6 +7,7 @@ asked for by name, and what really runs is read back from the compiled model.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +46,12 @@ class OpenVinoRuntime:
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,
         }
         path = exported(setup)
-        self._asked = setup.dtype
-        self.group = GROUP if setup.dtype == "int8" else None
-        self._compiled = openvino.Core().compile_model(
-            _with_int8_weights(path) if setup.dtype == "int8" else path, "CPU", settings
-        )
+        self._dtype = setup.dtype
+        self.group: int | None = None
+        if setup.dtype == "int8":
+            self.group = GROUP
+            path = _with_int8_weights(path)
+        self._compiled = openvino.Core().compile_model(path, "CPU", settings)
         self._formats = self._read_formats()
 
     def place(self, batch: Batch) -> Batch:
@@ -64,24 +66,26 @@ class OpenVinoRuntime:
         return np.concatenate(logits).astype(np.float64)
 
     def formats(self) -> Sequence[str]:
-        return (self._asked,) if self._asked in self._formats else self._formats
+        if self._dtype in self._formats:
+            return (self._dtype,)
+        return self._formats
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         return {"provider": "CPU", "products_in": "+".join(self._formats)}
 
     def _read_formats(self) -> list[str]:
-        """The number formats of the compiled matrix products."""
-        found = set()
+        """Return the number formats of the compiled matrix products."""
+        formats = set()
         for operation in self._compiled.get_runtime_model().get_ops():
             about = operation.get_rt_info()
             if "layerType" in about and about["layerType"].astype(str) in _PRODUCTS:
                 name = about["runtimePrecision"].astype(str).lower()
-                found.add(_NAMES.get(name, name))
-        return sorted(found)
+                formats.add(_NAMES.get(name, name))
+        return sorted(formats)
 
 
 def _with_int8_weights(path: Path) -> Path:
-    """The same model with the weights of its matrix products in 8 bits, one scale for each output
+    """Return the same model with the weights of its matrix products in 8 bits, one scale per output
     ("weight-only", symmetric).
 
     OpenVINO multiplies them in 8 bits with activations that it rounds as they come, in groups.
@@ -100,15 +104,13 @@ def _round_weights(path: Path, target: Path) -> None:
     model = onnx.load(path)
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    decoded: dict[str, Any] = {}
+    decoded = {}
     for node in graph.node:
-        if (
-            node.op_type != "MatMul"
-            or node.input[1] not in weights
-            or len(weights[node.input[1]].dims) != 2
-        ):
+        if node.op_type != "MatMul":
             continue
         name = node.input[1]
+        if name not in weights or len(weights[name].dims) != 2:
+            continue
         if name not in decoded:
             values = numpy_helper.to_array(weights[name])
             scale = (np.maximum(np.abs(values).max(axis=0), 1e-12) / 127).astype(np.float32)
@@ -129,9 +131,9 @@ def _round_weights(path: Path, target: Path) -> None:
             "or bfloat16"
         )
     nodes = [*decoded.values(), *graph.node]
-    used = {name for node in nodes for name in node.input}
-    kept_tensors = [tensor for tensor in graph.initializer if tensor.name in used]
+    used = set(chain.from_iterable(node.input for node in nodes))
+    tensors = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
-    graph.initializer.extend(kept_tensors)
+    graph.initializer.extend(tensors)
     onnx.save(model, target, save_as_external_data=True, location="model.onnx.data")

@@ -37,7 +37,8 @@ class TorchRuntime:
         import torch
 
         tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
-        if self._on_gpu:  # from pinned memory, the copy does not wait for the work before it
+        if self._on_gpu:
+            # from pinned memory, the copy does not wait for the work before it
             tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
         return {
             name: tensor.to(self._model.device, non_blocking=self._on_gpu)
@@ -56,7 +57,7 @@ class TorchRuntime:
     def formats(self) -> Sequence[str]:
         return number_formats(self._model)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         return {"compiled": self._compiled}
 
     def _compile_now(self, example: Batch) -> None:
