@@ -164,8 +164,10 @@ class Reranker(Stage, OpenStage, Protocol):
         is certain that something else answered.
         """
 
-    def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> tuple[str, Usage]:
-        """Return what the model says next in a conversation, in at most `most` tokens, and what
+    def continue_chat(
+        self, messages: Sequence[dict[str, str]], max_tokens: int
+    ) -> tuple[str, Usage]:
+        """Return what the model says next in a conversation, in at most `max_tokens`, and what
         that used.
         """
 

@@ -177,8 +177,10 @@ class BaseReranker(ABC):
             return Usage(pairs=usage.pairs)
         return usage
 
-    def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> tuple[str, Usage]:
-        """Return what the model says next in a conversation, in at most `most` tokens, and what
+    def continue_chat(
+        self, messages: Sequence[dict[str, str]], max_tokens: int
+    ) -> tuple[str, Usage]:
+        """Return what the model says next in a conversation, in at most `max_tokens`, and what
         that used. Raises RerankerError for a model that writes no text.
         """
         raise RerankerError("it writes no text")

@@ -16,7 +16,7 @@ from typing import Any
 from bench.contract.request import Usage
 from bench.serving.limits import Limits
 from bench.serving.problem import Problem
-from bench.serving.shapes import model_of
+from bench.serving.shapes import Body, model_of
 
 MOST_TOKENS = 256
 """Tokens of an answer to a request that sets no limit."""
@@ -29,11 +29,11 @@ class Conversation:
     """Messages, and the tokens that the answer may have."""
 
     messages: list[dict[str, str]]
-    most: int
+    max_tokens: int
     model: str | None
 
     @classmethod
-    def read(cls, body: Mapping[str, Any], limits: Limits) -> Conversation:
+    def read(cls, body: Body, limits: Limits) -> Conversation:
         """Raises Problem naming the field that cannot be used."""
         for name, allowed in _ONLY.items():
             if body.get(name) not in allowed:
@@ -41,25 +41,29 @@ class Conversation:
                     400,
                     f"'{name}' can only be {json.dumps(allowed[1])} here: one greedy answer, whole",
                 )
-        messages, most = (
-            body.get("messages"),
-            body.get("max_tokens") or body.get("max_completion_tokens") or MOST_TOKENS,
-        )
+        messages = body.get("messages")
         if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
             raise Problem(
                 400,
                 "'messages' must be a list of at least one object with a 'role' and a 'content', "
                 "both texts",
             )
-        if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        max_tokens = body.get("max_tokens") or body.get("max_completion_tokens") or MOST_TOKENS
+        if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
             raise Problem(400, "'max_tokens' must be a whole number above 0")
-        said = [{"role": message["role"], "content": message["content"]} for message in messages]
-        limits.check_texts([text for message in said for text in message.values()], "messages")
-        limits.check_pairs("", ["".join(message["content"] for message in said)], None)
-        return cls(said, most, model_of(body))
+        roles = [message["role"] for message in messages]
+        contents = [message["content"] for message in messages]
+        limits.check_texts([*roles, *contents], "messages")
+        limits.check_pairs("", ["".join(contents)], None)
+        turns = zip(roles, contents, strict=True)
+        conversation = [{"role": role, "content": content} for role, content in turns]
+        return cls(conversation, max_tokens, model_of(body))
 
-    def write(self, text: str, usage: Usage, model: str) -> dict[str, Any]:
-        """The answer as the protocol writes it."""
+    def write(self, text: str, usage: Usage, model: str) -> dict[str, object]:
+        """Return the answer as the protocol writes it."""
+        finish_reason = "stop"
+        if usage.tokens_out >= self.max_tokens:
+            finish_reason = "length"
         return {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion",
@@ -69,7 +73,7 @@ class Conversation:
                 {
                     "index": 0,
                     "message": {"role": "assistant", "content": text},
-                    "finish_reason": "length" if usage.tokens_out >= self.most else "stop",
+                    "finish_reason": finish_reason,
                 }
             ],
             "usage": {

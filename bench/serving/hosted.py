@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from bench import rerankers
 from bench.contract.meter import Meter
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from bench.contract.request import Scores
 
 Scale = Literal["raw", "sigmoid"]
-Asked = TypeVar("Asked")
-Answered = TypeVar("Answered")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 
 
 def _sigmoid(scores: Scores) -> Scores:
@@ -109,23 +109,25 @@ class Hosted:
             self._description = self._worker.submit(self._reranker.describe).result()
         return self._description
 
-    def info(self) -> dict[str, Any]:
-        """What is served, in the words of Text Embeddings Inference, and the whole description."""
-        found = self.describe()
+    def info(self) -> dict[str, object]:
+        """Return what is served, in the words of Text Embeddings Inference, and the whole
+        description.
+        """
+        description = self.describe()
         return {
             "model_id": self.names[0],
-            "model_sha": found.identity.get("revision"),
-            "model_dtype": found.identity.get("dtype"),
+            "model_sha": description.identity.get("revision"),
+            "model_dtype": description.identity.get("dtype"),
             "model_type": {"reranker": {}},
-            "max_input_length": found.identity.get("max_length"),
+            "max_input_length": description.identity.get("max_length"),
             "max_client_batch_size": self.limits.documents,
             "scores": self.scale,
             "version": f"rerank-bench {version()}",
-            "description": redacted(found.to_dict()),
+            "description": redacted(description.to_dict()),
         }
 
-    def models(self) -> dict[str, Any]:
-        """Every name, as OpenAI's `/v1/models` lists them; the same on every call."""
+    def models(self) -> dict[str, object]:
+        """Return every name, as OpenAI's `/v1/models` lists them; the same on every call."""
         models = [
             {"id": name, "object": "model", "created": 0, "owned_by": "rerank-bench"}
             for name in self.names
@@ -157,44 +159,41 @@ class Hosted:
         return self._in_turn(is_gone, self._talk, conversation)
 
     def _in_turn(
-        self, is_gone: Callable[[], bool], work: Callable[[Asked], Answered], asked: Asked
-    ) -> Answered:
-        """Return what the model's thread answers, once all that was asked before is answered."""
+        self, is_gone: Callable[[], bool], work: Callable[[Request], Response], request: Request
+    ) -> Response:
+        """Return what the model's thread answers, once all earlier requests are answered."""
 
-        def answer() -> Answered:
+        def answer() -> Response:
             if is_gone():
                 raise ClientGone
-            return work(asked)
+            return work(request)
 
         return self._worker.submit(answer).result()
 
     def _talk(self, conversation: Conversation) -> tuple[str, Usage]:
         try:
-            return self._reranker.continue_chat(conversation.messages, conversation.most)
+            return self._reranker.continue_chat(conversation.messages, conversation.max_tokens)
         except BenchError as error:
             raise Problem(400, str(error)) from error
 
-    def _check_name(self, asked: str | None) -> None:
-        if asked is not None and asked not in self.names:
-            raise Problem(404, f"no model '{asked}' here; served: {', '.join(self.names)}")
+    def _check_name(self, name: str | None) -> None:
+        if name is not None and name not in self.names:
+            raise Problem(404, f"no model '{name}' here; served: {', '.join(self.names)}")
 
     def _check_scale(self, raw: bool | None) -> None:
-        if raw is not None and raw != (self.scale == "raw"):
-            scale = "raw" if raw else "sigmoid"
-            raise Problem(
-                400,
-                f"'raw_scores' cannot be {json.dumps(raw)} here: scores are {self.scale}; leave it "
-                f"out, or start the server with --scores {scale}",
-            )
+        if raw is None or raw == (self.scale == "raw"):
+            return
+        scale = "raw" if raw else "sigmoid"
+        raise Problem(
+            400,
+            f"'raw_scores' cannot be {json.dumps(raw)} here: scores are {self.scale}; leave it "
+            f"out, or start the server with --scores {scale}",
+        )
 
     def _scores(self, question: Question) -> tuple[Scores, int]:
         size = len(question.query) + sum(map(len, question.documents))
-        request = CandidateList(
-            "query",
-            question.query,
-            [str(i) for i in range(len(question.documents))],
-            question.documents,
-        )
+        doc_ids = [str(number) for number in range(len(question.documents))]
+        request = CandidateList("query", question.query, doc_ids, question.documents)
         meter = Meter()
         try:
             (outcome,) = checked(self._reranker, [request], meter)
@@ -211,17 +210,17 @@ class Hosted:
 
 def build(
     name: str,
-    options: dict[str, Any],
+    options: Mapping[str, object],
     device: str,
     *,
     aliases: Sequence[str] = (),
     scale: Scale = "raw",
     limits: Limits | None = None,
 ) -> Hosted:
-    """A reranker that can be had here, not loaded yet. Raises BenchError for one that a request
-    alone cannot be scored by.
+    """Return a reranker that can run here, not loaded yet. Raises BenchError for one that cannot
+    score a request by itself.
     """
-    reranker = rerankers.build(name, options, device, Path.cwd())
+    reranker = rerankers.build(name, dict(options), device, Path.cwd())
     if reranker.is_given:
         raise RerankerError(
             f"{name}: scores by judgments or by query ids, which no /rerank request holds"
@@ -231,7 +230,10 @@ def build(
 
 
 def _names(name: str, reranker: Reranker) -> list[str]:
-    """The name given to it, the catalogue's, the model's: a folder's by its last part alone."""
-    model = reranker.model_name
-    found = [reranker.options.name, None if name in rerankers.TABLE and model else name, model]
-    return [one for one in found if one]
+    """Return the reranker's names: its own, the catalogue's, the model's (of a folder its last part
+    alone). A backend's name is one where there is no model.
+    """
+    names = [reranker.options.name, name, reranker.model_name]
+    if name in rerankers.TABLE and reranker.model_name:
+        names.remove(name)
+    return [name for name in names if name]

@@ -67,5 +67,7 @@ def _address(name: str) -> IPv4Address | IPv6Address | None:
         address = ipaddress.ip_address(name)
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if address.version == 6 else None
+    mapped = None
+    if address.version == 6:
+        mapped = address.ipv4_mapped
     return mapped or address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,12 +42,11 @@ class Limits:
         """Raises Problem for pairs that hold too many tokens together. `max_length` is what the
         model cuts a pair to, if it does.
         """
+        longest = math.inf if max_length is None else max_length
         lengths = (
             1 + (len(query) + len(document)) // _CHARACTERS_PER_TOKEN for document in documents
         )
-        tokens = sum(
-            length if max_length is None else min(length, max_length) for length in lengths
-        )
+        tokens = int(sum(min(length, longest) for length in lengths))
         if tokens > self.tokens:
             size = f"about {counted(tokens, 'token')} in {counted(len(documents), 'pair')}"
             raise Problem(

@@ -22,10 +22,12 @@ class TimedReader(io.RawIOBase):
         self._deadline: float | None = None
 
     def expect_within(self, seconds: float | None) -> None:
-        """Let what is read from now on take at most so long, all together; None for no such
+        """Let what is read from now on take at most this long, all together; None for no such
         limit.
         """
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._deadline = None
+        if seconds is not None:
+            self._deadline = time.monotonic() + seconds
 
     def readable(self) -> bool:
         return True

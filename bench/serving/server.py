@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 from bench.core.counting import counted
 from bench.core.errors import BenchError
+from bench.rerankers.remote.address import in_url
 from bench.serving.chat import Conversation
 from bench.serving.hosted import Hosted
 from bench.serving.hosts import AllowedHosts
 from bench.serving.problem import ClientGone, Problem
 from bench.serving.reading import BLOCK, TimedReader, is_closed, linger
-from bench.serving.shapes import shape_of
+from bench.serving.shapes import Body, shape_of
 
 _LONGEST_LENGTH = 18
 """Digits of a Content-Length that is a number at all."""
@@ -67,7 +68,9 @@ class RerankServer:
         on_crash: Callable[[str], None] = lambda line: None,
         names: Sequence[str] = (),
     ) -> None:
-        family = _Http6 if ":" in host else _Http
+        family = _Http
+        if ":" in host:
+            family = _Http6
         try:
             self._http = family((host, port), _Handler)
         except (OSError, OverflowError) as error:
@@ -81,7 +84,7 @@ class RerankServer:
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._http.server_port}"
+        self.url = f"http://{in_url(host)}:{self._http.server_port}"
 
     def start(self) -> None:
         self._thread.start()
@@ -109,9 +112,9 @@ class RerankServer:
 class _InHand:
     """The requests being answered: their number, and the bytes of their bodies."""
 
-    def __init__(self, most: int, most_bytes: int) -> None:
+    def __init__(self, limit: int, byte_limit: int) -> None:
         self.closed = False
-        self._most, self._most_bytes = most, most_bytes
+        self._limit, self._byte_limit = limit, byte_limit
         self._count = self._bytes = 0
         self._changed = threading.Condition()
 
@@ -123,7 +126,8 @@ class _InHand:
         with self._changed:
             if self.closed:
                 raise Problem(503, "the server is stopping")
-            if size and (self._count >= self._most or self._bytes + size > self._most_bytes):
+            is_full = self._count >= self._limit or self._bytes + size > self._byte_limit
+            if size and is_full:
                 raise Problem(
                     503,
                     f"too many requests are waiting already ({self._count}): send this one again "
@@ -140,7 +144,7 @@ class _InHand:
                 self._changed.notify_all()
 
     def drain(self, seconds: float) -> bool:
-        """Take no more, and wait for those in hand, at most so long. Returns whether all are
+        """Take no more, and wait for those in hand, at most this long. Returns whether all are
         answered.
         """
         with self._changed:
@@ -233,23 +237,21 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.in_hand.hold(len(data)):
             self._guarded(lambda: self._send(200, *self._answered(_object(data))))
 
-    def _answered(self, body: dict[str, Any]) -> tuple[Any, int]:
-        """What to send, and the tokens that the model read."""
+    def _answered(self, body: Body) -> tuple[Any, int]:
+        """Return what to send, and the tokens that the model read."""
         path, hosted = self._path(), self.server.hosted
         if path in CHAT_PATHS:
             conversation = Conversation.read(body, hosted.limits)
             text, usage = hosted.talk(conversation, self._is_gone)
-            return conversation.write(
-                text, usage, conversation.model or hosted.names[0]
-            ), usage.tokens
+            model = conversation.model or hosted.names[0]
+            return conversation.write(text, usage, model), usage.tokens
         if path not in RERANK_PATHS:
             raise Problem(404, "POST goes to " + ", ".join((*RERANK_PATHS, *CHAT_PATHS)))
         shape = shape_of(body)
         question = shape.read(body, hosted.limits)
         scores, tokens = hosted.scores(question, self._is_gone)
-        return shape.write(
-            question, scores.tolist(), tokens, question.model or hosted.names[0]
-        ), tokens
+        model = question.model or hosted.names[0]
+        return shape.write(question, scores.tolist(), tokens, model), tokens
 
     def _is_gone(self) -> bool:
         """Whether the client has closed the connection. Asked by the model's thread while this one
@@ -280,10 +282,8 @@ class _Handler(BaseHTTPRequestHandler):
         """
         self._is_unread = True
         self._check_site()
-        lengths, limit = (
-            set(self.headers.get_all("Content-Length", [])),
-            self.server.hosted.limits.body_bytes,
-        )
+        lengths = set(self.headers.get_all("Content-Length", []))
+        limit = self.server.hosted.limits.body_bytes
         if self.headers.get("Transfer-Encoding") or len(lengths) != 1:
             raise Problem(411, "one Content-Length is needed, and no Transfer-Encoding")
         (length,) = lengths
@@ -353,7 +353,7 @@ class _Handler(BaseHTTPRequestHandler):
         """One line a request would be the slowest part of a request."""
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Return a JSON object. Raises Problem for a name that it has twice: it could be read in two
     ways.
     """
@@ -365,8 +365,8 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _object(data: bytes) -> dict[str, Any]:
-    """A request's JSON object. Raises Problem."""
+def _object(data: bytes) -> Body:
+    """Return a request's JSON object. Raises Problem."""
     try:
         body = json.loads(data, object_pairs_hook=_members)
     except (ValueError, RecursionError):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.core.counting import counted
@@ -33,7 +33,13 @@ _UNKNOWN_HERE = (
 """What would change the scores: refused, because ignoring it would give others than were asked
 for.
 """
-_ONLY: Mapping[str, Any] = {"truncate": True, "truncation": True, "truncation_direction": "Right"}
+Body = Mapping[str, object]
+"""The JSON object of a request."""
+_ONLY: Mapping[str, object] = {
+    "truncate": True,
+    "truncation": True,
+    "truncation_direction": "Right",
+}
 """What would change them but for this value: a text that is too long for the model is cut at its
 end.
 """
@@ -71,19 +77,15 @@ class Shape:
     text: str
     results: str | None
     nested_text: bool = False
-    extras: Mapping[str, Any] | None = None
+    extras: Mapping[str, object] = field(default_factory=dict)
 
-    def read(self, body: Mapping[str, Any], limits: Limits) -> Question:
+    def read(self, body: Body, limits: Limits) -> Question:
         """Raises Problem naming the field that cannot be used."""
         unknown = [name for name in _UNKNOWN_HERE if body.get(name) is not None]
         if unknown:
             raise Problem(400, f"'{unknown[0]}' is not supported here")
         self._refuse_other_answers(body)
-        query, documents, best = (
-            body.get("query"),
-            body.get(self.documents),
-            body.get(self.best) if self.best else None,
-        )
+        query, documents = body.get("query"), body.get(self.documents)
         if not isinstance(query, str):
             raise Problem(400, "'query' must be a text")
         if not isinstance(documents, list) or not documents:
@@ -93,8 +95,7 @@ class Shape:
                 413,
                 f"{counted(len(documents), 'document')}; at most {limits.documents:,} in a request",
             )
-        if best is not None and (not isinstance(best, int) or isinstance(best, bool) or best < 1):
-            raise Problem(400, f"'{self.best}' must be a whole number above 0")
+        best = self._best(body)
         echo, raw = _truth(body, self.echo), _truth(body, "raw_scores")
         texts = [self._text(document) for document in documents]
         limits.check_texts([query], "query")
@@ -102,24 +103,31 @@ class Shape:
         return Question(query, texts, best, bool(echo), model_of(body), raw)
 
     def write(self, question: Question, scores: Sequence[float], tokens: int, model: str) -> Any:
-        """The answer as the protocol writes it: by falling score, equal ones in the order given.
-        Scores are passed on unchanged.
+        """Return the answer as the protocol writes it: by falling score, equal ones in the order of
+        the request. Scores are passed on unchanged.
         """
         ranked = sorted(range(len(scores)), key=lambda i: -scores[i])[: question.best]
-        results = [
-            {
-                "index": i,
-                self.score: float(scores[i]),
-                **({self.text: self._echoed(question.documents[i])} if question.echo else {}),
-            }
-            for i in ranked
-        ]
+        results: list[dict[str, object]] = []
+        for i in ranked:
+            result: dict[str, object] = {"index": i, self.score: float(scores[i])}
+            if question.echo:
+                result[self.text] = self._echoed(question.documents[i])
+            results.append(result)
         if self.results is None:
             return results
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return {"model": model, self.results: results, "usage": usage, **(self.extras or {})}
+        return {"model": model, self.results: results, "usage": usage, **self.extras}
 
-    def _refuse_other_answers(self, body: Mapping[str, Any]) -> None:
+    def _best(self, body: Body) -> int | None:
+        """Return how many results are wanted, None for all. Raises Problem."""
+        best = body.get(self.best) if self.best else None
+        if best is None:
+            return None
+        if not isinstance(best, int) or isinstance(best, bool) or best < 1:
+            raise Problem(400, f"'{self.best}' must be a whole number above 0")
+        return best
+
+    def _refuse_other_answers(self, body: Body) -> None:
         """Raise Problem for a field that asks for another answer than this shape has."""
         for name, value in _ONLY.items():
             if body.get(name) not in (None, value):
@@ -136,15 +144,19 @@ class Shape:
         return ", ".join(f"'{name}'" for name in fields if name)
 
     def _text(self, document: Any) -> str:
-        text = document.get("text") if isinstance(document, Mapping) else document
+        text = document
+        if isinstance(document, Mapping):
+            text = document.get("text")
         if not isinstance(text, str):
             raise Problem(
                 400, f"each of '{self.documents}' must be a text, or an object with a 'text'"
             )
         return text
 
-    def _echoed(self, text: str) -> Any:
-        return {"text": text} if self.nested_text else text
+    def _echoed(self, text: str) -> str | dict[str, str]:
+        if self.nested_text:
+            return {"text": text}
+        return text
 
 
 COHERE = Shape(
@@ -171,24 +183,26 @@ MIXEDBREAD = Shape(
 )
 
 
-def model_of(body: Mapping[str, Any]) -> str | None:
-    """The model that a request names, if any. Raises Problem."""
+def model_of(body: Body) -> str | None:
+    """Return the model that a request names, if any. Raises Problem."""
     model = body.get("model")
     if model is not None and not isinstance(model, str):
         raise Problem(400, "'model' must be a text")
     return model
 
 
-def shape_of(body: Mapping[str, Any]) -> Shape:
+def shape_of(body: Body) -> Shape:
     """Return the shape that a request's own fields are of."""
     if body.get("texts") is not None:
         return TEI
     if body.get("input") is not None:
         return MIXEDBREAD
-    return VOYAGE if body.get("top_k") is not None else COHERE
+    if body.get("top_k") is not None:
+        return VOYAGE
+    return COHERE
 
 
-def _truth(body: Mapping[str, Any], name: str) -> bool | None:
+def _truth(body: Body, name: str) -> bool | None:
     """Return what a field says, None where it is not given. Raises Problem."""
     value = body.get(name)
     if value is not None and not isinstance(value, bool):

@@ -120,8 +120,10 @@ class ListwiseReranker(LocalReranker):
             self.meter.count(cut, sorting.query_id)
         return [sorting.scores() for sorting in sortings]
 
-    def continue_chat(self, messages: Sequence[dict[str, str]], most: int) -> tuple[str, Usage]:
-        """Return what the model says next in a conversation, in at most `most` tokens, and what
+    def continue_chat(
+        self, messages: Sequence[dict[str, str]], max_tokens: int
+    ) -> tuple[str, Usage]:
+        """Return what the model says next in a conversation, in at most `max_tokens`, and what
         that used.
 
         Raises RerankerError where the template refuses the messages, or these and the answer do not
@@ -132,13 +134,14 @@ class ListwiseReranker(LocalReranker):
         self._loaded()
         model, limit = self.options.model, self._fitter.limit
         (prompt,) = chat.token_ids(self._tokenizer, [chat.render(self._tokenizer, messages, model)])
-        if limit is not None and len(prompt) + most > limit:
+        if limit is not None and len(prompt) + max_tokens > limit:
             raise RerankerError(
-                f"{model}: {len(prompt)} tokens and an answer of {most} are more than its {limit}"
+                f"{model}: {len(prompt)} tokens and an answer of {max_tokens} are more than its "
+                f"{limit}"
             )
         with sentence_transformer.torch_settings(self.options):
             [(_, [(answer, usage)])] = batches.run(
-                np.array([len(prompt)]), self.limit, lambda _: self._write([prompt], [most])
+                np.array([len(prompt)]), self.limit, lambda _: self._write([prompt], [max_tokens])
             )
         return answer, usage
 
@@ -165,8 +168,8 @@ class ListwiseReranker(LocalReranker):
                 sortings[i].take(order)
 
     def _write(self, prompts: list[list[int]], room: list[int]) -> list[Answer]:
-        """What the model answers to each prompt (token ids, the longest first), in at most so many
-        tokens each, and what that took.
+        """Return what the model answers to each prompt (token ids, the longest first), in at most
+        as many tokens as there is room for, with what that used.
         """
         import torch
 
@@ -183,35 +186,35 @@ class ListwiseReranker(LocalReranker):
             written = self._model.generate(ids, attention_mask=mask, max_new_tokens=max(room))[
                 :, width:
             ].tolist()
-        answers = [
-            _until(set(config.eos_token_id), row[:most])
-            for row, most in zip(written, room, strict=True)
-        ]
-        return [
-            (
-                self._tokenizer.decode(answer, skip_special_tokens=True),
-                Usage(tokens=len(prompt), calls=1, slots=width, tokens_out=len(answer)),
-            )
-            for prompt, answer in zip(prompts, answers, strict=True)
-        ]
+        ends = set(config.eos_token_id)
+        answers: list[Answer] = []
+        for prompt, row, max_tokens in zip(prompts, written, room, strict=True):
+            tokens = _until(ends, row[:max_tokens])
+            text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+            usage = Usage(tokens=len(prompt), calls=1, slots=width, tokens_out=len(tokens))
+            answers.append((text, usage))
+        return answers
 
 
 def _until(ends: set[int], tokens: list[int]) -> list[int]:
-    """The tokens before the first that ends an answer."""
+    """Return the tokens before the first that ends an answer."""
     return tokens[: next((i for i, token in enumerate(tokens) if token in ends), None)]
 
 
 def _greedy(network: Any, tokenizer: Any) -> Any:
-    """How the model writes: always the likeliest token, without the penalties and temperatures that
-    its makers recommend for talking.
+    """Return how the model writes: always the likeliest token, without the penalties and
+    temperatures that its makers recommend for talking.
     """
     from transformers import GenerationConfig
 
+    ends = {tokenizer.eos_token_id}
     own = getattr(network.generation_config, "eos_token_id", None)
-    ends = {*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id} - {None}
+    if isinstance(own, list):
+        ends.update(own)
+    else:
+        ends.add(own)
+    ends.discard(None)
     padding = tokenizer.pad_token_id
-    return GenerationConfig(
-        do_sample=False,
-        eos_token_id=sorted(ends),
-        pad_token_id=min(ends, default=0) if padding is None else padding,
-    )
+    if padding is None:
+        padding = min(ends, default=0)
+    return GenerationConfig(do_sample=False, eos_token_id=sorted(ends), pad_token_id=padding)

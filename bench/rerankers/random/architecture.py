@@ -156,7 +156,7 @@ class ArchitectureReranker(BaseReranker):
                 "architecture": self.name,
                 **self.architecture.model_dump(include=network_facts),
                 "weights": "random",
-                "max_length": self._most(),
+                "max_length": self._longest(),
                 "lengths": self._lengths.rule,
             },
             libraries=versions(*networks.LIBRARIES),
@@ -207,7 +207,7 @@ class ArchitectureReranker(BaseReranker):
 
         with self.meter.span("tokenise"):
             wanted = self._pair_lengths(pairs)
-            lengths = np.minimum(wanted, self._most())
+            lengths = np.minimum(wanted, self._longest())
         parts = batches.run(lengths, self.limit, lambda rows: self._forward(lengths[rows]))
         slots = sum(len(rows) * int(lengths[rows[0]]) for rows, _ in parts)
         self.meter.count(
@@ -275,9 +275,9 @@ class ArchitectureReranker(BaseReranker):
             int(self._lengths([message["content"] for message in prompt]).sum())
             + self.architecture.prompt_tokens
         )
-        return max(1, min(tokens, self._most() - TOKENS_PER_PLACE * len(passages)))
+        return max(1, min(tokens, self._longest() - TOKENS_PER_PLACE * len(passages)))
 
-    def _most(self) -> int:
+    def _longest(self) -> int:
         return int(self.options.max_length or self.facts.max_length or 512)
 
     def _memory(self) -> FreeMemory:
