@@ -180,7 +180,7 @@ class BaseReranker(ABC):
     def continue_chat(
         self, messages: Sequence[dict[str, str]], max_tokens: int
     ) -> tuple[str, Usage]:
-        """Return what the model says next in a conversation, in at most `max_tokens`, and what
+        """Return what the model says next in a conversation, of at most `max_tokens`, and what
         that used. Raises RerankerError for a model that writes no text.
         """
         raise RerankerError("it writes no text")

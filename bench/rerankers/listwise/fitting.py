@@ -12,6 +12,7 @@ from bench.core.errors import RerankerError
 from bench.rerankers.listwise import prompts
 from bench.rerankers.listwise.sliding_window import ListwiseOptions, Sorting
 from bench.rerankers.local import chat
+from bench.rerankers.local.token_ids import token_counts, token_ids
 
 _LEAST = 4
 """Tokens that every passage of a window must have room for."""
@@ -96,10 +97,11 @@ class Fitter:
     def _ids(self, query: str, passages: Sequence[str]) -> list[int]:
         messages = prompts.messages(self._options.prompt, query, passages, self._options.system)
         prompt = chat.render(self._tokenizer, messages, self._model)
-        return chat.token_ids(self._tokenizer, [prompt])[0]
+        (ids,) = token_ids(self._tokenizer, [prompt])
+        return ids
 
     def _count(self, texts: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in chat.token_ids(self._tokenizer, texts)]
+        return token_counts(self._tokenizer, texts)
 
 
 def _first_tokens(text: str, length: int, limit: int) -> str:

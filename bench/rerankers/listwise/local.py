@@ -23,6 +23,7 @@ from bench.rerankers.loading.quiet import quiet
 from bench.rerankers.local import batches, chat
 from bench.rerankers.local.base import LocalReranker
 from bench.rerankers.local.clip import Clip
+from bench.rerankers.local.token_ids import token_ids
 from bench.rerankers.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class ListwiseReranker(LocalReranker):
     def continue_chat(
         self, messages: Sequence[dict[str, str]], max_tokens: int
     ) -> tuple[str, Usage]:
-        """Return what the model says next in a conversation, in at most `max_tokens`, and what
+        """Return what the model says next in a conversation, of at most `max_tokens`, and what
         that used.
 
         Raises RerankerError where the template refuses the messages, or these and the answer do not
@@ -133,7 +134,7 @@ class ListwiseReranker(LocalReranker):
 
         self._loaded()
         model, limit = self.options.model, self._fitter.limit
-        (prompt,) = chat.token_ids(self._tokenizer, [chat.render(self._tokenizer, messages, model)])
+        (prompt,) = token_ids(self._tokenizer, [chat.render(self._tokenizer, messages, model)])
         if limit is not None and len(prompt) + max_tokens > limit:
             raise RerankerError(
                 f"{model}: {len(prompt)} tokens and an answer of {max_tokens} are more than its "

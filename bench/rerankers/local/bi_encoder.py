@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from bench.contract.identity import Identity
 from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.options import option
 from bench.rerankers.loading import checkpoint, sentence_transformer
 from bench.rerankers.local import lengths
-from bench.rerankers.local.base import LocalReranker
 from bench.rerankers.local.batches import fitting
 from bench.rerankers.local.clip import Clip
+from bench.rerankers.local.encoder import EncoderReranker
 from bench.rerankers.options import EncoderOptions, ModelOptions
 
 if TYPE_CHECKING:
@@ -35,21 +34,12 @@ class BiEncoderOptions(EncoderOptions):
     )
 
 
-class BiEncoderReranker(LocalReranker):
+class BiEncoderReranker(EncoderReranker):
     """Encodes every distinct text of a call once, however many queries share it."""
 
     Options: ClassVar[type[ModelOptions]] = BiEncoderOptions
+    backend = "bi-encoder"
     options: BiEncoderOptions
-
-    def __init__(self, options: BiEncoderOptions, device: str = "cpu") -> None:
-        super().__init__(options, device)
-        self._cut: set[str] = set()
-        """The texts that the last call of the model cut, as they were handed to it."""
-
-    def identity(self) -> Identity:
-        return sentence_transformer.identity(
-            "bi-encoder", self.options, self.weights.checkpoint(), self.device
-        )
 
     def load(self) -> None:
         if self._model is None:
@@ -79,7 +69,7 @@ class BiEncoderReranker(LocalReranker):
             **self.limit.facts(),
             "modules": [type(module).__name__ for module in model],
         }
-        return Description("bi-encoder", identity.own_fields(), facts)
+        return Description(self.backend, identity.own_fields(), facts)
 
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         import numpy as np
@@ -127,11 +117,10 @@ class BiEncoderReranker(LocalReranker):
 
         with self.meter.span("forward"):
             embeddings = fitting(self.limit, embed)
-        cut = frozenset(
-            text for text, short in zip(texts, clipped, strict=True) if short in self._cut
-        )
         return _Encoded(
-            np.asarray(embeddings, dtype=np.float32), [row[text] for text in clipped], cut
+            np.asarray(embeddings, dtype=np.float32),
+            [row[text] for text in clipped],
+            self._texts_cut(texts, clipped),
         )
 
 

@@ -49,19 +49,6 @@ def render(tokenizer: Any, messages: Sequence[dict[str, str]], model: str) -> st
     return text
 
 
-def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Return texts that are whole prompts already as token ids: nothing is added."""
-    encoded = tokenizer(
-        list(texts),
-        add_special_tokens=False,
-        truncation=False,
-        return_attention_mask=False,
-        verbose=False,
-    )
-    ids: list[list[int]] = encoded["input_ids"]
-    return ids
-
-
 def harmless(tokenizer: Any) -> Callable[[str], str]:
     """Return a function that takes a text's power to act as markup: a token of the tokenizer's own,
     such as <|im_end|>, gets a space inside and is read as the characters that it is written with.

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bench.rerankers.local.token_ids import token_counts
+
 CHARACTERS_PER_TOKEN = 8
 """A text of at most this number of characters per token of the limit is left alone. English has
 some 4.5.
@@ -49,7 +51,8 @@ class Clip:
         size = self._limit * CHARACTERS_PER_TOKEN + SPARE_CHARACTERS
         while len(text) > size:
             prefix = _up_to_a_space(text, size)
-            if self._tokens(prefix) >= self._limit + SPARE_TOKENS:
+            (tokens,) = token_counts(self._tokenizer, [prefix])
+            if tokens >= self._limit + SPARE_TOKENS:
                 return prefix
             size *= GROWTH
         return text
@@ -62,10 +65,6 @@ class Clip:
         """Return pairs with both texts cut; a query that many pairs share is cut once."""
         queries = {query: self(query) for query in dict.fromkeys(query for query, _ in pairs)}
         return [(queries[query], self(doc)) for query, doc in pairs]
-
-    def _tokens(self, text: str) -> int:
-        encoded = self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)
-        return len(encoded["input_ids"])
 
 
 def _up_to_a_space(text: str, size: int) -> str:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.contract.identity import Identity
 from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
@@ -21,9 +20,9 @@ from bench.core.options import option
 from bench.rerankers.loading import checkpoint, sentence_transformer
 from bench.rerankers.loading.weights import Weights
 from bench.rerankers.local import lengths
-from bench.rerankers.local.base import LocalReranker
 from bench.rerankers.local.batches import fitting
 from bench.rerankers.local.clip import Clip
+from bench.rerankers.local.encoder import EncoderReranker
 from bench.rerankers.options import EncoderOptions, ModelOptions
 
 if TYPE_CHECKING:
@@ -45,23 +44,14 @@ class LateInteractionOptions(EncoderOptions):
     )
 
 
-class LateInteractionReranker(LocalReranker):
+class LateInteractionReranker(EncoderReranker):
     """Encodes every distinct document of a call once, however many queries share it, and keeps one
     block of embeddings at a time.
     """
 
     Options: ClassVar[type[ModelOptions]] = LateInteractionOptions
+    backend = "late-interaction"
     options: LateInteractionOptions
-
-    def __init__(self, options: LateInteractionOptions, device: str = "cpu") -> None:
-        super().__init__(options, device)
-        self._cut: set[str] = set()
-        """The texts that the last call of the model cut, as they were handed to it."""
-
-    def identity(self) -> Identity:
-        return sentence_transformer.identity(
-            "late-interaction", self.options, self.weights.checkpoint(), self.device
-        )
 
     def load(self) -> None:
         if self._model is None:
@@ -94,7 +84,7 @@ class LateInteractionReranker(LocalReranker):
         )
         modules = [type(module).__name__ for module in model]
         return Description(
-            "late-interaction",
+            self.backend,
             identity.own_fields(),
             {
                 **sentence_transformer.facts(model, options, self.weights),
@@ -135,12 +125,12 @@ class LateInteractionReranker(LocalReranker):
 
     def _encode(
         self, encode: Any, texts: Sequence[str], prompt: str | None
-    ) -> tuple[list[Any], set[str]]:
+    ) -> tuple[list[Any], frozenset[str]]:
         """Return one tensor (tokens, dimensions) per text, in float32 on the model's device, and
         the texts that were cut.
         """
         if not texts:
-            return [], set()
+            return [], frozenset()
         self._cut.clear()
         clipped = self._clip.texts(texts)
 
@@ -149,8 +139,8 @@ class LateInteractionReranker(LocalReranker):
 
         with self.meter.span("forward"):
             embeddings = fitting(self.limit, embed)
-        cut = {text for text, short in zip(texts, clipped, strict=True) if short in self._cut}
-        return [embedding.float() for embedding in embeddings], cut
+        tensors = [embedding.float() for embedding in embeddings]
+        return tensors, self._texts_cut(texts, clipped)
 
     def _count_tokens(self, model: Any) -> None:
         """Have every batch counted. Queries and documents have limits of their own, which a count

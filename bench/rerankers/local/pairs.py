@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.rerankers.local.token_ids import token_counts
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -47,31 +49,17 @@ def with_room_for_documents(
     """
     queries = sorted({query for query, _ in pairs})
     docs = [doc for _, doc in pairs]
-    of_query = dict(zip(queries, _counts(tokenizer, queries), strict=True))
+    of_query = dict(zip(queries, token_counts(tokenizer, queries), strict=True))
     fitted, cut_queries = [], 0
-    for (query, doc), length in zip(pairs, _counts(tokenizer, docs), strict=True):
+    for (query, doc), length in zip(pairs, token_counts(tokenizer, docs), strict=True):
         share = room - document_tokens(room, of_query[query], length)
         short, tokens = query, of_query[query]
         while tokens > share:
             short = short[: len(short) * share // tokens]
-            (tokens,) = _counts(tokenizer, [short])
+            (tokens,) = token_counts(tokenizer, [short])
         cut_queries += short is not query
         fitted.append((short, doc))
     return fitted, cut_queries
-
-
-def _counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
-    """Return how many tokens each text has, without special ones."""
-    if not texts:
-        return []
-    encoded = tokenizer(
-        list(texts),
-        add_special_tokens=False,
-        truncation=False,
-        return_attention_mask=False,
-        verbose=False,
-    )
-    return [len(ids) for ids in encoded["input_ids"]]
 
 
 @dataclass(frozen=True)
@@ -220,7 +208,7 @@ class PairTokeniser:
         texts = sorted(queries)
         return {
             text
-            for text, length in zip(texts, _counts(self._tokenizer, texts), strict=True)
+            for text, length in zip(texts, token_counts(self._tokenizer, texts), strict=True)
             if length > share
         }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.core.errors import RerankerError
 from bench.rerankers.local.pairs import document_tokens
+from bench.rerankers.local.token_ids import token_ids
 
 _FORM = re.compile(r"(?P<before>.*)\{query\}(?P<between>.*)\{document\}(?P<after>.*)", re.DOTALL)
 
@@ -100,14 +101,4 @@ class Writer:
 
     def _ids(self, texts: list[str], *, ends: bool = False) -> list[list[int]]:
         """Return the token ids of texts; `ends` adds the token that ends an input."""
-        if not texts:
-            return []
-        encoded = self._tokenizer(
-            texts,
-            add_special_tokens=ends,
-            truncation=False,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        ids: list[list[int]] = encoded["input_ids"]
-        return ids
+        return token_ids(self._tokenizer, texts, special_tokens=ends)
