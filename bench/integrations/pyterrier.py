@@ -42,7 +42,7 @@ def transformer(
 
     It takes results with qid, query, docno and `text_field`, and gives the same rows and columns
     with score and rank anew: ranks count from 0, by the tie rule (score descending, then doc_id
-    descending), rows stand in that order, and tied scores are made to fall strictly, by the
+    descending), rows are in that order, and tied scores are made to fall strictly, by the
     smallest step that single precision tells apart, so that every evaluator ranks alike. A query
     whose call failed loses its rows, with a warning, and so counts 0, as in a record.
 

@@ -1,5 +1,5 @@
-"""What one stage hands to the next, over many queries: their lists, cut, and the whole order as it
-stands after a stage.
+"""What one stage hands to the next, over many queries: their lists, cut, and the whole order
+after a stage.
 
 Documents that a stage did not see keep their place below those that it saw, in the order of the
 stage before.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float64]
 
 Orders = Mapping[str, QueryCandidates]
-"""Query id -> all of its candidates in the order as it stands, with scores that never rise."""
+"""Query id -> all of its candidates in their present order, with scores that never rise."""
 
 
 class Handed(LateSequence[int, CandidateList]):

@@ -25,7 +25,7 @@ class RerankerOptions(StageOptions):
     """What every reranker takes."""
 
     paths: ClassVar[tuple[str, ...]] = ()
-    """The options that may name a file or folder: a relative one is looked for beside the suite."""
+    """The options that may name a file or folder, relative to the suite's folder."""
 
     name: str | None = option(
         None,
@@ -157,7 +157,7 @@ class PairOptions(ModelOptions):
         ge=1,
         decides="speed",
         description="tokens with padding per forward pass, 1024 on a CPU and 16384 on a GPU when "
-        "absent; batch_size stands above it",
+        "absent; batch_size goes before it",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a client is told instead of an answer."""
+"""What a client gets instead of an answer."""
 
 from __future__ import annotations
 

@@ -34,12 +34,12 @@ LINGER_S = 10.0
 why.
 """
 DRAIN_S = 30.0
-"""Seconds that requests in hand have to finish when the server is told to stop."""
+"""Seconds that requests in hand have to finish when the server is to stop."""
 MAX_CONNECTIONS = 512
 MAX_REQUESTS = 256
-"""Requests that wait for the model or are at work; further ones are told to come back."""
+"""Requests that wait for the model or are at work; further ones are refused for now."""
 BODIES = 4
-"""The bodies of those requests may take as much memory as so many of the largest that one may
+"""The bodies of those requests may take as much memory as this many of the largest that one may
 have.
 """
 CHAT_PATHS = ("/chat/completions", "/v1/chat/completions")
@@ -56,7 +56,7 @@ class RerankServer:
     """Holds its port from the start, answers from `start()` on; until then connections wait.
 
     `names` are host names that it is called by, next to localhost and numeric addresses. Raises
-    BenchError when the address cannot be had. `on_crash` is told what went wrong inside, in one
+    BenchError when the address cannot be had. `on_crash` gets what went wrong inside, in one
     line.
     """
 
@@ -345,7 +345,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise ClientGone from error
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What is no HTTP, or a method that is not known here: told as everything else is."""
+        """What is no HTTP, or a method that is not known here: answered as everything else is."""
         self._is_unread = True
         self._refuse(Problem(int(code), message or "this is not understood"))
 

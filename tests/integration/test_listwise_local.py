@@ -333,7 +333,7 @@ def test_the_end_of_the_prompt_stays_whatever_is_cut(models: Path) -> None:
 def test_a_context_without_room_for_a_window_is_refused(models: Path) -> None:
     with pytest.raises(
         RerankerError,
-        match="600 tokens have no room for 20 passages beside the prompt; lower window",
+        match="600 tokens have no room for 20 passages next to the prompt; lower window",
     ):
         loaded(models, "scripted", window=20, max_length=600)
     with pytest.raises(RerankerError, match="max_length 5000 is more than the 4096 positions"):
@@ -398,7 +398,7 @@ def test_level_is_the_largest_common_limit(lengths: list[int], total: int) -> No
         (
             "plain",
             "a language model without a chat template; choose one that .* or save its template "
-            "as chat_template.jinja beside the",
+            "as chat_template.jinja next to the",
         ),
         (
             "judge",

@@ -364,7 +364,7 @@ def test_no_text_can_act_as_markup(models: Path) -> None:
         (
             "qwen",
             {"max_length": 40},
-            "max_length 40 leaves a query and a document no room beside the template",
+            "max_length 40 leaves a query and a document no room next to the template",
         ),
         ("qwen", {"max_length": 5000}, "max_length 5000 is more than the 1024 positions"),
     ],
@@ -495,8 +495,7 @@ def test_an_instruction_is_the_system_message_of_the_chat(
         (
             "cross",
             {"instruction": "recency"},
-            "a classifier takes no instruction; text that stands before its queries is its "
-            "'prompt'",
+            "a classifier takes no instruction; text that comes before its queries is its 'prompt'",
         ),
     ],
 )

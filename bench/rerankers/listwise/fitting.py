@@ -42,7 +42,7 @@ class Fitter:
         ):
             raise RerankerError(
                 f"{self._model}: {limit} tokens have no room for {options.window} passages "
-                "beside the prompt; lower window"
+                "next to the prompt; lower window"
             )
 
     def prompt(self, sorting: Sorting) -> list[int]:

@@ -3,7 +3,7 @@ result is always a permutation.
 
 As published with RankGPT (Sun et al., 2023, arXiv:2304.09542, section 3.2): what was left out goes
 to the end in the order given, what was named twice or never existed is passed over. Every answer
-that needed this is told apart, since its order is partly not the model's.
+that needed this is marked, since its order is partly not the model's.
 """
 
 from __future__ import annotations

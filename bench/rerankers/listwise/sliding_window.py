@@ -92,8 +92,8 @@ class Sorting:
 
     @property
     def window(self) -> list[int]:
-        """Positions (in the request) of the passages to be ordered next, as they stand now; empty
-        at the end.
+        """Positions (in the request) of the passages to be ordered next, in their present order;
+        empty at the end.
         """
         if not self._spans:
             return []

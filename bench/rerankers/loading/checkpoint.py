@@ -132,17 +132,17 @@ def refuse_unread(model: Any, spec: str, *, prompt: str | None, instruction: str
     as what it is.
 
     A language model's instruction is the system message of its chat template; a classifier's prompt
-    stands before the query.
+    comes before the query.
     """
     is_chat = "message" in model[0].modality_config
     if prompt and is_chat:
         raise RerankerError(
-            f"{spec}: a prompt stands before a query, but this language model takes an "
+            f"{spec}: a prompt comes before a query, but this language model takes an "
             "'instruction' instead"
         )
     if instruction and not is_chat:
         raise RerankerError(
-            f"{spec}: a classifier takes no instruction; text that stands before its queries is "
+            f"{spec}: a classifier takes no instruction; text that comes before its queries is "
             "its 'prompt'"
         )
     if instruction:

@@ -138,7 +138,7 @@ def fetch(model: str, revision: str | None) -> Path:
     lacks it. Raises RerankerError or Unavailable.
 
     The libraries are given this folder and never the id: by id, transformers asks the hub for
-    adapters even when told to stay local, and waits out its retries where there is no network.
+    adapters even where it is to stay local, and waits out its retries where there is no network.
     """
     exact = commit(model, revision)
     folder = cached(model, exact)

@@ -138,7 +138,7 @@ def number_formats(model: Any) -> list[str]:
 
 def prompts(model: Any, options: EncoderOptions) -> dict[str, str | None]:
     """Return the texts that a model puts before a query and a document, by option; None for none.
-    An option stands above the model's own.
+    An option goes before the model's own.
     """
     prompts: dict[str, str | None] = {}
     for task, prompt in (("query", options.query_prompt), ("document", options.document_prompt)):

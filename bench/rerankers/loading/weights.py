@@ -62,7 +62,7 @@ _NEVER_READ_NAMES = re.compile(
 )
 _NEVER_READ_FOLDERS = {".git", ".cache", "__pycache__", "onnx", "openvino", "coreml", "runs"}
 _LFS = b"version https://git-lfs"
-"""How a file begins that Git has not fetched: it stands in for the real one."""
+"""How a file begins that Git has not fetched: a pointer to the real one."""
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 def require_weights(spec: str, folder: Path) -> None:
     """Raise RerankerError where a folder holds no weights that can be loaded, names the tokenizer's
-    absence, or holds stand-ins for files.
+    absence, or holds pointers in the place of files.
 
     Weights are *.safetensors, or pytorch_model*.bin, of which torch then reads tensors and numbers
     alone (`weights_only`), and no code.

@@ -20,7 +20,7 @@ def require_template(tokenizer: Any, model: str) -> None:
         raise RerankerError(
             f"{model}: a language model without a chat template; choose one that was tuned to "
             "follow instructions, "
-            "or save its template as chat_template.jinja beside the weights"
+            "or save its template as chat_template.jinja next to the weights"
         )
     if _PROBE not in render(tokenizer, [{"role": "user", "content": _PROBE}], model):
         raise RerankerError(

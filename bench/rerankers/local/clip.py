@@ -29,7 +29,7 @@ text's. WordPiece takes a word of more than 100 letters for one unknown token, a
 up to 100.
 """
 GROWTH = 4
-"""The next prefix is so many times as long."""
+"""The next prefix is this many times as long."""
 
 
 class Clip:
@@ -41,7 +41,7 @@ class Clip:
         self._tokenizer = tokenizer
         self._limit = limit
         if getattr(tokenizer, "truncation_side", "right") != "right":
-            # what it cuts off at the beginning cannot be told from a prefix
+            # what it cuts off at the beginning no prefix shows
             self._limit = None
 
     def __call__(self, text: str) -> str:

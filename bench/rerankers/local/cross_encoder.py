@@ -51,7 +51,7 @@ class CrossEncoderOptions(RuntimeOptions):
         min_length=1,
         decides="scores",
         place="elsewhere",
-        description="what a language model that says yes or no is told to judge by; the model's "
+        description="what a language model that says yes or no is to judge by; the model's "
         "own when absent",
     )
     label: int | str | None = option(
@@ -60,7 +60,7 @@ class CrossEncoderOptions(RuntimeOptions):
         added=True,
         description="of a head with several labels, the one that means relevant, by number (from "
         "0) or name: the score is its log-odds, "
-        "for two labels its logit less the other's; told from the names where absent (relevant, "
+        "for two labels its logit less the other's; found by its name where absent (relevant, "
         "yes, true)",
     )
 

@@ -39,7 +39,7 @@ class LlmOptions(PairOptions):
     instruction: str | None = option(
         None,
         decides="scores",
-        description="what the model is told to judge by; the template's own when absent",
+        description="what the model is to judge by; the template's own when absent",
     )
     token_true: str | None = option(
         None,
@@ -122,7 +122,7 @@ class LlmReranker(PromptedReranker):
         self._model = networks.answering_only(network, ids)
 
     def _forward(self, inputs: list[list[int]]) -> Any:
-        """Padding stands on the right, where a causal model's tokens do not look: no score depends
+        """Padding is on the right, where a causal model's tokens do not look: no score depends
         on it, and it needs no mask.
         """
         import torch
@@ -141,7 +141,7 @@ class LlmReranker(PromptedReranker):
             return logits[torch.arange(len(inputs), device=self.device), place]
 
     def _question(self) -> dict[str, str | None]:
-        """Return what the model is told, and the words that answer, for the identity."""
+        """Return the instruction of the model, and the words that answer, for the identity."""
         template = self._template
         return {
             "instruction": template.instruction,

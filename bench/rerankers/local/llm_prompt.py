@@ -129,7 +129,7 @@ class Writer:
             self._start = _start(tokenizer)
         if limit is not None and sum(map(len, self._around(""))) + 2 > limit:
             raise RerankerError(
-                f"{model}: max_length {limit} leaves a query and a document no room beside the "
+                f"{model}: max_length {limit} leaves a query and a document no room next to the "
                 "template"
             )
 

@@ -87,7 +87,7 @@ class _Tokens(NamedTuple):
 
 
 class PairTokeniser:
-    """`limit` is the maximum length in tokens, None for no limit; `prompt` stands before every
+    """`limit` is the maximum length in tokens, None for no limit; `prompt` comes before every
     query.
     """
 
@@ -197,7 +197,7 @@ class PairTokeniser:
 
     @property
     def _room(self) -> int:
-        """Tokens of a query and a document together, beside the special ones."""
+        """Tokens of a query and a document together, without the special ones."""
         return (self.limit or 0) - int(self._tokenizer.num_special_tokens_to_add(pair=True))
 
     def _long_queries(self, queries: set[str]) -> set[str]:

@@ -24,7 +24,7 @@ class PromptedReranker(LocalReranker, PointwiseReranker):
     """Scores a pair by the logit of one token, less that of another where there is one: raw,
     unbounded.
 
-    `load()` sets, beside `_model`, the `_writer` that makes token ids of pairs, and what
+    `load()` sets `_model`, the `_writer` that makes token ids of pairs, and what
     `describe()` tells.
     """
 

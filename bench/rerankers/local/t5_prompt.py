@@ -18,7 +18,7 @@ _FORM = re.compile(r"(?P<before>.*)\{query\}(?P<between>.*)\{document\}(?P<after
 
 @dataclass(frozen=True)
 class Prompt:
-    """A template in three pieces: what stands before the query, between query and document, and
+    """A template in three pieces: what comes before the query, between query and document, and
     after the document.
     """
 
@@ -56,7 +56,7 @@ class Writer:
         self._fixed = len(fixed)
         if self._room < self._fixed + 2:
             raise RerankerError(
-                f"{model}: max_length {limit} leaves a query and a document no room beside the "
+                f"{model}: max_length {limit} leaves a query and a document no room next to the "
                 "prompt"
             )
 

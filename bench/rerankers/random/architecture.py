@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ROOM = 1.2
-"""The weights and, beside them, activations, as a multiple of the weights."""
+"""The weights and the activations, as a multiple of the weights."""
 SHARE = 0.7
 """Of the memory that is free, what a network may take: a machine at its limit times nothing but its
 own swapping.
@@ -85,7 +85,7 @@ class Torch(Requirement):
 
 @dataclass(frozen=True)
 class FreeMemory(Requirement):
-    """Memory of a device for a network of so many parameters."""
+    """Memory of a device for a network of this many parameters."""
 
     parameters: int
     dtype: str

@@ -60,7 +60,7 @@ class RandomNetwork:
         width, config = int(lengths[0]), self.network.config
         place = np.arange(width)
         if self.task in ("answer", "list"):
-            # a language model writes on at the right end: padding stands on the left
+            # a language model writes on at the right end: padding is on the left
             real = place >= width - lengths[:, None]
         else:
             real = place < lengths[:, None]

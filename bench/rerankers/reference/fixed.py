@@ -1,8 +1,8 @@
 """Rows that compute nothing: the first stage's own order, the best order there is, and a run that
 somebody published.
 
-They stand beside every reranker, so that a reader sees where it started, how much room there was,
-and what others reached.
+They are listed with every reranker, so that a reader sees where it started, how much room there
+was, and what others reached.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class FixedReranker(BaseReranker):
 
 class FirstStageReranker(FixedReranker):
     """Keeps the order that the first stage gave, with the first stage's own scores once
-    `bind(qrels, candidates)` has told them.
+    `bind(qrels, candidates)` has brought them.
 
     Scores that contradict the order, as an outsider's first stage may give them, are replaced by n,
     n-1, ..., 1 and counted.

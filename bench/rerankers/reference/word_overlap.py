@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class WordOverlapReranker(PointwiseReranker):
-    """The share of the query's distinct words that stand in the document, from 0 to 1; 0 where the
+    """The share of the query's distinct words that are in the document, from 0 to 1; 0 where the
     query has no word.
     """
 

@@ -118,5 +118,5 @@ def _host_and_port(url: str) -> str:
 
 
 def in_url(host: str) -> str:
-    """Return a host as a URL has it: an address of IPv6 stands in brackets."""
+    """Return a host as a URL has it: an address of IPv6 is in brackets."""
     return f"[{host}]" if ":" in host else host

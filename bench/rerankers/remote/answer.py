@@ -34,7 +34,7 @@ class Answer:
     unusable: str | None = None
 
     def refuse_impossible(self, service: str) -> None:
-        """Raise RerankerError for an amount that no answer costs: it would stand in every sum and
+        """Raise RerankerError for an amount that no answer costs: it would be part of every sum and
         bill after it.
         """
         amounts = {

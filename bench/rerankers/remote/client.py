@@ -2,7 +2,7 @@
 none of them unread.
 
 A client writes `connect` and `ask`. Retries happen here and not inside an SDK, so that they are
-counted (`Usage.retries`) and a timed sample that needed one can be told from a clean one. Limits
+counted (`Usage.retries`) and a timed sample that needed one differs from a clean one. Limits
 per minute are waited for between the calls of `rerank` where possible.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bench.contract.request import Outcome, Scores
 
 LONGEST_WAIT_S = 65.0
-"""A service that allows so many calls a minute is waited for."""
+"""A service that allows a number of calls a minute is waited for."""
 GIVE_UP_AFTER = 20
 """Failed queries in a row after which a service is taken to be down."""
 # https://cohere.com/pricing, https://docs.pinecone.io/models/cohere-rerank-4-fast
@@ -363,8 +363,8 @@ class ApiReranker(RemoteReranker):
             raise RerankerError(message) from None
 
     def _give_up_if_down(self, last: Failure) -> None:
-        """Raise RerankerError after so many queries failed in a row, retries included, that the
-        others would too.
+        """Raise RerankerError once GIVE_UP_AFTER queries have failed in a row, retries included: the
+        others would fail too.
         """
         with self._counting:
             if not self._stop.is_set():

@@ -166,7 +166,7 @@ def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
     if encoding in ("", "identity"):
         return lambda chunk, limit: chunk
     if encoding in ("gzip", "x-gzip", "deflate"):
-        # 32: gzip and zlib headers are told apart.
+        # 32: gzip and zlib headers are both read.
         return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress
     raise unreadable(f"the answer is packed as {encoding[:20]}, which was not asked for")
 

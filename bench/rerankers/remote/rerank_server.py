@@ -51,8 +51,8 @@ class RerankServerOptions(HttpOptions, SplitOptions):
     listwise: bool = option(
         False,
         decides="scores",
-        description="the model scores a document beside the others, so that a shorter list gives "
-        "other scores",
+        description="the model scores a document together with the others, so that a shorter list "
+        "gives other scores",
     )
 
 

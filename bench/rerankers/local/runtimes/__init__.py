@@ -67,7 +67,7 @@ class Runtime(Protocol):
         """Return the logits of all batches, end to end, on the host. Waits for the device once."""
 
     packages: tuple[str, ...]
-    """The packages whose versions decide scores, beside torch's."""
+    """The packages whose versions decide scores, next to torch's."""
     group: int | None
     """Activations that share a scale in 8 bits."""
 
