@@ -363,8 +363,8 @@ class ApiReranker(RemoteReranker):
             raise RerankerError(message) from None
 
     def _give_up_if_down(self, last: Failure) -> None:
-        """Raise RerankerError once GIVE_UP_AFTER queries have failed in a row, retries included: the
-        others would fail too.
+        """Raise RerankerError once GIVE_UP_AFTER queries have failed in a row, with all retries:
+        the others would fail too.
         """
         with self._counting:
             if not self._stop.is_set():
