@@ -10,9 +10,11 @@ import pytest
 from scripts import structure
 from tests.support.paths import ROOT
 
-CLEAN_ROOMS = frozenset({"catalogue", "core", "machine"})
+CLEAN_ROOMS = frozenset(
+    {"catalogue", "core", "integrations", "machine", "pipelines", "rerankers", "serving"}
+)
 """Rooms without a problem. A room joins when it is clean, and never leaves."""
-CONDITIONALS = 17.0
+CONDITIONALS = 14.5
 """Conditional expressions per 1,000 lines of the package: the value that is reached. Lower it when
 there are fewer.
 """
