@@ -313,15 +313,14 @@ def _first_of_each(points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 def _difference(best: Point, other: Point, seed: int) -> statistics.Difference | None:
-    ours, theirs = best.values or {}, other.values or {}
+    ours, theirs = best.values, other.values
+    if not ours or not theirs:
+        return None
     queries = [query for query in ours if query in theirs]
-    return (
-        statistics.difference(
-            [ours[query] for query in queries], [theirs[query] for query in queries], seed
-        )
-        if queries
-        else None
-    )
+    if not queries:
+        return None
+    new, old = [ours[query] for query in queries], [theirs[query] for query in queries]
+    return statistics.difference(new, old, seed)
 
 
 def _first_stage_quality(run: Run, group: tuple[str, str], measure: str) -> float | None:

@@ -43,7 +43,7 @@ def numbered_lines(path: Path, notes: Notes | None = None) -> Iterator[tuple[int
     number, kind = 0, ""
     try:
         kind = compression(path)
-        with _opened(path, kind) as file:
+        with opened(path, kind) as file:
             for number, data in enumerate(file, 1):
                 line = _decoded(path, number, data)
                 if line.strip():
@@ -61,7 +61,7 @@ def content(path: Path) -> bytes:
     kind = ""
     try:
         kind = compression(path)
-        with _opened(path, kind) as file:
+        with opened(path, kind) as file:
             data: bytes = file.read()
     except (*DAMAGE, OSError) as error:
         raise _unreadable(path, 0, kind, error) from error
@@ -70,7 +70,7 @@ def content(path: Path) -> bytes:
 
 def count_lines(path: Path) -> int:
     """The lines of a file that hold something, counted without parsing them."""
-    with _opened(path, compression(path)) as file:
+    with opened(path, compression(path)) as file:
         return sum(not line.isspace() for line in file)
 
 
@@ -93,7 +93,7 @@ def compression(path: Path) -> str:
     return kind
 
 
-def _opened(path: Path, kind: str) -> Any:
+def opened(path: Path, kind: str) -> Any:
     """The file's bytes, uncompressed."""
     if kind == "gzip":
         return gzip.open(path, "rb")

@@ -4,6 +4,7 @@ stage.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from bench.core.errors import RerankerError
 from bench.core.options import Options
 from bench.quality import measures as quality
 from bench.quality import statistics
+from bench.quality.query_values import QueryValues
 from bench.quality.questions import Questions
 from bench.quality.statistics import Difference, Estimate
 from bench.ranking.order import Ranking, rank
@@ -42,22 +44,24 @@ def assess(
     their part of the questions, and nothing else holds on to them. Raises RerankerError for a score
     that cannot be ranked.
     """
-    per_query: dict[str, dict[str, float]] = {}
+    arrays: dict[str, array[float]] = {}
     pairs = ties = beyond = 0
     for part in questions.parts():
         rankings = _ranked(scored, part)
-        for name, values in quality.evaluate(
+        values_of = quality.evaluate(
             rankings, part.qrels, part.measures, part.dataset.min_relevance
-        ).items():
-            per_query.setdefault(name, {}).update(values)
+        )
+        for name, by_query in values_of.items():
+            arrays.setdefault(name, array("d")).extend(by_query.values())
         pairs += sum(len(ranking.doc_ids) for ranking in rankings.values())
         ties += sum(ranking.ties for ranking in rankings.values())
         beyond += sum(ranking.beyond for ranking in rankings.values())
         keep(rankings, part)
-    estimates = {
-        name: statistics.estimate([values[query_id] for query_id in questions.query_ids], seed)
-        for name, values in per_query.items()
-    }
+    per_query: dict[str, QueryValues] = {}
+    estimates: dict[str, Estimate] = {}
+    for name, values in arrays.items():
+        per_query[name] = QueryValues(questions.places, values)
+        estimates[name] = statistics.estimate(values, seed)
     return Assessed(per_query, estimates, _count(scored, questions, pairs, ties, beyond))
 
 

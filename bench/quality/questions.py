@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bench.quality.query_values import places_of
 from bench.ranking.order import Ranking
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Questions:
     @cached_property
     def qrels(self) -> dict[str, Mapping[str, int]]:
         return {query_id: self.dataset.qrels[query_id] for query_id in self.query_ids}
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The place of each query among them."""
+        return places_of(self.query_ids)
 
     @cached_property
     def longest(self) -> int:

@@ -23,7 +23,7 @@ from bench.contract.candidates import QueryCandidates
 from bench.core.atomic import whole_file, write_atomically
 from bench.core.errors import DataError
 from bench.datasets.lines import id_problem
-from bench.ranking import trec_rows
+from bench.ranking import trec_rows, trec_stretches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +46,14 @@ def read_run(path: Path | str) -> Mapping[str, QueryCandidates]:
 
 def read_content(path: Path | str) -> RunContent:
     """Return the same with what is odd about the file. Raises DataError as `read_run` does."""
-    from bench.ranking.trec_order import RepeatedDocument, ordered
+    from bench.ranking.trec_order import RepeatedDocument, joined, ordered
 
     path = Path(path)
     try:
-        return ordered(trec_rows.read(path))
+        try:
+            return joined(map(ordered, trec_stretches.whole_queries(path)))
+        except trec_stretches.Irregular:
+            return ordered(trec_rows.read(path))
     except RepeatedDocument as error:
         line = trec_rows.line_of_repeat(path, error.query_id)
         raise DataError.at(path, line, str(error)) from error
@@ -68,7 +71,7 @@ def read_pieces(path: Path | str) -> Iterator[pd.DataFrame]:
     path = Path(path)
     rest: pd.DataFrame | None = None
     rows_before = 0
-    for batch in trec_rows.pieces(path):
+    for batch in trec_stretches.pieces(path):
         if batch is None:
             # something about the file needs a closer look, which reads it from its beginning
             rest = _closely(path).iloc[rows_before:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,6 +64,26 @@ class RunContent:
             yield note(Code.REPEATED_LINES, self.repeated, file=name)
 
 
+def joined(parts: Iterable[RunContent]) -> RunContent:
+    """Return parts of a run, no query of which is in two of them, as one run. One part is in memory
+    at a time.
+    """
+    contradicted: set[str] = set()
+    repeated = 0
+    has_scores = True
+
+    def rankings() -> Iterator[tuple[str, QueryCandidates]]:
+        nonlocal repeated, has_scores
+        for part in parts:
+            contradicted.update(part.contradicted)
+            repeated += part.repeated
+            has_scores = part.has_scores
+            yield from part.by_query.items()
+
+    by_query = Compact(rankings())
+    return RunContent(by_query, frozenset(contradicted), repeated, has_scores)
+
+
 def ordered(rows: Rows) -> RunContent:
     """Return each query's ranked list. Raises RepeatedDocument for a document that a query lists
     with two scores.
@@ -71,8 +91,7 @@ def ordered(rows: Rows) -> RunContent:
     import numpy as np
     import pyarrow as pa
 
-    queries = pa.array(rows.query_ids, pa.string()).dictionary_encode()
-    docs = pa.array(rows.doc_ids, pa.string())
+    queries, docs = _encoded(rows.query_ids), _encoded(rows.doc_ids)
     scores = np.asarray(rows.scores, dtype=np.float64)
     codes = queries.indices.to_numpy(zero_copy_only=False)
     query_ids = queries.dictionary.to_pylist()
@@ -90,15 +109,25 @@ def ordered(rows: Rows) -> RunContent:
     return RunContent(by_query, contradicted, repeated, rows.has_scores)
 
 
+def _encoded(names: Any) -> Any:
+    """Return a column of ids as numbers and a dictionary, in which they are as they first
+    appear.
+    """
+    import pyarrow as pa
+
+    if isinstance(names, pa.DictionaryArray):
+        return names
+    return pa.array(names, pa.string()).dictionary_encode()
+
+
 def _rankings(
     query_ids: Sequence[str], docs: Any, scores: NDArray[np.float64], ends: Sequence[int]
 ) -> Iterator[QueryCandidates]:
     """Yield each query's ranking from columns in order, one after the other. Every document's id is
     one object, however often it is ranked. Raises RepeatedDocument.
     """
-    encoded = docs.dictionary_encode()
-    names = encoded.dictionary.to_pylist()
-    numbers = encoded.indices.to_numpy(zero_copy_only=False)
+    names = docs.dictionary.to_pylist()
+    numbers = docs.indices.to_numpy(zero_copy_only=False)
     for query_id, start, end in zip(query_ids, [0, *ends], ends, strict=False):
         doc_ids = tuple(names[number] for number in numbers[start:end].tolist())
         ranking = QueryCandidates(doc_ids, tuple(scores[start:end].tolist()))
@@ -183,7 +212,7 @@ def _alphabetical(docs: Any, rows: NDArray[np.intp]) -> NDArray[np.int64]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    encoded = docs.take(pa.array(rows)).dictionary_encode()
+    encoded = docs.take(pa.array(rows))
     place = np.empty(len(encoded.dictionary), dtype=np.int64)
     place[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(place))
     places: NDArray[np.int64] = place[encoded.indices.to_numpy(zero_copy_only=False)]

@@ -23,7 +23,7 @@ from bench.datasets.lines import id_problem
 from bench.ranking.trec_order import Rows
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
 TREC = ("query_id", "q0", "doc_id", "rank", "score", "tag")
 MS_MARCO = ("query_id", "doc_id", "rank")
@@ -56,7 +56,7 @@ def read(path: Path) -> Rows:
     its first bad line.
     """
     data = content(path)
-    if _is_json(data):
+    if is_json(data):
         return _read_json(path, data)
     return read_fast(data) or _read_slowly(path, data)
 
@@ -79,7 +79,7 @@ def content(path: Path) -> bytes:
     return re.sub(rb"^(?:" + MARK + rb")+", b"", data, flags=re.MULTILINE)
 
 
-def _is_json(data: bytes) -> bool:
+def is_json(data: bytes) -> bool:
     """Return whether the file holds an object. Query ids may start with a brace: a first line of
     six columns is a row.
     """
@@ -89,62 +89,34 @@ def _is_json(data: bytes) -> bool:
     return len(cells) != len(TREC) or not math.isfinite(_number(cells[4]))
 
 
-def pieces(path: Path) -> Iterator[pd.DataFrame | None]:
-    """Yield query, document and score of a run as `write_run` writes it, some thousand rows at a
-    time; at last None where anything about the file needs a closer look.
-    """
-    import pyarrow as pa
-
-    try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            for batch in _reader(stream):
-                yield batch.to_pandas()
-    except (pa.ArrowInvalid, OSError):
-        yield None
-
-
-def _reader(stream: Any) -> Any:
-    """Return pyarrow's reader of a run as `write_run` writes it."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    types = {"query": pa.string(), "document": pa.string(), "score": pa.float64()}
-    return csv.open_csv(
-        stream,
-        read_options=csv.ReadOptions(
-            column_names=["query", "q0", "document", "rank", "score", "tag"]
-        ),
-        parse_options=csv.ParseOptions(
-            delimiter=" ", quote_char=False, double_quote=False, newlines_in_values=False
-        ),
-        convert_options=csv.ConvertOptions(
-            column_types=types, include_columns=list(types), null_values=[]
-        ),
-    )
-
-
 def read_fast(data: bytes) -> Rows | None:
     """Return the columns of a regular file, parsed by pyarrow; None when anything about it needs a
     closer look.
     """
-    import numpy as np
-    import pyarrow as pa
-    from pyarrow import csv
 
-    data = data[_end_of_header(data) :]
+    data = data[end_of_header(data) :]
     first = data[: data.find(b"\n") + 1 or len(data)]
-    delimiter = _delimiter(data, first)
+    delimiter = delimiter_of(data, first)
     layout = LAYOUTS.get(len(first.split()))
     if delimiter is None or layout is None:
         return None
-    types = {
-        "query_id": pa.string(),
-        "doc_id": pa.string(),
-        "rank": pa.int64(),
-        "score": pa.float64(),
-    }
+    table = parsed(data, delimiter, layout)
+    if table is None:
+        return None
+    return rows_of(table, layout)
+
+
+def parsed(data: bytes, delimiter: str, layout: Sequence[str]) -> pa.Table | None:
+    """Return the columns that matter, ids as numbers and a dictionary; None for rows that are not
+    of this layout.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    name = pa.dictionary(pa.int32(), pa.string())
+    types = {"query_id": name, "doc_id": name, "rank": pa.int64(), "score": pa.float64()}
     try:
-        table = csv.read_csv(
+        return csv.read_csv(
             pa.BufferReader(data),
             read_options=csv.ReadOptions(column_names=layout),
             parse_options=csv.ParseOptions(
@@ -152,25 +124,33 @@ def read_fast(data: bytes) -> Rows | None:
             ),
             convert_options=csv.ConvertOptions(
                 column_types=types,
-                include_columns=[name for name in layout if name in types],
+                include_columns=[column for column in layout if column in types],
                 null_values=[],
             ),
-        ).combine_chunks()
+        )
     except pa.ArrowInvalid:
         return None
-    query_ids, doc_ids = (table[name].combine_chunks() for name in ("query_id", "doc_id"))
-    if any(not name or name.startswith("#") for name in query_ids.unique().to_pylist()):
+
+
+def rows_of(table: pa.Table, layout: Sequence[str]) -> Rows | None:
+    """Return parsed rows of whole queries; None where something needs a closer look."""
+    import numpy as np
+    import pyarrow as pa
+
+    # a table that was cut still has the names of all queries in its dictionary
+    query_ids = table["query_id"].cast(pa.string()).combine_chunks().dictionary_encode()
+    doc_ids = table["doc_id"].unify_dictionaries().combine_chunks()
+    if any(not name or name.startswith("#") for name in query_ids.dictionary.to_pylist()):
         return None
     ranks = table["rank"].to_numpy()
     if layout is MS_MARCO:
-        numbered = _numbered(query_ids.dictionary_encode().indices.to_numpy(), ranks)
-        return (
-            Rows(query_ids, doc_ids, -ranks.astype(np.float64), ranks, has_scores=False)
-            if numbered
-            else None
-        )
+        if not _numbered(query_ids.indices.to_numpy(), ranks):
+            return None
+        return Rows(query_ids, doc_ids, -ranks.astype(np.float64), ranks, has_scores=False)
     scores = table["score"].to_numpy()
-    return Rows(query_ids, doc_ids, scores, ranks) if np.isfinite(scores).all() else None
+    if not np.isfinite(scores).all():
+        return None
+    return Rows(query_ids, doc_ids, scores, ranks)
 
 
 def line_of_repeat(path: Path, query_id: str) -> int:
@@ -178,7 +158,7 @@ def line_of_repeat(path: Path, query_id: str) -> int:
     the file has no lines.
     """
     data = content(path)
-    if _is_json(data):
+    if is_json(data):
         return 0
     scores: dict[str, float] = {}
     for number, row in _rows(path, data):
@@ -404,7 +384,7 @@ class _Members(list[tuple[str, Any]]):
             yield name, value
 
 
-def _end_of_header(data: bytes) -> int:
+def end_of_header(data: bytes) -> int:
     """Return where the rows begin, after blank lines and comments."""
     start = 0
     while data.startswith((b"#", b"\n", b"\r\n"), start):
@@ -412,7 +392,7 @@ def _end_of_header(data: bytes) -> int:
     return start
 
 
-def _delimiter(data: bytes, first: bytes) -> str | None:
+def delimiter_of(data: bytes, first: bytes) -> str | None:
     """Return the one character between columns, if the same one is between all of them, once, and
     never ends a line.
     """

@@ -17,6 +17,7 @@ from bench.ranking.trec import metadata_path
 from bench.records.folder import plain, read_info
 from bench.records.run import Run
 from bench.records.schema import SCHEMA_VERSION, Record
+from bench.records.tables import PER_QUERY, read_stretches
 from bench.records.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -173,7 +174,8 @@ def _write(run: Run, target: Path, latency: bool) -> None:
     )
     records = [_short(record, latency) for record in run.records.values()]
     writer = RunWriter(target, info, None)
-    writer.save(records, _rows(run, run.per_query), _timings(run) if latency else ())
+    timings = _timings(run) if latency else ()
+    writer.save(records, _per_query(run), timings)
     writer.set_status({})  # writes run.json
     for trial in run.records:
         ranking = Path("rankings") / f"{trial}.run.gz"
@@ -185,6 +187,13 @@ def _write(run: Run, target: Path, latency: bool) -> None:
 def _timings(run: Run) -> Iterator[tuple[Any, ...]]:
     """The rows of whole calls."""
     return _rows(run, run.latency[run.latency["span"] == "total"])
+
+
+def _per_query(run: Run) -> Iterator[tuple[Any, ...]]:
+    """Yield the per-query rows of the trials that have a record, trial by trial."""
+    for trial_id in run.records:
+        for rows in read_stretches(run.folder, PER_QUERY, trial_id):
+            yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 
 def _rows(run: Run, table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:

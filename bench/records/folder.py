@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Container, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,13 @@ from bench.core.counting import counted
 from bench.core.errors import RecordError
 from bench.latency.sample import Condition
 from bench.latency.summary import Summary, parts, summarise
+from bench.quality.query_values import QueryValues, SharedPlaces
 from bench.records import tables
 from bench.records.cells import REPEAT
 from bench.records.packed import unpacked
 from bench.records.reading import Model, validated
 from bench.records.schema import ArchitectureRecord, Record, RunInfo
-from bench.records.tables import Table, file_of, read_table
+from bench.records.tables import Table, file_of, of_measure, read_stretches, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +35,9 @@ class RunFolder:
         """Raises RecordError when the folder holds no run that this version can read."""
         self.folder = Path(folder)
         self.info = read_info(self.folder)
-        self._values: dict[tuple[str, str], Mapping[str, float]] = {}
+        self.places = SharedPlaces()
+        """Where the values of each query are, for measures of the same queries the same."""
+        self._values: dict[tuple[str, str], QueryValues] = {}
 
     @property
     def seed(self) -> int:
@@ -65,7 +69,7 @@ class RunFolder:
         """Columns trial, query, measure, value."""
         return self._table(tables.PER_QUERY)
 
-    def values(self, trial_id: str, measure: str) -> Mapping[str, float]:
+    def values(self, trial_id: str, measure: str) -> QueryValues:
         """Return query id -> value of a finished trial, in the record's order.
 
         Raises RecordError where the table does not hold one per query that the record counts, or
@@ -76,29 +80,31 @@ class RunFolder:
             self._values[key] = self._complete_values(trial_id, measure)
         return self._values[key]
 
-    def _complete_values(self, trial_id: str, measure: str) -> Mapping[str, float]:
+    def _complete_values(self, trial_id: str, measure: str) -> QueryValues:
         path = file_of(self.folder, tables.PER_QUERY, trial_id)
-        table, record = self.per_query, self.records[trial_id]
-        rows = table[(table["trial"] == trial_id) & (table["measure"] == measure)]
-        if rows.empty:
+        record = self.records[trial_id]
+        query_ids: list[str] = []
+        values = array("d")
+        for rows in read_stretches(self.folder, tables.PER_QUERY, trial_id):
+            rows = of_measure(rows, measure)
+            query_ids += rows["query"].to_pylist()
+            values.extend(rows["value"].to_pylist())
+        if not query_ids:
             raise RecordError(f"{path}: holds no {measure} of {trial_id}: {REPEAT}")
-        values: dict[str, float] = dict(
-            zip(rows["query"].tolist(), rows["value"].tolist(), strict=True)
-        )
         expected = record.counts.queries
-        if not len(rows) == len(values) == expected:
+        if not len(query_ids) == len(set(query_ids)) == expected:
             raise RecordError(
                 f"{path}: does not hold {measure} of {trial_id} once for each of its "
                 f"{counted(expected, 'query')}: {REPEAT}"
             )
-        mean = sum(values.values()) / len(values)
+        by_query = QueryValues(self.places.of(query_ids), values)
         recorded = record.quality.get(measure)
-        if recorded and not math.isclose(mean, recorded.mean, rel_tol=1e-6, abs_tol=1e-6):
+        if recorded and not math.isclose(by_query.mean, recorded.mean, rel_tol=1e-6, abs_tol=1e-6):
             raise RecordError(
-                f"{path}: gives {measure} of {trial_id} the mean {mean:.6f}, and its record says "
-                f"{recorded.mean:.6f}: {REPEAT}"
+                f"{path}: gives {measure} of {trial_id} the mean {by_query.mean:.6f}, and its "
+                f"record says {recorded.mean:.6f}: {REPEAT}"
             )
-        return values
+        return by_query
 
     @cached_property
     def depths(self) -> pd.DataFrame:
@@ -147,6 +153,18 @@ class RunFolder:
         as `queries` is.
         """
         return self._distinct(tables.DOCUMENTS)
+
+    def document_texts(self, wanted: Container[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return (dataset, document) -> its text, cut, for those of the wanted documents whose text
+        the run keeps.
+        """
+        texts: dict[tuple[str, str], str] = {}
+        for rows in read_stretches(self.folder, tables.DOCUMENTS):
+            columns = (rows[name].to_pylist() for name in tables.DOCUMENTS.names)
+            for dataset, document, text in zip(*columns, strict=True):
+                if (dataset, document) in wanted:
+                    texts[dataset, document] = text
+        return texts
 
     @cached_property
     def judgments(self) -> pd.DataFrame:

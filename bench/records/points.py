@@ -8,6 +8,7 @@ quality of its own or, where it was not scored, none.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,14 +16,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.trial import System, Trial
+from bench.core.errors import RecordError
 from bench.latency.columns import P95
 from bench.latency.sample import Condition
 from bench.latency.scenarios import one_query, one_query_at
 from bench.latency.summary import Summary, summarise
 from bench.latency.sweep_plan import SETTINGS
+from bench.quality.query_values import QueryValues
+from bench.records.cells import REPEAT
 from bench.records.folder import RunFolder, plain
 from bench.records.schema import ArchitectureRecord, Record
-from bench.records.tables import SYSTEM
+from bench.records.tables import DEPTHS, SYSTEM, of_measure, read_stretches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +52,7 @@ class Point:
     p50_ms: float
     p95_ms: float | None
     p95_high_ms: float | None
-    values: Mapping[str, float] | None = None
+    values: QueryValues | None = None
     between: tuple[int, int] | None = None
     scenario: str = ""
     meaningless: bool = False
@@ -66,33 +70,65 @@ class Point:
     @cached_property
     def quality(self) -> float | None:
         """The mean over queries."""
-        return sum(self.values.values()) / len(self.values) if self.values else None
+        if not self.values:
+            return None
+        return self.values.mean
 
 
 class Qualities:
     """Per-query values of one measure, by system and depth."""
 
     def __init__(self, run: RunFolder, measure: str) -> None:
-        self._at: dict[tuple[System, int], Mapping[str, float]] = {
-            (_system(*names), int(depth)): dict(zip(rows["query"], rows["value"], strict=True))
-            for (*names, depth), rows in run.depths[run.depths["measure"] == measure].groupby(
-                [*SYSTEM, "depth"], dropna=False
-            )
+        failed = {trial_id for trial_id, record in run.records.items() if record.mostly_failed}
+        self._curves = {
+            key: values for key, values in _curves(run, measure) if key[0].trial not in failed
         }
+        self._at = dict(self._curves)
         for trial_id, record in run.records.items():
-            if record.mostly_failed:  # means of failures
-                system = System(trial_id)
-                self._at = {key: values for key, values in self._at.items() if key[0] != system}
-        for trial_id, record in run.records.items():
-            if measure in record.quality and not record.mostly_failed:
+            if measure in record.quality and trial_id not in failed:
                 key = (System(trial_id), _deepest(record))
                 self._at.setdefault(key, run.values(trial_id, measure))
 
-    def at(self, system: System, depth: int) -> Mapping[str, float] | None:
+    def at(self, system: System, depth: int) -> QueryValues | None:
         return self._at.get((system, depth))
 
     def depths(self, system: System) -> list[int]:
-        return sorted(depth for found, depth in self._at if found == system)
+        return sorted(depth for other, depth in self._at if other == system)
+
+    def curve(self, trial_id: str) -> dict[int, float]:
+        """Return depth -> mean over queries, by rising depth, of a trial as it is. Empty where the
+        run holds no quality of it at several depths.
+        """
+        system = System(trial_id)
+        means = {
+            depth: values.mean for (other, depth), values in self._curves.items() if other == system
+        }
+        return dict(sorted(means.items()))
+
+
+def _curves(run: RunFolder, measure: str) -> Iterator[tuple[tuple[System, int], QueryValues]]:
+    """Yield the values of each system and depth in the table `depths`, which is read some rows at a
+    time.
+    """
+    query_ids: dict[tuple[System, int], list[str]] = {}
+    values: dict[tuple[System, int], array[float]] = {}
+    # a query's id is one object, however many depths have it
+    names: dict[str, str] = {}
+    for rows in read_stretches(run.folder, DEPTHS):
+        frame = of_measure(rows, measure).to_pandas()
+        for (*cells, depth), part in frame.groupby([*SYSTEM, "depth"], dropna=False, sort=False):
+            key = (_system(*cells), int(depth))
+            own = query_ids.setdefault(key, [])
+            own += [names.setdefault(query, query) for query in part["query"]]
+            values.setdefault(key, array("d")).extend(part["value"].tolist())
+    for key, own in query_ids.items():
+        if len(set(own)) < len(own):
+            system, depth = key
+            raise RecordError(
+                f"{run.folder / DEPTHS.name}: holds {measure} of {system.trial} at depth {depth} "
+                f"twice for a query: {REPEAT}"
+            )
+        yield key, QueryValues(run.places.of(own), values[key])
 
 
 def measured(run: RunFolder, *, architectures: bool = False) -> tuple[Point, ...]:

@@ -155,8 +155,37 @@ def read_table(folder: Path, table: Table, order: Mapping[str, int] | None = Non
     old = _file_of_all(folder, table)
     if old.is_file():
         return _joined([_read(old, table, version=1)], table)
-    paths = [path for path in (folder / table.name).rglob("*.parquet") if path.is_file()]
-    return read_files(sorted(paths), table, order)
+    return read_files(_files(folder, table), table, order)
+
+
+def read_stretches(folder: Path, table: Table, trial: str | None = None) -> Iterator[pa.Table]:
+    """Yield the rows of a table of the run, of one trial where it is named, some rows at a time.
+    Raises RecordError as `read_table` does.
+    """
+    import pyarrow.compute as pc
+
+    old = _file_of_all(folder, table)
+    if old.is_file():
+        for rows in stretches(old, table, version=1):
+            yield rows if trial is None else rows.filter(pc.equal(rows["trial"], trial))
+        return
+    paths = _files(folder, table)
+    if trial is not None:
+        paths = [path for path in (path_of(folder, table, trial),) if path.is_file()]
+    for path in paths:
+        yield from stretches(path, table)
+
+
+def of_measure(rows: pa.Table, measure: str) -> pa.Table:
+    """Return the rows of one measure."""
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.equal(rows["measure"], measure))
+
+
+def _files(folder: Path, table: Table) -> list[Path]:
+    """Return the files of a table, by name."""
+    return sorted(path for path in (folder / table.name).rglob("*.parquet") if path.is_file())
 
 
 def read_files(
@@ -201,31 +230,51 @@ def _batches(table: Table, rows: Iterable[Sequence[Any]]) -> Iterator[pa.RecordB
 def _read(path: Path, table: Table, version: int = 2) -> pa.Table:
     """Return one file, its columns those of the table."""
     import pyarrow as pa
+
+    return pa.concat_tables(stretches(path, table, version))
+
+
+def stretches(path: Path, table: Table, version: int = 2) -> Iterator[pa.Table]:
+    """Yield one file, some rows at a time, its columns those of the table. Raises RecordError where
+    it cannot be read, or lacks a column, or a column holds what it cannot.
+    """
+    import pyarrow as pa
+
+    for data in _batches_of(path):
+        if version == 1:
+            data = version_1.table(table.name, data)
+        check_cells(path, data.to_pandas(), table.columns)
+        arrays = []
+        for name, column in table.columns.items():
+            if name in data.column_names:
+                arrays.append(_cast(path, name, column, data[name]))
+            else:
+                arrays.append(pa.nulls(data.num_rows, column.kind))
+        yield pa.table(arrays, schema=table.schema)
+
+
+def _batches_of(path: Path) -> Iterator[pa.Table]:
+    """Yield the rows of a Parquet file, STRETCH of them at a time; no rows of one that has none."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            data = file.read().replace_schema_metadata(None)
-        # cells of damaged pages are seen to be wrong only when they are looked at
-        data.validate(full=True)
-        if len(set(data.column_names)) < data.num_columns:
-            raise ValueError("it holds a column twice")
+            schema = file.schema_arrow.remove_metadata()
+            if len(set(schema.names)) < len(schema.names):
+                raise ValueError("it holds a column twice")
+            if not file.metadata.num_rows:
+                yield schema.empty_table()
+            for batch in file.iter_batches(STRETCH):
+                data = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+                # cells of damaged pages are seen to be wrong only when they are looked at
+                data.validate(full=True)
+                yield data
     except (MemoryError, ImportError):
         raise
     except Exception as error:  # pyarrow raises many kinds over damaged files
         reason = str(error).partition("\n")[0][:200]
         raise RecordError(f"{path}: cannot be read: {reason or type(error).__name__}") from error
-    if version == 1:
-        data = version_1.table(table.name, data)
-    frame = data.to_pandas()
-    check_cells(path, frame, table.columns)
-    arrays = []
-    for name, column in table.columns.items():
-        if name in data.column_names:
-            arrays.append(_cast(path, name, column, data[name]))
-        else:
-            arrays.append(pa.nulls(data.num_rows, column.kind))
-    return pa.table(arrays, schema=table.schema)
 
 
 def _cast(path: Path, name: str, column: Column, cells: Any) -> Any:

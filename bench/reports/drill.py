@@ -29,21 +29,8 @@ SHORTEST = 60
 class Documents:
     """The documents of a page, numbered as they come."""
 
-    texts: Mapping[tuple[str, str], str]
+    run: Run
     numbers: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, run: Run) -> Documents:
-        table = run.documents
-        return cls(
-            dict(
-                zip(
-                    zip(table["dataset"], table["document"], strict=True),
-                    table["text"],
-                    strict=True,
-                )
-            )
-        )
 
     def number(self, dataset: str, document: str) -> int:
         return self.numbers.setdefault((dataset, document), len(self.numbers))
@@ -52,9 +39,9 @@ class Documents:
         """([id, text] by number, characters kept of a text): all are cut alike where they would
         weigh more than the budget.
         """
+        texts = self.run.document_texts(self.numbers)
         found = [
-            (document, self.texts.get((dataset, document), ""))
-            for dataset, document in self.numbers
+            (document, texts.get((dataset, document), "")) for dataset, document in self.numbers
         ]
         kept = LIMIT
         while kept > SHORTEST and sum(len(text[:kept].encode()) for _, text in found) > TEXT_BUDGET:
@@ -81,6 +68,7 @@ class GroupDrill:
         self.shown = self._most_moved(most)
         self.orders: dict[str, dict[str, Sequence[str]]] = {}
         texts = run.queries[run.queries["dataset"] == self.dataset]
+        texts = texts[texts["query"].isin(self.shown)]
         self.words = dict(zip(texts["query"], texts["text"], strict=True))
 
     def add(self, row: Row, table: pd.DataFrame) -> None:

@@ -60,7 +60,7 @@ class View:
         """Return what pages show of the rankings, which are read once, one after the other: no two
         need to be in memory at once.
         """
-        documents = Documents.of(self.run)
+        documents = Documents(self.run)
         limit = max(20, drill.MOST_QUERIES // max(1, len(self.findings)))
         rankings = Rankings(documents)
         for finding in self.findings:

@@ -4,7 +4,9 @@ always did.
 
 from __future__ import annotations
 
+import gzip
 import sys
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,10 @@ from bench.contract.trial import System
 from bench.core.errors import RecordError
 from bench.latency.sample import Sample
 from bench.latency.sweep_plan import SETTINGS
+from bench.quality.query_values import QueryValues, SharedPlaces
+from bench.ranking import trec_rows, trec_stretches
+from bench.ranking.trec import read_content
+from bench.ranking.trec_order import joined, ordered
 from bench.records import tables
 from bench.records.tables import DEPTHS, PER_QUERY, read_table
 
@@ -115,3 +121,67 @@ def test_the_columns_are_the_fields_of_what_is_written() -> None:
     assert tuple(tables.SETTING) == SETTINGS
     assert tuple(tables.SYSTEM) == ("trial", *(f"system_{name}" for name in System._fields[1:]))
     assert System._fields[1:] == SETTINGS
+
+
+def test_values_by_query_are_the_mapping_that_they_were_made_of() -> None:
+    shared = SharedPlaces()
+    values = QueryValues(shared.of(["q1", "q2"]), array("d", [0.5, 1.0]))
+    assert values == {"q1": 0.5, "q2": 1.0}
+    assert (list(values), values.mean, values.get("q3")) == (["q1", "q2"], 0.75, None)
+    assert shared.of(["q1", "q2"]) is values.places
+    assert list(shared.of(["q2", "q1"])) == ["q2", "q1"]
+    with pytest.raises(ValueError, match="'q1' comes twice"):
+        shared.of(["q1", "q1"])
+    with pytest.raises(ValueError, match="1 values for 2 queries"):
+        QueryValues(values.places, array("d", [1.0]))
+
+
+def test_a_table_is_read_in_stretches_of_one_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "STRETCH", 7)
+    tables.write_trials(tmp_path, PER_QUERY, [*rows("a", 20, 0.5), *rows("b", 5, 0.25)])
+    parts = list(tables.read_stretches(tmp_path, PER_QUERY, "a"))
+    assert [part.num_rows for part in parts] == [7, 7, 6]
+    assert {cell for part in parts for cell in part["trial"].to_pylist()} == {"a"}
+    assert list(tables.read_stretches(tmp_path, PER_QUERY, "c")) == []
+    assert sum(part.num_rows for part in tables.read_stretches(tmp_path, PER_QUERY)) == 25
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_run_file_is_read_in_stretches_of_whole_queries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    monkeypatch.setattr(trec_stretches, "STRETCH", 100)
+    lines = ["# a header", ""]
+    for query in range(30):
+        lines += [f"q{query} Q0 d{place} {place} {9 - place} t" for place in range(query % 7)]
+    path = tmp_path / ("x.run.gz" if packed else "x.run")
+    data = "\n".join(lines).encode()
+    path.write_bytes(gzip.compress(data) if packed else data)
+    parts = list(trec_stretches.whole_queries(path))
+    assert len(parts) > 5
+    whole = ordered(trec_rows.read(path))
+    assert joined(map(ordered, parts)) == whole == read_content(path)
+    assert list(whole.by_query) == list(read_content(path).by_query)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "q0 Q0 d9 9 0.5 t",  # a query whose rows are apart
+        "q0 Q0  d9 9 0.5 t",  # two blanks
+        "q99 Q0 d9 9 nan t",
+        "q99 Q0 d9 9 0.5",
+        "\ufeffq99 Q0 d9 9 0.5 t",
+    ],
+)
+def test_an_odd_row_is_left_to_the_closer_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    monkeypatch.setattr(trec_stretches, "STRETCH", 100)
+    path = tmp_path / "x.run"
+    lines = [f"q{query} Q0 d{query} 1 1.5 t" for query in range(30)]
+    path.write_text("\n".join([*lines, odd, ""]), encoding="utf-8")
+    with pytest.raises(trec_stretches.Irregular):
+        list(trec_stretches.whole_queries(path))

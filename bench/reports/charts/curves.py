@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.contract.trial import FIRST_STAGE
 from bench.core.counting import counted
-from bench.records.points import Point
+from bench.records.points import Point, Qualities
 from bench.records.rows import Row
 from bench.reports import numbers
 from bench.reports.charts import svg
@@ -17,21 +17,19 @@ from bench.reports.charts.svg import Mark, Scale, Size, element
 from bench.reports.names import name_of
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 Curve = tuple[Row, list[tuple[float, float]]]
 """A row and its (depth, value) points, by rising depth."""
 
 
 def quality(
-    members: Sequence[Row], depths: pd.DataFrame, measure: str, marks: Mapping[str, Mark]
+    members: Sequence[Row], qualities: Qualities, measure: str, marks: Mapping[str, Mark]
 ) -> str:
     """The mean of the measure at every depth that the run holds; empty where it holds none below
     the full one.
     """
-    rows = depths[(depths["measure"] == measure) & (depths["depth"] > 0)]
-    means = rows.groupby(["trial", "depth"])["value"].mean()
-    curves = _curves(members, means)
+    curves = _curves(members, qualities)
     if not any(len(points) > 1 for _, points in curves):
         return ""
     first = next(
@@ -76,13 +74,16 @@ def latency(members: Sequence[Row], timed: Sequence[Point], marks: Mapping[str, 
     return svg.both_sizes(lambda size: _draw(size, curves, marks, "ms a query, p50", None))
 
 
-def _curves(members: Sequence[Row], values: pd.Series) -> list[Curve]:
-    held = set(values.index.get_level_values(0))
-    return [
-        (row, sorted((float(depth), float(value)) for depth, value in values[row.trial.id].items()))
-        for row in members
-        if row.trial.id in held and row.quality and row.name != FIRST_STAGE
-    ]
+def _curves(members: Sequence[Row], qualities: Qualities) -> list[Curve]:
+    curves: list[Curve] = []
+    for row in members:
+        if not row.quality or row.name == FIRST_STAGE:
+            continue
+        means = qualities.curve(row.trial.id)
+        points = [(float(depth), mean) for depth, mean in means.items() if depth > 0]
+        if points:
+            curves.append((row, points))
+    return curves
 
 
 def _draw(

@@ -13,22 +13,19 @@ from bench.reports.marks import marks_of
 from bench.reports.plots import Picture, style
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 def draw(run: Run) -> Iterator[Picture]:
     """A picture per group in which some reranker's quality is known at two depths or more, none
     reranked among them.
     """
-    curves, marks = run.depths, marks_of(run)
+    marks = marks_of(run)
     for group, members in run.groups.items():
         measure = headline_of(members)
-        means = curves[curves["measure"] == measure].groupby(["trial", "depth"])["value"].mean()
-        known = [
-            row
-            for row in members
-            if row.quality and row.trial.id in means.index.get_level_values(0)
-        ]
+        qualities = run.qualities(measure)
+        means = {row.trial.id: qualities.curve(row.trial.id) for row in members if row.quality}
+        known = [row for row in members if means.get(row.trial.id)]
         curved = [
             row for row in known if row.trial.kind != "reference" and len(means[row.trial.id]) > 2
         ]
@@ -48,7 +45,7 @@ def draw(run: Run) -> Iterator[Picture]:
 def _figure(
     known: list[Row],
     curved: list[Row],
-    means: pd.Series[float],
+    means: Mapping[str, Mapping[int, float]],
     measure: str,
     marks: Mapping[str, Mark],
     title: str,
@@ -58,8 +55,8 @@ def _figure(
         curve = means[row.trial.id]
         name = row.name if row.trial.device in ("-", "cpu") else f"{row.name} ({row.trial.device})"
         axes.plot(
-            curve.index,
-            curve.to_numpy(),
+            list(curve),
+            list(curve.values()),
             markersize=5,
             linewidth=1.3,
             label=name,
@@ -69,15 +66,18 @@ def _figure(
         if row.name == ORACLE:
             curve = means[row.trial.id]
             axes.plot(
-                curve.index,
-                curve.to_numpy(),
+                list(curve),
+                list(curve.values()),
                 color=style.GREY,
                 linewidth=1,
                 linestyle=":",
                 label="oracle (best possible order)",
             )
     axes.set_xscale("symlog", linthresh=1, linscale=0.4)
-    depths = sorted({depth for row in curved for depth in means[row.trial.id].index})
+    every: set[int] = set()
+    for row in curved:
+        every.update(means[row.trial.id])
+    depths = sorted(every)
     shown = [
         depth
         for depth in depths

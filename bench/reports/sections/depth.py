@@ -20,7 +20,8 @@ def depth(view: View) -> Section | None:
     """Return quality, and the latency of one query, against the number of candidates."""
     by_group: list[tuple[GroupKey, Sequence[Block]]] = []
     for group, members in view.groups.items():
-        quality = curves.quality(members, view.run.depths, view.measure(group), view.marks)
+        measure = view.measure(group)
+        quality = curves.quality(members, view.run.qualities(measure), measure, view.marks)
         latency = curves.latency(members, view.points, view.marks)
         if quality or latency:
             marked = [row for row in members if row.trial.id in view.marks and row.status == "done"]

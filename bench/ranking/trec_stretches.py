@@ -1,0 +1,150 @@
+"""A regular run file in stretches of whole queries, so that a run of millions of rows is never in
+memory as rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.datasets import lines
+from bench.ranking import trec_rows
+from bench.ranking.trec_order import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+STRETCH = 2**23
+"""Bytes of a file that are parsed at once: some 150,000 rows."""
+
+
+class Irregular(Exception):
+    """Something about a run file needs a closer look, which reads it from its beginning."""
+
+
+def whole_queries(path: Path) -> Iterator[Rows]:
+    """Yield the rows of a run file, each query whole and in one stretch.
+
+    Raises Irregular where the rows of a query are apart, or anything else is unusual, and DataError
+    for a kind of file that holds no lines.
+    """
+    import pyarrow as pa
+
+    layout: Sequence[str] = ()
+    seen: set[str] = set()
+    rest: pa.Table | None = None
+    for layout, table in _tables(path):
+        if rest is not None:
+            table = pa.concat_tables([rest, table])
+        end = _start_of_last_query(table)
+        rest = table.slice(end)
+        if end:
+            yield _unseen(table.slice(0, end), layout, seen)
+    if rest is None:
+        raise Irregular("no rows")
+    yield _unseen(rest, layout, seen)
+
+
+def _unseen(table: pa.Table, layout: Sequence[str], seen: set[str]) -> Rows:
+    rows = trec_rows.rows_of(table, layout)
+    if rows is None:
+        raise Irregular("cells")
+    query_ids = rows.query_ids.dictionary.to_pylist()
+    if not seen.isdisjoint(query_ids):
+        raise Irregular("queries apart")
+    seen.update(query_ids)
+    return rows
+
+
+def _start_of_last_query(table: pa.Table) -> int:
+    """Return the row from which on all are of the last row's query."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    query_ids = table["query_id"].cast(pa.string())
+    others = pc.indices_nonzero(pc.not_equal(query_ids, query_ids[-1]))
+    if not len(others):
+        return 0
+    return int(others[-1].as_py()) + 1
+
+
+def _tables(path: Path) -> Iterator[tuple[Sequence[str], pa.Table]]:
+    """Yield the layout and the columns of a file, block by block."""
+    delimiter: str | None = None
+    layout: Sequence[str] = ()
+    first = b""
+    for block in _blocks(path):
+        if not first:
+            if block.startswith(trec_rows.UTF_16) or trec_rows.is_json(block):
+                raise Irregular("no plain rows")
+            block = block[trec_rows.end_of_header(block) :]
+            first = block[: block.find(b"\n") + 1 or len(block)]
+            layout = trec_rows.LAYOUTS.get(len(first.split()), ())
+            delimiter = trec_rows.delimiter_of(block, first)
+        if not block:
+            continue
+        if trec_rows.MARK in block or trec_rows.delimiter_of(block, first) != delimiter:
+            raise Irregular("characters")
+        if delimiter is None or not layout:
+            raise Irregular("columns")
+        table = trec_rows.parsed(block, delimiter, layout)
+        if table is None:
+            raise Irregular("cells")
+        yield layout, table
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Yield the file's bytes, unpacked, cut at line ends."""
+    try:
+        kind = lines.compression(path)
+        if kind and path.suffix not in lines.NAMED:
+            raise Irregular("name")
+        with lines.opened(path, kind) as file:
+            tail = b""
+            while data := file.read(STRETCH):
+                end = data.rfind(b"\n") + 1
+                if end:
+                    yield tail + data[:end]
+                    tail = data[end:]
+                else:
+                    tail += data
+            if tail:
+                yield tail
+    except (*lines.DAMAGE, OSError) as error:
+        raise Irregular("damage") from error
+
+
+def pieces(path: Path) -> Iterator[pd.DataFrame | None]:
+    """Yield query, document and score of a run as `write_run` writes it, some thousand rows at a
+    time; at last None where anything about the file needs a closer look.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            for batch in _reader(stream):
+                yield batch.to_pandas()
+    except (pa.ArrowInvalid, OSError):
+        yield None
+
+
+def _reader(stream: Any) -> Any:
+    """Return pyarrow's reader of a run as `write_run` writes it."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    types = {"query": pa.string(), "document": pa.string(), "score": pa.float64()}
+    return csv.open_csv(
+        stream,
+        read_options=csv.ReadOptions(
+            column_names=["query", "q0", "document", "rank", "score", "tag"]
+        ),
+        parse_options=csv.ParseOptions(
+            delimiter=" ", quote_char=False, double_quote=False, newlines_in_values=False
+        ),
+        convert_options=csv.ConvertOptions(
+            column_types=types, include_columns=list(types), null_values=[]
+        ),
+    )
