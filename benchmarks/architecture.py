@@ -1,4 +1,4 @@
-"""How true a latency before any download is: MiniLM-L6 with random weights beside the packaged
+"""How true a latency before any download is: MiniLM-L6 with random weights next to the packaged
 model of the same shape, turn by turn.
 
     python benchmarks/architecture.py [--depth 20] [--queries 20] [--rounds 2]
@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 
 from bench import datasets, rerankers
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.latency import timed_pass
 from bench.latency.ratios import paired_ratio
 
@@ -35,7 +35,7 @@ def main() -> None:
     requests = []
     for i, (query_id, query) in enumerate(list(dataset.queries.items())[: options.queries]):
         chosen = [ids[(i * 7 + j) % len(ids)] for j in range(options.depth)]
-        requests.append(Request(query_id, query, chosen, dataset.texts(chosen)))
+        requests.append(CandidateList(query_id, query, chosen, dataset.texts(chosen)))
     built = {
         TRAINED: rerankers.build("minilm-cross-encoder"),
         RANDOM: rerankers.build("minilm-l6", {"weights": "random"}),

@@ -56,8 +56,8 @@ def main() -> None:
             drawn = draw(np.random.default_rng(n), gates, n)
             margin = TAIL_ALLOWANCE * 2 * t_quantile(0.95, n - 1) * spread / n**0.5
             rows = [shares(*bounds(drawn), margin) for bounds in (student, bootstrap)]
-            told = ["  ".join(f"{share:6.1%}" for share in row) for row in rows]
-            print(f"{name:<22} {n:>7}   {told[0]:<40} {told[1]}")
+            cells = ["  ".join(f"{share:6.1%}" for share in row) for row in rows]
+            print(f"{name:<22} {n:>7}   {cells[0]:<40} {cells[1]}")
 
 
 def shares(low: Any, high: Any, margin: float) -> tuple[float, float, float]:

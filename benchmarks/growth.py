@@ -18,8 +18,8 @@ from pathlib import Path
 
 DEPTH = 100
 DOCUMENTS = 20_000
-MIB = 2**20 if sys.platform == "darwin" else 2**10
-"""What `ru_maxrss` counts in, a MiB."""
+MIB = {"darwin": 2**20}.get(sys.platform, 2**10)
+"""A MiB in the units of `ru_maxrss`: bytes on macOS, KiB elsewhere."""
 
 
 def score(query: str, docs: list[str]) -> list[int]:
@@ -30,7 +30,7 @@ def score(query: str, docs: list[str]) -> list[int]:
 
 
 def write_collection(folder: Path, queries: int) -> None:
-    """Random candidates, one judged document a query."""
+    """Write random candidates, and one judged document per query."""
     draw = random.Random(7)
     names = [f"document-{i:07d}" for i in range(DOCUMENTS)]
     with (folder / "docs.jsonl").open("w") as file:

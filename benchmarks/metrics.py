@@ -42,7 +42,7 @@ def main() -> None:
         help="queries that ir_measures gets: it holds them all as dictionaries",
     )
     options = parser.parse_args()
-    candidates, qrels = made(options.queries, options.depth)
+    candidates, qrels = random_data(options.queries, options.depth)
     print(
         f"{options.queries} queries x {options.depth} documents, {len(MEASURES)} measures, per "
         "query"
@@ -57,7 +57,7 @@ def main() -> None:
     reading(ranked)
 
 
-def made(
+def random_data(
     queries: int, depth: int
 ) -> tuple[dict[str, tuple[list[str], np.ndarray]], dict[str, dict[str, int]]]:
     rng = np.random.default_rng(0)
@@ -76,8 +76,8 @@ def made(
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     start = time.perf_counter()
-    found = work()
-    return found, time.perf_counter() - start
+    outcome = work()
+    return outcome, time.perf_counter() - start
 
 
 def against_ir_measures(
@@ -89,8 +89,8 @@ def against_ir_measures(
     some = dict(list(ranked.items())[:queries])
     judgments = {query: qrels[query] for query in some}
     run = {
-        query: dict(zip(found.doc_ids, found.strict_scores(), strict=True))
-        for query, found in some.items()
+        query: dict(zip(ranking.doc_ids, ranking.strict_scores(), strict=True))
+        for query, ranking in some.items()
     }
     parsed = [ir_measures.parse_measure(name) for name in MEASURES]
     ratios, largest = [], 0.0
@@ -99,14 +99,16 @@ def against_ir_measures(
             lambda: measures.evaluate(some, judgments, MEASURES),
             lambda: list(ir_measures.iter_calc(parsed, judgments, run)),
         ]
-        order = (0, 1) if round_ % 2 == 0 else (1, 0)
+        order = [0, 1]
+        if round_ % 2:
+            order.reverse()
         seconds = {}
         for which in order:
-            found, seconds[which] = timed(pair[which])
+            outcome, seconds[which] = timed(pair[which])
             if which == 1:
                 largest = max(
                     abs(metric.value - values[str(metric.measure)][metric.query_id])
-                    for metric in found
+                    for metric in outcome
                 )
         ratios.append(seconds[1] / seconds[0])
     print(
@@ -120,16 +122,11 @@ def reading(ranked: dict[str, Ranking]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made.run"
         with path.open("w") as file:
-            for query, found in ranked.items():
-                file.write(
-                    "".join(
-                        f"{query} Q0 {doc} {i} {score} made\n"
-                        for i, (doc, score) in enumerate(
-                            zip(found.doc_ids, found.scores, strict=True), 1
-                        )
-                    )
-                )
-        whole, parsed = [], []
+            for query, ranking in ranked.items():
+                rows = zip(ranking.doc_ids, ranking.scores, strict=True)
+                for rank_, (doc, score) in enumerate(rows, 1):
+                    file.write(f"{query} Q0 {doc} {rank_} {score} random\n")
+        complete, parsed = [], []
         for _ in range(5):
             _, bare = timed(
                 lambda: csv.read_csv(
@@ -138,18 +135,18 @@ def reading(ranked: dict[str, Ranking]) -> None:
                     csv.ParseOptions(delimiter=" "),
                 )
             )
-            _, rows = timed(lambda: trec_rows.read(path))
+            _, parsing = timed(lambda: trec_rows.read(path))
             _, ours = timed(lambda: read_run(path))
-            whole.append(ours / bare)
-            parsed.append(rows / bare)
-        lines = sum(len(found.doc_ids) for found in ranked.values())
+            complete.append(ours / bare)
+            parsed.append(parsing / bare)
+        lines = sum(len(ranking.doc_ids) for ranking in ranked.values())
         print(f"read_run, {lines:,} lines    {ours:6.2f} s, {lines / ours / 1e6:.1f} M lines/s")
         print(
             f"its parsing / bare pyarrow     {statistics.median(parsed):6.1f} x  (5 rounds; "
             "columns checked, ids as text)"
         )
         print(
-            f"read_run / bare pyarrow        {statistics.median(whole):6.1f} x  (in order, "
+            f"read_run / bare pyarrow        {statistics.median(complete):6.1f} x  (in order, "
             "checked for repeats, as Python objects)"
         )
 

@@ -30,7 +30,9 @@ def main() -> None:
         load(arguments.suite), processes=arguments.processes, queries=arguments.queries
     ).noise
     each = ", ".join(f"{ratio:.4f}" for ratio in noise.processes)
-    within = "within" if noise.floor <= QUIET else "not within"
+    within = "within"
+    if noise.floor > QUIET:
+        within = "not within"
     print(
         f"A/A ratio of {noise.reranker}, {noise.depth} candidates: {noise.ratio:.4f} "
         f"[{noise.low:.4f}, {noise.high:.4f}]; processes {each}"

@@ -17,11 +17,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bench import datasets, rerankers, retrieval
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.ranking.order import rank
 from bench.scoring.engine import score
 
@@ -46,25 +47,26 @@ def main() -> None:
     )
 
 
-def make_requests(queries: int) -> list[Request]:
+def make_requests(queries: int) -> list[CandidateList]:
     dataset = datasets.load("embedded:everyday", None, Path.cwd())
     ids = list(dataset.queries)[:queries]
     candidates = retrieval.build("bm25", None, Path.cwd()).retrieve(dataset, ids, 100)
-    found = [(query_id, candidates.by_query[query_id].doc_ids) for query_id in ids]
-    return [
-        Request(query_id, dataset.queries[query_id], docs, dataset.texts(docs))
-        for query_id, docs in found
-    ]
+    requests = []
+    for query_id in ids:
+        docs = candidates.by_query[query_id].doc_ids
+        query = dataset.queries[query_id]
+        requests.append(CandidateList(query_id, query, docs, dataset.texts(docs)))
+    return requests
 
 
-def both_sides(requests: list[Request]) -> tuple[Callable[[], object], Callable[[], object]]:
-    """The same reranker twice: bare, and behind the harness. Both give the same scores, which is
-    checked here.
+def both_sides(requests: list[CandidateList]) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return calls of the same reranker, bare and behind the harness. Both give the same scores,
+    which is checked here.
     """
-    reranker = rerankers.build("minilm-cross-encoder")
+    reranker: Any = rerankers.build("minilm-cross-encoder")
     reranker.load()
 
-    def bare() -> list[object]:
+    def bare() -> Any:
         return reranker.rerank(requests)
 
     def harness() -> list[object]:
@@ -89,7 +91,10 @@ def paired_ratios(
     ratios = []
     for i in range(rounds):
         seconds = {}
-        for side in (bare, harness) if i % 2 == 0 else (harness, bare):
+        order = [bare, harness]
+        if i % 2:
+            order.reverse()
+        for side in order:
             start = time.perf_counter()
             side()
             seconds[side] = time.perf_counter() - start

@@ -30,15 +30,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 @contextmanager
 def served(reranker: str) -> Iterator[Any]:
-    """A reranker in a process of its own, and our client of it."""
+    """Serve a reranker in a process of its own and yield our client of it."""
     command = [sys.executable, "-P", "-m", "bench", "serve", reranker, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            line = process.stdout.readline() if process.stdout else ""
-            found = re.search(r"http://\S+", line)
-            if found is None:
+            assert process.stdout
+            line = process.stdout.readline()
+            address = re.search(r"http://\S+", line)
+            if address is None:
                 raise SystemExit(f"the server did not start: {line}")
-            yield bench.reranker("rerank-server", model=reranker, base_url=found.group())
+            yield bench.reranker("rerank-server", model=reranker, base_url=address.group())
         finally:
             process.terminate()
 
@@ -49,7 +50,7 @@ def seconds(reranker: Any, query: str, docs: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def told(values: list[float]) -> str:
+def summary(values: list[float]) -> str:
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
     return f"median {middle:.3f}  (quartiles {low:.3f} to {high:.3f})"
 
@@ -71,15 +72,17 @@ def main() -> None:
         ratios, nothing = [], []
         for number in range(options.rounds):
             query = queries[number % len(queries)]
-            order = [(0, ours), (1, theirs)] if number % 2 else [(1, theirs), (0, ours)]
-            taken = {i: seconds(reranker, query, docs) for i, reranker in order}
-            ratios.append(taken[1] / taken[0])
+            order = [(0, ours), (1, theirs)]
+            if number % 2 == 0:
+                order.reverse()
+            times = {i: seconds(reranker, query, docs) for i, reranker in order}
+            ratios.append(times[1] / times[0])
             nothing.append(1000 * seconds(words, query, docs))
     print(
         f"served / in process, {options.documents} documents, {options.rounds} rounds: "
-        f"{told(ratios)}"
+        f"{summary(ratios)}"
     )
-    print(f"a served word count, the same documents, ms: {told(nothing)}")
+    print(f"a served word count, the same documents, ms: {summary(nothing)}")
 
 
 if __name__ == "__main__":

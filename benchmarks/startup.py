@@ -3,8 +3,8 @@ again from the cache.
 
     python benchmarks/startup.py [--rounds 7]
 
-Times are wall seconds of whole processes, medians with quartiles, beside a bare `python -c pass` in
-the same rounds.
+Times are wall seconds of whole processes, medians with quartiles, next to a bare `python -c pass`
+in the same rounds.
 """
 
 from __future__ import annotations

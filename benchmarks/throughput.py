@@ -12,7 +12,7 @@ long. --dataset takes another collection, and its texts as they are.
 Every round takes other queries; in each, every way runs once, in the order A B C, then C B A in the
 next. The figures are medians of the paired ratios with their quartiles, against predict at its
 default batch of 32 and at its best one, which is chosen on queries that are not reported; with
-several queries a call also against predict in a loop over the queries, as most scripts have it.
+several queries a call also against predict in a loop over the queries, as most scripts do it.
 Agreement is with predict's float32 scores: largest difference, mean Kendall tau over the queries.
 What is not installed is left out, with the reason.
 """
@@ -20,11 +20,11 @@ What is not installed is left out, with the reason.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,11 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from bench import datasets, rerankers, retrieval
-from bench.contract.request import Request
+from bench.contract.request import CandidateList
 from bench.core.errors import Unavailable
 from bench.core.note import read_notes
 from bench.core.wording import sentences
+from bench.machine.fingerprint import usable_cores
 from bench.quality.statistics import kendall_tau
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -52,7 +53,7 @@ WAYS: dict[str, dict[str, Any]] = {
 PLAIN, BEST, LOOP = "predict, batch 32", "predict, its best batch", "predict, a query a call"
 BASES = {PLAIN: "against predict at 32", BEST: "at its best batch", LOOP: "at 32, query by query"}
 TUNED = (8, 16, 64)
-Way = Callable[[Sequence[Request]], np.ndarray]
+Way = Callable[[Sequence[CandidateList]], np.ndarray]
 
 
 def main() -> None:
@@ -70,11 +71,7 @@ def main() -> None:
         default=1,
         help="1: one query in flight; more: the quality pass",
     )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-    )
+    parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument(
         "--cpu-time",
         action="store_true",
@@ -104,9 +101,9 @@ def main() -> None:
         report(ways, calls[2:], arguments)
 
 
-def make_calls(arguments: argparse.Namespace) -> list[list[Request]]:
-    """A list of requests for each round, and two more for tuning; each with other queries as long
-    as there are any.
+def make_calls(arguments: argparse.Namespace) -> list[list[CandidateList]]:
+    """Return a list of requests for each round, and two more for tuning; each with other queries
+    as long as there are any.
     """
     dataset = datasets.load(arguments.dataset or "embedded:everyday", None, Path.cwd())
     number, size = arguments.rounds + 2, arguments.queries_per_call
@@ -116,13 +113,14 @@ def make_calls(arguments: argparse.Namespace) -> list[list[Request]]:
         .retrieve(dataset, wanted, arguments.depth)
         .by_query
     )
-    requests = [
-        Request(query, dataset.queries[query], one.doc_ids, dataset.texts(one.doc_ids))
-        for query, one in candidates.items()
-    ]
-    if not arguments.dataset:
-        requests = [replace(one, docs=spread(one.docs, i)) for i, one in enumerate(requests)]
-    return [[requests[(i * size + j) % len(requests)] for j in range(size)] for i in range(number)]
+    requests: list[CandidateList] = []
+    for query, ranking in candidates.items():
+        texts = dataset.texts(ranking.doc_ids)
+        if not arguments.dataset:
+            texts = spread(texts, len(requests))
+        requests.append(CandidateList(query, dataset.queries[query], ranking.doc_ids, texts))
+    endless = itertools.cycle(requests)
+    return [list(itertools.islice(endless, size)) for _ in range(number)]
 
 
 def spread(docs: Sequence[str], seed: int) -> list[str]:
@@ -142,25 +140,29 @@ def spread(docs: Sequence[str], seed: int) -> list[str]:
 
 
 def saved(name: str, folder: Path) -> Path:
-    """The model in a folder of its own, its adapter merged, as a user would deploy it."""
+    """Return the folder of the model, its adapter merged, as a user would deploy it."""
     if Path(name).is_dir():
         return Path(name)
-    reranker = rerankers.build(name)
+    reranker: Any = rerankers.build(name)
     reranker.check()
     reranker._load_torch().save_pretrained(str(folder))
     return folder
 
 
 def make_ways(
-    folder: Path, arguments: argparse.Namespace, tuning: Sequence[Sequence[Request]]
+    folder: Path, arguments: argparse.Namespace, tuning: Sequence[Sequence[CandidateList]]
 ) -> dict[str, Way]:
-    """name -> a function from requests to all their scores. The two plain ones come first."""
+    """Return name -> a function from requests to all their scores; the two plain ones first."""
     model = CrossEncoder(str(folder), device="cpu", activation_fn=torch.nn.Identity())
 
     def predict(batch_size: int) -> Way:
-        return lambda requests: model.predict(
-            [(one.query, doc) for one in requests for doc in one.docs], batch_size=batch_size
-        )
+        def scores(requests: Sequence[CandidateList]) -> np.ndarray:
+            pairs: list[tuple[str, str]] = []
+            for request in requests:
+                pairs += [(request.query, doc) for doc in request.docs]
+            return np.asarray(model.predict(pairs, batch_size=batch_size))
+
+        return scores
 
     best = min(
         TUNED, key=lambda size: sum(seconds(predict(size), call) for call in (tuning[0], *tuning))
@@ -168,15 +170,17 @@ def make_ways(
     print(f"predict's best batch on the tuning queries: {best} of {', '.join(map(str, TUNED))}")
     ways = {PLAIN: predict(32), BEST: predict(best)}
     if arguments.queries_per_call > 1:
-        ways[LOOP] = lambda requests: np.concatenate([ways[PLAIN]([one]) for one in requests])
-    asked = WAYS | {
+        ways[LOOP] = lambda requests: np.concatenate(
+            [ways[PLAIN]([request]) for request in requests]
+        )
+    settings = WAYS | {
         f"torch fp32, {budget} tokens": {"token_budget": budget}
         for budget in arguments.token_budgets
     }
-    for name, options in asked.items():
+    for name, options in settings.items():
         if arguments.only and not any(word in name for word in arguments.only):
             continue
-        reranker = rerankers.build("cross-encoder", {"model": str(folder), **options})
+        reranker: Any = rerankers.build("cross-encoder", {"model": str(folder), **options})
         try:
             reranker.check()
         except Unavailable as error:
@@ -185,56 +189,64 @@ def make_ways(
         reranker.load()
         for text in sentences(read_notes(reranker.describe().facts["warnings"])):
             print(f"{name}: {text}")
-        ways[name] = lambda requests, reranker=reranker: np.concatenate(reranker.rerank(requests))
+        ways[name] = all_scores_of(reranker)
     return ways
 
 
+def all_scores_of(reranker: Any) -> Way:
+    return lambda requests: np.concatenate(reranker.rerank(requests))
+
+
 def report(
-    ways: dict[str, Way], calls: Sequence[Sequence[Request]], arguments: argparse.Namespace
+    ways: dict[str, Way], calls: Sequence[Sequence[CandidateList]], arguments: argparse.Namespace
 ) -> None:
-    taken, agreement = measured(
-        ways, calls, time.process_time if arguments.cpu_time else time.perf_counter
-    )
-    pairs = sum(len(one.docs) for one in calls[0])
-    print(
-        f"\n{len(calls)} rounds of {pairs} pairs, {torch.get_num_threads()} threads, "
-        f"{'processor time, ' * arguments.cpu_time}{arguments.model}"
-    )
+    clock, unit = time.perf_counter, ""
+    if arguments.cpu_time:
+        clock, unit = time.process_time, "processor time, "
+    times, agreement = measured(ways, calls, clock)
+    pairs = sum(len(request.docs) for request in calls[0])
+    threads = torch.get_num_threads()
+    print(f"\n{len(calls)} rounds of {pairs} pairs, {threads} threads, {unit}{arguments.model}")
     bases = {name: title for name, title in BASES.items() if name in ways}
     print(f"{'':30}{''.join(f'{title:>23}' for title in bases.values())}{'max Δ':>9}{'tau':>8}")
     for name in ways:
-        cells = [quartiles(np.array(taken[base]) / np.array(taken[name])) for base in bases]
+        cells = [quartiles(np.array(times[base]) / np.array(times[name])) for base in bases]
         differences, taus = zip(*agreement[name], strict=True)
-        shown = "".join(f"{cell:>23}" for cell in cells)
-        print(f"{name:30}{shown}{max(differences):>9.0e}{np.mean(taus):>8.4f}")
+        columns = "".join(f"{cell:>23}" for cell in cells)
+        print(f"{name:30}{columns}{max(differences):>9.0e}{np.mean(taus):>8.4f}")
 
 
 def measured(
-    ways: dict[str, Way], calls: Sequence[Sequence[Request]], clock: Callable[[], float]
+    ways: dict[str, Way], calls: Sequence[Sequence[CandidateList]], clock: Callable[[], float]
 ) -> tuple[dict[str, list[float]], dict[str, list[tuple[float, float]]]]:
-    """Seconds of every call, and (largest difference, tau) of every query, by way."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    """Return the seconds of every call, and (largest difference, tau) of every query, by way."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
     agreement: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for way in ways.values():
         way(calls[0])
     for i, call in enumerate(calls):
         scores = {}
-        for name in ways if i % 2 == 0 else reversed(ways):
+        order = list(ways)
+        if i % 2:
+            order.reverse()
+        for name in order:
             start = clock()
             scores[name] = ways[name](call)
-            taken[name].append(clock() - start)
-        bounds = np.cumsum([len(one.docs) for one in call])[:-1]
+            times[name].append(clock() - start)
+        bounds = np.cumsum([len(request.docs) for request in call])[:-1]
         for name in ways:
-            for right, found in zip(
+            queries = zip(
                 np.split(scores[PLAIN], bounds), np.split(scores[name], bounds), strict=True
-            ):
-                places = np.argsort(np.argsort(-found, kind="stable"))[
-                    np.argsort(-right, kind="stable")
-                ]
-                agreement[name].append(
-                    (float(np.abs(found - right).max()), kendall_tau(places.tolist()))
-                )
-    return taken, agreement
+            )
+            agreement[name] += [compared(*scores_of_query) for scores_of_query in queries]
+    return times, agreement
+
+
+def compared(reference: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """Return (largest difference, Kendall's tau) of one query's scores to the reference's."""
+    ranks = np.argsort(np.argsort(-scores, kind="stable"))
+    ranks = ranks[np.argsort(-reference, kind="stable")]
+    return float(np.abs(scores - reference).max()), kendall_tau(ranks.tolist())
 
 
 def quartiles(ratios: np.ndarray) -> str:
@@ -242,7 +254,7 @@ def quartiles(ratios: np.ndarray) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def seconds(way: Way, call: Sequence[Request]) -> float:
+def seconds(way: Way, call: Sequence[CandidateList]) -> float:
     start = time.perf_counter()
     way(call)
     return time.perf_counter() - start

@@ -1,9 +1,9 @@
 """Mutated suites, gates, collections, run files and run folders, given to every command that reads
 them.
 
-    python scripts/fuzz.py                      10,000 cases from seed 0 python scripts/fuzz.py
-    --cases 200 --seed 7 python scripts/fuzz.py --case 4711 --keep /tmp/x   one case again: its
-    files, its commands, their output
+    python scripts/fuzz.py                              10,000 cases from seed 0
+    python scripts/fuzz.py --seconds 600 --seed 7       as many of them as ten minutes allow
+    python scripts/fuzz.py --case 4711 --keep FOLDER    one case again: files, commands, output
 
 Commands run in process, under a time limit and a memory limit. It counts tracebacks (one in a run's
 errors/ too, since these rerankers raise nothing), hangs, crashes of the interpreter, and files that
@@ -32,6 +32,7 @@ import time
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,10 @@ def make_material(folder: Path) -> None:
     (data / "queries.tsv").write_text(
         "".join(f"q{i}\t{' '.join(rng.sample(words, 3))}\n" for i in range(12))
     )
-    grades = [
-        (f"q{i}", f"d{j:02}", rng.choice([0, 1, 1, 2, 3]))
-        for i in range(11)
-        for j in rng.sample(range(30), 7)
-    ]
+    grades = []
+    for i in range(11):
+        for j in rng.sample(range(30), 7):
+            grades.append((f"q{i}", f"d{j:02}", rng.choice([0, 1, 1, 2, 3])))
     (data / "qrels.txt").write_text(
         "".join(f"{query} 0 {doc} {grade}\n" for query, doc, grade in grades)
     )
@@ -276,24 +276,20 @@ NESTED: tuple[Any, ...] = (
 def odd(rng: random.Random) -> Any:
     """A value that somebody, some day, puts there."""
     value = rng.choice(rng.choice((TEXTS, TEXTS, NUMBERS, SPECIAL, NESTED)))
-    return (
-        str(Path.cwd().parent / "absolute")
-        if value == LOST
-        else json.loads(json.dumps(value))
-        if isinstance(value, list | dict)
-        else value
-    )
+    if value == LOST:
+        return str(Path.cwd().parent / "absolute")
+    if isinstance(value, list | dict):
+        return json.loads(json.dumps(value))
+    return value
 
 
 def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     yield path
-    items = (
-        tree.items()
-        if isinstance(tree, dict)
-        else enumerate(tree)
-        if isinstance(tree, list)
-        else ()
-    )
+    items: Any = ()
+    if isinstance(tree, dict):
+        items = tree.items()
+    elif isinstance(tree, list):
+        items = enumerate(tree)
     for key, value in items:
         yield from places(value, (*path, key))
 
@@ -307,22 +303,20 @@ def mutate_tree(rng: random.Random, tree: Any) -> Any:
     parent: Any = tree
     for key in path[:-1]:
         parent = parent[key]
-    key, what = (
-        path[-1],
-        rng.choice(
-            [
-                "replace",
-                "replace",
-                "delete",
-                "twice",
-                "rename",
-                "wrap",
-                "swap",
-                "add",
-                "large",
-                "deep",
-            ]
-        ),
+    key = path[-1]
+    what = rng.choice(
+        [
+            "replace",
+            "replace",
+            "delete",
+            "twice",
+            "rename",
+            "wrap",
+            "swap",
+            "add",
+            "large",
+            "deep",
+        ]
     )
     if what == "replace":
         parent[key] = odd(rng)
@@ -337,7 +331,9 @@ def mutate_tree(rng: random.Random, tree: Any) -> Any:
             [[parent[key]], {"name": parent[key]}, [[parent[key]]], str(parent[key])]
         )
     elif what == "add":
-        target = parent[key] if isinstance(parent[key], dict | list) else parent
+        target = parent
+        if isinstance(parent[key], dict | list):
+            target = parent[key]
         if isinstance(target, dict):
             target[odd_key(rng)] = odd(rng)
         else:
@@ -358,7 +354,9 @@ def mutate_tree(rng: random.Random, tree: Any) -> Any:
 
 def odd_key(rng: random.Random) -> Any:
     key = odd(rng)
-    return key if isinstance(key, str | int | float | bool | None) else "key"
+    if isinstance(key, list | dict):
+        return "key"
+    return key
 
 
 def mutate_lines(rng: random.Random, text: str) -> str:
@@ -402,14 +400,17 @@ def mutate_lines(rng: random.Random, text: str) -> str:
             rng.shuffle(lines)
         elif what == "all":
             column, value = rng.randrange(6), str(odd(rng))
-            lines = [
-                "\t".join(value if i == column else cell for i, cell in enumerate(line.split()))
-                for line in lines
-            ]
+            lines = ["\t".join(_with_cell(line.split(), column, value)) for line in lines]
         else:
             lines[at] = lines[at].replace(" ", rng.choice(["", "\t", "  ", ",", "\u00a0"]))
         lines = lines or [""]
     return rng.choice(["\n", "\n", "\n", "\r\n", "\r"]).join(lines)
+
+
+def _with_cell(cells: list[str], column: int, value: str) -> list[str]:
+    if column < len(cells):
+        cells[column] = value
+    return cells
 
 
 def mutate_bytes(rng: random.Random, data: bytes) -> bytes:
@@ -478,13 +479,17 @@ def mutate_table(rng: random.Random, data: bytes) -> bytes:
     elif what == "rename":
         table = table.rename(columns={column: rng.choice([str(odd(rng)), "value", "trial"])})
     elif what == "type":
-        table[column] = table[column].astype(str) if rng.random() < 0.5 else range(len(table))
+        if rng.random() < 0.5:
+            table[column] = table[column].astype(str)
+        else:
+            table[column] = range(len(table))
     elif what == "cells":
         value = odd(rng)
         cells = table[column].astype(object)
-        cells[rng.choice([slice(None), slice(0, 1), slice(0, 3)])] = (
-            None if isinstance(value, list | dict) else value
-        )
+        rows = rng.choice([slice(None), slice(0, 1), slice(0, 3)])
+        if isinstance(value, list | dict):
+            value = None
+        cells[rows] = value
         table[column] = cells
     elif what == "rows":
         table = table.iloc[: rng.randrange(len(table) + 1)]
@@ -511,7 +516,9 @@ def mutate_place(rng: random.Random, path: Path, others: list[Path]) -> None:
     """What is there by that name is something else."""
     what = rng.choice(["remove", "folder", "other", "dangling", "loop", "null device", "outside"])
     other = rng.choice(others)
-    content = other.read_bytes() if other.is_file() else b""
+    content = b""
+    if other.is_file():
+        content = other.read_bytes()
     path.unlink()
     if what == "folder":
         path.mkdir()
@@ -536,18 +543,13 @@ def mutate_file(rng: random.Random, path: Path, others: list[Path]) -> None:
         mutate_place(rng, path, others)
         return
     data = path.read_bytes()
-    try:
-        changed = mutate_bytes(rng, data) if choice < 0.25 else mutate_format(rng, path, data)
-    except (
-        ValueError,
-        OSError,
-        KeyError,
-        TypeError,
-        IndexError,
-        RecursionError,
-    ):  # an earlier change left nothing to parse
-        changed = mutate_bytes(rng, data)
-    path.write_bytes(changed)
+    if choice >= 0.25:
+        # An earlier change may have left nothing to parse.
+        unreadable = (ValueError, OSError, KeyError, TypeError, IndexError, RecursionError)
+        with contextlib.suppress(*unreadable):
+            path.write_bytes(mutate_format(rng, path, data))
+            return
+    path.write_bytes(mutate_bytes(rng, data))
 
 
 def mutate_format(rng: random.Random, path: Path, data: bytes) -> bytes:
@@ -555,7 +557,10 @@ def mutate_format(rng: random.Random, path: Path, data: bytes) -> bytes:
 
     times = rng.choice([1, 1, 1, 2, 4])
     if path.suffix in (".yaml", ".json"):
-        tree = yaml.safe_load(data) if path.suffix == ".yaml" else json.loads(data)
+        if path.suffix == ".yaml":
+            tree = yaml.safe_load(data)
+        else:
+            tree = json.loads(data)
         for _ in range(times):
             tree = mutate_tree(rng, tree)
         if path.suffix == ".json":
@@ -661,13 +666,10 @@ def below(*names: str) -> Callable[[], list[Path]]:
     """All files below these names of the working folder, in order."""
 
     def files() -> list[Path]:
-        roots = [Path(name) for name in names]
-        return sorted(
-            path
-            for root in roots
-            for path in ([root] if root.is_file() else root.rglob("*"))
-            if path.is_file()
-        )
+        paths: list[Path] = []
+        for name in names:
+            paths += [Path(name), *Path(name).rglob("*")]
+        return sorted(path for path in paths if path.is_file())
 
     return files
 
@@ -709,6 +711,25 @@ class Hang(BaseException):
     """A command took longer than its limit."""
 
 
+@dataclass
+class Answer:
+    """What a command answered: words, exit code, and the end of its output."""
+
+    command: Command
+    code: int
+    output: str
+
+
+@dataclass
+class Result:
+    """A case that was run: `faults` maps a sort of fault to what it looks like."""
+
+    number: int
+    kind: str
+    faults: dict[str, str] = field(default_factory=dict)
+    codes: list[int] = field(default_factory=list)
+
+
 def call(words: Command, limit: int) -> tuple[int, str]:
     """The exit code and the output of a command of rerank-bench, run here. Raises Hang."""
     from bench.cli import main as cli
@@ -726,7 +747,7 @@ def call(words: Command, limit: int) -> tuple[int, str]:
             try:
                 cli.main()
             except SystemExit as exit_:
-                code = exit_.code if isinstance(exit_.code, int) else 1
+                code = int(exit_.code or 0)
             except Exception:
                 traceback.print_exc()
                 code = cli.INTERNAL
@@ -737,55 +758,55 @@ def call(words: Command, limit: int) -> tuple[int, str]:
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, int]]:
-    """Every file and folder that no command may touch, with size and time."""
-    found = {}
+    """Return every file and folder that no command may touch, with its size and time."""
+    places = {}
     for path in root.rglob("*"):
         name = path.relative_to(root)
-        if name.parts[:4] not in (
-            ("in", "ner", "work", "out"),
-            ("in", "ner", "work", "runs"),
-        ) and name.parts[0] not in ("cache", "home"):
-            stat = path.lstat()
-            found[str(name)] = (0, 0) if path.is_dir() else (stat.st_size, stat.st_mtime_ns)
-    return found
+        outputs = (("in", "ner", "work", "out"), ("in", "ner", "work", "runs"))
+        if name.parts[:4] in outputs or name.parts[0] in ("cache", "home"):
+            continue
+        stat = path.lstat()
+        places[str(name)] = (stat.st_size, stat.st_mtime_ns)
+        if path.is_dir():
+            places[str(name)] = (0, 0)
+    return places
 
 
 def try_case(
     root: Path, material: Path, number: int, seed: int, limit: int, kind: str | None = None
-) -> dict[str, Any]:
-    """Run one case. Returns its faults: sort -> what it looks like."""
+) -> tuple[Result, list[Answer]]:
+    """Return the result of one case and what its commands answered."""
     for path in root.iterdir():
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     work = root / "in" / "ner" / "work"
     work.mkdir(parents=True)
     (root / "in" / "ner" / "outside.txt").write_text("not yours")
     os.chdir(work)
     kind, commands = prepare(material, number, seed, kind)
     before = snapshot(root)
-    faults: dict[str, str] = {}
-    outputs = []
+    result = Result(number, kind)
+    answers: list[Answer] = []
     for words in commands:
         try:
             code, output = call(words, limit)
         except Hang:
-            faults["hang"] = " ".join(words[:1])
+            result.faults["hang"] = words[0]
             break
-        outputs.append({"command": words, "code": code, "output": output[-4000:]})
+        answers.append(Answer(words, code, output[-4000:]))
+        result.codes.append(code)
         if "Traceback (most recent call last)" in output or code not in (0, 1, 2, 3, 4):
-            faults["traceback"] = signature(output)
+            result.faults["traceback"] = signature(output)
         for path in Path("out").glob("*/*/errors/*.txt"):
-            faults["traceback"] = signature(path.read_text(errors="replace"))
+            result.faults["traceback"] = signature(path.read_text(errors="replace"))
             path.unlink()
     changed = sorted(set(before.items()) ^ set(snapshot(root).items()))
     if changed:
-        faults["outside"] = ", ".join(dict.fromkeys(name for name, _ in changed))[:200]
-    return {
-        "number": number,
-        "kind": kind,
-        "faults": faults,
-        "codes": [one["code"] for one in outputs],
-        "outputs": outputs,
-    }
+        names = dict.fromkeys(name for name, _ in changed)
+        result.faults["outside"] = ", ".join(names)[:200]
+    return result, answers
 
 
 def signature(output: str) -> str:
@@ -798,8 +819,13 @@ def signature(output: str) -> str:
         for line in output.splitlines()
         if re.match(r"^[\w.]+(Error|Exception|Warning|Exit|Interrupt)\b", line)
     ]
-    where = f"{ours[-1][0]}:{ours[-1][1]} {ours[-1][2]}" if ours else "?"
-    return f"{where}  {lines[-1][:120] if lines else output[-120:]}"
+    where, error = "?", output[-120:]
+    if ours:
+        file, line, function = ours[-1]
+        where = f"{file}:{line} {function}"
+    if lines:
+        error = lines[-1][:120]
+    return f"{where}  {error}"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -811,15 +837,15 @@ def work(material: Path, numbers: list[int], seed: int, limit: int, kind: str | 
     sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     real_output = sys.stdout
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+    # Below the folder of the process that oversees this one: it removes what an end leaves behind.
+    with tempfile.TemporaryDirectory(prefix="work-", dir=material.parent) as folder:
         root = Path(folder).resolve() / "root"
         root.mkdir()
         set_environment(root)
         for number in numbers:
             print(json.dumps({"begins": number}), file=real_output, flush=True)
-            result = try_case(root, material, number, seed, limit, kind)
-            result.pop("outputs")
-            print(json.dumps(result), file=real_output, flush=True)
+            result, _ = try_case(root, material, number, seed, limit, kind)
+            print(json.dumps(asdict(result)), file=real_output, flush=True)
         os.chdir("/")
 
 
@@ -835,7 +861,7 @@ def set_environment(root: Path) -> None:
 
 
 class Tally:
-    """What the workers found."""
+    """The faults that the workers came across, their cases and all exit codes."""
 
     def __init__(self) -> None:
         self.faults: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -843,87 +869,82 @@ class Tally:
         self.codes: Counter[int] = Counter()
         self._lock = threading.Lock()
 
-    def add(self, result: dict[str, Any]) -> None:
+    def add(self, result: Result) -> None:
         with self._lock:
-            self.kinds[result["kind"]] += 1
-            self.codes.update(result["codes"])
-            for sort, text in result["faults"].items():
+            self.kinds[result.kind] += 1
+            self.codes.update(result.codes)
+            for sort, text in result.faults.items():
                 if (sort, text) not in self.faults:
-                    print(
-                        f"case {result['number']}, {result['kind']}: {sort}: {text}",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-                self.faults[sort, text].append(result["number"])
+                    line = f"case {result.number}, {result.kind}: {sort}: {text}"
+                    print(line, file=sys.stderr, flush=True)
+                self.faults[sort, text].append(result.number)
 
 
-def oversee(
-    material: Path, numbers: list[int], seed: int, limit: int, kind: str | None, tally: Tally
-) -> None:
+@dataclass(frozen=True)
+class Plan:
+    """What all workers have in common. `end`: the time, as `time.monotonic` has it, from which on
+    no further case begins.
+    """
+
+    material: Path
+    seed: int
+    limit: int
+    kind: str | None
+    end: float
+
+
+def oversee(numbers: list[int], plan: Plan, tally: Tally) -> None:
     """Keep a worker busy with these cases; one that dies or falls silent is replaced after the case
     that it was at.
     """
-    while numbers:
-        command = [
-            sys.executable,
-            __file__,
-            "--worker",
-            str(material),
-            json.dumps(numbers),
-            "--seed",
-            str(seed),
-            "--limit",
-            str(limit),
-        ]
-        command += ["--kind", kind] if kind else []
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as worker:
-            at = numbers[0]
-            alarm = threading.Timer(GRACE * limit + 60, worker.kill)
+    while numbers and time.monotonic() < plan.end:
+        with _worker(numbers, plan) as worker:
+            case = numbers[0]
+            alarm = threading.Timer(GRACE * plan.limit + 60, worker.kill)
             alarm.start()
             assert worker.stdout
             for line in worker.stdout:
                 alarm.cancel()
-                alarm = threading.Timer(GRACE * limit, worker.kill)
+                alarm = threading.Timer(GRACE * plan.limit, worker.kill)
                 alarm.start()
                 message = json.loads(line)
                 if "begins" in message:
-                    at = message["begins"]
-                else:
-                    tally.add(message)
-                    numbers = numbers[numbers.index(at) + 1 :]
+                    case = message["begins"]
+                    continue
+                tally.add(Result(**message))
+                numbers = numbers[numbers.index(case) + 1 :]
+                if time.monotonic() > plan.end:
+                    numbers = []
+                    worker.terminate()
             alarm.cancel()
         if numbers:
-            sort = "hang" if worker.returncode == -signal.SIGKILL else "crash"
-            tally.add(
-                {
-                    "number": at,
-                    "kind": "?",
-                    "codes": [],
-                    "faults": {sort: f"the process ended with {worker.returncode}"},
-                }
-            )
-            numbers = numbers[numbers.index(at) + 1 :]
+            sort = {-signal.SIGKILL: "hang"}.get(worker.returncode, "crash")
+            tally.add(Result(case, "?", {sort: f"the process ended with {worker.returncode}"}))
+            numbers = numbers[numbers.index(case) + 1 :]
 
 
-def fuzz(cases: int, seed: int, limit: int, jobs: int, kind: str | None = None) -> Tally:
-    """Run cases 0 to `cases` - 1 in `jobs` processes."""
+def _worker(numbers: list[int], plan: Plan) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, "--worker", str(plan.material), json.dumps(numbers)]
+    command += ["--seed", str(plan.seed), "--limit", str(plan.limit)]
+    if plan.kind:
+        command += ["--kind", plan.kind]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def fuzz(
+    cases: int,
+    seed: int,
+    limit: int,
+    jobs: int,
+    kind: str | None = None,
+    seconds: float = float("inf"),
+) -> Tally:
+    """Run cases 0 to `cases` - 1 in `jobs` processes, as many as begin within `seconds`."""
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="fuzz-material-") as folder:
-        material = Path(folder).resolve() / "material"
-        material.mkdir()
-        os.environ.update(
-            MPLBACKEND="Agg", RERANK_BENCH_CACHE=str(Path(folder) / "cache"), OMP_NUM_THREADS="1"
-        )
-        make_material(material)
-        threads = [
-            threading.Thread(
-                target=oversee,
-                args=(material, list(range(job, cases, jobs)), seed, limit, kind, tally),
-            )
-            for job in range(jobs)
-        ]
+        plan = Plan(prepared(Path(folder)), seed, limit, kind, time.monotonic() + seconds)
+        shares = [list(range(job, cases, jobs)) for job in range(jobs)]
+        threads = [threading.Thread(target=oversee, args=(share, plan, tally)) for share in shares]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -931,23 +952,32 @@ def fuzz(cases: int, seed: int, limit: int, jobs: int, kind: str | None = None) 
     return tally
 
 
+def prepared(folder: Path) -> Path:
+    """Return the folder with what every case starts from."""
+    material = folder.resolve() / "material"
+    material.mkdir()
+    os.environ |= {
+        "MPLBACKEND": "Agg",
+        "RERANK_BENCH_CACHE": str(folder / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+    make_material(material)
+    return material
+
+
 def again(number: int, seed: int, limit: int, kind: str | None, keep: Path | None) -> None:
-    """One case, told in full."""
+    """Run one case and print all that it answers."""
     root = (keep or Path(tempfile.mkdtemp(prefix="fuzz-"))).resolve()
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="fuzz-material-") as folder:
-        material = Path(folder).resolve() / "material"
-        material.mkdir()
-        os.environ.update(MPLBACKEND="Agg", RERANK_BENCH_CACHE=str(Path(folder) / "cache"))
-        make_material(material)
+        material = prepared(Path(folder))
         set_environment(root)
         sys.dont_write_bytecode = True
-        result = try_case(root, material, number, seed, limit, kind)
-    for one in result["outputs"]:
-        print(
-            f"$ rerank-bench {' '.join(one['command'])}\n{one['output']}[exit code {one['code']}]\n"
-        )
-    print(f"case {number}, {result['kind']}, in {root}: {result['faults'] or 'no fault'}")
+        result, answers = try_case(root, material, number, seed, limit, kind)
+    for answer in answers:
+        print(f"$ rerank-bench {' '.join(answer.command)}")
+        print(f"{answer.output}[exit code {answer.code}]\n")
+    print(f"case {number}, {result.kind}, in {root}: {result.faults or 'no fault'}")
 
 
 def main() -> int:
@@ -957,6 +987,9 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, default=60, help="seconds that a command may take")
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="begin no case after this time"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--kind", choices=list(KINDS), help="cases of this kind alone")
     parser.add_argument("--case", type=int, help="run this case alone and show what it prints")
@@ -964,31 +997,29 @@ def main() -> int:
     parser.add_argument(
         "--worker", nargs=2, metavar=("MATERIAL", "NUMBERS"), help=argparse.SUPPRESS
     )
-    asked = parser.parse_args()
-    if asked.worker:
-        work(
-            Path(asked.worker[0]), json.loads(asked.worker[1]), asked.seed, asked.limit, asked.kind
-        )
+    options = parser.parse_args()
+    seed, limit, kind = options.seed, options.limit, options.kind
+    if options.worker:
+        material, numbers = options.worker
+        work(Path(material), json.loads(numbers), seed, limit, kind)
         return 0
-    if asked.case is not None:
-        again(asked.case, asked.seed, asked.limit, asked.kind, asked.keep)
+    if options.case is not None:
+        again(options.case, seed, limit, kind, options.keep)
         return 0
     started = time.monotonic()
-    tally = fuzz(asked.cases, asked.seed, asked.limit, asked.jobs, asked.kind)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.kinds.items()))
+    tally = fuzz(options.cases, seed, limit, options.jobs, kind, options.seconds)
+    kinds = ", ".join(f"{count} {name}" for name, count in sorted(tally.kinds.items()))
     print(f"{sum(tally.kinds.values()):,} cases in {time.monotonic() - started:,.0f} s ({kinds})")
-    print(
-        "exit codes: "
-        + ", ".join(f"{code}: {count}" for code, count in sorted(tally.codes.items()))
-    )
+    codes = ", ".join(f"{code}: {count}" for code, count in sorted(tally.codes.items()))
+    print(f"exit codes: {codes}")
+    counts: Counter[str] = Counter()
+    for (sort, _), numbers in tally.faults.items():
+        counts[sort] += len(numbers)
     for sort in ("traceback", "hang", "crash", "outside"):
-        count = sum(len(numbers) for (kind, _), numbers in tally.faults.items() if kind == sort)
-        print(f"{sort:<10}{count}")
+        print(f"{sort:<10}{counts[sort]}")
     for (sort, text), numbers in sorted(tally.faults.items(), key=lambda item: -len(item[1])):
-        print(
-            f"{len(numbers):>5} {sort}: {text}\n      cases "
-            f"{', '.join(map(str, sorted(numbers)[:8]))}"
-        )
+        print(f"{len(numbers):>5} {sort}: {text}")
+        print(f"      cases {', '.join(map(str, sorted(numbers)[:8]))}")
     return int(bool(tally.faults))
 
 

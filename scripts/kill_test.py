@@ -145,7 +145,7 @@ def start(folder: Path, name: str) -> subprocess.Popen[bytes]:
 
 
 def contents(run_folder: Path) -> dict[str, Any]:
-    """Return what a run found out, without what a clock or a name decides."""
+    """Return the results of a run, without what a clock or a name decides."""
     from bench.records.run import Run
 
     run = Run(run_folder)
@@ -170,17 +170,17 @@ def held_locks(out: Path) -> list[str]:
     """Return the run folders whose lock still holds although no process is at work."""
     from filelock import FileLock, Timeout
 
-    held = []
+    names = []
     for path in out.glob("*/*/.lock"):
         try:
             with FileLock(path, timeout=0):
                 pass
         except Timeout:
-            held.append(path.parent.name)
-    return held
+            names.append(path.parent.name)
+    return names
 
 
-def kill_often(kills: int, seed: int, folder: Path) -> dict[str, Any]:
+def kill_often(kills: int, seed: int, folder: Path) -> Counter[str]:
     """Return the counts of lost or stale records, of held locks, and of how often the service was
     asked again.
     """
@@ -190,7 +190,7 @@ def kill_often(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     undisturbed = start(folder, "calm")
     if undisturbed.wait(300):
         raise SystemExit((folder / "stderr-calm.txt").read_text())
-    whole = time.monotonic() - begun
+    seconds = time.monotonic() - begun
     expected = [contents(path.parent) for path in (folder / "out-calm").glob("*/*/run.json")]
     findings: Counter[str] = Counter()
     while findings["kills"] < kills:
@@ -199,8 +199,9 @@ def kill_often(kills: int, seed: int, folder: Path) -> dict[str, Any]:
         server.answers.clear()
         for _ in range(min(EPISODE, kills - findings["kills"])):
             process = start(folder, name)
-            _wait(process, server, draw, whole)
-            if process.poll() is not None:  # it had finished: nothing was killed
+            _wait(process, server, draw, seconds)
+            # Where it had finished, nothing was killed.
+            if process.poll() is not None:
                 break
             process.kill()
             process.wait()
@@ -217,26 +218,26 @@ def kill_often(kills: int, seed: int, folder: Path) -> dict[str, Any]:
         print(json.dumps(findings), file=sys.stderr, flush=True)
     server.shutdown()
     server.server_close()
-    return dict(findings)
+    return findings
 
 
 def _wait(
-    process: subprocess.Popen[bytes], server: Server, draw: random.Random, whole: float
+    process: subprocess.Popen[bytes], server: Server, draw: random.Random, seconds: float
 ) -> None:
     """Half of the kills come anywhere from the start on; half come some answers of the service
     later, among what is being written.
     """
     if draw.random() < 0.5:
-        time.sleep(draw.uniform(0, whole))
+        time.sleep(draw.uniform(0, seconds))
         return
     goal = sum(server.answers.values()) + draw.randint(1, 40)
-    end = time.monotonic() + whole
+    end = time.monotonic() + seconds
     while sum(server.answers.values()) < goal and process.poll() is None and time.monotonic() < end:
         time.sleep(0.001)
     time.sleep(draw.uniform(0, 0.05))
 
 
-def is_sound(findings: dict[str, Any]) -> bool:
+def is_sound(findings: Counter[str]) -> bool:
     """Whether nothing was lost, nothing is stale and no lock holds."""
     names = (
         "failed runs",
@@ -257,7 +258,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         findings = kill_often(options.kills, options.seed, Path(folder))
     print(json.dumps(findings, indent=1))
-    sys.exit(0 if is_sound(findings) else 1)
+    sys.exit(not is_sound(findings))
 
 
 if __name__ == "__main__":

@@ -135,9 +135,9 @@ def floors(graph: Graph) -> dict[str, int]:
     def height(node: str) -> int:
         if node not in heights:
             members = [member for member in graph if home[member] == node]
-            targets = {
-                home[target] for member in members for target in graph[member] if target in home
-            }
+            targets: set[str] = set()
+            for member in members:
+                targets.update(home[target] for target in graph[member] if target in home)
             heights[node] = 1 + max((height(target) for target in targets - {node}), default=0)
         return heights[node]
 
@@ -213,7 +213,9 @@ def measure(root: Path = ROOT) -> dict[str, float | str]:
     files = file_graph(by_name)
     rooms = room_graph(files)
     trees = [module.tree for module in by_name.values()]
-    lines = [line for module in by_name.values() for line in module.lines]
+    lines: list[str] = []
+    for module in by_name.values():
+        lines += module.lines
     per_thousand = 1000 / len(lines)
     functions = sorted(_function_lengths(trees))
     sizes = sorted(len(module.lines) for module in by_name.values() if module.lines)

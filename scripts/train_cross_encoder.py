@@ -1,9 +1,10 @@
 """Fine-tune the packaged MiniLM weights into the embedded cross-encoder, as a small LoRA adapter
 with its head.
 
-    python scripts/train_cross_encoder.py                  # the shipped adapter, from the same data
-    and seed python scripts/train_cross_encoder.py --holdout 4      # train without four topics and
-    measure on them: for choosing settings
+    python scripts/train_cross_encoder.py              # the shipped adapter: same data, same seed
+    python scripts/train_cross_encoder.py --holdout 4  # without four topics, and measured on them
+
+The second is for choosing settings.
 
 Data: only the training split (`embedded:everyday-train`), which shares no passage, query or topic
 with the test split. Two kinds of lists are trained on, each of one query with several passages and
@@ -63,14 +64,16 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     train = datasets.load("embedded:everyday-train", DatasetOptions(), Path.cwd(), arguments.seed)
     topics = sorted({topic(doc_id) for doc_id in train.documents.ids()})
-    held = set(random.Random(arguments.seed).sample(topics, arguments.holdout))
+    holdout = set(random.Random(arguments.seed).sample(topics, arguments.holdout))
     base = str(Weights(BASE).folder())
     teacher = SentenceTransformer(base, device="cpu")
-    table = Table.from_list(build_lists(train, teacher, held, arguments))
+    table = Table.from_list(build_lists(train, teacher, holdout, arguments))
     model = lora_model(base, arguments)
     fit(model, table, arguments)
-    if held:
-        print(json.dumps({"held out": sorted(held), **measure_on(model, train, held)}, indent=1))
+    if holdout:
+        print(
+            json.dumps({"held out": sorted(holdout), **measure_on(model, train, holdout)}, indent=1)
+        )
     else:
         save(model, table, arguments)
 
@@ -103,10 +106,10 @@ def topic(doc_id: str) -> str:
 
 
 def build_lists(
-    train: Dataset, teacher: SentenceTransformer, held: set[str], arguments: argparse.Namespace
+    train: Dataset, teacher: SentenceTransformer, holdout: set[str], arguments: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Lists of {query, docs, labels}: softmax(labels) is the target distribution over the list."""
-    ids = [doc_id for doc_id in train.documents.ids() if topic(doc_id) not in held]
+    ids = [doc_id for doc_id in train.documents.ids() if topic(doc_id) not in holdout]
     text = dict(zip(ids, train.texts(ids), strict=True))
     vectors = teacher.encode(
         [text[doc_id] for doc_id in ids], normalize_embeddings=True, show_progress_bar=False
@@ -169,15 +172,8 @@ def distilled(
     """One list for a query made from a passage: that passage, near ones and far ones, with the
     bi-encoder's similarities as targets.
     """
-    scores = dict(
-        zip(
-            ids,
-            (
-                vectors @ teacher.encode(query, normalize_embeddings=True, show_progress_bar=False)
-            ).tolist(),
-            strict=True,
-        )
-    )
+    vector = teacher.encode(query, normalize_embeddings=True, show_progress_bar=False)
+    scores = dict(zip(ids, (vectors @ vector).tolist(), strict=True))
     near = sorted(scores, key=scores.__getitem__, reverse=True)[:30]
     chosen = list(dict.fromkeys([doc_id, *rng.sample(near, 5), *rng.sample(ids, 6)]))[:LIST_SIZE]
     rng.shuffle(chosen)
@@ -199,10 +195,8 @@ def lora_model(base: str, arguments: argparse.Namespace) -> CrossEncoder:
     """The packaged weights with a fresh one-label head and LoRA on every linear layer of the
     encoder.
     """
-    no_dropout = {
-        "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
-    }  # drawing random numbers takes half the time on a CPU
+    # Drawing random numbers would take half the time on a CPU.
+    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model = CrossEncoder(
         base, num_labels=1, max_length=arguments.max_length, device="cpu", config_kwargs=no_dropout
     )
@@ -238,14 +232,16 @@ def fit(model: CrossEncoder, table: Table, arguments: argparse.Namespace) -> Non
     ).train()
 
 
-def measure_on(model: CrossEncoder, collection: Dataset, held: set[str]) -> dict[str, float]:
+def measure_on(model: CrossEncoder, collection: Dataset, holdout: set[str]) -> dict[str, float]:
     """nDCG@10 over the whole collection's passages, for the queries of the held-out topics."""
     ids = list(collection.documents.ids())
     text = collection.texts(ids)
     rankings = {}
     for query_id, query in collection.queries.items():
         if all(
-            topic(doc_id) in held for doc_id, grade in collection.qrels[query_id].items() if grade
+            topic(doc_id) in holdout
+            for doc_id, grade in collection.qrels[query_id].items()
+            if grade
         ):
             scores = model.predict(
                 [(query, doc) for doc in text],
@@ -262,12 +258,11 @@ def measure_on(model: CrossEncoder, collection: Dataset, held: set[str]) -> dict
 
 
 def save(model: CrossEncoder, table: Table, arguments: argparse.Namespace) -> None:
-    """The adapter and head in half precision, safetensors, with its training facts beside it."""
+    """The adapter and head in half precision, safetensors, with its training facts next to it."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     model[0].model.half().save_pretrained(str(arguments.out), safe_serialization=True)
-    (arguments.out / "README.md").unlink(
-        missing_ok=True
-    )  # the library writes a template; card.md is ours
+    # The library writes a template; card.md is ours.
+    (arguments.out / "README.md").unlink(missing_ok=True)
     config = json.loads((arguments.out / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "sentence-transformers/all-MiniLM-L6-v2"
     (arguments.out / "adapter_config.json").write_text(

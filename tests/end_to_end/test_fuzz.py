@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from tests.support.paths import ROOT
-
-SCRIPT = ROOT / "scripts" / "fuzz.py"
-
-
-@pytest.fixture(scope="module")
-def fuzz() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fuzz_script", SCRIPT)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from scripts import fuzz
 
 
 def test_mutated_input_ends_in_no_traceback_no_hang_and_no_stray_file(
-    fuzz: ModuleType, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MPLBACKEND", "Agg")
     tally = fuzz.fuzz(cases=100, seed=20, limit=120, jobs=2)
@@ -37,22 +23,22 @@ def test_mutated_input_ends_in_no_traceback_no_hang_and_no_stray_file(
 
 
 def test_a_case_is_the_same_whenever_it_is_made(
-    fuzz: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    made = []
+    mutants = []
     for _ in range(2):
         rng = random.Random("7 11")
-        made.append(
+        mutants.append(
             [
                 fuzz.mutate_tree(rng, {"a": [1, {"b": "c"}], "d": "e"}),
                 fuzz.mutate_lines(rng, "q1 Q0 d1 1 0.5 x\nq1 Q0 d2 2 0.4 x\n"),
             ]
         )
-    assert repr(made[0]) == repr(made[1])
+    assert repr(mutants[0]) == repr(mutants[1])
 
 
-def test_a_file_outside_and_a_traceback_are_noticed(fuzz: ModuleType, tmp_path: Path) -> None:
+def test_a_file_outside_and_a_traceback_are_noticed(tmp_path: Path) -> None:
     work = tmp_path / "in" / "ner" / "work"
     (work / "out").mkdir(parents=True)
     before = fuzz.snapshot(tmp_path)

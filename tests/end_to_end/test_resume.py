@@ -4,7 +4,6 @@ at most a chunk each time.
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import random
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bench.records.run import Run
+from scripts.kill_test import contents
 from tests.support.paths import ROOT
 
 KILLS = 20
@@ -59,24 +59,6 @@ def start(folder: Path, cache: Path, out: str, log: Path) -> subprocess.Popen[by
         )
 
 
-def contents(run: Run) -> dict[str, object]:
-    rankings = {
-        path.name: gzip.decompress(path.read_bytes())
-        for path in (run.folder / "rankings").glob("*.run.gz")
-    }
-    quality = {
-        name: (record.quality, record.vs_first_stage, record.counts)
-        for name, record in run.records.items()
-    }
-    table = (
-        run.per_query.sort_values(["trial", "query", "measure"]).to_records(index=False).tolist()
-    )
-    curves = run.depths.sort_values(["trial", "depth", "query", "measure"]).astype(object)
-    # An empty cell is read as NaN, which equals nothing, itself included.
-    depths = curves.where(curves.notna(), None).values.tolist()
-    return {"rankings": rankings, "quality": quality, "per query": table, "depths": depths}
-
-
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")
 def test_a_run_killed_at_20_random_moments_resumes_to_the_same_bits(tmp_path: Path) -> None:
     write_collection(tmp_path / "data")
@@ -91,8 +73,8 @@ def test_a_run_killed_at_20_random_moments_resumes_to_the_same_bits(tmp_path: Pa
         # they fall among chunks being written.
         if rng.random() < 0.5:
             wait_for(
-                lambda size=before, one=process: (
-                    (log.exists() and log.stat().st_size > size) or one.poll() is not None
+                lambda size=before, process=process: (
+                    (log.exists() and log.stat().st_size > size) or process.poll() is not None
                 )
             )
             time.sleep(rng.uniform(0, 0.25))
@@ -114,9 +96,9 @@ def test_a_run_killed_at_20_random_moments_resumes_to_the_same_bits(tmp_path: Pa
     assert all(run.info.status == "done" for run in runs), (
         "an interrupted run is continued, not left behind"
     )
-    [expected] = [Run(folder) for folder in (tmp_path / "out-a" / "killed").iterdir()]
-    for run in runs:
-        assert contents(run) == contents(expected)
+    [expected] = (tmp_path / "out-a" / "killed").iterdir()
+    for folder in folders:
+        assert contents(folder) == contents(expected)
 
 
 def wait_for(condition: object, seconds: float = 60) -> None:
