@@ -42,7 +42,7 @@ def run(
     from bench.suite.suite import load as load_suite
 
     found = load_suite(suite)
-    shown = redacted(found.asked) if isinstance(suite, Mapping) else argument(str(suite))
+    shown = redacted(found.written) if isinstance(suite, Mapping) else argument(str(suite))
     done = loop.run(
         found,
         out=Path(out),
@@ -219,7 +219,7 @@ class Loaded:
         """What loaded."""
         from bench.scoring.description import described
 
-        return described(self._reranker)
+        return dict(described(self._reranker))
 
 
 def reranker(name: str | Outside, device: str = "auto", **options: Any) -> Loaded:

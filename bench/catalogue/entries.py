@@ -1,5 +1,6 @@
-"""The known rerankers: short name -> backend, options and facts. The data stand in
-`catalogue.yaml`; nothing here loads a model.
+"""The known rerankers: short name -> backend, options and facts.
+
+The data are in `catalogue.yaml`; nothing here loads a model.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ class ListedPrice(Price):
 
     @property
     def source(self) -> str:
-        """Where the price was read, and that it is not the vendor's own page where it is not."""
-        return self.url if self.vendor else f"{self.url}, {NOT_THE_VENDORS}"
+        """Return where the price was read, and that it is not the vendor's own page where it is
+        not.
+        """
+        if self.vendor:
+            return self.url
+        return f"{self.url}, {NOT_THE_VENDORS}"
 
 
 class Architecture(Options):
@@ -107,20 +112,19 @@ class Entry(Options):
 
 @lru_cache(maxsize=1)
 def load() -> Mapping[str, Entry]:
-    """Every entry by its short name, validated, in the file's order."""
+    """Return every entry by its short name, validated, in the file's order."""
     import yaml
 
-    loader = getattr(
-        yaml, "CSafeLoader", yaml.SafeLoader
-    )  # ten times as fast where libyaml is there
+    # ten times as fast where libyaml is there
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
     data = loader(text).get_single_data()
     return MappingProxyType({name: Entry.model_validate(entry) for name, entry in data.items()})
 
 
 def price(backend: str, model: str, base_url: str | None = None) -> Price | None:
-    """What the catalogue knows of a hosted model's price; `base_url` where it is not the service's
-    usual address.
+    """Return the price of a hosted model, where the catalogue has one; `base_url` where it is not
+    the service's usual address.
     """
     for entry in load().values():
         if (
@@ -133,7 +137,7 @@ def price(backend: str, model: str, base_url: str | None = None) -> Price | None
 
 
 def is_listed(backend: str, base_url: str) -> bool:
-    """Whether an entry of this backend names the address: that of a hosted service."""
+    """Return whether an entry of this backend names the address: that of a hosted service."""
     address = base_url.rstrip("/")
     return any(
         entry.backend == backend and str(entry.options.get("base_url")).rstrip("/") == address

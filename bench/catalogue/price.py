@@ -1,5 +1,6 @@
-"""What a service charges, and how its bill is read from what a reranker used. Data, not code: a new
-unit is a line in the table.
+"""What a service charges, and the bill for what a reranker used.
+
+Data, not code: a new unit is a line in the table.
 """
 
 from __future__ import annotations
@@ -56,23 +57,30 @@ class Price(Options):
 
     @property
     def source(self) -> str | None:
-        """Where the price was read; None for one that the suite gives without an address."""
+        """Return where the price was read; None for one that the suite gives without an address."""
         return self.url
 
     def __str__(self) -> str:
-        out = "" if self.usd_out is None else f"+{self.usd_out:g}"
-        return f"${self.usd:g}{out}/{SHORT[self.per]}"
+        amount = f"${self.usd:g}"
+        if self.usd_out is not None:
+            amount = f"{amount}+{self.usd_out:g}"
+        return f"{amount}/{SHORT[self.per]}"
 
     def units(self, usage: Mapping[str, float]) -> float:
-        """How many units a usage is, counting what is sent."""
+        """Return how many units a usage is, counting what is sent."""
         name, size = COUNTED[self.per]
         return usage.get(name, 0.0) / size
 
     def units_out(self, usage: Mapping[str, float]) -> float:
-        """Millions of tokens written, where they cost something."""
-        return 0.0 if self.usd_out is None else usage.get("tokens_out", 0.0) / 1e6
+        """Return the millions of tokens written, where they cost something."""
+        if self.usd_out is None:
+            return 0.0
+        return usage.get("tokens_out", 0.0) / 1e6
 
     def bill(self, usage: Mapping[str, float]) -> float | None:
-        """US dollars for a usage; None when nothing of what is billed was counted."""
-        units, out = self.units(usage), self.units_out(usage)
-        return units * self.usd + out * (self.usd_out or 0.0) if units or out else None
+        """Return US dollars for a usage; None when nothing of what is billed was counted."""
+        units = self.units(usage)
+        units_out = self.units_out(usage)
+        if not units and not units_out:
+            return None
+        return units * self.usd + units_out * (self.usd_out or 0.0)

@@ -13,6 +13,25 @@ if TYPE_CHECKING:
     from bench.records.run import Run as StoredRun
 
 
+class SuiteCommand(click.Command):
+    """A command that takes a suite. What it lacks as an option may be a key of the suite: the
+    message says where to write it.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from bench.suite.key_places import place_of_option
+            from bench.suite.suite import Suite
+
+            place = place_of_option(error.option_name, Suite.model_fields)
+            if not place:
+                raise
+            message = f"No such option '{error.option_name}': {place}"
+            raise click.NoSuchOption(error.option_name, message, ctx=ctx) from error
+
+
 class Run(click.ParamType["StoredRun"]):
     """A run folder, a folder of runs (its newest finished one), `latest`, or the name of a saved
     baseline.

@@ -6,12 +6,13 @@ import json
 
 import click
 
+from bench.cli.arguments import SuiteCommand
 from bench.cli.console import open_observer
 from bench.core.counting import counted
 from bench.core.wording import sentences
 
 
-@click.command()
+@click.command(cls=SuiteCommand)
 @click.option(
     "--suite",
     default="quickstart",

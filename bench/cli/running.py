@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.arguments import SuiteCommand
 from bench.cli.console import echo, open_console, open_observer, warn
 from bench.core.counting import counted
 from bench.core.errors import BenchError
@@ -21,7 +22,7 @@ KINDS = {".html": "report", ".md": "comment"}
 """What a written report is called, by its file's ending."""
 
 
-@click.command()
+@click.command(cls=SuiteCommand)
 @click.argument("suite")
 @click.option(
     "--out",

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.arguments import SuiteCommand
 from bench.core.counting import counted
 
 if TYPE_CHECKING:
-    from bench.discover.validation import DatasetCheck
+    from bench.discover.validation import DatasetCheck, Validation
 
 
-@click.command()
+@click.command(cls=SuiteCommand)
 @click.argument("suite")
 def validate(suite: str) -> int:
     """Check SUITE without running it: every key, type and name; the data opened, counted and
@@ -22,7 +23,7 @@ def validate(suite: str) -> int:
     Nothing is scored, sent or downloaded. Exits 1 when a row that is not optional cannot run, 2
     when the suite itself is wrong.
     """
-    from bench.discover.validation import validate
+    from bench.discover.validation import Outcome, validate
     from bench.suite.suite import load
 
     validation = validate(load(suite))
@@ -30,17 +31,33 @@ def validate(suite: str) -> int:
         _print_dataset(dataset)
     click.echo(f"executor {validation.executor}")
     _print_rest((), validation.executor_problem)
-    for row in validation.rows:
-        click.echo(f"{row.trial:<60} {row.status}{f': {row.reason}' if row.reason else ''}")
-    failed, trials = validation.count("failed"), len(validation.rows)
-    if failed:
-        click.echo(f"{suite}: {failed} of {counted(trials, 'trial')} cannot run")
+    _print_rows(validation)
+    failures = validation.count(Outcome.FAILED)
+    trials = counted(len(validation.rows), "trial")
+    if failures:
+        click.echo(f"{suite}: {failures} of {trials} cannot run")
         return 1
     if validation.executor_problem:
         click.echo(f"{suite}: its executor cannot run")
         return 1
-    click.echo(f"{suite}: valid, {counted(trials, 'trial')}")
+    click.echo(f"{suite}: valid, {trials}")
     return 0
+
+
+def _print_rows(validation: Validation) -> None:
+    """Print a line per trial. A reason that several share is printed once, under a number."""
+    numbers = {
+        reason: number for number, reason in enumerate(validation.reasons_in_common(), start=1)
+    }
+    for row in validation.rows:
+        line = f"{row.trial:<60} {row.outcome}"
+        if row.reason in numbers:
+            line = f"{line} [{numbers[row.reason]}]"
+        elif row.reason:
+            line = f"{line}: {row.reason}"
+        click.echo(line)
+    for reason, number in numbers.items():
+        click.echo(f"[{number}] {reason}")
 
 
 def _print_dataset(dataset: DatasetCheck) -> None:

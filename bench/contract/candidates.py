@@ -1,5 +1,5 @@
-"""What a first stage gives: per query, an ordered list of candidates, frozen, hashed, and shared by
-all rerankers.
+"""The candidates of a first stage: per query, an ordered list, frozen, hashed, and shared by all
+rerankers.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Compact(Mapping[str, QueryCandidates]):
 
     @property
     def documents(self) -> int:
-        """How many there are in all rankings together."""
+        """Return the number of documents in all rankings together."""
         return len(self._codes)
 
     def __contains__(self, query_id: object) -> bool:
@@ -93,6 +93,7 @@ class Candidates:
 
     @cached_property
     def hash(self) -> str:
+        """Return the content hash of query ids and ordered document ids."""
         return content_hash(
             (query_id, *self.by_query[query_id].doc_ids) for query_id in sorted(self.by_query)
         )

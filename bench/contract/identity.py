@@ -14,10 +14,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from bench.core.options import at_default, deciding, decision
+from bench.core.options import Values, at_default, deciding, decision
 from bench.machine import fingerprint
 
 Fields = Mapping[str, Any]
+"""Plain data by name, as JSON holds it."""
+Rest = dict[str, Any]
+"""Fields of a record that nothing has read yet."""
 
 LIBRARIES = frozenset(
     {*fingerprint.LIBRARIES, "onnx", "onnxscript", "ir_measures", "PyStemmer", "cuda"}
@@ -42,9 +45,12 @@ class Checkpoint:
     adapter: str | None = None
     """The digest of a PEFT adapter."""
 
-    def fields(self) -> dict[str, Any]:
-        adapter = {} if self.adapter is None else {"adapter": self.adapter}
-        return {"model": self.model, "revision": self.revision, **adapter}
+    def fields(self) -> Fields:
+        """Return the fields that are known."""
+        fields = {"model": self.model, "revision": self.revision}
+        if self.adapter is not None:
+            fields["adapter"] = self.adapter
+        return fields
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,18 @@ class Service:
     @property
     def authority(self) -> str | None:
         """Return host and port, the host alone where the address is the vendor's own."""
-        return urlsplit(self.address).netloc if self.address else self.host
+        if self.address:
+            return urlsplit(self.address).netloc
+        return self.host
 
-    def fields(self) -> dict[str, Any]:
-        places = {"path": self.path, "address": self.address}
-        named = {name: value for name, value in places.items() if value is not None}
-        return {"model": self.model, "host": self.host, **named, **self.served}
+    def fields(self) -> Fields:
+        """Return the fields that are known; the host always."""
+        fields = {"model": self.model, "host": self.host}
+        if self.path is not None:
+            fields["path"] = self.path
+        if self.address is not None:
+            fields["address"] = self.address
+        return {**fields, **self.served}
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ class Arithmetic:
     """The number formats of its weights or products, as they loaded."""
     runtime: str | None = None
     attention: str | None = None
-    """The attention kernel, where one was asked for."""
+    """The attention kernel, where the suite names one."""
     compile: bool | None = None
     group: int | None = None
     """Activations that share a scale in 8 bits."""
@@ -98,7 +110,7 @@ class Arithmetic:
         """Return the runtime; a model without a choice of it runs in torch."""
         return self.runtime or "torch"
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> Fields:
         """Return the fields that are known."""
         known = {
             "dtype": self.dtype,
@@ -115,7 +127,7 @@ class Identity:
     """What decides the scores of a stage.
 
     `settings` are the options that decide scores, each as it loaded where the model says so, else
-    as it was asked for where that is not the default. `asked` is known before loading alone and
+    as the suite has it where that is not the default. `unread` is known before loading alone and
     part of the fingerprint: the defaults that a model may put something else in place of.
     """
 
@@ -124,20 +136,22 @@ class Identity:
     arithmetic: Arithmetic = Arithmetic()
     settings: Fields = field(default_factory=dict)
     libraries: Fields = field(default_factory=dict)
-    asked: Fields = field(default_factory=dict, compare=False)
+    unread: Fields = field(default_factory=dict, compare=False)
 
-    def own_fields(self) -> dict[str, Any]:
+    def own_fields(self) -> Fields:
         """Return the flat fields that a description holds next to the backend."""
-        source = {} if self.source is None else self.source.fields()
-        return {**source, **self.arithmetic.fields(), **_merged(self.settings, self.libraries)}
+        rest = {**self.arithmetic.fields(), **_merged(self.settings, self.libraries)}
+        if self.source is None:
+            return rest
+        return {**self.source.fields(), **rest}
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> Fields:
         """Return the flat fields of a record: what the system key is a hash of."""
         return {"backend": self.backend, **self.own_fields()}
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Fields:
         """Return what decides the scores, known without loading: the key of the score cache."""
-        return {**self.asked, **self.fields()}
+        return {**self.unread, **self.fields()}
 
     def loaded(
         self,
@@ -147,15 +161,15 @@ class Identity:
         group: int | None = None,
         libraries: Fields | None = None,
     ) -> Identity:
-        """Return the identity of what loaded. What is read back from it takes the place of what was
-        asked for: number formats, settings, and libraries where they are given.
+        """Return the identity of what loaded. What is read back from it takes the place of what the
+        suite says: number formats, settings, and libraries where the model names its own.
         """
         return replace(
             self,
             arithmetic=replace(self.arithmetic, formats=tuple(formats), group=group),
             settings={**self.settings, **read_back},
             libraries=self.libraries if libraries is None else libraries,
-            asked={},
+            unread={},
         )
 
     @classmethod
@@ -165,36 +179,41 @@ class Identity:
         options: BaseModel,
         source: Checkpoint | Service | None = None,
         libraries: Fields | None = None,
-        asked: Fields | None = None,
+        unread: Fields | None = None,
     ) -> Identity:
         """Return the identity of a stage before it loads, gathered from the options that say that
-        they decide scores. `asked` are further fields of the fingerprint, or stand in for options
+        they decide scores. `unread` are further fields of the fingerprint, or stand in for options
         by what these lead to.
         """
+        stand_ins = unread or {}
         defaults = at_default(options)
-        values = deciding(options, "scores")
         arithmetic = deciding(options, "scores", "arithmetic")
-        settings = {name: value for name, value in values.items() if name not in defaults}
-        usual = {name: value for name, value in values.items() if name in defaults}
+        settings: Values = {}
+        usual: Values = {}
+        for name, value in deciding(options, "scores").items():
+            if name in defaults:
+                usual[name] = value
+            else:
+                settings[name] = stand_ins.get(name, value)
         usual |= {name: value for name, value in arithmetic.items() if value is None}
-        model = type(options)
-        kept = {name: value for name, value in usual.items() if not decision(model, name).added}
-        stand_ins = asked or {}
-        settings = {name: stand_ins.get(name, value) for name, value in settings.items()}
+        # keys from before an option existed stay as they are
+        for name in list(usual):
+            if decision(type(options), name).added:
+                del usual[name]
         return cls(
             backend,
             source,
             _arithmetic(arithmetic),
             settings,
             libraries or {},
-            {**kept, **stand_ins},
+            {**usual, **stand_ins},
         )
 
     def complete(self) -> Identity:
-        """Return the identity of a stage of which nothing is read back: what was asked for,
+        """Return the identity of a stage of which nothing is read back: what the suite says,
         defaults included, is all that is known.
         """
-        return replace(self, settings={**self.asked, **self.settings}, asked={})
+        return replace(self, settings={**self.unread, **self.settings}, unread={})
 
     @classmethod
     def read(cls, fields: Fields, facts: Fields | None = None) -> Identity:
@@ -202,7 +221,9 @@ class Identity:
         records of earlier versions have some of the identity there.
         """
         rest = dict(fields)
-        backend = _text(rest.pop("backend", None))
+        backend = rest.pop("backend", None)
+        if backend is not None:
+            backend = str(backend)
         source = _source(rest)
         arithmetic = _read_arithmetic(rest)
         known = facts or {}
@@ -229,47 +250,53 @@ def _arithmetic(values: Fields) -> Arithmetic:
     """Return the arithmetic that options ask for."""
     rest = dict(values)
     dtype = rest.pop("dtype", None)
-    return Arithmetic(formats=(dtype,) if dtype else (), **rest)
+    if not dtype:
+        return Arithmetic(**rest)
+    return Arithmetic(formats=(dtype,), **rest)
 
 
-def _read_arithmetic(rest: dict[str, Any]) -> Arithmetic:
+def _read_arithmetic(rest: Rest) -> Arithmetic:
     """Take the arithmetic out of flat fields. What is of another type is a setting like others."""
     kinds = {"dtype": str, "runtime": str, "attention": str, "compile": bool, "group": int}
-    values: dict[str, Any] = {}
+    values: Rest = {}
     for name, kind in kinds.items():
         if rest.get(name) and isinstance(rest[name], kind):
             values[name] = rest.pop(name)
     dtype = values.pop("dtype", "")
-    return Arithmetic(formats=tuple(dtype.split("+")) if dtype else (), **values)
+    if not dtype:
+        return Arithmetic(**values)
+    return Arithmetic(formats=tuple(dtype.split("+")), **values)
 
 
-def _source(rest: dict[str, Any]) -> Checkpoint | Service | None:
+def _source(rest: Rest) -> Checkpoint | Service | None:
     """Take the weights or the service out of flat fields; None where they name neither."""
-    model, revision, host = rest.get("model"), rest.get("revision"), rest.get("host")
+    model = rest.get("model")
+    revision = rest.get("revision")
+    host = rest.get("host")
     if not isinstance(model, str):
         return None
     if isinstance(revision, str):
         del rest["model"], rest["revision"]
-        return Checkpoint(model, revision, _taken(rest, "adapter"))
+        return Checkpoint(model, revision, _pop_text(rest, "adapter"))
     if "host" in rest and (host is None or isinstance(host, str)):
         del rest["model"], rest["host"]
         served = {name: rest.pop(name) for name in list(rest) if name.startswith(SERVED)}
-        return Service(model, host, _taken(rest, "path"), _taken(rest, "address"), served)
+        return Service(model, host, _pop_text(rest, "path"), _pop_text(rest, "address"), served)
     return None
 
 
-def _taken(rest: dict[str, Any], name: str) -> str | None:
-    return rest.pop(name) if isinstance(rest.get(name), str) else None
+def _pop_text(rest: Rest, name: str) -> str | None:
+    """Take a text out of flat fields; None where the field is missing or of another type."""
+    if not isinstance(rest.get(name), str):
+        return None
+    text: str = rest.pop(name)
+    return text
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _parted(fields: Fields, outer: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parted(fields: Fields, outer: tuple[str, ...] = ()) -> tuple[Fields, Fields]:
     """Return (settings, libraries), both nested as the fields are."""
-    settings: dict[str, Any] = {}
-    libraries: dict[str, Any] = {}
+    settings: Values = {}
+    libraries: Values = {}
     for name, value in fields.items():
         steps = (*outer, name)
         if isinstance(value, Mapping) and value:
@@ -285,13 +312,13 @@ def _parted(fields: Fields, outer: tuple[str, ...] = ()) -> tuple[dict[str, Any]
     return settings, libraries
 
 
-def _merged(fields: Fields, others: Fields) -> dict[str, Any]:
+def _merged(fields: Fields, others: Fields) -> Fields:
     """Return both, those with the same name merged into one another."""
-    merged = dict(fields)
+    union = dict(fields)
     for name, value in others.items():
-        mine = merged.get(name)
+        mine = union.get(name)
         if isinstance(mine, Mapping) and isinstance(value, Mapping):
-            merged[name] = _merged(mine, value)
+            union[name] = _merged(mine, value)
         else:
-            merged[name] = value
-    return merged
+            union[name] = value
+    return union

@@ -25,7 +25,7 @@ def no_span(name: str) -> AbstractContextManager[None]:
 
 
 class Meter:
-    """Takes down spans, usage and answers of one run of a stage. Several threads may use it.
+    """Notes spans, usage and answers of one run of a stage. Several threads may use it.
 
     A stage knows no clock: it enters `span("tokenise")`, `"copy"`, `"forward"` around the parts of
     its work, and who times it hands in a stopwatch.

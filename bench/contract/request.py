@@ -1,5 +1,5 @@
-"""What a reranker is asked and what it answers: a query with its candidates' texts, scores or a
-failure, and the cost.
+"""Requests to a reranker and its answers: a query with its candidates' texts, scores or a failure,
+and the cost.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from bench.core.errors import RerankerError
 from bench.core.late_sequence import LateSequence
@@ -23,8 +23,18 @@ LARGEST_AMOUNT = 1e15
 """Beyond this nothing is a count of tokens, calls or billed units."""
 
 
-def is_amount(value: Any) -> bool:
-    """Whether a value can be an amount of usage: a number from 0 to LARGEST_AMOUNT."""
+class CandidateListFields(TypedDict):
+    """A candidate list in JSON."""
+
+    query_id: str
+    query: str
+    doc_ids: list[str]
+    docs: list[str]
+    scores: list[float]
+
+
+def is_amount(value: object) -> bool:
+    """Return whether a value can be an amount of usage: a number from 0 to LARGEST_AMOUNT."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
     amount: Any = value
@@ -45,7 +55,7 @@ class CandidateList:
     docs: Sequence[str]
     scores: Sequence[float] = ()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> CandidateListFields:
         """Return the fields for JSON, with the texts that are read late."""
         return {
             "query_id": self.query_id,
@@ -92,8 +102,8 @@ class Picked(LateSequence[int, str]):
 
 @dataclass(frozen=True)
 class Failure:
-    """Stands in for the scores of one request that could not be answered; the query counts 0, and
-    the reason is recorded.
+    """Takes the place of the scores of one request that could not be answered; the query counts 0,
+    and the reason is recorded.
     """
 
     reason: str
@@ -105,8 +115,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a batch of requests cost beside time, when the reranker knows: added up by the runner
-    into the record.
+    """What a batch of requests cost apart from time, when the reranker knows: the runner adds it up
+    in the record.
 
     `tokens` are real ones, `slots` the same with padding; `truncated` pairs were cut to the maximum
     length, and in `cut_queries` of them the query was cut too. `calls` are HTTP requests, or

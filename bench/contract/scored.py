@@ -1,10 +1,11 @@
-"""What the quality pass over a trial gives."""
+"""The result of the quality pass over a trial."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bench.contract.identity import Fields
 from bench.core.note import Note
 
 if TYPE_CHECKING:
@@ -16,15 +17,16 @@ Amounts = dict[str, float]
 
 @dataclass
 class Scored:
-    """What the quality pass gives: scores per query, failed queries with their reasons, how much
-    came from the cache, and what it cost: in all, and by query where the reranker can tell.
+    """The result of the quality pass: scores per query, failed queries with their reasons, how much
+    came from the cache, and the cost: in all, and by query where the reranker knows.
     """
 
     scores: dict[str, Scores] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     cached_queries: int = 0
     computed_queries: int = 0
-    description: dict[str, Any] = field(default_factory=dict)
+    description: Fields = field(default_factory=dict)
+    """What loaded, as a record holds it; empty until it is known."""
     usage: Amounts = field(default_factory=dict)
     usage_by_query: dict[str, Amounts] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)

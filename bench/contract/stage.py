@@ -4,11 +4,12 @@ what it loaded. It knows no clock and no store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
+from bench.contract.identity import Fields
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.core.note import Note
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Description:
-    """What actually loaded, read back from the model, never what was asked for.
+    """What actually loaded, read back from the model, never what the suite says.
 
     `identity` holds the fields that decide the scores (model, revision or content hash, dtype, max
     length, prompt, backend and its version): they form the system key. `facts` holds the rest
@@ -31,11 +32,20 @@ class Description:
     """
 
     backend: str
-    identity: dict[str, Any]
-    facts: dict[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_dict(self) -> DescriptionFields:
+        """Return the description as a record holds it."""
+        return {"backend": self.backend, "identity": self.identity, "facts": self.facts}
+
+
+class DescriptionFields(TypedDict):
+    """A description in JSON."""
+
+    backend: str
+    identity: Mapping[str, Any]
+    facts: Mapping[str, Any]
 
 
 class OpenStage(Protocol):
@@ -83,7 +93,7 @@ class Stage(Protocol):
         its files show to be unusable. Cheap; loads no weights.
         """
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Fields:
         """Return what decides the scores, known without loading: the key of the score cache. Cheap.
         Empty: nothing worth caching.
         """

@@ -27,8 +27,8 @@ class Trial(Options):
     device: str
     depth: PositiveInt
     kind: Literal["reference", "reranker", "architecture"] = "reranker"
-    """"reference" for the first stage's own order and the oracle, which stand beside every
-    reranker; "architecture" for a network without its weights, which has a latency and no quality.
+    """"reference" for the first stage's own order and the oracle, which every table has;
+    "architecture" for a network without its weights, which has a latency and no quality.
     """
 
     @field_validator("id")
@@ -56,7 +56,7 @@ class System(NamedTuple):
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """The settings that are not the trial's own, numbers with their names."""
+        """Return the settings that are not the trial's own, numbers with their names."""
         words = [value for value in (self.dtype, self.runtime) if value is not None]
         numbers = {
             "batch_size": self.batch_size,
@@ -67,13 +67,16 @@ class System(NamedTuple):
         return (*words, *counts)
 
 
+Status = Literal["pending", "done", "skipped", "failed"]
+
+
 class TrialStatus(Options):
     """A line of a run's table of contents. `reason` says in a few words why a trial was skipped or
     failed.
     """
 
     trial: Trial
-    status: Literal["pending", "done", "skipped", "failed"] = "pending"
+    status: Status = "pending"
     reason: str | None = None
 
 

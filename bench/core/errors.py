@@ -22,6 +22,8 @@ LONG = 600
 """Characters from which a problem with a line of a file is cut."""
 CLOSE = 0.5
 """How alike two names are from which one may be meant by the other (difflib's ratio)."""
+ALMOST_SURE = 0.8
+"""How alike two names are from which one is nearly always a slip of the other."""
 
 
 class BenchError(Exception):
@@ -106,10 +108,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names)}"
 
 
-def nearest_of(name: str, known: Iterable[str]) -> str:
+def nearest_of(name: str, known: Iterable[str], cutoff: float = CLOSE) -> str:
     """Return the valid name that is closest; empty where none is close. Case does not count."""
     by_folded = {valid.casefold(): valid for valid in known}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=CLOSE)
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
     if not close:
         return ""
     return by_folded[close[0]]

@@ -5,14 +5,14 @@ Validation speaks in the words of a suite.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from bench.core.errors import SuiteError, nearest
+from bench.core.errors import ALMOST_SURE, SuiteError, nearest, nearest_of
 from bench.core.plugins import is_ours
 from bench.core.redaction import is_secret_name, redacted
 
@@ -20,6 +20,12 @@ _MAY_BE_SECRET = ("base_url", "api_key_env")
 """Options whose value is never shown: it may hold a password."""
 _EXPONENT = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]{1,3}")
 Model = TypeVar("Model", bound=BaseModel)
+Keys = tuple[str | int, ...]
+"""The keys and the places in lists that lead to a value."""
+PlaceOf = Callable[[Keys], str]
+"""Returns where the last of these keys belongs, as the end of a message; empty where nobody knows
+it.
+"""
 Values = dict[str, object]
 """Values of options by name, each of the type that its option declares."""
 
@@ -188,16 +194,25 @@ def as_mapping(model: type[BaseModel], options: object) -> Values:
     return {required[0]: options}
 
 
-def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True) -> str:
+def problem_text(
+    problem: Any,
+    model: type[BaseModel],
+    *,
+    with_key: bool = True,
+    place_of: PlaceOf = lambda keys: "",
+) -> str:
     """Return one of pydantic's problems in plain words: the key, what is wrong, and the nearest
     valid name or the value.
+
+    `place_of` says where an unknown key belongs, where that is known.
     """
     keys = problem["loc"]
     key = ""
     if with_key and keys:
         key = f"option '{'.'.join(str(step) for step in keys)}': "
     if problem["type"] == "extra_forbidden":
-        return f"{key}unknown key: {nearest(str(keys[-1]), _fields_at(model, keys[:-1]))}"
+        hint = _key_hint(keys, _fields_at(model, keys[:-1]), place_of)
+        return f"{key}unknown key: {hint}"
     if problem["type"] == "missing":
         return f"{key}is missing"
     message = str(problem["msg"]).removeprefix("Value error, ")
@@ -205,6 +220,14 @@ def problem_text(problem: Any, model: type[BaseModel], *, with_key: bool = True)
     if not message[:2].isupper():
         message = f"{message[0].lower()}{message[1:]}"
     return f"{key}{message}{_value_text(problem)}"
+
+
+def _key_hint(keys: Keys, valid_keys: Sequence[str], place_of: PlaceOf) -> str:
+    """Return what helps with an unknown key: its own place, unless it is a slip of a valid one."""
+    key = str(keys[-1])
+    if nearest_of(key, valid_keys, ALMOST_SURE):
+        return nearest(key, valid_keys)
+    return place_of(keys) or nearest(key, valid_keys)
 
 
 def _value_text(problem: Any) -> str:

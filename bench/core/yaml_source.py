@@ -10,10 +10,7 @@ from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
 from bench.core.errors import SuiteError
-from bench.core.options import problem_text
-
-Keys = tuple[str | int, ...]
-
+from bench.core.options import Keys, PlaceOf, problem_text
 
 LARGEST_TEXT = 2**20
 """Characters of a file that somebody may have written by hand."""
@@ -105,12 +102,19 @@ class Source:
         return SuiteError(f"{place}: {message}")
 
     def explain(
-        self, error: ValidationError, model: type[BaseModel], prefix: Keys = ()
+        self,
+        error: ValidationError,
+        model: type[BaseModel],
+        prefix: Keys = (),
+        place_of: PlaceOf = lambda keys: "",
     ) -> SuiteError:
-        """Return an error of all of pydantic's problems, a line each."""
+        """Return an error of all of pydantic's problems, a line each.
+
+        `place_of` says where an unknown key belongs, where that is known.
+        """
         lines = []
         for problem in error.errors(include_url=False):
-            text = problem_text(problem, model, with_key=False)
+            text = problem_text(problem, model, with_key=False, place_of=place_of)
             lines.append(str(self.problem((*prefix, *problem["loc"]), text)))
         return SuiteError("\n".join(lines))
 

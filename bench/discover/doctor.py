@@ -1,6 +1,4 @@
-"""What this machine has: packages, devices, the model hub, API keys (whether they are set, never
-what they are).
-"""
+"""What this machine has: packages, devices, the model hub, and which API keys are set."""
 
 from __future__ import annotations
 
@@ -27,34 +25,36 @@ PACKAGES = (
 
 
 def examine() -> Iterator[tuple[str, str]]:
-    """(what, state) lines, the cheap ones first."""
+    """Yield the lines (what, its state), the cheap ones first."""
     from bench.core.cache_dir import cache_dir
     from bench.discover.needs import keys
 
     yield "cache", str(cache_dir())
     for package, extra in PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            yield (
-                package,
-                f"not installed: pip install 'rerank-bench[{extra}]'" if extra else "not installed",
-            )
+        yield package, _package(package, extra)
+    # whether they are set, never what they are
     for key in (*keys(), "HF_TOKEN"):
         yield key, "set" if os.environ.get(key) else "not set"
     yield "model hub", _hub()
     yield from _devices()
 
 
+def _package(name: str, extra: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        if not extra:
+            return "not installed"
+        return f"not installed: pip install 'rerank-bench[{extra}]'"
+
+
 def _hub() -> str:
     from bench.rerankers.loading.hub import unreachable
 
     problem = unreachable()
-    return (
-        f"unreachable ({problem}); models that are cached or local still load"
-        if problem
-        else "reachable"
-    )
+    if not problem:
+        return "reachable"
+    return f"unreachable ({problem}); models that are cached or local still load"
 
 
 def _devices() -> Iterator[tuple[str, str]]:
@@ -63,12 +63,9 @@ def _devices() -> Iterator[tuple[str, str]]:
     devices = available_devices()
     yield "devices", ", ".join(devices)
     for device in devices:
-        found = fingerprint(device)
+        machine = fingerprint(device)
         if device == "cpu":
-            yield (
-                "cpu",
-                f"{found.get('cpu')}, {found.get('physical_cores')} cores, "
-                f"{', '.join(found.get('cpu_flags') or [])}",
-            )
-        elif found.get("gpu"):
-            yield device, f"{found['gpu']}, driver {found.get('driver')}"
+            flags = ", ".join(machine["cpu_flags"] or [])
+            yield "cpu", f"{machine['cpu']}, {machine['physical_cores']} cores, {flags}"
+        elif machine["gpu"]:
+            yield device, f"{machine['gpu']}, driver {machine['driver']}"

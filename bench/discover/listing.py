@@ -24,18 +24,22 @@ def show_list(what: str, backend: str | None = None) -> None:
     if what == "rerankers":
         from bench.discover.reranker_list import lines
 
-        found = lines(backend)
+        texts = lines(backend)
     else:
-        found = _aligned(list(LISTS[what]()))
-    for line in found:
-        click.echo(line)
+        texts = _aligned(list(LISTS[what]()))
+    for text in texts:
+        click.echo(text)
 
 
 def show_one(what: str, name: str, console: Console) -> None:
     """Print everything about one reranker, dataset, suite or run."""
-    {"reranker": _show_reranker, "dataset": _show_dataset, "suite": _show_suite, "run": _show_run}[
-        what
-    ](name, console)
+    printers = {
+        "reranker": _show_reranker,
+        "dataset": _show_dataset,
+        "suite": _show_suite,
+        "run": _show_run,
+    }
+    printers[what](name, console)
 
 
 def _datasets() -> Iterator[Sequence[str]]:
@@ -81,10 +85,11 @@ def _suites() -> Iterator[Sequence[str]]:
     from bench.suite.suite import shipped
 
     for name, path in shipped().items():
-        text = " ".join(
-            str(yaml.safe_load(path.read_text(encoding="utf-8")).get("description", "")).split()
-        )
-        yield (name, text if len(text) <= 90 else f"{text[:87]}...")
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = " ".join(str(content.get("description", "")).split())
+        if len(text) > WIDEST:
+            text = f"{text[: WIDEST - 3]}..."
+        yield (name, text)
 
 
 def _measures() -> Iterator[Sequence[str]]:
@@ -95,6 +100,8 @@ def _measures() -> Iterator[Sequence[str]]:
     yield ("written as in ir_measures: nDCG@10, RR@10, P(rel=2)@5, R@100, AP",)
 
 
+WIDEST = 90
+"""Characters of a suite's description in the list."""
 LISTS: Mapping[str, Callable[[], Iterator[Sequence[str]]]] = {
     "datasets": _datasets,
     "scenarios": _scenarios,
@@ -105,17 +112,17 @@ LISTS: Mapping[str, Callable[[], Iterator[Sequence[str]]]] = {
 
 
 def _aligned(rows: list[Sequence[str]]) -> Iterator[str]:
-    """Columns as wide as their longest cell; a row of one cell stands as it is."""
+    """Yield the rows with columns as wide as their longest cell; a row of one cell stays as it
+    is.
+    """
     table = [row for row in rows if len(row) > 1]
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)] if table else []
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in rows:
-        yield (
-            row[0]
-            if len(row) == 1
-            else "  ".join(
-                [*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]
-            ).rstrip()
-        )
+        if len(row) == 1:
+            yield row[0]
+        else:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            yield "  ".join(cells).rstrip()
 
 
 def _show_reranker(name: str, console: Console) -> None:
@@ -125,7 +132,7 @@ def _show_reranker(name: str, console: Console) -> None:
     from bench.catalogue import entries
 
     entry = entries.load().get(name)
-    facts: dict[str, Any] = {}
+    facts: Mapping[str, object] = {}
     if entry is not None:
         facts = entry.model_dump(mode="json", exclude_none=True)
     elif name not in rerankers.TABLE and ":" not in name:
@@ -168,21 +175,20 @@ def _show_dataset(name: str, console: Console) -> None:
     from bench import datasets
 
     dataset = datasets.load(name, None, Path.cwd())
-    grades = sorted({grade for judged in dataset.qrels.values() for grade in judged.values()})
+    grades: set[int] = set()
+    for by_document in dataset.qrels.values():
+        grades.update(by_document.values())
     facts = {
         "id": dataset.id,
         "documents": len(dataset.documents),
         "queries": len(dataset.queries),
         "judged queries": sum(query_id in dataset.qrels for query_id in dataset.queries),
-        "judgments": sum(len(judged) for judged in dataset.qrels.values()),
-        "grades": ", ".join(map(str, grades)),
+        "judgments": sum(map(len, dataset.qrels.values())),
+        "grades": ", ".join(map(str, sorted(grades))),
         "relevant from grade": dataset.min_relevance,
-        **{
-            key: value
-            for key, value in dataset.identity.items()
-            if key not in ("id", "documents", "queries", "judgments")
-        },
     }
+    for key, value in dataset.identity.items():
+        facts.setdefault(key, value)
     for key, value in facts.items():
         console.print(f"{key:<20} {value}", markup=False)
     for text in sentences(dataset.warnings):

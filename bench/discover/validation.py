@@ -1,6 +1,8 @@
 """What would fail, before anything runs: data opened and counted, ids compared, first stages and
-rows looked at. Scores nothing, sends nothing, downloads nothing; of a large documents file only the
-first rows are read.
+rows looked at.
+
+Scores nothing, sends nothing, downloads nothing; of a large documents file only the first rows are
+read.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
 
@@ -60,12 +63,20 @@ class DatasetCheck:
     download: bool = False
 
 
+class Outcome(StrEnum):
+    """What becomes of a trial."""
+
+    RUNS = "runs"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True)
 class RowCheck:
     """One trial: whether it runs, is skipped or fails, and why."""
 
     trial: str
-    status: str
+    outcome: Outcome
     reason: str = ""
 
 
@@ -79,13 +90,20 @@ class Validation:
     executor_problem: str = ""
     rows: list[RowCheck] = field(default_factory=list)
 
-    def count(self, status: str) -> int:
-        return sum(row.status == status for row in self.rows)
+    def count(self, outcome: Outcome) -> int:
+        """Return how many trials have this outcome."""
+        return sum(row.outcome is outcome for row in self.rows)
+
+    def reasons_in_common(self) -> list[str]:
+        """Return the reasons for which several trials do not run, in the order of the rows."""
+        rows = [row for row in self.rows if row.outcome is not Outcome.RUNS]
+        counts = Counter(row.reason for row in rows if row.reason)
+        return [reason for reason, count in counts.items() if count > 1]
 
 
 def validate(suite: Suite) -> Validation:
-    """Look at every dataset, first stage and row of a suite. What cannot be used is reported, and
-    the rest is looked at all the same.
+    """Return a check of every dataset, first stage and row of a suite. What cannot be used is
+    reported, and the rest is looked at all the same.
     """
     executor = executors.build(suite.executor.name, suite.executor.options)
     validation = Validation(executor=f"{executor.name}, {executor.meaning}".removesuffix(", "))
@@ -106,7 +124,7 @@ def validate(suite: Suite) -> Validation:
 
 
 def _opened(suite: Suite, name: str, options: object, check: DatasetCheck) -> Dataset | None:
-    """The dataset; None where it cannot be used, or not before it is downloaded."""
+    """Return the dataset; None where it cannot be used, or not before it is downloaded."""
     try:
         dataset = datasets.load(name, options, suite.base_dir, suite.seed, check=True)  # type: ignore[arg-type]
     except NotDownloaded:
@@ -131,11 +149,13 @@ def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
         documents = "none: ids only"
     yield "documents", documents
     yield "queries", f"{len(dataset.queries):,}, of which {len(dataset.qrels):,} judged"
-    counts = Counter(grade for grades in dataset.qrels.values() for grade in grades.values())
-    grades = ", ".join(f"{grade}: {count:,}" for grade, count in sorted(counts.items()))
+    counts: Counter[int] = Counter()
+    for grades in dataset.qrels.values():
+        counts.update(grades.values())
+    distribution = ", ".join(f"{grade}: {count:,}" for grade, count in sorted(counts.items()))
     if len(counts) > GRADES:
-        grades = f"{min(counts)} to {max(counts)}"
-    yield "judgments", f"{sum(counts.values()):,} (grade {grades})"
+        distribution = f"{min(counts)} to {max(counts)}"
+    yield "judgments", f"{sum(counts.values()):,} (grade {distribution})"
     relevant = sum(count for grade, count in counts.items() if grade >= dataset.min_relevance)
     yield (
         "relevant",
@@ -175,17 +195,20 @@ def _extent(candidates: Candidates) -> str:
 def _row(
     planned: Planned, check: DatasetCheck, stage: StageCheck, dataset: Dataset | None
 ) -> RowCheck:
-    trial, status = planned.trial.id, planned.status
+    trial = planned.trial.id
+    status = planned.status
     if status.status in ("skipped", "failed"):
-        return RowCheck(trial, status.status, status.reason or "")
+        return RowCheck(trial, Outcome(status.status), status.reason or "")
     if check.problem:
-        return RowCheck(trial, "failed", f"dataset {check.name} cannot be used")
+        return RowCheck(trial, Outcome.FAILED, f"dataset {check.name} cannot be used")
     if stage.problem:
-        return RowCheck(trial, "failed", f"first stage {stage.name} cannot be used")
-    reason = "once the dataset is downloaded" if check.download else ""
+        return RowCheck(trial, Outcome.FAILED, f"first stage {stage.name} cannot be used")
+    reason = ""
+    if check.download:
+        reason = "once the dataset is downloaded"
     if isinstance(planned.reranker, RunFileReranker):
         return _run_file(planned, planned.reranker, dataset, stage.candidates, reason)
-    return RowCheck(trial, "runs", reason)
+    return RowCheck(trial, Outcome.RUNS, reason)
 
 
 def _run_file(
@@ -195,19 +218,21 @@ def _run_file(
     candidates: Candidates | None,
     reason: str,
 ) -> RowCheck:
-    """A row of a published run: whether it has the queries, and of any of them a document that can
-    be a candidate.
+    """Return the check of a published run: whether it has the queries, and of any of them a
+    document that can be a candidate.
     """
     from bench.ranking.trec import read_run
 
     trial = planned.trial.id
-    failed = "skipped" if planned.optional else "failed"
+    failed = Outcome.FAILED
+    if planned.optional:
+        failed = Outcome.SKIPPED
     try:
         run = read_run(Path(reranker.options.path))
     except BenchError as error:
         return RowCheck(trial, failed, str(error))
     if dataset is None:
-        return RowCheck(trial, "runs", reason)
+        return RowCheck(trial, Outcome.RUNS, reason)
     answered = [query_id for query_id in dataset.qrels if query_id in run]
     extent = (
         f"{Path(reranker.options.path).name} has {len(answered):,} of "
@@ -219,10 +244,11 @@ def _run_file(
         _has_candidate(query_id, run[query_id].doc_ids, dataset, candidates)
         for query_id in answered
     ):
-        whose = f"{dataset.id} has" if candidates is None else "is a candidate"
-        none = f"none of whose documents {whose}"
-        return RowCheck(trial, failed, f"{extent}, {none}; is it of another collection?")
-    return RowCheck(trial, "runs", extent)
+        problem = "none of whose documents is a candidate"
+        if candidates is None:
+            problem = f"none of whose documents {dataset.id} has"
+        return RowCheck(trial, failed, f"{extent}, {problem}; is it of another collection?")
+    return RowCheck(trial, Outcome.RUNS, extent)
 
 
 def _has_candidate(

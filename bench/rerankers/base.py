@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from bench.contract.identity import Identity
+from bench.contract.identity import Fields, Identity
 from bench.contract.meter import SORT, Meter
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.requirement import Key, Package, Requirement
@@ -119,7 +119,7 @@ class BaseReranker(ABC):
         """Return what decides the scores, known without loading; None for what is never cached."""
         return None
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Fields:
         identity = self.identity()
         if identity is None:
             return {}

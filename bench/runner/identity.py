@@ -38,7 +38,7 @@ def run_info(
         id=f"{stamp}-{secrets.token_hex(3)}",
         suite=suite.name,
         description=redacted_text(suite.description),
-        asked=redacted(suite.asked),
+        asked=redacted(suite.written),
         resolved=redacted(resolved),
         base_dir=_below_here(suite.base_dir),
         suite_hash=digest_of(relevant)[:16],

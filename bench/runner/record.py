@@ -80,7 +80,9 @@ def speed_settings(planned: Planned, description: Mapping[str, Any]) -> dict[str
     return {"device": facts.get("device"), "stages": stages}
 
 
-def build_architecture(planned: Planned, questions: Questions, plan: LatencyPlan) -> dict[str, Any]:
+def build_architecture(
+    planned: Planned, questions: Questions, plan: LatencyPlan
+) -> Mapping[str, Any]:
     """Build a network without its weights, and say what was built. Raises Unavailable where memory
     does not suffice, or where a query would take longer than the plan allows a whole scenario.
     """

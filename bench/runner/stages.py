@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from bench.contract.candidates import Compact, QueryCandidates
 from bench.contract.request import CandidateList
 from bench.contract.scored import Amounts, Scored
-from bench.contract.stage import Description
+from bench.contract.stage import Description, DescriptionFields
 from bench.core.errors import RerankerError
 from bench.core.note import Note
 from bench.pipelines.handing import Handed, Orders, aligned, standing
@@ -179,7 +178,7 @@ class StagePass:
                 counts[query_id] = (len(relevant.intersection(kept)), len(relevant))
         return counts
 
-    def _description(self, pipeline: Pipeline, prefix: Prefix) -> dict[str, Any]:
+    def _description(self, pipeline: Pipeline, prefix: Prefix) -> DescriptionFields:
         stages = [
             (step, Description(**self.known[prefix[: number + 1]].scored.description))
             for number, step in enumerate(pipeline.steps)

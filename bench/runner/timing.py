@@ -96,7 +96,7 @@ class GroupTiming:
             facts["served_model"] = facts["served_model"] or known
 
     def _build(self, run: TrialRun, questions: Questions, plan_: LatencyPlan) -> None:
-        run.description = build_architecture(run.planned, questions, plan_)
+        run.description = dict(build_architecture(run.planned, questions, plan_))
 
     def _target(self, planned: Planned) -> timed_pass.Target:
         recipe = None

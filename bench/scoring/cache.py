@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.identity import Fields
 from bench.contract.scored import Amounts
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import cache_dir, make_folder, set_aside
@@ -64,28 +65,26 @@ class ScoreCache:
     def __init__(
         self, fingerprint: Mapping[str, Any], *, fresh: bool = False, root: Path | None = None
     ) -> None:
-        self.folder = (root or cache_dir("scores")) / digest_of({"layout": LAYOUT, **fingerprint})[
-            :20
-        ]
-        self._fingerprint = json.dumps(
-            redacted({"layout": LAYOUT, **fingerprint}), sort_keys=True, default=str
-        )
+        fields = {"layout": LAYOUT, **fingerprint}
+        self.folder = (root or cache_dir("scores")) / digest_of(fields)[:20]
+        self._fingerprint = json.dumps(redacted(fields), sort_keys=True, default=str)
         self._written: dict[str, int] = {}
         self._scores: dict[str, Scores] = {}
         self._usage: dict[str, tuple[Amounts, Amounts]] = {}
-        """By key: its share of what is known of a chunk alone, and what it cost by itself; nothing
-        where that was not told.
+        """By key: its share of what is known of a chunk alone, and what it cost by itself, where
+        that is known.
         """
         if not fresh:
             self._read()
 
     def get(self, key: str) -> Scores | None:
+        """Return the scores of a request; None where there are none."""
         return self._scores.get(key)
 
     @property
-    def description(self) -> dict[str, Any] | None:
-        """What the reranker loaded, without secrets; None where nothing is kept or it was changed
-        since.
+    def description(self) -> Fields | None:
+        """What the reranker loaded, without secrets; None where there is no file, or one that was
+        changed since.
         """
         try:
             description = json.loads((self.folder / "description.json").read_text(encoding="utf-8"))
@@ -95,7 +94,10 @@ class ScoreCache:
             return None
         checksum = description.pop(_CHECKSUM, None)
         is_older = checksum is None and set(description) == _DESCRIBED
-        return redacted(description) if is_older or checksum == _checksum(description) else None
+        if not is_older and checksum != _checksum(description):
+            return None
+        plain: Fields = redacted(description)
+        return plain
 
     @property
     def problems(self) -> list[Note]:
@@ -118,19 +120,18 @@ class ScoreCache:
         ]
 
     def usage(self, keys: Iterable[str]) -> Amounts:
-        """What the requests with these keys, each once, cost when they were scored. What is known
-        of a chunk alone is spread over it.
+        """Return what the requests with these keys, each once, cost when they were scored. What is
+        known of a chunk alone is spread over it.
         """
         total: Amounts = {}
-        for part in (part for key in dict.fromkeys(keys) for part in self._usage.get(key, ())):
-            for name, value in part.items():
-                total[name] = total.get(name, 0.0) + value
+        for key in dict.fromkeys(keys):
+            for part in self._usage.get(key, ()):
+                for name, value in part.items():
+                    total[name] = total.get(name, 0.0) + value
         return total
 
     def own_usage(self, key: str) -> Amounts:
-        """What the reranker said that this request cost by itself; empty where it told of whole
-        chunks only.
-        """
+        """Return what this request cost by itself; empty where it is known of whole chunks only."""
         return self._usage.get(key, ({}, {}))[1]
 
     def describe(self, description: Mapping[str, Any]) -> None:
@@ -154,7 +155,7 @@ class ScoreCache:
         *,
         keep: bool = True,
     ) -> Path | None:
-        """Keep one chunk, with what it cost as a whole and, as far as it is known, which part of
+        """Keep one chunk, with what it cost altogether and, as far as it is known, which part of
         that each request did.
 
         Returns the chunk's file; None where it could not be written, or is not to be kept beyond
@@ -162,17 +163,16 @@ class ScoreCache:
         """
         if not scores:
             return None
-        own = {key: found for key, found in (own or {}).items() if key in scores}
-        told = {name: sum(found.get(name, 0.0) for found in own.values()) for name in usage}
-        share = {name: (value - told[name]) / len(scores) for name, value in usage.items()}
+        own = {key: amounts for key, amounts in (own or {}).items() if key in scores}
+        share: Amounts = {}
+        for name, value in usage.items():
+            own_total = sum(amounts.get(name, 0.0) for amounts in own.values())
+            share[name] = (value - own_total) / len(scores)
         chunk = Chunk(dict(scores), share, own, written=time.time_ns())
-        file = (
-            self._write(f"{content_hash([tuple(scores)])}.npz", chunk_file.encode(chunk))
-            if keep
-            else None
-        )
         self._take(chunk, chunk.written)
-        return file
+        if not keep:
+            return None
+        return self._write(f"{content_hash([tuple(scores)])}.npz", chunk_file.encode(chunk))
 
     def _take(self, chunk: Chunk, written: int) -> None:
         """Use the scores of a chunk, but for those of which a newer one is known."""
@@ -212,15 +212,14 @@ class ScoreCache:
             self._take(chunk, chunk.written or _changed(path))
 
     def _files(self) -> Iterator[Path]:
-        """The chunk files by name: which of two scores is the newer one is decided as they are
-        taken.
+        """Yield the chunk files by name: which of two scores is the newer one is decided as they
+        are read.
         """
         try:
             paths = list(self.folder.glob("*.npz"))
             if not paths:
-                next(
-                    self.folder.iterdir(), None
-                )  # glob is silent about a folder that may not be listed
+                # glob is silent about a folder that may not be listed
+                next(self.folder.iterdir(), None)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -240,9 +239,11 @@ class ScoreCache:
 
 
 def _reason_of(error: BaseException) -> str:
-    """What the system said, without the path."""
+    """Return what the system said, without the path."""
     cause = error.__cause__ or error
-    return (cause.strerror if isinstance(cause, OSError) else None) or type(cause).__name__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return type(cause).__name__
 
 
 def _checksum(description: Mapping[str, Any]) -> str:
@@ -250,14 +251,18 @@ def _checksum(description: Mapping[str, Any]) -> str:
 
 
 def _bytes_of(path: Path) -> bytes:
-    """The bytes of a regular file. Anything else by that name, such as a folder or a pipe, has none
-    and counts as damaged.
+    """Return the bytes of a regular file. Anything else by that name, such as a folder or a pipe,
+    has none and counts as damaged.
     """
-    return path.read_bytes() if stat.S_ISREG(path.stat().st_mode) else b""
+    if not stat.S_ISREG(path.stat().st_mode):
+        return b""
+    return path.read_bytes()
 
 
 def _changed(path: Path) -> int:
-    """When a file was changed: what tells the newer of two where neither says so itself."""
+    """Return when a file was changed, in nanoseconds since 1970: it says which of two files is the
+    newer one where they do not say so themselves.
+    """
     try:
         return path.stat().st_mtime_ns
     except OSError:

@@ -77,7 +77,7 @@ def decode(data: bytes) -> Chunk:
         arrays = _arrays(data)
         scores = _scores(arrays)
         share, dropped = _possible(json.loads(str(arrays["usage"])))
-        written = int(arrays["written"]) if "written" in arrays else 0
+        written = int(arrays.get("written", 0))
         own: dict[str, Amounts] = {}
         for key, amounts in json.loads(str(arrays.get("own_usage", "{}"))).items():
             own[key], more = _possible(amounts)
@@ -92,11 +92,9 @@ def decode(data: bytes) -> Chunk:
 def _scores(arrays: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     import numpy as np
 
-    keys, bounds, scores = (
-        arrays["keys"].tolist(),
-        arrays["bounds"].tolist(),
-        arrays["scores"].copy(),
-    )
+    keys = arrays["keys"].tolist()
+    bounds = arrays["bounds"].tolist()
+    scores = arrays["scores"].copy()
     starts = [0, *bounds[:-1]]
     is_whole = len(keys) == len(bounds) and bounds[-1] == len(scores) and np.isfinite(scores).all()
     if not is_whole or any(start > end for start, end in zip(starts, bounds, strict=True)):
@@ -105,7 +103,7 @@ def _scores(arrays: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def _possible(amounts: Mapping[str, Any]) -> tuple[Amounts, int]:
-    """The amounts that can be true, and how many cannot: a service may have reported 1e30
+    """Return the amounts that can be true, and how many cannot: a service may have reported 1e30
     tokens.
     """
     possible = {
@@ -114,9 +112,9 @@ def _possible(amounts: Mapping[str, Any]) -> tuple[Amounts, int]:
     return possible, len(amounts) - len(possible)
 
 
-def _is_rounded(value: Any) -> bool:
-    """Whether it is 0 but for rounding: what requests cost was subtracted from what their chunk
-    did.
+def _is_rounded(value: object) -> bool:
+    """Return whether an amount is 0 but for rounding: what requests cost was subtracted from what
+    their chunk did.
     """
     return isinstance(value, float) and -1e-6 < value < 0
 
@@ -124,23 +122,22 @@ def _is_rounded(value: Any) -> bool:
 def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
-        end = data[
-            -_END_LENGTH:
-        ]  # zipfile does not compare its count: a flipped length can swallow an entry
+        # zipfile does not compare its count: a flipped length can swallow an entry
+        end = data[-_END_LENGTH:]
         if not end.startswith(b"PK\5\6") or int.from_bytes(end[10:12], "little") != len(names):
             raise ValueError("entries are missing")
         return {name: _array(archive.read(f"{name}.npy")) for name in names}
 
 
 def _array(data: bytes) -> NDArray[Any]:
-    """An array in numpy's file format, version 1.0, which is what numpy writes for plain types."""
+    """Return an array in numpy's file format, version 1.0, which numpy writes for plain types."""
     import numpy as np
 
     if data[: len(_VERSION_1)] != _VERSION_1:
         raise ValueError("not an array")
-    start = (
-        len(_VERSION_1) + 2 + int.from_bytes(data[len(_VERSION_1) : len(_VERSION_1) + 2], "little")
-    )
+    # two bytes after the version hold the length of the header
+    start = len(_VERSION_1) + 2
+    start += int.from_bytes(data[start - 2 : start], "little")
     shape, dtype = _header(data[len(_VERSION_1) : start])
     return np.frombuffer(data, dtype=dtype, offset=start).reshape(shape)
 

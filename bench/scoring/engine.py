@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.contract.identity import Fields
 from bench.contract.meter import Meter
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure, Usage
@@ -220,7 +221,7 @@ class _QualityPass:
             if cache is not None and result.scores:
                 cache.describe(result.description)
 
-    def _description(self) -> dict[str, object]:
+    def _description(self) -> Fields:
         if self.loaded is not None:
             return dict(self.loaded)
         self.reranker.load()

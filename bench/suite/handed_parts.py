@@ -1,5 +1,5 @@
-"""A suite as a mapping may hold objects among its rerankers and the stages of its pipelines: each
-is handed over, and a name takes its place.
+"""Objects among the rerankers and the stages of a suite that is a mapping: each is handed over, and
+a name takes its place.
 """
 
 from __future__ import annotations
@@ -13,45 +13,51 @@ PLAIN = (str, int, float, bool, type(None), Mapping, list, tuple)
 """What YAML can say."""
 
 
-def with_names(suite: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+Objects = dict[str, object]
+"""What was handed over, by the names that a suite has for it."""
+
+
+def with_names(suite: Mapping[str, Any]) -> tuple[Mapping[str, Any], Objects]:
     """Return the suite with names in the place of objects, and the objects by their names.
+
     `rerankers` may be a list of entries and objects, or a mapping from names in tables to objects.
     """
-    named, objects = dict(suite), dict[str, Any]()
-    if "rerankers" in named:
-        named["rerankers"] = _entries(named["rerankers"], objects)
-    pipelines = named.get("pipelines")
+    objects: Objects = {}
+    plain = dict(suite)
+    if "rerankers" in plain:
+        plain["rerankers"] = _entries(plain["rerankers"], objects)
+    pipelines = plain.get("pipelines")
     if isinstance(pipelines, list | tuple):
-        named["pipelines"] = [_pipeline(pipeline, objects) for pipeline in pipelines]
-    return named, objects
+        plain["pipelines"] = [_pipeline(pipeline, objects) for pipeline in pipelines]
+    return plain, objects
 
 
-def _pipeline(pipeline: Any, objects: dict[str, Any]) -> Any:
+def _pipeline(pipeline: Any, objects: Objects) -> Any:
     if not isinstance(pipeline, Mapping) or "stages" not in pipeline:
         return pipeline
     return {**pipeline, "stages": _entries(pipeline["stages"], objects)}
 
 
-def _entries(entries: Any, objects: dict[str, Any]) -> Any:
+def _entries(entries: Any, objects: Objects) -> Any:
     if isinstance(entries, Mapping):
-        return [_entry({name: thing}, objects) for name, thing in entries.items()]
+        return [_entry({name: part}, objects) for name, part in entries.items()]
     if isinstance(entries, Sequence) and not isinstance(entries, str):
         return [_entry(entry, objects) for entry in entries]
     return entries
 
 
-def _entry(entry: Any, objects: dict[str, Any]) -> Any:
+def _entry(entry: Any, objects: Objects) -> Any:
     """Return an entry as a suite file has it. {"mine": model} is the object under that name."""
     if not isinstance(entry, PLAIN):
         return _name(entry, objects)
     if isinstance(entry, Mapping) and len(entry) == 1:
-        ((name, thing),) = entry.items()
-        if not isinstance(thing, PLAIN):
-            return {_name(thing, objects): {"name": name}}
+        ((name, part),) = entry.items()
+        if not isinstance(part, PLAIN):
+            return {_name(part, objects): {"name": name}}
     return entry
 
 
-def _name(thing: Any, objects: dict[str, Any]) -> str:
-    name = name_among(thing, objects)
-    objects[name] = thing
+def _name(part: object, objects: Objects) -> str:
+    name = name_among(part, objects)
+    objects[name] = part
     return name

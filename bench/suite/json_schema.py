@@ -5,7 +5,6 @@ complete and check YAML.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,33 +17,34 @@ from bench.scoring.executors import DEFAULT, EXECUTORS, class_of
 from bench.suite.pipeline_entry import KEEP, KEEP_SCHEMA
 from bench.suite.suite import Suite
 
+Schema = dict[str, Any]
+"""A JSON Schema, or a part of one."""
+
 OUTSIDER = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 DATASET = r"^(embedded|files|irds|custom):.+"
 
 
-def schema() -> dict[str, Any]:
-    """The schema as plain data (JSON Schema 2020-12)."""
+def schema() -> Schema:
+    """Return the schema as plain data (JSON Schema 2020-12)."""
     built = Suite.model_json_schema()
-    definitions: dict[str, Any] = built.setdefault("$defs", {})
-    named: dict[str, tuple[Iterable[str], Any]] = {
-        "datasets": ((), datasets.options_for),
-        "first_stages": (retrieval.TABLE, retrieval.options_for),
-        "rerankers": ((*rerankers.TABLE, *entries.load()), rerankers.options_for),
+    definitions: Schema = built.setdefault("$defs", {})
+    properties: Schema = built["properties"]
+    dataset = _options(datasets.options_for("embedded:everyday"), definitions)
+    properties["datasets"]["items"] = _entry({}, {DATASET: dataset})
+    first_stages = {
+        name: _options(retrieval.options_for(name), definitions) for name in sorted(retrieval.TABLE)
     }
-    for key, (names, options_for) in named.items():
-        by_name = {name: _options(options_for(name), definitions) for name in sorted(names)}
-        patterns = (
-            {DATASET: _options(options_for("embedded:everyday"), definitions)}
-            if key == "datasets"
-            else {OUTSIDER: {"type": "object"}}
-        )
-        built["properties"][key]["items"] = _entry(by_name, patterns)
-        if key == "first_stages":
-            built["properties"][key]["default"] = ["bm25"]
+    properties["first_stages"]["items"] = _entry(first_stages, {OUTSIDER: {"type": "object"}})
+    properties["first_stages"]["default"] = ["bm25"]
+    known_rerankers = {
+        name: _options(rerankers.options_for(name), definitions)
+        for name in sorted((*rerankers.TABLE, *entries.load()))
+    }
+    properties["rerankers"]["items"] = _entry(known_rerankers, {OUTSIDER: {"type": "object"}})
     by_name = {name: _options(class_of(name).Options, definitions) for name in EXECUTORS}
     executor = _entry(by_name, {OUTSIDER: {"type": "object"}})
-    built["properties"]["executor"] |= {**executor, "default": DEFAULT}
-    built["properties"]["executor"].pop("$ref", None)
+    properties["executor"] |= {**executor, "default": DEFAULT}
+    properties["executor"].pop("$ref", None)
     definitions["LatencyPlan"] = _latency_plan(definitions["LatencyPlan"], definitions)
     definitions["PipelineEntry"]["properties"]["stages"]["items"] = _stages(definitions)
     definitions.pop("Part", None)
@@ -56,11 +56,11 @@ def schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The schema as the file that is shipped beside the suites."""
+    """Return the schema as the file that is shipped next to the suites."""
     return json.dumps(schema(), indent=1, sort_keys=True) + "\n"
 
 
-def _latency_plan(built: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def _latency_plan(built: Schema, definitions: Schema) -> Schema:
     """Return the schema of the timed pass with the options of the table's scenarios among its keys.
     An entry of its scenarios gives those of an outsider's class.
     """
@@ -75,9 +75,11 @@ def _latency_plan(built: dict[str, Any], definitions: dict[str, Any]) -> dict[st
     return {**built, "properties": properties, "additionalProperties": False}
 
 
-def _stages(definitions: dict[str, Any]) -> dict[str, Any]:
-    """An entry of a pipeline: a first stage or a reranker, with what it hands on."""
-    by_name: dict[str, Any] = {}
+def _stages(definitions: Schema) -> Schema:
+    """Return the schema of a pipeline's stage: a first stage or a reranker, with what it hands
+    on.
+    """
+    by_name: Schema = {}
     for name in retrieval.TABLE:
         by_name[name] = _with_keep(retrieval.options_for(name), definitions)
     for name in (*rerankers.TABLE, *entries.load()):
@@ -85,8 +87,8 @@ def _stages(definitions: dict[str, Any]) -> dict[str, Any]:
     return _entry(dict(sorted(by_name.items())), {OUTSIDER: {"type": "object"}})
 
 
-def _with_keep(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The options of a stage of a pipeline: its own, and `keep`."""
+def _with_keep(model: type[BaseModel], definitions: Schema) -> Schema:
+    """Return the schema of the options of a pipeline's stage: its own, and `keep`."""
     choices = _options(model, definitions)["anyOf"]
     name = choices[0]["$ref"].removeprefix("#/$defs/")
     stage = f"{name}.stage"
@@ -101,9 +103,11 @@ def _with_keep(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str,
     return {"anyOf": [{"$ref": f"#/$defs/{stage}"}, *choices[1:]]}
 
 
-def _entry(by_name: dict[str, Any], patterns: dict[str, Any]) -> dict[str, Any]:
-    """An entry of a list: a name, or one name with its options."""
-    plain: list[dict[str, Any]] = [{"enum": list(by_name)}] if by_name else []
+def _entry(by_name: Schema, patterns: Schema) -> Schema:
+    """Return the schema of an entry of a list: a name, or one name with its options."""
+    plain: list[Schema] = []
+    if by_name:
+        plain.append({"enum": list(by_name)})
     plain += [{"type": "string", "pattern": pattern} for pattern in patterns]
     mapping = {
         "type": "object",
@@ -116,18 +120,19 @@ def _entry(by_name: dict[str, Any], patterns: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [*plain, mapping]}
 
 
-def _options(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A reference to the options' schema; a bare value stands for the one required option, and
-    nothing for none.
+def _options(model: type[BaseModel], definitions: Schema) -> Schema:
+    """Return a reference to the options' schema; a bare value is the one required option, and
+    nothing is none.
     """
     name = _definition_name(model)
     if name not in definitions:
-        found = model.model_json_schema(ref_template="#/$defs/{model}")
-        definitions.update(found.pop("$defs", {}))
-        definitions[name] = found
-    required = definitions[name].get("required", [])
-    choices: list[dict[str, Any]] = [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]
-    return {"anyOf": choices if len(required) != 1 else [*choices, {"type": "string"}]}
+        definition = model.model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(definition.pop("$defs", {}))
+        definitions[name] = definition
+    choices: list[Schema] = [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]
+    if len(definitions[name].get("required", [])) == 1:
+        choices.append({"type": "string"})
+    return {"anyOf": choices}
 
 
 def _definition_name(model: type[BaseModel]) -> str:

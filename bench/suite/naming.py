@@ -8,23 +8,28 @@ from bench.suite.part import Part
 
 
 def display_name(part: Part) -> str:
-    """What a part is called in tables and file names: its `name` option, else the model or path it
-    points at, else its own name.
+    """Return what a part is called in tables and file names: its `name` option, else the model or
+    path that it names, else its own name.
     """
-    options = part.options if isinstance(part.options, dict) else {}
-    if options.get("name"):
-        return str(options["name"])
-    target = (
-        options.get("model")
-        or options.get("path")
-        or (part.options if isinstance(part.options, str) else "")
-    )
+    target: object = None
+    if isinstance(part.options, str):
+        target = part.options
+    elif isinstance(part.options, dict):
+        if part.options.get("name"):
+            return str(part.options["name"])
+        target = part.options.get("model") or part.options.get("path")
     if target and part.name in (*rerankers.TABLE, "run"):
         return _tail(str(target))
-    return _tail(part.name) if part.name.startswith(("embedded:", "files:", "irds:")) else part.name
+    if part.name.startswith(("embedded:", "files:", "irds:")):
+        return _tail(part.name)
+    return part.name
 
 
 def _tail(path: str) -> str:
+    """Return the last part of a path, without the endings of a run; of an ir_datasets id, all of
+    it.
+    """
     name = path.rstrip("/").replace("\\", "/").split(":", 1)[-1]
-    name = name if path.startswith("irds:") else name.split("/")[-1]
+    if not path.startswith("irds:"):
+        name = name.split("/")[-1]
     return run_name(name) or path

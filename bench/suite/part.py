@@ -33,8 +33,10 @@ class Part(Options):
         )
 
     def to_entry(self) -> Any:
-        """The entry as a suite file writes it."""
-        return self.name if self.options is None else {self.name: self.options}
+        """Return the entry as a suite file writes it."""
+        if self.options is None:
+            return self.name
+        return {self.name: self.options}
 
     def recipe(self, base_dir: Path, device: str = "cpu") -> Recipe | None:
         """Return how another process builds the same; None for an object that was handed over."""

@@ -1,18 +1,17 @@
-"""What a suite says about a pipeline: a name and its stages, each with how many documents it hands
-on.
+"""The pipelines of a suite: a name and its stages, each with how many documents it hands on.
 
-    pipelines:
-      - name: cascade
-        stages:
-          - bm25: {keep: 100}
-          - bi-encoder: {model: ./my-embedder, keep: 20}
-          - minilm-l6: {keep: 10}
+pipelines:
+  - name: cascade
+    stages:
+      - bm25: {keep: 100}
+      - bi-encoder: {model: ./my-embedder, keep: 20}
+      - minilm-l6: {keep: 10}
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from pydantic import Field
 
@@ -43,13 +42,23 @@ class PipelineEntry(Options):
         "is an error",
     )
 
-    def to_entry(self) -> dict[str, Any]:
+    def to_entry(self) -> PipelineFields:
         """Return the entry as a suite file writes it."""
-        entry: dict[str, Any] = {"name": self.name}
-        entry["stages"] = [stage.to_entry() for stage in self.stages]
+        entry: PipelineFields = {
+            "name": self.name,
+            "stages": [stage.to_entry() for stage in self.stages],
+        }
         if self.optional:
             entry["optional"] = True
         return entry
+
+
+class PipelineFields(TypedDict):
+    """A pipeline as a suite file writes it."""
+
+    name: str
+    stages: list[Any]
+    optional: NotRequired[bool]
 
 
 def keep_of(stage: Part) -> int | None:

@@ -38,9 +38,10 @@ def candidates_of(suite: Suite) -> list[Candidates]:
     """
     waiting = list(suite.pipelines)
     groups: list[Candidates] = []
-    is_asked = bool(suite.rerankers) or "first_stages" in suite.model_fields_set
-    for part in suite.first_stages if is_asked or not waiting else ():
-        groups.append(_group(suite, part, depth_of(suite, part), waiting, listed=True))
+    is_named = bool(suite.rerankers) or "first_stages" in suite.model_fields_set
+    if is_named or not waiting:
+        for part in suite.first_stages:
+            groups.append(_group(suite, part, depth_of(suite, part), waiting, listed=True))
     while waiting:
         stage = waiting[0].stages[0]
         part, depth = without_keep(stage), keep_of(stage) or depth_of(suite, without_keep(stage))

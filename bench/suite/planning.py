@@ -4,13 +4,15 @@ anything is computed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from bench import rerankers
+from bench.contract.identity import Fields
 from bench.contract.stage import Description, Reranker
-from bench.contract.trial import FIRST_STAGE, ORACLE, REFERENCES, Trial, TrialStatus
+from bench.contract.trial import FIRST_STAGE, ORACLE, REFERENCES, Status, Trial, TrialStatus
 from bench.core.errors import BenchError, SuiteError, Unavailable, nearest
 from bench.core.filenames import file_stem
 from bench.core.handed import hand_over
@@ -26,6 +28,9 @@ from bench.suite.pipeline_entry import PipelineEntry
 from bench.suite.pipeline_planning import Candidates, as_part, built, candidates_of, depth_of
 from bench.suite.suite import Suite
 
+_OTHER_LETTERS = re.compile(r"[^\w.-]")
+"""What has no place in the name of a file."""
+
 
 @dataclass
 class Planned:
@@ -39,15 +44,16 @@ class Planned:
     pipeline: Pipeline | None = None
     """The reranker, where it is a pipeline: it is scored stage by stage."""
 
-    def end(self, status: str, reason: str | None = None) -> None:
-        self.status = TrialStatus.model_validate(
-            {"trial": self.trial, "status": status, "reason": reason and for_others(reason)}
-        )
+    def end(self, status: Status, reason: str | None = None) -> None:
+        """Set what became of the trial, and why where it did not run."""
+        if reason:
+            reason = for_others(reason)
+        self.status = TrialStatus(trial=self.trial, status=status, reason=reason)
 
 
 class Unbuilt(BaseReranker):
-    """Stands in for a reranker of an outsider whose code raised, or exited, when it was built: its
-    trial has failed.
+    """Takes the place of an outsider's reranker whose code raised, or exited, when it was built:
+    its trial has failed.
     """
 
     placement = "none"
@@ -59,7 +65,7 @@ class Unbuilt(BaseReranker):
     def check(self) -> None:
         raise self.error
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Fields:
         return {}
 
     def describe(self) -> Description:
@@ -81,43 +87,53 @@ class Group:
 
 
 def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> list[Group]:
-    """Every group of the suite, rerankers built and checked. `device` stands in for the suite's own
-    devices.
+    """Return every group of the suite, rerankers built and checked. `device` takes the place of the
+    suite's own devices.
 
     Optional rerankers that cannot run here are marked as skipped; raises Unavailable for others
     (marks them as failed where `lenient`), since what they lack can be had. One whose weights are
     refused has failed, and the others run; raises BenchError where none is left, and SuiteError for
     names used twice.
     """
-    devices = list(
-        dict.fromkeys(resolve_device(name) for name in ([device] if device else suite.devices))
-    )
-    hand_over(suite.handed)  # another suite may have taken their names
+    names = suite.devices
+    if device:
+        names = (device,)
+    devices = list(dict.fromkeys(map(resolve_device, names)))
+    # another suite may have taken their names
+    hand_over(suite.handed)
+    groups = _groups(suite, devices)
+    refusals: list[BenchError] = []
+    competitors = 0
+    for group in groups:
+        for planned in group.planned:
+            refusals += _check(planned, lenient)
+            competitors += planned.trial.kind != "reference"
+    if refusals and not lenient:
+        lacking = [refusal for refusal in refusals if isinstance(refusal, Unavailable)]
+        if lacking:
+            raise _unavailable(lacking)
+        # nothing would be compared
+        if len(refusals) == competitors:
+            raise refusals[0]
+    return groups
+
+
+def _groups(suite: Suite, devices: Sequence[str]) -> list[Group]:
+    """Return the groups of a suite, rerankers built. Raises SuiteError for names used twice."""
     candidates = candidates_of(suite)
     groups: list[Group] = []
-    seen: dict[str, tuple[Part, ...]] = {}
-    refusals: list[BenchError] = []
+    parts_of: dict[str, tuple[Part, ...]] = {}
     for dataset in suite.datasets:
-        for found in candidates:
-            group = Group(dataset, found.first_stage)
+        for shared in candidates:
+            group = Group(dataset, shared.first_stage)
             groups.append(group)
-            for planned in _rows(suite, group, found, devices):
+            for planned in _rows(suite, group, shared, devices):
                 parts = (planned.part, group.first_stage, group.dataset)
-                if planned.trial.id in seen:
-                    raise _named_twice(suite, [*seen[planned.trial.id], *parts], planned.trial.id)
-                seen[planned.trial.id] = parts
-                refusals += _check(planned, lenient)
+                trial_id = planned.trial.id
+                if trial_id in parts_of:
+                    raise _named_twice(suite, [*parts_of[trial_id], *parts], trial_id)
+                parts_of[trial_id] = parts
                 group.planned.append(planned)
-    lacking = {str(refusal): refusal for refusal in refusals if isinstance(refusal, Unavailable)}
-    if lacking and not lenient:
-        raise _unavailable(list(lacking.values()))
-    if (
-        refusals
-        and not lenient
-        and len(refusals)
-        == sum(_is_asked_for(planned) for group in groups for planned in group.planned)
-    ):
-        raise refusals[0]  # nothing would be compared
     return groups
 
 
@@ -131,7 +147,7 @@ def _named_twice(suite: Suite, of_both: Sequence[Part], trial_id: str) -> SuiteE
         ("datasets", suite.datasets),
     )
     for key, parts in lists:
-        places = [i for i, part in enumerate(parts) if any(part is one for one in of_both)]
+        places = [i for i, part in enumerate(parts) if any(part is other for other in of_both)]
         if len(places) == 2:
             first, second = places
             name = display_name(parts[second])
@@ -144,16 +160,17 @@ def _named_twice(suite: Suite, of_both: Sequence[Part], trial_id: str) -> SuiteE
 
 
 def _rows(
-    suite: Suite, group: Group, found: Candidates, devices: Sequence[str]
+    suite: Suite, group: Group, candidates: Candidates, devices: Sequence[str]
 ) -> Iterator[Planned]:
     """Yield each row of the table: the first stage, every reranker and pipeline on every device,
     the oracle.
     """
     yield from _on_devices(suite, group, Part.model_validate(FIRST_STAGE), devices)
-    for part in suite.rerankers if found.listed else ():
-        if part.name not in REFERENCES:
-            yield from _on_devices(suite, group, part, devices)
-    for entry in found.pipelines:
+    if candidates.listed:
+        for part in suite.rerankers:
+            if part.name not in REFERENCES:
+                yield from _on_devices(suite, group, part, devices)
+    for entry in candidates.pipelines:
         yield from _on_devices(suite, group, as_part(entry), devices, entry)
     yield from _on_devices(suite, group, Part.model_validate(ORACLE), devices)
 
@@ -170,13 +187,14 @@ def _on_devices(
         reranker, pipeline = _built(suite, group, part, device, entry)
         if not _belongs(reranker, group, suite):
             return
-        where = device if _is_on_device(reranker, pipeline) else "-"
-        trial = _trial(suite, group, part, where, latency_only=reranker.latency_only)
+        is_on_device = _is_on_device(reranker, pipeline)
+        place = device if is_on_device else "-"
+        trial = _trial(suite, group, part, place, latency_only=reranker.latency_only)
         optional = reranker.latency_only or reranker.optional
         if entry is not None:
             optional = optional or entry.optional
         yield Planned(trial, reranker, TrialStatus(trial=trial), part, optional, pipeline)
-        if where == "-":
+        if not is_on_device:
             return
 
 
@@ -222,33 +240,32 @@ def _belongs(reranker: Reranker, group: Group, suite: Suite) -> bool:
 
 
 def _trial(suite: Suite, group: Group, part: Part, device: str, *, latency_only: bool) -> Trial:
-    name = f"{display_name(part)} (random weights)" if latency_only else display_name(part)
-    names = {
-        "dataset": display_name(group.dataset),
-        "first_stage": display_name(group.first_stage),
-        "reranker": name,
-    }
-    steps = [*names.values(), *([] if device == "-" else [device])]
+    name = display_name(part)
+    kind: Literal["reference", "reranker", "architecture"] = "reranker"
+    if latency_only:
+        name = f"{name} (random weights)"
+        kind = "architecture"
+    if part.name in REFERENCES:
+        kind = "reference"
+    dataset = display_name(group.dataset)
+    first_stage = display_name(group.first_stage)
+    steps = [dataset, first_stage, name]
+    if device != "-":
+        steps.append(device)
     return Trial(
         id=file_stem("--".join(_slug(step) for step in steps)),
+        dataset=dataset,
+        first_stage=first_stage,
+        reranker=name,
         device=device,
         depth=depth_of(suite, group.first_stage),
-        kind="reference"
-        if part.name in REFERENCES
-        else "architecture"
-        if latency_only
-        else "reranker",
-        **names,
+        kind=kind,
     )
 
 
 def _slug(text: str) -> str:
-    return (
-        "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text).strip(
-            "-."
-        )
-        or "x"
-    )
+    """Return a name as a part of a trial's id."""
+    return _OTHER_LETTERS.sub("-", text).strip("-.") or "x"
 
 
 def _check(planned: Planned, lenient: bool) -> list[BenchError]:
@@ -260,13 +277,12 @@ def _check(planned: Planned, lenient: bool) -> list[BenchError]:
     except OutsiderError as error:
         planned.end("failed", str(error))
     except Unavailable as error:
-        if planned.optional or lenient:
-            planned.end(
-                "skipped" if planned.optional else "failed", str(error) if lenient else error.reason
-            )
+        if planned.optional:
+            planned.end("skipped", str(error) if lenient else error.reason)
             return []
         planned.end("failed", str(error))
-        return [Unavailable(f"reranker '{name}': {error.reason}", error.fix)]
+        if not lenient:
+            return [Unavailable(f"reranker '{name}': {error.reason}", error.fix)]
     except BenchError as error:
         planned.end("failed", str(error))
         return [BenchError(f"reranker '{name}': {error}")]
@@ -275,12 +291,9 @@ def _check(planned: Planned, lenient: bool) -> list[BenchError]:
 
 def _unavailable(lacking: Sequence[Unavailable]) -> Unavailable:
     """Return one error that names every reranker that lacks something, and what helps."""
-    *others, last = lacking
-    which = "it" if not others else "them"
+    by_text = {str(refusal): refusal for refusal in lacking}
+    *others, last = by_text.values()
+    rows = "them" if others else "it"
     return Unavailable(
-        "; ".join([*map(str, others), last.reason]), f"{last.fix}; or mark {which} `optional: true`"
+        "; ".join([*map(str, others), last.reason]), f"{last.fix}; or mark {rows} `optional: true`"
     )
-
-
-def _is_asked_for(planned: Planned) -> bool:
-    return planned.trial.kind != "reference"

@@ -1,5 +1,5 @@
-"""A suite: what is asked for. A validated YAML file of datasets x first stages x rerankers,
-measures and a latency plan.
+"""A suite: a validated YAML file of datasets x first stages x rerankers, measures and a latency
+plan.
 
 One grammar serves the three lists: an entry is a name, or one name with its options (or, where an
 option is the obvious one, its value):
@@ -13,6 +13,7 @@ option is the obvious one, its value):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,14 +30,14 @@ from pydantic import (
 
 from bench.core.errors import SuiteError, nearest
 from bench.core.handed import hand_over
-from bench.core.options import Options, as_mapping
+from bench.core.options import Keys, Options, as_mapping
 from bench.core.paths import RESERVED, expanded
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
-from bench.core.yaml_source import Keys, Source
+from bench.core.yaml_source import Source
 from bench.latency.timed_pass import LatencyPlan
 from bench.scoring.executors import DEFAULT, build, class_of
-from bench.suite.handed_parts import with_names
+from bench.suite.handed_parts import Objects, with_names
 from bench.suite.part import Part
 from bench.suite.pipeline_entry import PipelineEntry, keep_of, without_keep
 
@@ -96,8 +97,8 @@ class Suite(Options):
     seed: int = Field(42, ge=0, description="seeds samples, bootstraps and permutations")
 
     _base_dir: Path = PrivateAttr(default=Path())
-    _asked: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _handed: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _written: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _handed: Objects = PrivateAttr(default_factory=dict)
 
     @field_validator("measures", "devices", mode="before")
     @classmethod
@@ -108,17 +109,18 @@ class Suite(Options):
 
     @property
     def base_dir(self) -> Path:
+        """The folder that relative paths are relative to."""
         return self._base_dir
 
     @property
-    def handed(self) -> dict[str, Any]:
-        """The objects among its parts, by the names that stand for them."""
+    def handed(self) -> Objects:
+        """The objects among its parts, by the names that a suite has for them."""
         return self._handed
 
     @property
-    def asked(self) -> dict[str, Any]:
+    def written(self) -> dict[str, Any]:
         """The suite as its author wrote it, without the defaults."""
-        return self._asked
+        return self._written
 
     def problem(self, keys: Keys, message: str) -> SuiteError:
         """Return an error that names the file, the line and the keys of a part."""
@@ -127,7 +129,7 @@ class Suite(Options):
         return self._source.problem(keys, message)
 
     def resolved(self) -> dict[str, Any]:
-        """Everything, defaults included, as plain data."""
+        """Return everything, defaults included, as plain data."""
         data = self.model_dump(mode="json")
         for key in ("datasets", "first_stages", "rerankers"):
             data[key] = [part.to_entry() for part in getattr(self, key)]
@@ -146,19 +148,23 @@ class Suite(Options):
 
     def stages_of_pipelines(self) -> tuple[list[Part], list[Part]]:
         """Return the pipelines' first stages, and the stages after them."""
-        first = [without_keep(pipeline.stages[0]) for pipeline in self.pipelines]
-        later = [without_keep(part) for pipeline in self.pipelines for part in pipeline.stages[1:]]
+        first: list[Part] = []
+        later: list[Part] = []
+        for pipeline in self.pipelines:
+            first.append(without_keep(pipeline.stages[0]))
+            later += map(without_keep, pipeline.stages[1:])
         return first, later
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Suite:
-    """A suite from a file, from the name of a shipped suite, or from a mapping. Raises SuiteError
-    naming file, line, key and fix.
+    """Return a suite from a file, from the name of a shipped suite, or from a mapping.
+
+    Raises SuiteError naming file, line, key and fix.
     """
     if isinstance(source, Mapping):
         try:
-            named, objects = with_names(source)
-            text = yaml.safe_dump(named, allow_unicode=True)
+            plain, objects = with_names(source)
+            text = yaml.safe_dump(plain, allow_unicode=True)
         except (yaml.YAMLError, RecursionError) as error:
             raise SuiteError(
                 f"the suite holds what YAML cannot: {' '.join(str(error).split())[:200]}; use "
@@ -177,15 +183,16 @@ def load(source: str | Path | Mapping[str, Any]) -> Suite:
 
 
 def shipped() -> dict[str, Path]:
-    """The suites that come with the package: name -> file."""
+    """Return the suites that come with the package: name -> file."""
     folder = Path(str(resources.files("bench"))) / "suites"
-    if not folder.is_dir():  # a source checkout: the suites stand at the top level
+    # in a source checkout the suites are at the top level
+    if not folder.is_dir():
         folder = folder.parent.parent / "suites"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find(source: str | Path) -> Path:
-    """The file behind a path or the name of a shipped suite."""
+    """Return the file behind a path or the name of a shipped suite."""
     path = Path(source)
     if path.is_file():
         return path
@@ -201,8 +208,8 @@ def find(source: str | Path) -> Path:
 
 
 def parse(text: str, file: str, base_dir: Path) -> Suite:
-    """Validate suite text, options of every part included. `base_dir` is what relative paths in it
-    are relative to.
+    """Return the suite of a text, options of every part validated. Relative paths in it are
+    relative to `base_dir`.
     """
     source = Source(text, file)
     if not isinstance(source.data, dict):
@@ -213,10 +220,10 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
     try:
         suite = Suite.model_validate(source.data)
     except ValidationError as error:
-        raise source.explain(error, Suite) from error
+        raise _explained(source, error, Suite) from error
     suite._base_dir = base_dir
     keep_out(source.data)
-    suite._asked = source.data
+    suite._written = source.data
     suite._source = source
     _check_parts(suite, source)
     _check_pipelines(suite, source)
@@ -246,7 +253,7 @@ def _check_parts(suite: Suite, source: Source) -> None:
                 model = options_for(part.name)
                 model.model_validate(as_mapping(model, part.options))
             except ValidationError as error:
-                raise source.explain(error, model, keys) from error
+                raise _explained(source, error, model, keys) from error
             except SuiteError as error:
                 raise source.problem(keys, error) from error
     _check_executor(suite.executor, source)
@@ -257,9 +264,20 @@ def _check_executor(part: Part, source: Source) -> None:
         model = class_of(part.name).Options
         model.model_validate(as_mapping(model, part.options))
     except ValidationError as error:
-        raise source.explain(error, model, ("executor", part.name)) from error
+        raise _explained(source, error, model, ("executor", part.name)) from error
     except SuiteError as error:
         raise source.problem(("executor",), error) from error
+
+
+def _explained(
+    source: Source, error: ValidationError, model: type[BaseModel], prefix: Keys = ()
+) -> SuiteError:
+    """Return an error of all of pydantic's problems. An unknown key that belongs somewhere else in
+    the suite says where.
+    """
+    from bench.suite.key_places import place_of
+
+    return source.explain(error, model, prefix, partial(place_of, Suite.model_fields, prefix))
 
 
 def _check_pipelines(suite: Suite, source: Source) -> None:
@@ -290,14 +308,16 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
                 _refuse_more(keep, received)
                 _refuse_twice(plain, names)
             except ValidationError as error:
-                raise source.explain(error, model, keys) from error
+                raise _explained(source, error, model, keys) from error
             except SuiteError as error:
                 raise source.problem(keys, error) from error
             received = keep or received or _depth_of(plain) or suite.depth
 
 
 def _depth_of(stage: Part) -> int | None:
-    return stage.options.get("depth") if isinstance(stage.options, Mapping) else None
+    if not isinstance(stage.options, Mapping):
+        return None
+    return stage.options.get("depth")
 
 
 def _refuse_more(keep: int | None, received: int | None) -> None:
@@ -315,20 +335,22 @@ def _refuse_twice(stage: Part, names: set[str]) -> None:
 
 
 def _check_files(suite: Suite, source: Source) -> None:
-    """Every file or folder that the suite names is there: told now, not after an hour of
-    scoring.
+    """Raise SuiteError for a file or folder that the suite names and that is not there: now, not
+    after an hour of scoring.
     """
     from bench.datasets.files import locate
 
-    for i, part in enumerate(suite.datasets):
+    for number, part in enumerate(suite.datasets):
         kind, _, reference = part.name.partition(":")
         if kind == "files" and not locate(reference, suite.base_dir)[0].exists():
             raise source.problem(
-                ("datasets", i, part.name),
+                ("datasets", number, part.name),
                 f"there is no {reference.partition('#')[0]} in {suite.base_dir}",
             )
     for keys, part in _parts_with_files(suite):
-        path = part.options.get("path") if isinstance(part.options, Mapping) else part.options
+        path = part.options
+        if isinstance(part.options, Mapping):
+            path = part.options.get("path")
         is_file = part.name in ("run", "run-file")
         if is_file and not (suite.base_dir / expanded(str(path))).exists():
             raise source.problem(keys, f"there is no {path} in {suite.base_dir}")

@@ -282,8 +282,8 @@ def test_the_test_sees_an_option_that_a_backend_of_ours_forgets(
 
     def forgetful(self: BiEncoderReranker) -> Identity:
         identity = whole(self)
-        asked = {name: value for name, value in identity.asked.items() if name != "normalize"}
-        return replace(identity, settings={}, asked=asked)
+        unread = {name: value for name, value in identity.unread.items() if name != "normalize"}
+        return replace(identity, settings={}, unread=unread)
 
     monkeypatch.setattr(BiEncoderReranker, "identity", forgetful)
     lines = wrong_keys(place, "bi-encoder")

@@ -112,7 +112,8 @@ def test_what_would_fail_is_said_and_exits_1(
     errors = [line for line in output.splitlines() if "error: " in line]
     assert bool(errors) == bool(error)
     assert all(error in line for line in errors)
-    assert f"failed: {rows}" in output
+    is_shared = " failed [1]\n" in output and f"\n[1] {rows}" in output
+    assert is_shared or f"failed: {rows}" in output
     assert "trials cannot run" in output.splitlines()[-1]
 
 
@@ -124,7 +125,8 @@ def test_one_bad_dataset_does_not_hide_the_next(collection: Path, tmp_path: Path
     assert code == 1
     assert "no collection" in output
     assert "tiny--bm25--fake--cpu" in output
-    assert output.count("dataset empty cannot be used") == 3
+    assert output.count(" failed [1]\n") == 3
+    assert output.count("dataset empty cannot be used") == 1
 
 
 def test_optional_rows_are_skipped_and_exit_0(collection: Path, tmp_path: Path) -> None:
@@ -230,3 +232,24 @@ def test_what_is_missing_is_named_with_its_fix(collection: Path, tmp_path: Path)
         tmp_path, collection, rerankers=[{"tests.support.fakes:MissingReranker": {"name": "gone"}}]
     )
     assert "failed: no FAKE_API_KEY. export FAKE_API_KEY=..." in output
+
+
+@pytest.mark.parametrize(
+    ("option", "place"),
+    [
+        ("--depth", "'depth' is a key of the suite: it belongs at the top level of the suite"),
+        ("--chunk-pairs", "'chunk_pairs' is a key of the suite"),
+        ("--rounds", "'rounds' is a key of the suite: it belongs under latency"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_key_of_the_suite_is_no_option(command: str, option: str, place: str) -> None:
+    done = CliRunner().invoke(cli, [command, "tiny.yaml", option, "5"])
+    assert done.exit_code == 2
+    assert f"No such option '{option}': {place}" in done.output
+
+
+def test_an_option_that_no_suite_has_gets_the_usual_message() -> None:
+    done = CliRunner().invoke(cli, ["run", "tiny.yaml", "--devic", "cpu"])
+    assert "--device" in done.output
+    assert "suite" not in done.output.rpartition("Error:")[2]

@@ -52,7 +52,7 @@ def test_a_good_suite_loads_with_its_defaults(tmp_path: Path) -> None:
     suite = suites.load(path)
     assert suite.depth == 100
     assert suite.base_dir == tmp_path
-    assert suite.asked == yaml.safe_load(GOOD)
+    assert suite.written == yaml.safe_load(GOOD)
     assert suites.load(suite.resolved()).resolved() == suite.resolved()
 
 
@@ -91,6 +91,31 @@ def test_a_good_suite_loads_with_its_defaults(tmp_path: Path) -> None:
             ("name: mine", "name: mine\ndevices: [gpu]"),
             ["suite.yaml:2: devices.0:", "not a device"],
         ),
+        (
+            ("name: mine", "name: mine\nsweep: {}"),
+            ["suite.yaml:2: sweep: unknown key: it belongs under latency"],
+        ),
+        (
+            ("name: mine", "name: mine\nkeep: 5"),
+            ["keep: unknown key: it belongs in the options of a pipeline's stage"],
+        ),
+        (
+            ("name: mine", "name: mine\nserver: {}"),
+            ["server: unknown key: it belongs under latency or among latency.scenarios"],
+        ),
+        (
+            ("max_length", "depth"),
+            ["suite.yaml:8: rerankers.1.cross-encoder.depth: unknown key: it belongs at the top"],
+        ),
+        (
+            ("name: mine", "name: mine\nlatency: {measures: [AP]}"),
+            ["latency.measures: unknown key: it belongs at the top level of the suite"],
+        ),
+        (
+            ("k1: 1.2", "batch_size: 8"),
+            ["bm25.batch_size: unknown key: it belongs in the options of a reranker such as"],
+        ),
+        (("k1: 1.2", "k3: 1.2"), ["bm25.k3: unknown key: did you mean 'k1'?"]),
         (("name: mine", "name: a/b"), ["suite.yaml:1: name:"]),
         (("name: mine\n", ""), ["suite.yaml:1: name: is missing"]),
         (("  - embedded:everyday\n", "  []\n"), ["datasets"]),
@@ -151,7 +176,7 @@ def test_every_shipped_suite_is_valid_for_both_validators(
 ) -> None:
     suite = suites.load(name)
     assert suite.name == name
-    validator.validate(suite.asked)
+    validator.validate(suite.written)
 
 
 def test_the_shipped_schema_is_the_generated_one() -> None:

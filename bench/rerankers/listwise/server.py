@@ -87,9 +87,8 @@ class ListwiseServerReranker(HttpReranker):
         answer, which is often more exact than ours.
         """
         plain = super().describe()
-        return Description(
-            plain.backend, plain.identity, plain.facts | {"served_model": self._answering_model}
-        )
+        facts = {**plain.facts, "served_model": self._answering_model}
+        return Description(plain.backend, plain.identity, facts)
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         """Return an order of one window of passages, from one request."""

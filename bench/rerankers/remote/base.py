@@ -150,7 +150,7 @@ class RemoteReranker(BaseReranker):
         fields = {}
         if self.options.body:
             fields["body"] = redacted(self.options.body)
-        return Identity.of(self.service, self.options, self._source(), asked=fields).complete()
+        return Identity.of(self.service, self.options, self._source(), unread=fields).complete()
 
     def _source(self) -> Service:
         """Return the service; of a server that is not the vendor's own, with its whole address and
