@@ -196,7 +196,7 @@ class PointwiseReranker(BaseReranker):
 
     @abstractmethod
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
-        """One raw float per pair, in order. Shape: (len(pairs),)."""
+        """Return one raw float per pair, in order. Shape: (len(pairs),)."""
 
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:
         return split_scores(self.score, requests)

@@ -166,7 +166,7 @@ class _Http(ThreadingHTTPServer):
         self._connections = threading.Semaphore(MAX_CONNECTIONS)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether there is a thread to spare for the connection; it is closed otherwise."""
+        """Return whether there is a thread to spare for the connection; it is closed otherwise."""
         return self._connections.acquire(blocking=False)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -254,20 +254,20 @@ class _Handler(BaseHTTPRequestHandler):
         return shape.write(question, scores.tolist(), tokens, model), tokens
 
     def _is_gone(self) -> bool:
-        """Whether the client has closed the connection. Asked by the model's thread while this one
-        waits for it.
+        """Return whether the client has closed the connection. Asked by the model's thread while
+        this one waits for it.
         """
         return is_closed(self.connection)
 
     def _path(self) -> str:
-        """The path of the request's address. Raises Problem for what is no address."""
+        """Return the path of the request's address. Raises Problem for what is no address."""
         try:
             return urlsplit(self.path).path.rstrip("/")
         except ValueError as error:
             raise Problem(400, f"the address cannot be read: {error}") from None
 
     def _has_body(self) -> bool:
-        """Whether a body follows the headers: unread, it would pass for the next request."""
+        """Return whether a body follows the headers: unread, it would pass for the next request."""
         lengths = self.headers.get_all("Content-Length", [])
         return "Transfer-Encoding" in self.headers or any(length != "0" for length in lengths)
 
@@ -277,8 +277,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.hosts.check(hosts, origins, self.connection.getsockname()[0])
 
     def _body(self) -> bytes:
-        """The request's bytes. Raises Problem; a body left unread closes the connection behind
-        it.
+        """Return the request's bytes. Raises Problem; a body left unread closes the connection
+        behind it.
         """
         self._is_unread = True
         self._check_site()

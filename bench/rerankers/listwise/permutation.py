@@ -45,7 +45,7 @@ def read(answer: str, count: int) -> Permutation:
 
 
 def is_unfinished(answer: str) -> bool:
-    """Whether an answer ended in the midst of the model's thinking."""
+    """Return whether an answer ended in the midst of the model's thinking."""
     return bool(_THINKING.search(_after_thoughts(answer)))
 
 

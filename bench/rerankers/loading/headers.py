@@ -50,8 +50,8 @@ TEXT_TO_TEXT = ("t5", "mt5", "umt5")
 
 
 def is_modular(folder: Path) -> bool:
-    """Whether a model is in several folders, as sentence-transformers keeps it: what makes scores
-    is in one of its own.
+    """Return whether a model is in several folders, as sentence-transformers keeps it: what makes
+    scores is in one of its own.
     """
     return (folder / "modules.json").is_file()
 

@@ -28,7 +28,7 @@ _PICKLED = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
 
 
 def is_id(spec: str) -> bool:
-    """Whether a text has the form of a hub id: owner/name."""
+    """Return whether a text has the form of a hub id: owner/name."""
     return _ID.fullmatch(spec) is not None
 
 
@@ -86,14 +86,14 @@ def snapshot(folder: Path) -> Path | None:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a model's folder holds a tokenizer: at its top, or in a folder of one of its
+    """Return whether a model's folder holds a tokenizer: at its top, or in a folder of one of its
     modules.
     """
     return any(any(folder.rglob(pattern)) for pattern in _TOKENIZERS)
 
 
 def is_pickled(name: str) -> bool:
-    """Whether a file name is that of pickled weights, or of a part of them."""
+    """Return whether a file name is that of pickled weights, or of a part of them."""
     return _PICKLED.fullmatch(name) is not None
 
 
@@ -107,7 +107,7 @@ def pickled_weights(paths: Iterable[str]) -> list[str]:
 
 
 def _has_weights(folder: Path) -> bool:
-    """Whether there are weights, and every part that an index of them names."""
+    """Return whether there are weights, and every part that an index of them names."""
     for index in folder.rglob("*.index.json"):
         if not index.name.startswith("model."):
             continue
@@ -120,8 +120,8 @@ def _has_weights(folder: Path) -> bool:
 
 
 def is_stored(model: str, revision: str | None) -> bool:
-    """Whether the local cache seems to hold the model, by the names of folders alone: no library is
-    imported, `cached` looks closely.
+    """Return whether the local cache seems to hold the model, by the names of folders alone: no
+    library is imported, `cached` looks closely.
     """
     home = os.environ.get("HF_HOME") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"
@@ -212,8 +212,8 @@ def unreachable() -> str | None:
 
 @lru_cache(maxsize=8)
 def _answers(url: str) -> bool:
-    """Whether anything answers HTTP there. In a thread, because the time-out of a socket does not
-    cover name resolution.
+    """Return whether anything answers HTTP there. In a thread, because the time-out of a socket
+    does not cover name resolution.
     """
     answers: list[bool] = []
 

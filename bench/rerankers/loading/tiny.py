@@ -69,12 +69,12 @@ CHAT_TEMPLATE = (
 
 
 def is_tiny(spec: str) -> bool:
-    """Whether a model's name is that of a model with random weights."""
+    """Return whether a model's name is that of a model with random weights."""
     return spec.startswith(PREFIX)
 
 
 def folder(spec: str) -> Path:
-    """The folder of `tiny:KIND`, made in the cache folder on first use: whole, or not there.
+    """Return the folder of `tiny:KIND`, made in the cache folder on first use: whole, or not there.
 
     Raises RerankerError for an unknown kind or a cache that cannot be written, Unavailable without
     the libraries.
@@ -102,7 +102,7 @@ def folder(spec: str) -> Path:
 
 
 def known(spec: str) -> str:
-    """The kind behind `tiny:KIND`. Raises RerankerError naming the nearest one."""
+    """Return the kind behind `tiny:KIND`. Raises RerankerError naming the nearest one."""
     kind = spec.removeprefix(PREFIX)
     if kind not in KINDS:
         raise RerankerError(f"there is no tiny model '{kind}': {nearest(kind, KINDS)}")
@@ -122,7 +122,7 @@ def bert_config(max_length: int = MAX_LENGTH, **changes: Any) -> Any:
 
 
 def bert_tokenizer(max_length: int = MAX_LENGTH) -> Any:
-    """A WordPiece tokenizer: a few words, and every other one letter by letter."""
+    """Return a WordPiece tokenizer: a few words, and every other one letter by letter."""
     from transformers import BertTokenizerFast
 
     return BertTokenizerFast(
@@ -133,7 +133,7 @@ def bert_tokenizer(max_length: int = MAX_LENGTH) -> Any:
 def bert_cross_encoder(
     folder: Path, *, seed: int = 0, max_length: int = MAX_LENGTH, **config: Any
 ) -> Path:
-    """A cross-encoder as the hub's older ones are: a sequence classifier and its tokenizer."""
+    """Return a cross-encoder as the hub's older ones: a sequence classifier and its tokenizer."""
     from transformers import BertForSequenceClassification
 
     return _save(
@@ -148,7 +148,7 @@ def bert_cross_encoder(
 def bert_encoder(
     folder: Path, *, seed: int = 0, max_length: int = MAX_LENGTH, **config: Any
 ) -> Path:
-    """A plain encoder: no classification head, no pooling."""
+    """Return a plain encoder: no classification head, no pooling."""
     from transformers import BertModel
 
     return _save(
@@ -157,8 +157,8 @@ def bert_encoder(
 
 
 def xlmr_cross_encoder(folder: Path, *, seed: int = 0, max_length: int = MAX_LENGTH) -> Path:
-    """A cross-encoder of the kind of the BGE rerankers: positions counted from the padding index
-    on, a sentencepiece tokenizer.
+    """Return a cross-encoder of the kind of the BGE rerankers: positions counted from the padding
+    index on, a sentencepiece tokenizer.
     """
     from transformers import (
         XLMRobertaConfig,
@@ -196,7 +196,7 @@ def bi_encoder(
     max_length: int = MAX_LENGTH,
     prompts: dict[str, str] | None = None,
 ) -> Path:
-    """A SentenceTransformer with mean pooling."""
+    """Return a SentenceTransformer with mean pooling."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
@@ -219,7 +219,7 @@ def late_interaction(
     skipped: list[str] | None = None,
     **limits: Any,
 ) -> Path:
-    """A multi-vector encoder as sentence-transformers saves it. `limits` are query_length,
+    """Return a multi-vector encoder as sentence-transformers saves it. `limits` are query_length,
     document_length and query_expansion.
     """
     import torch
@@ -252,8 +252,8 @@ def late_interaction(
 
 
 def t5_tokenizer(max_length: int = MAX_LENGTH) -> Any:
-    """A SentencePiece tokenizer as T5's: words with their space, letters, and a hundred tokens to
-    spare.
+    """Return a SentencePiece tokenizer as T5's: words with their space, letters, and a hundred
+    tokens to spare.
     """
     from transformers import T5TokenizerFast
 
@@ -279,8 +279,8 @@ def t5(
     head: str = "ForConditionalGeneration",
     max_length: int = MAX_LENGTH,
 ) -> Path:
-    """A text-to-text checkpoint, as monoT5's and RankT5's are. `kind` is T5 or MT5, `head` the end
-    of the class's name.
+    """Return a text-to-text checkpoint, as monoT5's and RankT5's are. `kind` is T5 or MT5, `head`
+    the end of the class's name.
     """
     import transformers
 
@@ -298,8 +298,8 @@ def t5(
 
 
 def byte_tokenizer(max_length: int, chat_template: str | None) -> Any:
-    """A byte-level tokenizer as Qwen's: a few words whole, every other text byte by byte, so that
-    nothing is unknown.
+    """Return a byte-level tokenizer as Qwen's: a few words whole, every other text byte by byte, so
+    that nothing is unknown.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -337,8 +337,8 @@ def qwen3(
     max_length: int = MAX_LENGTH,
     chat_template: str | None = JUDGE_TEMPLATE,
 ) -> Path:
-    """A causal reranker, which answers yes or no; without a chat template it is a plain language
-    model.
+    """Return a causal reranker, which answers yes or no; without a chat template it is a plain
+    language model.
     """
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
@@ -358,8 +358,8 @@ def qwen3(
 
 
 def chat(folder: Path, *, seed: int = 0, max_length: int = CHAT_LENGTH) -> Path:
-    """A causal language model that is talked to, as listwise rerankers are; what it writes is
-    noise.
+    """Return a causal language model that is talked to, as listwise rerankers are; what it writes
+    is noise.
     """
     return qwen3(folder, seed=seed, max_length=max_length, chat_template=CHAT_TEMPLATE)
 

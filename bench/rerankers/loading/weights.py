@@ -264,8 +264,8 @@ def folder_hash(folder: Path) -> str:
 
 
 def _may_be_read(path: Path, pickled: set[str]) -> bool:
-    """Whether loading a model may read this file of its folder. `pickled` are the pickled weights
-    without safetensors next to them.
+    """Return whether loading a model may read this file of its folder. `pickled` are the pickled
+    weights without safetensors next to them.
     """
     if hub.is_pickled(path.name):
         return path.as_posix() in pickled

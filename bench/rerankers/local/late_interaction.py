@@ -223,8 +223,8 @@ def _json(path: Path, absent: Any) -> Any:
 
 
 def _query_limit(model: Any) -> int | None:
-    """The tokens of a query: the width that expansion fills up to, where that is fixed, else the
-    model's limit for queries.
+    """Return the tokens of a query: the width that expansion fills up to, where that is fixed, else
+    the model's limit for queries.
     """
     network = model[0]
     expansion = network.query_expansion

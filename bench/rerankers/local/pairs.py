@@ -216,7 +216,7 @@ class PairTokeniser:
 def _filled(
     sequences: Sequences, rows: NDArray[np.int64], real: NDArray[np.bool_], padding: int
 ) -> NDArray[np.int64]:
-    """The sequences of these rows, put where `real` is true, and padding elsewhere."""
+    """Return the sequences of these rows, put where `real` is true, and padding elsewhere."""
     import numpy as np
 
     array = np.full(real.shape, padding, dtype=np.int64)

@@ -56,6 +56,6 @@ class PromptedReranker(LocalReranker, PointwiseReranker):
 
     @abstractmethod
     def _forward(self, inputs: list[list[int]]) -> Any:
-        """The answers' logits for one batch, its longest input first, on the device. Shape:
+        """Return the answers' logits for one batch, its longest input first, on the device. Shape:
         (len(inputs), answers). Counts the tokens.
         """

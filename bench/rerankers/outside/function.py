@@ -59,8 +59,8 @@ class FunctionReranker(BaseReranker):
 
 
 def wrap(function: ScoreFunction) -> type[FunctionReranker]:
-    """A reranker class around a function. Raises SuiteError for what cannot be called with a query
-    and documents.
+    """Return a reranker class around a function. Raises SuiteError for what cannot be called with a
+    query and documents.
     """
     if inspect.isclass(function) or not callable(function):
         raise SuiteError(f"{name_of(function)} is not a function (query, docs) -> scores")

@@ -90,7 +90,7 @@ class OwnReranker(PointwiseReranker):
 
 
 def scores_pairs(candidate: Any) -> bool:
-    """Whether a class or an object has a method that scores pairs."""
+    """Return whether a class or an object has a method that scores pairs."""
     return any(callable(getattr(candidate, name, None)) for name in METHODS)
 
 

@@ -73,7 +73,7 @@ class OwnStage(BaseReranker):
 
 
 def is_stage(candidate: Any) -> bool:
-    """Whether something is a class with the methods of a stage."""
+    """Return whether something is a class with the methods of a stage."""
     methods = (getattr(candidate, name, None) for name in ("rerank", "fingerprint"))
     return inspect.isclass(candidate) and all(map(callable, methods))
 

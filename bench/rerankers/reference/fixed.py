@@ -50,7 +50,7 @@ class FixedReranker(BaseReranker):
 
     @abstractmethod
     def order(self, request: CandidateList) -> Sequence[int]:
-        """The positions of the candidates, best first."""
+        """Return the positions of the candidates, best first."""
 
 
 class FirstStageReranker(FixedReranker):
@@ -71,7 +71,7 @@ class FirstStageReranker(FixedReranker):
         self._candidates = candidates.by_query
 
     def describe(self) -> Description:
-        """The counts cover the requests reranked so far."""
+        """Return what loaded; the counts cover the requests reranked so far."""
         facts = {}
         if self._contradicted:
             facts["warnings"] = [note(Code.OUT_OF_ORDER, len(self._contradicted)).to_dict()]
@@ -210,7 +210,7 @@ class RunFileReranker(FixedReranker):
         self._run = run
 
     def describe(self) -> Description:
-        """The counts cover the requests reranked so far."""
+        """Return what loaded; the counts cover the requests reranked so far."""
         from bench.rerankers.loading.weights import file_hash
 
         path = Path(self.options.path)

@@ -17,7 +17,7 @@ _USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def is_address(url: str) -> bool:
-    """Whether a URL names a host, and a port where it names one."""
+    """Return whether a URL names a host, and a port where it names one."""
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and (parts.port is None or parts.port > 0)

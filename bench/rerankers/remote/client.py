@@ -95,7 +95,7 @@ class ApiReranker(RemoteReranker):
 
     @abstractmethod
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
-        """One HTTP request, never repeated inside. Raises Refusal."""
+        """Return the answer to one HTTP request, never repeated inside. Raises Refusal."""
 
     def expected_usage(
         self, requests: Sequence[CandidateList], tokens: Callable[[str], int]

@@ -58,8 +58,8 @@ class HttpReranker(ApiReranker):
         return http
 
     def _post(self, path: str, fields: Any) -> Any:
-        """The response to one request, with status 200. Raises Refusal for any other, RerankerError
-        where base_url is no address.
+        """Return the response to one request, with status 200. Raises Refusal for any other,
+        RerankerError where base_url is no address.
         """
         import httpx
 
@@ -81,7 +81,7 @@ class HttpReranker(ApiReranker):
 
 
 def json_of(response: Any) -> Any:
-    """What a response holds; None where it is not JSON."""
+    """Return what a response holds; None where it is not JSON."""
     try:
         return response.json()
     except (ValueError, RecursionError):

@@ -75,7 +75,7 @@ class Runtime(Protocol):
         """Return the number formats that really run, read back from what loaded."""
 
     def facts(self) -> dict[str, object]:
-        """What else a record should say."""
+        """Return what else a record should say."""
 
 
 def requirements(runtime: str, device: str) -> list[Requirement]:
