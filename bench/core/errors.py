@@ -99,6 +99,16 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"
 
 
+def causes(error: BaseException) -> list[BaseException]:
+    """Return an error and what it came from, the error itself first."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return chain
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint that names the closest valid name, or lists them all when none is close."""
     names = sorted(known)

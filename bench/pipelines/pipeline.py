@@ -186,8 +186,8 @@ def _placement(first: BaseFirstStage, steps: Sequence[Step]) -> str:
 
 def described(stages: Sequence[tuple[Step, Description]], device: str) -> Description:
     """Return what a pipeline's stages after the first say they loaded, together."""
-    identity: list[dict[str, Any]] = []
-    facts: list[dict[str, Any]] = []
+    identity: list[dict[str, object]] = []
+    facts: list[dict[str, object]] = []
     warnings: list[NoteFields] = []
     for step, description in stages:
         own = {"backend": description.backend, **description.identity}
@@ -195,7 +195,7 @@ def described(stages: Sequence[tuple[Step, Description]], device: str) -> Descri
         facts.append({"name": step.name, **description.facts})
         for note in read_notes(description.facts.get("warnings", ())):
             warnings.append(note.at(step.name).to_dict())
-    together: dict[str, Any] = {"device": device, "stages": facts}
+    together: dict[str, object] = {"device": device, "stages": facts}
     if warnings:
         together["warnings"] = warnings
     return Description("pipeline", {"stages": identity}, together)

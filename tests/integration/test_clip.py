@@ -18,6 +18,7 @@ from bench.rerankers.loading import tiny
 from bench.rerankers.loading.tiny import quiet
 from bench.rerankers.local import clip
 from bench.rerankers.local.clip import Clip
+from bench.rerankers.local.token_ids import token_counts
 from tests.support import tiny_models
 
 LIMIT = 24
@@ -151,16 +152,15 @@ def test_scores_and_counts_are_the_same_with_and_without_the_cut(
         monkeypatch.setattr(clip, "CHARACTERS_PER_TOKEN", characters)
         reranker: Any = rerankers.build(backend, {"model": str(model), "max_length": 48, **options})
         reranker.load()
-        read: list[int] = []
-        cut = reranker._clip._tokens
+        prefixes: list[str] = []
 
-        def tokens(text: str) -> Any:
-            read.append(len(text))
-            return cut(text)
+        def counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+            prefixes.extend(texts)
+            return token_counts(tokenizer, texts)
 
-        monkeypatch.setattr(reranker._clip, "_tokens", tokens)
+        monkeypatch.setattr(clip, "token_counts", counts)
         scores = reranker.rerank(requests)
-        assert bool(read) == (characters < NO_CUT), "the cut is at work, or it is not"
+        assert bool(prefixes) == (characters < NO_CUT), "the cut is at work, or it is not"
         return scores, reranker.meter.take()
 
     cut, whole = outcome(8), outcome(NO_CUT)

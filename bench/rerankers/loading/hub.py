@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from bench.core.errors import BenchError, RerankerError, Unavailable, first_line
+from bench.core.errors import BenchError, RerankerError, Unavailable, causes, first_line
 
 PROBE_SECONDS = 3.0
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -239,7 +239,7 @@ def explain(
     """Return what went wrong while weights were fetched or read, in one line, without the `place`
     where they lie.
     """
-    for cause in _causes(error):
+    for cause in reversed(causes(error)):
         name = type(cause).__name__
         if isinstance(cause, BenchError):
             return cause
@@ -272,13 +272,3 @@ def explain(
     if place:
         text = text.replace(f"{place}/", "").replace(place, model)
     return RerankerError(f"{model}: {text}")
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return the error and its causes, innermost first."""
-    chain: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in chain:
-        chain.append(current)
-        current = current.__cause__ or current.__context__
-    return chain[::-1]

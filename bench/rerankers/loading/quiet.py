@@ -11,11 +11,13 @@ _CHATTY = ("sentence_transformers", "transformers", "huggingface_hub")
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the libraries' progress bars, reports and warnings off the user's terminal."""
+def quiet(*more: str) -> Iterator[None]:
+    """Keep the libraries' progress bars, reports and warnings off the user's terminal; `more` names
+    further loggers.
+    """
     from transformers.utils import logging as transformers_logging
 
-    loggers = [logging.getLogger(name) for name in _CHATTY]
+    loggers = [logging.getLogger(name) for name in (*_CHATTY, *more)]
     levels = [logger.level for logger in loggers]
     had_bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()

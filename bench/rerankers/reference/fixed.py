@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.contract.request import CandidateList, Failure
 from bench.contract.requirement import Requirement
@@ -221,7 +221,7 @@ class RunFileReranker(FixedReranker):
             "extra_documents": sum(overlap.extra for overlap in self._overlaps.values()),
         }
         replaced = sum(min(overlap.absent, overlap.extra) for overlap in self._overlaps.values())
-        facts: dict[str, Any] = {"source": path.name, **counts}
+        facts: dict[str, object] = {"source": path.name, **counts}
         if replaced > OTHER_CANDIDATES * counts["candidates"]:
             facts["other_candidates"] = True
         if warnings := [*self._warnings(path.name, counts)]:

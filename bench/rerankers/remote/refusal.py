@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
+from bench.core.errors import causes
+
 
 class Kind(Enum):
     """What a service means by a refusal."""
@@ -139,26 +141,17 @@ class Refusal(Exception):
 
         Clients wrap the system's error, and ours, so that its kind is looked for in its causes.
         """
-        causes = list(_causes(error))
-        for cause in causes:
+        refused = False
+        for cause in causes(error):
             if isinstance(cause, Refusal):
                 return cause
-        refused = any(isinstance(cause, ConnectionRefusedError) for cause in causes)
+            refused = refused or isinstance(cause, ConnectionRefusedError)
         return cls(f"connection failed ({type(error).__name__})", refused=refused)
 
     @property
     def may_pass(self) -> bool:
         """Whether asking again may help."""
         return self.kind in ASKED_AGAIN
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return causes
 
 
 def kind_of(status: int | None, reason: str) -> Kind:

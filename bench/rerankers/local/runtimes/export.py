@@ -8,10 +8,7 @@ export needs packages that hold transformers back.
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,7 @@ from bench.rerankers.local.runtimes import Setup
 
 EDITION = 1
 """Counts up when the export changes, so that an older file is not taken for the new one."""
-_CHATTY = ("torch.onnx", "onnxscript", "onnx_ir", "root")
+_EXPORTERS = ("torch.onnx", "onnxscript", "onnx_ir", "root")
 
 
 def exported(setup: Setup) -> Path:
@@ -56,7 +53,7 @@ def kept(content: Mapping[str, object], make: Callable[[Path], None]) -> Path:
         if not is_intact(place):
             with alone(place):
                 if not is_intact(place):
-                    with _quiet():
+                    with quiet(*_EXPORTERS):
                         keep(place, fill)
     except OSError as error:
         reason = f"{error.strerror or error}; set {VARIABLE} to a folder of your own"
@@ -96,19 +93,3 @@ def _export(setup: Setup, path: Path) -> None:
         raise RerankerError(
             f"this architecture cannot be exported to ONNX: {first_line(error)}"
         ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters' remarks off the user's terminal."""
-    loggers = [logging.getLogger(name) for name in _CHATTY]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
