@@ -8,7 +8,6 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from bench.core.note import Note
 from bench.datasets.base import content_hash
@@ -73,6 +72,10 @@ class Compact(Mapping[str, QueryCandidates]):
         return len(self._bounds)
 
 
+Source = Mapping[str, object]
+"""How candidates were made: plain data, and part of what the cache of indexes is keyed by."""
+
+
 @dataclass(frozen=True)
 class Candidates:
     """Every query's candidates at one depth. Queries for which the first stage found nothing hold
@@ -84,7 +87,7 @@ class Candidates:
 
     by_query: Mapping[str, QueryCandidates]
     depth: int
-    source: Mapping[str, Any]
+    source: Source
     warnings: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:

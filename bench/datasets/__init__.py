@@ -2,10 +2,12 @@
 
 A dataset id is its kind, a colon, and what that kind of loader needs:
 
-    embedded:NAME                       a collection that comes with the package files:FOLDER
-    a folder of files, relative to the suite's; files:FOLDER#SPLIT for BEIR's layout irds:ID
-    anything ir_datasets knows custom:package.module:callable      an outsider's loader;
-    custom:package.module:callable#TEXT passes it TEXT
+    embedded:NAME                     a collection that comes with the package
+    files:FOLDER                      a folder of files, relative to the suite's;
+                                      files:FOLDER#SPLIT for BEIR's layout
+    irds:ID                           anything ir_datasets knows
+    custom:package.module:callable    an outsider's loader;
+                                      custom:package.module:callable#TEXT passes it TEXT
 
 A loader is a callable `(reference: str, base_dir: Path) -> Dataset`; those of the table take a
 `Reading`, too. It brings documents, queries, qrels and what its identity declares; sampling, the
@@ -47,27 +49,29 @@ def load(
     *,
     check: bool = False,
 ) -> Dataset:
-    """The dataset behind an id. `base_dir` is what relative paths are relative to; `seed` draws the
-    sample of queries, if one is asked for. `check` reads only the first documents of a large file
-    and downloads nothing: enough to say what would fail.
+    """Return the dataset behind an id.
+
+    Relative paths are relative to `base_dir`; `seed` draws the sample of queries, where the options
+    want one. `check` reads only the first documents of a large file and downloads nothing: enough
+    to say what would fail.
 
     Raises SuiteError for an id or options that cannot be used, DataError for bad data, Unavailable
     for what is not on this machine.
     """
     from bench.datasets.prepare import prepare
 
-    chosen = validated(DatasetOptions, options, dataset_id)
+    settings = validated(DatasetOptions, options, dataset_id)
     kind, reference = _split(dataset_id)
-    fields = template_fields(chosen.document)
-    reading = Reading(fields, chosen.grades, SAMPLED if check else None, offline=check)
+    fields = template_fields(settings.document)
+    reading = Reading(fields, settings.grades, SAMPLED if check else None, offline=check)
     if kind == CUSTOM:
-        return prepare(_custom(dataset_id, reference, base_dir, reading), chosen, seed)
+        return prepare(_custom(dataset_id, reference, base_dir, reading), settings, seed)
     loader = resolve(kind, TABLE, "dataset kind")
-    return prepare(loader(reference, base_dir, reading), chosen, seed)
+    return prepare(loader(reference, base_dir, reading), settings, seed)
 
 
 def _custom(dataset_id: str, reference: str, base_dir: Path, reading: Reading) -> Dataset:
-    """What an outsider's loader brings, its grades mapped and checked."""
+    """Return the dataset of an outsider's loader, its grades mapped and checked."""
     target, _, rest = reference.partition("#")
     dataset = resolve(target, {}, "dataset loader")(rest, base_dir)
     if not isinstance(dataset, Dataset):
@@ -87,15 +91,16 @@ def _custom(dataset_id: str, reference: str, base_dir: Path, reading: Reading) -
 
 
 def options_for(dataset_id: str) -> type[DatasetOptions]:
-    """The model that validates a dataset's options. Raises SuiteError for an id of no known kind.
-    Imports no loader.
+    """Return the model that validates a dataset's options. Imports no loader.
+
+    Raises SuiteError for an id of no known kind.
     """
     _split(dataset_id)
     return DatasetOptions
 
 
 def embedded_names() -> list[str]:
-    """The collections that come with the package. Cheap."""
+    """Return the collections that come with the package. Cheap."""
     from bench.datasets import embedded
 
     return embedded.names()
@@ -113,14 +118,15 @@ def _split(dataset_id: str) -> tuple[str, str]:
         raise SuiteError(
             f"unknown dataset kind '{kind}' in '{dataset_id}': {nearest(kind, (*TABLE, CUSTOM))}"
         )
-    if dataset_id in (names := embedded_names()):
+    names = embedded_names()
+    if dataset_id in names:
         raise SuiteError(
             f"dataset '{dataset_id}' lacks its kind: did you mean 'embedded:{dataset_id}'?"
         )
-    raise SuiteError(
-        f"dataset '{dataset_id}' lacks its kind: write {_grammar()} "
-        f"({nearest(dataset_id, names) if names else 'none embedded'})"
-    )
+    hint = "none embedded"
+    if names:
+        hint = nearest(dataset_id, names)
+    raise SuiteError(f"dataset '{dataset_id}' lacks its kind: write {_grammar()} ({hint})")
 
 
 def _grammar() -> str:

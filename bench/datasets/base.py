@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 from bench.core.errors import DataError
 from bench.core.note import Note
@@ -19,24 +19,35 @@ class Documents(Protocol):
     def __len__(self) -> int: ...
 
     def ids(self) -> Iterator[str]:
-        """Every document id, in the collection's order."""
+        """Yield every document id, in the collection's order."""
 
     def get(self, doc_ids: Sequence[str]) -> list[Mapping[str, str]]:
-        """The fields (title, text, ...) of some documents, in the order asked. Raises DataError
-        naming the first missing id.
+        """Return the fields (title, text, ...) of some documents, in the order of the ids.
+
+        Raises DataError naming the first missing id.
         """
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
-        """Every (doc_id, fields), in the collection's order."""
+        """Yield every (doc_id, fields), in the collection's order."""
+
+
+Facts = Mapping[str, str | int]
+"""Hashes, counts and names by what they are called in a record."""
+
+
+class Extras(TypedDict, total=False):
+    """What only some collections bring along."""
+
+    scoreddocs: Callable[[], Iterable[tuple[str, str, float]]]
+    """Gives (query_id, doc_id, score) of the official candidates."""
 
 
 class NoDocuments:
     """The Documents interface of a collection whose texts are not at hand: enough for rows that
-    only order ids.
+    only order ids. `problem` is the message for whoever wants a text.
     """
 
     def __init__(self, problem: str) -> None:
-        """`problem` is what whoever asks for a text is told."""
         self.problem = problem
 
     def __len__(self) -> int:
@@ -70,21 +81,23 @@ class Dataset:
     documents: Documents
     queries: Mapping[str, str]
     qrels: Qrels
-    identity: Mapping[str, Any]
+    identity: Facts
     min_relevance: int = 1
     template: str = "{title} {text}"
     warnings: tuple[Note, ...] = ()
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Extras = field(default_factory=Extras)
     relevant_only: bool = False
     skip_own: bool | None = None
 
     @property
     def has_texts(self) -> bool:
-        """Whether the documents are at hand, or only their ids, in judgments and run files."""
+        """Return whether the documents are at hand, or only their ids, in judgments and run
+        files.
+        """
         return not isinstance(self.documents, NoDocuments)
 
     def texts(self, doc_ids: Sequence[str]) -> list[str]:
-        """The rendered text of some documents, in the order asked."""
+        """Return the rendered text of some documents, in the order of the ids."""
         return [render(self.template, fields) for fields in self.documents.get(doc_ids)]
 
 
@@ -94,15 +107,17 @@ class _Blank(dict[str, str]):
 
 
 def render(template: str, fields: Mapping[str, str]) -> str:
-    """Fill a document template such as "{title} {text}"; a field the document lacks is blank; outer
-    white space is cut.
+    """Return the text of a document by a template such as "{title} {text}".
+
+    A field that the document lacks is blank; outer white space is cut.
     """
     return template.format_map(_Blank(fields)).strip()
 
 
 def content_hash(rows: Iterable[Sequence[str]]) -> str:
-    """SHA-256 over rows of strings, each length-prefixed, so that no two different tables give the
-    same bytes. 16 hex digits.
+    """Return the SHA-256 over rows of strings, in 16 hex digits.
+
+    Each string has its length before it, so that no two different tables give the same bytes.
     """
     digest = hashlib.sha256()
     for row in rows:

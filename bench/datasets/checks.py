@@ -1,10 +1,11 @@
-"""Whether queries, judgments and documents meet: an error where nothing matches, a counted note
-where something does not.
+"""Checks of whether queries, judgments and documents meet: an error where nothing matches, a
+counted note where something does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 
 from bench.core.counting import counted
 from bench.core.errors import DataError, SuiteError
@@ -59,10 +60,12 @@ def check_grades(name: str, qrels: Qrels, min_relevance: int, notes: Notes) -> N
 
     Raises DataError where no grade is positive, SuiteError for a threshold above every grade.
     """
-    highest = max(grade for grades in qrels.values() for grade in grades.values())
+    highest = max(max(grades.values()) for grades in qrels.values())
     if highest < 1:
-        lowest = min(grade for grades in qrels.values() for grade in grades.values())
-        span = f"all are {highest}" if lowest == highest else f"they go from {lowest} to {highest}"
+        lowest = min(min(grades.values()) for grades in qrels.values())
+        span = f"they go from {lowest} to {highest}"
+        if lowest == highest:
+            span = f"all are {highest}"
         raise DataError(
             f"{name}: no judgment has a positive grade ({span}): there is nothing to find"
         )
@@ -74,13 +77,13 @@ def check_grades(name: str, qrels: Qrels, min_relevance: int, notes: Notes) -> N
 
 
 def lists_relevant_only(qrels: Qrels, notes: Notes) -> bool:
-    """Whether no judgment says that a document is not relevant: then the share of judged documents
-    tells nothing.
+    """Return whether no judgment says that a document is not relevant: then the share of judged
+    documents says nothing.
     """
-    answer = all(grade > 0 for grades in qrels.values() for grade in grades.values())
-    if answer:
+    is_relevant_only = all(min(grades.values()) > 0 for grades in qrels.values())
+    if is_relevant_only:
         notes.add(Code.RELEVANT_ONLY, sum(map(len, qrels.values())))
-    return answer
+    return is_relevant_only
 
 
 def check_documents(
@@ -96,7 +99,7 @@ def check_documents(
     `doc_ids` are the collection's, None where it is too large to be read whole: then some of the
     judged are looked up.
     """
-    judged = list(dict.fromkeys(doc_id for grades in qrels.values() for doc_id in grades))
+    judged = list(dict.fromkeys(chain.from_iterable(qrels.values())))
     if doc_ids is None:
         _look_up(dataset, judged, notes)
         return
@@ -160,4 +163,6 @@ def _nothing_matches(dataset: Dataset, missing: Sequence[str], doc_ids: Sequence
 
 
 def _but(text: str) -> str:
-    return f"; {text}" if text else ""
+    if not text:
+        return ""
+    return f"; {text}"

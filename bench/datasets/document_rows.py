@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from bench.core.errors import DataError
 from bench.core.note import Code, Notes
@@ -15,6 +15,7 @@ from bench.datasets.rows import (
     DOCUMENT_ID,
     DOCUMENT_TEXT,
     BadRows,
+    Row,
     field_text,
     first_key,
     json_row,
@@ -50,8 +51,8 @@ class DocumentRows:
             raise DataError(f"{self.path}: holds no documents")
         self.bad.note(notes, "documents")
         if self.without_text == len(self.documents):
-            keys = sorted({key for document in self.documents.values() for key in document})
-            names = ", ".join(key for key in keys if key != "text")
+            keys = set(chain.from_iterable(self.documents.values())) - {"text"}
+            names = ", ".join(sorted(keys))
             notes.add(Code.NO_TEXT_FIELD, self.without_text, file=self.path.name, fields=names)
 
 
@@ -89,8 +90,8 @@ def read_documents(
     return rows
 
 
-def _fields(row: dict[str, Any], fields: Collection[str]) -> tuple[dict[str, str], str]:
-    """A document's fields, and what is wrong with them."""
+def _fields(row: Row, fields: Collection[str]) -> tuple[dict[str, str], str]:
+    """Return a document's fields, and what is wrong with them."""
     document: dict[str, str] = {}
     for key, value in row.items():
         if isinstance(value, str):
@@ -98,17 +99,18 @@ def _fields(row: dict[str, Any], fields: Collection[str]) -> tuple[dict[str, str
         elif key in fields or key in ALWAYS:
             text = field_text(value)
             if text is None:
-                return (
-                    {},
-                    f"{key!r} must be a string, a number or a list of these, found "
-                    f"{json_type(value)}",
-                )
+                expected = "a string, a number or a list of these"
+                return {}, f"{key!r} must be {expected}, found {json_type(value)}"
             if text or key == "text":
                 document[sys.intern(key)] = text
-    if "text" not in document:
-        text_key = first_key(document, DOCUMENT_TEXT)
-        if text_key is None and not any(key in document for key in fields):
-            keys = ", ".join(map(repr, row)) or "nothing else"
-            return {}, f"there is no 'text' (found {keys})"
-        document["text"] = document[text_key] if text_key else ""
+    if "text" in document:
+        return document, ""
+    text_key = first_key(document, DOCUMENT_TEXT)
+    if text_key is not None:
+        document["text"] = document[text_key]
+    elif any(key in document for key in fields):
+        document["text"] = ""
+    else:
+        keys = ", ".join(map(repr, row)) or "nothing else"
+        return {}, f"there is no 'text' (found {keys})"
     return document, ""

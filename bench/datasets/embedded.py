@@ -17,20 +17,18 @@ CARD = "card.md"
 
 
 def collections() -> Traversable:
-    """The folder whose sub-folders are the collections, each with docs.jsonl, queries.tsv,
+    """Return the folder whose sub-folders are the collections, each with docs.jsonl, queries.tsv,
     qrels.txt and card.md.
     """
     return files("bench.datasets") / "collections"
 
 
 def names(root: Traversable | None = None) -> list[str]:
-    """What can be named after `embedded:`."""
+    """Return what can be named after `embedded:`."""
     folder = root or collections()
-    return (
-        sorted(entry.name for entry in folder.iterdir() if (entry / OURS[0]).is_file())
-        if folder.is_dir()
-        else []
-    )
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if (entry / OURS[0]).is_file())
 
 
 def load(
@@ -39,21 +37,21 @@ def load(
     reading: Reading = Reading(),  # noqa: B008
     root: Traversable | None = None,
 ) -> Dataset:
-    """An embedded collection by its name. Raises SuiteError naming the nearest one."""
+    """Return an embedded collection by its name. Raises SuiteError naming the nearest one."""
     with as_file(_entry(reference, root)) as folder:
         return read_folder(folder, "", "embedded", reading)
 
 
 def card(name: str, root: Traversable | None = None) -> str:
-    """What the collection says about itself: contents, making, licence (Markdown)."""
+    """Return what the collection says about itself: contents, making, licence (Markdown)."""
     return (_entry(name, root) / CARD).read_text(encoding="utf-8")
 
 
 def _entry(name: str, root: Traversable | None) -> Traversable:
     known = names(root)
     if name not in known:
-        raise SuiteError(
-            f"there is no embedded collection '{name}': "
-            f"{nearest(name, known) if known else 'none is installed'}"
-        )
+        hint = "none is installed"
+        if known:
+            hint = nearest(name, known)
+        raise SuiteError(f"there is no embedded collection '{name}': {hint}")
     return (root or collections()) / name

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from itertools import chain, product
 from pathlib import Path
 
 from bench.core.errors import DataError, SuiteError, nearest
@@ -32,13 +33,15 @@ QRELS = ("qrels.txt", "qrels.tsv", "qrels.csv", "qrels.jsonl")
 """Names of each kind of file, the first that is there is read."""
 SPLITS = (".tsv", ".txt", ".jsonl")
 DEFAULT_SPLIT = "test"
+LISTED = 12
+"""Names of a folder's files in a message."""
 SAMPLED_FROM = 100_000_000
 """Bytes of a documents file from which a check reads its first rows only."""
 
 
 def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Dataset:  # noqa: B008
-    """The collection in a folder: `PATH` relative to `base_dir`, or `PATH#SPLIT` for one of BEIR's
-    splits (else `test` or the only one).
+    """Return the collection in a folder: `PATH` relative to `base_dir`, or `PATH#SPLIT` for one of
+    BEIR's splits (else `test` or the only one).
     """
     try:
         folder, split = locate(reference, base_dir)
@@ -52,32 +55,33 @@ def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Datase
 
 
 def locate(reference: str, base_dir: Path) -> tuple[Path, str]:
-    """The folder that a reference means, there or not, and the split: a '#' belongs to the name
-    where such a folder exists.
+    """Return the folder that a reference means, there or not, and the split: a '#' belongs to the
+    name where such a folder exists.
     """
     folder = base_dir / expanded(reference)
     path, sign, split = reference.rpartition("#")
-    if folder.exists() or not sign:
+    if folder.exists() or not sign or not path:
         return folder, ""
-    return base_dir / expanded(path or reference), split if path else ""
+    return base_dir / expanded(path), split
 
 
 def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading()) -> Dataset:  # noqa: B008
-    """A dataset from a folder. Its id is the folder's name, never its path. Raises DataError naming
-    file and line.
+    """Return a dataset from a folder. Its id is the folder's name, never its path.
+
+    Raises DataError naming file and line.
     """
     notes = Notes()
-    name = folder.resolve().name + (f"#{split}" if split else "")
+    name = folder.resolve().name
+    if split:
+        name = f"{name}#{split}"
     judgments, is_split = _judgments(folder, split, notes)
     qrels = read_qrels(judgments, notes, reading.grades)
     queries = _queries(folder, qrels, notes)
-    documents = _documents(
-        folder, {doc_id for grades in qrels.values() for doc_id in grades}, notes, reading
-    )
-    if is_split:  # one file holds the queries of every split
-        queries = {
-            query_id: text for query_id, text in queries.items() if query_id in qrels
-        } or queries
+    documents = _documents(folder, set(chain.from_iterable(qrels.values())), notes, reading)
+    # one file holds the queries of every split
+    if is_split:
+        own_queries = {query_id: text for query_id, text in queries.items() if query_id in qrels}
+        queries = own_queries or queries
     return Dataset(
         id=name,
         documents=documents,
@@ -92,10 +96,10 @@ def _documents(folder: Path, judged: set[str], notes: Notes, reading: Reading) -
     path = _find(folder, DOCUMENTS, notes)
     if path is None:
         return NoDocuments(_missing(folder, OURS[0]))
-    is_sampled = reading.limit is not None and path.is_file() and path.stat().st_size > SAMPLED_FROM
-    rows = read_documents(path, notes, reading.fields, reading.limit if is_sampled else None)
-    if is_sampled:
+    if reading.limit is not None and path.is_file() and path.stat().st_size > SAMPLED_FROM:
+        rows = read_documents(path, notes, reading.fields, reading.limit)
         return SampledDocuments(rows.documents, count_lines(path))
+    rows = read_documents(path, notes, reading.fields)
     rows.check(judged, notes)
     return MemoryDocuments(rows.documents)
 
@@ -112,8 +116,8 @@ def _queries(folder: Path, qrels: Qrels, notes: Notes) -> Mapping[str, str]:
 
 
 def _judgments(folder: Path, split: str, notes: Notes) -> tuple[Path, bool]:
-    """The file of judgments, and whether it is one of several splits: the one asked for, else
-    `test`, else the only one.
+    """Return the file of judgments, and whether it is one of several splits: the one that is named,
+    else `test`, else the only one.
     """
     single = _find(folder, QRELS, notes)
     splits = _splits(folder)
@@ -132,12 +136,15 @@ def _judgments(folder: Path, split: str, notes: Notes) -> tuple[Path, bool]:
         raise SuiteError(
             f"{folder}: choose a split with {' or '.join(f'#{name}' for name in splits)}"
         )
-    default = DEFAULT_SPLIT if DEFAULT_SPLIT in splits else next(iter(splits))
-    return splits[split or default], True
+    if not split:
+        split = next(iter(splits))
+        if DEFAULT_SPLIT in splits:
+            split = DEFAULT_SPLIT
+    return splits[split], True
 
 
 def _splits(folder: Path) -> Mapping[str, Path]:
-    """Split -> its file, by name."""
+    """Return split -> its file, by name."""
     names = {path.name: path for path in sorted((folder / "qrels").glob("*"))}
     splits: dict[str, Path] = {}
     for ending in SPLITS:
@@ -149,31 +156,38 @@ def _splits(folder: Path) -> Mapping[str, Path]:
 
 
 def _find(folder: Path, names: tuple[str, ...], notes: Notes) -> Path | None:
-    """The first file of a kind; others of the same kind are noted, since they stay unread."""
-    paths = [folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES]
+    """Return the first file of a kind; others of the same kind are noted, since they stay
+    unread.
+    """
+    paths = [folder / f"{name}{suffix}" for name, suffix in product(names, SUFFIXES)]
     paths = [path for path in paths if path.exists()]
     if len(paths) > 1:
         unread = ", ".join(path.name for path in paths[1:])
         notes.add(Code.UNREAD_FILES, len(paths) - 1, file=paths[0].name, unread=unread)
-    return paths[0] if paths else None
+    return next(iter(paths), None)
 
 
 def _missing(folder: Path, name: str) -> str:
+    """Return the message for a folder that lacks a file."""
     names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
-    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    looked = (
+    content = ", ".join(names[:LISTED]) or "an empty folder"
+    if len(names) > LISTED:
+        content = f"{content}, ..."
+    expected = (
         f"{' + '.join(OURS)} (ours) or {' + '.join(BEIR)} (BEIR's), each plain or "
         f"{', '.join(SUFFIXES[1:])}"
     )
     documents = _find(folder, DOCUMENTS, Notes())
-    which = f"{documents.name} is there, but no {name}" if documents else "no collection"
+    problem = "no collection"
     if name == OURS[0]:
-        which = f"no {name}"
-    return f"{folder}: {which}. Looked for {looked}; found {listed or 'an empty folder'}"
+        problem = f"no {name}"
+    elif documents:
+        problem = f"{documents.name} is there, but no {name}"
+    return f"{folder}: {problem}. Looked for {expected}; found {content}"
 
 
 def _not_a_folder(reference: str, path: Path) -> str:
-    """What to name in place of a file."""
+    """Return the message for a reference to a file."""
     if zipfile.is_zipfile(path):
         return f"files:{reference}: is a zip archive: unpack it and name the folder"
     return f"files:{reference}: is a file: name the folder that holds it"
@@ -183,9 +197,11 @@ def _no_folder(reference: str, folder: Path) -> str:
     problem = f"files:{reference}: there is no folder {folder}"
     if not folder.parent.is_dir():
         return problem
-    near = [
+    neighbours = [
         path.name
         for path in folder.parent.iterdir()
         if path.is_dir() and not path.name.startswith(".")
     ]
-    return f"{problem}: {nearest(folder.name, near)}" if near else problem
+    if not neighbours:
+        return problem
+    return f"{problem}: {nearest(folder.name, neighbours)}"

@@ -1,4 +1,4 @@
-"""From what a file calls a judgment to a grade: a whole number, as TREC tools count it."""
+"""Grades of what a file calls its judgments: whole numbers, as TREC tools count them."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ def label(value: object) -> Label:
     word.
     """
     if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int | float):
         return value
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
     if not isinstance(value, str):
         raise GradeProblem(f"grade {value!r} is neither a number nor a word")
     text = value.strip()
     if re.fullmatch(r"[+-]?[0-9]{1,400}", text, re.ASCII):
         return int(text)
-    return label(float(text)) if NUMBER.fullmatch(text) else text
+    if NUMBER.fullmatch(text):
+        return label(float(text))
+    return text
 
 
 def grade(value: object, grades: Grades | None = None) -> int:
@@ -85,12 +87,13 @@ def _written(word: str) -> str:
     import yaml
 
     try:
-        plain = yaml.safe_load(f"{{{word}: 1}}") == {word: 1}
+        if yaml.safe_load(f"{{{word}: 1}}") == {word: 1}:
+            return word
     except (yaml.YAMLError, ValueError):
-        plain = False
-    return word if plain else json.dumps(word, ensure_ascii=False)
+        pass
+    return json.dumps(word, ensure_ascii=False)
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is written as a number."""
+    """Return whether a cell is written as a number."""
     return NUMBER.fullmatch(cell.strip()) is not None

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import cached_property
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from bench.core.errors import BenchError, DataError, SuiteError, Unavailable
 from bench.core.note import Code, Notes
 from bench.core.plugins import require
-from bench.datasets.base import Dataset, content_hash
+from bench.datasets.base import Dataset, Extras, content_hash
 from bench.datasets.grades import GradeProblem, Grades, grade
 from bench.datasets.reading import NotDownloaded, Reading
 from bench.datasets.rows import field_text
@@ -31,8 +31,8 @@ TREC_DL = ("msmarco-passage/trec-dl-", "msmarco-passage-v2/trec-dl-")
 
 
 def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Dataset:  # noqa: B008
-    """The dataset with an ir_datasets id. A document judged in several iterations keeps the last
-    grade, as in ir_datasets and ir_measures.
+    """Return the dataset with an ir_datasets id. A document judged in several iterations keeps the
+    last grade, as in ir_datasets and ir_measures.
 
     Raises SuiteError for an unknown id or one without queries and judgments, Unavailable when the
     data cannot be fetched, or would have to be where `reading` is offline. `extras["scoreddocs"]`,
@@ -41,7 +41,13 @@ def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Datase
     """
     source = _find(reference)
     notes = Notes()
-    with explained(reference), without_downloads(reference) if reading.offline else nullcontext():
+    extras = Extras()
+    if source.has_scoreddocs():
+        extras["scoreddocs"] = partial(_scoreddocs, source, reference)
+    downloads: AbstractContextManager[None] = nullcontext()
+    if reading.offline:
+        downloads = without_downloads(reference)
+    with explained(reference), downloads:
         queries = _queries(source, notes)
         qrels = _qrels(source, notes, reading.grades)
         documents = IrdsDocuments(source, reference, reading.fields)
@@ -57,19 +63,19 @@ def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Datase
         min_relevance=default_min_relevance(reference),
         warnings=notes.all(),
         skip_own=reference.startswith(QUERIES_AMONG_DOCUMENTS) or None,
-        extras={"scoreddocs": lambda: _scoreddocs(source, reference)}
-        if source.has_scoreddocs()
-        else {},
+        extras=extras,
     )
 
 
 def default_min_relevance(reference: str) -> int:
-    """2 for the TREC Deep Learning passage tasks, else 1.
+    """Return 2 for the TREC Deep Learning passage tasks, else 1.
 
     Their overview papers (Craswell et al. 2019-2022) count a passage of grade 1, "related", as not
     relevant in binary measures.
     """
-    return 2 if reference.startswith(TREC_DL) else 1
+    if reference.startswith(TREC_DL):
+        return 2
+    return 1
 
 
 class IrdsDocuments:
@@ -89,15 +95,18 @@ class IrdsDocuments:
     @cached_property
     def _count(self) -> int:
         count = self._source.docs_count()
-        if count is None:  # known only once the store is built
+        # some are known only once the store is built
+        if count is None:
             self._store.build()
             count = self._source.docs_count()
-        return int(count) if count is not None else sum(1 for _ in self._source.docs_iter())
+        if count is None:
+            count = sum(1 for _ in self._source.docs_iter())
+        return int(count)
 
     @property
     def is_quick(self) -> bool:
-        """Whether single documents can be had at once: the first one asked for has ir_datasets
-        build its store, which takes minutes.
+        """Return whether single documents can be had at once: for the first of them ir_datasets
+        builds its store, which takes minutes.
         """
         with explained(self._reference):
             built = getattr(self._store, "built", None)
@@ -114,11 +123,11 @@ class IrdsDocuments:
 
     def get(self, doc_ids: Sequence[str]) -> list[Mapping[str, str]]:
         with explained(self._reference):
-            found = self._store.get_many(list(dict.fromkeys(doc_ids)))
-            missing = next((doc_id for doc_id in doc_ids if doc_id not in found), None)
+            docs = self._store.get_many(list(dict.fromkeys(doc_ids)))
+            missing = next((doc_id for doc_id in doc_ids if doc_id not in docs), None)
             if missing is not None:
                 raise DataError(f"document '{missing}' is not in irds:{self._reference}")
-            fields = {doc_id: doc_fields(doc, self._fields) for doc_id, doc in found.items()}
+            fields = {doc_id: doc_fields(doc, self._fields) for doc_id, doc in docs.items()}
         return [fields[doc_id] for doc_id in doc_ids]
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -128,7 +137,9 @@ class IrdsDocuments:
 
 
 def doc_fields(doc: Any, wanted: Collection[str] = ()) -> dict[str, str]:
-    """A document's string fields, and the wanted ones as text: numbers, and lists joined by spaces.
+    """Return a document's string fields, and the wanted ones as text: numbers, and lists joined by
+    spaces.
+
     Without a field `text`, that is its default text less the title, which templates name on their
     own.
     """
@@ -145,23 +156,27 @@ def doc_fields(doc: Any, wanted: Collection[str] = ()) -> dict[str, str]:
             fields[name] = text
     if "text" not in fields:
         title = fields.get("title", "")
-        whole = doc.default_text() if hasattr(doc, "default_text") else " ".join(fields.values())
-        fields["text"] = whole.removeprefix(title).strip()
+        if hasattr(doc, "default_text"):
+            text = doc.default_text()
+        else:
+            text = " ".join(fields.values())
+        fields["text"] = text.removeprefix(title).strip()
     return fields
 
 
 @contextmanager
 def without_downloads(reference: str) -> Iterator[None]:
-    """Inside, whatever ir_datasets would download raises NotDownloaded instead."""
+    """Have whatever ir_datasets would download raise NotDownloaded while the block runs."""
     download = require("ir_datasets", "irds").util.download
-    path, stream = download.Download.path, download.Download.stream
+    path = download.Download.path
+    stream = download.Download.stream
 
-    def is_here(one: Any) -> bool:
-        if one._path is not None or (one._cache_path and Path(one._cache_path).exists()):
+    def is_here(file: Any) -> bool:
+        if file._path is not None or (file._cache_path and Path(file._cache_path).exists()):
             return True
         return any(
             mirror.path(force=False).exists()
-            for mirror in one.mirrors
+            for mirror in file.mirrors
             if isinstance(mirror, download.LocalDownload)
         )
 
@@ -219,24 +234,24 @@ def _find(reference: str) -> Any:
     try:
         source = registry[reference]
     except KeyError as error:
+        hint = "https://ir-datasets.com lists them all"
         close = difflib.get_close_matches(reference, list(registry), n=3)
-        hint = (
-            f"did you mean {' or '.join(close)}?"
-            if close
-            else "https://ir-datasets.com lists them all"
-        )
+        if close:
+            hint = f"did you mean {' or '.join(close)}?"
         raise SuiteError(f"irds:{reference}: ir_datasets knows no such dataset; {hint}") from error
     lacking = [part for part in ("docs", "queries", "qrels") if not source.has(part)]
     if lacking:
+        problem = f"irds:{reference}: has no {' and no '.join(lacking)}"
         subsets = [name for name in registry if name.startswith(f"{reference}/")][:5]
-        hint = f"; choose a subset, such as {', '.join(subsets)}" if subsets else ""
-        raise SuiteError(f"irds:{reference}: has no {' and no '.join(lacking)}{hint}")
+        if subsets:
+            problem = f"{problem}; choose a subset, such as {', '.join(subsets)}"
+        raise SuiteError(problem)
     return source
 
 
 def _corpus_identity(reference: str, count: int) -> dict[str, str]:
-    """What a collection too large to be hashed is called. Subsets that share their documents share
-    it.
+    """Return what identifies a collection that is too large to be hashed. Subsets that share their
+    documents share it.
     """
     if count <= SMALL:
         return {}
@@ -250,12 +265,13 @@ def _corpus_identity(reference: str, count: int) -> dict[str, str]:
 
 
 def _queries(source: Any, notes: Notes) -> dict[str, str]:
-    """query_id -> text; those without a text are left out, and counted."""
+    """Return query_id -> text; those without a text are left out, and counted."""
     queries: dict[str, str] = {}
     for query in source.queries_iter():
-        text = (
-            query.default_text() if hasattr(query, "default_text") else getattr(query, "text", None)
-        )
+        if hasattr(query, "default_text"):
+            text = query.default_text()
+        else:
+            text = getattr(query, "text", None)
         if not isinstance(text, str):
             raise DataError(f"query '{query.query_id}' of type {type(query).__name__} has no text")
         if text.strip():

@@ -28,27 +28,14 @@ COLUMNS: Mapping[int, Columns] = {
     4: {"query": 0, "document": 2, "grade": 3},
 }
 """By the number of columns, for files that do not name them."""
-NAMES: Mapping[str, frozenset[str]] = {
-    "query": frozenset(["query", "queryid", "qid", "topic", "topicid"]),
-    "document": frozenset(
-        ["document", "documentid", "docid", "docno", "doc", "corpusid", "pid", "passageid", "did"]
-    ),
-    "grade": frozenset(
-        [
-            "score",
-            "rel",
-            "relevance",
-            "relevancy",
-            "grade",
-            "label",
-            "judgment",
-            "judgement",
-            "gain",
-            "rating",
-        ]
-    ),
+KINDS: Mapping[str, str] = {
+    **dict.fromkeys(("query", "queryid", "qid", "topic", "topicid"), "query"),
+    **dict.fromkeys(("document", "documentid", "docid", "docno", "doc"), "document"),
+    **dict.fromkeys(("corpusid", "pid", "passageid", "did"), "document"),
+    **dict.fromkeys(("score", "rel", "relevance", "relevancy", "grade", "label"), "grade"),
+    **dict.fromkeys(("judgment", "judgement", "gain", "rating"), "grade"),
 }
-"""What columns are called, in lower case, without hyphens and underscores."""
+"""What columns are called, in lower case, without hyphens and underscores, and what they hold."""
 EXPECTED = "query id, iteration, document id and grade (or without the iteration, or named columns)"
 IMPLIED = 1
 """The grade of a judgment that names none."""
@@ -64,20 +51,17 @@ def read_qrels(path: Path, notes: Notes, grades: Grades | None = None) -> Qrels:
     rows = ungraded = 0
     read = _json_cells if ".jsonl" in path.suffixes else _cells
     for number, query_cell, doc_cell, label in read(path, notes):
-        query_id, doc_id = (
-            _id(path, number, query_cell, "query id"),
-            _id(path, number, doc_cell, "document id"),
-        )
+        query_id = _id(path, number, query_cell, "query id")
+        doc_id = _id(path, number, doc_cell, "document id")
         ungraded += label is None
         try:
             value = IMPLIED if label is None else grade(label, grades)
         except GradeProblem as error:
-            hint = (
-                "; if this line names the columns, name them query-id, corpus-id, score"
-                if number == 1
-                else ""
-            )
-            raise DataError.at(path, number, f"{error}{hint}") from error
+            problem = str(error)
+            if number == 1:
+                columns = "query-id, corpus-id, score"
+                problem = f"{problem}; if this line names the columns, name them {columns}"
+            raise DataError.at(path, number, problem) from error
         before = qrels.setdefault(query_id, {}).setdefault(doc_id, value)
         if before != value:
             problem = (
@@ -112,17 +96,15 @@ def _cells(path: Path, notes: Notes) -> Judgments:
             expected = f"expected {EXPECTED}"
             if columns is not None:
                 expected = f"expected {width} columns, as in the first line"
-            semicolons = (
-                "; part them by tabs or commas in place of semicolons"
-                if line.count(";") > 1
-                else ""
-            )
-            raise DataError.at(
-                path, number, f"{expected}; found {counted(len(cells), 'column')}{semicolons}"
-            )
+            problem = f"{expected}; found {counted(len(cells), 'column')}"
+            if line.count(";") > 1:
+                problem = f"{problem}; part them by tabs or commas in place of semicolons"
+            raise DataError.at(path, number, problem)
         if is_quoted:
             cells = [cell.strip('"') for cell in cells]
-        label = cells[columns["grade"]] if "grade" in columns else None
+        label = None
+        if "grade" in columns:
+            label = cells[columns["grade"]]
         yield number, cells[columns["query"]], cells[columns["document"]], label
 
 
@@ -141,17 +123,20 @@ def _split(line: str) -> Sequence[str]:
 
 
 def _is_quoted(cells: Sequence[str]) -> bool:
-    """Whether the first line has its words in quotes, as CSV writers put them."""
+    """Return whether the first line has its words in quotes, as CSV writers put them."""
     words = [cell for cell in cells if not is_number(cell)]
     return len(words) > 1 and all(len(word) > 2 and word[0] == word[-1] == '"' for word in words)
 
 
 def _named(cells: Sequence[str]) -> Columns | None:
-    """Where each column is, by a first line that names them."""
-    names = [_plain(cell) for cell in cells]
-    columns = {
-        kind: names.index(name) for kind, known in NAMES.items() for name in names if name in known
-    }
+    """Return where each column is, by a first line that names them; None for any other line."""
+    columns: dict[str, int] = {}
+    places: dict[str, int] = {}
+    for place, cell in enumerate(cells):
+        name = _plain(cell)
+        first_place = places.setdefault(name, place)
+        if name in KINDS:
+            columns[KINDS[name]] = first_place
     if {"query", "document"} <= columns.keys() and not any(map(is_number, cells)):
         return columns
     return None
@@ -164,14 +149,16 @@ def _plain(name: str) -> str:
 def _json_cells(path: Path, notes: Notes) -> Judgments:
     for number, line in numbered_lines(path, notes):
         row = json_row(path, number, line)
-        keys = {kind: key for kind, known in NAMES.items() for key in row if _plain(key) in known}
+        keys = {KINDS[_plain(key)]: key for key in row if _plain(key) in KINDS}
         for kind in ("query", "document"):
             if kind not in keys:
                 names = ", ".join(map(repr, row)) or "nothing"
                 raise DataError.at(
                     path, number, f"names no {kind} (found {names}); write query_id, doc_id, score"
                 )
-        label = row[keys["grade"]] if "grade" in keys else None
+        label = None
+        if "grade" in keys:
+            label = row[keys["grade"]]
         yield number, row[keys["query"]], row[keys["document"]], label
 
 

@@ -69,14 +69,15 @@ def content(path: Path) -> bytes:
 
 
 def count_lines(path: Path) -> int:
-    """The lines of a file that hold something, counted without parsing them."""
+    """Return how many lines of a file hold something, counted without parsing them."""
     with opened(path, compression(path)) as file:
         return sum(not line.isspace() for line in file)
 
 
 def compression(path: Path) -> str:
-    """How a file is compressed; empty where it is not. Raises DataError for a kind of file that
-    holds no lines.
+    """Return how a file is compressed; empty where it is not.
+
+    Raises DataError for a kind of file that holds no lines.
     """
     with path.open("rb") as file:
         head = file.read(8)
@@ -94,7 +95,7 @@ def compression(path: Path) -> str:
 
 
 def opened(path: Path, kind: str) -> Any:
-    """The file's bytes, uncompressed."""
+    """Return the file's bytes as a stream, uncompressed."""
     if kind == "gzip":
         return gzip.open(path, "rb")
     if kind == "bzip2":
@@ -111,7 +112,7 @@ def opened(path: Path, kind: str) -> Any:
 
 
 def _unreadable(path: Path, number: int, kind: str, error: Exception) -> DataError:
-    """What to say of a file that could be read up to a line, and no further."""
+    """Return the error for a file that could be read up to a line, and no further."""
     # Python's gzip and bz2 report damage as an OSError without a number
     if not isinstance(error, OSError) or (kind and error.errno is None):
         return DataError.at(
@@ -128,15 +129,18 @@ def _decoded(path: Path, number: int, data: bytes) -> str:
     try:
         line = data.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        found = f"byte 0x{data[error.start]:02x} at column {error.start + 1}"
+        place = f"byte 0x{data[error.start]:02x} at column {error.start + 1}"
         raise DataError.at(
-            path, number, f"not valid UTF-8 ({found}); save the file as UTF-8"
+            path, number, f"not valid UTF-8 ({place}); save the file as UTF-8"
         ) from error
-    return line.lstrip("\ufeff")  # files joined by `cat` have such a mark in their middle
+    # files joined by `cat` have such a mark in their middle
+    return line.lstrip("\ufeff")
 
 
 def id_problem(value: str) -> str | None:
-    """Why a string cannot serve as an id: TREC files separate their columns by white space."""
+    """Return why a string cannot serve as an id: TREC files separate their columns by white
+    space. None where it can.
+    """
     if not value:
         return "is empty"
     if value.split() != [value]:

@@ -17,11 +17,11 @@ LONG = 40
 def own_documents(
     dataset: Dataset, options: DatasetOptions, qrels: Qrels, doc_ids: Collection[str], notes: Notes
 ) -> bool:
-    """Whether a document with the query's own id is left out of its candidates, as in BEIR's
+    """Return whether a document with the query's own id is left out of its candidates, as in BEIR's
     evaluation (ignore_identical_ids).
 
-    On `auto`, where the loader knows the collection as such a one, or where at least half of the
-    ids that coincide are of one text: ids that are mere numbers coincide by chance.
+    On `auto` it is where the loader knows the collection as such a one, or where at least half of
+    the ids that coincide are of one text: ids that are mere numbers coincide by chance.
     """
     alike = [query_id for query_id in qrels if query_id in doc_ids]
     same = [query_id for query_id in alike if _is_same(dataset, query_id, options.document)]

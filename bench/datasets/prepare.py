@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 
 from bench.core.errors import DataError, SuiteError
 from bench.core.note import Code, Notes, read_notes
 from bench.datasets import checks
-from bench.datasets.base import Dataset, Documents, content_hash, render
+from bench.datasets.base import Dataset, Documents, Qrels, content_hash, render
 from bench.datasets.memory import SampledDocuments
 from bench.datasets.options import DatasetOptions, template_fields
 from bench.datasets.own_document import own_documents
@@ -21,9 +21,11 @@ GLANCE = 1000
 
 
 def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
-    """Apply the options. Raises SuiteError for a template that fits no document or a threshold
-    above every grade, and DataError where queries, judgments and documents do not meet; where only
-    some do not, they are counted.
+    """Return the dataset with its options applied.
+
+    Raises SuiteError for a template that fits no document or a threshold above every grade, and
+    DataError where queries, judgments and documents do not meet; where only some do not, they are
+    counted.
 
     The identity gains content hashes that do not depend on the order of documents, queries or
     judgments. A corpus is read whole and hashed unless the loader declares a `corpus_hash`, as it
@@ -41,23 +43,24 @@ def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
     survey = _survey(dataset, options.document)
     if dataset.has_texts:
         _check_template(dataset, options.document, survey)
-        checks.check_documents(
-            dataset, qrels, survey.ids if survey.whole else None, min_relevance, notes
-        )
-        if survey.whole:
+        doc_ids = survey.ids if survey.is_complete else None
+        checks.check_documents(dataset, qrels, doc_ids, min_relevance, notes)
+        if survey.is_complete:
             notes.add(Code.BLANK_DOCUMENTS, survey.blank)
     relevant_only = checks.lists_relevant_only(qrels, notes)
     skip_own = own_documents(dataset, options, qrels, survey.ids, notes)
+    identity: dict[str, str | int] = {}
+    if survey.is_complete:
+        identity = {"corpus_hash": survey.hash, "corpus_hash_kind": "content"}
+    judgments = _judgments(qrels)
     identity = {
-        **({"corpus_hash": survey.hash, "corpus_hash_kind": "content"} if survey.whole else {}),
+        **identity,
         **dataset.identity,
         "queries_hash": content_hash(sorted(queries.items())),
-        "qrels_hash": content_hash(
-            sorted((q, d, str(grade)) for q, grades in qrels.items() for d, grade in grades.items())
-        ),
+        "qrels_hash": content_hash(sorted(judgments)),
         "documents": len(dataset.documents),
         "queries": len(queries),
-        "judgments": sum(len(grades) for grades in qrels.values()),
+        "judgments": len(judgments),
     }
     return replace(
         dataset,
@@ -73,11 +76,19 @@ def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
     )
 
 
+def _judgments(qrels: Qrels) -> list[tuple[str, str, str]]:
+    """Return the rows (query id, document id, grade)."""
+    rows = []
+    for query_id, grades in qrels.items():
+        rows += [(query_id, doc_id, str(grade)) for doc_id, grade in grades.items()]
+    return rows
+
+
 def _sample(
     queries: Mapping[str, str], qrels: Iterable[str], size: int, seed: int
 ) -> dict[str, str]:
-    """Judged queries in the order of a seeded hash of their ids: a larger sample contains the
-    smaller, on any Python version.
+    """Return judged queries, the first in the order of a seeded hash of their ids: a larger sample
+    contains the smaller, on any Python version.
     """
     drawn = set(sorted(qrels, key=lambda query_id: content_hash([(str(seed), query_id)]))[:size])
     return {query_id: text for query_id, text in queries.items() if query_id in drawn}
@@ -85,9 +96,9 @@ def _sample(
 
 @dataclass
 class _Survey:
-    """What one pass over the documents found; `whole` where it saw all of them."""
+    """What one pass over the documents saw; `is_complete` where these are all."""
 
-    whole: bool
+    is_complete: bool
     fields: set[str] = field(default_factory=set)
     seen: int = 0
     blank: int = 0
@@ -97,42 +108,37 @@ class _Survey:
 
 def _survey(dataset: Dataset, template: str) -> _Survey:
     documents: Documents = dataset.documents
-    survey = _Survey(
-        "corpus_hash" not in dataset.identity and not isinstance(documents, SampledDocuments)
-    )
     if not dataset.has_texts:
-        return _Survey(whole=False)
-    rows: list[str] = []
-    every: Iterable[tuple[str, Mapping[str, str]]] = documents
-    for doc_id, fields in every if survey.whole else islice(every, GLANCE):
+        return _Survey(is_complete=False)
+    is_hashed = "corpus_hash" in dataset.identity
+    survey = _Survey(is_complete=not is_hashed and not isinstance(documents, SampledDocuments))
+    rows: Iterable[tuple[str, Mapping[str, str]]] = documents
+    if not survey.is_complete:
+        rows = islice(documents, GLANCE)
+    hashes: list[str] = []
+    for doc_id, fields in rows:
         survey.seen += 1
         survey.blank += not render(template, fields)
         survey.fields.update(fields)
-        if survey.whole:
+        if survey.is_complete:
             survey.ids.add(doc_id)
-            rows.append(
-                content_hash(
-                    [(doc_id, *(cell for item in sorted(fields.items()) for cell in item))]
-                )
-            )
-    survey.hash = content_hash((row,) for row in sorted(rows))
+            cells = chain.from_iterable(sorted(fields.items()))
+            hashes.append(content_hash([(doc_id, *cells)]))
+    survey.hash = content_hash((row,) for row in sorted(hashes))
     return survey
 
 
 def _check_template(dataset: Dataset, template: str, survey: _Survey) -> None:
     if not survey.seen:
         raise DataError(f"{dataset.id}: the collection has no documents")
-    missing = (
-        set(template_fields(template)) - survey.fields - {"title"}
-    )  # collections without titles are common, and no mistake
+    # collections without titles are common, and no mistake
+    missing = set(template_fields(template)) - survey.fields - {"title"}
     if missing or survey.blank == survey.seen:
-        problem = (
-            f"names '{min(missing)}', which no document has"
-            if missing
-            else "leaves every document blank"
-        )
-        have = ", ".join(sorted(survey.fields))
+        problem = "leaves every document blank"
+        if missing:
+            problem = f"names '{min(missing)}', which no document has"
+        names = ", ".join(sorted(survey.fields))
         raise SuiteError(
             f"{dataset.id}: the document template '{template}' {problem} (the documents have: "
-            f"{have})"
+            f"{names})"
         )

@@ -49,9 +49,11 @@ def read_queries(path: Path, notes: Notes) -> QueryRows:
     twice with different texts.
     """
     rows = QueryRows(path)
-    cells = _json_cells(path, notes) if JSON in path.suffixes else _tab_cells(path, notes)
-    count = quoted = 0
-    for number, what, value, text in cells:
+    is_json = JSON in path.suffixes
+    read = _json_cells if is_json else _tab_cells
+    count = 0
+    quoted = 0
+    for number, what, value, text in read(path, notes):
         query_id, problem = row_id(value, what)
         if not problem and not text.strip():
             problem = f"query '{query_id}' has no text"
@@ -67,7 +69,7 @@ def read_queries(path: Path, notes: Notes) -> QueryRows:
         count += 1
         quoted += len(text) > 2 and text[0] == text[-1] == '"'
     notes.add(Code.REPEATED_QUERIES, count - len(rows.queries), file=path.name)
-    if quoted == count and count > 1 and JSON not in path.suffixes:
+    if quoted == count and count > 1 and not is_json:
         rows.queries = {key.strip('"'): _unquoted(text) for key, text in rows.queries.items()}
         notes.add(Code.QUOTED_QUERIES, quoted, file=path.name)
     return rows
@@ -82,8 +84,11 @@ def _json_cells(path: Path, notes: Notes) -> Cells:
         row = json_row(path, number, line)
         id_key = first_key(row, QUERY_ID) or QUERY_ID[0]
         value = row.pop(id_key, None)
+        text = None
         text_key = first_key(row, QUERY_TEXT)
-        yield number, id_key, value, (field_text(row[text_key]) if text_key else "") or ""
+        if text_key:
+            text = field_text(row[text_key])
+        yield number, id_key, value, text or ""
 
 
 def _tab_cells(path: Path, notes: Notes) -> Cells:
@@ -92,8 +97,9 @@ def _tab_cells(path: Path, notes: Notes) -> Cells:
         query_id, tab, text = line.partition("\t")
         if not tab:
             problem = "expected a query id, a tab and the query's text; there is no tab"
-            fix = "; a file with commas: write it with tabs" if "," in line else ""
-            raise DataError.at(path, number, f"{problem}{fix}")
+            if "," in line:
+                problem = f"{problem}; a file with commas: write it with tabs"
+            raise DataError.at(path, number, problem)
         if "\r" in line:
             raise DataError.at(
                 path, number, "holds a lone carriage return; save the file with Unix line ends"

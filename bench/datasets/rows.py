@@ -32,6 +32,10 @@ DOCUMENT_TEXT = ("text", "contents", "content", "body", "passage", "segment")
 QUERY_TEXT = ("text", "query", "question", "title")
 
 
+Row = dict[str, Any]
+"""The object on a line of JSON."""
+
+
 @dataclass(frozen=True)
 class BadRow:
     """A row that cannot be used: its line, its id where it has one, what is wrong."""
@@ -74,7 +78,7 @@ class BadRows(list[BadRow]):
             )
 
 
-def json_row(path: Path, number: int, line: str) -> dict[str, Any]:
+def json_row(path: Path, number: int, line: str) -> Row:
     """Return the object on a line of JSON. Raises DataError for anything else, and for half a
     character.
     """
@@ -98,8 +102,8 @@ class _RepeatedName(ValueError):
     """An object has a name twice, with different values."""
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members: dict[str, Any] = {}
+def _members(pairs: list[tuple[str, Any]]) -> Row:
+    members: Row = {}
     for name, value in pairs:
         if members.setdefault(name, value) is not value and members[name] != value:
             raise _RepeatedName(f"field {name!r} appears twice, with different values")
@@ -107,7 +111,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _array_hint(path: Path, line: str) -> str:
-    """The way from one JSON value over many lines to one object on each."""
+    """Return how to come from one JSON value over many lines to one object on each."""
     if line.lstrip()[:1] == "[":
         return f"; each line must hold one object: jq -c '.[]' {path.name}"
     if line.strip() == "{":
@@ -115,8 +119,10 @@ def _array_hint(path: Path, line: str) -> str:
     return ""
 
 
-def _check_surrogates(path: Path, number: int, row: dict[str, Any]) -> None:
-    """JSON can spell half a character, which no tokenizer and no file takes."""
+def _check_surrogates(path: Path, number: int, row: Row) -> None:
+    """Raise DataError for half a character: JSON can spell it, and no tokenizer and no file takes
+    it.
+    """
     for key, value in row.items():
         try:
             f"{key}{json.dumps(value, ensure_ascii=False)}".encode()
@@ -126,7 +132,7 @@ def _check_surrogates(path: Path, number: int, row: dict[str, Any]) -> None:
 
 
 def json_type(value: Any) -> str:
-    """A JSON value's type in plain words."""
+    """Return the type of a JSON value in plain words."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN, or a number that is too large"
     names = {
@@ -139,8 +145,8 @@ def json_type(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def first_key(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """The first of the names that the row has."""
+def first_key(row: Mapping[str, object], names: Sequence[str]) -> str | None:
+    """Return the first of the names that the row has; None where it has none."""
     return next((name for name in names if name in row), None)
 
 

@@ -178,7 +178,7 @@ def _show_dataset(name: str, console: Console) -> None:
     grades: set[int] = set()
     for by_document in dataset.qrels.values():
         grades.update(by_document.values())
-    facts = {
+    facts: dict[str, str | int] = {
         "id": dataset.id,
         "documents": len(dataset.documents),
         "queries": len(dataset.queries),

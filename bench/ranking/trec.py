@@ -15,7 +15,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -121,14 +121,11 @@ def write_run(
 def run_writer(
     path: Path, tag: str, metadata: Mapping[str, Any] | None = None
 ) -> Iterator[Callable[[Rankings], None]]:
-    """A function that adds rankings of further queries to a run file, which is there when the block
-    ends well. As `write_run` otherwise.
+    """Yield a function that adds rankings of further queries to a run file, which is there when the
+    block ends well. As `write_run` otherwise.
     """
     _check_name(path, "tag", tag)
-    with (
-        whole_file(path) as file,
-        _zipped(file) if path.suffix == ".gz" else nullcontext(file) as out,
-    ):
+    with whole_file(path) as file, _packed(path, file) as out:
 
         def write(rankings: Rankings) -> None:
             for query_id, ranking in rankings.items():
@@ -141,7 +138,7 @@ def run_writer(
 
 
 def metadata_path(path: Path) -> Path:
-    """The file of a run's ir_metadata, next to the run: `name.run.gz` has
+    """Return the file of a run's ir_metadata, next to the run: `name.run.gz` has
     `name.ir_metadata.yaml`.
     """
     return path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.run')}.ir_metadata.yaml")
@@ -153,18 +150,23 @@ def split_run(path: Path) -> tuple[str | None, bytes]:
 
     Raises DataError when a file cannot be read.
     """
+    metadata = b""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        metadata = metadata_path(path).read_bytes() if metadata_path(path).is_file() else b""
+        rows = path.read_bytes()
+        if path.suffix == ".gz":
+            rows = gzip.decompress(rows)
+        if metadata_path(path).is_file():
+            metadata = metadata_path(path).read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-    header, end, rows = data.partition(_END) if data.startswith(_START) else (b"", b"", data)
-    if header and not end:
-        raise DataError(f"{path}: its ir_metadata header has no end")
-    lines = header.removeprefix(_START).splitlines()
-    metadata = metadata or b"".join(
-        line.removeprefix(b"#").removeprefix(b" ") + b"\n" for line in lines
-    )
+    header = b""
+    if rows.startswith(_START):
+        header, end, rows = rows.partition(_END)
+        if not end:
+            raise DataError(f"{path}: its ir_metadata header has no end")
+    if not metadata:
+        lines = header.removeprefix(_START).splitlines()
+        metadata = b"".join(line.removeprefix(b"#").removeprefix(b" ") + b"\n" for line in lines)
     return metadata.decode("utf-8", "replace") or None, rows
 
 
@@ -175,9 +177,9 @@ def header_of(metadata: str) -> bytes:
 
 
 def _check_name(path: Path, what: str, value: str) -> None:
-    problem = id_problem(value) or (
-        "starts with '#', which marks a comment" if value.startswith("#") else None
-    )
+    problem = id_problem(value)
+    if problem is None and value.startswith("#"):
+        problem = "starts with '#', which marks a comment"
     if problem:
         raise DataError(f"{path}: {what} {value!r} {problem}")
 
@@ -191,8 +193,9 @@ def _ranking_lines(
 ) -> list[str]:
     lines: list[str] = []
     before: tuple[float, str] = (math.inf, "")
-    for rank, (doc_id, given) in enumerate(ranking, 1):
-        score = float(given)
+    for rank, (doc_id, value) in enumerate(ranking, 1):
+        # a number of numpy would be written with its type
+        score = float(value)
         if problem := id_problem(doc_id):
             raise DataError(f"{path}: query '{query_id}': document id {doc_id!r} {problem}")
         if not math.isfinite(score):
@@ -216,6 +219,13 @@ def _metadata_text(metadata: Mapping[str, Any]) -> str:
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
-def _zipped(file: BinaryIO) -> gzip.GzipFile:
-    """gzip without name and time, so that equal data give equal bytes."""
-    return gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0)
+@contextmanager
+def _packed(path: Path, file: BinaryIO) -> Iterator[BinaryIO | gzip.GzipFile]:
+    """Yield the file to write text to: gzipped where the path ends so, without name and time, so
+    that equal data give equal bytes.
+    """
+    if path.suffix != ".gz":
+        yield file
+        return
+    with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as packed:
+        yield packed

@@ -28,8 +28,9 @@ TABLE = {
 
 
 def options_for(name: str) -> type[FirstStageOptions]:
-    """The model that validates a first stage's options. Raises SuiteError naming the nearest valid
-    name.
+    """Return the model that validates a first stage's options.
+
+    Raises SuiteError naming the nearest valid name.
     """
     model: type[FirstStageOptions] = _class(name).Options
     return model
@@ -38,8 +39,8 @@ def options_for(name: str) -> type[FirstStageOptions]:
 def build(
     name: str, options: Mapping[str, Any] | str | float | None, base_dir: Path
 ) -> BaseFirstStage:
-    """A first stage, ready to retrieve; nothing is read yet. A bare value stands for the one option
-    that must be given: `run: my.run`.
+    """Return a first stage, ready to retrieve; nothing is read yet. A bare value is the one
+    required option: `run: my.run`.
 
     Raises SuiteError for an unknown name or options that cannot be used.
     """
@@ -57,14 +58,16 @@ def is_first_stage(name: str) -> bool:
     return name in TABLE or (":" in name and _retrieves(resolve(name, TABLE, "first stage")))
 
 
-def _retrieves(found: Any) -> bool:
-    return isinstance(getattr(found, "Options", None), type) and hasattr(found, "retrieve")
+def _retrieves(kind: Any) -> bool:
+    return isinstance(getattr(kind, "Options", None), type) and hasattr(kind, "retrieve")
 
 
 def _class(name: str) -> Any:
-    found = resolve(name, TABLE, "first stage")
-    if not _retrieves(found):
+    kind = resolve(name, TABLE, "first stage")
+    if not _retrieves(kind):
         raise SuiteError(
             f"first stage '{name}': the class needs an attribute Options and a method retrieve"
         )
-    return found if issubclass(found, BaseFirstStage) else wrap(found)
+    if issubclass(kind, BaseFirstStage):
+        return kind
+    return wrap(kind)

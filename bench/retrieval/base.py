@@ -50,7 +50,7 @@ class BaseFirstStage(ABC):
 
     @abstractmethod
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-        """Up to `depth` candidates for each of the queries."""
+        """Return up to `depth` candidates for each of the queries."""
 
     def search(self, dataset: Dataset, query_id: str, depth: int) -> QueryCandidates:
         """Return up to `depth` candidates of one query: what a timed call does after `load`."""
@@ -72,29 +72,33 @@ class OutsideFirstStage(BaseFirstStage):
         self.reads_texts = bool(getattr(self._stage, "reads_texts", True))
 
     def requirements(self) -> Sequence[Requirement]:
+        requirements: Sequence[Requirement] = ()
         method = getattr(self._stage, "requirements", None)
-        requirements: Sequence[Requirement] = method() if method else ()
+        if method is not None:
+            requirements = method()
         return requirements
 
     def check(self, dataset: Dataset | None, depth: int) -> Candidates | None:
         super().check(dataset, depth)
-        look = getattr(self._stage, "check", None)
-        candidates: Candidates | None = look(dataset, depth) if look else None
+        candidates: Candidates | None = None
+        method = getattr(self._stage, "check", None)
+        if method is not None:
+            candidates = method(dataset, depth)
         return candidates
 
     def load(self, dataset: Dataset) -> None:
-        load = getattr(self._stage, "load", None)
-        if load:
-            load(dataset)
+        method = getattr(self._stage, "load", None)
+        if method is not None:
+            method(dataset)
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
         candidates: Candidates = self._stage.retrieve(dataset, query_ids, depth)
         return candidates
 
     def close(self) -> None:
-        close = getattr(self._stage, "close", None)
-        if close:
-            close()
+        method = getattr(self._stage, "close", None)
+        if method is not None:
+            method()
 
 
 def wrap(outside: Any) -> type[OutsideFirstStage]:

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from bench.contract.candidates import Candidates, QueryCandidates
+from bench.contract.candidates import Candidates, QueryCandidates, Source
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import DataError
 from bench.core.note import Code, Note, Notes, note
@@ -34,7 +34,7 @@ class _Opened:
     """The index of one collection, and what it was made of."""
 
     dataset: Dataset
-    source: dict[str, Any]
+    source: Source
     analyzer: Analyzer
     index: Index
     warnings: tuple[Note, ...]
@@ -53,15 +53,18 @@ class BM25(BaseFirstStage):
 
     @property
     def name(self) -> str:
-        """`bm25`, and what was set to other than its default."""
+        """`bm25`, and the options that are not at their default."""
         usual = at_default(self.options)
         changed = [
             f"{key}={value}"
             for key, value in deciding(self.options, "scores").items()
             if key not in usual
         ]
-        parameters = ", ".join(changed)
-        return self.options.name or (f"bm25({parameters})" if parameters else "bm25")
+        if self.options.name:
+            return str(self.options.name)
+        if not changed:
+            return "bm25"
+        return f"bm25({', '.join(changed)})"
 
     def check(self, dataset: Dataset | None, depth: int) -> None:
         """Raise SuiteError for an unknown stemmer or stop word list, DataError where no judged
@@ -93,28 +96,29 @@ class BM25(BaseFirstStage):
         return QueryCandidates(*opened.index.search(tokens, depth))
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-        """Up to `depth` candidates for each query. Raises SuiteError for an unknown stemmer or stop
-        word list.
+        """Return up to `depth` candidates for each query.
+
+        Raises SuiteError for an unknown stemmer or stop word list.
         """
         opened = self._open(dataset)
-        source, warnings = opened.source, opened.warnings
-        found: dict[str, QueryCandidates] = {}
+        by_query: dict[str, QueryCandidates] = {}
         wordless = 0
         for query_id in query_ids:
             tokens = opened.analyzer.tokens(dataset.queries[query_id])
             wordless += not tokens
-            found[query_id] = QueryCandidates(*opened.index.search(tokens, depth))
-        empty = sum(not candidates.doc_ids for candidates in found.values()) - wordless
+            by_query[query_id] = QueryCandidates(*opened.index.search(tokens, depth))
+        empty = sum(not candidates.doc_ids for candidates in by_query.values()) - wordless
         notes = Notes()
         notes.add(Code.NO_TOKEN, wordless)
         notes.add(Code.NO_MATCH, empty)
-        longest = max((len(candidates.doc_ids) for candidates in found.values()), default=0)
+        longest = max((len(candidates.doc_ids) for candidates in by_query.values()), default=0)
         # whoever leaves out a query's own document asks for one more
         wanted = depth - bool(dataset.skip_own)
         if 0 < longest < wanted:
             notes.add(Code.SHORT_LISTS, longest, wanted, source="bm25", how="search")
         script_notes = self._script_note(dataset.queries[query_id] for query_id in query_ids)
-        return Candidates(found, depth, source, (*warnings, *script_notes, *notes.all()))
+        warnings = (*opened.warnings, *script_notes, *notes.all())
+        return Candidates(by_query, depth, opened.source, warnings)
 
     def close(self) -> None:
         self._opened = None
@@ -151,8 +155,10 @@ class BM25(BaseFirstStage):
             advice = " or ".join([*others, "null"])
             yield note(Code.OTHER_SCRIPT, script=script.title(), stemmer=stemmer, others=advice)
 
-    def _source(self, dataset: Dataset) -> dict[str, Any]:
-        """Everything that decides the index: what is recorded is what the cache is keyed by."""
+    def _source(self, dataset: Dataset) -> Source:
+        """Return everything that decides the index: what is recorded is what the cache is keyed
+        by.
+        """
         names = set(deciding(self.options, "scores"))
         settings = self.options.model_dump(mode="json", include=names)
         return {

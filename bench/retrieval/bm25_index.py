@@ -64,7 +64,7 @@ class Index:
     def search(
         self, tokens: Sequence[str], depth: int
     ) -> tuple[tuple[str, ...], tuple[float, ...]]:
-        """The ids and scores of the best `depth` documents: score descending, then doc_id
+        """Return the ids and scores of the best `depth` documents: score descending, then doc_id
         descending.
         """
         vocabulary = self.scorer.vocab_dict
@@ -79,8 +79,8 @@ class Index:
 def cached_index(
     folder: Path, dataset: Dataset, options: BM25Options, analyzer: Analyzer
 ) -> tuple[Index, tuple[Note, ...]]:
-    """The index kept in `folder`, memory-mapped, or a new one, which is then kept there. A damaged
-    one is built again.
+    """Return the index of a folder, memory-mapped, or a new one, which is then written there. A
+    damaged one is built again.
 
     Where the cache cannot be read or written, the index serves from memory and a warning says so.
     """
@@ -123,21 +123,24 @@ def build_index(dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> I
 
 
 def _best(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:
-    """Positions of the `depth` highest scores above 0, best first; of equal scores the higher
-    position first.
+    """Return the positions of the `depth` highest scores above 0, best first; of equal scores the
+    higher position first.
     """
     import numpy as np
 
-    found = np.flatnonzero(scores > 0)
-    if len(found) > depth:
-        lowest = np.partition(scores[found], len(found) - depth)[len(found) - depth]
-        found = found[scores[found] >= lowest]
-    order: NDArray[np.intp] = found[np.lexsort((-found, -scores[found]))][:depth]
+    hits = np.flatnonzero(scores > 0)
+    if len(hits) > depth:
+        lowest = np.partition(scores[hits], len(hits) - depth)[len(hits) - depth]
+        hits = hits[scores[hits] >= lowest]
+    order: NDArray[np.intp] = hits[np.lexsort((-hits, -scores[hits]))][:depth]
     return order
 
 
 def _open(folder: Path) -> Index | None:
-    """The index of a folder that is as it was written. Raises OSError where it cannot be read."""
+    """Return the index of a folder, None where it is not as it was written.
+
+    Raises OSError where it cannot be read.
+    """
     import bm25s
 
     if not is_intact(folder):
@@ -154,16 +157,17 @@ def _save(index: Index, folder: Path) -> None:
     (folder / DOC_IDS).write_text(json.dumps(list(index.doc_ids)), encoding="utf-8")
 
 
-def _stopwords(chosen: str | tuple[str, ...] | None) -> Sequence[str]:
+def _stopwords(option: str | tuple[str, ...] | None) -> Sequence[str]:
+    """Return the words of an option: a list of them, or those of a language."""
     from bm25s.tokenization import Tokenizer
 
+    if isinstance(option, tuple):
+        return option
     try:
-        words: Sequence[str] = Tokenizer(
-            stopwords=list(chosen) if isinstance(chosen, tuple) else chosen
-        ).stopwords
+        words: Sequence[str] = Tokenizer(stopwords=option).stopwords
     except ValueError as error:
         raise SuiteError(
-            f"bm25: bm25s has no stop words for '{chosen}': name another language, list the "
+            f"bm25: bm25s has no stop words for '{option}': name another language, list the "
             "words, or null"
         ) from error
     return words

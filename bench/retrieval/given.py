@@ -4,10 +4,10 @@ counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Iterable, Sequence, Set
+from itertools import chain
 
-from bench.contract.candidates import Candidates, Compact, QueryCandidates
+from bench.contract.candidates import Candidates, Compact, QueryCandidates, Source
 from bench.core.errors import DataError
 from bench.core.note import Code, Notes
 from bench.datasets.base import Dataset
@@ -26,7 +26,7 @@ def candidates_from(
     dataset: Dataset,
     query_ids: Sequence[str],
     depth: int,
-    source: Mapping[str, Any],
+    source: Source,
     what: str,
 ) -> Candidates:
     """Return the first `depth` of each query's ranking, without documents that the collection
@@ -43,30 +43,30 @@ def candidates_from(
             f"{what} has none of {dataset.id}'s queries (its first is {theirs!r}, the dataset's "
             f"{ours!r})"
         )
-    none = QueryCandidates((), ())
-    whole = {query_id: len(run.by_query.get(query_id, none).doc_ids) for query_id in query_ids}
+    nothing = QueryCandidates((), ())
+    lengths = {query_id: len(run.by_query.get(query_id, nothing).doc_ids) for query_id in query_ids}
     cut = Compact(
-        (query_id, run.by_query.get(query_id, none).first(depth)) for query_id in query_ids
+        (query_id, run.by_query.get(query_id, nothing).first(depth)) for query_id in query_ids
     )
     missing = _missing_documents(cut.values(), dataset, what)
-    by_query = (
-        Compact((query_id, ranking.without(missing)) for query_id, ranking in cut.items())
-        if missing
-        else cut
-    )
-    longest = max(whole.values())
+    by_query = cut
+    if missing:
+        by_query = Compact(
+            (query_id, ranking.without(missing)) for query_id, ranking in cut.items()
+        )
+    longest = max(lengths.values())
     notes = Notes()
     absent = sum(query_id not in run.by_query for query_id in query_ids)
     notes.add(Code.ABSENT_QUERIES, absent, file=what)
     notes.add(Code.FOREIGN_DOCUMENTS, len(missing), file=what, dataset=dataset.id)
-    emptied = sum(not by_query[query_id].doc_ids for query_id in query_ids if whole[query_id])
+    emptied = sum(not by_query[query_id].doc_ids for query_id in query_ids if lengths[query_id])
     notes.add(Code.FOREIGN_LISTS, emptied, file=what, dataset=dataset.id)
     ties = sum(count_ties(ranking.scores) for ranking in cut.values())
     notes.add(Code.TIED_CANDIDATES, ties, file=what)
     cut_in_ties = sum(
         _cut_in_a_tie(run.by_query[query_id], depth)
         for query_id in query_ids
-        if whole[query_id] > depth
+        if lengths[query_id] > depth
     )
     notes.add(Code.CUT_IN_TIES, cut_in_ties, file=what, depth=depth)
     # whoever leaves out a query's own document asks for one more
@@ -90,12 +90,10 @@ def _missing_documents(
     # a check that has read the first documents only cannot tell that one is missing
     if not dataset.has_texts or isinstance(dataset.documents, SampledDocuments):
         return frozenset()
-    wanted = list(dict.fromkeys(doc_id for ranking in rankings for doc_id in ranking.doc_ids))
-    missing = [
-        doc_id
-        for start in range(0, len(wanted), BATCH)
-        for doc_id in _missing(wanted[start : start + BATCH], dataset)
-    ]
+    wanted = list(dict.fromkeys(chain.from_iterable(ranking.doc_ids for ranking in rankings)))
+    missing: list[str] = []
+    for start in range(0, len(wanted), BATCH):
+        missing += _missing(wanted[start : start + BATCH], dataset)
     if missing and len(missing) >= MISMATCH * len(wanted):
         count = f"{len(missing)} of {len(wanted)}, the first is '{missing[0]}'"
         raise DataError(f"{what} lists documents that {dataset.id} does not have: {count}")
@@ -103,8 +101,8 @@ def _missing_documents(
 
 
 def _missing(doc_ids: Sequence[str], dataset: Dataset) -> list[str]:
-    """Those of the documents that are not there. The Documents interface tells only of the first,
-    so a bad batch is halved.
+    """Return those of the documents that are not there. The Documents interface names only the
+    first, so a bad batch is halved.
     """
     try:
         dataset.documents.get(doc_ids)

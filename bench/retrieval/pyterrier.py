@@ -61,7 +61,7 @@ class PyTerrier(BaseFirstStage):
             )
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-        """Up to `depth` candidates for each query. Document ids are compared as text.
+        """Return up to `depth` candidates for each query. Document ids are compared as text.
 
         Raises SuiteError when the name leads to no transformer, Unavailable without PyTerrier,
         DataError for a pipeline that fails and for results that cannot be used: columns missing,
@@ -77,35 +77,34 @@ class PyTerrier(BaseFirstStage):
         source = {
             "first_stage": "pyterrier",
             "pipeline": self.options.pipeline,
-            "repr": re.sub(
-                r" at 0x[0-9a-fA-F]+", "", repr(pipeline)
-            ),  # an address would differ from run to run
+            # an address would differ from run to run
+            "repr": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(pipeline)),
             "pyterrier": pt.__version__,
         }
         return candidates_from(content, dataset, query_ids, depth, source, what)
 
 
 def _results(pipeline: Any, dataset: Dataset, query_ids: Sequence[str], what: str) -> Any:
-    """The pipeline's answer to the topics: a frame with qid, docno and score."""
+    """Return the pipeline's answer to the topics: a frame with qid, docno and score."""
     import pandas as pd
 
     topics = pd.DataFrame(
         {"qid": list(query_ids), "query": [dataset.queries[query_id] for query_id in query_ids]}
     )
     try:
-        found = pipeline.transform(topics)
+        results = pipeline.transform(topics)
     except Exception as error:  # whatever an outsider's pipeline may raise
         raise DataError(f"{what} failed: {first_line(error)}") from error
-    if not isinstance(found, pd.DataFrame):
-        raise DataError(f"{what} gives a {type(found).__name__}, not a data frame")
-    missing = [column for column in COLUMNS if column not in found.columns]
+    if not isinstance(results, pd.DataFrame):
+        raise DataError(f"{what} gives a {type(results).__name__}, not a data frame")
+    missing = [column for column in COLUMNS if column not in results.columns]
     if missing:
-        given = ", ".join(map(str, found.columns))
+        columns = ", ".join(map(str, results.columns))
         raise DataError(
-            f"{what} gives no column {' and no column '.join(missing)} (its columns: {given}); a "
+            f"{what} gives no column {' and no column '.join(missing)} (its columns: {columns}); a "
             "first stage ends in a retriever"
         )
-    return found
+    return results
 
 
 def _content(results: Any, what: str) -> RunContent:
@@ -122,7 +121,9 @@ def _content(results: Any, what: str) -> RunContent:
             f"{what}: query '{query_ids[bad[0]]}': the score of document '{doc_ids[bad[0]]}' is "
             "not a finite number"
         )
-    ranks = pd.to_numeric(results["rank"], errors="coerce") if "rank" in results.columns else None
+    ranks = None
+    if "rank" in results.columns:
+        ranks = pd.to_numeric(results["rank"], errors="coerce")
     try:
         return ordered(Rows(query_ids, doc_ids, scores, ranks))
     except RepeatedDocument as error:

@@ -37,8 +37,9 @@ class RunFile(BaseFirstStage):
         return self.retrieve(dataset, list(dataset.qrels), depth)
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-        """The first `depth` documents that the file lists for each query. Raises DataError for a
-        file that cannot be used.
+        """Return the first `depth` documents that the file lists for each query.
+
+        Raises DataError for a file that cannot be used.
         """
         from bench.retrieval.given import candidates_from
 

@@ -35,8 +35,9 @@ class ScoredDocs(BaseFirstStage):
             )
 
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
-        """Up to `depth` candidates for each query. Raises SuiteError when the dataset brings none
-        along.
+        """Return up to `depth` candidates for each query.
+
+        Raises SuiteError when the dataset brings none along.
         """
         from bench.ranking.trec_order import RepeatedDocument, Rows, ordered
         from bench.retrieval.given import candidates_from

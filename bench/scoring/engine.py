@@ -331,8 +331,10 @@ class PaidAnswers:
         self._scores |= answers
         costs = {self._known[query]: asdict(usage) for query, usage in by_query(self.meter)}
         own = {key: amounts for key, amounts in costs.items() if key in answers}
-        names = dict.fromkeys(name for amounts in own.values() for name in amounts)
-        usage = {name: sum(amounts[name] for amounts in own.values()) for name in names}
+        usage: Amounts = {}
+        for amounts in own.values():
+            for name, amount in amounts.items():
+                usage[name] = usage.get(name, 0) + amount
         if not self._files:
             self._cache.describe(described(self._reranker))
         file = self._cache.put(answers, usage, own)

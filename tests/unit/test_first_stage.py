@@ -24,7 +24,7 @@ from bench import retrieval
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import DataError, SuiteError
-from bench.datasets.base import Dataset
+from bench.datasets.base import Dataset, Extras
 from bench.datasets.memory import MemoryDocuments
 from bench.ranking.trec import read_run, write_run
 from bench.ranking.trec_order import RepeatedDocument, ranked
@@ -44,7 +44,7 @@ def dataset(
     docs: Mapping[str, str],
     queries: Mapping[str, str],
     template: str = "{text}",
-    extras: Any = None,
+    extras: Extras | None = None,
 ) -> Dataset:
     rows = {doc_id: {"text": text} for doc_id, text in docs.items()}
     qrels = {query_id: {next(iter(docs)): 1} for query_id in queries}
@@ -56,7 +56,7 @@ def dataset(
         qrels,
         identity,
         template=template,
-        extras=extras or {},
+        extras=extras or Extras(),
     )
 
 
@@ -649,7 +649,7 @@ class TestRunStage:
 
 class TestScoredDocs:
     def retrieve(self, rows: list[tuple[str, str, float]] | None, depth: int = 10) -> Candidates:
-        extras = {} if rows is None else {"scoreddocs": lambda: iter(rows)}
+        extras = Extras() if rows is None else Extras(scoreddocs=lambda: iter(rows))
         found = dataset({"d1": "a", "d2": "b"}, {"q1": "x", "q2": "y"}, extras=extras)
         return retrieval.build("scoreddocs", None, Path()).retrieve(found, ["q1", "q2"], depth)
 

@@ -11,10 +11,25 @@ from scripts import structure
 from tests.support.paths import ROOT
 
 CLEAN_ROOMS = frozenset(
-    {"catalogue", "core", "integrations", "machine", "pipelines", "rerankers", "serving"}
+    {
+        "catalogue",
+        "contract",
+        "core",
+        "datasets",
+        "discover",
+        "integrations",
+        "machine",
+        "pipelines",
+        "ranking",
+        "rerankers",
+        "retrieval",
+        "scoring",
+        "serving",
+        "suite",
+    }
 )
 """Rooms without a problem. A room joins when it is clean, and never leaves."""
-CONDITIONALS = 14.5
+CONDITIONALS = 10.5
 """Conditional expressions per 1,000 lines of the package: the value that is reached. Lower it when
 there are fewer.
 """
