@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 from bench.contract.identity import Fields
 from bench.contract.meter import Meter
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from bench.contract.request import Outcome
     from bench.contract.requirement import Requirement
     from bench.datasets.base import Dataset, Qrels
+
+
+Placement = Literal["device", "remote", "none"]
+"""Who does the work: a torch device of this machine, another machine, or nobody."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Stage(Protocol):
     """True when a document's score does not depend on the other candidates: one scored run then
     gives every depth.
     """
-    placement: str
+    placement: Placement
     """"device" when it runs on a torch device given by the suite, "remote" when another machine
     does the work, "none" otherwise.
     """

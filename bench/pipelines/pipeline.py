@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.meter import Meter
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure, Usage, cut
-from bench.contract.stage import Description, Reranker
+from bench.contract.stage import Description, Placement, Reranker
 from bench.core.errors import RerankerError
 from bench.core.note import NoteFields, read_notes
 from bench.rerankers.base import BaseReranker
@@ -175,7 +175,7 @@ class Pipeline(BaseReranker):
         return [texts[doc_id] for doc_id in doc_ids]
 
 
-def _placement(first: BaseFirstStage, steps: Sequence[Step]) -> str:
+def _placement(first: BaseFirstStage, steps: Sequence[Step]) -> Placement:
     placements = {step.reranker.placement for step in steps}
     if "remote" in placements:
         return "remote"

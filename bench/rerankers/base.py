@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bench.catalogue.price import Price
     from bench.contract.candidates import Candidates
     from bench.contract.request import Outcome, Scores
+    from bench.contract.stage import Placement
     from bench.datasets.base import Dataset, Qrels
     from bench.rerankers.loading.weights import Weights
 
@@ -53,7 +54,7 @@ class BaseReranker(ABC):
 
     Options: ClassVar[type[RerankerOptions]] = RerankerOptions
     pointwise: bool = True
-    placement: str = "device"
+    placement: Placement = "device"
     reads_texts: bool = True
     reads_scores: bool = False
     is_given: bool = False

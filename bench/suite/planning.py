@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from bench import rerankers
 from bench.contract.identity import Fields
-from bench.contract.stage import Description, Reranker
+from bench.contract.stage import Description, Placement, Reranker
 from bench.contract.trial import FIRST_STAGE, ORACLE, REFERENCES, Status, Trial, TrialStatus
 from bench.core.errors import BenchError, SuiteError, Unavailable, nearest
 from bench.core.filenames import file_stem
@@ -56,7 +56,7 @@ class Unbuilt(BaseReranker):
     its trial has failed.
     """
 
-    placement = "none"
+    placement: Placement = "none"
 
     def __init__(self, error: OutsiderError) -> None:
         super().__init__(RerankerOptions())

@@ -14,6 +14,7 @@ import pytest
 import bench
 from bench import reports, rerankers
 from bench.contract.request import CandidateList
+from bench.contract.stage import Placement
 from bench.latency import timed_pass
 from bench.latency.timed_pass import LatencyPlan, Sample, Target, measure
 from bench.reports.cells import REQUEST_MARK
@@ -137,7 +138,7 @@ def test_remote_rerankers_alternate() -> None:
     calls: list[str] = []
 
     class Recording(HashReranker):
-        placement = "remote"
+        placement: Placement = "remote"
 
         def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
             calls.append(f"{self.options.salt}{asked[0].query_id}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.contract.request import CandidateList, Failure
 from bench.contract.requirement import Requirement
-from bench.contract.stage import Description
+from bench.contract.stage import Description, Placement
 from bench.core.errors import RerankerError, Unavailable
 from bench.core.note import Code, Note, note
 from bench.core.options import option
@@ -41,7 +41,7 @@ class FixedReranker(BaseReranker):
     """
 
     pointwise = False
-    placement = "none"
+    placement: Placement = "none"
     reads_texts = False
     is_given = True
 

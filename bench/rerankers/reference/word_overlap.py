@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from bench.contract.stage import Description
+from bench.contract.stage import Description, Placement
 from bench.core.words import WORD, compiled, normal
 from bench.rerankers.base import PointwiseReranker
 
@@ -25,7 +25,7 @@ class WordOverlapReranker(PointwiseReranker):
     query has no word.
     """
 
-    placement = "none"
+    placement: Placement = "none"
 
     def describe(self) -> Description:
         return Description(

@@ -17,6 +17,7 @@ from bench.catalogue import entries
 from bench.catalogue.price import Price
 from bench.contract.identity import Identity, Service
 from bench.contract.requirement import Key, Package, Requirement
+from bench.contract.stage import Placement
 from bench.core.digest import digest_of
 from bench.core.errors import RerankerError
 from bench.core.note import Code, Note, note
@@ -46,7 +47,7 @@ class RemoteReranker(BaseReranker):
     cannot be there.
     """
 
-    placement = "remote"
+    placement: Placement = "remote"
     service: ClassVar[str]
     package: ClassVar[str]
     key_variable: str | None = None
