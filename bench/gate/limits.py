@@ -144,4 +144,6 @@ def _limited(
 
 
 def _timed(side: Side) -> set[str]:
-    return {record.trial.id for record in side.run.records.values() if record.latency}
+    records = side.run.records.values()
+    rerankers = [record for record in records if record.trial.kind == "reranker"]
+    return {record.trial.id for record in rerankers if record.latency}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.contract.meter import Meter, no_span
-from bench.contract.recipe import Recipe
+from bench.contract.recipe import PipelineRecipe, Recipe
 from bench.contract.request import CandidateList, Failure, Usage, cut
 from bench.contract.stage import Reranker
 from bench.core.errors import BenchError
@@ -28,7 +28,7 @@ again and again.
 
 @dataclass
 class Target:
-    """A trial to be timed: its reranker is loaded. Without a recipe it cannot be started anew, and
+    """A trial to be timed: its stage is loaded. Without a recipe it cannot be started anew, and
     has no `cold`. With a `depth` of its own it gets no more candidates of a query in flight: a
     sweep times several depths in turn.
     """
@@ -36,7 +36,7 @@ class Target:
     name: str
     device: str
     reranker: Reranker
-    recipe: Recipe | None = None
+    recipe: Recipe | PipelineRecipe | None = None
     depth: int | None = None
 
     def cut(self, request: CandidateList) -> CandidateList:
@@ -71,20 +71,20 @@ class Caller:
         *,
         collect: bool = True,
     ) -> int | None:
-        """Nanoseconds from raw strings to an ordering on the host. None when the call failed, or
-        needed a retry: it is no sample then.
+        """Return the nanoseconds from raw strings to an ordering on the host. None when the call
+        failed, or needed a retry: it is no sample then.
 
         `collect` runs Python's garbage collector before the call, since it does not run inside one.
         """
         if collect:
             gc.collect()
         self.calls += 1
-        taken = None
+        nanoseconds = None
         meter = Meter(stopwatch.span if stopwatch else no_span)
         try:
             with outsiders_code():
                 gpu.reset_memory_peaks(self.target.device)
-                taken = self._timed(requests, meter)
+                nanoseconds = self._timed(requests, meter)
                 self.failing = 0
                 self.clocks.look()
                 for name, size in gpu.memory(self.target.device).items():
@@ -93,19 +93,22 @@ class Caller:
             self.errors += 1
             self.failing += 1
             self.last_error = str(error).partition("\n")[0]
-        self.usage = meter.take()  # also after a failure: its tokens are not the next call's
+        # also after a failure: its tokens are not the next call's
+        self.usage = meter.take()
         self.halvings += self.usage.halvings
-        if taken is not None and self.usage.retries:
+        if nanoseconds is not None and self.usage.retries:
             self.retried += 1
             return None
-        return taken
+        return nanoseconds
 
     def sample(
-        self, scenario: str, round_: int, query: str, pairs: int, taken: int, **more: Any
+        self, scenario: str, round_: int, query: str, pairs: int, nanoseconds: int, **more: Any
     ) -> Sample:
-        """A row about the last call."""
+        """Return a row about the last call."""
         usage = self.usage
-        truncated = usage.truncated if usage.tokens or usage.truncated else None
+        truncated = None
+        if usage.tokens or usage.truncated:
+            truncated = usage.truncated
         return Sample(
             self.target.name,
             scenario,
@@ -113,7 +116,7 @@ class Caller:
             query,
             pairs,
             usage.tokens or None,
-            taken,
+            nanoseconds,
             slots=usage.slots or None,
             truncated=truncated,
             **more,
@@ -124,9 +127,9 @@ class Caller:
         start = self.clock.now_ns()
         outcomes = self.target.reranker.run(requests, meter)
         self._synchronise()
-        taken = self.clock.now_ns() - start
+        nanoseconds = self.clock.now_ns() - start
         self.target.reranker.pause()
         for outcome in outcomes:
             if isinstance(outcome, Failure):
                 raise BenchError(outcome.reason)
-        return taken
+        return nanoseconds

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
-BEGAN = (
-    perf_counter_ns()
-)  # the same clock for all processes of a machine: before anything else is imported
+# the same clock for all processes of a machine: before anything else is imported
+BEGAN = perf_counter_ns()
 
 import builtins  # noqa: E402
 import importlib  # noqa: E402
@@ -67,18 +66,13 @@ def cold(
     start of this process.
     """
     with ImportClock(now_ns).running() as imports:
-        from bench import rerankers
         from bench.contract.request import CandidateList
         from bench.core.errors import RerankerError
-        from bench.core.plugins import look_in
         from bench.latency.call import Caller, Target
         from bench.machine import fingerprint as machine
 
-        recipe, device = task["recipe"], task["device"]
-        look_in(Path(recipe["base_dir"]))
-        reranker = rerankers.build(
-            recipe["name"], recipe["options"], device, Path(recipe["base_dir"])
-        )
+        device = task["recipe"]["device"]
+        reranker = _built(task["recipe"])
         reranker.load()
         loaded, imported = now_ns(), imports.nanoseconds
         caller = Caller(Target("cold", device, reranker))
@@ -105,25 +99,20 @@ def twice(task: Mapping[str, Any]) -> dict[str, Any]:
     """Load two copies of a reranker and time both, interleaved: rows of copy, query, round,
     nanoseconds.
     """
-    from bench import rerankers
     from bench.contract.request import CandidateList
     from bench.core.errors import RerankerError
     from bench.core.note import read_notes
-    from bench.core.plugins import look_in
     from bench.core.wording import sentences
     from bench.latency.timed_pass import LatencyPlan, Target, measure
     from bench.machine import fingerprint as machine
 
-    recipe, device = task["recipe"], task["device"]
-    look_in(Path(recipe["base_dir"]))
+    device = task["recipe"]["device"]
     targets = []
     for copy in ("0", "1"):
-        reranker = rerankers.build(
-            recipe["name"], recipe["options"], device, Path(recipe["base_dir"])
-        )
+        reranker = _built(task["recipe"])
         reranker.load()
         targets.append(Target(copy, device, reranker))
-    requests = [CandidateList(**one) for one in task["requests"]]
+    requests = [CandidateList(**fields) for fields in task["requests"]]
     result = measure(targets, requests, LatencyPlan.model_validate(task["plan"]), task["seed"])
     rows = [
         (int(row.trial), row.query, row.round, row.nanoseconds)
@@ -140,21 +129,31 @@ def twice(task: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _built(recipe: Mapping[str, Any]) -> Any:
+    """Return what a recipe is of, by the function that the recipe names."""
+    module, _, name = recipe["builder"].partition(":")
+    return getattr(importlib.import_module(module), name)(recipe)
+
+
 def _read_bytes() -> int | None:
     """What this process has made the system read from storage, on Linux."""
     try:
         text = Path("/proc/self/io").read_text()
     except OSError:
         return None
-    found = re.search(r"^read_bytes: (\d+)$", text, re.MULTILINE)
-    return int(found.group(1)) if found else None
+    line = re.search(r"^read_bytes: (\d+)$", text, re.MULTILINE)
+    if line is None:
+        return None
+    return int(line.group(1))
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """One line: what rerank-bench says of a mistake, and a name before what it does not know."""
     from bench.core.errors import BenchError, first_line
 
-    return str(error).partition("\n")[0] if isinstance(error, BenchError) else first_line(error)
+    if isinstance(error, BenchError):
+        return str(error).partition("\n")[0]
+    return first_line(error)
 
 
 TASKS = {"cold": cold, "twice": twice}
@@ -164,8 +163,9 @@ def main() -> None:
     task = json.load(sys.stdin)
     try:
         answer = TASKS[task["task"]](task)
-    except Exception as error:  # told to the process that asked
-        answer = {"error": _told(error)}
+    except Exception as error:
+        # the process that asked says it
+        answer = {"error": _reason(error)}
     Path(task["answer"]).write_text(json.dumps(answer), encoding="utf-8")
 
 

@@ -14,12 +14,14 @@ MOST_CALLS = 500
 
 
 def joules_per_1000_pairs(caller: Caller, pooled: Sequence[CandidateList]) -> float | None:
-    """Energy of the whole board, its idle draw included, over back-to-back calls; None where no
-    counter answers or a call fails.
+    """Return the energy of the whole board, its idle draw included, over back-to-back calls; None
+    where no counter answers or a call fails.
     """
     meter = gpu.meter(caller.target.device)
-    before = meter.energy_mj() if meter else None
-    if meter is None or before is None or not pooled:
+    if meter is None or not pooled:
+        return None
+    before = meter.energy_mj()
+    if before is None:
         return None
     start, pairs = caller.clock.now_ns(), 0
     for _ in range(MOST_CALLS):
@@ -29,4 +31,6 @@ def joules_per_1000_pairs(caller: Caller, pooled: Sequence[CandidateList]) -> fl
         if caller.clock.now_ns() - start > SECONDS * 1e9:
             break
     after = meter.energy_mj()
-    return None if after is None else (after - before) / pairs
+    if after is None:
+        return None
+    return (after - before) / pairs

@@ -1,5 +1,5 @@
-"""How long one query will take a reranker that nobody has seen at work: from two of its candidates,
-in proportion to the tokens.
+"""A forecast of how long one query takes a reranker that nobody has seen at work: from two of its
+candidates, in proportion to the tokens.
 
 Too long on an accelerator, which so little leaves idle; close on a CPU. It only serves to leave out
 what would take hours.
@@ -27,7 +27,7 @@ class Workload(Reranker, Protocol):
 def seconds_per_query(
     reranker: Workload, device: str, requests: Sequence[CandidateList], clock: Clock = REAL_CLOCK
 ) -> float:
-    """Foretold seconds of a middling request. The reranker is loaded."""
+    """Return a forecast of the seconds of a middling request. The reranker is loaded."""
     request = requests[len(requests) // 2]
     little = cut(request, 2)  # a listwise reranker has nothing to do for one
     tokens = reranker.work(little)

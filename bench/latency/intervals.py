@@ -8,7 +8,7 @@ rounds (a cluster bootstrap; Davison & Hinkley 1997, section 3.8).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.latency.columns import MEAN, PERCENTILES, WITHHELD, Interval
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 RESAMPLES = 1000
 
 
-def percentiles(values: pd.Series, clusters: pd.Series, queries: int, seed: int) -> dict[str, Any]:
+def percentiles(
+    values: pd.Series, clusters: pd.Series, queries: int, seed: int
+) -> dict[str, Interval]:
     """Return p50, p95, p99 and the mean of the values, by the keys of their columns, as intervals.
 
     `clusters` names per value what the bootstrap draws whole; a percentile that needs more distinct
@@ -30,14 +32,14 @@ def percentiles(values: pd.Series, clusters: pd.Series, queries: int, seed: int)
     """
     import numpy as np
 
-    shown = [(q, column) for q, column in PERCENTILES if queries >= column.needs]
-    quantiles = [q for q, _ in shown]
+    columns = [(q, column) for q, column in PERCENTILES if queries >= column.needs]
+    quantiles = [q for q, _ in columns]
     *ranges, of_mean = bootstrapped(by_cluster(values, clusters), quantiles, seed)
-    found = {column.key: WITHHELD for _, column in PERCENTILES}
-    for (q, column), (low, high) in zip(shown, ranges, strict=True):
-        found[column.key] = Interval(float(np.quantile(values, q)), low, high)
-    found[MEAN.key] = Interval(float(values.mean()), *of_mean)
-    return found
+    intervals = {column.key: WITHHELD for _, column in PERCENTILES}
+    for (q, column), (low, high) in zip(columns, ranges, strict=True):
+        intervals[column.key] = Interval(float(np.quantile(values, q)), low, high)
+    intervals[MEAN.key] = Interval(float(values.mean()), *of_mean)
+    return intervals
 
 
 def median(values: pd.Series, clusters: pd.Series, seed: int) -> Interval:

@@ -24,7 +24,9 @@ be paid for.
 
 def warmups(plan: CommonPlan, remote: bool) -> int:
     """Return the number of warm-up calls of one reranker, at most."""
-    return min(REMOTE_WARMUPS, plan.warmup_max) if remote else plan.warmup_max
+    if remote:
+        return min(REMOTE_WARMUPS, plan.warmup_max)
+    return plan.warmup_max
 
 
 class Lane:
@@ -117,6 +119,8 @@ class Lane:
     def facts(self) -> dict[str, Any]:
         """Return what is stored next to the samples, whatever the scenarios."""
         caller, usage = self.caller, self.usage
+        failure_rate = caller.errors / caller.calls if caller.calls else None
+        padding_share = 1 - usage.tokens / usage.slots if usage.slots else None
         return {
             "warmup_calls": self.warmups,
             "warmup_settled": None if self.target.remote else self.settled,
@@ -125,9 +129,9 @@ class Lane:
             "calls": caller.calls,
             "errors": caller.errors,
             "retried": caller.retried,
-            "failure_rate": caller.errors / caller.calls if caller.calls else None,
+            "failure_rate": failure_rate,
             "slots": usage.slots or None,
-            "padding_share": 1 - usage.tokens / usage.slots if usage.slots else None,
+            "padding_share": padding_share,
             "truncated": usage.truncated,
             **caller.gpu_memory,
             **caller.clocks.facts(),

@@ -38,6 +38,11 @@ class LatencyPlan(CommonPlan):
         description="what to time; a remote reranker is timed as 'request' where 'single' or "
         "'request' is asked for",
     )
+    first_stages: bool = Field(
+        False,
+        description="time the first stage by itself as well, where it is not given; its times are "
+        "in the row of its own order",
+    )
     sweep: SweepPlan | None = Field(
         None, description="'single' at other depths and settings too; absent, it is left out"
     )

@@ -40,24 +40,28 @@ class Stopwatch:
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
         """Time the block as a part of this name."""
-        stop_on_device = self._device_timer() if self._device_timer and name == "forward" else None
+        stop_on_device = None
+        if self._device_timer and name == "forward":
+            stop_on_device = self._device_timer()
         outer, self._inner.time = getattr(self._inner, "time", 0), 0
         start = self._clock.now_ns()
         try:
             yield
         finally:
-            on_device = stop_on_device() if stop_on_device else None
+            on_device = None
+            if stop_on_device:
+                on_device = stop_on_device()
             self._synchronise()
-            taken = self._clock.now_ns() - start
-            self._add(name, taken - self._inner.time)
-            if (
-                on_device and not self._inner.time
-            ):  # a part inside this one took time of the host's that the device's clock holds too
+            nanoseconds = self._clock.now_ns() - start
+            self._add(name, nanoseconds - self._inner.time)
+            # a part inside this one took time of the host's that the device's clock holds too
+            if on_device and not self._inner.time:
                 self._add(ON_DEVICE, on_device())
-            self._inner.time = outer + taken
+            self._inner.time = outer + nanoseconds
 
     def parts(self, total: int) -> dict[str, int]:
-        """Nanoseconds of each part of a call that took `total`, and of the rest of it (`other`).
+        """Return the nanoseconds of each part of a call that took `total`, and of the rest of it
+        (`other`).
 
         Only the thread that made this stopwatch is subtracted: what other threads did meanwhile
         took none of the caller's time.

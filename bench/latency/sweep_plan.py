@@ -70,16 +70,16 @@ class SweepPlan(Options):
             "threads": self.threads,
         }
         yield {}
-        if not self.cross:
-            yield from ({name: value} for name, values in lists.items() for value in values)
+        if self.cross:
+            used = {name: values for name, values in lists.items() if values}
+            combinations = product(*used.values())
+            # without any list there is one, which changes nothing
+            yield from (dict(zip(used, values, strict=True)) for values in combinations if values)
             return
-        asked = {name: values for name, values in lists.items() if values}
-        if asked:
-            yield from (
-                dict(zip(asked, chosen, strict=True)) for chosen in product(*asked.values())
-            )
+        for name, values in lists.items():
+            yield from ({name: value} for value in values)
 
 
-def told(change: Change) -> str:
-    """A change in a few words: "batch_size 8, dtype bfloat16"."""
+def in_words(change: Change) -> str:
+    """Return a change in a few words: "batch_size 8, dtype bfloat16"."""
     return ", ".join(f"{name} {value}" for name, value in change.items())

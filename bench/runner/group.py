@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -95,7 +96,13 @@ class GroupRun:
         timing = None
         if self.timed:
             timing = GroupTiming(
-                self.suite, self.runs, self.writer, self.observer, self.fresh, self.executor
+                self.suite,
+                self.group,
+                self.runs,
+                self.writer,
+                self.observer,
+                self.fresh,
+                self.executor,
             ).run(questions)
         timed = timing.facts if timing else {}
         for run in self.runs:
@@ -201,11 +208,8 @@ class GroupRun:
         self.observer.note(f"{trial.dataset}, {trial.first_stage} failed: {reason}")
 
     def _save(self, retrieved: Retrieved, timing: timed_pass.LatencyResult | None) -> None:
-        dataset, candidates, questions = (
-            retrieved.dataset,
-            retrieved.candidates,
-            retrieved.questions,
-        )
+        dataset, candidates = retrieved.dataset, retrieved.candidates
+        questions = retrieved.questions
         records: list[Record] = []
         recorded: list[tuple[str, Measured]] = []
         for run in self.runs:
@@ -216,46 +220,34 @@ class GroupRun:
                 )
             if run.measured is not None:
                 recorded.append((run.trial.id, run.measured))
-        per_query = (
-            (trial_id, query_id, name, value)
-            for trial_id, measured in recorded
-            for name, values in measured.assessed.per_query.items()
-            for query_id, value in values.items()
-        )
         self.writer.save_texts(self.runs[0].trial.id, self._texts(candidates, questions))
-        by_depth = (
-            row
-            for trial_id, measured in recorded
-            for row in depth_curve.rows(
-                System(trial_id), measured.ranked.curve, questions.query_ids
-            )
-        )
         bare: list[ArchitectureRecord] = []
         if timing and self.suite.latency:
             bare = self._architectures(dataset, candidates, timing, self.suite.latency)
-        usage = (
-            (trial_id, query_id, *(amounts.get(name, 0) for name in tables.USAGE.names[2:]))
-            for trial_id, measured in recorded
-            for query_id, amounts in measured.scored.usage_by_query.items()
-        )
         self.writer.save(
-            [*records, *bare], per_query, timing.samples if timing else [], by_depth, usage
+            [*records, *bare],
+            _per_query(recorded),
+            timing.samples if timing else [],
+            _by_depth(recorded, questions),
+            _usage(recorded),
         )
 
     def _texts(self, candidates: Candidates, questions: Questions) -> texts.Texts:
         queries = {
             query_id: questions.dataset.queries[query_id] for query_id in questions.query_ids
         }
-        given = ((query_id, ranking.doc_ids) for query_id, ranking in candidates.by_query.items())
+        lists = ((query_id, ranking.doc_ids) for query_id, ranking in candidates.by_query.items())
         tops = [run.measured.ranked.tops for run in self.runs if run.measured is not None]
         keeps_texts = self.suite.store_texts and questions.dataset.has_texts
-        texts_of = questions.dataset.texts if keeps_texts else None
+        texts_of = None
+        if keeps_texts:
+            texts_of = questions.dataset.texts
         return texts.of_group(
-            self.group.planned[0].trial.dataset, queries, questions.qrels, given, tops, texts_of
+            self.group.planned[0].trial.dataset, queries, questions.qrels, lists, tops, texts_of
         )
 
     def _header(self, scored: Scored, retrieved: Retrieved) -> dict[str, Any]:
-        """What the file of a ranking says of its making (ir_metadata)."""
+        """Return what the file of a ranking says of its making (ir_metadata)."""
         return {
             "platform": {
                 "software": {"rerank-bench": version(), "python": platform.python_version()}
@@ -303,6 +295,12 @@ class GroupRun:
         base = None
         if run is not first and first.measured is not None:
             base = first.measured.assessed
+        facts = None
+        if timing:
+            facts = timing.facts.get(run.trial.id)
+        device = run.trial.device
+        if device == "-":
+            device = "cpu"
         records.append(
             quality_record(
                 run.planned,
@@ -310,9 +308,34 @@ class GroupRun:
                 measured.assessed,
                 base,
                 retrieved,
-                timing.facts.get(run.trial.id) if timing else None,
-                self.fingerprint("cpu" if run.trial.device == "-" else run.trial.device),
+                facts,
+                self.fingerprint(device),
                 self.suite,
                 measured.stages,
             )
         )
+
+
+def _per_query(recorded: Sequence[tuple[str, Measured]]) -> Iterator[tuple[str, str, str, float]]:
+    """Yield the rows of the table of per-query values."""
+    for trial_id, measured in recorded:
+        for name, values in measured.assessed.per_query.items():
+            for query_id, value in values.items():
+                yield trial_id, query_id, name, value
+
+
+def _by_depth(
+    recorded: Sequence[tuple[str, Measured]], questions: Questions
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of the table of quality at smaller depths."""
+    for trial_id, measured in recorded:
+        curve = measured.ranked.curve
+        yield from depth_curve.rows(System(trial_id), curve, questions.query_ids)
+
+
+def _usage(recorded: Sequence[tuple[str, Measured]]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of the table of what each query used."""
+    for trial_id, measured in recorded:
+        for query_id, amounts in measured.scored.usage_by_query.items():
+            values = [amounts.get(name, 0) for name in tables.USAGE.names[2:]]
+            yield (trial_id, query_id, *values)

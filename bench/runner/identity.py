@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bench.core.digest import digest_of
@@ -81,5 +81,6 @@ def _below_here(folder: Path) -> str:
     return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else ""
 
 
-def _all(groups: Iterable[Group]) -> Iterable[Planned]:
-    return (planned for group in groups for planned in group.planned)
+def _all(groups: Iterable[Group]) -> Iterator[Planned]:
+    for group in groups:
+        yield from group.planned

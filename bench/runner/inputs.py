@@ -11,7 +11,7 @@ import ast
 import hashlib
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,30 +42,38 @@ def inputs(suite: Suite, libraries: Mapping[str, Any], *, fresh: bool) -> dict[s
     digests |= {"python": platform.python_version(), "--fresh": str(fresh)}
     searched, reranked = suite.stages_of_pipelines()
     first_stages, later = [*suite.first_stages, *searched], [*suite.rerankers, *reranked]
-    words = [
-        *map(_of_dataset, suite.datasets),
-        *(word for part in first_stages for word in _texts(part.options)),
-    ]
-    words += [word for part in later for word in _of_reranker(part)]
+    words = list(map(_of_dataset, suite.datasets))
+    for part in first_stages:
+        words += _texts(part.options)
+    for part in later:
+        words += _of_reranker(part)
     for word in words:
         for path in _files_named(word, suite.base_dir):
             digests[path.name] = _combined(digests.get(path.name, ""), _of_path(path))
-    for word in (word for part in later for word in _arguments(part)):
-        for path in _files_named(word, suite.base_dir):
-            if not suite.base_dir.resolve().is_relative_to(
-                path
-            ):  # the folder of everything, run folders included
-                name = f"{ARGUMENT}{path.name}"
-                digests[name] = _combined(digests.get(name, ""), _of_path(path))
+    for path in _argument_files(later, suite.base_dir):
+        name = f"{ARGUMENT}{path.name}"
+        digests[name] = _combined(digests.get(name, ""), _of_path(path))
     classes = [part.name for part in (*first_stages, *later)]
     classes.append(suite.executor.name)
     if suite.latency:
         classes += [SCENARIOS.get(name, name) for name in suite.latency.scenarios]
     for word in (*words, *classes):
-        module = _CODE.fullmatch(word)
-        if module and (files := _sources(module[1])):
-            digests[module[1]] = _combined(*map(_of_file, files))
+        code = _CODE.fullmatch(word)
+        files = _sources(code[1]) if code else []
+        if code and files:
+            digests[code[1]] = _combined(*map(_of_file, files))
     return digests
+
+
+def _argument_files(parts: Sequence[Part], base_dir: Path) -> Iterator[Path]:
+    """Yield the files and folders that outsiders' classes are given, but for the folder of
+    everything, run folders included.
+    """
+    for part in parts:
+        for word in _arguments(part):
+            for path in _files_named(word, base_dir):
+                if not base_dir.resolve().is_relative_to(path):
+                    yield path
 
 
 def _of_dataset(part: Part) -> str:
@@ -73,12 +81,15 @@ def _of_dataset(part: Part) -> str:
 
 
 def _of_reranker(part: Part) -> list[str]:
-    """The values of the options that name files; others, such as a log, may name what the run
-    writes.
+    """Return the values of the options that name files; others, such as a log, may name what the
+    run writes.
     """
     model = rerankers.options_for(part.name)
     options = as_mapping(model, part.options)
-    return [word for name in getattr(model, "paths", ()) for word in _texts(options.get(name))]
+    words: list[str] = []
+    for name in getattr(model, "paths", ()):
+        words += _texts(options.get(name))
+    return words
 
 
 def _arguments(part: Part) -> Iterator[str]:
@@ -108,25 +119,24 @@ def _files_named(word: str, base_dir: Path) -> list[Path]:
             path = (base_dir / Path(name).expanduser()).resolve()
             if name and path.exists():
                 return [path]
-        except (OSError, ValueError, RuntimeError):  # too long for a name, a NUL, no home folder
+        except (OSError, ValueError, RuntimeError):
+            # too long for a name, a NUL, no home folder
             continue
     return []
 
 
 def _of_path(path: Path) -> str:
-    """Of a folder, its files and those of its subfolders: deeper ones are no data set's and no
-    model's.
+    """Return the digest of a file, or of a folder's files and those of its subfolders: deeper ones
+    are no data set's and no model's.
     """
     if path.is_file():
         return _of_file(path)
-    files = sorted(
-        file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file()
-    )
+    files = sorted(file for file in (*path.glob("*"), *path.glob("*/*")) if file.is_file())
     return _combined(*(f"{file.relative_to(path).as_posix()} {_of_file(file)}" for file in files))
 
 
 def _of_file(path: Path) -> str:
-    """The digest of a file's contents, of a large one that of its size and time of change; empty
+    """Return the digest of a file's contents, of a large one its size and time of change; empty
     where it cannot be read.
     """
     try:
@@ -134,7 +144,8 @@ def _of_file(path: Path) -> str:
         if about.st_size > LARGE:
             return f"{about.st_size} {about.st_mtime_ns}"
         return file_digest(path)
-    except OSError:  # whoever needs it says so
+    except OSError:
+        # whoever needs it says so
         return ""
 
 
@@ -147,18 +158,23 @@ def _sources(module: str) -> list[Path]:
     that it imports, however indirectly. Of an installed one, the module's own file.
     """
     files: dict[Path, None] = {}
-    names, place = [module.partition(".")[0]], None
-    seen: set[str] = {"bench"}  # this package is known by its version
+    names = [module.partition(".")[0]]
+    place: Path | None = None
+    # this package is known by its version
+    seen: set[str] = {"bench"}
     while names:
         name = names.pop()
-        origin = _origin(name) if name not in seen else None
+        if name in seen:
+            continue
         seen.add(name)
+        origin = _origin(name)
         if origin is None:
             continue
         is_package = origin.name == "__init__.py"
         folder = origin.parent.parent if is_package else origin.parent
         if _INSTALLED & set(origin.parts):
-            files |= dict.fromkeys([origin] if place is None else [])
+            if place is None:
+                files[origin] = None
             continue
         if place not in (None, folder):
             continue
@@ -171,12 +187,14 @@ def _sources(module: str) -> list[Path]:
 
 
 def _origin(name: str) -> Path | None:
-    """The file of a top-level module, without importing it."""
+    """Return the file of a top-level module, without importing it."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError):
         return None
-    return Path(spec.origin) if spec and spec.origin and Path(spec.origin).is_file() else None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return None
+    return Path(spec.origin)
 
 
 def _imported(file: Path) -> frozenset[str]:

@@ -7,7 +7,7 @@ thread begins on, is decided once a process (Georges, Buytaert & Eeckhout, OOPSL
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from bench.suite.planning import Group, Planned, plan
 from bench.suite.suite import Suite
 
 LOADING_S = 600.0
-"""What a process may take beside the timing itself."""
+"""What a process may take next to the timing itself."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,17 @@ def measure(
     """
     observer = observer or Observer()
     group, planned = _chosen(plan(suite, device, lenient=True), reranker)
-    given = suite.latency or LatencyPlan()
-    timed = given.one_query_only(queries=queries, rounds=rounds)
+    timed = (suite.latency or LatencyPlan()).one_query_only(queries=queries, rounds=rounds)
     sample = draw_sample(retrieve(suite, group, observer).questions.requests, timed, suite.seed)
-    recipe = Recipe(planned.part.name, planned.part.options, str(suite.base_dir))
-    how = {"plan": timed.model_dump(mode="json"), "seed": suite.seed}
+    recipe = Recipe(
+        planned.part.name, planned.part.options, str(suite.base_dir), planned.trial.device
+    )
     task = {
         "task": "twice",
         "recipe": asdict(recipe),
-        "device": planned.trial.device,
         "requests": [request.to_dict() for request in sample],
-        **how,
+        "plan": timed.model_dump(mode="json"),
+        "seed": suite.seed,
     }
     answers = []
     with observer.task(
@@ -71,30 +71,33 @@ def measure(
         for _ in range(processes):
             answers.append(ask(task, 2 * timed.time_limit_s + LOADING_S))
             advance(1)
-    noise = _noise(suite, planned, timed, max(len(one.docs) for one in sample), answers)
+    depth = max(len(request.docs) for request in sample)
+    noise = _noise(suite, planned, timed, depth, answers)
     return Measured(noise, answers[-1]["environment"])
 
 
 def _chosen(groups: Sequence[Group], name: str | None) -> tuple[Group, Planned]:
-    found = [
-        (group, one)
-        for group in groups
-        for one in group.planned
-        if one.reranker.placement == "device"
-    ]
-    names = {one.trial.reranker for _, one in found}
-    if name is not None and name not in names:
-        raise BenchError(
-            f"the suite has no reranker '{name}' that runs on a device: {nearest(name, names)}"
-        )
-    wanted = [(group, one) for group, one in found if name in (None, one.trial.reranker)]
-    ready = [(group, one) for group, one in wanted if one.status.status == "pending"]
-    if not ready:
-        reasons = "; ".join(f"{one.trial.reranker}: {one.status.reason}" for _, one in wanted)
-        raise BenchError(
-            f"no reranker of the suite runs on a device here{f' ({reasons})' if reasons else ''}"
-        )
-    return ready[0]
+    """Return the first reranker that runs on a device here, or that of a name."""
+    local: list[tuple[Group, Planned]] = []
+    for group in groups:
+        for planned in group.planned:
+            if planned.reranker.placement == "device":
+                local.append((group, planned))
+    names = {planned.trial.reranker for _, planned in local}
+    if name is not None:
+        if name not in names:
+            raise BenchError(
+                f"the suite has no reranker '{name}' that runs on a device: {nearest(name, names)}"
+            )
+        local = [pair for pair in local if pair[1].trial.reranker == name]
+    for group, planned in local:
+        if planned.status.status == "pending":
+            return group, planned
+    reasons = [f"{planned.trial.reranker}: {planned.status.reason}" for _, planned in local]
+    problem = "no reranker of the suite runs on a device here"
+    if reasons:
+        problem += f" ({'; '.join(reasons)})"
+    raise BenchError(problem)
 
 
 def _noise(
@@ -105,30 +108,33 @@ def _noise(
     answers: Sequence[dict[str, Any]],
 ) -> Noise:
     times = [_times(answer["rows"]) for answer in answers]
-    each = [_ratio(ours, theirs, suite.seed) for ours, theirs in times]
-    pooled = [
-        {
-            f"{i} {query}": turns
-            for i, pair in enumerate(times)
-            for query, turns in pair[side].items()
-        }
-        for side in (0, 1)
-    ]
-    whole = _ratio(pooled[0], pooled[1], suite.seed)
+    ratios = [_ratio(ours, theirs, suite.seed) for ours, theirs in times]
+    overall = _ratio(
+        _pooled([ours for ours, _ in times]), _pooled([theirs for _, theirs in times]), suite.seed
+    )
     return Noise(
         reranker=planned.trial.reranker,
         device=planned.trial.device,
         suite=suite.name,
         depth=depth,
-        queries=min(one.queries for one in each),
+        queries=min(ratio.queries for ratio in ratios),
         rounds=timed.rounds,
-        processes=[one.median for one in each],
-        ratio=whole.median,
-        low=whole.low,
-        high=whole.high,
+        processes=[ratio.median for ratio in ratios],
+        ratio=overall.median,
+        low=overall.low,
+        high=overall.high,
         disturbances=_disturbances(answers),
         measured_at=now(),
     )
+
+
+def _pooled(processes: Sequence[Times]) -> Times:
+    """Return the times of a copy in all processes. A query of each process counts by itself."""
+    pooled: dict[str, Mapping[int, float]] = {}
+    for number, times in enumerate(processes):
+        for query, turns in times.items():
+            pooled[f"{number} {query}"] = turns
+    return pooled
 
 
 def _disturbances(answers: Sequence[dict[str, Any]]) -> list[Note]:
@@ -140,7 +146,7 @@ def _disturbances(answers: Sequence[dict[str, Any]]) -> list[Note]:
 
 
 def _times(rows: Sequence[Sequence[Any]]) -> tuple[Times, Times]:
-    """Both copies' nanoseconds by query and round."""
+    """Return both copies' nanoseconds by query and round."""
     copies: tuple[dict[str, dict[int, float]], ...] = ({}, {})
     for copy, query, turn, nanoseconds in rows:
         copies[copy].setdefault(query, {})[turn] = nanoseconds

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class Ranked:
-    """Takes the rankings of some queries after the other, writes them on, and keeps little."""
+    """Takes the rankings of some queries after the other, writes them on, and keeps the best
+    documents and the quality by depth.
+    """
 
     def __init__(self, write: Callable[[Rankings], None], at: Sequence[int]) -> None:
         self._write, self._at = write, at
@@ -32,14 +34,12 @@ class Ranked:
         """
 
     def keep(self, rankings: Mapping[str, Ranking], part: Questions) -> None:
-        self._write(
-            {
-                query_id: list(zip(one.doc_ids, strictly_falling(one.scores), strict=True))
-                for query_id, one in rankings.items()
-            }
-        )
-        for one in rankings.values():
-            self.tops |= dict.fromkeys(one.doc_ids[:TOP])
+        scored: dict[str, list[tuple[str, float]]] = {}
+        for query_id, ranking in rankings.items():
+            scores = strictly_falling(ranking.scores)
+            scored[query_id] = list(zip(ranking.doc_ids, scores, strict=True))
+            self.tops |= dict.fromkeys(ranking.doc_ids[:TOP])
+        self._write(scored)
         for depth, per_query in depth_curve.curve(rankings, part, self._at).items():
             for measure, values in per_query.items():
                 self.curve.setdefault(depth, {}).setdefault(measure, array("d")).extend(

@@ -6,7 +6,7 @@ A stage that several pipelines begin with runs once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -29,6 +29,8 @@ from bench.scoring.executors.base import Executor
 
 Prefix = tuple[tuple[str, int | None], ...]
 """Which stages came before, with what each handed on."""
+Relevant = Mapping[str, tuple[int, int]]
+"""Query id -> how many of its relevant documents are handed on, and how many there are."""
 OnNote = Callable[[str, Note], None]
 """Gets the name of a stage and what to know of it."""
 
@@ -63,8 +65,8 @@ class StagePass:
         orders: Orders = Compact(
             (request.query_id, _candidates(request)) for request in self.questions.requests
         )
-        found = self._relevant(orders, self.depth)
-        records = [self._record(pipeline.first_name, None, self.depth, orders, found, None)]
+        relevant = self._relevant(orders, self.depth)
+        records = [self._record(pipeline.first_name, None, self.depth, orders, relevant, None)]
         stood = Stood(orders, Scored(), {})
         together = Scored()
         prefix: Prefix = ()
@@ -76,8 +78,8 @@ class StagePass:
             stood = self.known[prefix]
             received = self.depth if handed is None else handed
             keep = received if step.keep is None else step.keep
-            before, found = found, self._relevant(stood.orders, keep)
-            record = self._record(step.name, received, keep, stood.orders, found, before)
+            before, relevant = relevant, self._relevant(stood.orders, keep)
+            record = self._record(step.name, received, keep, stood.orders, relevant, before)
             records.append(_with_cost(record, step, stood.scored))
             _add(together, stood.scored)
             handed = keep
@@ -139,8 +141,8 @@ class StagePass:
         received: int | None,
         keep: int,
         orders: Orders,
-        found: Mapping[str, tuple[int, int]],
-        before: Mapping[str, tuple[int, int]] | None,
+        handed_on: Relevant,
+        before: Relevant | None,
     ) -> StageRecord:
         """Measure the order as it stands, and what of the relevant documents is handed on."""
         scores = {
@@ -149,23 +151,24 @@ class StagePass:
             if request.query_id in orders
         }
         assessed = assess(Scored(scores=scores), self.questions, self.seed)
-        lost_documents = None
+        recall = _recall(handed_on)
+        lost: float | None = None
+        lost_documents: int | None = None
         if before is not None:
-            lost_documents = sum(count for count, _ in before.values()) - sum(
-                count for count, _ in found.values()
-            )
-        recall = _recall(found)
+            lost_documents = _documents(before) - _documents(handed_on)
+            if recall is not None:
+                lost = (_recall(before) or 0.0) - recall
         return StageRecord(
             name=name,
             received=received,
             keep=keep,
             quality=dict(assessed.estimates),
             recall=recall,
-            lost=None if before is None or recall is None else (_recall(before) or 0.0) - recall,
+            lost=lost,
             lost_documents=lost_documents,
         )
 
-    def _relevant(self, orders: Orders, keep: int) -> dict[str, tuple[int, int]]:
+    def _relevant(self, orders: Orders, keep: int) -> Relevant:
         """Return, per query with relevant documents, how many are handed on, and how many there
         are.
         """
@@ -174,8 +177,10 @@ class StagePass:
             threshold = self.questions.dataset.min_relevance
             relevant = {doc_id for doc_id, grade in grades.items() if grade >= threshold}
             if relevant:
-                kept = orders[query_id].doc_ids[:keep] if query_id in orders else ()
-                counts[query_id] = (len(relevant.intersection(kept)), len(relevant))
+                handed_on: Sequence[str] = ()
+                if query_id in orders:
+                    handed_on = orders[query_id].doc_ids[:keep]
+                counts[query_id] = (len(relevant.intersection(handed_on)), len(relevant))
         return counts
 
     def _description(self, pipeline: Pipeline, prefix: Prefix) -> DescriptionFields:
@@ -207,11 +212,16 @@ def _after(orders: Orders, request: CandidateList, scored: Scored) -> QueryCandi
     return standing(orders[request.query_id], seen)
 
 
-def _recall(counts: Mapping[str, tuple[int, int]]) -> float | None:
+def _documents(counts: Relevant) -> int:
+    """Return how many relevant documents are handed on, over all queries."""
+    return sum(count for count, _ in counts.values())
+
+
+def _recall(counts: Relevant) -> float | None:
     """Return the mean share of relevant documents that are handed on; None where none is known."""
     if not counts:
         return None
-    return sum(found / relevant for found, relevant in counts.values()) / len(counts)
+    return sum(count / relevant for count, relevant in counts.values()) / len(counts)
 
 
 def _add(together: Scored, stage: Scored) -> None:
@@ -227,9 +237,9 @@ def _add(together: Scored, stage: Scored) -> None:
     together.executor = together.executor or stage.executor
 
 
-def _sum(one: Amounts, other: Amounts) -> Amounts:
-    names = dict.fromkeys([*one, *other])
-    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in names}
+def _sum(amounts: Amounts, more: Amounts) -> Amounts:
+    names = dict.fromkeys([*amounts, *more])
+    return {name: amounts.get(name, 0.0) + more.get(name, 0.0) for name in names}
 
 
 def _with_cost(record: StageRecord, step: Step, scored: Scored) -> StageRecord:

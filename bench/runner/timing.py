@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 
+from bench import retrieval
+from bench.contract.recipe import PipelineRecipe, Recipe, StepRecipe
 from bench.core.counting import counted
 from bench.core.errors import BenchError
 from bench.core.note import Code, note
@@ -13,6 +16,7 @@ from bench.core.progress import Observer
 from bench.core.wording import worded
 from bench.latency import timed_pass
 from bench.latency.plan import LatencyPlan
+from bench.pipelines.pipeline import Pipeline
 from bench.quality.questions import Questions
 from bench.records.writer import RunWriter
 from bench.runner.guard import Guard
@@ -21,7 +25,8 @@ from bench.runner.sweep import Sweep
 from bench.runner.trial_run import TrialRun
 from bench.scoring.description import described
 from bench.scoring.executors.base import Executor
-from bench.suite.planning import Planned
+from bench.suite.naming import display_name
+from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 
 
@@ -31,13 +36,15 @@ class GroupTiming:
     def __init__(
         self,
         suite: Suite,
+        group: Group,
         runs: Sequence[TrialRun],
         writer: RunWriter,
         observer: Observer,
         fresh: bool,
         executor: Executor,
     ) -> None:
-        self.suite, self.runs, self.writer, self.observer = suite, runs, writer, observer
+        self.suite, self.group, self.runs = suite, group, runs
+        self.writer, self.observer = writer, observer
         self.fresh, self.executor = fresh, executor
         self.guard = Guard(writer, observer)
 
@@ -72,12 +79,35 @@ class GroupTiming:
                 work = partial(self._build, run, questions, plan_)
             self.guard.run(run, work)
         targets = [self._target(run.planned) for run in timed if run.is_done]
-        if not targets:
-            return None
+        with ExitStack() as stack:
+            if plan_.first_stages and self.runs[0].is_done:
+                targets = [*self._search(questions, stack), *targets]
+            if not targets:
+                return None
+            return self._timed(targets, questions, plan_)
+
+    def _timed(
+        self, targets: Sequence[timed_pass.Target], questions: Questions, plan_: LatencyPlan
+    ) -> timed_pass.LatencyResult:
         total = timed_pass.planned_calls(targets, questions.requests, plan_)
-        label = f"timing {counted(len(targets), 'reranker')}, interleaved"
+        label = f"timing {counted(len(targets), 'row')}, interleaved"
         with self.observer.task(label, total, "calls") as advance:
             return timed_pass.measure(targets, questions.requests, plan_, self.suite.seed, advance)
+
+    def _search(self, questions: Questions, stack: ExitStack) -> list[timed_pass.Target]:
+        """Return the first stage as a stage of its own, loaded until the stack is closed; nothing
+        where it is given, and has no time.
+        """
+        part = self.group.first_stage
+        stage = retrieval.build(part.name, part.options, self.suite.base_dir)
+        if stage.is_given:
+            return []
+        search = Pipeline(display_name(part), stage, (), device="cpu")
+        stack.callback(search.close)
+        search.over(questions.dataset)
+        search.load()
+        recipe = self._pipeline_recipe(search)
+        return [timed_pass.Target(self.runs[0].trial.id, "cpu", search, recipe)]
 
     def _load(self, run: TrialRun) -> None:
         """Load what is timed and describe it as it is now: the cache knows the threads and batches
@@ -99,10 +129,29 @@ class GroupTiming:
         run.description = dict(build_architecture(run.planned, questions, plan_))
 
     def _target(self, planned: Planned) -> timed_pass.Target:
-        recipe = None
+        recipe: Recipe | PipelineRecipe | None
         if planned.pipeline is None:
             recipe = planned.part.recipe(self.suite.base_dir, planned.trial.device)
+        else:
+            recipe = self._pipeline_recipe(planned.pipeline)
         return timed_pass.Target(planned.trial.id, planned.trial.device, planned.reranker, recipe)
+
+    def _pipeline_recipe(self, pipeline: Pipeline) -> PipelineRecipe | None:
+        """Return how another process builds a pipeline; None where one of its stages cannot be
+        built there.
+        """
+        dataset = self.group.dataset.recipe(self.suite.base_dir)
+        first = self.group.first_stage.recipe(self.suite.base_dir)
+        if dataset is None or first is None:
+            return None
+        steps: list[StepRecipe] = []
+        for step in pipeline.steps:
+            if step.recipe is None:
+                return None
+            steps.append(StepRecipe(step.name, step.keep, step.recipe))
+        return PipelineRecipe(
+            dataset, self.suite.seed, pipeline.first_name, first, tuple(steps), pipeline.device
+        )
 
     def _sweep(self, questions: Questions, timing: timed_pass.LatencyResult) -> None:
         """Where the plan asks for it, time the rerankers of the timed pass that run on this machine
@@ -112,14 +161,19 @@ class GroupTiming:
         timed = [
             run.planned
             for run in self.runs
-            if run.trial.id in timing.facts
-            and run.planned.reranker.placement == "device"
-            and run.planned.pipeline is None
+            if run.trial.id in timing.facts and run.planned.reranker.placement == "device"
         ]
         if not timed or plan_ is None or plan_.sweep is None:
             return
         sweep = Sweep(
-            self.suite, plan_, plan_.sweep, self.writer, questions, self.fresh, self.executor
+            self.suite,
+            self.group,
+            plan_,
+            plan_.sweep,
+            self.writer,
+            questions,
+            self.fresh,
+            self.executor,
         )
         label = f"sweeping {counted(len(timed), 'reranker')}"
         with self.observer.task(label, sweep.calls(timed), "calls") as advance:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import bench
 from bench import rerankers
 from bench.contract.request import CandidateList
 from bench.core.errors import BenchError
@@ -37,7 +38,7 @@ FAKE = "tests.support.fakes:HashReranker"
 def started(
     options: dict[str, Any] | None = None, name: str = FAKE, device: str = "cpu", **more: Any
 ) -> LatencyResult:
-    target = Target("t", device, HashReranker(FakeOptions()), Recipe(name, options, "."))
+    target = Target("t", device, HashReranker(FakeOptions()), Recipe(name, options, ".", device))
     return measure(
         [target],
         requests(3, docs=2),
@@ -166,7 +167,16 @@ def test_the_state_of_the_page_cache_is_read_from_what_came_from_the_disk(
     target = Target("t", "cpu", HashReranker(FakeOptions()))
     lane = Lane(target, LatencyPlan(), requests(1), FakeClock())
     cold = latency_cold.Cold("cold", latency_cold.ColdOptions(), lane)
-    cold.answers = [{"read_bytes": one, "peak_rss_bytes": 5, "gpu_memory": {}} for one in read]
+    for size in read:
+        cold.answers.append(
+            {
+                "nanoseconds": {},
+                "usage": {},
+                "read_bytes": size,
+                "peak_rss_bytes": 5,
+                "gpu_memory": {},
+            }
+        )
     assert cold.facts()["cold"]["page_cache"] == state
     assert f"page cache {state or 'unknown'}" in said(cold.notes())[0]
 
@@ -190,3 +200,24 @@ def test_a_suite_s_reranker_is_built_alike_in_the_run_and_in_the_process() -> No
     recipe = Recipe(FAKE, {"salt": "x"}, ".")
     ours = rerankers.build(recipe.name, recipe.options, "cpu", Path(recipe.base_dir))
     assert ours.fingerprint() == {"backend": "fake", "salt": "x"}
+
+
+def test_a_pipeline_and_its_first_stage_start_in_a_process_of_their_own(
+    collection: Path, tmp_path: Path
+) -> None:
+    stages = [{"bm25": {"keep": 4}}, {"word-overlap": {"keep": 2}}, FAKE]
+    asked = {
+        "name": "started",
+        "datasets": [f"files:{collection}"],
+        "pipelines": [{"name": "cascade", "stages": stages}],
+        "devices": ["cpu"],
+        "latency": {"scenarios": ["cold"], "cold_runs": 1, "queries": 2, "first_stages": True},
+    }
+    run = bench.run(asked, out=tmp_path)
+    for name in ("first-stage", "cascade"):
+        (record,) = [one for one in run.records.values() if one.trial.reranker == name]
+        facts = (record.latency or {})["cold"]
+        assert (facts["runs"], facts["failed"]) == (1, 0), record.latency
+        rows = run.latency[run.latency["trial"] == record.trial.id]
+        spans = rows.set_index("span")["nanoseconds"]
+        assert spans["total"] == spans[PARTS].sum()

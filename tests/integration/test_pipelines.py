@@ -16,13 +16,14 @@ import yaml
 import bench
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.contract.request import CandidateList, Failure
+from bench.contract.trial import System
 from bench.core.errors import SuiteError
 from bench.core.progress import Observer
 from bench.datasets.base import Dataset
 from bench.records.run import Run
 from bench.records.schema import Record
 from bench.reports.document import Table
-from bench.reports.sections import stages
+from bench.reports.sections import latency, stages
 from bench.reports.view import View
 from bench.rerankers.base import BaseReranker, Description
 from bench.retrieval.base import BaseFirstStage
@@ -131,7 +132,14 @@ def cascade(*stages: Any, name: str = "cascade", **more: Any) -> dict[str, Any]:
 
 
 THREE = ({"bm25": {"keep": 60}}, {"word-overlap": {"keep": 20}}, {f"{HERE}:Shortest": {"keep": 5}})
-TIMED = {"queries": 3, "rounds": 1, "warmup_max": 0, "span_queries": 3, "offline_pairs": 60}
+TIMED = {
+    "queries": 3,
+    "rounds": 1,
+    "warmup_max": 0,
+    "span_queries": 3,
+    "offline_pairs": 60,
+    "first_stages": True,
+}
 
 
 def record_of(run: Run, name: str) -> Record:
@@ -177,6 +185,50 @@ def test_every_stage_has_a_span_and_the_search_is_one(finished: Run) -> None:
     spans = set(rows.loc[rows["scenario"] == "single", "span"])
     assert spans == {"total", "bm25", "word-overlap", f"{HERE}:Shortest", "other"}
     assert (rows["nanoseconds"] >= 0).all()
+
+
+def test_the_first_stage_is_timed_as_a_stage_of_its_own(finished: Run) -> None:
+    record = record_of(finished, "first-stage")
+    rows = finished.latency[finished.latency["trial"] == record.trial.id]
+    single = rows[rows["scenario"] == "single"]
+    assert set(single["span"]) == {"total", "bm25", "other"}
+    assert len(single[single["span"] == "total"]) == TIMED["queries"]
+    assert set(rows["scenario"]) == {"single", "offline"}
+    assert "speed" in record.keys
+    table = latency.table("single", finished.rows)
+    assert [row.name for row in table.rows] == ["first-stage", "cascade"]
+
+
+@pytest.mark.parametrize("first_stages", [True, False])
+def test_a_first_stage_that_is_given_or_not_asked_for_has_no_time(
+    first_stages: bool, finished: Run, tmp_path: Path
+) -> None:
+    ranking = next((finished.folder / "rankings").glob("*first-stage.run.gz"))
+    first = {"run": {"path": str(ranking), "keep": 10}} if first_stages else {"bm25": {"keep": 10}}
+    plan = {**TIMED, "scenarios": ["single"], "first_stages": first_stages}
+    done = bench.run(cascade(first, f"{HERE}:Shortest", latency=plan), out=tmp_path)
+    assert record_of(done, "first-stage").latency is None
+    assert record_of(done, "cascade").latency is not None
+
+
+def test_a_sweep_times_a_pipeline_at_other_depths_and_settings(tmp_path: Path) -> None:
+    tunable = "tests.support.fakes:TunableReranker"
+    sweep = {"depths": [5, 20], "dtypes": ["bfloat16"], "rounds": 1}
+    plan = {**TIMED, "scenarios": ["single"], "sweep": sweep}
+    stages_ = ({"bm25": {"keep": 20}}, {"word-overlap": {"keep": 10}}, tunable)
+    done = bench.run(cascade(*stages_, latency=plan), out=tmp_path)
+    points = [point for point in done.points if point.trial.reranker == "cascade"]
+    settings = [(point.depth, point.system.dtype) for point in points]
+    assert sorted(settings, key=str) == [(20, "bfloat16"), (20, None), (5, "bfloat16"), (5, None)]
+    qualities = done.qualities("nDCG@10")
+    own, changed = (
+        qualities.at(System(points[0].trial.id, dtype=dtype), 20) for dtype in (None, "bfloat16")
+    )
+    assert own
+    assert changed
+    assert own.keys() == changed.keys()
+    assert own != changed, "the number format of this one changes its scores"
+    assert qualities.at(points[0].system, 5) is None, "other documents reach every stage there"
 
 
 def test_reports_tell_each_stage(finished: Run) -> None:

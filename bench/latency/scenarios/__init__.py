@@ -40,15 +40,15 @@ _OUTSIDERS: dict[str, AnyScenario] = {}
 
 def class_of(name: str) -> AnyScenario:
     """Return the class behind a name. Raises SuiteError naming the nearest valid name."""
-    found = resolve(name, SCENARIOS, "latency scenario")
-    if not isinstance(found, type) or not issubclass(found, Scenario):
+    scenario = resolve(name, SCENARIOS, "latency scenario")
+    if not isinstance(scenario, type) or not issubclass(scenario, Scenario):
         raise SuiteError(
             f"latency scenario '{name}': the class needs to be a subclass of "
             "bench.latency.scenarios.base.Scenario"
         )
     if name not in SCENARIOS:
-        _OUTSIDERS[name] = found
-    return found
+        _OUTSIDERS[name] = scenario
+    return scenario
 
 
 def reader(name: str) -> AnyScenario:
@@ -85,4 +85,6 @@ def label(condition: Condition, timing: Mapping[str, Any] | None = None) -> str:
     scenario = reader(condition.scenario)
     name = f"{condition.scenario} {scenario.suffix(condition)}".rstrip()
     remark = scenario.remark(condition, timing or {})
-    return f"{name}, {remark}" if remark else name
+    if not remark:
+        return name
+    return f"{name}, {remark}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -132,6 +133,12 @@ class Scenario(Generic[AnyOptions]):
     def turns(cls, options: AnyOptions, plan: CommonPlan, queries: int) -> Iterator[Turn]:
         """Yield the turns over a sample of this many queries, round by round."""
         raise NotImplementedError
+
+    @classmethod
+    def round_by_round(cls, step: Callable[..., None], rounds: int) -> Iterator[Turn]:
+        """Yield one turn per round; `step` gets the number of the round as `round_`."""
+        for round_ in range(rounds):
+            yield Turn(Moment.ROUNDS, round_, partial(step, round_=round_), round_)
 
     @classmethod
     def compared(cls, options: AnyOptions) -> Mapping[str, Any]:

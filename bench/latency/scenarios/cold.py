@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from bench.core.counting import counted
 from bench.core.errors import BenchError
@@ -18,13 +17,24 @@ from bench.latency.common_plan import CommonPlan
 from bench.latency.fresh_process import ask
 from bench.latency.lane import Lane
 from bench.latency.sample import Sample
-from bench.latency.scenarios.base import Moment, Place, Scenario, ScenarioOptions, Turn
+from bench.latency.scenarios.base import Place, Scenario, ScenarioOptions, Turn
 
 if TYPE_CHECKING:
     import pandas as pd
 
 READ_FROM_DISK = 16 << 20
 """Bytes from which the page cache did not hold what was loaded; Python's own files are fewer."""
+
+
+class ColdAnswer(TypedDict):
+    """What a fresh process says of its start."""
+
+    nanoseconds: dict[str, int]
+    """By span, the total among them."""
+    usage: dict[str, int]
+    peak_rss_bytes: int | None
+    gpu_memory: dict[str, int]
+    read_bytes: int | None
 
 
 class ColdOptions(ScenarioOptions):
@@ -45,7 +55,7 @@ class Cold(Scenario[ColdOptions]):
 
     def __init__(self, name: str, options: ColdOptions, lane: Lane) -> None:
         super().__init__(name, options, lane)
-        self.answers: list[dict[str, Any]] = []
+        self.answers: list[ColdAnswer] = []
         self.errors: list[str] = []
 
     @classmethod
@@ -54,9 +64,7 @@ class Cold(Scenario[ColdOptions]):
 
     @classmethod
     def turns(cls, options: ColdOptions, plan: CommonPlan, queries: int) -> Iterator[Turn]:
-        for round_ in range(options.cold_runs):
-            step = partial(cls.time_process, round_=round_)
-            yield Turn(Moment.ROUNDS, round_, step, round_)
+        yield from cls.round_by_round(cls.time_process, options.cold_runs)
 
     def time_process(self, round_: int) -> None:
         """Start one more process. One that fails is counted."""
@@ -71,12 +79,11 @@ class Cold(Scenario[ColdOptions]):
         task = {
             "task": "cold",
             "recipe": asdict(target.recipe),
-            "device": target.device,
             "request": request.to_dict(),
             "started": self.lane.clock.now_ns(),
         }
         try:
-            answer = ask(task, self.lane.plan.time_limit_s)
+            answer = cast(ColdAnswer, ask(task, self.lane.plan.time_limit_s))
         except BenchError as error:
             self.errors.append(str(error))
             return
@@ -107,14 +114,14 @@ class Cold(Scenario[ColdOptions]):
         page_cache = None
         if read:
             page_cache = "cold" if max(read) > READ_FROM_DISK else "warm"
-        facts = {
+        facts: dict[str, object] = {
             "runs": len(self.answers),
             "failed": len(self.errors),
             MEMORY.key: max(memory, default=0) or None,
-            **(self.answers[-1]["gpu_memory"] if self.answers else {}),
-            "read_bytes": read,
-            "page_cache": page_cache,
         }
+        if self.answers:
+            facts |= self.answers[-1]["gpu_memory"]
+        facts |= {"read_bytes": read, "page_cache": page_cache}
         return {"cold": facts}
 
     def notes(self) -> list[Note]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.request import CandidateList
@@ -46,9 +45,7 @@ class Offline(Scenario[OfflineOptions]):
 
     @classmethod
     def turns(cls, options: OfflineOptions, plan: CommonPlan, queries: int) -> Iterator[Turn]:
-        for round_ in range(plan.rounds):
-            step = partial(cls.time_pool, round_=round_)
-            yield Turn(Moment.ROUNDS, round_, step, round_)
+        yield from cls.round_by_round(cls.time_pool, plan.rounds)
         yield Turn(Moment.AFTER_ROUNDS, 0, cls.time_energy, calls=0)
 
     def time_pool(self, round_: int) -> None:

@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from pydantic import Field
 
@@ -43,7 +43,7 @@ PATIENCE = 2.0
 otherwise decide how long we measure.
 """
 GROWTH = 5.0
-"""The queue grows when the median wait rises from third to third of the arrivals, by more than so
+"""The queue grows when the median wait rises from third to third of the arrivals, by more than that
 many service times in all.
 """
 
@@ -60,6 +60,21 @@ class Answer:
     ended: int
     batch: int
     ok: bool
+
+
+class Load(TypedDict):
+    """What became of the arrivals at one rate, as a record holds it. `load` is the share of the
+    capacity, `utilisation` that of the time in which the worker was busy.
+    """
+
+    rate: float
+    arrivals: int
+    failed: int
+    unanswered: int
+    mean_batch: float | None
+    utilisation: float
+    overloaded: bool
+    load: float | None
 
 
 class ServerPlan(Options):
@@ -86,7 +101,9 @@ class ServerPlan(Options):
         """Return the rates and the loads that are run."""
         if self.loads is not None:
             return list(self.rates), list(self.loads)
-        return list(self.rates), [] if self.rates else [0.5, 0.8]
+        if self.rates:
+            return list(self.rates), []
+        return [], [0.5, 0.8]
 
 
 class ServerOptions(ScenarioOptions):
@@ -109,7 +126,7 @@ class Server(Scenario[ServerOptions]):
         super().__init__(name, options, lane)
         self.load_plan = options.server
         self.capacity: float | None = None
-        self.loads: list[dict[str, Any]] = []
+        self.loads: list[Load] = []
 
     @classmethod
     def turns(cls, options: ServerOptions, plan: CommonPlan, queries: int) -> Iterator[Turn]:
@@ -146,8 +163,7 @@ class Server(Scenario[ServerOptions]):
         """Serve arrivals at one rate; keep how long each waited and was worked on."""
         due = [int(second * 1e9) for second in arrivals(rate, self.load_plan, self.lane.seed)]
         answers = self._serve(due)
-        share = rate / self.capacity if self.capacity else None
-        self.loads.append({"rate": rate, **_facts(answers, due), "load": share})
+        self.loads.append(_outcome(rate, self.capacity, answers, due))
         for answer in answers:
             if answer.ok:
                 self._keep(rate, answer)
@@ -219,17 +235,23 @@ class Server(Scenario[ServerOptions]):
 
     @classmethod
     def suffix(cls, condition: Condition) -> str:
-        return "" if condition.rate is None else rate_text(condition.rate)
+        if condition.rate is None:
+            return ""
+        return rate_text(condition.rate)
 
     @classmethod
     def remark(cls, condition: Condition, timing: Mapping[str, Any]) -> str:
         load = _load(condition, timing)
-        return f"{load['utilisation']:.0%} load" if load else ""
+        if not load:
+            return ""
+        return f"{load['utilisation']:.0%} load"
 
     @classmethod
     def withheld(cls, condition: Condition, timing: Mapping[str, Any]) -> str:
-        """Percentiles of an overloaded server would tell how long it was measured."""
-        return "overloaded" if _load(condition, timing).get("overloaded") else ""
+        """Return a word for an overloaded server: its percentiles say how long it was measured."""
+        if _load(condition, timing).get("overloaded"):
+            return "overloaded"
+        return ""
 
 
 def rate_text(rate: float) -> str:
@@ -262,8 +284,8 @@ def _notes(load: Mapping[str, Any]) -> list[Note]:
 
 
 def arrivals(rate: float, plan: ServerPlan, seed: int) -> NDArray[np.float64]:
-    """Seconds at which queries are due: exponential gaps, at least one arrival. The same seed gives
-    every rate the same gaps, scaled.
+    """Return the seconds at which queries are due: exponential gaps, at least one arrival. The same
+    seed gives every rate the same gaps, scaled.
     """
     import numpy as np
 
@@ -272,12 +294,14 @@ def arrivals(rate: float, plan: ServerPlan, seed: int) -> NDArray[np.float64]:
 
 
 def _ready(due: Sequence[int], served: int, now: int, plan: ServerPlan) -> int:
-    """When the next call begins: at once if somebody waits, later only where a batch that is not
-    full may wait for more.
+    """Return when the next call begins: at once if somebody waits, later only where a batch that is
+    not full may wait for more.
     """
     patience_ends = max(due[served], min(now, due[served])) + int(plan.max_wait_ms * 1e6)
     full = served + plan.max_batch - 1
-    return min(patience_ends, max(due[full], due[served])) if full < len(due) else patience_ends
+    if full >= len(due):
+        return patience_ends
+    return min(patience_ends, max(due[full], due[served]))
 
 
 def _sleep_until(clock: Clock, moment: int) -> None:
@@ -285,27 +309,37 @@ def _sleep_until(clock: Clock, moment: int) -> None:
         clock.sleep(left / 1e9)
 
 
-def _facts(answers: Sequence[Answer], due: Sequence[int]) -> dict[str, Any]:
-    """Counts, how busy the worker was, and whether it kept up."""
-    work = sum((one.ended - one.began) / one.batch for one in answers)
-    each = work / len(answers) if answers else 0.0
-    busy = len(due) * each / due[-1]
+def _outcome(
+    rate: float, capacity: float | None, answers: Sequence[Answer], due: Sequence[int]
+) -> Load:
+    """Return counts, how busy the worker was, and whether it kept up."""
+    share = None
+    if capacity:
+        share = rate / capacity
+    mean_batch = None
+    service = 0.0
+    if answers:
+        mean_batch = sum(answer.batch for answer in answers) / len(answers)
+        work = sum((answer.ended - answer.began) / answer.batch for answer in answers)
+        service = work / len(answers)
+    busy = len(due) * service / due[-1]
     unanswered = len(due) - len(answers)
+    waits = [answer.began - answer.due for answer in answers]
     return {
+        "rate": rate,
         "arrivals": len(due),
-        "failed": sum(not one.ok for one in answers),
+        "failed": sum(not answer.ok for answer in answers),
         "unanswered": unanswered,
-        "mean_batch": sum(one.batch for one in answers) / len(answers) if answers else None,
+        "mean_batch": mean_batch,
         "utilisation": busy,
-        "overloaded": busy >= 1
-        or unanswered > 0
-        or grows([one.began - one.due for one in answers], each),
+        "overloaded": busy >= 1 or unanswered > 0 or grows(waits, service),
+        "load": share,
     }
 
 
 def grows(waits: Sequence[float], service: float) -> bool:
-    """Whether the wait rises from third to third by more than chance would have it at a load that
-    can be borne.
+    """Return whether the wait rises from third to third by more than chance would have it at a load
+    that can be borne.
     """
     third = len(waits) // 3
     if third < 3:

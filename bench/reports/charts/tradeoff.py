@@ -54,7 +54,9 @@ def points(members: Sequence[Row], measure: str, marks: Mapping[str, Mark]) -> l
     found: list[Point] = []
     for row in members:
         timing = one_query(row)
-        if row.status == "done" and timing and measure in row.quality:
+        # the first stage is a line, whatever its search takes
+        is_point = row.trial.kind != "reference" and row.status == "done"
+        if is_point and timing and measure in row.quality:
             where = row.trial.device if row.trial.device != "-" else "over the network"
             found.append(Point(row, timing, row.quality[measure], marks[row.trial.id], where))
     return found

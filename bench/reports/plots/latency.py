@@ -26,11 +26,15 @@ def draw(run: Run) -> Iterator[Picture]:
     single = calls[calls["scenario"] == one_query_at(remote=False)]
     marks = marks_of(run)
     for group, members in run.groups.items():
-        timed = [row for row in members if (single["trial"] == row.trial.id).any()]
+        timed = [row for row in members if row.trial.id in marks and _has_calls(row, single)]
         if timed:
             dataset, first_stage, _ = group
             title = f"{dataset}, {first_stage}, {candidates_of(members)}: one query in flight"
             yield Picture.of("latency", group, _figure(timed, single, marks, title))
+
+
+def _has_calls(row: Row, calls: pd.DataFrame) -> bool:
+    return bool((calls["trial"] == row.trial.id).any())
 
 
 def _figure(timed: list[Row], single: pd.DataFrame, marks: Mapping[str, Mark], title: str) -> Any:

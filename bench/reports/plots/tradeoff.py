@@ -27,11 +27,13 @@ def draw(run: Run) -> Iterator[Picture]:
     """A picture per group that has timings."""
     marks = marks_of(run)
     for group, members in run.groups.items():
-        timed = [
-            (row, found)
-            for row in members
-            if (found := one_query(row)) and row.status == "done" and row.quality
-        ]
+        timed = []
+        for row in members:
+            summary = one_query(row)
+            # the first stage is a line, whatever its search takes
+            is_point = row.trial.kind != "reference" and row.status == "done" and row.quality
+            if summary and is_point:
+                timed.append((row, summary))
         if timed:
             dataset, first_stage, _ = group
             yield Picture.of(

@@ -1,0 +1,32 @@
+"""A pipeline from the recipe that a run hands to another process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench import datasets, retrieval
+from bench.core.plugins import look_in
+from bench.pipelines.pipeline import Pipeline, Step
+from bench.rerankers import recipe as reranker_recipe
+
+
+def built(recipe: Mapping[str, Any]) -> Pipeline:
+    """Return a pipeline over its collection, from the fields of a `PipelineRecipe`. The collection
+    is read; index and models are not.
+    """
+    dataset, first = recipe["dataset"], recipe["first"]
+    look_in(Path(dataset["base_dir"]))
+    collection = datasets.load(
+        dataset["name"], dataset["options"], Path(dataset["base_dir"]), recipe["seed"]
+    )
+    stage = retrieval.build(first["name"], first["options"], Path(first["base_dir"]))
+    steps: list[Step] = []
+    for step in recipe["steps"]:
+        key = json.dumps(step["reranker"], sort_keys=True, default=str)
+        steps.append(Step(step["name"], reranker_recipe.built(step["reranker"]), step["keep"], key))
+    pipeline = Pipeline(recipe["first_name"], stage, steps, device=recipe["device"])
+    pipeline.over(collection)
+    return pipeline
