@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,16 +41,20 @@ def run(
     from bench.runner import loop
     from bench.suite.suite import load as load_suite
 
-    found = load_suite(suite)
-    shown = redacted(found.written) if isinstance(suite, Mapping) else argument(str(suite))
+    loaded = load_suite(suite)
+    # The command is kept in the run's records, so that no secret may be in it.
+    if isinstance(suite, Mapping):
+        words = repr(redacted(loaded.written))
+    else:
+        words = repr(argument(str(suite)))
     done = loop.run(
-        found,
+        loaded,
         out=Path(out),
         device=device,
         time_it=latency,
         fresh=fresh,
         observer=progress,
-        command=f"bench.run({shown!r})",
+        command=f"bench.run({words})",
     )
     reports.write(done, (progress or Observer()).note)
     failures = done.info.failures()
@@ -67,8 +71,8 @@ def estimate(
     latency: bool = True,
     fresh: bool = False,
 ) -> Forecast:
-    """What `run` with the same arguments would take: pairs, calls, tokens, dollars, time. Nothing
-    is scored and nothing is sent.
+    """Return what `run` with the same arguments would take: pairs, calls, tokens, dollars, time.
+    Nothing is scored and nothing is sent.
 
     The rows are in `.rows`, as a table in `.to_frame()`; `.usd` is their sum. Raises BenchError as
     `run` does.
@@ -86,8 +90,8 @@ def compare(
     measure: str | None = None,
     across: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Paired differences, a row per comparison: rerankers against a baseline, or with several runs
-    each against itself in the first.
+    """Return paired differences, a row per comparison: rerankers against a baseline, or with
+    several runs each against itself in the first.
 
     Columns as in `rerank-bench compare --format csv`; the first ones name the trials, then
     difference, low, high, p, p_holm, t_p, effect_size, wins, ties, losses, minimum_detectable.
@@ -96,17 +100,11 @@ def compare(
     import pandas as pd
 
     from bench.comparison.pairs import compare as paired
-    from bench.records import baselines
     from bench.reports.comparison import flat
 
-    given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-    found = paired(
-        [one if isinstance(one, Run) else baselines.find(one) for one in given],
-        baseline,
-        measure,
-        across,
-    )
-    return pd.DataFrame([flat(one) for one in found])
+    several = [runs] if isinstance(runs, Run | str | Path) else runs
+    comparisons = paired([_opened(run) for run in several], baseline, measure, across)
+    return pd.DataFrame([flat(comparison) for comparison in comparisons])
 
 
 def budget(
@@ -119,8 +117,8 @@ def budget(
     dataset: str | None = None,
     first_stage: str | None = None,
 ) -> Choices:
-    """The best quality inside a latency budget, for each dataset and first stage of a run: a list
-    that a notebook shows as tables.
+    """Return the best quality inside a latency budget, for each dataset and first stage of a run: a
+    list that a notebook shows as tables.
 
     The same as `rerank-bench budget`; arguments and errors are those of
     `bench.comparison.budgets.budget`.
@@ -128,12 +126,16 @@ def budget(
     from bench.comparison import budgets
     from bench.reports.budget import Choices
 
-    limits = {"p95_ms": p95_ms, "p50_ms": p50_ms}
-    return Choices(
-        budgets.budget(
-            run, **limits, device=device, measure=measure, dataset=dataset, first_stage=first_stage
-        )
+    choices = budgets.budget(
+        run,
+        p95_ms=p95_ms,
+        p50_ms=p50_ms,
+        device=device,
+        measure=measure,
+        dataset=dataset,
+        first_stage=first_stage,
     )
+    return Choices(choices)
 
 
 def check(
@@ -145,8 +147,8 @@ def check(
     margin: float | None = None,
     accept_underpowered: bool = False,
 ) -> Verdict:
-    """Whether `new` is no worse than `baseline` (a run, its folder, or a saved baseline's name):
-    `.outcome`, `.gates`, `.exit_code`.
+    """Return whether `new` is no worse than `baseline` (a run, its folder, or a saved baseline's
+    name): `.outcome`, `.gates`, `.exit_code`.
 
     Asks what the file `gates` asks, or the quality of one measure with its margin. Stored timings
     only: `rerank-bench check --live` takes them anew. `accept_underpowered` has no effect any more:
@@ -154,17 +156,14 @@ def check(
     command does.
     """
     from bench import gate
-    from bench.records import baselines
 
     if gates and (measure is not None or margin is not None):
         raise BenchError("the gates file says measures and margins; leave measure and margin out")
-    asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
-    ours, theirs = (
-        one if isinstance(one, Run) else baselines.find(one, on_unfinished=_refuse)
-        for one in (new, baseline)
-    )
+    questions = gate.load(gates) if gates else gate.quality_of(measure, margin)
+    # A verdict on an older run than the newest would be of something else.
+    ours, theirs = _opened(new, _refuse), _opened(baseline, _refuse)
     gate.refuse_itself(ours, theirs)
-    return gate.check(ours, theirs, asked)
+    return gate.check(ours, theirs, questions)
 
 
 def _refuse(text: str) -> None:
@@ -172,12 +171,16 @@ def _refuse(text: str) -> None:
 
 
 def load(folder: str | Path) -> Run:
-    """A run: from its folder, the newest of a folder of runs, `latest`, or a saved baseline. Raises
-    RecordError when there is none.
+    """Return a run: from its folder, the newest of a folder of runs, `latest`, or a saved baseline.
+    Raises RecordError when there is none.
     """
+    return _opened(folder)
+
+
+def _opened(run: Run | str | Path, on_unfinished: Callable[[str], None] | None = None) -> Run:
     from bench.records import baselines
 
-    return baselines.find(folder)
+    return run if isinstance(run, Run) else baselines.find(run, on_unfinished=on_unfinished)
 
 
 class Loaded:
@@ -192,39 +195,36 @@ class Loaded:
         self._reranker.load()
 
     def score(self, query: str, docs: Sequence[str]) -> Scores:
-        """One raw score per document, in the order given, shape (len(docs),). Higher is better."""
+        """Return a raw score per document, in the order given, shape (len(docs),). Higher is
+        better.
+        """
         from bench.contract.meter import Meter
         from bench.contract.request import CandidateList, Failure
         from bench.scoring.job import checked
 
         if not docs:
             raise RerankerError("there are no documents to rerank")
-        outcome = checked(
-            self._reranker,
-            [CandidateList("query", query, [str(i) for i in range(len(docs))], list(docs))],
-            Meter(),
-        )[0]
+        candidates = CandidateList("query", query, [str(i) for i in range(len(docs))], list(docs))
+        [outcome] = checked(self._reranker, [candidates], Meter())
         if isinstance(outcome, Failure):
             raise RerankerError(outcome.reason)
         return outcome
 
     def rerank(self, query: str, docs: Sequence[str]) -> list[tuple[int, float]]:
-        """(index in `docs`, score), best first; equal scores keep the order given."""
-        scores = self.score(query, docs)
-        return sorted(
-            ((i, float(score)) for i, score in enumerate(scores)), key=lambda pair: -pair[1]
-        )
+        """Return (index in `docs`, score), best first; equal scores keep the order given."""
+        pairs = [(i, float(score)) for i, score in enumerate(self.score(query, docs))]
+        return sorted(pairs, key=lambda pair: -pair[1])
 
     def describe(self) -> dict[str, Any]:
-        """What loaded."""
+        """Return what loaded."""
         from bench.scoring.description import described
 
         return dict(described(self._reranker))
 
 
 def reranker(name: str | Outside, device: str = "auto", **options: Any) -> Loaded:
-    """Any reranker of the catalogue, a backend with options, an outsider's "package.module:Name",
-    a function `(query, docs) -> scores`, an object with `score(pairs)` or `predict(pairs)`, or a
-    PyTerrier transformer, loaded and ready.
+    """Return a reranker that is loaded and ready: one of the catalogue, a backend with options, an
+    outsider's "package.module:Name", a function `(query, docs) -> scores`, an object with
+    `score(pairs)` or `predict(pairs)`, or a PyTerrier transformer.
     """
     return Loaded(name, options, device)

@@ -1,9 +1,10 @@
-"""Arguments that several commands take."""
+"""Arguments and options that several commands take."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,6 +12,9 @@ from bench.core.errors import RecordError
 
 if TYPE_CHECKING:
     from bench.records.run import Run as StoredRun
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class SuiteCommand(click.Command):
@@ -65,3 +69,26 @@ MEANING = (
     "check refuses results/SUITE and `latest`, and the others say so."
 )
 """For the help of every command that takes one."""
+PATH = click.Path(path_type=Path)
+run_argument = click.argument("run", metavar="RUN", type=RUN)
+device_option = click.option(
+    "--device", help="auto, cpu, cuda, cuda:N or mps, in place of the suite's own devices."
+)
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
+
+
+def form_option(*forms: str, help: str | None = None) -> Callable[[Command], Command]:
+    """Return the option --format, the first form its default."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help=help,
+    )
+
+
+def count_option(name: str, default: int, help: str) -> Callable[[Command], Command]:
+    """Return an option that takes a whole number from 1."""
+    return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=help)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.arguments import MEANING, NEWEST, RUN
+from bench.cli.arguments import MEANING, NEWEST, PATH, RUN, form_option, run_argument
 from bench.cli.console import echo, open_observer
 from bench.core.errors import BenchError, nearest
 
@@ -27,7 +27,9 @@ class Form(click.ParamType[tuple[str, Path | None]]):
         form, colon, path = str(value).partition(":")
         if form not in FORMS or bool(colon) != bool(path):
             self.fail(f"'{value}': FORM or FORM:PATH; {nearest(form, FORMS)}", param, ctx)
-        return form, Path(path) if path else None
+        if not path:
+            return form, None
+        return form, Path(path)
 
 
 @click.command(epilog=MEANING)
@@ -45,13 +47,7 @@ class Form(click.ParamType[tuple[str, Path | None]]):
     metavar="FIELD",
     help="A field that may differ between runs: candidates, depth, template, ...",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "json", "csv"]),
-    default="table",
-    show_default=True,
-)
+@form_option("table", "markdown", "json", "csv")
 def compare(
     runs: tuple[Run, ...],
     baseline: str | None,
@@ -67,9 +63,9 @@ def compare(
     from bench.comparison import pairs as comparing
     from bench.reports import comparison
 
-    found = comparing.compare(runs, baseline, measure, across)
+    comparisons = comparing.compare(runs, baseline, measure, across)
     queries = comparison.SHOWN_IN_TERMINAL if form == "table" else comparison.SHOWN
-    echo(comparison.document(found, queries), form)
+    echo(comparison.document(comparisons, queries), form)
 
 
 @click.command(epilog=MEANING)
@@ -79,7 +75,7 @@ def compare(
 )
 @click.option(
     "--gates",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="A YAML file of gates and their limits (docs/ci.md). Default: quality and drift.",
 )
@@ -140,19 +136,21 @@ def check(
             "--gates: the file says measures and margins; leave --measure and --margin out"
         )
     gate.refuse_itself(new, baseline)
-    asked = gate.load(gates) if gates else gate.quality_of(measure, margin)
-    judge = _live_speed() if live else gate.stored_speed
-    asked = asked.with_speed() if live else asked
-    found = gate.check(new, baseline, asked, inconclusive=inconclusive, speed=judge)
+    questions = gate.load(gates) if gates else gate.quality_of(measure, margin)
+    judge: Judge = gate.stored_speed
+    if live:
+        questions, judge = questions.with_speed(), _live_speed()
+    verdict = gate.check(new, baseline, questions, inconclusive=inconclusive, speed=judge)
     problems = []
     for form, path in forms or (("table", None),):
+        # Where one output cannot be written, the others are all the same.
         try:
-            _write_verdict(found, form, path)
-        except BenchError as error:  # the other outputs are written all the same
+            _write_verdict(verdict, form, path)
+        except BenchError as error:
             problems.append(str(error))
     if problems:
         raise BenchError("\n".join(problems))
-    return found.exit_code
+    return verdict.exit_code
 
 
 def _live_speed() -> Judge:
@@ -161,12 +159,12 @@ def _live_speed() -> Judge:
     return LiveSpeed(open_observer())
 
 
-def _write_verdict(found: Verdict, form: str, path: Path | None) -> None:
+def _write_verdict(verdict: Verdict, form: str, path: Path | None) -> None:
     from bench.core.atomic import write_atomically
-    from bench.reports import verdict
+    from bench.reports import verdict as report
     from bench.reports.renderers import render
 
-    document = verdict.terminal(found) if form == "table" else verdict.document(found)
+    document = report.terminal(verdict) if form == "table" else report.document(verdict)
     if path is None:
         echo(document, form)
     else:
@@ -175,7 +173,7 @@ def _write_verdict(found: Verdict, form: str, path: Path | None) -> None:
 
 
 @click.command(epilog=MEANING)
-@click.argument("run", metavar="RUN", type=RUN)
+@run_argument
 @click.argument("others", metavar="A B | RUN", nargs=-1, required=True)
 def parity(run: Run, others: tuple[str, ...]) -> None:
     """Set the scores of two trials of RUN side by side (A and B: trial ids or rerankers), or those
@@ -189,17 +187,16 @@ def parity(run: Run, others: tuple[str, ...]) -> None:
     if len(others) > 2:
         raise BenchError("parity takes two runs, or one run and two of its trials or rerankers")
     if len(others) == 2:
-        found = comparing.within_run(run, *others)
+        parities = comparing.within_run(run, *others)
     elif comparing.is_in(run, others[0]):
         raise BenchError(
             f"parity RUN A B: {others[0]} is in {run.folder}; name what it is set side by side "
             "with: a trial or reranker of that run, as B"
         )
     else:
-        found = comparing.between_runs(run, RUN.convert(others[0], None, None))
-    for one in found:
-        click.echo(
-            f"{one.new.trial.id} against {one.baseline.trial.id}, {comparing.told(one.drift)}"
-        )
-    for text in comparing.sources(found):
+        parities = comparing.between_runs(run, RUN.convert(others[0], None, None))
+    for pair in parities:
+        drift = comparing.told(pair.drift)
+        click.echo(f"{pair.new.trial.id} against {pair.baseline.trial.id}, {drift}")
+    for text in comparing.sources(parities):
         click.echo(f"note: {text}", err=True)

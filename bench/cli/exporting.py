@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.arguments import MEANING, RUN
+from bench.cli.arguments import MEANING, PATH, form_option, run_argument
 from bench.cli.console import echo
 from bench.core.errors import BenchError, RecordError
 from bench.reports.exports import EXPORTS
@@ -17,21 +17,18 @@ from bench.reports.plots import FORMATS, KINDS
 if TYPE_CHECKING:
     from bench.records.run import Run
 
-PATH = click.Path(path_type=Path)
 LANGUAGE = re.compile("[a-z]{3}-[A-Z][a-z]{3}")
 
 
 @click.command(epilog=MEANING)
-@click.argument("run", metavar="RUN", type=RUN)
+@run_argument
 @click.option(
     "--kind",
     type=click.Choice(list(KINDS)),
     default="pareto",
     show_default=True,
 )
-@click.option(
-    "--format", "form", type=click.Choice(list(FORMATS)), default="png", show_default=True
-)
+@form_option(*FORMATS)
 @click.option("--out", type=PATH, help="Folder for the files. Default: RUN itself.")
 def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
     """Draw a picture of RUN: quality against latency or depth, latency distributions, a sweep's
@@ -43,14 +40,14 @@ def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
     written = plots.write(run, kind, out, form, failures.append)
     if not written and not failures:
         raise RecordError(f"{run.folder}: the run holds nothing that --kind {kind} shows")
-    for _, path in written:
+    for path in written:
         click.echo(path)
     if failures:
         raise BenchError("\n".join(failures))
 
 
 @click.command(epilog=MEANING)
-@click.argument("run", metavar="RUN", type=RUN)
+@run_argument
 @click.option(
     "--format",
     "form",
@@ -60,8 +57,8 @@ def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
 @click.option(
     "--out",
     type=PATH,
-    help="File or, for mteb and trec, folder. Default: text on standard output, files beside the "
-    "records.",
+    help="File or, for mteb and trec, folder. Default: text on standard output, files next to "
+    "the records.",
 )
 @click.option(
     "--header",
@@ -83,28 +80,28 @@ def export(run: Run, form: str, out: Path | None, header: bool, languages: tuple
 
     options: dict[str, object] = {}
     if header:
-        options["header"] = _only_for(form, "trec", "--header", header)
+        _require_form("trec", form, "--header")
+        options["header"] = header
     if languages:
-        options["languages"] = _only_for(form, "mteb", "--language", languages)
-    if wrong := next(
-        (language for language in languages if not LANGUAGE.fullmatch(language)), None
-    ):
-        raise BenchError(
-            f"--language {wrong}: write an ISO 639-3 language and an ISO 15924 script, such as "
-            "eng-Latn"
-        )
-    found = exports.export(run, form, out, **options)
-    if isinstance(found, str):
-        click.echo(found, nl=False)
+        _require_form("mteb", form, "--language")
+        options["languages"] = languages
+    for language in languages:
+        if not LANGUAGE.fullmatch(language):
+            raise BenchError(
+                f"--language {language}: write an ISO 639-3 language and an ISO 15924 script, "
+                "such as eng-Latn"
+            )
+    content = exports.export(run, form, out, **options)
+    if isinstance(content, str):
+        click.echo(content, nl=False)
     else:
-        for path in found:
+        for path in content:
             click.echo(path)
 
 
-def _only_for(form: str, owner: str, flag: str, value: object) -> object:
+def _require_form(owner: str, form: str, flag: str) -> None:
     if form != owner:
         raise BenchError(f"{flag} is an option of --format {owner}")
-    return value
 
 
 @click.command()
@@ -112,13 +109,7 @@ def _only_for(form: str, owner: str, flag: str, value: object) -> object:
 @click.option(
     "--measure", help="Such as nDCG@10. Default: the first measure of each group's newest run."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "json", "csv"]),
-    default="table",
-    show_default=True,
-)
+@form_option("table", "markdown", "json", "csv")
 def leaderboard(folder: Path, measure: str | None, form: str) -> None:
     """Every run under FOLDER in one place: grouped by what makes numbers comparable, best first,
     the newest of each reranker.
@@ -127,5 +118,6 @@ def leaderboard(folder: Path, measure: str | None, form: str) -> None:
     from bench.records import baselines
     from bench.reports import leaderboard as board
 
-    found = collect(folder if folder.is_dir() else baselines.find(folder).folder, measure)
-    echo(board.document(found), form)
+    if not folder.is_dir():
+        folder = baselines.find(folder).folder
+    echo(board.document(collect(folder, measure)), form)

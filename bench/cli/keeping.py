@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from bench.cli.arguments import MEANING
+from bench.cli.arguments import MEANING, PATH
 from bench.core.errors import BenchError
 
 _IN = click.option(
     "--in",
     "folder",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("results/baselines"),
     show_default=True,
     help="Folder of baselines.",
@@ -35,7 +35,7 @@ def baseline() -> None:
 )
 @click.option(
     "--gates",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="The gates to come: says which margins the queries support.",
 )
@@ -48,12 +48,12 @@ def save(
     from bench.gate.remarks import remarks
     from bench.records import baselines
 
-    asked = gate.load(gates) if gates else None
+    questions = gate.load(gates) if gates else None
     saved = baselines.find(run, folder)
     path = baselines.save(saved, name, folder, replace=replace, latency=latency)
     size = baselines.size(path)
     click.echo(f"{path}: {size / 1000:,.0f} kB; commit it")
-    for text in remarks(saved, asked):
+    for text in remarks(saved, questions):
         click.echo(f"note: {text}")
     if size > baselines.LARGE:
         click.echo(
@@ -67,10 +67,10 @@ def list_(folder: Path) -> None:
     """List the baselines that are there."""
     from bench.records import baselines
 
-    found = baselines.saved(folder)
-    if not found:
+    runs = baselines.saved(folder)
+    if not runs:
         raise BenchError(f"{folder}: no baselines there; rerank-bench baseline save RUN keeps one")
-    for name, run in found.items():
+    for name, run in runs.items():
         rerankers = dict.fromkeys(
             record.trial.reranker
             for record in run.records.values()

@@ -1,4 +1,4 @@
-"""The command `rerank-bench`: its commands, and how what goes wrong is told."""
+"""The command `rerank-bench`: its commands, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COMMANDS = (
     looking.report,
     comparing.compare,
     tuning.budget,
-    measuring.noise,
+    measuring.noise_,
     comparing.check,
     comparing.parity,
     keeping.baseline,
@@ -71,27 +71,26 @@ for _command in COMMANDS:
 
 
 def main() -> None:
-    """Entry point: what the user can mend is told in plain lines, exit code 2; an interrupt says
-    how to go on.
+    """Run the command line: what the user can mend is reported in plain lines, exit code 2; an
+    interrupt says how to go on.
     """
+    # Who starts a process may close its streams (`>&-`): what nobody reads changes no exit code.
     for name in ("stdout", "stderr"):
-        if (
-            getattr(sys, name) is None
-        ):  # closed by who started this (`>&-`): what nobody reads changes no exit code
+        if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    # A terminal that lacks a character is no reason to fail.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="replace"
-            )  # a terminal that lacks a character is no reason to fail
+            stream.reconfigure(errors="replace")
     code = _exit_code()
     try:
         sys.stdout.flush()
     except OSError as error:
+        code = BROKEN_PIPE
         if error.errno != errno.EPIPE:
             click.echo(f"rerank-bench: standard output: {error.strerror}", err=True)
-        code = BROKEN_PIPE if error.errno == errno.EPIPE else BenchError.exit_code
-        # else the interpreter tries once more when it ends, and makes an exit code of its own of it
+            code = BenchError.exit_code
+        # Else the interpreter tries once more when it ends, with an exit code of its own.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
@@ -111,15 +110,18 @@ def _exit_code() -> int:
             "\nrerank-bench: interrupted; run the same command to go on from what was scored",
             err=True,
         )
-        return 128 + (signals[0] if signals else signal.SIGINT)
+        return 128 + next(iter(signals), signal.SIGINT)
     except click.ClickException as error:
         error.show()
         return BenchError.exit_code
     except OSError as error:
-        file = f"{error.filename}: " if error.filename else ""
-        click.echo(f"rerank-bench: {file}{error.strerror or error}", err=True)
+        reason = str(error.strerror or error)
+        if error.filename:
+            reason = f"{error.filename}: {reason}"
+        click.echo(f"rerank-bench: {reason}", err=True)
         return BenchError.exit_code
-    except SystemExit:  # click's answer to a reader of the output that has gone
+    except SystemExit:
+        # click's answer to a reader of the output that has gone.
         return BROKEN_PIPE
     except Exception:
         click.echo(redacted_text(traceback.format_exc()), err=True, nl=False)

@@ -6,13 +6,19 @@ import json
 
 import click
 
-from bench.cli.arguments import SuiteCommand
+from bench.cli.arguments import (
+    SuiteCommand,
+    count_option,
+    device_option,
+    form_option,
+    quiet_option,
+)
 from bench.cli.console import open_observer
-from bench.core.counting import counted
+from bench.core.counting import counted, percent
 from bench.core.wording import sentences
 
 
-@click.command(cls=SuiteCommand)
+@click.command(name="noise", cls=SuiteCommand)
 @click.option(
     "--suite",
     default="quickstart",
@@ -24,35 +30,13 @@ from bench.core.wording import sentences
     metavar="NAME",
     help="The reranker that is timed against itself. Default: the first one that runs here.",
 )
-@click.option(
-    "--device", help="auto, cpu, cuda, cuda:N or mps, in place of the suite's own devices."
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Fresh processes, one after the other.",
-)
-@click.option(
-    "--queries",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    help="Queries timed in each of them.",
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(1),
-    default=2,
-    show_default=True,
-    help="Times each query is timed on both copies.",
-)
-@click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
-@click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
-def noise(
+@device_option
+@count_option("--processes", 3, "Fresh processes, one after the other.")
+@count_option("--queries", 20, "Queries timed in each of them.")
+@count_option("--rounds", 2, "Times each query is timed on both copies.")
+@form_option("table", "json")
+@quiet_option
+def noise_(
     suite: str,
     reranker: str | None,
     device: str | None,
@@ -74,23 +58,30 @@ def noise(
 
     observer = open_observer(quiet=quiet)
     sizes = {"processes": processes, "queries": queries, "rounds": rounds}
-    found = measuring.measure(load(suite), reranker, device=device, observer=observer, **sizes)
-    path = remember(found.noise, found.environment)
-    told = found.noise
+    result = measuring.measure(load(suite), reranker, device=device, observer=observer, **sizes)
+    noise = result.noise
+    path = remember(noise, result.environment)
     if form == "json":
-        busy = sentences(told.disturbances)
-        more = {"floor": told.floor, "kept": str(path), "disturbances": busy}
-        click.echo(json.dumps({**told.model_dump(mode="json"), **more}, indent=1))
+        more = {
+            "floor": noise.floor,
+            "kept": str(path),
+            "disturbances": sentences(noise.disturbances),
+        }
+        click.echo(json.dumps({**noise.model_dump(mode="json"), **more}, indent=1))
         return
-    amount = f"{counted(told.depth, 'candidate')}, {counted(told.queries, 'query')} x {told.rounds}"
-    click.echo(f"{told.reranker} ({told.device}) against itself, {amount}")
-    for i, ratio in enumerate(told.processes):
-        click.echo(f"  process {i + 1}   {ratio:.4f}")
-    click.echo(f"A/A ratio     {told.ratio:.4f}  95 % interval [{told.low:.4f}, {told.high:.4f}]")
-    click.echo(
-        f"noise floor   {told.floor:.1%}: a smaller difference in latency says nothing on this "
-        "machine"
+    amount = (
+        f"{counted(noise.depth, 'candidate')}, {counted(noise.queries, 'query')} x {noise.rounds}"
     )
-    for text in sentences(told.disturbances):
+    click.echo(f"{noise.reranker} ({noise.device}) against itself, {amount}")
+    for i, ratio in enumerate(noise.processes):
+        click.echo(f"  process {i + 1}   {ratio:.4f}")
+    click.echo(
+        f"A/A ratio     {noise.ratio:.4f}  95 % interval [{noise.low:.4f}, {noise.high:.4f}]"
+    )
+    click.echo(
+        f"noise floor   {percent(noise.floor, 1)}: a smaller difference in latency says nothing on "
+        "this machine"
+    )
+    for text in sentences(noise.disturbances):
         click.echo(f"disturbed     {text}: measure again when it is quiet")
     click.echo(f"kept in       {path}; reports of later runs on this machine show it")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.arguments import SuiteCommand
+from bench.cli.arguments import PATH, SuiteCommand, device_option, form_option, quiet_option
 from bench.cli.console import echo, open_console, open_observer, warn
 from bench.core.counting import counted
 from bench.core.errors import BenchError
 from bench.core.redaction import argument
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from bench.records.run import Run as StoredRun
 
 KINDS = {".html": "report", ".md": "comment"}
 """What a written report is called, by its file's ending."""
@@ -26,14 +26,12 @@ KINDS = {".html": "report", ".md": "comment"}
 @click.argument("suite")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("results"),
     show_default=True,
     help="Folder for run folders.",
 )
-@click.option(
-    "--device", help="auto, cpu, cuda, cuda:N or mps, in place of the suite's own devices."
-)
+@device_option
 @click.option(
     "--latency/--no-latency",
     default=True,
@@ -46,20 +44,13 @@ KINDS = {".html": "report", ".md": "comment"}
     "several of this machine. See `rerank-bench list executors`.",
 )
 @click.option("--fresh", is_flag=True, help="Score everything anew: do not read the score cache.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
+@quiet_option
 @click.option(
     "--estimate",
     is_flag=True,
-    help="Only tell calls, tokens, price and time: score nothing, send nothing, write nothing.",
+    help="Only report calls, tokens, price and time: score nothing, send nothing, write nothing.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Of --estimate.",
-)
+@form_option("table", "json", help="Of --estimate.")
 def run(
     suite: str,
     out: Path,
@@ -78,69 +69,62 @@ def run(
     optional failed, or a dataset or first stage; the report is written all the same.
     """
     from bench import reports
+    from bench.reports import forecast as forecast_report
     from bench.runner import loop
     from bench.runner.forecast import forecast
     from bench.suite.suite import load
 
-    console = open_console()
     observer = open_observer(quiet=quiet)
     if form != "table" and not estimate:
         raise BenchError(
             "--format goes with --estimate; a run's tables are in its folder, or `rerank-bench "
             "export`"
         )
-    asked = load(suite)
+    loaded = load(suite)
     if executor is not None:
-        asked = asked.with_executor(executor)
+        loaded = loaded.with_executor(executor)
     if estimate:
-        _estimate(
-            forecast(
-                asked, out=out, device=device, time_it=latency, fresh=fresh, observer=observer
-            ),
-            form,
+        expected = forecast(
+            loaded, out=out, device=device, time_it=latency, fresh=fresh, observer=observer
         )
+        echo(forecast_report.document(expected), form)
         return
-    command = shlex.join(["rerank-bench", *map(argument, sys.argv[1:])])
     done = loop.run(
-        asked,
+        loaded,
         out=out,
         device=device,
         time_it=latency,
         fresh=fresh,
         observer=observer,
-        command=command,
+        command=shlex.join(["rerank-bench", *map(argument, sys.argv[1:])]),
     )
     written = reports.write(done, warn)
+    console = open_console()
     reports.show(done, console)
-    _say_cache(console, done)
+    if scores := _from_cache(done):
+        console.print(scores)
     for path in written:
-        console.print(f"{KINDS.get(path.suffix, 'plot'):<8}{path}", soft_wrap=True, highlight=False)
-    console.print(f"{'run':<8}{done.folder}", soft_wrap=True, highlight=False)
+        console.print(f"{KINDS.get(path.suffix, 'plot'):<8}{path}", soft_wrap=True)
+    console.print(f"{'run':<8}{done.folder}", soft_wrap=True)
     if failures := done.info.failures():
         raise BenchError("\n".join(failures))
 
 
-def _estimate(found: Any, form: str) -> None:
-    from bench.reports import forecast
-
-    echo(forecast.document(found), form)
-
-
-def _say_cache(console: Console, done: Any) -> None:
-    records = [record for record in done.records.values() if record.trial.kind == "reranker"]
-    cached, computed = (
-        sum(record.scores[name] for record in records) for name in ("cached", "computed")
-    )
-    if cached:
-        console.print(
-            f"the scores of {cached} of {counted(cached + computed, 'query')} came from the cache "
-            "(--fresh scores anew)",
-            highlight=False,
-        )
+def _from_cache(run: StoredRun) -> str:
+    """Return how many scores came from the cache; empty where none did."""
+    cached = queries = 0
+    for record in run.records.values():
+        if record.trial.kind == "reranker":
+            cached += record.scores["cached"]
+            queries += record.scores["cached"] + record.scores["computed"]
+    if not cached:
+        return ""
+    total = counted(queries, "query")
+    return f"the scores of {cached} of {total} came from the cache (--fresh scores anew)"
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.argument("path", type=PATH, required=False)
 def schema(path: Path | None) -> None:
     """Print the JSON Schema of suite files, for editors, or write it to PATH."""
     from bench.core.atomic import write_atomically

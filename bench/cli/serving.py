@@ -8,17 +8,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from bench.cli.arguments import count_option
 from bench.core.errors import BenchError, SuiteError
 
 if TYPE_CHECKING:
+    from bench.contract.stage import Description
     from bench.serving.hosted import Hosted
 
-_COUNT = click.IntRange(min=1)
+NO_DEVICE = "-"
 LOCAL = ("127.0.0.1", "localhost")
 
 
@@ -70,26 +72,10 @@ LOCAL = ("127.0.0.1", "localhost")
     help="A host name that the server is called by, next to localhost and numeric addresses, or a "
     "site whose pages may ask it; * for any.",
 )
-@click.option(
-    "--max-body", type=_COUNT, default=16 * 2**20, show_default=True, help="Bytes of a request."
-)
-@click.option(
-    "--max-documents", type=_COUNT, default=1000, show_default=True, help="Documents of a request."
-)
-@click.option(
-    "--max-characters",
-    type=_COUNT,
-    default=2**20,
-    show_default=True,
-    help="Characters of a query or a document.",
-)
-@click.option(
-    "--max-tokens",
-    type=_COUNT,
-    default=2**19,
-    show_default=True,
-    help="Tokens of a request's pairs, estimated.",
-)
+@count_option("--max-body", 16 * 2**20, "Bytes of a request.")
+@count_option("--max-documents", 1000, "Documents of a request.")
+@count_option("--max-characters", 2**20, "Characters of a query or a document.")
+@count_option("--max-tokens", 2**19, "Tokens of a request's pairs, estimated.")
 def serve(
     reranker: str,
     host: str,
@@ -136,18 +122,15 @@ def serve(
     with _signals() as stopped:
         _load(model, stopped)
         server.start()
-        description = model.describe()
-        place = description.facts.get("device", "-")
-        way = description.backend if place == "-" else f"{description.backend} on {place}"
-        random = ", random weights" if description.facts.get("random_weights") else ""
-        click.echo(f"serving {model.names[0]} ({way}{random}) at {server.url}")
+        click.echo(f"serving {model.names[0]} ({_loaded(model.describe())}) at {server.url}")
         if len(model.names) > 1:
             click.echo(f"also called {', '.join(model.names[1:])}")
         posts = (*RERANK_PATHS, *CHAT_PATHS) if model.talks else RERANK_PATHS
         click.echo(f"POST {', '.join(posts)}; GET {', '.join(PAGES)}; stop with Ctrl-C")
         if host not in LOCAL:
             click.echo("note: whoever reaches this address may use it; there are no keys", err=True)
-        while not stopped.wait(0.5):  # in turns, since no signal ends a wait on Windows
+        # In turns, since no signal ends a wait on Windows.
+        while not stopped.wait(0.5):
             pass
     click.echo("stopping")
     if not server.stop():
@@ -157,8 +140,8 @@ def serve(
 
 @contextmanager
 def _signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets. A second one, after the block, ends the process at
-    once.
+    """Return an event that Ctrl-C or SIGTERM sets. A second signal, after the block, ends the
+    process at once.
     """
     stopped = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -190,22 +173,34 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _options(given: tuple[str, ...]) -> dict[str, Any]:
-    """KEY=VALUE pairs, each value read as a suite would read it; a text that YAML takes for a
-    mapping stays a text.
+def _loaded(description: Description) -> str:
+    """Return what loaded, in a few words."""
+    words = description.backend
+    device = description.facts.get("device", NO_DEVICE)
+    if device != NO_DEVICE:
+        words = f"{words} on {device}"
+    if description.facts.get("random_weights"):
+        words = f"{words}, random weights"
+    return words
+
+
+def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options of KEY=VALUE pairs, each value read as a suite would read it; a text that
+    YAML takes for a mapping stays a text.
     """
     from bench.core.yaml_source import Source
 
-    found: dict[str, Any] = {}
-    for one in given:
-        key, equals, text = one.partition("=")
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        key = name.strip()
         if not equals:
-            raise BenchError(f"--option {one}: write KEY=VALUE")
-        if key.strip() in found:
-            raise BenchError(f"--option {key.strip()}: given twice; keep one of the two")
-        try:
-            value = Source(text, key).data
-        except SuiteError:
-            value = text
-        found[key.strip()] = text if isinstance(value, dict) else value
-    return found
+            raise BenchError(f"--option {pair}: write KEY=VALUE")
+        if key in options:
+            raise BenchError(f"--option {key}: given twice; keep one of the two")
+        options[key] = text
+        with suppress(SuiteError):
+            value = Source(text, name).data
+            if not isinstance(value, dict):
+                options[key] = value
+    return options

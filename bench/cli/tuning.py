@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.arguments import MEANING, RUN
+from bench.cli.arguments import MEANING, form_option, run_argument
 from bench.cli.console import echo
 
 if TYPE_CHECKING:
@@ -14,22 +14,14 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=MEANING)
-@click.argument("run", metavar="RUN", type=RUN)
-@click.option(
-    "--p95-ms", type=float, help="95 of 100 queries must be answered within so many milliseconds."
-)
-@click.option("--p50-ms", type=float, help="The median query must be.")
+@run_argument
+@click.option("--p95-ms", type=float, help="Milliseconds that 95 of 100 queries may take at most.")
+@click.option("--p50-ms", type=float, help="Milliseconds that the median query may take at most.")
 @click.option("--device", help="Such as cpu, cuda or cuda:1. Default: all that were timed.")
 @click.option("--measure", help="Such as nDCG@10. Default: the run's first measure.")
 @click.option("--dataset", help="One of the run's datasets. Default: an answer for each.")
 @click.option("--first-stage", help="One of the run's first stages. Default: an answer for each.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "json"]),
-    default="table",
-    show_default=True,
-)
+@form_option("table", "markdown", "json")
 def budget(
     run: Run,
     p95_ms: float | None,
@@ -49,9 +41,14 @@ def budget(
     from bench.comparison import budgets
     from bench.reports import budget as report
 
-    asked = {"p95_ms": p95_ms, "p50_ms": p50_ms}
-    found = budgets.budget(
-        run, device=device, measure=measure, dataset=dataset, first_stage=first_stage, **asked
+    choices = budgets.budget(
+        run,
+        p95_ms=p95_ms,
+        p50_ms=p50_ms,
+        device=device,
+        measure=measure,
+        dataset=dataset,
+        first_stage=first_stage,
     )
-    echo(report.document(found), form)
-    return budgets.exit_code(found)
+    echo(report.document(choices), form)
+    return budgets.exit_code(choices)

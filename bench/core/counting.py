@@ -24,3 +24,8 @@ def candidates(depth: int, longest: int | None = None) -> str:
 def times(number: float) -> str:
     """Return how often something happened: once, 2 times."""
     return "once" if number == 1 else f"{number:,.0f} times"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share in per cent: 33 %."""
+    return f"{100 * share:.{digits}f} %"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from bench.core.counting import counted, times
+from bench.core.counting import counted, percent, times
 from bench.core.note import Code, Note
 
 Words = Callable[[Note], str]
@@ -51,7 +51,7 @@ def _named(note: Note, name: str) -> str:
 def _share(note: Note) -> str:
     if not note.total:
         return "0%"
-    return f"{note.count / note.total:.0%}"
+    return percent(note.count / note.total)
 
 
 def _more(note: Note) -> str:
@@ -171,7 +171,7 @@ def _unanswered(note: Note) -> str:
 
 
 def _foreign_cpu(note: Note) -> str:
-    return f"other processes took {note.count:.0%} of the CPU during timing"
+    return f"other processes took {percent(note.count)} of the CPU during timing"
 
 
 def _load(note: Note) -> str:
@@ -179,7 +179,7 @@ def _load(note: Note) -> str:
 
 
 def _quota(note: Note) -> str:
-    return f"the container's CPU quota held threads up for {note.count:.0%} of the time"
+    return f"the container's CPU quota held threads up for {percent(note.count)} of the time"
 
 
 def _cpu_heat(note: Note) -> str:
@@ -194,7 +194,7 @@ def _noise_floor(note: Note) -> str:
     processes = counted(note.total, "process")
     how = f"{processes} of {_named(note, 'queries')} queries, {_named(note, 'day')}"
     return (
-        f"differences in latency below {note.count:.1%} are noise on this machine (A/A: "
+        f"differences in latency below {percent(note.count, 1)} are noise on this machine (A/A: "
         f"{_named(note, 'reranker')} against itself, {how})"
     )
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.records.rows import GroupKey
 from bench.records.run import Run
 
 if TYPE_CHECKING:
@@ -21,19 +20,25 @@ def write(run: Run, on_failure: Callable[[str], None] | None = None) -> list[Pat
     useful first.
 
     `on_failure` is called with a line for each picture that cannot be drawn, which stops nothing
-    else. Raises BenchError for it without one.
+    else; report.md has the line too. Raises BenchError for it without one.
     """
     from bench.core.atomic import write_atomically
     from bench.reports import plots
 
     page, comment = run.folder / "report.html", run.folder / "report.md"
     write_atomically(page, html(run).encode("utf-8", "replace"))
-    pictures: list[tuple[GroupKey, Path]] = []
+    failures: list[str] = []
+
+    def fail(line: str) -> None:
+        failures.append(line)
+        (on_failure or plots.fail)(line)
+
+    pictures: list[Path] = []
     for kind in ("pareto", "depth", "sweep"):
-        pictures += plots.write(run, kind, on_failure=on_failure or plots.fail)
-    text = markdown(run, pictures)
+        pictures += plots.write(run, kind, on_failure=fail)
+    text = markdown(run, pictures, failures)
     write_atomically(comment, text.encode("utf-8", "replace"))
-    return [page, comment, *(path for _, path in pictures)]
+    return [page, comment, *pictures]
 
 
 def show(run: Run, console: Console) -> None:
@@ -52,9 +57,11 @@ def html(run: Run) -> str:
     return render(document(run, "page"))
 
 
-def markdown(run: Run, pictures: Sequence[tuple[GroupKey, Path]] = ()) -> str:
-    """Return report.md; it names the pictures drawn of the run."""
+def markdown(run: Run, pictures: Sequence[Path] = (), failures: Sequence[str] = ()) -> str:
+    """Return report.md; it names the pictures drawn of the run, and has a line for each that could
+    not be drawn.
+    """
     from bench.reports.renderers.markdown import render
     from bench.reports.sections import document
 
-    return render(document(run, "comment", pictures))
+    return render(document(run, "comment", pictures, failures))

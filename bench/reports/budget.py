@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from bench.comparison.budgets import Choice, missing_queries
 from bench.contract.trial import FIRST_STAGE
+from bench.core.counting import percent
 from bench.latency.scenarios import one_query_at, reader
 from bench.latency.sweep_plan import SETTINGS
 from bench.quality.statistics import ALPHA, Difference
 from bench.records.points import Point
 from bench.reports import cells, numbers
 from bench.reports.cells import REQUEST_MARK, Cell
-from bench.reports.document import Block, Bullets, Column, Document, Row, Section, Table, labelled
-from bench.reports.names import as_sentence, device_of, name_of, too_few, too_few_moved
+from bench.reports.document import Bullets, Column, Document, Record, Row, Section, Table
+from bench.reports.names import as_sentence, name_of, too_few, too_few_moved
 from bench.reports.sections.results import REQUEST_NOTE
-from bench.reports.settings import DTYPES, short
+from bench.reports.settings import DTYPES, USUAL, Settings, short
 from bench.reports.wording import RANDOM, out_of_verdict
 
 NEAR = 1.1
 """Up to this share of a limit, a point is reported as per cent above it."""
 QUALITY = "quality"
+WORDS = {
+    "runtime": "{}",
+    "dtype": "{}",
+    "batch_size": "batch {}",
+    "token_budget": "{} tokens a batch",
+    "threads": "threads {}",
+}
+"""Settings in a sentence, in the order in which they are written."""
 
 
 class Choices(list[Choice]):
-    """Choices that a notebook shows as the command prints them: a table each, and sentences."""
+    """A list of choices that a notebook shows as the command prints it: tables and sentences."""
 
     def __repr__(self) -> str:
         lines = ["\n".join([title(choice), *sentences(choice)]) for choice in self]
@@ -43,8 +51,7 @@ def document(choices: Sequence[Choice]) -> Document:
     sections = []
     for i, choice in enumerate(choices):
         items = Bullets([(sentence,) for sentence in sentences(choice)])
-        blocks: list[Block] = [table(choice), items]
-        sections.append(Section(f"choice{i}", title(choice), blocks))
+        sections.append(Section(f"choice{i}", title(choice), [table(choice), items]))
     return Document("", sections, data=[_flat_choice(choice) for choice in choices])
 
 
@@ -73,24 +80,31 @@ def table(choice: Choice) -> Table:
 
 
 def verdicts(choice: Choice) -> list[tuple[Point, str]]:
-    """Each point that is shown, with what is said of it."""
-    named = [(choice.best, "best"), (choice.runner_up, "runner-up")]
-    rows = [(point, name) for point, name in named if point]
-    others = [point for point in choice.fitting if all(point is not shown for shown, _ in rows)]
-    rows += [(point, "fits") for point in others]
-    rows += [(choice.between, "interpolated")] if choice.between else []
-    rows += [(point, "too slow") for point in choice.too_slow]
-    rows += [(point, "p95 withheld") for point in choice.withheld]
-    return rows + [(point, "not scored") for point in choice.unscored]
+    """Return each point of the table with its verdict."""
+    points: list[tuple[Point, str]] = []
+    for point, verdict in (
+        (choice.best, "best"),
+        (choice.runner_up, "runner-up"),
+        *((point, "fits") for point in choice.fitting),
+        (choice.between, "interpolated"),
+        *((point, "too slow") for point in choice.too_slow),
+        *((point, "p95 withheld") for point in choice.withheld),
+        *((point, "not scored") for point in choice.unscored),
+    ):
+        # What fits holds the best and the runner-up, which have their verdicts already.
+        if point and all(point is not other for other, _ in points):
+            points.append((point, verdict))
+    return points
 
 
 def sentences(choice: Choice) -> list[str]:
-    """The answer in words, and what to know before trusting it."""
+    """Return the answer in words, and what to know before trusting it."""
     return [*_answer(choice), *_doubts(choice), *_more(choice)]
 
 
 def _answer(choice: Choice) -> Iterator[str]:
-    best, other, found = choice.best, choice.runner_up, choice.difference
+    best, other, difference = choice.best, choice.runner_up, choice.difference
+    first_stage = choice.first_stage_quality
     if best is None:
         if choice.too_slow and not choice.withheld:
             nearest = choice.too_slow[0]
@@ -99,26 +113,21 @@ def _answer(choice: Choice) -> Iterator[str]:
                 f"{_beyond(choice.limits.used(nearest) or 0)}."
             )
         return
-    yield (
-        f"{_named(best)} has the best {choice.measure} that fits: "
-        f"{numbers.quality(best.quality or 0)}."
-    )
-    if other and found:
+    yield f"{_named(best)} has the best {choice.measure} that fits: {_quality(best)}."
+    if other and difference:
         yield (
-            f"The runner-up, {_named(other)}, is lower by {found.mean:.4f} "
-            f"{numbers.signed_interval(found)}, p {numbers.p_value(found.p)}: {_apart(found)}."
+            f"The runner-up, {_named(other)}, is lower by {difference.mean:.4f} "
+            f"{numbers.signed_interval(difference)}, p {numbers.p_value(difference.p)}: "
+            f"{_apart(difference)}."
         )
-        if (other.quality or 0) < (choice.first_stage_quality or 0):
+        if (other.quality or 0) < (first_stage or 0):
             yield f"{_label(other)} is below the first stage."
-    if choice.first_stage_quality is not None and (best.quality or 0) <= choice.first_stage_quality:
-        yield (
-            "It does not improve on the first stage "
-            f"({numbers.quality(choice.first_stage_quality)})."
-        )
+    if first_stage is not None and (best.quality or 0) <= first_stage:
+        yield f"It does not improve on the first stage ({numbers.quality(first_stage)})."
 
 
 def _apart(difference: Difference) -> str:
-    """Whether the queries tell two points apart."""
+    """Return whether the queries tell two points apart."""
     if difference.p < ALPHA:
         return "a significant difference"
     if too_few(difference):
@@ -129,14 +138,14 @@ def _apart(difference: Difference) -> str:
 
 
 def _beyond(share: float) -> str:
-    """How far a point is beyond the limit, of which it uses this share: never as "1 times" of
-    it.
+    """Return how far a point is beyond the limit, of which it uses this share: never as "1 times"
+    of it.
     """
-    return (
-        f"{100 * (share - 1):.2g} % over the limit"
-        if share < NEAR
-        else f"{share:.2g} times the limit"
-    )
+    if share < NEAR:
+        return f"{100 * (share - 1):.2g} % over the limit"
+    if share < 10:
+        return f"{share:.2g} times the limit"
+    return f"{share:,.0f} times the limit"
 
 
 def _doubts(choice: Choice) -> Iterator[str]:
@@ -162,15 +171,14 @@ def _doubts(choice: Choice) -> Iterator[str]:
         )
     for chosen in (choice.best, choice.runner_up):
         if chosen and chosen.failed:
-            yield f"{chosen.failed:.0%} of the queries of {_named(chosen)} failed and score 0."
+            share = percent(chosen.failed)
+            yield f"{share} of the queries of {_named(chosen)} failed and score 0."
     for point in choice.unscored:
+        reason = "the quality of these scores was not measured"
         if point.failed:
-            yield (
-                f"{_named(point)} was timed, but {point.failed:.0%} of its queries failed: no "
-                "quality is concluded from the rest."
-            )
-        else:
-            yield f"{_named(point)} was timed, but the quality of these scores was not measured."
+            share = percent(point.failed)
+            reason = f"{share} of its queries failed: no quality is concluded from the rest"
+        yield f"{_named(point)} was timed, but {reason}."
 
 
 def _more(choice: Choice) -> Iterator[str]:
@@ -179,20 +187,15 @@ def _more(choice: Choice) -> Iterator[str]:
         low, high = between.between
         yield (
             f"Interpolated between the timed depths {low} and {high}, not measured: "
-            f"{_named(between)} would reach "
-            f"{numbers.quality(between.quality or 0)}. To know, add {between.depth} to "
+            f"{_named(between)} would reach {_quality(between)}. To know, add {between.depth} to "
             "latency.sweep.depths."
         )
     if other:
-        yield (
-            f"Without the limit, the best is {name_of(other.trial)} with "
-            f"{numbers.quality(other.quality[choice.measure].mean)}; it was not timed."
-        )
+        quality = numbers.quality(other.quality[choice.measure].mean)
+        name = name_of(other.trial)
+        yield f"Without the limit, the best is {name} with {quality}; it was not timed."
     elif top and top is not choice.best:
-        yield (
-            f"Without the limit, the best is {_named(top)} with "
-            f"{numbers.quality(top.quality or 0)}."
-        )
+        yield f"Without the limit, the best is {_named(top)} with {_quality(top)}."
     yield from _unplaced(choice)
     for text in choice.disturbances:
         yield as_sentence(text)
@@ -201,16 +204,17 @@ def _more(choice: Choice) -> Iterator[str]:
             f"Latency only: {_named(point)} would fit. It has no weights, so that its quality "
             "is not known."
         )
-    if choice.timed_depths and len(choice.timed_depths) == 1 and choice.timed_depths[0] > 1:
+    depths = choice.timed_depths
+    if len(depths) == 1 and depths[0] > 1:
         yield (
-            f"Only depth {choice.timed_depths[0]} was timed. Quality is known at smaller depths "
+            f"Only depth {depths[0]} was timed. Quality is known at smaller depths "
             "too, their times are not guessed: "
             "name them in latency.sweep.depths."
         )
 
 
 def _unplaced(choice: Choice) -> Iterator[str]:
-    """Which rerankers have no place in the table, and why."""
+    """Return which rerankers have no place in the table, and why."""
     names = [name_of(row.trial) for row in choice.untimed if row.status == "done"]
     if names:
         yield f"Not timed: {', '.join(names)}."
@@ -220,37 +224,36 @@ def _unplaced(choice: Choice) -> Iterator[str]:
 
 
 def _named(point: Point) -> str:
-    """A point in a sentence."""
-    used = _settings(point)
-    times = [f"p50 {numbers.milliseconds(point.p50_ms)}"] + (
-        [f"p95 {numbers.milliseconds(point.p95_ms)}"] if point.p95_ms else []
-    )
-    return (
-        f"{_label(point)} at depth {point.depth} "
-        f"({', '.join([*([used] if used else []), *times])} ms)"
-    )
+    """Return a point in a sentence: the reranker, its depth, what loaded, its times."""
+    times = f"p50 {numbers.milliseconds(point.p50_ms)}"
+    if point.p95_ms:
+        times += f", p95 {numbers.milliseconds(point.p95_ms)}"
+    parts = [*_loaded(point.settings), times]
+    return f"{_label(point)} at depth {point.depth} ({', '.join(parts)} ms)"
+
+
+def _quality(point: Point) -> str:
+    return numbers.quality(point.quality or 0)
 
 
 def _is_request(point: Point) -> bool:
-    """Whether its times hold a network."""
+    """Return whether its times hold a network."""
     return point.scenario == one_query_at(remote=True)
 
 
 def _label(point: Point) -> str:
-    mark = REQUEST_MARK if _is_request(point) else ""
-    return f"{labelled(point.trial.reranker, device_of(point.trial))}{mark}"
+    name = name_of(point.trial)
+    return f"{name}{REQUEST_MARK}" if _is_request(point) else name
 
 
-def _settings(point: Point) -> str:
-    """What loaded, in words."""
-    found = point.settings
-    words = {"batch_size": "batch {}", "token_budget": "{} tokens a batch", "threads": "threads {}"}
-    dtype = str(found.get("dtype") or "")
-    told = [str(found["runtime"])] if found.get("runtime") not in (None, "torch") else []
-    told += [DTYPES.get(dtype, dtype)] if dtype else []
-    return ", ".join(
-        [*told, *(form.format(found[name]) for name, form in words.items() if found.get(name))]
-    )
+def _loaded(settings: Settings) -> list[str]:
+    """Return what loaded, in words."""
+    words = []
+    for name, form in WORDS.items():
+        value = settings.get(name)
+        if value and value not in USUAL:
+            words.append(form.format(DTYPES.get(str(value), value)))
+    return words
 
 
 def _row(point: Point, verdict: str, settings: str) -> Row:
@@ -267,12 +270,12 @@ def _row(point: Point, verdict: str, settings: str) -> Row:
 
 
 def _time(ms: float | None, point: Point) -> Cell:
-    """Return milliseconds; those that were interpolated are marked as about so much."""
+    """Return milliseconds; a sign marks those that were interpolated."""
     about = "~" if point.between else ""
     return Cell("duration", f"{about}{numbers.milliseconds(ms)}", ms)
 
 
-def _flat_choice(choice: Choice) -> dict[str, Any]:
+def _flat_choice(choice: Choice) -> Record:
     return {
         "outcome": choice.outcome,
         "dataset": choice.dataset,
@@ -289,7 +292,7 @@ def _flat_choice(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _flat(point: Point) -> dict[str, Any]:
+def _flat(point: Point) -> Record:
     return {
         "reranker": point.trial.reranker,
         "device": point.trial.device,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.quality.statistics import Difference, Estimate
 from bench.reports import numbers
 
+Form = Callable[[float], str]
+"""How a number is written."""
 CellType = Literal[
     "text",
     "count",
@@ -59,54 +62,70 @@ def text(words: str) -> Cell:
     return Cell("text", words)
 
 
-def missing(reason: str = "") -> Cell:
-    """Return the cell of a value that there is not, and why."""
-    return Cell("missing", numbers.NOTHING, reason=reason)
+def missing(reason: str = "", words: str = numbers.NOTHING) -> Cell:
+    """Return the cell of a value that is not there, and why."""
+    return Cell("missing", words, reason=reason)
+
+
+def number(
+    kind: CellType,
+    form: Form,
+    value: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    badge: Badge = "",
+    below: str = "",
+) -> Cell:
+    """Return a number as `form` writes it, with its interval where it has a width: one sample gives
+    none.
+    """
+    if value is None:
+        return missing()
+    interval = ""
+    if low is not None and high is not None and low != high:
+        interval = f"[{form(low)}, {form(high)}]"
+    return Cell(kind, form(value), value, low, high, interval, below, badge)
 
 
 def count(value: int | None) -> Cell:
-    return missing() if value is None else Cell("count", f"{value:,}", value)
+    return number("count", "{:,}".format, value)
 
 
 def measure(estimate: Estimate | None) -> Cell:
     """Return the mean of a quality measure with its interval."""
     if estimate is None:
         return missing()
-    low, high = estimate.low, estimate.high
-    shown = numbers.quality(estimate.mean)
-    return Cell("measure", shown, estimate.mean, low, high, numbers.interval(estimate))
+    cell = mean(estimate.mean)
+    interval = numbers.interval(estimate)
+    return replace(cell, low=estimate.low, high=estimate.high, interval=interval)
 
 
 def mean(value: float | None, badge: Badge = "") -> Cell:
     """Return a mean of a quality measure that has no interval."""
-    if value is None:
-        return missing()
-    return Cell("measure", numbers.quality(value), value, badge=badge)
-
-
-def judged(estimate: Estimate | None) -> Cell:
-    """Return the share of judged documents, which needs no more than two digits."""
-    if estimate is None:
-        return missing()
-    return Cell("measure", f"{estimate.mean:.2f}", estimate.mean)
+    return number("measure", numbers.quality, value, badge=badge)
 
 
 def delta(difference: Difference | None, badge: Badge = "") -> Cell:
     """Return a paired difference with its interval."""
     if difference is None:
         return missing()
-    low, high = difference.low, difference.high
+    cell = change(difference.mean, badge)
     interval = numbers.signed_interval(difference)
-    shown = numbers.change(difference)
-    return Cell("delta", shown, difference.mean, low, high, interval, badge=badge)
+    return replace(cell, low=difference.low, high=difference.high, interval=interval)
+
+
+def change(value: float, badge: Badge = "") -> Cell:
+    """Return a difference that has no interval."""
+    return number("delta", numbers.change, value, badge=badge)
 
 
 def p(value: float | None) -> Cell:
-    return missing() if value is None else Cell("p", numbers.p_value(value), value)
+    return number("p", numbers.p_value, value)
 
 
 def share(value: float) -> Cell:
-    return Cell("share", numbers.share(value), value)
+    return number("share", numbers.share, value)
 
 
 def duration(
@@ -117,26 +136,23 @@ def duration(
     hosted: bool = False,
     reason: str = "",
 ) -> Cell:
-    """Return milliseconds with their interval; `hosted` marks those with a network in them."""
+    """Return milliseconds with their interval; `hosted` marks those with a network in them,
+    `reason` says why there are none.
+    """
     if ms is None:
         return missing(reason)
-    mark = REQUEST_MARK if hosted else ""
-    shown = f"{numbers.milliseconds(ms)}{mark}"
-    return Cell("duration", shown, ms, low, high, _range(low, high, numbers.milliseconds))
+    cell = number("duration", numbers.milliseconds, ms, low, high)
+    return replace(cell, text=f"{cell.text}{REQUEST_MARK}") if hosted else cell
 
 
 def rate(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
-    if value is None:
-        return missing()
-    return Cell("rate", numbers.rate(value), value, low, high, _range(low, high, numbers.rate))
+    return number("rate", numbers.rate, value, low, high)
+
+
+def size(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
+    """Return bytes in GiB. A size has no interval, whatever is known of its range."""
+    return number("count", numbers.gib, value)
 
 
 def money(usd: float | None, below: str = "") -> Cell:
-    return missing() if usd is None else Cell("money", numbers.dollars(usd), usd, below=below)
-
-
-def _range(low: float | None, high: float | None, form: numbers.Form) -> str:
-    """Return an interval as it is written; empty where one sample gave no width."""
-    if low is None or high is None or low == high:
-        return ""
-    return f"[{form(low)}, {form(high)}]"
+    return number("money", numbers.dollars, usd, below=below)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from bench.comparison import moved
 from bench.comparison.moved import Move, Moves
-from bench.comparison.pairs import Comparison, mostly_failed
+from bench.comparison.pairs import Comparison, Side, mostly_failed
 from bench.core.wording import worded
 from bench.records.rows import GroupKey, doubts, group_of
 from bench.records.run import Run
 from bench.reports import cells, numbers
-from bench.reports.cells import Cell
 from bench.reports.document import (
     Block,
     Bullets,
@@ -22,6 +20,7 @@ from bench.reports.document import (
     Fold,
     Heading,
     Paragraph,
+    Record,
     Row,
     Section,
     Strong,
@@ -56,21 +55,15 @@ FAILED = Column("failed", "failed", "share of queries that failed: new / baselin
 def document(comparisons: Sequence[Comparison], queries: int = moved.SHOWN) -> Document:
     """Return the comparisons with the `queries` that moved most in each."""
     notes = Bullets([(line,) for line in [*left_out(comparisons), *_odd(comparisons)]])
-    reading = Section(
-        "reading",
-        "How to read this",
-        [Paragraph((EXPLANATION,), quiet=True)],
-        folded=True,
-        wide=True,
-    )
+    tables = Section("comparison", "Comparison", [*_tables(comparisons), notes], titled=False)
     moves = [_moved(name, moves) for name, moves in moves_of(comparisons, queries)]
-    tables = [*_tables(comparisons), notes]
-    table = Section("comparison", "Comparison", tables, titled=False)
+    explanation = [Paragraph((EXPLANATION,), quiet=True)]
+    reading = Section("reading", "How to read this", explanation, folded=True, wide=True)
     return Document(
         title(comparisons),
-        [table, Section("moved", "Moved most", moves), reading],
-        data=[_data(one) for one in comparisons],
-        records=[flat(one) for one in comparisons],
+        [tables, Section("moved", "Moved most", moves), reading],
+        data=[_data(comparison) for comparison in comparisons],
+        records=[flat(comparison) for comparison in comparisons],
     )
 
 
@@ -94,10 +87,12 @@ def left_out(comparisons: Sequence[Comparison]) -> list[str]:
 
 def _odd(comparisons: Sequence[Comparison]) -> list[str]:
     """Return a line on the rows whose interval excludes 0 though p is .05 or more."""
+    odd = [comparison for comparison in comparisons if comparison.difference.is_at_odds]
+    if not odd:
+        return []
     several = _several(comparisons)
-    odd = [one for one in comparisons if one.difference.is_at_odds]
-    text = at_odds([one.difference for one in odd])
-    return [f"{', '.join(label(one, several) for one in odd)}: {text}"] if odd else []
+    names = ", ".join(label(comparison, several) for comparison in odd)
+    return [f"{names}: {at_odds([comparison.difference for comparison in odd])}"]
 
 
 def title(comparisons: Sequence[Comparison]) -> str:
@@ -122,8 +117,8 @@ def moves_of(
     """Return, per comparison of a reranker, its row's name and the `n` queries that moved most."""
     several = _several(comparisons)
     reader = Moves()
-    rerankers = [one for one in comparisons if one.new.trial.kind == "reranker"]
-    return [(label(one, several), reader.of(one, n)) for one in rerankers or comparisons]
+    rerankers = [pair for pair in comparisons if pair.new.trial.kind == "reranker"]
+    return [(label(pair, several), reader.of(pair, n)) for pair in rerankers or comparisons]
 
 
 def label(comparison: Comparison, several: bool) -> str:
@@ -137,7 +132,7 @@ def label(comparison: Comparison, several: bool) -> str:
     return _with_run(comparison, name, comparison.new.run.info.id)
 
 
-def flat(comparison: Comparison) -> dict[str, Any]:
+def flat(comparison: Comparison) -> Record:
     """Return a comparison as plain values."""
     trial, difference = comparison.new.trial, comparison.difference
     new, baseline = comparison.new.record, comparison.baseline.record
@@ -170,14 +165,17 @@ def flat(comparison: Comparison) -> dict[str, Any]:
         "ties": difference.ties,
         "losses": difference.losses,
         "minimum_detectable": _finite(comparison.detectable),
-        "usd_per_1000_queries": new.cost.usd_per_1000_queries if new.cost else None,
-        "baseline_usd_per_1000_queries": baseline.cost.usd_per_1000_queries
-        if baseline.cost
-        else None,
+        "usd_per_1000_queries": _dollars(comparison.new),
+        "baseline_usd_per_1000_queries": _dollars(comparison.baseline),
     }
 
 
-def _data(comparison: Comparison) -> dict[str, Any]:
+def _dollars(side: Side) -> float | None:
+    cost = side.record.cost
+    return cost.usd_per_1000_queries if cost else None
+
+
+def _data(comparison: Comparison) -> Record:
     moves = [move.flat() for move in Moves().of(comparison, MOVED_AS_DATA)]
     return {**flat(comparison), "moved": moves}
 
@@ -189,18 +187,23 @@ def _tables(comparisons: Sequence[Comparison]) -> list[Block]:
         by_group.setdefault(group_of(comparison.new.trial), []).append(comparison)
     blocks: list[Block] = []
     for group, members in by_group.items():
-        blocks += [Heading(title_of(group))] if len(by_group) > 1 else []
+        if len(by_group) > 1:
+            blocks.append(Heading(title_of(group)))
         blocks.append(_table(members))
     return blocks
 
 
 def _table(comparisons: Sequence[Comparison]) -> Table:
-    failing = any(
-        side.record.counts.failed for one in comparisons for side in (one.new, one.baseline)
-    )
-    columns = [*COLUMNS, FAILED] if failing else COLUMNS
+    columns = [*COLUMNS]
+    if any(max(_failed_shares(comparison)) for comparison in comparisons):
+        columns.append(FAILED)
     rows = [_row(comparison) for comparison in comparisons]
     return Table("reranker", columns, rows, title(comparisons), sortable=True)
+
+
+def _failed_shares(comparison: Comparison) -> list[float]:
+    sides = (comparison.new, comparison.baseline)
+    return [side.record.counts.failed_share for side in sides]
 
 
 def _several(comparisons: Sequence[Comparison]) -> bool:
@@ -212,7 +215,7 @@ def _row(comparison: Comparison) -> Row:
     name, device = label(comparison, several=False), ""
     if name == name_of(trial):
         name, device = trial.reranker, device_of(trial)
-    shares = [side.record.counts.failed_share for side in (comparison.new, comparison.baseline)]
+    shares = _failed_shares(comparison)
     by_column = {
         "mean": cells.mean(comparison.mean),
         "baseline": cells.mean(comparison.baseline_mean),
@@ -220,16 +223,12 @@ def _row(comparison: Comparison) -> Row:
         "p": cells.p(difference.p),
         "holm": cells.p(comparison.p_holm),
         "t": cells.p(comparison.t_p),
-        "d": _effect(comparison.effect_size),
+        "d": cells.number("measure", "{:+.2f}".format, comparison.effect_size),
         "wins": cells.text(f"{difference.wins}/{difference.ties}/{difference.losses}"),
         "mde": cells.mean(_finite(comparison.detectable)),
         "failed": cells.text(" / ".join(numbers.share(share) for share in shares)),
     }
     return Row(name, by_column, device)
-
-
-def _effect(value: float | None) -> Cell:
-    return cells.missing() if value is None else Cell("measure", f"{value:+.2f}", value)
 
 
 def _finite(value: float) -> float | None:
@@ -240,14 +239,17 @@ def _moved(name: str, moves: Sequence[Move]) -> Fold:
     """Return one comparison's moves, folded, so that a merge-request comment stays short."""
     blocks: list[Block] = []
     for move in moves:
-        blocks.append(Paragraph((Strong(move.label), f" {move.delta:+.4f}")))
+        blocks.append(Paragraph((Strong(move.label), f" {numbers.change(move.delta)}")))
         lines: list[Words] = []
         for side, documents in (("before", move.before), ("after", move.after)):
             lines += [(f"  {side} {i}. {document}",) for i, document in enumerate(documents, 1)]
-        blocks += [Bullets(lines, one_line=True)] if lines else []
+        if lines:
+            blocks.append(Bullets(lines, one_line=True))
     return Fold((f"{name}: {moved.told(moves)}",), blocks)
 
 
 def _with_run(comparison: Comparison, name: str, run: str) -> str:
     """Return a name with its run, where a comparison is of two."""
-    return f"{name}, run {run}" if comparison.new.run is not comparison.baseline.run else name
+    if comparison.new.run is comparison.baseline.run:
+        return name
+    return f"{name}, run {run}"

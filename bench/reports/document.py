@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.reports.cells import Cell
+from bench.reports.cells import Cell, missing
 from bench.reports.charts.svg import Mark
+from bench.reports.drill import PageData
 
 Better = Literal["", "higher", "lower"]
 """Which of two numbers is good."""
@@ -105,7 +106,7 @@ class Column:
     align: Literal["left", "right"] = "right"
     better: Better = ""
     priority: int = 5
-    interval: Literal["beside", "comment", "own", "page"] = "page"
+    interval: Literal["value", "comment", "own", "page"] = "page"
     detail: bool = False
     below: str = ""
 
@@ -126,6 +127,10 @@ class Row:
     @property
     def label(self) -> str:
         return labelled(self.name, self.device)
+
+    def cell(self, key: str) -> Cell:
+        """Return the cell in a column; an empty one where the row has none."""
+        return self.cells.get(key, missing())
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ class Table:
     absent: Sequence[Absent] = ()
     notes: Sequence[Note] = ()
     key: str = ""
-    style: Literal["plain", "main", "overview", "moved"] = "plain"
+    style: Literal["", "main", "overview", "moved"] = ""
     sortable: bool = False
 
     @property
@@ -227,7 +232,7 @@ class Grid:
 class Drill:
     """The page's view into single queries, drawn by its script from `data`."""
 
-    data: Mapping[str, Any]
+    data: PageData
 
 
 Block = (
@@ -289,6 +294,10 @@ class Checks:
     level: Literal["error", "notice"]
 
 
+Record = dict[str, Any]
+"""What programs get of one thing: plain values by name, as JSON or as a line of CSV."""
+
+
 @dataclass(frozen=True)
 class Document:
     """A report. `data` is what programs get as JSON, `records` as CSV, `checks` what CI systems
@@ -300,7 +309,7 @@ class Document:
     lede: str = ""
     meta: Words = ()
     data: Any = None
-    records: Sequence[Mapping[str, Any]] = ()
+    records: Sequence[Record] = ()
     checks: Checks | None = None
 
 

@@ -1,14 +1,14 @@
 """What the per-query drill-down shows, as compact data: values, top 10s with movements, grades,
 texts. Bounded: a page stays a page.
 
-Documents stand once, in one list, and everything else names them by their number in it.
+Documents are in one list, once each, and everything else names them by their number in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from bench.contract.trial import FIRST_STAGE
 from bench.records.rows import Row
@@ -19,10 +19,61 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_QUERIES = 600
-"""Of the whole page, shared by its groups; those that moved most are kept."""
+"""Of the whole page, shared by its groups: the ones that moved most."""
 TEXT_BUDGET = 2_400_000
 """Bytes of document text in a page."""
 SHORTEST = 60
+"""Characters to which a text is cut at most, whatever the budget."""
+
+First = tuple[float, list[int]]
+"""Of one query, the first stage: its value, and its top 10."""
+Result = tuple[float, list[int], list[int], list[int]]
+"""Of one query, a reranker: its value, its top 10, their ranks in the first stage, and the ranks
+here of the first stage's top 10. Ranks count from 1, 0 is nowhere.
+"""
+
+
+class RerankerData(TypedDict):
+    """A reranker of a group: a result per query of the group."""
+
+    name: str
+    device: str
+    failures: dict[str, str]
+    results: list[Result]
+    best: bool
+
+
+class GroupData(TypedDict):
+    """The queries of a group, in lists of the same order. `relevant` is the grade from which a
+    document is, `all` the number of queries that the run has.
+    """
+
+    measure: str
+    relevant: int
+    all: int
+    queries: list[list[str]]
+    relevants: list[int]
+    first: list[First]
+    rerankers: list[RerankerData]
+    grades: list[dict[int, int]]
+
+
+class PageGroup(GroupData):
+    """A group with its place in the page."""
+
+    id: str
+    label: str
+
+
+class PageData(TypedDict):
+    """What the page's script reads. `docs` holds (id, text) by number, `cut` is the length to which
+    texts were cut.
+    """
+
+    groups: list[PageGroup]
+    docs: list[list[str]]
+    cut: int
+    texts: bool
 
 
 @dataclass
@@ -36,20 +87,18 @@ class Documents:
         return self.numbers.setdefault((dataset, document), len(self.numbers))
 
     def listed(self) -> tuple[list[list[str]], int]:
-        """([id, text] by number, characters kept of a text): all are cut alike where they would
-        weigh more than the budget.
+        """Return [id, text] by number, and the characters of a text: all are cut alike where they
+        would weigh more than the budget.
         """
-        texts = self.run.document_texts(self.numbers)
-        found = [
-            (document, texts.get((dataset, document), "")) for dataset, document in self.numbers
-        ]
-        kept = LIMIT
-        while kept > SHORTEST and sum(len(text[:kept].encode()) for _, text in found) > TEXT_BUDGET:
-            kept = int(kept * 0.8)
-        return [
-            [document, text if len(text) <= kept else f"{text[: kept - 1]}…"]
-            for document, text in found
-        ], kept
+        by_document = self.run.document_texts(self.numbers)
+        texts = [by_document.get(key, "") for key in self.numbers]
+        length = LIMIT
+        while length > SHORTEST and _bytes(texts, length) > TEXT_BUDGET:
+            length = int(length * 0.8)
+        documents = []
+        for (_, document), text in zip(self.numbers, texts, strict=True):
+            documents.append([document, _cut(text, length)])
+        return documents, length
 
 
 class GroupDrill:
@@ -58,115 +107,121 @@ class GroupDrill:
     """
 
     def __init__(
-        self, run: Run, members: Sequence[Row], measure: str, documents: Documents, most: int
+        self, run: Run, members: Sequence[Row], measure: str, documents: Documents, limit: int
     ) -> None:
         self.run, self.measure, self.documents = run, measure, documents
         self.rows = [row for row in members if measure in row.quality]
         self.dataset = members[0].trial.dataset
         self.values = {row.trial.id: run.values(row.trial.id, measure) for row in self.rows}
         self.base = next((row for row in self.rows if row.name == FIRST_STAGE), None)
-        self.shown = self._most_moved(most)
+        self.queries = self._most_moved(limit)
         self.orders: dict[str, dict[str, Sequence[str]]] = {}
         texts = run.queries[run.queries["dataset"] == self.dataset]
-        texts = texts[texts["query"].isin(self.shown)]
+        texts = texts[texts["query"].isin(self.queries)]
         self.words = dict(zip(texts["query"], texts["text"], strict=True))
 
     def add(self, row: Row, table: pd.DataFrame) -> None:
         """Take a part of a trial's ranking: columns query, document, best first."""
         if row.trial.id in self.values:
-            kept = table[table["query"].isin(set(self.shown))]
-            by_query = kept.groupby("query", sort=False, observed=True)["document"]
+            own = table[table["query"].isin(set(self.queries))]
+            by_query = own.groupby("query", sort=False, observed=True)["document"]
             orders = self.orders.setdefault(row.trial.id, {})
             orders |= {str(query): documents.tolist() for query, documents in by_query}
 
-    def data(self, best: Row | None) -> dict[str, Any] | None:
-        """The group as plain data; None where there is nothing to set side by side."""
-        others = [row for row in self.rows if row is not self.base and row.trial.id in self.orders]
-        if self.base is None or self.base.trial.id not in self.orders or not others:
+    def data(self, best: Row | None) -> GroupData | None:
+        """Return the group as plain data; None where there is nothing to set side by side."""
+        base = self.base
+        others = [row for row in self.rows if row is not base and row.trial.id in self.orders]
+        if base is None or base.trial.id not in self.orders or not others:
             return None
-        threshold = int(self.run.records[self.base.trial.id].dataset.get("min_relevance", 1))
+        threshold = int(self.run.records[base.trial.id].dataset.get("min_relevance", 1))
         grades = self._grades()
-        rerankers = [{**self._reranker(self.base, row), "best": row is best} for row in others]
+        # Documents get their numbers here, and grades are looked up by them: so grades come last.
+        rerankers = [self._reranker(base, row, row is best) for row in others]
         return {
             "measure": self.measure,
             "relevant": threshold,
-            "all": len(self.values[self.base.trial.id]),
-            "queries": [[query, self.words.get(query, "")] for query in self.shown],
-            "found": [
-                sum(grade >= threshold for grade in grades.get(query, {}).values())
-                for query in self.shown
+            "all": len(self.values[base.trial.id]),
+            "queries": [[query, self.words.get(query, "")] for query in self.queries],
+            "relevants": [
+                sum(grade >= threshold for grade in grades[query].values())
+                for query in self.queries
             ],
-            "first": [self._first(self.base, query) for query in self.shown],
+            "first": [self._first(base, query) for query in self.queries],
             "rerankers": rerankers,
-            "grades": [self._shown_grades(grades.get(query, {})) for query in self.shown],
+            "grades": [self._numbered(grades[query]) for query in self.queries],
         }
 
-    def _most_moved(self, most: int) -> list[str]:
-        """The queries that any reranker changed most; all, in the run's order, where there are few
-        enough.
+    def _most_moved(self, limit: int) -> list[str]:
+        """Return the queries that any reranker changed most, at most `limit`, in the run's
+        order.
         """
-        base = self.values[self.base.trial.id] if self.base else {}
+        if self.base is None:
+            return []
         others = [self.values[row.trial.id] for row in self.rows if row.trial.kind == "reranker"]
-        moved = {
-            query: max((abs(found.get(query, 0.0) - value) for found in others), default=0.0)
-            for query, value in base.items()
-        }
-        kept = set(sorted(moved, key=lambda query: -moved[query])[:most])
-        return [query for query in base if query in kept]
+        changes = {}
+        for query, value in self.values[self.base.trial.id].items():
+            moves = [abs(values.get(query, 0.0) - value) for values in others]
+            changes[query] = max(moves, default=0.0)
+        moved = set(sorted(changes, key=lambda query: -changes[query])[:limit])
+        return [query for query in changes if query in moved]
 
-    def _first(self, base: Row, query: str) -> list[Any]:
+    def _first(self, base: Row, query: str) -> First:
         top = self.orders[base.trial.id].get(query, ())[:TOP]
-        return [_rounded(self.values[base.trial.id][query]), self._numbers(top)]
+        return _rounded(self.values[base.trial.id][query]), self._numbers(top)
 
-    def _reranker(self, base: Row, row: Row) -> dict[str, Any]:
+    def _reranker(self, base: Row, row: Row, is_best: bool) -> RerankerData:
         failures = self.run.records[row.trial.id].failures
         return {
             "name": row.name,
             "device": row.trial.device,
-            "failures": {query: failures[query] for query in self.shown if query in failures},
-            "results": [self._result(base, row, query) for query in self.shown],
+            "failures": {query: failures[query] for query in self.queries if query in failures},
+            "results": [self._result(base, row, query) for query in self.queries],
+            "best": is_best,
         }
 
-    def _result(self, base: Row, row: Row, query: str) -> list[Any]:
-        """[value, top 10, where each stood in the first stage, where the first stage's top 10 stand
-        now]: ranks from 1, 0 is nowhere.
-        """
-        before, after = (
-            self.orders[base.trial.id].get(query, ()),
-            self.orders[row.trial.id].get(query, ()),
-        )
-        was = {document: rank for rank, document in enumerate(before, 1)}
-        now = {document: rank for rank, document in enumerate(after, 1)}
+    def _result(self, base: Row, row: Row, query: str) -> Result:
+        before = self.orders[base.trial.id].get(query, ())
+        after = self.orders[row.trial.id].get(query, ())
         value = _rounded(self.values[row.trial.id].get(query, 0.0))
         top = after[:TOP]
-        return [
-            value,
-            self._numbers(top),
-            [was.get(one, 0) for one in top],
-            [now.get(one, 0) for one in before[:TOP]],
-        ]
+        return value, self._numbers(top), _ranks(top, before), _ranks(before[:TOP], after)
 
     def _numbers(self, documents: Sequence[str]) -> list[int]:
         return [self.documents.number(self.dataset, document) for document in documents]
 
     def _grades(self) -> dict[str, dict[str, int]]:
+        """Return query -> document -> grade, for every query that is shown."""
         judged = self.run.judgments
-        judged = judged[(judged["dataset"] == self.dataset) & judged["query"].isin(set(self.shown))]
-        found: dict[str, dict[str, int]] = {}
-        for query, document, grade in zip(
-            judged["query"], judged["document"], judged["grade"], strict=True
-        ):
-            found.setdefault(query, {})[document] = int(grade)
-        return found
+        judged = judged[(judged["dataset"] == self.dataset) & judged["query"].isin(self.queries)]
+        grades: dict[str, dict[str, int]] = {query: {} for query in self.queries}
+        columns = judged["query"], judged["document"], judged["grade"]
+        for query, document, grade in zip(*columns, strict=True):
+            grades[query][document] = int(grade)
+        return grades
 
-    def _shown_grades(self, grades: Mapping[str, int]) -> dict[int, int]:
-        """Grades by document number, of the documents that the page shows."""
-        known = self.documents.numbers
+    def _numbered(self, grades: Mapping[str, int]) -> dict[int, int]:
+        """Return grades by document number, of the documents that the page shows."""
+        numbers = self.documents.numbers
         return {
-            known[self.dataset, document]: grade
+            numbers[self.dataset, document]: grade
             for document, grade in grades.items()
-            if (self.dataset, document) in known
+            if (self.dataset, document) in numbers
         }
+
+
+def _ranks(documents: Sequence[str], order: Sequence[str]) -> list[int]:
+    """Return the rank of each document in an order, from 1; 0 where it is not in it."""
+    ranks = {document: rank for rank, document in enumerate(order, 1)}
+    return [ranks.get(document, 0) for document in documents]
+
+
+def _bytes(texts: Sequence[str], length: int) -> int:
+    return sum(len(text[:length].encode()) for text in texts)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _rounded(value: float) -> float:

@@ -41,12 +41,12 @@ class Finding:
 
     @property
     def difference(self) -> Difference | None:
-        """The best reranker's to the first stage."""
+        """Return the difference of the best reranker to the first stage."""
         return self.best.differences.get(self.measure) if self.best else None
 
     @property
     def equals(self) -> list[Row]:
-        """The rerankers with exactly the quality of the best, itself first."""
+        """Return the rerankers with exactly the quality of the best, itself first."""
         best = self.best
         if best is None:
             return []
@@ -54,62 +54,86 @@ class Finding:
 
     @property
     def choices(self) -> list[Row]:
-        """The tied rerankers that are not below the first stage."""
-        first = self.reference(FIRST_STAGE)
-        least = first.mean if first else float("-inf")
-        return [row for row in self.tied if row.quality[self.measure].mean >= least]
+        """Return the tied rerankers that are not below the first stage."""
+        first = self.first_stage
+        if first is None:
+            return list(self.tied)
+        return [row for row in self.tied if row.quality[self.measure].mean >= first.mean]
 
     @property
     def fastest(self) -> Row | None:
-        """The choice with the lowest median latency, timed here if any of them was: a network's
-        part is not comparable.
+        """Return the choice with the lowest median latency, timed here if any of them was: a
+        network's part is not comparable.
         """
         return min((row for row in self.choices if one_query(row)), key=speed, default=None)
 
     @property
     def room(self) -> float | None:
-        """The share of the way from the first stage to the best order of these candidates that the
-        best reranker went.
+        """Return the share of the way from the first stage to the best order of these candidates
+        that the best reranker went.
         """
-        first, oracle = self.reference(FIRST_STAGE), self.reference(ORACLE)
+        first, oracle = self.first_stage, self.oracle
         if first is None or oracle is None or self.best is None or oracle.mean <= first.mean:
             return None
         return (self.best.quality[self.measure].mean - first.mean) / (oracle.mean - first.mean)
 
     @property
     def leaves_no_room(self) -> bool:
-        """Whether the first stage's order is already the best one of these candidates."""
-        first, oracle = self.reference(FIRST_STAGE), self.reference(ORACLE)
+        """Return whether the first stage's order is already the best one of these candidates."""
+        first, oracle = self.first_stage, self.oracle
         return first is not None and oracle is not None and oracle.mean <= first.mean
 
-    def reference(self, name: str) -> Estimate | None:
-        """The quality of the first stage's own order, or of the oracle."""
-        return next(
-            (
-                row.quality[self.measure]
-                for row in self.members
-                if row.name == name and self.measure in row.quality
-            ),
-            None,
-        )
+    @property
+    def first_stage(self) -> Estimate | None:
+        return reference(self.members, FIRST_STAGE, self.measure)
+
+    @property
+    def oracle(self) -> Estimate | None:
+        return reference(self.members, ORACLE, self.measure)
 
 
 def findings(run: Run, table: Sequence[Row]) -> list[Finding]:
-    """A finding per group, in the suite's order."""
+    """Return a finding per group, in the suite's order."""
     return [_finding(run, key, members) for key, members in groups(table).items()]
 
 
+def references(members: Sequence[Row], measure: str) -> dict[str, Estimate]:
+    """Return the quality of the first stage's own order and of the oracle, by their names."""
+    return {
+        row.name: row.quality[measure]
+        for row in members
+        if row.trial.kind == "reference" and measure in row.quality
+    }
+
+
+def reference(members: Sequence[Row], name: str, measure: str) -> Estimate | None:
+    """Return the quality of the first stage's own order, or of the oracle."""
+    return references(members, measure).get(name)
+
+
 def speed(row: Row) -> tuple[bool, float]:
-    """What rows are ordered by, fast ones first: those timed here, those timed through a network,
-    those not timed.
+    """Return what rows are ordered by, fast ones first: those timed here, those timed through a
+    network, those not timed.
     """
     timing = one_query(row)
-    return row.query_here is None, timing.p50_ms if timing else float("inf")
+    if timing is None:
+        return True, float("inf")
+    return row.query_here is None, timing.p50_ms
 
 
 def one_query(row: Row) -> Summary | None:
     """Return the row's latency with one query in flight, in whichever scenario it was taken."""
     return row.query_here or row.query_elsewhere
+
+
+def median_ms(row: Row) -> float | None:
+    """Return the median latency with one query in flight."""
+    summary = one_query(row)
+    return summary.p50_ms if summary else None
+
+
+def pairs_per_s(row: Row) -> float | None:
+    return row.throughput.pairs_per_s if row.throughput else None
 
 
 def significance(done: Sequence[Row], measure: str) -> dict[str, Badge]:
@@ -159,7 +183,7 @@ def _rank(row: Row, measure: str) -> tuple[int, bool, float]:
 
 
 def ranked(members: Sequence[Row], measure: str) -> list[Row]:
-    """The rows that compete: rerankers whose order means something."""
+    """Return the rows that compete: rerankers whose order means something."""
     return [
         row
         for row in members

@@ -8,9 +8,9 @@ a second record of the same reranker on another device or with other weights has
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from bench.comparison.leaderboard import Board, Entry
+from bench.core.counting import percent
 from bench.core.wording import sentences
 from bench.latency.summary import Summary
 from bench.reports import cells
@@ -21,6 +21,7 @@ from bench.reports.document import (
     Column,
     Document,
     Paragraph,
+    Record,
     Row,
     Section,
     Table,
@@ -35,21 +36,16 @@ def document(boards: Sequence[Board]) -> Document:
     """Return a section per board. Latencies are next to their machine: those of two machines are
     not comparable.
     """
-    data = [
-        {
-            "title": board.title,
-            "quality_key": board.key,
-            "measure": board.measure,
-            "difference": board.difference,
-            "entries": [_flat(entry, board) for entry in board.entries],
-        }
-        for board in boards
-    ]
-    records: list[dict[str, Any]] = []
-    for board in boards:
-        group = {"group": board.title, "quality_key": board.key, "measure": board.measure}
-        records += [{**group, **_flat(entry, board)} for entry in board.entries]
-    sections = [_section(i, board) for i, board in enumerate(boards)]
+    data = []
+    records: list[Record] = []
+    sections = []
+    for number, board in enumerate(boards):
+        rows = [_flat(entry, board) for entry in board.entries]
+        key = {"quality_key": board.key, "measure": board.measure}
+        about = {"title": board.title, **key, "difference": board.difference}
+        data.append({**about, "entries": rows})
+        records += [{"group": board.title, **key, **row} for row in rows]
+        sections.append(_section(number, board))
     return Document("Leaderboard", sections, data=data, records=records)
 
 
@@ -58,8 +54,8 @@ def _section(number: int, board: Board) -> Section:
     if board.difference:
         about.append(f" {board.difference}.")
     blocks: list[Block] = [_table(board), Paragraph(tuple(about), quiet=True)]
-    remarks = notes(board)
-    blocks += [Bullets([(line,) for line in remarks])] if remarks else []
+    if remarks := notes(board):
+        blocks.append(Bullets([(line,) for line in remarks]))
     return Section(f"board{number}", board.title, blocks)
 
 
@@ -69,9 +65,8 @@ def notes(board: Board) -> list[str]:
     """
     about: dict[str, list[str]] = {}
     for entry in board.entries:
-        reason = out_of_verdict(entry.row)
-        texts = [reason] if reason else []
-        for text in [*_disturbances(entry), *texts]:
+        texts = [*_disturbances(entry), out_of_verdict(entry.row)]
+        for text in filter(None, texts):
             about.setdefault(text, []).append(name_of(entry.row.trial))
     return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in about.items()]
 
@@ -90,31 +85,34 @@ def _table(board: Board) -> Table:
         Column("machine", "machine", align="left", priority=6),
         Column("run", "run", align="left", priority=4),
     ]
-    if any(_timed_elsewhere(entry) for entry in board.entries):
+    if any(_is_timed_elsewhere(entry) for entry in board.entries):
         columns.append(Column("timed", "timed in run", align="left", priority=7))
     rows = [_row(entry, board) for entry in board.entries]
     return Table("reranker", columns, rows, board.title, sortable=True)
 
 
 def _row(entry: Entry, board: Board) -> Row:
-    row, single = entry.row, _single(entry)
+    row = entry.row
     by_column = {
         board.measure: cells.measure(row.quality[board.measure]),
         "delta": cells.delta(row.differences.get(board.measure)),
-        "p50": cells.duration(single.p50_ms if single else None),
-        "machine": cells.text(entry.machine) if single else cells.missing(),
         "run": cells.text(entry.run.info.id),
     }
+    if single := _single(entry):
+        by_column |= {"p50": cells.duration(single.p50_ms), "machine": cells.text(entry.machine)}
     if entry.timing:
         by_column["timed"] = cells.text(entry.timing.run.info.id)
-    failed = f", {row.failed:.0%} failed" if row.failed else ""
-    left_out = ", not in the verdict" if out_of_verdict(row) else ""
-    device = device_of(row.trial)
-    shown = "" if device == CPU else device
-    return Row(f"{row.name}{failed}{left_out}", by_column, shown, row.trial.kind)
+    name, device = row.name, device_of(row.trial)
+    if row.failed:
+        name += f", {percent(row.failed)} failed"
+    if out_of_verdict(row):
+        name += ", not in the verdict"
+    if device == CPU:
+        device = ""
+    return Row(name, by_column, device, row.trial.kind)
 
 
-def _timed_elsewhere(entry: Entry) -> bool:
+def _is_timed_elsewhere(entry: Entry) -> bool:
     """Return whether the timing is of another run than the quality."""
     return entry.timing is not None and entry.timing.run.info.id != entry.run.info.id
 
@@ -124,10 +122,9 @@ def _single(entry: Entry) -> Summary | None:
     return entry.timing.row.query_here if entry.timing else None
 
 
-def _flat(entry: Entry, board: Board) -> dict[str, Any]:
+def _flat(entry: Entry, board: Board) -> Record:
     row, value = entry.row, entry.row.quality[board.measure]
-    delta, single = row.differences.get(board.measure), _single(entry)
-    return {
+    flat: Record = {
         "reranker": row.name,
         "device": row.trial.device,
         "kind": row.trial.kind,
@@ -135,10 +132,14 @@ def _flat(entry: Entry, board: Board) -> dict[str, Any]:
         "mean": value.mean,
         "low": value.low,
         "high": value.high,
-        "difference": delta.mean if delta else None,
-        "p": delta.p if delta else None,
-        "p50_ms": single.p50_ms if single else None,
-        "p95_ms": single.p95_ms if single else None,
+    }
+    # A key without a value is there too: programs read it as null.
+    flat |= dict.fromkeys(("difference", "p", "p50_ms", "p95_ms"))
+    if delta := row.differences.get(board.measure):
+        flat |= {"difference": delta.mean, "p": delta.p}
+    if single := _single(entry):
+        flat |= {"p50_ms": single.p50_ms, "p95_ms": single.p95_ms}
+    return flat | {
         "machine": entry.machine,
         "disturbances": "; ".join(_disturbances(entry)),
         "out_of_verdict": out_of_verdict(row),

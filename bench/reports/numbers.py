@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from bench.core.counting import percent
 from bench.quality.statistics import Difference, Estimate
 
 NOTHING = "–"
-Form = Callable[[float | None], str]
 
 
 def quality(value: float) -> str:
@@ -22,56 +20,63 @@ def signed_interval(difference: Difference) -> str:
     return f"[{difference.low:+.3f}, {difference.high:+.3f}]"
 
 
-def change(difference: Difference) -> str:
-    return f"{difference.mean:+.4f}"
+def change(value: float) -> str:
+    return f"{value:+.4f}"
+
+
+def tested(difference: Difference) -> str:
+    """Return a difference with its interval and p, for a sentence."""
+    p = p_value(difference.p)
+    return f"{change(difference.mean)} {signed_interval(difference)} (p {p})"
 
 
 def p_value(p: float) -> str:
     if p < 0.001:
         return "<.001"
-    return f"{p:.3f}".lstrip("0") if p < 1 else "1"
+    if p < 1:
+        return f"{p:.3f}".lstrip("0")
+    return "1"
 
 
 def milliseconds(value: float | None) -> str:
     if value is None:
         return NOTHING
-    for least, digits in ((100, 0), (10, 1), (0.1, 2)):
-        if value >= least:
+    for limit, digits in ((100, 0), (10, 1), (0.1, 2)):
+        if value >= limit:
             return f"{value:.{digits}f}"
     return f"{value:.3f}"
 
 
-def rate(value: float | None) -> str:
-    if value is None:
-        return NOTHING
+def rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def gib(size: float | None) -> str:
-    return f"{size / (1 << 30):.2f} GiB" if size else NOTHING
+def gib(size: float) -> str:
+    return f"{size / (1 << 30):.2f} GiB"
 
 
 def share(value: float) -> str:
-    """A share as per cent; a small one is never shown as none."""
-    percent = 100 * value
+    """Return a share in per cent, one digit more where it is small, and never a small one as 0."""
     if not value:
         return "0"
-    if percent < 0.1:
+    if value < 0.001:
         return "<0.1 %"
-    return f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"
+    if value < 0.1:
+        return percent(value, 1)
+    return percent(value)
 
 
-def dollars(value: float | None) -> str:
-    """US dollars without the sign, to the cent, and finer where a cent says too little."""
-    if value is None:
-        return NOTHING
+def dollars(value: float) -> str:
+    """Return US dollars without the sign, to the cent, and finer where a cent says too little."""
     if value >= 1 or not value:
         return f"{value:,.2f}"
-    return f"{value:.3f}" if value >= 0.01 else f"{value:.2g}"
+    if value >= 0.01:
+        return f"{value:.3f}"
+    return f"{value:.2g}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever is read at once."""
+    """Return seconds, minutes or hours, whichever is read at once."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 100 * 60:

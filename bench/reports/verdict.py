@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from bench.contract.trial import Trial
 from bench.core.counting import counted
@@ -18,6 +18,7 @@ from bench.reports.document import (
     Fold,
     Heading,
     Paragraph,
+    Record,
     Row,
     Section,
     Strong,
@@ -28,6 +29,7 @@ from bench.reports.names import device_of
 MARKS: dict[Outcome, str] = {"pass": "✅", "fail": "❌", "incomparable": "⛔", "inconclusive": "❔"}
 OPEN_ROWS = 12
 """Up to this number of gates that passed are open in a comment; more of them are folded."""
+TRIAL_FIELDS = ("id", "dataset", "first_stage", "depth", "reranker", "device")
 EXPLANATION = (
     "Quality passes when the one-sided 95 % lower bound of the mean paired difference (in "
     "brackets) lies above minus the margin, and fails "
@@ -99,7 +101,7 @@ def _cells(gate: Gate) -> dict[str, cells.Cell]:
     }
 
 
-def _data(verdict: Verdict) -> dict[str, Any]:
+def _data(verdict: Verdict) -> Record:
     return {
         "outcome": verdict.outcome,
         "exit_code": verdict.exit_code,
@@ -159,12 +161,14 @@ def _level(gate: Gate, verdict: Verdict) -> Literal["", "error", "warning", "not
 
 
 def _sentence(gate: Gate) -> str:
-    parts = [
-        f"found {gate.found}" if gate.found else "",
-        f"limit {gate.limit}" if gate.limit else "",
-        gate.told,
-    ]
-    return "; ".join(part for part in parts if part)
+    parts = []
+    if gate.found:
+        parts.append(f"found {gate.found}")
+    if gate.limit:
+        parts.append(f"limit {gate.limit}")
+    if gate.told:
+        parts.append(gate.told)
+    return "; ".join(parts)
 
 
 def title(verdict: Verdict) -> str:
@@ -175,47 +179,46 @@ def title(verdict: Verdict) -> str:
 
 
 def runs(verdict: Verdict) -> str:
-    """Which run is checked against which."""
-    base, name = verdict.baseline.info.id, verdict.baseline.folder.name
-    return (
-        f"run {verdict.new.info.id} against "
-        f"{base if name == base else f'baseline {name}, run {base}'}"
-    )
+    """Return which run is checked against which."""
+    run, name = verdict.baseline.info.id, verdict.baseline.folder.name
+    baseline = run
+    if name != run:
+        baseline = f"baseline {name}, run {run}"
+    return f"run {verdict.new.info.id} against {baseline}"
 
 
 def labels(verdict: Verdict) -> list[str]:
-    """What each gate's trial is called: its reranker, and where one reranker stands in several
+    """Return the name of each gate's trial: its reranker, and where one reranker is in several
     places, the place.
     """
     places: dict[str, set[str]] = {}
     for gate in verdict.gates:
         places.setdefault(gate.trial.reranker, set()).add(gate.trial.id)
-    return [
-        label(gate.trial) if len(places[gate.trial.reranker]) > 1 else gate.trial.reranker
-        for gate in verdict.gates
-    ]
+    names = []
+    for gate in verdict.gates:
+        name = gate.trial.reranker
+        if len(places[name]) > 1:
+            name = label(gate.trial)
+        names.append(name)
+    return names
 
 
 def notes(verdict: Verdict) -> list[str]:
-    """What the numbers leave out: the reasons of what did not pass, what a pass was measured
+    """Return what the numbers leave out: the reasons of what did not pass, what a pass was measured
     across, what was not checked.
     """
-    named = zip(verdict.gates, labels(verdict), strict=True)
-    told = [
-        f"{name}, {gate.name}: {gate.told}"
-        for gate, name in named
-        if gate.told and _worth_telling(gate)
-    ]
+    lines = []
+    for gate, name in zip(verdict.gates, labels(verdict), strict=True):
+        if gate.told and _needs_a_note(gate):
+            lines.append(f"{name}, {gate.name}: {gate.told}")
     ruled = {gate.trial.id for gate in verdict.gates if gate.name == "run"}
-    told += [
-        f"{name} is in the baseline and not in the new run: not checked"
-        for name in verdict.absent
-        if name not in ruled
-    ]
-    told += verdict.notes
+    for trial in verdict.absent:
+        if trial not in ruled:
+            lines.append(f"{trial} is in the baseline and not in the new run: not checked")
+    lines += verdict.notes
     if verdict.inconclusive and verdict.outcome == "inconclusive":
-        told.append(f"inconclusive counts as {verdict.inconclusive} here")
-    return told
+        lines.append(f"inconclusive counts as {verdict.inconclusive} here")
+    return lines
 
 
 def outcome(gate: Gate) -> str:
@@ -233,27 +236,22 @@ def label(trial: Trial) -> str:
     return f"{trial.reranker} ({', '.join(part for part in parts if part)})"
 
 
-def _worth_telling(gate: Gate) -> bool:
-    numbers = gate.numbers
-    quiet = (
-        gate.name.startswith("quality")
-        and gate.outcome == "pass"
-        and not numbers.get("underpowered")
-        and not numbers.get("unpaired")
-    )
-    return not quiet
+def _needs_a_note(gate: Gate) -> bool:
+    """Return whether a gate's sentence is worth a line: a quality that plainly passed has none."""
+    if gate.outcome != "pass" or not gate.name.startswith("quality"):
+        return True
+    return bool(gate.numbers.get("underpowered") or gate.numbers.get("unpaired"))
 
 
-def _flat(gate: Gate) -> dict[str, Any]:
-    trial = {
-        name: getattr(gate.trial, name)
-        for name in ("id", "dataset", "first_stage", "depth", "reranker", "device")
-    }
-    told = {
+def _flat(gate: Gate) -> Record:
+    fields = gate.trial.model_dump()
+    return {
+        "gate": gate.name,
         "outcome": gate.outcome,
         "decides": gate.decides,
         "found": gate.found,
         "limit": gate.limit,
         "told": gate.told,
+        "trial": {name: fields[name] for name in TRIAL_FIELDS},
+        "numbers": dict(gate.numbers),
     }
-    return {"gate": gate.name, **told, "trial": trial, "numbers": dict(gate.numbers)}

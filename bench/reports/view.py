@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from bench.records.run import Run
 from bench.reports import drill
 from bench.reports.charts.scores import CandidateScores, Separation
 from bench.reports.charts.svg import Mark
-from bench.reports.document import Absent, Block, Fold
+from bench.reports.document import Absent, Block, Fold, Paragraph, Section
 from bench.reports.drill import Documents, GroupDrill
 from bench.reports.findings import Finding, findings
 from bench.reports.marks import marks_of
@@ -34,10 +34,13 @@ class Rankings:
 
 @dataclass(frozen=True)
 class View:
-    """A run, from its records alone. `pictures` are the files drawn of each group."""
+    """A run, from its records alone. `pictures` are the files drawn of it, `failures` a line for
+    each that could not be drawn.
+    """
 
     run: Run
-    pictures: Sequence[tuple[GroupKey, Path]] = ()
+    pictures: Sequence[Path] = ()
+    failures: Sequence[str] = ()
 
     @property
     def rows(self) -> list[Row]:
@@ -99,28 +102,44 @@ class View:
         """Return the title of a group, with the length of its longest list of candidates."""
         return title_of(group, longest_of(self.groups.get(group, ())))
 
-    def parts(self, blocks: Sequence[tuple[GroupKey, Sequence[Block]]]) -> list[Block]:
+    def parts(self, by_group: Mapping[GroupKey, Sequence[Block]]) -> list[Block]:
         """Return each group's blocks under its title, the first one open; without titles where the
         run has one group. Groups without blocks are left out.
         """
-        filled = [(group, inner) for group, inner in blocks if inner]
-        if len(self.groups) == 1:
-            return [block for _, inner in filled for block in inner]
-        return [
-            Fold((self.title(group),), inner, is_open=i == 0, style="part")
-            for i, (group, inner) in enumerate(filled)
-        ]
+        filled = {group: blocks for group, blocks in by_group.items() if blocks}
+        parts: list[Block] = []
+        for group, blocks in filled.items():
+            if len(self.groups) == 1:
+                parts += blocks
+            else:
+                title = (self.title(group),)
+                parts.append(Fold(title, blocks, is_open=not parts, style="part"))
+        return parts
+
+    def section(
+        self,
+        key: str,
+        title: str,
+        by_group: Mapping[GroupKey, Sequence[Block]],
+        explanation: Paragraph | None = None,
+        *,
+        folded: bool = False,
+        wide: bool = False,
+    ) -> Section | None:
+        """Return a section of each group's blocks, after an explanation; None without blocks."""
+        blocks = self.parts(by_group)
+        if not blocks:
+            return None
+        if explanation:
+            blocks.insert(0, explanation)
+        return Section(key, title, blocks, folded=folded, wide=wide)
 
 
 def absent_of(members: Sequence[Row]) -> list[Absent]:
     """Return the rows without results, with their reasons."""
-    rows_without = [row for row in members if row.status != "done"]
-    return [
-        Absent(
-            row.name,
-            device_of(row.trial),
-            row.status,
-            one_line(row.reason or "no reason given"),
-        )
-        for row in rows_without
-    ]
+    absent = []
+    for row in members:
+        if row.status != "done":
+            reason = one_line(row.reason or "no reason given")
+            absent.append(Absent(row.name, device_of(row.trial), row.status, reason))
+    return absent

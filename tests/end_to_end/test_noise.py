@@ -117,7 +117,7 @@ def test_the_floor_reaches_as_far_as_the_interval_and_the_oddest_process() -> No
     assert made().floor == pytest.approx(0.011)
     assert made(processes=[1.05, 0.99]).floor == pytest.approx(0.05)
     assert worded(made().note()).startswith(
-        "differences in latency below 1.1% are noise on this machine (A/A: ours against itself, "
+        "differences in latency below 1.1 % are noise on this machine (A/A: ours against itself, "
         "2 processes"
     )
 

@@ -244,13 +244,13 @@ def test_what_does_not_fit_into_memory_is_skipped_with_its_reason(
 ) -> None:
     monkeypatch.setattr(module, "available_bytes", lambda device: 10**9)
     huge = rerankers.build("rank-zephyr-7b", {"weights": "random"})
-    with pytest.raises(Unavailable, match=r"needs 17.4 GB in bfloat16, 70% of 1.0 GB may be taken"):
+    with pytest.raises(Unavailable, match=r"needs 17.4 GB in bfloat16, 70 % of 1.0 GB"):
         huge.check()
     found = run(collection, tmp_path, FAKE, {"monot5-3b": {"weights": "random"}})
     [bare] = architectures(found)
     assert (bare.status, bare.reason) == (
         "skipped",
-        "needs 13.7 GB in float32, 70% of 1.0 GB may be taken",
+        "needs 13.7 GB in float32, 70 % of 1.0 GB may be taken",
     )
     assert "monot5-3b (random weights) (cpu) skipped: needs 13.7 GB" in report(found)
 

@@ -154,7 +154,7 @@ def test_above_half_failed_it_is_chosen_by_no_budget(tmp_path: Path) -> None:
     assert choice.best is not None
     assert choice.best.trial.reranker == "sound"
     assert [point.trial.reranker for point in choice.unscored] == ["weak"]
-    assert "60% of its queries failed" in render(budget_report.document([choice]), "markdown")
+    assert "60 % of its queries failed" in render(budget_report.document([choice]), "markdown")
 
 
 def test_above_half_failed_it_is_in_no_export_plot_or_leaderboard(tmp_path: Path) -> None:
@@ -181,10 +181,10 @@ def test_below_half_the_failed_share_stands_next_to_the_number(tmp_path: Path) -
     page = render(comparison.document(found), "markdown")
     weak = next(line for line in page.splitlines() if line.startswith("| weak (cpu) |"))
     assert weak.endswith("| 30 % / 0 |")
-    assert "weak, 30\\% failed" in exports.export(run, "latex")
+    assert "weak, 30 \\% failed" in exports.export(run, "latex")
     assert "3 of 10 queries failed and score 0" in exports.export(run, "model-card")
     [choice] = budget(run, p50_ms=100)
-    assert "30% of the queries of weak" in render(budget_report.document([choice]), "markdown")
+    assert "30 % of the queries of weak" in render(budget_report.document([choice]), "markdown")
 
 
 def test_a_record_of_nothing_but_failures_reads_as_failed(tmp_path: Path) -> None:

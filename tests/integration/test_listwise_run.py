@@ -114,7 +114,7 @@ def test_mended_answers_make_a_note(collection: Path, tmp_path: Path, server: Fa
     server.always = says("I like them all.")
     done = run(collection, tmp_path, hosted(server))
     record, notes = record_and_notes(done, "hosted")
-    assert "100% of the answers were no complete order and had to be mended" in notes
+    assert "100 % of the answers were no complete order and had to be mended" in notes
     assert record.usage["repairs"] == record.usage["calls"]
     first = next(one for one in done.records.values() if one.trial.reranker == "first-stage")
     assert record.quality["nDCG@10"].mean == first.quality["nDCG@10"].mean, (

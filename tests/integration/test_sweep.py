@@ -283,7 +283,7 @@ def test_the_report_has_a_table_and_a_heat_map(swept: Run, tmp_path: Path) -> No
     assert "| bf16 b4 |" in page
     assert "sweep-tiny-bm25.png" in (found.folder / "report.md").read_text()
     assert (found.folder / "sweep-tiny-bm25.png").read_bytes().startswith(b"\x89PNG")
-    assert [name.name for _, name in plots.write(found, "sweep", tmp_path, "svg")] == [
+    assert [path.name for path in plots.write(found, "sweep", tmp_path, "svg")] == [
         "sweep-tiny-bm25.svg"
     ]
 

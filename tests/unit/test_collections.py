@@ -542,7 +542,7 @@ class TestRuns:
         assert {about_data, about_bm25} <= set(said(run.info.warnings))
         assert said(run.info.warnings).count(about_data) == 1
         show(run, open_console())
-        texts = [capsys.readouterr().out.replace("\n", " ")]
+        texts = [" ".join(capsys.readouterr().out.split())]
         texts += [
             path.read_text() for path in reports.write(run) if path.suffix in (".md", ".html")
         ]

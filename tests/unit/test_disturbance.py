@@ -100,9 +100,9 @@ def test_a_quiet_run_is_not_disturbed() -> None:
 @pytest.mark.parametrize(
     ("after", "told"),
     [
-        ({"cpu_seconds": (5.0, 9.0)}, "other processes took 20% of the CPU during timing"),
+        ({"cpu_seconds": (5.0, 9.0)}, "other processes took 20 % of the CPU during timing"),
         ({"load": 9.1}, "the load average was 9.1 on 2 cores"),
-        ({"quota_s": 3.0}, "the container's CPU quota held threads up for 30% of the time"),
+        ({"quota_s": 3.0}, "the container's CPU quota held threads up for 30 % of the time"),
         ({"thermal": 1}, "the CPU was slowed down for heat once"),
         ({"thermal": 4}, "the CPU was slowed down for heat 4 times"),
         (

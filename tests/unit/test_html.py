@@ -351,7 +351,7 @@ def test_depth_curves_hold_every_depth_that_was_measured_or_timed(run: Run) -> N
         / 1e6
     )
     for at, median in swept.items():
-        assert f"poor (cpu)\n{counted(at, 'candidate')}\nms a query, p50 {median:.4g}" in depth
+        assert f"poor (cpu)\n{counted(at, 'candidate')}\nms per query, p50 {median:.4g}" in depth
 
 
 def test_every_scenario_has_its_numbers_and_withheld_percentiles_say_so(

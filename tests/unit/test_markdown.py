@@ -66,7 +66,7 @@ def test_the_fastest_of_those_that_tie_is_named(run: Run) -> None:
     times = {row.name: row.query_here.p50_ms for row in finding.tied if row.query_here}
     assert finding.fastest is not None
     assert times[finding.fastest.name] == min(times.values())
-    assert f"{min(times.values()):.1f} ms a query (p50)" in text
+    assert f"{min(times.values()):.1f} ms per query (p50)" in text
 
 
 def test_a_tie_agrees_with_the_comparison_command(run: Run) -> None:

@@ -87,7 +87,7 @@ def test_conditions_are_labelled_in_the_order_of_the_table() -> None:
     assert label(Condition("single")) == "single"
     assert label(Condition("server", 2.4871)) == "server 2.49/s"
     timing = {"server": {"loads": [{"rate": 2.4871, "utilisation": 0.5}]}}
-    assert label(Condition("server", 2.4871), timing) == "server 2.49/s, 50% load"
+    assert label(Condition("server", 2.4871), timing) == "server 2.49/s, 50 % load"
     assert label(Condition("some new scenario", 3.0), timing) == "some new scenario"
 
 

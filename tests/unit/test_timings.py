@@ -108,11 +108,11 @@ def test_percentiles_of_an_overloaded_server_are_left_out() -> None:
     load = {"rate": 50.0, "utilisation": 2.5, "overloaded": True}
     row = made("ours", timed(SLOW), {"server": {"loads": [load]}})
     [line] = lines(latency.table("server", [row]))
-    assert (line["load"], line["queries"]) == ("50/s, 250% load", "60")
+    assert (line["load"], line["queries"]) == ("50/s, 250 % load", "60")
     assert (line["p50 ms"], line["p95 ms"]) == ("overloaded", "–")
     timing = {"server": {"loads": [{**load, "utilisation": 0.5, "overloaded": False}]}}
     [line] = lines(latency.table("server", [made("ours", timed(SLOW), timing)]))
-    assert line["load"] == "50/s, 50% load"
+    assert line["load"] == "50/s, 50 % load"
     assert line["p50 ms"].startswith("130 [")
 
 
@@ -127,10 +127,10 @@ def test_parts_are_shares_of_their_sum_and_the_device_s_own_clock_is_next_to_it(
     assert line == {
         "reranker": "ours (cpu)",
         "scenario": "single",
-        "tokenise": "10.0 (10%)",
-        "forward": "80.0 (80%)",
-        ON_DEVICE: "70.0 (70%)",
-        "other": "10.0 (10%)",
+        "tokenise": "10.0 (10 %)",
+        "forward": "80.0 (80 %)",
+        ON_DEVICE: "70.0 (70 %)",
+        "other": "10.0 (10 %)",
     }
 
 
@@ -143,7 +143,7 @@ def test_each_kind_of_scenario_has_its_own_parts_and_cold_its_memory() -> None:
     row = made("ours", samples, {"cold": {"peak_rss_bytes": 3 << 29}})
     cold, loads = latency.part_tables([row], "d")
     [line] = lines(cold)
-    assert (line["load"], line["memory"]) == ("100 (100%)", "1.50 GiB")
+    assert (line["load"], line["memory"]) == ("100 (100 %)", "1.50 GiB")
     assert [line["scenario"] for line in lines(loads)] == ["server 50/s", "server 9/s"]
     assert latency.part_tables([replace(row, parts={})], "d") == []
 
@@ -169,13 +169,13 @@ def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -
     ]
     members = [(row, row.latency[Condition("single")]) for row in rows]
     marks = {row.trial.id: Mark(i) for i, row in enumerate(rows)}
-    axes = tradeoff._tradeoff(rows, members, "nDCG@10", marks, "title").axes[0]
+    axes = tradeoff._figure(rows, members, marks, "title").axes[0]
     assert "bars: p95" in axes.get_xlabel()
     drawn = [float(line.get_xdata()[-1]) for line in axes.get_lines()]
     assert any(
         value == pytest.approx(rows[0].latency[Condition("single")].p95_ms) for value in drawn
     )
-    seconds = [child for child in axes.child_axes if child.get_xlabel().startswith("ms a pair")]
+    seconds = [child for child in axes.child_axes if child.get_xlabel().startswith("ms per pair")]
     assert len(seconds) == (1 if pairs[0] == pairs[1] else 0), (
         "queries of several lengths have no one axis"
     )
@@ -188,7 +188,7 @@ def test_a_hosted_reranker_is_named_so_and_outside_the_pareto_front() -> None:
         (rows[1], rows[1].latency[Condition("request")]),
     ]
     marks = {row.trial.id: Mark(i) for i, row in enumerate(rows)}
-    axes = tradeoff._tradeoff(rows, members, "nDCG@10", marks, "title").axes[0]
+    axes = tradeoff._figure(rows, members, marks, "title").axes[0]
     front = next(line for line in axes.get_lines() if line.get_label() == "Pareto front")
     assert list(front.get_xdata()) == [rows[0].latency[Condition("single")].p50_ms]
     assert {text.get_text() for text in axes.get_legend().get_texts()} >= {

@@ -22,7 +22,7 @@ def test_every_code_has_words() -> None:
     ("note", "sentence"),
     [
         (Note(Code.TIES, 21, 24), "21 of 24 documents tie in score"),
-        (Note(Code.TRUNCATED, 1, 8), "12% of the pairs were cut at max length"),
+        (Note(Code.TRUNCATED, 1, 8), "12 % of the pairs were cut at max length"),
         (Note(Code.CUT_QUERIES, 1), "once a query was too long and was cut as well"),
         (
             Note(Code.FAILED, 1, 1, "timed out"),

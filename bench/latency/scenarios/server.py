@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from pydantic import Field
 
+from bench.core.counting import percent
 from bench.core.note import Code, Note, note
 from bench.core.options import Options, option
 from bench.latency.common_plan import CommonPlan
@@ -244,7 +245,7 @@ class Server(Scenario[ServerOptions]):
         load = _load(condition, timing)
         if not load:
             return ""
-        return f"{load['utilisation']:.0%} load"
+        return f"{percent(load['utilisation'])} load"
 
     @classmethod
     def withheld(cls, condition: Condition, timing: Mapping[str, Any]) -> str:
@@ -272,7 +273,7 @@ def _notes(load: Mapping[str, Any]) -> list[Note]:
     arrivals = load["arrivals"]
     notes = []
     if load["overloaded"]:
-        share = f"{load['utilisation']:.0%}"
+        share = percent(load["utilisation"])
         if load["unanswered"]:
             notes.append(note(Code.UNANSWERED, load["unanswered"], arrivals, load=share))
         else:

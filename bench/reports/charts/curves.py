@@ -5,7 +5,7 @@ reranked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from bench.contract.trial import FIRST_STAGE
 from bench.core.counting import counted
@@ -14,140 +14,117 @@ from bench.records.rows import Row
 from bench.reports import numbers
 from bench.reports.charts import svg
 from bench.reports.charts.svg import Mark, Scale, Size, element
+from bench.reports.findings import reference
 from bench.reports.names import name_of
 
-if TYPE_CHECKING:
-    pass
 
-Curve = tuple[Row, list[tuple[float, float]]]
-"""A row and its (depth, value) points, by rising depth."""
+@dataclass(frozen=True)
+class Curve:
+    """A row and its (depth, value) points, by rising depth. `mark` is None for the oracle, which is
+    drawn as the references are.
+    """
+
+    row: Row
+    points: Sequence[tuple[float, float]]
+    mark: Mark | None
 
 
 def quality(
     members: Sequence[Row], qualities: Qualities, measure: str, marks: Mapping[str, Mark]
 ) -> str:
-    """The mean of the measure at every depth that the run holds; empty where it holds none below
-    the full one.
+    """Return the mean of the measure at every depth that the run holds; empty where it holds none
+    below the full one.
     """
-    curves = _curves(members, qualities)
-    if not any(len(points) > 1 for _, points in curves):
-        return ""
-    first = next(
-        (
-            row.quality[measure].mean
-            for row in members
-            if row.name == FIRST_STAGE and measure in row.quality
-        ),
-        None,
-    )
-    return svg.both_sizes(lambda size: _draw(size, curves, marks, measure, first))
+    curves = []
+    for row in members:
+        if row.quality and row.name != FIRST_STAGE:
+            by_depth = qualities.curve(row.trial.id).items()
+            points = [(float(depth), mean) for depth, mean in by_depth if depth > 0]
+            if points:
+                curves.append(Curve(row, points, marks.get(row.trial.id)))
+    first = reference(members, FIRST_STAGE, measure)
+    return _chart(curves, measure, first.mean if first else None)
 
 
 def latency(members: Sequence[Row], timed: Sequence[Point], marks: Mapping[str, Mark]) -> str:
-    """The median latency of one query at every depth that was timed, each reranker as its row ran;
-    empty where there was one depth only.
+    """Return the median latency of one query at every depth that was timed, each reranker as its
+    row ran; empty where there was one depth only.
 
     Other batch sizes, number formats and threads are what `rerank-bench budget` chooses from: here
     they would be lines without a name.
     """
-    own: dict[str, list[Point]] = {}
+    by_trial: dict[str, list[Point]] = {}
     for point in timed:
         if not point.system.changes:
-            own.setdefault(point.trial.id, []).append(point)
-    curves: list[Curve] = []
+            by_trial.setdefault(point.trial.id, []).append(point)
+    curves = []
     for row in members:
-        points = own.get(row.trial.id, [])
-        usual = max(points, key=lambda point: point.depth).settings if points else {}
-        if points:
-            curves.append(
-                (
-                    row,
-                    sorted(
-                        (float(point.depth), point.p50_ms)
-                        for point in points
-                        if point.settings == usual
-                    ),
-                )
-            )
-    if not any(len(points) > 1 for _, points in curves):
+        own = by_trial.get(row.trial.id)
+        if own:
+            usual = max(own, key=lambda point: point.depth).settings
+            alike = [point for point in own if point.settings == usual]
+            points = sorted((float(point.depth), point.p50_ms) for point in alike)
+            curves.append(Curve(row, points, marks.get(row.trial.id)))
+    return _chart(curves, "ms per query, p50", None)
+
+
+def _chart(curves: Sequence[Curve], label: str, first: float | None) -> str:
+    if not any(len(curve.points) > 1 for curve in curves):
         return ""
-    return svg.both_sizes(lambda size: _draw(size, curves, marks, "ms a query, p50", None))
+    return svg.both_sizes(lambda size: _draw(size, curves, label, first))
 
 
-def _curves(members: Sequence[Row], qualities: Qualities) -> list[Curve]:
-    curves: list[Curve] = []
-    for row in members:
-        if not row.quality or row.name == FIRST_STAGE:
-            continue
-        means = qualities.curve(row.trial.id)
-        points = [(float(depth), mean) for depth, mean in means.items() if depth > 0]
-        if points:
-            curves.append((row, points))
-    return curves
-
-
-def _draw(
-    size: Size, curves: Sequence[Curve], marks: Mapping[str, Mark], label: str, first: float | None
-) -> str:
-    depths = [depth for _, points in curves for depth, _ in points]
-    values = [value for _, points in curves for _, value in points] + (
-        [first] if first is not None else []
-    )
-    x = Scale(min(depths) / 1.15, max(depths) * 1.15, size.left, size.width - size.right, log=True)
+def _draw(size: Size, curves: Sequence[Curve], label: str, first: float | None) -> str:
+    depths: list[float] = []
+    values = [] if first is None else [first]
+    for curve in curves:
+        depths += [depth for depth, _ in curve.points]
+        values += [value for _, value in curve.points]
+    x = size.across(min(depths) / 1.15, max(depths) * 1.15, log=True)
     low, high = svg.span(values)
-    y = Scale(max(0.0, low), high, size.height - size.bottom, size.top)
+    y = size.upward(max(0.0, low), high)
     parts = [svg.axes(size, x, y, "candidates reranked (log scale)", label, sorted(set(depths)))]
-    parts += [_line(row, points, x, y, marks.get(row.trial.id), label) for row, points in curves]
-    ends = {row.name: points[-1] for row, points in curves if row.trial.id not in marks}
-    right = size.width - size.right
+    parts += [_line(curve, x, y, label) for curve in curves]
+    parts += _references(size, x, y, curves, first)
+    return svg.figure(size, parts, f"{label} against the number of candidates reranked")
+
+
+def _references(
+    size: Size, x: Scale, y: Scale, curves: Sequence[Curve], first: float | None
+) -> list[str]:
+    """Return the line of the first stage, and the names of what has no mark: at the ends of their
+    lines, or above the chart where these are too close.
+    """
+    unmarked = [curve for curve in curves if curve.mark is None]
+    parts = []
+    label = ""
     if first is not None:
-        parts.append(
-            element("line", x1=size.left, x2=right, y1=y(first), y2=y(first), class_="reference")
-        )
-    best = [value for _, value in ends.values()]
-    if first is not None and svg.crowded([y(value) for value in (*best, first)]):
-        labels = [f"{name} {numbers.quality(value)}" for name, (_, value) in ends.items()]
-        words = ", ".join([f"{FIRST_STAGE} {numbers.quality(first)}", *labels])
-        return svg.figure(size, [*parts, svg.heading(size, words)], _title(label))
-    for name, (depth, value) in ends.items():
-        at = x(depth), y(value) - 8
-        parts.append(svg.text(name, *at, class_="reference", text_anchor="end"))
+        parts.append(svg.line(size.left, y(first), size.edge, y(first), "reference"))
+        label = f"{FIRST_STAGE} {numbers.quality(first)}"
+        if svg.crowded([y(first), *(y(curve.points[-1][1]) for curve in unmarked)]):
+            labels = [label]
+            for curve in unmarked:
+                labels.append(f"{curve.row.name} {numbers.quality(curve.points[-1][1])}")
+            return [*parts, svg.heading(size, ", ".join(labels))]
+    for curve in unmarked:
+        depth, value = curve.points[-1]
+        words = curve.row.name
+        parts.append(svg.text(words, x(depth), y(value) - 8, "reference", text_anchor="end"))
     if first is not None:
-        words = f"{FIRST_STAGE} {numbers.quality(first)}"
-        place = right - 4, y(first) - 5
-        parts.append(svg.text(words, *place, class_="reference", text_anchor="end"))
-    return svg.figure(size, parts, _title(label))
+        place = size.edge - 4, y(first) - 5
+        parts.append(svg.text(label, *place, "reference", text_anchor="end"))
+    return parts
 
 
-def _title(label: str) -> str:
-    return f"{label} against the number of candidates reranked"
-
-
-def _line(
-    row: Row,
-    points: Sequence[tuple[float, float]],
-    x: Scale,
-    y: Scale,
-    mark: Mark | None,
-    label: str,
-) -> str:
-    """`mark` is None for the oracle, which is drawn as the references are."""
-    places = [(x(depth), y(value)) for depth, value in points]
-    shade = "reference" if mark is None else f"curve {mark.colour}"
-    parts = [svg.polyline(places, class_=shade)]
-    for (depth, value), (at_x, at_y) in zip(points, places, strict=True):
-        tip = f"{name_of(row.trial)}\n{counted(depth, 'candidate')}\n{label} {value:.4g}"
-        shape = mark.at(at_x, at_y, 4.5) if mark else ""
-        target = element("circle", cx=at_x, cy=at_y, r=12, class_="target")
-        parts.append(
-            element(
-                "g",
-                shape + target,
-                class_="point",
-                tabindex=0,
-                role="img",
-                aria_label=tip.replace("\n", ", "),
-                data_tip=tip,
-            )
-        )
+def _line(curve: Curve, x: Scale, y: Scale, label: str) -> str:
+    mark, style = curve.mark, "reference"
+    if mark:
+        style = f"curve {mark.colour}"
+    places = [(x(depth), y(value)) for depth, value in curve.points]
+    parts = [svg.polyline(places, style)]
+    for (depth, value), (at_x, at_y) in zip(curve.points, places, strict=True):
+        tip = f"{name_of(curve.row.trial)}\n{counted(depth, 'candidate')}\n{label} {value:.4g}"
+        shapes = [mark.at(at_x, at_y, 4.5)] if mark else []
+        shapes.append(element("circle", cx=at_x, cy=at_y, r=12, class_="target"))
+        parts.append(svg.point(shapes, tip))
     return element("g", parts)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.records.rows import Row
 from bench.records.run import Run
 from bench.reports.charts import svg
-from bench.reports.charts.svg import Mark, Scale, Size, element
+from bench.reports.charts.svg import Mark, Size, element
 from bench.reports.names import name_of
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ SIZE = Size("small", 340, 150, left=10, right=10, top=12, bottom=40)
 
 @dataclass(frozen=True)
 class Separation:
-    """One reranker: its chart, and the share of (relevant, not relevant) pairs over all queries in
-    which the relevant one scores higher (the area under the ROC curve; ties count half). `chart` is
-    empty where scores only number the places of an order.
+    """A reranker's chart, and the share of (relevant, not relevant) pairs over all queries in which
+    the relevant one scores higher (the area under the ROC curve; ties count half). `chart` is empty
+    where scores only number the places of an order.
     """
 
     name: str
@@ -81,16 +81,12 @@ class CandidateScores:
         if not self._good or not self._bad:
             return None
         good, bad = np.frombuffer(self._good), np.frombuffer(self._bad)
-        chart = "" if self.order_only else _draw(good, bad, name_of(self._row.trial))
-        return Separation(
-            name_of(self._row.trial),
-            marks.get(self._row.trial.id),
-            chart,
-            auc(good, bad),
-            len(good),
-            len(bad),
-            self.order_only,
-        )
+        name, mark = name_of(self._row.trial), marks.get(self._row.trial.id)
+        chart = ""
+        if not self.order_only:
+            chart = _draw(good, bad, name)
+        share = auc(good, bad)
+        return Separation(name, mark, chart, share, len(good), len(bad), self.order_only)
 
     def _relevant(self, piece: pd.DataFrame) -> NDArray[np.bool_]:
         """Return which rows are relevant. Pairs are compared as numbers: there may be many."""
@@ -102,12 +98,14 @@ class CandidateScores:
         known = self._known[self._known["query"].isin(queries.categories)]
         known_queries = _codes(queries.categories, known["query"])
         known_documents = _codes(documents.categories, known["document"])
-        found: NDArray[np.bool_] = np.isin(rows, known_queries * width + known_documents)
-        return found
+        relevant: NDArray[np.bool_] = np.isin(rows, known_queries * width + known_documents)
+        return relevant
 
 
 def auc(good: Scores, bad: Scores) -> float:
-    """Area under the ROC curve by ranks, ties counting half (Hanley & McNeil, Radiology 1982)."""
+    """Return the area under the ROC curve by ranks, ties counting half (Hanley & McNeil, Radiology
+    1982).
+    """
     import numpy as np
 
     ordered = np.sort(bad)
@@ -117,8 +115,8 @@ def auc(good: Scores, bad: Scores) -> float:
 
 
 def _codes(categories: pd.Index[str], names: pd.Series[str]) -> NDArray[np.int64]:
-    """Each name's number among the categories; a name that is none of them gets one that no row
-    has.
+    """Return each name's number among the categories; a name that is none of them gets one that no
+    row has.
     """
     import numpy as np
 
@@ -127,36 +125,30 @@ def _codes(categories: pd.Index[str], names: pd.Series[str]) -> NDArray[np.int64
 
 
 def _draw(good: Scores, bad: Scores, name: str) -> str:
-    """Two outlines of equal area over one axis, cut at the outer 0.5 %."""
+    """Return two outlines of equal area over one axis, cut at the outer 0.5 %."""
     import numpy as np
 
-    low, high = (float(value) for value in np.quantile(np.concatenate([good, bad]), [0.005, 0.995]))
+    low, high = np.quantile(np.concatenate([good, bad]), [0.005, 0.995]).tolist()
     if high <= low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, BINS + 1)
-    shapes = [
-        np.histogram(np.clip(scores, low, high), edges)[0] / len(scores) for scores in (bad, good)
-    ]
-    x = Scale(low, high, SIZE.left, SIZE.width - SIZE.right)
-    y = Scale(0.0, float(max(map(np.max, shapes))), SIZE.height - SIZE.bottom, SIZE.top)
-    floor = SIZE.height - SIZE.bottom
+    shares = {}
+    for kind, scores in (("others", bad), ("relevant", good)):
+        shares[kind] = np.histogram(np.clip(scores, low, high), edges)[0] / len(scores)
+    x = SIZE.across(low, high)
+    y = SIZE.upward(0.0, float(max(map(np.max, shares.values()))))
     parts = [svg.x_axis(SIZE)]
     for value in x.ticks(5):
-        parts.append(
-            element("line", x1=x(value), x2=x(value), y1=floor, y2=floor + 4, class_="axis")
-        )
-        parts.append(
-            svg.text(svg.number(value), x(value), floor + 16, class_="tick", text_anchor="middle")
-        )
+        at, label = x(value), svg.number(value)
+        parts.append(svg.line(at, SIZE.floor, at, SIZE.floor + 4, "axis"))
+        parts.append(svg.text(label, at, SIZE.floor + 16, "tick", text_anchor="middle"))
     parts.append(svg.x_title(SIZE, "score, raw"))
-    for shape, kind in zip(shapes, ("others", "relevant"), strict=True):
-        steps = [
-            (x(float(edges[i + side])), y(float(height)))
-            for i, height in enumerate(shape)
-            for side in (0, 1)
-        ]
-        outline = " ".join(
-            f"{a:.1f},{b:.1f}" for a, b in [(x(low), floor), *steps, (x(high), floor)]
-        )
+    for kind, heights in shares.items():
+        corners = [(x(low), SIZE.floor)]
+        for i, height in enumerate(heights):
+            top = y(float(height))
+            corners += [(x(float(edges[i])), top), (x(float(edges[i + 1])), top)]
+        corners.append((x(high), SIZE.floor))
+        outline = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners)
         parts.append(element("polygon", points=outline, class_=f"shape {kind}"))
     return svg.figure(SIZE, parts, f"scores of {name}: relevant candidates against the others")

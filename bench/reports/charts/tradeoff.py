@@ -15,15 +15,20 @@ from bench.records.rows import Row
 from bench.reports import numbers
 from bench.reports.charts import svg
 from bench.reports.charts.svg import Mark, Scale, Size, element
-from bench.reports.findings import one_query
-from bench.reports.names import name_of
+from bench.reports.findings import one_query, references
+from bench.reports.names import NO_DEVICE, name_of
 from bench.reports.plots import pareto
 
 Box = tuple[float, float, float, float]
-TALLEST = 2.2
-"""A reference farther away than so many times the points' own range is named at the edge: it would
-squash them.
+"""Left, top, right and bottom in pixels."""
+FAR = 2.2
+"""A reference that is farther away than this multiple of the points' own range is named at the
+edge: it would squash them.
 """
+NAME_ROOM = 195
+"""Pixels of a name next to its point; the legend has it in full."""
+PLACES = ((11, -7, "start"), (-11, -7, "end"), (11, 16, "start"), (-11, 16, "end"))
+"""Where a name may be: to the right, to the left, and below either."""
 
 
 @dataclass(frozen=True)
@@ -46,191 +51,153 @@ class Point:
             f"{numbers.milliseconds(timing.p50_ms)} ms [{interval}] p50 ({timing.scenario})"
         )
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Return the ends of the median's interval; the median twice where it has none."""
+        _, low, high = self.timing.of(P50)
+        if low is None or high is None:
+            return self.timing.p50_ms, self.timing.p50_ms
+        return low, high
+
+    def at(self, x: Scale, y: Scale) -> tuple[float, float]:
+        return x(self.timing.p50_ms), y(self.value.mean)
+
 
 def points(members: Sequence[Row], measure: str, marks: Mapping[str, Mark]) -> list[Point]:
-    """The points of a group. A hosted reranker has no device here: its latency is of a request over
-    the network, and says so.
+    """Return the points of a group. A hosted reranker has no device here: its latency is of a
+    request over the network, and says so.
     """
-    found: list[Point] = []
+    timed = []
     for row in members:
-        timing = one_query(row)
-        # the first stage is a line, whatever its search takes
-        is_point = row.trial.kind != "reference" and row.status == "done"
-        if is_point and timing and measure in row.quality:
-            where = row.trial.device if row.trial.device != "-" else "over the network"
-            found.append(Point(row, timing, row.quality[measure], marks[row.trial.id], where))
-    return found
+        timing, where = one_query(row), row.trial.device
+        # The first stage is a line, whatever its search takes.
+        if timing is None or row.trial.kind == "reference":
+            continue
+        if where == NO_DEVICE:
+            where = "over the network"
+        if row.status == "done" and measure in row.quality:
+            timed.append(Point(row, timing, row.quality[measure], marks[row.trial.id], where))
+    return timed
 
 
-def devices(found: Iterable[Point]) -> list[str]:
-    return list(dict.fromkeys(point.where for point in found))
+def devices(timed: Iterable[Point]) -> list[str]:
+    return list(dict.fromkeys(point.where for point in timed))
 
 
-def draw(found: Sequence[Point], members: Sequence[Row], measure: str) -> str:
-    """The chart in both sizes; empty where nothing was timed."""
-    return svg.both_sizes(lambda size: _draw(size, found, members, measure)) if found else ""
+def draw(timed: Sequence[Point], members: Sequence[Row], measure: str) -> str:
+    """Return the chart in both sizes."""
+    return svg.both_sizes(lambda size: _draw(size, timed, members, measure))
 
 
-def _draw(size: Size, found: Sequence[Point], members: Sequence[Row], measure: str) -> str:
-    x_range = svg.span(
-        [ms for point in found for ms in _range(point.timing)],
-        log=True,
-    )
-    x = Scale(*x_range, size.left, size.width - size.right, log=True)
-    own = [value for one in found for value in (one.value.low, one.value.high)]
-    references = [
-        (row.name, row.quality[measure].mean)
-        for row in members
-        if row.trial.kind == "reference" and measure in row.quality
-    ]
-    near = [value for _, value in references if _near(value, own)]
-    y = Scale(*svg.span([*own, *near]), size.height - size.bottom, size.top)
-    label = f"{measure} against the median latency of one query, {counted(len(found), 'point')}"
-    parts = [
-        svg.axes(
-            size, x, y, "median latency of one query, ms (log scale) · faster is left", measure
-        )
-    ]
+def _draw(size: Size, timed: Sequence[Point], members: Sequence[Row], measure: str) -> str:
+    times: list[float] = []
+    values: list[float] = []
+    for point in timed:
+        times += [*point.reach, point.timing.p50_ms]
+        values += [point.value.low, point.value.high]
+    means = {name: value.mean for name, value in references(members, measure).items()}
+    near = {name: mean for name, mean in means.items() if _is_near(mean, values)}
+    x = size.across(*svg.span(times, log=True), log=True)
+    y = size.upward(*svg.span([*values, *near.values()]))
+    x_label = "median latency of one query, ms (log scale) · faster is left"
     if size is svg.NARROW:
-        parts = [svg.axes(size, x, y, "ms a query, median (log scale)", measure)]
-    parts += _references(size, y, references, near)
-    for where in devices(found):
-        parts.append(_front([one for one in found if one.where == where], x, y, where))
-    parts += [_point(one, x, y) for one in found]
-    edge = size.width - size.right
-    named = [] if svg.crowded([y(value) for value in near]) else near
-    taken = [(edge - 130, y(value) - 17, edge, y(value)) for value in named]
-    parts += _labels(size, found, x, y, taken)
+        x_label = "ms per query, median (log scale)"
+    parts = [svg.axes(size, x, y, x_label, measure)]
+    is_crowded = svg.crowded([y(mean) for mean in near.values()])
+    parts += _near_references(size, y, near, is_crowded)
+    parts += _far_references(size, y, {name: means[name] for name in means if name not in near})
+    for where in devices(timed):
+        parts.append(_front([point for point in timed if point.where == where], x, y, where))
+    parts += [_point(point, x, y) for point in timed]
+    boxes: list[Box] = []
+    if not is_crowded:
+        boxes = [(size.edge - 130, y(mean) - 17, size.edge, y(mean)) for mean in near.values()]
+    parts += _labels(size, timed, x, y, boxes)
+    label = f"{measure} against the median latency of one query, {counted(len(timed), 'point')}"
     return svg.figure(size, parts, label)
 
 
-def _near(value: float, own: Sequence[float]) -> bool:
-    reach = TALLEST * (max(own) - min(own))
-    return min(own) - reach <= value <= max(own) + reach
+def _is_near(value: float, values: Sequence[float]) -> bool:
+    reach = FAR * (max(values) - min(values))
+    return min(values) - reach <= value <= max(values) + reach
 
 
-def _references(
-    size: Size, y: Scale, references: Sequence[tuple[str, float]], near: Sequence[float]
+def _near_references(
+    size: Size, y: Scale, means: Mapping[str, float], is_crowded: bool
 ) -> list[str]:
-    """A line for each reference with its name, or its name at the edge where it is far away; the
-    names of lines that are close to one another are above the chart.
+    """Return a line with its name for each; the names of lines that are close to one another are
+    above the chart.
     """
-    right, floor = size.width - size.right, size.height - size.bottom
-    lines = [(name, value) for name, value in references if value in near]
-    heights = [y(value) for _, value in lines]
-    labels = [f"{name} {numbers.quality(value)}" for name, value in lines]
-    parts = [
-        element("line", x1=size.left, x2=right, y1=height, y2=height, class_="reference")
-        for height in heights
-    ]
-    if svg.crowded(heights):
-        parts.append(svg.heading(size, ", ".join(labels)))
-    else:
-        parts += [
-            svg.text(label, right - 4, height - 5, class_="reference", text_anchor="end")
-            for label, height in zip(labels, heights, strict=True)
-        ]
-    far = [(name, value) for name, value in references if value not in near]
-    above = [(name, value) for name, value in far if y(value) < size.top]
-    below = [(name, value) for name, value in far if y(value) >= size.top]
-    for i, (name, value) in enumerate(above):
-        words = f"↑ {name} {numbers.quality(value)}"
-        parts.append(
-            svg.text(words, size.left + 6, size.top + 12 + i * svg.LINE, class_="reference")
-        )
-    for i, (name, value) in enumerate(below):
-        words = f"↓ {name} {numbers.quality(value)}"
-        parts.append(svg.text(words, size.left + 6, floor - 8 - i * svg.LINE, class_="reference"))
+    heights = [y(mean) for mean in means.values()]
+    labels = [f"{name} {numbers.quality(mean)}" for name, mean in means.items()]
+    parts = [svg.line(size.left, height, size.edge, height, "reference") for height in heights]
+    if is_crowded:
+        return [*parts, svg.heading(size, ", ".join(labels))]
+    for label, height in zip(labels, heights, strict=True):
+        parts.append(svg.text(label, size.edge - 4, height - 5, "reference", text_anchor="end"))
     return parts
 
 
-def _range(timing: Summary) -> tuple[float, float, float]:
-    """Return the ends of the median's interval, and the median."""
-    median, low, high = timing.of(P50)
-    if median is None or low is None or high is None:
-        return timing.p50_ms, timing.p50_ms, timing.p50_ms
-    return low, high, median
+def _far_references(size: Size, y: Scale, means: Mapping[str, float]) -> list[str]:
+    """Return the name of each at the edge of the chart that it is beyond."""
+    above = [name for name, mean in means.items() if y(mean) < size.top]
+    below = [name for name in means if name not in above]
+    parts = []
+    for i, name in enumerate(above):
+        words, height = f"↑ {name} {numbers.quality(means[name])}", size.top + 12 + i * svg.LINE
+        parts.append(svg.text(words, size.left + 6, height, "reference"))
+    for i, name in enumerate(below):
+        words, height = f"↓ {name} {numbers.quality(means[name])}", size.floor - 8 - i * svg.LINE
+        parts.append(svg.text(words, size.left + 6, height, "reference"))
+    return parts
 
 
-def _front(found: Sequence[Point], x: Scale, y: Scale, where: str) -> str:
-    best = pareto([(one.timing.p50_ms, one.value.mean) for one in found])
-    corners = [(x(found[i].timing.p50_ms), y(found[i].value.mean)) for i in best]
-    return svg.polyline(corners, class_="front", data_where=where) if len(corners) > 1 else ""
+def _front(timed: Sequence[Point], x: Scale, y: Scale, where: str) -> str:
+    best = pareto([(point.timing.p50_ms, point.value.mean) for point in timed])
+    if len(best) < 2:
+        return ""
+    return svg.polyline([timed[i].at(x, y) for i in best], "front", data_where=where)
 
 
-def _point(one: Point, x: Scale, y: Scale) -> str:
-    timing, value = one.timing, one.value
-    at_x, at_y = x(timing.p50_ms), y(value.mean)
-    low, high, _ = _range(timing)
-    shade = f"whisker {one.mark.colour}"
+def _point(point: Point, x: Scale, y: Scale) -> str:
+    at_x, at_y = point.at(x, y)
+    low, high = point.reach
+    style = f"whisker {point.mark.colour}"
     parts = [
-        element(
-            "line",
-            x1=x(low),
-            x2=x(high),
-            y1=at_y,
-            y2=at_y,
-            class_=shade,
-        ),
-        element("line", x1=at_x, x2=at_x, y1=y(value.low), y2=y(value.high), class_=shade),
-        one.mark.at(at_x, at_y),
+        svg.line(x(low), at_y, x(high), at_y, style),
+        svg.line(at_x, y(point.value.low), at_x, y(point.value.high), style),
+        point.mark.at(at_x, at_y),
         element("circle", cx=at_x, cy=at_y, r=16, class_="target"),
     ]
-    label = one.label.replace("\n", ", ")
-    return element(
-        "g",
-        parts,
-        class_="point",
-        tabindex=0,
-        role="img",
-        aria_label=label,
-        data_tip=one.label,
-        data_where=one.where,
-    )
+    return svg.point(parts, point.label, data_where=point.where)
 
 
 def _labels(
-    size: Size, found: Sequence[Point], x: Scale, y: Scale, references: Sequence[Box]
+    size: Size, timed: Sequence[Point], x: Scale, y: Scale, references: Sequence[Box]
 ) -> list[str]:
-    """Names beside their points where there is room: right, left, above, below; the legend names
-    them all.
-    """
-    taken = [*references]
-    taken += [
-        (
-            x(one.timing.p50_ms) - 8,
-            y(one.value.mean) - 8,
-            x(one.timing.p50_ms) + 8,
-            y(one.value.mean) + 8,
-        )
-        for one in found
-    ]
+    """Return names next to their points where there is room; the legend has them all."""
+    boxes = [*references]
+    for point in timed:
+        at_x, at_y = point.at(x, y)
+        boxes.append((at_x - 8, at_y - 8, at_x + 8, at_y + 8))
     parts = []
-    for one in found:
-        name = svg.shortened(one.row.name)
-        width, at_x, at_y = svg.width_of(name), x(one.timing.p50_ms), y(one.value.mean)
-        tries = ((11, -7, "start"), (-11, -7, "end"), (11, 16, "start"), (-11, 16, "end"))
-        for dx, dy, anchor in tries:
-            left = at_x + dx - (width if anchor == "end" else 0)
+    for point in timed:
+        at_x, at_y = point.at(x, y)
+        name = svg.fitted(point.row.name, NAME_ROOM)
+        width = svg.width_of(name)
+        for dx, dy, anchor in PLACES:
+            left = at_x + dx
+            if anchor == "end":
+                left -= width
             box = (left, at_y + dy - 11, left + width, at_y + dy + 3)
-            inside = (
-                box[0] >= size.left and box[2] <= size.width - size.right and box[1] >= size.top
-            )
-            if inside and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                parts.append(
-                    svg.text(
-                        name,
-                        at_x + dx,
-                        at_y + dy,
-                        class_="name",
-                        text_anchor=anchor,
-                        data_where=one.where,
-                    )
-                )
+            is_inside = left >= size.left and box[2] <= size.edge and box[1] >= size.top
+            if is_inside and not any(_overlap(box, other) for other in boxes):
+                boxes.append(box)
+                where = {"text_anchor": anchor, "data_where": point.where}
+                parts.append(svg.text(name, at_x + dx, at_y + dy, "name", **where))
                 break
     return parts
 
 
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _overlap(box: Box, other: Box) -> bool:
+    return box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]

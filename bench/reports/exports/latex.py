@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from bench.core.counting import percent
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import ALPHA
 from bench.records.rows import disturbances_of
@@ -46,23 +47,22 @@ def to_latex(run: Run, out: Path | None = None) -> str:
 def _short(main: Table, caption: str, remarks: Iterable[str]) -> Table:
     """Return the main table with the columns that a paper has room for, and the remarks."""
     columns = [column for column in main.columns if column.key not in LEFT_OUT]
-    measured = [row for row in main.rows if row.cells[main.columns[0].key].number is not None]
+    measured = [row for row in main.rows if row.cell(main.columns[0].key).number is not None]
     rows = [_row(row) for row in measured]
-    has_dagger = any(row.cells[DELTA].sign for row in rows if DELTA in row.cells)
-    notes = [Note("", EXPLANATION)] if has_dagger else []
-    notes += [Note("", as_sentence(remark)) for remark in remarks]
+    notes = [Note("", as_sentence(remark)) for remark in remarks]
+    if any(row.cell(DELTA).sign for row in rows):
+        notes.insert(0, Note("", EXPLANATION))
     return replace(main, columns=columns, rows=rows, caption=caption, notes=notes)
 
 
 def _row(row: Row) -> Row:
     cells = dict(row.cells)
-    p = cells["p"].number if "p" in cells else None
+    p, failed = row.cell("p").number, row.cell("failed").number
     if p is not None and p < ALPHA and row.kind == "reranker":
         cells[DELTA] = replace(cells[DELTA], sign=DAGGER)
-    name = row.name
-    failed = cells["failed"].number if "failed" in cells else None
-    device = "" if row.device == CPU else row.device
+    row = replace(row, cells=cells)
+    if row.device == CPU:
+        row = replace(row, device="")
     if failed:
-        name = f"{row.label if device else row.name}, {failed:.0%} failed"
-        device = ""
-    return replace(row, name=name, device=device, cells=cells)
+        row = replace(row, name=f"{row.label}, {percent(failed)} failed", device="")
+    return row

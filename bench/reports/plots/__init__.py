@@ -38,7 +38,7 @@ class Picture:
     figure: Any
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
+        """Return what a notebook shows."""
         from bench.reports.plots import style
 
         return style.image(self.figure, "png")
@@ -46,8 +46,10 @@ class Picture:
     @classmethod
     def of(cls, kind: str, group: GroupKey, figure: Any, more: str = "") -> Picture:
         dataset, first_stage, _ = group
-        told = "-".join([kind, dataset, first_stage, *([more] if more else [])])
-        return cls(file_stem(told), group, figure)
+        parts = [kind, dataset, first_stage]
+        if more:
+            parts.append(more)
+        return cls(file_stem("-".join(parts)), group, figure)
 
 
 def fail(line: str) -> None:
@@ -63,9 +65,9 @@ def write(
     out: Path | None = None,
     form: str = "png",
     on_failure: Callable[[str], None] = fail,
-) -> list[tuple[GroupKey, Path]]:
+) -> list[Path]:
     """Draw one kind of picture of every group that has what it shows, into `out` or the run's
-    folder. Returns groups and files.
+    folder. Returns the files.
 
     `on_failure` is called with a line for each picture that cannot be drawn, and stops no other.
     """
@@ -79,7 +81,7 @@ def write(
         except Exception as error:
             on_failure(_failure(path.name, error))
         else:
-            written.append((picture.group, path))
+            written.append(path)
     return written
 
 
@@ -97,14 +99,16 @@ def _failure(name: str, error: Exception) -> str:
 
 
 def draw(run: Run, kind: str) -> Iterator[Picture]:
-    """The pictures of one kind, a group after the other. Raises SuiteError for an unknown kind."""
+    """Return the pictures of one kind, a group after the other. Raises SuiteError for an unknown
+    kind.
+    """
     pictures: Iterator[Picture] = resolve(kind, KINDS, "kind of plot")(run)
     return pictures
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points that no other beats on both counts: (cost, lower is better; quality,
-    higher is better), by rising cost.
+    """Return the indices of the points that no other beats on both counts: (cost, lower is better;
+    quality, higher is better), by rising cost.
     """
     front: list[int] = []
     best = float("-inf")

@@ -2,91 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from bench.contract.trial import ORACLE
 from bench.records.rows import Row, headline_of
 from bench.records.run import Run
 from bench.reports.charts.svg import Mark
 from bench.reports.marks import marks_of
+from bench.reports.names import name_of
 from bench.reports.plots import Picture, style
 
-if TYPE_CHECKING:
-    pass
+Curve = tuple[Row, Mapping[int, float]]
+"""A row, and the mean of a measure by depth."""
+
+TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def draw(run: Run) -> Iterator[Picture]:
-    """A picture per group in which some reranker's quality is known at two depths or more, none
-    reranked among them.
+    """Yield a picture per group in which some reranker's quality is known at two depths or more,
+    none reranked among them.
     """
     marks = marks_of(run)
     for group, members in run.groups.items():
         measure = headline_of(members)
         qualities = run.qualities(measure)
-        means = {row.trial.id: qualities.curve(row.trial.id) for row in members if row.quality}
-        known = [row for row in members if means.get(row.trial.id)]
-        curved = [
-            row for row in known if row.trial.kind != "reference" and len(means[row.trial.id]) > 2
-        ]
-        if curved:
+        curves, oracles = [], []
+        for row in members:
+            curve = (row, qualities.curve(row.trial.id))
+            if not row.quality or not curve[1]:
+                continue
+            if row.name == ORACLE:
+                oracles.append(curve)
+            elif row.trial.kind != "reference" and len(curve[1]) > 2:
+                curves.append(curve)
+        if curves:
             dataset, first_stage, _ = group
-            figure = _figure(
-                known,
-                curved,
-                means,
-                measure,
-                marks,
-                f"{dataset}, {first_stage}: reranking the first candidates only",
-            )
+            title = f"{dataset}, {first_stage}: reranking the first candidates only"
+            figure = _figure(curves, oracles, marks, title)
+            figure.axes[0].set_ylabel(measure)
             yield Picture.of("depth", group, figure)
 
 
 def _figure(
-    known: list[Row],
-    curved: list[Row],
-    means: Mapping[str, Mapping[int, float]],
-    measure: str,
-    marks: Mapping[str, Mark],
-    title: str,
+    curves: Sequence[Curve], oracles: Sequence[Curve], marks: Mapping[str, Mark], title: str
 ) -> Any:
     figure, axes = style.new_figure(title)
-    for row in curved:
-        curve = means[row.trial.id]
-        name = row.name if row.trial.device in ("-", "cpu") else f"{row.name} ({row.trial.device})"
-        axes.plot(
-            list(curve),
-            list(curve.values()),
-            markersize=5,
-            linewidth=1.3,
-            label=name,
-            **style.look(marks[row.trial.id]),
-        )
-    for row in known:
-        if row.name == ORACLE:
-            curve = means[row.trial.id]
-            axes.plot(
-                list(curve),
-                list(curve.values()),
-                color=style.GREY,
-                linewidth=1,
-                linestyle=":",
-                label="oracle (best possible order)",
-            )
+    depths: set[int] = set()
+    for row, curve in curves:
+        look = {"markersize": 5, "linewidth": 1.3, **style.look(marks[row.trial.id])}
+        axes.plot(list(curve), list(curve.values()), label=name_of(row.trial), **look)
+        depths |= set(curve)
+    for _, curve in oracles:
+        look = {"color": style.GREY, "linewidth": 1, "linestyle": ":"}
+        axes.plot(list(curve), list(curve.values()), label="oracle (best possible order)", **look)
+    deepest = max(depths)
+    ticks = [depth for depth in sorted(depths) if depth in TICKS or depth == deepest]
     axes.set_xscale("symlog", linthresh=1, linscale=0.4)
-    every: set[int] = set()
-    for row in curved:
-        every.update(means[row.trial.id])
-    depths = sorted(every)
-    shown = [
-        depth
-        for depth in depths
-        if depth in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) or depth == depths[-1]
-    ]
-    axes.set_xticks(shown, [str(depth) for depth in shown])
+    axes.set_xticks(ticks, [str(depth) for depth in ticks])
     axes.minorticks_off()
-    axes.set_xlim(-0.15, depths[-1] * 1.15)
+    axes.set_xlim(-0.15, deepest * 1.15)
     axes.set_xlabel("candidates reranked (0: the first stage's order)")
-    axes.set_ylabel(measure)
     style.legend(axes)
     return figure

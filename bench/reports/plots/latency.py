@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.core.counting import counted
@@ -12,6 +12,7 @@ from bench.records.rows import Row, candidates_of
 from bench.records.run import Run
 from bench.reports.charts.svg import Mark
 from bench.reports.marks import marks_of
+from bench.reports.names import name_of
 from bench.reports.plots import Picture, style
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def draw(run: Run) -> Iterator[Picture]:
-    """A picture per group that has timings of one query in flight, warm-ups left out."""
+    """Yield a picture per group that has timings of one query in flight, warm-ups left out."""
     if run.latency.empty:
         return
     calls = timed_calls(run.latency)
@@ -37,34 +38,31 @@ def _has_calls(row: Row, calls: pd.DataFrame) -> bool:
     return bool((calls["trial"] == row.trial.id).any())
 
 
-def _figure(timed: list[Row], single: pd.DataFrame, marks: Mapping[str, Mark], title: str) -> Any:
+def _figure(
+    timed: Sequence[Row], single: pd.DataFrame, marks: Mapping[str, Mark], title: str
+) -> Any:
     import numpy as np
 
     figure, axes = style.new_figure(title)
     for row in timed:
-        mine = single[single["trial"] == row.trial.id]
-        ms = np.sort(mine["nanoseconds"].to_numpy(dtype=np.float64) / 1e6)
+        calls = single[single["trial"] == row.trial.id]
+        ms = np.sort(calls["nanoseconds"].to_numpy(dtype=np.float64) / 1e6)
+        queries = calls["query"].nunique()
+        samples = f"{counted(len(ms), 'sample')} of {counted(queries, 'query')}"
         look = style.look(marks[row.trial.id])
-        label = (
-            f"{row.name} ({row.trial.device}), {counted(len(ms), 'sample')} of "
-            f"{mine['query'].nunique()} queries"
-        )
-        axes.step(
-            ms,
-            np.arange(1, len(ms) + 1) / len(ms),
-            where="post",
-            color=look["color"],
-            linewidth=1.5,
-            label=label,
-        )
-        shown = [0.5, *([0.95] if mine["query"].nunique() >= needed(0.95) else [])]
-        axes.plot(np.quantile(ms, shown), shown, linestyle="none", markersize=7, **look)
+        step = {"where": "post", "color": look["color"], "linewidth": 1.5}
+        shares = np.arange(1, len(ms) + 1) / len(ms)
+        axes.step(ms, shares, label=f"{name_of(row.trial)}, {samples}", **step)
+        percentiles = [0.5]
+        if queries >= needed(0.95):
+            percentiles.append(0.95)
+        places = np.quantile(ms, percentiles)
+        axes.plot(places, percentiles, linestyle="none", markersize=7, **look)
     axes.set_xscale("log")
     style.plain_log_ticks(axes.xaxis)
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel(
-        "latency of one query, ms (log scale); marks at p50, and at p95 where the queries suffice"
-    )
-    axes.set_ylabel("share of samples at most so slow")
+    marked = f"marks: p50, and p95 from {needed(0.95)} queries on"
+    axes.set_xlabel(f"latency of one query, ms (log scale; {marked})")
+    axes.set_ylabel("share of the calls that took at most this long")
     style.legend(axes)
     return figure

@@ -10,15 +10,8 @@ from typing import Any
 
 from bench.reports.charts.svg import Mark
 
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)  # Okabe & Ito's colour-blind-safe set
+# Okabe & Ito's colour-blind-safe set.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = {
     "circle": "o",
     "square": "s",
@@ -31,13 +24,19 @@ MARKERS = {
 GREY, FAINT = "#777777", "#dddddd"
 
 
-def new_figure(title: str, width: float = 7.2, height: float = 4.6) -> tuple[Any, Any]:
-    """A figure, in inches, and its axes, with a grid behind what is drawn. No display is needed."""
+def empty_figure(width: float, height: float) -> Any:
+    """Return a figure, in inches. No display is needed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def new_figure(title: str, width: float = 7.2, height: float = 4.6) -> tuple[Any, Any]:
+    """Return a figure and its axes, with a grid behind what is drawn."""
+    figure = empty_figure(width, height)
     axes = figure.subplots()
     axes.set_title(title, fontsize=10, loc="left")
     axes.grid(color=FAINT, linewidth=0.6)
@@ -45,7 +44,7 @@ def new_figure(title: str, width: float = 7.2, height: float = 4.6) -> tuple[Any
     return figure, axes
 
 
-def look(mark: Mark) -> dict[str, Any]:
+def look(mark: Mark) -> dict[str, str]:
     """Return the colour and the marker of a mark, hollow where it is."""
     colour = COLOURS[mark.shade]
     return {
@@ -60,8 +59,8 @@ def legend(axes: Any) -> None:
 
 
 def plain_log_ticks(axis: Any, subs: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
-    """Plain numbers at 1, 2 and 5 of each decade: a log axis of less than a decade otherwise shows
-    no number at all.
+    """Write plain numbers at 1, 2 and 5 of each decade: a log axis of less than a decade otherwise
+    shows no number at all.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -82,15 +81,16 @@ def image(figure: Any, form: str) -> bytes:
         "svg": {"Date": None, "Creator": None},
         "pdf": {"CreationDate": None, "Producer": None},
     }
-    buffer = io.BytesIO()
     settings = {
         "svg.hashsalt": "rerank-bench",
         "svg.fonttype": "none",
         "pdf.fonttype": 42,
         "text.parse_math": False,
     }
-    for text in figure.findobj(Text):  # those made on saving follow the settings
+    # Texts that are made on saving follow the settings; those that are there do not.
+    for text in figure.findobj(Text):
         text.set_parse_math(False)
+    buffer = io.BytesIO()
     with rc_context(settings):
         figure.savefig(buffer, format=form, dpi=150, metadata=stamps[form])
     return buffer.getvalue()

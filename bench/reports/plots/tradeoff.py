@@ -15,109 +15,86 @@ from bench.latency.summary import Summary
 from bench.records.rows import Row, candidates_of, headline_of
 from bench.records.run import Run
 from bench.reports.charts.svg import Mark
-from bench.reports.findings import one_query
+from bench.reports.findings import one_query, references
 from bench.reports.marks import marks_of
+from bench.reports.names import name_of
 from bench.reports.plots import Picture, pareto, style
 
 CLOSE = 0.05
 """Share of the height of the picture within which two labels would be on one another."""
+Timed = tuple[Row, Summary]
 
 
 def draw(run: Run) -> Iterator[Picture]:
-    """A picture per group that has timings."""
+    """Yield a picture per group that has timings."""
     marks = marks_of(run)
     for group, members in run.groups.items():
         timed = []
         for row in members:
             summary = one_query(row)
-            # the first stage is a line, whatever its search takes
+            # The first stage is a line, whatever its search takes.
             is_point = row.trial.kind != "reference" and row.status == "done" and row.quality
             if summary and is_point:
                 timed.append((row, summary))
         if timed:
             dataset, first_stage, _ = group
-            yield Picture.of(
-                "tradeoff",
-                group,
-                _tradeoff(
-                    members,
-                    timed,
-                    headline_of(members),
-                    marks,
-                    f"{dataset}, {first_stage}, {candidates_of(members)}",
-                ),
-            )
+            title = f"{dataset}, {first_stage}, {candidates_of(members)}"
+            yield Picture.of("tradeoff", group, _figure(members, timed, marks, title))
 
 
-def _tradeoff(
-    members: Sequence[Row],
-    timed: Sequence[tuple[Row, Summary]],
-    measure: str,
-    marks: Mapping[str, Mark],
-    title: str,
+def _figure(
+    members: Sequence[Row], timed: Sequence[Timed], marks: Mapping[str, Mark], title: str
 ) -> Any:
     figure, axes = style.new_figure(title)
-    for row, found in timed:
-        _draw_point(axes, row, found, measure, marks[row.trial.id])
-    here = [(found.p50_ms, row.quality[measure].mean) for row, found in timed if row.query_here]
+    measure = headline_of(members)
+    for row, summary in timed:
+        _draw_point(axes, row, summary, measure, marks[row.trial.id])
+    here = [(summary.p50_ms, row.quality[measure].mean) for row, summary in timed if row.query_here]
     if here:
         front = zip(*(here[i] for i in pareto(here)), strict=True)
-        axes.plot(
-            *front, color=style.GREY, linewidth=1, linestyle="--", zorder=1, label="Pareto front"
-        )
-    references = {
-        row.name: row.quality[measure].mean
-        for row in members
-        if row.trial.kind == "reference" and measure in row.quality
-    }
+        line = {"color": style.GREY, "linewidth": 1, "linestyle": "--", "zorder": 1}
+        axes.plot(*front, **line, label="Pareto front")
     axes.set_xscale("log")
-    low, high = (
-        min(found.p50_ms for _, found in timed),
-        max(found.p95_ms or found.p50_ms for _, found in timed),
-    )
+    summaries = [summary for _, summary in timed]
+    low = min(summary.p50_ms for summary in summaries)
+    high = max(summary.p95_ms or summary.p50_ms for summary in summaries)
     axes.set_xlim(low / 2.5, high * 2.5)
     style.plain_log_ticks(axes.xaxis)
-    with_p95 = ", bars: p95" if any(found.p95_ms for _, found in timed) else ""
-    axes.set_xlabel(f"latency of one query, ms (log scale; points: median{with_p95})")
+    marked = "points: median"
+    if any(summary.p95_ms for summary in summaries):
+        marked += ", bars: p95"
+    axes.set_xlabel(f"latency of one query, ms (log scale; {marked})")
     axes.set_ylabel(measure)
-    _draw_references(axes, references)
-    _add_per_pair(axes, [found for _, found in timed])
+    means = {name: value.mean for name, value in references(members, measure).items()}
+    _draw_references(axes, means)
+    _add_per_pair(axes, summaries)
     style.legend(axes)
     return figure
 
 
-def _draw_point(axes: Any, row: Row, found: Summary, measure: str, mark: Mark) -> None:
+def _draw_point(axes: Any, row: Row, summary: Summary, measure: str, mark: Mark) -> None:
     look, value = style.look(mark), row.quality[measure]
-    x, y = found.p50_ms, value.mean
+    x, y = summary.p50_ms, value.mean
+    label = f"{row.name} (request)" if row.query_elsewhere else name_of(row.trial)
     axes.errorbar(
         x,
         y,
-        xerr=_reach(found.of(P50)),
+        xerr=_reach(summary.of(P50)),
         yerr=_reach(Interval(y, value.low, value.high)),
         linestyle="none",
         **look,
         elinewidth=1,
         capsize=2,
         markersize=7,
-        label=f"{row.name} (request)"
-        if row.query_elsewhere
-        else f"{row.name} ({row.trial.device})",
+        label=label,
         zorder=3,
     )
-    if found.p95_ms is not None:
-        reach = _reach(found.of(P95))
-        axes.plot([x, found.p95_ms], [y, y], color=look["color"], linewidth=1, alpha=0.4, zorder=2)
-        axes.errorbar(
-            found.p95_ms,
-            y,
-            xerr=reach,
-            linestyle="none",
-            color=look["color"],
-            marker="|",
-            markersize=9,
-            alpha=0.6,
-            zorder=2,
-        )
+    if summary.p95_ms is not None:
+        shade = {"color": look["color"], "zorder": 2}
+        reach = _reach(summary.of(P95))
+        bar = {"linestyle": "none", "marker": "|", "markersize": 9, "alpha": 0.6, **shade}
+        axes.plot([x, summary.p95_ms], [y, y], linewidth=1, alpha=0.4, **shade)
+        axes.errorbar(summary.p95_ms, y, xerr=reach, **bar)
 
 
 def _reach(interval: Interval) -> list[list[float]]:
@@ -129,37 +106,32 @@ def _reach(interval: Interval) -> list[list[float]]:
 
 
 def _add_per_pair(axes: Any, timed: Sequence[Summary]) -> None:
-    """A second axis in milliseconds per pair, where every query had as many candidates: it is the
-    first one divided by their number.
+    """Add a second axis in milliseconds per pair, where every query had as many candidates: it is
+    the first one divided by their number.
     """
-    pairs = {round(found.p50_ms / found.per_pair_ms, 6) for found in timed if found.per_pair_ms}
+    pairs = {
+        round(summary.p50_ms / summary.per_pair_ms, 6) for summary in timed if summary.per_pair_ms
+    }
     if len(pairs) != 1:
         return
     count = pairs.pop()
     top = axes.secondary_xaxis("top", functions=(lambda ms: ms / count, lambda ms: ms * count))
     style.plain_log_ticks(top.xaxis)
-    top.set_xlabel("ms a pair (amortised)", fontsize=8)
+    top.set_xlabel("ms per pair (amortised)", fontsize=8)
     top.tick_params(labelsize=8)
 
 
-def _draw_references(axes: Any, references: Mapping[str, float]) -> None:
-    """A line for each, with its name; lines so close that one name would be on the other share a
-    label.
+def _draw_references(axes: Any, means: Mapping[str, float]) -> None:
+    """Draw a line for each, with its name; lines so close that one name would be on the other share
+    a label.
     """
-    for value in references.values():
-        axes.axhline(value, color="#999999", linewidth=1, linestyle=":", zorder=0)
+    for mean in means.values():
+        axes.axhline(mean, color="#999999", linewidth=1, linestyle=":", zorder=0)
     low, high = axes.get_ylim()
-    labels: dict[float, str] = {}
-    for name, value in references.items():
-        near = (place for place in labels if abs(place - value) < CLOSE * (high - low))
-        place = next(near, value)
-        labels[place] = f"{labels[place]}, {name}" if place in labels else name
-    for value, label in labels.items():
-        axes.annotate(
-            label,
-            (0.01, value),
-            xycoords=("axes fraction", "data"),
-            fontsize=8,
-            color="#555555",
-            va="bottom",
-        )
+    labels: dict[float, list[str]] = {}
+    for name, mean in means.items():
+        near = (height for height in labels if abs(height - mean) < CLOSE * (high - low))
+        labels.setdefault(next(near, mean), []).append(name)
+    form = {"xycoords": ("axes fraction", "data"), "fontsize": 8, "color": "#555555"}
+    for height, names in labels.items():
+        axes.annotate(", ".join(names), (0.01, height), va="bottom", **form)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.reports import numbers
-from bench.reports.cells import missing
 from bench.reports.document import Column, Row, Table
 
 INTERVAL = "95 %"
@@ -25,7 +24,7 @@ class Shown:
     part: Part
 
     def text(self, row: Row) -> str:
-        cell = row.cells.get(self.column.key, missing())
+        cell = row.cell(self.column.key)
         if self.part == "interval":
             return cell.interval or numbers.NOTHING
         value = f"{cell.text}{cell.sign}"
@@ -38,7 +37,7 @@ def in_full(table: Table) -> list[Shown]:
     """Return every column of a table."""
     columns = []
     for column in table.columns:
-        part: Part = "both" if column.interval == "beside" else "value"
+        part: Part = "both" if column.interval == "value" else "value"
         columns.append(Shown(column, part))
         if column.interval == "own":
             interval = replace(column, title=INTERVAL, priority=INTERVAL_PRIORITY)

@@ -60,11 +60,7 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _row(row: Row, table: Table) -> dict[str, Any]:
-    cells = {
-        column.key: row.cells[column.key].plain()
-        for column in table.columns
-        if column.key in row.cells
-    }
+    cells = {column.key: row.cell(column.key).plain() for column in table.columns}
     return {"name": row.name, "device": row.device, "kind": row.kind, "cells": cells}
 
 

@@ -45,6 +45,8 @@ EDGES = 3
 GAP = 2
 """Characters between two columns."""
 LEAST_NAME = 8
+INDENT = "  "
+"""Before the further lines of a text, so that a reader sees where the next one begins."""
 NUMBER = 6
 """Characters of the narrowest column, so that tables of one report line up."""
 
@@ -110,9 +112,11 @@ def _blocks(blocks: Sequence[Block], console: Console) -> None:
 def _heading(heading: Heading, console: Console) -> None:
     from rich.text import Text
 
+    # The dataset stands out; what of it follows after a comma.
     title, *rest = heading.text.split(", ", 1)
-    tail = ", ".join([*rest, *([heading.detail] if heading.detail else [])])
-    text = Text.assemble("\n", (title, "bold"), f", {tail}" if tail else "")
+    if heading.detail:
+        rest.append(heading.detail)
+    text = Text.assemble("\n", (title, "bold"), *(f", {part}" for part in rest))
     console.print(text, soft_wrap=True)
 
 
@@ -125,7 +129,9 @@ def _bullets(bullets: Bullets, console: Console) -> None:
         text = _text(item)
         if bullets.one_line:
             text.truncate(console.width - 1, overflow="ellipsis")
-        console.print(text)
+            console.print(text)
+        else:
+            _line(text, console)
 
 
 def _facts(facts: Facts, console: Console) -> None:
@@ -168,10 +174,18 @@ def _table(table: Table, console: Console) -> None:
     if table.rows:
         _grid(table, console)
     for line in absences(table.absent):
-        console.print(Text(line))
+        _line(Text(line), console)
     for note in table.notes:
         if not note.shared:
-            console.print(Text(note.full, "dim"))
+            _line(Text(note.full, "dim"), console)
+
+
+def _line(text: Text, console: Console) -> None:
+    """Print a text whose further lines are indented."""
+    from rich.text import Text
+
+    lines = text.wrap(console, console.width - len(INDENT))
+    console.print(Text(f"\n{INDENT}").join(lines))
 
 
 def _grid(table: Table, console: Console) -> None:

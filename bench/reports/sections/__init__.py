@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 from bench.core.plugins import resolve
-from bench.records.rows import GroupKey
 from bench.records.run import Run
 from bench.reports.document import Code, Document, Inline, Section, Strong
 from bench.reports.view import View
@@ -61,12 +60,15 @@ SECTIONS: dict[str, Entry] = {
 
 
 def document(
-    run: Run, place: Place = "page", pictures: Sequence[tuple[GroupKey, Path]] = ()
+    run: Run,
+    place: Place = "page",
+    pictures: Sequence[Path] = (),
+    failures: Sequence[str] = (),
 ) -> Document:
     """Return the report of a run as a place shows it, from its records alone. `pictures` are the
-    files drawn of it.
+    files drawn of it, `failures` a line for each that could not be drawn.
     """
-    view = View(run, pictures)
+    view = View(run, pictures, failures)
     sections = [_function(name)(view) for name, entry in SECTIONS.items() if place in entry.places]
     info = run.info
     meta: list[Inline] = [f"{info.started} · run ", Code(info.id)]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from bench.comparison.agreement import Agreement
 from bench.comparison.pairs import Side
 from bench.latency.sweep_plan import SETTINGS
 from bench.records import rows as records
 from bench.records.rows import GroupKey
-from bench.reports import cells, numbers
+from bench.reports import cells
 from bench.reports.cells import Cell
-from bench.reports.document import Block, Column, Paragraph, Row, Section, Table
-from bench.reports.findings import one_query
+from bench.reports.document import Column, Paragraph, Row, Section, Table
+from bench.reports.findings import median_ms, pairs_per_s
 from bench.reports.names import device_of
-from bench.reports.settings import LEGEND, short
+from bench.reports.settings import LEGEND, Settings, short
 from bench.reports.view import View
 
 EXPLANATION = (
@@ -25,13 +22,9 @@ EXPLANATION = (
 
 def agreement(view: View) -> Section | None:
     """Return the tables of the rows that run a model in another way than the plain one."""
-    by_group: list[tuple[GroupKey, Sequence[Block]]] = []
-    for group, agreements in view.agreements.items():
-        by_group.append((group, [_table(agreements, view.groups[group], view.title(group))]))
-    if not by_group:
-        return None
-    blocks = [Paragraph((EXPLANATION,), quiet=True), *view.parts(by_group)]
-    return Section("agreement", "The same model run in other ways", blocks)
+    tables = {group: [_table(view, group)] for group in view.agreements}
+    explanation = Paragraph((EXPLANATION,), quiet=True)
+    return view.section("agreement", "The same model run in other ways", tables, explanation)
 
 
 def way(side: Side, plain: Side) -> str:
@@ -45,8 +38,9 @@ def way(side: Side, plain: Side) -> str:
     return " ".join(parts)
 
 
-def _table(agreements: Sequence[Agreement], members: Sequence[records.Row], title: str) -> Table:
-    rows = {row.trial.id: row for row in members}
+def _table(view: View, group: GroupKey) -> Table:
+    agreements = view.agreements[group]
+    rows = {row.trial.id: row for row in view.groups[group]}
     change = f"Δ {agreements[0].measure}"
     columns = [
         Column("way", "runs as", align="left", priority=1),
@@ -57,43 +51,39 @@ def _table(agreements: Sequence[Agreement], members: Sequence[records.Row], titl
         Column("top", "top 10", "mean overlap of the top 10", better="higher"),
         Column("change", change, better="higher", priority=0),
     ]
-    lines = [_row(one, rows[one.new.trial.id], rows[one.plain.trial.id]) for one in agreements]
-    return Table("reranker", columns, lines, f"the same model run in other ways, {title}")
+    lines = [
+        _row(agreement, rows[agreement.new.trial.id], rows[agreement.plain.trial.id])
+        for agreement in agreements
+    ]
+    title = f"the same model run in other ways, {view.title(group)}"
+    return Table("reranker", columns, lines, title)
 
 
 def _row(agreement: Agreement, row: records.Row, plain: records.Row) -> Row:
     """Return a row: its speed as a multiple of the plain row's, where both were timed, then the
     agreement.
     """
-    single, plain_single = one_query(row), one_query(plain)
-    ms = single.p50_ms if single else None
-    plain_ms = plain_single.p50_ms if plain_single else None
-    rate = row.throughput.pairs_per_s if row.throughput else None
-    plain_rate = plain.throughput.pairs_per_s if plain.throughput else None
     drift = agreement.drift
     by_column = {
         "way": cells.text(way(agreement.new, agreement.plain)),
-        "p50": _times(plain_ms, ms),
-        "rate": _times(rate, plain_rate),
-        "max": Cell("measure", f"{drift.max_difference:.1e}", drift.max_difference),
-        "tau": Cell("measure", f"{drift.tau:.4f}", drift.tau),
-        "top": Cell("measure", f"{drift.overlap:.3f}", drift.overlap),
-        "change": Cell("delta", f"{agreement.change:+.4f}", agreement.change),
+        "p50": _times(median_ms(plain), median_ms(row)),
+        "rate": _times(pairs_per_s(row), pairs_per_s(plain)),
+        "max": cells.number("measure", "{:.1e}".format, drift.max_difference),
+        "tau": cells.number("measure", "{:.4f}".format, drift.tau),
+        "top": cells.number("measure", "{:.3f}".format, drift.overlap),
+        "change": cells.change(agreement.change),
     }
-    return Row(row.name, by_column, device_of(row.trial), mark=None)
+    return Row(row.name, by_column, device_of(row.trial))
 
 
-def _times(more: float | None, less: float | None) -> Cell:
-    if not more or not less:
-        return Cell("missing", numbers.NOTHING)
-    return Cell("rate", f"{more / less:.2f}x", more / less)
+def _times(numerator: float | None, denominator: float | None) -> Cell:
+    if not numerator or not denominator:
+        return cells.missing()
+    return cells.number("rate", "{:.2f}x".format, numerator / denominator)
 
 
-def _settings(side: Side) -> dict[str, Any]:
+def _settings(side: Side) -> Settings:
     arithmetic = side.record.identity.arithmetic
-    known = {
-        **side.record.description.get("facts", {}),
-        "runtime": arithmetic.runtime_name,
-        "dtype": arithmetic.dtype,
-    }
-    return {name: known.get(name) for name in SETTINGS}
+    facts = side.record.description.get("facts", {})
+    loaded = {**facts, "runtime": arithmetic.runtime_name, "dtype": arithmetic.dtype}
+    return {name: loaded.get(name) for name in SETTINGS}

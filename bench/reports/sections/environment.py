@@ -88,7 +88,11 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return nested facts as one level of name -> text; bytes in GiB, empty ones left out."""
     texts: dict[str, str] = {}
     for key, value in facts.items():
-        name = f"{prefix}{str(key).replace('_', ' ')}"
+        words = str(key)
+        # A variable of the environment keeps its name.
+        if not words.isupper():
+            words = words.replace("_", " ")
+        name = f"{prefix}{words}"
         if isinstance(value, Mapping):
             texts |= flat(value, f"{name}: ")
         elif value is None or value == "" or value == []:

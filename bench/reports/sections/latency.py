@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from bench.reports.document import (
     Row,
     Section,
     Table,
+    Words,
 )
 from bench.reports.names import device_of, name_of
 from bench.reports.sections.results import REQUEST_NOTE, WITHHELD
@@ -49,6 +50,7 @@ PARTS = (
     "Median milliseconds and share of each part, taken in calls of their own: they need not add up "
     "to p50."
 )
+BETTER: Mapping[Preferred, Better] = {Preferred.LOWER: "lower", Preferred.HIGHER: "higher"}
 LOAD = Column("load", "load", align="left", priority=1)
 QUERIES = Column("queries", "queries", "distinct queries timed", priority=6)
 CALLS = Column("calls", "calls", "timed calls, warm-ups left out", priority=8)
@@ -59,29 +61,19 @@ def latency(view: View) -> Section | None:
     not show these times.
     """
     times = _times(view.run.latency)
-    by_group: list[tuple[GroupKey, Sequence[Block]]] = []
-    for group, members in view.groups.items():
-        names = in_order(of.scenario for row in members for of in row.latency)
-        figures = [_figure(name, members, times, view) for name in names]
-        if figures:
-            figures[0] = replace(figures[0], reading=EXPLANATION)
-        by_group.append((group, figures))
-    if not any(blocks for _, blocks in by_group):
-        return None
+    figures = {group: _figures(view, group, times) for group in view.groups}
     in_main_table = all(is_in_main_table(row) for row in view.rows)
-    blocks: list[Block] = [Paragraph((APART,), quiet=True), *view.parts(by_group)]
-    return Section("latency", "Latency", blocks, folded=True, wide=in_main_table)
+    explanation = Paragraph((APART,), quiet=True)
+    return view.section("latency", "Latency", figures, explanation, folded=True, wide=in_main_table)
 
 
 def parts(view: View) -> Section | None:
     """Return where the time of a call goes, a table per scenario."""
-    by_group: list[tuple[GroupKey, Sequence[Block]]] = []
-    for group, members in view.groups.items():
-        by_group.append((group, part_tables(members, view.title(group))))
-    if not any(blocks for _, blocks in by_group):
-        return None
-    blocks: list[Block] = [Paragraph((PARTS,), quiet=True), *view.parts(by_group)]
-    return Section("parts", "Where the time of a call goes", blocks, folded=True, wide=True)
+    groups = view.groups.items()
+    tables = {group: part_tables(members, view.title(group)) for group, members in groups}
+    explanation = Paragraph((PARTS,), quiet=True)
+    title = "Where the time of a call goes"
+    return view.section("parts", title, tables, explanation, folded=True, wide=True)
 
 
 def is_in_main_table(row: records.Row) -> bool:
@@ -111,8 +103,25 @@ def part_tables(members: Sequence[records.Row], title: str) -> list[Table]:
     """Return a table per scenario: median milliseconds and share of each part. That of `cold` ends
     with the memory of a process that holds nothing but this reranker.
     """
-    names = in_order(of.scenario for row in members for of in row.parts)
+    names = in_order(_scenarios(row.parts for row in members))
     return [_part_table(name, members, title) for name in names]
+
+
+def _scenarios(by_condition: Iterable[Iterable[Condition]]) -> list[str]:
+    """Return the scenarios of rows' conditions."""
+    names: list[str] = []
+    for conditions in by_condition:
+        names += [condition.scenario for condition in conditions]
+    return names
+
+
+def _figures(view: View, group: GroupKey, times: Times) -> list[Figure]:
+    members = view.groups[group]
+    names = in_order(_scenarios(row.latency for row in members))
+    figures = [_figure(name, members, times, view) for name in names]
+    if figures:
+        figures[0] = replace(figures[0], reading=EXPLANATION)
+    return figures
 
 
 def _figure(name: str, members: Sequence[records.Row], times: Times, view: View) -> Figure:
@@ -120,20 +129,20 @@ def _figure(name: str, members: Sequence[records.Row], times: Times, view: View)
 
     scenario = reader(name)
     strips = []
-    is_hosted = False
+    blocks: list[Block] = [table(name, members)]
     for row in members:
         for of in row.latency:
             if of.scenario == name:
-                suffix = scenario.suffix(of)
-                shown = f"{name_of(row.trial)} · {suffix}" if suffix else name_of(row.trial)
-                strips.append((shown, row, np.sort(times[row.trial.id, of]) / 1e6))
-                is_hosted |= row.query_elsewhere is not None
-    title = (Code(name), f": {scenario.meaning}") if scenario.meaning else (Code(name),)
-    blocks: list[Block] = [table(name, members)]
-    if is_hosted:
+                label, suffix = name_of(row.trial), scenario.suffix(of)
+                if suffix:
+                    label = f"{label} · {suffix}"
+                strips.append(chart.Strip(label, row, np.sort(times[row.trial.id, of]) / 1e6))
+    if any(strip.row.query_elsewhere for strip in strips):
         blocks.append(Paragraph((REQUEST_NOTE,), quiet=True))
-    drawn = chart.draw(name, strips, view.marks)
-    return Figure(title, drawn, blocks=blocks)
+    title: Words = (Code(name),)
+    if scenario.meaning:
+        title = (Code(name), f": {scenario.meaning}")
+    return Figure(title, chart.draw(name, strips, view.marks), blocks=blocks)
 
 
 def _times(samples: pd.DataFrame) -> Times:
@@ -155,8 +164,8 @@ def _column(number: Number, scenario: AnyScenario) -> Column:
     priority = 7
     if number in scenario.columns:
         priority = 2 * scenario.columns.index(number)
-    better: Better = "lower" if number.better is Preferred.LOWER else "higher"
-    return Column(number.key, number.title, better=better, priority=priority, interval="beside")
+    better = BETTER[number.better]
+    return Column(number.key, number.title, better=better, priority=priority, interval="value")
 
 
 def _has(key: str, rows: Sequence[Row]) -> bool:
@@ -171,13 +180,11 @@ def _cells(row: records.Row, summary: Summary) -> dict[str, Cell]:
     by_column = {"calls": cells.count(summary.samples)}
     if scenario.count(summary.queries, summary.samples) == str(summary.queries):
         by_column["queries"] = cells.count(summary.queries)
-    load = ", ".join(
-        part for part in (scenario.suffix(of), scenario.remark(of, row.timing)) if part
-    )
+    load = [part for part in (scenario.suffix(of), scenario.remark(of, row.timing)) if part]
     if load:
-        by_column["load"] = cells.text(load)
+        by_column["load"] = cells.text(", ".join(load))
     if word := scenario.withheld(of, row.timing):
-        return by_column | {scenario.columns[0].key: Cell("missing", word)}
+        return by_column | {scenario.columns[0].key: cells.missing(words=word)}
     recorded = scenario.recorded(row.timing)
     for number in _numbers(scenario):
         value = summary.of(number)
@@ -188,8 +195,8 @@ def _cells(row: records.Row, summary: Summary) -> dict[str, Cell]:
 
 
 def _cell(number: Number, interval: Interval) -> Cell:
-    if interval.value is None:
-        return Cell("missing", "withheld", reason=WITHHELD) if number.needs > 1 else cells.missing()
+    if interval.value is None and number.needs > 1:
+        return cells.missing(WITHHELD, "withheld")
     return FORMS[number.format](*interval)
 
 
@@ -218,18 +225,15 @@ def _pieces(pieces: Mapping[str, float]) -> dict[str, Cell]:
     total = sum(value for name, value in pieces.items() if name != ON_DEVICE)
     if not total:
         return {}
-    return {
-        name: Cell("duration", f"{numbers.milliseconds(value)} ({value / total:.0%})", value)
-        for name, value in pieces.items()
-    }
 
+    def form(value: float) -> str:
+        return f"{numbers.milliseconds(value)} ({numbers.share(value / total)})"
 
-def _bytes(size: float | None, *_: float | None) -> Cell:
-    return cells.missing() if size is None else Cell("count", numbers.gib(size), size)
+    return {name: cells.number("duration", form, value) for name, value in pieces.items()}
 
 
 FORMS: Mapping[Format, Callable[..., Cell]] = {
     Format.MILLISECONDS: cells.duration,
     Format.RATE: cells.rate,
-    Format.BYTES: _bytes,
+    Format.BYTES: cells.size,
 }

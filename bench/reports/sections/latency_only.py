@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from bench.records import rows as records
 from bench.records.rows import GroupKey
 from bench.records.run import Run
-from bench.reports.cells import Cell
-from bench.reports.document import Block, Column, Note, Row, Section, Table
+from bench.reports import cells
+from bench.reports.document import Column, Note, Row, Section, Table
 from bench.reports.names import about, device_of, name_of
 from bench.reports.sections.results import LATENCY, latency_cells
 from bench.reports.view import View, absent_of
@@ -21,22 +21,19 @@ NOTE = "weights: random. No weights were loaded and nothing was scored: no quali
 
 def latency_only(view: View) -> Section | None:
     """Return a table per group; None where the suite names no network without its weights."""
-    by_group: list[tuple[GroupKey, Sequence[Block]]] = []
-    for group, members in view.run.architecture_groups.items():
-        by_group.append((group, [table(view.run, members, view.title(group))]))
-    if not by_group:
-        return None
-    return Section("latency-only", "Latency only", view.parts(by_group))
+    tables = {group: [_table(view, group)] for group in view.run.architecture_groups}
+    return view.section("latency-only", "Latency only", tables)
 
 
-def table(run: Run, members: Sequence[records.Row], title: str) -> Table:
+def _table(view: View, group: GroupKey) -> Table:
     """Return one group's networks, and what to know about them."""
+    run, members = view.run, view.run.architecture_groups[group]
     done = [row for row in members if row.status == "done"]
     labels = {row.trial.id: name_of(row.trial) for row in members}
     notes = [Note("", NOTE), *_lengths(run, done)]
-    notes += [Note(about(whom, members, labels), text) for whom, text in notes_on(members)]
+    notes += [Note(about(rows, members, labels), text) for rows, text in notes_on(members)]
     columns = [Column("parameters", "parameters", priority=4), *LATENCY]
-    caption = f"latency of networks without weights, {title}"
+    caption = f"latency of networks without weights, {view.title(group)}"
     rows = [_row(run, row) for row in done]
     return Table("reranker", columns, rows, caption, absent_of(members), notes)
 
@@ -53,5 +50,9 @@ def _lengths(run: Run, done: Sequence[records.Row]) -> list[Note]:
 
 def _row(run: Run, row: records.Row) -> Row:
     parameters = run.architectures[row.trial.id].description["facts"]["parameters"]
-    size = Cell("count", f"{parameters / 1e6:,.0f}M", parameters)
+    size = cells.number("count", _millions, parameters)
     return Row(row.name, {"parameters": size, **latency_cells(row)}, device_of(row.trial))
+
+
+def _millions(number: float) -> str:
+    return f"{number / 1e6:,.0f}M"

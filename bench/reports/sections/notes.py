@@ -16,4 +16,4 @@ def notes(view: View) -> Section | None:
     if not lines:
         return None
     bullets = Bullets([(line,) for line in lines])
-    return Section("notes", "Notes", [bullets], titled=False)
+    return Section("notes", "Notes", [bullets])

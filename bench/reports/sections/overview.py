@@ -82,19 +82,20 @@ def overview_table(view: View) -> Table | None:
 
 def _aside(row: records.Row) -> str:
     """Return what a page says below the value of a row that leads no verdict."""
-    if not out_of_verdict(row):
-        return ""
-    return row.status if row.status != "done" else "not in the verdict"
+    if row.status != "done":
+        return row.status
+    return "not in the verdict" if out_of_verdict(row) else ""
 
 
 def _mean(rows: Mapping[int, records.Row], findings: Sequence[Finding]) -> Mean:
-    values = {
-        i: row.quality[findings[i].measure].mean
-        for i, row in rows.items()
-        if findings[i].measure in row.quality
-    }
-    mean = sum(values.values()) / len(values) if len(values) == len(findings) else None
-    return Mean(rows, values, mean)
+    values = {}
+    for i, row in rows.items():
+        measure = findings[i].measure
+        if measure in row.quality:
+            values[i] = row.quality[measure].mean
+    if len(values) < len(findings):
+        return Mean(rows, values, None)
+    return Mean(rows, values, sum(values.values()) / len(values))
 
 
 def _column(i: int, finding: Finding, view: View) -> Column:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.reports.document import Bullets, Code, Section
+from bench.reports.document import Bullets, Code, Section, Words
 from bench.reports.view import View
 
 TITLES = {
@@ -13,13 +13,14 @@ TITLES = {
 
 
 def pictures(view: View) -> Section | None:
-    """Return the files drawn of the run. A comment names them: it has no files, and would show
-    broken pictures.
+    """Return the files drawn of the run, and which could not be drawn. A comment names them: it has
+    no files, and would show broken pictures.
     """
-    items = []
-    for _, path in view.pictures:
+    items: list[Words] = []
+    for path in view.pictures:
         title = TITLES.get(path.name.partition("-")[0], path.suffix)
         items.append((Code(path.name), f" ({title})"))
+    items += [(line,) for line in view.failures]
     if not items:
         return None
     title = "Pictures, in the run's folder"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from bench.reports import cells
-from bench.reports.cells import Cell
+from bench.reports.cells import Badge
 from bench.reports.document import (
     Block,
     Column,
@@ -18,7 +17,7 @@ from bench.reports.document import (
     Section,
     Table,
 )
-from bench.reports.drill import GroupDrill
+from bench.reports.drill import GroupDrill, PageGroup
 from bench.reports.findings import Finding
 from bench.reports.names import name_of
 from bench.reports.view import View
@@ -28,16 +27,18 @@ MOVED = 5
 
 def queries(view: View) -> Section:
     """Return the drill-down of every group, and tables of the biggest wins and losses."""
-    groups: list[Mapping[str, Any]] = []
+    groups: list[PageGroup] = []
     tables: list[Block] = []
     for i, finding in enumerate(view.findings, 1):
         group = view.rankings.drills[finding.group]
         data = group.data(finding.best)
         if data:
-            groups.append({"id": f"g{i}", "label": view.title(finding.group), **data})
-        if moved := _moved(group, finding):
-            if len(view.findings) > 1:
-                tables.append(Heading(view.title(finding.group)))
+            label = view.title(finding.group)
+            groups.append({"id": f"g{i}", "label": label, **data})
+        moved = _moved(group, finding)
+        if moved and len(view.findings) > 1:
+            tables.append(Heading(view.title(finding.group)))
+        if moved:
             tables.append(moved)
     blocks: list[Block] = []
     if groups:
@@ -62,14 +63,17 @@ def _moved(group: GroupDrill, finding: Finding) -> Table | None:
     wins = [query for query in reversed(order) if changes[query] > 0][:MOVED]
     losses = [query for query in order if changes[query] < 0][:MOVED]
     rows = []
-    for query in (*wins, *losses):
-        text = group.words.get(query, "")
+    badges: dict[str, Badge] = {**dict.fromkeys(wins, "better"), **dict.fromkeys(losses, "worse")}
+    for query, badge in badges.items():
         by_column = {
             "before": cells.mean(before[query]),
             "after": cells.mean(after[query]),
-            "change": _change(changes[query]),
+            "change": cells.change(changes[query], badge),
         }
-        rows.append(Row(text or query, by_column, id=query if text else ""))
+        row = Row(query, by_column)
+        if text := group.words.get(query):
+            row = replace(row, name=text, id=query)
+        rows.append(row)
     if not rows:
         return None
     columns = [
@@ -78,7 +82,3 @@ def _moved(group: GroupDrill, finding: Finding) -> Table | None:
         Column("change", "change", priority=0),
     ]
     return Table("query", columns, rows, "queries that moved most", style="moved")
-
-
-def _change(value: float) -> Cell:
-    return Cell("delta", f"{value:+.4f}", value, badge="better" if value > 0 else "worse")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.records.rows import GroupKey
 from bench.reports.charts.scores import Separation
 from bench.reports.document import Block, Chip, Figure, Grid, Paragraph, Section, Words
 from bench.reports.view import View
@@ -23,23 +22,22 @@ ORDER_ONLY = "Its scores only number the places of an order: there is no distrib
 
 def scores(view: View) -> Section | None:
     """Return the charts of the rerankers whose rankings the run holds."""
-    by_group: list[tuple[GroupKey, Sequence[Block]]] = []
-    for group, separations in view.rankings.separations.items():
-        figures = [_figure(separation) for separation in separations]
-        by_group.append((group, [Grid(figures, "small-multiples")] if figures else []))
-    if not any(blocks for _, blocks in by_group):
-        return None
-    blocks = [Paragraph(EXPLANATION), *view.parts(by_group)]
-    return Section("scores", "Scores", blocks)
+    separations = view.rankings.separations
+    grids = {group: _grid(members) for group, members in separations.items()}
+    return view.section("scores", "Scores", grids, Paragraph(EXPLANATION))
+
+
+def _grid(separations: Sequence[Separation]) -> list[Block]:
+    if not separations:
+        return []
+    return [Grid([_figure(separation) for separation in separations], "small-multiples")]
 
 
 def _figure(separation: Separation) -> Figure:
-    blocks: list[Block] = []
-    if separation.order_only:
-        blocks.append(Paragraph((ORDER_ONLY,), quiet=True))
     counts = f"{separation.relevant:,} relevant, {separation.others:,} others"
-    blocks.append(Paragraph((counts,), quiet=True))
+    blocks = [Paragraph((counts,), quiet=True)]
+    if separation.order_only:
+        blocks.insert(0, Paragraph((ORDER_ONLY,), quiet=True))
     auc = f"AUC {separation.auc:.3f}"
-    return Figure(
-        (separation.name,), separation.chart, mark=separation.mark, detail=auc, blocks=blocks
-    )
+    title, mark = (separation.name,), separation.mark
+    return Figure(title, separation.chart, mark=mark, detail=auc, blocks=blocks)

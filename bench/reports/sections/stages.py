@@ -4,16 +4,15 @@ each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 from bench.quality.measures import JUDGED
 from bench.records import rows as records
 from bench.records.rows import GroupKey
 from bench.records.schema import StageRecord
 from bench.reports import cells
-from bench.reports.cells import Cell
-from bench.reports.document import Block, Column, Paragraph, Row, Section, Table
-from bench.reports.findings import one_query
+from bench.reports.document import Column, Paragraph, Row, Section, Table
+from bench.reports.findings import median_ms
 from bench.reports.names import device_of
 from bench.reports.view import View
 
@@ -28,52 +27,57 @@ IN_ALL = "in all"
 
 def stages(view: View) -> Section | None:
     """Return a table of the pipelines of each group."""
-    by_group: list[tuple[GroupKey, Sequence[Block]]] = []
-    for group, members in view.groups.items():
-        pipelines = [row for row in members if row.stages]
-        if pipelines:
-            by_group.append((group, [_table(pipelines, view.title(group))]))
-    if not by_group:
-        return None
-    blocks = [Paragraph((EXPLANATION,), quiet=True), *view.parts(by_group)]
-    return Section("stages", "Pipelines stage by stage", blocks)
+    tables = {group: _tables(view, group) for group in view.groups}
+    explanation = Paragraph((EXPLANATION,), quiet=True)
+    return view.section("stages", "Pipelines stage by stage", tables, explanation)
 
 
-def _table(pipelines: Sequence[records.Row], title: str) -> Table:
+def _tables(view: View, group: GroupKey) -> list[Table]:
+    pipelines = [row for row in view.groups[group] if row.stages]
+    if not pipelines:
+        return []
     measures = [name for name in pipelines[0].stages[0].quality if name != JUDGED]
     columns = [
         Column("stage", "stage", align="left", priority=0),
         Column("keep", "hands on", "documents per query, at most", priority=2),
-        *(
-            Column(name, name, better="higher", priority=1 if name == measures[0] else 4)
-            for name in measures
-        ),
+        *(_measure(name, name == measures[0]) for name in measures),
         Column("recall", "recall", "of what it hands on", better="higher", priority=3),
         Column("lost", "lost", "recall that the cut took", better="lower", priority=2),
         Column("p50", "p50 ms", "median milliseconds", better="lower", priority=2),
     ]
     lines: list[Row] = []
     for row in pipelines:
-        for stage in row.stages:
-            lost = cells.mean(stage.lost)
-            lines.append(_row(row, stage.name, stage, lost, _milliseconds(row, stage.name)))
-        summary = one_query(row)
-        whole = summary.p50_ms if summary else None
-        lines.append(_row(row, IN_ALL, row.stages[-1], cells.missing(), whole))
-    return Table("pipeline", columns, lines, f"pipelines stage by stage, {title}")
+        lines += [_row(row, stage) for stage in row.stages]
+        lines.append(_in_all(row, lines[-1]))
+    return [Table("pipeline", columns, lines, f"pipelines stage by stage, {view.title(group)}")]
 
 
-def _row(row: records.Row, name: str, stage: StageRecord, lost: Cell, ms: float | None) -> Row:
+def _measure(name: str, is_headline: bool) -> Column:
+    return Column(name, name, better="higher", priority=1 if is_headline else 4)
+
+
+def _row(row: records.Row, stage: StageRecord) -> Row:
     by_column = {
-        "stage": cells.text(name),
+        "stage": cells.text(stage.name),
         "keep": cells.count(stage.keep),
         "recall": cells.mean(stage.recall),
-        "lost": lost,
-        "p50": cells.duration(ms),
+        "lost": cells.mean(stage.lost),
+        "p50": cells.duration(_milliseconds(row, stage.name)),
     }
     for measure, estimate in stage.quality.items():
         by_column[measure] = cells.measure(estimate)
-    return Row(row.name, by_column, device_of(row.trial), mark=None)
+    return Row(row.name, by_column, device_of(row.trial))
+
+
+def _in_all(row: records.Row, last: Row) -> Row:
+    """Return what the whole pipeline gives: the quality after its last stage, the time of all."""
+    by_column = {
+        **last.cells,
+        "stage": cells.text(IN_ALL),
+        "lost": cells.missing(),
+        "p50": cells.duration(median_ms(row)),
+    }
+    return replace(last, cells=by_column)
 
 
 def _milliseconds(row: records.Row, stage: str) -> float | None:

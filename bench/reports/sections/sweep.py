@@ -4,8 +4,7 @@ quality that belongs to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
 from bench.comparison.pairs import resolve_measure
 from bench.contract.trial import System
@@ -29,17 +28,16 @@ def sweep(view: View) -> Section | None:
     """Return each reranker's times at every depth and setting that was swept, and its quality
     there.
     """
-    by_group: list[tuple[GroupKey, Sequence[Block]]] = []
+    by_group: dict[GroupKey, list[Block]] = {}
     for group, (measure, rerankers) in points(view.run).items():
-        blocks: list[Block] = []
+        blocks = by_group.setdefault(group, [])
         for members in rerankers:
             title = f"Sweep of {name_of(members[0].trial)}"
             blocks += [Heading(title, level=4), table(members, measure)]
-        by_group.append((group, blocks))
-    if not by_group:
+    parts = view.parts(by_group)
+    if not parts:
         return None
-    blocks = [*view.parts(by_group), Paragraph((NOTE,), quiet=True)]
-    return Section("sweep", "Sweep", blocks, folded=True)
+    return Section("sweep", "Sweep", [*parts, Paragraph((NOTE,), quiet=True)], folded=True)
 
 
 def points(run: Run) -> dict[GroupKey, tuple[str, list[list[Point]]]]:
@@ -54,12 +52,11 @@ def points(run: Run) -> dict[GroupKey, tuple[str, list[list[Point]]]]:
         if point.trial.id in swept:
             trials = by_group.setdefault(group_of(point.trial), {})
             trials.setdefault(point.trial.id, []).append(point)
-    names = {group: _measure(run, members) for group, members in by_group.items()}
-    qualities = {name: run.qualities(name) for name in names.values()}
     tables = {}
     for group, members in by_group.items():
-        name = names[group]
-        tables[group] = (name, [valued(one, qualities[name]) for one in members.values()])
+        measure = _measure(run, members)
+        qualities = run.qualities(measure)
+        tables[group] = (measure, [valued(own, qualities) for own in members.values()])
     return tables
 
 
@@ -71,7 +68,7 @@ def table(members: Sequence[Point], measure: str) -> Table:
     return Table("settings", columns, rows, f"sweep of {name_of(members[0].trial)}")
 
 
-def _measure(run: Run, trials: Mapping[str, Any]) -> str:
+def _measure(run: Run, trials: Collection[str]) -> str:
     """Return the group's headline measure, from its rerankers or, where only architectures were
     timed, from any.
     """
@@ -81,12 +78,12 @@ def _measure(run: Run, trials: Mapping[str, Any]) -> str:
 
 def _times(members: Sequence[Point]) -> Iterator[Row]:
     among = [point.settings for point in members]
-    by_settings: dict[tuple[tuple[str, Any], ...], dict[str, Cell]] = {}
+    by_settings: dict[tuple[object, ...], list[Point]] = {}
     for point in members:
-        row = by_settings.setdefault(tuple(point.settings.items()), {})
-        row[str(point.depth)] = _time(point)
-    for settings, row in by_settings.items():
-        yield Row(short(dict(settings), among), row)
+        by_settings.setdefault(tuple(point.settings.values()), []).append(point)
+    for own in by_settings.values():
+        by_column = {str(point.depth): _time(point) for point in own}
+        yield Row(short(own[0].settings, among), by_column)
 
 
 def _qualities(members: Sequence[Point], measure: str) -> Iterator[Row]:

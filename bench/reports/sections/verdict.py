@@ -4,13 +4,17 @@ among its equals, what is missing.
 
 from __future__ import annotations
 
-from bench.core.counting import counted
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bench.core.counting import counted, percent
 from bench.core.wording import sentences as worded
 from bench.quality import statistics
 from bench.quality.statistics import ALPHA
 from bench.records.rows import Row, candidates_of, disturbances_of
 from bench.reports import numbers
 from bench.reports.document import (
+    Absent,
     Block,
     Bullets,
     Card,
@@ -23,15 +27,27 @@ from bench.reports.document import (
     Words,
     by_reason,
 )
-from bench.reports.findings import Finding, one_query, ranked
+from bench.reports.findings import Finding, median_ms, one_query, ranked
 from bench.reports.names import as_sentence, name_of, too_few, too_few_moved
 from bench.reports.view import View, absent_of
 
 
+class Form(NamedTuple):
+    """The verbs of a sentence on one reranker, or on several."""
+
+    rank: str
+    have: str
+    are: str
+
+
+SINGLE = Form("ranks best", "has", "is")
+SEVERAL = Form("rank best, equal", "have", "are")
+
+
 def verdict(view: View) -> Section:
-    """Return a card per group: sentences, and on a page the numbers in large."""
-    several = len(view.findings) > 1
-    cards = Grid([_card(finding, several) for finding in view.findings])
+    """Return a card per group: sentences, and on a page the numbers of the only group in large."""
+    is_alone = len(view.findings) == 1
+    cards = Grid([_card(finding, with_tiles=is_alone) for finding in view.findings])
     return Section("verdict", "Verdict", [cards], titled=False)
 
 
@@ -39,7 +55,9 @@ def missing(view: View) -> Section | None:
     """Return who failed or was skipped, and the warnings of the run. Text reports have the first
     under their tables and the second among their notes.
     """
-    absent = [row for members in view.groups.values() for row in absent_of(members)]
+    absent: list[Absent] = []
+    for members in view.groups.values():
+        absent += absent_of(members)
     blocks: list[Block] = []
     for status in ("failed", "skipped"):
         reasons = by_reason(absent, status)
@@ -47,9 +65,11 @@ def missing(view: View) -> Section | None:
         if texts:
             title = Strong(f"{status.capitalize()}:")
             blocks.append(Paragraph((title, f" {'; '.join(texts)}.")))
-    warnings = [(text,) for text in worded(view.run.info.warnings)]
-    blocks += [Bullets(warnings)] if warnings else []
-    return Section("missing", "To know beforehand", blocks) if blocks else None
+    if view.run.info.warnings:
+        blocks.append(Bullets([(text,) for text in worded(view.run.info.warnings)]))
+    if not blocks:
+        return None
+    return Section("missing", "To know beforehand", blocks)
 
 
 def sentences(finding: Finding) -> list[Words]:
@@ -61,12 +81,13 @@ def sentences(finding: Finding) -> list[Words]:
     return [line for line in lines if line]
 
 
-def _card(finding: Finding, several: bool) -> Card:
-    parts: list[Inline] = []
+def _card(finding: Finding, with_tiles: bool) -> Card:
+    words: list[Inline] = []
     for sentence in sentences(finding):
-        parts += [" ", *sentence] if parts else sentence
-    blocks: list[Block] = [Paragraph(tuple(parts))]
-    if finding.best and not several:
+        words += [*sentence, " "]
+    words.pop()
+    blocks: list[Block] = [Paragraph(tuple(words))]
+    if finding.best and with_tiles:
         blocks.append(Facts(_tiles(finding, finding.best), "tiles"))
     return Card(blocks, "verdict")
 
@@ -76,47 +97,52 @@ def _tiles(finding: Finding, best: Row) -> dict[str, str]:
     names = ", ".join(name_of(row.trial) for row in finding.equals)
     tiles = {"best ranking": names, finding.measure: quality}
     if delta := finding.difference:
-        tiles["over the first stage"] = numbers.change(delta)
-        tiles["95 % interval, p"] = f"{numbers.signed_interval(delta)} p {numbers.p_value(delta.p)}"
+        tiles["over the first stage"] = numbers.change(delta.mean)
+        tiles["95 % interval"] = numbers.signed_interval(delta)
+        tiles["p"] = numbers.p_value(delta.p)
     fastest = finding.fastest
-    timing = one_query(fastest) if fastest else None
-    if fastest and timing:
-        if fastest is not best:
-            tiles["fastest in its tie"] = name_of(fastest.trial)
-        tiles["latency of a query, p50"] = f"{numbers.milliseconds(timing.p50_ms)} ms"
+    if fastest and fastest is not best:
+        tiles["fastest in its tie"] = name_of(fastest.trial)
+    if fastest:
+        tiles["latency of a query, p50"] = f"{numbers.milliseconds(median_ms(fastest))} ms"
     return tiles
 
 
 def _lead(finding: Finding) -> Words:
     dataset, first_stage, _ = finding.group
     where = f"{dataset} ({first_stage}, {candidates_of(finding.members)})"
-    best = finding.best
+    best, delta = finding.best, finding.difference
     if best is None:
         if {row.status for row in finding.members} == {"failed"}:
             return (f"Nothing was measured on {dataset} ({first_stage}): it failed.",)
         return (f"No reranker {_why_none(finding)} on {where}.",)
     value = f"{finding.measure} {numbers.quality(best.quality[finding.measure].mean)}"
-    name, delta = Strong(name_of(best.trial)), finding.difference
-    equals: list[Inline] = [name]
-    for row in finding.equals[1:]:
-        equals += [", ", Strong(name_of(row.trial))]
-    several = len(equals) > 1
-    if several:
-        equals[-2] = " and "
-    rank = "rank best, equal" if several else "ranks best"
+    names = _listed(finding.equals)
+    form = SEVERAL if len(finding.equals) > 1 else SINGLE
     if delta is None:
-        return (*equals, f" {rank} on {where}: {value}.")
-    by = f"{numbers.change(delta)} {numbers.signed_interval(delta)} (p {numbers.p_value(delta.p)})"
+        return (*names, f" {form.rank} on {where}: {value}.")
     if delta.p >= ALPHA:
         none = f"No reranker can be told from the first stage on {where}: the best, "
-        have = "have" if several else "has"
-        few = f" {too_few_moved(delta)}." if too_few(delta) else ""
-        return (none, *equals, f", {have} {value}, {by}.{few}")
+        tail = f", {form.have} {value}, {numbers.tested(delta)}."
+        if too_few(delta):
+            tail += f" {too_few_moved(delta)}."
+        return (none, *names, tail)
     if delta.mean > 0:
-        return (*equals, f" {rank} on {where}: {value}, {by} over the first stage.")
-    none = f"No reranker helps on {where}: the best, "
-    are = "are" if several else "is"
-    return (none, *equals, f", {are} below the first stage: {value}, {by}.")
+        over = f"{value}, {numbers.tested(delta)} over the first stage"
+        return (*names, f" {form.rank} on {where}: {over}.")
+    below = f"{form.are} below the first stage: {value}, {numbers.tested(delta)}"
+    return (f"No reranker helps on {where}: the best, ", *names, f", {below}.")
+
+
+def _listed(rows: Sequence[Row]) -> list[Inline]:
+    """Return the names of rows: a, b and c."""
+    words: list[Inline] = []
+    for row in rows:
+        words += [Strong(name_of(row.trial)), ", "]
+    words.pop()
+    if len(rows) > 1:
+        words[-2] = " and "
+    return words
 
 
 def _why_none(finding: Finding) -> str:
@@ -145,36 +171,36 @@ def _timed(finding: Finding) -> list[Row]:
 
 def _speed(finding: Finding) -> Words:
     best, fastest = finding.best, finding.fastest
-    timing = one_query(fastest) if fastest else None
-    if best is None or fastest is None or timing is None:
+    if best is None or fastest is None:
         return ()
     network = ", through a network" if fastest.query_elsewhere else ""
-    cost = f"{numbers.milliseconds(timing.p50_ms)} ms a query (p50{network})"
+    cost = f"{numbers.milliseconds(median_ms(fastest))} ms per query (p50{network})"
     name, timed = Strong(name_of(fastest.trial)), _timed(finding)
     if fastest is best and len(timed) > 1:
         return (name, f" is the fastest of the {len(timed)} that tie and were timed: {cost}.")
     if fastest is best:
         return (name, f" takes {cost}.")
-    against = ""
     if best.query_here and fastest.query_here:
-        against = f", against {numbers.milliseconds(best.query_here.p50_ms)} ms"
-    tie = "that these queries cannot tell from the best"
-    return (name, f" is the fastest {tie}: {cost}{against}.")
+        cost = f"{cost}, against {numbers.milliseconds(median_ms(best))} ms"
+    return (name, f" is the fastest that these queries cannot tell from the best: {cost}.")
 
 
 def _busy(finding: Finding) -> Words:
     """Return what else the machine did while the times of the choices were taken."""
     texts = disturbances_of(_timed(finding))
-    return (as_sentence("; ".join(texts)),) if texts else ()
+    if not texts:
+        return ()
+    return (as_sentence("; ".join(texts)),)
 
 
 def _margin(finding: Finding) -> Words:
     """Return the smallest loss that the queries can rule out, where the fastest one's difference to
     the best is smaller.
     """
-    rival = finding.rivals.get(finding.fastest.trial.id) if finding.fastest else None
-    if rival is None:
+    fastest = finding.fastest
+    if fastest is None or fastest.trial.id not in finding.rivals:
         return ()
+    rival = finding.rivals[fastest.trial.id]
     margin = statistics.smallest_margin(list(rival.deltas.values()))
     if not abs(rival.difference.mean) < margin < float("inf"):
         return ()
@@ -207,13 +233,12 @@ def _room(finding: Finding) -> Words:
         return (f"The candidates leave no room to gain: {best}.",)
     if finding.room is None or not 0 < finding.room <= 1:
         return ()
-    share = f"{100 * finding.room:.0f}\N{NO-BREAK SPACE}%"
+    share = percent(finding.room)
     return (f"That is {share} of the way from there to the best order of these candidates.",)
 
 
 def _money(finding: Finding) -> Words:
-    cost = finding.best.cost if finding.best else None
-    if cost is None:
+    if finding.best is None or finding.best.cost is None:
         return ()
-    dollars = numbers.dollars(cost.usd_per_1000_queries)
+    dollars = numbers.dollars(finding.best.cost.usd_per_1000_queries)
     return (f"The best ranking costs ${dollars} per 1,000 queries.",)

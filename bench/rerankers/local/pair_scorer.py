@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.meter import Meter
 from bench.contract.request import Usage
+from bench.core.counting import percent
 from bench.core.errors import RerankerError
 from bench.rerankers.loading import sentence_transformer
 from bench.rerankers.local import batches, runtimes
@@ -144,7 +145,7 @@ def build(
         if options.dtype == "float32" and distance > allowed:
             raise RerankerError(
                 f"{options.model}: with runtime {options.runtime} its scores differ by "
-                f"{distance:.1%}"
+                f"{percent(distance, 1)}"
             )
     return scorer
 

@@ -21,6 +21,7 @@ from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
 from bench.contract.requirement import Package, Requirement
 from bench.contract.stage import Description
+from bench.core.counting import percent
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.machine.memory import available_bytes
 from bench.rerankers.base import BaseReranker, split_scores
@@ -101,8 +102,8 @@ class FreeMemory(Requirement):
         if size > 2:
             fix += "; dtype: bfloat16 takes half"
         raise Unavailable(
-            f"needs {needed / 1e9:.1f} GB in {self.dtype}, {SHARE:.0%} of {free / 1e9:.1f} GB may "
-            "be taken",
+            f"needs {needed / 1e9:.1f} GB in {self.dtype}, {percent(SHARE)} of "
+            f"{free / 1e9:.1f} GB may be taken",
             fix,
         )
 

@@ -92,8 +92,8 @@
   // --- drill-down ----------------------------------------------------------------------------------------------------
 
   function signed(value) {
-    const told = Math.abs(value).toFixed(4);
-    return value > 0 ? `+${told}` : value < 0 ? `${MINUS}${told}` : "0";
+    const words = Math.abs(value).toFixed(4);
+    return value > 0 ? `+${words}` : value < 0 ? `${MINUS}${words}` : "0";
   }
 
   function arrow(value) {
@@ -237,7 +237,7 @@
       const failure = Object.hasOwn(this.reranker.failures, id) ? this.reranker.failures[id] : null;
       const summary = make("p", { className: "summary" }, `${text ? `query ${id} · ` : ""}${this.group.measure} ${before.toFixed(4)} → ${after.toFixed(4)} `);
       summary.append(make("span", { className: tone(change) }, `${arrow(change)}${signed(change)}`));
-      summary.append(` · ${this.group.found[i]} relevant among the candidates`);
+      summary.append(` · ${this.group.relevants[i]} relevant among the candidates`);
       const left = first.map((doc, rank) => this.document(i, doc, rank + 1, now[rank], "to"));
       const right = top.map((doc, rank) => this.document(i, doc, rank + 1, was[rank], "from"));
       const side = (title, items, none) =>
@@ -270,11 +270,11 @@
       const grades = this.group.grades[i];
       const grade = Object.hasOwn(grades, number) ? grades[number] : null;
       const good = grade !== null && grade >= this.group.relevant;
-      const told = grade === null ? "unjudged" : `grade ${grade}`;
+      const words = grade === null ? "unjudged" : `grade ${grade}`;
       const head = make("div", { className: "head" },
         make("span", { className: "rank" }, String(rank)),
         this.movement(rank, other, side),
-        make("span", { className: `badge ${grade === null ? "unjudged" : good ? "good" : ""}` }, good ? `✓ ${told}` : told),
+        make("span", { className: `badge ${grade === null ? "unjudged" : good ? "good" : ""}` }, good ? `✓ ${words}` : words),
         make("span", { className: "doc" }, id));
       const item = make("li", { className: good ? "good" : "", "data-doc": String(number) }, head);
       if (text) item.append(...this.text(text));
@@ -300,8 +300,8 @@
       const steps = side === "from" ? other - rank : rank - other;
       if (!other) return make("span", { className: "move same", title: "not ranked on the other side" }, "·");
       if (!steps) return make("span", { className: "move same", title: "same rank" }, "=");
-      const told = `${steps > 0 ? "↑" : "↓"} ${steps > 0 ? "+" : MINUS}${Math.abs(steps)}`;
-      return make("span", { className: `move ${tone(steps)}`, title: side === "from" ? `was ${other}` : `now ${other}` }, told);
+      const words = `${steps > 0 ? "↑" : "↓"} ${steps > 0 ? "+" : MINUS}${Math.abs(steps)}`;
+      return make("span", { className: `move ${tone(steps)}`, title: side === "from" ? `was ${other}` : `now ${other}` }, words);
     }
   }
 
