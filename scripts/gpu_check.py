@@ -337,11 +337,11 @@ def run_worker(
             text=True,
             start_new_session=True,
         )
-    said: queue.Queue = queue.Queue()
-    listener = threading.Thread(target=listen, args=(worker, said), daemon=True)
+    words: queue.Queue = queue.Queue()
+    listener = threading.Thread(target=listen, args=(worker, words), daemon=True)
     listener.start()
     try:
-        return watch(worker, said, pieces, log, deadline)
+        return watch(worker, words, pieces, log, deadline)
     finally:
         stop(worker)
         listener.join(TICK_S)
@@ -350,13 +350,13 @@ def run_worker(
 
 
 def watch(
-    worker: subprocess.Popen, said: queue.Queue, pieces: list[dict], log: Log, deadline: float
+    worker: subprocess.Popen, words: queue.Queue, pieces: list[dict], log: Log, deadline: float
 ) -> int:
     """Hold a worker to the limits. It says "begin NAME" and "end NAME" on its standard output."""
     settled, current, limit, began = 0, None, START_S, time.monotonic()
     while True:
         try:
-            word, _, name = said.get(timeout=TICK_S).partition(" ")
+            word, _, name = words.get(timeout=TICK_S).partition(" ")
         except queue.Empty:
             if ENDED.is_set():
                 raise SystemExit(143) from None
@@ -381,11 +381,11 @@ def watch(
         began = time.monotonic()
 
 
-def listen(worker: subprocess.Popen, said: queue.Queue) -> None:
+def listen(worker: subprocess.Popen, words: queue.Queue) -> None:
     """Pass on what a worker says, line by line, and an empty line when it has ended."""
     for line in worker.stdout:
-        said.put(line.strip())
-    said.put("")
+        words.put(line.strip())
+    words.put("")
 
 
 def stop(process: subprocess.Popen) -> None:

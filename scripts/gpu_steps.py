@@ -409,7 +409,9 @@ def throughput(worker: Worker, _: str) -> None:
 
 def compare(worker: Worker, folder: Path, dtype: str) -> None:
     requests = list(made_up_requests(2 if worker.dry_run else 10, 8 if worker.dry_run else DEPTH))
-    pairs = [(request.query, doc) for request in requests for doc in request.docs]
+    pairs: list[tuple[str, str]] = []
+    for request in requests:
+        pairs += [(request.query, doc) for doc in request.docs]
     reranker: Any = rerankers.build(
         "cross-encoder", {"model": str(folder), "dtype": dtype}, worker.device
     )
@@ -490,7 +492,7 @@ WORDS = [f"word{number}" for number in range(1000)]
 class WordLengths:
     """Counts words: the texts here are made so that each is one token."""
 
-    told = "made-up words, one token each"
+    rule = "made-up words, one token each"
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         return np.array([len(text.split()) for text in texts], dtype=np.int64)
@@ -548,7 +550,11 @@ def measured(worker: Worker, name: str, dtype: str, device: str) -> dict[str, An
     reranker.load()
     reranker._lengths = WordLengths()
     is_list = reranker.architecture.task == "list"
-    queries = LISTWISE_QUERIES if is_list else 3 if worker.dry_run else QUERIES
+    queries = QUERIES
+    if is_list:
+        queries = LISTWISE_QUERIES
+    elif worker.dry_run:
+        queries = 3
     requests = list(made_up_requests(queries, 8 if worker.dry_run else DEPTH))
     if not is_list:
         for request in requests[:3]:

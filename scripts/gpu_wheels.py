@@ -91,7 +91,8 @@ def collect(folder: Path, python: str, with_tests: bool) -> int:
         "--only-binary=:all:",
     ]
     command += ["--dest", str(folder), "--python-version", python, "--implementation", "cp"]
-    command += [part for platform in PLATFORMS for part in ("--platform", f"{platform}_x86_64")]
+    for platform in PLATFORMS:
+        command += ["--platform", f"{platform}_x86_64"]
     missing = [
         line
         for line in names

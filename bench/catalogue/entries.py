@@ -54,7 +54,7 @@ class Architecture(Options):
     )
     prompt_tokens: int = Field(
         ge=0,
-        description="tokens of an input beside query and document: special ones and the prompt",
+        description="tokens of an input next to query and document: special ones and the prompt",
     )
     source: str = Field(
         pattern=r"^https://",

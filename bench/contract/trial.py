@@ -34,8 +34,8 @@ class Trial(Options):
     @field_validator("id")
     @classmethod
     def _names_a_file(cls, value: str) -> str:
-        """An id names files: one from a foreign run folder must not lead out of the folder that is
-        written to.
+        """Return an id that may name files: one from a foreign run folder must not lead out of the
+        folder that is written to.
         """
         if not is_file_name(value):
             raise ValueError(f"{value!r} cannot be the name of a file")

@@ -29,8 +29,8 @@ def file_stem(text: str, other: str = "-") -> str:
 
 
 def is_file_name(text: str) -> bool:
-    """Whether `text` names a file right inside a folder, on every system: no folder, no drive,
-    nothing hidden.
+    """Return whether `text` names a file right inside a folder, on every system: no folder, no
+    drive, nothing hidden.
     """
     return (
         bool(text)

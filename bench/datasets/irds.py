@@ -20,8 +20,8 @@ from bench.datasets.reading import NotDownloaded, Reading
 from bench.datasets.rows import field_text
 
 SMALL = 200_000
-"""Collections of at most so many documents are identified by their content, larger ones by what
-ir_datasets declares.
+"""Documents up to which a collection is identified by its content, and not by what ir_datasets
+declares.
 """
 QUERIES_AMONG_DOCUMENTS = ("beir/arguana", "beir/quora")
 """Collections whose queries are documents under the same id: BEIR's evaluation leaves these out of
@@ -203,8 +203,8 @@ def without_downloads(reference: str) -> Iterator[None]:
 
 @contextmanager
 def explained(reference: str) -> Iterator[None]:
-    """Turn whatever goes wrong inside ir_datasets, which documents no base class for it, into one
-    line of ours.
+    """Raise an error of ours, of one line, for whatever goes wrong inside ir_datasets, which
+    documents no base class for it.
     """
     try:
         yield

@@ -34,8 +34,8 @@ DAMAGE = (EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
 def numbered_lines(path: Path, notes: Notes | None = None) -> Iterator[tuple[int, str]]:
-    """Each line that is not blank, with its number (from 1) and without its line end; blank ones
-    are counted in `notes`.
+    """Yield each line that is not blank, with its number (from 1) and without its line end; blank
+    ones are counted in `notes`.
 
     The content says how a file is compressed, whatever its name. Raises DataError when the file
     cannot be read, is not UTF-8, or is damaged.

@@ -40,7 +40,7 @@ class DatasetOptions(StageOptions):
         ge=1,
         decides="scores",
         place="elsewhere",
-        description="a seeded sample of at most so many judged queries; all of them when absent",
+        description="a seeded sample of at most this many judged queries; all of them when absent",
     )
     grades: Mapping[str | float, int] | None = option(
         None,
@@ -90,8 +90,9 @@ class DatasetOptions(StageOptions):
 
 
 def template_fields(template: str) -> tuple[str, ...]:
-    """The document fields that a template names. Raises ValueError for braces that do not match or
-    hold more than a field's name.
+    """Return the document fields that a template names.
+
+    Raises ValueError for braces that do not match or hold more than a field's name.
     """
     names = []
     for _, name, spec, conversion in string.Formatter().parse(template):

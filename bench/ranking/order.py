@@ -47,8 +47,8 @@ class Ranking:
     beyond: int = 0
 
     def strict_scores(self) -> list[float]:
-        """Strictly falling stand-ins for the scores (n, n-1, ..., 1), which every provider ranks
-        alike.
+        """Return strictly falling numbers in place of the scores (n, n-1, ..., 1), which every
+        provider ranks alike.
         """
         return [float(value) for value in range(len(self.doc_ids), 0, -1)]
 
@@ -69,7 +69,7 @@ def as_scores(answer: Any) -> Scores:
     if labels is not None and labels != list(range(len(labels))):
         raise ValueError(
             "its index is not 0, 1, 2, ...: whether it is in the order of the documents cannot "
-            "be told; return .to_numpy()"
+            "be known; return .to_numpy()"
         )
     if np.ma.isMaskedArray(answer) and np.ma.getmaskarray(answer).any():
         raise ValueError("numbers are needed, and some of these are masked")
@@ -187,7 +187,7 @@ def reordered(request: CandidateList, scores: Sequence[float] | Scores) -> Candi
 
 
 def tied(ordered: Sequence[float] | Scores) -> list[tuple[int, int]]:
-    """The stretches [first, end) of equal values in these ordered scores."""
+    """Return the stretches [first, end) of equal values in these ordered scores."""
     import numpy as np
 
     values = np.asarray(ordered, dtype=np.float64)
@@ -197,7 +197,7 @@ def tied(ordered: Sequence[float] | Scores) -> list[tuple[int, int]]:
 
 
 def count_ties(ordered: Sequence[float] | Scores) -> int:
-    """How many of these ordered scores stand equal to a neighbour."""
+    """Return how many of these ordered scores are equal to a neighbour."""
     return sum(end - first for first, end in tied(ordered))
 
 

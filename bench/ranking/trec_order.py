@@ -180,8 +180,8 @@ def _contradicted(
 def _order(
     codes: NDArray[np.int32], docs: Any, scores: NDArray[np.float64]
 ) -> NDArray[np.intp] | None:
-    """Row numbers in the order wanted, None for rows that stand in it already, as those of most
-    files do.
+    """Return row numbers in the order wanted, None for rows that are in it already, as those of
+    most files are.
 
     Document ids are compared only where scores tie: sorting strings is what costs.
     """
@@ -205,8 +205,8 @@ def _order(
 
 
 def _alphabetical(docs: Any, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-    """The place of each of these rows' ids in alphabetical order, by UTF-8 bytes, as strcmp has it.
-    Shape: (rows,).
+    """Return the place of each of these rows' ids in alphabetical order, by UTF-8 bytes, as strcmp
+    has it. Shape: (rows,).
     """
     import numpy as np
     import pyarrow as pa

@@ -27,7 +27,7 @@ class FirstStageOptions(StageOptions):
 
 
 class BM25Options(FirstStageOptions):
-    """BM25, with the parameters of Anserini's baselines (k1 0.9, b 0.4) unless told otherwise."""
+    """BM25, by default with the parameters of Anserini's baselines (k1 0.9, b 0.4)."""
 
     k1: float = option(
         0.9, ge=0, decides="scores", description="how slowly repeated terms saturate"

@@ -47,7 +47,7 @@ def score(
     executor: Executor = HERE,
     recipe: Recipe | None = None,
 ) -> Scored:
-    """Score every request, from the cache where it can. `on_progress` is told the pairs that became
+    """Score every request, from the cache where it can. `on_progress` gets the pairs that became
     ready, `on_note` at once what is wrong with the cache. `executor` does the work, where it can do
     that of this reranker; `recipe` is how another process builds the same one.
 
@@ -343,8 +343,8 @@ class PaidAnswers:
 
 
 def _has_changed(reranker: Reranker) -> bool:
-    """Whether something else answers by now than what the cache is named after. One that died was
-    the same until then.
+    """Return whether something else answers by now than what the cache is named after. A server
+    that died was the same until then.
     """
     try:
         reranker.doubt()
@@ -354,7 +354,7 @@ def _has_changed(reranker: Reranker) -> bool:
 
 
 def chunks(requests: Sequence[CandidateList], pairs: int) -> Iterator[list[CandidateList]]:
-    """Consecutive requests of at most `pairs` pairs together, and at least one request each."""
+    """Yield consecutive requests of at most `pairs` pairs together, at least one request each."""
     chunk: list[CandidateList] = []
     size = 0
     for request in requests:

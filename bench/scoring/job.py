@@ -56,8 +56,8 @@ class Answer:
 def checked(
     reranker: Reranker, requests: Sequence[CandidateList], meter: Meter
 ) -> list[Scores | Failure]:
-    """The reranker's answer, held to its contract: an answer per request, a finite number per
-    document.
+    """Return the reranker's answers. Raises RerankerError unless there is one per request, with a
+    finite number per document.
     """
     import numpy as np
 

@@ -89,7 +89,7 @@ class Suite(Options):
         "it changes no score, and timings are taken in one process",
     )
     chunk_pairs: int = Field(
-        1024, ge=1, description="scores reach the disk every so many pairs: what a kill can lose"
+        1024, ge=1, description="pairs after which scores reach the disk: what a kill can lose"
     )
     store_texts: bool = Field(
         True, description="keep texts of queries and top documents in the run, for its report"
