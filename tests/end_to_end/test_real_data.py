@@ -15,6 +15,7 @@ from bench.comparison.pairs import Comparison, compare
 from bench.core.errors import IncomparableError
 from bench.gate import Gate, Verdict, check
 from bench.records.run import Run
+from tests.support.agreement import PRINTED
 from tests.support.paths import DL19, SHARED
 
 
@@ -59,6 +60,7 @@ def test_scifact_bm25_is_within_three_thousandths_of_anserini(tmp_path: Path) ->
         "first_stages": [{"bm25": {"k1": 0.9, "b": 0.4, "stemmer": "english"}}],
     }
     frame = bench.run(suite, out=tmp_path, latency=False).to_frame().set_index("reranker")
+    # Anserini splits and stems words its own way.
     assert frame.loc["first-stage", "nDCG@10"] == pytest.approx(0.679, abs=0.003)
 
 
@@ -108,7 +110,7 @@ def gate(verdict: Verdict, name: str = "quality nDCG@10") -> Gate:
 
 def test_rankvicuna_clearly_beats_bm25(dl19: Any) -> None:
     one = rankvicuna(compare([dl19("bm25-top100")]))
-    assert (one.baseline_mean, one.mean) == pytest.approx((0.5058, 0.6682), abs=5e-5)
+    assert (one.baseline_mean, one.mean) == pytest.approx((0.5058, 0.6682), abs=PRINTED / 2)
     assert one.difference.low > 0.1
     assert one.p_holm < 0.001
     delta = list(one.deltas.values())

@@ -189,7 +189,7 @@ def test_a_packed_answer_is_unpacked(build: Build, server: FakeCohere, backend: 
         return status, {**headers, "Content-Encoding": "gzip"}, gzip.compress(data)
 
     server.always = packed
-    np.testing.assert_allclose(ask(client), expected(DOCS))
+    np.testing.assert_array_equal(ask(client), expected(DOCS))
     server.always = lambda _: reply(200, b"{}", Content_Encoding="gzip")
     with pytest.raises(RerankerError, match="says that it is gzip, and is not"):
         ask(client)
@@ -258,7 +258,7 @@ def test_a_request_that_is_too_large_is_halved(
         return TOO_LARGE[case]() if len(texts_of(request)) > 2 else BACKENDS[backend][2](request)
 
     server.always = small_only
-    np.testing.assert_allclose(ask(client), expected(DOCS))
+    np.testing.assert_array_equal(ask(client), expected(DOCS))
     usage = client.meter.take()
     assert (usage.pairs, usage.split_requests, usage.retries) == (7, 3, 0)
     server.always = lambda _: TOO_LARGE[case]()
@@ -283,7 +283,7 @@ def test_the_size_that_was_accepted_is_remembered(
     ask(client)
     sizes.clear()
     client.meter.take()
-    np.testing.assert_allclose(ask(client), expected(DOCS))
+    np.testing.assert_array_equal(ask(client), expected(DOCS))
     assert sizes == [2, 2, 2, 1]
     assert client.meter.take().split_requests == 0
 
@@ -302,7 +302,7 @@ def test_one_long_document_makes_no_later_request_smaller_than_one_that_was_acce
 
     client = build(backend)
     server.always = without_the_long_one
-    np.testing.assert_allclose(ask(client, DOCS[:-1]), expected(DOCS[:-1]))
+    np.testing.assert_array_equal(ask(client, DOCS[:-1]), expected(DOCS[:-1]))
     ask(client)
     sizes.clear()
     ask(client, DOCS[:-1])
@@ -313,7 +313,7 @@ def test_one_long_document_makes_no_later_request_smaller_than_one_that_was_acce
 def test_requests_are_as_small_as_the_suite_says(
     build: Build, server: FakeCohere, backend: str
 ) -> None:
-    np.testing.assert_allclose(ask(build(backend, documents_per_request=3)), expected(DOCS))
+    np.testing.assert_array_equal(ask(build(backend, documents_per_request=3)), expected(DOCS))
     assert len(server.requests) == 3
 
 
@@ -324,7 +324,7 @@ def test_documents_without_text_are_not_sent_and_stand_last(
     client = build(backend, documents_per_request=2)
     docs = ["", "tea", " \n\t", "coffee", "milk"]
     scores = ask(client, docs)
-    np.testing.assert_allclose(scores[[1, 3, 4]], expected(["tea", "coffee", "milk"]))
+    np.testing.assert_array_equal(scores[[1, 3, 4]], expected(["tea", "coffee", "milk"]))
     assert scores[0] == scores[2] < min(scores[[1, 3, 4]])
     assert "" not in json.dumps(server.requests).split('"')[1::2]
     assert client.meter.take().blanks == 2
@@ -395,7 +395,7 @@ def test_a_window_of_calls_is_waited_out(build: Build, server: FakeCohere, backe
             429, {"message": "limited to 2 calls / 200 ms", "detail": "limited to 2 calls / 200 ms"}
         )
     ]
-    np.testing.assert_allclose(ask(client), expected(DOCS))
+    np.testing.assert_array_equal(ask(client), expected(DOCS))
     assert client.meter.take().retries == 1
 
 
@@ -426,7 +426,7 @@ def test_a_field_that_a_server_does_not_know_is_left_out(build: Build, server: F
         return good_jina(request)
 
     server.always = strict
-    np.testing.assert_allclose(ask(client), expected(DOCS))
+    np.testing.assert_array_equal(ask(client), expected(DOCS))
     ask(client)
     assert len(server.requests) == 3
 
@@ -460,7 +460,7 @@ def test_the_shapes_of_the_field_are_read(
         )
 
     server.always = answer
-    np.testing.assert_allclose(ask(client), expected(DOCS))
+    np.testing.assert_array_equal(ask(client), expected(DOCS))
 
 
 NONSENSE = [
@@ -498,7 +498,7 @@ def test_what_no_request_can_have_used_is_as_good_as_unsaid(
 
     server.always = answer
     scored = score(client, [query()], chunk_pairs=100)
-    np.testing.assert_allclose(scored.scores["q"], expected(DOCS))
+    np.testing.assert_array_equal(scored.scores["q"], expected(DOCS))
     assert (scored.usage["tokens"], scored.usage["billed_units"]) == (0, 0)
 
 
@@ -569,8 +569,8 @@ def test_two_servers_of_one_machine_share_no_score(build: Build, server: FakeCoh
         )
         first = score(build("jina"), [query()], chunk_pairs=100)
         second = score(build("jina", other.url), [query()], chunk_pairs=100)
-    np.testing.assert_allclose(first.scores["q"], expected(DOCS))
-    np.testing.assert_allclose(second.scores["q"], -np.arange(7))
+    np.testing.assert_array_equal(first.scores["q"], expected(DOCS))
+    np.testing.assert_array_equal(second.scores["q"], -np.arange(7))
     assert second.cached_queries == 0
 
 
@@ -711,7 +711,7 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for backend in SCORED:
-        np.testing.assert_allclose(ask(build(backend)), expected(DOCS))
+        np.testing.assert_array_equal(ask(build(backend)), expected(DOCS))
 
 
 # --- what nobody may see

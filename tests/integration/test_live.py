@@ -114,6 +114,7 @@ def test_both_sides_are_timed_in_turn(
     assert found is not None
     assert found.outcome == outcome
     ratios = [one["median"] for one in found.numbers["measurements"]]
+    # A median over queries whose documents, and so their times, differ a little.
     assert ratios == pytest.approx([cost] * measured, rel=0.03)
     assert found.numbers["measurements"][0]["queries"] == QUERIES
     assert found.found.count("x [") == measured
@@ -126,6 +127,7 @@ def test_a_slowness_that_does_not_come_back_is_no_failure(tmp_path: Path) -> Non
     assert found is not None
     first, second = (one["median"] for one in found.numbers["measurements"])
     assert first > 5
+    # The slowness may reach into the second measurement by a call.
     assert second == pytest.approx(1.0, rel=0.05)
     assert (found.outcome, "a second measurement did not agree" in found.told) == (
         "inconclusive",

@@ -22,6 +22,7 @@ from bench.core.errors import DataError, RerankerError, SuiteError, Unavailable
 from bench.core.note import Code
 from bench.integrations.pyterrier import transformer
 from bench.retrieval.options import FirstStageOptions
+from tests.support.agreement import DOUBLE
 from tests.support.paths import ROOT
 
 pt = pytest.importorskip("pyterrier")
@@ -272,7 +273,7 @@ def test_an_experiment_and_our_record_agree(name: str, tmp_path: Path) -> None:
         their = theirs[theirs["measure"] == measure].set_index("qid")["value"]
         mine = rows[rows["measure"] == measure].set_index("query")["value"]
         assert len(mine) == len(dataset.queries)
-        assert mine.to_dict() == pytest.approx(their.to_dict(), abs=1e-9)
+        assert mine.to_dict() == pytest.approx(their.to_dict(), abs=DOUBLE)
         assert mine.std() > 0
 
 

@@ -25,6 +25,7 @@ from bench.cli.main import cli
 from bench.core.errors import BenchError
 from bench.ranking.trec import metadata_path, read_run, split_run
 from bench.records.run import Run
+from tests.support.agreement import DOUBLE, PRINTED
 from tests.support.made_runs import made_run
 
 Scores = Mapping[str, Mapping[str, float]]
@@ -143,7 +144,9 @@ def test_every_reader_sees_the_order_and_the_scores(
         judged = ir_measures.calc_aggregate(
             [ir_measures.parse_measure(MEASURE)], qrels, dict(scores)
         )
-        assert next(iter(judged.values())) == pytest.approx(record.quality[MEASURE].mean, abs=1e-12)
+        assert next(iter(judged.values())) == pytest.approx(
+            record.quality[MEASURE].mean, abs=DOUBLE
+        )
 
 
 @WITHOUT_TREC_EVAL
@@ -172,14 +175,14 @@ def test_trec_eval_computes_our_values(
             query: float(value)
             for _, query, value in (line.split() for line in done.stdout.splitlines())
         }
-        assert values.pop("all", None) == pytest.approx(record.quality[MEASURE].mean, abs=1e-4), (
-            done.stderr
-        )
+        assert values.pop("all", None) == pytest.approx(
+            record.quality[MEASURE].mean, abs=PRINTED
+        ), done.stderr
         ours = run.per_query[
             (run.per_query["trial"] == trial_id) & (run.per_query["measure"] == MEASURE)
         ]
         assert values == pytest.approx(
-            dict(zip(ours["query"], ours["value"], strict=True)), abs=1e-4
+            dict(zip(ours["query"], ours["value"], strict=True)), abs=PRINTED
         )
 
 

@@ -49,7 +49,7 @@ def client(server: FakeCohere) -> Iterator[Client]:
 
 def test_scores_come_back_in_the_order_of_the_documents(server: FakeCohere, client: Client) -> None:
     reranker = client(max_tokens_per_doc=99)
-    np.testing.assert_allclose(ask(reranker), expected())
+    np.testing.assert_array_equal(ask(reranker), expected())
     sent = {
         "model": "rerank-v3.5",
         "query": "a query",
@@ -75,7 +75,7 @@ def test_more_than_a_thousand_documents_are_split_and_merged(
 ) -> None:
     docs = [f"document {i}" for i in range(2300)]
     reranker = client()
-    np.testing.assert_allclose(ask(reranker, docs), expected(docs))
+    np.testing.assert_array_equal(ask(reranker, docs), expected(docs))
     assert [len(request["documents"]) for request in server.requests] == [1000, 1000, 300]
     assert reranker.meter.take() == Usage(pairs=2300, calls=3, billed_units=23.0)
 
@@ -84,7 +84,7 @@ def test_the_address_may_come_from_the_environment(
     server: FakeCohere, monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     monkeypatch.setenv("CO_API_URL", server.url)
-    np.testing.assert_allclose(ask(client(base_url=None)), expected())
+    np.testing.assert_array_equal(ask(client(base_url=None)), expected())
 
 
 def test_without_a_key_the_row_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_a_passing_fault_is_retried_and_counted(
 ) -> None:
     server.script = [fault]
     reranker = client()
-    np.testing.assert_allclose(ask(reranker), expected())
+    np.testing.assert_array_equal(ask(reranker), expected())
     usage = reranker.meter.take()
     assert (usage.calls, usage.retries, usage.billed_units) == (2, 1, 1.0)
 
@@ -221,13 +221,13 @@ def test_a_request_that_keeps_failing_fails_its_own_query_only(
         ]
     )
     assert bad == Failure(reason)
-    np.testing.assert_allclose(fine, expected(["tea"]))
+    np.testing.assert_array_equal(fine, expected(["tea"]))
     assert reranker.meter.take().calls == calls + 1
 
 
 def test_a_slow_answer_is_given_up_and_tried_again(server: FakeCohere, client: Client) -> None:
     server.script = [slow(0.6)]
-    np.testing.assert_allclose(ask(client(timeout_s=0.2)), expected())
+    np.testing.assert_array_equal(ask(client(timeout_s=0.2)), expected())
     server.script = [slow(0.6)] * 2
     assert ask(client(timeout_s=0.2, retries=1)) == Failure("no answer within 0.2 s")
 
@@ -254,7 +254,7 @@ def test_without_a_wish_the_wait_doubles(server: FakeCohere, client: Client) -> 
     server.script = [lambda _: reply(429, {})] * 2
     reranker = client(backoff_s=0.1)
     reranker._stop = waits = Waits()
-    np.testing.assert_allclose(ask(reranker), expected())
+    np.testing.assert_array_equal(ask(reranker), expected())
     assert waits.seconds == [0.1, 0.2]
 
 

@@ -109,7 +109,7 @@ def test_scores_come_back_in_the_order_of_the_documents(
     backend: str, server: FakeCohere, client: Client
 ) -> None:
     reranker = client()
-    np.testing.assert_allclose(ask(reranker), expected())
+    np.testing.assert_array_equal(ask(reranker), expected())
     sent: dict[str, Any] = {"model": reranker.options.model, "query": "a query"}
     assert server.requests == [
         {
@@ -135,7 +135,7 @@ def test_more_documents_than_a_request_may_hold_are_split_and_merged(
 ) -> None:
     docs = [f"document {i}" for i in range(70 if backend == "tei" else 2300)]
     reranker = client()
-    np.testing.assert_allclose(ask(reranker, docs), expected(docs))
+    np.testing.assert_array_equal(ask(reranker, docs), expected(docs))
     sizes = [
         len(sent.get("documents") or sent.get("input") or sent.get("texts") or ())
         for sent in server.requests
@@ -272,7 +272,7 @@ def test_a_passing_fault_is_retried_and_counted(
 ) -> None:
     server.script = [FAULTS[case]]
     reranker = client()
-    np.testing.assert_allclose(ask(reranker), expected())
+    np.testing.assert_array_equal(ask(reranker), expected())
     assert reranker.meter.take() == Usage(pairs=7, calls=2, retries=1, tokens=70)
 
 
@@ -302,7 +302,7 @@ def test_a_request_that_keeps_failing_fails_its_own_query_only(
     bad, fine = reranker.rerank([query(["tea"], "a"), query(["tea"], "b")])
     assert isinstance(bad, Failure)
     assert bad.reason.partition(" (")[0] == reason
-    np.testing.assert_allclose(fine, expected(["tea"]))
+    np.testing.assert_array_equal(fine, expected(["tea"]))
     assert reranker.meter.take().calls == calls + 1
 
 
@@ -313,7 +313,7 @@ def test_the_rest_of_a_failed_query_is_not_asked_for(server: FakeCohere, client:
         [query([f"document {i}" for i in range(90)], "a"), query(["tea"], "b")]
     )
     assert long == Failure("HTTP 400: odd text")
-    np.testing.assert_allclose(short, expected(["tea"]))
+    np.testing.assert_array_equal(short, expected(["tea"]))
     assert [len(sent["texts"]) for sent in server.requests] == [32, 1]
 
 
@@ -325,7 +325,7 @@ def test_a_slow_answer_is_given_up_and_tried_again(
         return BACKENDS[backend][3](request)
 
     server.script = [slow]
-    np.testing.assert_allclose(ask(client(timeout_s=0.2)), expected())
+    np.testing.assert_array_equal(ask(client(timeout_s=0.2)), expected())
     server.script = [slow] * 2
     assert ask(client(timeout_s=0.2, retries=1)) == Failure("no answer within 0.2 s")
 
@@ -386,7 +386,7 @@ def test_as_many_requests_are_in_flight_as_allowed(
     requests = [query([f"document {i}", "tea"], str(i)) for i in range(6)]
     for _ in range(2):
         for one, outcome in zip(requests, reranker.rerank(requests), strict=True):
-            np.testing.assert_allclose(outcome, expected(list(one.docs)))
+            np.testing.assert_array_equal(outcome, expected(list(one.docs)))
     assert crowd.most == concurrency
     assert len(server.connections) <= concurrency, "connections outlive a call of rerank"
     assert reranker.meter.take() == Usage(pairs=24, calls=12, tokens=240)
@@ -399,7 +399,7 @@ def test_parts_of_one_request_may_be_in_flight_together(
 ) -> None:
     docs = [f"document {i}" for i in range(100 if backend == "tei" else 3500)]
     server.always = crowd = Crowd(BACKENDS[backend][3])
-    np.testing.assert_allclose(ask(client(concurrency=4), docs), expected(docs))
+    np.testing.assert_array_equal(ask(client(concurrency=4), docs), expected(docs))
     assert crowd.most >= 2
 
 
@@ -437,7 +437,7 @@ def test_a_fatal_answer_wakes_those_that_wait(
     with pytest.raises(RerankerError, match="refused"):
         reranker.rerank([query(["tea"]), query(["coffee"])])
     server.always = BACKENDS[backend][3]
-    np.testing.assert_allclose(ask(reranker), expected())
+    np.testing.assert_array_equal(ask(reranker), expected())
 
 
 # --- limits per minute
@@ -522,7 +522,7 @@ def test_the_address_may_come_from_the_environment(
     server: FakeCohere, monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     monkeypatch.setenv("MIXEDBREAD_BASE_URL", server.url)
-    np.testing.assert_allclose(ask(client(base_url=None)), expected())
+    np.testing.assert_array_equal(ask(client(base_url=None)), expected())
 
 
 def test_the_usual_addresses() -> None:
@@ -539,7 +539,7 @@ def test_the_usual_addresses() -> None:
 @pytest.mark.parametrize("backend", ["jina", "tei"], indirect=True)
 def test_a_server_of_ones_own_needs_no_key(server: FakeCohere, client: Client) -> None:
     reranker = client(api_key_env=None)
-    np.testing.assert_allclose(ask(reranker), expected())
+    np.testing.assert_array_equal(ask(reranker), expected())
     assert server.keys == [""]
     server.script = [lambda _: reply(401, {"detail": "who are you"})]
     with pytest.raises(RerankerError, match="a request without a key was refused"):
@@ -552,7 +552,7 @@ def test_search_units_of_a_cohere_shaped_server_are_billed(
 ) -> None:
     server.always = good
     reranker = client(base_url=server.url + "/v2/")
-    np.testing.assert_allclose(ask(reranker), expected())
+    np.testing.assert_array_equal(ask(reranker), expected())
     assert server.paths == ["/v2/rerank"]
     assert reranker.describe().identity["path"] == "/v2"
     assert reranker.meter.take() == Usage(pairs=7, calls=1, billed_units=1.0)
@@ -563,7 +563,7 @@ def test_a_listwise_models_scores_are_never_merged(client: Client) -> None:
     reranker = client(listwise=True, documents_per_request=7)
     assert not reranker.pointwise
     assert client().pointwise
-    np.testing.assert_allclose(ask(reranker), expected())
+    np.testing.assert_array_equal(ask(reranker), expected())
     with pytest.raises(
         RerankerError,
         match="8 documents in requests of 7: a listwise model's scores cannot be merged",
@@ -575,7 +575,7 @@ def test_a_listwise_models_scores_are_never_merged(client: Client) -> None:
 def test_a_request_beyond_the_servers_batch_is_halved(server: FakeCohere, client: Client) -> None:
     docs = [f"document {i}" for i in range(40)]
     reranker = client(documents_per_request=40)
-    np.testing.assert_allclose(ask(reranker, docs), expected(docs))
+    np.testing.assert_array_equal(ask(reranker, docs), expected(docs))
     assert [len(sent["texts"]) for sent in server.requests] == [40, 20, 20]
     assert reranker.meter.take() == Usage(pairs=40, calls=3, tokens=400, split_requests=1)
 

@@ -35,6 +35,12 @@ of the largest score.
 """
 FLOAT16 = 2**16
 """The same for float16, which has 11 bits. 0.8 % of the largest score."""
+DOUBLE = 1e-9
+"""How far values near 1 in double precision may lie apart that two programs work out: each sum or
+quotient rounds to 1e-16, and there are at most some thousands of them.
+"""
+PRINTED = 1e-4
+"""One unit of the last of the four decimals that trec_eval, papers and our page print."""
 LEAST = 1.0
 """Scores that are all smaller than this come out of sums whose terms are not."""
 

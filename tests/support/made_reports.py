@@ -161,7 +161,7 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
     depths = [
         (*System(trial.id), depth, query, MEASURES[0], value * depth / made.depth)
         for trial in trials[1:-1]
-        for depth in (1, 5, 10, made.depth)
+        for depth in sorted({1, 5, 10, made.depth})
         for query, value in per_query[trial.id][MEASURES[0]].items()
     ]
     first, best = (per_query[trials[i].id][MEASURES[0]] for i in (0, -1))
@@ -173,7 +173,7 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
             MEASURES[0],
             value + (best[query] - value) * depth / made.depth,
         )
-        for depth in (1, 5, 10, made.depth)
+        for depth in sorted({1, 5, 10, made.depth})
         for query, value in first.items()
     ]
     writer.save(records, values, _latency(made, trials, rng), depths)

@@ -313,6 +313,7 @@ def test_between_timed_depths_is_offered_as_interpolated_and_never_chosen(tmp_pa
     assert (choice.best.depth, choice.best.between) == (50, None)
     assert choice.between is not None
     assert (choice.between.depth, choice.between.between) == (75, (50, 100))
+    # The times of the depths on both sides are drawn.
     assert choice.between.p95_ms == pytest.approx(75 * 1.125 * 1.09, rel=0.01)
     assert all(point.between is None for point in choice.fitting)
     assert "Interpolated between the timed depths 50 and 100, not measured" in " ".join(

@@ -171,6 +171,7 @@ def test_stored_timings_are_compared_query_by_query(
     assert gate is not None
     [measured] = gate.numbers["measurements"]
     assert gate.outcome == outcome
+    # The two sides' times are drawn with noise of their own.
     assert measured["median"] == pytest.approx(factor, rel=0.02)
     assert measured["low"] < measured["median"] < measured["high"]
     assert measured["queries"] == 40

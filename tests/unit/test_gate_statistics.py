@@ -18,6 +18,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from bench.gate.quality import non_inferiority
 from bench.quality import statistics
+from tests.support.agreement import DOUBLE
 
 RNG = np.random.default_rng(5)
 NEW, OLD = RNG.beta(2, 1.5, 60), RNG.beta(2, 1.6, 60)
@@ -47,7 +48,7 @@ def test_bounds_are_scipys_for_any_differences(delta: list[float]) -> None:
     if np.std(delta) > 1e-9:
         for bound, side, end in ((low, "greater", "low"), (high, "less", "high")):
             theirs = scipy_stats.ttest_1samp(delta, 0, alternative=side).confidence_interval(0.95)
-            assert bound == pytest.approx(getattr(theirs, end), abs=1e-9)
+            assert bound == pytest.approx(getattr(theirs, end), abs=DOUBLE)
     assert low <= high
     assert statistics.one_sided_bounds([0.5]) == (-math.inf, math.inf)
 
@@ -70,6 +71,7 @@ def test_holm_is_statsmodels() -> None:
 
 def test_the_permutation_p_nears_that_of_t_where_differences_are_normal() -> None:
     delta = np.random.default_rng(4).normal(0.03, 0.1, 80)
+    # The two tests agree where the number of queries is large; 80 are not infinitely many.
     assert statistics.permutation_p(delta, seed=1) == pytest.approx(
         statistics.paired_t(list(delta))[1], abs=0.01
     )
@@ -102,6 +104,7 @@ def simulated(kind: str, n: int, seed: int) -> tuple[Any, float]:
     spread).
     """
     drawn = KINDS[kind](np.random.default_rng(seed), n)
+    # The spread of the sample drawn: heavy tails make it vary.
     assert drawn.std() == pytest.approx(SPREAD[kind], rel=0.05)
     return drawn, statistics.TAIL_ALLOWANCE * 2 * statistics.t_quantile(0.95, n - 1) * SPREAD[
         kind
@@ -155,6 +158,7 @@ def test_margins_that_the_sample_supports_hold_all_the_more(kind: str) -> None:
 def test_the_queries_that_would_do_do() -> None:
     """A sample that supports a margin of m supports m / 2 with four times the queries."""
     delta = np.random.default_rng(1).normal(0, 0.1, 400)
+    # The spread of the first 100 is not exactly that of all 400.
     assert statistics.smallest_margin(list(delta[:100])) / statistics.smallest_margin(
         list(delta)
     ) == pytest.approx(2, rel=0.1)

@@ -21,6 +21,7 @@ from bench.records.schema import Cost
 from bench.reports.charts import svg
 from bench.reports.charts.scores import CandidateScores, auc
 from bench.reports.renderers.html import asset, for_script
+from tests.support.agreement import PRINTED
 from tests.support.made_reports import Made, made_report
 from tests.support.made_runs import made_run
 
@@ -33,7 +34,6 @@ PRICE = Cost(
     as_of="2026-01-01",
     source="suite",
 )
-
 
 SCENARIOS = ("single", "offline")
 PICTURES = ("pareto", "latency")
@@ -230,7 +230,7 @@ def test_the_drill_down_holds_what_the_rankings_say(run: Run, page: Page) -> Non
     assert was == [first.index(document) + 1 for document in ranked[:10]]
     assert now == [ranked.index(document) + 1 for document in first[:10]]
     values = run.per_query.set_index(["trial", "measure", "query"])["value"]
-    assert value == pytest.approx(values["made--bm25--poor--cpu", "nDCG@10", "q7"], abs=1e-4)
+    assert value == pytest.approx(values["made--bm25--poor--cpu", "nDCG@10", "q7"], abs=PRINTED)
     grades = run.judgments[run.judgments["query"] == "q7"].set_index("document")["grade"]
     assert {
         data["docs"][int(number)][0]: grade for number, grade in group["grades"][query].items()

@@ -346,13 +346,19 @@ def test_the_interval_is_wider_than_one_that_takes_rounds_for_queries() -> None:
     assert width(clustered, MEAN) > 1.5 * width(naive, MEAN)
 
 
+WHOLE_NANOSECONDS = 1e-6
+"""Times of some milliseconds are kept in whole nanoseconds."""
+RESAMPLED = 0.03
+"""Two bootstraps of 300 times draw other resamples."""
+
+
 def test_percentiles_and_intervals_are_those_of_numpy_and_scipy() -> None:
     from scipy.stats import bootstrap
 
     times = np.random.default_rng(2).gamma(4, 5, size=300)
     found = single(samples([[one] for one in times.tolist()]))
     assert (found.p50_ms, found.p95_ms, found.of(P99).value) == pytest.approx(
-        np.quantile(times, [0.5, 0.95, 0.99]), rel=1e-4
+        np.quantile(times, [0.5, 0.95, 0.99]), rel=WHOLE_NANOSECONDS
     )
     shown = {
         0.5: (found.of(P50).low, found.of(P50).high),
@@ -362,10 +368,11 @@ def test_percentiles_and_intervals_are_those_of_numpy_and_scipy() -> None:
         reference = bootstrap(
             (times,), lambda x, axis, q=q: np.quantile(x, q, axis=axis), method="percentile", rng=0
         )
-        assert interval == pytest.approx(tuple(reference.confidence_interval), rel=0.03)
+        assert interval == pytest.approx(tuple(reference.confidence_interval), rel=RESAMPLED)
     reference = bootstrap((times,), np.mean, method="percentile", rng=0)
     low, high = reference.confidence_interval
-    assert (found.of(MEAN).low, found.of(MEAN).high) == pytest.approx((low, high), rel=0.03)
+    assert (found.of(MEAN).low, found.of(MEAN).high) == pytest.approx((low, high), rel=RESAMPLED)
+    # Both bounds vary with the seed, so that the width varies more than either.
     assert found.of(MEAN).high - found.of(MEAN).low == pytest.approx(high - low, rel=0.08), (
         "a 90 % interval is 16 % narrower"
     )

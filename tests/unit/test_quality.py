@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bench.core.errors import SuiteError
 from bench.quality import measures, vectorised
 from bench.ranking.order import rank
+from tests.support.agreement import DOUBLE
 
 WITH_ARGUMENTS = {
     "nDCG": ["nDCG", "nDCG@10", "nDCG(dcg='exp-log2')@10"],
@@ -263,7 +264,7 @@ def test_vectorised_measures_equal_ir_measures(
     for metric in ir_measures.iter_calc(parsed, qrels, run) if run else ():
         expected[str(metric.measure)][metric.query_id] = metric.value
     found = measures.evaluate(rankings, qrels, VECTORISED)
-    assert {name: pytest.approx(values, abs=1e-9) for name, values in expected.items()} == found
+    assert {name: pytest.approx(values, abs=DOUBLE) for name, values in expected.items()} == found
 
 
 def test_variants_that_are_not_vectorised_go_to_ir_measures() -> None:

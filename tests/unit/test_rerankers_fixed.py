@@ -299,4 +299,5 @@ def test_a_run_over_other_candidates_leads_no_verdict(tmp_path: Path) -> None:
     ]
     for query, written in run.ranking("everyday--bm25--first-stage").items():
         assert written.doc_ids == bm25.by_query[query].doc_ids
+        # The run file holds float32 scores in the digits that tell them apart.
         assert written.scores == pytest.approx(bm25.by_query[query].scores, rel=1e-6)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from bench.quality import statistics
+from tests.support.agreement import DOUBLE
 
 
 def sample(seed: int, n: int = 60, shift: float = 0.0) -> np.ndarray:
@@ -24,6 +25,7 @@ def test_the_interval_is_scipys_percentile_bootstrap() -> None:
         (values,), np.mean, n_resamples=20_000, method="percentile", rng=5
     ).confidence_interval
     assert ours.mean == pytest.approx(values.mean())
+    # Two bootstraps draw other resamples.
     assert ours.low == pytest.approx(theirs.low, abs=0.003)
     assert ours.high == pytest.approx(theirs.high, abs=0.003)
 
@@ -38,6 +40,7 @@ def test_the_permutation_p_is_scipys() -> None:
         n_resamples=20_000,
         rng=1,
     ).pvalue
+    # Scipy draws 20,000 flips: a standard error of at most 0.0035.
     assert ours == pytest.approx(theirs, abs=0.015)
 
 
@@ -51,14 +54,14 @@ def test_the_test_is_exact_where_few_queries_moved(moved: int) -> None:
     p = statistics.permutation_p(delta, seed=1)
     assert p == statistics.permutation_p(rng.permutation(delta), seed=2)
     if moved <= 13:
-        rounded = (
-            10 * delta[:moved]
-        ).round()  # whole numbers, whose sums tie exactly in scipy, too
+        # Whole numbers, whose sums tie exactly in scipy, too.
+        rounded = (10 * delta[:moved]).round()
         theirs = scipy_stats.permutation_test(
             (rounded,), np.sum, permutation_type="samples", n_resamples=np.inf
         )
-        assert p == pytest.approx(theirs.pvalue, abs=1e-12)
+        assert p == pytest.approx(theirs.pvalue, abs=DOUBLE)
     else:
+        # A count of flips divided by their number, and multiplied again.
         assert p * 2**moved == pytest.approx(round(p * 2**moved), abs=1e-6)
 
 
@@ -72,6 +75,7 @@ def test_random_flips_agree_with_the_exact_test_and_hardly_vary_with_the_seed(
     drawn = [statistics.permutation_p(delta, seed) for seed in range(40)]
     error = (exact * (1 - exact) / statistics.FLIPS) ** 0.5
     assert np.abs(np.array(drawn) - exact).max() < 4.5 * error
+    # The mean of 40 draws lies within a standard error of one.
     assert np.mean(drawn) == pytest.approx(exact, abs=error)
 
 
