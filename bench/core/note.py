@@ -4,7 +4,7 @@ has the words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Any, NotRequired, TypedDict
@@ -170,6 +170,10 @@ class Note:
         return hash((self.code, self.count, self.total, self.text, self.where))
 
 
+MAX_COUNT = 2**53
+"""Counts are below it: from here on a float skips whole numbers."""
+
+
 def note(
     code: Code, count: float = 0.0, total: float = 0.0, text: str = "", **names: object
 ) -> Note:
@@ -193,17 +197,26 @@ def read_note(value: Any) -> Note:
         raise ValueError("the names of a note are no mapping")
     return Note(
         Code(str(value.get("code"))),
-        float(value.get("count", 0.0)),
-        float(value.get("total", 0.0)),
+        _number(value.get("count", 0.0)),
+        _number(value.get("total", 0.0)),
         str(value.get("text", "")),
         str(value.get("where", "")),
         {str(name): str(word) for name, word in names.items()},
     )
 
 
-def read_notes(values: Iterable[Any]) -> tuple[Note, ...]:
-    """Return the notes of a list from JSON."""
+def read_notes(values: Any) -> tuple[Note, ...]:
+    """Return the notes of a list from JSON. Raises ValueError for anything else."""
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"notes are a list, and not of type {type(values).__name__}")
     return tuple(map(read_note, values))
+
+
+def _number(value: Any) -> float:
+    """Return a count as JSON holds it: a finite number."""
+    if not isinstance(value, int | float) or not -MAX_COUNT < value < MAX_COUNT:
+        raise ValueError("a count of a note is no number")
+    return float(value)
 
 
 StoredNote = Annotated[

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench.core.note import Code, Note, Notes, note, read_note
+from bench.core.note import Code, Note, Notes, note, read_note, read_notes
 from bench.core.wording import WORDS, sentences, worded
 
 
@@ -57,11 +57,29 @@ def test_a_note_survives_json_and_sentences_of_earlier_versions_are_texts() -> N
 
 
 @pytest.mark.parametrize(
-    "value", [5, None, [], {}, {"code": "nonsense"}, {"code": "ties", "names": 3}]
+    "value",
+    [
+        5,
+        None,
+        [],
+        {},
+        {"code": "nonsense"},
+        {"code": "ties", "names": 3},
+        {"code": "ties", "count": [1]},
+        {"code": "ties", "total": "three"},
+        {"code": "ties", "count": 10**400},
+        {"code": "ties", "count": float("nan")},
+    ],
 )
 def test_what_is_no_note_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=r"note|Code"):
         read_note(value)
+
+
+@pytest.mark.parametrize("values", [5, {"code": "ties"}, "ties", [[]]])
+def test_notes_are_a_list(values: object) -> None:
+    with pytest.raises(ValueError, match="note"):
+        read_notes(values)
 
 
 def test_counts_of_one_code_and_file_are_one_note() -> None:
