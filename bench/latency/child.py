@@ -17,11 +17,14 @@ import importlib  # noqa: E402
 import json  # noqa: E402
 import re  # noqa: E402
 import sys  # noqa: E402
-from collections.abc import Callable, Iterator, Mapping  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from dataclasses import asdict  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
+
+if TYPE_CHECKING:
+    from bench.contract.identity import Fields
 
 
 class ImportClock:
@@ -59,9 +62,7 @@ class ImportClock:
         return timed
 
 
-def cold(
-    task: Mapping[str, Any], now_ns: Callable[[], int] = perf_counter_ns, began: int = BEGAN
-) -> dict[str, Any]:
+def cold(task: Fields, now_ns: Callable[[], int] = perf_counter_ns, began: int = BEGAN) -> Fields:
     """Load a reranker and answer one query. The parts add up to the total, which counts from the
     start of this process.
     """
@@ -95,7 +96,7 @@ def cold(
     }
 
 
-def twice(task: Mapping[str, Any]) -> dict[str, Any]:
+def twice(task: Fields) -> Fields:
     """Load two copies of a reranker and time both, interleaved: rows of copy, query, round,
     nanoseconds.
     """
@@ -129,7 +130,7 @@ def twice(task: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _built(recipe: Mapping[str, Any]) -> Any:
+def _built(recipe: Fields) -> Any:
     """Return what a recipe is of, by the function that the recipe names."""
     module, _, name = recipe["builder"].partition(":")
     return getattr(importlib.import_module(module), name)(recipe)

@@ -11,17 +11,16 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from bench.contract.identity import Fields
 from bench.core.errors import BenchError
 from bench.core.fresh_python import command, environment, last_line
 
 CHILD = "bench.latency.child"
 
 
-def ask(task: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+def ask(task: Fields, timeout_s: float) -> Fields:
     """Return the answer of a process that `python -P -m bench.latency.child` begins. Raises
     BenchError with what went wrong there, in one line.
     """
@@ -44,7 +43,7 @@ def ask(task: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
             raise BenchError(
                 f"a fresh process ended with code {done.returncode}: {last_line(done.stderr)}"
             )
-        answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        answer: Fields = json.loads(path.read_text(encoding="utf-8"))
     if "error" in answer:
         raise BenchError(str(answer["error"]))
     return answer

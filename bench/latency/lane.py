@@ -10,7 +10,7 @@ from bench.contract.request import CandidateList, Usage
 from bench.core.note import Code, Note, note
 from bench.latency.call import Caller, Target
 from bench.latency.common_plan import CommonPlan
-from bench.latency.sample import Sample
+from bench.latency.sample import Facts, Sample
 from bench.latency.spans import Stopwatch
 from bench.machine.clock import Clock
 
@@ -116,7 +116,7 @@ class Lane:
                 break
         self.count(self.calls_left - planned_after)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """Return what is stored next to the samples, whatever the scenarios."""
         caller, usage = self.caller, self.usage
         failure_rate = caller.errors / caller.calls if caller.calls else None

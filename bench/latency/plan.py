@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from bench.contract.identity import Fields
 from bench.core.errors import SuiteError, Unavailable
 from bench.latency import scenarios as table
 from bench.latency.common_plan import CommonPlan
@@ -124,7 +125,7 @@ class LatencyPlan(CommonPlan):
             calls += sum(turn.calls for turn in turns)
         return calls
 
-    def speed_fields(self) -> dict[str, Any]:
+    def speed_fields(self) -> Fields:
         """Return what must agree before timings under two plans are compared. A sweep has points of
         its own: it leaves the timed pass as it is.
         """
@@ -141,7 +142,7 @@ class LatencyPlan(CommonPlan):
         return self.model_copy(update={"scenarios": (name,), **alone, **update})
 
 
-def _name_of(entry: Any, values: dict[str, Any]) -> Any:
+def _name_of(entry: Any, values: dict[str, object]) -> Any:
     """Return the name of an entry; options that it gives join the plan's keys."""
     if isinstance(entry, Mapping) and len(entry) == 1:
         name, options = next(iter(entry.items()))
@@ -153,7 +154,7 @@ def _name_of(entry: Any, values: dict[str, Any]) -> Any:
     return entry
 
 
-def _with_values(values: Mapping[str, Any], named: Sequence[Any]) -> list[str]:
+def _with_values(values: Mapping[str, object], named: Sequence[Any]) -> list[str]:
     """Return the scenarios whose options a plan holds: those that were always there, those that it
     names, and those of the table of which it gives an option.
     """
@@ -165,7 +166,7 @@ def _with_values(values: Mapping[str, Any], named: Sequence[Any]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _models(values: Mapping[str, Any]) -> dict[str, type[ScenarioOptions]]:
+def _models(values: Fields) -> dict[str, type[ScenarioOptions]]:
     """Return the model of each option of the plan's scenarios, by key."""
     models: dict[str, type[ScenarioOptions]] = {}
     for i, name in enumerate(values["scenarios"]):

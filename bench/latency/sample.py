@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 TOTAL = "total"
+Facts = dict[str, Any]
+"""What is stored next to the samples of a reranker, as JSON: a scenario adds keys of its own."""
+Timing = Mapping[str, Any]
+"""The same, read from a record."""
 
 
 class Sample(NamedTuple):

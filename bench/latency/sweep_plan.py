@@ -19,6 +19,8 @@ SETTINGS = ("dtype", "runtime", "batch_size", "token_budget", "threads")
 Size = Annotated[int, Field(ge=1)]
 Change = Mapping[str, Any]
 """Option -> value; empty for a reranker as the suite has it."""
+Changes = dict[str, Any]
+"""The same while it is gathered."""
 
 
 class SweepPlan(Options):

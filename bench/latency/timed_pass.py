@@ -21,7 +21,7 @@ from bench.core.note import Note
 from bench.latency.call import GIVE_UP_AFTER, Target
 from bench.latency.lane import Lane, settled
 from bench.latency.plan import LatencyPlan
-from bench.latency.sample import Sample
+from bench.latency.sample import Facts, Sample
 from bench.latency.scenarios import one_query_at
 from bench.latency.scenarios.base import Place, Scenario, Turn
 from bench.machine import fingerprint
@@ -49,7 +49,7 @@ class LatencyResult:
     """
 
     samples: list[Sample] = field(default_factory=list)
-    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, Facts] = field(default_factory=dict)
 
 
 def planned_calls(
@@ -105,7 +105,7 @@ class Timing:
     lane: Lane
     scenarios: Sequence[Scenario[Any]]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         facts = self.lane.facts()
         for scenario in self.scenarios:
             facts |= scenario.facts()

@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import Any
 
 from bench.contract.candidates import Candidates
+from bench.contract.identity import Fields
 from bench.contract.scored import Scored
 from bench.contract.trial import System, Trial
 from bench.core.counting import counted
@@ -246,7 +247,7 @@ class GroupRun:
             self.group.planned[0].trial.dataset, queries, questions.qrels, lists, tops, texts_of
         )
 
-    def _header(self, scored: Scored, retrieved: Retrieved) -> dict[str, Any]:
+    def _header(self, scored: Scored, retrieved: Retrieved) -> Fields:
         """Return what the file of a ranking says of its making (ir_metadata)."""
         return {
             "platform": {

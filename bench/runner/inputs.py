@@ -33,7 +33,7 @@ _CODE = re.compile(r"(?:custom:)?([A-Za-z_][\w.]*):[A-Za-z_]\w*")
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
-def inputs(suite: Suite, libraries: Mapping[str, Any], *, fresh: bool) -> dict[str, str]:
+def inputs(suite: Suite, libraries: Mapping[str, object], *, fresh: bool) -> dict[str, str]:
     """Return name -> digest or version: of each file, folder and module of an outsider that the
     suite names, by its last name alone (no path of this machine), of the libraries and of Python,
     and whether `--fresh` was given.

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.contract.identity import Fields
 from bench.core.errors import BenchError, nearest
 from bench.core.note import Note, read_notes
 from bench.core.progress import Observer
 from bench.latency.fresh_process import ask
 from bench.latency.ratios import Ratio, Times, paired_ratio
 from bench.latency.timed_pass import LatencyPlan, Recipe, draw_sample
+from bench.machine.fingerprint import Environment
 from bench.machine.noise_floor import Noise
 from bench.records.writer import now
 from bench.runner.retrieve import retrieve
@@ -32,7 +34,7 @@ class Measured:
     """A noise floor, and the fingerprint of the machine as the measuring processes saw it."""
 
     noise: Noise
-    environment: dict[str, Any]
+    environment: Environment
 
 
 def measure(
@@ -105,7 +107,7 @@ def _noise(
     planned: Planned,
     timed: LatencyPlan,
     depth: int,
-    answers: Sequence[dict[str, Any]],
+    answers: Sequence[Fields],
 ) -> Noise:
     times = [_times(answer["rows"]) for answer in answers]
     ratios = [_ratio(ours, theirs, suite.seed) for ours, theirs in times]
@@ -137,7 +139,7 @@ def _pooled(processes: Sequence[Times]) -> Times:
     return pooled
 
 
-def _disturbances(answers: Sequence[dict[str, Any]]) -> list[Note]:
+def _disturbances(answers: Sequence[Fields]) -> list[Note]:
     """Return what else the machine did during some process, each once."""
     notes: dict[Note, None] = {}
     for answer in answers:

@@ -8,8 +8,9 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bench.contract.identity import Fields
 from bench.quality import depth_curve
 from bench.ranking.order import TIE_RULE, Ranking, strictly_falling
 from bench.ranking.trec import Rankings, run_writer
@@ -48,7 +49,7 @@ class Ranked:
 
 
 @contextmanager
-def ranked(path: Path, name: str, header: Mapping[str, Any], at: Sequence[int]) -> Iterator[Ranked]:
+def ranked(path: Path, name: str, header: Fields, at: Sequence[int]) -> Iterator[Ranked]:
     """Rankings of the reranker `name` on their way to the file `path`, with quality at the depths
     `at`. The file is there when all are.
     """

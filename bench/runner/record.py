@@ -4,15 +4,17 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.catalogue import entries
+from bench.contract.identity import Fields
 from bench.core.errors import Unavailable
 from bench.core.note import Code, note
 from bench.core.redaction import redacted_text
 from bench.latency.estimate import seconds_per_query
 from bench.machine import fingerprint, noise_floor
+from bench.machine.fingerprint import Environment
 from bench.quality.assess import Assessed, differences
 from bench.quality.statistics import Difference
 from bench.ranking.order import TIE_RULE
@@ -35,16 +37,16 @@ if TYPE_CHECKING:
     from bench.suite.suite import Suite
 
 
-def dataset_fields(dataset: Dataset) -> dict[str, Any]:
+def dataset_fields(dataset: Dataset) -> Fields:
     facts = {"id": dataset.id, "template": dataset.template, "min_relevance": dataset.min_relevance}
     return {**facts, "relevant_only": dataset.relevant_only, **dataset.identity}
 
 
-def candidates_fields(candidates: Candidates) -> dict[str, Any]:
+def candidates_fields(candidates: Candidates) -> Fields:
     return {"hash": candidates.hash, "depth": candidates.depth, **candidates.source}
 
 
-def with_caution(description: Mapping[str, Any], reranker: str) -> dict[str, Any]:
+def with_caution(description: Fields, reranker: str) -> Fields:
     """A description, with what the catalogue warns of about a reranker of this name among its
     warnings.
     """
@@ -59,16 +61,16 @@ def with_caution(description: Mapping[str, Any], reranker: str) -> dict[str, Any
 def speed_key(
     work: Key,
     system: Key,
-    environment: Mapping[str, Any],
+    environment: Environment,
     plan: LatencyPlan,
-    settings: Mapping[str, Any],
+    settings: Fields,
 ) -> Key:
     """Return what must agree before two timings are compared."""
     hardware = fingerprint.speed_fields(environment)
     return keys.speed_key(work, system, hardware, plan.speed_fields(), settings)
 
 
-def speed_settings(planned: Planned, description: Mapping[str, Any]) -> dict[str, Any]:
+def speed_settings(planned: Planned, description: Fields) -> Fields:
     """Return what of a reranker decides speed and not scores; of a pipeline, stage by stage."""
     facts = description.get("facts", {})
     if planned.pipeline is None:
@@ -80,9 +82,7 @@ def speed_settings(planned: Planned, description: Mapping[str, Any]) -> dict[str
     return {"device": facts.get("device"), "stages": stages}
 
 
-def build_architecture(
-    planned: Planned, questions: Questions, plan: LatencyPlan
-) -> Mapping[str, Any]:
+def build_architecture(planned: Planned, questions: Questions, plan: LatencyPlan) -> Fields:
     """Build a network without its weights, and say what was built. Raises Unavailable where memory
     does not suffice, or where a query would take longer than the plan allows a whole scenario.
     """
@@ -101,11 +101,11 @@ def build_architecture(
 
 def architecture_record(
     planned: Planned,
-    description: Mapping[str, Any],
+    description: Fields,
     dataset: Dataset,
     candidates: Candidates,
-    facts: Mapping[str, Any],
-    environment: Mapping[str, Any],
+    facts: Fields,
+    environment: Environment,
     plan: LatencyPlan,
 ) -> ArchitectureRecord:
     """What it took, on which texts, where."""
@@ -140,8 +140,8 @@ def quality_record(
     assessed: Assessed,
     base: Assessed | None,
     retrieved: Retrieved,
-    facts: Mapping[str, Any] | None,
-    environment: Mapping[str, Any],
+    facts: Fields | None,
+    environment: Environment,
     suite: Suite,
     stages: Sequence[StageRecord] = (),
 ) -> Record:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from bench.contract.identity import Fields
 from bench.contract.scored import Scored
 from bench.contract.trial import Trial
 from bench.quality.assess import Assessed
@@ -32,7 +32,7 @@ class TrialRun:
 
     planned: Planned
     measured: Measured | None = None
-    description: dict[str, Any] = field(default_factory=dict)
+    description: Fields = field(default_factory=dict)
 
     @property
     def trial(self) -> Trial:

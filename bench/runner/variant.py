@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,7 +13,7 @@ from bench.contract.trial import System
 from bench.core.errors import BenchError
 from bench.core.options import as_mapping, decision
 from bench.datasets.base import Dataset
-from bench.latency.sweep_plan import SETTINGS, Change
+from bench.latency.sweep_plan import SETTINGS, Change, Changes
 from bench.pipelines.pipeline import Pipeline
 from bench.suite.part import Part
 from bench.suite.pipeline_entry import PipelineEntry
@@ -32,7 +31,7 @@ class Variant:
     planned: Planned
     change: Change
     reranker: Reranker
-    deciding: Mapping[str, Any] = field(default_factory=dict)
+    deciding: Change = field(default_factory=dict)
     recipe: Recipe | None = None
     pipeline: Pipeline | None = None
 
@@ -113,8 +112,8 @@ class _Changes:
     def __init__(self, change: Change) -> None:
         self._change = change
         self._known: set[str] = set()
-        self.values: dict[str, Any] = {}
-        self.deciding: dict[str, Any] = {}
+        self.values: Changes = {}
+        self.deciding: Changes = {}
 
     def made(self, part: Part, reranker: Reranker) -> Part:
         """Return an entry with the changes that it can have."""

@@ -19,7 +19,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.contract.identity import Fields
 from bench.contract.scored import Amounts
@@ -63,7 +63,7 @@ class ScoreCache:
     _unwritable = ""
 
     def __init__(
-        self, fingerprint: Mapping[str, Any], *, fresh: bool = False, root: Path | None = None
+        self, fingerprint: Fields, *, fresh: bool = False, root: Path | None = None
     ) -> None:
         fields = {"layout": LAYOUT, **fingerprint}
         self.folder = (root or cache_dir("scores")) / digest_of(fields)[:20]
@@ -134,7 +134,7 @@ class ScoreCache:
         """Return what this request cost by itself; empty where it is known of whole chunks only."""
         return self._usage.get(key, ({}, {}))[1]
 
-    def describe(self, description: Mapping[str, Any]) -> None:
+    def describe(self, description: Fields) -> None:
         """Keep what the reranker says it loaded, and the fingerprint in plain text, next to the
         scores; both without secrets.
         """
@@ -246,7 +246,7 @@ def _reason_of(error: BaseException) -> str:
     return type(cause).__name__
 
 
-def _checksum(description: Mapping[str, Any]) -> str:
+def _checksum(description: Fields) -> str:
     return digest_of(description)[:16]
 
 

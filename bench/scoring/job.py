@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bench.contract.identity import Fields
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure
 from bench.contract.stage import Reranker
@@ -49,7 +50,7 @@ class Answer:
 
     outcomes: Sequence[Scores | Failure]
     doubt: Note | None = None
-    description: Mapping[str, Any] | None = None
+    description: Fields | None = None
     note: Note | None = None
 
 

@@ -6,12 +6,12 @@ An outsider's class is a subclass of `bench.latency.scenarios.base.Scenario`, na
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from bench.core.errors import SuiteError
 from bench.core.plugins import resolve
-from bench.latency.sample import Condition
+from bench.latency.sample import Condition, Timing
 from bench.latency.scenarios.base import Scenario
 
 __all__ = [
@@ -78,7 +78,7 @@ def one_query_at(remote: bool) -> str:
     return next(name for name in one_query() if class_of(name).place.has(remote))
 
 
-def label(condition: Condition, timing: Mapping[str, Any] | None = None) -> str:
+def label(condition: Condition, timing: Timing | None = None) -> str:
     """Return what a condition is called in a table: its scenario, its parameters and, from what
     the record says of the timed pass, a remark.
     """

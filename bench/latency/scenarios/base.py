@@ -13,13 +13,14 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from bench.contract.identity import Fields
 from bench.core.note import Note
 from bench.core.options import StageOptions, decision
 from bench.latency import intervals
 from bench.latency.columns import MEAN, P50, P95, P99, Column, Interval
 from bench.latency.common_plan import CommonPlan
 from bench.latency.lane import Lane
-from bench.latency.sample import Condition
+from bench.latency.sample import Condition, Facts, Timing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +106,7 @@ class Scenario(Generic[AnyOptions]):
     """Whether it says how many pairs per second a reranker scores."""
     queries_option: ClassVar[str] = "queries"
     """The key of the plan that says how many queries are timed."""
-    alone: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    alone: ClassVar[Mapping[str, object]] = MappingProxyType({})
     """Values of its options with which its rounds are timed and nothing else."""
     columns: ClassVar[tuple[Column, ...]] = (P50, P95)
     """Its numbers in the tables of text."""
@@ -141,7 +142,7 @@ class Scenario(Generic[AnyOptions]):
             yield Turn(Moment.ROUNDS, round_, partial(step, round_=round_), round_)
 
     @classmethod
-    def compared(cls, options: AnyOptions) -> Mapping[str, Any]:
+    def compared(cls, options: AnyOptions) -> Fields:
         """Return the options that must agree before two timings are compared: fields of the speed
         key. Those that decide nothing may differ.
         """
@@ -149,7 +150,7 @@ class Scenario(Generic[AnyOptions]):
         idle = {key for key in model.model_fields if decision(model, key).decides == "nothing"}
         return options.model_dump(mode="json", exclude=idle)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """Return what is stored next to the samples."""
         return {}
 
@@ -178,7 +179,7 @@ class Scenario(Generic[AnyOptions]):
         return rows["query"]
 
     @classmethod
-    def recorded(cls, timing: Mapping[str, Any]) -> dict[str, float | None]:
+    def recorded(cls, timing: Timing) -> dict[str, float | None]:
         """Return the values of the columns that are of the record, from what it holds of the timed
         pass.
         """
@@ -190,12 +191,12 @@ class Scenario(Generic[AnyOptions]):
         return ""
 
     @classmethod
-    def remark(cls, condition: Condition, timing: Mapping[str, Any]) -> str:
+    def remark(cls, condition: Condition, timing: Timing) -> str:
         """Return what stands behind the name of the scenario in a table, such as its load."""
         return ""
 
     @classmethod
-    def withheld(cls, condition: Condition, timing: Mapping[str, Any]) -> str:
+    def withheld(cls, condition: Condition, timing: Timing) -> str:
         """Return the word that stands in place of the numbers, "" where they may be shown."""
         return ""
 

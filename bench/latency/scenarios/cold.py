@@ -4,9 +4,9 @@ or a command-line tool waits for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from bench.core.counting import counted
 from bench.core.errors import BenchError
@@ -16,7 +16,7 @@ from bench.latency.columns import MEMORY
 from bench.latency.common_plan import CommonPlan
 from bench.latency.fresh_process import ask
 from bench.latency.lane import Lane
-from bench.latency.sample import Sample
+from bench.latency.sample import Facts, Sample, Timing
 from bench.latency.scenarios.base import Place, Scenario, ScenarioOptions, Turn
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Cold(Scenario[ColdOptions]):
                 )
             )
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """Return counts, the memory of a process that holds this reranker alone, and whether its
         files came from the disk or from memory.
         """
@@ -144,7 +144,7 @@ class Cold(Scenario[ColdOptions]):
         return rows["round"]
 
     @classmethod
-    def recorded(cls, timing: Mapping[str, Any]) -> dict[str, float | None]:
+    def recorded(cls, timing: Timing) -> dict[str, float | None]:
         return {MEMORY.key: (timing.get("cold") or {}).get(MEMORY.key)}
 
     @classmethod

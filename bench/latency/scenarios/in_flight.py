@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.core.note import Code, Note, note
 from bench.latency import intervals
 from bench.latency.columns import MEAN, P50, P95, P99, PER_PAIR, Interval
 from bench.latency.common_plan import CommonPlan
+from bench.latency.sample import Facts
 from bench.latency.scenarios.base import AnyOptions, Moment, Scenario, Turn
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class OneQuery(Scenario[AnyOptions]):
             lane.usage += lane.caller.usage
             lane.keep(self.name, round_, request, nanoseconds)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         return {"queries_planned": self.queries(self.options, len(self.lane.sample))}
 
     def notes(self) -> list[Note]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from bench.contract.request import CandidateList
 from bench.core.note import Code, Note, note
@@ -14,6 +14,7 @@ from bench.latency.columns import ENERGY, MEAN, P50, PAIRS_PER_S, Interval
 from bench.latency.common_plan import CommonPlan
 from bench.latency.energy import joules_per_1000_pairs
 from bench.latency.lane import Lane
+from bench.latency.sample import Facts, Timing
 from bench.latency.scenarios.base import Moment, Place, Scenario, ScenarioOptions, Turn
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Offline(Scenario[OfflineOptions]):
         """Measure the energy of the same pairs."""
         self.joules = joules_per_1000_pairs(self.lane.caller, self.pooled)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         return {ENERGY.key: self.joules}
 
     def notes(self) -> list[Note]:
@@ -96,7 +97,7 @@ class Offline(Scenario[OfflineOptions]):
         return {**super().measure(rows, seed), PAIRS_PER_S.key: intervals.throughput(rows)}
 
     @classmethod
-    def recorded(cls, timing: Mapping[str, Any]) -> dict[str, float | None]:
+    def recorded(cls, timing: Timing) -> dict[str, float | None]:
         return {ENERGY.key: timing.get(ENERGY.key)}
 
     @classmethod

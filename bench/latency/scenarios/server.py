@@ -14,10 +14,10 @@ from __future__ import annotations
 import math
 import statistics
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from pydantic import Field
 
@@ -26,7 +26,7 @@ from bench.core.note import Code, Note, note
 from bench.core.options import Options, option
 from bench.latency.common_plan import CommonPlan
 from bench.latency.lane import Lane
-from bench.latency.sample import TOTAL, Condition, Sample
+from bench.latency.sample import TOTAL, Condition, Facts, Sample, Timing
 from bench.latency.scenarios.base import Moment, Place, Scenario, ScenarioOptions, Turn
 from bench.machine.clock import Clock
 
@@ -216,7 +216,7 @@ class Server(Scenario[ServerOptions]):
             lane.count(size)
         return answers
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         if not self.loads:
             return {}
         return {"server": {"capacity_per_s": self.capacity, "loads": self.loads}}
@@ -241,14 +241,14 @@ class Server(Scenario[ServerOptions]):
         return rate_text(condition.rate)
 
     @classmethod
-    def remark(cls, condition: Condition, timing: Mapping[str, Any]) -> str:
+    def remark(cls, condition: Condition, timing: Timing) -> str:
         load = _load(condition, timing)
         if not load:
             return ""
         return f"{percent(load['utilisation'])} load"
 
     @classmethod
-    def withheld(cls, condition: Condition, timing: Mapping[str, Any]) -> str:
+    def withheld(cls, condition: Condition, timing: Timing) -> str:
         """Return a word for an overloaded server: its percentiles say how long it was measured."""
         if _load(condition, timing).get("overloaded"):
             return "overloaded"
@@ -260,7 +260,7 @@ def rate_text(rate: float) -> str:
     return f"{rate:.3g}/s"
 
 
-def _load(condition: Condition, timing: Mapping[str, Any]) -> Mapping[str, Any]:
+def _load(condition: Condition, timing: Timing) -> Timing:
     """Return what a record holds of one rate, empty where it holds nothing."""
     for load in (timing.get("server") or {}).get("loads", []):
         if load.get("rate") == condition.rate:
@@ -268,7 +268,7 @@ def _load(condition: Condition, timing: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _notes(load: Mapping[str, Any]) -> list[Note]:
+def _notes(load: Load) -> list[Note]:
     """Return what a reader should know of one rate."""
     arrivals = load["arrivals"]
     notes = []
