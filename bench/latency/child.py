@@ -137,7 +137,7 @@ def _built(recipe: Fields) -> Any:
 
 
 def _read_bytes() -> int | None:
-    """What this process has made the system read from storage, on Linux."""
+    """Return the bytes that this process has made the system read from storage, on Linux."""
     try:
         text = Path("/proc/self/io").read_text()
     except OSError:
@@ -149,7 +149,9 @@ def _read_bytes() -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    """One line: what rerank-bench says of a mistake, and a name before what it does not know."""
+    """Return one line: what rerank-bench says of a mistake, and a name before what it does not
+    know.
+    """
     from bench.core.errors import BenchError, first_line
 
     if isinstance(error, BenchError):

@@ -57,8 +57,8 @@ class Column:
 
 
 def needed(q: float) -> int:
-    """The fewest distinct queries for which the percentile q may be shown: 59 for .95, 299 for
-    .99.
+    """Return the fewest distinct queries for which the percentile q may be shown: 59 for .95, 299
+    for .99.
     """
     return math.ceil(math.log(0.05) / math.log(q))
 

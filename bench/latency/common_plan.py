@@ -18,7 +18,7 @@ class CommonPlan(Options):
     """
 
     queries: int = Field(
-        60, ge=1, description="a seeded sample of at most so many queries with candidates"
+        60, ge=1, description="queries in a seeded sample of those with candidates, at most"
     )
     rounds: int = Field(
         2, ge=1, description="times each query is timed; more queries say more than more rounds"
@@ -33,6 +33,6 @@ class CommonPlan(Options):
     time_limit_s: float = Field(
         300.0,
         gt=0,
-        description="a slow reranker is timed on fewer queries once it has taken so long; it is "
-        "said",
+        description="seconds per reranker and scenario, after which it is timed on fewer "
+        "queries; a note says so",
     )

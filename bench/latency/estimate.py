@@ -21,7 +21,7 @@ WARM = 1.0
 
 class Workload(Reranker, Protocol):
     def work(self, request: CandidateList) -> int:
-        """Tokens that a request makes the reranker read or write."""
+        """Return the tokens that a request makes the reranker read or write."""
 
 
 def seconds_per_query(

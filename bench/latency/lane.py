@@ -31,7 +31,7 @@ def warmups(plan: CommonPlan, remote: bool) -> int:
 
 class Lane:
     """What the scenarios of one reranker share. `sample` are the requests that are timed, `calls`
-    the most that will be made of it, for a progress bar.
+    the number that will be made of it at most, for a progress bar.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Lane:
 
     def warm_up(self, scenario: str) -> None:
         """Call short, median and long requests in turn until their times settle, each seen relative
-        to its own first time. Done once; the samples are kept under `scenario`.
+        to its own first time. Done once; the samples are stored under `scenario`.
 
         A remote reranker gets one of each, which opens its connection: the times of a network never
         settle.

@@ -29,8 +29,8 @@ class Ratio:
 
 
 def paired_ratio(new: Times, old: Times, seed: int = 0, resamples: int = RESAMPLES) -> Ratio | None:
-    """The ratio over the queries that both sides timed, round by round. None where there is no such
-    query.
+    """Return the ratio over the queries that both sides timed, round by round. None where there is
+    no such query.
 
     The bootstrap draws queries, each with all its rounds, since rounds of one query are not
     independent (Davison & Hinkley 1997, 3.8).

@@ -59,11 +59,11 @@ class SweepPlan(Options):
     time_limit_s: float = Field(
         60.0,
         gt=0,
-        description="a point of a reranker is timed on fewer queries once it has taken so long",
+        description="seconds of a point of a reranker, after which it is timed on fewer queries",
     )
 
     def changes(self) -> Iterator[Change]:
-        """What is changed, in the order in which it is timed: nothing first."""
+        """Yield what is changed, in the order in which it is timed: nothing first."""
         lists = {
             "batch_size": self.batch_sizes,
             "token_budget": self.token_budgets,

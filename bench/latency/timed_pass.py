@@ -55,8 +55,8 @@ class LatencyResult:
 def planned_calls(
     targets: Sequence[Target], requests: Sequence[CandidateList], plan: LatencyPlan
 ) -> int:
-    """An upper bound of the calls that `measure` will make, for a progress bar, and for what a paid
-    service may charge.
+    """Return an upper bound of the calls that `measure` will make, for a progress bar, and for what
+    a paid service may charge.
     """
     usable = sum(1 for request in requests if request.docs)
     return sum(plan.calls(usable, target.remote) for target in targets)
@@ -138,8 +138,8 @@ def _timing(
 def draw_sample(
     requests: Sequence[CandidateList], plan: LatencyPlan, seed: int
 ) -> list[CandidateList]:
-    """The requests that are timed, cut to the plan's depth, in a seeded order that does not depend
-    on the order of `requests`.
+    """Return the requests that are timed, cut to the plan's depth, in a seeded order that does not
+    depend on the order of `requests`.
     """
     usable = sorted(
         (request for request in requests if request.docs), key=lambda request: request.query_id
@@ -181,8 +181,8 @@ def _in_turn(scenarios: Sequence[Scenario[Any]], order: int) -> list[Scenario[An
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Python's collector does not run inside a timed call; what is loaded already is not looked at
-    again between calls.
+    """Keep Python's collector out of timed calls; what is loaded already is not looked at again
+    between calls.
     """
     was_on = gc.isenabled()
     gc.collect()

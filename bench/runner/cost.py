@@ -16,7 +16,7 @@ SUITE = "suite"
 
 
 def cost(usage: Mapping[str, float], price: Price | None, queries: int) -> Cost | None:
-    """The cost of `queries` answered queries together and per 1,000 of them.
+    """Return the cost of `queries` answered queries together and per 1,000 of them.
 
     None without a price, and where the service did not say how much it billed: unknown is not free.
     """

@@ -61,7 +61,7 @@ class Expected:
     time_source: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat values: what scoring and the timed pass take together, and the price."""
+        """Return flat values: what scoring and the timed pass take together, and the price."""
         both = self.usage + self.timed
         return {
             **{
@@ -108,7 +108,7 @@ class Forecast:
         return [row for row in self.runnable if row.usd is None]
 
     def to_frame(self) -> pd.DataFrame:
-        """A row per trial, as `Expected.to_dict` has it."""
+        """Return a row per trial, as `Expected.to_dict` has it."""
         import pandas as pd
 
         return pd.DataFrame([row.to_dict() for row in self.rows])
@@ -188,7 +188,7 @@ class Tokens:
 
 
 def _counted(texts: Sequence[str]) -> int:
-    """The tokens of texts by the tokenizer that comes with a package; 0 where it is not
+    """Return the tokens of texts by the tokenizer that comes with a package; 0 where it is not
     installed.
     """
     try:
@@ -266,8 +266,8 @@ def _bill(reranker: Reranker, usage: Usage) -> float | None:
 
 
 def _in_time(row: Expected, planned: Planned, missing: int, speed: Speed | None) -> Expected:
-    """The row with the time that scoring takes: as fast as before, but never faster than the limits
-    per minute.
+    """Return the row with the time that scoring takes: as fast as before, but never faster than the
+    limits per minute.
     """
     if not missing:
         return replace(row, seconds=0.0)

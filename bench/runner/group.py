@@ -198,8 +198,8 @@ class GroupRun:
         self.writer.warn([note.at(reranker)])
 
     def _fail_all(self, error: BenchError) -> None:
-        """Without a dataset and candidates no trial of the group can run; the groups after it
-        can.
+        """End every trial of the group: none can run without a dataset and candidates. The groups
+        after it can.
         """
         trial = self.group.planned[0].trial
         reason = self.guard.reason(error, trial.id)

@@ -35,15 +35,17 @@ class Speed:
 
 
 class History:
-    """The runs under `out`, opened when they are first asked for. A folder that holds none, or none
-    that can be read, tells nothing.
+    """The runs under `out`, opened when they are first needed. A folder that holds none, or none
+    that can be read, says nothing.
     """
 
     def __init__(self, out: Path) -> None:
         self._out = out
 
     def speed(self, planned: Planned) -> Speed | None:
-        """How fast this trial's reranker was, on the same dataset where there is such a run."""
+        """Return how fast this trial's reranker was, on the same dataset where there is such a
+        run.
+        """
         timed = list(self._timed(planned))
         timed.sort(key=lambda item: item[1].trial.dataset != planned.trial.dataset)
         remote = planned.reranker.placement == "remote"

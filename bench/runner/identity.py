@@ -28,9 +28,9 @@ def run_info(
     timed: bool,
     fresh: bool,
 ) -> RunInfo:
-    """The table of contents of a run that has not begun."""
+    """Return the table of contents of a run that has not begun."""
     resolved = suite.resolved()
-    # Its secrets as well: an argument may only look like one. Nothing but the digest is kept.
+    # Its secrets as well: an argument may only look like one. Nothing but the digest is stored.
     relevant = {**resolved, "device": device, "timed": timed, "version": version()}
     started, environment = now(), fingerprint.fingerprint("cpu")
     stamp = started.replace("-", "").replace(":", "")
@@ -53,7 +53,7 @@ def run_info(
 
 
 def _fingerprints(groups: Sequence[Group]) -> dict[str, str]:
-    """What rerankers say decides their scores: what a server serves, or a file that only an
+    """Return what rerankers say decides their scores: what a server serves, or a file that only an
     outsider's class knows of.
     """
     digests: dict[str, str] = {}
@@ -74,8 +74,8 @@ def _fingerprints(groups: Sequence[Group]) -> dict[str, str]:
 
 
 def _below_here(folder: Path) -> str:
-    """A suite's folder as seen from the working directory; nothing where it lies elsewhere: a
-    record names no place of this machine.
+    """Return a suite's folder as seen from the working directory; nothing where it lies elsewhere:
+    a record names no place of this machine.
     """
     folder, here = folder.resolve(), Path.cwd()
     return folder.relative_to(here).as_posix() if folder.is_relative_to(here) else ""

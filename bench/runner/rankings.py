@@ -50,8 +50,8 @@ class Ranked:
 
 @contextmanager
 def ranked(path: Path, name: str, header: Fields, at: Sequence[int]) -> Iterator[Ranked]:
-    """Rankings of the reranker `name` on their way to the file `path`, with quality at the depths
-    `at`. The file is there when all are.
+    """Yield a writer of rankings of the reranker `name` on their way to the file `path`, with
+    quality at the depths `at`. The file is there when all are.
     """
     tag = "_".join(name.split())  # a run tag must not hold white space
     with run_writer(path, tag, {**header, "method": {"tie_rule": TIE_RULE, "tag": name}}) as write:

@@ -47,8 +47,8 @@ def candidates_fields(candidates: Candidates) -> Fields:
 
 
 def with_caution(description: Fields, reranker: str) -> Fields:
-    """A description, with what the catalogue warns of about a reranker of this name among its
-    warnings.
+    """Return a description, with what the catalogue warns of about a reranker of this name among
+    its warnings.
     """
     entry = entries.load().get(reranker)
     if entry is None or entry.facts.caution is None:
@@ -108,7 +108,7 @@ def architecture_record(
     environment: Environment,
     plan: LatencyPlan,
 ) -> ArchitectureRecord:
-    """What it took, on which texts, where."""
+    """Return the record of a network without weights: what it took, on which texts, where."""
     system = keys.system_key(keys.identity_of(description))
     work = keys.make_key(
         {

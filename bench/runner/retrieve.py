@@ -36,7 +36,7 @@ class Retrieved:
 
 
 def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
-    """Load and retrieve; the observer is told the warnings. Raises BenchError when no query has a
+    """Load and retrieve; the observer gets the warnings. Raises BenchError when no query has a
     judgment, or none a candidate.
     """
     trial = group.planned[0].trial

@@ -1,5 +1,5 @@
 """The quality pass over a pipeline: stage by stage, each over what the one before handed on, with
-the quality of the order as it stands after each and what each cut lost.
+the quality of the order after each and what each cut lost.
 
 A stage that several pipelines begin with runs once.
 """
@@ -37,7 +37,7 @@ OnNote = Callable[[str, Note], None]
 
 @dataclass(frozen=True)
 class Stood:
-    """The order as it stands after a stage. `scored` has no scores any more: the order has them."""
+    """The order after a stage. `scored` has no scores any more: the order has them."""
 
     orders: Orders
     scored: Scored
@@ -144,7 +144,7 @@ class StagePass:
         handed_on: Relevant,
         before: Relevant | None,
     ) -> StageRecord:
-        """Measure the order as it stands, and what of the relevant documents is handed on."""
+        """Measure the order after a stage, and what of the relevant documents is handed on."""
         scores = {
             request.query_id: aligned(request, orders[request.query_id])
             for request in self.questions.requests

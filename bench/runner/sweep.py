@@ -53,7 +53,7 @@ class Sweep:
         rerankers interleaved, so that a machine that slows down slows them all. Closes the
         rerankers.
 
-        What an earlier, interrupted process of this run has timed stands.
+        What an earlier, interrupted process of this run has timed is not timed again.
         """
         swept = self.writer.swept(planned.trial.id for planned in timed)
         for change in self.plan.changes():
@@ -70,13 +70,13 @@ class Sweep:
                 variant.reranker.close()
 
     def calls(self, timed: Sequence[Planned]) -> int:
-        """An upper bound of the calls to come, for a progress bar."""
+        """Return an upper bound of the calls to come, for a progress bar."""
         points = len(list(self.plan.changes())) * len(self._depths(timed))
         return points * len(timed) * self._point_plan().calls(len(self.questions.requests))
 
     def _open(self, timed: Sequence[Planned], change: Change) -> Iterator[Variant]:
-        """The rerankers with the change made and loaded; one that has it already, or cannot have
-        it, is left out.
+        """Yield the rerankers with the change made and loaded; one that has it already, or cannot
+        have it, is left out.
         """
         dataset = self.questions.dataset
         for planned in timed:
@@ -172,7 +172,7 @@ class Sweep:
         self.notes.setdefault(planned.trial.id, []).append(about.at("sweep"))
 
     def _depths(self, timed: Sequence[Planned]) -> list[int]:
-        """The plan's depths that the candidates reach, each once; the whole depth where none
+        """Return the plan's depths that the candidates reach, each once; the whole depth where none
         does.
         """
         deepest = min(self.questions.longest, max(planned.trial.depth for planned in timed))
@@ -180,7 +180,7 @@ class Sweep:
         return depths or [deepest]
 
     def _point_plan(self) -> LatencyPlan:
-        """The suite's plan, cut down to what a point asks."""
+        """Return the suite's plan, cut down to what a point asks."""
         return self.latency.one_query_only(
             depth=None,
             sweep=None,

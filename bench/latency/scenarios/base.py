@@ -192,12 +192,12 @@ class Scenario(Generic[AnyOptions]):
 
     @classmethod
     def remark(cls, condition: Condition, timing: Timing) -> str:
-        """Return what stands behind the name of the scenario in a table, such as its load."""
+        """Return what follows the name of the scenario in a table, such as its load."""
         return ""
 
     @classmethod
     def withheld(cls, condition: Condition, timing: Timing) -> str:
-        """Return the word that stands in place of the numbers, "" where they may be shown."""
+        """Return the word in the place of the numbers, "" where they may be shown."""
         return ""
 
     @classmethod

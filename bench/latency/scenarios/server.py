@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 Positive = Annotated[float, Field(gt=0)]
 QUEUE, SERVICE = "queue", "service"
 CAPACITY_CALLS = 5
-"""Back-to-back calls that tell how much a server can do at most, before load is put on it."""
+"""Back-to-back calls that measure how much a server can do at most, before load is put on it."""
 PATIENCE = 2.0
-"""A load is given up after so many times the span of its arrivals: a queue that only grows would
+"""A load is given up after this many times the span of its arrivals: a queue that only grows would
 otherwise decide how long we measure.
 """
 GROWTH = 5.0
