@@ -1,6 +1,5 @@
 """`processes`: several worker processes on this machine, each with its own copy of the reranker and
-its own threads. Two workers of one thread score more than one process of two threads, and several
-GPUs are used at once.
+its own threads: for CPUs with many cores, and for several GPUs.
 
 Chunks are the same as everywhere, so that scores are; the driver alone reads and writes the score
 cache. A worker that is killed costs the chunk that it was at: another one gets it. Timings are
