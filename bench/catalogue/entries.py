@@ -102,7 +102,8 @@ class Entry(Options):
 
     @model_validator(mode="after")
     def _pinned(self) -> Entry:
-        model, revision = str(self.options.get("model", "")), self.options.get("revision")
+        model = str(self.options.get("model", ""))
+        revision = self.options.get("revision")
         if revision is not None and not _COMMIT.fullmatch(str(revision)):
             raise ValueError(f"revision '{revision}' is not a commit of 40 hex digits")
         if "/" in model and revision is None and not self.revision_note:

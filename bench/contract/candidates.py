@@ -41,7 +41,8 @@ class Compact(Mapping[str, QueryCandidates]):
 
     def __init__(self, rankings: Iterable[tuple[str, QueryCandidates]]) -> None:
         numbers: dict[str, int] = {}
-        self._codes, self._scores = array("i"), array("d")
+        self._codes = array("i")
+        self._scores = array("d")
         self._bounds: dict[str, tuple[int, int]] = {}
         for query_id, ranking in rankings:
             start = len(self._codes)

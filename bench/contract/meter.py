@@ -41,7 +41,8 @@ class Meter:
         self.by_query: dict[str, Usage] = {}
         """The parts of `usage` of which it is known which query they were for."""
         self._on_answer = on_answer
-        self._counting, self._answering = Lock(), Lock()
+        self._counting = Lock()
+        self._answering = Lock()
 
     def count(self, usage: Usage, query_id: str | None = None) -> None:
         """Add to what the run has used, and to what this query has, where it is known which one it
@@ -64,5 +65,6 @@ class Meter:
         """Return the usage since this was last called."""
         with self._counting:
             usage = self.usage
-            self.usage, self.by_query = Usage(), {}
+            self.usage = Usage()
+            self.by_query = {}
         return usage

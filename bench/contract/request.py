@@ -154,5 +154,6 @@ class Usage:
                 )
 
     def __add__(self, other: Usage) -> Usage:
-        mine, theirs = asdict(self), asdict(other)
+        mine = asdict(self)
+        theirs = asdict(other)
         return Usage(**{name: mine[name] + theirs[name] for name in mine})

@@ -24,7 +24,8 @@ from bench.core.errors import BenchError
 READER_WAIT_S = 5.0
 """Seconds that a named pipe may be without a reader before writing to it is given up."""
 _STANDARD = re.compile(r"/dev/(?:fd/(?P<number>\d+)|(?P<name>stdout|stderr))")
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 def write_atomically(path: Path, data: bytes) -> None:

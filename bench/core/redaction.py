@@ -125,7 +125,9 @@ def argument(text: str) -> str:
     """Return an argument of a command line for others: an absolute path elsewhere keeps its last
     part.
     """
-    name, equals, value = "", "", text
+    name = ""
+    equals = ""
+    value = text
     if text.startswith("-"):
         name, equals, value = text.partition("=")
     value = for_others(value)

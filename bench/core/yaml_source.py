@@ -188,7 +188,8 @@ def _refuse_repeats(mapping: yaml.MappingNode, file: str) -> None:
             raise SuiteError(
                 f"{file}:{key.start_mark.line + 1}: a list or a mapping cannot be a key"
             )
-        line, name = key.start_mark.line + 1, (key.tag, key.value)
+        line = key.start_mark.line + 1
+        name = (key.tag, key.value)
         if name in lines:
             raise SuiteError(
                 f"{file}:{line}: {key.value}: this key is in line {lines[name]} already: keep "

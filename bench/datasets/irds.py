@@ -194,11 +194,13 @@ def without_downloads(reference: str) -> Iterator[None]:
             refuse()
         return stream(self)
 
-    download.Download.path, download.Download.stream = local_path, local_stream
+    download.Download.path = local_path
+    download.Download.stream = local_stream
     try:
         yield
     finally:
-        download.Download.path, download.Download.stream = path, stream
+        download.Download.path = path
+        download.Download.stream = stream
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def read_qrels(path: Path, notes: Notes, grades: Grades | None = None) -> Qrels:
     A judgment given twice alike is counted. Raises DataError naming file and line.
     """
     qrels: Qrels = {}
-    rows = ungraded = 0
+    rows = 0
+    ungraded = 0
     read = _json_cells if ".jsonl" in path.suffixes else _cells
     for number, query_cell, doc_cell, label in read(path, notes):
         query_id = _id(path, number, query_cell, "query id")
@@ -83,11 +84,13 @@ Judgments = Iterator[tuple[int, Any, Any, Any]]
 
 def _cells(path: Path, notes: Notes) -> Judgments:
     columns: Columns | None = None
-    width, is_quoted = 0, False
+    width = 0
+    is_quoted = False
     for number, line in numbered_lines(path, notes):
         cells = _split(line)
         if columns is None:
-            width, is_quoted = len(cells), _is_quoted(cells)
+            width = len(cells)
+            is_quoted = _is_quoted(cells)
             columns = _named(cells)
             if columns is not None:
                 continue

@@ -40,7 +40,8 @@ def numbered_lines(path: Path, notes: Notes | None = None) -> Iterator[tuple[int
     The content says how a file is compressed, whatever its name. Raises DataError when the file
     cannot be read, is not UTF-8, or is damaged.
     """
-    number, kind = 0, ""
+    number = 0
+    kind = ""
     try:
         kind = compression(path)
         with opened(path, kind) as file:

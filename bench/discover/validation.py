@@ -173,11 +173,9 @@ def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCh
             check_texts(dataset, group, built)
         candidates = built.check(dataset, depth)
         if candidates is not None:
-            stage.facts, stage.notes, stage.candidates = (
-                _extent(candidates),
-                sentences(read_notes(candidates.warnings)),
-                candidates,
-            )
+            stage.facts = _extent(candidates)
+            stage.notes = sentences(read_notes(candidates.warnings))
+            stage.candidates = candidates
     except BenchError as error:
         stage.problem = str(error)
     return stage

@@ -26,7 +26,8 @@ _X86 = (
     "amx_int8",
 )
 FLAGS = (*_X86, "asimd", "asimdhp", "asimddp", "bf16", "sve")
-PROC, SYS = Path("/proc"), Path("/sys")
+PROC = Path("/proc")
+SYS = Path("/sys")
 
 
 class CpuFacts(TypedDict):

@@ -115,7 +115,8 @@ class Meter:
     """NVML's counters of one GPU. Each answer is None where this GPU or driver gives none."""
 
     def __init__(self, nvml: Any, handle: Any) -> None:
-        self._nvml, self._handle = nvml, handle
+        self._nvml = nvml
+        self._handle = handle
 
     def energy_mj(self) -> int | None:
         """Return the millijoules that the whole board has drawn since the driver was loaded

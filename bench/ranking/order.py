@@ -173,7 +173,8 @@ def rank(doc_ids: Sequence[str], scores: Sequence[float] | Scores) -> Ranking:
     ordered = values[order]
     places = order.tolist()
     groups = tied(ordered)
-    for first, end in groups:  # comparing ids is what costs: only where scores do not decide
+    # comparing ids is what costs: only where scores do not decide
+    for first, end in groups:
         places[first:end] = sorted(places[first:end], key=doc_ids.__getitem__, reverse=True)
     ties = sum(end - first for first, end in groups)
     beyond = int((np.abs(values) > SINGLE_MAX).sum())

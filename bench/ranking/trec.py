@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from bench.ranking.trec_order import RunContent
 
 Rankings = Mapping[str, Sequence[tuple[str, float]]]
-_START, _END = b"# ir_metadata.start\n", b"# ir_metadata.end\n"
+_START = b"# ir_metadata.start\n"
+_END = b"# ir_metadata.end\n"
 
 
 def read_run(path: Path | str) -> Mapping[str, QueryCandidates]:

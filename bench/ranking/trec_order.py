@@ -91,13 +91,15 @@ def ordered(rows: Rows) -> RunContent:
     import numpy as np
     import pyarrow as pa
 
-    queries, docs = _encoded(rows.query_ids), _encoded(rows.doc_ids)
+    queries = _encoded(rows.query_ids)
+    docs = _encoded(rows.doc_ids)
     scores = np.asarray(rows.scores, dtype=np.float64)
     codes = queries.indices.to_numpy(zero_copy_only=False)
     query_ids = queries.dictionary.to_pylist()
     order = _order(codes, docs, scores)
     if order is not None:
-        docs, scores = docs.take(pa.array(order)), scores[order]
+        docs = docs.take(pa.array(order))
+        scores = scores[order]
     contradicted: frozenset[str] = frozenset()
     if rows.ranks is not None and rows.has_scores:
         ranks = np.asarray(rows.ranks, dtype=np.float64)
@@ -167,11 +169,9 @@ def _contradicted(
         return []
     new_query = codes[1:] != codes[:-1]
     starts = np.flatnonzero(np.append(True, new_query | (scores[1:] != scores[:-1])))
-    last, first, query = (
-        np.maximum.reduceat(ranks, starts),
-        np.minimum.reduceat(ranks, starts),
-        codes[starts],
-    )
+    last = np.maximum.reduceat(ranks, starts)
+    first = np.minimum.reduceat(ranks, starts)
+    query = codes[starts]
     wrong = (query[1:] == query[:-1]) & (last[:-1] > first[1:])
     numbers: list[int] = np.unique(query[1:][wrong]).tolist()
     return numbers
@@ -191,7 +191,8 @@ def _order(
     order = None
     if (codes[1:] < codes[:-1]).any() or (same_query & (scores[1:] > scores[:-1])).any():
         order = np.lexsort((-scores, codes))
-        codes, scores = codes[order], scores[order]
+        codes = codes[order]
+        scores = scores[order]
         same_query = codes[1:] == codes[:-1]
     tied = same_query & (scores[1:] == scores[:-1])
     if not tied.any():

@@ -404,5 +404,6 @@ def delimiter_of(data: bytes, first: bytes) -> str | None:
     ):
         return None
     if b"\r" in data and (mine + b"\r" in data or data.count(b"\r") != data.count(b"\r\n")):
-        return None  # pyarrow would take a lone carriage return for a line end
+        # pyarrow would take a lone carriage return for a line end
+        return None
     return mine.decode()

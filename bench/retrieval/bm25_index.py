@@ -48,7 +48,8 @@ class Analyzer:
             return word
         stem = self._known.get(word)
         if stem is None:
-            stem = self._known[word] = self._stem(word)
+            stem = self._stem(word)
+            self._known[word] = stem
         return stem
 
 

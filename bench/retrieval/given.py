@@ -38,7 +38,8 @@ def candidates_from(
     if not run.by_query:
         raise DataError(f"{what} holds no rankings (lines that begin with '#' are comments)")
     if not any(query_id in dataset.queries for query_id in run.by_query):
-        theirs, ours = next(iter(run.by_query)), next(iter(dataset.queries), None)
+        theirs = next(iter(run.by_query))
+        ours = next(iter(dataset.queries), None)
         raise DataError(
             f"{what} has none of {dataset.id}'s queries (its first is {theirs!r}, the dataset's "
             f"{ours!r})"

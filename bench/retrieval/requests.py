@@ -19,7 +19,8 @@ class Texts(LateSequence[int, str]):
 
     def __init__(self, dataset: Dataset, doc_ids: Sequence[str]) -> None:
         super().__init__(range(len(doc_ids)))
-        self._dataset, self._doc_ids = dataset, doc_ids
+        self._dataset = dataset
+        self._doc_ids = doc_ids
         self._texts: list[str] | None = None
 
     def _item(self, place: int) -> str:
@@ -42,7 +43,8 @@ class Requests(LateSequence[str, CandidateList]):
                 if query_id in by_query and by_query[query_id].doc_ids
             ]
         )
-        self._dataset, self._candidates = dataset, candidates
+        self._dataset = dataset
+        self._candidates = candidates
 
     def _item(self, place: str) -> CandidateList:
         candidates = self._candidates.by_query[place]

@@ -31,7 +31,8 @@ from bench.scoring.job import Answer, Job
 if TYPE_CHECKING:
     from bench.contract.request import Scores
 
-ANSWERS_AT_RISK, SECONDS_AT_RISK = 4, 0.5
+ANSWERS_AT_RISK = 4
+SECONDS_AT_RISK = 0.5
 """Answers of a service are kept when there are this many, or after this time."""
 HERE = Here("here", Here.Options())
 
@@ -71,7 +72,9 @@ class _QualityPass:
         on_progress: Callable[[int], None],
         on_note: Callable[[Note], None],
     ) -> None:
-        self.reranker, self.on_progress, self.on_note = reranker, on_progress, on_note
+        self.reranker = reranker
+        self.on_progress = on_progress
+        self.on_note = on_note
         self.result = Scored()
         self.cache: ScoreCache | None = None
         fingerprint = identified(reranker)
@@ -208,7 +211,8 @@ class _QualityPass:
 
     def _finish(self) -> None:
         """Add what the scores cost when they were bought, cached ones included, and what loaded."""
-        result, cache = self.result, self.cache
+        result = self.result
+        cache = self.cache
         if cache is not None:
             result.usage = cache.usage(self.keys.values())
             for query_id, key in self.keys.items():
@@ -283,7 +287,9 @@ class PaidAnswers:
         self.meter = Meter()
         if cache is not None:
             self.meter = Meter(on_answer=self._take)
-        self._reranker, self._known, self._cache = reranker, known, cache
+        self._reranker = reranker
+        self._known = known
+        self._cache = cache
         self._waiting: dict[str, Scores] = {}
         self._scores: dict[str, Scores] = {}
         self._files: list[Path] = []
@@ -327,7 +333,8 @@ class PaidAnswers:
     def _keep_waiting(self) -> None:
         if self._cache is None:
             return
-        answers, self._waiting = self._waiting, {}
+        answers = self._waiting
+        self._waiting = {}
         self._scores |= answers
         costs = {self._known[query]: asdict(usage) for query, usage in by_query(self.meter)}
         own = {key: amounts for key, amounts in costs.items() if key in answers}
@@ -360,7 +367,8 @@ def chunks(requests: Sequence[CandidateList], pairs: int) -> Iterator[list[Candi
     for request in requests:
         if chunk and size + len(request.docs) > pairs:
             yield chunk
-            chunk, size = [], 0
+            chunk = []
+            size = 0
         chunk.append(request)
         size += len(request.docs)
     if chunk:

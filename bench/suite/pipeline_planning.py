@@ -44,7 +44,8 @@ def candidates_of(suite: Suite) -> list[Candidates]:
             groups.append(_group(suite, part, depth_of(suite, part), waiting, listed=True))
     while waiting:
         stage = waiting[0].stages[0]
-        part, depth = without_keep(stage), keep_of(stage) or depth_of(suite, without_keep(stage))
+        part = without_keep(stage)
+        depth = keep_of(stage) or depth_of(suite, without_keep(stage))
         names = {display_name(group.first_stage) for group in groups}
         part = _at_depth(part, depth, suite, names)
         groups.append(_group(suite, part, depth, waiting, listed=False))

@@ -12,7 +12,7 @@ option is the obvious one, its value):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -131,8 +131,9 @@ class Suite(Options):
     def resolved(self) -> dict[str, Any]:
         """Return everything, defaults included, as plain data."""
         data = self.model_dump(mode="json")
-        for key in ("datasets", "first_stages", "rerankers"):
-            data[key] = [part.to_entry() for part in getattr(self, key)]
+        data["datasets"] = [part.to_entry() for part in self.datasets]
+        data["first_stages"] = [part.to_entry() for part in self.first_stages]
+        data["rerankers"] = [part.to_entry() for part in self.rerankers]
         # suites that name no pipelines and no executor are those of before
         del data["pipelines"], data["executor"]
         if self.pipelines:
@@ -241,14 +242,14 @@ def _check_parts(suite: Suite, source: Source) -> None:
     """
     from bench import datasets, rerankers, retrieval
 
-    folders: tuple[tuple[str, Callable[[str], type[BaseModel]]], ...] = (
-        ("datasets", datasets.options_for),
-        ("first_stages", retrieval.options_for),
-        ("rerankers", rerankers.options_for),
+    lists: tuple[tuple[str, Sequence[Part], Callable[[str], type[BaseModel]]], ...] = (
+        ("datasets", suite.datasets, datasets.options_for),
+        ("first_stages", suite.first_stages, retrieval.options_for),
+        ("rerankers", suite.rerankers, rerankers.options_for),
     )
-    for key, options_for in folders:
-        for i, part in enumerate(getattr(suite, key)):
-            keys: Keys = (key, i, part.name)
+    for key, parts, options_for in lists:
+        for number, part in enumerate(parts):
+            keys: Keys = (key, number, part.name)
             try:
                 model = options_for(part.name)
                 model.model_validate(as_mapping(model, part.options))

@@ -28,7 +28,8 @@ class Executor(ABC):
     """False where everything is done as it is without any executor: records do not name it."""
 
     def __init__(self, name: str, options: Any) -> None:
-        self.name, self.options = name, options
+        self.name = name
+        self.options = options
 
     def check(self) -> None:
         """Raise Unavailable where something is missing that it needs. Starts nothing."""

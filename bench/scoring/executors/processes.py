@@ -103,7 +103,8 @@ class Crew:
     """
 
     def __init__(self, recipe: Recipe, devices: Sequence[str], threads: int) -> None:
-        self._recipe, self._threads = recipe, threads
+        self._recipe = recipe
+        self._threads = threads
         self._seats = [Seat(device) for device in devices]
         self._free: SimpleQueue[Seat] = SimpleQueue()
         for seat in self._seats:

@@ -46,7 +46,8 @@ class WorkerProcess:
 
     def answer(self, job: Job) -> Answer:
         """Return the answer to a job. Raises WorkerDied, or what the reranker raised."""
-        to_worker, from_worker = self._process.stdin, self._process.stdout
+        to_worker = self._process.stdin
+        from_worker = self._process.stdout
         if to_worker is None or from_worker is None:
             raise WorkerDied("there is no pipe to it")
         try:
