@@ -35,19 +35,13 @@ from bench.runner.cost import cost
 from bench.scoring.engine import score
 from bench.suite.suite import load
 from tests.support.command import bench as command
-from tests.support.fake_cohere import FakeCohere, cut, good, reply, rerank_body, serve
+from tests.support.fake_cohere import FakeCohere, cut, good, reply, rerank_body
 from tests.support.made_requests import requests
 from tests.support.paths import ROOT
 
 Client = Callable[..., Any]
 KEY = "secret-key-0123456789"
 MODELS = ("refused", "unreadable", "half")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeCohere]:
-    with serve() as fake:
-        yield fake
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ from bench.reports import exports, plots
 from bench.reports.exports.base import mteb_name
 from bench.reports.plots import style
 from bench.reports.renderers import latex
+from tests.support.embedded_runs import embedded_run
 from tests.support.made_runs import made_run
 
 BASE, BETTER = [0.1, 0.5, 0.3, 0.9], [0.2, 0.7, 0.3, 0.8]
@@ -34,20 +35,9 @@ BASE, BETTER = [0.1, 0.5, 0.3, 0.9], [0.2, 0.7, 0.3, 0.8]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A whole run of two rerankers without weights, timed, with depths."""
+    latency = {"queries": 4, "rounds": 1, "warmup_max": 0, "offline_pairs": 20}
     folder = tmp_path_factory.mktemp("exports")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RERANK_BENCH_CACHE", str(folder / "cache"))
-        suite = {
-            "name": "exported",
-            "datasets": [{"embedded:everyday": {"queries": 8}}],
-            "rerankers": [
-                {"tests.support.fakes:HashReranker": {"name": "hash & co_1"}},
-                "word-overlap",
-            ],
-            "depth": 10,
-            "latency": {"queries": 4, "rounds": 1, "warmup_max": 0, "offline_pairs": 20},
-        }
-        return bench.run(suite, out=folder / "results")
+    return embedded_run(folder, "hash & co_1", name="exported", depth=10, latency=latency)
 
 
 def invoke(*arguments: object) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,10 @@ from bench.reports.renderers import render, terminal
 from bench.runner.forecast import Expected, Forecast, Tokens
 from bench.runner.history import History
 from tests.support.command import bench as command
-from tests.support.fake_cohere import FakeCohere, serve
+from tests.support.fake_cohere import FakeCohere
 
 FAKE = "tests.support.fakes:HashReranker"
 NO_TIMING: dict[str, Any] = {"latency": None}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeCohere]:
-    with serve() as fake:
-        yield fake
 
 
 @pytest.fixture(autouse=True)

@@ -20,12 +20,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-import bench
 from bench.cli.main import cli
 from bench.core.errors import BenchError
 from bench.ranking.trec import metadata_path, read_run, split_run
 from bench.records.run import Run
 from tests.support.agreement import DOUBLE, PRINTED
+from tests.support.embedded_runs import embedded_run
 from tests.support.made_runs import made_run
 
 Scores = Mapping[str, Mapping[str, float]]
@@ -43,16 +43,7 @@ WITHOUT_TREC_EVAL = pytest.mark.skipif(
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A whole run with tied scores and long ones."""
     folder = tmp_path_factory.mktemp("read")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RERANK_BENCH_CACHE", str(folder / "cache"))
-        suite = {
-            "name": "read",
-            "datasets": [{"embedded:everyday": {"queries": 8}}],
-            "rerankers": [{"tests.support.fakes:HashReranker": {"name": "hash"}}, "word-overlap"],
-            "depth": 20,
-            "latency": None,
-        }
-        return bench.run(suite, out=folder / "results")
+    return embedded_run(folder, "hash", name="read", depth=20, latency=None)
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,11 @@ import pytest
 import torch
 
 from bench import rerankers
-from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, Unavailable
 from bench.rerankers.loading import weights
 from tests.support import tiny_models
 from tests.support.agreement import BFLOAT16, agree, close
-from tests.support.local_models import DOCS, QUERY, loaded, scores_of, write_models
+from tests.support.local_models import DOCS, QUERY, encodes_once, loaded, scores_of, write_models
 
 
 @pytest.fixture(scope="module")
@@ -215,13 +214,4 @@ def test_given_prompts_stand_above_the_models_own(models: Path) -> None:
 
 
 def test_a_text_that_many_queries_share_is_encoded_once(models: Path) -> None:
-    reranker = loaded(models, "bi-encoder", "bi")
-    scores_of(reranker)
-    once = reranker.meter.take()
-    many = reranker.rerank(
-        [CandidateList(str(i), QUERY, ["a"] * len(DOCS), DOCS) for i in range(7)]
-    )
-    usage = reranker.meter.take()
-    assert usage.tokens == once.tokens
-    assert usage.pairs == 7 * len(DOCS)
-    np.testing.assert_array_equal(many[0], many[6])
+    encodes_once(loaded(models, "bi-encoder", "bi"))

@@ -17,7 +17,7 @@ from bench.core.errors import RerankerError, SuiteError
 from bench.core.note import Code
 from tests.support import tiny_models
 from tests.support.agreement import ACCELERATOR, BFLOAT16, FLOAT16, UNITS, agree, close
-from tests.support.local_models import DOCS, QUERY, loaded, scores_of, write_models
+from tests.support.local_models import DOCS, QUERY, loaded, needs_loading, scores_of, write_models
 
 LONG = "the cold river bank and the moon " * 40
 
@@ -463,13 +463,7 @@ def test_a_tokenizer_without_a_limit_is_held_to_the_positions(models: Path, tmp_
 
 
 def test_rerank_before_load_is_an_error_and_close_frees(models: Path) -> None:
-    reranker = rerankers.build("cross-encoder", "cross", base_dir=models)
-    with pytest.raises(RerankerError, match="load\\(\\) comes before"):
-        scores_of(reranker)
-    reranker.load()
-    reranker.close()
-    with pytest.raises(RerankerError, match="load\\(\\) comes before"):
-        reranker.describe()
+    needs_loading(rerankers.build("cross-encoder", "cross", base_dir=models))
 
 
 def test_the_libraries_stay_silent(models: Path, capfd: pytest.CaptureFixture[str]) -> None:

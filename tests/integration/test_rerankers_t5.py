@@ -430,13 +430,7 @@ def test_tokens_that_the_vocabulary_lacks_are_refused(models: Path) -> None:
 
 
 def test_rerank_before_load_is_an_error_and_close_frees(models: Path) -> None:
-    reranker = rerankers.build("rankt5", "t5", base_dir=models)
-    with pytest.raises(RerankerError, match="load\\(\\) comes before"):
-        scores_of(reranker)
-    reranker.load()
-    reranker.close()
-    with pytest.raises(RerankerError, match="load\\(\\) comes before"):
-        reranker.describe()
+    local_models.needs_loading(rerankers.build("rankt5", "t5", base_dir=models))
 
 
 def test_the_libraries_stay_silent(models: Path, capfd: pytest.CaptureFixture[str]) -> None:

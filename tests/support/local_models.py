@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from bench import rerankers
 from bench.contract.request import CandidateList
+from bench.core.errors import RerankerError
 from tests.support import tiny_models
 
 QUERY = "how long does it rain"
@@ -49,6 +51,28 @@ def loaded(models: Path, backend: str, model: str, **options: Any) -> Any:
     reranker.check()
     reranker.load()
     return reranker
+
+
+def needs_loading(reranker: Any) -> None:
+    """Check that a reranker refuses to score before it is loaded and after it is closed."""
+    with pytest.raises(RerankerError, match="load\\(\\) comes before"):
+        scores_of(reranker)
+    reranker.load()
+    reranker.close()
+    with pytest.raises(RerankerError, match="load\\(\\) comes before"):
+        reranker.describe()
+
+
+def encodes_once(reranker: Any) -> None:
+    """Check that documents that many queries share cost the tokens of one query."""
+    scores_of(reranker)
+    single = reranker.meter.take()
+    lists = [CandidateList(str(i), QUERY, ["a"] * len(DOCS), DOCS) for i in range(7)]
+    scores = reranker.rerank(lists)
+    usage = reranker.meter.take()
+    assert usage.tokens == single.tokens
+    assert usage.pairs == 7 * len(DOCS)
+    np.testing.assert_array_equal(scores[0], scores[6])
 
 
 def scores_of(reranker: Any, query: str = QUERY, docs: list[str] = DOCS) -> np.ndarray:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import pytest
+
 from bench import rerankers
 from bench.contract.request import CandidateList
+from bench.core.errors import RerankerError
 from tests.support.fake_cohere import relevance
 
 KEY = "secret-key-0123456789"
@@ -30,6 +35,20 @@ def clients(backend: str, **settings: Any) -> Iterator[Client]:
             return reranker
 
         yield make
+
+
+def refusal(reranker: Any, message: str) -> str:
+    """Return the one line in which a reranker refuses to go on, which matches `message`; neither
+    its traceback nor the reranker shows the key.
+    """
+    with pytest.raises(RerankerError, match=message) as caught:
+        ask(reranker)
+    line = str(caught.value)
+    assert "\n" not in line
+    traces = "".join(traceback.format_exception(caught.value))
+    facts = json.dumps([reranker.describe().to_dict(), reranker.fingerprint()])
+    assert KEY not in traces + repr(reranker) + facts
+    return line
 
 
 def query(docs: list[str] = DOCS, query_id: str = "q", text: str = "a query") -> CandidateList:
