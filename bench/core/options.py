@@ -18,6 +18,15 @@ from bench.core.redaction import is_secret_name, redacted
 
 _MAY_BE_SECRET = ("base_url", "api_key_env")
 """Options whose value is never shown: it may hold a password."""
+_MESSAGES = {
+    "tuple_type": "should be a list, as in [a, b]",
+    "list_type": "should be a list, as in [a, b]",
+    "dict_type": "should be a mapping, as in {key: value}",
+    "mapping_type": "should be a mapping, as in {key: value}",
+    "model_type": "should be a mapping, as in {key: value}",
+    "model_attributes_type": "should be a mapping, as in {key: value}",
+}
+"""Problems of pydantic's, by type, that it words in terms of Python."""
 _EXPONENT = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]{1,3}")
 Model = TypeVar("Model", bound=BaseModel)
 Keys = tuple[str | int, ...]
@@ -215,7 +224,7 @@ def problem_text(
         return f"{key}unknown key: {hint}"
     if problem["type"] == "missing":
         return f"{key}is missing"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
     # an abbreviation such as YAML stays as it is
     if not message[:2].isupper():
         message = f"{message[0].lower()}{message[1:]}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from pydantic import BaseModel
 
 from bench import datasets, rerankers, retrieval
+from bench.catalogue import entries
 from bench.core.options import Keys
 from bench.latency.plan import LatencyPlan
 from bench.latency.scenarios import SCENARIOS
@@ -30,6 +31,24 @@ def place_of_option(option: str, top_level: Iterable[str]) -> str:
     if not place:
         return ""
     return f"'{key}' is a key of the suite: {place}"
+
+
+def part_elsewhere(name: str, key: str) -> str:
+    """Return what a name is that is written under the wrong key, and where it belongs, as a
+    message; empty where no other list of a suite knows it. `key` is the list that it is in.
+    """
+    lists: dict[str, tuple[str, Container[str]]] = {
+        "first_stages": ("a first stage", retrieval.TABLE),
+        "rerankers": ("a reranker", {*rerankers.TABLE, *entries.load()}),
+        "latency.scenarios": ("a latency scenario", SCENARIOS),
+    }
+    for other_key, (noun, names) in lists.items():
+        if other_key != key and name in names:
+            return f"'{name}' is {noun}: it belongs under {other_key}"
+    kind, colon, _ = name.partition(":")
+    if key != "datasets" and colon and kind in datasets.TABLE:
+        return f"'{name}' is a dataset: it belongs under datasets"
+    return ""
 
 
 def place_of(top_level: Iterable[str], prefix: Keys, keys: Keys) -> str:

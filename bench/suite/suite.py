@@ -256,7 +256,7 @@ def _check_parts(suite: Suite, source: Source) -> None:
             except ValidationError as error:
                 raise _explained(source, error, model, keys) from error
             except SuiteError as error:
-                raise source.problem(keys, error) from error
+                raise source.problem(keys, _misplaced(part, key) or error) from error
     _check_executor(suite.executor, source)
 
 
@@ -268,6 +268,13 @@ def _check_executor(part: Part, source: Source) -> None:
         raise _explained(source, error, model, ("executor", part.name)) from error
     except SuiteError as error:
         raise source.problem(("executor",), error) from error
+
+
+def _misplaced(part: Part, key: str) -> str:
+    """Return where a part belongs that another list of a suite knows; empty for any other."""
+    from bench.suite.key_places import part_elsewhere
+
+    return part_elsewhere(part.name, key)
 
 
 def _explained(
@@ -311,7 +318,10 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
             except ValidationError as error:
                 raise _explained(source, error, model, keys) from error
             except SuiteError as error:
-                raise source.problem(keys, error) from error
+                problem: object = error
+                if place == 0 and _misplaced(stage, "first_stages"):
+                    problem = "a pipeline begins with a first stage, such as bm25"
+                raise source.problem(keys, problem) from error
             received = keep or received or _depth_of(plain) or suite.depth
 
 

@@ -115,6 +115,30 @@ def test_a_good_suite_loads_with_its_defaults(tmp_path: Path) -> None:
             ("k1: 1.2", "batch_size: 8"),
             ["bm25.batch_size: unknown key: it belongs in the options of a reranker such as"],
         ),
+        (
+            ("minilm-bi-encoder", "bm25"),
+            ["suite.yaml:7: rerankers.0.bm25: 'bm25' is a first stage: it belongs under"],
+        ),
+        (
+            ("- bm25: {k1: 1.2}", "- minilm-l6"),
+            ["first_stages.0.minilm-l6: 'minilm-l6' is a reranker: it belongs under rerankers"],
+        ),
+        (
+            ("- minilm-bi-encoder", "- embedded:everyday"),
+            ["'embedded:everyday' is a dataset: it belongs under datasets"],
+        ),
+        (
+            ("name: mine", "name: mine\npipelines: [{name: a, stages: [minilm-l6]}]"),
+            ["pipelines.0.stages.0.minilm-l6: a pipeline begins with a first stage"],
+        ),
+        (
+            ("name: mine", "name: mine\npipelines: cascade"),
+            ["suite.yaml:2: pipelines: should be a list, as in [a, b] (given: 'cascade')"],
+        ),
+        (
+            ("name: mine", "name: mine\nlatency: fast"),
+            ["suite.yaml:2: latency: should be a mapping, as in {key: value} (given: 'fast')"],
+        ),
         (("k1: 1.2", "k3: 1.2"), ["bm25.k3: unknown key: did you mean 'k1'?"]),
         (("name: mine", "name: a/b"), ["suite.yaml:1: name:"]),
         (("name: mine\n", ""), ["suite.yaml:1: name: is missing"]),
