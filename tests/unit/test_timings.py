@@ -4,6 +4,7 @@ p95 and ms a pair in the picture.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from bench.quality.statistics import Estimate
 from bench.records.rows import Row
 from bench.reports import cells, numbers
 from bench.reports.charts.svg import Mark
+from bench.reports.charts.tradeoff import Point, points
 from bench.reports.document import Table
 from bench.reports.names import about
 from bench.reports.plots import style, tradeoff
@@ -162,14 +164,16 @@ def test_a_note_that_rows_share_is_told_once() -> None:
     assert about([first], [reference, first], LABELS) == "a", "the only one is called by its name"
 
 
+def points_of(rows: Sequence[Row]) -> list[Point]:
+    return points(rows, "nDCG@10", {row.trial.id: Mark(i) for i, row in enumerate(rows)})
+
+
 @pytest.mark.parametrize("pairs", [(10, 10), (10, 7)])
 def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -> None:
     rows = [
         made(name, timed("single", pairs=count)) for name, count in zip("ab", pairs, strict=True)
     ]
-    members = [(row, row.latency[Condition("single")]) for row in rows]
-    marks = {row.trial.id: Mark(i) for i, row in enumerate(rows)}
-    axes = tradeoff._figure(rows, members, marks, "title").axes[0]
+    axes = tradeoff._figure(rows, points_of(rows), "title").axes[0]
     assert "bars: p95" in axes.get_xlabel()
     drawn = [float(line.get_xdata()[-1]) for line in axes.get_lines()]
     assert any(
@@ -183,12 +187,7 @@ def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -
 
 def test_a_hosted_reranker_is_named_so_and_outside_the_pareto_front() -> None:
     rows = [made("ours", timed("single")), made("theirs", timed("request", n=5, ms=1.0))]
-    members = [
-        (rows[0], rows[0].latency[Condition("single")]),
-        (rows[1], rows[1].latency[Condition("request")]),
-    ]
-    marks = {row.trial.id: Mark(i) for i, row in enumerate(rows)}
-    axes = tradeoff._figure(rows, members, marks, "title").axes[0]
+    axes = tradeoff._figure(rows, points_of(rows), "title").axes[0]
     front = next(line for line in axes.get_lines() if line.get_label() == "Pareto front")
     assert list(front.get_xdata()) == [rows[0].latency[Condition("single")].p50_ms]
     assert {text.get_text() for text in axes.get_legend().get_texts()} >= {

@@ -17,7 +17,6 @@ from bench.reports.charts import svg
 from bench.reports.charts.svg import Mark, Scale, Size, element
 from bench.reports.findings import one_query, references
 from bench.reports.names import NO_DEVICE, name_of
-from bench.reports.plots import pareto
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
@@ -82,6 +81,15 @@ def points(members: Sequence[Row], measure: str, marks: Mapping[str, Mark]) -> l
 
 def devices(timed: Iterable[Point]) -> list[str]:
     return list(dict.fromkeys(point.where for point in timed))
+
+
+def pareto(timed: Iterable[Point]) -> list[Point]:
+    """Return the points that no other beats on both counts, by rising latency."""
+    front: list[Point] = []
+    for point in sorted(timed, key=lambda point: (point.timing.p50_ms, -point.value.mean)):
+        if not front or point.value.mean > front[-1].value.mean:
+            front.append(point)
+    return front
 
 
 def draw(timed: Sequence[Point], members: Sequence[Row], measure: str) -> str:
@@ -153,10 +161,10 @@ def _far_references(size: Size, y: Scale, means: Mapping[str, float]) -> list[st
 
 
 def _front(timed: Sequence[Point], x: Scale, y: Scale, where: str) -> str:
-    best = pareto([(point.timing.p50_ms, point.value.mean) for point in timed])
-    if len(best) < 2:
+    front = pareto(timed)
+    if len(front) < 2:
         return ""
-    return svg.polyline([timed[i].at(x, y) for i in best], "front", data_where=where)
+    return svg.polyline([point.at(x, y) for point in front], "front", data_where=where)
 
 
 def _point(point: Point, x: Scale, y: Scale) -> str:

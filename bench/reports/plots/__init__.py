@@ -6,7 +6,7 @@ A new kind is one file with `draw(run) -> Iterator[Picture]` and one line in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,16 +104,3 @@ def draw(run: Run, kind: str) -> Iterator[Picture]:
     """
     pictures: Iterator[Picture] = resolve(kind, KINDS, "kind of plot")(run)
     return pictures
-
-
-def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the indices of the points that no other beats on both counts: (cost, lower is better;
-    quality, higher is better), by rising cost.
-    """
-    front: list[int] = []
-    best = float("-inf")
-    for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
-        if points[i][1] > best:
-            front.append(i)
-            best = points[i][1]
-    return front

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from bench.core.counting import counted
 from bench.latency.scenarios import one_query_at
 from bench.latency.summary import needed, timed_calls
-from bench.records.rows import Row, candidates_of
+from bench.records.rows import Row, longest_of
 from bench.records.run import Run
 from bench.reports.charts.svg import Mark
 from bench.reports.marks import marks_of
-from bench.reports.names import name_of
+from bench.reports.names import name_of, title_of
 from bench.reports.plots import Picture, style
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def draw(run: Run) -> Iterator[Picture]:
     for group, members in run.groups.items():
         timed = [row for row in members if row.trial.id in marks and _has_calls(row, single)]
         if timed:
-            dataset, first_stage, _ = group
-            title = f"{dataset}, {first_stage}, {candidates_of(members)}: one query in flight"
+            title = f"{title_of(group, longest_of(members))}: one query in flight"
             yield Picture.of("latency", group, _figure(timed, single, marks, title))
 
 

@@ -5,7 +5,6 @@ fit a page, files that repeat.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
 from bench.reports.charts.svg import Mark
@@ -22,6 +21,8 @@ MARKERS = {
     "cross": "X",
 }
 GREY, FAINT = "#777777", "#dddddd"
+WIDTH = 7.2
+"""Inches of a picture."""
 
 
 def empty_figure(width: float, height: float) -> Any:
@@ -34,9 +35,9 @@ def empty_figure(width: float, height: float) -> Any:
     return figure
 
 
-def new_figure(title: str, width: float = 7.2, height: float = 4.6) -> tuple[Any, Any]:
+def new_figure(title: str, height: float = 4.6) -> tuple[Any, Any]:
     """Return a figure and its axes, with a grid behind what is drawn."""
-    figure = empty_figure(width, height)
+    figure = empty_figure(WIDTH, height)
     axes = figure.subplots()
     axes.set_title(title, fontsize=10, loc="left")
     axes.grid(color=FAINT, linewidth=0.6)
@@ -58,13 +59,13 @@ def legend(axes: Any) -> None:
     axes.legend(fontsize=8, loc="best", framealpha=0.9)
 
 
-def plain_log_ticks(axis: Any, subs: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
+def plain_log_ticks(axis: Any) -> None:
     """Write plain numbers at 1, 2 and 5 of each decade: a log axis of less than a decade otherwise
     shows no number at all.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -12,74 +12,66 @@ from typing import Any
 
 from bench.latency.columns import P50, P95, Interval
 from bench.latency.summary import Summary
-from bench.records.rows import Row, candidates_of, headline_of
+from bench.records.rows import Row, headline_of, longest_of
 from bench.records.run import Run
-from bench.reports.charts.svg import Mark
-from bench.reports.findings import one_query, references
+from bench.reports.charts import tradeoff as chart
+from bench.reports.charts.tradeoff import Point
+from bench.reports.findings import references
 from bench.reports.marks import marks_of
-from bench.reports.names import name_of
-from bench.reports.plots import Picture, pareto, style
+from bench.reports.names import name_of, title_of
+from bench.reports.plots import Picture, style
 
 CLOSE = 0.05
 """Share of the height of the picture within which two labels would be on one another."""
-Timed = tuple[Row, Summary]
 
 
 def draw(run: Run) -> Iterator[Picture]:
     """Yield a picture per group that has timings."""
     marks = marks_of(run)
     for group, members in run.groups.items():
-        timed = []
-        for row in members:
-            summary = one_query(row)
-            # The first stage is a line, whatever its search takes.
-            is_point = row.trial.kind != "reference" and row.status == "done" and row.quality
-            if summary and is_point:
-                timed.append((row, summary))
-        if timed:
-            dataset, first_stage, _ = group
-            title = f"{dataset}, {first_stage}, {candidates_of(members)}"
-            yield Picture.of("tradeoff", group, _figure(members, timed, marks, title))
+        points = chart.points(members, headline_of(members), marks)
+        if points:
+            title = title_of(group, longest_of(members))
+            yield Picture.of("tradeoff", group, _figure(members, points, title))
 
 
-def _figure(
-    members: Sequence[Row], timed: Sequence[Timed], marks: Mapping[str, Mark], title: str
-) -> Any:
+def _figure(members: Sequence[Row], points: Sequence[Point], title: str) -> Any:
     figure, axes = style.new_figure(title)
     measure = headline_of(members)
-    for row, summary in timed:
-        _draw_point(axes, row, summary, measure, marks[row.trial.id])
-    here = [(summary.p50_ms, row.quality[measure].mean) for row, summary in timed if row.query_here]
-    if here:
-        front = zip(*(here[i] for i in pareto(here)), strict=True)
+    for point in points:
+        _draw_point(axes, point)
+    front = chart.pareto(point for point in points if point.row.query_here)
+    if front:
         line = {"color": style.GREY, "linewidth": 1, "linestyle": "--", "zorder": 1}
-        axes.plot(*front, **line, label="Pareto front")
+        times = [point.timing.p50_ms for point in front]
+        axes.plot(times, [point.value.mean for point in front], **line, label="Pareto front")
     axes.set_xscale("log")
-    summaries = [summary for _, summary in timed]
-    low = min(summary.p50_ms for summary in summaries)
-    high = max(summary.p95_ms or summary.p50_ms for summary in summaries)
+    timings = [point.timing for point in points]
+    low = min(timing.p50_ms for timing in timings)
+    high = max(timing.p95_ms or timing.p50_ms for timing in timings)
     axes.set_xlim(low / 2.5, high * 2.5)
     style.plain_log_ticks(axes.xaxis)
     marked = "points: median"
-    if any(summary.p95_ms for summary in summaries):
+    if any(timing.p95_ms for timing in timings):
         marked += ", bars: p95"
     axes.set_xlabel(f"latency of one query, ms (log scale; {marked})")
     axes.set_ylabel(measure)
     means = {name: value.mean for name, value in references(members, measure).items()}
     _draw_references(axes, means)
-    _add_per_pair(axes, summaries)
+    _add_per_pair(axes, timings)
     style.legend(axes)
     return figure
 
 
-def _draw_point(axes: Any, row: Row, summary: Summary, measure: str, mark: Mark) -> None:
-    look, value = style.look(mark), row.quality[measure]
-    x, y = summary.p50_ms, value.mean
+def _draw_point(axes: Any, point: Point) -> None:
+    row, timing, value = point.row, point.timing, point.value
+    look = style.look(point.mark)
+    x, y = timing.p50_ms, value.mean
     label = f"{row.name} (request)" if row.query_elsewhere else name_of(row.trial)
     axes.errorbar(
         x,
         y,
-        xerr=_reach(summary.of(P50)),
+        xerr=_reach(timing.of(P50)),
         yerr=_reach(Interval(y, value.low, value.high)),
         linestyle="none",
         **look,
@@ -89,12 +81,12 @@ def _draw_point(axes: Any, row: Row, summary: Summary, measure: str, mark: Mark)
         label=label,
         zorder=3,
     )
-    if summary.p95_ms is not None:
+    if timing.p95_ms is not None:
         shade = {"color": look["color"], "zorder": 2}
-        reach = _reach(summary.of(P95))
+        reach = _reach(timing.of(P95))
         bar = {"linestyle": "none", "marker": "|", "markersize": 9, "alpha": 0.6, **shade}
-        axes.plot([x, summary.p95_ms], [y, y], linewidth=1, alpha=0.4, **shade)
-        axes.errorbar(summary.p95_ms, y, xerr=reach, **bar)
+        axes.plot([x, timing.p95_ms], [y, y], linewidth=1, alpha=0.4, **shade)
+        axes.errorbar(timing.p95_ms, y, xerr=reach, **bar)
 
 
 def _reach(interval: Interval) -> list[list[float]]:
