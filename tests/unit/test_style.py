@@ -10,28 +10,12 @@ import pytest
 from scripts import structure
 from tests.support.paths import ROOT
 
-CLEAN_ROOMS = frozenset(
-    {
-        "catalogue",
-        "contract",
-        "core",
-        "datasets",
-        "discover",
-        "integrations",
-        "latency",
-        "machine",
-        "pipelines",
-        "ranking",
-        "rerankers",
-        "retrieval",
-        "runner",
-        "scoring",
-        "serving",
-        "suite",
-    }
+PENDING = frozenset({"comparison", "gate", "quality", "records", "reports"})
+"""Rooms that still have problems; every other one is clean, and stays so."""
+ROOMS = sorted(
+    path.name for path in (ROOT / "bench").iterdir() if path.is_dir() and any(path.rglob("*.py"))
 )
-"""Rooms without a problem. A room joins when it is clean, and never leaves."""
-CONDITIONALS = 9.5
+CONDITIONALS = 6.2
 """Conditional expressions per 1,000 lines of the package: the value that is reached. Lower it when
 there are fewer.
 """
@@ -49,10 +33,14 @@ def problems(paths: list[Path]) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("room", sorted(CLEAN_ROOMS))
-def test_a_clean_room_stays_clean(room: str) -> None:
-    paths = sources(ROOT / "bench" / room)
-    assert paths, f"there is no room '{room}'"
+@pytest.mark.parametrize("room", [room for room in ROOMS if room not in PENDING])
+def test_a_room_is_clean(room: str) -> None:
+    assert problems(sources(ROOT / "bench" / room)) == ""
+
+
+def test_the_files_at_the_root_of_the_package_are_clean() -> None:
+    paths = sorted((ROOT / "bench").glob("*.py"))
+    assert paths
     assert problems(paths) == ""
 
 
