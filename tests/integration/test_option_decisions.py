@@ -50,7 +50,7 @@ def test_an_undeclared_option_of_an_outsider_decides_scores() -> None:
     assert deciding(TheirOptions(), "nothing") == {"name": None, "optional": False, "shown": False}
 
 
-@pytest.mark.parametrize("wrong", [{"decides": "score"}, {"decides": "scores", "held": "here"}])
+@pytest.mark.parametrize("wrong", [{"decides": "score"}, {"decides": "scores", "place": "here"}])
 def test_an_unknown_decision_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="scores, speed, nothing"):
         option(1, **wrong)
