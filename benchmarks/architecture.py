@@ -51,7 +51,7 @@ def main() -> None:
     times: dict[str, dict[str, dict[int, float]]] = {TRAINED: {}, RANDOM: {}}
     tokens: dict[str, int] = dict.fromkeys(times, 0)
     for sample in result.samples:
-        if not sample.warmup:
+        if not sample.warmup and sample.query is not None:
             times[sample.trial].setdefault(sample.query, {})[sample.round] = sample.nanoseconds
             tokens[sample.trial] += sample.tokens or 0
     ratio = paired_ratio(times[RANDOM], times[TRAINED])

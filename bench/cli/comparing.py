@@ -196,7 +196,7 @@ def parity(run: Run, others: tuple[str, ...]) -> None:
     else:
         parities = comparing.between_runs(run, RUN.convert(others[0], None, None))
     for pair in parities:
-        drift = comparing.told(pair.drift)
+        drift = comparing.sentence(pair.drift)
         click.echo(f"{pair.new.trial.id} against {pair.baseline.trial.id}, {drift}")
     for text in comparing.sources(parities):
         click.echo(f"note: {text}", err=True)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bench.contract.stage import Description
     from bench.serving.hosted import Hosted
 
-NO_DEVICE = "-"
 LOCAL = ("127.0.0.1", "localhost")
 
 
@@ -176,8 +175,8 @@ def _leave(code: int) -> None:
 def _loaded(description: Description) -> str:
     """Return what loaded, in a few words."""
     words = description.backend
-    device = description.facts.get("device", NO_DEVICE)
-    if device != NO_DEVICE:
+    device = description.facts.get("device")
+    if device is not None:
         words = f"{words} on {device}"
     if description.facts.get("random_weights"):
         words = f"{words}, random weights"

@@ -19,33 +19,32 @@ def differences(new: Key, baseline: Key) -> Differences:
     return {name: (baseline.value(name), new.value(name)) for name in new.differing(baseline)}
 
 
-def refused(found: Differences, across: Sequence[str]) -> list[str]:
+def refused(differences: Differences, across: Sequence[str]) -> list[str]:
     """The fields that differ and may not: neither named in `across`, nor inside of what is, nor a
     library's version where versions may differ.
     """
     return [
         name
-        for name in found
+        for name in differences
         if not (_within(name, across) or (VERSIONS in across and is_library(name)))
     ]
 
 
-def sentence(found: Differences) -> str:
-    """The differences in a sentence."""
+def sentence(differences: Differences) -> str:
+    """Return the differences in a sentence."""
     return ", ".join(
-        f"{name} ({_short(was)} → {_short(now)})" for name, (was, now) in found.items()
+        f"{name} ({_short(was)} → {_short(now)})" for name, (was, now) in differences.items()
     )
 
 
 def _within(name: str, across: Iterable[str]) -> bool:
-    return any(name == one or name.startswith(f"{one}.") for one in across)
+    return any(name == field or name.startswith(f"{field}.") for field in across)
 
 
 def _short(value: Any) -> str:
-    return (
-        "none"
-        if value is None
-        else str(value)
-        if len(str(value)) <= 40
-        else f"{str(value)[:37]}..."
-    )
+    if value is None:
+        return "none"
+    text = str(value)
+    if len(text) > 40:
+        return f"{text[:37]}..."
+    return text

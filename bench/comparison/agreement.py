@@ -38,32 +38,31 @@ def agreements(run: Run) -> dict[GroupKey, list[Agreement]]:
     """By group, every row whose model has a plain row beside it: on the same device where there is
     one, else the first.
     """
-    found: dict[GroupKey, list[Agreement]] = {}
-    for group, held in groups(sides(run, references=False)).items():
-        pairs = [
-            (side, plain)
-            for side in held
-            if (plain := _plain(side, held)) and plain.trial.id != side.trial.id
-        ]
-        made = [one for pair in pairs if (one := _agreement(*pair))]
-        if made:
-            found[group] = made
-    return found
+    by_group: dict[GroupKey, list[Agreement]] = {}
+    for group, members in groups(sides(run, references=False)).items():
+        for side in members:
+            plain = _plain(side, members)
+            if plain is None or plain.trial.id == side.trial.id:
+                continue
+            agreement = _agreement(side, plain)
+            if agreement is not None:
+                by_group.setdefault(group, []).append(agreement)
+    return by_group
 
 
-def _plain(side: Side, held: Sequence[Side]) -> Side | None:
-    same = [
-        other
-        for other in held
-        if other.record.identity.arithmetic.is_plain and _model(other) == _model(side)
-    ]
-    return next(
-        (one for one in same if one.trial.device == side.trial.device), same[0] if same else None
-    )
+def _plain(side: Side, members: Sequence[Side]) -> Side | None:
+    """Return the plain row of a side's model, on its device where there is one."""
+    first: Side | None = None
+    for other in members:
+        if other.record.identity.arithmetic.is_plain and _model(other) == _model(side):
+            if other.trial.device == side.trial.device:
+                return other
+            first = first or other
+    return first
 
 
 def _agreement(side: Side, plain: Side) -> Agreement | None:
-    if not all(one.run.has_ranking(one.trial.id) for one in (side, plain)):
+    if not (side.run.has_ranking(side.trial.id) and plain.run.has_ranking(plain.trial.id)):
         return None
     try:
         measure = next(iter(plain.record.quality))

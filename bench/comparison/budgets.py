@@ -39,19 +39,27 @@ class Limits:
         """The largest share of a limit that a point uses: it fits up to 1. None where a percentile
         that was asked for is withheld and the median, which is no larger, does not tell either.
         """
-        withheld = self.p95_ms is not None and point.p95_ms is None
-        asked = (
-            (point.p50_ms, self.p50_ms),
-            (point.p50_ms if withheld else point.p95_ms, self.p95_ms),
-        )
-        largest = max(
-            value / limit for value, limit in asked if value is not None and limit is not None
-        )
-        return None if withheld and largest <= 1 else largest
+        shares: list[float] = []
+        is_withheld = self.p95_ms is not None and point.p95_ms is None
+        if self.p50_ms is not None:
+            shares.append(point.p50_ms / self.p50_ms)
+        if self.p95_ms is not None:
+            high_ms = point.p50_ms if point.p95_ms is None else point.p95_ms
+            shares.append(high_ms / self.p95_ms)
+        largest = max(shares)
+        if is_withheld and largest <= 1:
+            return None
+        return largest
 
     def __str__(self) -> str:
-        told = (("p50", self.p50_ms), ("p95", self.p95_ms))
-        return ", ".join(f"{name} ≤ {limit:g} ms" for name, limit in told if limit is not None)
+        limits = {"p50": self.p50_ms, "p95": self.p95_ms}
+        parts = [f"{name} ≤ {limit:g} ms" for name, limit in limits.items() if limit is not None]
+        return ", ".join(parts)
+
+    def fit(self, point: Point) -> bool:
+        """Whether a point is known to use no more than the limits."""
+        used = self.used(point)
+        return used is not None and used <= 1
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,14 +106,20 @@ class Choice:
     @property
     def best_untimed(self) -> Row | None:
         """The reranker without a time whose quality is above that of all timed ones."""
-        level = _quality(self.unlimited) if self.unlimited else -math.inf
+        level = -math.inf
+        if self.unlimited:
+            level = _quality(self.unlimited)
         rows = [row for row in self.untimed if self.measure in row.quality and not row.meaningless]
         better = [row for row in rows if row.quality[self.measure].mean > level]
         return max(better, key=lambda row: row.quality[self.measure].mean, default=None)
 
     @property
     def outcome(self) -> Outcome:
-        return "fits" if self.best else "withheld" if self.withheld else "nothing fits"
+        if self.best:
+            return "fits"
+        if self.withheld:
+            return "withheld"
+        return "nothing fits"
 
 
 def budget(
@@ -125,30 +139,30 @@ def budget(
     of the run was timed.
     """
     limits = _limits(p50_ms, p95_ms)
-    found = run if isinstance(run, Run) else baselines.find(run)
-    points, bare = list(found.points), list(found.architecture_points)
+    if not isinstance(run, Run):
+        run = baselines.find(run)
+    points = list(run.points)
     if not points:
-        timed = _newest_timed(found)
+        timed = _newest_timed(run)
         fix = "run its suite with latency, or give another run"
         if timed is not None:
             fix = f"of the same suite, {timed.folder} was: give that one"
-        raise RecordError(f"{found.folder}: no reranker of this run was timed; {fix}")
+        raise RecordError(f"{run.folder}: no reranker of this run was timed; {fix}")
     points = _only(points, "dataset", dataset, lambda point: [point.trial.dataset])
     points = _only(points, "first-stage", first_stage, lambda point: [point.trial.first_stage])
     points = _only(points, "device", device, _devices)
     groups: dict[tuple[str, str], list[Point]] = {}
     for point in points:
         groups.setdefault(_place(point.trial), []).append(point)
-    names = [
-        resolve_measure(found, measure, {point.trial.id for point in members})
-        for members in groups.values()
+    bare = [
+        point for point in run.architecture_points if device is None or device in _devices(point)
     ]
-    qualities = {name: found.qualities(name) for name in names}
-    bare = [point for point in bare if device is None or device in _devices(point)]
-    return [
-        _choose(found, valued(m, qualities[n]), bare, n, limits, qualities[n])
-        for m, n in zip(groups.values(), names, strict=True)
-    ]
+    choices: list[Choice] = []
+    for members in groups.values():
+        name = resolve_measure(run, measure, {point.trial.id for point in members})
+        qualities = run.qualities(name)
+        choices.append(_choose(run, valued(members, qualities), bare, name, limits, qualities))
+    return choices
 
 
 def _newest_timed(run: Run) -> Run | None:
@@ -169,14 +183,11 @@ def exit_code(choices: Sequence[Choice]) -> int:
     """0 when something fits everywhere, 1 when nothing does somewhere, 4 when too few queries were
     timed to tell.
     """
-    return next(
-        (
-            EXIT_CODES[name]
-            for name in ("nothing fits", "withheld")
-            if any(one.outcome == name for one in choices)
-        ),
-        0,
-    )
+    outcomes = {choice.outcome for choice in choices}
+    for outcome in ("nothing fits", "withheld"):
+        if outcome in outcomes:
+            return EXIT_CODES[outcome]
+    return EXIT_CODES["fits"]
 
 
 def missing_queries(point: Point) -> int:
@@ -193,17 +204,24 @@ def _choose(
     qualities: Qualities,
 ) -> Choice:
     scored = sorted((point for point in points if point.values), key=_rank)
-    used = {id(point): limits.used(point) for point in scored}
-    told = [(point, share) for point in scored if (share := used[id(point)]) is not None]
-    fitting = [point for point, share in told if share <= 1]
-    slow = [point for point, share in sorted(told, key=lambda pair: pair[1]) if share > 1]
+    withheld: list[Point] = []
+    slow: list[tuple[float, Point]] = []
+    for point in scored:
+        used = limits.used(point)
+        if used is None:
+            withheld.append(point)
+        elif used > 1:
+            slow.append((used, point))
+    slow.sort(key=lambda pair: pair[0])
+    fitting = [point for point in scored if limits.fit(point)]
     per_system = _first_of_each(fitting)
-    best, runner_up = (fitting[0] if fitting else None), _runner_up(fitting)
-    lines = [
-        point for point in interpolated(scored, qualities) if (limits.used(point) or math.inf) <= 1
-    ]
-    better = [point for point in lines if best is None or _quality(point) > _quality(best)]
+    systems = {point.system for point in per_system}
+    best, runner_up = next(iter(fitting), None), _runner_up(fitting)
+    between = [point for point in interpolated(scored, qualities) if limits.fit(point)]
+    if best is not None:
+        between = [point for point in between if _quality(point) > _quality(best)]
     group = _place(points[0].trial)
+    unnamed = [point for point in bare if _place(point.trial) == group and limits.fit(point)]
     return Choice(
         *group,
         measure=measure,
@@ -211,20 +229,14 @@ def _choose(
         first_stage_quality=_first_stage_quality(run, group, measure),
         best=best,
         runner_up=runner_up,
-        difference=_difference(best, runner_up, run.seed) if best and runner_up else None,
+        difference=_difference(best, runner_up, run.seed),
         fitting=per_system,
-        too_slow=_first_of_each(
-            point for point in slow if all(point.system != one.system for one in per_system)
-        ),
-        withheld=_first_of_each(point for point in scored if used[id(point)] is None),
+        too_slow=_first_of_each(point for _, point in slow if point.system not in systems),
+        withheld=_first_of_each(withheld),
         unscored=_first_of_each(point for point in points if not point.values),
-        unlimited=scored[0] if scored else None,
-        between=min(better, key=_rank, default=None),
-        latency_only=_deepest(
-            point
-            for point in bare
-            if _place(point.trial) == group and (limits.used(point) or math.inf) <= 1
-        ),
+        unlimited=next(iter(scored), None),
+        between=min(between, key=_rank, default=None),
+        latency_only=_deepest(unnamed),
         timed_depths=tuple(sorted({point.depth for point in points})),
         untimed=_untimed(run, group),
         disturbances=_disturbances(run, points),
@@ -243,27 +255,28 @@ def _disturbances(run: Run, points: Sequence[Point]) -> tuple[str, ...]:
 
 
 def _limits(p50_ms: float | None, p95_ms: float | None) -> Limits:
-    given = [limit for limit in (p50_ms, p95_ms) if limit is not None]
-    if not given:
+    limits = [limit for limit in (p50_ms, p95_ms) if limit is not None]
+    if not limits:
         raise BenchError("a budget needs a limit: --p95-ms 100, or --p50-ms 100 for the median")
-    if any(not (math.isfinite(limit) and limit > 0) for limit in given):
+    if any(not (math.isfinite(limit) and limit > 0) for limit in limits):
         raise BenchError(f"{Limits(p50_ms, p95_ms)}: a limit is a number of milliseconds above 0")
     return Limits(p50_ms, p95_ms)
 
 
 def _only(
-    points: list[Point], option: str, asked: str | None, names: Callable[[Point], list[str]]
+    points: list[Point], option: str, name: str | None, names_of: Callable[[Point], list[str]]
 ) -> list[Point]:
-    if asked is None:
+    if name is None:
         return points
-    found = [point for point in points if asked in names(point)]
-    if not found:
-        known = {name for point in points for name in names(point)}
+    named = [point for point in points if name in names_of(point)]
+    if not named:
+        known: set[str] = set()
+        for point in points:
+            known.update(names_of(point))
         raise BenchError(
-            f"--{option} {asked}: nothing of that name was timed in this run: "
-            f"{nearest(asked, known)}"
+            f"--{option} {name}: nothing of that name was timed in this run: {nearest(name, known)}"
         )
-    return found
+    return named
 
 
 def _place(trial: Trial) -> tuple[str, str]:
@@ -271,7 +284,10 @@ def _place(trial: Trial) -> tuple[str, str]:
 
 
 def _devices(point: Point) -> list[str]:
-    return [point.trial.device, point.trial.device.partition(":")[0]]
+    device = point.trial.device
+    if device is None:
+        return []
+    return [device, device.partition(":")[0]]
 
 
 def _deepest(points: Iterable[Point]) -> tuple[Point, ...]:
@@ -280,17 +296,15 @@ def _deepest(points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 def _quality(point: Point) -> float:
-    return -math.inf if point.quality is None else point.quality
+    if point.quality is None:
+        return -math.inf
+    return point.quality
 
 
 def _rank(point: Point) -> tuple[bool, float, float, float]:
     """Best quality first; equals by their times. What means nothing comes last."""
-    return (
-        point.meaningless,
-        -_quality(point),
-        math.inf if point.p95_ms is None else point.p95_ms,
-        point.p50_ms,
-    )
+    p95_ms = math.inf if point.p95_ms is None else point.p95_ms
+    return point.meaningless, -_quality(point), p95_ms, point.p50_ms
 
 
 def _runner_up(fitting: Sequence[Point]) -> Point | None:
@@ -299,20 +313,21 @@ def _runner_up(fitting: Sequence[Point]) -> Point | None:
     """
     like = [point for point in fitting if point.meaningless == fitting[0].meaningless]
     others = [point for point in like if point.system != fitting[0].system]
-    return next(
-        iter([*others, *(point for point in like if point.depth != fitting[0].depth)]), None
-    )
+    depths = [point for point in like if point.depth != fitting[0].depth]
+    return next(iter([*others, *depths]), None)
 
 
 def _first_of_each(points: Iterable[Point]) -> tuple[Point, ...]:
     """The first point of every system, in the order given."""
-    found: dict[System, Point] = {}
+    by_system: dict[System, Point] = {}
     for point in points:
-        found.setdefault(point.system, point)
-    return tuple(found.values())
+        by_system.setdefault(point.system, point)
+    return tuple(by_system.values())
 
 
-def _difference(best: Point, other: Point, seed: int) -> statistics.Difference | None:
+def _difference(best: Point | None, other: Point | None, seed: int) -> statistics.Difference | None:
+    if best is None or other is None:
+        return None
     ours, theirs = best.values, other.values
     if not ours or not theirs:
         return None
@@ -324,6 +339,8 @@ def _difference(best: Point, other: Point, seed: int) -> statistics.Difference |
 
 
 def _first_stage_quality(run: Run, group: tuple[str, str], measure: str) -> float | None:
-    found = (one for one in run.records.values() if one.trial.reranker == FIRST_STAGE)
-    base = next((one for one in found if _place(one.trial) == group), None)
-    return base.quality[measure].mean if base and measure in base.quality else None
+    for record in run.records.values():
+        if record.trial.reranker == FIRST_STAGE and _place(record.trial) == group:
+            estimate = record.quality.get(measure)
+            return None if estimate is None else estimate.mean
+    return None

@@ -59,14 +59,28 @@ class Drift:
     allowed: float
     tau: float
     overlap: float
-    kept: bool | None
+    is_within: bool | None
     """Whether it stays within the tolerance; None where no query was ranked by both."""
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return the fields as outputs have them."""
+        return {
+            "queries": self.queries,
+            "unshared": self.unshared,
+            "max_difference": self.max_difference,
+            "allowed": self.allowed,
+            "tau": self.tau,
+            "overlap": self.overlap,
+            "kept": self.is_within,
+        }
 
 
 def usual_tolerance(side: Side) -> Tolerance:
     """Return what the number format of a side's scores allows."""
     formats = side.record.identity.arithmetic.formats
-    return EXACT if COARSE.isdisjoint(formats) else ROUNDED
+    if COARSE.isdisjoint(formats):
+        return EXACT
+    return ROUNDED
 
 
 def drift(new: Side, baseline: Side, tolerance: Tolerance | None = None) -> Drift:
@@ -87,22 +101,19 @@ def drift(new: Side, baseline: Side, tolerance: Tolerance | None = None) -> Drif
         taus.append(statistics.kendall_tau([place[doc_id] for doc_id, _ in both]))
         before = theirs[query].doc_ids[:TOP]
         overlaps.append(len(set(before) & set(ours[query].doc_ids[:TOP])) / len(before))
-    every = [
-        score for query in shared for score in (theirs[query].scores[0], theirs[query].scores[-1])
-    ]
-    allowed = tolerance.score * (max(every, default=0.0) - min(every, default=0.0))
+    highest = max((theirs[query].scores[0] for query in shared), default=0.0)
+    lowest = min((theirs[query].scores[-1] for query in shared), default=0.0)
+    allowed = tolerance.score * (highest - lowest)
     tau, overlap = _mean(taus), _mean(overlaps)
-    kept = difference <= allowed and tau >= tolerance.tau and overlap >= tolerance.overlap
-    return Drift(
-        len(shared),
-        len(ours.keys() ^ theirs.keys()),
-        difference,
-        allowed,
-        tau,
-        overlap,
-        kept if shared else None,
-    )
+    is_within: bool | None = None
+    if shared:
+        is_alike = tau >= tolerance.tau and overlap >= tolerance.overlap
+        is_within = difference <= allowed and is_alike
+    unshared = len(ours.keys() ^ theirs.keys())
+    return Drift(len(shared), unshared, difference, allowed, tau, overlap, is_within)
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 1.0
+    if not values:
+        return 1.0
+    return sum(values) / len(values)

@@ -30,7 +30,7 @@ class Entry:
     def machine(self) -> str:
         """The processor that scored, or the accelerator where one did."""
         environment = self.record.environment
-        on_accelerator = self.row.trial.device.startswith(("cuda", "mps"))
+        on_accelerator = self.row.trial.host.startswith(("cuda", "mps"))
         accelerator = environment.get("gpu") if on_accelerator else None
         return str(accelerator or environment.get("cpu") or "?")
 
@@ -64,13 +64,12 @@ def collect(folder: Path, measure: str | None = None) -> list[Board]:
     Raises RecordError when there is no finished trial, and BenchError when no group holds the
     measure.
     """
-    newest: dict[tuple[str, str, str], Entry] = {}
-    timed: dict[tuple[str, str, str, str], Entry] = {}
+    newest: dict[tuple[str, str, str | None], Entry] = {}
+    timed: dict[tuple[str, str, str | None, str], Entry] = {}
     for run in sorted(_runs(folder), key=lambda run: run.info.started):
         for row in run.rows:
-            if (
-                row.status == "done" and row.quality
-            ):  # without one, most queries failed: an older record stands
+            # without a quality, most queries failed: an older record is shown
+            if row.status == "done" and row.quality:
                 record = run.records[row.trial.id]
                 system = record.keys["quality"].hash, record.system.hash, row.trial.device
                 newest[system] = entry = Entry(row, record, run)
@@ -87,8 +86,11 @@ def collect(folder: Path, measure: str | None = None) -> list[Board]:
         grouped.setdefault(system[0], []).append(replace(entry, timing=timing))
     boards = [board for key, entries in grouped.items() if (board := _board(key, entries, measure))]
     if not boards:
-        held = sorted({name for entry in newest.values() for name in entry.record.quality})
-        raise BenchError(f"no run under {folder} holds {measure}; they hold {', '.join(held)}")
+        names: set[str] = set()
+        for entry in newest.values():
+            names.update(entry.record.quality)
+        known = ", ".join(sorted(names))
+        raise BenchError(f"no run under {folder} holds {measure}; they hold {known}")
     return _told_apart(sorted(boards, key=lambda board: (-len(board.entries), board.title)))
 
 
@@ -96,11 +98,13 @@ def _told_apart(boards: list[Board]) -> list[Board]:
     """The boards, each with how it differs from the most similar earlier one over a dataset of the
     same name.
     """
-    told: list[Board] = []
+    distinct: list[Board] = []
     for board in boards:
         first = board.entries[0].record
         earlier = [
-            other for other in told if other.entries[0].record.trial.dataset == first.trial.dataset
+            other
+            for other in distinct
+            if other.entries[0].record.trial.dataset == first.trial.dataset
         ]
         changes = [
             (other, differences(first.keys["quality"], other.entries[0].record.keys["quality"]))
@@ -113,8 +117,8 @@ def _told_apart(boards: list[Board]) -> list[Board]:
                 difference=f"Not comparable with group {other.key}: it differs in "
                 f"{sentence(fields)}",
             )
-        told.append(board)
-    return told
+        distinct.append(board)
+    return distinct
 
 
 def _runs(folder: Path) -> Iterator[Run]:
@@ -133,17 +137,8 @@ def _board(key: str, entries: list[Entry], measure: str | None) -> Board | None:
         name = resolve_measure(entries[-1].run, measure)
     except BenchError:
         return None
-    held = [entry for entry in entries if name in entry.row.quality]
-    return (
-        Board(
-            key,
-            name,
-            tuple(
-                sorted(
-                    held, key=lambda entry: (entry.row.meaningless, -entry.row.quality[name].mean)
-                )
-            ),
-        )
-        if held
-        else None
-    )
+    measured = [entry for entry in entries if name in entry.row.quality]
+    if not measured:
+        return None
+    measured.sort(key=lambda entry: (entry.row.meaningless, -entry.row.quality[name].mean))
+    return Board(key, name, tuple(measured))

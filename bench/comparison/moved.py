@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bench.comparison.pairs import Comparison, Side
+from bench.contract.identity import Fields
 from bench.records.run import Run
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ WIDTH = 90
 
 
 @dataclass(frozen=True)
-class Found:
+class Top:
     """A document on top of a ranking; `grade` is None where nobody judged it, `text` None where the
     run keeps none.
     """
@@ -37,8 +38,13 @@ class Found:
     text: str | None
 
     def __str__(self) -> str:
-        grade = "not judged" if self.grade is None else f"grade {self.grade}"
-        return f"{self.doc_id} ({grade})" + (f" {short(self.text)}" if self.text else "")
+        grade = "not judged"
+        if self.grade is not None:
+            grade = f"grade {self.grade}"
+        label = f"{self.doc_id} ({grade})"
+        if not self.text:
+            return label
+        return f"{label} {short(self.text)}"
 
 
 @dataclass(frozen=True)
@@ -50,20 +56,24 @@ class Move:
     query_id: str
     text: str | None
     delta: float
-    before: tuple[Found, ...]
-    after: tuple[Found, ...]
+    before: tuple[Top, ...]
+    after: tuple[Top, ...]
 
     @property
     def label(self) -> str:
-        return self.query_id if self.text is None else f"{self.query_id}, {short(self.text)}"
+        if self.text is None:
+            return self.query_id
+        return f"{self.query_id}, {short(self.text)}"
 
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> Fields:
         """As plain values, for JSON."""
-        tops = {
-            name: [vars(one) for one in found]
-            for name, found in (("before", self.before), ("after", self.after))
+        return {
+            "query": self.query_id,
+            "text": self.text,
+            "difference": self.delta,
+            "before": [vars(document) for document in self.before],
+            "after": [vars(document) for document in self.after],
         }
-        return {"query": self.query_id, "text": self.text, "difference": self.delta, **tops}
 
 
 class Moves:
@@ -73,31 +83,28 @@ class Moves:
         self._ranking = cache(_ranking)
         self._texts = cache(_texts)
 
-    def of(self, one: Comparison, n: int = SHOWN, top: int = TOP) -> list[Move]:
-        """The `n` queries of a comparison that moved most, either way."""
-        return [
-            Move(
-                query,
-                self._query(one.new, query),
-                delta,
-                *(self._top(side, query, top) for side in (one.baseline, one.new)),
-            )
-            for query, delta in one.moved(n)
-        ]
+    def of(self, comparison: Comparison, n: int = SHOWN, top: int = TOP) -> list[Move]:
+        """Return the `n` queries of a comparison that moved most, either way."""
+        moves: list[Move] = []
+        for query, delta in comparison.moved(n):
+            text = self._query(comparison.new, query)
+            before = self._top(comparison.baseline, query, top)
+            after = self._top(comparison.new, query, top)
+            moves.append(Move(query, text, delta, before, after))
+        return moves
 
     def _query(self, side: Side, query: str) -> str | None:
         return self._texts(side.run, "queries").get((side.trial.dataset, query))
 
-    def _top(self, side: Side, query: str, top: int) -> tuple[Found, ...]:
-        ranked = self._ranking(side.run, side.trial.id).get(query)
-        texts, grades, dataset = (
-            self._texts(side.run, "documents"),
-            self._texts(side.run, "judgments"),
-            side.trial.dataset,
-        )
+    def _top(self, side: Side, query: str, top: int) -> tuple[Top, ...]:
+        ranking = self._ranking(side.run, side.trial.id).get(query)
+        if ranking is None:
+            return ()
+        texts, grades = self._texts(side.run, "documents"), self._texts(side.run, "judgments")
+        dataset = side.trial.dataset
         return tuple(
-            Found(doc_id, grades.get((dataset, query, doc_id)), texts.get((dataset, doc_id)))
-            for doc_id in (ranked.doc_ids[:top] if ranked else ())
+            Top(doc_id, grades.get((dataset, query, doc_id)), texts.get((dataset, doc_id)))
+            for doc_id in ranking.doc_ids[:top]
         )
 
 
@@ -109,18 +116,22 @@ def told(moves: Sequence[Move]) -> str:
 def short(text: str, width: int = WIDTH) -> str:
     """One line of at most `width` characters."""
     plain = " ".join(text.split())
-    return plain if len(plain) <= width else f"{plain[: width - 1].rstrip()}…"
+    if len(plain) <= width:
+        return plain
+    return f"{plain[: width - 1].rstrip()}…"
 
 
 def _ranking(run: Run, trial_id: str) -> Mapping[str, QueryCandidates]:
     """Empty where a kept baseline holds no rankings."""
-    return run.ranking(trial_id) if run.has_ranking(trial_id) else {}
+    if not run.has_ranking(trial_id):
+        return {}
+    return run.ranking(trial_id)
 
 
 def _texts(run: Run, table: str) -> Mapping[tuple[str, ...], Any]:
     """A table of texts or grades as a mapping from all its columns but the last to the last."""
-    frame: pd.DataFrame = getattr(run, table)
+    frames = {"queries": run.queries, "documents": run.documents, "judgments": run.judgments}
+    frame: pd.DataFrame = frames[table]
     *keys, value = frame.columns
-    return dict(
-        zip(zip(*(frame[key] for key in keys), strict=True), frame[value].tolist(), strict=True)
-    )
+    places = zip(*(frame[key] for key in keys), strict=True)
+    return dict(zip(places, frame[value].tolist(), strict=True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from bench.contract.trial import FIRST_STAGE, Trial
 from bench.core.counting import counted
@@ -21,15 +22,11 @@ from bench.records.keys import Key
 from bench.records.run import Run
 from bench.records.schema import Record
 
-LIKENESS = (
-    ("dataset", "first_stage", "depth", "device"),
-    ("dataset", "first_stage", "depth"),
-    ("dataset",),
-    (),
-)
+LIKENESS = (4, 3, 1, 0)
 """How trials of two runs find their counterparts: those that agree in most first, so that a renamed
-part meets what it replaces.
+part meets what it replaces. Of dataset, first stage, depth and device so many agree.
 """
+IN_A_GROUP = 3
 
 ACROSS = "with `compare --across FIELD`"
 
@@ -96,19 +93,18 @@ def compare(
     compare.
     """
     name = resolve_measure(runs[0], measure)
-    pairs = list(
-        _against(runs, baseline or FIRST_STAGE)
-        if baseline or len(runs) == 1
-        else _same_reranker(runs)
-    )
+    if baseline or len(runs) == 1:
+        pairs = list(_against(runs, baseline or FIRST_STAGE))
+    else:
+        pairs = list(_same_reranker(runs))
     if not pairs:
-        runs_told = ", ".join(str(run.folder) for run in runs)
-        raise RecordError(
-            f"{runs_told}: nothing to compare: no reranker of theirs has a counterpart"
-        )
-    found = [paired(new, old, name, across, runs[0].seed) for new, old in pairs]
-    corrected = statistics.holm([one.difference.p for one in found])
-    return [replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True)]
+        folders = ", ".join(str(run.folder) for run in runs)
+        raise RecordError(f"{folders}: nothing to compare: no reranker of theirs has a counterpart")
+    comparisons = [paired(new, old, name, across, runs[0].seed) for new, old in pairs]
+    corrected = statistics.holm([comparison.difference.p for comparison in comparisons])
+    return [
+        replace(comparison, p_holm=p) for comparison, p in zip(comparisons, corrected, strict=True)
+    ]
 
 
 def paired(
@@ -126,7 +122,7 @@ def paired(
     ours, theirs = new.values(measure), baseline.values(measure)
     queries = [query for query in ours if query in theirs]
     if not queries:
-        raise IncomparableError(f"{_told(new)} and {_told(baseline)} have no query in common")
+        raise IncomparableError(f"{_label(new)} and {_label(baseline)} have no query in common")
     now, then = [ours[query] for query in queries], [theirs[query] for query in queries]
     deltas = {query: ours[query] - theirs[query] for query in queries}
     difference = statistics.difference(now, then, seed)
@@ -163,55 +159,70 @@ def comparable(
             f"--across {unknown[0]}: not a field of the quality key: "
             f"{nearest(unknown[0], ours.fields)}"
         )
-    allowed = {*across, *(["candidates"] if "depth" in across else [])}
+    allowed = set(across)
+    if "depth" in across:
+        allowed.add("candidates")
     differing = ours.differing(theirs)
     refused = [field for field in differing if not allowed & {field, field.split(".")[0]}]
     if refused:
-        told = ", ".join(_change(ours, theirs, name) for name in refused)
+        changes = ", ".join(_change(ours, theirs, name) for name in refused)
         raise IncomparableError(
-            f"{_told(new)} and {_told(baseline)} are not comparable: they differ in {told}; "
+            f"{_label(new)} and {_label(baseline)} are not comparable: they differ in {changes}; "
             f"measure both in the same way, or name what is under test {place}"
         )
     return differing
 
 
-def resolve_measure(run: Run, asked: str | None, trials: Container[str] | None = None) -> str:
+def resolve_measure(run: Run, wanted: str | None, trials: Container[str] | None = None) -> str:
     """The full name of a measure that the run holds, of the `trials` with these ids if given: the
     headline when None; `RR@10` finds `RR(rel=2)@10`, which it is called where grade 2 is relevant.
     """
-    records = (
-        record for trial_id, record in run.records.items() if trials is None or trial_id in trials
-    )
-    held = list(dict.fromkeys(name for record in records for name in record.quality))
-    if not held:
+    names: dict[str, None] = {}
+    for trial_id, record in run.records.items():
+        if trials is None or trial_id in trials:
+            names |= dict.fromkeys(record.quality)
+    measures = list(names)
+    if not measures:
         raise RecordError(
             f"{run.folder}: no trial of this run finished, so there is nothing to compare"
         )
-    if asked is None:
-        return next((name for name in held if name != JUDGED), JUDGED)
-    if asked in held:
-        return asked
-    short = [name for name in held if re.sub(r"\(.*?\)", "", name).casefold() == asked.casefold()]
-    if len(short) == 1:
-        return short[0]
-    raise BenchError(
-        f"{run.folder}: its records hold no {asked}: {nearest(meant(asked) or asked, held)}"
-    )
+    if wanted is None:
+        return next((name for name in measures if name != JUDGED), JUDGED)
+    if wanted in measures:
+        return wanted
+    alike = [name for name in measures if _short(name) == wanted.casefold()]
+    if len(alike) == 1:
+        return alike[0]
+    hint = nearest(meant(wanted) or wanted, measures)
+    raise BenchError(f"{run.folder}: its records hold no {wanted}: {hint}")
+
+
+def _short(measure: str) -> str:
+    """Return a measure's name without what is in parentheses, in lower case."""
+    return re.sub(r"\(.*?\)", "", measure).casefold()
 
 
 def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, Side]]:
     """Each trial of `new` with the trial of `old` by the same reranker that is most like it; each
     is used once.
     """
-    left, right, found = list(new), list(old), []
-    for names in LIKENESS:
+    left, right = list(new), list(old)
+    pairs: list[tuple[Side, Side]] = []
+    for length in LIKENESS:
         for side in list(left):
-            like = (one for one in right if _alike(one, side, (*names, "reranker")))
-            if (match := next(like, None)) is not None:
-                found.append((side, match))
+            match = _counterpart(side, right, length)
+            if match is not None:
+                pairs.append((side, match))
                 left.remove(side)
                 right.remove(match)
-    return found
+    return pairs
+
+
+def _counterpart(side: Side, others: Iterable[Side], length: int) -> Side | None:
+    for other in others:
+        if other.trial.reranker == side.trial.reranker and _is_alike(other, side, length):
+            return other
+    return None
 
 
 def sides(run: Run, *, references: bool = True) -> list[Side]:
@@ -262,7 +273,9 @@ def _against(runs: Sequence[Run], baseline: str) -> Iterator[tuple[Side, Side]]:
     one run (a trial whose group lacks the baseline is left out). References are taken from the
     first run only.
     """
-    everyone = [side for i, run in enumerate(runs) for side in sides(run, references=i == 0)]
+    everyone: list[Side] = []
+    for number, run in enumerate(runs):
+        everyone += sides(run, references=number == 0)
     bases = [side for side in everyone if side.trial.reranker == baseline]
     if not bases:
         for run in runs:
@@ -277,20 +290,26 @@ def _against(runs: Sequence[Run], baseline: str) -> Iterator[tuple[Side, Side]]:
             f"--baseline {baseline}: no finished trial of that name: {nearest(baseline, known)}"
         )
     for side in everyone:
-        able = [
-            base
-            for base in bases
-            if base.run is not side.run or _alike(side, base, ("dataset", "first_stage", "depth"))
+        if side.trial.reranker == baseline:
+            continue
+        usable = [
+            base for base in bases if base.run is not side.run or _is_alike(side, base, IN_A_GROUP)
         ]
-        if side.trial.reranker != baseline and able:
-            yield (
-                side,
-                max(able, key=lambda base: sum(_alike(side, base, names) for names in LIKENESS)),
-            )
+        if usable:
+            yield side, max(usable, key=partial(_likeness, side))
 
 
-def _alike(one: Side, other: Side, names: Sequence[str]) -> bool:
-    return all(getattr(one.trial, name) == getattr(other.trial, name) for name in names)
+def _likeness(side: Side, other: Side) -> int:
+    return sum(_is_alike(side, other, length) for length in LIKENESS)
+
+
+def _is_alike(side: Side, other: Side, length: int) -> bool:
+    """Whether two sides agree in the first parts of their places."""
+    return _place(side.trial)[:length] == _place(other.trial)[:length]
+
+
+def _place(trial: Trial) -> tuple[str, str, int, str | None]:
+    return trial.dataset, trial.first_stage, trial.depth, trial.device
 
 
 def _change(ours: Key, theirs: Key, name: str) -> str:
@@ -299,8 +318,10 @@ def _change(ours: Key, theirs: Key, name: str) -> str:
     """
     values = theirs.value(name), ours.value(name)
     short = all(isinstance(value, str | int) and len(str(value)) <= 24 for value in values)
-    return f"{name} ({values[0]} → {values[1]})" if short else name
+    if not short:
+        return name
+    return f"{name} ({values[0]} → {values[1]})"
 
 
-def _told(side: Side) -> str:
+def _label(side: Side) -> str:
     return f"{side.trial.id} of {side.run.info.id}"

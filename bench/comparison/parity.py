@@ -58,17 +58,13 @@ def within_run(run: Run, new: str, baseline: str) -> list[Parity]:
     """
     ours, theirs = _named(run, new), _named(run, baseline)
     alone = len(ours) == len(theirs) == 1
-    found = [
+    pairs = [
         (a, b)
         for a, b in product(ours, theirs)
         if a.trial.id != b.trial.id and (alone or group_of(a.trial) == group_of(b.trial))
     ]
-    return [
-        parity(*pair)
-        for pair in _some(
-            found, f"{new} and {baseline} are not two trials over the same candidates"
-        )
-    ]
+    problem = f"{new} and {baseline} are not two trials over the same candidates"
+    return [parity(*pair) for pair in _some(pairs, problem)]
 
 
 def is_in(run: Run, name: str) -> bool:
@@ -82,41 +78,45 @@ def parity(new: Side, baseline: Side) -> Parity:
     """
     fields = new.record.keys["quality"].fields
     comparable(new, baseline, [name for name in YARDSTICK if name in fields])
-    found = drift(new, baseline)
-    if not found.queries:
+    difference = drift(new, baseline)
+    if not difference.queries:
         raise IncomparableError(
             f"{new.trial.id} and {baseline.trial.id} have no ranked query in common"
         )
-    return Parity(new, baseline, found)
+    return Parity(new, baseline, difference)
 
 
-def sources(found: Sequence[Parity]) -> list[str]:
+def sources(parities: Sequence[Parity]) -> list[str]:
     """Return a sentence per run on the trials whose scores came from the cache: no server or model
     was asked for them.
     """
-    return cached(side for one in found for side in (one.new, one.baseline))
+    answered: list[Side] = []
+    for pair in parities:
+        answered += [pair.new, pair.baseline]
+    return cached(answered)
 
 
-def told(found: Drift) -> str:
-    """The three numbers, and over how many queries they were taken."""
-    alone = f" ({found.unshared} ranked by one only)" if found.unshared else ""
-    difference = f"max |score difference| {found.max_difference:.3g}"
+def sentence(drift: Drift) -> str:
+    """Return the three numbers, and over how many queries they were taken."""
+    queries = counted(drift.queries, "query")
+    if drift.unshared:
+        queries += f" ({drift.unshared} ranked by one only)"
     return (
-        f"{counted(found.queries, 'query')}{alone}: {difference}, mean tau {found.tau:.4f}, "
-        f"mean top-10 overlap {found.overlap:.3f}"
+        f"{queries}: max |score difference| {drift.max_difference:.3g}, mean tau {drift.tau:.4f}, "
+        f"mean top-10 overlap {drift.overlap:.3f}"
     )
 
 
 def _named(run: Run, name: str) -> list[Side]:
-    held = sides(run)
-    exact = [side for side in held if side.trial.id == name]
-    found = exact or [side for side in held if side.trial.reranker == name]
-    if not found:
-        known = {side.trial.reranker for side in held}
+    answered = sides(run)
+    exact = [side for side in answered if side.trial.id == name]
+    named = exact or [side for side in answered if side.trial.reranker == name]
+    if not named:
+        known = {side.trial.reranker for side in answered}
         raise BenchError(
             f"{run.folder}: no finished trial or reranker {name}: {nearest(name, known)}"
         )
-    return found
+    return named
 
 
 def _some(pairs: list[tuple[Side, Side]], problem: str) -> list[tuple[Side, Side]]:

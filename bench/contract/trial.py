@@ -13,23 +13,37 @@ from bench.core.options import Options
 
 FIRST_STAGE = "first-stage"
 """What the row of the first stage's own order is called: every other row is compared with it."""
+NO_DEVICE = "-"
 
 
 class Trial(Options):
-    """One reranker, configured, over one dataset's candidates, on one device. `device` is "-" where
-    no device is involved.
+    """One reranker, configured, over one dataset's candidates, on one device of this machine. None
+    does the work of a reference or of a hosted reranker.
     """
 
     id: str
     dataset: str
     first_stage: str
     reranker: str
-    device: str
+    device: str | None = None
     depth: PositiveInt
     kind: Literal["reference", "reranker", "architecture"] = "reranker"
     """"reference" for the first stage's own order and the oracle, which every table has;
     "architecture" for a network without its weights, which has a latency and no quality.
     """
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _no_placeholder(cls, value: object) -> object:
+        """Earlier versions wrote "-" where no device is involved."""
+        if value == NO_DEVICE:
+            return None
+        return value
+
+    @property
+    def host(self) -> str:
+        """The device on which its calls are made: the processor where no other one is named."""
+        return self.device or "cpu"
 
     @field_validator("id")
     @classmethod

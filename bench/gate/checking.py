@@ -26,6 +26,9 @@ from bench.gate.speed import Judge, stored_speed
 from bench.gate.verdict import Gate, Outcome, Verdict
 from bench.records.run import Run
 
+FAILED, FAILED_TWICE = "failed", "failed in both runs"
+"""What became of a reranker, as its gate shows it."""
+
 
 def check(
     new: Run,
@@ -45,23 +48,21 @@ def check(
     gates = gates or Gates()
     for run in (new, baseline):
         _require_finished(run)
-    gates.refuse_unknown(
-        status.trial.reranker for run in (new, baseline) for status in run.info.trials
-    )
-    seed = baseline.seed if seed is None else seed
+    statuses = [*new.info.trials, *baseline.info.trials]
+    gates.refuse_unknown(status.trial.reranker for status in statuses)
+    if seed is None:
+        seed = baseline.seed
     ours, theirs = sides(new, references=False), sides(baseline, references=False)
     pairs = counterparts(ours, theirs)
-    compared, matched = {side.trial.id for side, _ in pairs}, {side.trial.id for _, side in pairs}
-    answers, absent = _without_counterpart(
-        new, [side.trial for side in theirs if side.trial.id not in matched], gates
-    )
-    if not pairs and not answers:
-        raise RecordError(
-            f"{new.folder} and {baseline.folder}: no reranker is in both, so there is nothing to "
-            "check"
-        )
+    compared = {side.trial.id for side, _ in pairs}
+    matched = {side.trial.id for _, side in pairs}
+    unmatched = [side.trial for side in theirs if side.trial.id not in matched]
+    answers, absent = _without_counterpart(new, unmatched, gates)
     twice = _failed_in_both(new, baseline)
     answers += _without_baseline(new, baseline, gates, twice)
+    if not pairs and not answers:
+        raise RecordError(_nothing_to_check(new, baseline, twice))
+    answers = _with_each_reason_once(answers)
     for pair in pairs:
         answers += _gates_of(*pair, gates, speed, seed)
     if not answers:
@@ -94,13 +95,36 @@ def check(
     )
 
 
+def _nothing_to_check(new: Run, baseline: Run, twice: Mapping[str, object]) -> str:
+    """Return why no gate can be put to two runs."""
+    runs = f"{new.folder} and {baseline.folder}"
+    if twice:
+        return f"{runs}: every reranker failed in both, so there is nothing to check"
+    return f"{runs}: no reranker is in both, so there is nothing to check"
+
+
+def _with_each_reason_once(gates: Sequence[Gate]) -> list[Gate]:
+    """Return the gates of rerankers that did not run; of those with one reason, as where a whole
+    group failed, the first alone gives it in full.
+    """
+    first_of: dict[tuple[str, str], str] = {}
+    answers: list[Gate] = []
+    for gate in gates:
+        if gate.measured in (FAILED, FAILED_TWICE):
+            first = first_of.setdefault((gate.measured, gate.remark), gate.trial.id)
+            if first != gate.trial.id:
+                gate = replace(gate, remark=f"for the same reason as {first}")
+        answers.append(gate)
+    return answers
+
+
 def _once(gate: Gate, reasons: set[str]) -> Gate:
     """The gate, whose reason not to compare is given in full the first time alone."""
     if gate.outcome != "incomparable":
         return gate
-    if gate.told in reasons:
-        return replace(gate, told="for the same reason")
-    reasons.add(gate.told)
+    if gate.remark in reasons:
+        return replace(gate, remark="for the same reason")
+    reasons.add(gate.remark)
     return gate
 
 
@@ -203,7 +227,7 @@ def _without_counterpart(
                 _run_gate(status.trial, "fail", "mostly failed", failures[status.trial.id])
             )
         elif status and status.status == "failed":
-            answers.append(_run_gate(status.trial, "fail", "failed", _reason(status)))
+            answers.append(_run_gate(status.trial, "fail", FAILED, _reason(status)))
         else:
             absent.append(trial)
             if gates.missing == "fail":
@@ -230,12 +254,15 @@ def _counterpart_of(trial: Trial, statuses: Sequence[TrialStatus]) -> TrialStatu
     there is one.
     """
     place = (trial.dataset, trial.first_stage, trial.reranker)
-    alike = [
-        one
-        for one in statuses
-        if (one.trial.dataset, one.trial.first_stage, one.trial.reranker) == place
-    ]
-    return next((one for one in alike if one.trial.id == trial.id), alike[0] if alike else None)
+    counterpart: TrialStatus | None = None
+    for status in statuses:
+        other = status.trial
+        if (other.dataset, other.first_stage, other.reranker) != place:
+            continue
+        if other.id == trial.id:
+            return status
+        counterpart = counterpart or status
+    return counterpart
 
 
 def _without_baseline(
@@ -255,16 +282,12 @@ def _without_baseline(
         ruled = {gate.trial.id for gate in answers}
         for trial, reason in twice.values():
             if trial.id not in ruled:
-                answers.append(_run_gate(trial, "incomparable", "failed in both runs", reason))
+                answers.append(_run_gate(trial, "incomparable", FAILED_TWICE, reason))
     guarded = {side.trial.reranker for side in sides(baseline, references=False)}
     for name in gates.rerankers:
         if name not in guarded:
-            trial = next(
-                status.trial
-                for run in (new, baseline)
-                for status in run.info.trials
-                if status.trial.reranker == name
-            )
+            statuses = [*new.info.trials, *baseline.info.trials]
+            trial = next(status.trial for status in statuses if status.trial.reranker == name)
             reason = (
                 "the gates name it, and the baseline has no result of it to compare with: "
                 "save a baseline that has"
@@ -278,20 +301,19 @@ def _run_gate(trial: Trial, outcome: Outcome, state: str, reason: str) -> Gate:
 
 
 def _gates_of(new: Side, baseline: Side, gates: Gates, speed: Judge, seed: int) -> Iterator[Gate]:
-    asked = gates.of(new.trial.reranker)
+    questions = gates.of(new.trial.reranker)
     reasons: set[str] = set()
-    for measure, margin in (asked.quality or {}).items():
-        name = resolve_measure(
-            baseline.run, None if measure == HEADLINE else measure, {baseline.trial.id}
-        )
+    for measure, margin in (questions.quality or {}).items():
+        wanted = None if measure == HEADLINE else measure
+        name = resolve_measure(baseline.run, wanted, {baseline.trial.id})
         yield _once(quality_gate(new, baseline, name, margin, gates.across, seed), reasons)
-    if asked.drift:
-        yield _once(drift_gate(new, baseline, asked.drift, gates.across), reasons)
-    if asked.speed and (timed := speed(new, baseline, asked.speed, seed)):
+    if questions.drift:
+        yield _once(drift_gate(new, baseline, questions.drift, gates.across), reasons)
+    if questions.speed and (timed := speed(new, baseline, questions.speed, seed)):
         yield timed
-    if asked.failures is not None:
-        yield failures_gate(new, asked.failures)
-    if asked.memory:
-        yield memory_gate(new, baseline, asked.memory)
-    if asked.cost and (cost := cost_gate(new, baseline, asked.cost)):
+    if questions.failures is not None:
+        yield failures_gate(new, questions.failures)
+    if questions.memory:
+        yield memory_gate(new, baseline, questions.memory)
+    if questions.cost and (cost := cost_gate(new, baseline, questions.cost)):
         yield cost

@@ -5,7 +5,6 @@ They have no sampling error, so that drift shows which no sample of queries coul
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 from bench.comparison.across import differences, refused, sentence
 from bench.comparison.drift import TOP, Tolerance, drift, usual_tolerance
@@ -18,45 +17,40 @@ from bench.gate.verdict import Gate, Outcome
 OUTCOMES: Mapping[bool | None, Outcome] = {True: "pass", False: "fail", None: "inconclusive"}
 
 
-def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str] = ()) -> Gate:
+def drift_gate(new: Side, baseline: Side, question: DriftGate, across: Sequence[str] = ()) -> Gate:
     """Whether one system's scores are what they were. Incomparable, and without a say unless the
-    gate is required, for two systems that differ in more than `asked.across` allows.
+    gate is required, for two systems that differ in more than `question.across` allows.
     """
     try:
         comparable(new, baseline, across, ACROSS)
     except IncomparableError as error:
-        return Gate(new.trial, "drift", "incomparable", told=str(error), decides=asked.required)
+        return _not_compared(new, question, str(error))
     differing = differences(new.record.system, baseline.record.system)
-    told = sentence(differing)
-    if refused(differing, asked.across):
-        return Gate(
-            new.trial,
-            "drift",
-            "incomparable",
-            told=f"another system: {told}",
-            decides=asked.required,
-        )
-    tolerance = tolerated(baseline, asked)
-    found = drift(new, baseline, tolerance)
-    outcome = OUTCOMES[found.kept]
-    notes = [f"across {told}"] if told else []
-    notes += (
-        [f"{counted(found.unshared, 'query')} ranked by one run only"] if found.unshared else []
-    )
-    notes += (
-        ["the same system by its record, but its scores drifted beyond what is allowed"]
-        if outcome == "fail" and not told
-        else []
-    )
+    changes = sentence(differing)
+    if refused(differing, question.across):
+        return _not_compared(new, question, f"another system: {changes}")
+    tolerance = tolerated(baseline, question)
+    measured = drift(new, baseline, tolerance)
+    outcome = OUTCOMES[measured.is_within]
+    notes = []
+    if changes:
+        notes.append(f"across {changes}")
+    if measured.unshared:
+        notes.append(f"{counted(measured.unshared, 'query')} ranked by one run only")
+    if outcome == "fail" and not changes:
+        notes.append("the same system by its record, but its scores drifted beyond what is allowed")
     return Gate(
         trial=new.trial,
         name="drift",
         outcome=outcome,
-        found=f"{found.max_difference:.2g}, tau {found.tau:.3f}, top {TOP} {found.overlap:.2f}",
-        limit=f"≤ {found.allowed:.2g}, tau {tolerance.tau:g}, top {TOP} {tolerance.overlap:g}",
-        told="; ".join(notes),
+        measured=(
+            f"{measured.max_difference:.2g}, tau {measured.tau:.3f}, top {TOP} "
+            f"{measured.overlap:.2f}"
+        ),
+        limit=f"≤ {measured.allowed:.2g}, tau {tolerance.tau:g}, top {TOP} {tolerance.overlap:g}",
+        remark="; ".join(notes),
         numbers={
-            **asdict(found),
+            **measured.to_dict(),
             "outcome": outcome,
             "least_tau": tolerance.tau,
             "least_overlap": tolerance.overlap,
@@ -65,11 +59,18 @@ def drift_gate(new: Side, baseline: Side, asked: DriftGate, across: Sequence[str
     )
 
 
-def tolerated(side: Side, asked: DriftGate) -> Tolerance:
-    """Return what the gates file says, else what the number format allows."""
-    given = {
-        name: value
-        for name in ("score", "tau", "overlap")
-        if (value := getattr(asked, name)) is not None
-    }
-    return Tolerance(**asdict(usual_tolerance(side)) | given)
+def _not_compared(new: Side, question: DriftGate, reason: str) -> Gate:
+    return Gate(new.trial, "drift", "incomparable", remark=reason, decides=question.required)
+
+
+def tolerated(side: Side, question: DriftGate) -> Tolerance:
+    """Return what the gate allows: the usual tolerance of a number format, and in its place what
+    the gates file says.
+    """
+    usual = usual_tolerance(side)
+    score, tau, overlap = question.score, question.tau, question.overlap
+    return Tolerance(
+        score=usual.score if score is None else score,
+        tau=usual.tau if tau is None else tau,
+        overlap=usual.overlap if overlap is None else overlap,
+    )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +24,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -38,12 +39,22 @@ COUNTS = frozenset({"numq", "numret", "numrel", "numrelret"})
 """Measures that count documents; every other one lies between 0 and 1."""
 ACROSS = "as `across: [FIELD]` in the gates file"
 """Where a check is told what may differ."""
+EXAMPLES = {
+    "drift": "drift: {across: [versions]}",
+    "speed": "speed: 1.10",
+    "failures": "failures: 0",
+    "memory": "memory: {max_gib: 8}",
+    "cost": "cost: {ratio: 1.05}",
+}
+"""Values that are no mapping of measures, as they are written."""
 HEADLINE = "headline"
 """Stands for the first measure of the baseline."""
 
 
 def _one_or_many(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return [value]
+    return value
 
 
 Across = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
@@ -130,12 +141,29 @@ class RerankerGates(Options):
     @field_validator("quality", mode="before")
     @classmethod
     def _headline(cls, value: Any) -> Any:
-        return {HEADLINE: value} if _is_number(value) else value
+        if _is_number(value):
+            return {HEADLINE: value}
+        if isinstance(value, list):
+            raise ValueError(
+                f"{_shown(value)} is a list: write the margin alone, such as 0.01, or a measure "
+                "and its margin, such as {nDCG@10: 0.01}"
+            )
+        return value
 
     @field_validator("speed", mode="before")
     @classmethod
     def _bare_ratio(cls, value: Any) -> Any:
-        return as_mapping(SpeedGate, value) if _is_number(value) else value
+        if _is_number(value):
+            return as_mapping(SpeedGate, value)
+        return value
+
+    @field_validator("drift", "speed", "failures", "memory", "cost", mode="before")
+    @classmethod
+    def _no_list(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, list):
+            example = EXAMPLES[str(info.field_name)]
+            raise ValueError(f"{_shown(value)} is a list: write such as {example}")
+        return value
 
     @field_validator("quality")
     @classmethod
@@ -170,15 +198,16 @@ class Gates(RerankerGates):
     def of(self, reranker: str) -> RerankerGates:
         """What is asked of one reranker."""
         own = self.rerankers.get(reranker)
-        return (
-            self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
-            if own
-            else self
-        )
+        if own is None:
+            return self
+        changes = {name: value for name, value in own if name in own.model_fields_set}
+        return self.model_copy(update=changes)
 
     def with_speed(self) -> Gates:
         """The same, with the usual speed limit where the file gives none."""
-        return self if self.speed else self.model_copy(update={"speed": SpeedGate(ratio=SLOWDOWN)})
+        if self.speed:
+            return self
+        return self.model_copy(update={"speed": SpeedGate(ratio=SLOWDOWN)})
 
     def refuse_unknown(self, known: Iterable[str]) -> None:
         """Raises SuiteError for a reranker of the file that is in neither run: what was meant for
@@ -192,11 +221,19 @@ class Gates(RerankerGates):
                 )
 
     def problem(self, keys: tuple[str | int, ...], message: object) -> SuiteError:
-        return (
-            self._source.problem(keys, message)
-            if self._source
-            else SuiteError(": ".join(filter(None, [".".join(map(str, keys)), str(message)])))
-        )
+        if self._source:
+            return self._source.problem(keys, message)
+        if not keys:
+            return SuiteError(str(message))
+        return SuiteError(f"{'.'.join(map(str, keys))}: {message}")
+
+
+def _shown(values: Sequence[Any]) -> str:
+    """Return a list as it may be written in YAML, cut."""
+    text = ", ".join(map(str, values))
+    if len(text) > 40:
+        text = f"{text[:39]}…"
+    return f"[{text}]"
 
 
 def _is_number(value: Any) -> bool:
@@ -220,7 +257,8 @@ def _margin_problem(measure: str, margin: float) -> str | None:
 
 def quality_of(measure: str | None = None, margin: float | None = None) -> Gates:
     """The defaults, with another measure or margin. Raises BenchError for a margin that is none."""
-    margin = MARGIN if margin is None else margin
+    if margin is None:
+        margin = MARGIN
     if problem := _margin_problem(measure or HEADLINE, margin):
         raise BenchError(f"--margin {problem}")
     return Gates(quality={measure or HEADLINE: margin})
@@ -233,7 +271,9 @@ def load(path: Path | str) -> Gates:
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path}: cannot be read: {error}") from error
     source = Source(text, str(path))
-    data = {} if source.data is None else source.data
+    data = source.data
+    if data is None:
+        data = {}
     if not isinstance(data, dict):
         raise source.problem((), "a gates file is a mapping such as 'quality: {nDCG@10: 0.01}'")
     try:
@@ -248,13 +288,14 @@ def load(path: Path | str) -> Gates:
 def _check_measures(gates: Gates) -> None:
     from bench.quality import measures as quality
 
-    places = [
-        (("quality",), gates),
-        *((("rerankers", name, "quality"), own) for name, own in gates.rerankers.items()),
-    ]
-    for keys, asked in places:
-        for measure in asked.quality or {}:
+    places: dict[tuple[str, ...], RerankerGates] = {("quality",): gates}
+    for name, own in gates.rerankers.items():
+        places["rerankers", name, "quality"] = own
+    for keys, questions in places.items():
+        for measure in questions.quality or {}:
+            if measure == HEADLINE:
+                continue
             try:
-                measure == HEADLINE or quality.parse(measure)
+                quality.parse(measure)
             except SuiteError as error:
                 raise gates.problem((*keys, measure), error) from error

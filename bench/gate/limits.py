@@ -4,143 +4,154 @@ to the baseline, or both.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from bench.comparison.pairs import Side
 from bench.core.printable import one_line
 from bench.gate.file import CostGate, MemoryGate
 from bench.gate.verdict import Gate, Outcome, worst
 
 GIB = 2**30
-MEMORY = ("gpu_allocated_bytes", "peak_rss_bytes")
-"""Facts of the timed pass: the accelerator's peak where there is one, else the process's."""
 
 
-def failures_gate(new: Side, most: float) -> Gate:
+def failures_gate(new: Side, limit: float) -> Gate:
     """The share of queries whose call failed: they score 0."""
     counts = new.record.counts
     share = counts.failed_share
-    reason = one_line(next(iter(new.record.failures.values()), ""))
+    remark = ""
+    if new.record.failures:
+        reason = next(iter(new.record.failures.values()))
+        remark = f"e.g. {one_line(reason)}"
     return Gate(
         trial=new.trial,
         name="failures",
-        outcome="pass" if share <= most else "fail",
-        found=f"{counts.failed} of {counts.called}",
-        limit=f"≤ {most:.3g}" if most else "none",
-        told=f"e.g. {reason}" if reason else "",
+        outcome=_at_most(share, limit),
+        measured=f"{counts.failed} of {counts.called}",
+        limit=f"≤ {limit:.3g}" if limit else "none",
+        remark=remark,
         numbers={
             "failed": counts.failed,
             "queries": counts.queries,
             "share": share,
-            "max_share": most,
+            "max_share": limit,
         },
     )
 
 
-def memory_gate(new: Side, baseline: Side, asked: MemoryGate) -> Gate:
+def memory_gate(new: Side, baseline: Side, question: MemoryGate) -> Gate:
     """Peak memory of the timed pass. All rerankers that a run timed were loaded together, so that a
     ratio needs the same ones in both.
     """
-    ours, theirs = new.record.latency or {}, baseline.record.latency or {}
-    fact = next((name for name in MEMORY if ours.get(name)), None)
-    if fact is None:
-        return Gate(
-            new.trial,
-            "memory",
-            "incomparable",
-            told="the new run was not timed: peak memory is taken in the timed pass",
-        )
+    peaks = _peaks(new)
+    where = next((where for where, size in peaks.items() if size), None)
+    if where is None:
+        problem = "the new run was not timed: peak memory is taken in the timed pass"
+        return Gate(new.trial, "memory", "incomparable", remark=problem)
     loaded = _timed(new)
-    if not theirs.get(fact):
+    before: float | None = None
+    problem = ""
+    peak_before = _peaks(baseline)[where]
+    if not peak_before:
         problem = "the baseline's timed pass tells no such peak"
+    elif loaded != _timed(baseline):
+        problem = "the two runs did not have the same rerankers loaded"
     else:
-        problem = (
-            ""
-            if loaded == _timed(baseline)
-            else "the two runs did not have the same rerankers loaded"
-        )
-    before = theirs[fact] / GIB if not problem else None
-    together = f"of {len(loaded)} rerankers loaded together" if len(loaded) > 1 else ""
-    return _limited(
-        new,
-        "memory",
-        ours[fact] / GIB,
-        before,
-        (asked.max_gib, asked.ratio),
-        "GiB",
-        problem,
-        together,
-    )
+        before = peak_before / GIB
+    together = ""
+    if len(loaded) > 1:
+        together = f"of {len(loaded)} rerankers loaded together"
+    amount = Amount("memory", "GiB", (peaks[where] or 0) / GIB, before, problem, together)
+    return _limited(new, amount, question.max_gib, question.ratio)
 
 
-def cost_gate(new: Side, baseline: Side, asked: CostGate) -> Gate | None:
+def _peaks(side: Side) -> dict[str, int | None]:
+    """Return the peaks of the timed pass in bytes: the accelerator's, where there is one, first."""
+    timing = side.record.latency or {}
+    return {
+        "accelerator": timing.get("gpu_allocated_bytes"),
+        "process": timing.get("peak_rss_bytes"),
+    }
+
+
+def cost_gate(new: Side, baseline: Side, question: CostGate) -> Gate | None:
     """Dollars per 1,000 queries. None for a reranker that bills nothing."""
     ours, theirs = new.record.cost, baseline.record.cost
     if ours is None:
-        if theirs is None and not (
-            new.record.usage.get("billed_units") or new.record.usage.get("calls")
-        ):
+        usage = new.record.usage
+        if theirs is None and not (usage.get("billed_units") or usage.get("calls")):
             return None
-        return Gate(
-            new.trial,
-            "cost",
-            "incomparable",
-            told="the new run has no cost: no price is known for what it bills, or it bills "
-            "nothing any more",
+        problem = (
+            "the new run has no cost: no price is known for what it bills, or it bills nothing "
+            "any more"
         )
-    before = theirs.usd_per_1000_queries if theirs else None
-    problem = "" if theirs else "the baseline holds no cost"
-    return _limited(
-        new,
-        "cost",
-        ours.usd_per_1000_queries,
-        before,
-        (asked.max_usd, asked.ratio),
-        "USD per 1,000 queries",
-        problem,
-    )
+        return Gate(new.trial, "cost", "incomparable", remark=problem)
+    before: float | None = None
+    problem = "the baseline holds no cost"
+    if theirs is not None:
+        before, problem = theirs.usd_per_1000_queries, ""
+    amount = Amount("cost", "USD per 1,000 queries", ours.usd_per_1000_queries, before, problem)
+    return _limited(new, amount, question.max_usd, question.ratio)
 
 
-def _limited(
-    new: Side,
-    name: str,
-    found: float,
-    before: float | None,
-    limits: tuple[float | None, float | None],
-    unit: str,
-    problem: str,
-    told: str = "",
-) -> Gate:
-    """A value against a maximum and against a ratio to the baseline. `problem`: why there is no
-    ratio.
+@dataclass(frozen=True)
+class Amount:
+    """What a gate measures, and the baseline's; `problem` says why there is none to compare
+    with.
     """
-    most, ratio = limits
-    times = found / before if before else None
+
+    name: str
+    unit: str
+    value: float
+    before: float | None
+    problem: str
+    remark: str = ""
+
+
+def _limited(new: Side, amount: Amount, maximum: float | None, ratio: float | None) -> Gate:
+    """An amount against a maximum and against a ratio to the baseline."""
     outcomes: list[Outcome] = []
-    if most is not None:
-        outcomes.append("pass" if found <= most else "fail")
-    if ratio is not None and before is None:
-        outcomes.append("incomparable")
-    elif ratio is not None and before is not None:
-        outcomes.append("pass" if found <= ratio * before else "fail")
-    wanted = [
-        f"≤ {most:g} {unit}" if most is not None else "",
-        f"≤ {ratio:g}x" if ratio is not None else "",
-    ]
+    limits: list[str] = []
+    remarks: list[str] = []
+    measured = f"{amount.value:.3g} {amount.unit}"
+    times: float | None = None
+    if amount.before:
+        times = amount.value / amount.before
+        measured += f" ({times:.2f}x)"
+    if maximum is not None:
+        outcomes.append(_at_most(amount.value, maximum))
+        limits.append(f"≤ {maximum:g} {amount.unit}")
+    if ratio is not None:
+        limits.append(f"≤ {ratio:g}x")
+        if amount.before is None:
+            outcomes.append("incomparable")
+        else:
+            outcomes.append(_at_most(amount.value, ratio * amount.before))
+        if amount.problem:
+            remarks.append(amount.problem)
+    if amount.remark:
+        remarks.append(amount.remark)
     return Gate(
         trial=new.trial,
-        name=name,
+        name=amount.name,
         outcome=worst(outcomes),
-        found=f"{found:.3g} {unit}" + (f" ({times:.2f}x)" if times is not None else ""),
-        limit=", ".join(filter(None, wanted)),
-        told="; ".join(filter(None, [problem if ratio is not None else "", told])),
+        measured=measured,
+        limit=", ".join(limits),
+        remark="; ".join(remarks),
         numbers={
-            "found": found,
-            "baseline": before,
+            "found": amount.value,
+            "baseline": amount.before,
             "ratio": times,
-            "max": most,
+            "max": maximum,
             "max_ratio": ratio,
-            "unit": unit,
+            "unit": amount.unit,
         },
     )
+
+
+def _at_most(value: float, limit: float) -> Outcome:
+    if value <= limit:
+        return "pass"
+    return "fail"
 
 
 def _timed(side: Side) -> set[str]:

@@ -16,10 +16,13 @@ import yaml
 
 from bench.comparison.across import VERSIONS, differences, refused
 from bench.comparison.pairs import Side, comparable
+from bench.contract.trial import Trial
 from bench.core.errors import BenchError, RecordError, RerankerError
+from bench.core.note import read_notes
 from bench.core.options import deciding
 from bench.core.progress import Observer
 from bench.core.redaction import HIDDEN
+from bench.core.wording import sentences
 from bench.gate.file import SpeedGate
 from bench.gate.speed import incomparable, judged, speed_gate, times_by_scenario
 from bench.gate.verdict import Gate, Outcome
@@ -68,9 +71,9 @@ class LiveSpeed:
 
     def __init__(self, observer: Observer | None = None, clock: Clock = REAL_CLOCK) -> None:
         self.observer, self.clock = observer or Observer(), clock
-        self._asked: dict[GroupKey, tuple[str, Questions]] = {}
+        self._retrieved: dict[GroupKey, tuple[str, Questions]] = {}
 
-    def __call__(self, new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate | None:
+    def __call__(self, new: Side, baseline: Side, question: SpeedGate, seed: int) -> Gate | None:
         """The speed gate: fails when the whole interval of the ratio lies above the limit, twice.
         Incomparable where a side cannot be rebuilt as it was; None for a reranker that does no
         work.
@@ -78,45 +81,41 @@ class LiveSpeed:
         try:
             comparable(new, baseline)
             pair = rebuild(new), rebuild(baseline)
-            if all(one.planned.reranker.placement == "none" for one in pair):
+            if all(rebuilt.planned.reranker.placement == "none" for rebuilt in pair):
                 return None
             if pair[0].recipe == pair[1].recipe:
-                return replace(incomparable(new, asked, SAME), decides=False)
+                return replace(incomparable(new, question, SAME), decides=False)
             questions = self._questions(new, pair[0])
             try:
-                notes = [
-                    told
-                    for side, one in zip((new, baseline), pair, strict=True)
-                    if (told := _load(side, one))
-                ]
-                return self._judge(new, asked, seed, pair, questions, notes)
+                notes = [_load(new, pair[0]), _load(baseline, pair[1])]
+                return self._judge(new, question, seed, pair, questions, notes)
             finally:
-                for one in pair:
-                    one.planned.reranker.close()
+                for rebuilt in pair:
+                    rebuilt.planned.reranker.close()
         except BenchError as error:
-            return incomparable(new, asked, str(error))
+            return incomparable(new, question, str(error))
 
     def _questions(self, side: Side, built: Rebuilt) -> Questions:
         """The requests of a trial. Raises RecordError when its candidates are not those of the
         record any more.
         """
         place = group_of(built.planned.trial)
-        if place not in self._asked:
-            made = retrieve(built.suite, built.group, self.observer)
-            self._asked[place] = made.candidates.hash, made.questions
-        found, questions = self._asked[place]
+        if place not in self._retrieved:
+            retrieved = retrieve(built.suite, built.group, self.observer)
+            self._retrieved[place] = retrieved.candidates.hash, retrieved.questions
+        current, questions = self._retrieved[place]
         recorded = side.record.keys["quality"].value("candidates")
-        if found != recorded:
+        if current != recorded:
             raise RecordError(
                 f"the candidates of {side.trial.id} are not those of its run any more "
-                f"({recorded} → {found})"
+                f"({recorded} → {current})"
             )
         return questions
 
     def _judge(
         self,
         new: Side,
-        asked: SpeedGate,
+        question: SpeedGate,
         seed: int,
         pair: tuple[Rebuilt, Rebuilt],
         questions: Questions,
@@ -125,14 +124,15 @@ class LiveSpeed:
         ratios: list[Ratio] = []
         outcome: Outcome = "fail"
         while outcome == "fail" and len(ratios) < 2:
-            ratio, told = self._measure(pair, questions, seed + len(ratios))
+            ratio, remarks = self._measure(pair, questions, seed + len(ratios))
             ratios.append(ratio)
-            notes += told
-            outcome = judged(ratio, asked.ratio)
+            notes += remarks
+            outcome = judged(ratio, question.ratio)
         if len(ratios) == 2 and outcome != "fail":
             outcome = "inconclusive"
             notes.append("a second measurement did not agree")
-        return speed_gate(new, asked, outcome, ratios, "; ".join(dict.fromkeys(notes)))
+        remark = "; ".join(filter(None, dict.fromkeys(notes)))
+        return speed_gate(new, question, outcome, ratios, remark)
 
     def _measure(
         self, pair: tuple[Rebuilt, Rebuilt], questions: Questions, seed: int
@@ -143,8 +143,8 @@ class LiveSpeed:
         import pandas as pd
 
         targets = [
-            timed_pass.Target(name, one.planned.trial.device, one.planned.reranker)
-            for name, one in zip(SIDES, pair, strict=True)
+            timed_pass.Target(name, rebuilt.planned.trial.host, rebuilt.planned.reranker)
+            for name, rebuilt in zip(SIDES, pair, strict=True)
         ]
         timing = (pair[0].suite.latency or timed_pass.LatencyPlan()).one_query_only()
         total = timed_pass.planned_calls(targets, questions.requests, timing)
@@ -156,7 +156,7 @@ class LiveSpeed:
             )
         samples = pd.DataFrame(result.samples, columns=list(LATENCY.names))
         ours, theirs = (times_by_scenario(samples, name) for name in SIDES)
-        notes = _notes(*(result.facts[name]["notes"] for name in SIDES))
+        notes = _notes(*(sentences(read_notes(result.facts[name]["notes"])) for name in SIDES))
         for scenario in one_query():
             ratio = paired_ratio(ours.get(scenario, {}), theirs.get(scenario, {}), seed)
             if ratio is not None:
@@ -165,14 +165,11 @@ class LiveSpeed:
 
 
 def _notes(new: list[str], baseline: list[str]) -> list[str]:
-    """What the timed pass says of either side, and what it says of both once."""
-    alone = [
-        f"{name}: {note}"
-        for name, own, other in zip(SIDES, (new, baseline), (baseline, new), strict=True)
-        for note in own
-        if note not in other
-    ]
-    return [*(note for note in new if note in baseline), *alone]
+    """Return what the timed pass says of both sides, once, and of either side."""
+    notes = [note for note in new if note in baseline]
+    notes += [f"new: {note}" for note in new if note not in baseline]
+    notes += [f"baseline: {note}" for note in baseline if note not in new]
+    return notes
 
 
 def rebuild(side: Side) -> Rebuilt:
@@ -180,23 +177,29 @@ def rebuild(side: Side) -> Rebuilt:
     that is no longer possible here.
     """
     info, trial = side.run.info, side.trial
-    asked = suite.parse(
+    stored = suite.parse(
         yaml.safe_dump(info.resolved), str(side.run.folder / "run.json"), Path(info.base_dir)
     )
-    for group in plan(asked, None if trial.device == "-" else trial.device, lenient=True):
+    rebuilt = _planned_again(stored, trial)
+    if rebuilt is None:
+        raise RecordError(f"{side.run.folder}: its suite gives no {trial.id} any more")
+    status = rebuilt.planned.status
+    if status.status != "pending":
+        raise RerankerError(f"{trial.id} of {info.id} cannot run here: {status.reason}")
+    if HIDDEN in str(rebuilt.planned.part.options):
+        raise RerankerError(
+            f"{trial.id} of {info.id} was reached with a password, which no run keeps: it cannot "
+            "be rebuilt"
+        )
+    return rebuilt
+
+
+def _planned_again(stored: Suite, trial: Trial) -> Rebuilt | None:
+    for group in plan(stored, trial.device, lenient=True):
         for planned in group.planned:
             if planned.trial.id == trial.id:
-                if planned.status.status != "pending":
-                    raise RerankerError(
-                        f"{trial.id} of {info.id} cannot run here: {planned.status.reason}"
-                    )
-                if HIDDEN in str(planned.part.options):
-                    raise RerankerError(
-                        f"{trial.id} of {info.id} was reached with a password, which no run "
-                        "keeps: it cannot be rebuilt"
-                    )
-                return Rebuilt(asked, group, planned)
-    raise RecordError(f"{side.run.folder}: its suite gives no {trial.id} any more")
+                return Rebuilt(stored, group, planned)
+    return None
 
 
 def _load(side: Side, built: Rebuilt) -> str:
@@ -213,9 +216,7 @@ def _load(side: Side, built: Rebuilt) -> str:
             f"{side.trial.id} of {side.run.info.id} cannot be rebuilt as it was: "
             f"{', '.join(other)} differ"
         )
-    return (
-        f"timed with {', '.join(f'{name} {new}' for name, (_, new) in differing.items())} on "
-        "both sides"
-        if differing
-        else ""
-    )
+    if not differing:
+        return ""
+    versions = ", ".join(f"{name} {version}" for name, (_, version) in differing.items())
+    return f"timed with {versions} on both sides"

@@ -35,38 +35,35 @@ def quality_gate(
     try:
         comparison = paired(new, baseline, measure, across, seed, ACROSS)
     except IncomparableError as error:
-        return Gate(new.trial, name, "incomparable", limit=limit, told=str(error))
+        return Gate(new.trial, name, "incomparable", limit=limit, remark=str(error))
     deltas = list(comparison.deltas.values())
     low, high, outcome = non_inferiority(deltas, margin)
-    zeros, unlosable = not any(new.values(measure).values()), margin >= comparison.baseline_mean
-    if zeros:
+    has_zeros_alone = not any(new.values(measure).values())
+    cannot_be_lost = margin >= comparison.baseline_mean
+    if has_zeros_alone:
         outcome = "fail"
-    elif unlosable and outcome == "pass":
+    elif cannot_be_lost and outcome == "pass":
         outcome = "inconclusive"
     smallest = statistics.smallest_margin(deltas)
     notes = [_moves(comparison, outcome)]
-    notes += ["every query scores 0"] if zeros else []
-    notes += (
-        [
+    if has_zeros_alone:
+        notes.append("every query scores 0")
+    if cannot_be_lost:
+        notes.append(
             f"a margin of {margin:g} cannot be lost: the baseline's mean is "
             f"{comparison.baseline_mean:.4f}"
-        ]
-        if unlosable
-        else []
-    )
-    notes += [_support(len(deltas), smallest, margin)] if margin < smallest else []
-    notes += (
-        [f"{counted(comparison.unpaired, 'query')} are in one run only"]
-        if comparison.unpaired
-        else []
-    )
+        )
+    if margin < smallest:
+        notes.append(_support(len(deltas), smallest, margin))
+    if comparison.unpaired:
+        notes.append(f"{counted(comparison.unpaired, 'query')} are in one run only")
     return Gate(
         trial=new.trial,
         name=name,
         outcome=outcome,
-        found=f"{comparison.difference.mean:+.4f} [{low:+.3f}, {high:+.3f}]",
+        measured=f"{comparison.difference.mean:+.4f} [{low:+.3f}, {high:+.3f}]",
         limit=limit,
-        told="; ".join(notes),
+        remark="; ".join(notes),
         numbers={
             "measure": measure,
             "margin": margin,
@@ -92,7 +89,11 @@ def non_inferiority(deltas: Sequence[float], margin: float) -> tuple[float, floa
     fail below it, else inconclusive.
     """
     low, high = statistics.one_sided_bounds(deltas)
-    return low, high, "pass" if low > -margin else "fail" if high < -margin else "inconclusive"
+    if low > -margin:
+        return low, high, "pass"
+    if high < -margin:
+        return low, high, "fail"
+    return low, high, "inconclusive"
 
 
 def _moves(comparison: Comparison, outcome: Outcome) -> str:
@@ -106,7 +107,9 @@ def _moves(comparison: Comparison, outcome: Outcome) -> str:
         for query, delta in comparison.moved(len(comparison.deltas))
         if delta < 0
     ][:3]
-    return f"{moves}; most: {', '.join(fallen)}" if fallen and outcome != "pass" else moves
+    if not fallen or outcome == "pass":
+        return moves
+    return f"{moves}; most: {', '.join(fallen)}"
 
 
 def _support(queries: int, smallest: float, margin: float) -> str:
@@ -121,4 +124,6 @@ def _support(queries: int, smallest: float, margin: float) -> str:
 
 
 def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    if math.isfinite(value):
+        return value
+    return None

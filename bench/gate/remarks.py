@@ -41,12 +41,13 @@ def _support(side: Side, gates: Gates) -> str:
     """What margin the queries of a trial will support, where that is more than the gates will ask
     for.
     """
-    asked, queries = gates.of(side.trial.reranker).quality, side.record.counts.queries
-    if not asked:
+    margins, queries = gates.of(side.trial.reranker).quality, side.record.counts.queries
+    if not margins:
         return ""
     if queries < 2:
         return "one query supports no margin: `check` can only be inconclusive (exit 4)"
-    margin, supported = min(asked.values()), statistics.supported_margin(SPREAD, queries)
+    margin = min(margins.values())
+    supported = statistics.supported_margin(SPREAD, queries)
     needed = statistics.queries_needed(queries, supported, margin)
     if needed is None:
         return ""

@@ -37,64 +37,66 @@ LEAST_QUERIES = 20
 """Below so many queries the interval of a median says little, and the gate is inconclusive."""
 
 
-def stored_speed(new: Side, baseline: Side, asked: SpeedGate, seed: int) -> Gate | None:
+def stored_speed(new: Side, baseline: Side, question: SpeedGate, seed: int) -> Gate | None:
     """The speed gate from the timings in the two runs. Incomparable where the speed keys differ,
     inconclusive where a run was disturbed: two processes at two times differ by more than one
     process does, which no interval over queries shows.
     """
     if all(_not_of_a_timed_kind(side) for side in (new, baseline)):
         return None
-    problem = _not_comparable(new, baseline, asked.across)
+    problem = _not_comparable(new, baseline, question.across)
     if problem:
-        return incomparable(new, asked, problem)
-    ours, theirs = stored_times(new), stored_times(baseline)
-    names = one_query()
-    scenario = next((name for name in names if name in ours and name in theirs), None)
-    ratio = paired_ratio(ours[scenario], theirs[scenario], seed) if scenario else None
+        return incomparable(new, question, problem)
+    ratio = _stored_ratio(new, baseline, seed)
     if ratio is None:
-        return incomparable(
-            new,
-            asked,
-            f"no query was timed in both runs in one of the scenarios {', '.join(names)}",
-        )
-    outcome, told = (
-        judged(ratio, asked.ratio),
-        "from two runs one after the other; --live times both in turn",
-    )
+        names = ", ".join(one_query())
+        problem = f"no query was timed in both runs in one of the scenarios {names}"
+        return incomparable(new, question, problem)
+    outcome = judged(ratio, question.ratio)
+    remark = "from two runs one after the other; --live times both in turn"
     disturbed = [
         name
         for name, side in (("the new run", new), ("the baseline", baseline))
         if (side.record.latency or {}).get("disturbed")
     ]
     if disturbed and outcome != "pass":
-        outcome, told = (
-            "inconclusive",
-            f"other processes took CPU time while {' and '.join(disturbed)} was timed; use --live",
-        )
-    return speed_gate(new, asked, outcome, [ratio], told)
+        outcome = "inconclusive"
+        runs = " and ".join(disturbed)
+        remark = f"other processes took CPU time while {runs} was timed; use --live"
+    return speed_gate(new, question, outcome, [ratio], remark)
+
+
+def _stored_ratio(new: Side, baseline: Side, seed: int) -> Ratio | None:
+    """Return the ratio of times in the first scenario of one query that both runs have; None where
+    there is none.
+    """
+    ours, theirs = stored_times(new), stored_times(baseline)
+    for scenario in one_query():
+        if scenario in ours and scenario in theirs:
+            return paired_ratio(ours[scenario], theirs[scenario], seed)
+    return None
 
 
 def speed_gate(
-    new: Side, asked: SpeedGate, outcome: Outcome, ratios: Sequence[Ratio], told: str
+    new: Side, question: SpeedGate, outcome: Outcome, ratios: Sequence[Ratio], remark: str
 ) -> Gate:
     """The gate over one measurement, or over one and its repetition."""
-    found = (
-        ", again ".join(f"{one.median:.3f}x [{one.low:.3f}, {one.high:.3f}]" for one in ratios)
-        or "not timed"
-    )
-    numbers = {"max_ratio": asked.ratio, "measurements": [asdict(one) for one in ratios]}
-    return Gate(new.trial, "speed", outcome, found, f"≤ {asked.ratio:g}x", told, numbers)
+    intervals = [f"{ratio.median:.3f}x [{ratio.low:.3f}, {ratio.high:.3f}]" for ratio in ratios]
+    measured = ", again ".join(intervals) or "not timed"
+    numbers = {"max_ratio": question.ratio, "measurements": [asdict(ratio) for ratio in ratios]}
+    return Gate(new.trial, "speed", outcome, measured, f"≤ {question.ratio:g}x", remark, numbers)
 
 
-def incomparable(new: Side, asked: SpeedGate, told: str) -> Gate:
+def incomparable(new: Side, question: SpeedGate, reason: str) -> Gate:
+    """The gate of two sides whose times cannot be compared."""
     return Gate(
         new.trial,
         "speed",
         "incomparable",
         "not compared",
-        f"≤ {asked.ratio:g}x",
-        told,
-        decides=asked.required,
+        f"≤ {question.ratio:g}x",
+        reason,
+        decides=question.required,
     )
 
 
@@ -104,7 +106,11 @@ def judged(ratio: Ratio, limit: float) -> Outcome:
     """
     if ratio.queries < LEAST_QUERIES:
         return "inconclusive"
-    return "fail" if ratio.low > limit else "pass" if ratio.high <= limit else "inconclusive"
+    if ratio.low > limit:
+        return "fail"
+    if ratio.high <= limit:
+        return "pass"
+    return "inconclusive"
 
 
 def stored_times(side: Side) -> dict[str, Times]:
@@ -117,11 +123,12 @@ def times_by_scenario(samples: pd.DataFrame, trial: str) -> dict[str, Times]:
     Warm-ups and the parts of a call are left out.
     """
     calls = timed_calls(samples[samples["trial"] == trial])
-    found: dict[str, dict[str, dict[int, float]]] = {}
+    by_scenario: dict[str, dict[str, dict[int, float]]] = {}
     columns = calls[["scenario", "query", "round", "nanoseconds"]]
-    for scenario, query, turn, taken in columns.itertuples(index=False):
-        found.setdefault(str(scenario), {}).setdefault(str(query), {})[int(turn)] = float(taken)
-    return dict(found)
+    for scenario, query, turn, nanoseconds in columns.itertuples(index=False):
+        by_query = by_scenario.setdefault(str(scenario), {})
+        by_query.setdefault(str(query), {})[int(turn)] = float(nanoseconds)
+    return dict(by_scenario)
 
 
 def _not_of_a_timed_kind(side: Side) -> bool:
@@ -147,8 +154,10 @@ def _not_comparable(new: Side, baseline: Side, across: Sequence[str]) -> str:
         for name in refused(differing, (UNDER_TEST, *across))
         if not name.startswith(SETTINGS) or name in known
     ]
-    told = sentence({name: differing[name] for name in names})
-    return f"the speed keys differ in {told}; --live times both on this machine" if names else ""
+    if not names:
+        return ""
+    changes = sentence({name: differing[name] for name in names})
+    return f"the speed keys differ in {changes}; --live times both on this machine"
 
 
 def _known_settings(key: Key) -> set[str]:

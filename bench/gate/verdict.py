@@ -24,18 +24,18 @@ EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "incomparable": 3, "inco
 class Gate:
     """One question put to one trial of the new run.
 
-    `found` and `limit` are what was measured and the worst that passes, as people read them;
-    `numbers` holds them in full. `told` says in one sentence what a reader of the two would miss. A
-    gate that does not `decide` is shown and leaves the verdict alone: drift of two different
-    systems, or a speed that nobody demanded.
+    `measured` and `limit` are what was measured and the worst that passes, as people read them;
+    `numbers` holds them in full. `remark` says in a sentence what a reader of the two would
+    miss. A gate that does not `decide` is shown and leaves the verdict alone: drift of two
+    different systems, or a speed that nobody demanded.
     """
 
     trial: Trial
     name: str
     outcome: Outcome
-    found: str = ""
+    measured: str = ""
     limit: str = ""
-    told: str = ""
+    remark: str = ""
     numbers: Mapping[str, Any] = field(default_factory=dict)
     decides: bool = True
 
@@ -62,9 +62,8 @@ class Verdict:
         """The worst of the gates that decide; of all gates where none does, since nothing was shown
         then.
         """
-        return worst(
-            gate.outcome for gate in [gate for gate in self.gates if gate.decides] or self.gates
-        )
+        deciding = [gate for gate in self.gates if gate.decides]
+        return worst(gate.outcome for gate in deciding or self.gates)
 
     @property
     def exit_code(self) -> int:
@@ -74,7 +73,9 @@ class Verdict:
         return EXIT_CODES[self.counted(self.outcome)]
 
     def counted(self, outcome: Outcome) -> Outcome:
-        return self.inconclusive if outcome == "inconclusive" and self.inconclusive else outcome
+        if outcome == "inconclusive" and self.inconclusive:
+            return self.inconclusive
+        return outcome
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:

@@ -102,7 +102,13 @@ class Caller:
         return nanoseconds
 
     def sample(
-        self, scenario: str, round_: int, query: str, pairs: int, nanoseconds: int, **more: Any
+        self,
+        scenario: str,
+        round_: int,
+        query: str | None,
+        pairs: int,
+        nanoseconds: int,
+        **more: Any,
     ) -> Sample:
         """Return a row about the last call."""
         usage = self.usage

@@ -72,6 +72,10 @@ class Lane:
             self.caller.sample(scenario, round_, request.query_id, pairs, nanoseconds, **more)
         )
 
+    def keep_pooled(self, scenario: str, round_: int, pairs: int, nanoseconds: int) -> None:
+        """Keep a sample of the last call, which was of several queries at once."""
+        self.samples.append(self.caller.sample(scenario, round_, None, pairs, nanoseconds))
+
     def count(self, calls: int) -> None:
         """Report calls that were made, or that were planned and will not be."""
         self.calls_left -= calls

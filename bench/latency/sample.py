@@ -13,16 +13,16 @@ Timing = Mapping[str, Any]
 
 
 class Sample(NamedTuple):
-    """A row of the table `latency`. `tokens` are real ones, `slots` the same with padding,
-    `truncated` the pairs that were cut: of the whole call, None where the reranker does not say.
-    `span` is "total" or a part of a call. `rate` is of queries per second, in scenarios that offer
-    load.
+    """A row of the table `latency`. `query` is None where a call pools several. `tokens` are real
+    ones, `slots` the same with padding, `truncated` the pairs that were cut: of the whole call,
+    None where the reranker does not tell. `span` is "total" or a part of a call. `rate` is of
+    queries per second, in scenarios that offer load.
     """
 
     trial: str
     scenario: str
     round: int
-    query: str
+    query: str | None
     pairs: int
     tokens: int | None
     nanoseconds: int

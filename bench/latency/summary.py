@@ -111,5 +111,5 @@ def _summary(of: Condition, rows: pd.DataFrame, seed: int) -> Summary:
     import numpy as np
 
     rows = rows.assign(ms=rows["nanoseconds"].astype(np.float64) / 1e6)
-    queries = int(rows["query"].nunique())
+    queries = int(rows["query"].nunique(dropna=False))
     return Summary(of, queries, len(rows), reader(of.scenario).measure(rows, seed))

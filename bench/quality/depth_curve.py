@@ -56,7 +56,7 @@ def curve(rankings: Mapping[str, Ranking], questions: Questions, depths: Sequenc
         for request in questions.requests
         if request.query_id in rankings
     }
-    found = {}
+    curve_at: dict[int, PerQuery] = {}
     for depth in depths:
         cut = {
             request.query_id: _ranking(
@@ -65,10 +65,10 @@ def curve(rankings: Mapping[str, Ranking], questions: Questions, depths: Sequenc
             for request in questions.requests
             if not depth or request.query_id in orders
         }
-        found[depth] = measures.evaluate(
+        curve_at[depth] = measures.evaluate(
             cut, questions.qrels, questions.measures, questions.dataset.min_relevance
         )
-    return found
+    return curve_at
 
 
 def rows(
@@ -111,4 +111,6 @@ def _cutoff(questions: Questions) -> int | None:
         measures.parse(name, questions.dataset.min_relevance).params.get("cutoff")
         for name in questions.measures
     ]
-    return None if None in cutoffs else max(map(int, cutoffs))
+    if None in cutoffs:
+        return None
+    return max(map(int, cutoffs))

@@ -180,7 +180,9 @@ def _safe(grades: Mapping[str, int]) -> dict[str, int]:
     """These grades; 0 for each where all are negative, as those of spam are. No value changes by
     it, but pytrec_eval crashes the process on a query whose highest grade is below 0.
     """
-    return dict(grades) if max(grades.values(), default=0) >= 0 else dict.fromkeys(grades, 0)
+    if max(grades.values(), default=0) >= 0:
+        return dict(grades)
+    return dict.fromkeys(grades, 0)
 
 
 def _by_ir_measures(

@@ -184,7 +184,9 @@ def one_sided_bounds(delta: Sequence[float]) -> tuple[float, float]:
     if spread is None:
         return -math.inf, math.inf
     mean = sum(delta) / n
-    reach = t_quantile(LEVEL, n - 1) * spread / math.sqrt(n) if spread else 0.0
+    reach = 0.0
+    if spread:
+        reach = t_quantile(LEVEL, n - 1) * spread / math.sqrt(n)
     return mean - reach, mean + reach
 
 
@@ -194,7 +196,9 @@ def smallest_margin(delta: Sequence[float]) -> float:
     Infinite below two queries.
     """
     spread = _deviation(delta)
-    return math.inf if spread is None else supported_margin(spread, len(delta))
+    if spread is None:
+        return math.inf
+    return supported_margin(spread, len(delta))
 
 
 def supported_margin(spread: float, n: int) -> float:
@@ -203,18 +207,18 @@ def supported_margin(spread: float, n: int) -> float:
     Twice the reach of the one-sided bound, which gives 95 % when differences are normal and their
     spread known, and TAIL_ALLOWANCE for spreads that vary from sample to sample.
     """
-    return TAIL_ALLOWANCE * 2 * t_quantile(LEVEL, n - 1) * spread / math.sqrt(n) if spread else 0.0
+    if not spread:
+        return 0.0
+    return TAIL_ALLOWANCE * 2 * t_quantile(LEVEL, n - 1) * spread / math.sqrt(n)
 
 
 def queries_needed(n: int, supported: float, margin: float) -> int | None:
     """How many queries would support a margin, where n of them support `supported`. None where
     these suffice, or support none.
     """
-    return (
-        math.ceil(n * (supported / margin) ** 2)
-        if math.isfinite(supported) and supported > margin
-        else None
-    )
+    if not math.isfinite(supported) or supported <= margin:
+        return None
+    return math.ceil(n * (supported / margin) ** 2)
 
 
 def paired_t(delta: Sequence[float]) -> tuple[float, float]:
@@ -224,9 +228,13 @@ def paired_t(delta: Sequence[float]) -> tuple[float, float]:
     from scipy.special import stdtr
 
     spread, n = _deviation(delta), len(delta)
-    mean = sum(delta) / n if n else 0.0
+    if n < 2:
+        return 0.0, 1.0
+    mean = sum(delta) / n
     if not spread:
-        return (math.copysign(math.inf, mean), 0.0) if mean and n > 1 else (0.0, 1.0)
+        if not mean:
+            return 0.0, 1.0
+        return math.copysign(math.inf, mean), 0.0
     t = mean / (spread / math.sqrt(n))
     return t, float(2 * stdtr(n - 1, -abs(t)))
 
@@ -255,7 +263,9 @@ def effect_size(delta: Sequence[float]) -> float | None:
     nothing varies.
     """
     spread = _deviation(delta)
-    return None if not spread else sum(delta) / len(delta) / spread
+    if not spread:
+        return None
+    return sum(delta) / len(delta) / spread
 
 
 def minimum_detectable(delta: Sequence[float]) -> float:
@@ -266,7 +276,9 @@ def minimum_detectable(delta: Sequence[float]) -> float:
     1988). Infinite below two queries.
     """
     spread = _deviation(delta)
-    return math.inf if spread is None else POWER_FACTOR * spread / math.sqrt(len(delta))
+    if spread is None:
+        return math.inf
+    return POWER_FACTOR * spread / math.sqrt(len(delta))
 
 
 def kendall_tau(ranks: Sequence[float]) -> float:
@@ -282,9 +294,13 @@ def kendall_tau(ranks: Sequence[float]) -> float:
         inversions += len(seen) - place
         seen.insert(place, value)
     pairs = len(seen) * (len(seen) - 1) // 2
-    return 1.0 - 2.0 * inversions / pairs if pairs else 1.0
+    if not pairs:
+        return 1.0
+    return 1.0 - 2.0 * inversions / pairs
 
 
 def _deviation(values: Sequence[float]) -> float | None:
     """Sample standard deviation, exactly 0 for equal values; None below two of them."""
-    return statistics.stdev(values) if len(values) > 1 else None
+    if len(values) < 2:
+        return None
+    return statistics.stdev(values)

@@ -197,14 +197,14 @@ def _average_precision(judged: Judged, cutoff: int, threshold: int) -> Values:
 def _judged(judged: Judged, cutoff: int, threshold: int) -> Values:
     import numpy as np
 
-    shown = np.minimum(judged.lengths, cutoff).astype(np.float64)
-    return _share(judged.total(judged.rank <= cutoff), shown)
+    lengths = np.minimum(judged.lengths, cutoff).astype(np.float64)
+    return _share(judged.total(judged.rank <= cutoff), lengths)
 
 
-def _share(part: Values, whole: Values) -> Values:
+def _share(part: Values, total: Values) -> Values:
     import numpy as np
 
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return np.divide(part, total, out=np.zeros_like(part), where=total > 0)
 
 
 _MEASURES: Mapping[str, Callable[[Judged, int, int], Values]] = {

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.identity import Fields
 from bench.core.atomic import restore_folder, whole_folder, write_atomically
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.core.paths import RESERVED
 from bench.ranking.trec import metadata_path
+from bench.records.facts import MachineFacts
 from bench.records.folder import plain, read_info
 from bench.records.run import Run
 from bench.records.schema import SCHEMA_VERSION, Record
@@ -69,8 +71,8 @@ def save(
         raise BenchError(f"{target} is there already: give another --name, or --replace it")
     try:
         # What a link points at is replaced, and the link stays.
-        with whole_folder(Path(os.path.realpath(target)), replace=replace) as made:
-            _write(run, made, latency)
+        with whole_folder(Path(os.path.realpath(target)), replace=replace) as place:
+            _write(run, place, latency)
     except OSError as error:
         raise BenchError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target
@@ -203,17 +205,18 @@ def _rows(run: Run, table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
 
 
 def _short(record: Record, latency: bool) -> Record:
-    kept: dict[str, Any] = {
+    changes: dict[str, object] = {
         "schema_version": SCHEMA_VERSION,
         "environment": _kept(record.environment),
     }
     if not latency:
-        kept |= {
+        changes |= {
             "latency": None,
             "keys": {name: key for name, key in record.keys.items() if name != "speed"},
         }
-    return record.model_copy(update=kept)
+    return record.model_copy(update=changes)
 
 
-def _kept(environment: Mapping[str, Any]) -> dict[str, Any]:
+def _kept(environment: MachineFacts) -> Fields:
+    """Return what of a machine a baseline holds."""
     return {name: value for name, value in environment.items() if name in KEPT_OF_MACHINE}

@@ -101,23 +101,40 @@ def _place(row: pd.Series[Any], column: str) -> str:
 
 def _problem(cells: Any, column: Column) -> str | None:
     """Return what a column holds that it cannot, or None."""
-    import numpy as np
-    from pandas.api import types
-
     if not len(cells):
         return None
     if column.kind == "string":
-        present = cells if column.required else cells[cells.notna()]
-        kinds = ("string",) if column.required else ("string", "empty")
-        is_text = types.infer_dtype(present, skipna=False) in kinds and present.notna().all()
-        return None if is_text else "cells that are no text"
-    if column.kind == "bool":
-        is_flag = types.infer_dtype(cells, skipna=True) in ("boolean", "empty")
-        return None if is_flag else "cells that are neither true nor false"
+        if not _is_text(cells, column):
+            return "cells that are no text"
+    elif column.kind == "bool":
+        if not _is_of(cells, ("boolean", "empty")):
+            return "cells that are neither true nor false"
+    elif not _is_number(cells, column):
+        return "cells that are no numbers"
+    return None
+
+
+def _is_text(cells: Any, column: Column) -> bool:
+    from pandas.api import types
+
+    kinds: tuple[str, ...] = ("string",)
+    if not column.required:
+        kinds = ("string", "empty")
+        cells = cells[cells.notna()]
+    return types.infer_dtype(cells, skipna=False) in kinds and bool(cells.notna().all())
+
+
+def _is_number(cells: Any, column: Column) -> bool:
+    import numpy as np
+    from pandas.api import types
+
     is_number = types.is_numeric_dtype(cells) and not types.is_bool_dtype(cells)
     if column.required:
-        is_finite = is_number and np.isfinite(cells.to_numpy(float, na_value=np.nan)).all()
-        return None if is_finite else "cells that are no numbers"
-    numbers = ("integer", "floating", "mixed-integer-float", "empty")
-    is_number = is_number or types.infer_dtype(cells, skipna=True) in numbers
-    return None if is_number else "cells that are no numbers"
+        return is_number and bool(np.isfinite(cells.to_numpy(float, na_value=np.nan)).all())
+    return is_number or _is_of(cells, ("integer", "floating", "mixed-integer-float", "empty"))
+
+
+def _is_of(cells: Any, kinds: tuple[str, ...]) -> bool:
+    from pandas.api import types
+
+    return types.infer_dtype(cells, skipna=True) in kinds

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bench.contract.identity import Identity
+from bench.contract.identity import Fields, Identity
 from bench.core.options import Options, deciding
 
 
@@ -27,10 +27,12 @@ class Key(Options):
 
     def value(self, name: str) -> Any:
         """The field that `differing` calls `name`, None where there is none."""
-        found: Any = self.fields
+        value: Any = self.fields
         for step in name.split("."):
-            found = found.get(step) if isinstance(found, Mapping) else None
-        return found
+            if not isinstance(value, Mapping):
+                return None
+            value = value.get(step)
+        return value
 
 
 def make_key(fields: Mapping[str, Any]) -> Key:
@@ -97,7 +99,7 @@ def speed_key(
     )
 
 
-def speed_settings(options: BaseModel, facts: Mapping[str, Any]) -> dict[str, Any]:
+def speed_settings(options: BaseModel, facts: Mapping[str, Any]) -> Fields:
     """Return device, attention kernel, and the options that decide speed and not scores: each as it
     loaded, where the facts of a description say so, else as it was asked for.
     """

@@ -13,14 +13,19 @@ from bench.records.schema import Record
 if TYPE_CHECKING:
     import pandas as pd
 
+POOLED = "*"
+"""Stood for the query of a call of several."""
 PACKED = re.compile(r"^server ([0-9.e+-]+)/s$")
 
 
 def unpacked(table: pd.DataFrame, records: Mapping[str, Record]) -> pd.DataFrame:
-    """Return a table of timings in which the rate of a load is a column of its own.
+    """Return a table of timings in which the rate of a load is a column of its own, and calls of
+    several queries have no query.
 
     The name holds three digits of a rate; the record of its trial holds all of them.
     """
+    if (table["query"] == POOLED).any():
+        table = table.assign(query=table["query"].mask(table["query"] == POOLED))
     packed = [name for name in table["scenario"].unique() if PACKED.match(name)]
     if not packed:
         return table

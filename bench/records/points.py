@@ -15,15 +15,14 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.identity import Fields
 from bench.contract.trial import System, Trial
-from bench.core.errors import RecordError
 from bench.latency.columns import P95
 from bench.latency.sample import Condition
 from bench.latency.scenarios import one_query, one_query_at
 from bench.latency.summary import Summary, summarise
 from bench.latency.sweep_plan import SETTINGS
 from bench.quality.query_values import QueryValues
-from bench.records.cells import REPEAT
 from bench.records.folder import RunFolder, plain
 from bench.records.schema import ArchitectureRecord, Record
 from bench.records.tables import DEPTHS, SYSTEM, of_measure, read_stretches
@@ -122,13 +121,8 @@ def _curves(run: RunFolder, measure: str) -> Iterator[tuple[tuple[System, int], 
             own += [names.setdefault(query, query) for query in part["query"]]
             values.setdefault(key, array("d")).extend(part["value"].tolist())
     for key, own in query_ids.items():
-        if len(set(own)) < len(own):
-            system, depth = key
-            raise RecordError(
-                f"{run.folder / DEPTHS.name}: holds {measure} of {system.trial} at depth {depth} "
-                f"twice for a query: {REPEAT}"
-            )
-        yield key, QueryValues(run.places.of(own), values[key])
+        by_query = dict(zip(own, values[key], strict=True))
+        yield key, QueryValues(run.places.of(list(by_query)), array("d", by_query.values()))
 
 
 def measured(run: RunFolder, *, architectures: bool = False) -> tuple[Point, ...]:
@@ -176,7 +170,9 @@ def _between(below: Point, above: Point, depth: int, qualities: Qualities) -> Po
     share = (depth - below.depth) / (above.depth - below.depth)
 
     def line(low: float | None, high: float | None) -> float | None:
-        return None if low is None or high is None else low + share * (high - low)
+        if low is None or high is None:
+            return None
+        return low + share * (high - low)
 
     return replace(
         below,
@@ -233,9 +229,9 @@ def _point(
 ) -> Point:
     times = (summary.queries, summary.p50_ms, summary.p95_ms, summary.of(P95).high)
     meaningless = bool(record.description.get("facts", {}).get("random_weights"))
-    failed = (
-        record.counts.failed_share if isinstance(record, Record) and not system.changes else 0.0
-    )
+    failed = 0.0
+    if isinstance(record, Record) and not system.changes:
+        failed = record.counts.failed_share
     return Point(
         record.trial,
         system,
@@ -254,9 +250,9 @@ def _deepest(record: Record | ArchitectureRecord) -> int:
     return min(depth, int(record.candidates.get("longest", depth)))
 
 
-def _loaded(record: Record | ArchitectureRecord) -> dict[str, Any]:
-    told = {**record.description.get("facts", {}), **record.description.get("identity", {})}
-    return {name: told.get(name) for name in SETTINGS}
+def _loaded(record: Record | ArchitectureRecord) -> Fields:
+    loaded = {**record.description.get("facts", {}), **record.description.get("identity", {})}
+    return {name: loaded.get(name) for name in SETTINGS}
 
 
 def _system(trial: Any, *changes: Any) -> System:

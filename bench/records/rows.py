@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from bench.contract.identity import Fields
 from bench.contract.trial import Trial
 from bench.core.counting import candidates, counted
 from bench.core.note import Code, Note, read_notes
@@ -19,6 +20,7 @@ from bench.latency.scenarios import in_order, one_query_at
 from bench.latency.summary import Summary
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import Difference, Estimate
+from bench.records.facts import TimingFacts
 from bench.records.schema import Cost, Record, StageRecord
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class Row:
     differences: Mapping[str, Difference] = field(default_factory=dict)
     latency: Mapping[Condition, Summary] = field(default_factory=dict)
     parts: Mapping[Condition, Mapping[str, float]] = field(default_factory=dict)
-    timing: Mapping[str, Any] = field(default_factory=dict)
+    timing: TimingFacts = field(default_factory=TimingFacts)
     notes: tuple[Note, ...] = ()
     cost: Cost | None = None
     usage: Mapping[str, float] = field(default_factory=dict)
@@ -107,16 +109,22 @@ class Row:
         """The scenario that says how many pairs per second are scored."""
         return next((summary for summary in self.latency.values() if summary.pairs_per_s), None)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Flat columns for a DataFrame: names, status, each measure with its interval, differences,
         latency in milliseconds.
         """
+        trial = self.trial
         row: dict[str, Any] = {
-            name: getattr(self.trial, name)
-            for name in ("dataset", "first_stage", "reranker", "device", "depth", "kind")
+            "dataset": trial.dataset,
+            "first_stage": trial.first_stage,
+            "reranker": trial.reranker,
+            "device": trial.device,
+            "depth": trial.depth,
+            "kind": trial.kind,
         }
-        longest = self.trial.depth if self.longest is None else self.longest
-        row |= {"candidates": min(longest, self.trial.depth)}
+        row["candidates"] = trial.depth
+        if self.longest is not None:
+            row["candidates"] = min(self.longest, trial.depth)
         row |= {"status": self.status, "reason": self.reason}
         if self.status == "done":
             row |= {"failed": self.failed}
@@ -296,9 +304,11 @@ def _notes(record: Record) -> list[Note]:
     if counts.beyond_single_precision:
         notes.append(Note(Code.BEYOND_SINGLE_PRECISION, counts.beyond_single_precision))
     notes += _notes_of_usage(record.usage)
-    warnings = record.description.get("facts", {}).get("warnings", [])
-    timing = (record.latency or {}).get("notes", [])
-    return [*notes, *read_notes(warnings), *read_notes(timing)]
+    facts = record.description.get("facts") or {}
+    notes += read_notes(facts.get("warnings") or [])
+    if record.latency is not None:
+        notes += read_notes(record.latency.get("notes") or [])
+    return notes
 
 
 def _notes_of_usage(usage: Mapping[str, float]) -> list[Note]:

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from bench.contract.identity import Identity
 from bench.contract.trial import Trial, TrialStatus
-from bench.core.note import StoredNote, read_notes
+from bench.core.note import StoredNote
 from bench.core.options import Options
-from bench.latency.scenarios import SCENARIOS
 from bench.quality.assess import Counts
 from bench.quality.measures import ROUNDING, value_range
 from bench.quality.statistics import Difference, Estimate
+from bench.records.facts import (
+    AsStored,
+    CandidateFacts,
+    DatasetFacts,
+    DescriptionFacts,
+    MachineFacts,
+    SuiteFacts,
+    TimingFacts,
+    check_candidates,
+    check_dataset,
+    check_description,
+    check_nothing,
+    check_suite,
+    check_timing,
+)
 from bench.records.keys import Key, system_key
 
 SCHEMA_VERSION = 2
@@ -28,63 +41,6 @@ ARGUMENT = "argument "
 
 FAILED_LIMIT = 0.5
 """A trial of which a larger share of the queries failed is out of every verdict."""
-
-
-_NUMBER = (int, float)
-_RESOLVED = {"seed": int, "rerankers": list, "latency": dict}
-_DESCRIPTION = {"backend": str, "identity": dict, "facts": dict}
-_TIMING = {
-    "notes": list,
-    "disturbances": list,
-    "noise": dict,
-    **dict.fromkeys(SCENARIOS, dict),
-    **dict.fromkeys(
-        (
-            "warmup_calls",
-            "queries_planned",
-            "queries_timed",
-            "calls",
-            "errors",
-            "retried",
-            "slots",
-            "truncated",
-        ),
-        _NUMBER,
-    ),
-    **dict.fromkeys(
-        (
-            "failure_rate",
-            "padding_share",
-            "peak_rss_bytes",
-            "joules_per_1000_pairs",
-            "cpu_clock_mhz",
-        ),
-        _NUMBER,
-    ),
-}
-
-
-def _shaped(values: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
-    """The values, whose named ones are of these types or None; others are nobody's to read."""
-    for name, kind in shapes.items():
-        value = values.get(name)
-        if value is not None and not isinstance(value, kind):
-            raise ValueError(f"{name} is of type {type(value).__name__}")
-    for name in ("notes", "disturbances"):
-        read_notes(values.get(name) or [])
-    return values
-
-
-def _cautioned(description: dict[str, Any]) -> dict[str, Any]:
-    """The description, whose warnings are notes."""
-    read_notes((description.get("facts") or {}).get("warnings") or [])
-    return description
-
-
-def _seeded(resolved: dict[str, Any]) -> dict[str, Any]:
-    if (resolved.get("seed") or 0) < 0:
-        raise ValueError("seed is below 0")
-    return resolved
 
 
 def _comparable(keys: dict[str, Key]) -> dict[str, Key]:
@@ -111,15 +67,12 @@ def _probable(differences: dict[str, Difference]) -> dict[str, Difference]:
     return differences
 
 
-Resolved = Annotated[
-    dict[str, Any], AfterValidator(partial(_shaped, shapes=_RESOLVED)), AfterValidator(_seeded)
-]
-Description = Annotated[
-    dict[str, Any],
-    AfterValidator(partial(_shaped, shapes=_DESCRIPTION)),
-    AfterValidator(_cautioned),
-]
-Timing = Annotated[dict[str, Any], AfterValidator(partial(_shaped, shapes=_TIMING))]
+DatasetField = Annotated[DatasetFacts, AsStored(check_dataset)]
+CandidateField = Annotated[CandidateFacts, AsStored(check_candidates)]
+DescriptionField = Annotated[DescriptionFacts, AsStored(check_description)]
+TimingField = Annotated[TimingFacts, AsStored(check_timing)]
+SuiteField = Annotated[SuiteFacts, AsStored(check_suite)]
+MachineField = Annotated[MachineFacts, AsStored(check_nothing)]
 
 
 class Cost(Options):
@@ -177,9 +130,9 @@ class Record(Options):
 
     schema_version: int = SCHEMA_VERSION
     trial: Trial
-    description: Description
-    dataset: dict[str, Any]
-    candidates: dict[str, Any]
+    description: DescriptionField
+    dataset: DatasetField
+    candidates: CandidateField
     quality: Annotated[dict[str, Estimate], AfterValidator(_within_range)]
     vs_first_stage: Annotated[dict[str, Difference], AfterValidator(_probable)]
     counts: Counts
@@ -198,14 +151,14 @@ class Record(Options):
     cost: Cost | None = Field(
         None, description="None where nothing is paid for by the query, or no price is known"
     )
-    latency: Timing | None = Field(
+    latency: TimingField | None = Field(
         None, description="facts of the timed pass; its samples are in the table latency"
     )
     stages: list[StageRecord] = Field(
         default_factory=list, description="of a pipeline: its stages, the search first"
     )
     keys: Annotated[dict[str, Key], AfterValidator(_comparable)]
-    environment: dict[str, Any]
+    environment: MachineField
     finished: str
 
     @property
@@ -241,14 +194,14 @@ class ArchitectureRecord(Options):
 
     schema_version: int = SCHEMA_VERSION
     trial: Trial
-    description: Description
-    dataset: dict[str, Any]
-    candidates: dict[str, Any]
-    latency: Timing = Field(
+    description: DescriptionField
+    dataset: DatasetField
+    candidates: CandidateField
+    latency: TimingField = Field(
         description="facts of the timed pass; its samples are in the table latency"
     )
     keys: dict[str, Key]
-    environment: dict[str, Any]
+    environment: MachineField
     finished: str
 
 
@@ -262,7 +215,7 @@ class RunInfo(Options):
     suite: str
     description: str = ""
     asked: dict[str, Any]
-    resolved: Resolved
+    resolved: SuiteField
     base_dir: str = Field(
         "", description="what paths in the suite are relative to, as seen from where it was run"
     )
@@ -272,7 +225,7 @@ class RunInfo(Options):
     finished: str | None = None
     status: Literal["running", "done"] = "running"
     version: str
-    environment: dict[str, Any]
+    environment: MachineField
     inputs: dict[str, str] = Field(
         default_factory=dict,
         description="digests and versions of what decides the numbers and is not in the suite: "

@@ -69,7 +69,7 @@ CALL = {
     "trial": TEXT,
     "scenario": TEXT,
     "round": WHOLE,
-    "query": TEXT,
+    "query": SOME_TEXT,
     "pairs": WHOLE,
     "tokens": SOME_COUNT,
     "nanoseconds": WHOLE,

@@ -40,19 +40,19 @@ class RunWriter:
         """The ids of trials of which an earlier, interrupted process of this run left whole
         records.
         """
-        found = set()
-        for trial in (status.trial for status in self.info.trials):
-            path = record_path(self.folder, trial)
+        finished: set[str] = set()
+        for status in self.info.trials:
+            path = record_path(self.folder, status.trial)
             try:
-                record = (
-                    validated(ArchitectureRecord, path)
-                    if trial.kind == "architecture"
-                    else validated(Record, path)
-                )
+                record: Record | ArchitectureRecord
+                if status.trial.kind == "architecture":
+                    record = validated(ArchitectureRecord, path)
+                else:
+                    record = validated(Record, path)
             except RecordError:  # none, or damaged from outside: the trial runs again
                 continue
-            found.add(record.trial.id)
-        return found
+            finished.add(record.trial.id)
+        return finished
 
     def save(
         self,
@@ -81,12 +81,12 @@ class RunWriter:
                 record_path(self.folder, record.trial), _json(record.model_dump(mode="json"))
             )
 
-    def save_texts(self, group: str, found: texts.Texts) -> None:
+    def save_texts(self, group: str, kept_texts: texts.Texts) -> None:
         """Add what reports show of one group, which is named by its first trial."""
         rows_of: dict[tables.Table, Sequence[Sequence[Any]]] = {
-            tables.QUERIES: found.queries,
-            tables.DOCUMENTS: found.documents,
-            tables.JUDGMENTS: found.judgments,
+            tables.QUERIES: kept_texts.queries,
+            tables.DOCUMENTS: kept_texts.documents,
+            tables.JUDGMENTS: kept_texts.judgments,
         }
         for table, rows in rows_of.items():
             if rows:
@@ -106,7 +106,9 @@ class RunWriter:
 
     def swept(self, trials: Iterable[str]) -> set[tuple[Any, ...]]:
         """The points of the sweep at which these trials are timed: (trial, depth, *settings)."""
-        paths = [path for trial in trials for path in self._swept(trial).glob("*.parquet")]
+        paths: list[Path] = []
+        for trial in trials:
+            paths += self._swept(trial).glob("*.parquet")
         points = read_files(paths, tables.SWEEP)[["trial", "depth", *SETTINGS]].drop_duplicates()
         return {tuple(map(plain, row)) for row in points.itertuples(index=False)}
 

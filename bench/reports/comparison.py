@@ -90,8 +90,8 @@ def _odd(comparisons: Sequence[Comparison]) -> list[str]:
     odd = [comparison for comparison in comparisons if comparison.difference.is_at_odds]
     if not odd:
         return []
-    several = _several(comparisons)
-    names = ", ".join(label(comparison, several) for comparison in odd)
+    several, names_run = _several(comparisons), not _is_of_two_runs(comparisons)
+    names = ", ".join(label(comparison, several, names_run) for comparison in odd)
     return [f"{names}: {at_odds([comparison.difference for comparison in odd])}"]
 
 
@@ -104,31 +104,47 @@ def title(comparisons: Sequence[Comparison]) -> str:
         run = comparison.baseline.run.info.id
         baselines[_with_run(comparison, comparison.baseline.trial.reranker, run)] = None
         fields |= set(comparison.across)
+    subject = first.measure
+    if _is_of_two_runs(comparisons):
+        subject = f"{first.measure} of run {first.new.run.info.id}"
     against = f"run {first.baseline.run.info.id}"
     if len(baselines) == 1:
         against = next(iter(baselines))
-    across = f", across {', '.join(sorted(fields))}" if fields else ""
-    return f"{first.measure} against {against}{across}"
+    if not fields:
+        return f"{subject} against {against}"
+    return f"{subject} against {against}, across {', '.join(sorted(fields))}"
+
+
+def _is_of_two_runs(comparisons: Sequence[Comparison]) -> bool:
+    """Whether all compare the same new run with another one: the title names both."""
+    runs = {comparison.new.run.info.id for comparison in comparisons}
+    return len(runs) == 1 and all(
+        comparison.new.run is not comparison.baseline.run for comparison in comparisons
+    )
 
 
 def moves_of(
     comparisons: Sequence[Comparison], n: int = moved.SHOWN
 ) -> list[tuple[str, list[Move]]]:
     """Return, per comparison of a reranker, its row's name and the `n` queries that moved most."""
-    several = _several(comparisons)
+    several, names_run = _several(comparisons), not _is_of_two_runs(comparisons)
     reader = Moves()
     rerankers = [pair for pair in comparisons if pair.new.trial.kind == "reranker"]
-    return [(label(pair, several), reader.of(pair, n)) for pair in rerankers or comparisons]
+    return [
+        (label(pair, several, names_run), reader.of(pair, n)) for pair in rerankers or comparisons
+    ]
 
 
-def label(comparison: Comparison, several: bool) -> str:
-    """Return a row's name: reranker, device, where there are several groups the group, and the run
-    where it is not the baseline's.
+def label(comparison: Comparison, several: bool, names_run: bool = True) -> str:
+    """Return a row's name: reranker, device, where there are several groups the group, and, unless
+    the title names it, the run where it is not the baseline's.
     """
     trial = comparison.new.trial
     name = name_of(trial)
     if several:
         name = f"{name}, {title_of(group_of(trial))}"
+    if not names_run:
+        return name
     return _with_run(comparison, name, comparison.new.run.info.id)
 
 
@@ -197,7 +213,8 @@ def _table(comparisons: Sequence[Comparison]) -> Table:
     columns = [*COLUMNS]
     if any(max(_failed_shares(comparison)) for comparison in comparisons):
         columns.append(FAILED)
-    rows = [_row(comparison) for comparison in comparisons]
+    names_run = not _is_of_two_runs(comparisons)
+    rows = [_row(comparison, names_run) for comparison in comparisons]
     return Table("reranker", columns, rows, title(comparisons), sortable=True)
 
 
@@ -210,9 +227,9 @@ def _several(comparisons: Sequence[Comparison]) -> bool:
     return len({group_of(comparison.new.trial) for comparison in comparisons}) > 1
 
 
-def _row(comparison: Comparison) -> Row:
+def _row(comparison: Comparison, names_run: bool) -> Row:
     trial, difference = comparison.new.trial, comparison.difference
-    name, device = label(comparison, several=False), ""
+    name, device = label(comparison, several=False, names_run=names_run), ""
     if name == name_of(trial):
         name, device = trial.reranker, device_of(trial)
     shares = _failed_shares(comparison)

@@ -37,7 +37,7 @@ class RerankerData(TypedDict):
     """A reranker of a group: a result per query of the group."""
 
     name: str
-    device: str
+    device: str | None
     failures: dict[str, str]
     results: list[Result]
     best: bool

@@ -9,7 +9,7 @@ from bench.reports.charts.svg import Mark
 def marks_of(run: Run) -> dict[str, Mark]:
     """Return trial id -> its mark, from the order of the run's rows; references have none."""
     trials = [status.trial for status in run.info.trials if status.trial.kind != "reference"]
-    devices: dict[str, list[str]] = {}
+    devices: dict[str, list[str | None]] = {}
     for trial in trials:
         devices.setdefault(trial.reranker, []).append(trial.device)
     names = list(devices)

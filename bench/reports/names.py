@@ -11,12 +11,10 @@ from bench.records.rows import GroupKey, Row
 from bench.reports import numbers
 from bench.reports.document import labelled
 
-NO_DEVICE = "-"
-
 
 def device_of(trial: Trial) -> str:
     """Return the device of a trial; empty where it has none."""
-    return "" if trial.device == NO_DEVICE else trial.device
+    return trial.device or ""
 
 
 def name_of(trial: Trial) -> str:

@@ -96,7 +96,7 @@ def _table(verdict: Verdict, *, passed: bool) -> Table:
 def _cells(gate: Gate) -> dict[str, cells.Cell]:
     return {
         "verdict": cells.text(outcome(gate)),
-        "found": cells.text(gate.found),
+        "found": cells.text(gate.measured),
         "limit": cells.text(gate.limit),
     }
 
@@ -162,12 +162,12 @@ def _level(gate: Gate, verdict: Verdict) -> Literal["", "error", "warning", "not
 
 def _sentence(gate: Gate) -> str:
     parts = []
-    if gate.found:
-        parts.append(f"found {gate.found}")
+    if gate.measured:
+        parts.append(f"found {gate.measured}")
     if gate.limit:
         parts.append(f"limit {gate.limit}")
-    if gate.told:
-        parts.append(gate.told)
+    if gate.remark:
+        parts.append(gate.remark)
     return "; ".join(parts)
 
 
@@ -209,8 +209,8 @@ def notes(verdict: Verdict) -> list[str]:
     """
     lines = []
     for gate, name in zip(verdict.gates, labels(verdict), strict=True):
-        if gate.told and _needs_a_note(gate):
-            lines.append(f"{name}, {gate.name}: {gate.told}")
+        if gate.remark and _needs_a_note(gate):
+            lines.append(f"{name}, {gate.name}: {gate.remark}")
     ruled = {gate.trial.id for gate in verdict.gates if gate.name == "run"}
     for trial in verdict.absent:
         if trial not in ruled:
@@ -249,9 +249,9 @@ def _flat(gate: Gate) -> Record:
         "gate": gate.name,
         "outcome": gate.outcome,
         "decides": gate.decides,
-        "found": gate.found,
+        "found": gate.measured,
         "limit": gate.limit,
-        "told": gate.told,
+        "told": gate.remark,
         "trial": {name: fields[name] for name in TRIAL_FIELDS},
         "numbers": dict(gate.numbers),
     }

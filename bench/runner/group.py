@@ -116,11 +116,11 @@ class GroupRun:
         reranker = planned.reranker
         reranker.bind(questions.dataset.qrels, retrieved.candidates)
         label = trial.reranker
-        if trial.device != "-":
+        if trial.device is not None:
             label += f" on {trial.device}"
-        recipe = planned.part.recipe(self.suite.base_dir, trial.device)
+        recipe = planned.part.recipe(self.suite.base_dir, trial.host)
         if reranker.placement == "device" and self.executor.distributes:
-            label += f" ({self._executor_label(trial.device)})"
+            label += f" ({self._executor_label(trial.host)})"
         observer = self.observer
         if reranker.placement == "none":
             # an order that is given takes no time worth a bar
@@ -274,7 +274,7 @@ class GroupRun:
                 dataset,
                 candidates,
                 timing.facts[run.trial.id],
-                self.fingerprint(run.trial.device),
+                self.fingerprint(run.trial.host),
                 plan_,
             )
             for run in self.runs
@@ -299,9 +299,7 @@ class GroupRun:
         facts = None
         if timing:
             facts = timing.facts.get(run.trial.id)
-        device = run.trial.device
-        if device == "-":
-            device = "cpu"
+        device = run.trial.host
         records.append(
             quality_record(
                 run.planned,

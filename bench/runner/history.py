@@ -91,5 +91,5 @@ def _is_same(record: Record, planned: Planned) -> bool:
         return False
     if planned.reranker.placement == "remote":
         return True
-    here = fingerprint.fingerprint(planned.trial.device)
+    here = fingerprint.fingerprint(planned.trial.host)
     return all(record.environment.get(name) == here.get(name) for name in _SAME)

@@ -57,7 +57,7 @@ def measure(
     timed = (suite.latency or LatencyPlan()).one_query_only(queries=queries, rounds=rounds)
     sample = draw_sample(retrieve(suite, group, observer).questions.requests, timed, suite.seed)
     recipe = Recipe(
-        planned.part.name, planned.part.options, str(suite.base_dir), planned.trial.device
+        planned.part.name, planned.part.options, str(suite.base_dir), planned.trial.host
     )
     task = {
         "task": "twice",
@@ -116,7 +116,7 @@ def _noise(
     )
     return Noise(
         reranker=planned.trial.reranker,
-        device=planned.trial.device,
+        device=planned.trial.host,
         suite=suite.name,
         depth=depth,
         queries=min(ratio.queries for ratio in ratios),

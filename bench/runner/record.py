@@ -89,7 +89,7 @@ def build_architecture(planned: Planned, questions: Questions, plan: LatencyPlan
     reranker: Any = planned.reranker
     reranker.load()
     description = described(reranker)
-    seconds = seconds_per_query(reranker, planned.trial.device, questions.requests)
+    seconds = seconds_per_query(reranker, planned.trial.host, questions.requests)
     if seconds > plan.time_limit_s:
         reranker.close()
         raise Unavailable(
@@ -150,7 +150,7 @@ def quality_record(
     timed; `stages` are those of a pipeline.
     """
     trial, dataset, candidates = planned.trial, retrieved.dataset, retrieved.candidates
-    if facts is not None and trial.device != "-":
+    if facts is not None and trial.device is not None:
         facts = noise_floor.with_noise_floor(dict(facts), environment)
     quality_key = keys.quality_key(
         dataset.identity,

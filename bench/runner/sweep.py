@@ -101,7 +101,7 @@ class Sweep:
             trial = variant.planned.trial
             name = f"{depth} {trial.id}"
             by_name[name] = (variant, depth)
-            targets.append(latency.Target(name, trial.device, variant.reranker, depth=depth))
+            targets.append(latency.Target(name, trial.host, variant.reranker, depth=depth))
         result = latency.measure(
             targets, self.questions.requests, self._point_plan(), self.suite.seed, on_call
         )

@@ -131,10 +131,10 @@ class GroupTiming:
     def _target(self, planned: Planned) -> timed_pass.Target:
         recipe: Recipe | PipelineRecipe | None
         if planned.pipeline is None:
-            recipe = planned.part.recipe(self.suite.base_dir, planned.trial.device)
+            recipe = planned.part.recipe(self.suite.base_dir, planned.trial.host)
         else:
             recipe = self._pipeline_recipe(planned.pipeline)
-        return timed_pass.Target(planned.trial.id, planned.trial.device, planned.reranker, recipe)
+        return timed_pass.Target(planned.trial.id, planned.trial.host, planned.reranker, recipe)
 
     def _pipeline_recipe(self, pipeline: Pipeline) -> PipelineRecipe | None:
         """Return how another process builds a pipeline; None where one of its stages cannot be

@@ -71,7 +71,7 @@ def varied(
     changes.check()
     if not changes.values:
         return None
-    device = planned.trial.device
+    device = planned.trial.host
     reranker = rerankers.build(part.name, part.options, device, suite.base_dir)
     reranker.check()
     reranker.load()

@@ -187,14 +187,15 @@ def _on_devices(
         reranker, pipeline = _built(suite, group, part, device, entry)
         if not _belongs(reranker, group, suite):
             return
-        is_on_device = _is_on_device(reranker, pipeline)
-        place = device if is_on_device else "-"
+        place: str | None = None
+        if _is_on_device(reranker, pipeline):
+            place = device
         trial = _trial(suite, group, part, place, latency_only=reranker.latency_only)
         optional = reranker.latency_only or reranker.optional
         if entry is not None:
             optional = optional or entry.optional
         yield Planned(trial, reranker, TrialStatus(trial=trial), part, optional, pipeline)
-        if not is_on_device:
+        if place is None:
             return
 
 
@@ -239,7 +240,9 @@ def _belongs(reranker: Reranker, group: Group, suite: Suite) -> bool:
     return belongs
 
 
-def _trial(suite: Suite, group: Group, part: Part, device: str, *, latency_only: bool) -> Trial:
+def _trial(
+    suite: Suite, group: Group, part: Part, device: str | None, *, latency_only: bool
+) -> Trial:
     name = display_name(part)
     kind: Literal["reference", "reranker", "architecture"] = "reranker"
     if latency_only:
@@ -250,7 +253,7 @@ def _trial(suite: Suite, group: Group, part: Part, device: str, *, latency_only:
     dataset = display_name(group.dataset)
     first_stage = display_name(group.first_stage)
     steps = [dataset, first_stage, name]
-    if device != "-":
+    if device is not None:
         steps.append(device)
     return Trial(
         id=file_stem("--".join(_slug(step) for step in steps)),

@@ -64,7 +64,7 @@ def test_a_max_length_cut_to_32_is_caught(regression_run: Run, tmp_path: Path) -
     found, gates = verdict(run(tmp_path, {BI: {"max_length": 32, "name": BI}}), regression_run)
     assert found.exit_code == 1
     assert gates["quality nDCG@10"].outcome == "fail"
-    assert "max_length (256 → 32)" in gates["drift"].told
+    assert "max_length (256 → 32)" in gates["drift"].remark
 
 
 @pytest.mark.usefixtures("cached")
@@ -75,7 +75,7 @@ def test_two_layers_swapped_in_a_checkpoint_are_caught(regression_run: Run, tmp_
     found, gates = verdict(run(tmp_path, {BI: {"model": str(folder), "name": BI}}), regression_run)
     assert found.exit_code == 1
     assert gates["quality nDCG@10"].outcome == "fail"
-    assert "revision (" in gates["drift"].told
+    assert "revision (" in gates["drift"].remark
 
 
 def swap_in_file(path: Path, one: int, other: int) -> None:

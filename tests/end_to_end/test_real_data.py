@@ -144,4 +144,4 @@ def test_a_run_over_other_candidates_is_incomparable(dl19: Any) -> None:
     found = check(*runs)
     hashes = [next(iter(run.records.values())).candidates["hash"] for run in runs]
     assert found.exit_code == 3
-    assert f"candidates ({hashes[1]} → {hashes[0]})" in gate(found).told
+    assert f"candidates ({hashes[1]} → {hashes[0]})" in gate(found).remark

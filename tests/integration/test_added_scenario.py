@@ -138,7 +138,7 @@ def test_it_is_timed_summarised_and_reported(burst: str, collection: Path, tmp_p
     samples = run.latency[run.latency["scenario"] == burst]
     assert list(samples["round"]) == [0, 1]
     record = run.records["tiny--bm25--fake--cpu"]
-    assert (record.latency or {})["burst"] == {"size": 2}
+    assert dict(record.latency or {})["burst"] == {"size": 2}
     [row] = [row for row in rows(run) if row.latency]
     assert list(row.latency) == [Condition("single"), Condition(burst)]
     assert (row.latency[Condition(burst)].values["queries_per_s"].value or 0) > 0
@@ -156,7 +156,7 @@ def test_a_suite_names_the_class_itself(
     run = bench.run(suite(collection, scenarios=[entry]), out=tmp_path)
     size = 3 if entry == OUTSIDE else 4
     record = run.records["tiny--bm25--fake--cpu"]
-    assert (record.latency or {})["burst"] == {"size": size}
+    assert dict(record.latency or {})["burst"] == {"size": size}
     assert " queries/s |" in reports.markdown(run)
 
 

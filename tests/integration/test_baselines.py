@@ -284,6 +284,6 @@ def test_what_failed_and_has_no_baseline_is_in_every_output(tmp_path: Path) -> N
 def test_why_nothing_is_comparable_is_said_once_and_names_the_gates_file(tmp_path: Path) -> None:
     old = made_run(tmp_path, {"a": [0.5, 0.6]}, name="old")
     new = made_run(tmp_path, {"a": [0.5, 0.6]}, name="new", quality={"candidates": "other"})
-    reasons = [gate.told for gate in check(new, old).gates]
+    reasons = [gate.remark for gate in check(new, old).gates]
     assert "`across: [FIELD]` in the gates file" in reasons[0]
     assert reasons[1:] == ["for the same reason"]

@@ -161,7 +161,7 @@ def test_a_run_and_its_pipelines_measure_the_same(
     assert by_name["first-stage"] == by_name["oracle"] == "", "an order that is given needs nobody"
     assert {record.executor for record in ours.records.values()} == {""}
     assert "scored by" in (theirs.folder / "report.html").read_text(encoding="utf-8")
-    assert theirs.info.resolved["executor"] == TWO
+    assert dict(theirs.info.resolved)["executor"] == TWO
     assert "executor" not in ours.info.resolved
 
 
@@ -324,7 +324,7 @@ def test_one_from_outside_is_a_file_and_a_line(
 
 def test_a_suite_names_the_class_itself(backwards: str, collection: Path, tmp_path: Path) -> None:
     done = bench.run(suite(collection, executor=OUTSIDE), out=tmp_path)
-    assert done.info.resolved["executor"] == OUTSIDE
+    assert dict(done.info.resolved)["executor"] == OUTSIDE
 
 
 @pytest.mark.parametrize(

@@ -56,14 +56,18 @@ def test_a_reranker_that_was_skipped_fails_with_its_reason(tmp_path: Path) -> No
     trials = json.loads((new.folder / "run.json").read_text())["trials"]
     trials[1] |= {"status": "skipped", "reason": "no CO_API_KEY"}
     [gate] = run_gates(rewrite(new, trials=trials), old)
-    assert (gate.outcome, gate.found, gate.told) == ("fail", "missing", "skipped: no CO_API_KEY")
+    assert (gate.outcome, gate.measured, gate.remark) == (
+        "fail",
+        "missing",
+        "skipped: no CO_API_KEY",
+    )
 
 
 def test_a_reranker_that_was_renamed_fails_and_says_what_it_may_be_called(tmp_path: Path) -> None:
     new, old = pair(tmp_path, {"a": OLD, "minilm-v2": OLD}, {"a": OLD, "minilm": OLD})
     found = check(new, old, Gates(drift=None))
     [gate] = [one for one in found.gates if one.name == "run"]
-    assert (found.exit_code, gate.told) == (
+    assert (found.exit_code, gate.remark) == (
         1,
         "it is not in the new run: did you mean 'minilm-v2'?",
     )
@@ -84,7 +88,45 @@ def test_only_what_failed_on_another_device_is_found_by_its_place(tmp_path: Path
     new = made_run(tmp_path, {"b": OLD}, failed=["a"], devices={"a": "cuda"}, name="new")
     old = made_run(tmp_path, {"a": OLD, "b": OLD}, name="old")
     [gate] = run_gates(new, old)
-    assert (gate.outcome, gate.found) == ("fail", "failed")
+    assert (gate.outcome, gate.measured) == ("fail", "failed")
+
+
+def test_the_reason_for_which_a_whole_run_failed_is_given_once(tmp_path: Path) -> None:
+    new = made_run(tmp_path, {"c": OLD}, failed=["a", "b"], name="new")
+    old = made_run(tmp_path, {"a": OLD, "b": OLD, "c": OLD}, name="old")
+    first, second = run_gates(new, old)
+    assert (first.outcome, second.outcome) == ("fail", "fail")
+    assert first.remark
+    assert second.remark == f"for the same reason as {first.trial.id}"
+
+
+def test_rerankers_that_failed_in_both_runs_are_incomparable_and_never_green(
+    tmp_path: Path,
+) -> None:
+    new = made_run(tmp_path, {}, failed=["a", "b"], name="new")
+    old = made_run(tmp_path, {}, failed=["a", "b"], name="old")
+    verdict = check(new, old)
+    assert (verdict.exit_code, {gate.measured for gate in verdict.gates}) == (
+        3,
+        {"failed in both runs"},
+    )
+    with pytest.raises(RecordError, match="every reranker failed in both"):
+        check(new, old, Gates(missing="pass"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("quality: [1, -.inf]", r"quality: \[1, -inf\] is a list: write the margin alone"),
+        ("speed: [1.1]", r"speed: \[1.1\] is a list: write such as speed: 1.10"),
+        ("rerankers: {a: {drift: [versions]}}", r"\[versions\] is a list: write such as drift:"),
+    ],
+)
+def test_a_list_in_place_of_a_margin_is_named(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "gates.yaml"
+    path.write_text(text)
+    with pytest.raises(BenchError, match=problem):
+        load(path)
 
 
 @pytest.mark.parametrize("missing", ["pass", "fail"])
@@ -92,7 +134,7 @@ def test_a_trial_that_mostly_failed_does_not_pass(tmp_path: Path, missing: Any) 
     counts = {"counts": {"queries": 60, "failed": 40, **dict.fromkeys(COUNTS, 0)}}
     new, old = pair(tmp_path, {"a": OLD, "b": OLD}, {"a": OLD, "b": OLD}, record={"a": counts})
     [gate] = run_gates(new, old, Gates(drift=None, missing=missing))
-    assert (gate.trial.reranker, gate.outcome, gate.told) == (
+    assert (gate.trial.reranker, gate.outcome, gate.remark) == (
         "a",
         "fail",
         "40 of 60 queries failed",
@@ -171,7 +213,7 @@ def test_zeros_everywhere_fail_even_against_zeros(tmp_path: Path) -> None:
             Gates(drift=None, quality={"nDCG@10": 0.9}),
         )
         assert found.exit_code == 1
-        assert "every query scores 0" in found.gates[0].told
+        assert "every query scores 0" in found.gates[0].remark
 
 
 def test_a_margin_above_the_baselines_mean_cannot_be_lost_and_does_not_pass(tmp_path: Path) -> None:
@@ -182,7 +224,7 @@ def test_a_margin_above_the_baselines_mean_cannot_be_lost_and_does_not_pass(tmp_
     assert found.outcome == "inconclusive"
     assert (
         f"a margin of 0.2 cannot be lost: the baseline's mean is {OLD.mean() / 10:.4f}"
-        in found.gates[0].told
+        in found.gates[0].remark
     )
 
 
@@ -309,4 +351,4 @@ def test_queries_that_failed_are_said_where_no_gate_asks_for_them(tmp_path: Path
     verdict = check(new, old, Gates(drift=None, failures=0.5))
     assert verdict.notes == ()
     [gate] = [gate for gate in verdict.gates if gate.name == "failures"]
-    assert gate.told == "e.g. no [31manswer at all"
+    assert gate.remark == "e.g. no [31manswer at all"

@@ -117,7 +117,7 @@ def test_both_sides_are_timed_in_turn(
     # A median over queries whose documents, and so their times, differ a little.
     assert ratios == pytest.approx([cost] * measured, rel=0.03)
     assert found.numbers["measurements"][0]["queries"] == QUERIES
-    assert found.found.count("x [") == measured
+    assert found.measured.count("x [") == measured
 
 
 def test_a_slowness_that_does_not_come_back_is_no_failure(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_slowness_that_does_not_come_back_is_no_failure(tmp_path: Path) -> Non
     assert first > 5
     # The slowness may reach into the second measurement by a call.
     assert second == pytest.approx(1.0, rel=0.05)
-    assert (found.outcome, "a second measurement did not agree" in found.told) == (
+    assert (found.outcome, "a second measurement did not agree" in found.remark) == (
         "inconclusive",
         True,
     )
@@ -152,7 +152,7 @@ def test_the_same_options_on_both_sides_are_not_timed_and_it_is_said_why(tmp_pat
     found = speed(new, old)
     assert found is not None
     assert (found.outcome, found.decides, CLOCK.now) == ("incomparable", False, before)
-    assert "does not see a change of code or of a library" in found.told
+    assert "does not see a change of code or of a library" in found.remark
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_what_cannot_be_rebuilt_is_incomparable_and_named(
     found = speed(Run(new.folder), old)
     assert found is not None
     assert (found.outcome, found.decides) == ("incomparable", True)
-    assert told in found.told
+    assert told in found.remark
 
 
 def rewritten(run: Run, file: str, *keys: Any) -> None:
@@ -205,7 +205,7 @@ def test_versions_that_moved_on_are_told(tmp_path: Path) -> None:
     found = speed(new, Run(old.folder))
     assert found is not None
     assert found.outcome == "pass"
-    assert "timed with torch None on both sides" in found.told
+    assert "timed with torch None on both sides" in found.remark
 
 
 def test_other_candidates_and_few_queries_are_not_judged(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_other_candidates_and_few_queries_are_not_judged(tmp_path: Path) -> None
     other = made(tmp_path, ticking(salt="o"), depth=4)
     found = speed(new, other)
     assert found is not None
-    assert (found.outcome, "they differ in candidates" in found.told) == ("incomparable", True)
+    assert (found.outcome, "they differ in candidates" in found.remark) == ("incomparable", True)
     few = {"datasets": [{"embedded:everyday": {"queries": 10}}]}
     found = speed(
         made(tmp_path / "few", ticking(salt="n", cost=9.0), **few),
@@ -239,8 +239,8 @@ def test_a_side_that_fails_every_call_is_incomparable(tmp_path: Path) -> None:
     assert found is not None
     assert (
         found.outcome,
-        "no query was timed on both sides" in found.told,
-        "paper jam" in found.told,
+        "no query was timed on both sides" in found.remark,
+        "paper jam" in found.remark,
     ) == ("incomparable", True, True)
 
 

@@ -309,7 +309,7 @@ def test_what_is_timed_is_described_as_it_is_and_not_as_it_was_when_its_scores_w
             }
         }
         record = run(collection, tmp_path / str(threads), tuned, depths=[2]).records[OWN]
-        facts = record.description["facts"]
+        facts = dict(record.description["facts"])
         assert (facts["batch_size"], facts["threads"]) == (batch_size, threads)
         assert record.keys["speed"].fields["settings"]["threads"] == threads
     assert record.scores == {"cached": 4, "computed": 0}

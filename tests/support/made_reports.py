@@ -178,7 +178,9 @@ def _write_group(writer: RunWriter, made: Made, dataset: str, trials: Sequence[T
     ]
     writer.save(records, values, _latency(made, trials, rng), depths)
     if made.timed:
-        swept = [(trial, depth) for trial in trials if trial.device != "-" for depth in (5, 10)]
+        swept = [
+            (trial, depth) for trial in trials if trial.device is not None for depth in (5, 10)
+        ]
         writer.add_sweep([row for trial, depth in swept for row in _sweep(trial, depth, rng)])
     for name, found in rankings.items():
         lines = {
@@ -224,7 +226,7 @@ def _latency(made: Made, trials: Sequence[Trial], rng: Any) -> list[Sample]:
     for i, trial in enumerate(trials):
         if not made.timed or trial.kind == "reference":
             continue
-        one = "request" if trial.device == "-" else "single"
+        one = "request" if trial.device is None else "single"
         base = 20e6 * (1 + made.slower * i) * (0.1 if trial.device == "cuda" else 1)
 
         def add(

@@ -53,10 +53,11 @@ def test_a_margin_below_what_the_queries_support_is_inconclusive_and_says_what_t
     assert gate(found).numbers["underpowered"]
     assert (
         f"200 queries support a margin of {gate(found).numbers['smallest_margin']:.4f} at least; "
-        in gate(found).told
+        in gate(found).remark
     )
     assert (
-        f"; {gate(found).numbers['queries_needed']} queries would support 0.01" in gate(found).told
+        f"; {gate(found).numbers['queries_needed']} queries would support 0.01"
+        in gate(found).remark
     )
     assert check(*pair, quality_of(margin=0.4)).outcome == "pass"
 
@@ -85,7 +86,7 @@ def test_a_pass_that_the_bounds_prove_is_a_pass(tmp_path: Path) -> None:
 def test_one_query_can_never_gate(tmp_path: Path) -> None:
     found = check(*runs(tmp_path, [0.5], old=[0.5]))
     assert found.exit_code == 4
-    assert "one query supports no margin" in gate(found).told
+    assert "one query supports no margin" in gate(found).remark
 
 
 @pytest.mark.parametrize("margin", [0.0, -0.01, float("nan"), float("inf")])
@@ -116,7 +117,7 @@ def test_a_reranker_that_is_gone_is_told(tmp_path: Path) -> None:
     assert (found.outcome, gate(found, "run").trial.reranker) == ("fail", "b")
     assert "not checked" not in render(report.document(found), "markdown")
     third = made_run(tmp_path, {"c": OLD}, name="third")
-    assert [one.told for one in check(third, old).gates] == [
+    assert [one.remark for one in check(third, old).gates] == [
         "it is not in the new run: known: c"
     ] * 2
     with pytest.raises(RecordError, match="no reranker is in both"):
@@ -127,7 +128,7 @@ def test_another_quality_key_is_incomparable_and_named(tmp_path: Path) -> None:
     pair = runs(tmp_path, OLD, quality={"candidates": "other"})
     found = check(*pair)
     assert (found.outcome, found.exit_code) == ("incomparable", 3)
-    assert "they differ in candidates (abc → other)" in gate(found).told
+    assert "they differ in candidates (abc → other)" in gate(found).remark
     assert check(*pair, Gates(across=("candidates",))).outcome == "pass"
 
 
@@ -267,7 +268,7 @@ def test_near_ties_that_change_places_everywhere_are_drift(tmp_path: Path) -> No
         found = drift(sides(made[0])[0], sides(made[1])[0])
         assert found.max_difference <= found.allowed
         assert (found.tau >= 0.995, found.overlap >= 0.99) == (tau_kept, overlap_kept)
-        assert found.kept is False
+        assert found.is_within is False
 
 
 def test_queries_that_one_run_did_not_rank_are_counted(tmp_path: Path) -> None:
@@ -335,7 +336,7 @@ def test_drift_is_compared_across_what_the_user_allows(
     assert (drifted.outcome, drifted.decides) == (
         ("fail", True) if checked else ("incomparable", False)
     )
-    assert all(name in drifted.told for name in now if was.get(name) != now[name])
+    assert all(name in drifted.remark for name in now if was.get(name) != now[name])
     required = check(made[0], made[1], Gates(drift=DriftGate(across=across, required=True)))
     assert required.exit_code == (1 if checked else 3)
 

@@ -60,8 +60,8 @@ def counts(failed: int) -> dict[str, Any]:
 def test_failed_queries(tmp_path: Path, failed: int, most: float, outcome: str) -> None:
     gate = only(runs(tmp_path, counts(failed), counts(9)), failures=most)
     assert gate is not None
-    assert (gate.outcome, gate.found) == (outcome, f"{failed} of 50")
-    assert ("timed out" in gate.told) == bool(failed)
+    assert (gate.outcome, gate.measured) == (outcome, f"{failed} of 50")
+    assert ("timed out" in gate.remark) == bool(failed)
 
 
 def memory(gib: float, fact: str = "peak_rss_bytes") -> dict[str, Any]:
@@ -86,7 +86,7 @@ def test_peak_memory(tmp_path: Path, new: Any, old: Any, asked: Any, outcome: st
     gate = only(runs(tmp_path, new, old), memory=MemoryGate(**asked))
     assert gate is not None
     assert gate.outcome == outcome
-    assert (outcome != "incomparable") or gate.told
+    assert (outcome != "incomparable") or gate.remark
 
 
 def test_peak_memory_is_not_compared_where_other_models_were_loaded(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_peak_memory_is_not_compared_where_other_models_were_loaded(tmp_path: Pa
     )
     gate = only((one, two), memory=MemoryGate(ratio=1.1), missing="pass")
     assert gate is not None
-    assert (gate.outcome, gate.told) == (
+    assert (gate.outcome, gate.remark) == (
         "incomparable",
         "the two runs did not have the same rerankers loaded",
     )
@@ -175,7 +175,7 @@ def test_stored_timings_are_compared_query_by_query(
     assert measured["median"] == pytest.approx(factor, rel=0.02)
     assert measured["low"] < measured["median"] < measured["high"]
     assert measured["queries"] == 40
-    assert "--live" in gate.told
+    assert "--live" in gate.remark
 
 
 def test_few_queries_and_disturbed_runs_do_not_fail(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_few_queries_and_disturbed_runs_do_not_fail(tmp_path: Path) -> None:
     )
     gate = only(pair, speed=SpeedGate(ratio=1.1))
     assert gate is not None
-    assert (gate.outcome, "while the new run was timed" in gate.told) == ("inconclusive", True)
+    assert (gate.outcome, "while the new run was timed" in gate.remark) == ("inconclusive", True)
 
 
 def test_another_machine_is_incomparable_and_named(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_another_machine_is_incomparable_and_named(tmp_path: Path) -> None:
         for one in (True, False)
     )
     [gate] = [gate for gate in demanded.gates if gate.name == "speed"]
-    assert "the speed keys differ in machine.cpu (cpu-1 → cpu-2)" in gate.told
+    assert "the speed keys differ in machine.cpu (cpu-1 → cpu-2)" in gate.remark
     allowed = check(*pair, Gates(drift=None, speed=SpeedGate(ratio=1.1, across=("machine",))))
     assert [gate.outcome for gate in allowed.gates if gate.name == "speed"] == ["pass"]
     assert (demanded.exit_code, shown.exit_code) == (3, 0)
@@ -213,7 +213,7 @@ def test_a_run_without_timings_is_incomparable(tmp_path: Path) -> None:
     pair = made_run(tmp_path, {"a": VALUES}, name="new"), timed(tmp_path, "old", timings(1.0))
     gate = only(pair, speed=SpeedGate(ratio=1.1))
     assert gate is not None
-    assert (gate.outcome, "the new run holds no timings of it" in gate.told) == (
+    assert (gate.outcome, "the new run holds no timings of it" in gate.remark) == (
         "incomparable",
         True,
     )

@@ -126,7 +126,7 @@ def test_offline_pools_whole_requests_up_to_the_limit() -> None:
     )
     assert len(calls) == 3
     assert set(result["pairs"]) == {8}
-    assert set(result["query"]) == {"*"}
+    assert set(result["query"]) == {None}
 
 
 def test_depth_cuts_the_timed_candidates() -> None:

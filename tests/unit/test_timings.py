@@ -18,6 +18,8 @@ from bench.latency.sample import Condition, Sample
 from bench.latency.spans import ON_DEVICE
 from bench.latency.summary import parts, summarise
 from bench.quality.statistics import Estimate
+from bench.records.facts import LoadFacts, TimingFacts
+from bench.records.packed import unpacked
 from bench.records.rows import Row
 from bench.reports import cells, numbers
 from bench.reports.charts.svg import Mark
@@ -40,7 +42,7 @@ def trial(name: str, device: str = "cpu") -> Trial:
 def made(
     name: str,
     samples: list[Sample],
-    timing: dict[str, Any] | None = None,
+    timing: TimingFacts | None = None,
     notes: tuple[Note, ...] = (),
 ) -> Row:
     table = pd.DataFrame(samples)
@@ -88,7 +90,7 @@ def test_every_scenario_has_a_table_with_its_intervals() -> None:
 
 
 def test_energy_has_a_column_where_a_gpu_reports_it() -> None:
-    timing = {"joules_per_1000_pairs": 42.4}
+    timing = TimingFacts(joules_per_1000_pairs=42.4)
     known = made("ours", [*timed("single"), *timed("offline", n=2)], timing)
     unknown = made("theirs", timed("offline", n=2), {"joules_per_1000_pairs": None})
     both = lines(latency.table("offline", [known, unknown]))
@@ -107,13 +109,14 @@ def test_one_sample_has_no_interval_and_withheld_percentiles_say_so() -> None:
 
 
 def test_percentiles_of_an_overloaded_server_are_left_out() -> None:
-    load = {"rate": 50.0, "utilisation": 2.5, "overloaded": True}
+    load = LoadFacts(rate=50.0, utilisation=2.5, overloaded=True)
     row = made("ours", timed(SLOW), {"server": {"loads": [load]}})
     [line] = lines(latency.table("server", [row]))
     assert (line["load"], line["queries"]) == ("50/s, 250 % load", "60")
     assert (line["p50 ms"], line["p95 ms"]) == ("overloaded", "–")
-    timing = {"server": {"loads": [{**load, "utilisation": 0.5, "overloaded": False}]}}
-    [line] = lines(latency.table("server", [made("ours", timed(SLOW), timing)]))
+    calm = LoadFacts(rate=50.0, utilisation=0.5, overloaded=False)
+    row = made("ours", timed(SLOW), {"server": {"loads": [calm]}})
+    [line] = lines(latency.table("server", [row]))
     assert line["load"] == "50/s, 50 % load"
     assert line["p50 ms"].startswith("130 [")
 
@@ -211,3 +214,14 @@ def test_references_close_to_one_another_share_a_label_in_the_picture(
     axes.set_ylim(0, 1)
     tradeoff._draw_references(axes, references)
     assert [text.get_text() for text in axes.texts] == labels
+
+
+def test_a_call_of_several_queries_has_no_query_and_a_star_of_earlier_versions_is_none() -> None:
+    rows = [
+        Sample("t", "offline", turn, query, 40, None, 1_000_000_000)
+        for turn, query in enumerate(["*", None])
+    ]
+    table = unpacked(pd.DataFrame(rows), {})
+    assert table["query"].isna().tolist() == [True, True]
+    (summary,) = summarise(table).values()
+    assert (summary.queries, summary.pairs_per_s) == (1, 40.0)

@@ -45,8 +45,8 @@ def mixed(tmp_path: Path) -> Verdict:
             "50% lost\r\n::error::forged, <script>&amp; ]]> \x00",
             {"x": 1},
         ),
-        Gate(TRIAL, "drift", "incomparable", "not checked", told="another system", decides=False),
-        Gate(TRIAL, "speed", "incomparable", limit="≤ 1.1x", told="the speed keys differ"),
+        Gate(TRIAL, "drift", "incomparable", "not checked", remark="another system", decides=False),
+        Gate(TRIAL, "speed", "incomparable", limit="≤ 1.1x", remark="the speed keys differ"),
         Gate(TRIAL, "cost", "inconclusive"),
         Gate(TRIAL, "failures", "pass", "0 of 9", "none"),
     )

@@ -170,7 +170,7 @@ class Scenario(Generic[AnyOptions]):
         """Return the numbers of one reranker by the keys of their columns. `rows` are samples of
         one condition, without warm-ups and parts, with milliseconds in `ms`.
         """
-        queries = int(rows["query"].nunique())
+        queries = int(rows["query"].nunique(dropna=False))
         return intervals.percentiles(rows["ms"], cls.clusters(rows), queries, seed)
 
     @classmethod

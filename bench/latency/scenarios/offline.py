@@ -59,10 +59,8 @@ class Offline(Scenario[OfflineOptions]):
         nanoseconds = self.lane.call(self.pooled)
         if nanoseconds is not None:
             self.seconds += nanoseconds / 1e9
-            documents: list[str] = []
-            for request in self.pooled:
-                documents.extend(request.doc_ids)
-            self.lane.keep(self.name, round_, CandidateList("*", "", documents, ()), nanoseconds)
+            pairs = sum(len(request.doc_ids) for request in self.pooled)
+            self.lane.keep_pooled(self.name, round_, pairs, nanoseconds)
 
     def time_energy(self) -> None:
         """Measure the energy of the same pairs."""
@@ -95,6 +93,11 @@ class Offline(Scenario[OfflineOptions]):
     def measure(cls, rows: pd.DataFrame, seed: int) -> dict[str, Interval]:
         """Return the times of whole calls, and pairs per second with its range over rounds."""
         return {**super().measure(rows, seed), PAIRS_PER_S.key: intervals.throughput(rows)}
+
+    @classmethod
+    def clusters(cls, rows: pd.DataFrame) -> pd.Series:
+        """Return the same for every row: each round times the same pairs."""
+        return rows["query"].isna()
 
     @classmethod
     def recorded(cls, timing: Timing) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ from bench.reports import numbers
 from bench.reports.charts import svg
 from bench.reports.charts.svg import Mark, Scale, Size, element
 from bench.reports.findings import one_query, references
-from bench.reports.names import NO_DEVICE, name_of
+from bench.reports.names import name_of
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
@@ -68,12 +68,11 @@ def points(members: Sequence[Row], measure: str, marks: Mapping[str, Mark]) -> l
     """
     timed = []
     for row in members:
-        timing, where = one_query(row), row.trial.device
+        timing = one_query(row)
         # The first stage is a line, whatever its search takes.
         if timing is None or row.trial.kind == "reference":
             continue
-        if where == NO_DEVICE:
-            where = "over the network"
+        where = row.trial.device or "over the network"
         if row.status == "done" and measure in row.quality:
             timed.append(Point(row, timing, row.quality[measure], marks[row.trial.id], where))
     return timed

@@ -34,7 +34,7 @@ def way(side: Side, plain: Side) -> str:
     if side.record.identity.arithmetic.compile:
         parts.append("compiled")
     if side.trial.device != plain.trial.device:
-        parts.append(side.trial.device)
+        parts.append(side.trial.host)
     return " ".join(parts)
 
 

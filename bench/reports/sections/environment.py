@@ -39,9 +39,9 @@ KEYS = (
 
 def environment(view: View) -> Section:
     """Return the machine and its libraries; what the system did not say is left out."""
-    machine = dict(view.run.info.environment)
-    libraries = machine.pop("libraries", None) or {}
-    facts = flat(machine)
+    machine = view.run.info.environment
+    libraries = machine.get("libraries") or {}
+    facts = flat({name: value for name, value in machine.items() if name != "libraries"})
     facts |= {name: str(version) for name, version in libraries.items() if version}
     blocks: list[Block] = [Facts(facts)]
     if not facts:

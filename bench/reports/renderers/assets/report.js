@@ -140,7 +140,7 @@
 
     chooseGroup() {
       this.group = this.data.groups[Number(this.groupBox.value)];
-      const name = (one) => (one.device === "-" ? one.name : `${one.name} (${one.device})`);
+      const name = (one) => (one.device === null ? one.name : `${one.name} (${one.device})`);
       const options = this.group.rerankers.map((one, i) => make("option", { value: String(i) }, name(one)));
       this.rerankerBox.replaceChildren(...options);
       const best = this.group.rerankers.findIndex((one) => one.best);
