@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def open_console(stderr: bool = False) -> Console:
-    """A terminal as wide as it is; see `screen`."""
+    """Return a terminal as wide as it is; see `screen`."""
     from bench.reports.renderers.screen import screen
 
     return screen(stderr=stderr)

@@ -69,8 +69,8 @@ class CandidateScores:
 
     @property
     def order_only(self) -> bool:
-        """Whether the scores of every query are n, n-1, ..., 1 from the first to the last: they
-        hold no more than the order.
+        """Return whether the scores of every query are n, n-1, ..., 1 from the first to the last:
+        they hold no more than the order.
         """
         return self._are_places and self._longest > 1
 

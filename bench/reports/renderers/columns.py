@@ -17,7 +17,7 @@ Part = Literal["value", "interval", "both"]
 
 
 @dataclass(frozen=True)
-class Shown:
+class TextColumn:
     """A column as text, and which part of its cells it shows."""
 
     column: Column
@@ -33,23 +33,23 @@ class Shown:
         return value
 
 
-def in_full(table: Table) -> list[Shown]:
+def in_full(table: Table) -> list[TextColumn]:
     """Return every column of a table."""
     columns = []
     for column in table.columns:
         part: Part = "both" if column.interval == "value" else "value"
-        columns.append(Shown(column, part))
+        columns.append(TextColumn(column, part))
         if column.interval == "own":
             interval = replace(column, title=INTERVAL, priority=INTERVAL_PRIORITY)
-            columns.append(Shown(interval, "interval"))
+            columns.append(TextColumn(interval, "interval"))
     return columns
 
 
-def in_short(table: Table) -> list[Shown]:
+def in_short(table: Table) -> list[TextColumn]:
     """Return the columns of a comment: without details, the intervals next to their values."""
     columns = []
     for column in table.columns:
         part: Part = "value" if column.interval == "page" else "both"
         if not column.detail:
-            columns.append(Shown(column, part))
+            columns.append(TextColumn(column, part))
     return columns

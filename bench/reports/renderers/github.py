@@ -32,8 +32,9 @@ def render(document: Document) -> str:
         except OSError as error:
             reason = f"cannot be written: {error.strerror}"
             raise BenchError(f"GITHUB_STEP_SUMMARY: {path}: {reason}") from error
-    shown = [check for check in checks.items if check.level]
-    lines = [_command(check.level, check.title, check.text) for check in shown]
+    lines = [
+        _command(check.level, check.title, check.text) for check in checks.items if check.level
+    ]
     lines += [_command("notice", TOOL, text) for text in checks.notes]
     return "\n".join([*lines, _command(checks.level, TOOL, checks.summary)])
 

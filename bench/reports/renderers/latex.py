@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from bench.reports.document import Document, Row, Table
-from bench.reports.renderers.columns import Shown, in_full
+from bench.reports.renderers.columns import TextColumn, in_full
 from bench.reports.renderers.json import tables
 
 SPECIAL = {
@@ -68,7 +68,7 @@ def _name(row: Row) -> str:
     return f"\\emph{{{name}}}" if row.kind == "reference" else name
 
 
-def _cell(table: Table, row: Row, column: Shown) -> str:
+def _cell(table: Table, row: Row, column: TextColumn) -> str:
     """Return a cell; the headline value of the best row is bold, a difference has a minus."""
     text = column.text(row)
     if column.part == "interval":

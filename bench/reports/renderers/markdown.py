@@ -31,7 +31,7 @@ from bench.reports.document import (
     Words,
     absences,
 )
-from bench.reports.renderers.columns import Shown, in_full, in_short
+from bench.reports.renderers.columns import TextColumn, in_full, in_short
 
 FOLDED_NOTES = 6
 """From this number of notes on, they are folded."""
@@ -158,7 +158,7 @@ def _table(table: Table) -> str:
     return _joined(parts)
 
 
-def _grid(table: Table, columns: Sequence[Shown]) -> str:
+def _grid(table: Table, columns: Sequence[TextColumn]) -> str:
     if not table.rows:
         return ""
     rules = ["---" if column.column.align == "left" else "--:" for column in columns]
@@ -174,7 +174,7 @@ def _label(row: Row) -> str:
     return f"*{name}*" if row.kind == "reference" else name
 
 
-def _cell(table: Table, row: Row, column: Shown) -> str:
+def _cell(table: Table, row: Row, column: TextColumn) -> str:
     """Return a cell; the headline value of the best row is bold."""
     text = escape_cell(column.text(row))
     if not row.best or column.column.key != table.lead or column.part == "interval":

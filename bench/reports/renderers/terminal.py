@@ -30,7 +30,7 @@ from bench.reports.document import (
     Words,
     absences,
 )
-from bench.reports.renderers.columns import Shown, in_full
+from bench.reports.renderers.columns import TextColumn, in_full
 from bench.reports.renderers.screen import screen
 
 if TYPE_CHECKING:
@@ -198,26 +198,24 @@ def _grid(table: Table, console: Console) -> None:
     widths = [_width(column, table) for column in columns]
     longest = max(cell_len(name) for name in [table.rows_title, *(row.label for row in table.rows)])
     fit = fitting([column.column for column in columns], widths, console.width - EDGES - longest)
-    shown = [columns[i] for i in fit]
+    fitted = [columns[i] for i in fit]
     room = console.width - EDGES - sum(widths[i] for i in fit)
     grid = grids.Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     grid.add_column(Text(table.rows_title), no_wrap=True)
-    for column in shown:
+    for column in fitted:
         grid.add_column(Text(column.column.title), justify=column.column.align, no_wrap=True)
     for row in table.rows:
-        values = (Text(column.text(row)) for column in shown)
+        values = (Text(column.text(row)) for column in fitted)
         grid.add_row(_label(row, max(LEAST_NAME, room)), *values)
     console.print(grid)
-    dropped = [column.column.title for column in columns if column not in shown]
+    dropped = [column.column.title for column in columns if column not in fitted]
     if dropped:
-        needed = EDGES + longest + sum(widths)
-        text = (
-            f"at {console.width} columns: {', '.join(dropped)} left out; {needed} columns show all"
-        )
-        console.print(Text(text, "dim"))
+        names, needed = ", ".join(dropped), EDGES + longest + sum(widths)
+        text = f"at {console.width} columns: {names} left out; {needed} columns show all"
+        _line(Text(text, "dim"), console)
 
 
-def _width(column: Shown, table: Table) -> int:
+def _width(column: TextColumn, table: Table) -> int:
     """Return the characters of a column with the space before it."""
     from rich.cells import cell_len
 
