@@ -84,7 +84,7 @@ class _QualityPass:
         """Query id -> key of the cache, of all requests that were looked up."""
         self.at_work: list[_PaidJob] = []
         self.delayed: list[Sequence[CandidateList]] = []
-        self.loaded: Mapping[str, object] | None = None
+        self.loaded: Fields | None = None
         """What an executor has loaded in another process."""
 
     def run(
@@ -221,14 +221,16 @@ class _QualityPass:
                     result.usage_by_query[query_id] = amounts
             result.description = cache.description or {}
         if not result.description:
+            if self.loaded is None:
+                self.reranker.load()
             result.description = self._description()
             if cache is not None and result.scores:
                 cache.describe(result.description)
 
     def _description(self) -> Fields:
+        """Return what has loaded, here or in another process."""
         if self.loaded is not None:
-            return dict(self.loaded)
-        self.reranker.load()
+            return self.loaded
         return described(self.reranker)
 
     def _note_problems(self) -> None:
