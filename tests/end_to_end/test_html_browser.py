@@ -48,13 +48,13 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = Made(
+    content = Made(
         noise={"alpha": 1.0, "beta": 0.3, "gamma": 4.0},
         devices={"alpha": "cpu cuda", "beta": "cpu cuda"},
         skipped={"gone": "no model hub"},
         queries=80,
     )
-    return written(tmp_path_factory.mktemp("made"), made)
+    return written(tmp_path_factory.mktemp("made"), content)
 
 
 def written(folder: Path, made: Made) -> Path:
@@ -251,7 +251,7 @@ def test_text_from_a_collection_runs_nothing(browser: Any, tmp_path: Path) -> No
     outside.
     """
     id_safe = "".join(HOSTILE.split())
-    made = Made(
+    content = Made(
         noise={HOSTILE: 0.5, "other": 1.0},
         datasets=(HOSTILE, "plain"),
         suite=HOSTILE,
@@ -264,7 +264,7 @@ def test_text_from_a_collection_runs_nothing(browser: Any, tmp_path: Path) -> No
         failures={HOSTILE: {"q2": HOSTILE}},
         queries=8,
     )
-    opened = Opened(browser, written(tmp_path, made))
+    opened = Opened(browser, written(tmp_path, content))
     page = opened.page
     drill = page.locator("#drill")
     for label in drill.get_by_label("reranker").locator("option").all_inner_texts():
@@ -366,8 +366,8 @@ ON_POINTS = """() => {
 def test_where_there_is_no_room_to_gain_references_are_named_beyond_the_points(
     browser: Any, tmp_path: Path, width: int
 ) -> None:
-    made = Made(noise={"a": 0.001, "b": 0.001, "c": 2.5}, first_stage_noise=0.001, queries=30)
-    opened = Opened(browser, written(tmp_path, made), viewport={"width": width, "height": 844})
+    content = Made(noise={"a": 0.001, "b": 0.001, "c": 2.5}, first_stage_noise=0.001, queries=30)
+    opened = Opened(browser, written(tmp_path, content), viewport={"width": width, "height": 844})
     assert opened.page.evaluate(ON_POINTS) == []
     headings = opened.page.locator("svg.chart text.reference:visible").all_text_contents()
     assert len(headings) == 2
@@ -380,7 +380,7 @@ def test_endless_words_and_odd_letters_widen_nothing(
     browser: Any, tmp_path: Path, width: int
 ) -> None:
     odd = "x" * 100_000 + "\0\x1b[31m\u202eright to left\u202c\u2066 \ufeff" + "ש" * 300
-    made = Made(
+    content = Made(
         noise={"a" * 120: 1.0, "b": 1.0},
         queries=3,
         query_text=odd,
@@ -389,7 +389,7 @@ def test_endless_words_and_odd_letters_widen_nothing(
         notes=[odd[-400:]],
         skipped={"gone": "y" * 400},
     )
-    opened = Opened(browser, written(tmp_path, made), viewport={"width": width, "height": 844})
+    opened = Opened(browser, written(tmp_path, content), viewport={"width": width, "height": 844})
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
     assert opened.page.locator("#drill .ranked .text").count() > 0
     assert opened.page.evaluate(OVERPRINTED) == []

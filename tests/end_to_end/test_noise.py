@@ -89,8 +89,8 @@ def made(**more: Any) -> Noise:
 
 
 def test_two_copies_are_timed_in_each_process(suite_file: Path) -> None:
-    found = measuring.measure(load(suite_file), processes=2, queries=4, rounds=2)
-    told = found.noise
+    measurement = measuring.measure(load(suite_file), processes=2, queries=4, rounds=2)
+    told = measurement.noise
     assert (told.reranker, told.device, told.depth, told.queries, told.rounds) == (
         "ours",
         "cpu",
@@ -101,7 +101,7 @@ def test_two_copies_are_timed_in_each_process(suite_file: Path) -> None:
     assert len(told.processes) == 2
     assert told.low <= told.ratio <= told.high
     assert min(told.processes) <= told.ratio <= max(told.processes)
-    assert set(fingerprint.SPEED_FIELDS) <= set(found.environment)
+    assert set(fingerprint.SPEED_FIELDS) <= set(measurement.environment)
 
 
 def test_a_difference_between_the_copies_would_show(suite_file: Path) -> None:

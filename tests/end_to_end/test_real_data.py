@@ -128,9 +128,9 @@ def test_other_candidates_are_refused_unless_they_are_under_test(dl19: Any) -> N
 
 def test_rankvicuna_against_itself_passes_with_no_difference(dl19: Any) -> None:
     run = dl19("bm25-top100")
-    found = check(run, Run(run.folder))
-    quality, drifted = gate(found).numbers, gate(found, "drift").numbers
-    assert found.exit_code == 0
+    verdict = check(run, Run(run.folder))
+    quality, drifted = gate(verdict).numbers, gate(verdict, "drift").numbers
+    assert verdict.exit_code == 0
     assert (quality["difference"], quality["one_sided_low"], quality["one_sided_high"]) == (
         0.0,
         0.0,
@@ -141,7 +141,7 @@ def test_rankvicuna_against_itself_passes_with_no_difference(dl19: Any) -> None:
 
 def test_a_run_over_other_candidates_is_incomparable(dl19: Any) -> None:
     runs = dl19("spladepp-ed-top100"), dl19("bm25-top100")
-    found = check(*runs)
+    verdict = check(*runs)
     hashes = [next(iter(run.records.values())).candidates["hash"] for run in runs]
-    assert found.exit_code == 3
-    assert f"candidates ({hashes[1]} → {hashes[0]})" in gate(found).remark
+    assert verdict.exit_code == 3
+    assert f"candidates ({hashes[1]} → {hashes[0]})" in gate(verdict).remark

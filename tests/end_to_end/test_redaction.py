@@ -291,10 +291,10 @@ def test_a_mistake_in_a_suite_is_told_without_its_secret(options: dict[str, Any]
     entry = {"rerank-server": {"model": "m", **options}}
     with pytest.raises(SuiteError) as caught:
         suite.load({"name": "x", "datasets": ["embedded:everyday"], "rerankers": [entry]})
-    told = str(caught.value)
-    assert "\n" not in told
-    assert "a:hunter2" not in told
-    assert "me:hunter2" not in told
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "a:hunter2" not in text
+    assert "me:hunter2" not in text
 
 
 def test_a_report_names_no_folder_of_the_machine(

@@ -78,9 +78,9 @@ def test_a_family_runs_as_far_as_this_machine_reaches(
 
 @contextmanager
 def serving(name: str, model: str) -> Iterator[str]:
-    found = hosted.build(name, {"model": model}, "cpu")
-    with RerankServer(found, "127.0.0.1", 0) as server:
-        found.load()
+    reranker = hosted.build(name, {"model": model}, "cpu")
+    with RerankServer(reranker, "127.0.0.1", 0) as server:
+        reranker.load()
         server.start()
         yield server.url
 
@@ -100,7 +100,11 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
             {"http://127.0.0.1:8787": pairs, "http://127.0.0.1:8788": chat},
         )
         run = bench.run(path, out=tmp_path / "out", device="cpu")
-    assert {one.trial.reranker: one.reason for one in run.info.trials if one.status != "done"} == {}
+    assert {
+        status.trial.reranker: status.reason
+        for status in run.info.trials
+        if status.status != "done"
+    } == {}
     backends = {record.description["backend"] for record in run.records.values()}
     assert backends == set(rerankers.TABLE)
     rows = {
@@ -142,7 +146,7 @@ def test_everything_tiny_runs_without_any_server(tmp_path: Path) -> None:
         )
     )
     run = bench.run(path, out=tmp_path / "out", device="cpu")
-    reasons = [one.reason for one in run.info.trials if one.status == "skipped"]
+    reasons = [status.reason for status in run.info.trials if status.status == "skipped"]
     assert len(reasons) == len(only_hosted) >= 5
     assert all(
         reason and reason.startswith(("no ", "nothing listens at 127.0.0.1:9"))

@@ -164,11 +164,11 @@ def test_a_suite_names_the_class_itself(
 def test_its_code_decides_whether_a_run_is_continued(
     name: str, burst: str, folder: Path, collection: Path
 ) -> None:
-    asked = load(suite(collection, scenarios=[name]))
-    before = inputs(asked, {}, fresh=False)
+    settings = load(suite(collection, scenarios=[name]))
+    before = inputs(settings, {}, fresh=False)
     file = folder / "burst_scenario.py"
     file.write_text(f"{FILE}# another\n")
-    changed = inputs(asked, {}, fresh=False)
+    changed = inputs(settings, {}, fresh=False)
     assert [key for key in before if before[key] != changed[key]] == ["burst_scenario"]
 
 

@@ -247,13 +247,13 @@ def test_what_does_not_fit_into_memory_is_skipped_with_its_reason(
     huge = rerankers.build("rank-zephyr-7b", {"weights": "random"})
     with pytest.raises(Unavailable, match=r"needs 17.4 GB in bfloat16, 70 % of 1.0 GB"):
         huge.check()
-    found = run(collection, tmp_path, FAKE, {"monot5-3b": {"weights": "random"}})
-    [bare] = architectures(found)
+    finished_run = run(collection, tmp_path, FAKE, {"monot5-3b": {"weights": "random"}})
+    [bare] = architectures(finished_run)
     assert (bare.status, bare.reason) == (
         "skipped",
         "needs 13.7 GB in float32, 70 % of 1.0 GB may be taken",
     )
-    assert "monot5-3b (random weights) (cpu) skipped: needs 13.7 GB" in report(found)
+    assert "monot5-3b (random weights) (cpu) skipped: needs 13.7 GB" in report(finished_run)
 
 
 def test_memory_that_a_container_allows_is_respected(tmp_path: Path) -> None:
@@ -312,13 +312,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("bare")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_BENCH_CACHE", str(folder / "cache"))
-        asked = suite(
+        settings = suite(
             write_collection(folder / "tiny"),
             FAKE,
             BARE,
             latency={"sweep": {"depths": [2, 3], "batch_sizes": [1]}},
         )
-        return bench.run(asked, out=folder / "results")
+        return bench.run(settings, out=folder / "results")
 
 
 def test_it_is_timed_as_every_reranker_is(finished: Run) -> None:
@@ -414,15 +414,15 @@ def test_every_report_says_what_it_is(finished: Run) -> None:
 
 
 def test_only_bare_networks_leave_nothing_to_choose_from(collection: Path, tmp_path: Path) -> None:
-    found = run(collection, tmp_path, BARE)
+    finished_run = run(collection, tmp_path, BARE)
     with pytest.raises(RecordError, match="no reranker of this run was timed"):
-        budget(found, p95_ms=100)
-    assert "Latency only" in report(found)
+        budget(finished_run, p95_ms=100)
+    assert "Latency only" in report(finished_run)
 
 
 def test_without_timing_it_is_skipped(collection: Path, tmp_path: Path) -> None:
-    found = run(collection, tmp_path, time_it=False)
-    [row] = architectures(found)
+    finished_run = run(collection, tmp_path, time_it=False)
+    [row] = architectures(finished_run)
     assert (row.status, row.reason) == ("skipped", "has a latency only, and nothing is timed")
 
 

@@ -37,28 +37,28 @@ def run(collection: Path, tmp_path: Path) -> Run:
 def test_a_baseline_is_a_small_run_that_checks_like_the_whole_one(run: Run, tmp_path: Path) -> None:
     path = baselines.save(run, folder=tmp_path / "kept")
     assert path == tmp_path / "kept" / "tiny"
-    kept = Run(path)
-    assert sorted(kept.records) == sorted(run.records)
-    assert kept.per_query.equals(run.per_query)
-    assert {one.name: one.outcome for one in check(run, kept).gates} == {
+    stored = Run(path)
+    assert sorted(stored.records) == sorted(run.records)
+    assert stored.per_query.equals(run.per_query)
+    assert {one.name: one.outcome for one in check(run, stored).gates} == {
         "quality nDCG@10": "pass",
         "drift": "pass",
     }
     assert baselines.size(path) < 100_000
     names = {str(one.relative_to(path)).split("/")[0] for one in path.rglob("*") if one.is_file()}
     assert names == {"run.json", "records", "rankings", "per_query"}
-    assert kept.latency.empty
+    assert stored.latency.empty
     assert all(
-        "speed" not in record.keys and record.latency is None for record in kept.records.values()
+        "speed" not in record.keys and record.latency is None for record in stored.records.values()
     )
-    assert kept.to_frame()["status"].tolist() == run.to_frame()["status"].tolist()
+    assert stored.to_frame()["status"].tolist() == run.to_frame()["status"].tolist()
 
 
 def test_timings_are_kept_when_asked_for(run: Run, tmp_path: Path) -> None:
-    kept = Run(baselines.save(run, "timed", tmp_path / "kept", latency=True))
-    assert not kept.latency.empty
-    assert set(kept.latency["span"]) == {"total"}
-    fake = next(record for record in kept.records.values() if record.trial.reranker == "fake")
+    stored = Run(baselines.save(run, "timed", tmp_path / "kept", latency=True))
+    assert not stored.latency.empty
+    assert set(stored.latency["span"]) == {"total"}
+    fake = next(record for record in stored.records.values() if record.trial.reranker == "fake")
     assert "speed" in fake.keys
 
 

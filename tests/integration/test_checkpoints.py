@@ -269,10 +269,12 @@ def run(collection: Path, tmp_path: Path, *rows: Any) -> dict[str, tuple[str, st
 def test_a_refused_checkpoint_fails_alone(sources: Path, tmp_path: Path, collection: Path) -> None:
     folder = Path(shutil.copytree(sources / "cross-encoder", tmp_path / "model"))
     no_tokenizer(folder)
-    found = run(collection, tmp_path, {"cross-encoder": {"model": str(folder), "name": "broken"}})
-    assert found["word-overlap"][0] == "done"
-    assert found["broken"][0] == "failed"
-    assert "no tokenizer in it" in found["broken"][1]
+    finished_run = run(
+        collection, tmp_path, {"cross-encoder": {"model": str(folder), "name": "broken"}}
+    )
+    assert finished_run["word-overlap"][0] == "done"
+    assert finished_run["broken"][0] == "failed"
+    assert "no tokenizer in it" in finished_run["broken"][1]
 
 
 def test_where_every_reranker_is_refused_nothing_is_run(

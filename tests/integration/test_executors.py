@@ -146,10 +146,10 @@ def test_a_run_and_its_pipelines_measure_the_same(
     collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stages = ["bm25", {FAKE: {"salt": "a", "keep": 3}}, "word-overlap"]
-    asked = suite(collection, pipelines=[{"name": "cascade", "stages": stages}])
-    ours = bench.run(asked, out=tmp_path / "here")
+    settings = suite(collection, pipelines=[{"name": "cascade", "stages": stages}])
+    ours = bench.run(settings, out=tmp_path / "here")
     monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / "another cache"))
-    theirs = bench.run({**asked, "executor": TWO}, out=tmp_path / "processes")
+    theirs = bench.run({**settings, "executor": TWO}, out=tmp_path / "processes")
     assert rankings(ours) == rankings(theirs)
     assert list(ours.per_query["value"]) == list(theirs.per_query["value"])
     for trial, record in ours.records.items():
@@ -307,15 +307,15 @@ def test_one_from_outside_is_a_file_and_a_line(
     (line,) = [line for line in listed.splitlines() if line.startswith(backwards)]
     assert "the last of a few chunks first" in line
     assert "batch" in line
-    asked = suite(collection, executor={backwards: {"batch": 3}})
+    settings = suite(collection, executor={backwards: {"batch": 3}})
     path = tmp_path / "suite.yaml"
-    path.write_text(yaml.safe_dump(asked))
+    path.write_text(yaml.safe_dump(settings))
     validated = CliRunner().invoke(cli, ["validate", str(path)])
     assert validated.exit_code == 0, validated.output
     assert f"executor {backwards}, the last of a few chunks first" in validated.output
     assert backwards in str(schema()["properties"]["executor"])
     plain = bench.run(suite(collection), out=tmp_path / "here")
-    done = bench.run(asked, out=tmp_path / "out", fresh=True)
+    done = bench.run(settings, out=tmp_path / "out", fresh=True)
     assert rankings(done) == rankings(plain)
     (record,) = [one for one in done.records.values() if one.trial.kind == "reranker"]
     assert record.executor == backwards

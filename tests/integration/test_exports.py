@@ -189,14 +189,14 @@ def test_mteb_files_hold_the_means_under_its_names(run: Run, tmp_path: Path) -> 
         for line in invoke("export", run.folder, "--format", "mteb", "--out", tmp_path).splitlines()
     ]
     assert len(paths) == 2
-    found = json.loads(paths[0].read_text())
-    (scores,) = found["scores"]["test"]
+    data = json.loads(paths[0].read_text())
+    (scores,) = data["scores"]["test"]
     record = next(
         record for record in run.records.values() if record.trial.reranker == "hash & co_1"
     )
     assert scores["ndcg_at_10"] == scores["main_score"] == record.quality["nDCG@10"].mean
     assert scores["mrr_at_10"] == record.quality["RR@10"].mean
-    assert found["mteb_version"] is None
+    assert data["mteb_version"] is None
 
 
 def test_mteb_names() -> None:

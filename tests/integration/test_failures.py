@@ -138,11 +138,11 @@ def test_above_half_failed_it_is_out_of_every_verdict(tmp_path: Path) -> None:
 
 def test_above_half_failed_it_is_in_no_comparison_and_the_report_says_so(tmp_path: Path) -> None:
     run = mostly_failed(tmp_path, failed=6)
-    found = compare([run])
-    assert [one.new.trial.reranker for one in found] == ["sound"]
+    comparisons = compare([run])
+    assert [one.new.trial.reranker for one in comparisons] == ["sound"]
     assert (
         "tiny--bm25--weak of 20260101T000000Z-made: 6 of 10 queries failed: not compared"
-        in render(comparison.document(found), "markdown")
+        in render(comparison.document(comparisons), "markdown")
     )
     with pytest.raises(BenchError, match="--baseline weak: 6 of 10 queries failed"):
         compare([run], baseline="weak")
@@ -177,8 +177,8 @@ def test_below_half_the_failed_share_stands_next_to_the_number(tmp_path: Path) -
     [finding] = findings.findings(run, run.rows)
     assert finding.best is not None
     assert finding.best.name == "weak"
-    found = compare([run])
-    page = render(comparison.document(found), "markdown")
+    comparisons = compare([run])
+    page = render(comparison.document(comparisons), "markdown")
     weak = next(line for line in page.splitlines() if line.startswith("| weak (cpu) |"))
     assert weak.endswith("| 30 % / 0 |")
     assert "weak, 30 \\% failed" in exports.export(run, "latex")
@@ -364,10 +364,10 @@ def test_one_bad_first_stage_does_not_end_the_groups_after_it(
         {f"{HERE}:Exiting": {}},
         "bm25",
     ]
-    asked = suite(
+    settings = suite(
         collection, {"tests.support.fakes:HashReranker": {"name": "fine"}}, first_stages=stages
     )
-    (tmp_path / "suite.yaml").write_text(json.dumps(asked))
+    (tmp_path / "suite.yaml").write_text(json.dumps(settings))
     result = command("run", "suite.yaml", "--out", "out", "-q", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stdout.count("has none of tiny's queries") == 1

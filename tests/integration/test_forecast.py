@@ -77,33 +77,33 @@ def shown(found: Forecast, width: int = 80) -> str:
 def test_the_run_takes_what_was_told(
     collection: Path, server: FakeCohere, tmp_path: Path, latency: Any
 ) -> None:
-    asked = suite(collection, hosted(server), latency=latency)
-    told = only(bench.estimate(asked, out=tmp_path / "out"))
+    settings = suite(collection, hosted(server), latency=latency)
+    gate = only(bench.estimate(settings, out=tmp_path / "out"))
     assert server.requests == []
     assert not (tmp_path / "out").exists()
     assert not cache_dir("scores").exists()
-    run = bench.run(asked, out=tmp_path / "out")
+    run = bench.run(settings, out=tmp_path / "out")
     assert (
-        told.usage.calls + told.timed.calls
+        gate.usage.calls + gate.timed.calls
         == len(server.requests)
         == (4 if latency is None else 12)
     )
     record = run.records["tiny--bm25--hosted"]
-    assert (told.usage.pairs, told.usage.billed_units) == (
+    assert (gate.usage.pairs, gate.usage.billed_units) == (
         record.usage["pairs"],
         record.usage["billed_units"],
     )
-    assert told.usd == pytest.approx(0.002 * len(server.requests))
-    assert (told.queries, told.cached) == (4, 0)
+    assert gate.usd == pytest.approx(0.002 * len(server.requests))
+    assert (gate.queries, gate.cached) == (4, 0)
 
 
 def test_what_is_cached_costs_nothing(collection: Path, server: FakeCohere, tmp_path: Path) -> None:
-    asked = suite(collection, hosted(server), **NO_TIMING)
-    bench.run(asked, out=tmp_path / "out")
-    again = only(bench.estimate(asked, out=tmp_path / "out"))
+    settings = suite(collection, hosted(server), **NO_TIMING)
+    bench.run(settings, out=tmp_path / "out")
+    again = only(bench.estimate(settings, out=tmp_path / "out"))
     assert (again.cached, again.usage.calls, again.usd, again.seconds) == (4, 0, 0.0, 0.0)
-    assert only(bench.estimate(asked, out=tmp_path / "out", fresh=True)).usage.calls == 4
-    deeper = only(bench.estimate({**asked, "depth": 6}, out=tmp_path / "out"))
+    assert only(bench.estimate(settings, out=tmp_path / "out", fresh=True)).usage.calls == 4
+    deeper = only(bench.estimate({**settings, "depth": 6}, out=tmp_path / "out"))
     assert 0 < deeper.usage.calls <= 4
     assert len(server.requests) == 4
 
@@ -111,16 +111,16 @@ def test_what_is_cached_costs_nothing(collection: Path, server: FakeCohere, tmp_
 def test_the_same_scores_are_bought_once_in_a_run(
     collection: Path, server: FakeCohere, tmp_path: Path
 ) -> None:
-    asked = suite(collection, hosted(server), hosted(server, name="again"), **NO_TIMING)
-    found = bench.estimate(asked)
-    assert [(row.trial.reranker, row.usage.calls) for row in found.rows] == [
+    settings = suite(collection, hosted(server), hosted(server, name="again"), **NO_TIMING)
+    forecast = bench.estimate(settings)
+    assert [(row.trial.reranker, row.usage.calls) for row in forecast.rows] == [
         ("hosted", 4),
         ("again", 0),
     ]
-    bench.run(asked, out=tmp_path / "out")
+    bench.run(settings, out=tmp_path / "out")
     assert len(server.requests) == 4
-    fresh = bench.estimate(asked, fresh=True)
-    bench.run(asked, out=tmp_path / "out", fresh=True)
+    fresh = bench.estimate(settings, fresh=True)
+    bench.run(settings, out=tmp_path / "out", fresh=True)
     assert sum(row.usage.calls for row in fresh.rows) == len(server.requests) - 4 == 8
 
 
@@ -183,8 +183,8 @@ def test_what_cannot_run_here_is_told_with_its_reason_and_its_price(
         {"tests.support.fakes:MissingReranker": {"name": "gone"}},
         "word-overlap",
     ]
-    found = bench.estimate(suite(collection, *entries, **NO_TIMING))
-    assert [(row.trial.reranker, row.reason) for row in found.rows] == [
+    forecast = bench.estimate(suite(collection, *entries, **NO_TIMING))
+    assert [(row.trial.reranker, row.reason) for row in forecast.rows] == [
         ("cohere-rerank-v3.5", "no CO_API_KEY. export CO_API_KEY=..."),
         (
             "minilm-l6",
@@ -193,24 +193,24 @@ def test_what_cannot_run_here_is_told_with_its_reason_and_its_price(
         ("gone", "no FAKE_API_KEY. export FAKE_API_KEY=..."),
         ("word-overlap", None),
     ]
-    assert only(found, "cohere-rerank-v3.5").usd == pytest.approx(0.008)
-    assert found.usd == 0
-    text = shown(found)
+    assert only(forecast, "cohere-rerank-v3.5").usd == pytest.approx(0.008)
+    assert forecast.usd == 0
+    text = shown(forecast)
     assert "not here: no CO_API_KEY" in text
     assert "total: $0.00; $0.008 more if what is skipped here could run" in " ".join(text.split())
 
 
 def test_an_unknown_price_is_no_zero(collection: Path, server: FakeCohere) -> None:
-    found = bench.estimate(
+    forecast = bench.estimate(
         suite(
             collection, hosted(server, price=None, base_url="https://gateway.invalid"), **NO_TIMING
         )
     )
-    assert only(found).usd is None
-    assert [row.trial.reranker for row in found.unpriced] == ["hosted"]
-    assert "?" in shown(found)
-    assert total(found).startswith("total: $0.00 and what hosted cost")
-    assert "hosted: no price known; give one in the suite" in shown(found, 140)
+    assert only(forecast).usd is None
+    assert [row.trial.reranker for row in forecast.unpriced] == ["hosted"]
+    assert "?" in shown(forecast)
+    assert total(forecast).startswith("total: $0.00 and what hosted cost")
+    assert "hosted: no price known; give one in the suite" in shown(forecast, 140)
     assert (
         only(bench.estimate(suite(collection, hosted(server, price=None), **NO_TIMING))).usd == 0
     ), "a server on this machine"
@@ -239,21 +239,21 @@ def test_limits_per_minute_bound_the_time_and_nothing_else_is_made_up(
 
 def test_an_earlier_run_on_this_machine_tells_the_time(collection: Path, tmp_path: Path) -> None:
     latency = {"queries": 3, "rounds": 1, "warmup_max": 1, "span_queries": 0}
-    asked = suite(collection, {FAKE: {"name": "fake"}}, latency=latency)
-    assert only(bench.estimate(asked, out=tmp_path / "out"), "fake").seconds is None
-    run = bench.run(asked, out=tmp_path / "out")
+    settings = suite(collection, {FAKE: {"name": "fake"}}, latency=latency)
+    assert only(bench.estimate(settings, out=tmp_path / "out"), "fake").seconds is None
+    run = bench.run(settings, out=tmp_path / "out")
     rate = run.to_frame().set_index("reranker").loc["fake", "pairs/s"]
-    told = only(bench.estimate(asked, out=tmp_path / "out", fresh=True), "fake")
-    assert told.seconds == pytest.approx(told.usage.pairs / rate)
-    assert told.time_source == f"as on tiny in run {run.info.id}"
+    gate = only(bench.estimate(settings, out=tmp_path / "out", fresh=True), "fake")
+    assert gate.seconds == pytest.approx(gate.usage.pairs / rate)
+    assert gate.time_source == f"as on tiny in run {run.info.id}"
     other = suite(collection, {FAKE: {"name": "fake", "salt": "other"}}, latency=latency)
     assert only(bench.estimate(other, out=tmp_path / "out"), "fake").seconds is None, (
         "another entry, another speed"
     )
     (run.folder / "records" / "tiny--bm25--fake--cpu.json").write_text("{}")
-    assert only(bench.estimate(asked, out=tmp_path / "out", fresh=True), "fake").seconds is None, (
-        "what cannot be read tells nothing"
-    )
+    assert (
+        only(bench.estimate(settings, out=tmp_path / "out", fresh=True), "fake").seconds is None
+    ), "what cannot be read tells nothing"
     assert History(tmp_path / "nowhere")._runs == []
 
 
@@ -297,17 +297,17 @@ def test_the_command_prints_a_table_or_json_and_leaves_nothing(
 
 
 def test_a_suite_without_rerankers_costs_nothing(collection: Path) -> None:
-    found = bench.estimate(suite(collection))
-    assert (found.usd, list(found.rows)) == (0, [])
-    assert "cost nothing" in shown(found)
-    assert json.loads(render(document(found), "json"))["trials"] == []
+    forecast = bench.estimate(suite(collection))
+    assert (forecast.usd, list(forecast.rows)) == (0, [])
+    assert "cost nothing" in shown(forecast)
+    assert json.loads(render(document(forecast), "json"))["trials"] == []
 
 
 def test_a_narrow_terminal_names_the_columns_of_an_estimate_that_it_leaves_out(
     collection: Path, server: FakeCohere
 ) -> None:
-    found = bench.estimate(suite(collection, hosted(server), "word-overlap"))
-    narrow, wide = shown(found, 80), shown(found, 140)
+    forecast = bench.estimate(suite(collection, hosted(server), "word-overlap"))
+    narrow, wide = shown(forecast, 80), shown(forecast, 140)
     assert "at 80 columns: " in narrow
     assert "price" in next(line for line in narrow.splitlines() if "left out" in line)
     assert "left out" not in wide
@@ -328,29 +328,29 @@ def cascades(collection: Path, *names: str, **more: Any) -> dict[str, Any]:
 def test_a_pipeline_counts_the_scores_that_the_cache_holds_stage_by_stage(
     collection: Path, tmp_path: Path
 ) -> None:
-    asked = cascades(collection, "one", first_stages=["bm25"])
-    new = only(bench.estimate(asked), "one")
-    bench.run(asked, out=tmp_path)
+    settings = cascades(collection, "one", first_stages=["bm25"])
+    new = only(bench.estimate(settings), "one")
+    bench.run(settings, out=tmp_path)
     assert (new.cached, new.usage.pairs) == (0, 4 * 5 + 4 * 3)
-    again = only(bench.estimate(asked), "one")
+    again = only(bench.estimate(settings), "one")
     assert (again.cached, again.usage.pairs, again.seconds) == (4, 0, 0.0)
     other = only(bench.estimate(cascades(collection, "two", first_stages=["bm25"])), "two")
     assert (other.cached, other.usage.pairs) == (0, 4 * 3), "the cache holds its first stage"
-    fresh = only(bench.estimate(asked, fresh=True), "one")
+    fresh = only(bench.estimate(settings, fresh=True), "one")
     assert fresh.usage.pairs == new.usage.pairs
 
 
 def test_a_stage_that_two_pipelines_begin_with_is_counted_once(collection: Path) -> None:
-    found = bench.estimate(cascades(collection, "one", "two", first_stages=["bm25"]))
-    one, two = only(found, "one"), only(found, "two")
+    forecast = bench.estimate(cascades(collection, "one", "two", first_stages=["bm25"]))
+    one, two = only(forecast, "one"), only(forecast, "two")
     assert two.usage.pairs < one.usage.pairs
     fresh = bench.estimate(cascades(collection, "one", "two", first_stages=["bm25"]), fresh=True)
     assert only(fresh, "two").usage.pairs == two.usage.pairs, "it runs once in a fresh run, too"
 
 
 def test_columns_that_would_be_empty_are_left_out_without_a_word(collection: Path) -> None:
-    found = bench.estimate(suite(collection, {FAKE: {"name": "fake"}}, **NO_TIMING))
-    text = shown(found, 140)
+    forecast = bench.estimate(suite(collection, {FAKE: {"name": "fake"}}, **NO_TIMING))
+    text = shown(forecast, 140)
     header = next(line for line in text.splitlines() if "reranker" in line)
     assert header.split() == ["reranker", "pairs", "tokens", "time"]
     assert "left out" not in text

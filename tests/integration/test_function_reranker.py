@@ -177,11 +177,11 @@ def test_a_suite_names_a_function(collection: Path, tmp_path: Path) -> None:
         "devices": "cpu",
     }
     assert [part.name for part in load(suite).rerankers] == [f"{HERE}:overlap", f"{HERE}:crash"]
-    found = bench.run(suite, out=tmp_path / "results")
-    records = {record.trial.reranker: record for record in found.records.values()}
+    run = bench.run(suite, out=tmp_path / "results")
+    records = {record.trial.reranker: record for record in run.records.values()}
     assert "crash" not in records
-    [failed] = [status for status in found.info.trials if status.trial.reranker == "crash"]
+    [failed] = [status for status in run.info.trials if status.trial.reranker == "crash"]
     assert failed.status == "failed"
     assert "a fault of its own" in str(failed.reason)
     assert records["overlap"].description["backend"] == "function"
-    assert set(found.latency["trial"]) == {records["overlap"].trial.id}
+    assert set(run.latency["trial"]) == {records["overlap"].trial.id}

@@ -65,14 +65,14 @@ def test_a_reranker_that_was_skipped_fails_with_its_reason(tmp_path: Path) -> No
 
 def test_a_reranker_that_was_renamed_fails_and_says_what_it_may_be_called(tmp_path: Path) -> None:
     new, old = pair(tmp_path, {"a": OLD, "minilm-v2": OLD}, {"a": OLD, "minilm": OLD})
-    found = check(new, old, Gates(drift=None))
-    [gate] = [one for one in found.gates if one.name == "run"]
-    assert (found.exit_code, gate.remark) == (
+    verdict = check(new, old, Gates(drift=None))
+    [gate] = [one for one in verdict.gates if one.name == "run"]
+    assert (verdict.exit_code, gate.remark) == (
         1,
         "it is not in the new run: did you mean 'minilm-v2'?",
     )
     assert "tiny--bm25--minilm-v2 is new: the baseline has no such trial" in render(
-        report.document(found), "markdown"
+        report.document(verdict), "markdown"
     )
 
 
@@ -208,23 +208,23 @@ def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
 def test_zeros_everywhere_fail_even_against_zeros(tmp_path: Path) -> None:
     zeros = np.zeros(60)
     for old in (OLD, zeros):
-        found = check(
+        verdict = check(
             *pair(tmp_path / str(old[0]), {"a": zeros}, {"a": old}),
             Gates(drift=None, quality={"nDCG@10": 0.9}),
         )
-        assert found.exit_code == 1
-        assert "every query scores 0" in found.gates[0].remark
+        assert verdict.exit_code == 1
+        assert "every query scores 0" in verdict.gates[0].remark
 
 
 def test_a_margin_above_the_baselines_mean_cannot_be_lost_and_does_not_pass(tmp_path: Path) -> None:
-    found = check(
+    verdict = check(
         *pair(tmp_path, {"a": OLD / 10}, {"a": OLD / 10}),
         Gates(drift=None, quality={"nDCG@10": 0.2}),
     )
-    assert found.outcome == "inconclusive"
+    assert verdict.outcome == "inconclusive"
     assert (
         f"a margin of 0.2 cannot be lost: the baseline's mean is {OLD.mean() / 10:.4f}"
-        in found.gates[0].remark
+        in verdict.gates[0].remark
     )
 
 

@@ -60,7 +60,7 @@ def plan(**more: Any) -> LatencyPlan:
 
 
 def asked(server: FakeCohere, query: str) -> int:
-    return sum(one["query"] == query for one in server.requests)
+    return sum(request["query"] == query for request in server.requests)
 
 
 def test_a_call_that_needed_a_retry_is_no_sample(hosted: Hosted, server: FakeCohere) -> None:
@@ -103,7 +103,7 @@ def test_no_more_calls_are_made_than_were_planned_and_estimated(
         == few.calls(len(many), remote=True)
         == 3 + 4 * 3
     )
-    assert {len(one["documents"]) for one in server.requests} == {2}
+    assert {len(request["documents"]) for request in server.requests} == {2}
     assert few.calls(2, remote=True) == 3 + 2 * 3
 
 

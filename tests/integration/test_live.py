@@ -108,28 +108,28 @@ def test_both_sides_are_timed_in_turn(
     """A failure is measured twice; the two differ in `salt`, so that there is something to time
     where their costs are equal.
     """
-    found = speed(
+    gate = speed(
         made(tmp_path, ticking(cost=cost, salt="n")), made(tmp_path, ticking(cost=1.0, salt="o"))
     )
-    assert found is not None
-    assert found.outcome == outcome
-    ratios = [one["median"] for one in found.numbers["measurements"]]
+    assert gate is not None
+    assert gate.outcome == outcome
+    ratios = [measurement["median"] for measurement in gate.numbers["measurements"]]
     # A median over queries whose documents, and so their times, differ a little.
     assert ratios == pytest.approx([cost] * measured, rel=0.03)
-    assert found.numbers["measurements"][0]["queries"] == QUERIES
-    assert found.measured.count("x [") == measured
+    assert gate.numbers["measurements"][0]["queries"] == QUERIES
+    assert gate.measured.count("x [") == measured
 
 
 def test_a_slowness_that_does_not_come_back_is_no_failure(tmp_path: Path) -> None:
     """A disturbance that falls on one side for the whole first measurement, warm-up included."""
     new, old = made(tmp_path, ticking(salt="n", slow_calls=27)), made(tmp_path, ticking(salt="o"))
-    found = speed(new, old)
-    assert found is not None
-    first, second = (one["median"] for one in found.numbers["measurements"])
+    gate = speed(new, old)
+    assert gate is not None
+    first, second = (measurement["median"] for measurement in gate.numbers["measurements"])
     assert first > 5
     # The slowness may reach into the second measurement by a call.
     assert second == pytest.approx(1.0, rel=0.05)
-    assert (found.outcome, "a second measurement did not agree" in found.remark) == (
+    assert (gate.outcome, "a second measurement did not agree" in gate.remark) == (
         "inconclusive",
         True,
     )
@@ -149,10 +149,10 @@ def test_the_same_reranker_never_fails(tmp_path: Path) -> None:
 def test_the_same_options_on_both_sides_are_not_timed_and_it_is_said_why(tmp_path: Path) -> None:
     new, old = made(tmp_path, ticking(cost=2.0)), made(tmp_path, ticking(cost=2.0, optional=True))
     before = CLOCK.now
-    found = speed(new, old)
-    assert found is not None
-    assert (found.outcome, found.decides, CLOCK.now) == ("incomparable", False, before)
-    assert "does not see a change of code or of a library" in found.remark
+    gate = speed(new, old)
+    assert gate is not None
+    assert (gate.outcome, gate.decides, CLOCK.now) == ("incomparable", False, before)
+    assert "does not see a change of code or of a library" in gate.remark
 
 
 @pytest.mark.parametrize(
@@ -179,10 +179,10 @@ def test_what_cannot_be_rebuilt_is_incomparable_and_named(
 ) -> None:
     new, old = made(tmp_path, ticking(salt="n")), made(tmp_path, ticking(salt="o"))
     rewritten(new, "run.json", "resolved", key, value)
-    found = speed(Run(new.folder), old)
-    assert found is not None
-    assert (found.outcome, found.decides) == ("incomparable", True)
-    assert told in found.remark
+    gate = speed(Run(new.folder), old)
+    assert gate is not None
+    assert (gate.outcome, gate.decides) == ("incomparable", True)
+    assert told in gate.remark
 
 
 def rewritten(run: Run, file: str, *keys: Any) -> None:
@@ -202,25 +202,25 @@ def test_versions_that_moved_on_are_told(tmp_path: Path) -> None:
     [name] = [path.name for path in (old.folder / "records").iterdir() if "--a" in path.name]
     fields = {**side(old).record.keys["system"].fields, "torch": "1.0.0"}
     rewritten(old, f"records/{name}", "keys", "system", "fields", fields)
-    found = speed(new, Run(old.folder))
-    assert found is not None
-    assert found.outcome == "pass"
-    assert "timed with torch None on both sides" in found.remark
+    gate = speed(new, Run(old.folder))
+    assert gate is not None
+    assert gate.outcome == "pass"
+    assert "timed with torch None on both sides" in gate.remark
 
 
 def test_other_candidates_and_few_queries_are_not_judged(tmp_path: Path) -> None:
     new = made(tmp_path, ticking(salt="n", cost=9.0))
     other = made(tmp_path, ticking(salt="o"), depth=4)
-    found = speed(new, other)
-    assert found is not None
-    assert (found.outcome, "they differ in candidates" in found.remark) == ("incomparable", True)
+    gate = speed(new, other)
+    assert gate is not None
+    assert (gate.outcome, "they differ in candidates" in gate.remark) == ("incomparable", True)
     few = {"datasets": [{"embedded:everyday": {"queries": 10}}]}
-    found = speed(
+    gate = speed(
         made(tmp_path / "few", ticking(salt="n", cost=9.0), **few),
         made(tmp_path / "few", ticking(salt="o"), **few),
     )
-    assert found is not None
-    assert found.outcome == "inconclusive"
+    assert gate is not None
+    assert gate.outcome == "inconclusive"
 
 
 def test_an_order_that_is_given_is_not_timed(tmp_path: Path) -> None:
@@ -235,12 +235,12 @@ def test_an_order_that_is_given_is_not_timed(tmp_path: Path) -> None:
 def test_a_side_that_fails_every_call_is_incomparable(tmp_path: Path) -> None:
     run = made(tmp_path, ticking(salt="n"))
     rewritten(run, "run.json", "resolved", "rerankers", [ticking(salt="n", crash="paper jam")])
-    found = speed(Run(run.folder), made(tmp_path, ticking(salt="o")))
-    assert found is not None
+    gate = speed(Run(run.folder), made(tmp_path, ticking(salt="o")))
+    assert gate is not None
     assert (
-        found.outcome,
-        "no query was timed on both sides" in found.remark,
-        "paper jam" in found.remark,
+        gate.outcome,
+        "no query was timed on both sides" in gate.remark,
+        "paper jam" in gate.remark,
     ) == ("incomparable", True, True)
 
 

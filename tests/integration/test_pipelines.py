@@ -244,13 +244,13 @@ def test_reports_tell_each_stage(finished: Run) -> None:
 
 def test_toys_of_an_outsider_are_named_in_one_line_each(tmp_path: Path) -> None:
     toys = [f"{HERE}:{name}" for name in ("SharedWords", "Shortest", "Halved")]
-    asked = cascade({toys[0]: {"keep": 30}}, {toys[1]: {"keep": 10}}, toys[2])
+    settings = cascade({toys[0]: {"keep": 30}}, {toys[1]: {"keep": 10}}, toys[2])
     path = tmp_path / "toys.yaml"
-    path.write_text(yaml.safe_dump(asked))
+    path.write_text(yaml.safe_dump(settings))
     valid = command("validate", str(path), cwd=tmp_path)
     assert valid.returncode == 0, valid.stderr
     assert toys[0] in valid.stdout
-    done = bench.run(asked, out=tmp_path / "out")
+    done = bench.run(settings, out=tmp_path / "out")
     record = record_of(done, "cascade")
     assert [stage.name for stage in record.stages] == toys
     assert record.stages[2].quality == record.stages[1].quality, "halves keep their order"
@@ -260,9 +260,9 @@ def test_toys_of_an_outsider_are_named_in_one_line_each(tmp_path: Path) -> None:
 def test_a_stage_that_two_pipelines_begin_with_runs_once(tmp_path: Path) -> None:
     Counted.pairs = 0
     shared = [{"bm25": {"keep": 50}}, {f"{HERE}:Counted": {"keep": 20}}]
-    asked = cascade(*shared, "word-overlap", name="one")
-    asked["pipelines"].append({"name": "two", "stages": [*shared, f"{HERE}:Shortest"]})
-    done = bench.run(asked, out=tmp_path)
+    settings = cascade(*shared, "word-overlap", name="one")
+    settings["pipelines"].append({"name": "two", "stages": [*shared, f"{HERE}:Shortest"]})
+    done = bench.run(settings, out=tmp_path)
     assert Counted.pairs == record_of(done, "one").counts.pairs
     one, two = record_of(done, "one"), record_of(done, "two")
     assert one.stages[1].quality == two.stages[1].quality
@@ -270,9 +270,9 @@ def test_a_stage_that_two_pipelines_begin_with_runs_once(tmp_path: Path) -> None
 
 
 def test_a_pipeline_is_measured_with_the_rerankers_over_the_same_candidates(tmp_path: Path) -> None:
-    asked = cascade(*THREE, rerankers=["word-overlap"], depth=60)
-    asked["pipelines"].append({"name": "deeper", "stages": [{"bm25": {"keep": 80}}]})
-    done = bench.run(asked, out=tmp_path)
+    settings = cascade(*THREE, rerankers=["word-overlap"], depth=60)
+    settings["pipelines"].append({"name": "deeper", "stages": [{"bm25": {"keep": 80}}]})
+    done = bench.run(settings, out=tmp_path)
     where = {record.trial.reranker: record.trial for record in done.records.values()}
     assert where["cascade"].first_stage == where["word-overlap"].first_stage == "bm25"
     assert (where["deeper"].first_stage, where["deeper"].depth) == ("bm25 at 80", 80)

@@ -61,12 +61,12 @@ def retrieved(topics: Any) -> Any:
     queries by text.
     """
     dataset = datasets.load(EVERYDAY, None, Path(), 42)
-    found = retrieval.build("bm25", None, Path()).retrieve(dataset, list(topics["qid"]), 20)
+    stage = retrieval.build("bm25", None, Path()).retrieve(dataset, list(topics["qid"]), 20)
     rows = [
         (qid, query, doc_id, score)
         for qid, query in zip(topics["qid"], topics["query"], strict=True)
         for doc_id, score in zip(
-            found.by_query[qid].doc_ids, found.by_query[qid].scores, strict=True
+            stage.by_query[qid].doc_ids, stage.by_query[qid].scores, strict=True
         )
     ]
     return pt.model.add_ranks(pd.DataFrame(rows, columns=["qid", "query", "docno", "score"]))
@@ -113,27 +113,27 @@ def from_pipeline(collection: Path, name: str, depth: int = 5) -> Candidates:
 
 
 def test_rows_come_back_in_our_order_with_their_columns() -> None:
-    found = transformer(by_length, device="cpu").transform(FRAME)
-    assert list(zip(found["qid"], found["docno"], found["rank"], strict=True)) == [
+    stage = transformer(by_length, device="cpu").transform(FRAME)
+    assert list(zip(stage["qid"], stage["docno"], stage["rank"], strict=True)) == [
         ("q2", "b", 0),
         ("q2", "a", 1),
         ("q1", "a", 0),
         ("q1", "c", 1),  # tied with b: doc_id descending
         ("q1", "b", 2),
     ]
-    assert found["url"].tolist() == ["u2", "u1", "u3", "u5", "u4"]
-    assert found["score"].tolist()[:4] == [2.0, 1.0, 3.0, 1.0]
-    assert np.float32(found["score"].iloc[4]) < np.float32(1.0)
-    assert found["score"].iloc[4] == pytest.approx(1.0)
+    assert stage["url"].tolist() == ["u2", "u1", "u3", "u5", "u4"]
+    assert stage["score"].tolist()[:4] == [2.0, 1.0, 3.0, 1.0]
+    assert np.float32(stage["score"].iloc[4]) < np.float32(1.0)
+    assert stage["score"].iloc[4] == pytest.approx(1.0)
     assert FRAME["rank"].tolist() == [7] * 5
 
 
 def test_scores_are_those_of_the_reranker_alone() -> None:
     [alone] = [bench.reranker(FAKE, device="cpu", salt="s").score("one", ["xxx", "x", "x"])]
-    found = transformer(FAKE, device="cpu", salt="s").transform(
+    stage = transformer(FAKE, device="cpu", salt="s").transform(
         FRAME.query("qid == 'q1'").set_index(pd.Index([5, 5, 9]))
     )
-    assert found.set_index("docno")["score"]["a"] == alone[0]
+    assert stage.set_index("docno")["score"]["a"] == alone[0]
 
 
 def test_another_text_field_and_no_scores_yet() -> None:
@@ -243,7 +243,7 @@ def test_an_experiment_and_our_record_agree(name: str, tmp_path: Path) -> None:
         "depth": 20,
         "devices": "cpu",
     }
-    found = bench.run(suite, out=tmp_path)
+    run = bench.run(suite, out=tmp_path)
     dataset = datasets.load(EVERYDAY, None, Path(), 42)
     texts = pt.apply.generic(
         lambda frame: frame.assign(text=dataset.texts(frame["docno"].tolist()))
@@ -266,9 +266,9 @@ def test_an_experiment_and_our_record_agree(name: str, tmp_path: Path) -> None:
         verbose=False,
     )
     [trial] = [
-        record.trial.id for record in found.records.values() if record.trial.reranker == "ours"
+        record.trial.id for record in run.records.values() if record.trial.reranker == "ours"
     ]
-    rows = found.per_query[found.per_query["trial"] == trial]
+    rows = run.per_query[run.per_query["trial"] == trial]
     for measure in map(str, measures):
         their = theirs[theirs["measure"] == measure].set_index("qid")["value"]
         mine = rows[rows["measure"] == measure].set_index("query")["value"]
@@ -283,10 +283,10 @@ def test_a_pipeline_gives_candidates() -> None:
     ours = retrieval.build("bm25", None, Path()).retrieve(dataset, wanted, 7)
     options = {"pipeline": f"{HERE}:pipeline", "name": "theirs"}
     stage: Any = retrieval.build("pyterrier", options, Path())
-    found = stage.retrieve(dataset, wanted, 7)
-    assert found.hash == ours.hash
+    candidates = stage.retrieve(dataset, wanted, 7)
+    assert candidates.hash == ours.hash
     assert stage.name == "theirs"
-    assert found.source == {
+    assert candidates.source == {
         "first_stage": "pyterrier",
         "pipeline": f"{HERE}:pipeline",
         "repr": repr(pipeline),

@@ -57,9 +57,11 @@ def trial(found: Run, name: str) -> Any:
 
 
 def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) -> None:
-    found = run(collection, tmp_path=tmp_path, latency=True)
+    finished_run = run(collection, tmp_path=tmp_path, latency=True)
     names = {
-        str(path.relative_to(found.folder)) for path in found.folder.rglob("*") if path.is_file()
+        str(path.relative_to(finished_run.folder))
+        for path in finished_run.folder.rglob("*")
+        if path.is_file()
     }
     assert names == {
         "run.json",
@@ -84,8 +86,8 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
             for name in ("first-stage", "fake--cpu", "oracle")
         ),
     }
-    assert found.info.status == "done"
-    assert list(found.per_query.columns) == ["trial", "query", "measure", "value"]
+    assert finished_run.info.status == "done"
+    assert list(finished_run.per_query.columns) == ["trial", "query", "measure", "value"]
     columns = [
         "trial",
         "scenario",
@@ -100,9 +102,9 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
         "truncated",
         "rate",
     ]
-    assert list(found.latency.columns) == columns
-    assert set(found.latency["trial"]) == {"tiny--bm25--fake--cpu"}
-    assert repr(found).startswith("<Run tiny")
+    assert list(finished_run.latency.columns) == columns
+    assert set(finished_run.latency["trial"]) == {"tiny--bm25--fake--cpu"}
+    assert repr(finished_run).startswith("<Run tiny")
 
 
 def test_queries_are_counted_as_documented(collection: Path, tmp_path: Path) -> None:
@@ -123,10 +125,12 @@ def test_the_aggregate_is_the_mean_of_ir_measures_over_the_ranking_on_disk(
     collection: Path, tmp_path: Path
 ) -> None:
     """The rankings, read as any other tool would read them, give the record's numbers."""
-    found = run(collection, tmp_path=tmp_path, measures=["nDCG@10", "RR@10", "AP"])
+    finished_run = run(collection, tmp_path=tmp_path, measures=["nDCG@10", "RR@10", "AP"])
     qrels = list(ir_measures.read_trec_qrels(str(collection / "qrels.txt")))
-    for record in found.records.values():
-        with gzip.open(found.folder / "rankings" / f"{record.trial.id}.run.gz", "rt") as file:
+    for record in finished_run.records.values():
+        with gzip.open(
+            finished_run.folder / "rankings" / f"{record.trial.id}.run.gz", "rt"
+        ) as file:
             lines = "".join(line for line in file if not line.startswith("#"))
         measures = [ir_measures.nDCG @ 10, ir_measures.RR @ 10, ir_measures.AP]
         expected = ir_measures.pytrec_eval.calc_aggregate(
@@ -139,32 +143,33 @@ def test_the_aggregate_is_the_mean_of_ir_measures_over_the_ranking_on_disk(
 def test_the_oracle_is_above_everything_and_the_first_stage_is_the_candidates_order(
     collection: Path, tmp_path: Path
 ) -> None:
-    found = run(collection, tmp_path=tmp_path)
+    finished_run = run(collection, tmp_path=tmp_path)
     means = {
-        record.trial.reranker: record.quality["nDCG@10"].mean for record in found.records.values()
+        record.trial.reranker: record.quality["nDCG@10"].mean
+        for record in finished_run.records.values()
     }
     assert means["oracle"] == max(means.values())
-    assert trial(found, "first-stage").vs_first_stage == {}
-    assert trial(found, "oracle").vs_first_stage["nDCG@10"].mean == pytest.approx(
+    assert trial(finished_run, "first-stage").vs_first_stage == {}
+    assert trial(finished_run, "oracle").vs_first_stage["nDCG@10"].mean == pytest.approx(
         means["oracle"] - means["first-stage"]
     )
-    assert found.ranking("tiny--bm25--first-stage")["q3"].doc_ids[0] == "d02"
+    assert finished_run.ranking("tiny--bm25--first-stage")["q3"].doc_ids[0] == "d02"
 
 
 def test_an_optional_row_is_skipped_with_its_reason_and_another_stops_the_run_before_any_work(
     collection: Path, tmp_path: Path
 ) -> None:
     missing = "tests.support.fakes:MissingReranker"
-    found = run(
+    finished_run = run(
         collection,
         {FAKE: {"name": "fake"}},
         {missing: {"name": "gone", "optional": True}},
         tmp_path=tmp_path,
     )
-    status = next(status for status in found.info.trials if status.trial.reranker == "gone")
+    status = next(status for status in finished_run.info.trials if status.trial.reranker == "gone")
     assert (status.status, status.reason) == ("skipped", "no FAKE_API_KEY")
-    assert "no FAKE_API_KEY" in (found.folder / "report.md").read_text()
-    assert found.to_frame().set_index("reranker").loc["gone", "reason"] == "no FAKE_API_KEY"
+    assert "no FAKE_API_KEY" in (finished_run.folder / "report.md").read_text()
+    assert finished_run.to_frame().set_index("reranker").loc["gone", "reason"] == "no FAKE_API_KEY"
     with pytest.raises(
         Unavailable,
         match=r"'gone': no FAKE_API_KEY. export FAKE_API_KEY=...; or mark it `optional: true`",
@@ -186,21 +191,21 @@ def test_an_optional_row_is_skipped_with_its_reason_and_another_stops_the_run_be
 def test_a_crash_fails_its_own_row_only_and_keeps_the_traceback(
     collection: Path, tmp_path: Path
 ) -> None:
-    found = run(
+    finished_run = run(
         collection,
         {FAKE: {"name": "fake"}},
         {FAKE: {"name": "bad", "crash": "out of paper", "salt": "x"}},
         tmp_path=tmp_path,
     )
-    status = {status.trial.reranker: status for status in found.info.trials}
+    status = {status.trial.reranker: status for status in finished_run.info.trials}
     assert status["fake"].status == "done"
     assert status["bad"].status == "failed"
     assert "out of paper" in str(status["bad"].reason)
     assert (
         "RuntimeError: out of paper"
-        in (found.folder / "errors" / f"{status['bad'].trial.id}.txt").read_text()
+        in (finished_run.folder / "errors" / f"{status['bad'].trial.id}.txt").read_text()
     )
-    assert "failed: RuntimeError" in (found.folder / "report.md").read_text()
+    assert "failed: RuntimeError" in (finished_run.folder / "report.md").read_text()
 
 
 def test_a_reranker_that_cannot_load_for_timing_fails_its_own_row_only(
@@ -211,46 +216,48 @@ def test_a_reranker_that_cannot_load_for_timing_fails_its_own_row_only(
     """
     gone = "tests.support.fakes:UnloadableReranker"
     run(collection, {gone: {"name": "gone", "salt": "g"}}, tmp_path=tmp_path)
-    found = run(
+    finished_run = run(
         collection,
         {FAKE: {"name": "fake"}},
         {gone: {"name": "gone", "salt": "g", "crash": "yes"}},
         tmp_path=tmp_path,
         latency=True,
     )
-    status = {status.trial.reranker: (status.status, status.reason) for status in found.info.trials}
+    status = {
+        status.trial.reranker: (status.status, status.reason) for status in finished_run.info.trials
+    }
     assert status["gone"] == ("failed", "the weights are gone")
     assert status["fake"] == ("done", None)
-    assert set(found.latency["trial"]) == {"tiny--bm25--fake--cpu"}
+    assert set(finished_run.latency["trial"]) == {"tiny--bm25--fake--cpu"}
 
 
 @pytest.mark.parametrize("wrong", ["nan", "count", "answers"])
 def test_a_reranker_that_breaks_its_contract_fails_with_one_line(
     collection: Path, tmp_path: Path, wrong: str
 ) -> None:
-    found = run(
+    finished_run = run(
         collection,
         {"tests.support.fakes:FlakyReranker": {"name": "bad", "wrong": wrong}},
         tmp_path=tmp_path,
     )
-    assert [status.status for status in found.info.trials if status.trial.reranker == "bad"] == [
-        "failed"
-    ]
-    assert not (found.folder / "errors").exists()
+    assert [
+        status.status for status in finished_run.info.trials if status.trial.reranker == "bad"
+    ] == ["failed"]
+    assert not (finished_run.folder / "errors").exists()
 
 
 def test_a_failed_query_scores_zero_and_is_told(collection: Path, tmp_path: Path) -> None:
-    found = run(
+    finished_run = run(
         collection,
         {"tests.support.fakes:FlakyReranker": {"name": "flaky", "fail_query": "q3"}},
         tmp_path=tmp_path,
     )
-    record = trial(found, "flaky")
+    record = trial(finished_run, "flaky")
     assert record.counts.failed == 1
     assert record.failures == {"q3": "timed out"}
-    per_query = found.per_query.query("trial == @record.trial.id and query == 'q3'")
+    per_query = finished_run.per_query.query("trial == @record.trial.id and query == 'q3'")
     assert set(per_query["value"]) == {0.0}
-    assert "1 of 4 queries failed" in (found.folder / "report.md").read_text()
+    assert "1 of 4 queries failed" in (finished_run.folder / "report.md").read_text()
 
 
 def test_scores_come_from_the_cache_and_give_the_same_numbers(
@@ -299,20 +306,20 @@ def test_a_folder_at_work_is_not_taken_over(collection: Path, tmp_path: Path) ->
 def test_a_published_run_is_a_row(collection: Path, tmp_path: Path) -> None:
     published = tmp_path / "published.run"
     published.write_text("q1 Q0 d03 1 9 x\nq1 Q0 d00 2 8 x\nq3 Q0 d02 1 1 x\n")
-    found = run(collection, {"run-file": str(published)}, tmp_path=tmp_path)
-    ranking = found.ranking("tiny--bm25--published")["q1"].doc_ids
+    finished_run = run(collection, {"run-file": str(published)}, tmp_path=tmp_path)
+    ranking = finished_run.ranking("tiny--bm25--published")["q1"].doc_ids
     assert ranking[:2] == ("d03", "d00")
-    assert sorted(ranking) == sorted(found.ranking("tiny--bm25--first-stage")["q1"].doc_ids)
+    assert sorted(ranking) == sorted(finished_run.ranking("tiny--bm25--first-stage")["q1"].doc_ids)
 
 
 def test_candidates_from_a_run_file_are_the_first_stage(collection: Path, tmp_path: Path) -> None:
     given = tmp_path / "bm25.run"
     given.write_text("q1 Q0 d03 1 9 x\nq1 Q0 d00 2 8 x\nq2 Q0 d01 1 1 x\n")
-    found = run(
+    finished_run = run(
         collection, tmp_path=tmp_path, first_stages=[{"run": {"path": str(given), "name": "given"}}]
     )
-    assert found.ranking("tiny--given--first-stage")["q1"].doc_ids == ("d03", "d00")
-    assert trial(found, "fake").counts.without_candidates == 3
+    assert finished_run.ranking("tiny--given--first-stage")["q1"].doc_ids == ("d03", "d00")
+    assert trial(finished_run, "fake").counts.without_candidates == 3
 
 
 def test_two_rows_of_one_name_are_refused(collection: Path) -> None:
@@ -332,8 +339,8 @@ def test_rankings_open_in_trec_eval_with_its_own_order(collection: Path, tmp_pat
     """
     import numpy as np
 
-    found = run(collection, tmp_path=tmp_path)
-    path = found.folder / "rankings" / "tiny--bm25--fake--cpu.run.gz"
+    finished_run = run(collection, tmp_path=tmp_path)
+    path = finished_run.folder / "rankings" / "tiny--bm25--fake--cpu.run.gz"
     text = gzip.decompress(path.read_bytes()).decode()
     assert "#" not in text
     assert metadata_path(path).read_text().startswith("platform:")
@@ -344,13 +351,13 @@ def test_rankings_open_in_trec_eval_with_its_own_order(collection: Path, tmp_pat
 def test_the_report_is_rebuilt_from_the_records_alone(collection: Path, tmp_path: Path) -> None:
     from bench import reports
 
-    found = run(collection, tmp_path=tmp_path, latency=True)
-    before = (found.folder / "report.md").read_text()
-    (found.folder / "report.md").unlink()
+    finished_run = run(collection, tmp_path=tmp_path, latency=True)
+    before = (finished_run.folder / "report.md").read_text()
+    (finished_run.folder / "report.md").unlink()
     for path in collection.iterdir():
         path.unlink()
-    reports.write(bench.load(found.folder))
-    assert (found.folder / "report.md").read_text() == before
+    reports.write(bench.load(finished_run.folder))
+    assert (finished_run.folder / "report.md").read_text() == before
 
 
 def test_a_reranker_on_its_own() -> None:
@@ -367,15 +374,15 @@ def test_no_path_of_this_machine_reaches_the_record(collection: Path, tmp_path: 
     """Identities are hashes and names, so that a record can be shared. The suite as asked holds
     what its author wrote.
     """
-    found = run(collection, tmp_path=tmp_path)
-    for path in (found.folder / "records").iterdir():
+    finished_run = run(collection, tmp_path=tmp_path)
+    for path in (finished_run.folder / "records").iterdir():
         assert str(collection) not in path.read_text()
         assert os.uname().nodename not in path.read_text()
 
 
 def test_a_cutoff_below_the_candidates_is_noted(collection: Path, tmp_path: Path) -> None:
-    found = run(collection, tmp_path=tmp_path, measures=["nDCG@5", "R@100"], depth=5)
-    (note,) = [text for text in said(found.info.warnings) if "cutoff" in text]
+    finished_run = run(collection, tmp_path=tmp_path, measures=["nDCG@5", "R@100"], depth=5)
+    (note,) = [text for text in said(finished_run.info.warnings) if "cutoff" in text]
     assert note.endswith(
         "depth 5 ends above the cutoff of R@100: there is nothing below it to find"
     )
@@ -402,12 +409,14 @@ def test_an_outsiders_first_stage_is_counted_and_its_scores_are_held_to_its_orde
         "        return Candidates(lists, depth, {})\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    found = run(collection, tmp_path=tmp_path, first_stages=["outsider_stage:Stage"])
-    assert sum("candidates" in text and " 1" in text for text in said(found.info.warnings)) == 1
-    (trial,) = [trial for trial in found.records if trial.endswith("first-stage")]
-    assert sorted({ranking.scores for ranking in found.ranking(trial).values()}) == [
+    finished_run = run(collection, tmp_path=tmp_path, first_stages=["outsider_stage:Stage"])
+    assert (
+        sum("candidates" in text and " 1" in text for text in said(finished_run.info.warnings)) == 1
+    )
+    (trial,) = [trial for trial in finished_run.records if trial.endswith("first-stage")]
+    assert sorted({ranking.scores for ranking in finished_run.ranking(trial).values()}) == [
         (2.0, 1.0),
         (7.5, 2.5),
     ]
-    (note,) = said(found.records[trial].description["facts"]["warnings"])
+    (note,) = said(finished_run.records[trial].description["facts"]["warnings"])
     assert note.startswith("queries whose candidates are not in the order of their scores: 1;")

@@ -59,9 +59,9 @@ def serving(
     scale: hosted.Scale = "raw",
     **options: Any,
 ) -> Iterator[server.RerankServer]:
-    found = hosted.build(name, options, "cpu", limits=limits, aliases=aliases, scale=scale)
-    with server.RerankServer(found, "127.0.0.1", 0, names=host_names) as running:
-        found.load()
+    reranker = hosted.build(name, options, "cpu", limits=limits, aliases=aliases, scale=scale)
+    with server.RerankServer(reranker, "127.0.0.1", 0, names=host_names) as running:
+        reranker.load()
         running.start()
         yield running
 
@@ -256,10 +256,10 @@ def test_a_client_that_leaves_in_the_middle_disturbs_nobody(served: server.Reran
 
 
 def test_nothing_is_scored_for_a_client_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = hosted.build("word-overlap", {}, "cpu")
+    reranker = hosted.build("word-overlap", {}, "cpu")
     asked: list[str] = []
     started, released = threading.Event(), threading.Event()
-    answer = found._reranker.rerank  # type: ignore[attr-defined]
+    answer = reranker._reranker.rerank  # type: ignore[attr-defined]
 
     def rerank(requests: Any) -> Any:
         asked.append(requests[0].query)
@@ -267,9 +267,9 @@ def test_nothing_is_scored_for_a_client_that_has_gone(monkeypatch: pytest.Monkey
         released.wait(30)
         return answer(requests)
 
-    monkeypatch.setattr(found._reranker, "rerank", rerank)
-    with server.RerankServer(found, "127.0.0.1", 0) as running, ThreadPoolExecutor(1) as pool:
-        found.load()
+    monkeypatch.setattr(reranker._reranker, "rerank", rerank)
+    with server.RerankServer(reranker, "127.0.0.1", 0) as running, ThreadPoolExecutor(1) as pool:
+        reranker.load()
         running.start()
         first = pool.submit(ask, running.url, "/rerank", {"query": "first", "texts": DOCS})
         assert started.wait(30)
@@ -436,9 +436,9 @@ class OddReranker(BaseReranker):
 
 def test_a_model_that_fails_answers_and_lives_on() -> None:
     crashes: list[str] = []
-    found = hosted.build("tests.integration.test_serving:OddReranker", {}, "cpu")
-    with server.RerankServer(found, "127.0.0.1", 0, crashes.append) as running:
-        found.load()
+    reranker = hosted.build("tests.integration.test_serving:OddReranker", {}, "cpu")
+    with server.RerankServer(reranker, "127.0.0.1", 0, crashes.append) as running:
+        reranker.load()
         running.start()
         body = {"documents": ["a", "b"]}
         told = {
@@ -458,9 +458,9 @@ def test_a_model_that_fails_answers_and_lives_on() -> None:
 
 
 def test_stopping_lets_the_request_in_hand_finish() -> None:
-    found = hosted.build("tests.integration.test_serving:OddReranker", {}, "cpu")
-    running = server.RerankServer(found, "127.0.0.1", 0)
-    found.load()
+    reranker = hosted.build("tests.integration.test_serving:OddReranker", {}, "cpu")
+    running = server.RerankServer(reranker, "127.0.0.1", 0)
+    reranker.load()
     running.start()
     idle = socket.create_connection(("127.0.0.1", int(running.url.rpartition(":")[2])))
     got: list[Any] = []
@@ -516,12 +516,12 @@ def process(*arguments: str, **environment: str) -> Iterator[tuple[str, subproce
     ) as running:
         assert running.stdout is not None
         line = running.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+", line)
+        match = re.search(r"http://127\.0\.0\.1:\d+", line)
         try:
-            assert found, line + (
+            assert match, line + (
                 running.stderr.read() if running.stderr and running.poll() is not None else ""
             )
-            yield found.group(), running
+            yield match.group(), running
         finally:
             running.terminate()
 

@@ -153,17 +153,17 @@ def test_quality_that_was_not_measured_is_not_assumed(collection: Path, tmp_path
 
 def test_what_cannot_be_swept_is_left_out_with_its_reason(collection: Path, tmp_path: Path) -> None:
     missing = {"tests.support.fakes:MissingReranker": {"name": "gone", "optional": True}}
-    found = run(collection, tmp_path, {FAKE: {"name": "fake"}}, missing, batch_sizes=[1])
-    assert set(found.sweep["trial"]) == {"tiny--bm25--fake--cpu"}
-    notes = said((found.records["tiny--bm25--fake--cpu"].latency or {})["notes"])
+    finished_run = run(collection, tmp_path, {FAKE: {"name": "fake"}}, missing, batch_sizes=[1])
+    assert set(finished_run.sweep["trial"]) == {"tiny--bm25--fake--cpu"}
+    notes = said((finished_run.records["tiny--bm25--fake--cpu"].latency or {})["notes"])
     assert "sweep: batch_size 1 left out: it has no option 'batch_size'" in notes
-    assert "left out: it has no option" in report(found)
+    assert "left out: it has no option" in report(finished_run)
 
 
 def test_a_runtime_is_a_system_of_its_own_and_what_it_cannot_do_is_told(
     collection: Path, tmp_path: Path
 ) -> None:
-    found = run(
+    finished_run = run(
         collection,
         tmp_path,
         depths=[2],
@@ -171,12 +171,12 @@ def test_a_runtime_is_a_system_of_its_own_and_what_it_cannot_do_is_told(
         dtypes=["int8"],
         threads=[1],
     )
-    assert set(found.sweep["runtime"]) == {"torch", "onnx"}
-    assert systems(found.sweep) == {System(OWN), System(OWN, None, "onnx")}
-    assert systems(found.depths) >= {System(OWN), System(OWN, None, "onnx")}
+    assert set(finished_run.sweep["runtime"]) == {"torch", "onnx"}
+    assert systems(finished_run.sweep) == {System(OWN), System(OWN, None, "onnx")}
+    assert systems(finished_run.depths) >= {System(OWN), System(OWN, None, "onnx")}
     notes = [
         note
-        for note in said((found.records[OWN].latency or {})["notes"])
+        for note in said((finished_run.records[OWN].latency or {})["notes"])
         if note.startswith("sweep")
     ]
     assert len(notes) == 2
@@ -186,7 +186,7 @@ def test_a_runtime_is_a_system_of_its_own_and_what_it_cannot_do_is_told(
 
 
 def test_crossed_settings_are_timed_together(collection: Path, tmp_path: Path) -> None:
-    found = run(
+    finished_run = run(
         collection,
         tmp_path,
         depths=[2],
@@ -197,7 +197,7 @@ def test_crossed_settings_are_timed_together(collection: Path, tmp_path: Path) -
     )
     swept = {
         (p.settings["runtime"], p.settings["dtype"], p.settings["batch_size"])
-        for p in measured(found)
+        for p in measured(finished_run)
         if p.depth == 2
     }
     assert swept == {
@@ -205,7 +205,7 @@ def test_crossed_settings_are_timed_together(collection: Path, tmp_path: Path) -
         for r, d in (("torch", "float32"), ("onnx", "int8"), ("onnx", "float32"))
         for b in (1, 4)
     }
-    assert systems(found.sweep) == {
+    assert systems(finished_run.sweep) == {
         System(OWN),
         System(OWN, "int8", "onnx"),
         System(OWN, None, "onnx"),
@@ -222,10 +222,10 @@ def test_a_failing_point_is_told_and_takes_nothing_with_it(
     collection: Path, tmp_path: Path
 ) -> None:
     flaky = {"tests.support.fakes:FlakyReranker": {"name": "flaky", "fail_query": "q3"}}
-    found = run(collection, tmp_path, flaky, {FAKE: {"name": "fake"}})
-    told = said((found.records["tiny--bm25--flaky--cpu"].latency or {})["notes"])
+    finished_run = run(collection, tmp_path, flaky, {FAKE: {"name": "fake"}})
+    told = said((finished_run.records["tiny--bm25--flaky--cpu"].latency or {})["notes"])
     assert any(note.startswith("sweep: at depth 2") and "timed out" in note for note in told)
-    assert {"tiny--bm25--fake--cpu"} <= set(found.sweep["trial"])
+    assert {"tiny--bm25--fake--cpu"} <= set(finished_run.sweep["trial"])
 
 
 def test_a_run_that_was_interrupted_in_its_sweep_keeps_the_points_it_took(
@@ -289,9 +289,9 @@ def test_the_report_has_a_table_and_a_heat_map(swept: Run, tmp_path: Path) -> No
 
 
 def test_a_sweep_of_depths_alone_draws_no_heat_map(collection: Path, tmp_path: Path) -> None:
-    found = run(collection, tmp_path, {FAKE: {"name": "fake"}})
-    assert list(plots.draw(found, "sweep")) == []
-    assert "Sweep of fake (cpu)" in report(found)
+    finished_run = run(collection, tmp_path, {FAKE: {"name": "fake"}})
+    assert list(plots.draw(finished_run, "sweep")) == []
+    assert "Sweep of fake (cpu)" in report(finished_run)
 
 
 def test_what_is_timed_is_described_as_it_is_and_not_as_it_was_when_its_scores_were_made(

@@ -54,12 +54,12 @@ def good_voyage(request: dict[str, Any]) -> Answer:
 
 def good_mixedbread(request: dict[str, Any]) -> Answer:
     """POST /v1/reranking of Mixedbread: `score`, and `input` for the documents."""
-    found = rerank_body(
+    body = rerank_body(
         {"query": request["query"], "documents": request["input"], "top_n": request["top_k"]}
     )["results"]
     data = [
         {"index": item["index"], "score": item["relevance_score"], "object": "rank_result"}
-        for item in found
+        for item in body
     ]
     usage = {"prompt_tokens": 10 * len(data), "total_tokens": 10 * len(data)}
     return reply(
@@ -96,8 +96,8 @@ def good_tei(request: dict[str, Any]) -> Answer:
         return reply(
             422, {"error": "batch size > maximum allowed batch size 32", "error_type": "Validation"}
         )
-    found = rerank_body({"query": request["query"], "documents": request["texts"]})["results"]
-    data = [{"index": item["index"], "score": item["relevance_score"]} for item in found]
+    body = rerank_body({"query": request["query"], "documents": request["texts"]})["results"]
+    data = [{"index": item["index"], "score": item["relevance_score"]} for item in body]
     return reply(200, data, x_compute_tokens=str(10 * len(data)))
 
 

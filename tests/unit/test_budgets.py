@@ -124,9 +124,9 @@ def test_a_withheld_p95_is_not_guessed(tmp_path: Path) -> None:
     choice = only(budget(run, p95_ms=100))
     assert choice.outcome == "withheld"
     assert exit_code([choice]) == 4
-    told = " ".join(report.sentences(choice))
-    assert "30 distinct queries were timed. Time 29 more (latency: {queries: 59})" in told
-    assert "--p50-ms 100" in told
+    text = " ".join(report.sentences(choice))
+    assert "30 distinct queries were timed. Time 29 more (latency: {queries: 59})" in text
+    assert "--p50-ms 100" in text
     assert names(only(budget(run, p50_ms=100))) == ("better", "fast")
 
 
@@ -149,9 +149,9 @@ def test_a_service_is_marked_and_asked_for_more_queries_in_its_own_words(tmp_pat
     ]
     run = made_run(tmp_path, {"first-stage": BASE, "api": GOOD}, devices={"api": "-"}, latency=rows)
     choice = only(budget(run, p95_ms=100))
-    told = " ".join(report.sentences(choice))
-    assert "request_queries: 59" in told
-    assert "through a network" in told
+    text = " ".join(report.sentences(choice))
+    assert "request_queries: 59" in text
+    assert "through a network" in text
     assert report.table(choice).rows[0].label == "apiʳ"
     assert only(budget(run, p50_ms=100)).outcome == "fits"
 
@@ -333,9 +333,9 @@ def test_nothing_is_guessed_beyond_the_timed_depths(tmp_path: Path) -> None:
 
 
 def test_a_run_of_one_depth_says_what_a_sweep_would_add(tmp_path: Path) -> None:
-    told = " ".join(report.sentences(only(budget(made(tmp_path), p95_ms=100))))
-    assert "Only depth 5 was timed" in told
-    assert "latency.sweep.depths" in told
+    text = " ".join(report.sentences(only(budget(made(tmp_path), p95_ms=100))))
+    assert "Only depth 5 was timed" in text
+    assert "latency.sweep.depths" in text
 
 
 def test_groups_are_answered_apart_and_can_be_named(tmp_path: Path) -> None:

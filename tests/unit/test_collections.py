@@ -116,9 +116,9 @@ class TestJudgments:
         ],
     )
     def test_forms_that_mean_the_same(self, tmp_path: Path, name: str, content: str) -> None:
-        found = load(pets(tmp_path, {"qrels.txt": None, name: content}))
-        assert qrels_of(found) == self.WANTED
-        assert found.warnings == ()
+        dataset = load(pets(tmp_path, {"qrels.txt": None, name: content}))
+        assert qrels_of(dataset) == self.WANTED
+        assert dataset.warnings == ()
 
     @pytest.mark.parametrize(
         ("name", "content"),
@@ -129,19 +129,19 @@ class TestJudgments:
         ],
     )
     def test_without_grades_all_are_relevant(self, tmp_path: Path, name: str, content: str) -> None:
-        found = load(pets(tmp_path, {"qrels.txt": None, name: content}))
-        assert qrels_of(found) == {"q1": {"d1": 1}, "q2": {"d2": 1}}
-        assert noted(found, "without a grade") == 2
-        assert noted(found, "which list relevant documents only") == 2
-        assert found.relevant_only
+        dataset = load(pets(tmp_path, {"qrels.txt": None, name: content}))
+        assert qrels_of(dataset) == {"q1": {"d1": 1}, "q2": {"d2": 1}}
+        assert noted(dataset, "without a grade") == 2
+        assert noted(dataset, "which list relevant documents only") == 2
+        assert dataset.relevant_only
 
     def test_labels_and_gains_become_grades(self, tmp_path: Path) -> None:
         gains = {"qrels.txt": "q1 0 d1 1.0\nq1 0 d3 0.1\nq1 0 d2 0\nq2 0 d2 0.01\n"}
-        found = load(pets(tmp_path, gains), grades={1: 100, 0.1: 10, "0.01": 1, 0: 0})
-        assert qrels_of(found) == {"q1": {"d1": 100, "d3": 10, "d2": 0}, "q2": {"d2": 1}}
+        dataset = load(pets(tmp_path, gains), grades={1: 100, 0.1: 10, "0.01": 1, 0: 0})
+        assert qrels_of(dataset) == {"q1": {"d1": 100, "d3": 10, "d2": 0}, "q2": {"d2": 1}}
         labels = {"qrels.txt": "q1 0 d1 E\nq1 0 d2 I\nq2 0 d2 S\n"}
-        found = load(pets(tmp_path, labels), grades={"E": 3, "S": 2, "I": 0})
-        assert qrels_of(found) == {"q1": {"d1": 3, "d2": 0}, "q2": {"d2": 2}}
+        dataset = load(pets(tmp_path, labels), grades={"E": 3, "S": 2, "I": 0})
+        assert qrels_of(dataset) == {"q1": {"d1": 3, "d2": 0}, "q2": {"d2": 2}}
         with pytest.raises(
             DataError, match=r"qrels\.txt:2: grade 'I' is not in the dataset's `grades` \(E, S\)"
         ):
@@ -224,8 +224,8 @@ class TestDocuments:
     )
     def test_names_that_circulate(self, tmp_path: Path, rows: list[dict[str, Any]]) -> None:
         more = [{**rows[0], next(iter(rows[0])): "d2"}]
-        found = load(pets(tmp_path, {"docs.jsonl": jsonl(rows + more)}))
-        assert found.texts(["d1"]) == ["Cats purr."]
+        dataset = load(pets(tmp_path, {"docs.jsonl": jsonl(rows + more)}))
+        assert dataset.texts(["d1"]) == ["Cats purr."]
 
     def test_numbers_and_lists(self, tmp_path: Path) -> None:
         rows: list[dict[str, Any]] = [
@@ -263,13 +263,13 @@ class TestDocuments:
             "queries.tsv": QUERIES + QUERIES,
             "qrels.txt": QRELS + QRELS,
         }
-        found = load(pets(tmp_path, files))
-        assert len(found.documents) == 3
+        dataset = load(pets(tmp_path, files))
+        assert len(dataset.documents) == 3
         assert [
-            noted(found, f"repeated{alike} in {name}")
+            noted(dataset, f"repeated{alike} in {name}")
             for alike, name in ((" alike", "docs"), (" alike", "queries"), ("", "qrels"))
         ] == [3, 2, 3]
-        assert found.identity == load(pets(tmp_path)).identity
+        assert dataset.identity == load(pets(tmp_path)).identity
         with pytest.raises(
             DataError,
             match=r"docs\.jsonl:4: document 'd1' appears a second time, with other contents",
@@ -282,21 +282,23 @@ class TestDocuments:
 
     def test_a_bad_row_counts_only_where_somebody_needs_it(self, tmp_path: Path) -> None:
         bad = '{"doc_id": "d9"}\n{"text": "nameless"}\n{"doc_id": "a b", "text": "x"}\n'
-        found = load(pets(tmp_path, {"docs.jsonl": DOCS + bad, "queries.tsv": f"{QUERIES}q3\t \n"}))
+        dataset = load(
+            pets(tmp_path, {"docs.jsonl": DOCS + bad, "queries.tsv": f"{QUERIES}q3\t \n"})
+        )
         assert (
             noted(
-                found, "documents left out of docs.jsonl (the first on line 4: there is no 'text'"
+                dataset, "documents left out of docs.jsonl (the first on line 4: there is no 'text'"
             )
             == 3
         )
         assert (
             noted(
-                found,
+                dataset,
                 "queries left out of queries.tsv (the first on line 3: query 'q3' has no text",
             )
             == 1
         )
-        assert list(found.documents.ids()) == ["d1", "d2", "d3"]
+        assert list(dataset.documents.ids()) == ["d1", "d2", "d3"]
         with pytest.raises(DataError, match=r"docs\.jsonl:4: there is no 'text'"):
             load(pets(tmp_path, {"docs.jsonl": DOCS + bad, "qrels.txt": f"{QRELS}q2 0 d9 1\n"}))
         with pytest.raises(DataError, match=r"queries\.tsv:3: query 'q3' has no text"):
@@ -341,12 +343,12 @@ class TestQueries:
         ],
     )
     def test_forms_that_mean_the_same(self, tmp_path: Path, name: str, content: str) -> None:
-        found = load(pets(tmp_path, {"queries.tsv": None, name: content}))
-        assert dict(found.queries) == {"q1": "what purrs", "q2": "what barks"}
+        dataset = load(pets(tmp_path, {"queries.tsv": None, name: content}))
+        assert dict(dataset.queries) == {"q1": "what purrs", "q2": "what barks"}
 
     def test_single_quotes_around_a_phrase_are_part_of_the_query(self, tmp_path: Path) -> None:
-        found = load(pets(tmp_path, {"queries.tsv": 'q1\t"what purrs"\nq2\twhat barks\n'}))
-        assert found.queries["q1"] == '"what purrs"'
+        dataset = load(pets(tmp_path, {"queries.tsv": 'q1\t"what purrs"\nq2\twhat barks\n'}))
+        assert dataset.queries["q1"] == '"what purrs"'
 
     def test_an_id_that_run_files_take_for_a_comment(self, tmp_path: Path) -> None:
         files = {"queries.tsv": "#1\twhat purrs\n", "qrels.txt": "#1 0 d1 1\n"}
@@ -392,9 +394,9 @@ class TestIdsThatDoNotMeet:
             load(pets(tmp_path, {"qrels.txt": QRELS.replace("q", "Q")}))
 
     def test_a_corpus_cut_short(self, tmp_path: Path) -> None:
-        found = load(pets(tmp_path, {"docs.jsonl": DOCS.splitlines()[0] + "\n"}))
-        assert noted(found, "judged documents that are not in the collection (of 2") == 1
-        assert noted(found, "none of whose relevant documents is in the collection") == 1
+        dataset = load(pets(tmp_path, {"docs.jsonl": DOCS.splitlines()[0] + "\n"}))
+        assert noted(dataset, "judged documents that are not in the collection (of 2") == 1
+        assert noted(dataset, "none of whose relevant documents is in the collection") == 1
 
 
 class TestOwnDocument:
@@ -407,9 +409,9 @@ class TestOwnDocument:
     }
 
     def test_it_is_left_out_where_it_is_the_query(self, tmp_path: Path) -> None:
-        found = load(pets(tmp_path, self.FILES))
-        assert found.skip_own
-        assert noted(found, "own id (own_document: keep leaves it in)") == 1
+        dataset = load(pets(tmp_path, self.FILES))
+        assert dataset.skip_own
+        assert noted(dataset, "own id (own_document: keep leaves it in)") == 1
 
     def test_the_options_decide(self, tmp_path: Path) -> None:
         kept = load(pets(tmp_path, self.FILES), own_document="keep")
@@ -452,9 +454,9 @@ class TestFolders:
         assert len(load(pets(tmp_path, {"docs.jsonl": bz2.compress(DOCS.encode())})).documents) == 3
 
     def test_files_left_unread_are_named(self, tmp_path: Path) -> None:
-        found = load(pets(tmp_path, {"docs.jsonl.bz2": b"old", "queries.jsonl": "old"}))
-        assert noted(found, "docs.jsonl is there (docs.jsonl.bz2)") == 1
-        assert noted(found, "queries.tsv is there (queries.jsonl)") == 1
+        dataset = load(pets(tmp_path, {"docs.jsonl.bz2": b"old", "queries.jsonl": "old"}))
+        assert noted(dataset, "docs.jsonl is there (docs.jsonl.bz2)") == 1
+        assert noted(dataset, "queries.tsv is there (queries.jsonl)") == 1
 
     def test_a_folder_where_a_file_is_expected(self, tmp_path: Path) -> None:
         base = pets(tmp_path, {"docs.jsonl": None, "docs.jsonl/part": "x"})

@@ -41,9 +41,9 @@ def by_name(found: list[Comparison]) -> dict[str, Comparison]:
 
 def test_one_run_is_compared_with_its_first_stage(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": OTHER})
-    found = by_name(compare([run]))
-    assert list(found) == ["a", "b"]
-    one = found["a"]
+    by_reranker = by_name(compare([run]))
+    assert list(by_reranker) == ["a", "b"]
+    one = by_reranker["a"]
     assert (one.mean, one.baseline_mean) == pytest.approx((0.5, 0.45))
     assert one.difference.mean == pytest.approx(0.05)
     assert (one.difference.wins, one.difference.ties, one.difference.losses) == (2, 1, 1)
@@ -56,9 +56,9 @@ def test_one_run_is_compared_with_its_first_stage(tmp_path: Path) -> None:
 
 def test_the_baseline_may_be_any_row(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": OTHER})
-    found = by_name(compare([run], "a"))
-    assert list(found) == ["first-stage", "b"]
-    assert found["first-stage"].difference.mean == pytest.approx(-0.05)
+    by_reranker = by_name(compare([run], "a"))
+    assert list(by_reranker) == ["first-stage", "b"]
+    assert by_reranker["first-stage"].difference.mean == pytest.approx(-0.05)
     with pytest.raises(
         BenchError,
         match="--baseline first: no finished trial of that name: did you mean 'first-stage'",
@@ -77,9 +77,9 @@ def test_several_runs_compare_each_reranker_with_itself_in_the_first(tmp_path: P
 def test_a_named_baseline_serves_every_run(tmp_path: Path) -> None:
     old = made_run(tmp_path, {"first-stage": BASE, "stock": BASE}, name="old")
     new = made_run(tmp_path, {"first-stage": BASE, "tuned": BETTER}, name="new")
-    found = by_name(compare([old, new], "stock"))
-    assert set(found) == {"first-stage", "tuned"}
-    assert found["tuned"].baseline.run is old
+    by_reranker = by_name(compare([old, new], "stock"))
+    assert set(by_reranker) == {"first-stage", "tuned"}
+    assert by_reranker["tuned"].baseline.run is old
 
 
 def test_runs_without_a_common_reranker_are_told_apart_from_incomparable_ones(
@@ -191,11 +191,11 @@ def test_holm_runs_over_all_rows(tmp_path: Path) -> None:
         name: base + rng.uniform(shift - 0.2, shift + 0.2, 30)
         for name, shift in (("a", 0.08), ("b", 0.05), ("c", 0.0))
     }
-    found = compare([made_run(tmp_path, {"first-stage": base, **rows})])
-    assert [one.p_holm for one in found] == pytest.approx(
-        statistics.holm([one.difference.p for one in found])
+    comparisons = compare([made_run(tmp_path, {"first-stage": base, **rows})])
+    assert [one.p_holm for one in comparisons] == pytest.approx(
+        statistics.holm([one.difference.p for one in comparisons])
     )
-    assert found[1].p_holm > found[1].difference.p
+    assert comparisons[1].p_holm > comparisons[1].difference.p
 
 
 def test_effect_size_and_detectable_effect_are_those_of_the_t_test() -> None:
@@ -236,11 +236,11 @@ def test_moved_queries_stand_with_their_words_and_top_documents(
         "depth": 5,
     }
     run = bench.run(suite, out=tmp_path, latency=False)
-    found = compare([run])
-    (name, moves), *_ = report.moves_of(found)
+    comparisons = compare([run])
+    (name, moves), *_ = report.moves_of(comparisons)
     assert name == "fake (cpu)"
     move = moves[0]
-    fake = next(one for one in found if one.new.trial.reranker == "fake")
+    fake = next(one for one in comparisons if one.new.trial.reranker == "fake")
     assert (move.query_id, move.delta) == fake.moved(1)[0]
     assert move.text == run.queries.set_index("query")["text"][move.query_id]
     assert [one.doc_id for one in move.after] == list(
@@ -254,11 +254,11 @@ def test_moved_queries_stand_with_their_words_and_top_documents(
     assert any(grade is not None for _, grade in shown)
     assert all(grade == judged.get((move.query_id, doc_id)) for doc_id, grade in shown)
     console = Console(width=80, record=True, file=io.StringIO())
-    terminal.show(report.document(found), console)
+    terminal.show(report.document(comparisons), console)
     told = console.export_text()
     assert f"{move.query_id}, {move.text}" in told
     assert max(map(len, told.splitlines())) <= 80
-    assert f"1. {move.after[0].doc_id} " in render(report.document(found), "markdown")
+    assert f"1. {move.after[0].doc_id} " in render(report.document(comparisons), "markdown")
 
 
 def test_a_run_that_keeps_no_texts_shows_ids_and_grades(tmp_path: Path) -> None:
@@ -272,14 +272,14 @@ def test_a_run_that_keeps_no_texts_shows_ids_and_grades(tmp_path: Path) -> None:
 
 def test_every_format_says_the_same(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": BASE, "a_|_b": BETTER})
-    found = compare([run])
-    (row,) = csv.DictReader(io.StringIO(render(report.document(found), "csv")))
-    (value,) = json.loads(render(report.document(found), "json"))
+    comparisons = compare([run])
+    (row,) = csv.DictReader(io.StringIO(render(report.document(comparisons), "csv")))
+    (value,) = json.loads(render(report.document(comparisons), "json"))
     assert float(row["difference"]) == value["difference"] == pytest.approx(0.05)
     assert {move["query"]: move["difference"] for move in value["moved"]} == pytest.approx(
         {"q1": 0.2, "q0": 0.1, "q3": -0.1}
     )
-    page = render(report.document(found), "markdown")
+    page = render(report.document(comparisons), "markdown")
     assert "a\\_\\|\\_b" in page
     assert "+0.0500" in page
     assert "q1 +0.2000" in page

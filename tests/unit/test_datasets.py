@@ -100,20 +100,20 @@ def load(
 
 class TestFiles:
     def test_our_layout(self, folder: Write) -> None:
-        found = load(folder())
-        assert found.id == "pets"
-        assert dict(found.queries) == {"q1": "what purrs", "q2": "what barks"}
-        assert {q: dict(grades) for q, grades in found.qrels.items()} == {
+        dataset = load(folder())
+        assert dataset.id == "pets"
+        assert dict(dataset.queries) == {"q1": "what purrs", "q2": "what barks"}
+        assert {q: dict(grades) for q, grades in dataset.qrels.items()} == {
             "q1": {"d1": 3, "d2": 0},
             "q2": {"d2": 1},
         }
-        assert list(found.documents.ids()) == ["d1", "d2", "d3"]
-        assert found.documents.get(["d2", "d1"]) == [
+        assert list(dataset.documents.ids()) == ["d1", "d2", "d3"]
+        assert dataset.documents.get(["d2", "d1"]) == [
             {"text": "Dogs bark.", "url": "u"},
             {"title": "Cats", "text": "Cats purr."},
         ]
-        assert found.texts(["d1", "d2"]) == ["Cats Cats purr.", "Dogs bark."]
-        assert (found.min_relevance, found.warnings) == (1, ())
+        assert dataset.texts(["d1", "d2"]) == ["Cats Cats purr.", "Dogs bark."]
+        assert (dataset.min_relevance, dataset.warnings) == (1, ())
 
     def test_identity_counts_and_names_the_folder_only(self, folder: Write) -> None:
         base = folder()
@@ -147,17 +147,17 @@ class TestFiles:
         assert {key for key in first if first[key] != changed[key]} == {"qrels_hash"}
 
     def test_beir_takes_the_test_split_and_its_queries(self, beir: Path) -> None:
-        found = load(beir)
-        assert dict(found.queries) == {"q1": "query 1", "q2": "query 2"}
-        assert found.qrels["q2"] == {"d2": 2}
-        assert found.texts(["d1"]) == ["Cats Cats purr."]
+        dataset = load(beir)
+        assert dict(dataset.queries) == {"q1": "query 1", "q2": "query 2"}
+        assert dataset.qrels["q2"] == {"d2": 2}
+        assert dataset.texts(["d1"]) == ["Cats Cats purr."]
         dev = load(beir, dataset_id="files:pets#dev")
         assert (list(dev.queries), dev.id, dev.identity["id"]) == (
             ["q3"],
             "pets#dev",
             "files:pets#dev",
         )
-        assert dev.identity["corpus_hash"] == found.identity["corpus_hash"]
+        assert dev.identity["corpus_hash"] == dataset.identity["corpus_hash"]
 
     def test_beir_splits(self, beir: Path) -> None:
         with pytest.raises(SuiteError, match="no qrels for split 'tset': did you mean 'test'"):
@@ -319,14 +319,14 @@ class TestFiles:
             queries_tsv=f"{QUERIES}q3\tnobody judged this\n",
             qrels_txt=f"{QRELS}q1 0 d1 3\nq2 0 gone -1\nq9 0 d1 1\n",
         )
-        found = load(base)
-        assert found.qrels["q2"] == {"d2": 1, "gone": -1}
-        assert list(found.queries) == ["q1", "q2", "q3"]
-        assert "q9" not in found.qrels
-        assert list(found.documents.ids())[-1] == "5"
+        dataset = load(base)
+        assert dataset.qrels["q2"] == {"d2": 1, "gone": -1}
+        assert list(dataset.queries) == ["q1", "q2", "q3"]
+        assert "q9" not in dataset.qrels
+        assert list(dataset.documents.ids())[-1] == "5"
         counted = {
             text.rpartition(": ")[0].split(" (")[0]: int(text.rpartition(": ")[2])
-            for text in said(found.warnings)
+            for text in said(dataset.warnings)
         }
         assert counted == {
             "blank lines skipped in docs.jsonl": 2,
@@ -369,12 +369,16 @@ class TestFiles:
 
 class TestOptions:
     def test_template_name_and_threshold(self, folder: Write) -> None:
-        found = load(
+        dataset = load(
             folder(), {"name": "My pets", "document": "{title}: {text}", "min_relevance": 2}
         )
-        assert (found.id, found.min_relevance, found.template) == ("My pets", 2, "{title}: {text}")
-        assert found.texts(["d1"]) == ["Cats: Cats purr."]
-        assert found.identity["id"] == "files:pets"
+        assert (dataset.id, dataset.min_relevance, dataset.template) == (
+            "My pets",
+            2,
+            "{title}: {text}",
+        )
+        assert dataset.texts(["d1"]) == ["Cats: Cats purr."]
+        assert dataset.identity["id"] == "files:pets"
 
     @pytest.mark.parametrize(
         ("options", "problem"),
@@ -467,11 +471,11 @@ class TestIds:
             "min_relevance=3)\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
-        found = datasets.load("custom:outsider_loader:load#some text", {"queries": 1}, tmp_path)
-        assert found.texts(["d"]) == ["some text"]
-        assert found.min_relevance == 3
-        assert found.qrels == {"q": {"d": 3}}
-        assert found.identity["corpus_hash_kind"] == "content"
+        dataset = datasets.load("custom:outsider_loader:load#some text", {"queries": 1}, tmp_path)
+        assert dataset.texts(["d"]) == ["some text"]
+        assert dataset.min_relevance == 3
+        assert dataset.qrels == {"q": {"d": 3}}
+        assert dataset.identity["corpus_hash_kind"] == "content"
         assert datasets.load("custom:outsider_loader:load", None, tmp_path).texts(["d"]) == [
             tmp_path.name
         ]
@@ -527,23 +531,23 @@ def registered(ir_datasets: Any, tmp_path: Path) -> str:
 
 class TestIrds:
     def test_a_local_collection(self, registered: str, tmp_path: Path) -> None:
-        found = datasets.load(f"irds:{registered}", None, tmp_path)
-        assert dict(found.queries) == {"q1": "what purrs", "q2": "what barks"}
-        assert {q: dict(grades) for q, grades in found.qrels.items()} == {
+        dataset = datasets.load(f"irds:{registered}", None, tmp_path)
+        assert dict(dataset.queries) == {"q1": "what purrs", "q2": "what barks"}
+        assert {q: dict(grades) for q, grades in dataset.qrels.items()} == {
             "q1": {"d1": 2},
             "q2": {"d2": -2, "d9": 1},
         }
-        assert found.texts([]) == []
-        assert found.texts(["d3", "d1", "d3"]) == ["Émus run.", "Cats purr.", "Émus run."]
-        assert list(found.documents.ids()) == ["d1", "d2", "d3"]
-        assert (len(found.documents), found.min_relevance, dict(found.extras)) == (3, 1, {})
+        assert dataset.texts([]) == []
+        assert dataset.texts(["d3", "d1", "d3"]) == ["Émus run.", "Cats purr.", "Émus run."]
+        assert list(dataset.documents.ids()) == ["d1", "d2", "d3"]
+        assert (len(dataset.documents), dataset.min_relevance, dict(dataset.extras)) == (3, 1, {})
         assert any(
             "judged more than once" in text and text.endswith(": 1")
-            for text in said(found.warnings)
+            for text in said(dataset.warnings)
         )
         assert any(
             "not in the collection" in text and text.endswith(": 1")
-            for text in said(found.warnings)
+            for text in said(dataset.warnings)
         )
 
     def test_the_same_content_has_the_same_hashes_as_files(
@@ -564,9 +568,9 @@ class TestIrds:
     def test_a_missing_document_is_named(
         self, registered: str, tmp_path: Path, missing: str
     ) -> None:
-        found = datasets.load(f"irds:{registered}", None, tmp_path)
+        dataset = datasets.load(f"irds:{registered}", None, tmp_path)
         with pytest.raises(DataError, match=f"document '{missing}' is not in irds:{registered}"):
-            found.documents.get(["d1", missing])
+            dataset.documents.get(["d1", missing])
 
     def test_unknown_and_incomplete_ids(self, ir_datasets: Any, tmp_path: Path) -> None:
         with pytest.raises(SuiteError, match="did you mean beir/scifact"):
@@ -670,12 +674,12 @@ class TestIrds:
         name = f"local/{tmp_path.name}"
         ir_datasets.registry.register(name, ir_datasets.Dataset(Docs(), queries, Qrels()))
         grades = {"E": 2, "I": 0}
-        found = datasets.load(
+        dataset = datasets.load(
             f"irds:{name}", {"grades": grades, "document": "{year} {tags}: {text}"}, tmp_path
         )
-        assert found.texts(["d1", "d2"]) == ["1999 pets cats: Cats purr.", "2001 : Dogs bark."]
-        assert dict(found.qrels) == {"q1": {"d1": 2, "d2": 0}}
-        assert said(found.warnings) == ["queries without judgments, left out: 1"]
+        assert dataset.texts(["d1", "d2"]) == ["1999 pets cats: Cats purr.", "2001 : Dogs bark."]
+        assert dict(dataset.qrels) == {"q1": {"d1": 2, "d2": 0}}
+        assert said(dataset.warnings) == ["queries without judgments, left out: 1"]
         with pytest.raises(
             DataError, match="query 'q1', document 'd1': grade 'E' is not a number; map words"
         ):
@@ -730,18 +734,18 @@ class TestIrds:
         )
         name = f"local/{tmp_path.name}"
         ir_datasets.registry.register(name, made)
-        found = datasets.load(f"irds:{name}", None, tmp_path)
-        assert found.identity["corpus_hash_kind"] == "declared"
+        dataset = datasets.load(f"irds:{name}", None, tmp_path)
+        assert dataset.identity["corpus_hash_kind"] == "declared"
         assert (
-            found.identity["corpus"]
+            dataset.identity["corpus"]
             == f"{name}, 1000000 documents, ir_datasets {ir_datasets.__version__}"
         )
-        assert found.identity["documents"] == 1_000_000
-        assert list(found.extras["scoreddocs"]()) == [("q1", "d2", 2.5), ("q1", "d1", 1.5)]
+        assert dataset.identity["documents"] == 1_000_000
+        assert list(dataset.extras["scoreddocs"]()) == [("q1", "d2", 2.5), ("q1", "d1", 1.5)]
         # judged documents are looked up once that is quick: when something has asked for a document
         (tmp_path / "qrels.txt").write_text("q1 0 d7 1\n")
         assert datasets.load(f"irds:{name}", None, tmp_path).qrels == {"q1": {"d7": 1}}
-        assert found.texts(["d1"]) == ["Cats purr."]
+        assert dataset.texts(["d1"]) == ["Cats purr."]
         with pytest.raises(
             DataError,
             match="none of 1 judged document is in the collection; the qrels name documents such "

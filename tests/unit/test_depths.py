@@ -67,7 +67,7 @@ def test_every_depth_is_what_reranking_so_many_candidates_gives(
 ) -> None:
     candidates, scores, qrels = made
     rankings = {query: rank(docs, scores[query]) for query, docs in candidates.items()}
-    found = depth_curve.curve(rankings, questions(candidates, qrels, measures), range(10))
+    curve = depth_curve.curve(rankings, questions(candidates, qrels, measures), range(10))
     for depth in range(10):
         run = {}
         for query, docs in candidates.items():
@@ -76,13 +76,13 @@ def test_every_depth_is_what_reranking_so_many_candidates_gives(
         for metric in ir_measures.iter_calc(
             [ir_measures.parse_measure(name) for name in measures], qrels, run
         ):
-            assert found[depth][str(metric.measure)][metric.query_id] == pytest.approx(metric.value)
+            assert curve[depth][str(metric.measure)][metric.query_id] == pytest.approx(metric.value)
 
 
 def test_a_failed_query_scores_zero_at_every_depth_that_would_have_called_the_reranker() -> None:
     asked = questions({"q": ["a", "b"]}, {"q": {"b": 1}}, ("RR@10",))
-    found = depth_curve.curve({}, asked, [0, 1, 2])
-    assert [found[depth]["RR@10"]["q"] for depth in (0, 1, 2)] == [0.5, 0.0, 0.0]
+    curve = depth_curve.curve({}, asked, [0, 1, 2])
+    assert [curve[depth]["RR@10"]["q"] for depth in (0, 1, 2)] == [0.5, 0.0, 0.0]
 
 
 def test_depths_start_at_the_first_stage_and_end_at_what_was_scored() -> None:
@@ -125,16 +125,16 @@ def test_a_run_holds_the_curve_of_every_trial(collection: Path, tmp_path: Path) 
     """Depth 0 is the first stage, the own depth is the record's, and a run of fewer candidates
     gives the same value in their top 5.
     """
-    found = bench.run(suite(collection, measures=["nDCG@5", "AP"]), out=tmp_path / "whole")
+    run = bench.run(suite(collection, measures=["nDCG@5", "AP"]), out=tmp_path / "whole")
     small = bench.run(suite(collection, measures=["nDCG@5"], depth=5), out=tmp_path / "small")
     fake, first, oracle = "tiny--bm25--fake--cpu", "tiny--bm25--first-stage", "tiny--bm25--oracle"
-    assert sorted(set(found.depths.query("trial == @fake")["depth"])) == [0, 1, 2, 5, 6]
-    assert set(found.depths.query("trial == @first")["depth"]) == {0}
+    assert sorted(set(run.depths.query("trial == @fake")["depth"])) == [0, 1, 2, 5, 6]
+    assert set(run.depths.query("trial == @first")["depth"]) == {0}
     for measure in ("nDCG@5", "AP", "Judged@10"):
-        assert values(found.depths, fake, measure, 6) == values(found.per_query, fake, measure)
-        assert values(found.depths, fake, measure, 0) == values(found.per_query, first, measure)
+        assert values(run.depths, fake, measure, 6) == values(run.per_query, fake, measure)
+        assert values(run.depths, fake, measure, 0) == values(run.per_query, first, measure)
     for trial in (fake, oracle):
-        assert values(found.depths, trial, depth=5) == values(small.per_query, trial)
+        assert values(run.depths, trial, depth=5) == values(small.per_query, trial)
 
 
 def test_a_depth_that_no_query_reaches_is_shown_as_what_it_is(
@@ -161,7 +161,5 @@ def test_a_depth_that_no_query_reaches_is_shown_as_what_it_is(
 def test_a_listwise_reranker_has_its_own_depth_only(collection: Path, tmp_path: Path) -> None:
     published = tmp_path / "published.run"
     published.write_text("q1 Q0 d03 1 9 x\nq1 Q0 d00 2 8 x\n")
-    found = bench.run(
-        suite(collection, rerankers=[{"run-file": str(published)}]), out=tmp_path / "r"
-    )
-    assert set(found.depths.query("trial == 'tiny--bm25--published'")["depth"]) == {0, 6}
+    run = bench.run(suite(collection, rerankers=[{"run-file": str(published)}]), out=tmp_path / "r")
+    assert set(run.depths.query("trial == 'tiny--bm25--published'")["depth"]) == {0, 6}

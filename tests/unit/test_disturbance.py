@@ -93,8 +93,8 @@ def test_how_long_a_quota_held_up(
 
 
 def test_a_quiet_run_is_not_disturbed() -> None:
-    found = compare(reading(0), reading(10, cpu_seconds=(9.0, 9.2)))
-    assert (found["disturbed"], found["disturbances"]) == (False, [])
+    comparisons = compare(reading(0), reading(10, cpu_seconds=(9.0, 9.2)))
+    assert (comparisons["disturbed"], comparisons["disturbances"]) == (False, [])
 
 
 @pytest.mark.parametrize(
@@ -116,16 +116,16 @@ def test_each_cause_is_named(
 ) -> None:
     monkeypatch.setattr(fingerprint, "logical_cores", lambda: 2)
     before = reading(0, gpus={"cuda": {"thermal": 0.0, "power": 0.0}})
-    found = compare(before, reading(10, **{"gpus": before.gpus, **after}))
-    assert found["disturbed"] is True
-    assert said(found["disturbances"]) == [told]
+    comparisons = compare(before, reading(10, **{"gpus": before.gpus, **after}))
+    assert comparisons["disturbed"] is True
+    assert said(comparisons["disturbances"]) == [told]
 
 
 def test_a_power_limit_is_how_a_busy_gpu_runs_and_no_disturbance() -> None:
     before = reading(0, gpus={"cuda": {"thermal": 1.0, "power": 1.0}})
-    found = compare(before, reading(10, gpus={"cuda": {"thermal": 1.0, "power": 9.0}}))
-    assert found["disturbed"] is False
-    assert found["gpu_throttled_s"] == {"cuda": {"thermal": 0.0, "power": 8.0}}
+    comparisons = compare(before, reading(10, gpus={"cuda": {"thermal": 1.0, "power": 9.0}}))
+    assert comparisons["disturbed"] is False
+    assert comparisons["gpu_throttled_s"] == {"cuda": {"thermal": 0.0, "power": 8.0}}
 
 
 def test_nothing_told_is_not_taken_for_quiet() -> None:

@@ -98,14 +98,14 @@ class TestBM25:
             "d5": same,
         }
         queries = {"q1": "cats", "q2": "DOGS barking dog", "q3": "purring cat unicorn"}
-        found = bm25(dataset(PETS, queries))
+        candidates = bm25(dataset(PETS, queries))
         for query_id, terms in {
             "q1": ["cat"],
             "q2": ["dog", "bark", "dog"],
             "q3": ["pur", "cat"],
         }.items():
             expected = lucene(tokens, terms)
-            got = found.by_query[query_id]
+            got = candidates.by_query[query_id]
             # bm25s adds in float32, the formula here in double precision.
             assert dict(zip(got.doc_ids, got.scores, strict=True)) == pytest.approx(
                 expected, rel=1e-5
@@ -117,14 +117,16 @@ class TestBM25:
     def test_ties_fall_to_the_higher_doc_id_at_any_depth(self) -> None:
         docs = {f"d{i}": "same words here" for i in (3, 10, 1, 2)} | {"a": "nothing shared"}
         for depth in range(1, 7):
-            found = bm25(dataset(docs, {"q": "same"}), depth)
-            assert found.by_query["q"].doc_ids == ("d3", "d2", "d10", "d1")[:depth]
+            candidates = bm25(dataset(docs, {"q": "same"}), depth)
+            assert candidates.by_query["q"].doc_ids == ("d3", "d2", "d10", "d1")[:depth]
 
     def test_queries_without_any_match_are_empty_and_counted(self) -> None:
-        found = bm25(
+        candidates = bm25(
             dataset(PETS, {"q1": "cat", "q2": "?!", "q3": "the of", "q4": "zebra", "q5": ""})
         )
-        assert [query_id for query_id, given in found.by_query.items() if not given.doc_ids] == [
+        assert [
+            query_id for query_id, given in candidates.by_query.items() if not given.doc_ids
+        ] == [
             "q2",
             "q3",
             "q4",
@@ -135,13 +137,13 @@ class TestBM25:
             "the stop words), and get no candidates: 3"
         )
         no_match = "queries that share no term with any document, and get no candidates: 1"
-        assert {no_token, no_match} <= set(said(found.warnings))
+        assert {no_token, no_match} <= set(said(candidates.warnings))
 
     def test_only_the_queries_asked_for(self) -> None:
         stage = retrieval.build("bm25", None, Path())
-        found = stage.retrieve(dataset(PETS, {"q1": "cat", "q2": "dog"}), ["q2"], 1)
-        assert list(found.by_query) == ["q2"]
-        assert (found.depth, len(found.by_query["q2"].doc_ids)) == (1, 1)
+        candidates = stage.retrieve(dataset(PETS, {"q1": "cat", "q2": "dog"}), ["q2"], 1)
+        assert list(candidates.by_query) == ["q2"]
+        assert (candidates.depth, len(candidates.by_query["q2"].doc_ids)) == (1, 1)
 
     def test_everything_that_decides_the_candidates_is_recorded(self) -> None:
         source = dict(
@@ -168,29 +170,29 @@ class TestBM25:
         assert json.loads(json.dumps(source)) == source
 
     def test_parameters_matter(self) -> None:
-        found = dataset(PETS, {"q": "the cats"})
-        assert len(bm25(found, stemmer=None).by_query["q"].doc_ids) == 1
-        assert len(bm25(found, stopwords=None).by_query["q"].doc_ids) == 3
-        assert bm25(found, stopwords=["the", "cats"]).by_query["q"].doc_ids == ()
-        assert bm25(found, token_pattern="(?:the) (cat)").by_query["q"].doc_ids == (
+        data = dataset(PETS, {"q": "the cats"})
+        assert len(bm25(data, stemmer=None).by_query["q"].doc_ids) == 1
+        assert len(bm25(data, stopwords=None).by_query["q"].doc_ids) == 3
+        assert bm25(data, stopwords=["the", "cats"]).by_query["q"].doc_ids == ()
+        assert bm25(data, token_pattern="(?:the) (cat)").by_query["q"].doc_ids == (
             "d5",
             "d2",
             "d1",
         )
         scores = {
-            tuple(bm25(found, **options).by_query["q"].scores)
+            tuple(bm25(data, **options).by_query["q"].scores)
             for options in ({}, {"k1": 2.0}, {"b": 1.0}, {"method": "atire"})
         }
         assert len(scores) == 4
 
     def test_chinese_and_japanese_are_cut_into_characters(self) -> None:
         docs = {"zh": "布里斯托尔的人口", "ja": "東京タワーの高さ", "ko": "서울의 인구는"}
-        found = bm25(
+        candidates = bm25(
             dataset(docs, {"q1": "人口", "q2": "タワー", "q3": "인구는"}),
             stemmer=None,
             stopwords=None,
         )
-        assert [found.by_query[query_id].doc_ids for query_id in ("q1", "q2", "q3")] == [
+        assert [candidates.by_query[query_id].doc_ids for query_id in ("q1", "q2", "q3")] == [
             ("zh",),
             ("ja",),
             ("ko",),
@@ -238,10 +240,10 @@ class TestIndexCache:
             def __iter__(self) -> Any:
                 raise AssertionError("the documents were read again")
 
-        found = dataset(PETS, self.QUERIES)
-        first = bm25(found)
+        data = dataset(PETS, self.QUERIES)
+        first = bm25(data)
         again = Dataset(
-            "test", Once({}), found.queries, found.qrels, found.identity, template=found.template
+            "test", Once({}), data.queries, data.qrels, data.identity, template=data.template
         )
         assert bm25(again) == first
         assert [path.name for path in (cache / "bm25").iterdir()] == [self.index(cache).name]
@@ -258,8 +260,8 @@ class TestIndexCache:
         assert len(list((cache / "bm25").iterdir())) == 2
 
     def test_any_damage_is_mended(self, cache: Path) -> None:
-        found = dataset(PETS, self.QUERIES)
-        first = bm25(found)
+        data = dataset(PETS, self.QUERIES)
+        first = bm25(data)
         files = sorted(path.name for path in self.index(cache).iterdir())
         assert len(files) >= 6
         for name in files:
@@ -270,7 +272,7 @@ class TestIndexCache:
                     path.unlink()
                 else:
                     path.write_bytes(damage)
-                assert bm25(found) == first
+                assert bm25(data) == first
                 assert path.read_bytes() == whole
 
     def test_a_flipped_byte_is_noticed(self, cache: Path) -> None:
@@ -284,18 +286,18 @@ class TestIndexCache:
 
     def test_without_a_place_to_write_it_works_and_says_so(self, cache: Path) -> None:
         cache.write_text("a file where the folder should be")
-        found = bm25(dataset(PETS, self.QUERIES))
-        assert found.by_query["q"].doc_ids[:2] == ("d5", "d2")
-        assert any("could not be kept" in text for text in said(found.warnings))
+        candidates = bm25(dataset(PETS, self.QUERIES))
+        assert candidates.by_query["q"].doc_ids[:2] == ("d5", "d2")
+        assert any("could not be kept" in text for text in said(candidates.warnings))
 
     def test_a_corpus_without_a_hash_is_never_taken_for_another(self, cache: Path) -> None:
         for docs in (PETS, {"other": "cat"}):
             made = dataset(docs, self.QUERIES)
-            found = bm25(
+            candidates = bm25(
                 Dataset("test", made.documents, made.queries, made.qrels, {}, template="{text}")
             )
-            assert set(found.by_query["q"].doc_ids) <= set(docs)
-            assert found.by_query["q"].doc_ids
+            assert set(candidates.by_query["q"].doc_ids) <= set(docs)
+            assert candidates.by_query["q"].doc_ids
         assert not cache.exists()
 
     def test_two_processes_at_once(self, cache: Path, tmp_path: Path) -> None:
@@ -345,18 +347,18 @@ def saved(tmp_path: Path, content: str | bytes, name: str = "my.run") -> Path:
 
 class TestReadRun:
     def test_order_is_trec_evals_and_not_the_files(self, tmp_path: Path) -> None:
-        found = read_run(
+        lists = read_run(
             saved(
                 tmp_path,
                 "q2 Q0 a 1 1 t\nq1 Q0 d1 1 1 t\nq1 Q0 d10 2 1.0 t\nq1 Q0 d2 3 1e0 t\nq1 Q0 x 4 7 "
                 "t\nq2 Q0 b 9 -1 t\n",
             )
         )
-        assert found == {
+        assert lists == {
             "q2": QueryCandidates(("a", "b"), (1.0, -1.0)),
             "q1": QueryCandidates(("x", "d2", "d10", "d1"), (7.0, 1.0, 1.0, 1.0)),
         }
-        assert list(found) == ["q2", "q1"]
+        assert list(lists) == ["q2", "q1"]
 
     @pytest.mark.parametrize(
         "content",
@@ -463,9 +465,9 @@ def test_any_run_is_read_as_a_plain_reader_reads_it(
         for q, d, s in rows
     ]
     text = "".join(line + end for line in lines)
-    found = read_run(saved(tmp_path, text))
+    lists = read_run(saved(tmp_path, text))
     assert {
-        q: list(zip(given.scores, given.doc_ids, strict=True)) for q, given in found.items()
+        q: list(zip(given.scores, given.doc_ids, strict=True)) for q, given in lists.items()
     } == plain_reader(text)
 
 
@@ -583,27 +585,29 @@ class TestRunStage:
 
     def test_cut_at_the_depth_absent_queries_counted(self, tmp_path: Path) -> None:
         saved(tmp_path, RUN + "q9 Q0 unknown 1 1 t\n")
-        found = self.retrieve(tmp_path, 1)
-        assert found.by_query == {
+        candidates = self.retrieve(tmp_path, 1)
+        assert candidates.by_query == {
             "q1": QueryCandidates(("d1",), (3.5,)),
             "q2": QueryCandidates(("d1",), (1.0,)),
             "q3": QueryCandidates((), ()),
         }
-        assert said(found.warnings) == ["queries absent from my.run, which get no candidates: 1"]
-        assert {key: found.source[key] for key in ("first_stage", "file")} == {
+        assert said(candidates.warnings) == [
+            "queries absent from my.run, which get no candidates: 1"
+        ]
+        assert {key: candidates.source[key] for key in ("first_stage", "file")} == {
             "first_stage": "run",
             "file": "my.run",
         }
-        assert str(tmp_path) not in json.dumps(found.source)
+        assert str(tmp_path) not in json.dumps(candidates.source)
 
     def test_ties_are_counted_and_cuts_between_them_too(self, tmp_path: Path) -> None:
         saved(
             tmp_path,
             "q1 Q0 d1 1 1 t\nq1 Q0 d2 2 1 t\nq1 Q0 d3 3 1 t\nq2 Q0 d1 1 5 t\nq2 Q0 d2 1 4 t\n",
         )
-        found = self.retrieve(tmp_path, 2, query_ids=("q1", "q2"))
-        assert found.by_query["q1"].doc_ids == ("d3", "d2")
-        assert tuple(said(found.warnings)) == (
+        candidates = self.retrieve(tmp_path, 2, query_ids=("q1", "q2"))
+        assert candidates.by_query["q1"].doc_ids == ("d3", "d2")
+        assert tuple(said(candidates.warnings)) == (
             "documents in my.run that share their score with a neighbour, ordered by doc_id "
             "(descending): 2",
             "queries of my.run cut at depth 2 between documents of equal score: 1",
@@ -651,20 +655,20 @@ class TestRunStage:
 class TestScoredDocs:
     def retrieve(self, rows: list[tuple[str, str, float]] | None, depth: int = 10) -> Candidates:
         extras = Extras() if rows is None else Extras(scoreddocs=lambda: iter(rows))
-        found = dataset({"d1": "a", "d2": "b"}, {"q1": "x", "q2": "y"}, extras=extras)
-        return retrieval.build("scoreddocs", None, Path()).retrieve(found, ["q1", "q2"], depth)
+        data = dataset({"d1": "a", "d2": "b"}, {"q1": "x", "q2": "y"}, extras=extras)
+        return retrieval.build("scoreddocs", None, Path()).retrieve(data, ["q1", "q2"], depth)
 
     def test_official_candidates(self) -> None:
-        found = self.retrieve([("q9", "d7", 1.0), ("q1", "d1", 1.0), ("q1", "d2", 2.0)])
-        assert found.by_query == {
+        candidates = self.retrieve([("q9", "d7", 1.0), ("q1", "d1", 1.0), ("q1", "d2", 2.0)])
+        assert candidates.by_query == {
             "q1": QueryCandidates(("d2", "d1"), (2.0, 1.0)),
             "q2": QueryCandidates((), ()),
         }
-        assert tuple(said(found.warnings)) == (
+        assert tuple(said(candidates.warnings)) == (
             "queries absent from the scoreddocs of test, which get no candidates: 1",
             "the scoreddocs of test lists at most 2 documents per query, and the depth is 10",
         )
-        assert found.source == {"first_stage": "scoreddocs", "dataset": "test"}
+        assert candidates.source == {"first_stage": "scoreddocs", "dataset": "test"}
 
     def test_mistakes_are_told(self) -> None:
         with pytest.raises(SuiteError, match="the dataset test brings no candidates along"):
@@ -698,7 +702,7 @@ def test_an_outsiders_first_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "query_ids}, depth, {})\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    found = retrieval.build("outsider_stage:Stage", "d3", tmp_path).retrieve(
+    stage = retrieval.build("outsider_stage:Stage", "d3", tmp_path).retrieve(
         dataset(PETS, {"q": "x"}), ["q"], 5
     )
-    assert found.by_query["q"].doc_ids == ("d3",)
+    assert stage.by_query["q"].doc_ids == ("d3",)

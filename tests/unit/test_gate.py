@@ -31,10 +31,10 @@ def gate(found: Verdict, name: str = "quality nDCG@10") -> Gate:
     [(0.0, "pass", 0), (-0.03, "fail", 1), (-0.01, "inconclusive", 4), (0.2, "pass", 0)],
 )
 def test_a_verdict_and_its_exit_code(tmp_path: Path, shift: float, outcome: str, code: int) -> None:
-    found = check(*runs(tmp_path, OLD + NOISE + shift))
-    assert (found.outcome, found.exit_code) == (outcome, code)
-    assert gate(found).numbers["difference"] == pytest.approx(shift)
-    assert gate(found, "drift").decides is False
+    verdict = check(*runs(tmp_path, OLD + NOISE + shift))
+    assert (verdict.outcome, verdict.exit_code) == (outcome, code)
+    assert gate(verdict).numbers["difference"] == pytest.approx(shift)
+    assert gate(verdict, "drift").decides is False
 
 
 def test_inconclusive_counts_as_what_the_caller_says(tmp_path: Path) -> None:
@@ -69,24 +69,24 @@ def test_a_shown_loss_or_gain_stands_whatever_the_power(
     """Where the whole interval lies beyond the margin, or above zero, the verdict does not rest on
     the margin.
     """
-    found = check(*runs(tmp_path, OLD + 5 * NOISE + shift))
-    assert gate(found).numbers["underpowered"]
-    assert found.outcome == outcome
+    verdict = check(*runs(tmp_path, OLD + 5 * NOISE + shift))
+    assert gate(verdict).numbers["underpowered"]
+    assert verdict.outcome == outcome
 
 
 def test_a_pass_that_the_bounds_prove_is_a_pass(tmp_path: Path) -> None:
     """Its lower bound lies between the margin and zero: the bound keeps its 5 % whatever the power,
     which is a matter of how often an unchanged reranker would pass.
     """
-    found = check(*runs(tmp_path, OLD + 5 * NOISE + 0.01))
-    assert -0.01 < gate(found).numbers["one_sided_low"] < 0
-    assert (found.outcome, gate(found).numbers["underpowered"]) == ("pass", True)
+    verdict = check(*runs(tmp_path, OLD + 5 * NOISE + 0.01))
+    assert -0.01 < gate(verdict).numbers["one_sided_low"] < 0
+    assert (verdict.outcome, gate(verdict).numbers["underpowered"]) == ("pass", True)
 
 
 def test_one_query_can_never_gate(tmp_path: Path) -> None:
-    found = check(*runs(tmp_path, [0.5], old=[0.5]))
-    assert found.exit_code == 4
-    assert "one query supports no margin" in gate(found).remark
+    verdict = check(*runs(tmp_path, [0.5], old=[0.5]))
+    assert verdict.exit_code == 4
+    assert "one query supports no margin" in gate(verdict).remark
 
 
 @pytest.mark.parametrize("margin", [0.0, -0.01, float("nan"), float("inf")])
@@ -98,10 +98,10 @@ def test_a_margin_is_a_positive_number(margin: float) -> None:
 def test_a_reranker_that_failed_in_the_new_run_fails_the_gate(tmp_path: Path) -> None:
     new = made_run(tmp_path, {"first-stage": OLD}, failed=["a"], name="new")
     old = made_run(tmp_path, {"first-stage": OLD, "a": OLD}, name="old")
-    found = check(new, old)
-    assert (found.outcome, [one.name for one in found.gates]) == ("fail", ["run"])
-    assert "| a | run | fail | failed | runs |" in render(report.document(found), "markdown")
-    assert "- a, run: no reason given" in render(report.document(found), "markdown")
+    verdict = check(new, old)
+    assert (verdict.outcome, [one.name for one in verdict.gates]) == ("fail", ["run"])
+    assert "| a | run | fail | failed | runs |" in render(report.document(verdict), "markdown")
+    assert "- a, run: no reason given" in render(report.document(verdict), "markdown")
 
 
 def test_a_reranker_that_is_gone_is_told(tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_a_reranker_that_is_gone_is_told(tmp_path: Path) -> None:
     assert "tiny--bm25--b is in the baseline and not in the new run" in render(
         report.document(allowed), "markdown"
     )
-    found = check(new, old)
-    assert (found.outcome, gate(found, "run").trial.reranker) == ("fail", "b")
-    assert "not checked" not in render(report.document(found), "markdown")
+    verdict = check(new, old)
+    assert (verdict.outcome, gate(verdict, "run").trial.reranker) == ("fail", "b")
+    assert "not checked" not in render(report.document(verdict), "markdown")
     third = made_run(tmp_path, {"c": OLD}, name="third")
     assert [one.remark for one in check(third, old).gates] == [
         "it is not in the new run: known: c"
@@ -126,9 +126,9 @@ def test_a_reranker_that_is_gone_is_told(tmp_path: Path) -> None:
 
 def test_another_quality_key_is_incomparable_and_named(tmp_path: Path) -> None:
     pair = runs(tmp_path, OLD, quality={"candidates": "other"})
-    found = check(*pair)
-    assert (found.outcome, found.exit_code) == ("incomparable", 3)
-    assert "they differ in candidates (abc → other)" in gate(found).remark
+    verdict = check(*pair)
+    assert (verdict.outcome, verdict.exit_code) == ("incomparable", 3)
+    assert "they differ in candidates (abc → other)" in gate(verdict).remark
     assert check(*pair, Gates(across=("candidates",))).outcome == "pass"
 
 
@@ -141,12 +141,12 @@ def test_a_shown_loss_outweighs_what_could_not_be_compared(tmp_path: Path) -> No
         quality_of={"b": {"candidates": "other"}},
         systems={"a": {"v": 2}},
     )
-    found = check(new, old)
-    assert {one.trial.reranker: one.outcome for one in found.gates if one.decides} == {
+    verdict = check(new, old)
+    assert {one.trial.reranker: one.outcome for one in verdict.gates if one.decides} == {
         "a": "fail",
         "b": "incomparable",
     }
-    assert found.exit_code == 1
+    assert verdict.exit_code == 1
 
 
 def test_several_measures_have_margins_of_their_own(tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_several_measures_have_margins_of_their_own(tmp_path: Path) -> None:
     new = made_run(
         tmp_path, {"a": OLD}, name="new", more={"RR@10": {"a": OLD - 0.05}}, systems={"a": {"v": 2}}
     )
-    found = check(new, old, Gates(quality={"nDCG@10": 0.01, "RR@10": 0.02}))
-    assert (gate(found).outcome, gate(found, "quality RR@10").outcome, found.outcome) == (
+    verdict = check(new, old, Gates(quality={"nDCG@10": 0.01, "RR@10": 0.02}))
+    assert (gate(verdict).outcome, gate(verdict, "quality RR@10").outcome, verdict.outcome) == (
         "pass",
         "fail",
         "fail",
@@ -216,17 +216,23 @@ def test_the_same_weights_must_give_the_same_scores(
     tmp_path: Path, ranking: Any, dtype: str, outcome: str
 ) -> None:
     """Per-query quality is equal in every case: only the scores can tell."""
-    found = check(*same_system(tmp_path, {"q0": ORDER, "q1": ranking}, dtype))
-    assert gate(found).outcome == "pass"
-    assert (gate(found, "drift").outcome, found.outcome) == (outcome, outcome)
+    verdict = check(*same_system(tmp_path, {"q0": ORDER, "q1": ranking}, dtype))
+    assert gate(verdict).outcome == "pass"
+    assert (gate(verdict, "drift").outcome, verdict.outcome) == (outcome, outcome)
 
 
 def test_drift_is_measured_as_it_is(tmp_path: Path) -> None:
     turned = [("d5", 9.0), ("d4", 7.0), ("d3", 4.0), ("d2", 2.0), ("d1", -1.0)]
     new, old = same_system(tmp_path, {"q0": ORDER, "q1": turned})
     pair = [sides(run)[0] for run in (new, old)]
-    found = drift(pair[0], pair[1])
-    assert (found.queries, found.unshared, found.max_difference, found.tau, found.overlap) == (
+    difference = drift(pair[0], pair[1])
+    assert (
+        difference.queries,
+        difference.unshared,
+        difference.max_difference,
+        difference.tau,
+        difference.overlap,
+    ) == (
         2,
         0,
         10.0,
@@ -265,19 +271,22 @@ def test_near_ties_that_change_places_everywhere_are_drift(tmp_path: Path) -> No
             )
             for name, order in (("new", new), ("old", old))
         ]
-        found = drift(sides(made[0])[0], sides(made[1])[0])
-        assert found.max_difference <= found.allowed
-        assert (found.tau >= 0.995, found.overlap >= 0.99) == (tau_kept, overlap_kept)
-        assert found.is_within is False
+        difference = drift(sides(made[0])[0], sides(made[1])[0])
+        assert difference.max_difference <= difference.allowed
+        assert (difference.tau >= 0.995, difference.overlap >= 0.99) == (tau_kept, overlap_kept)
+        assert difference.is_within is False
 
 
 def test_queries_that_one_run_did_not_rank_are_counted(tmp_path: Path) -> None:
-    found = check(*same_system(tmp_path, {"q0": ORDER}))
-    assert (gate(found, "drift").numbers["queries"], gate(found, "drift").numbers["unshared"]) == (
+    verdict = check(*same_system(tmp_path, {"q0": ORDER}))
+    assert (
+        gate(verdict, "drift").numbers["queries"],
+        gate(verdict, "drift").numbers["unshared"],
+    ) == (
         1,
         1,
     )
-    assert "1 query ranked by one run only" in render(report.document(found), "markdown")
+    assert "1 query ranked by one run only" in render(report.document(verdict), "markdown")
 
 
 def test_a_ranking_that_is_gone_is_one_clear_error(tmp_path: Path) -> None:
@@ -289,8 +298,8 @@ def test_a_ranking_that_is_gone_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_known_drift_fails_without_asking_for_power(tmp_path: Path) -> None:
-    found = check(*same_system(tmp_path, {"q0": shifted(3.0), "q1": ORDER}, new=OLD + 5 * NOISE))
-    assert found.outcome == "fail"
+    verdict = check(*same_system(tmp_path, {"q0": shifted(3.0), "q1": ORDER}, new=OLD + 5 * NOISE))
+    assert verdict.outcome == "fail"
 
 
 @pytest.mark.parametrize(
@@ -330,9 +339,9 @@ def test_drift_is_compared_across_what_the_user_allows(
         )
         for name, system, order in (("new", now, shifted(3.0)), ("old", was, ORDER))
     ]
-    found = check(made[0], made[1], Gates(drift=DriftGate(across=across)))
-    assert gate(found).outcome == "pass"
-    drifted = gate(found, "drift")
+    verdict = check(made[0], made[1], Gates(drift=DriftGate(across=across)))
+    assert gate(verdict).outcome == "pass"
+    drifted = gate(verdict, "drift")
     assert (drifted.outcome, drifted.decides) == (
         ("fail", True) if checked else ("incomparable", False)
     )

@@ -39,9 +39,9 @@ def runs(folder: Path, new: dict[str, Any], old: dict[str, Any], **more: Any) ->
 
 def only(pair: tuple[Run, Run], **asked: Any) -> Gate | None:
     """The one gate that is asked, or None where the reranker is not asked it."""
-    found = check(*pair, Gates(drift=None, **asked))
-    others = [gate for gate in found.gates if not gate.name.startswith("quality")]
-    assert found.outcome == (others[0].outcome if others else "pass")
+    verdict = check(*pair, Gates(drift=None, **asked))
+    others = [gate for gate in verdict.gates if not gate.name.startswith("quality")]
+    assert verdict.outcome == (others[0].outcome if others else "pass")
     return others[0] if others else None
 
 
@@ -222,9 +222,9 @@ def test_a_run_without_timings_is_incomparable(tmp_path: Path) -> None:
 def test_the_ratio_pairs_rounds_and_leaves_out_what_one_side_lacks() -> None:
     new = {"a": {0: 2.0, 1: 4.0}, "b": {0: 3.0}, "only new": {0: 99.0}}
     old = {"a": {0: 1.0, 1: 1.0, 2: 9.0}, "b": {0: 1.0}, "only old": {0: 9.0}, "c": {}}
-    found = paired_ratio(new, old)
-    assert found is not None
-    assert (found.median, found.queries) == (3.0, 2)
+    ratio = paired_ratio(new, old)
+    assert ratio is not None
+    assert (ratio.median, ratio.queries) == (3.0, 2)
     assert paired_ratio({"a": {0: 1.0}}, {"b": {0: 1.0}}) is None
 
 
@@ -238,14 +238,14 @@ def test_the_speed_gate_rarely_cries_wolf(noise: float) -> None:
     alarms = []
     for seed in range(1000):
         luck = np.exp(rng.normal(0, noise, (40, 1)) + rng.normal(0, noise / 2, (40, 2)))
-        found = paired_ratio(
+        ratio = paired_ratio(
             {f"q{i}": dict(enumerate(1.1 * row)) for i, row in enumerate(luck)},
             BASE,
             seed,
             resamples=200,
         )
-        assert found is not None
-        alarms.append(judged(found, 1.1) == "fail")
+        assert ratio is not None
+        alarms.append(judged(ratio, 1.1) == "fail")
     alone, twice = (
         np.mean(alarms),
         np.mean([one and other for one, other in zip(alarms[::2], alarms[1::2], strict=True)]),

@@ -121,13 +121,13 @@ def test_a_reranker_that_neither_run_knows_is_told(tmp_path: Path) -> None:
         )
         for name in ("new", "old")
     ]
-    asked = load(written(tmp_path, "rerankers:\n  minilmm: {quality: 0.03}"))
+    settings = load(written(tmp_path, "rerankers:\n  minilmm: {quality: 0.03}"))
     with pytest.raises(
         SuiteError,
         match=r"gates\.yaml:2: rerankers\.minilmm: no reranker of the two runs: did you mean "
         r"'minilm'",
     ):
-        check(runs[0], runs[1], asked)
+        check(runs[0], runs[1], settings)
 
 
 def test_a_number_with_an_exponent_and_no_point_is_a_number(tmp_path: Path) -> None:

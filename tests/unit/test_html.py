@@ -80,7 +80,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    made = Made(
+    content = Made(
         noise={"slow-good": 0.4, "fast-good": 0.4, "poor": 40.0, "hosted": 0.8},
         devices={"fast-good": "cpu cuda", "hosted": "-"},
         skipped={"gone": "no model hub"},
@@ -88,7 +88,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         costs={"hosted": PRICE},
         notes=["documents without text: 12"],
     )
-    return made_report(tmp_path_factory.mktemp("made"), made)
+    return made_report(tmp_path_factory.mktemp("made"), content)
 
 
 @pytest.fixture(scope="module")
@@ -440,13 +440,13 @@ def test_only_scores_that_count_down_to_1_are_an_order_and_no_more(
 def test_the_overview_marks_what_is_left_out_of_the_verdict_with_its_reason(
     tmp_path: Path,
 ) -> None:
-    made = Made(
+    content = Made(
         noise={"good": 0.3, "broken": 0.5},
         datasets=("one", "two"),
         failures={"broken": {f"q{i}": "down" for i in range(30)}},
         skipped={"gone": "no model hub"},
     )
-    text = reports.html(made_report(tmp_path, made))
+    text = reports.html(made_report(tmp_path, content))
     overview = text.partition('class="sortable overview"')[2].partition("</table>")[0]
     assert overview.count(">not in the verdict</span>") == 2
     assert "30 of 40 queries failed" in overview

@@ -478,14 +478,14 @@ def test_the_fingerprint_names_the_hardware_and_nothing_private() -> None:
     import json
     import platform
 
-    found = fingerprint.fingerprint("cpu")
-    text = json.dumps(found)
-    assert found["cpu"]
-    assert (found["usable_cores"] or 0) >= 1
-    assert found["libraries"]["numpy"]
+    environment = fingerprint.fingerprint("cpu")
+    text = json.dumps(environment)
+    assert environment["cpu"]
+    assert (environment["usable_cores"] or 0) >= 1
+    assert environment["libraries"]["numpy"]
     assert platform.node() not in text or len(platform.node()) < 4
     assert f'"{getpass.getuser()}"' not in text
-    assert set(fingerprint.speed_fields(found)) == {*fingerprint.SPEED_FIELDS, "libraries"}
+    assert set(fingerprint.speed_fields(environment)) == {*fingerprint.SPEED_FIELDS, "libraries"}
 
 
 def test_devices_are_named_resolved_and_refused() -> None:

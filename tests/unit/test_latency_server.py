@@ -151,11 +151,11 @@ def test_a_stall_is_felt_by_everybody_who_is_due_meanwhile(clock: FakeClock) -> 
 
 def test_more_than_the_worker_can_do_is_called_overload(clock: FakeClock) -> None:
     result = loaded(Steady(FakeOptions()), clock, rates=(400.0,), queries=2000)
-    found = loads(result)[0]
-    assert found["overloaded"] is True
+    load = loads(result)[0]
+    assert load["overloaded"] is True
     # 2,000 random arrivals: 2.2 % standard deviation of their rate.
-    assert found["utilisation"] == pytest.approx(4, rel=0.1)
-    assert found["unanswered"] == pytest.approx(1000, rel=0.2), (
+    assert load["utilisation"] == pytest.approx(4, rel=0.1)
+    assert load["unanswered"] == pytest.approx(1000, rel=0.2), (
         "the queue is not drained for as long as it takes"
     )
     assert any("server 400/s: overloaded" in note for note in said(result.facts["t"]["notes"]))
@@ -164,11 +164,11 @@ def test_more_than_the_worker_can_do_is_called_overload(clock: FakeClock) -> Non
 def test_batches_carry_a_load_that_single_calls_cannot(clock: FakeClock) -> None:
     reranker = Steady(FakeOptions())
     result = loaded(reranker, clock, rates=(200.0,), max_batch=8)
-    found = loads(result)[0]
-    assert found["overloaded"] is False
-    assert 1 < found["mean_batch"] <= 8
+    load = loads(result)[0]
+    assert load["overloaded"] is False
+    assert 1 < load["mean_batch"] <= 8
     assert max(reranker.batches) <= 8
-    assert found["arrivals"] == 60 == sum(reranker.batches) - 5 * 8, (
+    assert load["arrivals"] == 60 == sum(reranker.batches) - 5 * 8, (
         "five full batches tell the capacity"
     )
 

@@ -39,11 +39,11 @@ def test_no_name_and_no_path_of_this_machine_is_in_the_fingerprint() -> None:
 
 
 def test_core_counts_agree_with_the_system() -> None:
-    found = fingerprint.fingerprint("cpu")
-    assert found["logical_cores"] == os.cpu_count()
-    assert found["usable_cores"] is not None
-    assert 1 <= found["usable_cores"] <= found["logical_cores"]
-    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    environment = fingerprint.fingerprint("cpu")
+    assert environment["logical_cores"] == os.cpu_count()
+    assert environment["usable_cores"] is not None
+    assert 1 <= environment["usable_cores"] <= environment["logical_cores"]
+    assert environment["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:99", "mps"])
@@ -70,11 +70,13 @@ def test_threads_are_those_of_the_torch_that_is_loaded() -> None:
 
 
 def test_the_speed_key_holds_what_decides_speed_and_not_what_moves_by_itself() -> None:
-    found = fingerprint.fingerprint("cpu")
-    before = fingerprint.speed_fields(found)
-    assert fingerprint.speed_fields({**found, "gpu_clock_mhz": 1, "memory_bytes": 1}) == before
+    environment = fingerprint.fingerprint("cpu")
+    before = fingerprint.speed_fields(environment)
+    assert (
+        fingerprint.speed_fields({**environment, "gpu_clock_mhz": 1, "memory_bytes": 1}) == before
+    )
     for name in ("cpu", "usable_cores", "cpu_quota", "threads", "gpu", "driver"):
-        assert fingerprint.speed_fields({**found, name: "other"}) != before
+        assert fingerprint.speed_fields({**environment, name: "other"}) != before
 
 
 def test_without_torch_there_is_only_the_cpu() -> None:

@@ -26,13 +26,13 @@ from tests.support.made_runs import made_run
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    made = Made(
+    content = Made(
         noise={"good": 0.3, "twin": 0.3, "poor": 40.0},
         skipped={"gone": "no model hub", "lost": "no model hub"},
         description="What *this* is.",
         queries=80,
     )
-    return made_report(tmp_path_factory.mktemp("made"), made)
+    return made_report(tmp_path_factory.mktemp("made"), content)
 
 
 def told(run: Run) -> list[str]:

@@ -202,8 +202,12 @@ def test_a_ranking_is_read_in_pieces_of_whole_queries(tmp_path: Path) -> None:
     assert sum(piece["query"].nunique() for piece in pieces) == len(rankings)
     table = pd.concat(pieces, ignore_index=True).astype({"query": str, "document": str})
     assert table["query"].tolist() == [query for query in rankings for _ in rankings[query]]
-    assert table["document"].tolist() == [doc for one in rankings.values() for doc, _ in one]
-    assert table["rank"].tolist() == [i + 1 for one in rankings.values() for i in range(len(one))]
+    assert table["document"].tolist() == [
+        doc for ranking in rankings.values() for doc, _ in ranking
+    ]
+    assert table["rank"].tolist() == [
+        i + 1 for ranking in rankings.values() for i in range(len(ranking))
+    ]
 
 
 def test_a_run_that_needs_a_closer_look_half_way_is_read_once(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def render(document):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    made = Made(noise={"a": 1.0}, datasets=("one", "two"), queries=6, timed=False)
-    return made_report(tmp_path_factory.mktemp("made"), made)
+    content = Made(noise={"a": 1.0}, datasets=("one", "two"), queries=6, timed=False)
+    return made_report(tmp_path_factory.mktemp("made"), content)
 
 
 def outside(name: str, source: str, tmp_path: Path, patch: pytest.MonkeyPatch) -> None:

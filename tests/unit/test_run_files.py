@@ -239,17 +239,17 @@ class TestCandidates:
         )
 
     def test_what_is_odd_is_counted(self, tmp_path: Path) -> None:
-        found = self.retrieve(
+        candidates = self.retrieve(
             tmp_path,
             "q1 Q0 a 1 0.1 t\nq1 Q0 b 2 0.2 t\nq2 Q0 gone 1 3 t\nq3 Q0 c 1 1 t\nq4 Q0 e 1 1 "
             "t\nq3 Q0 d 1 1 t\n",
         )
-        assert {query: ranking.doc_ids for query, ranking in found.by_query.items()} == {
+        assert {query: ranking.doc_ids for query, ranking in candidates.by_query.items()} == {
             "q1": ("b", "a"),
             "q2": (),
             "q3": ("d", "c"),
         }
-        assert tuple(said(found.warnings)) == (
+        assert tuple(said(candidates.warnings)) == (
             "documents of my.run that test does not have, left out: 1",
             "queries of my.run of whose documents test has none, which get no candidates: 1",
             "documents in my.run that share their score with a neighbour, ordered by doc_id "
@@ -259,10 +259,10 @@ class TestCandidates:
         )
 
     def test_a_depth_that_the_run_does_not_reach(self, tmp_path: Path) -> None:
-        found = self.retrieve(
+        candidates = self.retrieve(
             tmp_path, "q1 Q0 a 1 1 t\nq2 Q0 b 1 1 t\nq3 Q0 c 1 1 t\nq3 Q0 d 2 0.5 t\n", depth=100
         )
-        assert tuple(said(found.warnings)) == (
+        assert tuple(said(candidates.warnings)) == (
             "my.run lists at most 2 documents per query, and the depth is 100",
         )
 

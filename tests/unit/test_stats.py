@@ -91,8 +91,8 @@ def test_the_interval_covers_the_true_mean_about_95_times_in_100() -> None:
     truth = 2 / 3.5
     inside = 0
     for seed in range(300):
-        found = statistics.estimate(list(sample(seed)), seed=seed, resamples=1000)
-        inside += found.low <= truth <= found.high
+        estimate = statistics.estimate(list(sample(seed)), seed=seed, resamples=1000)
+        inside += estimate.low <= truth <= estimate.high
     assert 0.90 <= inside / 300 <= 0.98
 
 
@@ -123,10 +123,10 @@ def test_unequal_lengths_are_an_error() -> None:
 def test_the_interval_holds_the_mean_and_repeats_with_its_seed(
     values: list[float], seed: int
 ) -> None:
-    found = statistics.estimate(values, seed, resamples=200)
-    assert found == statistics.estimate(values, seed, resamples=200)
-    assert found.low - 1e-9 <= found.mean <= found.high + 1e-9 or np.ptp(values) > 0
-    assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
+    estimate = statistics.estimate(values, seed, resamples=200)
+    assert estimate == statistics.estimate(values, seed, resamples=200)
+    assert estimate.low - 1e-9 <= estimate.mean <= estimate.high + 1e-9 or np.ptp(values) > 0
+    assert min(values) - 1e-9 <= estimate.low <= estimate.high <= max(values) + 1e-9
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=30))

@@ -162,14 +162,14 @@ def test_a_good_suite_loads_with_its_defaults(tmp_path: Path) -> None:
 def test_a_problem_names_file_line_key_and_fix(
     tmp_path: Path, change: tuple[str, str], expected: list[str]
 ) -> None:
-    told = problem(tmp_path, GOOD.replace(*change))
+    message = problem(tmp_path, GOOD.replace(*change))
     for part in expected:
-        assert part in told, told
+        assert part in message, message
 
 
 def test_all_problems_of_the_top_level_are_told_at_once(tmp_path: Path) -> None:
-    told = problem(tmp_path, "name: mine\ndepht: 3\nseed: x\ndatasets: [embedded:everyday]\n")
-    assert len(told.splitlines()) == 2
+    message = problem(tmp_path, "name: mine\ndepht: 3\nseed: x\ndatasets: [embedded:everyday]\n")
+    assert len(message.splitlines()) == 2
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,13 @@ NAMES = {"a:x:": 1.0, "back\\": 0.3, "bell\x07\x1b[31m\u202e": 4.0}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    made = Made(
+    content = Made(
         noise=NAMES,
         datasets=("one", "two"),
         skipped={"gone": "no \x1b[2Jhub"},
         failures={"a:x:": {"q1": "down"}},
     )
-    return made_report(tmp_path_factory.mktemp("made"), made)
+    return made_report(tmp_path_factory.mktemp("made"), content)
 
 
 def printed(run: Run, width: int, compare: bool = False) -> str:

@@ -29,8 +29,8 @@ def run(collection: Path, tmp_path: Path, **more: Any) -> Run:
 
 
 def test_queries_top_documents_and_grades_are_kept(collection: Path, tmp_path: Path) -> None:
-    found = run(collection, tmp_path)
-    queries = found.queries.set_index("query")["text"]
+    finished_run = run(collection, tmp_path)
+    queries = finished_run.queries.set_index("query")["text"]
     assert queries.to_dict() == {
         "q1": "apple",
         "q2": "banana",
@@ -40,24 +40,26 @@ def test_queries_top_documents_and_grades_are_kept(collection: Path, tmp_path: P
     }
     ranked = {
         doc
-        for record in found.records
-        for ranking in found.ranking(record).values()
+        for record in finished_run.records
+        for ranking in finished_run.ranking(record).values()
         for doc in ranking.doc_ids[:TOP]
     }
-    assert set(found.documents["document"]) == ranked
-    assert found.documents.set_index("document")["text"]["d00"] == "Note 0 apple banana number0"
-    grades = {(row.query, row.document): row.grade for row in found.judgments.itertuples()}
+    assert set(finished_run.documents["document"]) == ranked
+    assert (
+        finished_run.documents.set_index("document")["text"]["d00"] == "Note 0 apple banana number0"
+    )
+    grades = {(row.query, row.document): row.grade for row in finished_run.judgments.itertuples()}
     assert grades[("q1", "d00")] == 3
     assert grades[("q2", "d01")] == 2
     assert all(document in ranked for _, document in grades), "grades of candidates only"
 
 
 def test_private_texts_stay_out_when_the_suite_says_so(collection: Path, tmp_path: Path) -> None:
-    found = run(collection, tmp_path, store_texts=False)
-    assert found.queries.empty
-    assert found.documents.empty
-    assert not found.judgments.empty
-    for path in found.folder.rglob("*"):
+    finished_run = run(collection, tmp_path, store_texts=False)
+    assert finished_run.queries.empty
+    assert finished_run.documents.empty
+    assert not finished_run.judgments.empty
+    for path in finished_run.folder.rglob("*"):
         assert path.is_dir() or b"cherry" not in path.read_bytes(), path
 
 
@@ -67,11 +69,11 @@ def test_two_first_stages_over_one_dataset_share_its_texts(
     given = tmp_path / "given.run"
     given.write_text("q1 Q0 d03 1 9 x\nq1 Q0 d05 2 8 x\n")
     stages = ["bm25", {"run": {"path": str(given), "name": "given"}}]
-    found = run(collection, tmp_path, first_stages=stages)
-    assert not found.documents.duplicated(["dataset", "document"]).any()
-    assert not found.queries.duplicated(["dataset", "query"]).any()
-    assert not found.judgments.duplicated(["dataset", "query", "document"]).any()
-    assert "d05" in set(found.documents["document"])
+    finished_run = run(collection, tmp_path, first_stages=stages)
+    assert not finished_run.documents.duplicated(["dataset", "document"]).any()
+    assert not finished_run.queries.duplicated(["dataset", "query"]).any()
+    assert not finished_run.judgments.duplicated(["dataset", "query", "document"]).any()
+    assert "d05" in set(finished_run.documents["document"])
 
 
 def test_a_resumed_run_keeps_the_texts_of_its_finished_groups(
@@ -100,10 +102,10 @@ def test_a_resumed_run_keeps_the_texts_of_its_finished_groups(
 
 
 def test_an_older_run_has_empty_tables(collection: Path, tmp_path: Path) -> None:
-    found = run(collection, tmp_path)
+    finished_run = run(collection, tmp_path)
     for name in ("queries", "documents", "judgments"):
-        shutil.rmtree(found.folder / name)
-        assert getattr(Run(found.folder), name).empty
+        shutil.rmtree(finished_run.folder / name)
+        assert getattr(Run(finished_run.folder), name).empty
 
 
 def test_only_top_documents_are_kept_each_cut_and_storable() -> None:
@@ -137,8 +139,8 @@ def test_only_top_documents_are_kept_each_cut_and_storable() -> None:
 def test_a_damaged_table_is_one_clear_error(collection: Path, tmp_path: Path, name: str) -> None:
     from bench.core.errors import RecordError
 
-    found = run(collection, tmp_path)
-    [path] = (found.folder / name).iterdir()
+    finished_run = run(collection, tmp_path)
+    [path] = (finished_run.folder / name).iterdir()
     path.write_bytes(b"not parquet")
     with pytest.raises(RecordError, match=rf"{name}/{path.name}: cannot be read"):
-        getattr(Run(found.folder), name)
+        getattr(Run(finished_run.folder), name)

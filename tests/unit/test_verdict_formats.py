@@ -141,9 +141,9 @@ def test_many_gates_that_passed_are_folded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_terminal_table_fits(tmp_path: Path, width: int) -> None:
-    found = check(*runs(tmp_path, OLD + NOISE - 0.05))
+    verdict = check(*runs(tmp_path, OLD + NOISE - 0.05))
     console = Console(width=width, record=True, file=io.StringIO())
-    terminal.show(report.terminal(found), console)
+    terminal.show(report.terminal(verdict), console)
     text = console.export_text()
     for expected in (
         "\na\n",
@@ -167,9 +167,11 @@ def test_json_holds_every_number(tmp_path: Path) -> None:
 
 
 def test_one_query_is_valid_json(tmp_path: Path) -> None:
-    found = check(*runs(tmp_path, [0.5], old=[0.5]))
+    verdict = check(*runs(tmp_path, [0.5], old=[0.5]))
     assert (
-        json.loads(render(report.document(found), "json"))["gates"][0]["numbers"]["smallest_margin"]
+        json.loads(render(report.document(verdict), "json"))["gates"][0]["numbers"][
+            "smallest_margin"
+        ]
         is None
     )
 
