@@ -914,8 +914,10 @@ def oversee(numbers: list[int], plan: Plan, tally: Tally) -> None:
                 tally.add(Result(**message))
                 numbers = numbers[numbers.index(case) + 1 :]
                 if time.monotonic() > plan.end:
+                    # What the worker says from here on is that it was ended.
                     numbers = []
-                    worker.terminate()
+                    worker.kill()
+                    break
             alarm.cancel()
         if numbers:
             sort = {-signal.SIGKILL: "hang"}.get(worker.returncode, "crash")
