@@ -48,10 +48,10 @@ class Judged:
         """
         import numpy as np
 
-        found = np.bincount(
+        totals = np.bincount(
             self.query[keep], None if weights is None else weights[keep], minlength=self.queries
         )
-        return found.astype(np.float64)
+        return totals.astype(np.float64)
 
     def relevant(self, threshold: int) -> Values:
         """Per query, how many relevant documents are known. Shape: (queries,)."""

@@ -10,12 +10,12 @@ import pytest
 from scripts import structure
 from tests.support.paths import ROOT
 
-PENDING = frozenset({"comparison", "gate", "quality", "records"})
-"""Rooms that still have problems; every other one is clean, and stays so."""
+KEYS_OF_FILES = {"bench/records/schema.py": {"asked"}}
+"""Names that are keys of files, as in every run folder of before."""
 ROOMS = sorted(
     path.name for path in (ROOT / "bench").iterdir() if path.is_dir() and any(path.rglob("*.py"))
 )
-CONDITIONALS = 6.2
+CONDITIONALS = 4.2
 """Conditional expressions per 1,000 lines of the package: the value that is reached. Lower it when
 there are fewer.
 """
@@ -28,12 +28,15 @@ def sources(folder: Path) -> list[Path]:
 def problems(paths: list[Path]) -> str:
     lines: list[str] = []
     for path in paths:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        lines += map(str, structure.problems(path.relative_to(ROOT), tree))
+        name = path.relative_to(ROOT)
+        allowed = KEYS_OF_FILES.get(name.as_posix(), set())
+        for problem in structure.problems(name, ast.parse(path.read_text(encoding="utf-8"))):
+            if not any(problem.text.startswith(f"'{key}'") for key in allowed):
+                lines.append(str(problem))
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room not in PENDING])
+@pytest.mark.parametrize("room", ROOMS)
 def test_a_room_is_clean(room: str) -> None:
     assert problems(sources(ROOT / "bench" / room)) == ""
 
