@@ -170,6 +170,10 @@ def check_description(values: Stored) -> None:
     _check_types(values, {"backend": str, "identity": dict, "facts": dict})
     facts = values.get("facts") or {}
     read_notes(facts.get("warnings") or [])
+    _check_types(facts, {"stages": list})
+    for stage in facts.get("stages") or []:
+        if not isinstance(stage, dict):
+            raise ValueError(f"a stage is of type {type(stage).__name__}")
 
 
 def check_timing(values: Stored) -> None:

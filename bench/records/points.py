@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.identity import Fields
 from bench.contract.trial import System, Trial
+from bench.core.note import Note
 from bench.latency.columns import P95
 from bench.latency.sample import Condition
 from bench.latency.scenarios import one_query, one_query_at
@@ -24,6 +25,7 @@ from bench.latency.summary import Summary, summarise
 from bench.latency.sweep_plan import SETTINGS
 from bench.quality.query_values import QueryValues
 from bench.records.folder import RunFolder, plain
+from bench.records.rows import doubts
 from bench.records.schema import ArchitectureRecord, Record
 from bench.records.tables import DEPTHS, SYSTEM, of_measure, read_stretches
 
@@ -39,8 +41,8 @@ class Point:
 
     Percentiles are in milliseconds, None where withheld for want of queries. `values` are per
     query, None where nothing scored the system. `between` names the two measured depths around an
-    interpolated point. `meaningless` is the order of a model with random weights, scored to try a
-    suite out.
+    interpolated point. `doubts` say why its order means nothing, as where a model with random
+    weights was scored to try a suite out.
     """
 
     trial: Trial
@@ -54,7 +56,7 @@ class Point:
     values: QueryValues | None = None
     between: tuple[int, int] | None = None
     scenario: str = ""
-    meaningless: bool = False
+    doubts: tuple[Note, ...] = ()
     failed: float = 0.0
     """The share of queries whose call failed when the system was scored."""
 
@@ -65,6 +67,11 @@ class Point:
             f"<{self.trial.reranker} at depth {self.depth}: {quality}, p50 {self.p50_ms:.4g} "
             f"ms, p95 {p95}>"
         )
+
+    @property
+    def meaningless(self) -> bool:
+        """Whether its order means nothing."""
+        return bool(self.doubts)
 
     @cached_property
     def quality(self) -> float | None:
@@ -228,7 +235,6 @@ def _point(
     summary: Summary,
 ) -> Point:
     times = (summary.queries, summary.p50_ms, summary.p95_ms, summary.of(P95).high)
-    meaningless = bool(record.description.get("facts", {}).get("random_weights"))
     failed = 0.0
     if isinstance(record, Record) and not system.changes:
         failed = record.counts.failed_share
@@ -239,7 +245,7 @@ def _point(
         settings,
         *times,
         scenario=summary.scenario,
-        meaningless=meaningless,
+        doubts=tuple(doubts(record)),
         failed=failed,
     )
 

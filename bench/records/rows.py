@@ -21,7 +21,7 @@ from bench.latency.summary import Summary
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import Difference, Estimate
 from bench.records.facts import TimingFacts
-from bench.records.schema import Cost, Record, StageRecord
+from bench.records.schema import ArchitectureRecord, Cost, Record, StageRecord
 
 if TYPE_CHECKING:
     from bench.records.folder import RunFolder
@@ -66,7 +66,8 @@ class Row:
     mean of failures is no quality, and every verdict, plot and export is drawn from these rows.
     `longest` is the number of candidates of the query that has the most, None where a record does
     not say. `stages` are those of a pipeline. `meaningless` is an order that leads no verdict: that
-    of a model with random weights, or of a published run over other candidates.
+    of a model with random weights, or of a published run over other candidates, alone or as a
+    stage.
     """
 
     trial: Trial
@@ -345,7 +346,13 @@ def _reason(record: Record) -> str:
     return one_line(next(iter(record.failures.values()), "no reason given"))
 
 
-def doubts(record: Record) -> list[Note]:
-    """Return why the order of a record that was measured means nothing; empty where it does."""
-    facts = record.description.get("facts", {})
-    return [Note(code) for name, code in DOUBTS.items() if facts.get(name)]
+def doubts(record: Record | ArchitectureRecord) -> list[Note]:
+    """Return why the order of a record means nothing, stage by stage where it is of a pipeline;
+    empty where it means something.
+    """
+    facts = record.description.get("facts") or {}
+    notes = [Note(code) for name, code in DOUBTS.items() if facts.get(name)]
+    for stage in facts.get("stages") or []:
+        own = [Note(code) for name, code in DOUBTS.items() if stage.get(name)]
+        notes += [note.at(str(stage.get("name"))) for note in own]
+    return notes

@@ -27,7 +27,7 @@ from bench.reports.document import (
     Table,
 )
 from bench.reports.names import device_of, name_of
-from bench.reports.wording import out_of_verdict
+from bench.reports.wording import NOT_IN_VERDICT, out_of_verdict
 
 CPU = "cpu"
 
@@ -106,7 +106,7 @@ def _row(entry: Entry, board: Board) -> Row:
     if row.failed:
         name += f", {percent(row.failed)} failed"
     if out_of_verdict(row):
-        name += ", not in the verdict"
+        name += NOT_IN_VERDICT
     if device == CPU:
         device = ""
     return Row(name, by_column, device, row.trial.kind)

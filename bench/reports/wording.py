@@ -9,6 +9,8 @@ from bench.core.wording import worded
 from bench.records.rows import DOUBTS, Row
 
 OUT_OF_VERDICT = (*DOUBTS.values(), Code.MOSTLY_FAILED)
+NOT_IN_VERDICT = ", not in the verdict"
+"""Follows the name of a row that leads no verdict."""
 RANDOM = worded(Note(Code.RANDOM_WEIGHTS))
 
 

@@ -4,6 +4,9 @@ its weights are random.
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import subprocess
 import sys
 import threading
@@ -12,14 +15,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 import bench
 from bench import reports
+from bench.comparison.leaderboard import collect
 from bench.contract.request import CandidateList
 from bench.core import atomic
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import RerankerError
-from bench.reports import findings
+from bench.reports import exports, findings, leaderboard
+from bench.reports.renderers import render
 from bench.rerankers import build
 from bench.rerankers.loading import tiny
 from bench.rerankers.loading.weights import Weights, folder_hash
@@ -161,6 +167,52 @@ def test_such_a_row_never_leads(collection: Path, tmp_path: Path) -> None:
         for run in (both, alone)
         for found in findings.findings(run, run.rows)
     ] == ["word-overlap", None]
+
+
+def test_a_pipeline_with_such_a_stage_is_marked_as_such_a_row_is(
+    collection: Path, tmp_path: Path
+) -> None:
+    """Its order means as little as that of the stage."""
+    stages = [{"bm25": {"keep": 5}}, {"monot5": {"model": "tiny:monot5"}}]
+    suite: dict[str, Any] = {
+        "name": "wiring",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [{"monot5": {"model": "tiny:monot5"}}],
+        "pipelines": [{"name": "wired", "stages": stages}],
+        "depth": 5,
+        "latency": {"queries": 2, "rounds": 1, "warmup_max": 0, "offline_pairs": 4},
+    }
+    run = bench.run(suite, out=tmp_path / "out", device="cpu")
+    rows = {row.name: row for row in run.rows}
+    assert rows["wired"].meaningless
+    assert [found.best for found in findings.findings(run, run.rows)] == [None]
+    assert {point.trial.reranker for point in run.points if point.meaningless} == {
+        "monot5",
+        "wired",
+    }
+    reason = "random weights: the order means nothing"
+    assert f"- wired (cpu): monot5: {reason}" in reports.markdown(run)
+    assert "best ranking" not in reports.html(run)
+    board = render(leaderboard.document(collect(run.folder)), "markdown")
+    assert "wired, not in the verdict" in board
+    assert f"wired (cpu): monot5: {reason}" in board
+    latex = str(exports.export(run, "latex"))
+    assert f"wired (cpu): monot5: {reason}" in latex
+    assert latex.count(", not in the verdict &") == 2
+    card = yaml.safe_load(str(exports.export(run, "model-card")).strip("-\n"))["model-index"]
+    assert all(f"{reason})" in entry["results"][0]["dataset"]["name"] for entry in card)
+    files = [json.loads(Path(path).read_text()) for path in exports.export(run, "mteb")]
+    assert {file["rerank_bench"]["out_of_verdict"] for file in files} == {
+        reason,
+        f"monot5: {reason}",
+    }
+    table = csv.DictReader(io.StringIO(str(exports.export(run, "csv"))))
+    assert {row["reranker"]: row["out_of_verdict"] for row in table} == {
+        "first-stage": "",
+        "monot5": reason,
+        "oracle": "",
+        "wired": f"monot5: {reason}",
+    }
 
 
 def test_every_file_that_a_model_may_read_counts(tmp_path: Path) -> None:

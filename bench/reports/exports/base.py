@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 
 from bench.core.filenames import file_stem
+from bench.core.wording import sentences
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import Estimate
+from bench.records.rows import doubts
 from bench.records.run import Run
 from bench.records.schema import Record
 
@@ -21,6 +23,11 @@ def reranked(run: Run) -> Iterator[Record]:
     for record in run.records.values():
         if record.trial.kind == "reranker" and not record.mostly_failed:
             yield record
+
+
+def doubt(record: Record) -> str:
+    """Return why the order of a record means nothing; empty where it means something."""
+    return "; ".join(sentences(doubts(record)))
 
 
 def measured(record: Record) -> list[tuple[str, Estimate]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from bench.records.run import Run
 from bench.reports.document import Block, Document, Note, Row, Section, Table
 from bench.reports.names import as_sentence
 from bench.reports.renderers import latex
-from bench.reports.sections.overview import over, overview_table
+from bench.reports.sections.overview import Mean, means, over, overview_table
 from bench.reports.sections.results import DELTA, table
 from bench.reports.view import View
+from bench.reports.wording import NOT_IN_VERDICT, out_of_verdict
 
 LEFT_OUT = frozenset({"p", JUDGED, "ms/pair", "pairs/s", "failed", "$/1k queries"})
 DAGGER = "†"
@@ -36,26 +37,42 @@ def to_latex(run: Run, out: Path | None = None) -> str:
     for group in view.groups:
         main = table(view, group, "")
         if any(row.kind == "reranker" for row in main.rows):
-            busy = disturbances_of(view.groups[group])
-            blocks.append(_short(main, view.title(group), busy))
+            members = view.groups[group]
+            left_out = {row.trial.id: out_of_verdict(row) for row in members}
+            blocks.append(_short(main, view.title(group), disturbances_of(members), left_out))
     overview = overview_table(view)
     if overview:
-        blocks.append(replace(overview, caption=f"mean over {over(view)}"))
+        rows = _marked(overview.rows, means(view.findings))
+        blocks.append(replace(overview, rows=rows, caption=f"mean over {over(view)}"))
     return latex.render(Document("", [Section("results", "Results", blocks)]))
 
 
-def _short(main: Table, caption: str, remarks: Iterable[str]) -> Table:
-    """Return the main table with the columns that a paper has room for, and the remarks."""
+def _marked(rows: Sequence[Row], lines: Sequence[Mean]) -> list[Row]:
+    """Return the rows of the overview, those that lead no verdict with a word."""
+    marked = []
+    for row, line in zip(rows, lines, strict=True):
+        name = row.name
+        if line.out_of_verdict:
+            name += NOT_IN_VERDICT
+        marked.append(replace(row, name=name))
+    return marked
+
+
+def _short(main: Table, caption: str, remarks: Iterable[str], left_out: Mapping[str, str]) -> Table:
+    """Return the main table with the columns that a paper has room for, and the remarks.
+    `left_out` is trial id -> why it leads no verdict.
+    """
     columns = [column for column in main.columns if column.key not in LEFT_OUT]
     measured = [row for row in main.rows if row.cell(main.columns[0].key).number is not None]
-    rows = [_row(row) for row in measured]
-    notes = [Note("", as_sentence(remark)) for remark in remarks]
+    rows = [_row(row, left_out[row.id]) for row in measured]
+    reasons = [Note(row.label, left_out[row.id]) for row in measured if left_out[row.id]]
+    notes = [*reasons, *(Note("", as_sentence(remark)) for remark in remarks)]
     if any(row.cell(DELTA).sign for row in rows):
         notes.insert(0, Note("", EXPLANATION))
     return replace(main, columns=columns, rows=rows, caption=caption, notes=notes)
 
 
-def _row(row: Row) -> Row:
+def _row(row: Row, left_out: str) -> Row:
     cells = dict(row.cells)
     p, failed = row.cell("p").number, row.cell("failed").number
     if p is not None and p < ALPHA and row.kind == "reranker":
@@ -65,4 +82,6 @@ def _row(row: Row) -> Row:
         row = replace(row, device="")
     if failed:
         row = replace(row, name=f"{row.label}, {percent(failed)} failed", device="")
+    if left_out:
+        row = replace(row, name=f"{row.label}{NOT_IN_VERDICT}", device="")
     return row

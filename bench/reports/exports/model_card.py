@@ -8,7 +8,7 @@ from typing import Any
 from bench.core.counting import counted
 from bench.records.run import Run
 from bench.records.schema import Record
-from bench.reports.exports.base import measured, mteb_name, reranked
+from bench.reports.exports.base import doubt, measured, mteb_name, reranked
 
 
 def to_model_card(run: Run, out: Path | None = None) -> str:
@@ -35,6 +35,8 @@ def _card_result(record: Record) -> dict[str, Any]:
     if record.counts.failed:
         called = counted(record.counts.called, "query")
         name += f" ({record.counts.failed} of {called} failed and score 0)"
+    if reason := doubt(record):
+        name += f" ({reason})"
     metrics = [
         {
             "type": mteb_name(measure).replace("_at_", "@"),

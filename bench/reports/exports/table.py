@@ -14,11 +14,14 @@ from bench.reports.renderers.csv import guarded
 from bench.reports.renderers.json import as_json
 from bench.reports.sections.overview import means, over
 from bench.reports.view import View
+from bench.reports.wording import out_of_verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "table.parquet"
+OUT_OF_VERDICT = "out_of_verdict"
+"""The column that says why a row leads no verdict, of a run in which there is such a row."""
 
 
 def to_csv(run: Run, out: Path | None = None) -> str:
@@ -47,25 +50,29 @@ def to_parquet(run: Run, out: Path | None = None) -> list[Path]:
 
 def frame(run: Run) -> pd.DataFrame:
     """Return the main table, a row per trial, then a row per reranker with its mean over all
-    groups, whose `dataset` says over which.
+    groups, whose `dataset` says over which. Where a row leads no verdict, a column says why.
     """
     import pandas as pd
 
     view = View(run)
+    table = run.to_frame()
+    reasons = [out_of_verdict(row) if row.status == "done" else "" for row in run.rows]
+    if any(reasons):
+        table[OUT_OF_VERDICT] = reasons
     rows: list[dict[str, Any]] = []
     for mean in means(view.findings):
         if mean.mean is None:
             continue
         trial, measure = mean.any_row.trial, view.findings[0].measure
-        rows.append(
-            {
-                "dataset": f"mean over {over(view)}",
-                "reranker": trial.reranker,
-                "device": trial.device,
-                "kind": trial.kind,
-                "status": "done",
-                measure: mean.mean,
-            }
-        )
-    table = run.to_frame()
+        row = {
+            "dataset": f"mean over {over(view)}",
+            "reranker": trial.reranker,
+            "device": trial.device,
+            "kind": trial.kind,
+            "status": "done",
+            measure: mean.mean,
+        }
+        if any(reasons):
+            row[OUT_OF_VERDICT] = mean.out_of_verdict
+        rows.append(row)
     return pd.concat([table, pd.DataFrame(rows)], ignore_index=True) if rows else table

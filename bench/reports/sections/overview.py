@@ -33,6 +33,12 @@ class Mean:
     def any_row(self) -> records.Row:
         return next(iter(self.rows.values()))
 
+    @property
+    def out_of_verdict(self) -> str:
+        """Return why a row of it that ran leads no verdict; empty where all may lead one."""
+        reasons = [out_of_verdict(row) for row in self.rows.values() if row.status == "done"]
+        return next(filter(None, reasons), "")
+
 
 def means(findings: Sequence[Finding]) -> list[Mean]:
     """Return the mean of each reranker and device over several groups; none where there is one
