@@ -101,7 +101,7 @@ def test_a_kind_in_the_wrong_backend_is_refused_as_a_real_model_is() -> None:
 def test_checking_makes_nothing() -> None:
     code = (
         "import sys; from bench.rerankers.loading.weights import Weights; "
-        "Weights('tiny:colbert').check(); sys.exit('torch' in sys.modules)"
+        "Weights('tiny:colbert').require(); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert not cache_dir("tiny").exists()

@@ -11,4 +11,4 @@ from bench.core.wording import sentences
 
 def said(notes: Iterable[Any]) -> list[str]:
     """Return notes, as they are or from JSON, in words."""
-    return sentences(read_notes(notes))
+    return sentences(read_notes(list(notes)))

@@ -158,7 +158,7 @@ class TestJudgments:
             ({}, "at least 1"),
             ({"a": 0.5}, "integer"),
             ({"a": 10**9}, "nine digits"),
-            ([1], "dictionary"),
+            ([1], "should be a mapping"),
         ],
     )
     def test_a_map_that_is_none(self, tmp_path: Path, grades: Any, problem: str) -> None:
