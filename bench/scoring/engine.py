@@ -23,6 +23,7 @@ from bench.contract.stage import Reranker
 from bench.core.errors import RerankerError
 from bench.core.note import Note
 from bench.scoring.cache import ScoreCache, request_key
+from bench.scoring.contract import held_to_contract
 from bench.scoring.description import described, identified
 from bench.scoring.executors.base import Executor
 from bench.scoring.executors.here import Here
@@ -50,13 +51,15 @@ def score(
 ) -> Scored:
     """Score every request, from the cache where it can. `on_progress` gets the pairs that became
     ready, `on_note` at once what is wrong with the cache. `executor` does the work, where it can do
-    that of this reranker; `recipe` is how another process builds the same one.
+    that of this reranker; an order that is given is read here. `recipe` is how another process
+    builds the same reranker.
 
-    Raises RerankerError when the reranker breaks its contract (wrong count, non-finite score) or
-    its service refuses for good; finished chunks stay cached, and so do the answers that a service
-    gave before.
+    Raises RerankerError when the reranker or the executor breaks its contract (wrong count,
+    non-finite score, a job without an answer) or its service refuses for good; finished chunks stay
+    cached, and so do the answers that a service gave before.
     """
-    if not executor.serves(reranker, recipe):
+    is_reference = reranker.is_given or reranker.placement == "none"
+    if is_reference or not executor.serves(reranker, recipe):
         executor = HERE
     quality_pass = _QualityPass(reranker, fresh, on_progress, on_note)
     return quality_pass.run(chunks(requests, chunk_pairs), executor, recipe)
@@ -115,7 +118,7 @@ class _QualityPass:
         """Have the executor do the jobs of these chunks. Where it raises (a service that died, a
         person who interrupted), what was paid for is kept.
         """
-        answers = executor.run(self.reranker, recipe, self._jobs(pending))
+        answers = held_to_contract(executor, self.reranker, recipe, self._jobs(pending))
         try:
             with closing(answers):
                 for job, answer in answers:

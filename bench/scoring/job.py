@@ -36,22 +36,29 @@ class Job:
         contract.
         """
         outcomes = checked(reranker, self.requests, self.meter)
+        query_ids = self.query_ids
         if not self.keys:
-            return Answer(outcomes)
-        return Answer(outcomes, reranker.doubt())
+            return Answer(outcomes, query_ids=query_ids)
+        return Answer(outcomes, reranker.doubt(), query_ids=query_ids)
+
+    @property
+    def query_ids(self) -> tuple[str, ...]:
+        return tuple(request.query_id for request in self.requests)
 
 
 @dataclass(frozen=True)
 class Answer:
     """Scores or a failure per request of a job. `doubt` says why it is not certain that what
     answered is what the score cache is named after; `description` what loaded, where it loaded in
-    another process; `note` what a reader should know of how it came about.
+    another process; `note` what a reader should know of how it came about; `query_ids` which
+    requests it belongs to, empty where nobody says.
     """
 
     outcomes: Sequence[Scores | Failure]
     doubt: Note | None = None
     description: Fields | None = None
     note: Note | None = None
+    query_ids: Sequence[str] = ()
 
 
 def checked(
@@ -60,12 +67,20 @@ def checked(
     """Return the reranker's answers. Raises RerankerError unless there is one per request, with a
     finite number per document.
     """
+    return usable(reranker.score_lists(requests, meter), requests, "the reranker")
+
+
+def usable(
+    outcomes: Sequence[Scores | Failure], requests: Sequence[CandidateList], who: str
+) -> list[Scores | Failure]:
+    """Return the answers of `who`. Raises RerankerError unless there is one per request, with a
+    finite number per document.
+    """
     import numpy as np
 
-    outcomes = reranker.score_lists(requests, meter)
     if len(outcomes) != len(requests):
         raise RerankerError(
-            f"the reranker answered {len(outcomes)} of {counted(len(requests), 'request')}"
+            f"{who} answered {len(outcomes)} of {counted(len(requests), 'request')}"
         )
     answers: list[Scores | Failure] = []
     for request, outcome in zip(requests, outcomes, strict=True):

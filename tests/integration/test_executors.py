@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from bench.core.errors import RerankerError, SuiteError
 from bench.records.run import Run
 from bench.scoring import executors
 from bench.scoring.engine import score
+from bench.scoring.executors.base import Executor
+from bench.scoring.job import Answer
 from bench.suite.json_schema import schema
 from bench.suite.suite import load
 from tests.support.command import bench as command
@@ -325,6 +328,112 @@ def test_one_from_outside_is_a_file_and_a_line(
 def test_a_suite_names_the_class_itself(backwards: str, collection: Path, tmp_path: Path) -> None:
     done = bench.run(suite(collection, executor=OUTSIDE), out=tmp_path)
     assert dict(done.info.resolved)["executor"] == OUTSIDE
+
+
+def _half(reranker: Any, jobs: Any) -> Any:
+    for place, job in enumerate(jobs):
+        if place % 2 == 0:
+            yield job, job.answered_by(reranker)
+
+
+def _early(reranker: Any, jobs: Any) -> Any:
+    job = next(jobs)
+    yield job, job.answered_by(reranker)
+
+
+def _twice(reranker: Any, jobs: Any) -> Any:
+    for job in jobs:
+        answer = job.answered_by(reranker)
+        yield job, answer
+        yield job, answer
+
+
+def _swapped(reranker: Any, jobs: Any) -> Any:
+    waiting = list(jobs)
+    for job, other in zip(waiting, reversed(waiting), strict=True):
+        yield job, other.answered_by(reranker)
+
+
+def _unknown(reranker: Any, jobs: Any) -> Any:
+    for job in jobs:
+        yield replace(job), job.answered_by(reranker)
+
+
+def _none(reranker: Any, jobs: Any) -> Any:
+    for job in jobs:
+        yield job, None
+
+
+def _bare(reranker: Any, jobs: Any) -> Any:
+    yield from jobs
+
+
+def _no_iterator(reranker: Any, jobs: Any) -> Any:
+    return None
+
+
+def _no_numbers(reranker: Any, jobs: Any) -> Any:
+    for job in jobs:
+        yield job, Answer([np.full(len(request.docs), np.nan) for request in job.requests])
+
+
+def _short(reranker: Any, jobs: Any) -> Any:
+    for job in jobs:
+        yield job, Answer([np.zeros(2) for _ in job.requests])
+
+
+def _few(reranker: Any, jobs: Any) -> Any:
+    for job in jobs:
+        yield job, Answer([])
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (_half, "run() took 3 jobs and answered 2"),
+        (_early, "run() ended after 1 job, and there were more to take"),
+        (_twice, "run() answered the job of query 'q0' twice"),
+        (_swapped, "the job of query 'q0' got the answer of query 'q4'"),
+        (_unknown, "run() answered a value of type Job, which is no job that it took"),
+        (_none, "the answer to a job is None; it is an Answer"),
+        (_bare, "run() yielded a value of type Job; it yields (job, answer)"),
+        (_no_iterator, "run() returned None; it yields (job, answer)"),
+        (_no_numbers, "query 'q0': the score of document 'd0' is not finite"),
+        (_short, "query 'q0': scores of shape (2,) for 4 documents"),
+        (_few, "run() answered 0 of 2 requests"),
+    ],
+)
+def test_an_executor_that_breaks_its_contract_fails_the_trial_and_keeps_nothing_wrong(
+    run: Any, message: str
+) -> None:
+    class Broken(Executor):
+        def run(self, reranker: Any, recipe: Any, jobs: Any) -> Any:
+            return run(reranker, jobs)
+
+    lists = requests(6, docs=4)
+    executor = Broken("broken", Broken.Options())
+    with pytest.raises(RerankerError) as error:
+        score(rerankers.build(FAKE, {}), lists, chunk_pairs=8, executor=executor)
+    assert str(error.value) == f"executor 'broken': {message}"
+    again = score(rerankers.build(FAKE, {}), lists, chunk_pairs=8)
+    fresh = score(rerankers.build(FAKE, {}), lists, chunk_pairs=8, fresh=True)
+    assert_same(fresh, again)
+
+
+def test_an_executor_that_leaves_jobs_out_fails_one_trial_of_its_group(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_executor.py").write_text(
+        FILE.replace("        while waiting:\n            job = waiting.pop()", "        if False:")
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    done = bench.run(
+        suite(collection, chunk_pairs=100, executor="half_executor:Backwards"), out=tmp_path
+    )
+    by_name = {line.trial.reranker: line for line in done.info.trials}
+    assert by_name["first-stage"].status == by_name["oracle"].status == "done"
+    assert by_name["fake"].status == "failed"
+    assert str(by_name["fake"].reason).startswith("executor 'half_executor:Backwards': run() took")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ class Executor(ABC):
 
     def serves(self, reranker: Reranker, recipe: Recipe | None) -> bool:
         """Return whether this executor does the work of a reranker; `here` does that of others. A
-        recipe is None where nothing says how to build it in another process.
+        recipe is None where nothing says how to build it in another process. Nobody asks for an
+        order that is given (first-stage, oracle, run-file): that is read here.
         """
         return True
 
@@ -52,6 +53,7 @@ class Executor(ABC):
         """Yield each job with its answer, in any order, and take the next job when there is a free
         place for it: a job is read from the cache's gaps when it is taken.
 
-        What a job used goes to its meter. Raises what the reranker raises; stops what it has
-        started on every way out.
+        Every job that there is is taken, and answered once before the run ends: the engine holds
+        an executor to that. What a job used goes to its meter. Raises what the reranker raises;
+        stops what it has started on every way out.
         """
