@@ -299,7 +299,7 @@ def test_stages_are_closed_when_a_person_interrupts(tmp_path: Path) -> None:
         (["bm25", {"word-overlap": {"keep": 200}}], "keep: 200 is more than the 100 documents"),
         ([{"bm25": {"keep": 0}}], "keep: 0 is no number of documents"),
         (["bm25", "bm25"], "'bm25' retrieves: it can only be the first"),
-            (["word-overlap"], "a pipeline begins with a first stage, such as bm25"),
+        (["word-overlap"], "a pipeline begins with a first stage, such as bm25"),
         (["bm25", "word-overlap", "word-overlap"], "two stages are named 'word-overlap'"),
         ([{"bm25": {"keep": 50, "depth": 60}}], "keep or depth, not both"),
         (["bm25", {"word-overlap": {"kep": 5}}], "kep"),
