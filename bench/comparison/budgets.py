@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.comparison.pairs import resolve_measure
-from bench.contract.trial import FIRST_STAGE, System, Trial
+from bench.contract.trial import System, Trial
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.latency.summary import needed
 from bench.quality import statistics
@@ -340,7 +340,7 @@ def _difference(best: Point | None, other: Point | None, seed: int) -> statistic
 
 def _first_stage_quality(run: Run, group: tuple[str, str], measure: str) -> float | None:
     for record in run.records.values():
-        if record.trial.reranker == FIRST_STAGE and _place(record.trial) == group:
+        if record.trial.is_first_stage and _place(record.trial) == group:
             estimate = record.quality.get(measure)
             return None if estimate is None else estimate.mean
     return None

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bench.contract.trial import FIRST_STAGE, Trial
+from bench.contract.trial import FIRST_STAGE, REFERENCES, Trial
 from bench.core.counting import counted
 from bench.core.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.quality import statistics
@@ -277,6 +277,9 @@ def _against(runs: Sequence[Run], baseline: str) -> Iterator[tuple[Side, Side]]:
     for number, run in enumerate(runs):
         everyone += sides(run, references=number == 0)
     bases = [side for side in everyone if side.trial.reranker == baseline]
+    if baseline in REFERENCES:
+        # runs of earlier versions may hold a reranker of that name
+        bases = [base for base in bases if base.trial.kind == "reference"]
     if not bases:
         for run in runs:
             for trial_id, reason in mostly_failed(run).items():
@@ -290,7 +293,7 @@ def _against(runs: Sequence[Run], baseline: str) -> Iterator[tuple[Side, Side]]:
             f"--baseline {baseline}: no finished trial of that name: {nearest(baseline, known)}"
         )
     for side in everyone:
-        if side.trial.reranker == baseline:
+        if any(side is base for base in bases):
             continue
         usable = [
             base for base in bases if base.run is not side.run or _is_alike(side, base, IN_A_GROUP)

@@ -13,6 +13,9 @@ from bench.core.options import Options
 
 FIRST_STAGE = "first-stage"
 """What the row of the first stage's own order is called: every other row is compared with it."""
+ORACLE = "oracle"
+"""What the row of the best order of the candidates is called."""
+REFERENCES = (FIRST_STAGE, ORACLE)
 NO_DEVICE = "-"
 
 
@@ -39,6 +42,16 @@ class Trial(Options):
         if value == NO_DEVICE:
             return None
         return value
+
+    @property
+    def is_first_stage(self) -> bool:
+        """Whether it is the first stage's own order, and no reranker of that name."""
+        return self.kind == "reference" and self.reranker == FIRST_STAGE
+
+    @property
+    def is_oracle(self) -> bool:
+        """Whether it is the best order of its candidates, and no reranker of that name."""
+        return self.kind == "reference" and self.reranker == ORACLE
 
     @property
     def host(self) -> str:
@@ -92,9 +105,3 @@ class TrialStatus(Options):
     trial: Trial
     status: Status = "pending"
     reason: str | None = None
-
-
-ORACLE = "oracle"
-
-
-REFERENCES = (FIRST_STAGE, ORACLE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.trial import FIRST_STAGE, ORACLE, System, Trial
+from bench.contract.trial import System, Trial
 from bench.quality import measures
 from bench.ranking.order import Ranking
 
@@ -34,10 +34,10 @@ def wanted(trial: Trial, pointwise: bool, longest: int, timed: Sequence[int] = (
     A listwise reranker has the two ends alone. The oracle has them all: the best order of fewer
     candidates is a part of its order.
     """
-    if trial.reranker == FIRST_STAGE:
+    if trial.is_first_stage:
         return [FIRST_STAGE_DEPTH]
     deepest = min(trial.depth, longest)
-    if not pointwise and trial.reranker != ORACLE:
+    if not pointwise and not trial.is_oracle:
         return [FIRST_STAGE_DEPTH, deepest]
     steps = sorted(step for step in {*STEPS, *timed} if step < deepest)
     return [FIRST_STAGE_DEPTH, *steps, deepest]

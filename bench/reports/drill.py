@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
-from bench.contract.trial import FIRST_STAGE
 from bench.records.rows import Row
 from bench.records.run import Run
 from bench.records.texts import LIMIT, TOP
@@ -113,7 +112,7 @@ class GroupDrill:
         self.rows = [row for row in members if measure in row.quality]
         self.dataset = members[0].trial.dataset
         self.values = {row.trial.id: run.values(row.trial.id, measure) for row in self.rows}
-        self.base = next((row for row in self.rows if row.name == FIRST_STAGE), None)
+        self.base = next((row for row in self.rows if row.trial.is_first_stage), None)
         self.queries = self._most_moved(limit)
         self.orders: dict[str, dict[str, Sequence[str]]] = {}
         texts = run.queries[run.queries["dataset"] == self.dataset]

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
-from bench.contract.trial import ORACLE
 from bench.core.printable import one_line
 from bench.records.points import Point
 from bench.records.rows import GroupKey, Row, headline_of, longest_of
@@ -81,7 +80,7 @@ class View:
                 group.add(row, piece)
                 scores.add(piece)
             separation = scores.separation(self.marks)
-            if separation and row.name != ORACLE:
+            if separation and not row.trial.is_oracle:
                 yield separation
 
     @property

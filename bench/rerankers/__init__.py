@@ -89,6 +89,13 @@ def options_for(name: str) -> type[BaseModel]:
     return _known_options_for(name)
 
 
+def is_reference(name: str) -> bool:
+    """Return whether a reranker is one of the rows that every table has, also by the name of its
+    class.
+    """
+    return _class(name).is_reference
+
+
 @lru_cache(maxsize=256)
 def _known_options_for(name: str) -> type[BaseModel]:
     return _options_for(name)

@@ -58,6 +58,8 @@ class BaseReranker(ABC):
     reads_texts: bool = True
     reads_scores: bool = False
     is_given: bool = False
+    is_reference: ClassVar[bool] = False
+    """Whether it is a row of every table, which competes with no reranker."""
     latency_only: bool = False
     weights: Weights | None = None
     """Where its own weights come from."""

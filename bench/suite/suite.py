@@ -241,6 +241,7 @@ def _check_parts(suite: Suite, source: Source) -> None:
     happens here.
     """
     from bench import datasets, rerankers, retrieval
+    from bench.suite import references
 
     lists: tuple[tuple[str, Sequence[Part], Callable[[str], type[BaseModel]]], ...] = (
         ("datasets", suite.datasets, datasets.options_for),
@@ -253,6 +254,8 @@ def _check_parts(suite: Suite, source: Source) -> None:
             try:
                 model = options_for(part.name)
                 model.model_validate(as_mapping(model, part.options))
+                if key == "rerankers":
+                    references.refuse_reranker(part)
             except ValidationError as error:
                 raise _explained(source, error, model, keys) from error
             except SuiteError as error:
@@ -293,8 +296,13 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
     it gets, and names are clear.
     """
     from bench import rerankers, retrieval
+    from bench.suite import references
 
     for number, pipeline in enumerate(suite.pipelines):
+        try:
+            references.refuse_name(pipeline.name)
+        except SuiteError as error:
+            raise source.problem(("pipelines", number, "name"), error) from error
         received: int | None = None
         names: set[str] = set()
         for place, stage in enumerate(pipeline.stages):
@@ -313,6 +321,8 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
                     )
                 model = options_for(stage.name)
                 model.model_validate(as_mapping(model, plain.options))
+                if place:
+                    references.refuse_stage(stage, pipeline.name)
                 _refuse_more(keep, received)
                 _refuse_twice(plain, names)
             except ValidationError as error:

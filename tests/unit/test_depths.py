@@ -50,6 +50,16 @@ def scored_candidates(
     return candidates, scores, qrels
 
 
+@pytest.mark.parametrize(("kind", "depths"), [("reference", [0, 1, 2, 5]), ("reranker", [0, 5])])
+def test_a_listwise_row_called_oracle_has_no_curve_of_an_oracle(
+    kind: str, depths: list[int]
+) -> None:
+    trial = Trial(
+        id="a", dataset="d", first_stage="f", reranker="oracle", depth=5, kind=kind, device="cpu"
+    )
+    assert depth_curve.wanted(trial, False, 5) == depths
+
+
 def questions(
     candidates: dict[str, list[str]], qrels: dict[str, dict[str, int]], measures: tuple[str, ...]
 ) -> Questions:

@@ -233,6 +233,50 @@ def test_the_schema_refuses_what_the_validator_refuses(
         validator.validate(json.loads(json.dumps(wrong)))
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "rerankers: [{word-overlap: {name: oracle}}]",
+            "rerankers.0.word-overlap: 'oracle' is the",
+        ),
+        ("rerankers: [{word-overlap: {name: First-Stage}}]", "'First-Stage' is the name of a row"),
+        ("rerankers: [{cross-encoder: ./oracle}]", "rerankers.0.cross-encoder: 'oracle' is the"),
+        (
+            "pipelines: [{name: first-stage, stages: [bm25, word-overlap]}]",
+            "pipelines.0.name: 'first-stage' is the name of a row that every table has: give it",
+        ),
+        (
+            "rerankers: ['bench.rerankers.reference.fixed:OracleReranker']",
+            "is a reference and competes with no reranker",
+        ),
+        (
+            "pipelines: [{name: best, stages: [bm25, oracle]}]",
+            "pipelines.0.stages.1.oracle: pipeline 'best': 'oracle' is a reference and no stage",
+        ),
+        (
+            "pipelines: [{name: best, stages: [bm25, {first-stage: {keep: 3}}]}]",
+            "pipelines.0.stages.1.first-stage: pipeline 'best': 'first-stage' is a reference",
+        ),
+        (
+            "pipelines: [{name: best, stages: [bm25, {'bench.rerankers.reference.fixed:"
+            "OracleReranker': {name: mine}}]}]",
+            "pipeline 'best': 'bench.rerankers.reference.fixed:OracleReranker' is a reference",
+        ),
+    ],
+)
+def test_nothing_competes_as_a_reference_or_under_its_name(
+    lines: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(f"name: taken\ndatasets: [embedded:everyday]\n{lines}\n")
+    with pytest.raises(SuiteError) as refused:
+        suites.load(path)
+    assert str(refused.value).startswith(f"{path}:3: ")
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_two_rerankers_of_one_name_are_told_apart_by_file_line_and_keys(tmp_path: Path) -> None:
     path = tmp_path / "suite.yaml"
     path.write_text(

@@ -37,7 +37,7 @@ def quality(
     """
     curves = []
     for row in members:
-        if row.quality and row.name != FIRST_STAGE:
+        if row.quality and not row.trial.is_first_stage:
             by_depth = qualities.curve(row.trial.id).items()
             points = [(float(depth), mean) for depth, mean in by_depth if depth > 0]
             if points:

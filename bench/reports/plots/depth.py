@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.contract.trial import ORACLE
 from bench.records.rows import Row, headline_of
 from bench.records.run import Run
 from bench.reports.charts.svg import Mark
@@ -32,7 +31,7 @@ def draw(run: Run) -> Iterator[Picture]:
             curve = (row, qualities.curve(row.trial.id))
             if not row.quality or not curve[1]:
                 continue
-            if row.name == ORACLE:
+            if row.trial.is_oracle:
                 oracles.append(curve)
             elif row.trial.kind != "reference" and len(curve[1]) > 2:
                 curves.append(curve)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.contract.trial import FIRST_STAGE
 from bench.core.counting import counted
 from bench.records.rows import headline_of
 from bench.records.run import Run
@@ -22,7 +21,7 @@ def draw(run: Run) -> Iterator[Picture]:
     for group, members in run.groups.items():
         measure = headline_of(members)
         measured = [row for row in members if measure in row.quality]
-        bases = [row for row in measured if row.name == FIRST_STAGE]
+        bases = [row for row in measured if row.trial.is_first_stage]
         if not bases:
             continue
         before = run.values(bases[0].trial.id, measure)

@@ -61,6 +61,8 @@ class FirstStageReranker(FixedReranker):
     n-1, ..., 1 and counted.
     """
 
+    is_reference = True
+
     def __init__(self, options: RerankerOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
         self._candidates: Mapping[str, QueryCandidates] = {}
@@ -100,6 +102,8 @@ class OracleReranker(FixedReranker):
     """The best possible order of the candidates: by grade, falling, then as the first stage had
     them. Needs `bind` first.
     """
+
+    is_reference = True
 
     def __init__(self, options: RerankerOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
