@@ -70,11 +70,12 @@ class Choice:
     one by another system, else by another depth; `difference` is best - runner_up, paired by query.
     `fitting` holds the best fitting point of each system, `too_slow` the nearest one of each system
     that has none, `withheld` and `unscored` a point of each system that too few queries timed or
-    nothing scored. `latency_only` holds what would fit of networks without weights, whose quality
-    nobody knows: never a choice. `unlimited` has the highest quality of all, `between` the highest
-    of interpolated points, where it fits and would beat the best. `untimed` are the rerankers of
-    the group that have no time, and `disturbances` what else the machine did during the timing, as
-    in a record.
+    nothing scored. `uncompared` holds a point of each system whose order means nothing: where
+    another one fits, it is neither the best nor among what fits. `latency_only` holds what would
+    fit of networks without weights, whose quality nobody knows: never a choice. `unlimited` has the
+    highest quality of all, `between` the highest of interpolated points, where it fits and would
+    beat the best. `untimed` are the rerankers of the group that have no time, and `disturbances`
+    what else the machine did during the timing, as in a record.
     """
 
     dataset: str
@@ -89,6 +90,7 @@ class Choice:
     too_slow: tuple[Point, ...]
     withheld: tuple[Point, ...]
     unscored: tuple[Point, ...]
+    uncompared: tuple[Point, ...]
     unlimited: Point | None
     between: Point | None
     latency_only: tuple[Point, ...]
@@ -213,11 +215,14 @@ def _choose(
         elif used > 1:
             slow.append((used, point))
     slow.sort(key=lambda pair: pair[0])
-    fitting = [point for point in scored if limits.fit(point)]
+    fitting = _meaningful([point for point in scored if limits.fit(point)])
     per_system = _first_of_each(fitting)
     systems = {point.system for point in per_system}
+    is_meaningless = all(point.meaningless for point in scored)
+    too_slow = [point for _, point in slow if is_meaningless or not point.meaningless]
     best, runner_up = next(iter(fitting), None), _runner_up(fitting)
-    between = [point for point in interpolated(scored, qualities) if limits.fit(point)]
+    timed = [point for point in scored if not point.meaningless]
+    between = [point for point in interpolated(timed, qualities) if limits.fit(point)]
     if best is not None:
         between = [point for point in between if _quality(point) > _quality(best)]
     group = _place(points[0].trial)
@@ -231,15 +236,29 @@ def _choose(
         runner_up=runner_up,
         difference=_difference(best, runner_up, run.seed),
         fitting=per_system,
-        too_slow=_first_of_each(point for _, point in slow if point.system not in systems),
+        too_slow=_first_of_each(point for point in too_slow if point.system not in systems),
         withheld=_first_of_each(withheld),
         unscored=_first_of_each(point for point in points if not point.values),
+        uncompared=_uncompared(scored, [*fitting, *too_slow, *withheld]),
         unlimited=next(iter(scored), None),
         between=min(between, key=_rank, default=None),
         latency_only=_deepest(unnamed),
         timed_depths=tuple(sorted({point.depth for point in points})),
         untimed=_untimed(run, group),
         disturbances=_disturbances(run, points),
+    )
+
+
+def _meaningful(points: list[Point]) -> list[Point]:
+    """Return the points whose order means something; all of them where none does."""
+    return [point for point in points if not point.meaningless] or points
+
+
+def _uncompared(scored: Sequence[Point], compared: Sequence[Point]) -> tuple[Point, ...]:
+    """Return a point of each system that has no place among those compared."""
+    systems = {point.system for point in compared}
+    return _first_of_each(
+        point for point in scored if point.meaningless and point.system not in systems
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from bench.comparison.budgets import Choice, missing_queries
 from bench.contract.trial import FIRST_STAGE
 from bench.core.counting import percent
+from bench.core.wording import worded
 from bench.latency.scenarios import one_query_at, reader
 from bench.latency.sweep_plan import SETTINGS
 from bench.quality.statistics import ALPHA, Difference
@@ -18,7 +19,7 @@ from bench.reports.document import Bullets, Column, Document, Record, Row, Secti
 from bench.reports.names import as_sentence, name_of, too_few, too_few_moved
 from bench.reports.sections.results import REQUEST_NOTE
 from bench.reports.settings import DTYPES, USUAL, Settings, short
-from bench.reports.wording import RANDOM, out_of_verdict
+from bench.reports.wording import RANDOM, doubt_of, out_of_verdict
 
 NEAR = 1.1
 """Up to this share of a limit, a point is reported as per cent above it."""
@@ -90,6 +91,7 @@ def verdicts(choice: Choice) -> list[tuple[Point, str]]:
         *((point, "too slow") for point in choice.too_slow),
         *((point, "p95 withheld") for point in choice.withheld),
         *((point, "not scored") for point in choice.unscored),
+        *((point, f"not compared: {doubt_of(point)}") for point in choice.uncompared),
     ):
         # What fits holds the best and the runner-up, which have their verdicts already.
         if point and all(point is not other for other, _ in points):
@@ -114,6 +116,8 @@ def _answer(choice: Choice) -> Iterator[str]:
             )
         return
     yield f"{_named(best)} has the best {choice.measure} that fits: {_quality(best)}."
+    if best.meaningless:
+        yield f"It has {RANDOM}."
     if other and difference:
         yield (
             f"The runner-up, {_named(other)}, is lower by {difference.mean:.4f} "
@@ -123,7 +127,8 @@ def _answer(choice: Choice) -> Iterator[str]:
         if (other.quality or 0) < (first_stage or 0):
             yield f"{_label(other)} is below the first stage."
     if first_stage is not None and (best.quality or 0) <= first_stage:
-        yield f"It does not improve on the first stage ({numbers.quality(first_stage)})."
+        quality = numbers.quality(first_stage)
+        yield f"{_label(best)} does not improve on the first stage ({quality})."
 
 
 def _apart(difference: Difference) -> str:
@@ -150,13 +155,11 @@ def _beyond(share: float) -> str:
 
 def _doubts(choice: Choice) -> Iterator[str]:
     limit, best = choice.limits.p95_ms, choice.best
-    if best and best.meaningless:
-        yield f"It has {RANDOM}."
     if any(_is_request(point) for point, _ in verdicts(choice)):
         yield f"{REQUEST_NOTE}."
     if best and limit and best.p95_high_ms and best.p95_high_ms > limit:
         yield (
-            "Its p95 lies inside the limit, but the 95 % interval of it reaches "
+            f"The p95 of {_label(best)} lies inside the limit, but the 95 % interval of it reaches "
             f"{numbers.milliseconds(best.p95_high_ms)} ms: "
             "time more queries before relying on it."
         )
@@ -179,6 +182,9 @@ def _doubts(choice: Choice) -> Iterator[str]:
             share = percent(point.failed)
             reason = f"{share} of its queries failed: no quality is concluded from the rest"
         yield f"{_named(point)} was timed, but {reason}."
+    for point in choice.uncompared:
+        reasons = "; ".join(worded(note) for note in point.doubts)
+        yield f"{_named(point)} is not compared: {reasons}."
 
 
 def _more(choice: Choice) -> Iterator[str]:

@@ -6,12 +6,23 @@ from collections.abc import Sequence
 
 from bench.core.note import Code, Note
 from bench.core.wording import worded
+from bench.records.points import Point
 from bench.records.rows import DOUBTS, Row
 
 OUT_OF_VERDICT = (*DOUBTS.values(), Code.MOSTLY_FAILED)
 NOT_IN_VERDICT = ", not in the verdict"
 """Follows the name of a row that leads no verdict."""
 RANDOM = worded(Note(Code.RANDOM_WEIGHTS))
+
+DOUBTS_IN_SHORT = {
+    Code.RANDOM_WEIGHTS: "random weights",
+    Code.OTHER_CANDIDATES: "other candidates",
+}
+
+
+def doubt_of(point: Point) -> str:
+    """Return in two words why the order of a point means nothing."""
+    return DOUBTS_IN_SHORT[point.doubts[0].code]
 
 
 def notes_on(members: Sequence[Row]) -> list[tuple[Sequence[Row], str]]:

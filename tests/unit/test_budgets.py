@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 import bench
+from bench import reports
 from bench.cli.main import main
 from bench.comparison.budgets import Choice, budget, exit_code
 from bench.contract.trial import System
@@ -21,6 +22,9 @@ from bench.latency.sample import Sample
 from bench.records.points import Point
 from bench.records.run import Run
 from bench.reports import budget as report
+from bench.reports import plots
+from bench.reports.charts import tradeoff as chart
+from bench.reports.marks import marks_of
 from bench.reports.renderers import render, terminal
 from tests.support.made_runs import made_run
 
@@ -197,7 +201,48 @@ def test_what_means_nothing_is_chosen_last(tmp_path: Path) -> None:
     assert names(only(budget(run, p95_ms=100))) == ("fast", None)
     alone = only(budget(run, p95_ms=10))
     assert names(alone) == ("lucky", None)
+    assert [verdict for _, verdict in report.verdicts(alone)] == ["best", "too slow"]
     assert "It has random weights: the order means nothing" in " ".join(report.sentences(alone))
+
+
+@pytest.mark.parametrize("milliseconds", [1, 400])
+def test_what_means_nothing_is_not_compared_and_the_reason_is_given(
+    tmp_path: Path, milliseconds: float
+) -> None:
+    """It neither fits nor is too slow, and no line of a chart goes through it."""
+    stages = [{"name": "wired", "random_weights": True}]
+    run = made_run(
+        tmp_path,
+        {"first-stage": BASE, "lucky": BETTER, "fast": GOOD, "slow": BETTER},
+        milliseconds={"lucky": steady(milliseconds), "fast": steady(20), "slow": steady(300)},
+        record={"lucky": {"description": {"facts": {"stages": stages}}}},
+    )
+    choice = only(budget(run, p95_ms=100))
+    verdicts = [(point.trial.reranker, verdict) for point, verdict in report.verdicts(choice)]
+    assert verdicts == [
+        ("fast", "best"),
+        ("slow", "too slow"),
+        ("lucky", "not compared: random weights"),
+    ]
+    text = " ".join(report.sentences(choice))
+    assert "ms) is not compared: wired: random weights: the order means nothing." in text
+    assert "lucky" not in {point.trial.reranker for point in choice.fitting}
+    members = run.rows
+    points = chart.points(members, "nDCG@10", marks_of(run))
+    assert "lucky (cpu), not in the verdict" in [point.name for point in points]
+    assert [point.row.name for point in chart.pareto(points)] == ["fast", "slow"]
+    assert "lucky (cpu), not in the verdict" in reports.html(run)
+
+
+def test_one_point_is_no_front(tmp_path: Path) -> None:
+    better_and_faster = {"first-stage": BASE, "better": BETTER, "slow": GOOD}
+    times = {"better": steady(20), "slow": steady(300)}
+    one = made_run(tmp_path / "one", better_and_faster, milliseconds=times)
+    two = made(tmp_path / "two")
+    for run, has_front in ((one, False), (two, True)):
+        (path,) = plots.write(run, "pareto", tmp_path / run.folder.parent.parent.name, "svg")
+        assert ("Pareto front" in path.read_text()) is has_front
+        assert ("Pareto front</li>" in reports.html(run)) is has_front
 
 
 def test_equal_quality_goes_to_the_faster_and_no_query_tells_them_apart(tmp_path: Path) -> None:
@@ -215,11 +260,12 @@ def test_equal_quality_goes_to_the_faster_and_no_query_tells_them_apart(tmp_path
 
 def test_a_reranker_below_the_first_stage_is_told(tmp_path: Path) -> None:
     run = made_run(
-        tmp_path, {"first-stage": BASE, "bad": BASE * 0.5}, milliseconds={"bad": steady(5)}
+        tmp_path,
+        {"first-stage": BASE, "bad": BASE * 0.5, "worse": BASE * 0.4},
+        milliseconds={"bad": steady(5), "worse": steady(5)},
     )
-    assert "does not improve on the first stage" in " ".join(
-        report.sentences(only(budget(run, p95_ms=10)))
-    )
+    text = " ".join(report.sentences(only(budget(run, p95_ms=10))))
+    assert "worse (cpu) is below the first stage. bad (cpu) does not improve on" in text
 
 
 def test_an_upper_end_beyond_the_limit_is_told(tmp_path: Path) -> None:

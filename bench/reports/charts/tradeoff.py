@@ -17,6 +17,7 @@ from bench.reports.charts import svg
 from bench.reports.charts.svg import Mark, Scale, Size, element
 from bench.reports.findings import one_query, references
 from bench.reports.names import name_of
+from bench.reports.wording import NOT_IN_VERDICT
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
@@ -41,12 +42,18 @@ class Point:
     where: str
 
     @property
+    def name(self) -> str:
+        """Return what a legend calls it: a word says that a row leads no verdict."""
+        name = name_of(self.row.trial)
+        return f"{name}{NOT_IN_VERDICT}" if self.row.meaningless else name
+
+    @property
     def label(self) -> str:
         timing, value = self.timing, self.value
         _, low, high = timing.of(P50)
         interval = f"{numbers.milliseconds(low)}–{numbers.milliseconds(high)}"
         return (
-            f"{name_of(self.row.trial)}\n{numbers.quality(value.mean)} {numbers.interval(value)}\n"
+            f"{self.name}\n{numbers.quality(value.mean)} {numbers.interval(value)}\n"
             f"{numbers.milliseconds(timing.p50_ms)} ms [{interval}] p50 ({timing.scenario})"
         )
 
@@ -83,12 +90,21 @@ def devices(timed: Iterable[Point]) -> list[str]:
 
 
 def pareto(timed: Iterable[Point]) -> list[Point]:
-    """Return the points that no other beats on both counts, by rising latency."""
+    """Return the points that no other beats on both counts, by rising latency; none whose order
+    means nothing.
+    """
     front: list[Point] = []
-    for point in sorted(timed, key=lambda point: (point.timing.p50_ms, -point.value.mean)):
+    meaningful = [point for point in timed if not point.row.meaningless]
+    for point in sorted(meaningful, key=lambda point: (point.timing.p50_ms, -point.value.mean)):
         if not front or point.value.mean > front[-1].value.mean:
             front.append(point)
     return front
+
+
+def has_front(timed: Sequence[Point]) -> bool:
+    """Return whether the front of any device is a line: one point is none."""
+    by_device = [[point for point in timed if point.where == where] for where in devices(timed)]
+    return any(len(pareto(members)) > 1 for members in by_device)
 
 
 def draw(timed: Sequence[Point], members: Sequence[Row], measure: str) -> str:

@@ -18,7 +18,7 @@ from bench.reports.charts import tradeoff as chart
 from bench.reports.charts.tradeoff import Point
 from bench.reports.findings import references
 from bench.reports.marks import marks_of
-from bench.reports.names import name_of, title_of
+from bench.reports.names import title_of
 from bench.reports.plots import Picture, style
 
 CLOSE = 0.05
@@ -41,7 +41,8 @@ def _figure(members: Sequence[Row], points: Sequence[Point], title: str) -> Any:
     for point in points:
         _draw_point(axes, point)
     front = chart.pareto(point for point in points if point.row.query_here)
-    if front:
+    # one point is no line
+    if len(front) > 1:
         line = {"color": style.GREY, "linewidth": 1, "linestyle": "--", "zorder": 1}
         times = [point.timing.p50_ms for point in front]
         axes.plot(times, [point.value.mean for point in front], **line, label="Pareto front")
@@ -67,7 +68,9 @@ def _draw_point(axes: Any, point: Point) -> None:
     row, timing, value = point.row, point.timing, point.value
     look = style.look(point.mark)
     x, y = timing.p50_ms, value.mean
-    label = f"{row.name} (request)" if row.query_elsewhere else name_of(row.trial)
+    label = point.name
+    if row.query_elsewhere:
+        label += " (request)"
     axes.errorbar(
         x,
         y,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bench.records.rows import GroupKey
 from bench.reports.charts import tradeoff as chart
 from bench.reports.document import Figure, Paragraph, Section
-from bench.reports.names import name_of
 from bench.reports.view import View
 
 EXPLANATION = (
@@ -25,6 +24,7 @@ def _figures(view: View, group: GroupKey) -> list[Figure]:
     points = chart.points(members, measure, view.marks)
     if not points:
         return []
-    legend = [(point.mark, name_of(point.row.trial)) for point in points]
+    legend = [(point.mark, point.name) for point in points]
     svg = chart.draw(points, members, measure)
-    return [Figure((), svg, legend=legend, front=True, devices=chart.devices(points))]
+    front, devices = chart.has_front(points), chart.devices(points)
+    return [Figure((), svg, legend=legend, front=front, devices=devices)]
