@@ -116,7 +116,7 @@ def paired(
     place: str = ACROSS,
 ) -> Comparison:
     """One comparison, on its own: `p_holm` is the p itself. Raises IncomparableError naming the
-    fields of the quality keys that differ.
+    fields of the quality keys that differ, each as baseline → new.
     """
     differing = comparable(new, baseline, across, place)
     ours, theirs = new.values(measure), baseline.values(measure)
@@ -167,7 +167,7 @@ def comparable(
     if refused:
         changes = ", ".join(_change(ours, theirs, name) for name in refused)
         raise IncomparableError(
-            f"{_label(new)} and {_label(baseline)} are not comparable: they differ in {changes}; "
+            f"{_label(baseline)} and {_label(new)} are not comparable: they differ in {changes}; "
             f"measure both in the same way, or name what is under test {place}"
         )
     return differing

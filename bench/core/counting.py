@@ -29,3 +29,10 @@ def times(number: float) -> str:
 def percent(share: float, digits: int = 0) -> str:
     """Return a share in per cent: 33 %."""
     return f"{100 * share:.{digits}f} %"
+
+
+def two_digits(number: float) -> str:
+    """Return a number with its first two digits, and a large one in full: 0.0018, 7.4, 7,424."""
+    if abs(number) >= 99.5:
+        return f"{number:,.0f}"
+    return f"{number:.2g}"

@@ -82,6 +82,9 @@ def check(
         f"{trial.id} failed in both runs, not guarded: {reason}" for trial, reason in twice.values()
     ]
     notes += _unguarded(new, {*twice, *ruled})
+    skipped = [trial for trial in _skipped_in_both(new, baseline) if trial not in ruled]
+    if skipped:
+        notes.append(f"skipped in both runs, no gate guards them: {', '.join(skipped)}")
     for pair in pairs:
         notes += _failed_queries(*pair, gates)
     notes += cached(side for side, _ in pairs)
@@ -167,6 +170,18 @@ def _failed_in_both(new: Run, baseline: Run) -> dict[str, tuple[Trial, str]]:
     return failures
 
 
+def _skipped_in_both(new: Run, baseline: Run) -> list[str]:
+    """Return the ids of the rerankers that the new run skipped as the baseline did."""
+    trials = []
+    for status in new.info.trials:
+        if status.status != "skipped" or status.trial.kind != "reranker":
+            continue
+        counterpart = _counterpart_of(status.trial, baseline.info.trials)
+        if counterpart and counterpart.status == "skipped":
+            trials.append(status.trial.id)
+    return trials
+
+
 def _unguarded(new: Run, known: Container[str]) -> Iterator[str]:
     """Yield a sentence for each reranker that failed in the new run and has no gate or note."""
     for trial, reason in _failures(new).values():
@@ -180,6 +195,9 @@ def _unguarded(new: Run, known: Container[str]) -> Iterator[str]:
 def _why_unchecked(trial: Trial, baseline: Run) -> str:
     if trial.id in _failures(baseline):
         return f"{trial.id} failed in the baseline, so that it was not checked"
+    counterpart = _counterpart_of(trial, baseline.info.trials)
+    if counterpart and counterpart.status == "skipped":
+        return f"{trial.id} was skipped in the baseline, so that it was not checked"
     return f"{trial.id} is new: the baseline has no such trial, so that it was not checked"
 
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from bench.comparison.across import differences, refused, sentence
 from bench.comparison.drift import TOP, Tolerance, drift, usual_tolerance
 from bench.comparison.pairs import Side, comparable
-from bench.core.counting import counted
+from bench.core.counting import counted, two_digits
 from bench.core.errors import IncomparableError
 from bench.gate.file import ACROSS, DriftGate
-from bench.gate.verdict import Gate, Outcome
+from bench.gate.verdict import Gate, Line, Outcome
 
 OUTCOMES: Mapping[bool | None, Outcome] = {True: "pass", False: "fail", None: "inconclusive"}
 
@@ -39,15 +39,14 @@ def drift_gate(new: Side, baseline: Side, question: DriftGate, across: Sequence[
         notes.append(f"{counted(measured.unshared, 'query')} ranked by one run only")
     if outcome == "fail" and not changes:
         notes.append("the same system by its record, but its scores drifted beyond what is allowed")
+    difference, allowed = two_digits(measured.max_difference), two_digits(measured.allowed)
+    tau, overlap = f"{measured.tau:.3f}", f"{measured.overlap:.2f}"
     return Gate(
         trial=new.trial,
         name="drift",
         outcome=outcome,
-        measured=(
-            f"{measured.max_difference:.2g}, tau {measured.tau:.3f}, top {TOP} "
-            f"{measured.overlap:.2f}"
-        ),
-        limit=f"≤ {measured.allowed:.2g}, tau {tolerance.tau:g}, top {TOP} {tolerance.overlap:g}",
+        measured=f"{difference}, tau {tau}, top {TOP} {overlap}",
+        limit=f"≤ {allowed}, tau {tolerance.tau:g}, top {TOP} {tolerance.overlap:g}",
         remark="; ".join(notes),
         numbers={
             **measured.to_dict(),
@@ -56,6 +55,11 @@ def drift_gate(new: Side, baseline: Side, question: DriftGate, across: Sequence[
             "least_overlap": tolerance.overlap,
             "across": list(differing),
         },
+        lines=(
+            Line("drift", difference, f"≤ {allowed}"),
+            Line("drift, tau", tau, f"≥ {tolerance.tau:g}"),
+            Line(f"drift, top {TOP}", overlap, f"≥ {tolerance.overlap:g}"),
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.comparison.pairs import Side
 from bench.core.printable import one_line
 from bench.gate.file import CostGate, MemoryGate
-from bench.gate.verdict import Gate, Outcome, worst
+from bench.gate.verdict import Gate, Line, Outcome, worst
 
 GIB = 2**30
 
@@ -111,6 +111,7 @@ def _limited(new: Side, amount: Amount, maximum: float | None, ratio: float | No
     """An amount against a maximum and against a ratio to the baseline."""
     outcomes: list[Outcome] = []
     limits: list[str] = []
+    value_limit, ratio_limit = "", ""
     remarks: list[str] = []
     measured = f"{amount.value:.3g} {amount.unit}"
     times: float | None = None
@@ -120,14 +121,21 @@ def _limited(new: Side, amount: Amount, maximum: float | None, ratio: float | No
     if maximum is not None:
         outcomes.append(_at_most(amount.value, maximum))
         limits.append(f"≤ {maximum:g} {amount.unit}")
+        value_limit = f"≤ {maximum:g}"
     if ratio is not None:
-        limits.append(f"≤ {ratio:g}x")
+        ratio_limit = f"≤ {ratio:g}x"
+        limits.append(ratio_limit)
         if amount.before is None:
             outcomes.append("incomparable")
         else:
             outcomes.append(_at_most(amount.value, ratio * amount.before))
         if amount.problem:
             remarks.append(amount.problem)
+    lines = [Line(f"{amount.name}, {amount.unit}", f"{amount.value:.3g}", value_limit)]
+    if times is not None:
+        lines.append(Line(f"{amount.name}, ratio", f"{times:.2f}x", ratio_limit))
+    elif ratio is not None:
+        lines.append(Line(f"{amount.name}, ratio", "", ratio_limit))
     if amount.remark:
         remarks.append(amount.remark)
     return Gate(
@@ -145,6 +153,7 @@ def _limited(new: Side, amount: Amount, maximum: float | None, ratio: float | No
             "max_ratio": ratio,
             "unit": amount.unit,
         },
+        lines=lines,
     )
 
 

@@ -61,7 +61,7 @@ def quality_gate(
         trial=new.trial,
         name=name,
         outcome=outcome,
-        measured=f"{comparison.difference.mean:+.4f} [{low:+.3f}, {high:+.3f}]",
+        measured=f"{comparison.difference.mean:+.4f} [{low:+.4f}, {high:+.4f}]",
         limit=limit,
         remark="; ".join(notes),
         numbers={
@@ -114,12 +114,12 @@ def _moves(comparison: Comparison, outcome: Outcome) -> str:
 
 def _support(queries: int, smallest: float, margin: float) -> str:
     """What margin the queries support, and how many would support the one that is asked."""
-    if not math.isfinite(smallest):
-        return "one query supports no margin"
     needed = statistics.queries_needed(queries, smallest, margin)
+    if needed is None:
+        return "one query supports no margin"
     return (
         f"{counted(queries, 'query')} support a margin of {smallest:.4f} at least; "
-        f"{needed} queries would support {margin:g}"
+        f"{counted(needed, 'query')} would support {margin:g}"
     )
 
 

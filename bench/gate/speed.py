@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.comparison.across import differences, refused, sentence
 from bench.comparison.pairs import Side
 from bench.gate.file import SpeedGate
-from bench.gate.verdict import Gate, Outcome
+from bench.gate.verdict import Gate, Line, Outcome
 from bench.latency.ratios import Ratio, Times, paired_ratio
 from bench.latency.scenarios import one_query
 from bench.latency.summary import timed_calls
@@ -84,7 +84,11 @@ def speed_gate(
     intervals = [f"{ratio.median:.3f}x [{ratio.low:.3f}, {ratio.high:.3f}]" for ratio in ratios]
     measured = ", again ".join(intervals) or "not timed"
     numbers = {"max_ratio": question.ratio, "measurements": [asdict(ratio) for ratio in ratios]}
-    return Gate(new.trial, "speed", outcome, measured, f"≤ {question.ratio:g}x", remark, numbers)
+    limit = f"≤ {question.ratio:g}x"
+    lines = [Line("speed, again", interval, limit) for interval in intervals]
+    if lines:
+        lines[0] = lines[0]._replace(name="speed")
+    return Gate(new.trial, "speed", outcome, measured, limit, remark, numbers, lines=lines)
 
 
 def incomparable(new: Side, question: SpeedGate, reason: str) -> Gate:

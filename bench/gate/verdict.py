@@ -4,9 +4,9 @@ of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bench.contract.trial import Trial
 from bench.records.run import Run
@@ -20,14 +20,22 @@ the queries could not tell.
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "incomparable": 3, "inconclusive": 4}
 
 
+class Line(NamedTuple):
+    """One number of a gate, and the worst that passes, as people read them."""
+
+    name: str
+    measured: str
+    limit: str
+
+
 @dataclass(frozen=True)
 class Gate:
     """One question put to one trial of the new run.
 
     `measured` and `limit` are what was measured and the worst that passes, as people read them;
-    `numbers` holds them in full. `remark` says in a sentence what a reader of the two would
-    miss. A gate that does not `decide` is shown and leaves the verdict alone: drift of two
-    different systems, or a speed that nobody demanded.
+    `lines` hold them one by one where there are several, and `numbers` in full. `remark` says in a
+    sentence what a reader of the two would miss. A gate that does not `decide` is shown and leaves
+    the verdict alone: drift of two different systems, or a speed that nobody demanded.
     """
 
     trial: Trial
@@ -38,6 +46,7 @@ class Gate:
     remark: str = ""
     numbers: Mapping[str, Any] = field(default_factory=dict)
     decides: bool = True
+    lines: Sequence[Line] = ()
 
 
 @dataclass(frozen=True)

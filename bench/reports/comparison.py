@@ -72,17 +72,28 @@ def left_out(comparisons: Sequence[Comparison]) -> list[str]:
     queries failed, and per compared one that leads no verdict, with the reason.
     """
     runs: dict[str, Run] = {}
-    reasons: dict[str, None] = {}
+    names: dict[str, dict[str, None]] = {}
     for comparison in comparisons:
         for side in (comparison.new, comparison.baseline):
             runs[side.run.info.id] = side.run
             for note in doubts(side.record):
-                reasons[f"{side.trial.id} of {side.run.info.id}: {worded(note)}"] = None
+                names.setdefault(worded(note), {})[_of_side(comparison, side)] = None
     lines = []
     for name, run in runs.items():
         for trial, reason in mostly_failed(run).items():
             lines.append(f"{trial} of {name}: {reason}: not compared")
-    return [*lines, *reasons]
+    return lines + [f"{', '.join(rows)}: {text}" for text, rows in names.items()]
+
+
+def _of_side(comparison: Comparison, side: Side) -> str:
+    """Return the name of a side's row; with its run, where the other side is the same reranker
+    without a doubt.
+    """
+    name = name_of(side.trial)
+    sides = (comparison.new, comparison.baseline)
+    if any(doubts(other.record) != doubts(side.record) for other in sides):
+        return _with_run(comparison, name, side.run.info.id)
+    return name
 
 
 def _odd(comparisons: Sequence[Comparison]) -> list[str]:

@@ -60,12 +60,13 @@ def _section(number: int, board: Board) -> Section:
 
 
 def notes(board: Board) -> list[str]:
-    """Return what else a machine did while a row was timed, and why a row led no verdict of its
-    run: each text once, with the rows that it is about.
+    """Return which run a row's time is of where that is another one, what else a machine did
+    while it was timed, and why a row led no verdict of its run: each text once, with the rows
+    that it is about.
     """
     about: dict[str, list[str]] = {}
     for entry in board.entries:
-        texts = [*_disturbances(entry), out_of_verdict(entry.row)]
+        texts = [_timing_run(entry), *_disturbances(entry), out_of_verdict(entry.row)]
         for text in filter(None, texts):
             about.setdefault(text, []).append(name_of(entry.row.trial))
     return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in about.items()]
@@ -85,8 +86,6 @@ def _table(board: Board) -> Table:
         Column("machine", "machine", align="left", priority=6),
         Column("run", "run", align="left", priority=4),
     ]
-    if any(_is_timed_elsewhere(entry) for entry in board.entries):
-        columns.append(Column("timed", "timed in run", align="left", priority=7))
     rows = [_row(entry, board) for entry in board.entries]
     return Table("reranker", columns, rows, board.title, sortable=True)
 
@@ -100,8 +99,6 @@ def _row(entry: Entry, board: Board) -> Row:
     }
     if single := _single(entry):
         by_column |= {"p50": cells.duration(single.p50_ms), "machine": cells.text(entry.machine)}
-    if entry.timing:
-        by_column["timed"] = cells.text(entry.timing.run.info.id)
     name, device = row.name, device_of(row.trial)
     if row.failed:
         name += f", {percent(row.failed)} failed"
@@ -112,9 +109,11 @@ def _row(entry: Entry, board: Board) -> Row:
     return Row(name, by_column, device, row.trial.kind)
 
 
-def _is_timed_elsewhere(entry: Entry) -> bool:
-    """Return whether the timing is of another run than the quality."""
-    return entry.timing is not None and entry.timing.run.info.id != entry.run.info.id
+def _timing_run(entry: Entry) -> str:
+    """Return that the timing is of another run than the quality; empty where it is of the same."""
+    if entry.timing is None or entry.timing.run.info.id == entry.run.info.id:
+        return ""
+    return f"timed in run {entry.timing.run.info.id}"
 
 
 def _single(entry: Entry) -> Summary | None:

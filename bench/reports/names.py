@@ -51,8 +51,8 @@ def at_odds(differences: Sequence[Difference]) -> str:
     move = f"{widest.moved} of {counted(widest.queries, 'query')} move"
     move = move if len({difference.moved for difference in odd}) == 1 else f"at most {move}"
     return (
-        f"the 95 % interval of Δ excludes 0 though p is .05 or more: {move}, and bootstrap "
-        "intervals are too narrow where few queries move; go by p"
+        f"the 95 % interval of Δ excludes 0 though p is .05 or more: {move}, and the "
+        "fewer move, the more a bootstrap interval is too narrow; go by p"
     )
 
 

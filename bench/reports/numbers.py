@@ -41,7 +41,9 @@ def p_value(p: float) -> str:
 def milliseconds(value: float | None) -> str:
     if value is None:
         return NOTHING
-    for limit, digits in ((100, 0), (10, 1), (0.1, 2)):
+    if value >= 100:
+        return f"{value:,.0f}"
+    for limit, digits in ((10, 1), (0.1, 2)):
         if value >= limit:
             return f"{value:.{digits}f}"
     return f"{value:.3f}"

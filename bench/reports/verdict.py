@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from bench.contract.trial import Trial
@@ -39,8 +40,8 @@ EXPLANATION = (
 )
 COLUMNS = (
     Column("verdict", "verdict", align="left", priority=0),
-    Column("found", "found", align="left", priority=1),
-    Column("limit", "limit", align="left", priority=2),
+    Column("found", "found", align="left", priority=2),
+    Column("limit", "limit", align="left", priority=1),
 )
 
 
@@ -76,7 +77,9 @@ def terminal(verdict: Verdict) -> Document:
     names = labels(verdict)
     for name in dict.fromkeys(names):
         gates = [gate for gate, own in zip(verdict.gates, names, strict=True) if own == name]
-        rows = [Row(gate.name, _cells(gate)) for gate in gates]
+        rows: list[Row] = []
+        for gate in gates:
+            rows += _lines(gate)
         blocks += [Heading(name), Table("gate", COLUMNS, rows, f"gates of {name}")]
     blocks += [Paragraph((note,)) for note in notes(verdict)]
     blocks += [Paragraph((Strong(title(verdict)),)), Paragraph((runs(verdict),))]
@@ -89,8 +92,22 @@ def _table(verdict: Verdict, *, passed: bool) -> Table:
     for gate, name in zip(verdict.gates, labels(verdict), strict=True):
         if (gate.outcome == "pass") is passed:
             rows.append(Row(name, {"gate": cells.text(gate.name), **_cells(gate)}))
-    columns = [Column("gate", "gate", align="left", priority=1), *COLUMNS]
+    columns = [Column("gate", "gate", align="left", priority=0), *COLUMNS]
     return Table("reranker", columns, rows, title(verdict))
+
+
+def _lines(gate: Gate) -> list[Row]:
+    """Return the rows of a gate, one per number that it measures: next to each other, the numbers
+    of drift leave no room for their limits. The first row has the outcome.
+    """
+    if not gate.lines:
+        return [Row(gate.name, _cells(gate))]
+    rows = []
+    for line in gate.lines:
+        by_column = {"found": cells.text(line.measured), "limit": cells.text(line.limit)}
+        rows.append(Row(line.name, {"verdict": cells.text(""), **by_column}))
+    rows[0] = replace(rows[0], cells={**rows[0].cells, "verdict": cells.text(outcome(gate))})
+    return rows
 
 
 def _cells(gate: Gate) -> dict[str, cells.Cell]:

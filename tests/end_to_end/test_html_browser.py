@@ -170,7 +170,7 @@ def test_the_drill_down_searches_orders_and_shows_both_rankings(opened: Opened) 
     for rank, (document, move) in enumerate(zip(after, moves, strict=True), 1):
         if document in first:
             steps = first.index(document) + 1 - rank
-            assert move == ("=" if not steps else f"{'↑ +' if steps > 0 else '↓ −'}{abs(steps)}")
+            assert move == ("=" if not steps else f"{'↑ +' if steps > 0 else '↓ -'}{abs(steps)}")
     drill.get_by_label("search").fill("no such words")
     assert "no query matches" in drill.locator(".picker").inner_text()
 

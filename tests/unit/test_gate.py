@@ -56,7 +56,7 @@ def test_a_margin_below_what_the_queries_support_is_inconclusive_and_says_what_t
         in gate(found).remark
     )
     assert (
-        f"; {gate(found).numbers['queries_needed']} queries would support 0.01"
+        f"; {gate(found).numbers['queries_needed']:,} queries would support 0.01"
         in gate(found).remark
     )
     assert check(*pair, quality_of(margin=0.4)).outcome == "pass"

@@ -166,7 +166,7 @@ def test_an_interval_without_0_and_a_large_p_are_explained_once(tmp_path: Path) 
     from bench.reports import comparison
     from bench.reports.renderers.markdown import render
 
-    reason = "bootstrap intervals are too narrow where few queries move"
+    reason = "the fewer move, the more a bootstrap interval is too narrow"
     run = few_queries(tmp_path)
     for page in (reports.markdown(run), render(comparison.document(compare([run])))):
         assert page.count(reason) == 1

@@ -2,7 +2,7 @@
 // Sorting, tooltips, the device filter and the drill-down. Everything here is an addition: tables and charts stand without it.
 // Text from the run reaches the page by textContent only.
 (() => {
-  const MINUS = "\u2212";
+  const MINUS = "-";
   const PAGE = 60;
 
   /** An element with properties, and children that are nodes or plain text. */
