@@ -23,8 +23,10 @@ class Scored:
 
     scores: dict[str, Scores] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    cached_queries: int = 0
-    computed_queries: int = 0
+    cached: set[str] = field(default_factory=set)
+    """The queries whose scores came from the cache."""
+    computed: set[str] = field(default_factory=set)
+    """The queries that were scored now."""
     description: Fields = field(default_factory=dict)
     """What loaded, as a record holds it; empty until it is known."""
     usage: Amounts = field(default_factory=dict)
@@ -33,3 +35,11 @@ class Scored:
     """What was wrong with the score cache, and what became of workers."""
     executor: str = ""
     """Who computed what the cache lacked, where it was not this process alone."""
+
+    @property
+    def cached_queries(self) -> int:
+        return len(self.cached)
+
+    @property
+    def computed_queries(self) -> int:
+        return len(self.computed)

@@ -108,17 +108,18 @@ class StageRecord(Options):
     keep: int = Field(ge=0, description="documents per query that it hands on, at most")
     quality: Annotated[dict[str, Estimate], AfterValidator(_within_range)] = Field(
         description="of the order as it stands after the stage: documents that it did not see keep "
-        "their place below those that it saw"
+        "their place below those that it saw; empty where more than half of the queries failed"
     )
     recall: float | None = Field(
-        description="mean share of a query's relevant documents among those that it hands on; None "
-        "where no query has a relevant document"
+        description="mean share of a query's relevant documents among those that it hands on, over "
+        "the queries that it answered; None where none of these has a relevant document"
     )
     lost: float | None = Field(
-        None, description="recall of what it got less recall of what it hands on"
+        None,
+        description="recall of what it got less recall of what it hands on, over the same queries",
     )
     lost_documents: int | None = Field(
-        None, description="relevant documents of all queries that it got and did not hand on"
+        None, description="relevant documents of these queries that it got and did not hand on"
     )
     usage: dict[str, float] = Field(default_factory=dict)
     scores: dict[str, int] = Field(default_factory=dict)

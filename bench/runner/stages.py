@@ -21,7 +21,7 @@ from bench.pipelines.pipeline import Pipeline, Step, described
 from bench.quality.assess import assess
 from bench.quality.questions import Questions
 from bench.ranking.order import rank
-from bench.records.schema import StageRecord
+from bench.records.schema import FAILED_LIMIT, StageRecord
 from bench.rerankers.reference.fixed import in_order
 from bench.runner.cost import cost
 from bench.scoring.engine import HERE, score
@@ -65,7 +65,7 @@ class StagePass:
         orders: Orders = Compact(
             (request.query_id, _candidates(request)) for request in self.questions.requests
         )
-        relevant = self._relevant(orders, self.depth)
+        relevant = self._relevant(orders, self.depth, {})
         records = [self._record(pipeline.first_name, None, self.depth, orders, relevant, None)]
         stood = Stood(orders, Scored(), {})
         together = Scored()
@@ -78,8 +78,11 @@ class StagePass:
             stood = self.known[prefix]
             received = self.depth if handed is None else handed
             keep = received if step.keep is None else step.keep
-            before, relevant = relevant, self._relevant(stood.orders, keep)
+            before, relevant = relevant, self._relevant(stood.orders, keep, stood.failures)
             record = self._record(step.name, received, keep, stood.orders, relevant, before)
+            if self._is_mostly_failed(stood):
+                # its means are of failures, which count 0
+                record = record.model_copy(update={"quality": {}})
             records.append(_with_cost(record, step, stood.scored))
             _add(together, stood.scored)
             handed = keep
@@ -155,9 +158,11 @@ class StagePass:
         lost: float | None = None
         lost_documents: int | None = None
         if before is not None:
-            lost_documents = _documents(before) - _documents(handed_on)
+            # over the queries that the stage answered: no cut took anything of one that failed
+            received_of = {query_id: before[query_id] for query_id in handed_on}
+            lost_documents = _documents(received_of) - _documents(handed_on)
             if recall is not None:
-                lost = (_recall(before) or 0.0) - recall
+                lost = (_recall(received_of) or 0.0) - recall
         return StageRecord(
             name=name,
             received=received,
@@ -168,12 +173,17 @@ class StagePass:
             lost_documents=lost_documents,
         )
 
-    def _relevant(self, orders: Orders, keep: int) -> Relevant:
-        """Return, per query with relevant documents, how many are handed on, and how many there
-        are.
+    def _is_mostly_failed(self, stood: Stood) -> bool:
+        return len(stood.failures) > FAILED_LIMIT * len(self.questions.query_ids)
+
+    def _relevant(self, orders: Orders, keep: int, failures: Mapping[str, str]) -> Relevant:
+        """Return, per query with relevant documents that did not fail, how many are handed on, and
+        how many there are. A query without candidates hands on none.
         """
         counts: dict[str, tuple[int, int]] = {}
         for query_id, grades in self.questions.qrels.items():
+            if query_id in failures:
+                continue
             threshold = self.questions.dataset.min_relevance
             relevant = {doc_id for doc_id, grade in grades.items() if grade >= threshold}
             if relevant:
@@ -225,14 +235,15 @@ def _recall(counts: Relevant) -> float | None:
 
 
 def _add(together: Scored, stage: Scored) -> None:
-    """Add what a stage used. A query counts as computed where any stage computed it."""
+    """Add what a stage used. A query counts as computed where any stage computed it, and as cached
+    where each stage that answered it had its scores, though a later one may have failed.
+    """
     together.usage = _sum(together.usage, stage.usage)
     for query_id, amounts in stage.usage_by_query.items():
         own = together.usage_by_query.get(query_id, {})
         together.usage_by_query[query_id] = _sum(own, amounts)
-    answered = stage.cached_queries + stage.computed_queries
-    together.computed_queries = max(together.computed_queries, stage.computed_queries)
-    together.cached_queries = max(0, answered - together.computed_queries)
+    together.computed |= stage.computed
+    together.cached = (together.cached | stage.cached) - together.computed
     together.notes += stage.notes
     together.executor = together.executor or stage.executor
 

@@ -172,7 +172,7 @@ class _QualityPass:
                 missing.append(request)
             else:
                 self.result.scores[request.query_id] = scores
-                self.result.cached_queries += 1
+                self.result.cached.add(request.query_id)
                 ready += len(request.docs)
         self.on_progress(ready)
         return missing
@@ -195,7 +195,7 @@ class _QualityPass:
                 result.failures[request.query_id] = outcome.reason
                 continue
             result.scores[request.query_id] = outcome
-            result.computed_queries += 1
+            result.computed.add(request.query_id)
             if self.cache is not None:
                 fresh_scores[job.keys[request.query_id]] = outcome
         if self.cache is not None and fresh_scores:

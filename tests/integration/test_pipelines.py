@@ -118,6 +118,19 @@ class Refusing(BaseReranker):
         return np.arange(len(request.docs))[::-1]
 
 
+class MostlyRefusing(Refusing):
+    """Answers few queries."""
+
+    def _answer(self, request: CandidateList) -> Any:
+        if not request.query_id.endswith("1"):
+            return Failure("busy")
+        return np.arange(len(request.docs))[::-1]
+
+
+class Kept(Halved):
+    """Scores that the cache keeps."""
+
+
 def cascade(*stages: Any, name: str = "cascade", **more: Any) -> dict[str, Any]:
     return {
         "name": "made",
@@ -284,6 +297,43 @@ def test_a_query_that_fails_in_one_stage_fails_in_the_pipeline(tmp_path: Path) -
     assert 0 < record.counts.failed < record.counts.queries
     assert record.counts.failed == len(record.failures)
     assert all(reason == f"{HERE}:Refusing: busy" for reason in record.failures.values())
+
+
+def test_a_query_that_failed_lost_nothing_to_a_cut(tmp_path: Path) -> None:
+    done = bench.run(cascade("bm25", f"{HERE}:Refusing", "word-overlap"), out=tmp_path)
+    first, refusing, last = record_of(done, "cascade").stages
+    assert (refusing.lost, refusing.lost_documents) == (0.0, 0)
+    assert (last.lost, last.lost_documents) == (0.0, 0)
+    assert refusing.recall == last.recall
+    assert refusing.quality["R@60"].mean < first.quality["R@60"].mean, "it scores 0 there"
+
+
+def test_a_stage_of_which_most_queries_failed_has_no_quality(tmp_path: Path) -> None:
+    done = bench.run(cascade("bm25", "word-overlap", f"{HERE}:MostlyRefusing"), out=tmp_path)
+    record = record_of(done, "cascade")
+    assert record.mostly_failed
+    first, words, mostly = record.stages
+    assert first.quality
+    assert words.quality
+    assert mostly.quality == {}
+    assert mostly.lost == 0.0
+    assert stages.stages(View(done)) is None
+
+
+def test_cached_and_computed_queries_are_counted_query_by_query(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / "cache"))
+    bench.run(cascade("bm25", f"{HERE}:Kept"), out=tmp_path)
+    done = bench.run(
+        cascade("bm25", f"{HERE}:Kept", f"{HERE}:MostlyRefusing"), out=tmp_path / "again"
+    )
+    record = record_of(done, "cascade")
+    queries, failed = record.counts.queries, record.counts.failed
+    assert failed > queries / 2
+    assert record.stages[1].scores == {"cached": queries, "computed": 0}
+    assert record.stages[2].scores == {"cached": 0, "computed": queries - failed}
+    assert record.scores == {"cached": failed, "computed": queries - failed}
 
 
 def test_stages_are_closed_when_a_person_interrupts(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from bench.reports.view import View
 EXPLANATION = (
     "Quality is of the order as it stands after each stage: documents that a stage did not see "
     "keep their place below those that it saw. Recall is of the documents that it hands on, and "
-    "lost is what of it the cut took. Times are medians: of a stage's span, and last of the whole "
-    "pipeline."
+    "lost is what of it the cut took, both over the queries that the stage answered. Times are "
+    "medians: of a stage's span, and last of the whole pipeline."
 )
 IN_ALL = "in all"
 
