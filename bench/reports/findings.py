@@ -68,6 +68,18 @@ class Finding:
         return min((row for row in self.choices if one_query(row)), key=speed, default=None)
 
     @property
+    def badges(self) -> dict[str, Badge]:
+        """Return trial id -> what the group's table marks its difference to the first stage as."""
+        done = [row for row in self.members if row.status == "done"]
+        return significance(done, self.measure)
+
+    def marked(self, badge: Badge) -> list[Row]:
+        """Return the competing rerankers with a mark, in the suite's order."""
+        badges = self.badges
+        competing = ranked(self.members, self.measure)
+        return [row for row in competing if badges.get(row.trial.id) == badge]
+
+    @property
     def room(self) -> float | None:
         """Return the share of the way from the first stage to the best order of these candidates
         that the best reranker went.

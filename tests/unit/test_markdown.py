@@ -18,8 +18,9 @@ from bench.records.run import Run
 from bench.reports import show
 from bench.reports.document import absences, plain
 from bench.reports.findings import findings
+from bench.reports.sections.results import DELTA, table
 from bench.reports.sections.verdict import sentences
-from bench.reports.view import absent_of
+from bench.reports.view import View, absent_of
 from tests.support.made_reports import Made, made_report
 from tests.support.made_runs import made_run
 
@@ -117,6 +118,48 @@ FEW = {
     "untimed": [0.9, 0.9, 0.9, 0.9, 0.9, 0.9],
     "fast": [0.7, 0.9, 0.9, 0.9, 0.2, 0.3],
 }
+
+
+@pytest.mark.parametrize(
+    ("count", "sentence"),
+    [
+        (1, "bad-0 (cpu) is worse than the first stage."),
+        (2, "bad-0 (cpu) and bad-1 (cpu) are worse than the first stage."),
+        (4, "4 rerankers are worse than the first stage."),
+    ],
+)
+def test_the_verdict_names_who_is_worse_where_nobody_is_better(
+    tmp_path: Path, count: int, sentence: str
+) -> None:
+    """The table marks them, so that the verdict cannot say that nothing is known of anyone."""
+    first = [0.4, 0.4, 0.4, 0.5] * 6
+    values = {"first-stage": first, "a": [0.3, 0.5, 0.4, 0.4] * 6}
+    values |= {f"bad-{i}": [0.1, 0.2, 0.1, 0.2] * 6 for i in range(count)}
+    record = {
+        name: {"vs_first_stage": {"nDCG@10": statistics.difference(own, first)}}
+        for name, own in values.items()
+        if name != "first-stage"
+    }
+    run = made_run(tmp_path, values, record=record)
+    [text] = told(run)
+    where = "the first stage on tiny (bm25, 5 candidates): the best, a (cpu), has"
+    assert text.startswith(f"No reranker is shown to be better than {where}")
+    assert sentence in text
+    view = View(run)
+    rows = table(view, next(iter(view.groups)), "").rows
+    assert [row.cell(DELTA).badge for row in rows].count("worse") == count
+
+
+def test_the_verdict_names_who_is_better_where_the_best_mean_is_not(tmp_path: Path) -> None:
+    first = [0.4] * 24
+    values = {"first-stage": first, "wild": [0.0, 1.0, 1.0, 0.0] * 6, "sure": [0.45] * 24}
+    record = {
+        name: {"vs_first_stage": {"nDCG@10": statistics.difference(values[name], first)}}
+        for name in ("wild", "sure")
+    }
+    [text] = told(made_run(tmp_path, values, record=record))
+    assert text.startswith("The best mean cannot be told from the first stage on tiny")
+    assert "sure (cpu) is better than the first stage." in text
 
 
 def few_queries(tmp_path: Path) -> Run:

@@ -25,7 +25,7 @@ from bench.reports.document import (
     Table,
     by_reason,
 )
-from bench.reports.findings import one_query, pairs_per_s, significance
+from bench.reports.findings import one_query, pairs_per_s
 from bench.reports.names import about, at_odds, device_of, name_of
 from bench.reports.view import View, absent_of
 from bench.reports.wording import notes_on
@@ -99,7 +99,7 @@ def table(view: View, group: GroupKey, key: str, shared: frozenset[str] = frozen
     measures = measures_of(members)
     done = [row for row in members if row.status == "done"]
     finding = next(finding for finding in view.findings if finding.group == group)
-    badges = significance(done, finding.measure)
+    badges = finding.badges
     best = {row.trial.id for row in finding.equals}
     remarks = _remarks(done)
     rows = []

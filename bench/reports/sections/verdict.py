@@ -4,7 +4,7 @@ among its equals, what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bench.core.counting import counted, percent
@@ -13,6 +13,7 @@ from bench.quality import statistics
 from bench.quality.statistics import ALPHA
 from bench.records.rows import Row, candidates_of, disturbances_of
 from bench.reports import numbers
+from bench.reports.cells import Badge
 from bench.reports.document import (
     Absent,
     Block,
@@ -40,6 +41,8 @@ class Form(NamedTuple):
     are: str
 
 
+LISTED = 3
+"""Up to this number of rerankers are named, more of them are counted."""
 SINGLE = Form("ranks best", "has", "is")
 SEVERAL = Form("rank best, equal", "have", "are")
 
@@ -74,7 +77,7 @@ def missing(view: View) -> Section | None:
 
 def sentences(finding: Finding) -> list[Words]:
     """Return the finding in words."""
-    lines = [_lead(finding), _room(finding)]
+    lines = [_lead(finding), *_marked(finding), _room(finding)]
     if finding.best:
         lines += [_others(finding), _speed(finding), _busy(finding), _margin(finding)]
         lines += [_untimed(finding), _undecided(finding), _money(finding)]
@@ -122,16 +125,44 @@ def _lead(finding: Finding) -> Words:
     if delta is None:
         return (*names, f" {form.rank} on {where}: {value}.")
     if delta.p >= ALPHA:
-        none = f"No reranker can be told from the first stage on {where}: the best, "
         tail = f", {form.have} {value}, {numbers.tested(delta)}."
         if too_few(delta):
             tail += f" {too_few_moved(delta)}."
-        return (none, *names, tail)
+        return (f"{_none_better(finding)} on {where}: the best, ", *names, tail)
     if delta.mean > 0:
         over = f"{value}, {numbers.tested(delta)} over the first stage"
         return (*names, f" {form.rank} on {where}: {over}.")
     below = f"{form.are} below the first stage: {value}, {numbers.tested(delta)}"
     return (f"No reranker helps on {where}: the best, ", *names, f", {below}.")
+
+
+def _none_better(finding: Finding) -> str:
+    """Return what is shown of the first stage and the rerankers, of which the best does not
+    differ from it.
+    """
+    marks = set(finding.badges.values())
+    if "better" in marks:
+        return "The best mean cannot be told from the first stage"
+    if "worse" in marks:
+        return "No reranker is shown to be better than the first stage"
+    return "No reranker can be told from the first stage"
+
+
+def _marked(finding: Finding) -> Iterator[Words]:
+    """Yield which others are better or worse than the first stage, where the best does not differ
+    from it.
+    """
+    delta = finding.difference
+    if finding.best is None or delta is None or delta.p < ALPHA:
+        return
+    marks: tuple[Badge, ...] = ("better", "worse")
+    for mark in marks:
+        rows = finding.marked(mark)
+        if len(rows) > LISTED:
+            yield (f"{len(rows)} rerankers are {mark} than the first stage.",)
+        elif rows:
+            form = SEVERAL if len(rows) > 1 else SINGLE
+            yield (*_listed(rows), f" {form.are} {mark} than the first stage.")
 
 
 def _listed(rows: Sequence[Row]) -> list[Inline]:
