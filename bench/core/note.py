@@ -213,9 +213,9 @@ def read_notes(values: Any) -> tuple[Note, ...]:
 
 
 def _number(value: Any) -> float:
-    """Return a count as JSON holds it: a finite number."""
-    if not isinstance(value, int | float) or not -MAX_COUNT < value < MAX_COUNT:
-        raise ValueError("a count of a note is no number")
+    """Return a count as JSON holds it: a finite number, 0 or more."""
+    if not isinstance(value, int | float) or not 0 <= value < MAX_COUNT:
+        raise ValueError(f"a count of a note is {value!r:.40}; it is a number, 0 or more")
     return float(value)
 
 

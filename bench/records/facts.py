@@ -4,7 +4,8 @@ fields that are read, by name and type. Others are stored as they came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -122,7 +123,10 @@ class MachineFacts(TypedDict, total=False):
     libraries: dict[str, str]
 
 
-_NUMBER = (int, float)
+Kinds = Mapping[str, type]
+"""Name of a field -> the type that its readers expect."""
+OF_NOTES = ("warnings", "notes", "disturbances")
+"""The fields that hold notes, wherever they are."""
 _COUNTS = (
     "warmup_calls",
     "queries_planned",
@@ -138,6 +142,13 @@ _COUNTS = (
     "joules_per_1000_pairs",
     "cpu_clock_mhz",
 )
+
+
+class FieldProblem(ValueError):
+    """A field inside an object of JSON that cannot be: its path in the object, and why."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path} {problem}")
 
 
 @dataclass(frozen=True)
@@ -158,46 +169,90 @@ class AsStored:
 def check_dataset(values: Stored) -> None:
     """Raise ValueError where what is read of a collection is of another type."""
     _check_types(values, {"min_relevance": int})
+    _check_notes(values)
 
 
 def check_candidates(values: Stored) -> None:
     """Raise ValueError where what is read of candidates is of another type."""
     _check_types(values, {"longest": int})
+    _check_amounts(values, ("longest",))
+    _check_notes(values)
 
 
 def check_description(values: Stored) -> None:
     """Raise ValueError where a part of a description is of another type."""
-    _check_types(values, {"backend": str, "identity": dict, "facts": dict})
-    facts = values.get("facts") or {}
-    read_notes(facts.get("warnings") or [])
-    _check_types(facts, {"stages": list})
-    for stage in facts.get("stages") or []:
-        if not isinstance(stage, dict):
-            raise ValueError(f"a stage is of type {type(stage).__name__}")
+    _check_types(values, {"backend": str})
+    for name in ("identity", "facts"):
+        if name in values and not isinstance(values[name], dict):
+            raise FieldProblem(name, f"is {_kind(values[name])}, and not an object")
+    _check_notes(values.get("facts", {}), "facts.")
+
+
+def check_architecture(values: Stored) -> None:
+    """Raise ValueError where a part of the description of a network without weights is missing or
+    of another type.
+    """
+    check_description(values)
+    for name in ("identity", "facts"):
+        if name not in values:
+            raise FieldProblem(name, "is missing")
+    _check_amounts(values["facts"], ("parameters",), "facts.")
+    if values["facts"].get("parameters") is None:
+        raise FieldProblem("facts.parameters", "is missing")
 
 
 def check_timing(values: Stored) -> None:
     """Raise ValueError where a part of a timed pass is of another type."""
-    kinds: dict[str, type | tuple[type, ...]] = {"notes": list, "disturbances": list, "noise": dict}
-    _check_types(values, kinds | dict.fromkeys(SCENARIOS, dict) | dict.fromkeys(_COUNTS, _NUMBER))
-    for name in ("notes", "disturbances"):
-        read_notes(values.get(name) or [])
+    kinds: Kinds = {"notes": list, "disturbances": list, "noise": dict, "disturbed": bool}
+    _check_types(values, {**kinds, **dict.fromkeys(SCENARIOS, dict)})
+    _check_amounts(values, _COUNTS)
+    if (values.get("failure_rate") or 0) > 1:
+        raise FieldProblem("failure_rate", f"is {values['failure_rate']}, and not a share")
+    _check_notes(values)
 
 
 def check_suite(values: Stored) -> None:
     """Raise ValueError where what is read of a suite is of another type."""
     _check_types(values, {"seed": int, "rerankers": list, "latency": dict})
     if (values.get("seed") or 0) < 0:
-        raise ValueError("seed is below 0")
+        raise FieldProblem("seed", "is below 0")
 
 
 def check_nothing(values: Stored) -> None:
     """Any object will do."""
 
 
-def _check_types(values: Stored, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+def _check_types(values: Stored, kinds: Kinds, where: str = "") -> None:
     """Raise ValueError for a value that is there and of another type; others are read by nobody."""
     for name, kind in kinds.items():
         value = values.get(name)
         if value is not None and not isinstance(value, kind):
-            raise ValueError(f"{name} is of type {type(value).__name__}")
+            raise FieldProblem(f"{where}{name}", f"is of type {type(value).__name__}")
+
+
+def _check_amounts(values: Stored, names: Iterable[str], where: str = "") -> None:
+    """Raise ValueError for a value that is there and no finite number from 0 on."""
+    for name in names:
+        value = values.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise FieldProblem(f"{where}{name}", f"is of type {type(value).__name__}")
+        if not 0 <= value < math.inf:
+            raise FieldProblem(f"{where}{name}", f"is {value}; it is 0 or more, and finite")
+
+
+def _check_notes(values: Stored, where: str = "") -> None:
+    """Raise ValueError for notes that cannot be read."""
+    for name in OF_NOTES:
+        try:
+            read_notes(values.get(name) or [])
+        except ValueError as error:
+            raise FieldProblem(f"{where}{name}:", str(error)) from error
+
+
+def _kind(value: object) -> str:
+    """Return what a value of JSON is."""
+    if value is None:
+        return "null"
+    return f"of type {type(value).__name__}"

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from bench.core.errors import RecordError
+from bench.records.facts import FieldProblem
 from bench.records.schema import OLDEST, SCHEMA_VERSION, ArchitectureRecord, Record, RunInfo
 
 Model = TypeVar("Model", Record, ArchitectureRecord, RunInfo)
@@ -21,6 +22,11 @@ def validated(model: type[Model], path: Path) -> Model:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         version = data.get("schema_version")
+        if isinstance(version, bool) or not isinstance(version, int):
+            raise RecordError(
+                f"{path}: not a record: schema_version has to be a number from {OLDEST} to "
+                f"{SCHEMA_VERSION}, and is {json.dumps(version):.40}"
+            )
         if version not in range(OLDEST, SCHEMA_VERSION + 1):
             raise RecordError(
                 f"{path}: schema version {version}, this rerank-bench reads {OLDEST} to "
@@ -32,6 +38,9 @@ def validated(model: type[Model], path: Path) -> Model:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(step) for step in first["loc"])
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, FieldProblem):
+            raise RecordError(f"{path}: not a record: {key}.{cause}") from error
         raise RecordError(f"{path}: not a record: {key}: {first['msg']}") from error
     except (ValueError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path}: not a record: {str(error).splitlines()[0]}") from error

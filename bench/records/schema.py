@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from bench.contract.identity import Identity
+from bench.contract.request import is_amount
 from bench.contract.trial import Trial, TrialStatus
 from bench.core.note import StoredNote
 from bench.core.options import Options
@@ -22,6 +23,7 @@ from bench.records.facts import (
     MachineFacts,
     SuiteFacts,
     TimingFacts,
+    check_architecture,
     check_candidates,
     check_dataset,
     check_description,
@@ -55,6 +57,11 @@ def _within_range(quality: dict[str, Estimate]) -> dict[str, Estimate]:
         low, high = value_range(measure)
         if not low - ROUNDING <= estimate.mean <= high + ROUNDING:
             raise ValueError(f"a mean {measure} of {estimate.mean:g} cannot be")
+        for bound in (estimate.low, estimate.high):
+            if not low - ROUNDING <= bound <= high + ROUNDING:
+                raise ValueError(f"an interval of {measure} that ends at {bound:g} cannot be")
+        if estimate.n < 0:
+            raise ValueError(f"a mean {measure} over {estimate.n} queries cannot be")
     return quality
 
 
@@ -64,12 +71,40 @@ def _probable(differences: dict[str, Difference]) -> dict[str, Difference]:
             raise ValueError(f"a p of {difference.p:g} ({measure}) is no probability")
         if not math.isfinite(difference.mean):
             raise ValueError(f"a difference in {measure} of {difference.mean:g} cannot be")
+        if not (math.isfinite(difference.low) and math.isfinite(difference.high)):
+            raise ValueError(f"the interval of a difference in {measure} is not finite")
+        if min(difference.wins, difference.ties, difference.losses) < 0:
+            raise ValueError(f"a difference in {measure} counts less than 0 queries")
     return differences
+
+
+def _amounts(usage: dict[str, float]) -> dict[str, float]:
+    for name, amount in usage.items():
+        if not is_amount(amount):
+            raise ValueError(f"{amount:g} {name} cannot have been used")
+    return usage
+
+
+def _of_its_queries(counts: Counts) -> Counts:
+    if counts.without_candidates > counts.queries:
+        raise ValueError(
+            f"{counts.without_candidates} of {counts.queries} queries cannot be without candidates"
+        )
+    if counts.failed > counts.called:
+        raise ValueError(f"{counts.failed} of {counts.called} queries cannot have failed")
+    return counts
+
+
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Queries = Annotated[int, Field(ge=0)]
+UsageField = Annotated[dict[str, float], AfterValidator(_amounts)]
+CountsField = Annotated[Counts, AfterValidator(_of_its_queries)]
 
 
 DatasetField = Annotated[DatasetFacts, AsStored(check_dataset)]
 CandidateField = Annotated[CandidateFacts, AsStored(check_candidates)]
 DescriptionField = Annotated[DescriptionFacts, AsStored(check_description)]
+ArchitectureField = Annotated[DescriptionFacts, AsStored(check_architecture)]
 TimingField = Annotated[TimingFacts, AsStored(check_timing)]
 SuiteField = Annotated[SuiteFacts, AsStored(check_suite)]
 MachineField = Annotated[MachineFacts, AsStored(check_nothing)]
@@ -80,20 +115,20 @@ class Cost(Options):
     billed, at the price in force now.
     """
 
-    usd: float
-    usd_per_1000_queries: float
-    queries: int = Field(
+    usd: Amount
+    usd_per_1000_queries: Amount
+    queries: Queries = Field(
         0,
         description="answered queries: failed ones are in the bill only as far as the service "
         "charged for them",
     )
-    units: float = Field(description="billed units of all queries")
+    units: Amount = Field(description="billed units of all queries")
     unit: str = Field(description="what is billed: 1000 searches, 1000 requests, million tokens")
-    usd_per_unit: float
-    units_out: float = Field(
+    usd_per_unit: Amount
+    units_out: Amount = Field(
         0.0, description="million tokens that a model wrote, where they are billed"
     )
-    usd_per_unit_out: float | None = None
+    usd_per_unit_out: Amount | None = None
     as_of: str | None = Field(None, description="the day for which the price was given")
     source: str = Field(description="where the price was read, or 'suite'")
 
@@ -111,18 +146,26 @@ class StageRecord(Options):
         "their place below those that it saw; empty where more than half of the queries failed"
     )
     recall: float | None = Field(
+        ge=-ROUNDING,
+        le=1 + ROUNDING,
+        allow_inf_nan=False,
         description="mean share of a query's relevant documents among those that it hands on, over "
-        "the queries that it answered; None where none of these has a relevant document"
+        "the queries that it answered; None where none of these has a relevant document",
     )
     lost: float | None = Field(
         None,
+        ge=-ROUNDING,
+        le=1 + ROUNDING,
+        allow_inf_nan=False,
         description="recall of what it got less recall of what it hands on, over the same queries",
     )
     lost_documents: int | None = Field(
-        None, description="relevant documents of these queries that it got and did not hand on"
+        None,
+        ge=0,
+        description="relevant documents of these queries that it got and did not hand on",
     )
-    usage: dict[str, float] = Field(default_factory=dict)
-    scores: dict[str, int] = Field(default_factory=dict)
+    usage: UsageField = Field(default_factory=dict)
+    scores: dict[str, Queries] = Field(default_factory=dict)
     cost: Cost | None = None
 
 
@@ -136,12 +179,12 @@ class Record(Options):
     candidates: CandidateField
     quality: Annotated[dict[str, Estimate], AfterValidator(_within_range)]
     vs_first_stage: Annotated[dict[str, Difference], AfterValidator(_probable)]
-    counts: Counts
+    counts: CountsField
     failures: dict[str, str] = Field(
         default_factory=dict, description="query_id -> reason, the first fifty"
     )
-    usage: dict[str, float] = Field(default_factory=dict)
-    scores: dict[str, int] = Field(
+    usage: UsageField = Field(default_factory=dict)
+    scores: dict[str, Queries] = Field(
         description="queries whose scores came from the cache, and queries scored now"
     )
     executor: str = Field(
@@ -195,7 +238,7 @@ class ArchitectureRecord(Options):
 
     schema_version: int = SCHEMA_VERSION
     trial: Trial
-    description: DescriptionField
+    description: ArchitectureField
     dataset: DatasetField
     candidates: CandidateField
     latency: TimingField = Field(
