@@ -224,11 +224,19 @@ def problem_text(
         return f"{key}unknown key: {hint}"
     if problem["type"] == "missing":
         return f"{key}is missing"
+    if problem["type"] == "too_short":
+        return f"{key}needs at least {_count(problem['ctx']['min_length'])}"
     message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
     # an abbreviation such as YAML stays as it is
     if not message[:2].isupper():
         message = f"{message[0].lower()}{message[1:]}"
     return f"{key}{message}{_value_text(problem)}"
+
+
+def _count(number: int) -> str:
+    if number == 1:
+        return "one"
+    return str(number)
 
 
 def _key_hint(keys: Keys, valid_keys: Sequence[str], place_of: PlaceOf) -> str:

@@ -116,7 +116,8 @@ class ModelOptions(RerankerOptions):
         decides="scores",
         place="arithmetic",
         description="attention kernel; the library's choice when absent. cudnn: sdpa with cuDNN's "
-        "kernels, which are left out otherwise, since each new shape of a batch is planned anew",
+        "kernels, which are left out otherwise, since each new shape of a batch is planned anew; "
+        "on a CPU there are none and it decides nothing",
     )
 
     @property

@@ -99,6 +99,9 @@ def _with_keep(model: type[BaseModel], definitions: Schema) -> Schema:
             for option in own.get("properties", {})
         }
         properties = {**references, KEEP: KEEP_SCHEMA}
+        if "optional" in properties:
+            # what may be left out is the pipeline
+            properties["optional"] = {"const": False, "type": "boolean"}
         definitions[stage] = {**own, "properties": properties}
     return {"anyOf": [{"$ref": f"#/$defs/{stage}"}, *choices[1:]]}
 

@@ -73,6 +73,15 @@ def keep_of(stage: Part) -> int | None:
     return keep
 
 
+def refuse_optional(stage: Part) -> None:
+    """Raise SuiteError for a stage that may be left out: a pipeline without it is another one."""
+    if isinstance(stage.options, Mapping) and stage.options.get("optional"):
+        raise SuiteError(
+            "optional: it belongs to the pipeline, next to its name and stages: a stage cannot be "
+            "left out alone"
+        )
+
+
 def without_keep(stage: Part) -> Part:
     """Return a stage as the lists of first stages and rerankers would have it."""
     if not isinstance(stage.options, Mapping) or KEEP not in stage.options:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import rerankers, retrieval
+from bench.core.errors import SuiteError
 from bench.core.options import as_mapping
 from bench.pipelines.pipeline import Pipeline, Step
 from bench.suite.naming import display_name
@@ -64,9 +65,14 @@ def built(suite: Suite, entry: PipelineEntry, first_stage: Part, device: str) ->
     """Return a pipeline, nothing loaded yet."""
     first = retrieval.build(first_stage.name, first_stage.options, suite.base_dir)
     steps: list[Step] = []
-    for stage in entry.stages[1:]:
+    for place, stage in enumerate(entry.stages[1:], start=1):
         plain = without_keep(stage)
-        reranker = rerankers.build(plain.name, plain.options, device, suite.base_dir)
+        try:
+            reranker = rerankers.build(plain.name, plain.options, device, suite.base_dir)
+        except SuiteError as error:
+            number = suite.pipelines.index(entry)
+            keys = ("pipelines", number, "stages", place, stage.name)
+            raise suite.problem(keys, error) from error
         key = json.dumps([plain.to_entry(), device], sort_keys=True, default=str)
         recipe = plain.recipe(suite.base_dir, device)
         steps.append(Step(display_name(plain), reranker, keep_of(stage), key, recipe))

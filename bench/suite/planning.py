@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bench import rerankers
 from bench.contract.identity import Fields
@@ -16,6 +16,7 @@ from bench.contract.trial import FIRST_STAGE, ORACLE, REFERENCES, Status, Trial,
 from bench.core.errors import BenchError, SuiteError, Unavailable, nearest
 from bench.core.filenames import file_stem
 from bench.core.handed import hand_over
+from bench.core.options import Keys
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.redaction import for_others
 from bench.machine.fingerprint import resolve_device
@@ -131,13 +132,14 @@ def _groups(suite: Suite, devices: Sequence[str]) -> list[Group]:
                 parts = (planned.part, group.first_stage, group.dataset)
                 trial_id = planned.trial.id
                 if trial_id in parts_of:
-                    raise _named_twice(suite, [*parts_of[trial_id], *parts], trial_id)
+                    of_both = [*parts_of[trial_id], *parts]
+                    raise _named_twice(suite, of_both, planned.trial)
                 parts_of[trial_id] = parts
                 group.planned.append(planned)
     return groups
 
 
-def _named_twice(suite: Suite, of_both: Sequence[Part], trial_id: str) -> SuiteError:
+def _named_twice(suite: Suite, of_both: Sequence[Part], trial: Trial) -> SuiteError:
     """Return the error for two trials of one name, whose parts are given: it names the place of the
     second of the two parts that share a name.
     """
@@ -156,7 +158,32 @@ def _named_twice(suite: Suite, of_both: Sequence[Part], trial_id: str) -> SuiteE
                 f"{key}.{first}.{parts[first].name} is named '{name}' too: give one of the two "
                 "another 'name'",
             )
-    return SuiteError(f"two trials are named '{trial_id}': give one of its parts another 'name'")
+    rows = [row for row in _rows_named(suite) if row.slug == _slug(trial.reranker)]
+    if len(rows) < 2:
+        return SuiteError(
+            f"two trials are named '{trial.id}': give one of its parts another 'name'"
+        )
+    first, second = rows[:2]
+    key = ".".join(map(str, first.keys))
+    return suite.problem(
+        second.keys, f"{key} is named '{first.name}' too: give one of the two another 'name'"
+    )
+
+
+class NamedRow(NamedTuple):
+    """A row that the suite lists: its name, that name in a trial's id, and where it is written."""
+
+    name: str
+    slug: str
+    keys: Keys
+
+
+def _rows_named(suite: Suite) -> Iterator[NamedRow]:
+    for number, part in enumerate(suite.rerankers):
+        name = display_name(part)
+        yield NamedRow(name, _slug(name), ("rerankers", number, part.name))
+    for number, entry in enumerate(suite.pipelines):
+        yield NamedRow(entry.name, _slug(entry.name), ("pipelines", number, "name"))
 
 
 def _rows(
@@ -215,11 +242,19 @@ def _built(
     try:
         with outsiders_code():
             if entry is None:
-                return rerankers.build(part.name, part.options, device, suite.base_dir), None
+                return _built_reranker(suite, part, device), None
             pipeline = built(suite, entry, group.first_stage, device)
             return pipeline, pipeline
     except OutsiderError as error:
         return Unbuilt(error), None
+
+
+def _built_reranker(suite: Suite, part: Part, device: str) -> Reranker:
+    try:
+        return rerankers.build(part.name, part.options, device, suite.base_dir)
+    except SuiteError as error:
+        number = suite.rerankers.index(part)
+        raise suite.problem(("rerankers", number, part.name), error) from error
 
 
 def _belongs(reranker: Reranker, group: Group, suite: Suite) -> bool:

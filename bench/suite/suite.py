@@ -39,7 +39,7 @@ from bench.latency.timed_pass import LatencyPlan
 from bench.scoring.executors import DEFAULT, build, class_of
 from bench.suite.handed_parts import Objects, with_names
 from bench.suite.part import Part
-from bench.suite.pipeline_entry import PipelineEntry, keep_of, without_keep
+from bench.suite.pipeline_entry import PipelineEntry, keep_of, refuse_optional, without_keep
 
 
 def _not_reserved(name: str) -> str:
@@ -104,6 +104,16 @@ class Suite(Options):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("executor", mode="before")
+    @classmethod
+    def _one_executor(cls, value: Any) -> Any:
+        if isinstance(value, str | Part) or (isinstance(value, dict) and len(value) == 1):
+            return value
+        raise ValueError(
+            "one executor: a name, or one name with its options: 'processes' or 'processes: "
+            "{workers: 4}'"
+        )
 
     _source: Source | None = PrivateAttr(default=None)
 
@@ -312,6 +322,7 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
                 options_for = retrieval.options_for
             plain = without_keep(stage)
             try:
+                refuse_optional(stage)
                 keep = keep_of(stage)
                 if keep and place == 0 and _depth_of(plain):
                     raise SuiteError("give keep or depth, not both: they say the same here")

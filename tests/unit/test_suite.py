@@ -146,6 +146,26 @@ def test_a_good_suite_loads_with_its_defaults(tmp_path: Path) -> None:
         (("name: mine", "name: [mine"), ["suite.yaml:2: not valid YAML"]),
         (("  - minilm-bi-encoder", "  - {a: 1, b: 2}"), ["suite.yaml:7:", "an entry is a name"]),
         (
+            ("name: mine", "name: mine\nexecutor: [processes]"),
+            ["suite.yaml:2: executor: one executor: a name", "'processes: {workers: 4}'"],
+        ),
+        (
+            ("name: mine", "name: mine\npipelines: [{name: a, stages: []}]"),
+            ["suite.yaml:2: pipelines.0.stages: needs at least one"],
+        ),
+        (
+            (
+                "name: mine",
+                "name: mine\npipelines: [{name: a, stages: [bm25, {word-overlap: "
+                "{optional: true}}]}]",
+            ),
+            ["pipelines.0.stages.1.word-overlap: optional: it belongs to the pipeline"],
+        ),
+        (
+            ("name: mine", "name: mine\npipelines: [{name: a, stages: [bm25: {optional: true}]}]"),
+            ["suite.yaml:2: pipelines.0.stages.0.bm25: optional: it belongs to the pipeline"],
+        ),
+        (
             ("embedded:everyday", "files:nowhere#dev"),
             ["suite.yaml:3: datasets.0.files:nowhere#dev: there is no nowhere in"],
         ),
@@ -286,6 +306,40 @@ def test_two_rerankers_of_one_name_are_told_apart_by_file_line_and_keys(tmp_path
     message = r"suite\.yaml:6: rerankers\.2\.word-overlap: rerankers\.0\.word-overlap is named"
     with pytest.raises(SuiteError, match=message):
         plan(suites.load(path))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "pipelines:\n- name: one\n  stages: [bm25, word-overlap]\n- name: one\n"
+            "  stages: [bm25, {word-overlap: {keep: 5}}]\n",
+            "suite.yaml:6: pipelines.1.name: pipelines.0.name is named 'one' too",
+        ),
+        (
+            "rerankers: [{minilm-l6: {name: one}}]\npipelines:\n- name: one\n"
+            "  stages: [bm25, minilm-bi-encoder]\n",
+            "suite.yaml:5: pipelines.0.name: rerankers.0.minilm-l6 is named 'one' too",
+        ),
+        (
+            "pipelines:\n- name: one\n  stages:\n  - bm25\n"
+            "  - cross-encoder: {model: owner/name, weights: random}\n",
+            "suite.yaml:7: pipelines.0.stages.1.cross-encoder: reranker 'cross-encoder': weights",
+        ),
+        (
+            "rerankers:\n- cross-encoder: {model: owner/name, weights: random}\n",
+            "suite.yaml:4: rerankers.0.cross-encoder: reranker 'cross-encoder': weights: random",
+        ),
+    ],
+)
+def test_what_planning_refuses_names_file_line_and_keys(
+    lines: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(f"name: two\ndatasets: [embedded:everyday]\n{lines}")
+    with pytest.raises(SuiteError) as refused:
+        plan(suites.load(path), "cpu")
+    assert message in str(refused.value)
 
 
 def test_a_whole_number_with_an_exponent_says_what_to_write(tmp_path: Path) -> None:
