@@ -72,7 +72,7 @@ def built(suite: Suite, entry: PipelineEntry, first_stage: Part, device: str) ->
         except SuiteError as error:
             number = suite.pipelines.index(entry)
             keys = ("pipelines", number, "stages", place, stage.name)
-            raise suite.problem(keys, error) from error
+            raise suite.problem(keys, str(error)) from error
         key = json.dumps([plain.to_entry(), device], sort_keys=True, default=str)
         recipe = plain.recipe(suite.base_dir, device)
         steps.append(Step(display_name(plain), reranker, keep_of(stage), key, recipe))

@@ -163,10 +163,10 @@ def _named_twice(suite: Suite, of_both: Sequence[Part], trial: Trial) -> SuiteEr
         return SuiteError(
             f"two trials are named '{trial.id}': give one of its parts another 'name'"
         )
-    first, second = rows[:2]
-    key = ".".join(map(str, first.keys))
+    earlier, later = rows[:2]
+    key = ".".join(map(str, earlier.keys))
     return suite.problem(
-        second.keys, f"{key} is named '{first.name}' too: give one of the two another 'name'"
+        later.keys, f"{key} is named '{earlier.name}' too: give one of the two another 'name'"
     )
 
 
@@ -254,7 +254,7 @@ def _built_reranker(suite: Suite, part: Part, device: str) -> Reranker:
         return rerankers.build(part.name, part.options, device, suite.base_dir)
     except SuiteError as error:
         number = suite.rerankers.index(part)
-        raise suite.problem(("rerankers", number, part.name), error) from error
+        raise suite.problem(("rerankers", number, part.name), str(error)) from error
 
 
 def _belongs(reranker: Reranker, group: Group, suite: Suite) -> bool:
