@@ -91,6 +91,13 @@ class Row:
         return self.trial.reranker
 
     @property
+    def absence(self) -> str:
+        """Why it has no results, where it has none."""
+        if self.status == "pending":
+            return "the run has not reached it"
+        return self.reason or "no reason given"
+
+    @property
     def disturbances(self) -> list[Note]:
         """What else the machine did while the row was timed."""
         return list(read_notes(self.timing.get("disturbances") or []))

@@ -134,11 +134,16 @@ class View:
         return Section(key, title, blocks, folded=folded, wide=wide)
 
 
+def is_pending(members: Sequence[Row]) -> bool:
+    """Return whether a run that is not finished has not reached a group."""
+    return any(row.status == "pending" for row in members)
+
+
 def absent_of(members: Sequence[Row]) -> list[Absent]:
     """Return the rows without results, with their reasons."""
     absent = []
     for row in members:
         if row.status != "done":
-            reason = one_line(row.reason or "no reason given")
+            reason = one_line(row.absence)
             absent.append(Absent(row.name, device_of(row.trial), row.status, reason))
     return absent

@@ -39,7 +39,7 @@ def out_of_verdict(row: Row) -> str:
     means nothing. Empty where it may lead one.
     """
     if row.status != "done":
-        return f"{row.status}: {row.reason or 'no reason given'}"
+        return f"{row.status}: {row.absence}"
     reasons = [worded(note) for note in row.notes if note.code in OUT_OF_VERDICT]
     if not row.quality:
         return next(reversed(reasons), "no quality was measured")

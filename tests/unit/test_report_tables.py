@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,54 @@ def test_a_run_of_several_datasets_has_a_mean_everywhere_that_says_over_which(ru
         pytest.approx(mean)
     )
     assert f'"mean over {over}",,a,cpu' in exports.export(run, "csv")
+
+
+def test_an_unfinished_run_says_so_first_and_what_it_has_not_reached(tmp_path: Path) -> None:
+    content = Made(noise={"a": 1.0}, datasets=("one", "two"), queries=6, timed=False)
+    folder = made_report(tmp_path, content).folder
+    info = json.loads((folder / "run.json").read_text())
+    for status in info["trials"]:
+        if status["trial"]["dataset"] == "two":
+            status["status"] = "pending"
+    info |= {"status": "running", "finished": None}
+    (folder / "run.json").write_text(json.dumps(info))
+    unfinished = Run(folder)
+    for text in (printed(unfinished), reports.markdown(unfinished)):
+        assert "All collections, nDCG@10\n" in text
+        assert "not reached: the run is not finished" in text
+        assert text.replace("*", "").count("This run is not finished: 3 of 6 rows ended.") == 1
+    assert printed(unfinished).startswith("This run is not finished")
+    comment = reports.markdown(unfinished)
+    assert comment.splitlines()[2].startswith("**This run is not finished:**")
+    assert "The run has not reached two (bm25)." in comment
+    assert "was measured on two" not in comment
+    page = reports.html(unfinished)
+    assert "<b>not finished</b>" in page
+    assert "pending: the run has not reached it" in page
+
+
+def test_columns_of_one_collection_are_told_apart_by_their_first_stages(tmp_path: Path) -> None:
+    one, two = (
+        made_run(
+            tmp_path / first_stage,
+            {"first-stage": [0.1, 0.2], name: [0.3, 0.4]},
+            first_stage=first_stage,
+        )
+        for first_stage, name in (("bm25", "a"), ("dense", "b"))
+    )
+    info = json.loads((one.folder / "run.json").read_text())
+    other = json.loads((two.folder / "run.json").read_text())
+    info["trials"] += other["trials"]
+    (one.folder / "run.json").write_text(json.dumps(info))
+    for path in (two.folder / "records").iterdir():
+        shutil.copy(path, one.folder / "records")
+    both = Run(one.folder)
+    for text in (printed(both), reports.markdown(both)):
+        assert "All first stages, nDCG@10" in text
+        assert "it is blank where one of them is missing" in " ".join(text.split())
+    assert "| reranker | tiny, bm25 | tiny, dense | mean |" in reports.markdown(both)
+    assert "tiny, bm25  tiny, dense" in printed(both)
+    assert "reranker & tiny, bm25 & tiny, dense & mean" in str(exports.export(both, "latex"))
 
 
 def test_a_dataset_that_failed_says_so_and_has_no_table(tmp_path: Path) -> None:

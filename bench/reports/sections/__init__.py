@@ -32,6 +32,7 @@ class Entry:
 
 
 SECTIONS: dict[str, Entry] = {
+    "unfinished": Entry("bench.reports.sections.unfinished:unfinished", TEXT),
     "verdict": Entry("bench.reports.sections.verdict:verdict", DOCUMENTS),
     "missing": Entry("bench.reports.sections.verdict:missing", PAGE),
     "overview": Entry("bench.reports.sections.overview:overview"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.records import rows as records
+from bench.records.rows import GroupKey
 from bench.reports import cells
 from bench.reports.cells import Badge, Cell
 from bench.reports.document import Block, Column, Paragraph, Row, Section, Table
@@ -59,10 +60,23 @@ def overview(view: View) -> Section | None:
     table = overview_table(view)
     if table is None:
         return None
-    measures = dict.fromkeys(finding.measure for finding in view.findings)
+    # a group that the run did not reach has no measure
+    measures = dict.fromkeys(finding.measure for finding in view.findings if finding.measure)
     where = f"The mean is over {over(view)}; it is blank where one of them is missing."
     blocks: list[Block] = [table, Paragraph((where,), quiet=True)]
-    return Section("overview", f"All collections, {' and '.join(measures)}", blocks)
+    title = f"All {_what(view)}"
+    if measures:
+        title += f", {' and '.join(measures)}"
+    return Section("overview", title, blocks)
+
+
+def _what(view: View) -> str:
+    """Return what the columns of the overview differ in, first of all."""
+    if len({dataset for dataset, _, _ in view.groups}) > 1:
+        return "collections"
+    if len({first_stage for _, first_stage, _ in view.groups}) > 1:
+        return "first stages"
+    return "depths"
 
 
 def over(view: View) -> str:
@@ -83,7 +97,8 @@ def overview_table(view: View) -> Table | None:
     columns = [_column(i, finding, view) for i, finding in enumerate(findings)]
     columns.append(Column(MEAN, MEAN, f"mean over {over(view)}", better="higher", priority=0))
     rows = [_row(line, badges, view) for line in lines]
-    return Table("reranker", columns, rows, "all collections", style="overview", sortable=True)
+    caption = f"all {_what(view)}"
+    return Table("reranker", columns, rows, caption, style="overview", sortable=True)
 
 
 def _aside(row: records.Row) -> str:
@@ -105,9 +120,20 @@ def _mean(rows: Mapping[int, records.Row], findings: Sequence[Finding]) -> Mean:
 
 
 def _column(i: int, finding: Finding, view: View) -> Column:
-    dataset, first_stage, depth = finding.group
-    below = f"{first_stage}, {depth}"
-    return Column(str(i), dataset, view.title(finding.group), better="higher", below=below)
+    """Return a group's column. Its title names as much of the group as sets it apart: text reports
+    show nothing below it.
+    """
+    parts = [str(part) for part in finding.group]
+    length = 1
+    while sum(_begins(group, parts[:length]) for group in view.groups) > 1:
+        length += 1
+    title, below = ", ".join(parts[:length]), ", ".join(parts[length:])
+    return Column(str(i), title, view.title(finding.group), better="higher", below=below)
+
+
+def _begins(group: GroupKey, parts: Sequence[str]) -> bool:
+    """Return whether a group's dataset, first stage and depth begin with these."""
+    return [str(part) for part in group[: len(parts)]] == list(parts)
 
 
 def _row(line: Mean, badges: Sequence[Mapping[str, Badge]], view: View) -> Row:

@@ -27,7 +27,7 @@ from bench.reports.document import (
 )
 from bench.reports.findings import one_query, pairs_per_s
 from bench.reports.names import about, at_odds, device_of, name_of
-from bench.reports.view import View, absent_of
+from bench.reports.view import View, absent_of, is_pending
 from bench.reports.wording import notes_on
 
 REQUEST_NOTE = (
@@ -88,7 +88,8 @@ def results(view: View) -> Section:
         blocks.append(Heading(view.title(group), detail))
         reasons = _reasons_of_all(members)
         blocks += [Paragraph((reason,)) for reason in reasons]
-        if not reasons:
+        # rows that were skipped are known before a group is reached
+        if not reasons or is_pending(members):
             blocks.append(table(view, group, f"g{i}", shared))
     return Section("results", "Results", blocks, titled=False)
 
@@ -216,11 +217,13 @@ def _remarks(done: Sequence[records.Row]) -> list[tuple[Sequence[records.Row], s
 
 
 def _reasons_of_all(members: Sequence[records.Row]) -> list[str]:
-    """Return why a whole group failed, its first stage's own row among it; nothing where some of it
-    ran.
+    """Return why a whole group has no results, its first stage's own row among it; nothing where
+    some of it ran.
     """
     if any(row.status == "done" for row in members):
         return []
+    if is_pending(members):
+        return ["not reached: the run is not finished"]
     reasons = by_reason(absent_of(members), "failed")
     if len(reasons) == 1:
         return [f"failed: {reason}" for reason in reasons]

@@ -30,7 +30,7 @@ from bench.reports.document import (
 )
 from bench.reports.findings import Finding, median_ms, one_query, ranked
 from bench.reports.names import as_sentence, name_of, too_few, too_few_moved
-from bench.reports.view import View, absent_of
+from bench.reports.view import View, absent_of, is_pending
 
 
 class Form(NamedTuple):
@@ -118,6 +118,8 @@ def _lead(finding: Finding) -> Words:
     if best is None:
         if {row.status for row in finding.members} == {"failed"}:
             return (f"Nothing was measured on {dataset} ({first_stage}): it failed.",)
+        if is_pending(finding.members):
+            return (f"The run has not reached {dataset} ({first_stage}).",)
         return (f"No reranker {_why_none(finding)} on {where}.",)
     value = f"{finding.measure} {numbers.quality(best.quality[finding.measure].mean)}"
     names = _listed(finding.equals)
