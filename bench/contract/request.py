@@ -23,6 +23,10 @@ LARGEST_AMOUNT = 1e15
 """Beyond this nothing is a count of tokens, calls or billed units."""
 
 
+NO_REASON = "no reason given"
+"""What is said of a failure that says nothing."""
+
+
 class CandidateListFields(TypedDict):
     """A candidate list in JSON."""
 
@@ -107,6 +111,14 @@ class Failure:
     """
 
     reason: str
+
+    def __post_init__(self) -> None:
+        """An outsider's code may give an error, or nothing, in the place of a text."""
+        given: object = self.reason
+        if given is None or not str(given).strip():
+            object.__setattr__(self, "reason", NO_REASON)
+        elif not isinstance(given, str):
+            object.__setattr__(self, "reason", str(given))
 
 
 if TYPE_CHECKING:

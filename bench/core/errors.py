@@ -16,7 +16,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.core.printable import printable
+from bench.core.printable import printable, shortened
 
 LONG = 600
 """Characters from which a problem with a line of a file is cut."""
@@ -96,7 +96,7 @@ def first_line(error: BaseException) -> str:
     text = printable(text.encode("utf-8", "backslashreplace").decode())
     if not text:
         return type(error).__name__
-    return f"{type(error).__name__}: {text}"
+    return shortened(f"{type(error).__name__}: {text}")
 
 
 def causes(error: BaseException) -> list[BaseException]:

@@ -12,6 +12,19 @@ _UNPRINTABLE = re.compile(
 """Control characters but for tab and line feed, and those that change the direction of writing."""
 
 
+LONGEST_REASON = 400
+"""Characters of a reason in a record, a table or a message. The whole text is in errors/."""
+
+
+def shortened(text: str, longest: int = LONGEST_REASON) -> str:
+    """Return a text of at most `longest` characters: a longer one is cut out of its middle."""
+    if len(text) <= longest:
+        return text
+    mark = f" [... {len(text):,} characters ...] "
+    half = (longest - len(mark)) // 2
+    return f"{text[:half]}{mark}{text[-half:]}"
+
+
 def one_line(text: str) -> str:
     """Return a printable text as one line: what a cell of a table holds."""
     return " ".join(printable(" ".join(text.split())).split())

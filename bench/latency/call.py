@@ -15,6 +15,7 @@ from bench.contract.request import CandidateList, Failure, Usage, cut
 from bench.contract.stage import Reranker
 from bench.core.errors import BenchError
 from bench.core.outsiders import outsiders_code
+from bench.core.printable import shortened
 from bench.latency.sample import Sample
 from bench.latency.spans import Stopwatch
 from bench.machine import gpu
@@ -137,5 +138,5 @@ class Caller:
         self.target.reranker.pause()
         for outcome in outcomes:
             if isinstance(outcome, Failure):
-                raise BenchError(outcome.reason)
+                raise BenchError(shortened(outcome.reason))
         return nanoseconds

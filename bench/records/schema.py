@@ -41,6 +41,8 @@ ARGUMENT = "argument "
 """What the name of an input begins with that is a file an outsider's class was given."""
 
 
+FAILURES = 50
+"""Failed queries of a trial whose reasons a record holds."""
 FAILED_LIMIT = 0.5
 """A trial of which a larger share of the queries failed is out of every verdict."""
 
@@ -181,7 +183,8 @@ class Record(Options):
     vs_first_stage: Annotated[dict[str, Difference], AfterValidator(_probable)]
     counts: CountsField
     failures: dict[str, str] = Field(
-        default_factory=dict, description="query_id -> reason, the first fifty"
+        default_factory=dict,
+        description="query_id -> reason, the first fifty; long ones are cut, and whole in errors/",
     )
     usage: UsageField = Field(default_factory=dict)
     scores: dict[str, Queries] = Field(

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.contract.candidates import Candidates
 from bench.contract.identity import Fields
+from bench.contract.request import NO_REASON
 from bench.contract.scored import Scored
 from bench.contract.trial import System, Trial
 from bench.core.counting import counted
@@ -143,7 +144,7 @@ class GroupRun:
             pipeline = planned.pipeline
             scored, stages = self._stage_by_stage(pipeline, trial, questions, observer, label)
         if questions.requests and not scored.scores:
-            reason = next(iter(scored.failures.values()), "no reason given")
+            reason = next(iter(scored.failures.values()), NO_REASON)
             raise RerankerError(
                 f"none of its {counted(len(questions.requests), 'query')} was answered: {reason}"
             )
@@ -154,6 +155,7 @@ class GroupRun:
         header = self._header(scored, retrieved)
         with ranked(self.guard.ranking(trial), trial.reranker, header, depths) as rankings:
             assessed = assess(scored, questions, self.suite.seed, rankings.keep)
+        self.guard.keep_long_reasons(scored.failures, trial.id)
         run.measured = Measured(scored, assessed, rankings, stages)
         # they are in the ranking's file and in the cache
         scored.scores.clear()

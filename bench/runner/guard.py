@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench.contract.trial import Trial
 from bench.core.atomic import write_atomically
 from bench.core.errors import BenchError, Unavailable
 from bench.core.outsiders import OutsiderError, outsiders_code
+from bench.core.printable import LONGEST_REASON, shortened
 from bench.core.progress import Observer
 from bench.core.redaction import redacted_text, traceback_for_others
+from bench.records.schema import FAILURES
 from bench.records.writer import RunWriter
 from bench.runner.trial_run import TrialRun
 from bench.suite.planning import Planned
@@ -58,12 +60,26 @@ class Guard:
         a file of this name.
         """
         reason = redacted_text(str(error))
-        if not isinstance(error, OutsiderError):
+        if isinstance(error, OutsiderError):
+            text = traceback_for_others("".join(traceback.format_exception(error.cause)))
+        elif len(reason) > LONGEST_REASON:
+            text = reason
+        else:
             return reason
+        return f"{shortened(reason)} (errors/{self._write(name, text)})"
+
+    def keep_long_reasons(self, failures: Mapping[str, str], name: str) -> None:
+        """Write the reasons of failed queries that a record has to cut to a file of this name."""
+        reasons = dict.fromkeys(list(failures.values())[:FAILURES])
+        texts = [redacted_text(reason) for reason in reasons if len(reason) > LONGEST_REASON]
+        if texts:
+            self._write(name, "\n\n".join(texts))
+
+    def _write(self, name: str, text: str) -> str:
+        """Write a text to errors/, and return the name of its file."""
         path = self.writer.folder / "errors" / f"{name}.txt"
-        text = traceback_for_others("".join(traceback.format_exception(error.cause)))
         write_atomically(path, text.encode("utf-8", "backslashreplace"))
-        return f"{reason} (errors/{path.name})"
+        return path.name
 
     def ranking(self, trial: Trial) -> Path:
         """Return the file of a trial's ranking."""

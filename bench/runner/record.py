@@ -11,6 +11,7 @@ from bench.catalogue import entries
 from bench.contract.identity import Fields
 from bench.core.errors import Unavailable
 from bench.core.note import Code, note
+from bench.core.printable import shortened
 from bench.core.redaction import redacted_text
 from bench.latency.estimate import seconds_per_query
 from bench.machine import fingerprint, noise_floor
@@ -20,7 +21,7 @@ from bench.quality.statistics import Difference
 from bench.ranking.order import TIE_RULE
 from bench.records import keys
 from bench.records.keys import Key
-from bench.records.schema import ArchitectureRecord, Record, StageRecord
+from bench.records.schema import FAILURES, ArchitectureRecord, Record, StageRecord
 from bench.records.writer import now
 from bench.rerankers.options import declared
 from bench.runner.cost import cost, together
@@ -188,7 +189,8 @@ def quality_record(
         vs_first_stage=against_base,
         counts=assessed.counts,
         failures={
-            query: redacted_text(reason) for query, reason in list(scored.failures.items())[:50]
+            query: shortened(redacted_text(reason))
+            for query, reason in list(scored.failures.items())[:FAILURES]
         },
         usage=scored.usage,
         cost=paid,

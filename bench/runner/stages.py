@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bench.contract.candidates import Compact, QueryCandidates
-from bench.contract.request import CandidateList
+from bench.contract.request import NO_REASON, CandidateList
 from bench.contract.scored import Amounts, Scored
 from bench.contract.stage import Description, DescriptionFields
 from bench.core.errors import RerankerError
@@ -123,7 +123,7 @@ class StagePass:
             recipe=step.recipe,
         )
         if lists and not scored.scores:
-            reason = next(iter(scored.failures.values()), "no reason given")
+            reason = next(iter(scored.failures.values()), NO_REASON)
             raise RerankerError(
                 f"{step.name}: none of its {len(lists)} queries was answered: {reason}"
             )

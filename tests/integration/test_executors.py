@@ -188,6 +188,59 @@ def test_work_that_kills_every_worker_fails_its_trial_and_keeps_what_was_finishe
     assert (again.cached_queries, again.computed_queries) == (6, 0)
 
 
+ODD = """
+import os
+from tests.support.fakes import HashReranker
+
+
+class Exits(HashReranker):
+    def score(self, pairs):
+        os.write(2, b"the licence ran out\\n")
+        os._exit(3)
+
+
+class Interrupts(HashReranker):
+    def score(self, pairs):
+        raise KeyboardInterrupt("enough")
+
+
+class Writes(HashReranker):
+    def score(self, pairs):
+        for number in range(3, 20):
+            try:
+                os.write(number, b"garbage\\n")
+            except OSError:
+                pass
+        return super().score(pairs)
+"""
+UNREADABLE = (
+    "executor 'processes': a worker's answer could not be read: 'garbage'. Does odd_reranker"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "Exits",
+            "two workers ended over the same work; the second ended with code 3: the licence",
+        ),
+        ("Interrupts", "the second was killed by SIGINT: KeyboardInterrupt: enough"),
+        ("Writes", UNREADABLE),
+    ],
+)
+def test_what_is_known_of_a_workers_end_is_said_and_nothing_of_memory(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd_reranker.py").write_text(ODD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "odd_reranker", raising=False)
+    with pytest.raises(RerankerError) as error:
+        scored(f"odd_reranker:{name}", {}, requests(2), entry=("processes", {"workers": 1}))
+    assert message in str(error.value)
+    assert "memory" not in str(error.value)
+
+
 def test_no_worker_outlives_an_interrupt(mortal: str, tmp_path: Path) -> None:
     lists = requests(12, docs=4)
     options = {"folder": str(tmp_path), "delay_ms": 20}

@@ -391,3 +391,39 @@ def test_where_no_group_ran_the_python_api_raises(collection: Path, tmp_path: Pa
     assert "judgment" in (folder / "report.md").read_text()
     with pytest.raises(RecordError, match="nothing to export"):
         exports.export(Run(folder), "csv")
+
+
+class Verbose(HashReranker):
+    """Fails half of its queries, with a reason as long as a book, or with none."""
+
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
+        outcomes: list[Any] = list(super().rerank(requests))
+        outcomes[0] = Failure(f"begins {'x' * 1_000_000} ends")
+        if len(outcomes) > 2:
+            outcomes[1] = Failure(None)  # type: ignore[arg-type]
+        return outcomes
+
+
+def test_a_long_reason_is_cut_in_the_record_and_whole_in_errors(
+    collection: Path, tmp_path: Path
+) -> None:
+    entry = {f"{HERE}:Verbose": {"name": "verbose"}}
+    run = bench.run(suite(collection, entry, latency=None, chunk_pairs=1000), out=tmp_path)
+    (record,) = [each for each in run.records.values() if each.trial.reranker == "verbose"]
+    long, none = record.failures.values()
+    assert len(long) <= 400
+    assert long.startswith("begins xx")
+    assert long.endswith("xx ends")
+    assert "[... 1,000,012 characters ...]" in long
+    assert none == "no reason given"
+    (errors,) = (run.folder / "errors").iterdir()
+    assert errors.read_text() == f"begins {'x' * 1_000_000} ends"
+    assert (run.folder / "report.html").stat().st_size < 500_000
+
+
+def test_the_reason_of_a_failed_trial_is_cut_too(collection: Path, tmp_path: Path) -> None:
+    entry = {"tests.support.fakes:HashReranker": {"name": "fails", "crash": "y" * 100_000}}
+    run = bench.run(suite(collection, entry, latency=None), out=tmp_path)
+    (status,) = [line for line in run.info.trials if line.trial.reranker == "fails"]
+    assert "100,014 characters" in str(status.reason)
+    assert len(str(status.reason)) < 500

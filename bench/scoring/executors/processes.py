@@ -23,7 +23,7 @@ from bench.core.note import Code, note
 from bench.core.options import option
 from bench.machine.fingerprint import available_devices, usable_cores
 from bench.scoring.executors.base import Executor, ExecutorOptions
-from bench.scoring.executors.worker_process import WorkerDied, WorkerProcess
+from bench.scoring.executors.worker_process import UnreadableAnswer, WorkerDied, WorkerProcess
 from bench.scoring.job import Answer, Job
 
 WORKERS = 2
@@ -88,7 +88,7 @@ class Processes(Executor):
         if recipe is None:
             raise RerankerError("nothing says how to build it in another process")
         device = recipe.device
-        with Crew(recipe, self.devices(device), self.threads(device)) as crew:
+        with Crew(self.name, recipe, self.devices(device), self.threads(device)) as crew:
             for job in jobs:
                 crew.begin(job)
                 if crew.is_full:
@@ -102,7 +102,8 @@ class Crew:
     reaches this process at once.
     """
 
-    def __init__(self, recipe: Recipe, devices: Sequence[str], threads: int) -> None:
+    def __init__(self, name: str, recipe: Recipe, devices: Sequence[str], threads: int) -> None:
+        self._name = name
         self._recipe = recipe
         self._threads = threads
         self._seats = [Seat(device) for device in devices]
@@ -159,14 +160,25 @@ class Crew:
                 answer = self._worker(seat).answer(job)
             except WorkerDied as death:
                 seat.leave()
-                raise RerankerError(
-                    f"two workers ended over the same work; the second {death}. Each of the "
-                    f"{len(self._seats)} holds a copy of the model: where memory does not suffice, "
-                    "give executor: {processes: {workers: 1}}, or leave it out"
-                ) from death
+                raise RerankerError(self._twice(death)) from death
             return replace(answer, note=died)
+        except UnreadableAnswer as problem:
+            raise RerankerError(
+                f"executor '{self._name}': a worker's answer could not be read: {problem}. Does "
+                f"{self._recipe.name} write to files that it has not opened?"
+            ) from problem
         finally:
             self._free.put(seat)
+
+    def _twice(self, death: WorkerDied) -> str:
+        """Return what to know of work over which two workers ended."""
+        problem = f"two workers ended over the same work; the second {death}"
+        if not death.was_killed:
+            return problem
+        return (
+            f"{problem}. Each of the {len(self._seats)} holds a copy of the model: where memory "
+            "does not suffice, give executor: {processes: {workers: 1}}, or leave it out"
+        )
 
     def _worker(self, seat: Seat) -> WorkerProcess:
         with self._starting:

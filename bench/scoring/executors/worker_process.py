@@ -10,6 +10,8 @@ from contextlib import suppress
 
 from bench.contract.recipe import Recipe
 from bench.core.fresh_python import command, environment, last_line
+from bench.core.printable import one_line, shortened
+from bench.core.redaction import redacted_text
 from bench.scoring.executors import messages
 from bench.scoring.job import Answer, Job
 
@@ -23,7 +25,17 @@ THREAD_VARIABLES = (
 
 
 class WorkerDied(Exception):
-    """A worker has ended before it answered. Says how."""
+    """A worker has ended before it answered. Says how. `was_killed` where the system, or somebody,
+    took it without asking, as happens where memory does not suffice.
+    """
+
+    def __init__(self, ending: str, *, was_killed: bool = False) -> None:
+        super().__init__(ending)
+        self.was_killed = was_killed
+
+
+class UnreadableAnswer(Exception):
+    """What a worker wrote is no answer. Says how it begins."""
 
 
 class WorkerProcess:
@@ -59,8 +71,11 @@ class WorkerProcess:
             line = ""
         self._first = ""
         if not line.endswith("\n"):
-            raise WorkerDied(self._ending())
-        return messages.answer_of(line, job.meter)
+            raise self._death()
+        try:
+            return messages.answer_of(line, job.meter)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UnreadableAnswer(repr(shortened(line.strip(), 60))) from error
 
     def kill(self) -> None:
         """End the process, whatever it is at."""
@@ -77,15 +92,19 @@ class WorkerProcess:
                     pipe.close()
         self._errors.close()
 
-    def _ending(self) -> str:
-        """Return how the process ended."""
+    def _death(self) -> WorkerDied:
+        """Return how the process ended, with the last line that it printed where that may say
+        why.
+        """
         code = self._process.wait()
-        if code < 0:
-            return f"was killed by {_signal_name(-code)}"
+        if code == -signal.SIGKILL:
+            return WorkerDied(f"was killed by {_signal_name(-code)}", was_killed=True)
         self._errors.seek(0, os.SEEK_SET)
-        return (
-            f"ended with code {code}: {last_line(self._errors.read().decode('utf-8', 'replace'))}"
-        )
+        printed = last_line(self._errors.read().decode("utf-8", "replace"))
+        printed = shortened(redacted_text(one_line(printed)))
+        if code < 0:
+            return WorkerDied(f"was killed by {_signal_name(-code)}: {printed}")
+        return WorkerDied(f"ended with code {code}: {printed}")
 
 
 def _signal_name(number: int) -> str:
