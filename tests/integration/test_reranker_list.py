@@ -12,11 +12,19 @@ import pytest
 from bench.catalogue import entries
 from bench.contract import requirement
 from bench.core.errors import BenchError
-from bench.discover import needs
+from bench.discover import listing, needs
 from bench.discover.needs import Needs
 from bench.discover.reranker_list import lines
 from bench.rerankers.loading import hub
 from tests.support.command import bench as command
+
+
+class Shortest:
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor = factor
+
+    def score(self, pairs: list[tuple[str, str]]) -> list[float]:
+        return [-self.factor * len(document) for _, document in pairs]
 
 
 def row(name: str, width: int = 1000) -> str:
@@ -111,6 +119,26 @@ def test_the_command_filters_and_fills_the_terminal_it_has(tmp_path: Path) -> No
         2,
         "rerank-bench: --backend goes with `list rerankers`\n",
     )
+
+
+@pytest.mark.parametrize("what", ["suites", "scenarios", "datasets", "executors"])
+def test_a_list_wraps_in_a_terminal_and_is_cut_nowhere(
+    what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    listing.show_list(what)
+    in_full = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "80")
+    listing.show_list(what)
+    wrapped = capsys.readouterr().out
+    assert sorted(wrapped.split()) == sorted(in_full.split())
+    assert "..." not in in_full
+    assert max(map(len, wrapped.splitlines())) <= 80
+
+
+def test_an_argument_of_an_own_class_counts_as_deciding_the_scores() -> None:
+    decided = listing._options_by_decision(f"{__name__}:Shortest")
+    assert decided == {"scores": ["factor"], "speed": [], "nothing": ["name", "optional"]}
 
 
 def test_doctor_looks_for_every_key_of_the_catalogue(tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ def test_a_quality_key_that_differs_is_refused_and_its_fields_named(
     changed = ", ".join(rf"{name}( \(\w+ → \w+\))?" for name in named.split(", "))
     with pytest.raises(IncomparableError, match=f"they differ in {changed}") as caught:
         compare([old, new])
+    text = str(caught.value)
+    assert text.index("Z-old") < text.index("Z-new"), "in the order of the command line"
     assert caught.value.exit_code == 3
     allowed = named.split(".")[0].split(", ")[-1]
     (one,) = compare([old, new], across=[allowed])

@@ -18,6 +18,7 @@ from rich.console import Console
 from bench.cli.main import main
 from bench.contract.trial import Trial
 from bench.gate import Gate, Gates, Verdict, check
+from bench.gate.verdict import Line
 from bench.reports import verdict as report
 from bench.reports.renderers import render, terminal
 from tests.support.made_gate_runs import NOISE, OLD, runs
@@ -155,6 +156,24 @@ def test_the_terminal_table_fits(tmp_path: Path, width: int) -> None:
     ):
         assert expected in text
     assert max(map(len, text.split("a, quality")[0].splitlines())) <= width
+
+
+def test_the_numbers_of_drift_leave_room_for_their_limits(tmp_path: Path) -> None:
+    """At 80 columns, next to each other, they did not: the limit was the column left out."""
+    new, old = runs(tmp_path, OLD)
+    answer = check(new, old, Gates(failures=0)).gates[0]
+    lines = (
+        Line("drift", "7,424", "≤ 0.0018"),
+        Line("drift, tau", "0.934", "≥ 0.995"),
+        Line("drift, top 10", "0.90", "≥ 0.99"),
+    )
+    drifted = replace(answer, name="drift", outcome="fail", lines=lines)
+    console = Console(width=80, record=True, file=io.StringIO())
+    terminal.show(report.terminal(Verdict(new, old, (answer, drifted))), console)
+    text = console.export_text()
+    assert "left out" not in text
+    for line in lines:
+        assert any(line.measured in row and line.limit in row for row in text.splitlines())
 
 
 def test_json_holds_every_number(tmp_path: Path) -> None:

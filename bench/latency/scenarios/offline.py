@@ -32,7 +32,7 @@ class Offline(Scenario[OfflineOptions]):
 
     Options = OfflineOptions
     place = Place.HERE
-    question = "what does a million pairs cost?"
+    question = "how long does a million pairs take?"
     meaning = "all pairs of the sample in one call"
     throughput = True
     columns = (PAIRS_PER_S, ENERGY)

@@ -37,10 +37,8 @@ def to_json(run: Run, out: Path | None = None) -> str:
 
 def to_parquet(run: Run, out: Path | None = None) -> list[Path]:
     """Write the main table; per-query values and timings are Parquet files of the run already."""
-    path = out or run.folder / "parquet"
-    if path.name == "parquet":
-        path = path.with_suffix(".parquet")
-    elif path.suffix != ".parquet":
+    path = out or run.folder / f"{run.info.id}.parquet"
+    if path.suffix != ".parquet":
         path /= FILE
     buffer = io.BytesIO()
     frame(run).to_parquet(buffer, index=False)
@@ -75,4 +73,8 @@ def frame(run: Run) -> pd.DataFrame:
         if any(reasons):
             row[OUT_OF_VERDICT] = mean.out_of_verdict
         rows.append(row)
-    return pd.concat([table, pd.DataFrame(rows)], ignore_index=True) if rows else table
+    if not rows:
+        return table
+    # Whole numbers stay whole in a column that the rows of means lack.
+    integers = dict.fromkeys(("depth", "candidates"), "Int64")
+    return pd.concat([table.astype(integers), pd.DataFrame(rows)], ignore_index=True)

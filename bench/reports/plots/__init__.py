@@ -27,6 +27,16 @@ KINDS: dict[str, str] = {
     "per-query": "bench.reports.plots.per_query:draw",
 }
 FORMATS = ("png", "svg", "pdf")
+NEEDS_TIMES = ("pareto", "latency", "sweep")
+LACKING: dict[str, str] = {
+    "pareto": "no reranker of this run has both a quality and a time of one query",
+    "depth": "no quality of this run is known at two depths",
+    "latency": "no reranker of this run was timed with one query in flight on this machine",
+    "sweep": "no reranker of this run was timed at two depths and two batch sizes; "
+    "write a `sweep` under `latency` in its suite",
+    "per-query": "no reranker of this run has values next to those of the first stage",
+}
+"""What a run has not that holds nothing for a kind of picture."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def missing(view: View) -> Section | None:
         blocks.append(Bullets([(text,) for text in worded(view.run.info.warnings)]))
     if not blocks:
         return None
-    return Section("missing", "To know beforehand", blocks)
+    return Section("missing", "Before you read on", blocks)
 
 
 def sentences(finding: Finding) -> list[Words]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, model_validator
+from pydantic.fields import FieldInfo
 
 from bench.contract.stage import Description
 from bench.core.plugins import name_of
@@ -26,6 +27,16 @@ class OwnOptions(RerankerOptions):
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
     parameters: ClassVar[inspect.Signature | None] = None
+
+    @classmethod
+    def known_fields(cls) -> dict[str, FieldInfo]:
+        """Return the fields that may be given, by key: the arguments of the class too."""
+        fields = dict(cls.model_fields)
+        if cls.parameters is not None:
+            for name, parameter in cls.parameters.parameters.items():
+                if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                    fields.setdefault(name, FieldInfo())
+        return fields
 
     @property
     def arguments(self) -> dict[str, Any]:
