@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bench.catalogue.price import Price
 from bench.contract.request import CandidateList, Usage, cut
 from bench.contract.stage import Reranker
-from bench.contract.trial import REFERENCES, Trial
+from bench.contract.trial import Trial
 from bench.core.errors import BenchError
 from bench.core.progress import Observer
 from bench.latency import timed_pass
@@ -204,7 +204,7 @@ def _counted(texts: Sequence[str]) -> int:
 
 
 def _rerankers(group: Group) -> Iterator[Planned]:
-    return (planned for planned in group.planned if planned.trial.reranker not in REFERENCES)
+    return (planned for planned in group.planned if planned.trial.kind != "reference")
 
 
 def _sum(usages: Sequence[Usage]) -> Usage:

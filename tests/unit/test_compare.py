@@ -66,6 +66,19 @@ def test_the_baseline_may_be_any_row(tmp_path: Path) -> None:
         compare([run], "first")
 
 
+def test_the_baseline_is_the_first_stage_though_a_reranker_has_its_name(tmp_path: Path) -> None:
+    run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": OTHER})
+    named = next(record for record in run.records.values() if record.trial.reranker == "a")
+    trial = named.trial.model_copy(update={"reranker": "first-stage"})
+    run.records[trial.id] = named.model_copy(update={"trial": trial})
+    comparisons = compare([run])
+    assert {comparison.baseline.trial.kind for comparison in comparisons} == {"reference"}
+    assert [comparison.new.trial.id for comparison in comparisons] == [
+        trial.id,
+        next(key for key, record in run.records.items() if record.trial.reranker == "b"),
+    ]
+
+
 def test_several_runs_compare_each_reranker_with_itself_in_the_first(tmp_path: Path) -> None:
     old = made_run(tmp_path, {"first-stage": BASE, "a": BASE, "b": OTHER}, name="old")
     new = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "c": OTHER}, name="new")
