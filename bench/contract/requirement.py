@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any, Protocol
 
 from bench.core.errors import RerankerError, Unavailable
+from bench.core.outsiders import kind_of, outsiders_code
+from bench.core.plugins import name_of
 
 
 class Requirement(ABC):
@@ -40,6 +44,29 @@ class Requirement(ABC):
 
         Raises RerankerError where it is here and cannot be used.
         """
+
+
+def requirements_of(stage: Stated, kind: type) -> Sequence[Requirement]:
+    """Return what a stage needs. `kind` is the class whose code says so. Raises RerankerError where
+    that is no list of requirements, and OutsiderError for what its code raises.
+    """
+    method = f"requirements() of {name_of(kind)}"
+    needs = "it returns a list of requirements, such as [Package('faiss')]"
+    with outsiders_code(method):
+        value: Any = stage.requirements()
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise RerankerError(f"{method} returned {kind_of(value)}; {needs}")
+        requirements = list(value)
+    for requirement in requirements:
+        if not isinstance(requirement, Requirement):
+            raise RerankerError(f"{method} returned a list with {kind_of(requirement)}; {needs}")
+    return requirements
+
+
+class Stated(Protocol):
+    """What says what it needs."""
+
+    def requirements(self) -> Sequence[Requirement]: ...
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,20 @@ from bench.core.errors import BenchError, first_line
 
 
 class OutsiderError(BenchError):
-    """Code of an outsider raised something, or exited: `cause` is what it raised."""
+    """Code of an outsider raised something, or exited: `cause` is what it raised, `method` what of
+    it was called, where that is worth a word.
+    """
 
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(first_line(cause))
+    def __init__(self, cause: BaseException, method: str = "") -> None:
+        line = first_line(cause)
+        if method:
+            line = f"{method} raised {line}"
+        super().__init__(line)
         self.cause = cause
 
 
 @contextmanager
-def outsiders_code() -> Iterator[None]:
+def outsiders_code(method: str = "") -> Iterator[None]:
     """Raise OutsiderError for whatever the block raises.
 
     A reranker, dataset or first stage of an outsider may raise anything, or exit: it ends what it
@@ -29,4 +34,13 @@ def outsiders_code() -> Iterator[None]:
     except (BenchError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise OutsiderError(error) from error
+        raise OutsiderError(error, method) from error
+
+
+def kind_of(value: object) -> str:
+    """Return what an outsider's code has returned, in a word or two."""
+    if value is None:
+        return "None"
+    if isinstance(value, str):
+        return "text"
+    return f"a value of type {type(value).__name__}"

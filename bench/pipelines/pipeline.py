@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.meter import Meter
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure, Usage, cut
+from bench.contract.requirement import requirements_of
 from bench.contract.stage import Description, Placement, Reranker
 from bench.core.errors import RerankerError
 from bench.core.note import NoteFields, read_notes
+from bench.core.outsiders import outsiders_code
+from bench.core.plugins import name_of
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
 from bench.retrieval.base import BaseFirstStage
@@ -59,15 +62,16 @@ class Pipeline(BaseReranker):
         self._dataset: Dataset | None = None
 
     def requirements(self) -> Sequence[Requirement]:
-        requirements = list(self.first.requirements())
+        requirements = list(requirements_of(self.first, self.first.origin))
         for step in self.steps:
-            requirements += step.reranker.requirements()
+            requirements += requirements_of(step.reranker, step.reranker.origin)
         return requirements
 
     def check(self) -> None:
         # the first stage is its group's: where it cannot search, the group says so
         for step in self.steps:
-            step.reranker.check()
+            with outsiders_code(f"check() of {name_of(step.reranker.origin)}"):
+                step.reranker.check()
 
     def over(self, dataset: Dataset) -> None:
         self._dataset = dataset

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from bench.contract.identity import Fields, Identity
 from bench.contract.meter import SORT, Meter
 from bench.contract.request import CandidateList, Failure, Usage
-from bench.contract.requirement import Key, Package, Requirement
+from bench.contract.requirement import Key, Package, Requirement, requirements_of
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.note import Note
@@ -109,7 +109,7 @@ class BaseReranker(ABC):
         return ()
 
     def check(self) -> None:
-        for requirement in self.requirements():
+        for requirement in requirements_of(self, self.origin):
             requirement.require()
 
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.contract.candidates import Candidates, QueryCandidates
-from bench.contract.requirement import Requirement
+from bench.contract.requirement import Requirement, requirements_of
 from bench.datasets.base import Dataset
 from bench.retrieval.options import FirstStageOptions
 
@@ -32,6 +32,11 @@ class BaseFirstStage(ABC):
         self.options = options
         self.base_dir = base_dir
 
+    @property
+    def origin(self) -> type:
+        """The class whose code retrieves: that of an outsider, where one is wrapped."""
+        return type(self)
+
     def requirements(self) -> Sequence[Requirement]:
         """Return what it needs to run. Cheap."""
         return ()
@@ -40,7 +45,7 @@ class BaseFirstStage(ABC):
         """Raise what `retrieve` would raise, as far as that is cheap to know; return the candidates
         where they are known by then. `dataset` is None where it is not on this disk.
         """
-        for requirement in self.requirements():
+        for requirement in requirements_of(self, self.origin):
             requirement.require()
         return None
 
@@ -70,6 +75,10 @@ class OutsideFirstStage(BaseFirstStage):
         super().__init__(options, base_dir)
         self._stage = self.outside(options, base_dir)
         self.reads_texts = bool(getattr(self._stage, "reads_texts", True))
+
+    @property
+    def origin(self) -> type:
+        return type(self._stage)
 
     def requirements(self) -> Sequence[Requirement]:
         requirements: Sequence[Requirement] = ()

@@ -70,6 +70,8 @@ class GroupRun:
         self.fingerprint = cache(fingerprint.fingerprint)
 
     def run(self) -> None:
+        for run in self.runs:
+            self.guard.keep_traceback(run.planned)
         try:
             with outsiders_code():
                 retrieved = retrieve(self.suite, self.group, self.observer)

@@ -44,6 +44,11 @@ class Guard:
                 f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}"
             )
 
+    def keep_traceback(self, planned: Planned) -> None:
+        """Write what code raised when a trial was planned: there was no folder for it yet."""
+        if planned.raised is not None:
+            planned.end("failed", self.reason(planned.raised, planned.trial.id))
+
     def close(self, planned: Planned) -> None:
         """Close a reranker. What it computed stays where that fails: only memory may not be
         free.

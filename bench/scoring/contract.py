@@ -15,6 +15,7 @@ from bench.contract.stage import Reranker
 from bench.core.counting import counted
 from bench.core.errors import RerankerError
 from bench.core.note import Note
+from bench.core.outsiders import kind_of
 from bench.scoring.executors.base import Executor
 from bench.scoring.job import Answer, Job, usable
 
@@ -43,7 +44,7 @@ def held_to_contract(
     taken = TakenJobs(jobs)
     answers: Any = executor.run(reranker, recipe, taken)
     if not isinstance(answers, Iterator):
-        raise _broken(executor, f"run() returned {_named(answers)}; it yields (job, answer)")
+        raise _broken(executor, f"run() returned {kind_of(answers)}; it yields (job, answer)")
     try:
         for item in answers:
             yield _answered(executor, item, taken)
@@ -64,20 +65,20 @@ def held_to_contract(
 def _answered(executor: Executor, item: Any, taken: TakenJobs) -> tuple[Job, Answer]:
     """Return a job at work and its answer, checked; the job is at work no more."""
     if not isinstance(item, tuple) or len(item) != 2:
-        raise _broken(executor, f"run() yielded {_named(item)}; it yields (job, answer)")
+        raise _broken(executor, f"run() yielded {kind_of(item)}; it yields (job, answer)")
     job, answer = item
     place = _place(job, taken.at_work)
     if place is None:
         if _place(job, taken.taken) is not None:
             raise _broken(executor, f"run() answered the job of query '{_first(job)}' twice")
-        raise _broken(executor, f"run() answered {_named(job)}, which is no job that it took")
+        raise _broken(executor, f"run() answered {kind_of(job)}, which is no job that it took")
     if not isinstance(answer, Answer):
-        raise _broken(executor, f"the answer to a job is {_named(answer)}; it is an Answer")
+        raise _broken(executor, f"the answer to a job is {kind_of(answer)}; it is an Answer")
     for remark in (answer.doubt, answer.note):
         if remark is not None and not isinstance(remark, Note):
-            raise _broken(executor, f"an answer has {_named(remark)} in the place of a Note")
+            raise _broken(executor, f"an answer has {kind_of(remark)} in the place of a Note")
     if answer.description is not None and not isinstance(answer.description, dict):
-        raise _broken(executor, f"the description in an answer is {_named(answer.description)}")
+        raise _broken(executor, f"the description in an answer is {kind_of(answer.description)}")
     if answer.query_ids and tuple(answer.query_ids) != job.query_ids:
         raise _broken(
             executor,
@@ -85,7 +86,7 @@ def _answered(executor: Executor, item: Any, taken: TakenJobs) -> tuple[Job, Ans
         )
     if not isinstance(answer.outcomes, list | tuple):
         raise _broken(
-            executor, f"the outcomes in an answer are {_named(answer.outcomes)}; they are a list"
+            executor, f"the outcomes in an answer are {kind_of(answer.outcomes)}; they are a list"
         )
     try:
         outcomes = usable(answer.outcomes, job.requests, "run()")
@@ -104,13 +105,6 @@ def _place(job: Any, jobs: list[Job]) -> int | None:
 
 def _first(job: Job) -> str:
     return job.requests[0].query_id
-
-
-def _named(value: object) -> str:
-    """Return what a value is, in a word."""
-    if value is None:
-        return "None"
-    return f"a value of type {type(value).__name__}"
 
 
 def _broken(executor: Executor, problem: str) -> RerankerError:

@@ -5,10 +5,14 @@ secrets.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from bench.contract.identity import Fields
-from bench.contract.stage import Reranker
+from bench.contract.stage import Description, Reranker
+from bench.core.errors import RerankerError
 from bench.core.options import at_default, deciding
+from bench.core.outsiders import kind_of, outsiders_code
 from bench.core.plugins import is_ours, name_of
 from bench.core.redaction import redacted
 from bench.rerankers.options import declared, shared
@@ -29,12 +33,28 @@ def described(reranker: Reranker) -> Fields:
     """Return what a loaded reranker says it is, as plain data without secrets: an outsider's may
     name a path, a number of numpy, a dtype, and the key that it reads.
     """
-    description = reranker.describe().to_dict()
+    description = _checked(reranker).to_dict()
     if not is_ours(reranker.origin):
         options = _options(reranker, defaults=False)
         description["identity"] = {**options, **description["identity"]}
     plain: Fields = redacted(json.loads(json.dumps(description, default=str)))
     return plain
+
+
+def _checked(reranker: Reranker) -> Description:
+    """Return a description. Raises RerankerError where an outsider's code returns another thing."""
+    method = f"describe() of {name_of(reranker.origin)}"
+    needs = "it returns a Description(backend, identity, facts)"
+    with outsiders_code(method):
+        value: Any = reranker.describe()
+    if not isinstance(value, Description):
+        raise RerankerError(f"{method} returned {kind_of(value)}; {needs}")
+    if not isinstance(value.backend, str):
+        raise RerankerError(f"{method}: its backend is {kind_of(value.backend)}, and not text")
+    for name, part in (("identity", value.identity), ("facts", value.facts)):
+        if not isinstance(part, Mapping):
+            raise RerankerError(f"{method}: its {name} is {kind_of(part)}, and not a mapping")
+    return value
 
 
 def _options(reranker: Reranker, *, defaults: bool) -> Fields:

@@ -18,6 +18,7 @@ from bench.core.filenames import file_stem
 from bench.core.handed import hand_over
 from bench.core.options import Keys
 from bench.core.outsiders import OutsiderError, outsiders_code
+from bench.core.plugins import name_of
 from bench.core.redaction import for_others
 from bench.machine.fingerprint import resolve_device
 from bench.pipelines.pipeline import Pipeline
@@ -44,6 +45,8 @@ class Planned:
     optional: bool = False
     pipeline: Pipeline | None = None
     """The reranker, where it is a pipeline: it is scored stage by stage."""
+    raised: OutsiderError | None = None
+    """What an outsider's code raised when the trial was planned."""
 
     def end(self, status: Status, reason: str | None = None) -> None:
         """Set what became of the trial, and why where it did not run."""
@@ -310,9 +313,10 @@ def _check(planned: Planned, lenient: bool) -> list[BenchError]:
     """Return why a reranker cannot run, if it cannot and should; its status says so, too."""
     name = planned.trial.reranker
     try:
-        with outsiders_code():
+        with outsiders_code(f"check() of {name_of(planned.reranker.origin)}"):
             planned.reranker.check()
     except OutsiderError as error:
+        planned.raised = error
         planned.end("failed", str(error))
     except Unavailable as error:
         if planned.optional:

@@ -427,3 +427,74 @@ def test_the_reason_of_a_failed_trial_is_cut_too(collection: Path, tmp_path: Pat
     (status,) = [line for line in run.info.trials if line.trial.reranker == "fails"]
     assert "100,014 characters" in str(status.reason)
     assert len(str(status.reason)) < 500
+
+
+class Stating(HashReranker):
+    """Says what it needs, and what it loaded, in a way of its own."""
+
+    Options = OddOptions  # type: ignore[assignment]
+
+    def __init__(self, options: OddOptions, device: str = "cpu") -> None:
+        super().__init__(FakeOptions(), device)
+        self.where = options.where
+
+    def requirements(self) -> Any:
+        if self.where == "generator":
+            return (word for word in ["faiss"])
+        if self.where == "raises":
+            raise ValueError("boo")
+        return {"text": "faiss", "numbers": [1, 2], "nothing": None, "number": 7}.get(
+            self.where, ()
+        )
+
+    def check(self) -> None:
+        super().check()
+        if self.where == "check":
+            raise ZeroDivisionError("no luck")
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def describe(self) -> Any:
+        if self.where == "dict":
+            return {"a": 1}
+        if self.where == "facts":
+            return Description("odd", {}, None)  # type: ignore[arg-type]
+        return super().describe()
+
+
+STATING = f"{HERE}:Stating"
+LIST = "it returns a list of requirements, such as [Package('faiss')]"
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("text", f"requirements() of {STATING} returned text; {LIST}"),
+        (
+            "numbers",
+            f"requirements() of {STATING} returned a list with a value of type int; {LIST}",
+        ),
+        ("nothing", f"requirements() of {STATING} returned None; {LIST}"),
+        ("number", f"requirements() of {STATING} returned a value of type int; {LIST}"),
+        ("generator", f"requirements() of {STATING} returned a list with text; {LIST}"),
+        ("raises", f"requirements() of {STATING} raised ValueError: boo (errors/ID.txt)"),
+        ("check", f"check() of {STATING} raised ZeroDivisionError: no luck (errors/ID.txt)"),
+        (
+            "dict",
+            f"describe() of {STATING} returned a value of type dict; it returns a Description",
+        ),
+        ("facts", f"describe() of {STATING}: its facts is None, and not a mapping"),
+    ],
+)
+def test_a_method_that_breaks_its_contract_is_named(
+    where: str, message: str, collection: Path, tmp_path: Path
+) -> None:
+    entries = [{STATING: {"name": "odd", "where": where}}, "word-overlap"]
+    run = bench.run(suite(collection, *entries, latency=None), out=tmp_path)
+    (status,) = [line for line in run.info.trials if line.trial.reranker == "odd"]
+    assert status.status == "failed"
+    assert message.replace("ID", status.trial.id) in str(status.reason)
+    if "errors/" in message:
+        text = (run.folder / "errors" / f"{status.trial.id}.txt").read_text()
+        assert "in requirements" in text or "in check" in text

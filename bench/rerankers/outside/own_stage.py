@@ -32,7 +32,9 @@ class OwnStage(BaseReranker):
         return self.outside
 
     def requirements(self) -> Sequence[Requirement]:
-        requirements: Sequence[Requirement] = self._call("requirements") or ()
+        if getattr(self._stage, "requirements", None) is None:
+            return ()
+        requirements: Sequence[Requirement] = self._stage.requirements()
         return requirements
 
     def check(self) -> None:
