@@ -73,6 +73,19 @@ def keep_of(stage: Part) -> int | None:
     return keep
 
 
+def retrieved_by(stage: Part) -> int | None:
+    """Return the depth that the options of a first stage give; None where they give none."""
+    if not isinstance(stage.options, Mapping):
+        return None
+    return stage.options.get("depth")
+
+
+def refuse_more(keep: int | None, received: int | None) -> None:
+    """Raise SuiteError for a stage that would hand on more documents than it gets."""
+    if keep is not None and received is not None and keep > received:
+        raise SuiteError(f"keep: {keep} is more than the {received} documents that it gets")
+
+
 def refuse_optional(stage: Part) -> None:
     """Raise SuiteError for a stage that may be left out: a pipeline without it is another one."""
     if isinstance(stage.options, Mapping) and stage.options.get("optional"):

@@ -39,7 +39,14 @@ from bench.latency.timed_pass import LatencyPlan
 from bench.scoring.executors import DEFAULT, build, class_of
 from bench.suite.handed_parts import Objects, with_names
 from bench.suite.part import Part
-from bench.suite.pipeline_entry import PipelineEntry, keep_of, refuse_optional, without_keep
+from bench.suite.pipeline_entry import (
+    PipelineEntry,
+    keep_of,
+    refuse_more,
+    refuse_optional,
+    retrieved_by,
+    without_keep,
+)
 
 
 def _not_reserved(name: str) -> str:
@@ -324,7 +331,7 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
             try:
                 refuse_optional(stage)
                 keep = keep_of(stage)
-                if keep and place == 0 and _depth_of(plain):
+                if keep and place == 0 and retrieved_by(plain):
                     raise SuiteError("give keep or depth, not both: they say the same here")
                 if place and retrieval.is_first_stage(stage.name):
                     raise SuiteError(
@@ -334,7 +341,7 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
                 model.model_validate(as_mapping(model, plain.options))
                 if place:
                     references.refuse_stage(stage, pipeline.name)
-                _refuse_more(keep, received)
+                refuse_more(keep, received)
                 _refuse_twice(plain, names)
             except ValidationError as error:
                 raise _explained(source, error, model, keys) from error
@@ -343,18 +350,7 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
                 if place == 0 and _misplaced(stage, "first_stages"):
                     problem = "a pipeline begins with a first stage, such as bm25"
                 raise source.problem(keys, problem) from error
-            received = keep or received or _depth_of(plain) or suite.depth
-
-
-def _depth_of(stage: Part) -> int | None:
-    if not isinstance(stage.options, Mapping):
-        return None
-    return stage.options.get("depth")
-
-
-def _refuse_more(keep: int | None, received: int | None) -> None:
-    if keep is not None and received is not None and keep > received:
-        raise SuiteError(f"keep: {keep} is more than the {received} documents that it gets")
+            received = keep or received or retrieved_by(plain) or suite.depth
 
 
 def _refuse_twice(stage: Part, names: set[str]) -> None:
