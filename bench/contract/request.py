@@ -114,11 +114,11 @@ class Failure:
 
     def __post_init__(self) -> None:
         """An outsider's code may give an error, or nothing, in the place of a text."""
-        given: object = self.reason
-        if given is None or not str(given).strip():
+        reason: object = self.reason
+        if reason is None or not str(reason).strip():
             object.__setattr__(self, "reason", NO_REASON)
-        elif not isinstance(given, str):
-            object.__setattr__(self, "reason", str(given))
+        elif not isinstance(reason, str):
+            object.__setattr__(self, "reason", str(reason))
 
 
 if TYPE_CHECKING:

@@ -25,12 +25,12 @@ class TakenJobs(Iterator[Job]):
 
     def __init__(self, jobs: Iterator[Job]) -> None:
         self._jobs = jobs
-        self.taken: list[Job] = []
+        self.handed_out: list[Job] = []
         self.at_work: list[Job] = []
 
     def __next__(self) -> Job:
         job = next(self._jobs)
-        self.taken.append(job)
+        self.handed_out.append(job)
         self.at_work.append(job)
         return job
 
@@ -41,35 +41,35 @@ def held_to_contract(
     """Yield each job with its answer, as the executor gives them. Raises RerankerError naming the
     executor where an answer is no answer to a job at work, and where a job is left without one.
     """
-    taken = TakenJobs(jobs)
-    answers: Any = executor.run(reranker, recipe, taken)
+    supply = TakenJobs(jobs)
+    answers: Any = executor.run(reranker, recipe, supply)
     if not isinstance(answers, Iterator):
         raise _broken(executor, f"run() returned {kind_of(answers)}; it yields (job, answer)")
     try:
         for item in answers:
-            yield _answered(executor, item, taken)
+            yield _answered(executor, item, supply)
     finally:
         # an iterator that is no generator may have nothing to close
         close = getattr(answers, "close", None)
         if close is not None:
             close()
-    if taken.at_work:
-        jobs_taken = counted(len(taken.taken), "job")
-        answered = len(taken.taken) - len(taken.at_work)
+    if supply.at_work:
+        jobs_taken = counted(len(supply.handed_out), "job")
+        answered = len(supply.handed_out) - len(supply.at_work)
         raise _broken(executor, f"run() took {jobs_taken} and answered {answered}")
-    if next(taken, None) is not None:
-        jobs_taken = counted(len(taken.taken) - 1, "job")
+    if next(supply, None) is not None:
+        jobs_taken = counted(len(supply.handed_out) - 1, "job")
         raise _broken(executor, f"run() ended after {jobs_taken}, and there were more to take")
 
 
-def _answered(executor: Executor, item: Any, taken: TakenJobs) -> tuple[Job, Answer]:
+def _answered(executor: Executor, item: Any, supply: TakenJobs) -> tuple[Job, Answer]:
     """Return a job at work and its answer, checked; the job is at work no more."""
     if not isinstance(item, tuple) or len(item) != 2:
         raise _broken(executor, f"run() yielded {kind_of(item)}; it yields (job, answer)")
     job, answer = item
-    place = _place(job, taken.at_work)
+    place = _place(job, supply.at_work)
     if place is None:
-        if _place(job, taken.taken) is not None:
+        if _place(job, supply.handed_out) is not None:
             raise _broken(executor, f"run() answered the job of query '{_first(job)}' twice")
         raise _broken(executor, f"run() answered {kind_of(job)}, which is no job that it took")
     if not isinstance(answer, Answer):
@@ -92,7 +92,7 @@ def _answered(executor: Executor, item: Any, taken: TakenJobs) -> tuple[Job, Ans
         outcomes = usable(answer.outcomes, job.requests, "run()")
     except RerankerError as error:
         raise _broken(executor, str(error)) from error
-    del taken.at_work[place]
+    del supply.at_work[place]
     return job, replace(answer, outcomes=outcomes)
 
 
