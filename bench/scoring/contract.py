@@ -25,12 +25,14 @@ class TakenJobs(Iterator[Job]):
 
     def __init__(self, jobs: Iterator[Job]) -> None:
         self._jobs = jobs
-        self.handed_out: list[Job] = []
+        self.count = 0
+        self.answered: set[str] = set()
+        """The first query of each answered job: the job itself holds texts, and is let go."""
         self.at_work: list[Job] = []
 
     def __next__(self) -> Job:
         job = next(self._jobs)
-        self.handed_out.append(job)
+        self.count += 1
         self.at_work.append(job)
         return job
 
@@ -54,11 +56,11 @@ def held_to_contract(
         if close is not None:
             close()
     if supply.at_work:
-        jobs_taken = counted(len(supply.handed_out), "job")
-        answered = len(supply.handed_out) - len(supply.at_work)
+        jobs_taken = counted(supply.count, "job")
+        answered = supply.count - len(supply.at_work)
         raise _broken(executor, f"run() took {jobs_taken} and answered {answered}")
     if next(supply, None) is not None:
-        jobs_taken = counted(len(supply.handed_out) - 1, "job")
+        jobs_taken = counted(supply.count - 1, "job")
         raise _broken(executor, f"run() ended after {jobs_taken}, and there were more to take")
 
 
@@ -69,7 +71,7 @@ def _answered(executor: Executor, item: Any, supply: TakenJobs) -> tuple[Job, An
     job, answer = item
     place = _place(job, supply.at_work)
     if place is None:
-        if _place(job, supply.handed_out) is not None:
+        if isinstance(job, Job) and _first(job) in supply.answered:
             raise _broken(executor, f"run() answered the job of query '{_first(job)}' twice")
         raise _broken(executor, f"run() answered {kind_of(job)}, which is no job that it took")
     if not isinstance(answer, Answer):
@@ -93,6 +95,7 @@ def _answered(executor: Executor, item: Any, supply: TakenJobs) -> tuple[Job, An
     except RerankerError as error:
         raise _broken(executor, str(error)) from error
     del supply.at_work[place]
+    supply.answered.add(_first(job))
     return job, replace(answer, outcomes=outcomes)
 
 
