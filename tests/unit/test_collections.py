@@ -155,7 +155,7 @@ class TestJudgments:
                 {1: 1, "1": 5},
                 'label \'1\' is there twice, for grades 1 and 5; 2, "2" and "2.0" are one label',
             ),
-            ({}, "at least 1"),
+            ({}, "needs at least one"),
             ({"a": 0.5}, "integer"),
             ({"a": 10**9}, "nine digits"),
             ([1], "should be a mapping"),

@@ -35,7 +35,7 @@ LABELS = {"a": "a", "b": "b", "oracle": "oracle"}
 SLOW = Condition("server", 50.0)
 
 
-def trial(name: str, device: str = "cpu") -> Trial:
+def trial(name: str, device: str | None = "cpu") -> Trial:
     return Trial(id=name, dataset="d", first_stage="bm25", reranker=name, device=device, depth=10)
 
 
@@ -189,10 +189,15 @@ def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -
 
 
 def test_a_hosted_reranker_is_named_so_and_outside_the_pareto_front() -> None:
-    rows = [made("ours", timed("single")), made("theirs", timed("request", n=5, ms=1.0))]
+    ours, theirs = made("ours", timed("single")), made("theirs", timed("request", n=5, ms=1.0))
+    worse = Estimate(mean=0.4, low=0.3, high=0.5, n=60)
+    quick = replace(made("quick", timed("single", ms=10.0)), quality={"nDCG@10": worse})
+    theirs = replace(theirs, trial=trial("theirs", device=None))
+    rows = [ours, quick, theirs]
     axes = tradeoff._figure(rows, points_of(rows), "title").axes[0]
     front = next(line for line in axes.get_lines() if line.get_label() == "Pareto front")
-    assert list(front.get_xdata()) == [rows[0].latency[Condition("single")].p50_ms]
+    here = [row.latency[Condition("single")].p50_ms for row in (quick, ours)]
+    assert list(front.get_xdata()) == here
     assert {text.get_text() for text in axes.get_legend().get_texts()} >= {
         "ours (cpu)",
         "theirs (request)",
