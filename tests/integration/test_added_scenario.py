@@ -97,7 +97,8 @@ def suite(collection: Path, **latency: Any) -> dict[str, Any]:
 
 
 def test_it_is_listed(burst: str) -> None:
-    result = CliRunner().invoke(cli, ["list", "scenarios"])
+    # wide enough for a line each
+    result = CliRunner().invoke(cli, ["list", "scenarios"], env={"COLUMNS": "300"})
     assert result.exit_code == 0
     [line] = [line for line in result.output.splitlines() if line.startswith(burst)]
     assert "how fast is a burst of queries answered?" in line
