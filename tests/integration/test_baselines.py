@@ -114,8 +114,9 @@ def test_an_unfinished_run_is_no_baseline(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_word_finds_a_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the runs of the working folder are known names as well
-    monkeypatch.chdir(tmp_path)
+    # the runs of the working folder are known names as well: here are none
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     folder = tmp_path / "kept"
     baselines.save(run, "base", folder)
     assert baselines.find(str(run.folder), folder).info.id == run.info.id
