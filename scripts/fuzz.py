@@ -800,7 +800,10 @@ def try_case(
         if "Traceback (most recent call last)" in output or code not in (0, 1, 2, 3, 4):
             result.faults["traceback"] = signature(output)
         for path in Path("out").glob("*/*/errors/*.txt"):
-            result.faults["traceback"] = signature(path.read_text(errors="replace"))
+            error = path.read_text(errors="replace")
+            # whole reasons that a record had to cut are kept there, too
+            if "Traceback (most recent call last)" in error:
+                result.faults["traceback"] = signature(error)
             path.unlink()
     changed = sorted(set(before.items()) ^ set(snapshot(root).items()))
     if changed:

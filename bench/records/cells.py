@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.core.errors import RecordError
+from bench.latency.scenarios import reader
 from bench.quality.measures import ROUNDING, value_range
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def check_cells(path: Path, frame: pd.DataFrame, columns: Mapping[str, Column]) 
     if "nanoseconds" in columns:
         _refuse(path, frame, "nanoseconds", _takes_no_time(frame), "a time that no call can take")
         _refuse(path, frame, "pairs", frame["pairs"] <= 0, "a number of pairs that no call has")
+        if "query" not in frame.columns:
+            frame = frame.assign(query=None)
+        _refuse(path, frame, "query", _lacks_query(frame), "no query where its call has one")
     if "measure" in columns:
         beyond = beyond_measure(frame["measure"], frame["value"])
         _refuse(path, frame, "value", beyond, "a value that its measure cannot have")
@@ -69,6 +73,17 @@ def _takes_no_time(table: pd.DataFrame) -> pd.Series[bool]:
     """Return which calls took no time, or less. A part of a call may have taken none."""
     times = table["nanoseconds"]
     return (times < 0) | ((times == 0) & (table["span"] == "total"))
+
+
+def _lacks_query(table: pd.DataFrame) -> pd.Series[bool]:
+    """Return which calls lack the query that their scenario draws whole in a bootstrap. A call that
+    pools queries has none.
+    """
+    lacking = table["query"].isna()
+    if "scenario" in table.columns:
+        for name, rows in table[lacking].groupby("scenario"):
+            lacking[rows.index] = reader(str(name)).clusters(rows).isna()
+    return lacking
 
 
 def _refuse(

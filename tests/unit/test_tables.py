@@ -91,6 +91,25 @@ def test_what_older_runs_lack_is_empty(tmp_path: Path) -> None:
         read_table(tmp_path, LATENCY)
 
 
+def test_a_call_of_one_query_names_its_query(tmp_path: Path) -> None:
+    rows = {
+        "trial": ["t", "t"],
+        "scenario": ["offline", "single"],
+        "round": [0, 0],
+        "pairs": [5, 5],
+        "nanoseconds": [7, 7],
+        "span": ["total", "total"],
+    }
+    path = tmp_path / "latency" / "t.parquet"
+    path.parent.mkdir()
+    pd.DataFrame({**rows, "query": [None, "q"]}).to_parquet(path)
+    assert len(read_table(tmp_path, LATENCY)) == 2
+    for without in (rows, {**rows, "query": [None, None]}):
+        pd.DataFrame(without).to_parquet(path)
+        with pytest.raises(RecordError, match=r"'query' holds no query where its call has one"):
+            read_table(tmp_path, LATENCY)
+
+
 @pytest.mark.parametrize("cut", [0, 10, -1])
 def test_a_damaged_table_is_one_line(cut: int, tmp_path: Path) -> None:
     path = written(tmp_path)
