@@ -39,18 +39,11 @@ from sentence_transformers.cross_encoder.losses import ListNetLoss
 from bench import datasets
 from bench.datasets import DatasetOptions
 from bench.datasets.base import Dataset
+from bench.models.weights import Weights
 from bench.quality import measures
 from bench.ranking.order import rank
-from bench.rerankers.loading.weights import Weights
 
-OUT = (
-    Path(__file__).parent.parent
-    / "bench"
-    / "rerankers"
-    / "loading"
-    / "adapters"
-    / "everyday-cross-encoder"
-)
+OUT = Path(__file__).parent.parent / "bench" / "models" / "adapters" / "everyday-cross-encoder"
 BASE = "packaged:all-MiniLM-L6-v2"
 LIST_SIZE = 8
 GRADE_SCALE = 2.0

@@ -53,7 +53,7 @@ def _package(name: str, extra: str) -> str:
 
 
 def _hub() -> str:
-    from bench.rerankers.loading.hub import unreachable
+    from bench.models.hub import unreachable
 
     problem = unreachable()
     if not problem:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.contract.request import Outcome, Scores
     from bench.contract.stage import Placement
     from bench.datasets.base import Dataset, Qrels
-    from bench.rerankers.loading.weights import Weights
+    from bench.models.weights import Weights
 
 __all__ = [
     "BaseReranker",

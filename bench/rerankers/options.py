@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, model_validator
 
 from bench.core.options import StageOptions, option
+from bench.models.options import NetworkOptions, PromptOptions
 
-DType = Literal["float32", "bfloat16", "float16"]
 AnyDType = Literal["float32", "bfloat16", "float16", "int8"]
 Runtime = Literal["torch", "onnx", "openvino"]
 RUNTIMES: dict[str, tuple[str, ...]] = {
@@ -59,48 +59,9 @@ def shared(options: Any) -> RerankerOptions:
     return options if isinstance(options, RerankerOptions) else RerankerOptions()
 
 
-class ModelOptions(RerankerOptions):
+class ModelOptions(NetworkOptions, RerankerOptions):
     """What every reranker with weights of its own takes."""
 
-    paths: ClassVar[tuple[str, ...]] = ("model", "adapter")
-
-    model: str = option(
-        min_length=1,
-        decides="scores",
-        place="elsewhere",
-        description="hub id, local folder, packaged:NAME, or tiny:KIND for random weights",
-    )
-    revision: str | None = option(
-        None,
-        decides="scores",
-        place="elsewhere",
-        description="commit, tag or branch of the hub model; a commit makes the run repeatable",
-    )
-    dtype: DType = option(
-        "float32",
-        decides="scores",
-        place="arithmetic",
-        description="number format of the weights and of the arithmetic",
-    )
-    max_length: int | None = option(
-        None,
-        ge=8,
-        decides="scores",
-        description="tokens of a query and a document together; the model's own limit when absent",
-    )
-    batch_size: int | None = option(
-        None,
-        ge=1,
-        decides="speed",
-        description="pairs (or texts) per forward pass; 32 when absent and there is no token "
-        "budget",
-    )
-    threads: int | None = option(
-        None,
-        ge=1,
-        decides="speed",
-        description="CPU threads inside one operation; torch's own choice when absent",
-    )
     weights: Literal["published", "random"] = option(
         "published",
         decides="scores",
@@ -108,22 +69,6 @@ class ModelOptions(RerankerOptions):
         description="random: the architecture alone, built from the catalogue's facts and timed; "
         "it has no quality",
     )
-    trust_remote_code: bool = option(
-        False, decides="scores", description="run Python code that comes with the model; recorded"
-    )
-    attention: Literal["sdpa", "cudnn", "eager", "flash_attention_2"] | None = option(
-        None,
-        decides="scores",
-        place="arithmetic",
-        description="attention kernel; the library's choice when absent. cudnn: sdpa with cuDNN's "
-        "kernels, which are left out otherwise, since each new shape of a batch is planned anew; "
-        "on a CPU there are none and it decides nothing",
-    )
-
-    @property
-    def attention_implementation(self) -> str | None:
-        """transformers' name of the attention kernel; None for its own choice."""
-        return "sdpa" if self.attention == "cudnn" else self.attention
 
     @property
     def engine(self) -> Runtime:
@@ -135,19 +80,8 @@ class ModelOptions(RerankerOptions):
         return self.weights == "random"
 
 
-class EncoderOptions(ModelOptions):
-    """What a model takes that encodes query and document each on its own."""
-
-    query_prompt: str | None = option(
-        None,
-        decides="scores",
-        description="text put before a query; the model's own when absent, none when empty",
-    )
-    document_prompt: str | None = option(
-        None,
-        decides="scores",
-        description="text put before a document; the model's own when absent, none when empty",
-    )
+class EncoderOptions(PromptOptions, ModelOptions):
+    """What a reranker takes that encodes query and document each on its own."""
 
 
 class PairOptions(ModelOptions):

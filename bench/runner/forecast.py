@@ -20,7 +20,7 @@ from bench.contract.trial import Trial
 from bench.core.errors import BenchError
 from bench.core.progress import Observer
 from bench.latency import timed_pass
-from bench.rerankers.loading.weights import MODELS
+from bench.models.weights import MODELS
 from bench.rerankers.remote.address import THIS_MACHINE
 from bench.runner.backlog import Backlog, stages_of
 from bench.runner.history import History, Speed

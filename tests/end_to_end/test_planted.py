@@ -17,9 +17,9 @@ from bench.comparison.pairs import sides
 from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.gate import Gate, Gates, Verdict
+from bench.models.weights import MODELS
 from bench.records.run import Run
 from bench.rerankers.base import BaseReranker
-from bench.rerankers.loading.weights import MODELS
 from bench.rerankers.local.bi_encoder import BiEncoderReranker
 from bench.rerankers.options import RerankerOptions
 from bench.runner import loop

@@ -62,7 +62,7 @@ def test_the_demo_says_why_its_cross_encoder_trails_the_bi_encoder(quickstart: R
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "bench/rerankers/loading/adapters/everyday-cross-encoder/card.md"]
+    "page", ["README.md", "bench/models/adapters/everyday-cross-encoder/card.md"]
 )
 def test_the_published_figures_are_the_ones_measured(quickstart: Run, page: str) -> None:
     """To two decimals: other processors and library versions round differently."""

@@ -19,8 +19,8 @@ from bench.contract.meter import Meter
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
 from bench.core.note import Code, Note
+from bench.models import tiny
 from bench.records.rows import _notes
-from bench.rerankers.loading import tiny
 from bench.rerankers.local import batches
 from bench.rerankers.local.batches import Limit
 from bench.rerankers.local.pair_scorer import ahead

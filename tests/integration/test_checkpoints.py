@@ -22,7 +22,7 @@ from bench import rerankers
 from bench.catalogue import entries
 from bench.contract.request import CandidateList
 from bench.core.errors import BenchError, RerankerError
-from bench.rerankers.loading import hub, tiny
+from bench.models import hub, tiny
 from tests.support import fake_hub, tiny_models
 from tests.support.agreement import close
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from bench import rerankers
 from bench.contract.request import CandidateList
-from bench.rerankers.loading import tiny
-from bench.rerankers.loading.tiny import quiet
+from bench.models import tiny
+from bench.models.tiny import quiet
 from bench.rerankers.local import clip
 from bench.rerankers.local.clip import Clip
 from bench.rerankers.local.token_ids import token_counts
@@ -55,7 +55,7 @@ def tokenizers(folder: Path) -> dict[str, Any]:
             "t5": tiny_models.t5_tokenizer(),
         }
     try:
-        from bench.rerankers.loading.weights import MODELS
+        from bench.models.weights import MODELS
 
         core = Tokenizer.from_file(str(MODELS["all-MiniLM-L6-v2"].folder() / "tokenizer.json"))
     except Exception:

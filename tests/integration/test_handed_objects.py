@@ -105,7 +105,7 @@ def test_a_transformer_is_named_in_a_suite(tmp_path: Path) -> None:
 
 def test_a_loaded_cross_encoder_serves(tmp_path: Path) -> None:
     sentence_transformers = pytest.importorskip("sentence_transformers")
-    from bench.rerankers.loading import tiny
+    from bench.models import tiny
 
     folder = tiny.bert_cross_encoder(tmp_path / "model")
     model = sentence_transformers.CrossEncoder(str(folder), device="cpu")

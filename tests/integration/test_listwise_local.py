@@ -19,11 +19,11 @@ from bench import rerankers
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
 from bench.core.errors import RerankerError
+from bench.models import tiny
 from bench.rerankers.listwise import permutation
 from bench.rerankers.listwise import prompts as listwise_prompt
 from bench.rerankers.listwise.fitting import level
 from bench.rerankers.listwise.sliding_window import falling, spans
-from bench.rerankers.loading import tiny
 from tests.support import tiny_models
 
 DOCS = [

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from bench import rerankers
 from bench.core.errors import RerankerError, SuiteError
-from bench.rerankers.loading import tiny
+from bench.models import tiny
 from bench.rerankers.local.llm import LlmOptions
 from bench.rerankers.local.llm_prompt import TEMPLATES, Writer
 from tests.support import local_models, tiny_models

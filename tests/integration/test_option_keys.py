@@ -24,6 +24,7 @@ from bench.contract.candidates import Candidates
 from bench.contract.identity import Identity
 from bench.core.digest import digest_of
 from bench.core.options import Decides, decision, option
+from bench.models import hub, tiny
 from bench.records.keys import (
     identity_of,
     make_key,
@@ -33,7 +34,6 @@ from bench.records.keys import (
     system_key,
 )
 from bench.rerankers.base import Description, PointwiseReranker
-from bench.rerankers.loading import hub, tiny
 from bench.rerankers.local.bi_encoder import BiEncoderReranker
 from bench.rerankers.options import RerankerOptions
 from bench.runner.record import candidates_fields

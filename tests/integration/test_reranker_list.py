@@ -15,7 +15,7 @@ from bench.core.errors import BenchError
 from bench.discover import listing, needs
 from bench.discover.needs import Needs
 from bench.discover.reranker_list import lines
-from bench.rerankers.loading import hub
+from bench.models import hub
 from tests.support.command import bench as command
 
 

@@ -19,7 +19,7 @@ from bench.catalogue import entries
 from bench.contract.candidates import Candidates
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError
-from bench.rerankers.loading import tiny
+from bench.models import tiny
 from tests.support import fake_chat, fake_cohere, tiny_late, tiny_models
 from tests.support.agreement import close
 

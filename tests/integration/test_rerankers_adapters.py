@@ -16,7 +16,7 @@ import torch
 
 from bench import rerankers
 from bench.core.errors import RerankerError, Unavailable
-from bench.rerankers.loading import weights
+from bench.models import weights
 from tests.support import tiny_models
 from tests.support.agreement import BFLOAT16, agree, close
 from tests.support.local_models import DOCS, QUERY, encodes_once, loaded, scores_of, write_models

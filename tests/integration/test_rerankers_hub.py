@@ -16,7 +16,7 @@ from huggingface_hub import constants
 from bench import rerankers
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, Unavailable
-from bench.rerankers.loading import hub
+from bench.models import hub
 from tests.support import tiny_models
 from tests.support.fake_hub import COMMIT, FakeHub, serve
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from bench import rerankers
 from bench.core.errors import RerankerError, SuiteError, Unavailable
-from bench.rerankers.loading.tiny import WORDS
+from bench.models.tiny import WORDS
 from bench.rerankers.local.monot5 import MonoT5Options
 from bench.rerankers.local.t5_prompt import Prompt, Writer
 from tests.support import local_models, tiny_models

@@ -19,8 +19,8 @@ from bench.contract import requirement
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.machine import cpu
+from bench.models import sentence_transformer
 from bench.quality.statistics import kendall_tau
-from bench.rerankers.loading import sentence_transformer
 from bench.rerankers.local import runtimes
 from bench.rerankers.local.runtimes import export
 from tests.support import local_models, tiny_models

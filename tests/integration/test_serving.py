@@ -30,8 +30,8 @@ from bench.comparison.parity import within_run
 from bench.contract.request import CandidateList, Failure
 from bench.contract.stage import Description
 from bench.core.errors import BenchError, RerankerError, Unavailable
+from bench.models import tiny
 from bench.rerankers.base import BaseReranker
-from bench.rerankers.loading import tiny
 from bench.rerankers.options import RerankerOptions
 from bench.serving import hosted, server
 from bench.serving.limits import Limits

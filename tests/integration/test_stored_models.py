@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from bench import rerankers
 from bench.core.errors import RerankerError
-from bench.rerankers.loading import headers, hub
+from bench.models import headers, hub
 from tests.support import tiny_models
 
 WEIGHTS = "model.safetensors"

@@ -24,11 +24,11 @@ from bench.contract.request import CandidateList
 from bench.core import atomic
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import RerankerError
+from bench.models import tiny
+from bench.models.weights import Weights, folder_hash
 from bench.reports import exports, findings, leaderboard
 from bench.reports.renderers import render
 from bench.rerankers import build
-from bench.rerankers.loading import tiny
-from bench.rerankers.loading.weights import Weights, folder_hash
 
 BACKENDS = {
     "bert-cross-encoder": "cross-encoder",
@@ -100,7 +100,7 @@ def test_a_kind_in_the_wrong_backend_is_refused_as_a_real_model_is() -> None:
 
 def test_checking_makes_nothing() -> None:
     code = (
-        "import sys; from bench.rerankers.loading.weights import Weights; "
+        "import sys; from bench.models.weights import Weights; "
         "Weights('tiny:colbert').require(); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

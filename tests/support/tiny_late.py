@@ -6,7 +6,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from bench.rerankers.loading import tiny
+from bench.models import tiny
 from tests.support import tiny_models
 
 late_interaction = partial(tiny.late_interaction, max_length=tiny_models.MAX_LENGTH)

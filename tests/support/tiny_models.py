@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.rerankers.loading import tiny
-from bench.rerankers.loading.tiny import quiet as quiet
+from bench.models import tiny
+from bench.models.tiny import quiet as quiet
 
 MAX_LENGTH = 64
 bert_tokenizer = partial(tiny.bert_tokenizer, MAX_LENGTH)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from bench import rerankers
 from bench.catalogue import entries
 from bench.catalogue.entries import Entry
-from bench.rerankers.loading import weights
+from bench.models import weights
 
 ENTRIES = entries.load()
 HOSTED = {"cohere", "voyage", "mixedbread", "rerank-server", "listwise-server"}

@@ -14,7 +14,7 @@ from bench import datasets
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import RerankerError
 from bench.core.kept_folder import alone, is_intact, keep
-from bench.rerankers.loading import tiny
+from bench.models import tiny
 from bench.rerankers.local.runtimes.export import kept
 from bench.retrieval import bm25_index
 from bench.retrieval.options import BM25Options

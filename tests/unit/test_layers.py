@@ -45,7 +45,7 @@ FLOORS = (
     {"core"},
     {"catalogue", "datasets", "machine"},
     {"contract"},
-    {"ranking"},
+    {"models", "ranking"},
     {"quality", "rerankers", "retrieval"},
     {"latency", "scoring", "pipelines"},
     {"integrations", "records", "serving", "suite"},

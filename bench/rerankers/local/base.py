@@ -12,9 +12,9 @@ from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
 from bench.contract.requirement import Requirement
 from bench.core.errors import RerankerError
+from bench.models import headers, sentence_transformer
+from bench.models.weights import Weights
 from bench.rerankers.base import BaseReranker
-from bench.rerankers.loading import headers, sentence_transformer
-from bench.rerankers.loading.weights import Weights
 from bench.rerankers.local.batches import LIBRARY_PAIRS, Limit
 from bench.rerankers.local.clip import Clip
 from bench.rerankers.options import ModelOptions

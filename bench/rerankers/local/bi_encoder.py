@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.options import option
-from bench.rerankers.loading import checkpoint, sentence_transformer
+from bench.models import checkpoint, sentence_transformer
 from bench.rerankers.local import lengths
 from bench.rerankers.local.batches import fitting
 from bench.rerankers.local.clip import Clip

@@ -20,9 +20,9 @@ from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.note import Code, note
 from bench.core.options import option
+from bench.models import checkpoint, headers, labels, sentence_transformer
+from bench.models.weights import Adapter, adapter_folder, folder_hash, versions
 from bench.rerankers.base import PointwiseReranker
-from bench.rerankers.loading import checkpoint, headers, labels, sentence_transformer
-from bench.rerankers.loading.weights import Adapter, adapter_folder, folder_hash, versions
 from bench.rerankers.local import lengths, pair_scorer, runtimes
 from bench.rerankers.local.base import LocalReranker, ModelFiles
 from bench.rerankers.local.batches import fitting
@@ -185,7 +185,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             )
             checkpoint.refuse_model(model, self.weights, options)
             return model
-        from bench.rerankers.loading.adapter import merge
+        from bench.models.adapter import merge
 
         model = sentence_transformer.load(
             "CrossEncoder",

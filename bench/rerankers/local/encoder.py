@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from bench.contract.identity import Identity
-from bench.rerankers.loading import sentence_transformer
+from bench.models import sentence_transformer
 from bench.rerankers.local.base import LocalReranker
 from bench.rerankers.options import EncoderOptions
 

@@ -17,8 +17,8 @@ from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.options import option
-from bench.rerankers.loading import checkpoint, sentence_transformer
-from bench.rerankers.loading.weights import Weights
+from bench.models import checkpoint, sentence_transformer
+from bench.models.weights import Weights
 from bench.rerankers.local import lengths
 from bench.rerankers.local.batches import fitting
 from bench.rerankers.local.clip import Clip

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
-from bench.rerankers.loading import headers
+from bench.models import headers
 
 _NO_LIMIT = 1 << 30
 

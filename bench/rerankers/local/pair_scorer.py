@@ -16,7 +16,7 @@ from bench.contract.meter import Meter
 from bench.contract.request import Usage
 from bench.core.counting import percent
 from bench.core.errors import RerankerError
-from bench.rerankers.loading import sentence_transformer
+from bench.models import sentence_transformer
 from bench.rerankers.local import batches, runtimes
 from bench.rerankers.local.batches import Limit
 from bench.rerankers.local.first_token import keep_first_token_only

@@ -20,8 +20,8 @@ from bench.contract.request import Usage
 from bench.contract.stage import Description
 from bench.core.errors import Unavailable
 from bench.core.options import option
-from bench.rerankers.loading import checkpoint, networks, sentence_transformer
-from bench.rerankers.loading.networks import LIBRARIES
+from bench.models import checkpoint, networks, sentence_transformer
+from bench.models.networks import LIBRARIES
 from bench.rerankers.local import batches
 from bench.rerankers.local.clip import Clip
 from bench.rerankers.local.pairs import DOCUMENT_SHARE

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.catalogue.entries import Architecture
-from bench.rerankers.loading import networks
+from bench.models import networks
 from bench.rerankers.local.first_token import keep_first_token_only
 
 if TYPE_CHECKING:

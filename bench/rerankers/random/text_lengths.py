@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import Unavailable
-from bench.rerankers.loading.weights import MODELS
+from bench.models.weights import MODELS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -215,7 +215,7 @@ class RunFileReranker(FixedReranker):
 
     def describe(self) -> Description:
         """Return what loaded; the counts cover the requests reranked so far."""
-        from bench.rerankers.loading.weights import file_hash
+        from bench.models.weights import file_hash
 
         path = Path(self.options.path)
         counts = {

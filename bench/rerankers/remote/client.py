@@ -20,9 +20,9 @@ from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError, Unavailable
 from bench.core.note import Code, note
+from bench.models.tiny import is_tiny
+from bench.models.weights import versions
 from bench.rerankers.base import pair_usage
-from bench.rerankers.loading.tiny import is_tiny
-from bench.rerankers.loading.weights import versions
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.address import nobody_at
 from bench.rerankers.remote.answer import Answer

@@ -16,8 +16,8 @@ from bench.core.cache_dir import VARIABLE, cache_dir
 from bench.core.digest import digest_of
 from bench.core.errors import RerankerError, first_line
 from bench.core.kept_folder import alone, is_intact, keep
-from bench.rerankers.loading.quiet import quiet
-from bench.rerankers.loading.weights import versions
+from bench.models.quiet import quiet
+from bench.models.weights import versions
 from bench.rerankers.local.runtimes import Setup
 
 EDITION = 1

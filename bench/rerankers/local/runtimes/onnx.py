@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.machine import cpu
-from bench.rerankers.loading import sentence_transformer
-from bench.rerankers.loading.weights import versions
+from bench.models import sentence_transformer
+from bench.models.weights import versions
 from bench.rerankers.local.runtimes import Setup
 from bench.rerankers.local.runtimes.export import exported, kept
 

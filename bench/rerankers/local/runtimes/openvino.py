@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import RerankerError
-from bench.rerankers.loading.weights import versions
+from bench.models.weights import versions
 from bench.rerankers.local.runtimes import Setup
 from bench.rerankers.local.runtimes.export import exported, kept
 

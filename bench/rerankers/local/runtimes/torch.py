@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.rerankers.loading.quiet import quiet
-from bench.rerankers.loading.sentence_transformer import number_formats
+from bench.models.quiet import quiet
+from bench.models.sentence_transformer import number_formats
 from bench.rerankers.local.batches import on_host
 from bench.rerankers.local.runtimes import Setup
 

@@ -366,7 +366,7 @@ def chat(folder: Path, *, seed: int = 0, max_length: int = CHAT_LENGTH) -> Path:
 
 def quiet() -> Any:
     """Keep the libraries' progress bars and reports off the terminal."""
-    from bench.rerankers.loading.quiet import quiet as quiet_libraries
+    from bench.models.quiet import quiet as quiet_libraries
 
     return quiet_libraries()
 

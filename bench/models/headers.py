@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.core.errors import RerankerError
-from bench.rerankers.loading import hub
+from bench.models import hub
 
 Config = Mapping[str, object]
 """A model's configuration, as its JSON file has it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import RerankerError, first_line
-from bench.rerankers.loading.quiet import quiet
+from bench.models.quiet import quiet
 
 _PREFIX = "base_model.model."
 

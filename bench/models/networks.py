@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.errors import RerankerError
-from bench.rerankers.loading import headers, sentence_transformer
-from bench.rerankers.loading.quiet import quiet
-from bench.rerankers.loading.weights import Weights
-from bench.rerankers.options import ModelOptions
+from bench.models import headers, sentence_transformer
+from bench.models.options import NetworkOptions
+from bench.models.quiet import quiet
+from bench.models.weights import Weights
 
 LIBRARIES = ("transformers", "torch")
 NO_LIMIT = 1 << 30
 """A tokenizer without a limit names a number beyond all sense: this or more."""
 
 
-def tokenizer(options: ModelOptions, weights: Weights) -> Any:
+def tokenizer(options: NetworkOptions, weights: Weights) -> Any:
     """Return the checkpoint's own tokenizer."""
     from transformers import AutoTokenizer
 
@@ -28,7 +28,7 @@ def tokenizer(options: ModelOptions, weights: Weights) -> Any:
         )
 
 
-def load(kind: str, options: ModelOptions, weights: Weights) -> Any:
+def load(kind: str, options: NetworkOptions, weights: Weights) -> Any:
     """Return the network on the CPU, in evaluation mode; `kind` is one of transformers' classes,
     such as AutoModelForCausalLM.
 
@@ -56,7 +56,7 @@ def load(kind: str, options: ModelOptions, weights: Weights) -> Any:
     return network.eval()
 
 
-def length_limit(network: Any, tokenizer: Any, options: ModelOptions) -> int | None:
+def length_limit(network: Any, tokenizer: Any, options: NetworkOptions) -> int | None:
     """Return the tokens that the network takes at once: what the options say, else what network and
     tokenizer name; None where neither does.
 

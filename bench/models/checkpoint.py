@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from bench.core.errors import RerankerError
-from bench.rerankers.loading import sentence_transformer
-from bench.rerankers.loading.quiet import quiet
-from bench.rerankers.loading.weights import Weights
-from bench.rerankers.options import ModelOptions
+from bench.models import sentence_transformer
+from bench.models.options import NetworkOptions
+from bench.models.quiet import quiet
+from bench.models.weights import Weights
 
 T5_KINDS = ("t5", "mt5", "umt5")
 _WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
@@ -20,7 +20,7 @@ _BI_ENCODER = "the bi-encoder backend"
 _NO_BACKEND = "a backend that is not here"
 
 
-def configuration(weights: Weights, options: ModelOptions) -> Any:
+def configuration(weights: Weights, options: NetworkOptions) -> Any:
     """Return the checkpoint's configuration, read before its weights are."""
     from transformers import AutoConfig
 
@@ -31,7 +31,7 @@ def configuration(weights: Weights, options: ModelOptions) -> Any:
         )
 
 
-def refuse_configuration(weights: Weights, options: ModelOptions) -> None:
+def refuse_configuration(weights: Weights, options: NetworkOptions) -> None:
     """Raise RerankerError for a checkpoint that would get a random head, before its weights are
     read.
     """
@@ -47,7 +47,7 @@ def refuse_configuration(weights: Weights, options: ModelOptions) -> None:
     )
 
 
-def refuse_other_than_t5(weights: Weights, options: ModelOptions, backend: str) -> None:
+def refuse_other_than_t5(weights: Weights, options: NetworkOptions, backend: str) -> None:
     """Raise RerankerError for what is no text-to-text T5, before its weights are read, and name the
     backend that it needs.
 
@@ -69,7 +69,7 @@ def refuse_other_than_t5(weights: Weights, options: ModelOptions, backend: str) 
     )
 
 
-def refuse_other_than_causal(weights: Weights, options: ModelOptions, backend: str) -> None:
+def refuse_other_than_causal(weights: Weights, options: NetworkOptions, backend: str) -> None:
     """Raise RerankerError for what writes no text of its own, before its weights are read, and name
     the backend that it needs.
     """
@@ -95,7 +95,7 @@ def _is(config: Any, ending: str) -> bool:
     return any(name.endswith(ending) for name in config.architectures or ())
 
 
-def refuse_model(model: Any, weights: Weights, options: ModelOptions) -> None:
+def refuse_model(model: Any, weights: Weights, options: NetworkOptions) -> None:
     """Raise RerankerError for what would score without complaint, but not mean anything."""
     network = model.transformers_model
     if getattr(network, "_hf_peft_config_loaded", False):
@@ -115,7 +115,7 @@ def refuse_model(model: Any, weights: Weights, options: ModelOptions) -> None:
         )
 
 
-def _refuse_untemplated(model: Any, options: ModelOptions) -> None:
+def _refuse_untemplated(model: Any, options: NetworkOptions) -> None:
     if getattr(model.tokenizer, "chat_template", None) is None:
         raise RerankerError(
             f"{options.model}: a causal language model without a chat template: query and "
@@ -157,7 +157,7 @@ def refuse_unread(model: Any, spec: str, *, prompt: str | None, instruction: str
             )
 
 
-def untrained(model: Any, weights: Weights, options: ModelOptions) -> set[str]:
+def untrained(model: Any, weights: Weights, options: NetworkOptions) -> set[str]:
     """Return the names of parameters that the checkpoint does not hold: the library drew them at
     random.
 

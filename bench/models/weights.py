@@ -19,7 +19,7 @@ from bench.contract.requirement import Package, Requirement
 from bench.core.digest import file_digest
 from bench.core.errors import RerankerError, Unavailable, nearest
 from bench.core.paths import expanded
-from bench.rerankers.loading import hub, tiny
+from bench.models import hub, tiny
 
 PACKAGED = "packaged:"
 FETCH = "fetch"

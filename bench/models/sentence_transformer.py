@@ -18,10 +18,10 @@ from bench.contract.requirement import Package, Requirement
 from bench.core.errors import BenchError, Unavailable, first_line
 from bench.core.note import Code, Note, note
 from bench.machine import cpu
-from bench.rerankers.loading import hub, tiny
-from bench.rerankers.loading.quiet import quiet
-from bench.rerankers.loading.weights import Weights, versions
-from bench.rerankers.options import EncoderOptions, ModelOptions
+from bench.models import hub, tiny
+from bench.models.options import NetworkOptions, PromptOptions
+from bench.models.quiet import quiet
+from bench.models.weights import Weights, versions
 
 LIBRARIES = ("sentence-transformers", "transformers", "torch")
 INSTRUCTIONS = {
@@ -32,7 +32,7 @@ INSTRUCTIONS = {
 """The CPU flags of which one makes a number format fast: x86's, then ARM's."""
 
 
-def requirements(options: ModelOptions, weights: Weights, device: str) -> list[Requirement]:
+def requirements(options: NetworkOptions, weights: Weights, device: str) -> list[Requirement]:
     """Return what a local model needs: libraries, a device, its weights."""
     requirements: list[Requirement] = [
         Package("torch", weights.extra),
@@ -68,7 +68,7 @@ class Device(Requirement):
 
 def identity(
     backend: str,
-    options: ModelOptions,
+    options: NetworkOptions,
     checkpoint: Checkpoint,
     device: str,
     libraries: Sequence[str] = LIBRARIES,
@@ -83,7 +83,7 @@ def identity(
 
 def load(
     kind: str,
-    options: ModelOptions,
+    options: NetworkOptions,
     weights: Weights,
     device: str,
     dtype: str | None = None,
@@ -136,7 +136,7 @@ def number_formats(model: Any) -> list[str]:
     return sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})
 
 
-def prompts(model: Any, options: EncoderOptions) -> dict[str, str | None]:
+def prompts(model: Any, options: PromptOptions) -> dict[str, str | None]:
     """Return the texts that a model puts before a query and a document, by option; None for none.
     An option goes before the model's own.
     """
@@ -148,7 +148,7 @@ def prompts(model: Any, options: EncoderOptions) -> dict[str, str | None]:
     return prompts
 
 
-def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]:
+def facts(model: Any, options: NetworkOptions, weights: Weights) -> dict[str, Any]:
     """Return what a reader wants to know next to the identity, read back from a loaded model."""
     import torch
 
@@ -175,7 +175,7 @@ def facts(model: Any, options: ModelOptions, weights: Weights) -> dict[str, Any]
     }
 
 
-def thread_count(options: ModelOptions) -> int:
+def thread_count(options: NetworkOptions) -> int:
     """Return the number of CPU threads inside one operation."""
     import torch
 
@@ -194,7 +194,7 @@ def slow_arithmetic(dtype: str, device: str) -> list[Note]:
 
 
 @contextmanager
-def torch_settings(options: ModelOptions) -> Iterator[None]:
+def torch_settings(options: NetworkOptions) -> Iterator[None]:
     """Have torch compute with the threads and the attention kernels of these options, and as
     before afterwards.
     """
