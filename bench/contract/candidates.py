@@ -4,6 +4,7 @@ rerankers.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -31,6 +32,14 @@ class QueryCandidates:
         rows = zip(self.doc_ids, self.scores, strict=True)
         rest = [row for row in rows if row[0] not in doc_ids]
         return QueryCandidates(tuple(row[0] for row in rest), tuple(row[1] for row in rest))
+
+
+def finite(rows: Iterable[tuple[str, float]]) -> QueryCandidates:
+    """Return documents with their scores, without those whose score is no finite number."""
+    usable = [(doc_id, float(score)) for doc_id, score in rows if math.isfinite(score)]
+    return QueryCandidates(
+        tuple(doc_id for doc_id, _ in usable), tuple(score for _, score in usable)
+    )
 
 
 class Compact(Mapping[str, QueryCandidates]):

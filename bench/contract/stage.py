@@ -16,7 +16,7 @@ from bench.core.note import Note
 
 if TYPE_CHECKING:
     from bench.catalogue.price import Price
-    from bench.contract.candidates import Candidates
+    from bench.contract.candidates import Candidates, QueryCandidates
     from bench.contract.request import Outcome
     from bench.contract.requirement import Requirement
     from bench.datasets.base import Dataset, Qrels
@@ -167,6 +167,11 @@ class Reranker(Stage, OpenStage, Protocol):
         A list that failed on its own (a time-out, a server error that outlived its retries) gives a
         Failure in its place. Raises RerankerError for what no further list could survive: a wrong
         key, no such model, an answer that breaks the protocol.
+        """
+
+    def own_scores(self, request: CandidateList, answer: QueryCandidates) -> QueryCandidates:
+        """Return the documents of a list that it scored itself, with the scores as it gave them:
+        its answer, best first, unless numbers in that take the place of scores.
         """
 
     def pause(self) -> None:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.candidates import finite
 from bench.contract.meter import Meter
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure, Usage, cut
@@ -26,7 +27,7 @@ from bench.rerankers.options import RerankerOptions
 from bench.retrieval.base import BaseFirstStage
 
 if TYPE_CHECKING:
-    from bench.contract.candidates import Candidates
+    from bench.contract.candidates import Candidates, QueryCandidates
     from bench.contract.request import Outcome
     from bench.contract.requirement import Requirement
     from bench.datasets.base import Dataset, Qrels
@@ -144,7 +145,21 @@ class Pipeline(BaseReranker):
 
     def handed(self) -> list[int | None]:
         """Return how many documents each stage after the first is handed, at most."""
-        return [None, *(step.keep for step in self.steps)][: len(self.steps)]
+        handed: list[int | None] = []
+        keep: int | None = None
+        for step in self.steps:
+            handed.append(keep)
+            if step.keep is not None:
+                keep = step.keep
+        return handed
+
+    def own_scores(self, request: CandidateList, answer: QueryCandidates) -> QueryCandidates:
+        """Return the scores of the last stage. Documents that it did not see come below those that
+        it saw, with numbers that it did not give.
+        """
+        if not self.steps:
+            return finite(zip(request.doc_ids, request.scores, strict=False))
+        return answer.first(self.handed()[-1])
 
     def close(self) -> None:
         with ExitStack() as stack:

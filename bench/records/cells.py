@@ -13,19 +13,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
+    import pyarrow as pa
 
+TEXTS = ("string", "category")
 PLACE = ("trial", "measure", "query")
 REPEAT = "the run is damaged, run its suite again"
 
 
 class Column(NamedTuple):
-    """What a column holds, by the name that Arrow has for it. One that is not required may lack
-    cells, or be absent from older runs.
+    """What a column holds, by the name that Arrow has for it, or `category`: text that repeats.
+    One that is not required may lack cells, or be absent from older runs.
     """
 
     kind: str
     required: bool = True
     minimum: float = float("-inf")
+
+    @property
+    def type(self) -> pa.DataType:
+        """Its type in Arrow: a dictionary of texts for a `category`."""
+        import pyarrow as pa
+
+        if self.kind == "category":
+            return pa.dictionary(pa.int32(), pa.string())
+        return pa.type_for_alias(self.kind)
 
 
 def check_cells(path: Path, frame: pd.DataFrame, columns: Mapping[str, Column]) -> None:
@@ -38,7 +49,7 @@ def check_cells(path: Path, frame: pd.DataFrame, columns: Mapping[str, Column]) 
                 raise RecordError(f"{path}: column '{name}' is missing")
             continue
         if problem := _problem(frame[name], column):
-            where = "" if column.kind == "string" else _first_infinite(frame, name)
+            where = "" if column.kind in TEXTS else _first_infinite(frame, name)
             raise RecordError(f"{path}: column '{name}' holds {problem}{where}: {REPEAT}")
         if column.minimum > float("-inf"):
             below = _below(frame[name], column.minimum)
@@ -118,7 +129,7 @@ def _problem(cells: Any, column: Column) -> str | None:
     """Return what a column holds that it cannot, or None."""
     if not len(cells):
         return None
-    if column.kind == "string":
+    if column.kind in TEXTS:
         if not _is_text(cells, column):
             return "cells that are no text"
     elif column.kind == "bool":
@@ -133,6 +144,10 @@ def _is_text(cells: Any, column: Column) -> bool:
     from pandas.api import types
 
     kinds: tuple[str, ...] = ("string",)
+    if cells.dtype == "category":
+        if cells.isna().any():
+            return False
+        cells = cells.cat.categories.to_series()
     if not column.required:
         kinds = ("string", "empty")
         cells = cells[cells.notna()]

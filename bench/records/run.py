@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,13 @@ from bench.records import points, rows
 from bench.records.folder import RunFolder
 from bench.records.points import Point, Qualities
 from bench.records.rows import GroupKey, Row
+from bench.records.scores import read_scores
+from bench.records.tables import SCORES
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.contract.candidates import QueryCandidates
 
 
 class Run(RunFolder):
@@ -46,6 +51,17 @@ class Run(RunFolder):
     def architecture_points(self) -> tuple[Point, ...]:
         """Every timed point of the networks without weights."""
         return points.measured(self, architectures=True)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """What each row gave to each document, before ties are broken: columns trial, query,
+        doc_id (categories) and score. Empty where the suite keeps none, as in older runs.
+        """
+        return self._table(SCORES)
+
+    def scores_of(self, trial_id: str) -> Mapping[str, QueryCandidates]:
+        """Return the scores of one trial, as `bench.records.scores.read_scores` does."""
+        return read_scores(self.folder, trial_id)
 
     def qualities(self, measure: str) -> Qualities:
         """The per-query values of a measure, by system and depth."""

@@ -51,7 +51,7 @@ class Table:
     def schema(self) -> pa.Schema:
         import pyarrow as pa
 
-        return pa.schema([(name, column.kind) for name, column in self.columns.items()])
+        return pa.schema([(name, column.type) for name, column in self.columns.items()])
 
 
 SETTING = {
@@ -91,6 +91,8 @@ USAGE = Table(
     "usage",
     {"trial": TEXT, "query": TEXT, **{field.name: SOME_AMOUNT for field in fields(Usage)}},
 )
+NAME = Column("category")
+SCORES = Table("scores", {"trial": NAME, "query": NAME, "doc_id": NAME, "score": NUMBER})
 QUERIES = Table("queries", {"dataset": TEXT, "query": TEXT, "text": TEXT})
 DOCUMENTS = Table("documents", {"dataset": TEXT, "document": TEXT, "text": TEXT})
 JUDGMENTS = Table("judgments", {"dataset": TEXT, "query": TEXT, "document": TEXT, "grade": WHOLE})
@@ -249,7 +251,7 @@ def stretches(path: Path, table: Table, version: int = 2) -> Iterator[pa.Table]:
             if name in data.column_names:
                 arrays.append(_cast(path, name, column, data[name]))
             else:
-                arrays.append(pa.nulls(data.num_rows, column.kind))
+                arrays.append(pa.nulls(data.num_rows, column.type))
         yield pa.table(arrays, schema=table.schema)
 
 
@@ -287,7 +289,7 @@ def _cast(path: Path, name: str, column: Column, cells: Any) -> Any:
     if pa.types.is_floating(cells.type):  # older tables write what is absent as NaN
         cells = pc.if_else(pc.is_finite(cells), cells, None)
     try:
-        return cells.cast(column.kind)
+        return cells.cast(column.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise RecordError(
             f"{path}: column '{name}' holds cells that are no {column.kind}: {REPEAT}"

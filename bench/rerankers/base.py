@@ -19,7 +19,7 @@ from bench.rerankers.options import RerankerOptions
 
 if TYPE_CHECKING:
     from bench.catalogue.price import Price
-    from bench.contract.candidates import Candidates
+    from bench.contract.candidates import Candidates, QueryCandidates
     from bench.contract.request import Outcome, Scores
     from bench.contract.stage import Placement
     from bench.datasets.base import Dataset, Qrels
@@ -162,6 +162,9 @@ class BaseReranker(ABC):
             return self.rerank(requests)
         finally:
             self.meter = Meter()
+
+    def own_scores(self, request: CandidateList, answer: QueryCandidates) -> QueryCandidates:
+        return answer
 
     def pause(self) -> None:
         return None

@@ -155,7 +155,8 @@ class GroupRun:
             timed = self.suite.latency.depths(trial.depth)
         depths = depth_curve.wanted(trial, reranker.pointwise, questions.longest, timed)
         header = self._header(scored, retrieved)
-        with ranked(self.guard.ranking(trial), trial.reranker, header, depths) as rankings:
+        folder, keeps_scores = self.writer.folder, self.suite.store_scores
+        with ranked(folder, trial, reranker, header, depths, keeps_scores) as rankings:
             assessed = assess(scored, questions, self.suite.seed, rankings.keep)
         self.guard.keep_long_reasons(scored.failures, trial.id)
         run.measured = Measured(scored, assessed, rankings, stages)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from bench.contract.trial import Trial
 from bench.core.atomic import write_atomically
 from bench.core.errors import BenchError, Unavailable
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.printable import LONGEST_REASON, shortened
 from bench.core.progress import Observer
 from bench.core.redaction import redacted_text, traceback_for_others
+from bench.records.folder import ranking_path
 from bench.records.schema import FAILURES
+from bench.records.tables import SCORES, path_of
 from bench.records.writer import RunWriter
 from bench.runner.trial_run import TrialRun
 from bench.suite.planning import Planned
@@ -39,7 +39,9 @@ class Guard:
             planned.end("failed", self.reason(error, planned.trial.id))
         if not run.is_done:
             run.measured = None
-            self.ranking(planned.trial).unlink(missing_ok=True)
+            folder, trial_id = self.writer.folder, planned.trial.id
+            ranking_path(folder, trial_id).unlink(missing_ok=True)
+            path_of(folder, SCORES, trial_id).unlink(missing_ok=True)
             self.observer.note(
                 f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}"
             )
@@ -85,7 +87,3 @@ class Guard:
         path = self.writer.folder / "errors" / f"{name}.txt"
         write_atomically(path, text.encode("utf-8", "backslashreplace"))
         return path.name
-
-    def ranking(self, trial: Trial) -> Path:
-        """Return the file of a trial's ranking."""
-        return self.writer.folder / "rankings" / f"{trial.id}.run.gz"

@@ -1,19 +1,24 @@
-"""What stays of a trial's rankings once they are measured: their file, each query's best documents,
-and the quality at smaller depths.
+"""What stays of a trial's rankings once they are measured: their file and that of the scores, each
+query's best documents, and the quality at smaller depths.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.contract.candidates import QueryCandidates
 from bench.contract.identity import Fields
+from bench.contract.stage import Reranker
+from bench.contract.trial import Trial
 from bench.quality import depth_curve
 from bench.ranking.order import TIE_RULE, Ranking, strictly_falling
 from bench.ranking.trec import Rankings, run_writer
+from bench.records.folder import ranking_path
+from bench.records.scores import WriteScores, no_scores, score_writer
 from bench.records.texts import TOP
 
 if TYPE_CHECKING:
@@ -22,11 +27,19 @@ if TYPE_CHECKING:
 
 class Ranked:
     """Takes the rankings of some queries after the other, writes them on, and keeps the best
-    documents and the quality by depth.
+    documents and the quality by depth. `write_scores` gets, per query, the scores that `reranker`
+    gave.
     """
 
-    def __init__(self, write: Callable[[Rankings], None], at: Sequence[int]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Rankings], None],
+        at: Sequence[int],
+        reranker: Reranker,
+        write_scores: WriteScores = no_scores,
+    ) -> None:
         self._write, self._at = write, at
+        self._reranker, self._write_scores = reranker, write_scores
         self.tops: dict[str, None] = {}
         """The best documents of all queries, each once, in the order in which they came."""
         self.curve: dict[int, dict[str, array[float]]] = {}
@@ -41,6 +54,12 @@ class Ranked:
             scored[query_id] = list(zip(ranking.doc_ids, scores, strict=True))
             self.tops |= dict.fromkeys(ranking.doc_ids[:TOP])
         self._write(scored)
+        for request in part.requests:
+            if request.query_id in rankings:
+                ranking = rankings[request.query_id]
+                answer = QueryCandidates(ranking.doc_ids, ranking.scores)
+                own = self._reranker.own_scores(request, answer)
+                self._write_scores(request.query_id, own)
         for depth, per_query in depth_curve.curve(rankings, part, self._at).items():
             for measure, values in per_query.items():
                 self.curve.setdefault(depth, {}).setdefault(measure, array("d")).extend(
@@ -49,10 +68,24 @@ class Ranked:
 
 
 @contextmanager
-def ranked(path: Path, name: str, header: Fields, at: Sequence[int]) -> Iterator[Ranked]:
-    """Yield a writer of rankings of the reranker `name` on their way to the file `path`, with
-    quality at the depths `at`. The file is there when all are.
+def ranked(
+    folder: Path,
+    trial: Trial,
+    reranker: Reranker,
+    header: Fields,
+    at: Sequence[int],
+    keeps_scores: bool = True,
+) -> Iterator[Ranked]:
+    """Yield a writer of a trial's rankings on their way to a file of the run folder, and of its
+    scores where these are kept, with quality at the depths `at`. The files are there when all
+    rankings are.
     """
+    name = trial.reranker
     tag = "_".join(name.split())  # a run tag must not hold white space
-    with run_writer(path, tag, {**header, "method": {"tie_rule": TIE_RULE, "tag": name}}) as write:
-        yield Ranked(write, at)
+    metadata = {**header, "method": {"tie_rule": TIE_RULE, "tag": name}}
+    with ExitStack() as stack:
+        write = stack.enter_context(run_writer(ranking_path(folder, trial.id), tag, metadata))
+        write_scores: WriteScores = no_scores
+        if keeps_scores:
+            write_scores = stack.enter_context(score_writer(folder, trial.id))
+        yield Ranked(write, at, reranker, write_scores)

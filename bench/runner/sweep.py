@@ -122,7 +122,7 @@ class Sweep:
         depths = depth_curve.wanted(
             trial, variant.reranker.pointwise, self.questions.longest, timed
         )
-        rankings = Ranked(lambda rankings: None, depths)
+        rankings = Ranked(lambda rankings: None, depths, variant.reranker)
         try:
             with outsiders_code():
                 scored = self._scored(variant)

@@ -101,6 +101,9 @@ class Suite(Options):
     store_texts: bool = Field(
         True, description="keep texts of queries and top documents in the run, for its report"
     )
+    store_scores: bool = Field(
+        True, description="keep the score that each row gave to each document, in `scores/`"
+    )
     seed: int = Field(42, ge=0, description="seeds samples, bootstraps and permutations")
 
     _base_dir: Path = PrivateAttr(default=Path())

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from bench.contract.candidates import QueryCandidates, finite
 from bench.contract.request import CandidateList, Failure
 from bench.contract.requirement import Requirement
 from bench.contract.stage import Description, Placement
@@ -24,7 +25,7 @@ from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
 
 if TYPE_CHECKING:
-    from bench.contract.candidates import Candidates, QueryCandidates
+    from bench.contract.candidates import Candidates
     from bench.contract.request import Outcome, Scores
     from bench.datasets.base import Qrels
     from bench.ranking.trec_order import RunContent
@@ -84,6 +85,10 @@ class FirstStageReranker(FixedReranker):
 
     def order(self, request: CandidateList) -> Sequence[int]:
         return range(len(request.doc_ids))
+
+    def own_scores(self, request: CandidateList, answer: QueryCandidates) -> QueryCandidates:
+        """Return the first stage's own scores, those that contradict its order among them."""
+        return finite(zip(request.doc_ids, request.scores, strict=False))
 
     def _scores(self, request: CandidateList) -> Scores:
         import numpy as np
@@ -249,6 +254,11 @@ class RunFileReranker(FixedReranker):
         absent = [i for i, doc_id in enumerate(request.doc_ids) if doc_id not in score]
         present.sort(key=lambda i: (score[request.doc_ids[i]], request.doc_ids[i]), reverse=True)
         return present + absent
+
+    def own_scores(self, request: CandidateList, answer: QueryCandidates) -> QueryCandidates:
+        """Return the run's own scores of the candidates that it lists."""
+        scores = self._scores_of(request.query_id)
+        return finite((name, scores[name]) for name in answer.doc_ids if name in scores)
 
     def _outcome(self, request: CandidateList) -> Outcome:
         import numpy as np

@@ -1,0 +1,116 @@
+"""The scores that the stages of a run gave: a file per trial, written along with its rankings and
+read back to the same bits.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.contract.candidates import Compact, QueryCandidates
+from bench.core.atomic import whole_file
+from bench.core.errors import RecordError
+from bench.records.cells import REPEAT
+from bench.records.tables import SCORES, STRETCH, path_of, read_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+WriteScores = Callable[[str, QueryCandidates], None]
+"""Adds the scores of one query."""
+
+
+def no_scores(query_id: str, scores: QueryCandidates) -> None:
+    """Keep nothing."""
+
+
+@contextmanager
+def score_writer(folder: Path, trial: str) -> Iterator[WriteScores]:
+    """Yield a function that adds a query's scores to the file of a trial, which is there when the
+    block ends well. At most STRETCH rows and a query's are in memory at once.
+    """
+    import pyarrow.parquet as pq
+
+    rows = _Rows(trial)
+    with (
+        whole_file(path_of(folder, SCORES, trial)) as file,
+        pq.ParquetWriter(file, SCORES.schema) as writer,
+    ):
+
+        def write(query_id: str, scores: QueryCandidates) -> None:
+            rows.add(query_id, scores)
+            if len(rows) >= STRETCH:
+                writer.write_batch(rows.take())
+
+        yield write
+        writer.write_batch(rows.take())
+
+
+def read_scores(folder: Path, trial: str) -> Mapping[str, QueryCandidates]:
+    """Return query id -> the documents that a trial's stage scored, with the scores that it gave,
+    in the order of the trial's ranking. Those of a first stage may rise. Empty where the run keeps
+    none, as older ones.
+
+    Raises RecordError for a file that cannot be read, or that has a document of a query twice.
+    """
+    path = path_of(folder, SCORES, trial)
+    if not path.is_file():
+        return {}
+    table = read_files([path], SCORES)
+    if table.duplicated(["query", "doc_id"]).any():
+        raise RecordError(f"{path}: holds a document of a query twice: {REPEAT}")
+    return Compact(_by_query(table))
+
+
+def _by_query(table: pd.DataFrame) -> Iterator[tuple[str, QueryCandidates]]:
+    for query_id, rows in table.groupby("query", sort=False, observed=True):
+        yield str(query_id), QueryCandidates(tuple(rows["doc_id"]), tuple(rows["score"]))
+
+
+class _Rows:
+    """Rows of the table on their way to the file: names once, and numbers."""
+
+    def __init__(self, trial: str) -> None:
+        self._trial = trial
+        self._clear()
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    def add(self, query_id: str, scores: QueryCandidates) -> None:
+        numbers = self._documents
+        self._queries.extend([len(self._query_ids)] * len(scores.doc_ids))
+        self._query_ids.append(query_id)
+        self._codes.extend([numbers.setdefault(name, len(numbers)) for name in scores.doc_ids])
+        self._scores.extend(scores.scores)
+
+    def take(self) -> pa.RecordBatch:
+        """Return the rows, and forget them."""
+        import pyarrow as pa
+
+        trials = array("i", bytes(self._queries.itemsize * len(self)))
+        columns = [
+            _names(trials, [self._trial]),
+            _names(self._queries, self._query_ids),
+            _names(self._codes, list(self._documents)),
+            pa.array(self._scores, pa.float64()),
+        ]
+        self._clear()
+        return pa.record_batch(columns, schema=SCORES.schema)
+
+    def _clear(self) -> None:
+        self._query_ids: list[str] = []
+        self._documents: dict[str, int] = {}
+        self._queries, self._codes, self._scores = array("i"), array("i"), array("d")
+
+
+def _names(codes: array[int], names: list[str]) -> pa.DictionaryArray:
+    import numpy as np
+    import pyarrow as pa
+
+    numbers = np.frombuffer(codes, dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(numbers, pa.array(names, pa.string()))
