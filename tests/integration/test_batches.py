@@ -19,10 +19,9 @@ from bench.contract.meter import Meter
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
 from bench.core.note import Code, Note
-from bench.models import tiny
+from bench.models import batches, tiny
+from bench.models.batches import Limit
 from bench.records.rows import _notes
-from bench.rerankers.local import batches
-from bench.rerankers.local.batches import Limit
 from bench.rerankers.local.pair_scorer import ahead
 from tests.support import local_models, tiny_late, tiny_models
 from tests.support.agreement import close

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from bench import rerankers
 from bench.contract.request import CandidateList
-from bench.models import tiny
+from bench.models import clip, tiny
+from bench.models.clip import Clip
 from bench.models.tiny import quiet
-from bench.rerankers.local import clip
-from bench.rerankers.local.clip import Clip
-from bench.rerankers.local.token_ids import token_counts
+from bench.models.token_ids import token_counts
 from tests.support import tiny_models
 
 LIMIT = 24

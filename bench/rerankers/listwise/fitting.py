@@ -9,10 +9,10 @@ from functools import cache
 from typing import Any
 
 from bench.core.errors import RerankerError
+from bench.models.token_ids import token_counts, token_ids
 from bench.rerankers.listwise import prompts
 from bench.rerankers.listwise.sliding_window import ListwiseOptions, Sorting
 from bench.rerankers.local import chat
-from bench.rerankers.local.token_ids import token_counts, token_ids
 
 _LEAST = 4
 """Tokens that every passage of a window must have room for."""

@@ -15,15 +15,15 @@ from bench.contract.request import CandidateList, Usage
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.options import option
-from bench.models import checkpoint, networks, sentence_transformer
+from bench.models import batches, checkpoint, networks, sentence_transformer
+from bench.models.clip import Clip
 from bench.models.quiet import quiet
+from bench.models.token_ids import token_ids
 from bench.rerankers.listwise import permutation
 from bench.rerankers.listwise.fitting import Fitter
 from bench.rerankers.listwise.sliding_window import ListwiseOptions, Sorting, expected_usage
-from bench.rerankers.local import batches, chat
+from bench.rerankers.local import chat
 from bench.rerankers.local.base import LocalReranker
-from bench.rerankers.local.clip import Clip
-from bench.rerankers.local.token_ids import token_ids
 from bench.rerankers.options import ModelOptions
 
 if TYPE_CHECKING:

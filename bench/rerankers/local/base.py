@@ -13,10 +13,10 @@ from bench.contract.request import CandidateList, Usage
 from bench.contract.requirement import Requirement
 from bench.core.errors import RerankerError
 from bench.models import headers, sentence_transformer
+from bench.models.batches import LIBRARY_PAIRS, Limit
+from bench.models.clip import Clip
 from bench.models.weights import Weights
 from bench.rerankers.base import BaseReranker
-from bench.rerankers.local.batches import LIBRARY_PAIRS, Limit
-from bench.rerankers.local.clip import Clip
 from bench.rerankers.options import ModelOptions
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class LocalReranker(BaseReranker):
 
     def _loaded(self) -> Any:
         if self._model is None:
-            raise RerankerError(
-                f"{self.options.model}: load() comes before describe() and rerank()"
-            )
+            raise self._not_loaded()
         return self._model
+
+    def _not_loaded(self) -> RerankerError:
+        return RerankerError(f"{self.options.model}: load() comes before describe() and rerank()")

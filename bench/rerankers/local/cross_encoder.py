@@ -20,13 +20,13 @@ from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.note import Code, note
 from bench.core.options import option
-from bench.models import checkpoint, headers, labels, sentence_transformer
+from bench.models import checkpoint, headers, labels, lengths, sentence_transformer
+from bench.models.batches import fitting
+from bench.models.clip import Clip
 from bench.models.weights import Adapter, adapter_folder, folder_hash, versions
 from bench.rerankers.base import PointwiseReranker
-from bench.rerankers.local import lengths, pair_scorer, runtimes
+from bench.rerankers.local import pair_scorer, runtimes
 from bench.rerankers.local.base import LocalReranker, ModelFiles
-from bench.rerankers.local.batches import fitting
-from bench.rerankers.local.clip import Clip
 from bench.rerankers.local.pairs import DOCUMENT_SHARE, with_room_for_documents
 from bench.rerankers.options import ModelOptions, RuntimeOptions
 

@@ -17,11 +17,10 @@ from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.options import option
-from bench.models import checkpoint, sentence_transformer
+from bench.models import checkpoint, lengths, sentence_transformer
+from bench.models.batches import fitting
+from bench.models.clip import Clip
 from bench.models.weights import Weights
-from bench.rerankers.local import lengths
-from bench.rerankers.local.batches import fitting
-from bench.rerankers.local.clip import Clip
 from bench.rerankers.local.encoder import EncoderReranker
 from bench.rerankers.options import EncoderOptions, ModelOptions
 

@@ -19,9 +19,9 @@ from bench.contract.request import Usage
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.options import option
-from bench.models import checkpoint, networks, sentence_transformer
-from bench.rerankers.local import batches, llm_prompt
-from bench.rerankers.local.clip import Clip
+from bench.models import batches, checkpoint, networks, sentence_transformer
+from bench.models.clip import Clip
+from bench.rerankers.local import llm_prompt
 from bench.rerankers.local.llm_prompt import INSTRUCTION, TEMPLATES, Template
 from bench.rerankers.local.pairs import DOCUMENT_SHARE
 from bench.rerankers.local.prompted import PromptedReranker

@@ -18,9 +18,9 @@ from itertools import chain
 from typing import Any
 
 from bench.core.errors import RerankerError
+from bench.models.token_ids import token_ids
 from bench.rerankers.local.chat import harmless, render, require_template
 from bench.rerankers.local.pairs import document_tokens
-from bench.rerankers.local.token_ids import token_ids
 
 QUERY, DOCUMENT, INSTRUCTION = "{query}", "{document}", "{instruction}"
 _PLACE = re.compile(f"{re.escape(QUERY)}|{re.escape(INSTRUCTION)}")

@@ -16,11 +16,11 @@ from bench.contract.meter import Meter
 from bench.contract.request import Usage
 from bench.core.counting import percent
 from bench.core.errors import RerankerError
-from bench.models import sentence_transformer
-from bench.rerankers.local import batches, runtimes
-from bench.rerankers.local.batches import Limit
+from bench.models import batches, sentence_transformer
+from bench.models.batches import Limit
+from bench.models.lengths import length_limit
+from bench.rerankers.local import runtimes
 from bench.rerankers.local.first_token import keep_first_token_only
-from bench.rerankers.local.lengths import length_limit
 from bench.rerankers.local.pairs import Encoded, Pair, PairTokeniser
 from bench.rerankers.local.runtimes import Runtime, Setup
 from bench.rerankers.local.runtimes.torch import TorchRuntime

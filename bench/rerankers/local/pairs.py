@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.rerankers.local.token_ids import token_counts
+from bench.models.token_ids import token_counts
 
 if TYPE_CHECKING:
     import numpy as np

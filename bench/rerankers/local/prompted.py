@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contract.request import Usage
 from bench.contract.stage import Description
-from bench.models import sentence_transformer
+from bench.models import batches, sentence_transformer
 from bench.rerankers.base import PointwiseReranker
-from bench.rerankers.local import batches
 from bench.rerankers.local.base import LocalReranker
 
 if TYPE_CHECKING:

@@ -20,10 +20,9 @@ from bench.contract.request import Usage
 from bench.contract.stage import Description
 from bench.core.errors import Unavailable
 from bench.core.options import option
-from bench.models import checkpoint, networks, sentence_transformer
+from bench.models import batches, checkpoint, networks, sentence_transformer
+from bench.models.clip import Clip
 from bench.models.networks import LIBRARIES
-from bench.rerankers.local import batches
-from bench.rerankers.local.clip import Clip
 from bench.rerankers.local.pairs import DOCUMENT_SHARE
 from bench.rerankers.local.prompted import PromptedReranker
 from bench.rerankers.local.t5_prompt import Prompt, Writer

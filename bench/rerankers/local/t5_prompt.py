@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.core.errors import RerankerError
+from bench.models.token_ids import token_ids
 from bench.rerankers.local.pairs import document_tokens
-from bench.rerankers.local.token_ids import token_ids
 
 _FORM = re.compile(r"(?P<before>.*)\{query\}(?P<between>.*)\{document\}(?P<after>.*)", re.DOTALL)
 

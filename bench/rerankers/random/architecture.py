@@ -24,13 +24,12 @@ from bench.contract.stage import Description
 from bench.core.counting import percent
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.machine.memory import available_bytes
-from bench.models import networks, sentence_transformer
+from bench.models import batches, networks, sentence_transformer
 from bench.models.quiet import quiet
 from bench.models.weights import versions
 from bench.rerankers.base import BaseReranker, split_scores
 from bench.rerankers.listwise.prompts import messages
 from bench.rerankers.listwise.sliding_window import TOKENS_PER_PLACE, Sorting
-from bench.rerankers.local import batches
 from bench.rerankers.random.network import RandomNetwork
 from bench.rerankers.random.text_lengths import TextLengths
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.models.batches import on_host
 from bench.models.quiet import quiet
 from bench.models.sentence_transformer import number_formats
-from bench.rerankers.local.batches import on_host
 from bench.rerankers.local.runtimes import Setup
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.rerankers.local.token_ids import token_counts
+from bench.models.token_ids import token_counts
 
 CHARACTERS_PER_TOKEN = 8
 """A text of at most this number of characters per token of the limit is left alone. English has
