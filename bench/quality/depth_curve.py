@@ -50,7 +50,7 @@ def curve(rankings: Mapping[str, Ranking], questions: Questions, depths: Sequenc
     Ranks below the cutoff of every measure decide nothing and are not handed on, which spares most
     of the work at depth 1000.
     """
-    cutoff = _cutoff(questions)
+    cutoff = lowest_rank(questions.measures, questions.dataset.min_relevance)
     orders = {
         request.query_id: _positions(rankings[request.query_id], request)
         for request in questions.requests
@@ -105,12 +105,11 @@ def _ranking(
     )
 
 
-def _cutoff(questions: Questions) -> int | None:
-    """The lowest rank that any measure looks at, or None where one looks at all of them."""
-    cutoffs = [
-        measures.parse(name, questions.dataset.min_relevance).params.get("cutoff")
-        for name in questions.measures
-    ]
+def lowest_rank(names: Sequence[str], min_relevance: int = 1) -> int | None:
+    """Return the lowest rank that any of these measures looks at, None where one looks at all of
+    them.
+    """
+    cutoffs = [measures.parse(name, min_relevance).params.get("cutoff") for name in names]
     if None in cutoffs:
         return None
     return max(map(int, cutoffs))

@@ -168,8 +168,8 @@ class RunFolder:
 
     @cached_property
     def judgments(self) -> pd.DataFrame:
-        """Grades of the judged candidates: columns dataset, query, document, grade. Empty in older
-        runs.
+        """Grades of the queries measured: columns dataset, query, document, grade. Older runs hold
+        those of candidates alone, or none.
         """
         return self._distinct(tables.JUDGMENTS)
 

@@ -182,6 +182,11 @@ class Record(Options):
     quality: Annotated[dict[str, Estimate], AfterValidator(_within_range)]
     vs_first_stage: Annotated[dict[str, Difference], AfterValidator(_probable)]
     counts: CountsField
+    pointwise: bool | None = Field(
+        None,
+        description="whether a document's score is the same next to any other documents, so that "
+        "the scores serve at every depth; None in older records",
+    )
     failures: dict[str, str] = Field(
         default_factory=dict,
         description="query_id -> reason, the first fifty; long ones are cut, and whole in errors/",

@@ -1,9 +1,9 @@
 """What a report shows of queries and documents: it reads records only, so their texts and grades
 must stand in the run folder.
 
-Bounded, since a run is kept for long: documents that someone ranked in a top 10, each cut, and
-grades of candidates alone. A suite with `store_texts: false` keeps ids and grades, and no text
-leaves its collection.
+Bounded, since a run is kept for long: documents that someone ranked in a top 10, each cut. Grades
+are all those of the queries measured, retrieved or not: measures need them. A suite with
+`store_texts: false` keeps ids and grades, and no text leaves its collection.
 """
 
 from __future__ import annotations
@@ -41,14 +41,10 @@ def of_group(
     `queries` are those measured. `texts_of` gives the texts of documents; without it none are kept.
     """
     judgments: list[tuple[str, str, str, int]] = []
+    for query_id, grades in qrels.items():
+        judgments += [(dataset, query_id, doc_id, int(grade)) for doc_id, grade in grades.items()]
     wanted: dict[str, None] = {}
-    for query_id, doc_ids in candidates:
-        grades = qrels.get(query_id, {})
-        judgments += [
-            (dataset, query_id, doc_id, int(grades[doc_id]))
-            for doc_id in doc_ids
-            if doc_id in grades
-        ]
+    for _, doc_ids in candidates:
         wanted |= dict.fromkeys(doc_ids[:TOP])
     if texts_of is None:
         return Texts([], [], judgments)

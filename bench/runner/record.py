@@ -188,6 +188,7 @@ def quality_record(
         quality=dict(assessed.estimates),
         vs_first_stage=against_base,
         counts=assessed.counts,
+        pointwise=planned.reranker.pointwise and not planned.reranker.reads_scores,
         failures={
             query: shortened(redacted_text(reason))
             for query, reason in list(scored.failures.items())[:FAILURES]

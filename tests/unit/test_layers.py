@@ -49,7 +49,7 @@ FLOORS = (
     {"quality", "rerankers", "retrieval"},
     {"latency", "scoring", "pipelines"},
     {"integrations", "records", "serving", "suite"},
-    {"comparison", "runner"},
+    {"comparison", "composition", "runner"},
     {"gate"},
     {"reports"},
     {"api", "discover"},

@@ -51,7 +51,11 @@ def test_queries_top_documents_and_grades_are_kept(collection: Path, tmp_path: P
     grades = {(row.query, row.document): row.grade for row in finished_run.judgments.itertuples()}
     assert grades[("q1", "d00")] == 3
     assert grades[("q2", "d01")] == 2
-    assert all(document in ranked for _, document in grades), "grades of candidates only"
+    lines = (collection / "qrels.txt").read_text().splitlines()
+    judged = {(line.split()[0], line.split()[2]) for line in lines}
+    assert set(grades) == {pair for pair in judged if pair[0] in set(queries.index)}, (
+        "those that nobody retrieved, too"
+    )
 
 
 def test_private_texts_stay_out_when_the_suite_says_so(collection: Path, tmp_path: Path) -> None:
@@ -132,7 +136,11 @@ def test_only_top_documents_are_kept_each_cut_and_storable() -> None:
     assert all(len(text) <= LIMIT for text in texts.values())
     assert texts["d00"].endswith("…")
     assert texts["d29"] == "half ? a character"
-    assert sorted(found.judgments) == [("set", "q", "d03", 0), ("set", "q", "d29", 2)]
+    assert sorted(found.judgments) == [
+        ("set", "q", "d03", 0),
+        ("set", "q", "d29", 2),
+        ("set", "q", "elsewhere", 1),
+    ]
 
 
 @pytest.mark.parametrize("name", ["queries", "documents", "judgments"])

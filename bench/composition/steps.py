@@ -1,0 +1,219 @@
+"""The stages of a composed pipeline over all queries at once, with the results of a real run to the
+last bit: the same rules of order, handing on and fusion, as array arithmetic.
+
+Documents that a stage did not see keep their place below those that it saw (bench.pipelines
+.handing); equal scores are ordered by falling document id (bench.ranking.order), which is rising
+columns here; parts are fused by bench.ranking.fusion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from bench.composition.pool import UNPLACED, FirstStage, Pool, StoredRow
+from bench.ranking import fusion
+from bench.ranking.fusion import RANK_CONSTANT, Norm
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Whole = NDArray[np.int64]
+    Values = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+By = Literal["rrf", "weighted"]
+BEFORE = ""
+"""The name of the part of a fusion that is the list as the stage got it, with its scores."""
+
+
+class NotStored(Exception):
+    """The run has no scores for what a stage would get. The text says which, in a few words."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Orders what it gets by the scores of a row."""
+
+    row: str
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """Orders what it gets by a fusion of rows, one of which may be the list as it came (BEFORE)."""
+
+    rows: tuple[str, ...]
+    by: By = "rrf"
+    weights: tuple[float, ...] | None = None
+    norm: Norm = "z-score"
+    k: float = RANK_CONSTANT
+
+    def with_weights(self, weights: Sequence[float]) -> Fuse:
+        return replace(self, weights=tuple(weights))
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Hands on what it gets, in its order."""
+
+
+Work = Rank | Fuse | Cut
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a stage after the first does, and how many documents it hands on: all without a
+    number.
+    """
+
+    work: Work
+    keep: int | None = None
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Every query's documents after a stage: columns of a pool, shape (queries, places), and of
+    those that are handed on their scores. `handed` is the number that is handed on, at most.
+    """
+
+    columns: Whole
+    scores: Values
+    lengths: Whole
+    failed: Flags
+    handed: int
+    first: tuple[str, int] | None = None
+    """The first stage and its depth, where no other stage has run."""
+
+
+def retrieved(stage: FirstStage, depth: int) -> Orders:
+    """Return the orders of a first stage, cut to a depth."""
+    import numpy as np
+
+    return Orders(
+        stage.columns[:, :depth],
+        stage.scores[:, :depth],
+        np.minimum(stage.lengths, depth),
+        np.zeros(len(stage.columns), dtype=bool),
+        depth,
+        (stage.name, depth),
+    )
+
+
+@dataclass
+class Stages:
+    """Applies stages to orders. `contributions` are those of a row to fusions over the same list,
+    by the list's name: several fusions share them.
+    """
+
+    pool: Pool
+    rows: Mapping[str, StoredRow]
+    contributions: dict[tuple[object, ...], Values] = field(default_factory=dict)
+
+    def apply(self, orders: Orders, step: Step, name: object = None) -> Orders:
+        """Return the orders after a stage. `name` is that of the stages before, the same for the
+        same orders. Raises NotStored.
+        """
+        handed = orders.handed
+        if step.keep is not None:
+            handed = min(handed, step.keep)
+        if isinstance(step.work, Cut):
+            return replace(orders, handed=handed, first=None)
+        if isinstance(step.work, Rank):
+            return replace(self._ranked(orders, step.work), handed=handed)
+        return replace(self._fused(orders, step.work, name), handed=handed)
+
+    def _ranked(self, orders: Orders, work: Rank) -> Orders:
+        import numpy as np
+
+        row = self.rows[work.row]
+        head = orders.columns[:, : orders.handed]
+        index, placed = self._by_row(orders, row)
+        columns = np.take_along_axis(head, index, axis=1)
+        scores = np.take_along_axis(placed, index, axis=1)
+        return _after(orders, columns, scores, orders.failed | row.failed)
+
+    def _by_row(self, orders: Orders, row: StoredRow) -> tuple[Whole, Values]:
+        """Return the places, by a row's scores, of the documents that a stage gets, and those
+        scores.
+        """
+        import numpy as np
+
+        self._require(orders, row)
+        head = orders.columns[:, : orders.handed]
+        places = np.take_along_axis(row.places, head, axis=1)
+        has_none = (places == UNPLACED) & (head != self.pool.width)
+        failed = orders.failed | row.failed
+        missing = int((has_none.any(axis=1) & ~failed).sum())
+        if missing:
+            raise NotStored(f"{row.name} has not scored all that it would get")
+        index = np.argsort(places, axis=1, kind="stable")
+        return index, np.take_along_axis(row.scores, head, axis=1)
+
+    def _require(self, orders: Orders, row: StoredRow) -> None:
+        if row.over is not None and row.over != orders.first:
+            first, depth = row.over
+            raise NotStored(f"{row.name} depends on its list: it ran over {first}:{depth} alone")
+
+    def _fused(self, orders: Orders, work: Fuse, name: object) -> Orders:
+        import numpy as np
+
+        head = orders.columns[:, : orders.handed]
+        failed = orders.failed.copy()
+        weights = work.weights or (1.0,) * len(work.rows)
+        total = np.zeros(head.shape)
+        for weight, row in zip(weights, work.rows, strict=True):
+            total += float(weight) * self._contribution(orders, row, work, name)
+            if row != BEFORE:
+                failed |= self.rows[row].failed
+        total[head == self.pool.width] = -np.inf
+        index = np.lexsort((head, -total), axis=-1)
+        columns = np.take_along_axis(head, index, axis=1)
+        return _after(orders, columns, np.take_along_axis(total, index, axis=1), failed)
+
+    def _contribution(self, orders: Orders, row: str, work: Fuse, name: object) -> Values:
+        """Return what a part adds to each document that a stage gets, before weights."""
+        scale: tuple[object, ...] = (work.by, work.norm)
+        if work.by == "rrf":
+            scale = (work.by, work.k)
+        key = (name, orders.handed, row, *scale)
+        if name is None or key not in self.contributions:
+            self.contributions[key] = self._computed(orders, row, work)
+        return self.contributions[key]
+
+    def _computed(self, orders: Orders, row: str, work: Fuse) -> Values:
+        import numpy as np
+
+        head = orders.columns[:, : orders.handed]
+        if row == BEFORE:
+            index = np.broadcast_to(np.arange(head.shape[1]), head.shape)
+            scores = orders.scores[:, : orders.handed]
+        else:
+            if work.by == "weighted" and not self.rows[row].is_exact:
+                raise NotStored(f"the run keeps the order of {row}, and not its scores")
+            index, scores = self._by_row(orders, self.rows[row])
+        values = np.zeros(head.shape)
+        sizes = np.minimum(orders.lengths, orders.handed)
+        ordered = np.take_along_axis(scores, index, axis=1)
+        failed = orders.failed
+        if row != BEFORE:
+            failed = failed | self.rows[row].failed
+        for number in np.flatnonzero(~failed):
+            size = sizes[number]
+            if work.by == "rrf":
+                own = 1.0 / (work.k + np.arange(1, size + 1))
+            else:
+                own = fusion.normalised(ordered[number, :size], work.norm)
+            values[number, index[number, :size]] = own
+        return values
+
+
+def _after(orders: Orders, columns: Whole, scores: Values, failed: Flags) -> Orders:
+    """Return the orders with what a stage saw in its order, and the others below."""
+    import numpy as np
+
+    rest = orders.columns[:, orders.handed :]
+    if rest.shape[1]:
+        columns = np.concatenate([columns, rest], axis=1)
+    return Orders(columns, scores, orders.lengths, failed, orders.handed)
