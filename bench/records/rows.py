@@ -65,7 +65,8 @@ class Row:
     of `Usage`. Where more than half of the queries failed, `quality` and `differences` are empty: a
     mean of failures is no quality, and every verdict, plot and export is drawn from these rows.
     `longest` is the number of candidates of the query that has the most, None where a record does
-    not say. `stages` are those of a pipeline. `meaningless` is an order that leads no verdict: that
+    not say. `stages` are those of a pipeline. `first_changed` is the share of queries with another
+    first document than the first stage's. `meaningless` is an order that leads no verdict: that
     of a model with random weights, or of a published run over other candidates, alone or as a
     stage.
     """
@@ -84,6 +85,7 @@ class Row:
     failed: float = 0.0
     longest: int | None = None
     stages: Sequence[StageRecord] = ()
+    first_changed: float | None = None
     meaningless: bool = False
 
     @property
@@ -202,6 +204,7 @@ def rows(run: RunFolder) -> list[Row]:
             failed=record.counts.failed_share,
             longest=record.candidates.get("longest"),
             stages=() if record.mostly_failed else record.stages,
+            first_changed=record.first_changed,
             meaningless=bool(doubts(record)),
         )
         table.append(row)

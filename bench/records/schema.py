@@ -181,6 +181,14 @@ class Record(Options):
     candidates: CandidateField
     quality: Annotated[dict[str, Estimate], AfterValidator(_within_range)]
     vs_first_stage: Annotated[dict[str, Difference], AfterValidator(_probable)]
+    first_changed: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="share of ranked queries whose first document is not the first stage's; None "
+        "in older runs",
+    )
     counts: CountsField
     pointwise: bool | None = Field(
         None,

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
+from bench.comparison.worth import Worth, Worths, worths
 from bench.core.printable import one_line
 from bench.records.points import Point
 from bench.records.rows import GroupKey, Row, headline_of, longest_of
@@ -52,6 +53,31 @@ class View:
     @cached_property
     def findings(self) -> list[Finding]:
         return findings(self.run, self.rows)
+
+    @cached_property
+    def worths(self) -> list[Worths]:
+        """What each dataset's rows are worth, over all of its first stages. A dataset whose groups
+        have other headline measures has an entry per measure.
+        """
+        members: dict[tuple[str, str], list[Row]] = {}
+        for finding in self.findings:
+            if finding.measure:
+                key = (finding.group[0], finding.measure)
+                members.setdefault(key, []).extend(finding.members)
+        entries = []
+        for (_, measure), rows in members.items():
+            entry = worths(self.run, rows, measure)
+            if entry is not None:
+                entries.append(entry)
+        return entries
+
+    @cached_property
+    def worth_of(self) -> dict[str, Worth]:
+        """What each row is worth, by the id of its trial."""
+        by_trial: dict[str, Worth] = {}
+        for entry in self.worths:
+            by_trial |= {worth.row.trial.id: worth for worth in entry.rows}
+        return by_trial
 
     @cached_property
     def agreements(self) -> dict[GroupKey, list[Agreement]]:

@@ -316,6 +316,7 @@ class GroupRun:
                 self.fingerprint(device),
                 self.suite,
                 measured.stages,
+                measured.ranked.first_changed,
             )
         )
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 class Ranked:
     """Takes the rankings of some queries after the other, writes them on, and keeps the best
-    documents and the quality by depth. `write_scores` gets, per query, the scores that `reranker`
-    gave.
+    documents, the quality by depth, and how often another document than the first stage's comes
+    first. `write_scores` gets, per query, the scores that `reranker` gave.
     """
 
     def __init__(
@@ -40,12 +40,21 @@ class Ranked:
     ) -> None:
         self._write, self._at = write, at
         self._reranker, self._write_scores = reranker, write_scores
+        self._queries = 0
+        self._changed = 0
         self.tops: dict[str, None] = {}
         """The best documents of all queries, each once, in the order in which they came."""
         self.curve: dict[int, dict[str, array[float]]] = {}
         """depth -> measure -> values, in the order of the queries: numbers and no objects, since
         there are a million of them at times.
         """
+
+    @property
+    def first_changed(self) -> float | None:
+        """Return the share of queries with another first document than the first stage gives."""
+        if not self._queries:
+            return None
+        return self._changed / self._queries
 
     def keep(self, rankings: Mapping[str, Ranking], part: Questions) -> None:
         scored: dict[str, list[tuple[str, float]]] = {}
@@ -60,6 +69,8 @@ class Ranked:
                 answer = QueryCandidates(ranking.doc_ids, ranking.scores)
                 own = self._reranker.own_scores(request, answer)
                 self._write_scores(request.query_id, own)
+                self._queries += 1
+                self._changed += ranking.doc_ids[0] != request.doc_ids[0]
         for depth, per_query in depth_curve.curve(rankings, part, self._at).items():
             for measure, values in per_query.items():
                 self.curve.setdefault(depth, {}).setdefault(measure, array("d")).extend(

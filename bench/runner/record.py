@@ -145,10 +145,12 @@ def quality_record(
     environment: Environment,
     suite: Suite,
     stages: Sequence[StageRecord] = (),
+    first_changed: float | None = None,
 ) -> Record:
     """Return the record of a trial that was scored. `base` is what the first stage's own order
     reached, None for that row itself; `facts` are of the timed pass, None where the trial was not
-    timed; `stages` are those of a pipeline.
+    timed; `stages` are those of a pipeline; `first_changed` is the share of queries with another
+    first document.
     """
     trial, dataset, candidates = planned.trial, retrieved.dataset, retrieved.candidates
     if facts is not None and trial.device is not None:
@@ -187,6 +189,7 @@ def quality_record(
         },
         quality=dict(assessed.estimates),
         vs_first_stage=against_base,
+        first_changed=first_changed,
         counts=assessed.counts,
         pointwise=planned.reranker.pointwise and not planned.reranker.reads_scores,
         failures={

@@ -39,6 +39,7 @@ SECTIONS: dict[str, Entry] = {
     "results": Entry("bench.reports.sections.results:results"),
     "reading": Entry("bench.reports.sections.reading:reading", COMMENT),
     "legend": Entry("bench.reports.sections.reading:legend", PAGE),
+    "worth": Entry("bench.reports.sections.worth:worth", DOCUMENTS),
     "agreement": Entry("bench.reports.sections.agreement:agreement"),
     "stages": Entry("bench.reports.sections.stages:stages"),
     "tradeoff": Entry("bench.reports.sections.tradeoff:tradeoff", PAGE),

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from bench.comparison.worth import Worth
 from bench.core.counting import counted, percent
 from bench.core.wording import sentences as worded
 from bench.quality import statistics
@@ -30,6 +31,7 @@ from bench.reports.document import (
 )
 from bench.reports.findings import Finding, median_ms, one_query, ranked
 from bench.reports.names import as_sentence, name_of, too_few, too_few_moved
+from bench.reports.sections.worth import sentence
 from bench.reports.view import View, absent_of, is_pending
 
 
@@ -50,7 +52,12 @@ SEVERAL = Form("rank best, equal", "have", "are")
 def verdict(view: View) -> Section:
     """Return a card per group: sentences, and on a page the numbers of the only group in large."""
     is_alone = len(view.findings) == 1
-    cards = Grid([_card(finding, with_tiles=is_alone) for finding in view.findings])
+    cards = Grid(
+        [
+            _card(finding, view.worth_of.get(_best(finding)), with_tiles=is_alone)
+            for finding in view.findings
+        ]
+    )
     return Section("verdict", "Verdict", [cards], titled=False)
 
 
@@ -75,19 +82,25 @@ def missing(view: View) -> Section | None:
     return Section("missing", "Before you read on", blocks)
 
 
-def sentences(finding: Finding) -> list[Words]:
-    """Return the finding in words."""
+def sentences(finding: Finding, worth: Worth | None = None) -> list[Words]:
+    """Return the finding in words, and what the best row is worth."""
     lines = [_lead(finding), *_marked(finding), _room(finding)]
     if finding.best:
         lines += [_others(finding), _speed(finding), _busy(finding), _margin(finding)]
         lines += [_untimed(finding), _undecided(finding), _money(finding)]
+        lines += [_worth(finding, worth)]
     return [line for line in lines if line]
 
 
-def _card(finding: Finding, with_tiles: bool) -> Card:
+def _best(finding: Finding) -> str:
+    """Return the id of the trial that ranks best; empty where none does."""
+    return finding.best.trial.id if finding.best else ""
+
+
+def _card(finding: Finding, worth: Worth | None, with_tiles: bool) -> Card:
     words: list[Inline] = []
-    for sentence in sentences(finding):
-        words += [*sentence, " "]
+    for line in sentences(finding, worth):
+        words += [*line, " "]
     words.pop()
     blocks: list[Block] = [Paragraph(tuple(words))]
     if finding.best and with_tiles:
@@ -275,3 +288,10 @@ def _money(finding: Finding) -> Words:
         return ()
     dollars = numbers.dollars(finding.best.cost.usd_per_1000_queries)
     return (f"The best ranking costs ${dollars} per 1,000 queries.",)
+
+
+def _worth(finding: Finding, worth: Worth | None) -> Words:
+    """Return what the best row does to queries and what a point costs, where it gains at all."""
+    if worth is None or worth.gain.mean <= 0:
+        return ()
+    return (as_sentence(sentence(worth, finding.measure)),)

@@ -1,0 +1,127 @@
+"""Whether a gain is worth its price, from made rows whose answers are known."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pandas as pd
+import pytest
+
+from bench.comparison import worth
+from bench.comparison.worth import worths
+from bench.contract.trial import Trial
+from bench.datasets.folds import folds
+from bench.quality import statistics
+from bench.records.rows import Row
+from bench.records.run import Run
+
+MEASURE = "nDCG@10"
+
+
+class MadeRun:
+    """What `worths` reads of a run: per-query values and texts."""
+
+    seed = 7
+
+    def __init__(self, values: dict[str, dict[str, float]]) -> None:
+        self.by_trial = values
+        names = list(next(iter(values.values())))
+        self.queries = pd.DataFrame({"query": names, "text": [f"text of {n}" for n in names]})
+
+    def values(self, trial_id: str, measure: str) -> dict[str, float]:
+        assert measure == MEASURE
+        return self.by_trial[trial_id]
+
+
+def row(run: MadeRun, first_stage: str, name: str, base: str | None = None, **facts: Any) -> Row:
+    values = list(run.by_trial[f"{first_stage}-{name}"].values())
+    differences = {}
+    if base is not None:
+        against = list(run.by_trial[base].values())
+        differences = {MEASURE: statistics.difference(values, against)}
+    trial = Trial(
+        id=f"{first_stage}-{name}",
+        dataset="d",
+        first_stage=first_stage,
+        reranker=name,
+        depth=10,
+        kind="reference" if base is None else "reranker",
+    )
+    quality = {MEASURE: statistics.estimate(values)}
+    return Row(trial, "done", None, quality=quality, differences=differences, **facts)
+
+
+def made(*values: list[float]) -> MadeRun:
+    names = ["a-first-stage", "b-first-stage", "a-good", "a-bad"]
+    return MadeRun(
+        {
+            name: {f"q{number}": value for number, value in enumerate(own)}
+            for name, own in zip(names, values, strict=False)
+        }
+    )
+
+
+def test_a_row_that_is_better_everywhere_is_the_choice_on_every_half() -> None:
+    run = made([0.5] * 8, [0.4] * 8, [0.9] * 6 + [0.8, 0.7], [0.1] * 4 + [0.6] * 4)
+    rows = [row(run, "a", "first-stage"), row(run, "b", "first-stage")]
+    rows += [row(run, "a", "bad", "a-first-stage"), row(run, "a", "good", "a-first-stage")]
+    found = worths(cast(Run, run), rows, MEASURE)
+    assert found is not None
+    best, bad = found.rows
+    assert (best.row.name, bad.row.name) == ("good", "bad")
+    assert (best.hurt, best.helped, bad.hurt, bad.helped) == (0, 1, 0.5, 0.5)
+    assert (best.best_in_halves, bad.best_in_halves, found.survival) == (1, 0, 1)
+    assert (found.best_search, found.search, found.queries) == ("a", ["a", "b"], 8)
+    # the first stage "a" is the better one on either half
+    assert best.over_search is not None
+    assert best.over_search.mean == pytest.approx(best.gain.mean)
+
+
+def test_the_first_stage_to_compare_with_is_chosen_on_the_other_half() -> None:
+    """Each first stage is best on one half alone: chosen on the other half, it is the worse one."""
+    values = ["q0", "q1", "q2", "q3"]
+    texts = {name: f"text of {name}" for name in values}
+    half = folds(texts, 2, MadeRun.seed)
+    on_first = [1.0 if half[name] == 0 else 0.0 for name in values]
+    on_second = [1.0 - value for value in on_first]
+    run = made(on_first, on_second, [0.25] * 4)
+    rows = [row(run, "a", "first-stage"), row(run, "b", "first-stage")]
+    rows.append(row(run, "a", "good", "a-first-stage"))
+    found = worths(cast(Run, run), rows, MEASURE)
+    assert found is not None
+    assert found.rows[0].over_search is not None
+    assert found.rows[0].over_search.mean == pytest.approx(0.25)
+
+
+def test_rows_that_differ_by_chance_alone_rarely_survive() -> None:
+    import numpy as np
+
+    generator = np.random.default_rng(1)
+    columns = [list(generator.random(200)) for _ in range(4)]
+    run = made(*columns)
+    rows = [row(run, "a", "first-stage"), row(run, "b", "first-stage")]
+    rows += [row(run, "a", "good", "a-first-stage"), row(run, "a", "bad", "a-first-stage")]
+    found = worths(cast(Run, run), rows, MEASURE)
+    assert found is not None
+    # four choices without a difference: a quarter is chance
+    assert found.survival < 0.5
+
+
+def test_a_price_needs_a_gain_and_a_time() -> None:
+    run = made([0.5] * 4, [0.4] * 4, [0.6] * 4, [0.4] * 4)
+    rows = [row(run, "a", "first-stage"), row(run, "a", "good", "a-first-stage")]
+    rows.append(row(run, "a", "bad", "a-first-stage"))
+    found = worths(cast(Run, run), rows, MEASURE)
+    assert found is not None
+    good, bad = found.rows
+    assert good.over_search is None, "there is one first stage: nothing to choose"
+    assert (good.ms_per_point, good.usd_per_point) == (None, None)
+    timed = worth.Worth(good.row, good.gain, None, 1.0, added_ms=50.0, usd=2.0)
+    assert timed.ms_per_point == pytest.approx(5.0)
+    assert timed.usd_per_point == pytest.approx(0.2)
+    assert worth.Worth(bad.row, bad.gain, None, 0.0, 50.0, 2.0).ms_per_point is None
+
+
+def test_nothing_is_worth_anything_without_rows() -> None:
+    run = made([0.5] * 4)
+    assert worths(cast(Run, run), [row(run, "a", "first-stage")], MEASURE) is None
