@@ -16,6 +16,10 @@ LONGEST_REASON = 400
 """Characters of a reason in a record, a table or a message. The whole text is in errors/."""
 
 
+LONGEST_QUOTE = 100
+"""Characters of an id, a cell or a line that a message cites."""
+
+
 def shortened(text: str, longest: int = LONGEST_REASON) -> str:
     """Return a text of at most `longest` characters: a longer one is cut out of its middle."""
     if len(text) <= longest:
@@ -23,6 +27,13 @@ def shortened(text: str, longest: int = LONGEST_REASON) -> str:
     mark = f" [... {len(text):,} characters ...] "
     half = (longest - len(mark)) // 2
     return f"{text[:half]}{mark}{text[-half:]}"
+
+
+def quoted(text: str, longest: int = LONGEST_QUOTE) -> str:
+    """Return a text in quotes, control characters escaped, a long one without its middle: how a
+    message cites an id, a cell or a line of a file.
+    """
+    return repr(shortened(text, longest))
 
 
 def one_line(text: str) -> str:

@@ -10,6 +10,7 @@ from itertools import chain
 from bench.core.counting import counted
 from bench.core.errors import DataError, SuiteError
 from bench.core.note import Code, Notes
+from bench.core.printable import quoted
 from bench.datasets.base import Dataset, Qrels
 from bench.datasets.lines import id_problem
 from bench.datasets.matching import difference
@@ -50,7 +51,7 @@ def known_queries(dataset: Dataset, notes: Notes) -> Qrels:
                 "there and in the judgments"
             )
         if problem:
-            raise DataError(f"{dataset.id}: query id {query_id!r} {problem}")
+            raise DataError(f"{dataset.id}: query id {quoted(query_id)} {problem}")
     notes.add(Code.UNKNOWN_QUERIES, len(unknown), text=difference(unknown, dataset.queries))
     return qrels
 
@@ -105,7 +106,7 @@ def check_documents(
         return
     bad = next((doc_id for doc_id in doc_ids if id_problem(doc_id)), None)
     if bad is not None:
-        raise DataError(f"{dataset.id}: document id {bad!r} {id_problem(bad)}")
+        raise DataError(f"{dataset.id}: document id {quoted(bad)} {id_problem(bad)}")
     missing = [doc_id for doc_id in judged if doc_id not in doc_ids]
     if len(missing) == len(judged):
         raise DataError(_nothing_matches(dataset, missing, sorted(doc_ids)))

@@ -13,7 +13,7 @@ from bench.core.counting import counted
 from bench.core.errors import DataError
 from bench.core.note import Code, Notes
 from bench.datasets.grades import GradeProblem, Grades, grade, is_number
-from bench.datasets.lines import numbered_lines
+from bench.datasets.lines import LONE_RETURN, numbered_lines
 from bench.datasets.rows import json_row, row_id
 
 GAP = re.compile(r"\s")
@@ -102,6 +102,8 @@ def _cells(path: Path, notes: Notes) -> Judgments:
             problem = f"{expected}; found {counted(len(cells), 'column')}"
             if line.count(";") > 1:
                 problem = f"{problem}; part them by tabs or commas in place of semicolons"
+            if "\r" in line:
+                problem = f"{problem}; {LONE_RETURN}"
             raise DataError.at(path, number, problem)
         if is_quoted:
             cells = [cell.strip('"') for cell in cells]

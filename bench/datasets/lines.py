@@ -30,6 +30,8 @@ FOREIGN = {
     "lines=True)",
     b"7z\xbc\xaf": "is a 7z archive: unpack it",
 }
+LONE_RETURN = "holds a lone carriage return; save the file with Unix line ends"
+"""What is wrong with a line that only very old editors end there."""
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
@@ -146,6 +148,8 @@ def id_problem(value: str) -> str | None:
         return "is empty"
     if value.split() != [value]:
         return "contains white space, which TREC qrels and run files cannot carry"
+    if "\0" in value:
+        return "holds a null character, at which trec_eval ends a text"
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.core.errors import DataError
 from bench.core.note import Code, Notes
-from bench.datasets.lines import numbered_lines
+from bench.datasets.lines import LONE_RETURN, numbered_lines
 from bench.datasets.rows import (
     QUERY_ID,
     QUERY_TEXT,
@@ -101,9 +101,7 @@ def _tab_cells(path: Path, notes: Notes) -> Cells:
                 problem = f"{problem}; a file with commas: write it with tabs"
             raise DataError.at(path, number, problem)
         if "\r" in line:
-            raise DataError.at(
-                path, number, "holds a lone carriage return; save the file with Unix line ends"
-            )
+            raise DataError.at(path, number, LONE_RETURN)
         if not (is_first and _is_header(query_id, text)):
             yield number, "query id", query_id, text
         is_first = False

@@ -14,7 +14,8 @@ from typing import Any
 
 from bench.core.errors import DataError
 from bench.core.note import Code, Notes
-from bench.datasets.lines import id_problem
+from bench.core.printable import quoted
+from bench.datasets.lines import LONE_RETURN, id_problem
 
 DOCUMENT_ID = (
     "doc_id",
@@ -111,7 +112,11 @@ def _members(pairs: list[tuple[str, Any]]) -> Row:
 
 
 def _array_hint(path: Path, line: str) -> str:
-    """Return how to come from one JSON value over many lines to one object on each."""
+    """Return how to come from one JSON value over many lines, or many on one line, to one object
+    on each.
+    """
+    if "\r" in line:
+        return f"; {LONE_RETURN}"
     if line.lstrip()[:1] == "[":
         return f"; each line must hold one object: jq -c '.[]' {path.name}"
     if line.strip() == "{":
@@ -165,7 +170,7 @@ def row_id(value: Any, what: str) -> tuple[str | None, str]:
     text = value.strip()
     problem = id_problem(text)
     if problem:
-        return text or None, f"{what} {text!r} {problem}"
+        return text or None, f"{what} {quoted(text)} {problem}"
     return sys.intern(text), ""
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from bench.contract.candidates import QueryCandidates
 from bench.core.atomic import whole_file, write_atomically
 from bench.core.errors import DataError
+from bench.core.printable import quoted
 from bench.datasets.lines import id_problem
 from bench.ranking import trec_rows, trec_stretches
 
@@ -182,7 +183,7 @@ def _check_name(path: Path, what: str, value: str) -> None:
     if problem is None and value.startswith("#"):
         problem = "starts with '#', which marks a comment"
     if problem:
-        raise DataError(f"{path}: {what} {value!r} {problem}")
+        raise DataError(f"{path}: {what} {quoted(value)} {problem}")
 
 
 def _text(lines: Sequence[str]) -> bytes:
@@ -198,7 +199,7 @@ def _ranking_lines(
         # a number of numpy would be written with its type
         score = float(value)
         if problem := id_problem(doc_id):
-            raise DataError(f"{path}: query '{query_id}': document id {doc_id!r} {problem}")
+            raise DataError(f"{path}: query '{query_id}': document id {quoted(doc_id)} {problem}")
         if not math.isfinite(score):
             raise DataError(
                 f"{path}: query '{query_id}': score {score} of document '{doc_id}' is not finite"

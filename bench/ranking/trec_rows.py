@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.core.errors import DataError
+from bench.core.printable import quoted
 from bench.datasets import lines
-from bench.datasets.lines import id_problem
+from bench.datasets.lines import LONE_RETURN, id_problem
 from bench.ranking.trec_order import Rows
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ HEADER_WORDS = frozenset(
 )
 MARK = b"\xef\xbb\xbf"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+ODD_IN_ASCII = tuple(bytes([code]) for code in (0, 11, 12, 28, 29, 30, 31))
+ODD = re.compile(
+    "|".join(char for char in map(chr, range(0x80, 0x3001)) if char.isspace()).encode()
+)
+"""What no id may hold (see `id_problem`), without ends of lines and what is between columns."""
 ENDINGS = {kind: ending for ending, kind in lines.NAMED.items()}
 
 
@@ -206,6 +212,11 @@ def _rows(path: Path, data: bytes) -> Iterator[tuple[int, _Row]]:
         layout = layout or LAYOUTS.get(len(cells), TREC)
         if len(cells) != len(layout):
             raise DataError.at(path, number, _header_problem(line) or _shape_problem(line, cells))
+        for column in ("query_id", "doc_id"):
+            cell = cells[layout.index(column)]
+            if problem := id_problem(cell):
+                name = column.replace("_", " ")
+                raise DataError.at(path, number, f"{name} {quoted(cell)} {problem}")
         if layout is TREC:
             yield (
                 number,
@@ -253,7 +264,7 @@ def _score(path: Path, number: int, line: str, cell: str) -> float:
         return score
     hint = "; write a point before the decimals" if DECIMAL_COMMA.fullmatch(cell) else ""
     raise DataError.at(
-        path, number, _header_problem(line) or f"score '{cell}' is not a finite number{hint}"
+        path, number, _header_problem(line) or f"score {quoted(cell)} is not a finite number{hint}"
     )
 
 
@@ -262,7 +273,7 @@ def _header_problem(line: str) -> str | None:
     words = re.split("[ \t,;]+", line.strip().lower())
     if len(HEADER_WORDS.intersection(words)) < 2:
         return None
-    return f"this is a header ({line.strip()!r}), and a run file has none: delete the line"
+    return f"this is a header ({quoted(line.strip())}), and a run file has none: delete the line"
 
 
 def _shape_problem(line: str, cells: Sequence[str]) -> str:
@@ -270,9 +281,11 @@ def _shape_problem(line: str, cells: Sequence[str]) -> str:
     is known.
     """
     problem = f"{SIX}, found {len(cells)}"
+    if "\r" in line:
+        return f"{problem}: {LONE_RETURN}"
     spaced = next((cell for cell in line.split("\t") if " " in cell.strip()), None)
     if spaced is not None and line.count("\t") == len(TREC) - 1:
-        return f"{problem}: {spaced!r} holds a space, which no column of a run can carry"
+        return f"{problem}: {quoted(spaced)} holds a space, which no column of a run can carry"
     if "," in line and len(cells) < len(MS_MARCO):
         return f"{problem}: part the columns by tabs or spaces in place of commas"
     if len(cells) > len(TREC):
@@ -309,7 +322,7 @@ _WAYS_OUT: Mapping[int, Sequence[tuple[Callable[[Sequence[str]], bool], str]]] =
 def _rank_problem(cell: str, expected: int) -> str:
     ranks = (
         "3 columns are read as MS MARCO's (query id, document id, rank from 1 on), and "
-        f"{cell!r} is not the rank {expected}"
+        f"{quoted(cell)} is not the rank {expected}"
     )
     return (
         f"""{ranks}; with scores in the third column: awk '{{print $1, "Q0", $2, 0, $3, "run"}}'"""
@@ -379,7 +392,7 @@ class _Members(list[tuple[str, Any]]):
         for name, value in self:
             problem = "appears a second time" if name in names else id_problem(name)
             if problem:
-                raise DataError(f"{path}: {what} {name!r} {problem}")
+                raise DataError(f"{path}: {what} {quoted(name)} {problem}")
             names.add(name)
             yield name, value
 
@@ -394,7 +407,7 @@ def end_of_header(data: bytes) -> int:
 
 def delimiter_of(data: bytes, first: bytes) -> str | None:
     """Return the one character between columns, if the same one is between all of them, once, and
-    never ends a line.
+    never ends a line, and nothing else in the file could end a word.
     """
     mine, other = (b"\t", b" ") if b"\t" in first else (b" ", b"\t")
     if (
@@ -402,6 +415,8 @@ def delimiter_of(data: bytes, first: bytes) -> str | None:
         or data.endswith(mine)
         or any(odd in data for odd in (other, mine * 2, mine + b"\n"))
     ):
+        return None
+    if any(odd in data for odd in ODD_IN_ASCII) or (not data.isascii() and ODD.search(data)):
         return None
     if b"\r" in data and (mine + b"\r" in data or data.count(b"\r") != data.count(b"\r\n")):
         # pyarrow would take a lone carriage return for a line end

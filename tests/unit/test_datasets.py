@@ -254,6 +254,13 @@ class TestFiles:
                 "there is no tab; a file with commas: write it with tabs",
             ),
             ({"queries_tsv": "q1\tx\rq2\ty\n"}, "queries.tsv:1", "lone carriage return"),
+            ({"qrels_txt": "q1 0 d1 1\rq2 0 d2 1\r"}, "qrels.txt:1", "lone carriage return"),
+            (
+                {"docs_jsonl": jsonl(DOCS).replace("\n", "\r")},
+                "docs.jsonl:1",
+                "lone carriage return",
+            ),
+            ({"queries_tsv": "q\0001\tx\n"}, "queries.tsv:1", "query id 'q\\x001' holds a null"),
             (
                 {"qrels_txt": "q1 0 d1 1\nq1 0 d2 high\n"},
                 "qrels.txt:2",

@@ -19,7 +19,7 @@ from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.errors import DataError
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
-from bench.ranking.trec import read_content, read_run
+from bench.ranking.trec import read_content, read_run, write_run
 from tests.support.notes import said
 
 ROWS = "q1 Q0 a 1 3.5 t\nq1 Q0 b 2 2.5 t\nq2 Q0 a 1 1 t\n"
@@ -181,6 +181,47 @@ def test_what_is_no_run_names_its_line_and_the_way_out(
     with pytest.raises(DataError, match=rf"my\.run:{line}: .*{problem}") as caught:
         read_run(saved(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+UNFIT = [char for char in map(chr, range(0x3001)) if char.isspace() and char not in " \t\n"]
+
+
+@pytest.mark.parametrize("char", [*UNFIT, "\0"])
+@pytest.mark.parametrize("form", ["columns", "many blanks", "json"])
+def test_an_id_that_no_reader_takes_as_one_word_is_named(
+    tmp_path: Path, form: str, char: str
+) -> None:
+    """White space of any script, ends of lines that are none here, the end of a text in C."""
+    for what, row in (("query id", f"q{char}1 Q0 a"), ("doc id", f"q1 Q0 a{char}b")):
+        query_id, _, doc_id = row.split(" ")
+        text = f"{ROWS}{row} 9 0.1 t\n"
+        place = ":4: "
+        if form == "many blanks":
+            text = text.replace(" ", "  ")
+        elif form == "json":
+            text = json.dumps({"q0": {"a": 1}, query_id: {doc_id: 1}})
+            place = ": "
+            what = what.removesuffix(" id").replace("doc", "document")
+        with pytest.raises(DataError) as caught:
+            read_run(saved(tmp_path, text))
+        word = {"query": query_id, "doc": doc_id, "document": doc_id}[what.split(" ")[0]]
+        assert f"my.run{place}" in str(caught.value)
+        assert f"{what} {word!r} " in str(caught.value)
+        assert str(caught.value).isprintable()
+        with pytest.raises(DataError, match="id '"):
+            write_run(tmp_path / "out.run", {query_id: [(doc_id, 1.0)]}, "tag")
+        assert not (tmp_path / "out.run").exists()
+
+
+def test_lines_that_end_in_carriage_returns_are_named_in_few_words(tmp_path: Path) -> None:
+    path = saved(tmp_path, ROWS.replace("\n", "\r") * 500)
+    with pytest.raises(DataError, match="lone carriage return") as caught:
+        read_run(path)
+    assert len(str(caught.value).removeprefix(str(tmp_path))) < 200
+    spaced = saved(tmp_path, f"q1\tQ0\tmy{' word' * 500}\t1\t0.5\tt\n")
+    with pytest.raises(DataError, match="holds a space") as caught:
+        read_run(spaced)
+    assert len(str(caught.value).removeprefix(str(tmp_path))) < 300
 
 
 def test_runs_joined_with_their_byte_order_marks(tmp_path: Path) -> None:
