@@ -61,6 +61,12 @@ class Meter:
             with self._answering:
                 self._on_answer(request, scores)
 
+    def within(self, name: str) -> Meter:
+        """Return a meter for the parts of a stage of this name: their spans are this meter's, after
+        the stage's name. What they use is theirs until it is counted here.
+        """
+        return Meter(lambda part: self.span(part_of(name, part)))
+
     def take(self) -> Usage:
         """Return the usage since this was last called."""
         with self._counting:
@@ -68,3 +74,8 @@ class Meter:
             self.usage = Usage()
             self.by_query = {}
         return usage
+
+
+def part_of(name: str, part: str) -> str:
+    """Return what the span of a part of a stage is called."""
+    return f"{name}: {part}"

@@ -72,6 +72,7 @@ class Code(StrEnum):
     NO_MATCH = "no-match"
     OTHER_SCRIPT = "other-script"
     INDEX_NOT_KEPT = "index-not-kept"
+    TUNED_WEIGHTS = "tuned-weights"
     SHALLOW = "shallow"
     NO_CANDIDATES = "no-candidates"
     OUT_OF_ORDER = "out-of-order"

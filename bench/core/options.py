@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -106,8 +106,15 @@ def option(
     return field
 
 
+Kind = Literal["datasets", "first_stages", "rerankers"]
+"""What an entry of a suite is, by the list that it would be in."""
+
+
 class StageOptions(Options):
     """Options of a stage: a dataset, a first stage or a reranker. Each says what it decides."""
+
+    holds: ClassVar[Mapping[str, Kind]] = {}
+    """The options whose values are entries themselves, or lists of them, and of which kind."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: Any) -> None:

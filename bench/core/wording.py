@@ -44,6 +44,15 @@ def _says(template: str) -> Words:
     return partial(_filled, template)
 
 
+def _tuned_weights(note: Note) -> str:
+    if note.count:
+        return (
+            f"weights {note.text}: the best nDCG@10 on the queries of the other folds, of "
+            f"{note.count:.0f}"
+        )
+    return f"weights {note.text}: the best nDCG@10 on the queries of another dataset"
+
+
 def _named(note: Note, name: str) -> str:
     return note.names.get(name, "?")
 
@@ -325,6 +334,7 @@ WORDS: Mapping[Code, Words] = {
         "set stemmer to {others}"
     ),
     Code.INDEX_NOT_KEPT: _says("the BM25 index could not be kept in the cache: {text}"),
+    Code.TUNED_WEIGHTS: _tuned_weights,
     Code.SHALLOW: _says(
         "depth {depth} ends above the cutoff of {measures}: there is nothing below it to find"
     ),

@@ -25,6 +25,7 @@ from bench.core.plugins import name_of
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
 from bench.retrieval.base import BaseFirstStage
+from bench.retrieval.own_document import searched
 
 if TYPE_CHECKING:
     from bench.contract.candidates import Candidates, QueryCandidates
@@ -104,11 +105,12 @@ class Pipeline(BaseReranker):
 
     def run(self, lists: Sequence[CandidateList], meter: Meter) -> list[CandidateList | Failure]:
         """Search anew for each list's query, as many documents as it has, and return what the last
-        stage hands on. Each stage is a span; spans inside of it are not taken.
+        stage hands on. Each stage is a span, and so is each part of one that is made of others.
         """
         if self.first.is_given:
             current = list(lists)
         else:
+            self.first.meter = meter.within(self.first_name)
             with meter.span(self.first_name):
                 current = [self._searched(request) for request in lists]
         failures: dict[str, Failure] = {}
@@ -171,11 +173,7 @@ class Pipeline(BaseReranker):
         dataset, depth = self._dataset, len(request.doc_ids)
         if dataset is None:
             raise RerankerError("a pipeline has no collection: over() comes before run()")
-        if dataset.skip_own:
-            candidates = self.first.search(dataset, request.query_id, depth + 1)
-            candidates = candidates.without({request.query_id}).first(depth)
-        else:
-            candidates = self.first.search(dataset, request.query_id, depth)
+        candidates = searched(self.first, dataset, request.query_id, depth)
         docs = self._texts(dataset, request, candidates.doc_ids)
         return replace(request, doc_ids=candidates.doc_ids, docs=docs, scores=candidates.scores)
 

@@ -166,6 +166,11 @@ class StageRecord(Options):
         ge=0,
         description="relevant documents of these queries that it got and did not hand on",
     )
+    spans: list[str] = Field(
+        default_factory=list,
+        description="the spans of its parts, where it is made of others: its time is theirs and "
+        "that of its own span together",
+    )
     usage: UsageField = Field(default_factory=dict)
     scores: dict[str, Queries] = Field(default_factory=dict)
     cost: Cost | None = None

@@ -21,6 +21,7 @@ __all__ = ["TABLE", "FirstStageOptions", "build", "is_first_stage", "options_for
 
 TABLE = {
     "bm25": "bench.retrieval.bm25:BM25",
+    "hybrid": "bench.retrieval.hybrid:Hybrid",
     "pyterrier": "bench.retrieval.pyterrier:PyTerrier",
     "run": "bench.retrieval.run:RunFile",
     "scoreddocs": "bench.retrieval.scoreddocs:ScoredDocs",

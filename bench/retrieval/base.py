@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.contract.candidates import Candidates, QueryCandidates
+from bench.contract.meter import Meter
 from bench.contract.requirement import Requirement, requirements_of
 from bench.datasets.base import Dataset
 from bench.retrieval.options import FirstStageOptions
@@ -28,9 +29,18 @@ class BaseFirstStage(ABC):
     time.
     """
 
+    source_decides: bool = True
+    """Whether the source of its candidates holds all that decides them: not so where code of an
+    outsider does.
+    """
+    parts: Sequence[tuple[str, BaseFirstStage]] = ()
+    """The first stages that it is made of, by name."""
+
     def __init__(self, options: Any, base_dir: Path) -> None:
         self.options = options
         self.base_dir = base_dir
+        self.meter = Meter()
+        """Takes the spans of a timed search."""
 
     @property
     def origin(self) -> type:
@@ -40,6 +50,10 @@ class BaseFirstStage(ABC):
     def requirements(self) -> Sequence[Requirement]:
         """Return what it needs to run. Cheap."""
         return ()
+
+    def spans(self) -> list[str]:
+        """Return what the spans inside a timed search are called."""
+        return []
 
     def check(self, dataset: Dataset | None, depth: int) -> Candidates | None:
         """Raise what `retrieve` would raise, as far as that is cheap to know; return the candidates

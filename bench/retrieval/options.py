@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
-from bench.core.options import StageOptions, option
+from bench.contract.part import Part, refuse_same_labels
+from bench.core.options import Kind, StageOptions, option
 from bench.core.words import TOKEN, compiled
+from bench.ranking.options import TUNED, FusionOptions, refuse_unused
 
 
 class FirstStageOptions(StageOptions):
@@ -63,6 +66,48 @@ class BM25Options(FirstStageOptions):
         if groups > 1:
             raise ValueError("more than one group: use (?:...) for groups that are not the token")
         return pattern
+
+
+class HybridOptions(FusionOptions, FirstStageOptions):
+    """Several first stages as one."""
+
+    holds: ClassVar[Mapping[str, Kind]] = {"of": "first_stages", "train": "datasets"}
+
+    of: tuple[Part, ...] = option(
+        min_length=2,
+        max_length=20,
+        decides="scores",
+        place="elsewhere",
+        description="first stages, each an entry as elsewhere; a hybrid may be one of them",
+    )
+    retrieve: int | None = option(
+        None,
+        ge=1,
+        decides="scores",
+        description="candidates of each part; as many as the whole gives when absent or fewer",
+    )
+    train: Part | None = option(
+        None,
+        decides="scores",
+        place="elsewhere",
+        description="tuned: a dataset whose judged queries the weights are chosen on, in place of "
+        "folds",
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_parts(self) -> HybridOptions:
+        refuse_same_labels(self.of)
+        for part in self.of:
+            if isinstance(part.options, Mapping) and part.options.get("depth") is not None:
+                raise ValueError(
+                    f"{part.label}: depth is of the whole; 'retrieve' next to 'of' is how many "
+                    "candidates each part gives"
+                )
+        self.refuse_other_count(len(self.of))
+        refuse_unused(self.model_fields_set, {"train": self.is_tuned}, f"weights: {TUNED}")
+        if self.train is not None and {"folds", "seed"} & self.model_fields_set:
+            raise ValueError("folds or train, not both: weights are chosen on one or the other")
+        return self
 
 
 class RunOptions(FirstStageOptions):

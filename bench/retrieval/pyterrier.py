@@ -40,6 +40,7 @@ class PyTerrierOptions(FirstStageOptions):
 class PyTerrier(BaseFirstStage):
     """What a PyTerrier pipeline finds for the queries, in trec_eval's order."""
 
+    source_decides = False
     Options: ClassVar[type[PyTerrierOptions]] = PyTerrierOptions
 
     def __init__(self, options: PyTerrierOptions, base_dir: Path) -> None:

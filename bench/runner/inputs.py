@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import rerankers
+from bench.contract.part import Part
 from bench.core.digest import file_digest
-from bench.core.options import as_mapping
+from bench.core.options import Kind, as_mapping
 from bench.latency.scenarios import SCENARIOS
 from bench.records.schema import ARGUMENT
-from bench.suite.part import Part
 from bench.suite.suite import Suite
 
 LARGE = 64 * 2**20
@@ -40,9 +40,8 @@ def inputs(suite: Suite, libraries: Mapping[str, object], *, fresh: bool) -> dic
     """
     digests = {name: str(version) for name, version in libraries.items() if version}
     digests |= {"python": platform.python_version(), "--fresh": str(fresh)}
-    searched, reranked = suite.stages_of_pipelines()
-    first_stages, later = [*suite.first_stages, *searched], [*suite.rerankers, *reranked]
-    words = list(map(_of_dataset, suite.datasets))
+    collections, first_stages, later = _entries(suite)
+    words = list(map(_of_dataset, collections))
     for part in first_stages:
         words += _texts(part.options)
     for part in later:
@@ -63,6 +62,16 @@ def inputs(suite: Suite, libraries: Mapping[str, object], *, fresh: bool) -> dic
         if code and files:
             digests[code[1]] = _combined(*map(_of_file, files))
     return digests
+
+
+def _entries(suite: Suite) -> tuple[list[Part], list[Part], list[Part]]:
+    """Return the datasets, first stages and rerankers of a suite, those in pipelines and those that
+    other stages are made of included.
+    """
+    parts: dict[Kind, list[Part]] = {"datasets": [], "first_stages": [], "rerankers": []}
+    for placed in suite.placed():
+        parts[placed.kind].append(placed.part)
+    return parts["datasets"], parts["first_stages"], parts["rerankers"]
 
 
 def _argument_files(parts: Sequence[Part], base_dir: Path) -> Iterator[Path]:

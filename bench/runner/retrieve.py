@@ -4,8 +4,8 @@ each judged query that has some.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from bench import datasets, retrieval
 from bench.contract.candidates import Candidates
@@ -18,6 +18,7 @@ from bench.datasets.base import Dataset
 from bench.quality import measures
 from bench.quality.questions import Questions
 from bench.retrieval.base import BaseFirstStage
+from bench.retrieval.own_document import candidates_of
 from bench.retrieval.requests import Requests
 from bench.suite.planning import Group
 from bench.suite.suite import Suite
@@ -110,21 +111,3 @@ def check_texts(dataset: Dataset, group: Group, stage: BaseFirstStage) -> None:
             next(iter(dataset.documents))
         except DataError as error:
             raise DataError(f"{error}; {', '.join(readers)} cannot do without the texts") from error
-
-
-def candidates_of(
-    stage: BaseFirstStage, dataset: Dataset, query_ids: Sequence[str], depth: int
-) -> Candidates:
-    """Return up to `depth` candidates of each query, its own document not among them where the
-    dataset says so.
-    """
-    if not dataset.skip_own:
-        return stage.retrieve(dataset, query_ids, depth)
-    wide = stage.retrieve(dataset, query_ids, depth + 1)
-    by_query = {
-        query_id: entry.without({query_id}).first(depth)
-        for query_id, entry in wide.by_query.items()
-    }
-    return replace(
-        wide, by_query=by_query, depth=depth, source={**wide.source, "own_document": "left out"}
-    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bench.contract.candidates import Compact, QueryCandidates
+from bench.contract.meter import part_of
 from bench.contract.request import NO_REASON, CandidateList
 from bench.contract.scored import Amounts, Scored
 from bench.contract.stage import Description, DescriptionFields
@@ -66,7 +67,8 @@ class StagePass:
             (request.query_id, _candidates(request)) for request in self.questions.requests
         )
         relevant = self._relevant(orders, self.depth, {})
-        records = [self._record(pipeline.first_name, None, self.depth, orders, relevant, None)]
+        search = self._record(pipeline.first_name, None, self.depth, orders, relevant, None)
+        records = [_with_spans(search, pipeline.first.spans())]
         stood = Stood(orders, Scored(), {})
         together = Scored()
         prefix: Prefix = ()
@@ -199,6 +201,11 @@ class StagePass:
             for number, step in enumerate(pipeline.steps)
         ]
         return described(stages, pipeline.device).to_dict()
+
+
+def _with_spans(record: StageRecord, parts: Sequence[str]) -> StageRecord:
+    """Return the record of a stage with what the spans of its parts are called."""
+    return record.model_copy(update={"spans": [part_of(record.name, part) for part in parts]})
 
 
 def _candidates(request: CandidateList) -> QueryCandidates:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from bench import rerankers
+from bench.contract.part import Part
 from bench.contract.recipe import Recipe
 from bench.contract.stage import Reranker
 from bench.contract.trial import System
@@ -15,7 +16,6 @@ from bench.core.options import as_mapping, decision
 from bench.datasets.base import Dataset
 from bench.latency.sweep_plan import SETTINGS, Change, Changes
 from bench.pipelines.pipeline import Pipeline
-from bench.suite.part import Part
 from bench.suite.pipeline_entry import PipelineEntry
 from bench.suite.pipeline_planning import built
 from bench.suite.planning import Group, Planned

@@ -13,6 +13,8 @@ PLAIN = (str, int, float, bool, type(None), Mapping, list, tuple)
 """What YAML can say."""
 
 
+PARTS = "of"
+"""The option that holds the entries that a stage is made of."""
 Objects = dict[str, object]
 """What was handed over, by the names that a suite has for it."""
 
@@ -54,7 +56,17 @@ def _entry(entry: Any, objects: Objects) -> Any:
         ((name, part),) = entry.items()
         if not isinstance(part, PLAIN):
             return {_name(part, objects): {"name": name}}
+        if isinstance(part, Mapping) and PARTS in part:
+            # a stage that is made of others
+            return {name: {**part, PARTS: _parts(part[PARTS], objects)}}
     return entry
+
+
+def _parts(value: Any, objects: Objects) -> Any:
+    """Return the parts of a stage: a list of entries, or one."""
+    if isinstance(value, list | tuple):
+        return _entries(value, objects)
+    return _entry(value, objects)
 
 
 def _name(part: object, objects: Objects) -> str:

@@ -5,12 +5,13 @@ complete and check YAML.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from bench import datasets, rerankers, retrieval
 from bench.catalogue import entries
+from bench.core.options import Kind, StageOptions
 from bench.latency import scenarios
 from bench.latency.scenarios import SCENARIOS
 from bench.scoring.executors import DEFAULT, EXECUTORS, class_of
@@ -30,17 +31,19 @@ def schema() -> Schema:
     definitions: Schema = built.setdefault("$defs", {})
     properties: Schema = built["properties"]
     dataset = _options(datasets.options_for("embedded:everyday"), definitions)
-    properties["datasets"]["items"] = _entry({}, {DATASET: dataset})
+    definitions[_entry_of("datasets")] = _entry({}, {DATASET: dataset})
     first_stages = {
         name: _options(retrieval.options_for(name), definitions) for name in sorted(retrieval.TABLE)
     }
-    properties["first_stages"]["items"] = _entry(first_stages, {OUTSIDER: {"type": "object"}})
+    definitions[_entry_of("first_stages")] = _entry(first_stages, {OUTSIDER: {"type": "object"}})
     properties["first_stages"]["default"] = ["bm25"]
     known_rerankers = {
         name: _options(rerankers.options_for(name), definitions)
         for name in sorted((*rerankers.TABLE, *entries.load()))
     }
-    properties["rerankers"]["items"] = _entry(known_rerankers, {OUTSIDER: {"type": "object"}})
+    definitions[_entry_of("rerankers")] = _entry(known_rerankers, {OUTSIDER: {"type": "object"}})
+    for kind in get_args(Kind):
+        properties[kind]["items"] = {"$ref": f"#/$defs/{_entry_of(kind)}"}
     by_name = {name: _options(class_of(name).Options, definitions) for name in EXECUTORS}
     executor = _entry(by_name, {OUTSIDER: {"type": "object"}})
     properties["executor"] |= {**executor, "default": DEFAULT}
@@ -58,6 +61,22 @@ def schema() -> Schema:
 def schema_text() -> str:
     """Return the schema as the file that is shipped next to the suites."""
     return json.dumps(schema(), indent=1, sort_keys=True) + "\n"
+
+
+def _entry_of(kind: Kind) -> str:
+    """Return the name of the definition of an entry of one of the lists."""
+    return f"{kind}.entry"
+
+
+def _with_entries(schema: Any, kind: Kind) -> Any:
+    """Return the schema of an option that holds entries, with what an entry of this kind may be."""
+    if isinstance(schema, dict):
+        if schema.get("$ref") == "#/$defs/Part":
+            return {"$ref": f"#/$defs/{_entry_of(kind)}"}
+        return {name: _with_entries(value, kind) for name, value in schema.items()}
+    if isinstance(schema, list):
+        return [_with_entries(value, kind) for value in schema]
+    return schema
 
 
 def _latency_plan(built: Schema, definitions: Schema) -> Schema:
@@ -132,6 +151,10 @@ def _options(model: type[BaseModel], definitions: Schema) -> Schema:
         definition = model.model_json_schema(ref_template="#/$defs/{model}")
         definitions.update(definition.pop("$defs", {}))
         definitions[name] = definition
+        if issubclass(model, StageOptions):
+            for option, kind in model.holds.items():
+                properties = definition["properties"]
+                properties[option] = _with_entries(properties[option], kind)
     choices: list[Schema] = [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]
     if len(definitions[name].get("required", [])) == 1:
         choices.append({"type": "string"})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench import rerankers
+from bench.contract.part import Part
 from bench.retrieval.options import run_name
-from bench.suite.part import Part
 
 
 def display_name(part: Part) -> str:

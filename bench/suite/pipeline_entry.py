@@ -15,9 +15,9 @@ from typing import Any, NotRequired, TypedDict
 
 from pydantic import Field
 
+from bench.contract.part import Part
 from bench.core.errors import SuiteError
 from bench.core.options import Options
-from bench.suite.part import Part
 
 KEEP = "keep"
 KEEP_SCHEMA = {

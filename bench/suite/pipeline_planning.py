@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import rerankers, retrieval
+from bench.contract.part import Part
 from bench.core.errors import SuiteError
 from bench.core.options import as_mapping
 from bench.pipelines.pipeline import Pipeline, Step
 from bench.suite.naming import display_name
-from bench.suite.part import Part
 from bench.suite.pipeline_entry import PipelineEntry, keep_of, without_keep
 from bench.suite.suite import Suite
 

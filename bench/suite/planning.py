@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from bench import rerankers
 from bench.contract.identity import Fields
+from bench.contract.part import Part
 from bench.contract.stage import Description, Placement, Reranker
 from bench.contract.trial import FIRST_STAGE, ORACLE, REFERENCES, Status, Trial, TrialStatus
 from bench.core.errors import BenchError, SuiteError, Unavailable, nearest
@@ -25,7 +26,6 @@ from bench.pipelines.pipeline import Pipeline
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
 from bench.suite.naming import display_name
-from bench.suite.part import Part
 from bench.suite.pipeline_entry import PipelineEntry
 from bench.suite.pipeline_planning import Candidates, as_part, built, candidates_of, depth_of
 from bench.suite.suite import Suite

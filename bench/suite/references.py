@@ -5,10 +5,10 @@ their names, and neither competes.
 from __future__ import annotations
 
 from bench import rerankers
+from bench.contract.part import Part
 from bench.contract.trial import REFERENCES
 from bench.core.errors import SuiteError
 from bench.suite.naming import display_name
-from bench.suite.part import Part
 
 
 def refuse_name(name: str) -> None:

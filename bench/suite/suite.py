@@ -12,11 +12,11 @@ option is the obvious one, its value):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from pydantic import (
@@ -28,9 +28,10 @@ from pydantic import (
     field_validator,
 )
 
+from bench.contract.part import Part
 from bench.core.errors import SuiteError, nearest
 from bench.core.handed import hand_over
-from bench.core.options import Keys, Options, as_mapping
+from bench.core.options import Keys, Kind, Options, as_mapping
 from bench.core.paths import RESERVED, expanded
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
@@ -38,7 +39,6 @@ from bench.core.yaml_source import Source
 from bench.latency.timed_pass import LatencyPlan
 from bench.scoring.executors import DEFAULT, build, class_of
 from bench.suite.handed_parts import Objects, with_names
-from bench.suite.part import Part
 from bench.suite.pipeline_entry import (
     PipelineEntry,
     keep_of,
@@ -47,6 +47,9 @@ from bench.suite.pipeline_entry import (
     retrieved_by,
     without_keep,
 )
+
+if TYPE_CHECKING:
+    from bench.suite.nested import Placed
 
 
 def _not_reserved(name: str) -> str:
@@ -167,14 +170,29 @@ class Suite(Options):
         build(name)
         return self.model_copy(update={"executor": Part.model_validate(name)})
 
-    def stages_of_pipelines(self) -> tuple[list[Part], list[Part]]:
-        """Return the pipelines' first stages, and the stages after them."""
-        first: list[Part] = []
-        later: list[Part] = []
-        for pipeline in self.pipelines:
-            first.append(without_keep(pipeline.stages[0]))
-            later += map(without_keep, pipeline.stages[1:])
-        return first, later
+    def placed(self) -> Iterator[Placed]:
+        """Yield every entry of a valid suite, those among the options of others included."""
+        from bench.suite import nested
+
+        lists: tuple[tuple[Kind, Sequence[Part]], ...] = (
+            ("datasets", self.datasets),
+            ("first_stages", self.first_stages),
+            ("rerankers", self.rerankers),
+        )
+        entries: list[Placed] = []
+        for kind, parts in lists:
+            for number, part in enumerate(parts):
+                entries.append(nested.Placed(kind, part, (kind, number, part.name)))
+        for number, pipeline in enumerate(self.pipelines):
+            for place, part in enumerate(pipeline.stages):
+                keys: Keys = ("pipelines", number, "stages", place, part.name)
+                kind = "rerankers"
+                if place == 0:
+                    kind = "first_stages"
+                entries.append(nested.Placed(kind, without_keep(part), keys))
+        for entry in entries:
+            yield entry
+            yield from nested.inside(entry)
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Suite:
@@ -260,27 +278,40 @@ def _check_parts(suite: Suite, source: Source) -> None:
     """Validate each part's options by the model of the class that will take them; no heavy import
     happens here.
     """
-    from bench import datasets, rerankers, retrieval
-    from bench.suite import references
+    from bench.suite import nested
 
-    lists: tuple[tuple[str, Sequence[Part], Callable[[str], type[BaseModel]]], ...] = (
-        ("datasets", suite.datasets, datasets.options_for),
-        ("first_stages", suite.first_stages, retrieval.options_for),
-        ("rerankers", suite.rerankers, rerankers.options_for),
+    lists: tuple[tuple[Kind, Sequence[Part]], ...] = (
+        ("datasets", suite.datasets),
+        ("first_stages", suite.first_stages),
+        ("rerankers", suite.rerankers),
     )
-    for key, parts, options_for in lists:
+    for kind, parts in lists:
         for number, part in enumerate(parts):
-            keys: Keys = (key, number, part.name)
-            try:
-                model = options_for(part.name)
-                model.model_validate(as_mapping(model, part.options))
-                if key == "rerankers":
-                    references.refuse_reranker(part)
-            except ValidationError as error:
-                raise _explained(source, error, model, keys) from error
-            except SuiteError as error:
-                raise source.problem(keys, _misplaced(part, key) or error) from error
+            _check_part(nested.Placed(kind, part, (kind, number, part.name)), source)
     _check_executor(suite.executor, source)
+
+
+def _check_part(placed: Placed, source: Source) -> None:
+    """Validate an entry and those among its options."""
+    from bench.suite import nested
+
+    _check_options(placed, source)
+    for inner in nested.inside(placed):
+        _check_options(inner, source)
+
+
+def _check_options(placed: Placed, source: Source) -> None:
+    from bench.suite import nested
+
+    kind, part, keys, _ = placed
+    try:
+        model = nested.options_for(kind, part.name)
+        model.model_validate(as_mapping(model, part.options))
+        nested.refuse_misuse(placed)
+    except ValidationError as error:
+        raise _explained(source, error, model, keys) from error
+    except SuiteError as error:
+        raise source.problem(keys, _misplaced(part, kind) or error) from error
 
 
 def _check_executor(part: Part, source: Source) -> None:
@@ -315,8 +346,8 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
     """Validate each pipeline: its first stage retrieves, the others order, none hands on more than
     it gets, and names are clear.
     """
-    from bench import rerankers, retrieval
-    from bench.suite import references
+    from bench import retrieval
+    from bench.suite import nested, references
 
     for number, pipeline in enumerate(suite.pipelines):
         try:
@@ -327,9 +358,9 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
         names: set[str] = set()
         for place, stage in enumerate(pipeline.stages):
             keys: Keys = ("pipelines", number, "stages", place, stage.name)
-            options_for: Callable[[str], type[BaseModel]] = rerankers.options_for
+            kind: Kind = "rerankers"
             if place == 0:
-                options_for = retrieval.options_for
+                kind = "first_stages"
             plain = without_keep(stage)
             try:
                 refuse_optional(stage)
@@ -340,10 +371,12 @@ def _check_pipelines(suite: Suite, source: Source) -> None:
                     raise SuiteError(
                         f"'{stage.name}' retrieves: it can only be the first of a pipeline"
                     )
-                model = options_for(stage.name)
+                model = nested.options_for(kind, stage.name)
                 model.model_validate(as_mapping(model, plain.options))
                 if place:
                     references.refuse_stage(stage, pipeline.name)
+                for inner in nested.inside(nested.Placed(kind, plain, keys)):
+                    _check_options(inner, source)
                 refuse_more(keep, received)
                 _refuse_twice(plain, names)
             except ValidationError as error:
@@ -371,31 +404,20 @@ def _check_files(suite: Suite, source: Source) -> None:
     """
     from bench.datasets.files import locate
 
-    for number, part in enumerate(suite.datasets):
-        kind, _, reference = part.name.partition(":")
-        if kind == "files" and not locate(reference, suite.base_dir)[0].exists():
-            raise source.problem(
-                ("datasets", number, part.name),
-                f"there is no {reference.partition('#')[0]} in {suite.base_dir}",
-            )
-    for keys, part in _parts_with_files(suite):
+    for kind, part, keys, _ in suite.placed():
+        if kind == "datasets":
+            scheme, _, reference = part.name.partition(":")
+            if scheme == "files" and not locate(reference, suite.base_dir)[0].exists():
+                raise source.problem(
+                    keys, f"there is no {reference.partition('#')[0]} in {suite.base_dir}"
+                )
+            continue
         path = part.options
         if isinstance(part.options, Mapping):
             path = part.options.get("path")
         is_file = part.name in ("run", "run-file")
         if is_file and not (suite.base_dir / expanded(str(path))).exists():
             raise source.problem(keys, f"there is no {path} in {suite.base_dir}")
-
-
-def _parts_with_files(suite: Suite) -> Iterator[tuple[Keys, Part]]:
-    """Yield the entries that may name a run's file, with where they are in the suite."""
-    for number, part in enumerate(suite.first_stages):
-        yield ("first_stages", number, part.name), part
-    for number, part in enumerate(suite.rerankers):
-        yield ("rerankers", number, part.name), part
-    for number, pipeline in enumerate(suite.pipelines):
-        for place, part in enumerate(pipeline.stages):
-            yield ("pipelines", number, "stages", place, part.name), part
 
 
 def _check_names(suite: Suite, source: Source) -> None:

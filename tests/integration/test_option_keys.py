@@ -36,8 +36,8 @@ from bench.records.keys import (
 from bench.rerankers.base import Description, PointwiseReranker
 from bench.rerankers.local.bi_encoder import BiEncoderReranker
 from bench.rerankers.options import RerankerOptions
+from bench.retrieval.own_document import candidates_of
 from bench.runner.record import candidates_fields
-from bench.runner.retrieve import candidates_of
 from bench.scoring.description import described, identified
 from tests.support import fake_cohere, tiny_late, tiny_models
 
@@ -82,6 +82,23 @@ BASES: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("cross-encoder", "label"): {"model": "three", "revision": None, "label": 0},
 }
 """What an option is changed from, where the usual one has no use for it."""
+TUNED = {"weights": "tuned", "folds": 2}
+FIRST_STAGE_BASES: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("hybrid", "norm"): {"by": "weighted"},
+    ("hybrid", "folds"): {"weights": "tuned", "folds": 2},
+    ("hybrid", "seed"): TUNED,
+    ("hybrid", "train"): {
+        "weights": "tuned",
+        "of": ["bm25", {"bm25": {"name": "b", "k1": 2}}],
+        "train": "files:more",
+    },
+}
+FIRST_STAGE_EXAMPLES: Mapping[tuple[str, str], Any] = {
+    ("hybrid", "of"): ["bm25", {"run": "two.run"}],
+    ("hybrid", "weights"): [1, 2],
+    ("hybrid", "train"): "files:others",
+    ("hybrid", "by"): "weighted",
+}
 ELSEWHERE = ("weights",)
 """`weights: random` is a class of its own, which the catalogue builds: see the test below."""
 
@@ -297,10 +314,18 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = {"d1": "an apple", "d2": "apples and a pear 7", "d3": "a pear", "q2": "pears of fruit"}
     docs = [{"doc_id": name, "title": "fruit", "text": text} for name, text in texts.items()]
     (folder / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
-    (folder / "queries.tsv").write_text("q1\tapple fruit\nq2\tpear fruit 7\n")
-    (folder / "qrels.txt").write_text("q1 0 d1 2\nq1 0 d2 1\nq1 0 d3 0\nq2 0 d3 2\nq2 0 d1 1\n")
+    (folder / "queries.tsv").write_text("q1\tapple fruit\nq2\tpear fruit 7\nq3\tan apple\n")
+    (folder / "qrels.txt").write_text(
+        "q1 0 d1 2\nq1 0 d2 1\nq1 0 d3 0\nq2 0 d3 2\nq2 0 d1 1\nq3 0 d1 1\n"
+    )
     (folder / "one.run").write_text("q1 Q0 d1 1 9 x\nq2 Q0 d3 1 9 x\n")
     (folder / "two.run").write_text("q1 Q0 d2 1 9 x\nq2 Q0 d3 1 9 x\n")
+    for number, name in enumerate(("more", "others")):
+        other = folder / name
+        other.mkdir()
+        for file in ("docs.jsonl", "qrels.txt"):
+            shutil.copy(folder / file, other)
+        (other / "queries.tsv").write_text(f"q1\tred apple {number}\nq2\tyellow pear\n")
     return folder
 
 
@@ -321,19 +346,27 @@ def retrieved_key(collection: Path, dataset: Any, name: str, options: Mapping[st
 def test_an_option_of_a_first_stage_changes_the_candidates_it_declares(
     collection: Path, name: str
 ) -> None:
-    base = {"run": {"path": "one.run"}, "pyterrier": {"pipeline": f"{__name__}:pipeline"}}
+    base: Mapping[str, Mapping[str, Any]] = {
+        "run": {"path": "one.run"},
+        "pyterrier": {"pipeline": f"{__name__}:pipeline"},
+        "hybrid": {"of": ["bm25", {"run": "one.run"}]},
+    }
     if name == "pyterrier":
         pytest.importorskip("pyterrier")
     usual: Mapping[str, Any] = base.get(name, {})
     model = retrieval.options_for(name)
     properties = model.model_json_schema()["properties"]
-    before = retrieved_key(collection, {}, name, usual)
     for key in model.model_fields:
-        value = dict(model.model_validate(usual))[key]
-        other = EXAMPLES[key] if key in EXAMPLES else another(properties[key], value)
-        changed = {**usual, key: "two.run" if key == "path" else other}
+        own = {**usual, **FIRST_STAGE_BASES.get((name, key), {})}
+        before = retrieved_key(collection, {}, name, own)
+        value = dict(model.model_validate(own))[key]
+        if (name, key) in FIRST_STAGE_EXAMPLES:
+            other = FIRST_STAGE_EXAMPLES[name, key]
+        else:
+            other = EXAMPLES[key] if key in EXAMPLES else another(properties[key], value)
+        changed = {**own, key: "two.run" if key == "path" else other}
         if key == "depth":
-            changed = {**usual, key: 1}
+            changed = {**own, key: 1}
         declared = decision(model, key).decides
         has_changed = retrieved_key(collection, {}, name, changed) != before
         assert has_changed == (declared == "scores"), key

@@ -20,7 +20,8 @@ EXPLANATION = (
     "Quality is of the order as it stands after each stage: documents that a stage did not see "
     "keep their place below those that it saw. Recall is of the documents that it hands on, and "
     "lost is what of it the cut took, both over the queries that the stage answered. Times are "
-    "medians: of a stage's span, and last of the whole pipeline."
+    "medians: of a stage's span (where it is made of others, with theirs), and last of the whole "
+    "pipeline."
 )
 IN_ALL = "in all"
 
@@ -62,7 +63,7 @@ def _row(row: records.Row, stage: StageRecord) -> Row:
         "keep": cells.count(stage.keep),
         "recall": cells.mean(stage.recall),
         "lost": cells.mean(stage.lost),
-        "p50": cells.duration(_milliseconds(row, stage.name)),
+        "p50": cells.duration(_milliseconds(row, stage)),
     }
     for measure, estimate in stage.quality.items():
         by_column[measure] = cells.measure(estimate)
@@ -80,9 +81,9 @@ def _in_all(row: records.Row, last: Row) -> Row:
     return replace(last, cells=by_column)
 
 
-def _milliseconds(row: records.Row, stage: str) -> float | None:
-    """Return the median of a stage's span, None where none was taken."""
+def _milliseconds(row: records.Row, stage: StageRecord) -> float | None:
+    """Return the median of a stage's span, with those of its parts; None where none was taken."""
     for pieces in row.parts.values():
-        if stage in pieces:
-            return pieces[stage]
+        if stage.name in pieces:
+            return pieces[stage.name] + sum(pieces.get(part, 0.0) for part in stage.spans)
     return None

@@ -1,7 +1,8 @@
-"""One entry of a suite's lists."""
+"""One entry of a suite's lists, or of a stage that is made of others."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ class Part(Options):
             "an entry is a name, or one name with its options: 'bm25' or 'bm25: {k1: 0.9}'"
         )
 
+    @property
+    def label(self) -> str:
+        """What a stage that holds the entry calls it: its `name` option, else its own name."""
+        if isinstance(self.options, Mapping) and self.options.get("name"):
+            return str(self.options["name"])
+        return self.name
+
     def to_entry(self) -> Any:
         """Return the entry as a suite file writes it."""
         if self.options is None:
@@ -43,3 +51,14 @@ class Part(Options):
         if is_handed(self.name):
             return None
         return Recipe(self.name, self.options, str(base_dir), device)
+
+
+def refuse_same_labels(parts: Iterable[Part]) -> None:
+    """Raise ValueError where two parts of one stage have the same name: tables and times would mix
+    them up.
+    """
+    labels: set[str] = set()
+    for part in parts:
+        if part.label in labels:
+            raise ValueError(f"two parts are named '{part.label}': give one of them another 'name'")
+        labels.add(part.label)

@@ -1,0 +1,98 @@
+"""What a stage says that fuses others: a first stage of several, and rerankers of several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from bench.core.options import StageOptions, option
+from bench.ranking.fusion import RANK_CONSTANT, Norm
+
+TUNED = "tuned"
+LARGEST_WEIGHT = 1e6
+
+
+class FusionOptions(StageOptions):
+    """How several rankings become one."""
+
+    by: Literal["rrf", "weighted"] = option(
+        "rrf",
+        decides="scores",
+        description="reciprocal rank fusion, or a weighted sum of normalised scores",
+    )
+    k: float = option(
+        RANK_CONSTANT,
+        ge=0,
+        le=LARGEST_WEIGHT,
+        decides="scores",
+        description="rrf: a part adds weight / (k + rank)",
+    )
+    norm: Norm = option(
+        "z-score",
+        decides="scores",
+        description="weighted: how the scores of a query are put on one scale",
+    )
+    weights: Literal["tuned"] | tuple[float, ...] | None = option(
+        None,
+        decides="scores",
+        description="a number per part, all equal when absent; tuned: those of the best nDCG@10 "
+        "on queries of other folds",
+    )
+    folds: int = option(
+        5,
+        ge=2,
+        le=1000,
+        decides="scores",
+        description="tuned: a query's weights are chosen on the queries of the other folds",
+    )
+    seed: int = option(
+        42, ge=0, decides="scores", description="tuned: which queries are in which fold"
+    )
+
+    @property
+    def is_tuned(self) -> bool:
+        return self.weights == TUNED
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _numbers_or_tuned(cls, value: Any) -> Any:
+        if value is None or value == TUNED:
+            return value
+        is_list = isinstance(value, list | tuple)
+        if not is_list or not all(_is_weight(weight) for weight in value) or not any(value):
+            raise ValueError(
+                f"'{TUNED}', or a number per part as in [0.3, 0.7]: 0 to {LARGEST_WEIGHT:,.0f}, "
+                "one of them above 0"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> FusionOptions:
+        refuse_unused(self.model_fields_set, {"k": self.by == "rrf"}, "by: rrf")
+        refuse_unused(self.model_fields_set, {"norm": self.by == "weighted"}, "by: weighted")
+        uses = dict.fromkeys(("folds", "seed"), self.is_tuned)
+        refuse_unused(self.model_fields_set, uses, f"weights: {TUNED}")
+        return self
+
+    def refuse_other_count(self, count: int) -> None:
+        """Raise ValueError where there is not a weight per part."""
+        if isinstance(self.weights, tuple) and len(self.weights) != count:
+            raise ValueError(f"{len(self.weights)} weights for {count} parts: give one per part")
+
+
+def refuse_unused(fields: Iterable[str], uses: Mapping[str, bool], place: str) -> None:
+    """Raise ValueError for an option that was given and that nothing uses. `place` is what would
+    use it.
+    """
+    for name, is_used in uses.items():
+        if name in fields and not is_used:
+            raise ValueError(f"{name} belongs to '{place}' and decides nothing here: remove it")
+
+
+def _is_weight(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and 0 <= value <= LARGEST_WEIGHT
