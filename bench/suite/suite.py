@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     Field,
     PrivateAttr,
     ValidationError,
@@ -31,20 +30,16 @@ from pydantic import (
 from bench.contract.part import Part
 from bench.core.errors import SuiteError, nearest
 from bench.core.handed import hand_over
-from bench.core.options import Keys, Kind, Options, as_mapping
-from bench.core.paths import RESERVED, expanded
+from bench.core.options import Keys, Kind, Options
+from bench.core.paths import RESERVED
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
 from bench.core.yaml_source import Source
 from bench.latency.timed_pass import LatencyPlan
-from bench.scoring.executors import DEFAULT, build, class_of
+from bench.scoring.executors import DEFAULT, build
 from bench.suite.handed_parts import Objects, with_names
 from bench.suite.pipeline_entry import (
     PipelineEntry,
-    keep_of,
-    refuse_more,
-    refuse_optional,
-    retrieved_by,
     without_keep,
 )
 
@@ -170,17 +165,20 @@ class Suite(Options):
         build(name)
         return self.model_copy(update={"executor": Part.model_validate(name)})
 
+    def lists(self) -> Mapping[Kind, Sequence[Part]]:
+        """Return the lists of entries, but for pipelines."""
+        return {
+            "datasets": self.datasets,
+            "first_stages": self.first_stages,
+            "rerankers": self.rerankers,
+        }
+
     def placed(self) -> Iterator[Placed]:
         """Yield every entry of a valid suite, those among the options of others included."""
         from bench.suite import nested
 
-        lists: tuple[tuple[Kind, Sequence[Part]], ...] = (
-            ("datasets", self.datasets),
-            ("first_stages", self.first_stages),
-            ("rerankers", self.rerankers),
-        )
         entries: list[Placed] = []
-        for kind, parts in lists:
+        for kind, parts in self.lists().items():
             for number, part in enumerate(parts):
                 entries.append(nested.Placed(kind, part, (kind, number, part.name)))
         for number, pipeline in enumerate(self.pipelines):
@@ -259,165 +257,35 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
     try:
         suite = Suite.model_validate(source.data)
     except ValidationError as error:
-        raise _explained(source, error, Suite) from error
+        from bench.suite.key_places import place_of
+
+        raise source.explain(error, Suite, (), partial(place_of, Suite.model_fields, ())) from error
     suite._base_dir = base_dir
     keep_out(source.data)
     suite._written = source.data
     suite._source = source
-    _check_parts(suite, source)
-    _check_pipelines(suite, source)
-    try:
-        _check_files(suite, source)
-    except OSError as error:
-        raise SuiteError(f"{file}: {error.filename}: {error.strerror}") from error
+    _check(suite, source)
     _check_names(suite, source)
     return suite
 
 
-def _check_parts(suite: Suite, source: Source) -> None:
+def _check(suite: Suite, source: Source) -> None:
     """Validate each part's options by the model of the class that will take them; no heavy import
     happens here.
     """
-    from bench.suite import nested
+    from bench.suite.checks import Checks
 
-    lists: tuple[tuple[Kind, Sequence[Part]], ...] = (
-        ("datasets", suite.datasets),
-        ("first_stages", suite.first_stages),
-        ("rerankers", suite.rerankers),
-    )
-    for kind, parts in lists:
+    checks = Checks(source, suite.base_dir, tuple(Suite.model_fields))
+    for kind, parts in suite.lists().items():
         for number, part in enumerate(parts):
-            _check_part(nested.Placed(kind, part, (kind, number, part.name)), source)
-    _check_executor(suite.executor, source)
-
-
-def _check_part(placed: Placed, source: Source) -> None:
-    """Validate an entry and those among its options."""
-    from bench.suite import nested
-
-    _check_options(placed, source)
-    for inner in nested.inside(placed):
-        _check_options(inner, source)
-
-
-def _check_options(placed: Placed, source: Source) -> None:
-    from bench.suite import nested
-
-    kind, part, keys, _ = placed
-    try:
-        model = nested.options_for(kind, part.name)
-        model.model_validate(as_mapping(model, part.options))
-        nested.refuse_misuse(placed)
-    except ValidationError as error:
-        raise _explained(source, error, model, keys) from error
-    except SuiteError as error:
-        raise source.problem(keys, _misplaced(part, kind) or error) from error
-
-
-def _check_executor(part: Part, source: Source) -> None:
-    try:
-        model = class_of(part.name).Options
-        model.model_validate(as_mapping(model, part.options))
-    except ValidationError as error:
-        raise _explained(source, error, model, ("executor", part.name)) from error
-    except SuiteError as error:
-        raise source.problem(("executor",), error) from error
-
-
-def _misplaced(part: Part, key: str) -> str:
-    """Return where a part belongs that another list of a suite knows; empty for any other."""
-    from bench.suite.key_places import part_elsewhere
-
-    return part_elsewhere(part.name, key)
-
-
-def _explained(
-    source: Source, error: ValidationError, model: type[BaseModel], prefix: Keys = ()
-) -> SuiteError:
-    """Return an error of all of pydantic's problems. An unknown key that belongs somewhere else in
-    the suite says where.
-    """
-    from bench.suite.key_places import place_of
-
-    return source.explain(error, model, prefix, partial(place_of, Suite.model_fields, prefix))
-
-
-def _check_pipelines(suite: Suite, source: Source) -> None:
-    """Validate each pipeline: its first stage retrieves, the others order, none hands on more than
-    it gets, and names are clear.
-    """
-    from bench import retrieval
-    from bench.suite import nested, references
-
+            checks.check_part(kind, part, (kind, number, part.name))
+    checks.check_executor(suite.executor)
     for number, pipeline in enumerate(suite.pipelines):
-        try:
-            references.refuse_name(pipeline.name)
-        except SuiteError as error:
-            raise source.problem(("pipelines", number, "name"), error) from error
-        received: int | None = None
-        names: set[str] = set()
-        for place, stage in enumerate(pipeline.stages):
-            keys: Keys = ("pipelines", number, "stages", place, stage.name)
-            kind: Kind = "rerankers"
-            if place == 0:
-                kind = "first_stages"
-            plain = without_keep(stage)
-            try:
-                refuse_optional(stage)
-                keep = keep_of(stage)
-                if keep and place == 0 and retrieved_by(plain):
-                    raise SuiteError("give keep or depth, not both: they say the same here")
-                if place and retrieval.is_first_stage(stage.name):
-                    raise SuiteError(
-                        f"'{stage.name}' retrieves: it can only be the first of a pipeline"
-                    )
-                model = nested.options_for(kind, stage.name)
-                model.model_validate(as_mapping(model, plain.options))
-                if place:
-                    references.refuse_stage(stage, pipeline.name)
-                for inner in nested.inside(nested.Placed(kind, plain, keys)):
-                    _check_options(inner, source)
-                refuse_more(keep, received)
-                _refuse_twice(plain, names)
-            except ValidationError as error:
-                raise _explained(source, error, model, keys) from error
-            except SuiteError as error:
-                problem: object = error
-                if place == 0 and _misplaced(stage, "first_stages"):
-                    problem = "a pipeline begins with a first stage, such as bm25"
-                raise source.problem(keys, problem) from error
-            received = keep or received or retrieved_by(plain) or suite.depth
-
-
-def _refuse_twice(stage: Part, names: set[str]) -> None:
-    from bench.suite.naming import display_name
-
-    name = display_name(stage)
-    if name in names:
-        raise SuiteError(f"two stages are named '{name}': give one of them another 'name'")
-    names.add(name)
-
-
-def _check_files(suite: Suite, source: Source) -> None:
-    """Raise SuiteError for a file or folder that the suite names and that is not there: now, not
-    after an hour of scoring.
-    """
-    from bench.datasets.files import locate
-
-    for kind, part, keys, _ in suite.placed():
-        if kind == "datasets":
-            scheme, _, reference = part.name.partition(":")
-            if scheme == "files" and not locate(reference, suite.base_dir)[0].exists():
-                raise source.problem(
-                    keys, f"there is no {reference.partition('#')[0]} in {suite.base_dir}"
-                )
-            continue
-        path = part.options
-        if isinstance(part.options, Mapping):
-            path = part.options.get("path")
-        is_file = part.name in ("run", "run-file")
-        if is_file and not (suite.base_dir / expanded(str(path))).exists():
-            raise source.problem(keys, f"there is no {path} in {suite.base_dir}")
+        checks.check_pipeline(pipeline, ("pipelines", number), suite.depth)
+    try:
+        checks.check_files(suite.placed())
+    except OSError as error:
+        raise SuiteError(f"{source.file}: {error.filename}: {error.strerror}") from error
 
 
 def _check_names(suite: Suite, source: Source) -> None:
