@@ -45,9 +45,10 @@ def told(run: Run) -> list[str]:
 
 def test_the_comment_begins_with_the_verdict_and_folds_the_rest(run: Run) -> None:
     page = reports.markdown(run)
-    first, verdict, heading, table, missing, *_ = page.split("\n\n")
+    first, verdict, worth, heading, table, missing, *_ = page.split("\n\n")
     assert first == "## made-report"
     assert re.match(r"\*\*(good|twin) \(cpu\)\*\* ranks best on made", verdict)
+    assert re.match(r"It helps \d+ % of the queries and hurts \d+ %; a point costs ", worth)
     assert heading == "### made, bm25, 20 candidates (80 queries)"
     assert missing == "- gone, lost skipped: no model hub"
     head, _, *lines = table.splitlines()

@@ -82,13 +82,12 @@ def missing(view: View) -> Section | None:
     return Section("missing", "Before you read on", blocks)
 
 
-def sentences(finding: Finding, worth: Worth | None = None) -> list[Words]:
-    """Return the finding in words, and what the best row is worth."""
+def sentences(finding: Finding) -> list[Words]:
+    """Return the finding in words."""
     lines = [_lead(finding), *_marked(finding), _room(finding)]
     if finding.best:
         lines += [_others(finding), _speed(finding), _busy(finding), _margin(finding)]
         lines += [_untimed(finding), _undecided(finding), _money(finding)]
-        lines += [_worth(finding, worth)]
     return [line for line in lines if line]
 
 
@@ -99,10 +98,12 @@ def _best(finding: Finding) -> str:
 
 def _card(finding: Finding, worth: Worth | None, with_tiles: bool) -> Card:
     words: list[Inline] = []
-    for line in sentences(finding, worth):
+    for line in sentences(finding):
         words += [*line, " "]
     words.pop()
     blocks: list[Block] = [Paragraph(tuple(words))]
+    if worth is not None and worth.gain.mean > 0:
+        blocks.append(Paragraph((as_sentence(sentence(worth)),)))
     if finding.best and with_tiles:
         blocks.append(Facts(_tiles(finding, finding.best), "tiles"))
     return Card(blocks, "verdict")
@@ -288,10 +289,3 @@ def _money(finding: Finding) -> Words:
         return ()
     dollars = numbers.dollars(finding.best.cost.usd_per_1000_queries)
     return (f"The best ranking costs ${dollars} per 1,000 queries.",)
-
-
-def _worth(finding: Finding, worth: Worth | None) -> Words:
-    """Return what the best row does to queries and what a point costs, where it gains at all."""
-    if worth is None or worth.gain.mean <= 0:
-        return ()
-    return (as_sentence(sentence(worth, finding.measure)),)

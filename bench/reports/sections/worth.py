@@ -35,21 +35,19 @@ def worth(view: View) -> Section | None:
     if not blocks:
         return None
     blocks.append(Paragraph((EXPLANATION,), quiet=True))
-    return Section("worth", "Is it worth it", blocks)
+    return Section("worth", "Is it worth it", blocks, folded=True)
 
 
-def sentence(worth: Worth, measure: str) -> str:
+def sentence(worth: Worth) -> str:
     """Return what a row does to queries and what its gain costs, in words."""
     parts = [f"it helps {percent(worth.helped)} of the queries and hurts {percent(worth.hurt)}"]
-    if worth.row.first_changed is not None:
-        parts.append(f"{percent(worth.row.first_changed)} get another first document")
     prices = []
     if worth.ms_per_point is not None:
         prices.append(f"{numbers.milliseconds(worth.ms_per_point)} ms")
     if worth.usd_per_point is not None:
         prices.append(f"${numbers.dollars(worth.usd_per_point)} per 1,000 queries")
     if prices:
-        parts.append(f"a point of {measure} costs {' and '.join(prices)}")
+        parts.append(f"a point costs {' and '.join(prices)}")
     parts.append(f"it is the best choice on {percent(worth.best_in_halves)} of random halves")
     return "; ".join(parts)
 
