@@ -118,6 +118,16 @@ def _halvings(note: Note) -> str:
     )
 
 
+def _other_script(note: Note) -> str:
+    advice = f"set stemmer to {_named(note, 'others')}"
+    if languages := note.names.get("languages"):
+        advice = f"set language to {languages}, or stemmer to null"
+    return (
+        f"most letters of the queries are {_named(note, 'script')}, which the stemmer "
+        f"'{_named(note, 'stemmer')}' cannot read: {advice}"
+    )
+
+
 def _cut_answers(note: Note) -> str:
     return (
         f"{_share(note)} of the answers were cut off at the length limit: answer_tokens is too low"
@@ -329,10 +339,7 @@ WORDS: Mapping[Code, Words] = {
     Code.NO_MATCH: _says(
         "queries that share no term with any document, and get no candidates: {count}"
     ),
-    Code.OTHER_SCRIPT: _says(
-        "most letters of the queries are {script}, which the stemmer '{stemmer}' cannot read: "
-        "set stemmer to {others}"
-    ),
+    Code.OTHER_SCRIPT: _other_script,
     Code.INDEX_NOT_KEPT: _says("the BM25 index could not be kept in the cache: {text}"),
     Code.TUNED_WEIGHTS: _tuned_weights,
     Code.SHALLOW: _says(

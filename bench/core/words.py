@@ -40,6 +40,9 @@ TOKEN = "|".join(
 character or kana on its own, since Chinese and Japanese put no spaces between words; and single
 letters of Thai, Lao, Burmese and Khmer, of which marks leave little else.
 """
+_IN_WORD = "[\\w\\p{M}]"
+TRIGRAM = f"(?=((?<!{_IN_WORD}){_IN_WORD}{{1,2}}(?!{_IN_WORD})|{_IN_WORD}{{3}}))"
+"""Every three characters in a row of a run of letters, marks and digits; a shorter run is whole."""
 
 _STEMMERS: Mapping[str, frozenset[str]] = {
     "arabic": frozenset({"ARABIC"}),

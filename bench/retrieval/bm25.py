@@ -19,10 +19,11 @@ from bench.contract.candidates import Candidates, QueryCandidates, Source
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import DataError
 from bench.core.note import Code, Note, Notes, note
-from bench.core.options import at_default, deciding
+from bench.core.options import at_default, deciding, decision
 from bench.core.words import unserved_script
 from bench.datasets.base import Dataset, content_hash
 from bench.retrieval.base import BaseFirstStage
+from bench.retrieval.languages import codes_of
 from bench.retrieval.options import BM25Options
 
 if TYPE_CHECKING:
@@ -53,13 +54,8 @@ class BM25(BaseFirstStage):
 
     @property
     def name(self) -> str:
-        """`bm25`, and the options that are not at their default."""
-        usual = at_default(self.options)
-        changed = [
-            f"{key}={value}"
-            for key, value in deciding(self.options, "scores").items()
-            if key not in usual
-        ]
+        """`bm25`, and the options that are neither at their default nor set by another one."""
+        changed = [f"{key}={value}" for key, value in self.options.changed().items()]
         if self.options.name:
             return str(self.options.name)
         if not changed:
@@ -153,13 +149,26 @@ class BM25(BaseFirstStage):
         if unserved is not None:
             script, others = unserved
             advice = " or ".join([*others, "null"])
-            yield note(Code.OTHER_SCRIPT, script=script.title(), stemmer=stemmer, others=advice)
+            languages = " or ".join(codes_of(script))
+            yield note(
+                Code.OTHER_SCRIPT,
+                script=script.title(),
+                stemmer=stemmer,
+                others=advice,
+                languages=languages,
+            )
 
     def _source(self, dataset: Dataset) -> Source:
         """Return everything that decides the index: what is recorded is what the cache is keyed
         by.
         """
-        names = set(deciding(self.options, "scores"))
+        usual = at_default(self.options)
+        # an index from before an option existed stays the same
+        names = {
+            name
+            for name in deciding(self.options, "scores")
+            if not (name in usual and decision(BM25Options, name).added)
+        }
         settings = self.options.model_dump(mode="json", include=names)
         return {
             "first_stage": "bm25",

@@ -54,6 +54,7 @@ EXAMPLES: Mapping[str, Any] = {
     "body": {"top": 1},
     "document": "{text}",
     "grades": {0: 0, 1: 2, 2: 3},
+    "language": "de",
     "max_length": 48,
     "min_relevance": 2,
     "own_document": "drop",

@@ -136,7 +136,7 @@ def test_a_stemmer_of_another_script_is_noted() -> None:
     docs, queries = {"d1": "आज मौसम अच्छा है"}, {"q": "मौसम"}
     note = (
         "most letters of the queries are Devanagari, which the stemmer 'english' cannot read: "
-        "set stemmer to hindi or nepali or null"
+        "set language to hi or ne, or stemmer to null"
     )
     assert note in said(bm25(docs, queries, stemmer="english").warnings)
     few = "bm25 finds at most 1 document per query, and the depth is 10"
