@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 from bench.contract.identity import Fields
@@ -128,6 +129,8 @@ class Reranker(Stage, OpenStage, Protocol):
     of_dataset: str | None
     of_first_stage: str | None
     """The dataset and first stage that it appears over alone, by their names in tables."""
+    run_file: Path | None
+    """The published run whose order it is."""
     talks: bool
     """Whether the model behind it can also be chatted with."""
 

@@ -74,7 +74,9 @@ class Dataset:
     renders a document's fields into the text that rerankers and first stages see. `warnings` are
     counted facts the reader of a report should know (blank documents, ...). `relevant_only` says
     that the judgments list relevant documents only. `skip_own` says that a document with a query's
-    own id is no candidate of it: None has the collection's texts decide.
+    own id is no candidate of it: None has the collection's texts decide. `has_texts` is false where
+    the documents are known by their ids alone, from judgments and run files. `documents_read` is
+    how many documents a check has read, None where it has read all.
     """
 
     id: str
@@ -88,13 +90,8 @@ class Dataset:
     extras: Extras = field(default_factory=Extras)
     relevant_only: bool = False
     skip_own: bool | None = None
-
-    @property
-    def has_texts(self) -> bool:
-        """Return whether the documents are at hand, or only their ids, in judgments and run
-        files.
-        """
-        return not isinstance(self.documents, NoDocuments)
+    has_texts: bool = True
+    documents_read: int | None = None
 
     def texts(self, doc_ids: Sequence[str]) -> list[str]:
         """Return the rendered text of some documents, in the order of the ids."""

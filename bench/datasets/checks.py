@@ -14,7 +14,6 @@ from bench.core.printable import quoted
 from bench.datasets.base import Dataset, Qrels
 from bench.datasets.lines import id_problem
 from bench.datasets.matching import difference
-from bench.datasets.memory import SampledDocuments
 
 COMPARED = 200_000
 """Documents up to which single ids that are missing are compared with those that are there."""
@@ -139,9 +138,7 @@ def can_look_up(dataset: Dataset) -> bool:
     A check that has read the first documents only cannot tell that one is missing. An outsider's
     documents may not say what is quick.
     """
-    return not isinstance(dataset.documents, SampledDocuments) and getattr(
-        dataset.documents, "is_quick", True
-    )
+    return dataset.documents_read is None and getattr(dataset.documents, "is_quick", True)
 
 
 def has_document(dataset: Dataset, doc_id: str) -> bool:

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from itertools import chain, product
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.core.errors import DataError, SuiteError, nearest
 from bench.core.note import Code, Notes
@@ -77,31 +78,42 @@ def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading(
     judgments, is_split = _judgments(folder, split, notes)
     qrels = read_qrels(judgments, notes, reading.grades)
     queries = _queries(folder, qrels, notes)
-    documents = _documents(folder, set(chain.from_iterable(qrels.values())), notes, reading)
+    texts = _texts(folder, set(chain.from_iterable(qrels.values())), notes, reading)
     # one file holds the queries of every split
     if is_split:
         own_queries = {query_id: text for query_id, text in queries.items() if query_id in qrels}
         queries = own_queries or queries
     return Dataset(
         id=name,
-        documents=documents,
+        documents=texts.documents,
         queries=queries,
         qrels=qrels,
         identity={"id": f"{kind}:{name}"},
         warnings=notes.all(),
+        has_texts=texts.is_there,
+        documents_read=texts.read,
     )
 
 
-def _documents(folder: Path, judged: set[str], notes: Notes, reading: Reading) -> Documents:
+class _Texts(NamedTuple):
+    """The documents of a folder; `read` is how many of them were read, where these are not all."""
+
+    documents: Documents
+    is_there: bool = True
+    read: int | None = None
+
+
+def _texts(folder: Path, judged: set[str], notes: Notes, reading: Reading) -> _Texts:
     path = _find(folder, DOCUMENTS, notes)
     if path is None:
-        return NoDocuments(_missing(folder, OURS[0]))
+        return _Texts(NoDocuments(_missing(folder, OURS[0])), is_there=False)
     if reading.limit is not None and path.is_file() and path.stat().st_size > SAMPLED_FROM:
         rows = read_documents(path, notes, reading.fields, reading.limit)
-        return SampledDocuments(rows.documents, count_lines(path))
+        documents = SampledDocuments(rows.documents, count_lines(path))
+        return _Texts(documents, read=len(rows.documents))
     rows = read_documents(path, notes, reading.fields)
     rows.check(judged, notes)
-    return MemoryDocuments(rows.documents)
+    return _Texts(MemoryDocuments(rows.documents))
 
 
 def _queries(folder: Path, qrels: Qrels, notes: Notes) -> Mapping[str, str]:

@@ -42,8 +42,3 @@ class SampledDocuments(MemoryDocuments):
 
     def __len__(self) -> int:
         return self.total
-
-    @property
-    def read(self) -> int:
-        """The documents that were read."""
-        return super().__len__()

@@ -12,7 +12,6 @@ from bench.core.errors import DataError, SuiteError
 from bench.core.note import Code, Notes, read_notes
 from bench.datasets import checks
 from bench.datasets.base import Dataset, Documents, Qrels, content_hash, render
-from bench.datasets.memory import SampledDocuments
 from bench.datasets.options import DatasetOptions, template_fields
 from bench.datasets.own_document import own_documents
 
@@ -111,7 +110,7 @@ def _survey(dataset: Dataset, template: str) -> _Survey:
     if not dataset.has_texts:
         return _Survey(is_complete=False)
     is_hashed = "corpus_hash" in dataset.identity
-    survey = _Survey(is_complete=not is_hashed and not isinstance(documents, SampledDocuments))
+    survey = _Survey(is_complete=not is_hashed and dataset.documents_read is None)
     rows: Iterable[tuple[str, Mapping[str, str]]] = documents
     if not survey.is_complete:
         rows = islice(documents, GLANCE)

@@ -22,9 +22,7 @@ from bench.core.note import read_notes
 from bench.core.wording import sentences
 from bench.datasets.base import Dataset
 from bench.datasets.checks import can_look_up, has_document
-from bench.datasets.memory import SampledDocuments
 from bench.datasets.reading import NotDownloaded
-from bench.rerankers.reference.fixed import RunFileReranker
 from bench.runner.retrieve import check_texts
 from bench.scoring import executors
 from bench.suite.naming import display_name
@@ -140,9 +138,9 @@ def _opened(suite: Suite, name: str, options: object, check: DatasetCheck) -> Da
 
 def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
     documents = f"{len(dataset.documents):,}"
-    if isinstance(dataset.documents, SampledDocuments):
+    if dataset.documents_read is not None:
         documents += (
-            f" lines, of which the first {dataset.documents.read:,} were read: judged "
+            f" lines, of which the first {dataset.documents_read:,} were read: judged "
             "documents were not looked up"
         )
     if not dataset.has_texts:
@@ -204,14 +202,15 @@ def _row(
     reason = ""
     if check.download:
         reason = "once the dataset is downloaded"
-    if isinstance(planned.reranker, RunFileReranker):
-        return _run_file(planned, planned.reranker, dataset, stage.candidates, reason)
+    run_file = planned.reranker.run_file
+    if run_file is not None:
+        return _run_file(planned, run_file, dataset, stage.candidates, reason)
     return RowCheck(trial, Outcome.RUNS, reason)
 
 
 def _run_file(
     planned: Planned,
-    reranker: RunFileReranker,
+    path: Path,
     dataset: Dataset | None,
     candidates: Candidates | None,
     reason: str,
@@ -226,16 +225,13 @@ def _run_file(
     if planned.optional:
         failed = Outcome.SKIPPED
     try:
-        run = read_run(Path(reranker.options.path))
+        run = read_run(path)
     except BenchError as error:
         return RowCheck(trial, failed, str(error))
     if dataset is None:
         return RowCheck(trial, Outcome.RUNS, reason)
     answered = [query_id for query_id in dataset.qrels if query_id in run]
-    extent = (
-        f"{Path(reranker.options.path).name} has {len(answered):,} of "
-        f"{counted(len(dataset.qrels), 'judged query')}"
-    )
+    extent = f"{path.name} has {len(answered):,} of {counted(len(dataset.qrels), 'judged query')}"
     if not answered:
         return RowCheck(trial, failed, extent)
     if not any(

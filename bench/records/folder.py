@@ -18,7 +18,7 @@ from bench.quality.query_values import QueryValues, SharedPlaces
 from bench.records import tables
 from bench.records.cells import REPEAT
 from bench.records.packed import unpacked
-from bench.records.reading import Model, validated
+from bench.records.reading import TrialModel, validated
 from bench.records.schema import ArchitectureRecord, Record, RunInfo
 from bench.records.tables import Table, file_of, of_measure, read_stretches, read_table
 
@@ -289,11 +289,11 @@ def plain(cell: Any) -> Any:
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 
 
-def _record(model: type[Model], folder: Path, trial: Trial) -> Model:
+def _record(model: type[TrialModel], folder: Path, trial: Trial) -> TrialModel:
     """The record of a trial. Raises RecordError where there is none, or that of another trial."""
     path = record_path(folder, trial)
     record = validated(model, path)
-    if not isinstance(record, RunInfo) and record.trial.id != trial.id:
+    if record.trial.id != trial.id:
         raise RecordError(
             f"{path}: holds the record of {record.trial.id}, and run.json says that it is of "
             f"{trial.id}"

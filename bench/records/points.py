@@ -236,8 +236,9 @@ def _point(
 ) -> Point:
     times = (summary.queries, summary.p50_ms, summary.p95_ms, summary.of(P95).high)
     failed = 0.0
-    if isinstance(record, Record) and not system.changes:
-        failed = record.counts.failed_share
+    # a changed system has other failures, which are not known
+    if not system.changes:
+        failed = record.failed_share
     return Point(
         record.trial,
         system,

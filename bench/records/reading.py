@@ -13,6 +13,7 @@ from bench.records.facts import FieldProblem
 from bench.records.schema import OLDEST, SCHEMA_VERSION, ArchitectureRecord, Record, RunInfo
 
 Model = TypeVar("Model", Record, ArchitectureRecord, RunInfo)
+TrialModel = TypeVar("TrialModel", Record, ArchitectureRecord)
 
 
 def validated(model: type[Model], path: Path) -> Model:

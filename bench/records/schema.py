@@ -246,6 +246,11 @@ class Record(Options):
         return self.counts.failed_share >= 1
 
     @property
+    def failed_share(self) -> float:
+        """Return the share of the queries that failed."""
+        return self.counts.failed_share
+
+    @property
     def mostly_failed(self) -> bool:
         """Whether more than half of the queries failed. Its means are of failures, which count 0:
         nothing is concluded from them."""
@@ -268,6 +273,11 @@ class ArchitectureRecord(Options):
     keys: dict[str, Key]
     environment: MachineField
     finished: str
+
+    @property
+    def failed_share(self) -> float:
+        """Return 0: no query was scored."""
+        return 0.0
 
 
 class RunInfo(Options):

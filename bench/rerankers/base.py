@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bench.contract.identity import Fields, Identity
@@ -63,6 +64,8 @@ class BaseReranker(ABC):
     latency_only: bool = False
     weights: Weights | None = None
     """Where its own weights come from."""
+    run_file: Path | None = None
+    """The published run whose order it is."""
     talks: bool = False
     """Whether the model behind it can also be chatted with, see `continue_chat`."""
     longest_input: int | None = None

@@ -11,7 +11,6 @@ from bench.contract.candidates import Candidates, Compact, QueryCandidates, Sour
 from bench.core.errors import DataError
 from bench.core.note import Code, Notes
 from bench.datasets.base import Dataset
-from bench.datasets.memory import SampledDocuments
 from bench.ranking.order import count_ties
 from bench.ranking.trec_order import RunContent
 
@@ -89,7 +88,7 @@ def _missing_documents(
     DataError where these are half or more.
     """
     # a check that has read the first documents only cannot tell that one is missing
-    if not dataset.has_texts or isinstance(dataset.documents, SampledDocuments):
+    if not dataset.has_texts or dataset.documents_read is not None:
         return frozenset()
     wanted = list(dict.fromkeys(chain.from_iterable(ranking.doc_ids for ranking in rankings)))
     missing: list[str] = []

@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from bench import datasets
 from bench.cli.main import cli
 from bench.datasets import files
-from bench.datasets.memory import SampledDocuments
 
 FAKE = {"tests.support.fakes:HashReranker": {"name": "fake"}}
 RUN = "q1 Q0 d00 1 2.0 ours\nq1 Q0 d03 2 1.0 ours\nq2 Q0 d01 1 2.0 ours\n"
@@ -163,8 +162,9 @@ def test_a_large_file_is_sampled_and_its_lines_counted(
     )
     assert "not in the collection" not in output
     opened = datasets.load(f"files:{collection}", None, tmp_path, check=True)
-    assert isinstance(opened.documents, SampledDocuments)
-    assert len(datasets.load(f"files:{collection}", None, tmp_path).documents) == 12
+    assert (opened.documents_read, len(opened.documents)) == (3, 13)
+    whole = datasets.load(f"files:{collection}", None, tmp_path)
+    assert (whole.documents_read, len(whole.documents)) == (None, 12)
 
 
 def test_nothing_is_downloaded(

@@ -193,6 +193,7 @@ class RunFileReranker(FixedReranker):
         self._absent_queries: set[str] = set()
         self._overlaps: dict[str, _Overlap] = {}
         self.of_dataset, self.of_first_stage = options.dataset, options.first_stage
+        self.run_file = Path(options.path)
 
     @property
     def label(self) -> str:
