@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from bench.serving.hosted import Hosted
 
 LOCAL = ("127.0.0.1", "localhost")
+SUITES = (".yaml", ".yml", ".json")
+"""How the names of files end that describe a suite."""
 
 
 @click.command()
@@ -37,6 +40,11 @@ LOCAL = ("127.0.0.1", "localhost")
     default=8787,
     show_default=True,
     help="0 takes a free one.",
+)
+@click.option(
+    "--pipeline",
+    metavar="NAME",
+    help="The row of a suite to serve, where the first argument is a suite that has several.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
@@ -79,6 +87,7 @@ def serve(
     reranker: str,
     host: str,
     port: int,
+    pipeline: str | None,
     device: str,
     options: tuple[str, ...],
     aliases: tuple[str, ...],
@@ -90,10 +99,12 @@ def serve(
     max_tokens: int,
 ) -> None:
     """Serve RERANKER (as a suite names it) at /rerank, in the shapes of Cohere, Jina, vLLM, TEI,
-    Voyage and Mixedbread.
+    Voyage and Mixedbread; or a pipeline of a suite at /search, too, over the suite's collection.
 
     \b
     rerank-bench serve minilm-l6
+    rerank-bench serve my-suite.yaml --pipeline cascade
+    rerank-bench serve winner.json
     rerank-bench serve cross-encoder -o model=./my-model -o max_length=256 --port 9000
     rerank-bench serve minilm-l6 --alias rerank-v3.5 --scores sigmoid
 
@@ -103,20 +114,25 @@ def serve(
     """
     from bench.machine.fingerprint import resolve_device
     from bench.serving import hosted
+    from bench.serving.hosted_pipeline import described_suite, of_suite
     from bench.serving.limits import Limits
-    from bench.serving.server import CHAT_PATHS, PAGES, RERANK_PATHS, RerankServer
+    from bench.serving.server import CHAT_PATHS, PAGES, RERANK_PATHS, SEARCH_PATHS, RerankServer
 
     limits = Limits(
         body_bytes=max_body, documents=max_documents, characters=max_characters, tokens=max_tokens
     )
-    model = hosted.build(
-        reranker,
-        _options(options),
-        resolve_device(device),
-        aliases=aliases,
-        scale=scale,
-        limits=limits,
-    )
+    place = resolve_device(device)
+    model: hosted.Hosted
+    if pipeline is not None or Path(reranker).suffix in SUITES:
+        if options:
+            raise BenchError("--option is of a reranker: a suite holds the options of its stages")
+        model = of_suite(
+            described_suite(reranker), pipeline, place, aliases=aliases, scale=scale, limits=limits
+        )
+    else:
+        model = hosted.build(
+            reranker, _options(options), place, aliases=aliases, scale=scale, limits=limits
+        )
     server = RerankServer(model, host, port, lambda line: click.echo(line, err=True), host_names)
     with _signals() as stopped:
         _load(model, stopped)
@@ -124,7 +140,11 @@ def serve(
         click.echo(f"serving {model.names[0]} ({_loaded(model.describe())}) at {server.url}")
         if len(model.names) > 1:
             click.echo(f"also called {', '.join(model.names[1:])}")
-        posts = (*RERANK_PATHS, *CHAT_PATHS) if model.talks else RERANK_PATHS
+        posts: tuple[str, ...] = RERANK_PATHS
+        if model.searches:
+            posts = (*SEARCH_PATHS, *posts)
+        if model.talks:
+            posts = (*posts, *CHAT_PATHS)
         click.echo(f"POST {', '.join(posts)}; GET {', '.join(PAGES)}; stop with Ctrl-C")
         if host not in LOCAL:
             click.echo("note: whoever reaches this address may use it; there are no keys", err=True)

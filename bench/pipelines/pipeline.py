@@ -113,6 +113,13 @@ class Pipeline(BaseReranker):
             self.first.meter = meter.within(self.first_name)
             with meter.span(self.first_name):
                 current = [self._searched(request) for request in lists]
+        return self.after_search(current, meter)
+
+    def after_search(
+        self, lists: Sequence[CandidateList], meter: Meter
+    ) -> list[CandidateList | Failure]:
+        """Return what the last stage hands on of these lists: every stage but the search."""
+        current = list(lists)
         failures: dict[str, Failure] = {}
         for step in self.steps:
             inner = Meter()

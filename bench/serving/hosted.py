@@ -23,6 +23,7 @@ from bench.scoring.job import checked
 from bench.serving.chat import Conversation
 from bench.serving.limits import Limits
 from bench.serving.problem import ClientGone, Problem
+from bench.serving.search import Hit, Search
 from bench.serving.shapes import Question
 
 if TYPE_CHECKING:
@@ -90,6 +91,11 @@ class Hosted:
         """Whether the model behind it can also be chatted with."""
         return self._reranker.talks
 
+    @property
+    def searches(self) -> bool:
+        """Whether it has a collection to search."""
+        return False
+
     def load(self) -> None:
         """Raises what the reranker's `load` raises."""
         self._worker.submit(self._reranker.load).result()
@@ -145,7 +151,18 @@ class Hosted:
         max_length = self.describe().identity.get("max_length")
         self.limits.check_pairs(question.query, question.documents, max_length)
         scores, tokens = self._in_turn(is_gone, self._scores, question)
-        return _SCALES[self.scale](scores), tokens
+        return self._scaled(scores), tokens
+
+    def _scaled(self, scores: Scores) -> Scores:
+        return _SCALES[self.scale](scores)
+
+    def search(
+        self, search: Search, is_gone: Callable[[], bool] = lambda: False
+    ) -> tuple[list[Hit], int]:
+        """Return the documents of its collection for a query, and the tokens read. Raises Problem:
+        a reranker has none.
+        """
+        raise Problem(404, f"{self.names[0]} has no collection; serve a suite to search one")
 
     def talk(
         self, conversation: Conversation, is_gone: Callable[[], bool] = lambda: False

@@ -21,6 +21,7 @@ from bench.serving.hosted import Hosted
 from bench.serving.hosts import AllowedHosts
 from bench.serving.problem import ClientGone, Problem
 from bench.serving.reading import BLOCK, TimedReader, is_closed, linger
+from bench.serving.search import Search, written
 from bench.serving.shapes import Body, shape_of
 
 _LONGEST_LENGTH = 18
@@ -43,13 +44,15 @@ BODIES = 4
 have.
 """
 CHAT_PATHS = ("/chat/completions", "/v1/chat/completions")
+SEARCH_PATHS = ("/search", "/v1/search")
 PAGES: Mapping[str, Callable[[Hosted], Any]] = {
-    "/info": Hosted.info,
-    "/v1/models": Hosted.models,
-    "/models": Hosted.models,
+    "/info": lambda hosted: hosted.info(),
+    "/v1/models": lambda hosted: hosted.models(),
+    "/models": lambda hosted: hosted.models(),
     "/health": lambda hosted: {"status": "ok"},
 }
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/reranking", "/v1/reranking")
+POSTS = (*RERANK_PATHS, *SEARCH_PATHS, *CHAT_PATHS)
 
 
 class RerankServer:
@@ -224,11 +227,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._is_unread = self._has_body()
         self._check_site()
         path = self._path()
-        if path in (*RERANK_PATHS, *CHAT_PATHS):
+        if path in POSTS:
             raise Problem(405, f"{path} is answered by POST")
         if path not in PAGES:
-            posts = ", ".join((*RERANK_PATHS, *CHAT_PATHS))
-            raise Problem(404, f"there is GET {', '.join(PAGES)}, and POST {posts}")
+            raise Problem(404, f"there is GET {', '.join(PAGES)}, and POST {', '.join(POSTS)}")
         self._send(200, PAGES[path](self.server.hosted))
 
     def _post(self) -> None:
@@ -245,8 +247,12 @@ class _Handler(BaseHTTPRequestHandler):
             text, usage = hosted.talk(conversation, self._is_gone)
             model = conversation.model or hosted.names[0]
             return conversation.write(text, usage, model), usage.tokens
+        if path in SEARCH_PATHS:
+            search = Search.read(body, hosted.limits)
+            hits, tokens = hosted.search(search, self._is_gone)
+            return written(hits, tokens, search.model or hosted.names[0]), tokens
         if path not in RERANK_PATHS:
-            raise Problem(404, "POST goes to " + ", ".join((*RERANK_PATHS, *CHAT_PATHS)))
+            raise Problem(404, f"POST goes to {', '.join(POSTS)}")
         shape = shape_of(body)
         question = shape.read(body, hosted.limits)
         scores, tokens = hosted.scores(question, self._is_gone)

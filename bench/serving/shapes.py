@@ -96,7 +96,7 @@ class Shape:
                 f"{counted(len(documents), 'document')}; at most {limits.documents:,} in a request",
             )
         best = self._best(body)
-        echo, raw = _truth(body, self.echo), _truth(body, "raw_scores")
+        echo, raw = truth(body, self.echo), truth(body, "raw_scores")
         texts = [self._text(document) for document in documents]
         limits.check_texts([query], "query")
         limits.check_texts(texts, self.documents)
@@ -120,12 +120,9 @@ class Shape:
 
     def _best(self, body: Body) -> int | None:
         """Return how many results are wanted, None for all. Raises Problem."""
-        best = body.get(self.best) if self.best else None
-        if best is None:
+        if self.best is None:
             return None
-        if not isinstance(best, int) or isinstance(best, bool) or best < 1:
-            raise Problem(400, f"'{self.best}' must be a whole number above 0")
-        return best
+        return whole_number(body, self.best)
 
     def _refuse_other_answers(self, body: Body) -> None:
         """Raise Problem for a field that asks for another answer than this shape has."""
@@ -202,7 +199,17 @@ def shape_of(body: Body) -> Shape:
     return COHERE
 
 
-def _truth(body: Body, name: str) -> bool | None:
+def whole_number(body: Body, name: str) -> int | None:
+    """Return the number above 0 of a field, None where it is not given. Raises Problem."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise Problem(400, f"'{name}' must be a whole number above 0")
+    return value
+
+
+def truth(body: Body, name: str) -> bool | None:
     """Return what a field says, None where it is not given. Raises Problem."""
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
