@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.api import budget as budget
     from bench.api import check as check
     from bench.api import compare as compare
+    from bench.api import compose as compose
     from bench.api import estimate as estimate
     from bench.api import load as load
     from bench.api import reranker as reranker
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "run": "bench.api",
     "compare": "bench.api",
+    "compose": "bench.api",
     "check": "bench.api",
     "estimate": "bench.api",
     "load": "bench.api",
@@ -44,6 +46,7 @@ __all__ = [
     "budget",
     "check",
     "compare",
+    "compose",
     "estimate",
     "load",
     "reranker",

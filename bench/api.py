@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.contract.request import Scores
     from bench.gate import Verdict
     from bench.reports.budget import Choices
+    from bench.reports.composed import Compositions
     from bench.rerankers.outside.function import Outside
     from bench.runner.forecast import Forecast
 
@@ -136,6 +137,43 @@ def budget(
         first_stage=first_stage,
     )
     return Choices(choices)
+
+
+def compose(
+    run: Run | Path | str,
+    pipelines: Sequence[str] = (),
+    *,
+    file: str | Path | None = None,
+    dataset: str | None = None,
+    measure: str | None = None,
+    p95_ms: float | None = None,
+    p50_ms: float | None = None,
+    usd_per_1k: float | None = None,
+    tuned: bool = True,
+) -> Compositions:
+    """Return what the stored scores of a run allow: cascades, fusions and blends with their quality
+    and a forecast of their latency, a list that a notebook shows as tables; `.to_frame()` has a row
+    per pipeline.
+
+    The same as `rerank-bench compose`: the pipelines named, such as "bm25:100 > minilm-l6:30 >
+    bge", or those of a file, else a grid. Raises BenchError as the command does.
+    """
+    from bench.composition.compose import compose as composed
+    from bench.composition.composed import Limits
+    from bench.reports.composed import Compositions
+
+    limits = Limits(p95_ms, p50_ms, usd_per_1k)
+    path = None if file is None else Path(file)
+    compositions = composed(
+        _opened(run),
+        pipelines,
+        file=path,
+        dataset=dataset,
+        measure=measure,
+        limits=limits,
+        tuned=tuned,
+    )
+    return Compositions(compositions)
 
 
 def check(

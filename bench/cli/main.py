@@ -15,6 +15,7 @@ import click
 
 from bench.cli import (
     comparing,
+    composing,
     exporting,
     keeping,
     looking,
@@ -33,6 +34,7 @@ COMMANDS = (
     looking.report,
     comparing.compare,
     tuning.budget,
+    composing.compose,
     measuring.noise_,
     comparing.check,
     comparing.parity,

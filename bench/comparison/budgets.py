@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.comparison.pairs import resolve_measure
 from bench.contract.trial import System, Trial
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.latency.summary import needed
 from bench.quality import statistics
 from bench.records import baselines
+from bench.records.measure import resolve_measure
 from bench.records.points import Point, Qualities, interpolated, valued
 from bench.records.rows import Row, disturbances_of
 from bench.records.run import Run

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.comparison.across import differences, sentence
-from bench.comparison.pairs import resolve_measure
 from bench.core.counting import candidates, counted
 from bench.core.errors import BenchError, RecordError
+from bench.records.measure import resolve_measure
 from bench.records.rows import Row
 from bench.records.run import Run
 from bench.records.schema import Record

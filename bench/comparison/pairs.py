@@ -7,8 +7,7 @@ otherwise.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,9 +15,8 @@ from bench.contract.trial import FIRST_STAGE, REFERENCES, Trial
 from bench.core.counting import counted
 from bench.core.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.quality import statistics
-from bench.quality.measures import JUDGED
-from bench.quality.names import meant
 from bench.records.keys import Key
+from bench.records.measure import resolve_measure
 from bench.records.run import Run
 from bench.records.schema import Record
 
@@ -171,35 +169,6 @@ def comparable(
             f"measure both in the same way, or name what is under test {place}"
         )
     return differing
-
-
-def resolve_measure(run: Run, wanted: str | None, trials: Container[str] | None = None) -> str:
-    """The full name of a measure that the run holds, of the `trials` with these ids if given: the
-    headline when None; `RR@10` finds `RR(rel=2)@10`, which it is called where grade 2 is relevant.
-    """
-    names: dict[str, None] = {}
-    for trial_id, record in run.records.items():
-        if trials is None or trial_id in trials:
-            names |= dict.fromkeys(record.quality)
-    measures = list(names)
-    if not measures:
-        raise RecordError(
-            f"{run.folder}: no trial of this run finished, so there is nothing to compare"
-        )
-    if wanted is None:
-        return next((name for name in measures if name != JUDGED), JUDGED)
-    if wanted in measures:
-        return wanted
-    alike = [name for name in measures if _short(name) == wanted.casefold()]
-    if len(alike) == 1:
-        return alike[0]
-    hint = nearest(meant(wanted) or wanted, measures)
-    raise BenchError(f"{run.folder}: its records hold no {wanted}: {hint}")
-
-
-def _short(measure: str) -> str:
-    """Return a measure's name without what is in parentheses, in lower case."""
-    return re.sub(r"\(.*?\)", "", measure).casefold()
 
 
 def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, Side]]:

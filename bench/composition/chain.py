@@ -62,7 +62,7 @@ def written(work: Work) -> str:
     weights: tuple[float, ...] = work.weights or (1.0,) * len(work.rows)
     is_equal = len(set(weights)) == 1
     if BEFORE in work.rows:
-        share = weights[1] / sum(weights)
+        share = weights[0] / sum(weights)
         return f"blend({rows_of(work)[0]} {share:g})"
     name = "rrf"
     if work.by == "weighted":

@@ -166,6 +166,7 @@ def _stored(run: Run, dataset: str, places: Sequence[tuple[str, int]]) -> Stored
         group = _group(run, members, labels, left_out)
         if group is not None:
             groups.append(group)
+    groups = [group for group in groups if not _is_a_beginning(group, groups)]
     if not groups:
         return None
     record = run.records[groups[0].trial_id]
@@ -174,6 +175,20 @@ def _stored(run: Run, dataset: str, places: Sequence[tuple[str, int]]) -> Stored
     return Stored(
         run, dataset, groups, names, query_ids, _qrels(run, dataset), _texts(run, dataset), left_out
     )
+
+
+def _is_a_beginning(group: Group, groups: Sequence[Group]) -> bool:
+    """Return whether a group adds nothing to a deeper one: the same candidates, cut, for pipelines
+    alone.
+    """
+    if group.trials:
+        return False
+    for other in groups:
+        if other.depth > group.depth and other.lists.keys() == group.lists.keys():
+            pairs = [(group.lists[query], other.lists[query]) for query in group.lists]
+            if all(own.doc_ids == deep.doc_ids[: group.depth] for own, deep in pairs):
+                return True
+    return False
 
 
 def _group(

@@ -11,7 +11,6 @@ from bench.comparison.pairs import (
     cached,
     counterparts,
     mostly_failed,
-    resolve_measure,
     sides,
 )
 from bench.contract.trial import Trial, TrialStatus
@@ -24,6 +23,7 @@ from bench.gate.limits import cost_gate, failures_gate, memory_gate
 from bench.gate.quality import quality_gate
 from bench.gate.speed import Judge, stored_speed
 from bench.gate.verdict import Gate, Outcome, Verdict
+from bench.records.measure import resolve_measure
 from bench.records.run import Run
 
 FAILED, FAILED_TWICE = "failed", "failed in both runs"

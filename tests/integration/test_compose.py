@@ -4,15 +4,24 @@ pipelines, to the last bit.
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import bench
 from bench.composition.chain import Chain
+from bench.composition.grammar import read
 from bench.composition.steps import Rank, Step
 from bench.composition.stored import stored
+from bench.core.errors import BenchError, RecordError
 from bench.records.run import Run
+from tests.support.command import bench as command
 
 HASH = "tests.support.fakes:HashReranker"
 ROWS: list[Any] = [
@@ -87,3 +96,101 @@ def test_a_composed_pipeline_has_the_values_of_a_real_run(finished: Run, name: s
 def test_the_stored_scores_give_the_values_of_the_run_itself(finished: Run) -> None:
     (dataset,) = stored(finished)
     dataset.verify()
+
+
+def test_named_pipelines_are_composed_alone(finished: Run) -> None:
+    (composition,) = bench.compose(finished, ["bm25:30 > red:10 > blue", "bm25:10 > red"])
+    names = [pipeline.name for pipeline in composition.pipelines]
+    assert sorted(names) == ["bm25:10 > red", "bm25:30 > red:10 > blue"]
+    qualities = [pipeline.quality for pipeline in composition.pipelines]
+    assert qualities == sorted(qualities, reverse=True)
+    best = {row.trial.reranker: row.quality["nDCG@10"].mean for row in finished.rows}
+    assert {pipeline.name: pipeline.quality for pipeline in composition.pipelines} == {
+        "bm25:10 > red": best["b"],
+        "bm25:30 > red:10 > blue": best["c"],
+    }
+
+
+def test_a_grid_holds_cascades_fusions_and_tuned_blends(finished: Run) -> None:
+    compositions = bench.compose(finished)
+    frame = compositions.to_frame()
+    assert len(frame) == len(set(frame["pipeline"]))
+    assert {"bm25:30", "bm25:20 > red", "bm25:30 > red:10 > blue"} <= set(frame["pipeline"])
+    assert "bm25:10 > rrf(red, blue)" in set(frame["pipeline"])
+    tuned = frame[frame["tuned_on"].notna()]
+    assert len(tuned) == 9, "three rows, each over three depths"
+    assert set(tuned["tuned_on"]) == {20}
+    (composition,) = compositions
+    assert composition.front
+    for pipeline in composition.front:
+        better = [
+            other
+            for other in composition.pipelines
+            if other.quality >= pipeline.quality and other.pairs < pipeline.pairs
+        ]
+        assert better == []
+    assert "tuned on 20, reported on 20" in compositions._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("bm26:30 > red", "no first stage 'bm26'"),
+        ("bm25:30 > green", "no row 'green'"),
+        ("bm25:31 > red", "retrieved 30 documents per query, not 31"),
+        ("bm25:10 > red:20", "gets 10 documents and cannot hand on 20"),
+        ("bm25 > > red", "a stage is empty"),
+        ("bm25:30 > rrf(red)", "two rows or more"),
+        ("bm25:30 > blend(red 2)", "the share from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_composed_is_named(finished: Run, text: str, problem: str) -> None:
+    with pytest.raises(BenchError, match=re.escape(problem)):
+        bench.compose(finished, [text])
+
+
+def test_a_line_is_read_as_it_is_written(finished: Run) -> None:
+    (dataset,) = stored(finished)
+    for text in (
+        "bm25:30 > red:10 > cut:5 > blue",
+        "bm25:20 > rrf(red, blue)",
+        "bm25:20 > z-score(red 0.25, blue 0.75):5 > word-overlap",
+        "bm25:30 > blend(red 0.7)",
+    ):
+        assert str(read(text, dataset)) == text
+
+
+def test_a_file_names_pipelines_as_a_suite_does(finished: Run, tmp_path: Path) -> None:
+    file = tmp_path / "pipelines.yaml"
+    stages = [{"bm25": {"keep": 20}}, {"word-overlap": {"keep": 7}}, RED]
+    file.write_text(yaml.safe_dump({"pipelines": [{"name": "d", "stages": stages}]}))
+    (composition,) = bench.compose(finished, file=file)
+    (pipeline,) = composition.pipelines
+    assert pipeline.chain == CHAINS["d"]
+    file.write_text("pipelines:\n  - name: d\n    stages: [bm25, nothing]\n")
+    with pytest.raises(BenchError, match="'d', nothing: the run has no row of that name"):
+        bench.compose(finished, file=file)
+
+
+def test_the_command_prints_writes_and_filters(finished: Run, tmp_path: Path) -> None:
+    folder = str(finished.folder)
+    table = command("compose", folder, "--frontier", "--format", "csv", cwd=tmp_path)
+    header, *lines = table.stdout.splitlines()
+    assert "pipeline" in header
+    assert lines
+    options = ("--format", "json", "--out", "all.json", "--plot", "front.svg")
+    assert command("compose", folder, *options, cwd=tmp_path).returncode == 0
+    assert json.loads((tmp_path / "all.json").read_text())[0]["pipelines"]
+    assert "svg" in (tmp_path / "front.svg").read_text()
+    fast = command("compose", folder, "--p95-ms", "1", cwd=tmp_path)
+    assert fast.returncode == 1, "nothing was timed, so that nothing is known to fit"
+
+
+def test_judgments_that_are_missing_are_seen(finished: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder)
+    for path in (folder / "judgments").glob("*.parquet"):
+        rows = pq.read_table(path)
+        pq.write_table(rows.slice(0, rows.num_rows // 2), path)
+    with pytest.raises(RecordError, match="is not what its scores and judgments give"):
+        bench.compose(bench.load(folder))

@@ -23,9 +23,10 @@ from scipy import stats as scipy_stats
 
 import bench
 from bench.cli.main import cli
-from bench.comparison.pairs import Comparison, compare, resolve_measure
+from bench.comparison.pairs import Comparison, compare
 from bench.core.errors import BenchError, IncomparableError, RecordError
 from bench.quality import statistics
+from bench.records.measure import resolve_measure
 from bench.records.run import Run
 from bench.reports import comparison as report
 from bench.reports.renderers import render, terminal

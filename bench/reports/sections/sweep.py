@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from bench.comparison.pairs import resolve_measure
 from bench.contract.trial import System
+from bench.records.measure import resolve_measure
 from bench.records.points import Point, valued
 from bench.records.rows import GroupKey, group_of
 from bench.records.run import Run

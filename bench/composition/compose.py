@@ -1,0 +1,205 @@
+"""Composes pipelines from what a run has stored: measures them, forecasts their latency, prices
+them, and tunes blends on one half of the queries for the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bench.composition.chain import Chain
+from bench.composition.composed import (
+    ComposedPipeline,
+    Composition,
+    Limits,
+    Tuning,
+    by_quality,
+    front,
+)
+from bench.composition.entries import chain_of, entries
+from bench.composition.grammar import read
+from bench.composition.grid import blends, grid
+from bench.composition.measuring import PerMeasure
+from bench.composition.prices import RowPrice, price_of, row_price
+from bench.composition.steps import Fuse, NotStored, Step
+from bench.composition.stored import Stored, stored
+from bench.composition.times import Forecasts, pairs_of, stage_times
+from bench.core.errors import BenchError, DataError
+from bench.datasets.folds import folds
+from bench.quality import statistics
+from bench.records.measure import resolve_measure
+from bench.records.run import Run
+
+SHARES = tuple(number / 10 for number in range(11))
+"""The shares of a reranker that a blend is tuned over."""
+
+
+def compose(
+    run: Run,
+    pipelines: Sequence[str] = (),
+    *,
+    file: Path | None = None,
+    dataset: str | None = None,
+    measure: str | None = None,
+    limits: Limits | None = None,
+    tuned: bool = True,
+) -> list[Composition]:
+    """Return what can be composed of each dataset of a run: the pipelines that are named, or those
+    of a YAML file, else a grid, with blends that are tuned where `tuned` says so.
+
+    Raises BenchError for a pipeline that the run cannot give.
+    """
+    listed = [] if file is None else entries(file)
+    compositions: list[Composition] = []
+    for datum in stored(run, dataset):
+        chains = [read(text, datum) for text in pipelines]
+        chains += [chain_of(entry, datum) for entry in listed]
+        compositions.append(Composing(datum, limits or Limits(), measure).run(chains, tuned=tuned))
+    return compositions
+
+
+@dataclass
+class Composing:
+    """Composes pipelines of one dataset."""
+
+    dataset: Stored
+    limits: Limits
+    measure: str | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.run_folder: Run = self.dataset.run
+        trials = {group.trial_id for group in self.dataset.groups}
+        self.headline = resolve_measure(self.run_folder, self.measure, trials)
+        self.forecasts = self._forecasts()
+        self.prices = self._prices()
+
+    def run(self, pipelines: Sequence[Chain], *, tuned: bool) -> Composition:
+        started = time.perf_counter()
+        self.dataset.verify()
+        self.left_out |= self.dataset.left_out
+        chains = pipelines or grid(self.dataset)
+        composed = list(self._measured(chains, refuse=bool(pipelines)))
+        if tuned and not pipelines:
+            composed += self._tuned()
+        within = [pipeline for pipeline in composed if self.limits.fit(pipeline)]
+        return Composition(
+            self.dataset.dataset,
+            self.headline,
+            tuple(self.dataset.names),
+            len(self.dataset.query_ids),
+            tuple(self._with_front(by_quality(within))),
+            self.limits,
+            tuple(self.left_out.items()),
+            len(composed) - len(within),
+            tuple(name for name in self.dataset.rows if name not in self.forecasts.stages),
+            tuple(
+                name for name in self.dataset.first_stages if name not in self.forecasts.searches
+            ),
+            time.perf_counter() - started,
+        )
+
+    def _measured(self, chains: Sequence[Chain], *, refuse: bool) -> Iterator[ComposedPipeline]:
+        usable: list[tuple[Chain, PerMeasure]] = []
+        for chain in chains:
+            try:
+                usable.append((chain, self.dataset.measuring.values(chain)))
+            except NotStored as error:
+                if refuse:
+                    raise BenchError(f"{chain}: {error}") from error
+                self.left_out.setdefault(str(chain), str(error))
+        yield from self._pipelines(usable)
+
+    def _pipelines(self, usable: Sequence[tuple[Chain, PerMeasure]]) -> Iterator[ComposedPipeline]:
+        forecasts = self.forecasts.of([chain for chain, _ in usable])
+        for (chain, values), forecast in zip(usable, forecasts, strict=True):
+            yield ComposedPipeline(
+                chain,
+                dict(values),
+                float(values[self.headline].mean()),
+                forecast,
+                price_of(chain, self.prices),
+                pairs_of(chain),
+            )
+
+    def _tuned(self) -> Iterator[ComposedPipeline]:
+        """Yield the blends, each query by the share that was best on the other half."""
+        halves = self._halves()
+        if halves is None:
+            return
+        for chain in blends(self.dataset):
+            try:
+                by_share = [
+                    self.dataset.measuring.values(_with_share(chain, share)) for share in SHARES
+                ]
+            except NotStored:
+                continue
+            yield self._blended(chain, by_share, halves)
+
+    def _blended(
+        self, chain: Chain, by_share: Sequence[PerMeasure], halves: Sequence[int]
+    ) -> ComposedPipeline:
+        import numpy as np
+
+        fold = np.asarray(halves)
+        values = {name: np.zeros(len(fold)) for name in by_share[0]}
+        shares: list[float] = []
+        for half in (0, 1):
+            others = fold != half
+            means = [each[self.headline][others].mean() for each in by_share]
+            best = int(np.argmax(means))
+            shares.append(SHARES[best])
+            for name in values:
+                values[name][fold == half] = by_share[best][name][fold == half]
+        own = _with_share(chain, 0.5)
+        (pipeline,) = self._pipelines([(own, values)])
+        sizes = (int((fold == 0).sum()), int((fold == 1).sum()))
+        return replace(pipeline, tuning=Tuning((shares[0], shares[1]), sizes))
+
+    def _halves(self) -> list[int] | None:
+        """Return the half of each query; None where there are too few queries for two."""
+        texts = {
+            query_id: self.dataset.texts.get(query_id, query_id)
+            for query_id in self.dataset.query_ids
+        }
+        try:
+            fold_of = folds(texts, 2, self.run_folder.seed)
+        except DataError:
+            return None
+        return [fold_of[query_id] for query_id in self.dataset.query_ids]
+
+    def _with_front(self, pipelines: Sequence[ComposedPipeline]) -> Iterator[ComposedPipeline]:
+        chains = front(pipelines)
+        for pipeline in pipelines:
+            if pipeline.chain not in chains:
+                yield pipeline
+                continue
+            values = pipeline.values[self.headline].tolist()
+            estimate = statistics.estimate(values, self.run_folder.seed)
+            intervals = self.forecasts.intervals(pipeline.chain)
+            yield replace(pipeline, on_front=True, estimate=estimate, intervals=intervals)
+
+    def _forecasts(self) -> Forecasts:
+        rows: dict[str, str] = {}
+        for group in self.dataset.groups:
+            rows |= {trial.trial_id: trial.name for trial in group.trials}
+        searches = {group.trial_id: group.first for group in self.dataset.groups}
+        run = self.run_folder
+        return Forecasts(stage_times(run, rows), stage_times(run, searches), run.seed)
+
+    def _prices(self) -> Mapping[str, RowPrice]:
+        prices: dict[str, RowPrice] = {}
+        for name, trials in self.dataset.trials.items():
+            prices[name] = row_price(self.run_folder.records[trials[0].trial_id])
+        return prices
+
+
+def _with_share(chain: Chain, share: float) -> Chain:
+    """Return a chain whose last stage is a blend with this share of its row."""
+    *before, last = chain.steps
+    if not isinstance(last.work, Fuse):
+        raise TypeError("the last stage is no blend")
+    work = last.work.with_weights((share, 1 - share))
+    return Chain(chain.first, chain.depth, (*before, Step(work, last.keep)))

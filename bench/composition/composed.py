@@ -1,0 +1,173 @@
+"""What is known of composed pipelines: quality, a forecast of latency, cost, and which of them no
+other beats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench.composition.chain import Chain
+from bench.composition.times import Forecast
+from bench.latency.columns import Interval
+from bench.quality.statistics import Estimate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a query may take and cost: milliseconds in 95 of 100 cases, or in the median, and
+    dollars per 1,000 queries. None for no limit.
+    """
+
+    p95_ms: float | None = None
+    p50_ms: float | None = None
+    usd_per_1000: float | None = None
+
+    @property
+    def any(self) -> bool:
+        return self != Limits()
+
+    def __str__(self) -> str:
+        limits = {"p95": self.p95_ms, "p50": self.p50_ms}
+        parts = [f"{name} ≤ {limit:g} ms" for name, limit in limits.items() if limit is not None]
+        if self.usd_per_1000 is not None:
+            parts.append(f"${self.usd_per_1000:g} per 1,000 queries")
+        return ", ".join(parts)
+
+    def fit(self, pipeline: ComposedPipeline) -> bool:
+        """Return whether a pipeline is expected to keep to the limits: what is not known does
+        not.
+        """
+        forecast = pipeline.latency
+        pairs: list[tuple[float | None, float | None]] = [
+            (self.usd_per_1000, pipeline.usd_per_1000),
+            (self.p50_ms, None if forecast is None else forecast.p50_ms),
+            (self.p95_ms, None if forecast is None else forecast.p95_ms),
+        ]
+        return all(limit is None or _within(value, limit) for limit, value in pairs)
+
+
+def _within(value: float | None, limit: float) -> bool:
+    return value is not None and value <= limit
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How weights were chosen: each half of the queries has those that were best on the other half.
+    `shares` are the shares of the row in the halves' blends; `queries` those of each half.
+    """
+
+    shares: tuple[float, float]
+    queries: tuple[int, int]
+
+
+@dataclass(frozen=True, repr=False)
+class ComposedPipeline:
+    """A pipeline whose values come from stored scores. `values` are by measure, one per query;
+    `quality` is the mean of the headline measure. `pairs` are documents scored per query, at most.
+    """
+
+    chain: Chain
+    values: dict[str, Values]
+    quality: float
+    latency: Forecast | None
+    usd_per_1000: float | None
+    pairs: int
+    tuning: Tuning | None = None
+    on_front: bool = False
+    estimate: Estimate | None = None
+    """The mean with its interval, of those on the front."""
+    intervals: tuple[Interval, Interval] | None = None
+    """p50 and p95 with theirs, of those on the front whose stages were timed at several depths."""
+
+    @property
+    def name(self) -> str:
+        text = str(self.chain)
+        if self.tuning is None:
+            return text
+        low, high = sorted(self.tuning.shares)
+        share = f"{low:g}"
+        if high > low:
+            share = f"{low:g} to {high:g}"
+        return text.replace("0.5)", f"{share})")
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.quality:.4f}>"
+
+
+@dataclass(frozen=True, repr=False)
+class Composition:
+    """The composed pipelines of one dataset, best first. `left_out` are pipelines and rows that
+    could not be composed, with the reason; `beyond` is the number of those outside the limits.
+    """
+
+    dataset: str
+    measure: str
+    measures: tuple[str, ...]
+    queries: int
+    pipelines: tuple[ComposedPipeline, ...]
+    limits: Limits = field(default_factory=Limits)
+    left_out: tuple[tuple[str, str], ...] = ()
+    beyond: int = 0
+    untimed: tuple[str, ...] = ()
+    """Rows without a time."""
+    unsearched: tuple[str, ...] = ()
+    """First stages without a time."""
+    seconds: float = 0.0
+
+    @property
+    def front(self) -> tuple[ComposedPipeline, ...]:
+        """The pipelines that no other beats in quality, time and cost, by rising time."""
+        front = [pipeline for pipeline in self.pipelines if pipeline.on_front]
+        return tuple(sorted(front, key=_load))
+
+    @property
+    def best(self) -> ComposedPipeline | None:
+        return next(iter(self.pipelines), None)
+
+    def __repr__(self) -> str:
+        return f"<Composition of {self.dataset}: {len(self.pipelines)} pipelines, {self.best}>"
+
+
+def _load(pipeline: ComposedPipeline) -> float:
+    """Return what orders pipelines by speed: the median where it is known, else the pairs."""
+    if pipeline.latency is not None:
+        return pipeline.latency.p50_ms
+    return float(pipeline.pairs)
+
+
+def front(pipelines: Iterable[ComposedPipeline]) -> set[Chain]:
+    """Return the chains of the Pareto front: no other is at least as good in quality, time and
+    cost, and better in one of them. Where no time is known, documents scored take its place. A
+    pipeline of which a time or cost is not known beats none that is.
+    """
+    members = sorted(pipelines, key=lambda pipeline: (-pipeline.quality, *_costs(pipeline)))
+    chains: set[Chain] = set()
+    costs: list[tuple[float, float]] = []
+    for pipeline in members:
+        own = _costs(pipeline)
+        if not any(other[0] <= own[0] and other[1] <= own[1] for other in costs):
+            chains.add(pipeline.chain)
+            costs.append(own)
+    return chains
+
+
+def _costs(pipeline: ComposedPipeline) -> tuple[float, float]:
+    usd = math.inf if pipeline.usd_per_1000 is None else pipeline.usd_per_1000
+    return _load(pipeline), usd
+
+
+def by_quality(pipelines: Sequence[ComposedPipeline]) -> list[ComposedPipeline]:
+    """Return the pipelines best first; of equals the fastest, then the shortest."""
+    return sorted(
+        pipelines,
+        key=lambda pipeline: (-pipeline.quality, *_costs(pipeline), len(str(pipeline.chain))),
+    )

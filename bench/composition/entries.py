@@ -1,0 +1,148 @@
+"""Pipelines of a YAML file, in the grammar of suites, as chains over the rows of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from bench.composition.chain import Chain, rows_of
+from bench.composition.grammar import read
+from bench.composition.steps import BEFORE, Cut, Fuse, Rank, Step, Work
+from bench.composition.stored import Stored
+from bench.contract.identity import Fields
+from bench.contract.part import Part
+from bench.core.errors import BenchError, SuiteError, nearest
+from bench.core.options import Options
+from bench.core.yaml_source import Source
+from bench.ranking.fusion import RANK_CONSTANT
+from bench.suite.naming import display_name
+from bench.suite.pipeline_entry import KEEP, PipelineEntry, keep_of, without_keep
+
+
+class PipelinesFile(Options):
+    """A file that names pipelines: a suite's own `pipelines`, and nothing else."""
+
+    pipelines: tuple[PipelineEntry, ...] = Field(min_length=1)
+
+
+def entries(path: Path) -> tuple[PipelineEntry, ...]:
+    """Return the pipelines of a YAML file: of its key `pipelines`, a whole suite's among them.
+    Raises SuiteError naming file, line and key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path}: cannot be read: {error}") from error
+    source = Source(text, str(path))
+    if not isinstance(source.data, dict) or "pipelines" not in source.data:
+        raise source.problem((), "a list under the key 'pipelines' is needed, as in a suite")
+    try:
+        file = PipelinesFile.model_validate({"pipelines": source.data["pipelines"]})
+    except ValidationError as error:
+        raise source.explain(error, PipelinesFile) from error
+    return file.pipelines
+
+
+def chain_of(entry: PipelineEntry, dataset: Stored) -> Chain:
+    """Return a pipeline of a file as a chain. Raises BenchError for a stage that is no row of the
+    run.
+    """
+    first, *later = entry.stages
+    name = display_name(without_keep(first))
+    keep = keep_of(first)
+    if keep is not None:
+        name = f"{name}:{keep}"
+    chain = read(name, dataset)
+    steps: list[Step] = []
+    for stage in later:
+        try:
+            work = _work(without_keep(stage), dataset)
+        except BenchError as error:
+            raise BenchError(f"pipeline '{entry.name}', {stage.name}: {error}") from error
+        steps.append(Step(work, keep_of(stage)))
+    return Chain(chain.first, chain.depth, tuple(steps))
+
+
+def _work(stage: Part, dataset: Stored) -> Work:
+    """Return what a stage does: a row of that name does what it did in the run, and parts of a
+    fusion are rows.
+    """
+    name = display_name(stage)
+    if name in dataset.rows:
+        return Rank(name)
+    options: Fields = stage.options if isinstance(stage.options, dict) else {}
+    if stage.name == "cut" and not options:
+        return Cut()
+    if stage.name == "blend":
+        share = _number(options.get("weight", 0.5))
+        parts = (_row(options.get("of"), dataset), BEFORE)
+        return Fuse(parts, "weighted", (share, 1 - share), options.get("norm", "z-score"))
+    if stage.name == "fuse":
+        weights = options.get("weights")
+        if weights is not None:
+            weights = tuple(map(_number, weights))
+        rows = tuple(_row(part, dataset) for part in options.get("of", ()))
+        by, norm = options.get("by", "rrf"), options.get("norm", "z-score")
+        return Fuse(rows, by, weights, norm, options.get("k", RANK_CONSTANT))
+    raise BenchError(f"the run has no row of that name: {nearest(name, dataset.rows)}")
+
+
+def _row(entry: Any, dataset: Stored) -> str:
+    name = display_name(Part.model_validate(entry))
+    if name not in dataset.rows:
+        raise BenchError(f"the run has no row '{name}': {nearest(name, dataset.rows)}")
+    return name
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BenchError(
+            f"a weight is a number here, not {value!r}: compose tunes blends by itself"
+        )
+    return float(value)
+
+
+def entry_of(chain: Chain, name: str, parts: Mapping[str, Part]) -> PipelineEntry:
+    """Return a chain as a suite names it. `parts` are the entries of first stages and rows."""
+    first = _with_keep(parts[chain.first], chain.depth)
+    stages = [first]
+    for step in chain.steps:
+        stages.append(_with_keep(_part_of(step.work, parts), step.keep))
+    entries = [stage.to_entry() for stage in stages]
+    return PipelineEntry.model_validate({"name": name, "stages": entries})
+
+
+def _part_of(work: Work, parts: Mapping[str, Part]) -> Part:
+    if isinstance(work, Cut):
+        return Part(name="cut")
+    if isinstance(work, Rank):
+        return parts[work.row]
+    weights = list(work.weights or ())
+    if BEFORE in work.rows:
+        row = parts[rows_of(work)[0]].to_entry()
+        share = weights[0] / sum(weights)
+        return Part(name="blend", options={"of": row, "weight": share, "norm": work.norm})
+    options: dict[str, object] = {"of": [parts[row].to_entry() for row in work.rows], "by": work.by}
+    if weights:
+        options["weights"] = weights
+    if work.by == "rrf":
+        options["k"] = work.k
+    else:
+        options["norm"] = work.norm
+    return Part(name="fuse", options=options)
+
+
+def _with_keep(part: Part, keep: int | None) -> Part:
+    """Return an entry that hands on this many. The obvious option takes its name by that."""
+    if keep is None:
+        return part
+    options: dict[str, object] = {}
+    if isinstance(part.options, dict):
+        options = dict(part.options)
+    elif part.options is not None:
+        raise BenchError(f"{part.name}: write its option with its name, such as path: ...")
+    options.pop("depth", None)
+    return Part(name=part.name, options={**options, KEEP: keep})

@@ -1,0 +1,68 @@
+"""The pipelines that are composed where none is named: cascades of two and three stages over a
+ladder of depths, fusions of rows, blends with the scores of the first stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, permutations
+
+from bench.composition.chain import Chain
+from bench.composition.steps import BEFORE, Fuse, Rank, Step
+from bench.composition.stored import Stored
+
+LADDER = (10, 20, 50, 100, 200, 500, 1000)
+"""Documents per query that stages hand on."""
+LARGEST = 3000
+"""Pipelines that a grid has at most: every other depth is left out until there are no more."""
+
+
+def grid(dataset: Stored, ladder: Sequence[int] = LADDER) -> list[Chain]:
+    """Return the pipelines that the stored scores of a dataset may allow."""
+    while True:
+        chains = list(dict.fromkeys(_chains(dataset, ladder)))
+        if len(chains) <= LARGEST or len(ladder) < 2:
+            return chains
+        ladder = ladder[::2]
+
+
+def blends(dataset: Stored, ladder: Sequence[int] = LADDER) -> Iterator[Chain]:
+    """Yield the blends of each row with the first stage, whose weights are to be tuned."""
+    exact = [name for name in _pointwise(dataset) if dataset.rows[name].is_exact]
+    for name, stage in dataset.first_stages.items():
+        for depth in depths(stage.depth, ladder):
+            for row in exact:
+                yield Chain(name, depth, (Step(Fuse((row, BEFORE), "weighted")),))
+
+
+def depths(deepest: int, ladder: Sequence[int]) -> list[int]:
+    """Return the ladder below a depth, and that depth."""
+    return [*(step for step in ladder if step < deepest), deepest]
+
+
+def _chains(dataset: Stored, ladder: Sequence[int]) -> Iterator[Chain]:
+    rows = _pointwise(dataset)
+    for name, stage in dataset.first_stages.items():
+        yield Chain(name, stage.depth)
+        for stored_row in dataset.rows.values():
+            if stored_row.over == (name, stage.depth):
+                yield Chain(name, stage.depth, (Step(Rank(stored_row.name)),))
+        steps = depths(stage.depth, ladder)
+        for depth in steps:
+            for row in rows:
+                yield Chain(name, depth, (Step(Rank(row)),))
+            for pair in combinations(rows, 2):
+                yield Chain(name, depth, (Step(Fuse(pair, "rrf")),))
+            for keep in steps:
+                if keep < depth:
+                    yield from _of_three(rows, Chain(name, depth), keep)
+
+
+def _of_three(rows: Sequence[str], first: Chain, keep: int) -> Iterator[Chain]:
+    for middle, last in permutations(rows, 2):
+        steps = (Step(Rank(middle), keep), Step(Rank(last)))
+        yield Chain(first.first, first.depth, steps)
+
+
+def _pointwise(dataset: Stored) -> list[str]:
+    return [row.name for row in dataset.rows.values() if row.over is None]

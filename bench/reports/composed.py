@@ -1,0 +1,205 @@
+"""Composed pipelines as a document: a table per dataset, and what to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bench.composition.composed import ComposedPipeline, Composition
+from bench.core.counting import counted
+from bench.latency.columns import Interval
+from bench.reports import cells
+from bench.reports.cells import Cell
+from bench.reports.document import Block, Bullets, Column, Document, Record, Row, Section, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 20
+"""Pipelines that a table shows; programs get all of them."""
+FRONT = "front"
+BASES = {
+    "measured": "at timed depths",
+    "interpolated": "between timed depths",
+    "proportional": "in proportion to documents",
+}
+"""What a forecast is made from, by the worst of its stages."""
+
+
+class Compositions(list[Composition]):
+    """Compositions that a notebook shows as the command prints them."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per pipeline of all datasets, best first."""
+        import pandas as pd
+
+        rows: list[Record] = []
+        for composition in self:
+            rows += [{"dataset": composition.dataset, **row} for row in flat(composition)]
+        return pd.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        from bench.reports.renderers.html import fragment
+
+        return fragment(document(self))
+
+
+def document(
+    compositions: Sequence[Composition], *, frontier: bool = False, shown: int | None = SHOWN
+) -> Document:
+    """Return a section per dataset. `frontier`: the pipelines of the Pareto front alone."""
+    sections: list[Section] = []
+    data: list[Record] = []
+    records: list[Record] = []
+    for number, composition in enumerate(compositions):
+        pipelines: Sequence[ComposedPipeline] = composition.pipelines
+        if frontier:
+            pipelines = composition.front
+        lines = list(sentences(composition, len(pipelines), shown))
+        blocks: list[Block] = [table(composition, pipelines[:shown])]
+        blocks.append(Bullets([(line,) for line in lines]))
+        sections.append(Section(f"composed{number}", title(composition), blocks))
+        rows = [row for row in flat(composition) if row[FRONT] or not frontier]
+        about: Record = {"dataset": composition.dataset, "measure": composition.measure}
+        data.append({**about, "queries": composition.queries, "pipelines": rows, "notes": lines})
+        records += [{**about, **row} for row in rows]
+    return Document("", sections, data=data, records=records)
+
+
+def title(composition: Composition) -> str:
+    queries = counted(composition.queries, "query")
+    text = f"{composition.dataset}: {counted(len(composition.pipelines), 'pipeline')}, {queries}"
+    if composition.limits.any:
+        text += f", {composition.limits}"
+    return text
+
+
+def table(composition: Composition, pipelines: Sequence[ComposedPipeline]) -> Table:
+    """Return the pipelines as rows: quality is of stored scores, times are forecasts."""
+    measure = composition.measure
+    columns = [
+        Column(measure, measure, better="higher", priority=0),
+        Column("p50", "p50 ms, forecast", better="lower", priority=1),
+        Column("p95", "p95 ms, forecast", better="lower", priority=2),
+        Column("usd", "$/1k", better="lower", priority=4),
+        Column("pairs", "pairs", "documents scored per query, at most", priority=5),
+        Column(FRONT, FRONT, "no other is better, faster and cheaper", "left", priority=3),
+        Column("tuned", "weights", "left", align="left", priority=6),
+    ]
+    if not any(pipeline.tuning for pipeline in pipelines):
+        columns = columns[:-1]
+    rows = [_row(composition, pipeline) for pipeline in pipelines]
+    return Table("pipeline", columns, rows, title(composition))
+
+
+def _row(composition: Composition, pipeline: ComposedPipeline) -> Row:
+    quality = cells.mean(pipeline.quality)
+    if pipeline.estimate is not None:
+        quality = cells.measure(pipeline.estimate)
+    mark = ""
+    if pipeline.on_front:
+        mark = "●"
+    by_column = {
+        composition.measure: quality,
+        "p50": _time(pipeline, 0),
+        "p95": _time(pipeline, 1),
+        "usd": cells.money(pipeline.usd_per_1000),
+        "pairs": cells.count(pipeline.pairs),
+        FRONT: cells.text(mark),
+        "tuned": cells.text(_tuning(pipeline)),
+    }
+    return Row(pipeline.name, by_column, kind="reranker")
+
+
+def _time(pipeline: ComposedPipeline, number: int) -> Cell:
+    forecast = pipeline.latency
+    if forecast is None:
+        return cells.missing("a stage was not timed")
+    if pipeline.intervals is not None:
+        interval: Interval = pipeline.intervals[number]
+        return cells.duration(*interval, hosted=forecast.is_hosted)
+    value = (forecast.p50_ms, forecast.p95_ms)[number]
+    reason = f"{forecast.queries} distinct queries were timed"
+    return cells.duration(value, hosted=forecast.is_hosted, reason=reason)
+
+
+def _tuning(pipeline: ComposedPipeline) -> str:
+    """Return on how many queries weights were chosen, and on how many they are reported."""
+    if pipeline.tuning is None:
+        return ""
+    first, second = pipeline.tuning.queries
+    return f"tuned on {first}, reported on {second}, and the reverse"
+
+
+def sentences(composition: Composition, count: int, shown: int | None) -> Iterator[str]:
+    """Yield what to know of a composition."""
+    if shown is not None and count > shown:
+        yield f"The best {shown} of {count} are shown; --format csv or json has all of them."
+    yield (
+        "Quality is computed from stored scores, with the rules of a real run. Times are "
+        "forecasts: the sum of stages that were timed one by one."
+    )
+    bases = {pipeline.latency.basis for pipeline in composition.pipelines if pipeline.latency}
+    if "proportional" in bases:
+        yield (
+            "Where a row was timed at one depth, its time at others is taken in proportion to "
+            "its documents: a latency.sweep times several depths, and gives intervals."
+        )
+    if composition.unsearched:
+        names = ", ".join(composition.unsearched)
+        yield f"No search time of {names}: latency: {{first_stages: true}} takes it."
+    if composition.untimed:
+        yield f"Not timed: {', '.join(composition.untimed)}."
+    if any(pipeline.tuning for pipeline in composition.pipelines):
+        yield (
+            "Shares of blends were chosen on one half of the queries and are reported on the "
+            "other, for both halves."
+        )
+    if composition.beyond:
+        yield f"Outside the limits, or not known to be inside: {composition.beyond} pipelines."
+    yield from _left_out(composition)
+
+
+def _left_out(composition: Composition) -> Iterator[str]:
+    """Yield why pipelines and rows could not be composed, each reason with the number of them."""
+    names: dict[str, list[str]] = {}
+    for name, reason in composition.left_out:
+        names.setdefault(reason, []).append(name)
+    for reason, members in names.items():
+        others = len(members) - 1
+        more = f" and {others} more" if others else ""
+        yield f"Left out, {reason}: {members[0]}{more}."
+
+
+def flat(composition: Composition) -> list[Record]:
+    """Return the pipelines as flat rows for programs: times and costs that are not known are
+    null.
+    """
+    return [_flat(composition, pipeline) for pipeline in composition.pipelines]
+
+
+def _flat(composition: Composition, pipeline: ComposedPipeline) -> Record:
+    row: Record = {"pipeline": pipeline.name, "queries": composition.queries}
+    row |= {name: float(values.mean()) for name, values in pipeline.values.items()}
+    row |= {
+        FRONT: pipeline.on_front,
+        "pairs": pipeline.pairs,
+        "usd_per_1000_queries": pipeline.usd_per_1000,
+        "tuned_on": None,
+    }
+    if pipeline.tuning is not None:
+        row["tuned_on"] = min(pipeline.tuning.queries)
+    row |= dict.fromkeys(("p50_ms", "p95_ms", "p95_low_ms", "p95_high_ms", "forecast"))
+    if pipeline.latency is not None:
+        row |= {
+            "p50_ms": pipeline.latency.p50_ms,
+            "p95_ms": pipeline.latency.p95_ms,
+            "forecast": BASES[pipeline.latency.basis],
+        }
+    if pipeline.intervals is not None:
+        row |= {"p95_low_ms": pipeline.intervals[1].low, "p95_high_ms": pipeline.intervals[1].high}
+    if pipeline.estimate is not None:
+        estimate = pipeline.estimate
+        row |= {f"{composition.measure} low": estimate.low}
+        row |= {f"{composition.measure} high": estimate.high}
+    return row
