@@ -18,6 +18,7 @@ from bench.core.note import Note
 if TYPE_CHECKING:
     from bench.catalogue.price import Price
     from bench.contract.candidates import Candidates, QueryCandidates
+    from bench.contract.learned import Learned, Origin
     from bench.contract.request import Outcome
     from bench.contract.requirement import Requirement
     from bench.datasets.base import Dataset, Qrels
@@ -133,6 +134,16 @@ class Reranker(Stage, OpenStage, Protocol):
     """The published run whose order it is."""
     talks: bool
     """Whether the model behind it can also be chatted with."""
+    is_portable: bool
+    """False where another process cannot build the same: it is trained in the run."""
+    state: Any
+    """What it has learned in this run, None before: another instance of the same entry may be
+    handed it.
+    """
+
+    @property
+    def learned(self) -> Learned | None:
+        """What its training left; None for a stage that learns nothing, or has not yet."""
 
     @property
     def host(self) -> str | None:
@@ -159,6 +170,16 @@ class Reranker(Stage, OpenStage, Protocol):
 
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         """Take judgments and candidates, before `fingerprint()`: only what is given reads them."""
+
+    def follows(self, origin: Origin) -> None:
+        """Take where its lists come from, when a suite is planned: only what is trained reads
+        it.
+        """
+
+    def prepared(self, requests: Sequence[CandidateList]) -> AbstractContextManager[None]:
+        """Learn from all the lists of a quality pass, before `fingerprint()` is asked and the first
+        of them is scored; let go of what only that pass needs on the way out.
+        """
 
     def load(self) -> None:
         """Load weights or open connections. Idempotent."""

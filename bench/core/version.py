@@ -19,6 +19,16 @@ def version() -> str:
         return _version_of_checkout()
 
 
+def installed(distribution: str) -> str | None:
+    """Return the version of an installed package; None where it is not installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def _version_of_checkout() -> str:
     import tomllib
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypedDict
@@ -40,6 +41,8 @@ class Extras(TypedDict, total=False):
 
     scoreddocs: Callable[[], Iterable[tuple[str, str, float]]]
     """Gives (query_id, doc_id, score) of the official candidates."""
+    numbers: Mapping[str, Mapping[str, float]]
+    """Field -> document id -> number: fields that are no text, and no part of a rendered one."""
 
 
 class NoDocuments:
@@ -96,6 +99,27 @@ class Dataset:
     def texts(self, doc_ids: Sequence[str]) -> list[str]:
         """Return the rendered text of some documents, in the order of the ids."""
         return [render(self.template, fields) for fields in self.documents.get(doc_ids)]
+
+    def numbers(self, doc_ids: Sequence[str], name: str) -> list[float]:
+        """Return a numeric field of some documents, such as a price; NaN where a document has
+        none.
+        """
+        known = self.extras.get("numbers", {}).get(name, {})
+        numbers = [known.get(doc_id, math.nan) for doc_id in doc_ids]
+        without = [place for place, number in enumerate(numbers) if math.isnan(number)]
+        documents = self.documents.get([doc_ids[place] for place in without])
+        for place, fields in zip(without, documents, strict=True):
+            numbers[place] = as_number(fields.get(name, ""))
+        return numbers
+
+
+def as_number(text: str) -> float:
+    """Return the finite number that a text is; NaN for any other text."""
+    try:
+        number = float(text)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 class _Blank(dict[str, str]):

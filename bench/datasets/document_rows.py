@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -34,11 +35,19 @@ class DocumentRows:
     path: Path
     documents: dict[str, dict[str, str]] = field(default_factory=dict)
     bad: BadRows = field(init=False)
+    numbers: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Field -> document id -> value, of fields that are numbers and no text."""
     without_text: int = 0
     """Documents of which the template's `text` is missing, while another of its fields is there."""
 
     def __post_init__(self) -> None:
         self.bad = BadRows(self.path)
+
+    def add_number(self, doc_id: str, key: str, value: float) -> None:
+        """Take a numeric field. True and false are 1 and 0; what is not finite is no number."""
+        number = float(value)
+        if math.isfinite(number):
+            self.numbers.setdefault(key, {})[doc_id] = number
 
     def check(self, needed: Collection[str], notes: Notes) -> None:
         """Raise DataError for a bad row that is needed, or where no document remains; count the
@@ -83,6 +92,9 @@ def read_documents(
                 "be unique"
             )
             raise DataError.at(path, number, problem)
+        for key, value in row.items():
+            if key not in document and isinstance(value, int | float):
+                rows.add_number(doc_id, key, value)
         if rows.documents[doc_id] is not document:
             notes.add(Code.REPEATED_DOCUMENTS, 1, file=path.name)
         if limit is not None and len(rows.documents) >= limit:

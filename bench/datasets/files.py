@@ -18,7 +18,7 @@ from typing import NamedTuple
 from bench.core.errors import DataError, SuiteError, nearest
 from bench.core.note import Code, Notes
 from bench.core.paths import expanded
-from bench.datasets.base import Dataset, Documents, NoDocuments
+from bench.datasets.base import Dataset, Documents, Extras, NoDocuments
 from bench.datasets.document_rows import read_documents
 from bench.datasets.judgment_rows import Qrels, read_qrels
 from bench.datasets.lines import SUFFIXES, count_lines
@@ -92,6 +92,7 @@ def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading(
         warnings=notes.all(),
         has_texts=texts.is_there,
         documents_read=texts.read,
+        extras=texts.extras,
     )
 
 
@@ -101,6 +102,7 @@ class _Texts(NamedTuple):
     documents: Documents
     is_there: bool = True
     read: int | None = None
+    extras: Extras = Extras()
 
 
 def _texts(folder: Path, judged: set[str], notes: Notes, reading: Reading) -> _Texts:
@@ -113,7 +115,10 @@ def _texts(folder: Path, judged: set[str], notes: Notes, reading: Reading) -> _T
         return _Texts(documents, read=len(rows.documents))
     rows = read_documents(path, notes, reading.fields)
     rows.check(judged, notes)
-    return _Texts(MemoryDocuments(rows.documents))
+    extras = Extras()
+    if rows.numbers:
+        extras["numbers"] = rows.numbers
+    return _Texts(MemoryDocuments(rows.documents), extras=extras)
 
 
 def _queries(folder: Path, qrels: Qrels, notes: Notes) -> Mapping[str, str]:

@@ -77,6 +77,8 @@ class Pipeline(BaseReranker):
 
     def over(self, dataset: Dataset) -> None:
         self._dataset = dataset
+        for step in self.steps:
+            step.reranker.over(dataset)
 
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         for step in self.steps:

@@ -21,6 +21,7 @@ from bench.latency.summary import Summary
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import Difference, Estimate
 from bench.records.facts import TimingFacts
+from bench.records.learned import LearnedRecord
 from bench.records.schema import ArchitectureRecord, Cost, Record, StageRecord
 
 if TYPE_CHECKING:
@@ -65,10 +66,10 @@ class Row:
     of `Usage`. Where more than half of the queries failed, `quality` and `differences` are empty: a
     mean of failures is no quality, and every verdict, plot and export is drawn from these rows.
     `longest` is the number of candidates of the query that has the most, None where a record does
-    not say. `stages` are those of a pipeline. `first_changed` is the share of queries with another
-    first document than the first stage's. `meaningless` is an order that leads no verdict: that
-    of a model with random weights, or of a published run over other candidates, alone or as a
-    stage.
+    not say. `stages` are those of a pipeline, `learned` those that were trained. `first_changed` is
+    the share of queries with another first document than the first stage's. `meaningless` is an
+    order that leads no verdict: that of a model with random weights, or of a published run over
+    other candidates, alone or as a stage.
     """
 
     trial: Trial
@@ -86,6 +87,7 @@ class Row:
     longest: int | None = None
     stages: Sequence[StageRecord] = ()
     first_changed: float | None = None
+    learned: Sequence[LearnedRecord] = ()
     meaningless: bool = False
 
     @property
@@ -205,6 +207,7 @@ def rows(run: RunFolder) -> list[Row]:
             longest=record.candidates.get("longest"),
             stages=() if record.mostly_failed else record.stages,
             first_changed=record.first_changed,
+            learned=() if record.mostly_failed else record.learned,
             meaningless=bool(doubts(record)),
         )
         table.append(row)

@@ -32,6 +32,7 @@ from bench.records.facts import (
     check_timing,
 )
 from bench.records.keys import Key, system_key
+from bench.records.learned import LearnedRecord
 
 SCHEMA_VERSION = 2
 OLDEST = 1
@@ -221,6 +222,9 @@ class Record(Options):
     )
     stages: list[StageRecord] = Field(
         default_factory=list, description="of a pipeline: its stages, the search first"
+    )
+    learned: list[LearnedRecord] = Field(
+        default_factory=list, description="stages that were trained in the run"
     )
     keys: Annotated[dict[str, Key], AfterValidator(_comparable)]
     environment: MachineField

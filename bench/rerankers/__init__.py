@@ -31,6 +31,7 @@ TABLE: dict[str, str] = {
     "first-stage": "bench.rerankers.reference.fixed:FirstStageReranker",
     "oracle": "bench.rerankers.reference.fixed:OracleReranker",
     "run-file": "bench.rerankers.reference.fixed:RunFileReranker",
+    "ltr": "bench.learning.ltr:LtrReranker",
     "word-overlap": "bench.rerankers.reference.word_overlap:WordOverlapReranker",
     "cross-encoder": "bench.rerankers.local.cross_encoder:CrossEncoderReranker",
     "bi-encoder": "bench.rerankers.local.bi_encoder:BiEncoderReranker",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -21,6 +21,7 @@ from bench.rerankers.options import RerankerOptions
 if TYPE_CHECKING:
     from bench.catalogue.price import Price
     from bench.contract.candidates import Candidates, QueryCandidates
+    from bench.contract.learned import Learned, Origin
     from bench.contract.request import Outcome, Scores
     from bench.contract.stage import Placement
     from bench.datasets.base import Dataset, Qrels
@@ -68,6 +69,9 @@ class BaseReranker(ABC):
     """The published run whose order it is."""
     talks: bool = False
     """Whether the model behind it can also be chatted with, see `continue_chat`."""
+    is_portable: bool = True
+    state: Any = None
+    """What it has learned in this run."""
     longest_input: int | None = None
     """The tokens that a pair is cut to, where the options say so."""
 
@@ -120,6 +124,16 @@ class BaseReranker(ABC):
 
     def over(self, dataset: Dataset) -> None:
         return None
+
+    def follows(self, origin: Origin) -> None:
+        return None
+
+    @property
+    def learned(self) -> Learned | None:
+        return None
+
+    def prepared(self, requests: Sequence[CandidateList]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def identity(self) -> Identity | None:
         """Return what decides the scores, known without loading; None for what is never cached."""

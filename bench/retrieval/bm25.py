@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Opened:
+class Opened:
     """The index of one collection, and what it was made of."""
 
     dataset: Dataset
@@ -50,7 +50,7 @@ class BM25(BaseFirstStage):
 
     def __init__(self, options: BM25Options, base_dir: Path) -> None:
         super().__init__(options, base_dir)
-        self._opened: _Opened | None = None
+        self._opened: Opened | None = None
 
     @property
     def name(self) -> str:
@@ -84,10 +84,10 @@ class BM25(BaseFirstStage):
         The index is kept in the cache folder, unless the dataset has no `corpus_hash` to know it
         by.
         """
-        self._open(dataset)
+        self.index_of(dataset)
 
     def search(self, dataset: Dataset, query_id: str, depth: int) -> QueryCandidates:
-        opened = self._open(dataset)
+        opened = self.index_of(dataset)
         tokens = opened.analyzer.tokens(dataset.queries[query_id])
         return QueryCandidates(*opened.index.search(tokens, depth))
 
@@ -96,7 +96,7 @@ class BM25(BaseFirstStage):
 
         Raises SuiteError for an unknown stemmer or stop word list.
         """
-        opened = self._open(dataset)
+        opened = self.index_of(dataset)
         by_query: dict[str, QueryCandidates] = {}
         wordless = 0
         for query_id in query_ids:
@@ -119,7 +119,7 @@ class BM25(BaseFirstStage):
     def close(self) -> None:
         self._opened = None
 
-    def _open(self, dataset: Dataset) -> _Opened:
+    def index_of(self, dataset: Dataset) -> Opened:
         """Return the index of a collection: the one at hand, else that of the cache, else a new
         one.
         """
@@ -135,7 +135,7 @@ class BM25(BaseFirstStage):
         else:
             folder = cache_dir("bm25", content_hash([(json.dumps(source, sort_keys=True),)]))
             index, warnings = cached_index(folder, dataset, self.options, analyzer)
-        self._opened = _Opened(dataset, source, analyzer, index, warnings)
+        self._opened = Opened(dataset, source, analyzer, index, warnings)
         return self._opened
 
     def _script_note(self, queries: Iterable[str]) -> Iterator[Note]:

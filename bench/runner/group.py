@@ -25,12 +25,14 @@ from bench.latency.plan import LatencyPlan
 from bench.machine import fingerprint
 from bench.pipelines.pipeline import Pipeline
 from bench.quality import depth_curve
-from bench.quality.assess import assess
+from bench.quality.assess import Assessed, assess
 from bench.quality.questions import Questions
 from bench.records import tables, texts
+from bench.records.learned import LearnedRecord
 from bench.records.schema import ArchitectureRecord, Record, StageRecord
 from bench.records.writer import RunWriter
 from bench.runner.guard import Guard
+from bench.runner.learned import Lists, learned_record, with_files
 from bench.runner.rankings import ranked
 from bench.runner.record import (
     architecture_record,
@@ -39,12 +41,13 @@ from bench.runner.record import (
     quality_record,
 )
 from bench.runner.retrieve import Retrieved, retrieve
-from bench.runner.stages import StagePass
+from bench.runner.stages import StagePass, candidate_orders
 from bench.runner.timing import GroupTiming
 from bench.runner.trial_run import Measured, TrialRun
 from bench.scoring.engine import HERE, score
 from bench.scoring.executors.base import Executor
-from bench.suite.planning import Group
+from bench.suite.pipeline_planning import recipe_of
+from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 
 
@@ -121,7 +124,7 @@ class GroupRun:
         label = trial.reranker
         if trial.device is not None:
             label += f" on {trial.device}"
-        recipe = planned.part.recipe(self.suite.base_dir, trial.host)
+        recipe = recipe_of(planned.part, reranker, self.suite, trial.host)
         if reranker.placement == "device" and self.executor.distributes:
             label += f" ({self._executor_label(trial.host)})"
         observer = self.observer
@@ -159,7 +162,8 @@ class GroupRun:
         with ranked(folder, trial, reranker, header, depths, keeps_scores) as rankings:
             assessed = assess(scored, questions, self.suite.seed, rankings.keep)
         self.guard.keep_long_reasons(scored.failures, trial.id)
-        run.measured = Measured(scored, assessed, rankings, stages)
+        learned = self._learned(planned, questions, assessed)
+        run.measured = Measured(scored, assessed, rankings, stages, learned)
         # they are in the ranking's file and in the cache
         scored.scores.clear()
         if scored.failures:
@@ -190,6 +194,22 @@ class GroupRun:
         pairs = self.stage_pass.pairs(pipeline)
         with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
             return self.stage_pass.run(pipeline, advance, self._note)
+
+    def _learned(
+        self, planned: Planned, questions: Questions, assessed: Assessed
+    ) -> list[LearnedRecord]:
+        """Return the records of the stages of a trial that were trained, and keep their models."""
+        records: list[LearnedRecord] = []
+        learned = planned.reranker.learned
+        if planned.pipeline is not None and self.stage_pass is not None:
+            records = self.stage_pass.learned(planned.pipeline)
+        elif learned is not None:
+            trial = planned.trial
+            lists = Lists(candidate_orders(questions), trial.first_stage, trial.first_stage)
+            own = assessed.per_query
+            seed = self.suite.seed
+            records = [learned_record(trial.reranker, learned, lists, own, questions, seed)]
+        return with_files(records, planned, self.writer.folder)
 
     def _executor_label(self, device: str) -> str:
         extent = self.executor.extent(device)
@@ -317,6 +337,7 @@ class GroupRun:
                 self.suite,
                 measured.stages,
                 measured.ranked.first_changed,
+                measured.learned,
             )
         )
 

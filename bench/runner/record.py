@@ -21,6 +21,7 @@ from bench.quality.statistics import Difference
 from bench.ranking.order import TIE_RULE
 from bench.records import keys
 from bench.records.keys import Key
+from bench.records.learned import LearnedRecord
 from bench.records.schema import FAILURES, ArchitectureRecord, Record, StageRecord
 from bench.records.writer import now
 from bench.rerankers.options import declared
@@ -146,6 +147,7 @@ def quality_record(
     suite: Suite,
     stages: Sequence[StageRecord] = (),
     first_changed: float | None = None,
+    learned: Sequence[LearnedRecord] = (),
 ) -> Record:
     """Return the record of a trial that was scored. `base` is what the first stage's own order
     reached, None for that row itself; `facts` are of the timed pass, None where the trial was not
@@ -199,6 +201,7 @@ def quality_record(
         usage=scored.usage,
         cost=paid,
         stages=list(stages),
+        learned=list(learned),
         scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
         executor=scored.executor,
         latency=dict(facts) if facts is not None else None,

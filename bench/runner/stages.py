@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from bench.contract.candidates import Compact, QueryCandidates
 from bench.contract.meter import part_of
@@ -19,12 +20,14 @@ from bench.core.errors import RerankerError
 from bench.core.note import Note
 from bench.pipelines.handing import Handed, Orders, aligned, standing
 from bench.pipelines.pipeline import Pipeline, Step, described
-from bench.quality.assess import assess
+from bench.quality.assess import Assessed, assess
 from bench.quality.questions import Questions
 from bench.ranking.order import rank
+from bench.records.learned import LearnedRecord
 from bench.records.schema import FAILED_LIMIT, StageRecord
 from bench.rerankers.reference.fixed import in_order
 from bench.runner.cost import cost
+from bench.runner.learned import Lists, learned_record
 from bench.scoring.engine import HERE, score
 from bench.scoring.executors.base import Executor
 
@@ -43,6 +46,9 @@ class Stood:
     orders: Orders
     scored: Scored
     failures: Mapping[str, str]
+    learned: LearnedRecord | None = None
+    state: Any = None
+    """What the stage has learned: another pipeline's stage of the same entry is handed it."""
 
 
 @dataclass
@@ -63,9 +69,7 @@ class StagePass:
         """Return the pipeline's scores of all candidates, and a record of each stage. Raises
         RerankerError where a stage answers no query.
         """
-        orders: Orders = Compact(
-            (request.query_id, _candidates(request)) for request in self.questions.requests
-        )
+        orders = candidate_orders(self.questions)
         relevant = self._relevant(orders, self.depth, {})
         search = self._record(pipeline.first_name, None, self.depth, orders, relevant, None)
         records = [_with_spans(search, pipeline.first.spans())]
@@ -76,8 +80,10 @@ class StagePass:
         for step in pipeline.steps:
             prefix = (*prefix, (step.key, step.keep))
             if prefix not in self.known:
-                self.known[prefix] = self._stand(step, stood, handed, on_pairs, on_note)
+                names = (records[-1].name, pipeline.first_name)
+                self.known[prefix] = self._stand(step, stood, handed, names, on_pairs, on_note)
             stood = self.known[prefix]
+            step.reranker.state = stood.state
             received = self.depth if handed is None else handed
             keep = received if step.keep is None else step.keep
             before, relevant = relevant, self._relevant(stood.orders, keep, stood.failures)
@@ -110,9 +116,11 @@ class StagePass:
         step: Step,
         before: Stood,
         handed: int | None,
+        names: tuple[str, str],
         on_pairs: Callable[[int], None],
         on_note: OnNote,
     ) -> Stood:
+        """Score a stage. `names` are those of the stage before and of the first stage."""
         lists = Handed(self.questions.requests, before.orders, handed)
         scored = score(
             step.reranker,
@@ -138,7 +146,34 @@ class StagePass:
             query_id: f"{step.name}: {reason}" for query_id, reason in scored.failures.items()
         }
         scored.scores.clear()
-        return Stood(orders, scored, {**before.failures, **failures})
+        learned: LearnedRecord | None = None
+        if step.reranker.learned is not None:
+            own = self._assessed(orders).per_query
+            received = Lists(before.orders, *names)
+            learned = learned_record(
+                step.name, step.reranker.learned, received, own, self.questions, self.seed
+            )
+        failed = {**before.failures, **failures}
+        return Stood(orders, scored, failed, learned, step.reranker.state)
+
+    def learned(self, pipeline: Pipeline) -> list[LearnedRecord]:
+        """Return the records of the stages of a pipeline that were trained, once it has run."""
+        records: list[LearnedRecord] = []
+        prefix: Prefix = ()
+        for step in pipeline.steps:
+            prefix = (*prefix, (step.key, step.keep))
+            learned = self.known[prefix].learned
+            if learned is not None:
+                records.append(learned)
+        return records
+
+    def _assessed(self, orders: Orders) -> Assessed:
+        scores = {
+            request.query_id: aligned(request, orders[request.query_id])
+            for request in self.questions.requests
+            if request.query_id in orders
+        }
+        return assess(Scored(scores=scores), self.questions, self.seed)
 
     def _record(
         self,
@@ -150,12 +185,7 @@ class StagePass:
         before: Relevant | None,
     ) -> StageRecord:
         """Measure the order after a stage, and what of the relevant documents is handed on."""
-        scores = {
-            request.query_id: aligned(request, orders[request.query_id])
-            for request in self.questions.requests
-            if request.query_id in orders
-        }
-        assessed = assess(Scored(scores=scores), self.questions, self.seed)
+        assessed = self._assessed(orders)
         recall = _recall(handed_on)
         lost: float | None = None
         lost_documents: int | None = None
@@ -206,6 +236,11 @@ class StagePass:
 def _with_spans(record: StageRecord, parts: Sequence[str]) -> StageRecord:
     """Return the record of a stage with what the spans of its parts are called."""
     return record.model_copy(update={"spans": [part_of(record.name, part) for part in parts]})
+
+
+def candidate_orders(questions: Questions) -> Orders:
+    """Return the first stage's order of each query."""
+    return Compact((request.query_id, _candidates(request)) for request in questions.requests)
 
 
 def _candidates(request: CandidateList) -> QueryCandidates:

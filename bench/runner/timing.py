@@ -26,6 +26,7 @@ from bench.runner.trial_run import TrialRun
 from bench.scoring.description import described
 from bench.scoring.executors.base import Executor
 from bench.suite.naming import display_name
+from bench.suite.pipeline_planning import recipe_of
 from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 
@@ -131,7 +132,7 @@ class GroupTiming:
     def _target(self, planned: Planned) -> timed_pass.Target:
         recipe: Recipe | PipelineRecipe | None
         if planned.pipeline is None:
-            recipe = planned.part.recipe(self.suite.base_dir, planned.trial.host)
+            recipe = recipe_of(planned.part, planned.reranker, self.suite, planned.trial.host)
         else:
             recipe = self._pipeline_recipe(planned.pipeline)
         return timed_pass.Target(planned.trial.id, planned.trial.host, planned.reranker, recipe)

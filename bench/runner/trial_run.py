@@ -9,6 +9,7 @@ from bench.contract.identity import Fields
 from bench.contract.scored import Scored
 from bench.contract.trial import Trial
 from bench.quality.assess import Assessed
+from bench.records.learned import LearnedRecord
 from bench.records.schema import StageRecord
 from bench.runner.rankings import Ranked
 from bench.suite.planning import Planned
@@ -16,12 +17,15 @@ from bench.suite.planning import Planned
 
 @dataclass(frozen=True)
 class Measured:
-    """What the quality pass over a trial left. `stages` are those of a pipeline."""
+    """What the quality pass over a trial left. `stages` are those of a pipeline, `learned` those
+    that were trained.
+    """
 
     scored: Scored
     assessed: Assessed
     ranked: Ranked
     stages: Sequence[StageRecord] = ()
+    learned: Sequence[LearnedRecord] = ()
 
 
 @dataclass

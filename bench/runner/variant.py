@@ -17,7 +17,7 @@ from bench.datasets.base import Dataset
 from bench.latency.sweep_plan import SETTINGS, Change, Changes
 from bench.pipelines.pipeline import Pipeline
 from bench.suite.pipeline_entry import PipelineEntry
-from bench.suite.pipeline_planning import built
+from bench.suite.pipeline_planning import built, recipe_of
 from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 
@@ -74,8 +74,10 @@ def varied(
     device = planned.trial.host
     reranker = rerankers.build(part.name, part.options, device, suite.base_dir)
     reranker.check()
+    reranker.over(dataset)
+    reranker.state = planned.reranker.state
     reranker.load()
-    recipe = part.recipe(suite.base_dir, device)
+    recipe = recipe_of(part, reranker, suite, device)
     return Variant(planned, changes.values, reranker, changes.deciding, recipe)
 
 
@@ -100,6 +102,8 @@ def _pipeline(
     variant = built(suite, changed, group.first_stage, pipeline.device)
     variant.check()
     variant.over(dataset)
+    for step, usual in zip(variant.steps, pipeline.steps, strict=True):
+        step.reranker.state = usual.reranker.state
     variant.load()
     return Variant(planned, changes.values, variant, changes.deciding, pipeline=variant)
 

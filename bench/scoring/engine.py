@@ -61,8 +61,10 @@ def score(
     is_reference = reranker.is_given or reranker.placement == "none"
     if is_reference or not executor.serves(reranker, recipe):
         executor = HERE
-    quality_pass = _QualityPass(reranker, fresh, on_progress, on_note)
-    return quality_pass.run(chunks(requests, chunk_pairs), executor, recipe)
+    # what is trained is known by its training: it comes before the cache is opened
+    with reranker.prepared(requests):
+        quality_pass = _QualityPass(reranker, fresh, on_progress, on_note)
+        return quality_pass.run(chunks(requests, chunk_pairs), executor, recipe)
 
 
 class _QualityPass:

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench import rerankers, retrieval
+from bench.contract.learned import Origin
 from bench.contract.part import Part
+from bench.contract.recipe import Recipe
+from bench.contract.stage import Reranker
 from bench.core.errors import SuiteError
 from bench.core.options import as_mapping
 from bench.pipelines.pipeline import Pipeline, Step
@@ -64,6 +67,7 @@ def depth_of(suite: Suite, part: Part) -> int:
 def built(suite: Suite, entry: PipelineEntry, first_stage: Part, device: str) -> Pipeline:
     """Return a pipeline, nothing loaded yet."""
     first = retrieval.build(first_stage.name, first_stage.options, suite.base_dir)
+    origin = origin_of(suite, first_stage)
     steps: list[Step] = []
     for place, stage in enumerate(entry.stages[1:], start=1):
         plain = without_keep(stage)
@@ -74,9 +78,24 @@ def built(suite: Suite, entry: PipelineEntry, first_stage: Part, device: str) ->
             keys = ("pipelines", number, "stages", place, stage.name)
             raise suite.problem(keys, str(error)) from error
         key = json.dumps([plain.to_entry(), device], sort_keys=True, default=str)
-        recipe = plain.recipe(suite.base_dir, device)
+        between = tuple(step.name for step in steps)
+        reranker.follows(replace(origin, between=between))
+        recipe = recipe_of(plain, reranker, suite, device)
         steps.append(Step(display_name(plain), reranker, keep_of(stage), key, recipe))
     return Pipeline(display_name(first_stage), first, steps, device=device)
+
+
+def origin_of(suite: Suite, first_stage: Part) -> Origin:
+    """Return where the lists of a stage come from that comes right after a first stage."""
+    depth = depth_of(suite, first_stage)
+    return Origin(first_stage.recipe(suite.base_dir), depth, suite.seed)
+
+
+def recipe_of(part: Part, reranker: Reranker, suite: Suite, device: str) -> Recipe | None:
+    """Return how another process builds the same stage; None where it cannot."""
+    if not reranker.is_portable:
+        return None
+    return part.recipe(suite.base_dir, device)
 
 
 def as_part(entry: PipelineEntry) -> Part:

@@ -27,7 +27,14 @@ from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
 from bench.suite.naming import display_name
 from bench.suite.pipeline_entry import PipelineEntry
-from bench.suite.pipeline_planning import Candidates, as_part, built, candidates_of, depth_of
+from bench.suite.pipeline_planning import (
+    Candidates,
+    as_part,
+    built,
+    candidates_of,
+    depth_of,
+    origin_of,
+)
 from bench.suite.suite import Suite
 
 _OTHER_LETTERS = re.compile(r"[^\w.-]")
@@ -245,7 +252,9 @@ def _built(
     try:
         with outsiders_code():
             if entry is None:
-                return _built_reranker(suite, part, device), None
+                reranker = _built_reranker(suite, part, device)
+                reranker.follows(origin_of(suite, group.first_stage))
+                return reranker, None
             pipeline = built(suite, entry, group.first_stage, device)
             return pipeline, pipeline
     except OutsiderError as error:

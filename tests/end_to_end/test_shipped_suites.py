@@ -120,7 +120,8 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
         for record in run.records.values()
         if record.description["facts"].get("random_weights")
     }
-    assert random == set(rows) - {"first-stage", "oracle", "word-overlap", "everyday-word-overlap"}
+    real = {"first-stage", "oracle", "word-overlap", "everyday-word-overlap", "ltr"}
+    assert random == set(rows) - real
     noted = {row.name for row in rows_of(run) if Note(Code.RANDOM_WEIGHTS) in row.notes}
     assert noted == random
     assert "random weights: the order means nothing" in printed(run)

@@ -71,6 +71,15 @@ EXAMPLES: Mapping[str, Any] = {
 }
 """Another valid value, where the type of an option does not say one."""
 OWN_EXAMPLES: Mapping[tuple[str, str], Any] = {
+    ("ltr", "bm25"): {"k1": 2},
+    ("ltr", "encoder"): "word-overlap",
+    ("ltr", "features"): ["before"],
+    ("ltr", "fields"): ["price"],
+    ("ltr", "first_stages"): ["bm25"],
+    ("ltr", "functions"): [f"{__name__}:other_pipeline"],
+    ("ltr", "load"): "model.json",
+    ("ltr", "text_fields"): ["text"],
+    ("ltr", "train"): "embedded:everyday-train",
     ("llm", "max_length"): 900,
     ("listwise", "max_length"): 8000,
     ("llm", "template"): "qwen3-reranker",
@@ -148,6 +157,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     for name in ("one.run", "two.run"):
         (folder / name).write_text(f"q Q0 d1 1 9 {name}\n")
+    (folder / "model.json").write_text("{}")
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("SENTENCE_TRANSFORMERS_HOME", str(folder / "hub"))
@@ -159,6 +169,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         usual: dict[str, dict[str, Any]] = {
             "first-stage": {},
             "oracle": {},
+            "ltr": {},
             "word-overlap": {},
             "run-file": {"path": "one.run"},
             **dict.fromkeys(("cohere", "voyage", "mixedbread", "rerank-server"), api),

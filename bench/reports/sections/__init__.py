@@ -42,6 +42,7 @@ SECTIONS: dict[str, Entry] = {
     "worth": Entry("bench.reports.sections.worth:worth", DOCUMENTS),
     "agreement": Entry("bench.reports.sections.agreement:agreement"),
     "stages": Entry("bench.reports.sections.stages:stages"),
+    "learned": Entry("bench.reports.sections.learned:learned"),
     "tradeoff": Entry("bench.reports.sections.tradeoff:tradeoff", PAGE),
     "depth": Entry("bench.reports.sections.depth:depth", PAGE),
     "latency": Entry("bench.reports.sections.latency:latency"),

@@ -1,0 +1,228 @@
+"""Everything that features look up in one collection: words, further first stages, the bi-encoder,
+numeric fields. The same for the collection that is ranked and for one that is trained on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import retrieval
+from bench.contract.candidates import QueryCandidates
+from bench.contract.meter import Meter
+from bench.contract.request import CandidateList, Failure
+from bench.contract.stage import Reranker
+from bench.core.errors import DataError, RerankerError
+from bench.core.options import validated
+from bench.datasets.base import Dataset, content_hash
+from bench.learning.options import LtrOptions
+from bench.learning.view import QueryView
+from bench.learning.words import WordIndex
+from bench.retrieval.base import BaseFirstStage
+from bench.retrieval.options import BM25Options
+from bench.retrieval.own_document import candidates_of, searched
+
+if TYPE_CHECKING:
+    from bench.learning.values import Scores
+
+_NO_NAME = re.compile(r"[^\w.=-]+")
+"""What the name of a feature must not hold: LightGBM takes none of it."""
+
+
+class Collection:
+    """Looks up what features need. `firsts` are the first stage's candidates by query, where
+    other stages came after it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        options: LtrOptions,
+        base_dir: Path,
+        depth: int,
+        encoder: Reranker | None,
+        firsts: Mapping[str, QueryCandidates] | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.firsts = firsts
+        self._options = options
+        self._depth = depth
+        self._encoder = encoder
+        self._stages = built_stages(options, base_dir)
+        self._words: WordIndex | None = None
+
+    def load(self) -> None:
+        """Open indexes and models. Idempotent."""
+        if self._words is None:
+            lexical = validated(BM25Options, self._options.bm25, "ltr: bm25")
+            self._words = WordIndex(self.dataset, lexical, self._options.text_fields)
+        for stage in self._stages.values():
+            stage.load(self.dataset)
+        if self._encoder is not None:
+            self._encoder.load()
+
+    def close(self) -> None:
+        """Free memory, that of the encoder too."""
+        with ExitStack() as stack:
+            stack.callback(self.close_stages)
+            if self._encoder is not None:
+                stack.callback(self._encoder.close)
+
+    def close_stages(self) -> None:
+        """Free the memory of this collection alone: the encoder serves others."""
+        self._words = None
+        with ExitStack() as stack:
+            for first_stage in self._stages.values():
+                stack.callback(first_stage.close)
+
+    def views(self, requests: Sequence[CandidateList]) -> list[QueryView]:
+        """Return each request as features see it: further first stages search, and the encoder
+        encodes.
+        """
+        self.load()
+        words = self._words
+        if words is None:
+            raise RerankerError("ltr: the collection is closed")
+        searched = [self._searched(request) for request in requests]
+        cosines = self._cosines(requests)
+        views: list[QueryView] = []
+        for request, stages, cosine in zip(requests, searched, cosines, strict=True):
+            views.append(
+                QueryView(
+                    query=request.query,
+                    doc_ids=tuple(request.doc_ids),
+                    documents=self.dataset.documents.get(request.doc_ids),
+                    before=_before(request),
+                    words=words,
+                    first=self._first(request),
+                    stages=stages,
+                    cosine=cosine,
+                    numbers=self._numbers(request.doc_ids),
+                )
+            )
+        return views
+
+    def sources(self) -> list[object] | None:
+        """Return what decides the scores of further first stages and of the encoder: how a search
+        for one query was made, and the encoder's fingerprint. None where it is not known.
+        """
+        query_ids = list(self.dataset.queries)[:1]
+        sources: list[object] = []
+        for name, stage in self._stages.items():
+            if not stage.source_decides:
+                return None
+            depth = self._depth_of(stage)
+            candidates = candidates_of(stage, self.dataset, query_ids, depth)
+            sources.append([name, depth, dict(candidates.source)])
+        if self._encoder is not None:
+            fingerprint = self._encoder.fingerprint()
+            if not fingerprint:
+                return None
+            sources.append(dict(fingerprint))
+        return sources
+
+    def numbers_hash(self) -> str:
+        """Return a content hash of the numeric fields that are features."""
+        if not self._options.fields:
+            return ""
+        doc_ids = sorted(self.dataset.documents.ids())
+        columns = self._numbers(doc_ids)
+        rows = zip(doc_ids, *(values.tolist() for values in columns.values()), strict=True)
+        return content_hash(tuple(map(str, row)) for row in rows)
+
+    def firsts_hash(self) -> str:
+        """Return a content hash of the first stage's candidates, where other stages came after it;
+        empty where none did.
+        """
+        if self.firsts is None:
+            return ""
+        rows: list[tuple[str, ...]] = []
+        for query_id in sorted(self.firsts):
+            ranking = self.firsts[query_id]
+            rows.append((query_id, *ranking.doc_ids, *map(float.hex, ranking.scores)))
+        return content_hash(rows)
+
+    def _searched(self, request: CandidateList) -> dict[str, Scores]:
+        stages: dict[str, Scores] = {}
+        for name, stage in self._stages.items():
+            depth = self._depth_of(stage)
+            ranking = searched(stage, self.dataset, request.query_id, depth)
+            stages[name] = scores_of(request.doc_ids, ranking)
+        return stages
+
+    def _depth_of(self, stage: BaseFirstStage) -> int:
+        return int(stage.options.depth or self._depth)
+
+    def _cosines(self, requests: Sequence[CandidateList]) -> list[Scores | None]:
+        import numpy as np
+
+        if self._encoder is None:
+            return [None] * len(requests)
+        cosines: list[Scores | None] = []
+        for outcome in self._encoder.score_lists(requests, Meter()):
+            if isinstance(outcome, Failure):
+                raise RerankerError(f"ltr: the encoder failed: {outcome.reason}")
+            cosines.append(np.asarray(outcome, dtype=np.float64))
+        return cosines
+
+    def _first(self, request: CandidateList) -> Scores | None:
+        if self.firsts is None:
+            return None
+        return scores_of(request.doc_ids, self.firsts[request.query_id])
+
+    def _numbers(self, doc_ids: Sequence[str]) -> dict[str, Scores]:
+        """Return each numeric field; NaN where a document lacks it. Raises DataError for a field
+        that no document has as a number.
+        """
+        import numpy as np
+
+        columns: dict[str, Scores] = {}
+        for name in self._options.fields:
+            columns[name] = np.array(self.dataset.numbers(doc_ids, name), dtype=np.float64)
+        return columns
+
+    def check_fields(self) -> None:
+        """Raise DataError for a numeric field that no document has."""
+        import numpy as np
+
+        doc_ids = list(self.dataset.documents.ids())
+        for name, values in self._numbers(doc_ids).items():
+            if np.isnan(values).all():
+                raise DataError(
+                    f"{self.dataset.id}: ltr: fields: no document has a number '{name}'"
+                )
+
+
+def scores_of(doc_ids: Sequence[str], ranking: QueryCandidates) -> Scores:
+    """Return the scores of these documents in a ranking; NaN for those that it lacks."""
+    import numpy as np
+
+    scores = dict(zip(ranking.doc_ids, ranking.scores, strict=True))
+    return np.array([scores.get(doc_id, np.nan) for doc_id in doc_ids], dtype=np.float64)
+
+
+def built_stages(options: LtrOptions, base_dir: Path) -> dict[str, BaseFirstStage]:
+    """Return the further first stages by a name that a feature may have. Raises SuiteError for an
+    entry that cannot be used.
+    """
+    return {
+        feature_name(part.label): retrieval.build(part.name, part.options, base_dir)
+        for part in options.first_stages
+    }
+
+
+def feature_name(name: str) -> str:
+    """Return a name without the characters that a feature's name must not hold."""
+    return _NO_NAME.sub("-", name).strip("-") or "x"
+
+
+def _before(request: CandidateList) -> Scores:
+    """Return the scores of the stage before; falling places where it gave none."""
+    import numpy as np
+
+    if len(request.scores) == len(request.doc_ids):
+        return np.asarray(request.scores, dtype=np.float64)
+    return np.arange(len(request.doc_ids), 0, -1, dtype=np.float64)

@@ -1,0 +1,294 @@
+"""A learned stage at work over one collection: features of its lists, training or the model that
+the cache holds, scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import datasets, retrieval
+from bench.contract.candidates import QueryCandidates
+from bench.contract.learned import Learned, Origin
+from bench.contract.meter import Span
+from bench.contract.request import CandidateList
+from bench.contract.stage import Reranker
+from bench.core.digest import digest_of, file_digest
+from bench.datasets.base import Dataset, Qrels, content_hash
+from bench.datasets.folds import refuse_shared
+from bench.learning import features, models, training
+from bench.learning.collection import Collection
+from bench.learning.importance import importances
+from bench.learning.matrix import Example, Features
+from bench.learning.model_files import files_of, refuse_known
+from bench.learning.options import LtrOptions
+from bench.learning.stored import Stored, stored_or_new
+from bench.learning.training import Trained, TrainingSet
+from bench.retrieval.own_document import candidates_of
+from bench.retrieval.requests import Requests
+
+if TYPE_CHECKING:
+    from bench.learning.values import Scores
+
+LAYOUT = 1
+"""Of what the cache keeps: another number where it could not be read any more."""
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a stage has learned. `key` tells it from any other training, where it `is_known`."""
+
+    key: str
+    is_known: bool
+    trained: Trained
+    learned: Learned
+    firsts: Mapping[str, QueryCandidates] | None = None
+
+
+@dataclass(frozen=True)
+class OtherDataset:
+    """A dataset to train on, with a request for each of its judged queries that has candidates."""
+
+    dataset: Dataset
+    requests: Sequence[CandidateList]
+
+
+class Learner:
+    """Trains and scores. `firsts` are the first stage's candidates where others came after it."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        options: LtrOptions,
+        origin: Origin,
+        base_dir: Path,
+        encoder: Reranker | None,
+        firsts: Mapping[str, QueryCandidates] | None,
+    ) -> None:
+        self.dataset = dataset
+        self.options = options
+        self.origin = origin
+        self.base_dir = base_dir
+        self._encoder = encoder
+        self._collection = Collection(dataset, options, base_dir, origin.depth, encoder, firsts)
+        self._features = Features(options)
+        self._ready: dict[str, Example] = {}
+        """Examples of the lists at hand, until they are scored: the timed pass finds none."""
+
+    def load(self) -> None:
+        self._collection.load()
+
+    def close(self) -> None:
+        self._collection.close()
+
+    def forget(self) -> None:
+        """Let go of features that were worked out for training."""
+        self._ready.clear()
+
+    def learned_from(self, requests: Sequence[CandidateList]) -> Lessons:
+        """Return what is learned of these lists, from the cache where it is there. Raises DataError
+        where queries to train on are also measured, RerankerError where there is nothing to learn.
+        """
+        self._collection.check_fields()
+        other = self._other()
+        key = self._key(requests, other)
+        stored = stored_or_new(key, lambda: self._new(requests, other), self.options)
+        examples = stored.examples
+        fusions = training.compared(stored.trained, examples)
+        trained = stored.trained
+        is_crossed = self.options.train is None and self.options.load is None
+        learned = Learned(
+            model=trained.final.kind,
+            dataset=None if other is None else other.dataset.id,
+            folds=self.options.folds if is_crossed else None,
+            queries=trained.queries,
+            documents=trained.documents,
+            importances=stored.importances,
+            stages=list(examples[0].signals) if examples else [],
+            fusions=fusions,
+            files=files_of(trained, self._training_queries(requests, other)),
+        )
+        name = key or self._anonymous(requests)
+        return Lessons(name, key is not None, trained, learned, self._collection.firsts)
+
+    def scores(
+        self, requests: Sequence[CandidateList], trained: Trained, span: Span
+    ) -> list[Scores]:
+        """Return the scores of each list."""
+        with span("features"):
+            waiting = [request for request in requests if not self._is_ready(request)]
+            worked_out = {
+                example.query_id: example for example in self._examples(waiting, trained.features)
+            }
+            examples = [
+                worked_out.get(request.query_id) or self._ready[request.query_id]
+                for request in requests
+            ]
+        with span("model"):
+            return [
+                trained.model_of(request.query).scores(example.matrix)
+                for request, example in zip(requests, examples, strict=True)
+            ]
+
+    def _is_ready(self, request: CandidateList) -> bool:
+        example = self._ready.get(request.query_id)
+        return example is not None and example.doc_ids == tuple(request.doc_ids)
+
+    def _examples(
+        self,
+        requests: Sequence[CandidateList],
+        names: Sequence[str] = (),
+        collection: Collection | None = None,
+    ) -> list[Example]:
+        """Return features of these lists; those of a loaded model in its order."""
+        examples: list[Example] = []
+        if not requests:
+            return examples
+        views = (collection or self._collection).views(requests)
+        for request, view in zip(requests, views, strict=True):
+            matrix = self._features.matrix(view, names)
+            examples.append(Example(request.query_id, view.doc_ids, matrix, dict(view.signals)))
+        return examples
+
+    def _new(self, requests: Sequence[CandidateList], other: OtherDataset | None) -> Stored:
+        """Train, and work out what features count."""
+        options = self.options
+        loaded = None
+        names: Sequence[str] = ()
+        if options.load is not None:
+            loaded = models.loaded(Path(options.load), options)
+            names = loaded.features
+            refuse_known(Path(options.load), self.dataset)
+        examples = self._examples(list(requests), names)
+        columns = tuple(names) or self._features.names
+        data = TrainingSet(columns, examples, self.dataset.qrels, self.dataset.queries)
+        trainer = models.trainer(options)
+        if loaded is not None:
+            trained = training.ready(loaded, data, options.folds, options.seed)
+        elif other is None:
+            trained = training.cross_fitted(trainer, data, options.folds, options.seed)
+        else:
+            trained = training.fitted(trainer, self._set_of(other))
+        examples = [_reduced(example, columns, trained.features) for example in examples]
+        self._ready = {example.query_id: example for example in examples}
+        serving = {
+            example.query_id: trained.model_of(self.dataset.queries[example.query_id])
+            for example in examples
+        }
+        rows = importances(serving, examples, data.judged, trained.features, options.seed)
+        return Stored(trained, rows, examples)
+
+    def _set_of(self, other: OtherDataset) -> TrainingSet:
+        """Return the queries of another dataset with their features."""
+        dataset = other.dataset
+        collection = Collection(
+            dataset, self.options, self.base_dir, self.origin.depth, self._encoder
+        )
+        try:
+            examples = self._examples(list(other.requests), (), collection)
+        finally:
+            collection.close_stages()
+        return TrainingSet(self._features.names, examples, dataset.qrels, dataset.queries)
+
+    def _other(self) -> OtherDataset | None:
+        """Return the dataset to train on with its candidates; None where it is the measured one.
+        Raises DataError where a query is in both.
+        """
+        first = self.origin.first
+        if self.options.train is None or first is None:
+            return None
+        part = self.options.train
+        dataset = datasets.load(part.name, part.options, self.base_dir, self.origin.seed)
+        judged = [query_id for query_id in dataset.queries if query_id in dataset.qrels]
+        refuse_shared(
+            {query_id: dataset.queries[query_id] for query_id in judged},
+            {query_id: self.dataset.queries[query_id] for query_id in self.dataset.qrels},
+            dataset.id,
+            self.dataset.id,
+        )
+        stage = retrieval.build(first.name, first.options, Path(first.base_dir))
+        try:
+            candidates = candidates_of(stage, dataset, judged, self.origin.depth)
+        finally:
+            stage.close()
+        return OtherDataset(dataset, Requests(dataset, candidates, judged))
+
+    def _training_queries(
+        self, requests: Sequence[CandidateList], other: OtherDataset | None
+    ) -> list[str]:
+        """Return the texts of the queries that were trained on."""
+        if self.options.load is not None:
+            return []
+        return [request.query for request in (requests if other is None else other.requests)]
+
+    def _key(self, requests: Sequence[CandidateList], other: OtherDataset | None) -> str | None:
+        """Return what decides the training, as a digest; None where it is not known: over
+        a collection without a hash, or where an outsider's code decides scores of other stages.
+        """
+        sets = [self.dataset]
+        if other is not None:
+            sets.append(other.dataset)
+        if any("corpus_hash" not in dataset.identity for dataset in sets):
+            return None
+        sources = self._collection.sources()
+        if sources is None:
+            return None
+        identities = [[dict(dataset.identity), dataset.template] for dataset in sets]
+        unrelated = {"name", "optional", "load"}
+        options = self.options.model_dump(mode="json", exclude=unrelated)
+        loaded = None
+        if self.options.load is not None:
+            loaded = file_digest(Path(self.options.load))
+        lists = [_lists_hash(requests)]
+        if other is not None:
+            lists.append(_lists_hash(other.requests))
+        return digest_of(
+            {
+                "layout": LAYOUT,
+                "features": features.VERSION,
+                "functions": features.code_digests(self.options.functions),
+                "options": options,
+                "load": loaded,
+                "libraries": models.libraries(self.options),
+                "datasets": identities,
+                "judgments": [_judgments_hash(dataset.qrels) for dataset in sets],
+                "lists": lists,
+                "numbers": self._collection.numbers_hash(),
+                "sources": sources,
+                "firsts": self._collection.firsts_hash(),
+                "depth": self.origin.depth,
+            }
+        )
+
+    def _anonymous(self, requests: Sequence[CandidateList]) -> str:
+        """Return a key for a training that is not stored."""
+        return digest_of([self.dataset.id, _lists_hash(requests)])
+
+
+def _reduced(example: Example, names: Sequence[str], wanted: Sequence[str]) -> Example:
+    """Return a query with some of its features."""
+    places = {name: place for place, name in enumerate(names)}
+    columns = [places[name] for name in wanted]
+    return replace(example, matrix=example.matrix[:, columns])
+
+
+def _lists_hash(requests: Sequence[CandidateList]) -> str:
+    """Return a content hash of queries, documents and the scores of the stage before."""
+    return content_hash(
+        (
+            request.query_id,
+            request.query,
+            *request.doc_ids,
+            *map(float.hex, map(float, request.scores)),
+        )
+        for request in requests
+    )
+
+
+def _judgments_hash(qrels: Qrels) -> str:
+    rows: list[tuple[str, str, str]] = []
+    for query_id, grades in qrels.items():
+        rows += [(query_id, doc_id, str(grade)) for doc_id, grade in grades.items()]
+    return content_hash(sorted(rows))

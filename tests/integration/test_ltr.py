@@ -1,0 +1,415 @@
+"""The learned stage inside a suite: cross-fitted without a query's own judgments, trained once,
+refused where queries leak, next to fusions of the same stages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bench
+from bench import datasets, rerankers, retrieval
+from bench.contract.candidates import Candidates
+from bench.contract.learned import Origin
+from bench.contract.meter import Meter
+from bench.contract.recipe import Recipe
+from bench.contract.request import CandidateList
+from bench.contract.stage import Reranker
+from bench.core.errors import BenchError, DataError, RerankerError, SuiteError
+from bench.datasets.base import Dataset
+from bench.datasets.folds import folds
+from bench.learning import learner
+from bench.records.run import Run
+from bench.reports.document import Table
+from bench.reports.sections.learned import learned as section
+from bench.reports.view import View
+from bench.retrieval.requests import Requests
+from bench.scoring.engine import score
+
+HERE = "tests.integration.test_ltr"
+BM25 = Recipe("bm25", None, ".")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+@dataclass
+class Work:
+    """A collection with its BM25 candidates, and what a learned stage makes of them."""
+
+    dataset: Dataset
+    candidates: Candidates
+
+    @property
+    def requests(self) -> Requests:
+        return Requests(self.dataset, self.candidates, list(self.dataset.qrels))
+
+    def stage(self, options: Mapping[str, Any], between: Sequence[str] = ()) -> Reranker:
+        reranker = rerankers.build("ltr", options)
+        reranker.follows(Origin(BM25, self.candidates.depth, 42, tuple(between)))
+        reranker.over(self.dataset)
+        reranker.bind(self.dataset.qrels, self.candidates)
+        reranker.check()
+        return reranker
+
+    def scores(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return score(self.stage(options), self.requests, chunk_pairs=500).scores
+
+
+def work(dataset: Dataset, depth: int = 30) -> Work:
+    stage = retrieval.build("bm25", None, Path())
+    return Work(dataset, stage.retrieve(dataset, list(dataset.qrels), depth))
+
+
+@pytest.fixture(scope="module")
+def everyday(tmp_path_factory: pytest.TempPathFactory) -> Work:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RERANK_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return work(datasets.load("embedded:everyday", None, Path()))
+
+
+def shop(folder: Path, queries: int = 20) -> Dataset:
+    """Write a collection in which the cheapest of the documents that match is relevant, and return
+    it: clicks say nothing, and some documents have no price.
+    """
+    folder.mkdir(exist_ok=True)
+    generator = np.random.default_rng(3)
+    documents: list[str] = []
+    qrels: list[str] = []
+    for number in range(queries):
+        prices = generator.permutation(8) + 1
+        for place, price in enumerate(prices.tolist()):
+            doc: dict[str, Any] = {"doc_id": f"d{number}-{place}", "text": f"lamp{number} red"}
+            if price < 8:
+                doc["price"] = price * 2.5
+            doc["clicks"] = int(generator.integers(100))
+            doc["stock"] = str(place)
+            documents.append(json.dumps(doc))
+            qrels.append(f"q{number} 0 d{number}-{place} {int(price == 1)}")
+    (folder / "docs.jsonl").write_text("\n".join(documents) + "\n")
+    (folder / "queries.tsv").write_text("".join(f"q{i}\tlamp{i}\n" for i in range(queries)))
+    (folder / "qrels.txt").write_text("\n".join(qrels) + "\n")
+    return datasets.load(f"files:{folder}", None, Path())
+
+
+def by_price(query: str, documents: Sequence[Mapping[str, Any]]) -> list[float]:
+    """A feature of one's own."""
+    return [float(fields["price"]) for fields in documents]
+
+
+def too_short(query: str, documents: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [1.0]
+
+
+def test_numeric_fields_find_what_no_word_can(tmp_path: Path) -> None:
+    shelf = work(shop(tmp_path / "shop"))
+    stage = shelf.stage({"fields": ["price", "clicks", "stock"]})
+    scores = score(stage, shelf.requests, chunk_pairs=500).scores
+    for request in shelf.requests:
+        best = request.doc_ids[int(np.argmax(scores[request.query_id]))]
+        assert shelf.dataset.qrels[request.query_id][best] == 1
+    assert stage.learned is not None
+    first = stage.learned.importances[0]
+    assert (first.feature, (first.weight or 0.0) < 0) == ("field.price", True)
+    names = {row.feature for row in stage.learned.importances}
+    # all documents have clicks, so that a flag for none says nothing to a linear model
+    assert {"field.clicks", "field.stock", "field.price.absent"} <= names
+    assert "field.clicks.absent" not in names
+
+
+def test_numbers_of_a_collection_are_read_and_are_no_part_of_its_hash(tmp_path: Path) -> None:
+    dataset = shop(tmp_path / "shop", 2)
+    text = (tmp_path / "shop" / "docs.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    doc_ids = [row["doc_id"] for row in rows]
+    prices = dataset.numbers(doc_ids, "price")
+    assert prices == pytest.approx([row.get("price", np.nan) for row in rows], nan_ok=True)
+    assert dataset.numbers(doc_ids, "stock") == [float(row["stock"]) for row in rows]
+    assert np.isnan(dataset.numbers(doc_ids, "text")).all()
+    lines = "".join(json.dumps({**row, "clicks": -1}) + "\n" for row in rows)
+    (tmp_path / "shop" / "docs.jsonl").write_text(lines)
+    again = datasets.load(f"files:{tmp_path / 'shop'}", None, Path())
+    assert again.identity == dataset.identity
+    assert again.numbers(doc_ids, "clicks") == [-1.0] * len(rows)
+
+
+def test_other_numbers_are_another_training(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    options = {"fields": ["price"]}
+    before = work(shop(folder)).stage(options)
+    score(before, work(shop(folder)).requests, chunk_pairs=500)
+    text = (folder / "docs.jsonl").read_text().replace('"price": 2.5,', '"price": 2.25,')
+    (folder / "docs.jsonl").write_text(text)
+    shelf = work(datasets.load(f"files:{folder}", None, Path()))
+    after = shelf.stage(options)
+    scored = score(after, shelf.requests, chunk_pairs=500)
+    assert before.fingerprint() != after.fingerprint()
+    assert not scored.cached
+
+
+def test_a_function_of_ones_own_is_a_feature(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    shop(folder)
+    text = (folder / "docs.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    lines = [json.dumps({**row, "price": str(row.get("price", 99))}) for row in rows]
+    (folder / "docs.jsonl").write_text("\n".join(lines))
+    shelf = work(datasets.load(f"files:{folder}", None, Path()))
+    stage = shelf.stage({"features": ["before"], "functions": [f"{HERE}:by_price"]})
+    score(stage, shelf.requests, chunk_pairs=500)
+    assert stage.learned is not None
+    assert stage.learned.importances[0].feature == "own.by_price"
+    with pytest.raises(RerankerError, match="shape \\(1,\\) for 8 documents"):
+        shelf.scores({"functions": [f"{HERE}:too_short"]})
+    with pytest.raises(SuiteError, match="no 'by_prices': did you mean 'by_price'"):
+        shelf.stage({"functions": [f"{HERE}:by_prices"]})
+
+
+def test_a_query_never_teaches_the_model_that_scores_it(everyday: Work) -> None:
+    """Other judgments of one query leave the scores of its fold as they are, to the last bit, and
+    change those of other folds.
+    """
+    dataset = everyday.dataset
+    texts = {query_id: dataset.queries[query_id] for query_id in dataset.qrels}
+    fold_of = folds(texts, 5, 42)
+    changed = next(iter(dataset.qrels))
+    reversed_grades = {doc_id: 3 - grade for doc_id, grade in dataset.qrels[changed].items()}
+    other = replace(dataset, qrels={**dataset.qrels, changed: reversed_grades})
+    before = everyday.scores({})
+    after = Work(other, everyday.candidates).scores({})
+    same = {query_id for query_id in before if np.array_equal(before[query_id], after[query_id])}
+    assert same == {query_id for query_id in before if fold_of[query_id] == fold_of[changed]}
+
+
+def test_a_second_run_trains_nothing_and_gives_the_same_bits(
+    everyday: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = everyday.stage({"model": "linear"})
+    scores = score(first, everyday.requests, chunk_pairs=500, fresh=True).scores
+
+    def refuse(*arguments: Any) -> Any:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(learner.Learner, "_new", refuse)
+    second = everyday.stage({"model": "linear"})
+    again = score(second, everyday.requests, chunk_pairs=500, fresh=True).scores
+    assert all(np.array_equal(scores[name], again[name]) for name in scores)
+    assert second.learned is not None
+    assert first.learned is not None
+    assert second.learned.fusions == first.learned.fusions
+    assert second.learned.importances == first.learned.importances
+    assert second.learned.files == first.learned.files
+    third = everyday.stage({"l2": 0.5})
+    with pytest.raises(AssertionError, match="trained again"):
+        score(third, everyday.requests, chunk_pairs=500)
+
+
+def test_the_timed_pass_works_features_out_anew(everyday: Work) -> None:
+    stage = everyday.stage({})
+    scores = score(stage, everyday.requests, chunk_pairs=500).scores
+    spans: list[str] = []
+
+    class Noted:
+        def __init__(self, name: str) -> None:
+            spans.append(name)
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *problem: object) -> None: ...
+
+    request = everyday.requests[3]
+    views = stage._over()._collection.views  # type: ignore[attr-defined]
+    calls: list[int] = []
+
+    def counted_views(requests: Sequence[CandidateList]) -> Any:
+        calls.append(len(requests))
+        return views(requests)
+
+    stage._over()._collection.views = counted_views  # type: ignore[attr-defined]
+    outcomes = stage.score_lists([request], Meter(span=Noted))
+    assert spans == ["features", "model"]
+    assert calls == [1]
+    assert np.array_equal(np.asarray(outcomes[0]), scores[request.query_id])
+
+
+def test_a_model_of_another_dataset_scores_and_leaks_are_refused(
+    everyday: Work, tmp_path: Path
+) -> None:
+    stage = everyday.stage({"train": "embedded:everyday-train"})
+    scored = score(stage, everyday.requests, chunk_pairs=500)
+    assert len(scored.scores) == len(everyday.requests)
+    learned = stage.learned
+    assert learned is not None
+    assert (learned.dataset, learned.folds, learned.queries) == ("everyday-train", None, 100)
+    assert [len(fusion.weights) for fusion in learned.fusions] == [0, 1]
+    with pytest.raises(DataError, match="80 queries to train on are also measured"):
+        everyday.scores({"train": "embedded:everyday"})
+    text = next(iter(everyday.dataset.queries.values()))
+    folder = tmp_path / "leaky"
+    shop(folder)
+    queries = (folder / "queries.tsv").read_text()
+    (folder / "queries.tsv").write_text(queries.replace("lamp3\n", f"{text.upper()} \n"))
+    with pytest.raises(DataError, match=r"1 query to train on .* 'q3'"):
+        everyday.scores({"train": f"files:{folder}"})
+
+
+def test_a_saved_model_is_loaded_and_refuses_the_queries_that_it_learned_from(
+    everyday: Work, tmp_path: Path
+) -> None:
+    stage = everyday.stage({"train": "embedded:everyday-train"})
+    scores = score(stage, everyday.requests, chunk_pairs=500).scores
+    assert stage.learned is not None
+    path = tmp_path / "model.json"
+    path.write_bytes(stage.learned.files[".json"])
+    loaded = everyday.scores({"load": str(path)})
+    assert all(np.array_equal(scores[name], loaded[name]) for name in scores)
+    own = everyday.stage({})
+    score(own, everyday.requests, chunk_pairs=500)
+    assert own.learned is not None
+    path.write_bytes(own.learned.files[".json"])
+    with pytest.raises(DataError, match=r"model.json was trained on 80 queries .* measured"):
+        everyday.scores({"load": str(path)})
+
+
+def test_models_of_lightgbm_and_xgboost_are_loaded(everyday: Work, tmp_path: Path) -> None:
+    pytest.importorskip("lightgbm", reason="the extra [ltr] is not installed")
+    options = {"model": "lightgbm", "trees": 10, "train": "embedded:everyday-train"}
+    stage = everyday.stage(options)
+    scores = score(stage, everyday.requests, chunk_pairs=500).scores
+    assert stage.learned is not None
+    (tmp_path / "model.txt").write_bytes(stage.learned.files[".txt"])
+    loaded = everyday.scores({"load": str(tmp_path / "model.txt")})
+    assert all(np.array_equal(scores[name], loaded[name]) for name in scores)
+    trees = {
+        "left_children": [1, -1, -1],
+        "right_children": [2, -1, -1],
+        "split_indices": [0, 0, 0],
+        "split_conditions": [3.5, 1.0, 0.0],
+        "default_left": [0, 0, 0],
+        "loss_changes": [1.0, 0.0, 0.0],
+    }
+    booster = {"name": "gbtree", "model": {"trees": [trees]}}
+    fields = {"learner": {"feature_names": ["before.rank"], "gradient_booster": booster}}
+    (tmp_path / "xgb.json").write_text(json.dumps(fields))
+    loaded = everyday.scores({"load": str(tmp_path / "xgb.json")})
+    for own in loaded.values():
+        assert own.tolist() == [1.0] * min(3, len(own)) + [0.0] * (len(own) - 3)
+    fields["learner"]["feature_names"] = ["before.rang"]
+    (tmp_path / "xgb.json").write_text(json.dumps(fields))
+    with pytest.raises(RerankerError, match=r"'before.rang', which this stage does not have"):
+        everyday.scores({"load": str(tmp_path / "xgb.json")})
+
+
+def test_other_stages_are_features_and_what_they_lack_is_flagged(everyday: Work) -> None:
+    """A narrow first stage returns few of the candidates: the others have a flag and no number."""
+    narrow = {"bm25": {"name": "narrow", "b": 1, "depth": 5}}
+    stage = everyday.stage({"first_stages": [narrow], "encoder": "word-overlap"})
+    score(stage, everyday.requests, chunk_pairs=500)
+    assert stage.learned is not None
+    assert list(stage.learned.stages) == ["before", "narrow", "cosine"]
+    request: CandidateList = everyday.requests[0]
+    view = stage._over()._collection.views([request])[0]  # type: ignore[attr-defined]
+    known = ~np.isnan(view.stages["narrow"])
+    assert 0 < known.sum() <= 5
+    columns = stage._over()._features.columns(view)  # type: ignore[attr-defined]
+    assert np.array_equal(columns["stage.narrow.absent"] == 0, known)
+    own = retrieval.build("bm25", {"b": 1}, Path()).search(everyday.dataset, request.query_id, 5)
+    listed = dict(zip(own.doc_ids, own.scores, strict=True))
+    for doc_id, value in zip(request.doc_ids, columns["stage.narrow.score"], strict=True):
+        assert value == pytest.approx(listed.get(doc_id, np.nan), nan_ok=True)
+    weights = stage.learned.fusions[1].weights
+    assert len(weights) == 5
+    assert all(len(row) == 3 and sum(row) == pytest.approx(1) for row in weights)
+
+
+def test_it_cannot_train_elsewhere_after_another_reranker(everyday: Work) -> None:
+    with pytest.raises(RerankerError, match="it comes after 'word-overlap'"):
+        everyday.stage({"train": "embedded:everyday-train"}, ["word-overlap"])
+
+
+def test_it_says_what_it_needs(everyday: Work) -> None:
+    stage = rerankers.build("ltr")
+    with pytest.raises(RerankerError, match="was not trained"):
+        stage.score_lists([everyday.requests[0]], Meter())
+    with pytest.raises(DataError, match="no document has a number 'price'"):
+        everyday.scores({"fields": ["price"]})
+    with pytest.raises(SuiteError, match="there is no file"):
+        everyday.stage({"load": "nowhere.json"})
+    with pytest.raises(DataError, match="fold"):
+        everyday.scores({"folds": 500})
+
+
+SUITE: Mapping[str, Any] = {
+    "name": "learned",
+    "datasets": [{"embedded:everyday": {"queries": 40}}],
+    "rerankers": ["ltr", "word-overlap"],
+    "pipelines": [
+        {
+            "name": "short",
+            "stages": [{"bm25": {"keep": 30}}, {"ltr": {"keep": 10}}, "word-overlap"],
+        },
+        {
+            "name": "long",
+            "stages": [{"bm25": {"keep": 30}}, {"ltr": {"keep": 10}}, {"ltr": {"name": "again"}}],
+        },
+    ],
+    "measures": ["nDCG@10"],
+    "depth": 30,
+    "devices": ["cpu"],
+    "latency": {"queries": 3, "rounds": 1, "offline_pairs": 60, "warmup_max": 3},
+    "store_texts": False,
+}
+
+
+def test_a_suite_trains_measures_and_times_it(tmp_path: Path) -> None:
+    run: Run = bench.run(SUITE, out=tmp_path / "results")
+    assert run.info.failures() == []
+    by_name = {record.trial.reranker: record for record in run.records.values()}
+    alone = by_name["ltr"]
+    assert alone.latency is not None
+    assert [row.stage for row in alone.learned] == ["ltr"]
+    assert [row.stage for row in by_name["long"].learned] == ["ltr", "again"]
+    assert by_name["long"].learned[1].stages == ["ltr", "bm25"]
+    for record in (alone, by_name["short"], by_name["long"]):
+        for row in record.learned:
+            assert [fusion.kind for fusion in row.fusions] == ["rrf", "tuned"]
+            assert all((run.folder / "models" / name).is_file() for name in row.files)
+            model = json.loads((run.folder / "models" / row.files[0]).read_text())
+            assert len(model["weights"]) == len(row.importances)
+    fusion = alone.learned[0].fusions[0]
+    first = by_name["first-stage"].quality["nDCG@10"].mean
+    # of one list there is nothing to fuse
+    assert fusion.quality["nDCG@10"].mean == pytest.approx(first)
+    gain = alone.quality["nDCG@10"].mean - first
+    assert fusion.difference["nDCG@10"].mean == pytest.approx(gain)
+    shown = section(View(run))
+    assert shown is not None
+    tables = [block for block in shown.blocks if isinstance(block, Table)]
+    # the stage that both pipelines and the row begin with is there once
+    assert [table.rows[0].name for table in tables if table.rows_title == "fusion"] == [
+        "RRF of bm25",
+        "RRF of ltr, bm25",
+    ]
+    again: Run = bench.run(SUITE, out=tmp_path / "results")
+    repeated = {record.trial.reranker: record for record in again.records.values()}["ltr"]
+    assert repeated.learned == alone.learned
+    assert repeated.quality == alone.quality
+    assert repeated.keys["system"] == alone.keys["system"]
+
+
+def test_a_suite_names_what_is_wrong_with_an_entry_inside(tmp_path: Path) -> None:
+    load = partial(bench.run, out=tmp_path, latency=False)
+    suite = {"name": "wrong", "datasets": ["embedded:everyday"], "latency": None}
+    with pytest.raises(BenchError, match=r"rerankers.0.ltr.first_stages.0.*bm52"):
+        load({**suite, "rerankers": [{"ltr": {"first_stages": ["bm52"]}}]})
+    with pytest.raises(BenchError, match=r"rerankers.0.ltr.train.*lacks its kind"):
+        load({**suite, "rerankers": [{"ltr": {"train": "everyday-train"}}]})
