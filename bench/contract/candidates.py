@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+from bench.contract.index_facts import IndexFacts
 from bench.core.note import Note
 from bench.datasets.base import content_hash
 
@@ -99,6 +100,8 @@ class Candidates:
     depth: int
     source: Source
     warnings: tuple[Note, ...] = ()
+    built: IndexFacts | None = field(default=None, compare=False)
+    """What the index took; None where there is none. It decides no candidate."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.by_query, Compact):

@@ -154,6 +154,13 @@ def _unknown_documents(note: Note) -> str:
     )
 
 
+def _approximate(note: Note) -> str:
+    return (
+        f"the approximate search ({_named(note, 'index')}) finds {percent(note.count, 1)} of the "
+        f"exact search's first {_named(note, 'depth')} documents"
+    )
+
+
 def _short_lists(note: Note) -> str:
     documents = counted(note.count, "document")
     verb = "finds" if note.names.get("how") == "search" else "lists"
@@ -342,6 +349,15 @@ WORDS: Mapping[Code, Words] = {
     Code.OTHER_SCRIPT: _other_script,
     Code.INDEX_NOT_KEPT: _says("the BM25 index could not be kept in the cache: {text}"),
     Code.TUNED_WEIGHTS: _tuned_weights,
+    Code.VECTORS_NOT_KEPT: _says("the embeddings could not be kept in the cache: {text}"),
+    Code.VECTORS_DAMAGED: _says(
+        "embeddings in the cache were damaged: they are set aside, and were made again"
+    ),
+    Code.CUT_DOCUMENTS: _says(
+        "texts of documents that are longer than the encoder reads, and were cut: {count} of "
+        "{total}"
+    ),
+    Code.APPROXIMATE: _approximate,
     Code.SHALLOW: _says(
         "depth {depth} ends above the cutoff of {measures}: there is nothing below it to find"
     ),

@@ -166,7 +166,8 @@ def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCh
     check.stages.append(stage)
     depth = group.planned[0].trial.depth
     try:
-        built = retrieval.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
+        part = group.first_stage
+        built = retrieval.build(part.name, part.options, suite.base_dir, group.device)
         if dataset is not None:
             check_texts(dataset, group, built)
         candidates = built.check(dataset, depth)

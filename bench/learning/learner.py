@@ -208,7 +208,7 @@ class Learner:
             dataset.id,
             self.dataset.id,
         )
-        stage = retrieval.build(first.name, first.options, Path(first.base_dir))
+        stage = retrieval.build(first.name, first.options, Path(first.base_dir), first.device)
         try:
             candidates = candidates_of(stage, dataset, judged, self.origin.depth)
         finally:

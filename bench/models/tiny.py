@@ -251,6 +251,33 @@ def late_interaction(
     return folder
 
 
+def splade(
+    folder: Path,
+    *,
+    seed: int = 0,
+    max_length: int = MAX_LENGTH,
+    prompts: dict[str, str] | None = None,
+) -> Path:
+    """Return a sparse encoder: a weight per piece of the vocabulary, by a masked language model."""
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladePooling
+    from transformers import BertForMaskedLM
+
+    base = _save(
+        folder.with_name(f"{folder.name}-base"),
+        BertForMaskedLM,
+        bert_config(max_length),
+        bert_tokenizer(max_length),
+        seed,
+    )
+    with quiet():
+        modules = [MLMTransformer(str(base)), SpladePooling("max")]
+        SparseEncoder(modules=modules, device="cpu", prompts=prompts).save_pretrained(
+            str(folder), create_model_card=False
+        )
+    return folder
+
+
 def t5_tokenizer(max_length: int = MAX_LENGTH) -> Any:
     """Return a SentencePiece tokenizer as T5's: words with their space, letters, and a hundred
     tokens to spare.
@@ -391,6 +418,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
     "qwen3-reranker": qwen3,
     "bert-bi-encoder": bi_encoder,
     "colbert": late_interaction,
+    "splade": splade,
     "monot5": t5,
     "rankt5": _t5(1),
     "chat": chat,

@@ -107,7 +107,7 @@ class Pipeline(BaseReranker):
 
     def run(self, lists: Sequence[CandidateList], meter: Meter) -> list[CandidateList | Failure]:
         """Search anew for each list's query, as many documents as it has, and return what the last
-        stage hands on. Each stage is a span, and so is each part of one that is made of others.
+        stage hands on. Each stage is a span, and so is each part of the first.
         """
         if self.first.is_given:
             current = list(lists)

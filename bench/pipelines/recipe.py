@@ -22,7 +22,9 @@ def built(recipe: Mapping[str, Any]) -> Pipeline:
     collection = datasets.load(
         dataset["name"], dataset["options"], Path(dataset["base_dir"]), recipe["seed"]
     )
-    stage = retrieval.build(first["name"], first["options"], Path(first["base_dir"]))
+    stage = retrieval.build(
+        first["name"], first["options"], Path(first["base_dir"]), recipe["device"]
+    )
     steps: list[Step] = []
     for step in recipe["steps"]:
         key = json.dumps(step["reranker"], sort_keys=True, default=str)

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from pydantic_core import CoreSchema, core_schema
 
 from bench.contract.identity import Fields
+from bench.contract.index_facts import IndexFields
 from bench.core.note import NoteFields, read_notes
 from bench.latency.scenarios import SCENARIOS
 
@@ -35,13 +36,14 @@ class DatasetFacts(TypedDict, total=False):
 
 class CandidateFacts(TypedDict, total=False):
     """The candidates and how they were made. `longest` is their number for the query that has the
-    most.
+    most, `index` what the index of the first stage took.
     """
 
     hash: str
     depth: int
     longest: int
     first_stage: str
+    index: IndexFields
 
 
 class LoadedFacts(TypedDict, total=False):
@@ -177,6 +179,21 @@ def check_candidates(values: Stored) -> None:
     _check_types(values, {"longest": int})
     _check_amounts(values, ("longest",))
     _check_notes(values)
+    if "index" in values:
+        _check_index(values["index"], "index.")
+
+
+def _check_index(values: object, where: str) -> None:
+    """Raise ValueError where a fact of an index is missing or of another type."""
+    if not isinstance(values, dict):
+        raise FieldProblem(where.rstrip("."), f"is {_kind(values)}, and not an object")
+    _check_types(values, {"kind": str, "opened": bool, "name": str, "parts": list}, where)
+    _check_amounts(values, ("documents", "entries", "bytes", "seconds", "recall"), where)
+    for name in ("kind", "documents", "entries", "bytes", "opened"):
+        if values.get(name) is None:
+            raise FieldProblem(f"{where}{name}", "is missing")
+    for number, part in enumerate(values.get("parts") or []):
+        _check_index(part, f"{where}parts.{number}.")
 
 
 def check_description(values: Stored) -> None:

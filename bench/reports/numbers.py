@@ -57,6 +57,24 @@ def gib(size: float) -> str:
     return f"{size / (1 << 30):.2f} GiB"
 
 
+def size(value: float) -> str:
+    """Return bytes in the unit that is read at once."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if value >= unit:
+            digits = 1
+            if value >= 100 * unit:
+                digits = 0
+            return f"{value / unit:.{digits}f} {name}"
+    return f"{value:.0f} B"
+
+
+def seconds(value: float) -> str:
+    """Return seconds of work that took any time from a moment to hours."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value < 10 else f"{value:.1f}"
+
+
 def share(value: float) -> str:
     """Return a share in per cent, one digit more where it is small, and never a small one as 0."""
     if not value:

@@ -14,6 +14,7 @@ from typing import Any
 from bench.core.errors import SuiteError
 from bench.core.options import validated
 from bench.core.plugins import resolve
+from bench.core.progress import Observer
 from bench.retrieval.base import BaseFirstStage, wrap
 from bench.retrieval.options import FirstStageOptions
 
@@ -21,10 +22,13 @@ __all__ = ["TABLE", "FirstStageOptions", "build", "is_first_stage", "options_for
 
 TABLE = {
     "bm25": "bench.retrieval.bm25:BM25",
+    "dense": "bench.retrieval.dense:Dense",
     "hybrid": "bench.retrieval.hybrid:Hybrid",
+    "minilm-dense": "bench.retrieval.dense:MiniLMDense",
     "pyterrier": "bench.retrieval.pyterrier:PyTerrier",
     "run": "bench.retrieval.run:RunFile",
     "scoreddocs": "bench.retrieval.scoreddocs:ScoredDocs",
+    "sparse": "bench.retrieval.sparse:Sparse",
 }
 
 
@@ -38,10 +42,15 @@ def options_for(name: str) -> type[FirstStageOptions]:
 
 
 def build(
-    name: str, options: Mapping[str, Any] | str | float | None, base_dir: Path
+    name: str,
+    options: Mapping[str, Any] | str | float | None,
+    base_dir: Path,
+    device: str = "cpu",
+    observer: Observer | None = None,
 ) -> BaseFirstStage:
     """Return a first stage, ready to retrieve; nothing is read yet. A bare value is the one
-    required option: `run: my.run`.
+    required option: `run: my.run`. One that runs a model does so on the device; the observer gets
+    the progress of what takes long.
 
     Raises SuiteError for an unknown name or options that cannot be used.
     """
@@ -49,6 +58,7 @@ def build(
     stage: BaseFirstStage = _class(name)(
         validated(model, options, f"first stage '{name}'"), base_dir
     )
+    stage.attach(device, observer or Observer())
     return stage
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.contract.meter import Meter
 from bench.contract.requirement import Requirement, requirements_of
+from bench.core.progress import Observer
 from bench.datasets.base import Dataset
 from bench.retrieval.options import FirstStageOptions
 
@@ -39,8 +40,18 @@ class BaseFirstStage(ABC):
     def __init__(self, options: Any, base_dir: Path) -> None:
         self.options = options
         self.base_dir = base_dir
+        self.device = "cpu"
+        self.observer = Observer()
         self.meter = Meter()
         """Takes the spans of a timed search."""
+
+    def attach(self, device: str, observer: Observer) -> None:
+        """Take the device on which models run, and who gets the progress of what takes long. The
+        first stages that it is made of get both.
+        """
+        self.device, self.observer = device, observer
+        for _, stage in self.parts:
+            stage.attach(device, observer)
 
     @property
     def origin(self) -> type:

@@ -114,7 +114,7 @@ class BM25(BaseFirstStage):
             notes.add(Code.SHORT_LISTS, longest, wanted, source="bm25", how="search")
         script_notes = self._script_note(dataset.queries[query_id] for query_id in query_ids)
         warnings = (*opened.warnings, *script_notes, *notes.all())
-        return Candidates(by_query, depth, opened.source, warnings)
+        return Candidates(by_query, depth, opened.source, warnings, opened.index.facts)
 
     def close(self) -> None:
         self._opened = None

@@ -5,16 +5,19 @@ only bm25.retrieve imports it.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.index_facts import IndexFacts
 from bench.core import words
 from bench.core.errors import DataError, SuiteError, nearest
 from bench.core.kept_folder import is_intact, keep
 from bench.core.note import Code, Note, note
 from bench.datasets.base import Dataset, render
+from bench.retrieval.build_times import keep_seconds, seconds_of
 from bench.retrieval.options import BM25Options
 
 if TYPE_CHECKING:
@@ -58,9 +61,36 @@ class Index:
     how a tie is broken.
     """
 
-    def __init__(self, scorer: Any, doc_ids: Sequence[str]) -> None:
+    def __init__(
+        self,
+        scorer: Any,
+        doc_ids: Sequence[str],
+        seconds: float | None,
+        folder: Path | None = None,
+    ) -> None:
+        """`seconds` are what building took; `folder` is where it was opened from."""
         self.scorer = scorer
         self.doc_ids = doc_ids
+        self.seconds = seconds
+        self.folder = folder
+        """Where it is kept."""
+        self._opened = folder is not None
+
+    @property
+    def facts(self) -> IndexFacts:
+        """What the index took to build, and takes on disk, or in memory where it is not kept."""
+        arrays = [self.scorer.scores[name] for name in ("data", "indices", "indptr")]
+        size = sum(array.nbytes for array in arrays)
+        if self.folder is not None:
+            size = sum(path.stat().st_size for path in self.folder.iterdir())
+        return IndexFacts(
+            kind="postings",
+            documents=len(self.doc_ids),
+            entries=len(arrays[0]),
+            bytes=size,
+            seconds=self.seconds,
+            opened=self._opened,
+        )
 
     def search(
         self, tokens: Sequence[str], depth: int
@@ -91,6 +121,9 @@ def cached_index(
             return index, ()
         index = build_index(dataset, options, analyzer)
         keep(folder, partial(_save, index))
+        index.folder = folder
+        if index.seconds is not None:
+            keep_seconds(folder, index.seconds)
     except OSError as error:
         index = build_index(dataset, options, analyzer) if index is None else index
         return index, (note(Code.INDEX_NOT_KEPT, text=error.strerror or str(error)),)
@@ -103,6 +136,7 @@ def build_index(dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> I
     """
     import bm25s
 
+    begin = time.perf_counter()
     vocabulary: dict[str, int] = {}
     rows: dict[str, list[int]] = {}
     for doc_id, fields in dataset.documents:
@@ -120,7 +154,7 @@ def build_index(dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> I
         create_empty_token=False,
         show_progress=False,
     )
-    return Index(scorer, doc_ids)
+    return Index(scorer, doc_ids, time.perf_counter() - begin)
 
 
 def _best(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:
@@ -148,7 +182,8 @@ def _open(folder: Path) -> Index | None:
         return None
     try:
         doc_ids = json.loads((folder / DOC_IDS).read_text(encoding="utf-8"))
-        return Index(bm25s.BM25.load(folder, mmap=True), doc_ids)
+        scorer = bm25s.BM25.load(folder, mmap=True)
+        return Index(scorer, doc_ids, seconds_of(folder), folder)
     except (ValueError, KeyError, AttributeError, TypeError):
         return None
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from bench import datasets, retrieval
 from bench.contract.candidates import Candidates, QueryCandidates, Source
+from bench.contract.index_facts import together
 from bench.contract.meter import part_of
 from bench.contract.requirement import Requirement, requirements_of
 from bench.core.errors import SuiteError
@@ -105,7 +106,8 @@ class Hybrid(BaseFirstStage):
         if self.options.is_tuned:
             notes.append(self._weights_note(weights))
         source = self._source([candidates.source for candidates in lists], weights)
-        return Candidates(by_query, depth, source, tuple(notes))
+        indexes = [(name, each.built) for (name, _), each in zip(self.parts, lists, strict=True)]
+        return Candidates(by_query, depth, source, tuple(notes), together(indexes))
 
     def search(self, dataset: Dataset, query_id: str, depth: int) -> QueryCandidates:
         weights = self._weights_for(dataset).of(query_id)
@@ -197,7 +199,11 @@ class Hybrid(BaseFirstStage):
         with ExitStack() as stack:
             stages = []
             for part in self.options.of:
-                stages.append(retrieval.build(part.name, part.options, self.base_dir))
+                stages.append(
+                    retrieval.build(
+                        part.name, part.options, self.base_dir, self.device, self.observer
+                    )
+                )
                 stack.callback(stages[-1].close)
             stored = self._stored(training, stages)
             weights = stored.read(None)

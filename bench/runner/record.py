@@ -48,6 +48,13 @@ def candidates_fields(candidates: Candidates) -> Fields:
     return {"hash": candidates.hash, "depth": candidates.depth, **candidates.source}
 
 
+def index_fields(candidates: Candidates) -> Fields:
+    """Return what the index of the candidates took; nothing where there is none."""
+    if candidates.built is None:
+        return {}
+    return {"index": candidates.built.to_dict()}
+
+
 def with_caution(description: Fields, reranker: str) -> Fields:
     """Return a description, with what the catalogue warns of about a reranker of this name among
     its warnings.
@@ -188,6 +195,7 @@ def quality_record(
         candidates={
             **candidates_fields(candidates),
             "longest": retrieved.questions.longest,
+            **index_fields(candidates),
         },
         quality=dict(assessed.estimates),
         vs_first_stage=against_base,

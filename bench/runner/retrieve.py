@@ -53,9 +53,11 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
         )
     for planned in group.planned:
         planned.reranker.over(dataset)
-    stage = retrieval.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
+    part = group.first_stage
+    stage = retrieval.build(part.name, part.options, suite.base_dir, group.device, observer)
     check_texts(dataset, group, stage)
     try:
+        stage.load(dataset)
         with observer.task(f"retrieving with {trial.first_stage}", len(judged), "queries"):
             candidates = candidates_of(stage, dataset, judged, trial.depth)
     finally:

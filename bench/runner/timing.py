@@ -100,15 +100,16 @@ class GroupTiming:
         where it is given, and has no time.
         """
         part = self.group.first_stage
-        stage = retrieval.build(part.name, part.options, self.suite.base_dir)
+        device = self.group.device
+        stage = retrieval.build(part.name, part.options, self.suite.base_dir, device)
         if stage.is_given:
             return []
-        search = Pipeline(display_name(part), stage, (), device="cpu")
+        search = Pipeline(display_name(part), stage, (), device=device)
         stack.callback(search.close)
         search.over(questions.dataset)
         search.load()
         recipe = self._pipeline_recipe(search)
-        return [timed_pass.Target(self.runs[0].trial.id, "cpu", search, recipe)]
+        return [timed_pass.Target(self.runs[0].trial.id, device, search, recipe)]
 
     def _load(self, run: TrialRun) -> None:
         """Load what is timed and describe it as it is now: the cache knows the threads and batches

@@ -179,7 +179,8 @@ def of_suite(
     dataset = datasets.load(group.dataset.name, group.dataset.options, suite.base_dir, suite.seed)
     pipeline = row.planned.pipeline
     if pipeline is None:
-        first = retrieval.build(group.first_stage.name, group.first_stage.options, suite.base_dir)
+        part = group.first_stage
+        first = retrieval.build(part.name, part.options, suite.base_dir, group.device)
         step = Step(trial.reranker, row.planned.reranker, None, trial.reranker)
         pipeline = Pipeline(trial.first_stage, first, [step], device=trial.host)
     if pipeline.first.is_given or any(step.reranker.is_given for step in pipeline.steps):

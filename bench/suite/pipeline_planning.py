@@ -66,7 +66,7 @@ def depth_of(suite: Suite, part: Part) -> int:
 
 def built(suite: Suite, entry: PipelineEntry, first_stage: Part, device: str) -> Pipeline:
     """Return a pipeline, nothing loaded yet."""
-    first = retrieval.build(first_stage.name, first_stage.options, suite.base_dir)
+    first = retrieval.build(first_stage.name, first_stage.options, suite.base_dir, device)
     origin = origin_of(suite, first_stage)
     steps: list[Step] = []
     for place, stage in enumerate(entry.stages[1:], start=1):

@@ -94,6 +94,10 @@ class Group:
 
     dataset: Part
     first_stage: Part
+    device: str = "cpu"
+    """Where a model of the first stage runs: the first of the suite's devices, since all rows share
+    its candidates.
+    """
     planned: list[Planned] = field(default_factory=list)
 
 
@@ -136,7 +140,7 @@ def _groups(suite: Suite, devices: Sequence[str]) -> list[Group]:
     parts_of: dict[str, tuple[Part, ...]] = {}
     for dataset in suite.datasets:
         for shared in candidates:
-            group = Group(dataset, shared.first_stage)
+            group = Group(dataset, shared.first_stage, devices[0])
             groups.append(group)
             for planned in _rows(suite, group, shared, devices):
                 parts = (planned.part, group.first_stage, group.dataset)

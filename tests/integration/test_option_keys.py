@@ -203,7 +203,8 @@ def _models(folder: Path) -> list[str]:
         "llm": tiny.chat(folder / "made-llm"),
         "listwise": tiny_models.terse_chat(folder / "made-chat"),
     }
-    for name, path in models.items():
+    sparse = {"sparse": tiny_models.splade(folder / "made-sparse")}
+    for name, path in {**models, **sparse}.items():
         for model in (name, f"{name}-2"):
             snapshots = folder / "hub" / f"models--owner--{model}" / "snapshots"
             for commit in (OLD, NEW):
@@ -356,12 +357,16 @@ def retrieved_key(collection: Path, dataset: Any, name: str, options: Mapping[st
 
 @pytest.mark.parametrize("name", sorted(retrieval.TABLE))
 def test_an_option_of_a_first_stage_changes_the_candidates_it_declares(
-    collection: Path, name: str
+    collection: Path, place: Place, name: str
 ) -> None:
+    encoders = {"dense": "bi-encoder", "minilm-dense": "bi-encoder", "sparse": "sparse"}
+    if name in encoders:
+        pytest.importorskip("faiss")
     base: Mapping[str, Mapping[str, Any]] = {
         "run": {"path": "one.run"},
         "pyterrier": {"pipeline": f"{__name__}:pipeline"},
         "hybrid": {"of": ["bm25", {"run": "one.run"}]},
+        **{key: {"model": f"owner/{model}", "revision": OLD} for key, model in encoders.items()},
     }
     if name == "pyterrier":
         pytest.importorskip("pyterrier")
@@ -377,6 +382,8 @@ def test_an_option_of_a_first_stage_changes_the_candidates_it_declares(
         else:
             other = EXAMPLES[key] if key in EXAMPLES else another(properties[key], value)
         changed = {**own, key: "two.run" if key == "path" else other}
+        if key == "model":
+            changed = {**own, key: f"{own[key]}-2"}
         if key == "depth":
             changed = {**own, key: 1}
         declared = decision(model, key).decides

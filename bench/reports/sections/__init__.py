@@ -43,6 +43,7 @@ SECTIONS: dict[str, Entry] = {
     "agreement": Entry("bench.reports.sections.agreement:agreement"),
     "stages": Entry("bench.reports.sections.stages:stages"),
     "learned": Entry("bench.reports.sections.learned:learned"),
+    "indexes": Entry("bench.reports.sections.indexes:indexes"),
     "tradeoff": Entry("bench.reports.sections.tradeoff:tradeoff", PAGE),
     "depth": Entry("bench.reports.sections.depth:depth", PAGE),
     "latency": Entry("bench.reports.sections.latency:latency"),

@@ -1,0 +1,267 @@
+"""The embeddings of a collection's documents on disk: made once per collection and encoder, in
+chunks that survive a kill, and joined into one store.
+
+A folder per collection and encoder holds the finished `store`, and `parts` while it is being made:
+each part is a folder that is whole, with the digests of its files, or not there. Documents of the
+same text share an embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bench.core.cache_dir import set_aside
+from bench.core.kept_folder import alone, is_intact, keep
+from bench.core.note import Code, Note, note
+from bench.core.progress import Observer
+from bench.datasets.base import Dataset, content_hash, render
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CHUNK = 1024
+"""Texts per part: what a kill loses at most."""
+FACTS = "facts.json"
+DOC_IDS = "doc_ids.json"
+ROWS = "rows.npy"
+
+
+class Block(Protocol):
+    """The embeddings of some texts."""
+
+    def save(self, folder: Path) -> None:
+        """Write the embeddings into files of a folder, as numpy's arrays."""
+
+
+Encode = Callable[[Sequence[str]], tuple[Block, int]]
+"""Returns the embeddings of texts, and how many of these the model could read in part only."""
+Join = Callable[[Sequence[Path], int, Path], int]
+"""Puts the parts in these folders, of so many rows together, end to end into the files of a folder,
+and returns how many entries they have.
+"""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What searching a store takes next to it: an index of its own."""
+
+    seconds: float = 0.0
+    bytes: int = 0
+    opened: bool = True
+
+
+@dataclass(frozen=True)
+class Store:
+    """A finished store. `rows` holds, per document in ascending order of ids, the row of its
+    embedding.
+    """
+
+    folder: Path
+    doc_ids: Sequence[str]
+    rows: NDArray[np.int64]
+    entries: int
+    seconds: float
+    """What making it took, over all processes that made a part of it."""
+    cut: int
+    """Texts that the model could read in part only."""
+    opened: bool
+    """Whether it was there already."""
+    temporary: TemporaryDirectory[str] | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Return what it takes on disk."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
+
+    def array(self, name: str) -> Any:
+        """Return one of its arrays, memory-mapped."""
+        import numpy as np
+
+        return np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+
+    def close(self) -> None:
+        """Remove a store that is not kept."""
+        if self.temporary is not None:
+            self.temporary.cleanup()
+
+
+@dataclass
+class Embedding:
+    """What makes a store: the collection, the encoder, how its embeddings lie on disk."""
+
+    dataset: Dataset
+    encode: Encode
+    join: Join
+    label: str
+    observer: Observer
+    chunk: int = CHUNK
+
+    def store(self, folder: Path | None) -> tuple[Store, list[Note]]:
+        """Return the store of a folder, made there where it is not whole, and what to know of it.
+
+        None, or a folder that cannot be written: a temporary one, which `Store.close` removes.
+        """
+        notes: list[Note] = []
+        if folder is not None:
+            try:
+                return self._kept(folder, notes), notes
+            except OSError as error:
+                notes.append(note(Code.VECTORS_NOT_KEPT, text=error.strerror or str(error)))
+        temporary = TemporaryDirectory(prefix="rerank-bench-")
+        place = Path(temporary.name) / "store"
+        self._make(place, place.with_name("parts"), notes)
+        return opened(place, is_new=True, temporary=temporary), notes
+
+    def _kept(self, folder: Path, notes: list[Note]) -> Store:
+        place = folder / "store"
+        if is_intact(place):
+            return opened(place)
+        with alone(place):
+            # another process may have made it meanwhile
+            if is_intact(place):
+                return opened(place)
+            if place.exists():
+                set_aside(place)
+                notes.append(note(Code.VECTORS_DAMAGED))
+            # of a process that was killed
+            for leftover in folder.glob(".building-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            self._make(place, folder / "parts", notes)
+        return opened(place, is_new=True)
+
+    def _make(self, place: Path, parts: Path, notes: list[Note]) -> None:
+        texts = Texts.read(self.dataset)
+        folders: list[Path] = []
+        with self.observer.task(self.label, len(texts.digests), "texts") as advance:
+            for number, rows in enumerate(texts.chunks(self.chunk)):
+                part = parts / f"{number:06d}"
+                if not self._is_part(part, rows.digest):
+                    if part.exists():
+                        set_aside(part)
+                        notes.append(note(Code.VECTORS_DAMAGED))
+                    self._make_part(part, rows)
+                folders.append(part)
+                advance(len(rows.texts))
+        keep(place, partial(self._fill, texts, folders))
+        shutil.rmtree(parts, ignore_errors=True)
+
+    def _is_part(self, part: Path, digest: str) -> bool:
+        """Return whether a part is whole and of these texts."""
+        if not is_intact(part):
+            return False
+        with suppress(ValueError, KeyError, TypeError):
+            facts = json.loads((part / FACTS).read_text(encoding="utf-8"))
+            return bool(facts["texts"] == digest)
+        return False
+
+    def _make_part(self, part: Path, rows: Chunk) -> None:
+        begin = time.perf_counter()
+        block, cut = self.encode(rows.texts)
+        facts = {"texts": rows.digest, "cut": cut, "seconds": time.perf_counter() - begin}
+
+        def fill(folder: Path) -> None:
+            block.save(folder)
+            (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+        keep(part, fill)
+
+    def _fill(self, texts: Texts, parts: Sequence[Path], folder: Path) -> None:
+        """Write the files of the store from those of the parts."""
+        import numpy as np
+
+        begin = time.perf_counter()
+        entries = self.join(parts, len(texts.digests), folder)
+        order = sorted(range(len(texts.doc_ids)), key=texts.doc_ids.__getitem__)
+        np.save(folder / ROWS, np.asarray(texts.rows, dtype=np.int64)[order])
+        doc_ids = [texts.doc_ids[i] for i in order]
+        (folder / DOC_IDS).write_text(json.dumps(doc_ids), encoding="utf-8")
+        of_parts = [json.loads((part / FACTS).read_text(encoding="utf-8")) for part in parts]
+        seconds = sum(facts["seconds"] for facts in of_parts) + time.perf_counter() - begin
+        cut = sum(facts["cut"] for facts in of_parts)
+        facts = {"entries": entries, "seconds": seconds, "cut": cut}
+        (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def opened(
+    folder: Path, *, is_new: bool = False, temporary: TemporaryDirectory[str] | None = None
+) -> Store:
+    """Return the store of a folder that is whole."""
+    import numpy as np
+
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    return Store(
+        folder=folder,
+        doc_ids=json.loads((folder / DOC_IDS).read_text(encoding="utf-8")),
+        rows=np.load(folder / ROWS, allow_pickle=False),
+        entries=facts["entries"],
+        seconds=facts["seconds"],
+        cut=facts["cut"],
+        opened=not is_new,
+        temporary=temporary,
+    )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Texts that follow one another, and a digest of them."""
+
+    texts: list[str]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The distinct texts of a collection, in its own order: by their digests, since all of them may
+    be more than memory holds. `rows` holds the place of each document's text.
+    """
+
+    dataset: Dataset
+    doc_ids: Sequence[str]
+    rows: Sequence[int]
+    digests: Sequence[str]
+
+    @classmethod
+    def read(cls, dataset: Dataset) -> Texts:
+        """Read every document once."""
+        places: dict[str, int] = {}
+        doc_ids: list[str] = []
+        rows: list[int] = []
+        for doc_id, fields in dataset.documents:
+            doc_ids.append(doc_id)
+            digest = _digest(render(dataset.template, fields))
+            rows.append(places.setdefault(digest, len(places)))
+        return cls(dataset, doc_ids, rows, list(places))
+
+    def chunks(self, size: int) -> Iterator[Chunk]:
+        """Yield the distinct texts, `size` at a time. Reads every document again."""
+        place = 0
+        texts: list[str] = []
+        for number, (_, fields) in enumerate(self.dataset.documents):
+            # an earlier row is that of a text that was yielded before
+            if self.rows[number] == place:
+                texts.append(render(self.dataset.template, fields))
+                place += 1
+            if len(texts) == size:
+                yield self._chunk(texts, place)
+                texts = []
+        if texts:
+            yield self._chunk(texts, place)
+
+    def _chunk(self, texts: list[str], end: int) -> Chunk:
+        digests = self.digests[end - len(texts) : end]
+        return Chunk(texts, content_hash([digests]))
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
