@@ -36,6 +36,9 @@ class Scored:
     executor: str = ""
     """Who computed what the cache lacked, where it was not this process alone."""
 
+    parts: list[Scored] = field(default_factory=list)
+    """The same of each part of a reranker that is made of others, without its scores."""
+
     @property
     def cached_queries(self) -> int:
         return len(self.cached)

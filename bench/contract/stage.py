@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.catalogue.price import Price
     from bench.contract.candidates import Candidates, QueryCandidates
     from bench.contract.learned import Learned, Origin
+    from bench.contract.recipe import Recipe
     from bench.contract.request import Outcome
     from bench.contract.requirement import Requirement
     from bench.datasets.base import Dataset, Qrels
@@ -118,6 +119,17 @@ class Stage(Protocol):
         """Load, and close on every way out."""
 
 
+@dataclass(frozen=True)
+class Component:
+    """A reranker that another one is made of, by its name there. `recipe` is how another process
+    builds it.
+    """
+
+    name: str
+    reranker: Reranker
+    recipe: Recipe | None = None
+
+
 class Reranker(Stage, OpenStage, Protocol):
     """A stage that scores the documents that it is given. Loading and closing are calls of their
     own, since one that finds every score in the cache never loads.
@@ -134,6 +146,12 @@ class Reranker(Stage, OpenStage, Protocol):
     """The published run whose order it is."""
     talks: bool
     """Whether the model behind it can also be chatted with."""
+    parts: Sequence[Component]
+    """The rerankers that it is made of. Each is scored through its own cache; `combine` makes
+    scores of theirs.
+    """
+    learns: bool
+    """Whether it combines by what it learns from the scores of all queries."""
     is_portable: bool
     """False where another process cannot build the same: it is trained in the run."""
     state: Any
@@ -197,6 +215,35 @@ class Reranker(Stage, OpenStage, Protocol):
         """Return the documents of a list that it scored itself, with the scores as it gave them:
         its answer, best first, unless numbers in that take the place of scores.
         """
+
+    def hold(self, parts: Sequence[Component]) -> None:
+        """Take the rerankers that it is made of, once."""
+
+    def asks(self, part: Component, request: CandidateList) -> bool:
+        """Return whether a part scores this list."""
+
+    def learn(
+        self, requests: Sequence[CandidateList], outcomes: Sequence[Sequence[Outcome | None]]
+    ) -> None:
+        """Learn how to combine, from what the parts gave in a quality pass; as in `combine`."""
+
+    def combine(
+        self, requests: Sequence[CandidateList], outcomes: Sequence[Sequence[Outcome | None]]
+    ) -> list[Outcome]:
+        """Return the scores of each list from what the parts gave: a row per part, an outcome per
+        list, None where the part was not asked. Loads nothing.
+        """
+
+    def described_by(self, parts: Sequence[Description]) -> Description:
+        """Return what loaded, where these are what the parts say."""
+
+    def hands_on(self, scores: Sequence[float]) -> int | None:
+        """Return how many documents of an order with these scores go to the next stage; None where
+        it says nothing.
+        """
+
+    def spans(self) -> list[str]:
+        """Return what the spans of its parts are called."""
 
     def pause(self) -> None:
         """Wait for what limits per minute still owe: called between calls, outside every sample."""

@@ -24,20 +24,33 @@ if TYPE_CHECKING:
 Orders = Mapping[str, QueryCandidates]
 """Query id -> all of its candidates in their present order, with scores that never rise."""
 
+Limits = Mapping[str, int]
+"""Query id -> how many documents are handed on, of queries where a stage said so by their
+scores.
+"""
+
 
 class Handed(LateSequence[int, CandidateList]):
-    """The lists that a stage is handed: the first `keep` documents of each query's order. Queries
-    that failed before have none.
+    """The lists that a stage is handed: the first `keep` documents of each query's order, fewer of
+    a query that has a limit of its own. Queries that failed before have none.
     """
 
-    def __init__(self, requests: Sequence[CandidateList], orders: Orders, keep: int | None) -> None:
+    def __init__(
+        self,
+        requests: Sequence[CandidateList],
+        orders: Orders,
+        keep: int | None,
+        limits: Limits | None = None,
+    ) -> None:
         places = [place for place, query in enumerate(requests) if query.query_id in orders]
         super().__init__(places)
         self._requests, self._orders, self._keep = requests, orders, keep
+        self._limits = limits or {}
 
     def _item(self, place: int) -> CandidateList:
         request = self._requests[place]
         order = self._orders[request.query_id].first(self._keep)
+        order = order.first(self._limits.get(request.query_id))
         return picked(request, order.doc_ids, order.scores)
 
 

@@ -125,6 +125,8 @@ class Pipeline(BaseReranker):
         failures: dict[str, Failure] = {}
         for step in self.steps:
             inner = Meter()
+            if step.reranker.parts:
+                inner = meter.within(step.name)
             try:
                 with meter.span(step.name):
                     outcomes = step.reranker.run(current, inner)
@@ -133,7 +135,8 @@ class Pipeline(BaseReranker):
                         if isinstance(outcome, Failure):
                             failures[request.query_id] = outcome
                         else:
-                            handed_on.append(cut(outcome, step.keep))
+                            shorter = cut(outcome, step.reranker.hands_on(outcome.scores))
+                            handed_on.append(cut(shorter, step.keep))
                     current = handed_on
             finally:
                 meter.count(inner.take())

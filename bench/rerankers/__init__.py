@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel, create_model
 
 from bench.catalogue import entries
-from bench.contract.stage import Reranker
+from bench.contract.part import Part
+from bench.contract.stage import Component, Reranker
 from bench.core.errors import SuiteError, nearest_of_many
 from bench.core.handed import is_handed
 from bench.core.options import validated
@@ -30,6 +31,10 @@ from bench.rerankers.outside.transformer import is_transformer, wrap_transformer
 TABLE: dict[str, str] = {
     "first-stage": "bench.rerankers.reference.fixed:FirstStageReranker",
     "oracle": "bench.rerankers.reference.fixed:OracleReranker",
+    "fuse": "bench.rerankers.composed.fuse:Fuse",
+    "blend": "bench.rerankers.composed.blend:Blend",
+    "skip": "bench.rerankers.composed.skip:Skip",
+    "cut": "bench.rerankers.composed.cut:Cut",
     "run-file": "bench.rerankers.reference.fixed:RunFileReranker",
     "ltr": "bench.learning.ltr:LtrReranker",
     "word-overlap": "bench.rerankers.reference.word_overlap:WordOverlapReranker",
@@ -77,7 +82,33 @@ def build(
     if name not in TABLE and name not in entries.load() and reranker.placement == "none":
         # an outsider's does some work, wherever: it has a time, and what has one has a device
         reranker.placement = "device"
+    if shared(valid).holds:
+        reranker.hold(_components(name, valid, device, base_dir or Path()))
     return reranker
+
+
+def _components(name: str, options: BaseModel, device: str, base_dir: Path) -> list[Component]:
+    """Return the rerankers among the options of one that is made of others, built."""
+    parts: list[Part] = []
+    for option, kind in shared(options).holds.items():
+        value: Any = dict(options)[option]
+        if kind != "rerankers" or value is None:
+            continue
+        if isinstance(value, tuple):
+            parts += value
+        else:
+            parts.append(value)
+    components: list[Component] = []
+    for part in parts:
+        try:
+            reranker = build(part.name, part.options, device, base_dir)
+        except SuiteError as error:
+            raise SuiteError(f"{name}, {part.label}: {error}") from error
+        recipe = None
+        if reranker.is_portable:
+            recipe = part.recipe(base_dir, device)
+        components.append(Component(part.label, reranker, recipe))
+    return components
 
 
 def options_for(name: str) -> type[BaseModel]:
@@ -95,6 +126,11 @@ def is_reference(name: str) -> bool:
     class.
     """
     return _class(name).is_reference
+
+
+def only_shortens(name: str) -> bool:
+    """Return whether a reranker orders nothing, and has a place between other stages alone."""
+    return _class(name).only_shortens
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,7 @@ from bench.contract.identity import Fields, Identity
 from bench.contract.meter import SORT, Meter
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.requirement import Key, Package, Requirement, requirements_of
-from bench.contract.stage import Description
+from bench.contract.stage import Component, Description
 from bench.core.errors import RerankerError
 from bench.core.note import Note
 from bench.ranking.order import as_scores, reordered
@@ -74,6 +74,11 @@ class BaseReranker(ABC):
     """What it has learned in this run."""
     longest_input: int | None = None
     """The tokens that a pair is cut to, where the options say so."""
+
+    parts: Sequence[Component] = ()
+    learns: bool = False
+    only_shortens: ClassVar[bool] = False
+    """Whether it orders nothing and has a place between other stages alone."""
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
@@ -182,6 +187,34 @@ class BaseReranker(ABC):
 
     def own_scores(self, request: CandidateList, answer: QueryCandidates) -> QueryCandidates:
         return answer
+
+    def hold(self, parts: Sequence[Component]) -> None:
+        self.parts = parts
+
+    def asks(self, part: Component, request: CandidateList) -> bool:
+        return True
+
+    def learn(
+        self, requests: Sequence[CandidateList], outcomes: Sequence[Sequence[Outcome | None]]
+    ) -> None:
+        return None
+
+    def combine(
+        self, requests: Sequence[CandidateList], outcomes: Sequence[Sequence[Outcome | None]]
+    ) -> list[Outcome]:
+        """Return the scores of each list from what the parts gave. Raises RerankerError for a
+        reranker that has none.
+        """
+        raise RerankerError("it is not made of others")
+
+    def described_by(self, parts: Sequence[Description]) -> Description:
+        return self.describe()
+
+    def hands_on(self, scores: Sequence[float]) -> int | None:
+        return None
+
+    def spans(self) -> list[str]:
+        return []
 
     def pause(self) -> None:
         return None

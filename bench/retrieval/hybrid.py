@@ -204,6 +204,7 @@ class Hybrid(BaseFirstStage):
                         part.name, part.options, self.base_dir, self.device, self.observer
                     )
                 )
+                stages[-1].attach(self.device, self.observer)
                 stack.callback(stages[-1].close)
             stored = self._stored(training, stages)
             weights = stored.read(None)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.contract.request import CandidateList, Usage, cut, picked
+from bench.contract.request import CandidateList, Failure, Usage, cut, picked
 from bench.contract.stage import Reranker
 from bench.ranking.order import rank
 from bench.scoring.cache import ScoreCache, request_key
@@ -16,7 +16,7 @@ from bench.scoring.description import identified
 from bench.suite.planning import Planned
 
 if TYPE_CHECKING:
-    from bench.contract.request import Scores
+    from bench.contract.request import Outcome, Scores
 
 Prefix = tuple[tuple[str, int | None], ...]
 """The steps of a pipeline up to one of them, with what each hands on."""
@@ -39,12 +39,25 @@ class Missing(NamedTuple):
 
 
 def stages_of(planned: Planned) -> list[StageInput]:
-    """Return the reranker of a trial, or the stages of a pipeline after the search."""
+    """Return the reranker of a trial, or the stages of a pipeline after the search; of one that is
+    made of others, its parts in its place.
+    """
     if planned.pipeline is None:
-        return [StageInput(planned.reranker, None)]
+        return _parts_of(StageInput(planned.reranker, None))
     handed = planned.pipeline.handed()
-    steps = zip(planned.pipeline.steps, handed, strict=True)
-    return [StageInput(step.reranker, keep) for step, keep in steps]
+    inputs: list[StageInput] = []
+    for step, keep in zip(planned.pipeline.steps, handed, strict=True):
+        inputs += _parts_of(StageInput(step.reranker, keep))
+    return inputs
+
+
+def _parts_of(stage: StageInput) -> list[StageInput]:
+    if not stage.reranker.parts:
+        return [stage]
+    inputs: list[StageInput] = []
+    for part in stage.reranker.parts:
+        inputs += _parts_of(StageInput(part.reranker, stage.handed))
+    return inputs
 
 
 class Backlog:
@@ -68,35 +81,69 @@ class Backlog:
         of the one before. Elsewhere the first candidates serve for them.
         """
         stages = self._stages(planned)
-        usages = [Usage()] * len(stages)
+        usages: list[Usage] = [Usage()] * len(stages_of(planned))
         queries = 0
         for request in requests:
-            is_missing = False
+            own: list[Usage | None] = []
             current: CandidateList | None = request
-            for number, stage in enumerate(stages):
+            for stage in stages:
                 received = cut(request, stage.handed) if current is None else current
                 scores = stage.scores(received, is_exact=current is not None)
-                if scores is None and self._is_to_be_scored(stage, received, current is not None):
-                    usages[number] += stage.reranker.expected_usage([received], self._tokens)
-                    is_missing = True
+                own += self._usages(stage, received, current is not None)
                 current = stage.hands_on(received, scores)
-            queries += is_missing
+            queries += any(usage is not None for usage in own)
+            usages = [total + (more or Usage()) for total, more in zip(usages, own, strict=True)]
         return Missing(queries, usages)
 
+    def _usages(self, stage: _Stage, request: CandidateList, is_exact: bool) -> list[Usage | None]:
+        """Return what a request takes of a stage, or of each of its parts; None of one that has its
+        scores already.
+        """
+        if stage.parts:
+            usages: list[Usage | None] = []
+            for component, part in zip(stage.reranker.parts, stage.parts, strict=True):
+                if stage.reranker.asks(component, request):
+                    usages += self._usages(part, request, is_exact)
+                else:
+                    usages += [None] * part.leaves
+            return usages
+        has_scores = stage.scores(request, is_exact=is_exact) is not None
+        if has_scores or not self._is_to_be_scored(stage, request, is_exact):
+            return [None]
+        return [stage.reranker.expected_usage([request], self._tokens)]
+
     def _stages(self, planned: Planned) -> list[_Stage]:
+        steps: list[tuple[Reranker, int | None, int | None, str]] = []
+        if planned.pipeline is None:
+            steps.append((planned.reranker, None, None, planned.trial.id))
+        else:
+            counts = planned.pipeline.handed()
+            for step, received in zip(planned.pipeline.steps, counts, strict=True):
+                steps.append((step.reranker, received, step.keep, step.key))
         is_pending = planned.status.status == "pending"
-        keeps: list[int | None] = [None]
-        keys = [planned.trial.id]
-        if planned.pipeline is not None:
-            keeps = [step.keep for step in planned.pipeline.steps]
-            keys = [step.key for step in planned.pipeline.steps]
         prefix: Prefix = ()
         stages: list[_Stage] = []
-        for stage, keep, key in zip(stages_of(planned), keeps, keys, strict=True):
+        for reranker, received, keep, key in steps:
             prefix = (*prefix, (key, keep))
-            cache = None if self._fresh else _cache(stage.reranker, is_pending)
-            stages.append(_Stage(*stage, keep, prefix, cache, is_pending))
+            stages.append(self._stage(reranker, received, keep, prefix, is_pending))
         return stages
+
+    def _stage(
+        self,
+        reranker: Reranker,
+        handed: int | None,
+        keep: int | None,
+        prefix: Prefix,
+        is_pending: bool,
+    ) -> _Stage:
+        parts: list[_Stage] = []
+        for part in reranker.parts:
+            of_part = (*prefix, (part.name, None))
+            parts.append(self._stage(part.reranker, handed, None, of_part, is_pending))
+        cache = None
+        if not self._fresh and not parts:
+            cache = _cache(reranker, is_pending)
+        return _Stage(reranker, handed, keep, prefix, cache, is_pending, tuple(parts))
 
     def _is_to_be_scored(self, stage: _Stage, request: CandidateList, is_exact: bool) -> bool:
         """Return whether this run has to score a request that the cache lacks; if so, it has by
@@ -127,22 +174,51 @@ class _Stage:
     prefix: Prefix
     cache: ScoreCache | None
     is_pending: bool
+    parts: tuple[_Stage, ...] = ()
+
+    @property
+    def leaves(self) -> int:
+        """The stages that score for themselves: this one, or those that it is made of."""
+        if not self.parts:
+            return 1
+        return sum(part.leaves for part in self.parts)
 
     def key(self, request: CandidateList) -> str:
         return request_key(request, with_scores=self.reranker.reads_scores)
 
     def scores(self, request: CandidateList, *, is_exact: bool) -> Scores | None:
-        """Return the cached scores of a request; None of one whose documents are a guess."""
+        """Return the cached scores of a request, or what is made of those of its parts; None of one
+        whose documents are a guess, and where the scores depend on those of other queries.
+        """
+        if self.parts:
+            return self._combined(request, is_exact=is_exact)
         if self.cache is None or not is_exact:
             return None
         return self.cache.get(self.key(request))
+
+    def _combined(self, request: CandidateList, *, is_exact: bool) -> Scores | None:
+        if self.reranker.learns:
+            return None
+        rows: list[list[Outcome | None]] = []
+        for component, part in zip(self.reranker.parts, self.parts, strict=True):
+            scores: Outcome | None = None
+            if self.reranker.asks(component, request):
+                scores = part.scores(request, is_exact=is_exact)
+                if scores is None:
+                    return None
+            rows.append([scores])
+        (outcome,) = self.reranker.combine([request], rows)
+        if isinstance(outcome, Failure):
+            return None
+        return outcome
 
     def hands_on(self, request: CandidateList, scores: Scores | None) -> CandidateList | None:
         """Return what the next stage gets; None where the scores are not known."""
         if scores is None:
             return None
         ranking = rank(request.doc_ids, scores)
-        return cut(picked(request, ranking.doc_ids, ranking.scores), self.keep)
+        order = picked(request, ranking.doc_ids, ranking.scores)
+        return cut(cut(order, self.reranker.hands_on(ranking.scores)), self.keep)
 
 
 def _cache(reranker: Reranker, is_pending: bool) -> ScoreCache | None:

@@ -11,6 +11,8 @@ from bench.records.schema import Cost
 
 if TYPE_CHECKING:
     from bench.catalogue.price import Price
+    from bench.contract.scored import Scored
+    from bench.contract.stage import Reranker
 
 SUITE = "suite"
 
@@ -35,6 +37,20 @@ def cost(usage: Mapping[str, float], price: Price | None, queries: int) -> Cost 
         as_of=price.as_of.isoformat() if price.as_of else None,
         source=price.source or SUITE,
     )
+
+
+def cost_of(reranker: Reranker, scored: Scored, queries: int) -> Cost | None:
+    """Return the cost of `queries` answered queries: of a reranker that is made of others, the sum
+    of the costs of its parts.
+    """
+    if not reranker.parts:
+        return cost(scored.usage, reranker.price(), queries)
+    costs: list[Cost] = []
+    for part, own in zip(reranker.parts, scored.parts, strict=True):
+        paid = cost_of(part.reranker, own, queries)
+        if paid is not None:
+            costs.append(paid)
+    return together(costs)
 
 
 def together(costs: Sequence[Cost]) -> Cost | None:

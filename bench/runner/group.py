@@ -44,6 +44,7 @@ from bench.runner.retrieve import Retrieved, retrieve
 from bench.runner.stages import StagePass, candidate_orders
 from bench.runner.timing import GroupTiming
 from bench.runner.trial_run import Measured, TrialRun
+from bench.scoring.composite import passes
 from bench.scoring.engine import HERE, score
 from bench.scoring.executors.base import Executor
 from bench.suite.pipeline_planning import recipe_of
@@ -133,7 +134,7 @@ class GroupRun:
             observer = Observer()
         stages: list[StageRecord] = []
         if planned.pipeline is None:
-            pairs = sum(len(request.docs) for request in questions.requests)
+            pairs = passes(reranker) * sum(len(request.docs) for request in questions.requests)
             with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
                 scored = score(
                     reranker,

@@ -25,13 +25,14 @@ from bench.records.learned import LearnedRecord
 from bench.records.schema import FAILURES, ArchitectureRecord, Record, StageRecord
 from bench.records.writer import now
 from bench.rerankers.options import declared
-from bench.runner.cost import cost, together
+from bench.runner.cost import cost_of, together
 from bench.scoring.description import described
 from bench.suite.planning import Planned
 
 if TYPE_CHECKING:
     from bench.contract.candidates import Candidates
     from bench.contract.scored import Scored
+    from bench.contract.stage import Reranker
     from bench.datasets.base import Dataset
     from bench.latency.plan import LatencyPlan
     from bench.quality.questions import Questions
@@ -83,12 +84,24 @@ def speed_settings(planned: Planned, description: Fields) -> Fields:
     """Return what of a reranker decides speed and not scores; of a pipeline, stage by stage."""
     facts = description.get("facts", {})
     if planned.pipeline is None:
-        return keys.speed_settings(declared(planned.reranker.options), facts)
+        return _speed_settings(planned.reranker, facts)
     stages = [
-        keys.speed_settings(declared(step.reranker.options), own)
+        _speed_settings(step.reranker, own)
         for step, own in zip(planned.pipeline.steps, facts["stages"], strict=True)
     ]
     return {"device": facts.get("device"), "stages": stages}
+
+
+def _speed_settings(reranker: Reranker, facts: Fields) -> Fields:
+    """Return the same of one reranker; of one that is made of others, part by part."""
+    settings = keys.speed_settings(declared(reranker.options), facts)
+    if not reranker.parts:
+        return settings
+    parts = [
+        _speed_settings(part.reranker, own)
+        for part, own in zip(reranker.parts, facts["parts"], strict=True)
+    ]
+    return {**settings, "parts": parts}
 
 
 def build_architecture(planned: Planned, questions: Questions, plan: LatencyPlan) -> Fields:
@@ -187,7 +200,7 @@ def quality_record(
         paid = together([stage.cost for stage in stages if stage.cost is not None])
     else:
         answered = scored.cached_queries + scored.computed_queries
-        paid = cost(scored.usage, planned.reranker.price(), answered)
+        paid = cost_of(planned.reranker, scored, answered)
     return Record(
         trial=trial,
         description=with_caution(scored.description, planned.part.name),

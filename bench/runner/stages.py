@@ -18,7 +18,7 @@ from bench.contract.scored import Amounts, Scored
 from bench.contract.stage import Description, DescriptionFields
 from bench.core.errors import RerankerError
 from bench.core.note import Note
-from bench.pipelines.handing import Handed, Orders, aligned, standing
+from bench.pipelines.handing import Handed, Limits, Orders, aligned, standing
 from bench.pipelines.pipeline import Pipeline, Step, described
 from bench.quality.assess import Assessed, assess
 from bench.quality.questions import Questions
@@ -26,8 +26,9 @@ from bench.ranking.order import rank
 from bench.records.learned import LearnedRecord
 from bench.records.schema import FAILED_LIMIT, StageRecord
 from bench.rerankers.reference.fixed import in_order
-from bench.runner.cost import cost
+from bench.runner.cost import cost_of
 from bench.runner.learned import Lists, learned_record
+from bench.scoring.composite import passes
 from bench.scoring.engine import HERE, score
 from bench.scoring.executors.base import Executor
 
@@ -47,6 +48,8 @@ class Stood:
     scored: Scored
     failures: Mapping[str, str]
     learned: LearnedRecord | None = None
+    limits: Limits = field(default_factory=dict)
+    """How many documents of a query the stages so far hand on, where one of them went by scores."""
     state: Any = None
     """What the stage has learned: another pipeline's stage of the same entry is handed it."""
 
@@ -70,7 +73,7 @@ class StagePass:
         RerankerError where a stage answers no query.
         """
         orders = candidate_orders(self.questions)
-        relevant = self._relevant(orders, self.depth, {})
+        relevant = self._relevant(orders, self.depth, Stood(orders, Scored(), {}))
         search = self._record(pipeline.first_name, None, self.depth, orders, relevant, None)
         records = [_with_spans(search, pipeline.first.spans())]
         stood = Stood(orders, Scored(), {})
@@ -86,11 +89,12 @@ class StagePass:
             step.reranker.state = stood.state
             received = self.depth if handed is None else handed
             keep = received if step.keep is None else step.keep
-            before, relevant = relevant, self._relevant(stood.orders, keep, stood.failures)
+            before, relevant = relevant, self._relevant(stood.orders, keep, stood)
             record = self._record(step.name, received, keep, stood.orders, relevant, before)
             if self._is_mostly_failed(stood):
                 # its means are of failures, which count 0
                 record = record.model_copy(update={"quality": {}})
+            record = _with_spans(record, step.reranker.spans())
             records.append(_with_cost(record, step, stood.scored))
             _add(together, stood.scored)
             handed = keep
@@ -105,10 +109,11 @@ class StagePass:
     def pairs(self, pipeline: Pipeline) -> int:
         """Return how many pairs the stages score together, at most: for a progress bar."""
         total = 0
-        for keep in pipeline.handed():
-            for request in self.questions.requests:
-                length = len(request.doc_ids)
-                total += length if keep is None else min(keep, length)
+        for step, keep in zip(pipeline.steps, pipeline.handed(), strict=True):
+            lengths = [len(request.doc_ids) for request in self.questions.requests]
+            if keep is not None:
+                lengths = [min(keep, length) for length in lengths]
+            total += passes(step.reranker) * sum(lengths)
         return total
 
     def _stand(
@@ -121,7 +126,7 @@ class StagePass:
         on_note: OnNote,
     ) -> Stood:
         """Score a stage. `names` are those of the stage before and of the first stage."""
-        lists = Handed(self.questions.requests, before.orders, handed)
+        lists = Handed(self.questions.requests, before.orders, handed, before.limits)
         scored = score(
             step.reranker,
             lists,
@@ -137,11 +142,17 @@ class StagePass:
             raise RerankerError(
                 f"{step.name}: none of its {len(lists)} queries was answered: {reason}"
             )
-        orders = Compact(
-            (request.query_id, _after(before.orders, request, scored))
-            for request in lists
-            if request.query_id in scored.scores
-        )
+        limits = dict(before.limits)
+        rows: list[tuple[str, QueryCandidates]] = []
+        for request in lists:
+            if request.query_id not in scored.scores:
+                continue
+            seen = _seen(request, scored)
+            rows.append((request.query_id, standing(before.orders[request.query_id], seen)))
+            limit = step.reranker.hands_on(seen.scores)
+            if limit is not None or request.query_id in limits:
+                limits[request.query_id] = min(len(seen.doc_ids), limit or len(seen.doc_ids))
+        orders = Compact(rows)
         failures = {
             query_id: f"{step.name}: {reason}" for query_id, reason in scored.failures.items()
         }
@@ -154,7 +165,7 @@ class StagePass:
                 step.name, step.reranker.learned, received, own, self.questions, self.seed
             )
         failed = {**before.failures, **failures}
-        return Stood(orders, scored, failed, learned, step.reranker.state)
+        return Stood(orders, scored, failed, learned, limits, step.reranker.state)
 
     def learned(self, pipeline: Pipeline) -> list[LearnedRecord]:
         """Return the records of the stages of a pipeline that were trained, once it has run."""
@@ -208,13 +219,13 @@ class StagePass:
     def _is_mostly_failed(self, stood: Stood) -> bool:
         return len(stood.failures) > FAILED_LIMIT * len(self.questions.query_ids)
 
-    def _relevant(self, orders: Orders, keep: int, failures: Mapping[str, str]) -> Relevant:
+    def _relevant(self, orders: Orders, keep: int, stood: Stood) -> Relevant:
         """Return, per query with relevant documents that did not fail, how many are handed on, and
         how many there are. A query without candidates hands on none.
         """
         counts: dict[str, tuple[int, int]] = {}
         for query_id, grades in self.questions.qrels.items():
-            if query_id in failures:
+            if query_id in stood.failures:
                 continue
             threshold = self.questions.dataset.min_relevance
             relevant = {doc_id for doc_id, grade in grades.items() if grade >= threshold}
@@ -222,6 +233,7 @@ class StagePass:
                 handed_on: Sequence[str] = ()
                 if query_id in orders:
                     handed_on = orders[query_id].doc_ids[:keep]
+                    handed_on = handed_on[: stood.limits.get(query_id)]
                 counts[query_id] = (len(relevant.intersection(handed_on)), len(relevant))
         return counts
 
@@ -255,13 +267,13 @@ def _candidates(request: CandidateList) -> QueryCandidates:
     return QueryCandidates(doc_ids, scores)
 
 
-def _after(orders: Orders, request: CandidateList, scored: Scored) -> QueryCandidates:
+def _seen(request: CandidateList, scored: Scored) -> QueryCandidates:
+    """Return the documents that a stage saw, as it ordered them."""
     try:
         ranking = rank(request.doc_ids, scored.scores[request.query_id])
     except ValueError as error:
         raise RerankerError(f"query '{request.query_id}': {error}") from error
-    seen = QueryCandidates(ranking.doc_ids, ranking.scores)
-    return standing(orders[request.query_id], seen)
+    return QueryCandidates(ranking.doc_ids, ranking.scores)
 
 
 def _documents(counts: Relevant) -> int:
@@ -301,7 +313,7 @@ def _with_cost(record: StageRecord, step: Step, scored: Scored) -> StageRecord:
     return record.model_copy(
         update={
             "usage": scored.usage,
-            "cost": cost(scored.usage, step.reranker.price(), queries),
+            "cost": cost_of(step.reranker, scored, queries),
             "scores": scores,
         }
     )

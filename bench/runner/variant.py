@@ -16,6 +16,7 @@ from bench.core.options import as_mapping, decision
 from bench.datasets.base import Dataset
 from bench.latency.sweep_plan import SETTINGS, Change, Changes
 from bench.pipelines.pipeline import Pipeline
+from bench.rerankers.options import shared
 from bench.suite.pipeline_entry import PipelineEntry
 from bench.suite.pipeline_planning import built, recipe_of
 from bench.suite.planning import Group, Planned
@@ -133,7 +134,21 @@ class _Changes:
             options[name] = self.values[name] = value
             if decision(model, name).decides == "scores":
                 self.deciding[name] = value
-        return Part(name=part.name, options=options or None)
+        return Part(name=part.name, options={**options, **self._parts(reranker)} or None)
+
+    def _parts(self, reranker: Reranker) -> dict[str, Any]:
+        """Return the options that hold entries, with the change made in each of these."""
+        changed: dict[str, Any] = {}
+        components = {part.name: part.reranker for part in reranker.parts}
+        for option in shared(reranker.options).holds:
+            value: Any = dict(reranker.options)[option]
+            if isinstance(value, tuple):
+                changed[option] = [
+                    self.made(part, components[part.label]).to_entry() for part in value
+                ]
+            elif value is not None:
+                changed[option] = self.made(value, components[value.label]).to_entry()
+        return changed
 
     def check(self) -> None:
         """Raise BenchError where nobody has an option of the change."""

@@ -37,8 +37,17 @@ def described(reranker: Reranker) -> Fields:
     if not is_ours(reranker.origin):
         options = _options(reranker, defaults=False)
         description["identity"] = {**options, **description["identity"]}
-    plain: Fields = redacted(json.loads(json.dumps(description, default=str)))
-    return plain
+    return _plain(description)
+
+
+def plain(description: Description) -> Fields:
+    """Return a description as plain data without secrets."""
+    return _plain(description.to_dict())
+
+
+def _plain(description: Any) -> Fields:
+    fields: Fields = redacted(json.loads(json.dumps(description, default=str)))
+    return fields
 
 
 def _checked(reranker: Reranker) -> Description:

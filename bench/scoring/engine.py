@@ -19,10 +19,11 @@ from bench.contract.meter import Meter
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.scored import Amounts, Scored
-from bench.contract.stage import Reranker
+from bench.contract.stage import Component, Reranker
 from bench.core.errors import RerankerError
 from bench.core.note import Note
 from bench.scoring.cache import ScoreCache, request_key
+from bench.scoring.composite import combined
 from bench.scoring.contract import held_to_contract
 from bench.scoring.description import described, identified
 from bench.scoring.executors.base import Executor
@@ -56,8 +57,25 @@ def score(
 
     Raises RerankerError when the reranker or the executor breaks its contract (wrong count,
     non-finite score, a job without an answer) or its service refuses for good; finished chunks stay
-    cached, and so do the answers that a service gave before.
+    cached, and so do the answers that a service gave before. A reranker that is made of others is
+    scored part by part, and keeps nothing of its own.
     """
+    if reranker.parts:
+
+        def score_part(part: Component, lists: Sequence[CandidateList]) -> Scored:
+            return score(
+                part.reranker,
+                lists,
+                chunk_pairs=chunk_pairs,
+                fresh=fresh,
+                on_progress=on_progress,
+                on_note=lambda about: on_note(about.at(part.name)),
+                executor=executor,
+                recipe=part.recipe,
+            )
+
+        with reranker.prepared(requests):
+            return combined(reranker, requests, score_part)
     is_reference = reranker.is_given or reranker.placement == "none"
     if is_reference or not executor.serves(reranker, recipe):
         executor = HERE

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from bench import retrieval
+from bench import rerankers, retrieval
 from bench.contract.part import Part
 from bench.core.errors import SuiteError
 from bench.core.options import Keys, Kind, as_mapping
@@ -129,6 +129,8 @@ class Checks:
                 )
             model = nested.options_for(kind, stage.name)
             model.model_validate(as_mapping(model, plain.options))
+            if not is_first:
+                _refuse_idle(plain, keep)
             refuse_more(keep, received)
             _refuse_twice(plain, names)
         except ValidationError as error:
@@ -159,3 +161,9 @@ def _refuse_twice(stage: Part, names: set[str]) -> None:
     if name in names:
         raise SuiteError(f"two stages are named '{name}': give one of them another 'name'")
     names.add(name)
+
+
+def _refuse_idle(stage: Part, keep: int | None) -> None:
+    """Raise SuiteError for a cut that hands on all that it gets."""
+    if keep is None and not stage.options and rerankers.only_shortens(stage.name):
+        raise SuiteError("it hands on all that it gets: give keep, min_score or within")

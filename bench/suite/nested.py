@@ -63,6 +63,11 @@ def refuse_misuse(placed: Placed) -> None:
     """
     if placed.kind != "rerankers":
         return
+    if rerankers.only_shortens(placed.part.name):
+        raise SuiteError(
+            f"'{placed.part.name}' orders nothing, it shortens what the next stage gets: it "
+            "belongs among the stages of a pipeline"
+        )
     if not placed.is_nested:
         references.refuse_reranker(placed.part)
         return

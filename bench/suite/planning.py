@@ -241,13 +241,15 @@ def _on_devices(
 
 
 def _is_on_device(reranker: Reranker, pipeline: Pipeline | None) -> bool:
-    """Return whether a device of the suite does some of the work: also of a pipeline of which one
-    stage is remote.
+    """Return whether a device of the suite does some of the work: also of a pipeline, or of a
+    reranker that is made of others, of which one stage is remote.
     """
-    if pipeline is None:
-        return reranker.placement == "device"
-    placements = {step.reranker.placement for step in pipeline.steps}
-    return pipeline.placement == "device" or "device" in placements
+    if reranker.placement == "device":
+        return True
+    parts = [part.reranker for part in reranker.parts]
+    if pipeline is not None:
+        parts += [step.reranker for step in pipeline.steps]
+    return any(_is_on_device(part, None) for part in parts)
 
 
 def _built(

@@ -85,11 +85,33 @@ OWN_EXAMPLES: Mapping[tuple[str, str], Any] = {
     ("llm", "template"): "qwen3-reranker",
     ("monot5", "prompt"): "Q: {query} D: {document}",
     ("rankt5", "prompt"): "Q: {query} D: {document}",
+    ("fuse", "of"): ["word-overlap", {"word-overlap": {"name": "other"}}],
+    ("fuse", "weights"): [1, 2],
+    ("blend", "of"): "word-overlap",
+    ("blend", "weight"): 0.25,
+    ("skip", "of"): "word-overlap",
+    ("skip", "when"): {"top_below": 1},
 }
+CROSS = {"cross-encoder": {"model": "owner/cross-encoder", "revision": OLD}}
+BI = {"bi-encoder": {"model": "owner/bi-encoder", "revision": OLD}}
+COMPOSED: Mapping[str, Mapping[str, Any]] = {
+    "fuse": {"of": [CROSS, BI]},
+    "blend": {"of": CROSS},
+    "skip": {"of": CROSS, "when": {"margin_below": 1}},
+    "cut": {},
+}
+"""Rerankers that are made of others."""
 BASES: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("cross-encoder", "adapter"): {"model": "encoder", "revision": None, "adapter": "lora-1"},
     ("cross-encoder", "instruction"): {"model": "judge", "revision": None},
     ("cross-encoder", "label"): {"model": "three", "revision": None, "label": 0},
+    ("fuse", "norm"): {"by": "weighted"},
+    ("fuse", "folds"): {"weights": "tuned"},
+    ("fuse", "seed"): {"weights": "tuned"},
+    ("blend", "folds"): {"weight": "tuned"},
+    ("blend", "seed"): {"weight": "tuned"},
+    ("skip", "folds"): {"when": {"margin_quantile": 0.5}},
+    ("skip", "seed"): {"when": {"margin_quantile": 0.5}},
 }
 """What an option is changed from, where the usual one has no use for it."""
 TUNED = {"weights": "tuned", "folds": 2}
@@ -176,6 +198,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             "listwise-server": api,
             **{name: {"model": f"owner/{name}", "revision": OLD} for name in _models(folder)},
         }
+        usual |= {name: dict(options) for name, options in COMPOSED.items()}
         usual["llm"] |= {"token_true": "yes", "token_false": "no"}
         made = Place(folder, usual, {("run-file", "path"): "two.run"})
         for name, options in usual.items():

@@ -1,0 +1,1 @@
+"""Rerankers that are made of others, and the cut: what lies between the stages of a cascade."""
