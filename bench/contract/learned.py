@@ -52,9 +52,11 @@ class FusionOrders:
 @dataclass(frozen=True)
 class Learned:
     """What training left. `dataset` is the one it was trained on, None where it is the queries'
-    own, cross-fitted in `folds` parts. `stages` are those whose scores are fused, by name.
+    own, cross-fitted in `folds` parts. `stages` are those whose scores are fused, by name. `key`
+    is what the cache folder has it under.
     """
 
+    key: str
     model: str
     dataset: str | None
     folds: int | None

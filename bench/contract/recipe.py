@@ -24,11 +24,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class StepRecipe:
-    """How a stage after the first of a pipeline is built, and how many documents it hands on."""
+    """How a stage after the first of a pipeline is built, and how many documents it hands on.
+    `learned` is the key of what it has learned in a run, where it has.
+    """
 
     name: str
     keep: int | None
     reranker: Recipe
+    learned: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class PipelineRecipe:
 
     dataset: Recipe
     seed: int
+    depth: int
     first_name: str
     first: Recipe
     steps: tuple[StepRecipe, ...]

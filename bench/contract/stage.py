@@ -152,8 +152,8 @@ class Reranker(Stage, OpenStage, Protocol):
     """
     learns: bool
     """Whether it combines by what it learns from the scores of all queries."""
-    is_portable: bool
-    """False where another process cannot build the same: it is trained in the run."""
+    needs_collection: bool
+    """True where it looks documents up in the collection: without one, nobody can use it."""
     state: Any
     """What it has learned in this run, None before: another instance of the same entry may be
     handed it.
@@ -189,10 +189,19 @@ class Reranker(Stage, OpenStage, Protocol):
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         """Take judgments and candidates, before `fingerprint()`: only what is given reads them."""
 
+    @property
+    def is_portable(self) -> bool:
+        """Whether another process can build the same from its recipe, over the same collection:
+        not what was trained on the answers of other stages.
+        """
+
     def follows(self, origin: Origin) -> None:
         """Take where its lists come from, when a suite is planned: only what is trained reads
         it.
         """
+
+    def restore(self, key: str) -> None:
+        """Take what another process has learned, and kept under this key, when it loads."""
 
     def prepared(self, requests: Sequence[CandidateList]) -> AbstractContextManager[None]:
         """Learn from all the lists of a quality pass, before `fingerprint()` is asked and the first

@@ -86,15 +86,18 @@ class Collection:
         words = self._words
         if words is None:
             raise RerankerError("ltr: the collection is closed")
+        documents = [self._documents(request) for request in requests]
         searched = [self._searched(request) for request in requests]
         cosines = self._cosines(requests)
         views: list[QueryView] = []
-        for request, stages, cosine in zip(requests, searched, cosines, strict=True):
+        for request, fields, stages, cosine in zip(
+            requests, documents, searched, cosines, strict=True
+        ):
             views.append(
                 QueryView(
                     query=request.query,
                     doc_ids=tuple(request.doc_ids),
-                    documents=self.dataset.documents.get(request.doc_ids),
+                    documents=fields,
                     before=_before(request),
                     words=words,
                     first=self._first(request),
@@ -104,6 +107,14 @@ class Collection:
                 )
             )
         return views
+
+    def _documents(self, request: CandidateList) -> list[Mapping[str, str]]:
+        try:
+            return self.dataset.documents.get(request.doc_ids)
+        except DataError as error:
+            raise RerankerError(
+                "ltr: it orders documents of its collection alone, and a request has others"
+            ) from error
 
     def sources(self) -> list[object] | None:
         """Return what decides the scores of further first stages and of the encoder: how a search

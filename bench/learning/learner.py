@@ -13,9 +13,11 @@ from bench import datasets, retrieval
 from bench.contract.candidates import QueryCandidates
 from bench.contract.learned import Learned, Origin
 from bench.contract.meter import Span
+from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList
 from bench.contract.stage import Reranker
 from bench.core.digest import digest_of, file_digest
+from bench.core.errors import RerankerError
 from bench.datasets.base import Dataset, Qrels, content_hash
 from bench.datasets.folds import refuse_shared
 from bench.learning import features, models, training
@@ -24,7 +26,7 @@ from bench.learning.importance import importances
 from bench.learning.matrix import Example, Features
 from bench.learning.model_files import files_of, refuse_known
 from bench.learning.options import LtrOptions
-from bench.learning.stored import Stored, stored_or_new
+from bench.learning.stored import Stored, read_stored, stored_or_new
 from bench.learning.training import Trained, TrainingSet
 from bench.retrieval.own_document import candidates_of
 from bench.retrieval.requests import Requests
@@ -99,7 +101,9 @@ class Learner:
         fusions = training.compared(stored.trained, examples)
         trained = stored.trained
         is_crossed = self.options.train is None and self.options.load is None
+        name = key or self._anonymous(requests)
         learned = Learned(
+            key=name,
             model=trained.final.kind,
             dataset=None if other is None else other.dataset.id,
             folds=self.options.folds if is_crossed else None,
@@ -110,8 +114,20 @@ class Learner:
             fusions=fusions,
             files=files_of(trained, self._training_queries(requests, other)),
         )
-        name = key or self._anonymous(requests)
         return Lessons(name, key is not None, trained, learned, self._collection.firsts)
+
+    def restored(self, key: str) -> Lessons | None:
+        """Return what a run has learned, None where the cache does not have it any more. Nobody
+        compares it with fusions here.
+        """
+        stored = read_stored(key, self.options)
+        if stored is None:
+            return None
+        trained = stored.trained
+        learned = Learned(
+            key, trained.final.kind, None, None, trained.queries, trained.documents, (), ()
+        )
+        return Lessons(key, True, trained, learned, self._collection.firsts)
 
     def scores(
         self, requests: Sequence[CandidateList], trained: Trained, span: Span
@@ -208,12 +224,25 @@ class Learner:
             dataset.id,
             self.dataset.id,
         )
+        return OtherDataset(dataset, self._lists(dataset, first, judged))
+
+    def own_lists(self) -> Sequence[CandidateList]:
+        """Return the first stage's candidates of the judged queries."""
+        first = self.origin.first
+        if first is None:
+            raise RerankerError("ltr: its first stage is not known")
+        judged = [query_id for query_id in self.dataset.queries if query_id in self.dataset.qrels]
+        return self._lists(self.dataset, first, judged)
+
+    def _lists(
+        self, dataset: Dataset, first: Recipe, query_ids: Sequence[str]
+    ) -> Sequence[CandidateList]:
         stage = retrieval.build(first.name, first.options, Path(first.base_dir), first.device)
         try:
-            candidates = candidates_of(stage, dataset, judged, self.origin.depth)
+            candidates = candidates_of(stage, dataset, query_ids, self.origin.depth)
         finally:
             stage.close()
-        return OtherDataset(dataset, Requests(dataset, candidates, judged))
+        return Requests(dataset, candidates, query_ids)
 
     def _training_queries(
         self, requests: Sequence[CandidateList], other: OtherDataset | None

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench import rerankers
 from bench.contract.identity import Identity
 from bench.contract.learned import Learned, Origin
 from bench.contract.request import CandidateList, Usage
 from bench.contract.requirement import Requirement, requirements_of
-from bench.contract.stage import Description, Reranker
+from bench.contract.stage import Component, Description, Reranker
 from bench.core.digest import file_digest
 from bench.core.errors import RerankerError, SuiteError
 from bench.core.options import validated
@@ -41,7 +40,7 @@ class LtrReranker(BaseReranker):
     Options: ClassVar[type[LtrOptions]] = LtrOptions
     pointwise = False
     reads_scores = True
-    is_portable = False
+    needs_collection = True
     options: LtrOptions
 
     def __init__(self, options: LtrOptions, device: str = "cpu") -> None:
@@ -50,11 +49,10 @@ class LtrReranker(BaseReranker):
         self._dataset: Dataset | None = None
         self._firsts: Mapping[str, QueryCandidates] | None = None
         self._learner: Learner | None = None
+        self._key: str | None = None
         self._encoder: Reranker | None = None
         if options.bm25 is not None:
             validated(BM25Options, options.bm25, "ltr: bm25")
-        if options.encoder is not None:
-            self._encoder = rerankers.build(options.encoder.name, options.encoder.options, device)
 
     @property
     def base_dir(self) -> Path:
@@ -62,6 +60,11 @@ class LtrReranker(BaseReranker):
         if self._origin is None or self._origin.first is None:
             return Path()
         return Path(self._origin.first.base_dir)
+
+    @property
+    def is_portable(self) -> bool:
+        origin = self._origin
+        return origin is not None and origin.first is not None and not origin.between
 
     @property
     def learned(self) -> Learned | None:
@@ -99,11 +102,16 @@ class LtrReranker(BaseReranker):
                 "search another dataset: leave 'train' out"
             )
 
+    def hold(self, parts: Sequence[Component]) -> None:
+        """Take the encoder. Its scores are features: it is no part that is scored for itself."""
+        for part in parts:
+            self._encoder = part.reranker
+
     def follows(self, origin: Origin) -> None:
         self._origin = origin
-        part = self.options.encoder
-        if part is not None:
-            self._encoder = rerankers.build(part.name, part.options, self.device, self.base_dir)
+
+    def restore(self, key: str) -> None:
+        self._key = key
 
     def over(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -143,8 +151,18 @@ class LtrReranker(BaseReranker):
             learner.forget()
 
     def load(self) -> None:
-        if self._dataset is not None:
-            self._over().load()
+        """Open what features look up. Where no quality pass came before, as in a server or a fresh
+        process, take what a run has learned, or learn from the candidates of the first stage.
+        """
+        if self._dataset is None:
+            return
+        learner = self._over()
+        learner.load()
+        if self.state is None and self._key is not None:
+            self.state = learner.restored(self._key)
+        if self.state is None and self.is_portable:
+            self.state = learner.learned_from(learner.own_lists())
+            learner.forget()
 
     def describe(self) -> Description:
         identity = self.identity().complete()

@@ -45,19 +45,31 @@ def stored_or_new(key: str | None, make: Callable[[], Stored], options: LtrOptio
     """
     if key is None:
         return make()
-    folder = cache_dir("ltr", key[:20])
-    try:
-        if is_intact(folder):
-            return _read(folder, options)
-    except OSError:
-        return make()
+    known = read_stored(key, options)
+    if known is not None:
+        return known
     stored = make()
     try:
-        keep(folder, partial(_write, stored))
+        keep(_folder(key), partial(_write, stored))
     except OSError:
         # the cache is full, or read-only: what was trained serves this run
         return stored
     return stored
+
+
+def read_stored(key: str, options: LtrOptions) -> Stored | None:
+    """Return the training of this key; None where the cache does not have it whole."""
+    folder = _folder(key)
+    try:
+        if is_intact(folder):
+            return _read(folder, options)
+    except OSError:
+        return None
+    return None
+
+
+def _folder(key: str) -> Path:
+    return cache_dir("ltr", key[:20])
 
 
 def _write(stored: Stored, folder: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import datasets, retrieval
+from bench.contract.learned import Origin
+from bench.contract.recipe import Recipe
 from bench.core.plugins import look_in
 from bench.pipelines.pipeline import Pipeline, Step
 from bench.rerankers import recipe as reranker_recipe
@@ -28,7 +30,12 @@ def built(recipe: Mapping[str, Any]) -> Pipeline:
     steps: list[Step] = []
     for step in recipe["steps"]:
         key = json.dumps(step["reranker"], sort_keys=True, default=str)
-        steps.append(Step(step["name"], reranker_recipe.built(step["reranker"]), step["keep"], key))
+        reranker = reranker_recipe.built(step["reranker"])
+        between = tuple(earlier.name for earlier in steps)
+        reranker.follows(Origin(Recipe(**first), recipe["depth"], recipe["seed"], between))
+        if step["learned"] is not None:
+            reranker.restore(step["learned"])
+        steps.append(Step(step["name"], reranker, step["keep"], key))
     pipeline = Pipeline(recipe["first_name"], stage, steps, device=recipe["device"])
     pipeline.over(collection)
     return pipeline

@@ -69,7 +69,7 @@ class BaseReranker(ABC):
     """The published run whose order it is."""
     talks: bool = False
     """Whether the model behind it can also be chatted with, see `continue_chat`."""
-    is_portable: bool = True
+    needs_collection: bool = False
     state: Any = None
     """What it has learned in this run."""
     longest_input: int | None = None
@@ -130,7 +130,14 @@ class BaseReranker(ABC):
     def over(self, dataset: Dataset) -> None:
         return None
 
+    @property
+    def is_portable(self) -> bool:
+        return True
+
     def follows(self, origin: Origin) -> None:
+        return None
+
+    def restore(self, key: str) -> None:
         return None
 
     @property

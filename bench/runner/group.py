@@ -126,7 +126,7 @@ class GroupRun:
         if trial.device is not None:
             label += f" on {trial.device}"
         recipe = recipe_of(planned.part, reranker, self.suite, trial.host)
-        if reranker.placement == "device" and self.executor.distributes:
+        if reranker.placement == "device" and self.executor.distributes and recipe:
             label += f" ({self._executor_label(trial.host)})"
         observer = self.observer
         if reranker.placement == "none":

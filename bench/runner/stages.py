@@ -135,7 +135,7 @@ class StagePass:
             on_progress=on_pairs,
             on_note=partial(on_note, step.name),
             executor=self.executor,
-            recipe=step.recipe,
+            recipe=None if step.reranker.needs_collection else step.recipe,
         )
         if lists and not scored.scores:
             reason = next(iter(scored.failures.values()), NO_REASON)

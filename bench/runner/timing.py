@@ -150,9 +150,17 @@ class GroupTiming:
         for step in pipeline.steps:
             if step.recipe is None:
                 return None
-            steps.append(StepRecipe(step.name, step.keep, step.recipe))
+            learned = step.reranker.learned
+            key = None if learned is None else learned.key
+            steps.append(StepRecipe(step.name, step.keep, step.recipe, key))
         return PipelineRecipe(
-            dataset, self.suite.seed, pipeline.first_name, first, tuple(steps), pipeline.device
+            dataset,
+            self.suite.seed,
+            self.runs[0].trial.depth,
+            pipeline.first_name,
+            first,
+            tuple(steps),
+            pipeline.device,
         )
 
     def _sweep(self, questions: Questions, timing: timed_pass.LatencyResult) -> None:

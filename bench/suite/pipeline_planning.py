@@ -80,7 +80,7 @@ def built(suite: Suite, entry: PipelineEntry, first_stage: Part, device: str) ->
         key = json.dumps([plain.to_entry(), device], sort_keys=True, default=str)
         between = tuple(step.name for step in steps)
         reranker.follows(replace(origin, between=between))
-        recipe = recipe_of(plain, reranker, suite, device)
+        recipe = plain.recipe(suite.base_dir, device) if reranker.is_portable else None
         steps.append(Step(display_name(plain), reranker, keep_of(stage), key, recipe))
     return Pipeline(display_name(first_stage), first, steps, device=device)
 
@@ -92,8 +92,8 @@ def origin_of(suite: Suite, first_stage: Part) -> Origin:
 
 
 def recipe_of(part: Part, reranker: Reranker, suite: Suite, device: str) -> Recipe | None:
-    """Return how another process builds the same stage; None where it cannot."""
-    if not reranker.is_portable:
+    """Return how another process builds the same reranker, alone; None where it cannot."""
+    if reranker.needs_collection:
         return None
     return part.recipe(suite.base_dir, device)
 

@@ -348,6 +348,33 @@ def test_it_says_what_it_needs(everyday: Work) -> None:
         everyday.scores({"folds": 500})
 
 
+def test_without_a_quality_pass_it_learns_from_the_first_stage(everyday: Work) -> None:
+    """As in a server: the judged queries' candidates are searched, and a new query is scored by the
+    model of all queries.
+    """
+    stage = everyday.stage({})
+    scores = score(stage, everyday.requests, chunk_pairs=500).scores
+    served = everyday.stage({})
+    served.load()
+    request = everyday.requests[4]
+    assert np.array_equal(
+        np.asarray(served.score_lists([request], Meter())[0]), scores[request.query_id]
+    )
+    new = replace(request, query=f"{request.query} please")
+    assert stage.learned is not None
+    path = json.loads(stage.learned.files[".json"])
+    assert len(path["trained_on"]) == 80
+    (outcome,) = served.score_lists([new], Meter())
+    assert served.state.trained.model_of(new.query) is served.state.trained.final
+    assert len(np.asarray(outcome)) == len(new.doc_ids)
+    restored = everyday.stage({}, ["another stage"])
+    restored.restore(stage.learned.key)
+    restored.load()
+    assert restored.state.trained.final.to_text() == served.state.trained.final.to_text()
+    with pytest.raises(RerankerError, match="documents of its collection alone"):
+        served.score_lists([replace(request, doc_ids=["x"] * len(request.docs))], Meter())
+
+
 SUITE: Mapping[str, Any] = {
     "name": "learned",
     "datasets": [{"embedded:everyday": {"queries": 40}}],
@@ -365,7 +392,13 @@ SUITE: Mapping[str, Any] = {
     "measures": ["nDCG@10"],
     "depth": 30,
     "devices": ["cpu"],
-    "latency": {"queries": 3, "rounds": 1, "offline_pairs": 60, "warmup_max": 3},
+    "latency": {
+        "queries": 3,
+        "rounds": 1,
+        "offline_pairs": 60,
+        "warmup_max": 3,
+        "scenarios": ["single", "cold"],
+    },
     "store_texts": False,
 }
 
@@ -376,6 +409,14 @@ def test_a_suite_trains_measures_and_times_it(tmp_path: Path) -> None:
     by_name = {record.trial.reranker: record for record in run.records.values()}
     alone = by_name["ltr"]
     assert alone.latency is not None
+    short, long = by_name["short"].latency, by_name["long"].latency
+    assert short is not None
+    assert long is not None
+    # a fresh process finds in the cache what the run has learned; what comes after other
+    # rerankers, it cannot
+    assert short["cold"]["failed"] == 0
+    assert short["cold"]["runs"] > 0
+    assert long["cold"]["runs"] == 0
     assert [row.stage for row in alone.learned] == ["ltr"]
     assert [row.stage for row in by_name["long"].learned] == ["ltr", "again"]
     assert by_name["long"].learned[1].stages == ["ltr", "bm25"]

@@ -66,6 +66,10 @@ class Composite(BaseReranker):
         for part, own in zip(self.parts, state.parts, strict=True):
             part.reranker.state = own
 
+    @property
+    def is_portable(self) -> bool:
+        return all(part.reranker.is_portable for part in self.parts)
+
     def hold(self, parts: Sequence[Component]) -> None:
         """Take the parts, built. Raises SuiteError for one that has no scores."""
         for part in parts:
@@ -74,7 +78,7 @@ class Composite(BaseReranker):
         rerankers = [part.reranker for part in parts]
         self.parts = parts
         self.placement = _placement([reranker.placement for reranker in rerankers])
-        self.is_portable = all(reranker.is_portable for reranker in rerankers)
+        self.needs_collection = any(reranker.needs_collection for reranker in rerankers)
         self.reads_texts = any(reranker.reads_texts for reranker in rerankers)
         self.reads_scores = self.reads_scores or any(
             reranker.reads_scores for reranker in rerankers
