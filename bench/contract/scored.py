@@ -16,6 +16,22 @@ Amounts = dict[str, float]
 
 
 @dataclass
+class PairCounts:
+    """Pairs of the answered queries: scored now, and taken from the cache. `shared` are those among
+    them that the run had asked for before, for another row or stage.
+    """
+
+    computed: int = 0
+    cached: int = 0
+    shared: int = 0
+
+    def __add__(self, other: PairCounts) -> PairCounts:
+        return PairCounts(
+            self.computed + other.computed, self.cached + other.cached, self.shared + other.shared
+        )
+
+
+@dataclass
 class Scored:
     """The result of the quality pass: scores per query, failed queries with their reasons, how much
     came from the cache, and the cost: in all, and by query where the reranker knows.
@@ -31,8 +47,15 @@ class Scored:
     """What loaded, as a record holds it; empty until it is known."""
     usage: Amounts = field(default_factory=dict)
     usage_by_query: dict[str, Amounts] = field(default_factory=dict)
+    pairs: PairCounts = field(default_factory=PairCounts)
+    shared_usage: Amounts = field(default_factory=dict)
+    """The part of `usage` that another row or stage of the run shows, too: of the shared pairs."""
     notes: list[Note] = field(default_factory=list)
     """What was wrong with the score cache, and what became of workers."""
+    seen: dict[str, int] = field(default_factory=dict)
+    """Query id -> how many of its documents the last stage of a pipeline scored, the best of the
+    ranking; empty where all were.
+    """
     executor: str = ""
     """Who computed what the cache lacked, where it was not this process alone."""
 

@@ -32,6 +32,7 @@ class Code(StrEnum):
     CUT_ANSWERS = "cut-answers"
     SPLIT_REQUESTS = "split-requests"
     BLANKS = "blanks"
+    SHARED_BILL = "shared-bill"
     NO_RANKING = "no-ranking"
     UNTIMED = "untimed"
 
@@ -117,6 +118,7 @@ class Code(StrEnum):
 
     # a run
     CONTINUED = "continued"
+    SHARED_PAIRS = "shared-pairs"
     CACHE_DAMAGED = "cache-damaged"
     CACHE_UNREADABLE = "cache-unreadable"
     CACHE_CLOSED = "cache-closed"

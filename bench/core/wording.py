@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 
 from bench.core.counting import counted, percent, times
 from bench.core.note import Code, Note
-
-Words = Callable[[Note], str]
+from bench.core.phrases import Words, more, named, says, share
 
 
 def worded(note: Note) -> str:
@@ -24,26 +22,6 @@ def sentences(notes: Iterable[Note]) -> list[str]:
     return [worded(note) for note in notes]
 
 
-class _Names(dict[str, str]):
-    """The names of a sentence. A record from elsewhere may lack one."""
-
-    def __missing__(self, name: str) -> str:
-        return "?"
-
-
-def _filled(template: str, note: Note) -> str:
-    names = _Names(note.names)
-    names["count"] = f"{note.count:.0f}"
-    names["total"] = f"{note.total:.0f}"
-    names["text"] = note.text
-    return template.format_map(names)
-
-
-def _says(template: str) -> Words:
-    """Return the words of a sentence in which nothing but names and whole numbers change."""
-    return partial(_filled, template)
-
-
 def _tuned_weights(note: Note) -> str:
     if note.count:
         return (
@@ -51,23 +29,6 @@ def _tuned_weights(note: Note) -> str:
             f"{note.count:.0f}"
         )
     return f"weights {note.text}: the best nDCG@10 on the queries of another dataset"
-
-
-def _named(note: Note, name: str) -> str:
-    return note.names.get(name, "?")
-
-
-def _share(note: Note) -> str:
-    if not note.total:
-        return "0%"
-    return percent(note.count / note.total)
-
-
-def _more(note: Note) -> str:
-    """Return what else is known, as the end of a sentence."""
-    if not note.text:
-        return ""
-    return f"; {note.text}"
 
 
 def _text(note: Note) -> str:
@@ -87,7 +48,7 @@ def _failed_some(note: Note) -> str:
 
 
 def _judged(note: Note) -> str:
-    return f"only {_share(note)} of the top 10 is judged: unjudged documents count as not relevant"
+    return f"only {share(note)} of the top 10 is judged: unjudged documents count as not relevant"
 
 
 def _ties(note: Note) -> str:
@@ -100,7 +61,7 @@ def _beyond(note: Note) -> str:
 
 
 def _truncated(note: Note) -> str:
-    return f"{_share(note)} of the pairs were cut at max length"
+    return f"{share(note)} of the pairs were cut at max length"
 
 
 def _cut_queries(note: Note) -> str:
@@ -108,7 +69,7 @@ def _cut_queries(note: Note) -> str:
 
 
 def _repairs(note: Note) -> str:
-    return f"{_share(note)} of the answers were no complete order and had to be mended"
+    return f"{share(note)} of the answers were no complete order and had to be mended"
 
 
 def _halvings(note: Note) -> str:
@@ -119,18 +80,18 @@ def _halvings(note: Note) -> str:
 
 
 def _other_script(note: Note) -> str:
-    advice = f"set stemmer to {_named(note, 'others')}"
+    advice = f"set stemmer to {named(note, 'others')}"
     if languages := note.names.get("languages"):
         advice = f"set language to {languages}, or stemmer to null"
     return (
-        f"most letters of the queries are {_named(note, 'script')}, which the stemmer "
-        f"'{_named(note, 'stemmer')}' cannot read: {advice}"
+        f"most letters of the queries are {named(note, 'script')}, which the stemmer "
+        f"'{named(note, 'stemmer')}' cannot read: {advice}"
     )
 
 
 def _cut_answers(note: Note) -> str:
     return (
-        f"{_share(note)} of the answers were cut off at the length limit: answer_tokens is too low"
+        f"{share(note)} of the answers were cut off at the length limit: answer_tokens is too low"
     )
 
 
@@ -143,34 +104,48 @@ def _blanks(note: Note) -> str:
     return f"not sent, and ranked behind all others: {documents} without text"
 
 
+def _shared_bill(note: Note) -> str:
+    return (
+        f"{note.count:,.0f} of {counted(note.total, 'pair')} were bought once for several rows: "
+        "its cost is their share of those bills, and lists of its own may be billed otherwise"
+    )
+
+
+def _shared_pairs(note: Note) -> str:
+    return (
+        f"{note.count:,.0f} of {counted(note.total, 'pair')} were shared: each was scored once for "
+        "several rows or stages"
+    )
+
+
 def _unknown_queries(note: Note) -> str:
-    return f"queries that have judgments but no text, left out{_more(note)}: {note.count:.0f}"
+    return f"queries that have judgments but no text, left out{more(note)}: {note.count:.0f}"
 
 
 def _unknown_documents(note: Note) -> str:
     about = f"of {note.total:.0f}; they stay in the qrels, as in trec_eval"
     return (
-        f"judged documents that are not in the collection ({about}){_more(note)}: {note.count:.0f}"
+        f"judged documents that are not in the collection ({about}){more(note)}: {note.count:.0f}"
     )
 
 
 def _approximate(note: Note) -> str:
     return (
-        f"the approximate search ({_named(note, 'index')}) finds {percent(note.count, 1)} of the "
-        f"exact search's first {_named(note, 'depth')} documents"
+        f"the approximate search ({named(note, 'index')}) finds {percent(note.count, 1)} of the "
+        f"exact search's first {named(note, 'depth')} documents"
     )
 
 
 def _short_lists(note: Note) -> str:
     documents = counted(note.count, "document")
     verb = "finds" if note.names.get("how") == "search" else "lists"
-    source = _named(note, "source")
+    source = named(note, "source")
     return f"{source} {verb} at most {documents} per query, and the depth is {note.total:.0f}"
 
 
 def _extra_documents(note: Note) -> str:
     documents = counted(note.count, "document")
-    return f"{documents} of {_named(note, 'file')} left out: no candidates here"
+    return f"{documents} of {named(note, 'file')} left out: no candidates here"
 
 
 def _failed_calls(note: Note) -> str:
@@ -186,13 +161,13 @@ def _split_batches(note: Note) -> str:
 
 
 def _queue_grew(note: Note) -> str:
-    load = _named(note, "load")
+    load = named(note, "load")
     return f"overloaded ({load} load; the queue grew): waits grow for as long as it lasts"
 
 
 def _unanswered(note: Note) -> str:
     arrivals = f"{note.count:.0f} of {note.total:.0f} arrivals were never answered"
-    load = _named(note, "load")
+    load = named(note, "load")
     return f"overloaded ({load} load; {arrivals}): waits grow for as long as it lasts"
 
 
@@ -213,26 +188,26 @@ def _cpu_heat(note: Note) -> str:
 
 
 def _gpu_heat(note: Note) -> str:
-    return f"{_named(note, 'device')} was slowed down for heat during {note.count:.1f} s"
+    return f"{named(note, 'device')} was slowed down for heat during {note.count:.1f} s"
 
 
 def _noise_floor(note: Note) -> str:
     processes = counted(note.total, "process")
-    how = f"{processes} of {_named(note, 'queries')} queries, {_named(note, 'day')}"
+    how = f"{processes} of {named(note, 'queries')} queries, {named(note, 'day')}"
     return (
         f"differences in latency below {percent(note.count, 1)} are noise on this machine (A/A: "
-        f"{_named(note, 'reranker')} against itself, {how})"
+        f"{named(note, 'reranker')} against itself, {how})"
     )
 
 
 def _sweep_failed(note: Note) -> str:
-    return f"with {_named(note, 'change')}, {counted(note.count, 'query')} failed and score 0"
+    return f"with {named(note, 'change')}, {counted(note.count, 'query')} failed and score 0"
 
 
 def _continued(note: Note) -> str:
     trials = counted(note.total, "trial")
     return (
-        f"the run was interrupted, and continued at {_named(note, 'moment')}: {note.count:.0f} of "
+        f"the run was interrupted, and continued at {named(note, 'moment')}: {note.count:.0f} of "
         f"{trials} had finished before"
     )
 
@@ -254,8 +229,8 @@ def _unreadable(note: Note) -> str:
 WORDS: Mapping[Code, Words] = {
     Code.TEXT: _text,
     Code.CAUTION: _text,
-    Code.RANDOM_WEIGHTS: _says("random weights: the order means nothing"),
-    Code.OTHER_CANDIDATES: _says(
+    Code.RANDOM_WEIGHTS: says("random weights: the order means nothing"),
+    Code.OTHER_CANDIDATES: says(
         "a run over other candidates than these, left out of the verdict: `first_stage: NAME` "
         "binds it to its own first stage, and as an entry of first_stages it is measured over "
         "its own candidates"
@@ -272,157 +247,159 @@ WORDS: Mapping[Code, Words] = {
     Code.CUT_ANSWERS: _cut_answers,
     Code.SPLIT_REQUESTS: _split_requests,
     Code.BLANKS: _blanks,
-    Code.NO_RANKING: _says("its ranking is not in the run folder: none of its documents is shown"),
-    Code.UNTIMED: _says("not timed: a reference, for its ranking only"),
-    Code.BLANK_LINES: _says("blank lines skipped in {file}: {count}"),
-    Code.UNREAD_FILES: _says("files left unread, since {file} is there ({unread}): {count}"),
-    Code.BAD_ROWS: _says("{rows} left out of {file} (the first on line {line}: {text}): {count}"),
-    Code.NO_TEXT_FIELD: _says("documents without a 'text' in {file} (they have {fields}): {count}"),
-    Code.REPEATED_DOCUMENTS: _says("documents repeated alike in {file}: {count}"),
-    Code.REPEATED_QUERIES: _says("queries repeated alike in {file}: {count}"),
-    Code.QUOTED_QUERIES: _says(
+    Code.SHARED_BILL: _shared_bill,
+    Code.NO_RANKING: says("its ranking is not in the run folder: none of its documents is shown"),
+    Code.UNTIMED: says("not timed: a reference, for its ranking only"),
+    Code.BLANK_LINES: says("blank lines skipped in {file}: {count}"),
+    Code.UNREAD_FILES: says("files left unread, since {file} is there ({unread}): {count}"),
+    Code.BAD_ROWS: says("{rows} left out of {file} (the first on line {line}: {text}): {count}"),
+    Code.NO_TEXT_FIELD: says("documents without a 'text' in {file} (they have {fields}): {count}"),
+    Code.REPEATED_DOCUMENTS: says("documents repeated alike in {file}: {count}"),
+    Code.REPEATED_QUERIES: says("queries repeated alike in {file}: {count}"),
+    Code.QUOTED_QUERIES: says(
         "queries in quotes in {file}, as CSV writes them: the quotes are taken off: {count}"
     ),
-    Code.REPEATED_JUDGMENTS: _says("judgments repeated in {file}: {count}"),
-    Code.UNGRADED_JUDGMENTS: _says(
+    Code.REPEATED_JUDGMENTS: says("judgments repeated in {file}: {count}"),
+    Code.UNGRADED_JUDGMENTS: says(
         "judgments without a grade in {file}, counted as grade {grade}: {count}"
     ),
-    Code.JUDGED_AGAIN: _says(
+    Code.JUDGED_AGAIN: says(
         "documents judged more than once for a query; the last grade counts: {count}"
     ),
-    Code.BLANK_QUERIES: _says("queries without text, left out: {count}"),
+    Code.BLANK_QUERIES: says("queries without text, left out: {count}"),
     Code.UNKNOWN_QUERIES: _unknown_queries,
-    Code.UNJUDGED_QUERIES: _says("queries without judgments, left out: {count}"),
-    Code.WITHOUT_RELEVANT: _says(
+    Code.UNJUDGED_QUERIES: says("queries without judgments, left out: {count}"),
+    Code.WITHOUT_RELEVANT: says(
         "queries without a relevant document (grade {grade} or above), which can only score 0: "
         "{count}"
     ),
-    Code.RELEVANT_ONLY: _says(
+    Code.RELEVANT_ONLY: says(
         "judgments, which list relevant documents only (unjudged ones count as not relevant, and "
         "the share judged says little): {count}"
     ),
     Code.UNKNOWN_DOCUMENTS: _unknown_documents,
-    Code.UNKNOWN_IN_SAMPLE: _says(
+    Code.UNKNOWN_IN_SAMPLE: says(
         "judged documents that are not in the collection, of {total} looked up: {count}"
     ),
-    Code.UNREACHABLE: _says(
+    Code.UNREACHABLE: says(
         "queries none of whose relevant documents is in the collection: no reranker can answer "
         "them: {count}"
     ),
-    Code.BLANK_DOCUMENTS: _says("documents whose rendered text is blank: {count}"),
-    Code.OWN_LEFT_OUT: _says(
+    Code.BLANK_DOCUMENTS: says("documents whose rendered text is blank: {count}"),
+    Code.OWN_LEFT_OUT: says(
         "queries whose candidates leave out the document with their own id (own_document: keep "
         "leaves it in): {count}"
     ),
-    Code.OWN_LEFT_IN: _says(
+    Code.OWN_LEFT_IN: says(
         "queries that are documents under the same id, and may be their own candidates "
         "(own_document: drop leaves these out): {count}"
     ),
-    Code.RANKS_ONLY: _says("{file} has ranks and no scores: its order is that of the ranks"),
-    Code.CONTRADICTED: _says(
+    Code.RANKS_ONLY: says("{file} has ranks and no scores: its order is that of the ranks"),
+    Code.CONTRADICTED: says(
         "queries of {file} whose rank column contradicts their scores: {count} of {total} (the "
         "score decides, the higher first, as in trec_eval)"
     ),
-    Code.REPEATED_LINES: _says("lines that {file} holds a second time, left out: {count}"),
-    Code.ABSENT_QUERIES: _says("queries absent from {file}, which get no candidates: {count}"),
-    Code.FOREIGN_DOCUMENTS: _says(
+    Code.REPEATED_LINES: says("lines that {file} holds a second time, left out: {count}"),
+    Code.ABSENT_QUERIES: says("queries absent from {file}, which get no candidates: {count}"),
+    Code.FOREIGN_DOCUMENTS: says(
         "documents of {file} that {dataset} does not have, left out: {count}"
     ),
-    Code.FOREIGN_LISTS: _says(
+    Code.FOREIGN_LISTS: says(
         "queries of {file} of whose documents {dataset} has none, which get no candidates: {count}"
     ),
-    Code.TIED_CANDIDATES: _says(
+    Code.TIED_CANDIDATES: says(
         "documents in {file} that share their score with a neighbour, ordered by doc_id "
         "(descending): {count}"
     ),
-    Code.CUT_IN_TIES: _says(
+    Code.CUT_IN_TIES: says(
         "queries of {file} cut at depth {depth} between documents of equal score: {count}"
     ),
     Code.SHORT_LISTS: _short_lists,
-    Code.NO_TOKEN: _says(
+    Code.NO_TOKEN: says(
         "queries that have no token (nothing is left of them by the token pattern and the stop "
         "words), and get no candidates: {count}"
     ),
-    Code.NO_MATCH: _says(
+    Code.NO_MATCH: says(
         "queries that share no term with any document, and get no candidates: {count}"
     ),
     Code.OTHER_SCRIPT: _other_script,
-    Code.INDEX_NOT_KEPT: _says("the BM25 index could not be kept in the cache: {text}"),
+    Code.INDEX_NOT_KEPT: says("the BM25 index could not be kept in the cache: {text}"),
     Code.TUNED_WEIGHTS: _tuned_weights,
-    Code.VECTORS_NOT_KEPT: _says("the embeddings could not be kept in the cache: {text}"),
-    Code.VECTORS_DAMAGED: _says(
+    Code.VECTORS_NOT_KEPT: says("the embeddings could not be kept in the cache: {text}"),
+    Code.VECTORS_DAMAGED: says(
         "embeddings in the cache were damaged: they are set aside, and were made again"
     ),
-    Code.CUT_DOCUMENTS: _says(
+    Code.CUT_DOCUMENTS: says(
         "texts of documents that are longer than the encoder reads, and were cut: {count} of "
         "{total}"
     ),
     Code.APPROXIMATE: _approximate,
-    Code.SHALLOW: _says(
+    Code.SHALLOW: says(
         "depth {depth} ends above the cutoff of {measures}: there is nothing below it to find"
     ),
-    Code.NO_CANDIDATES: _says("queries without candidates, which score 0: {count}"),
-    Code.OUT_OF_ORDER: _says(
+    Code.NO_CANDIDATES: says("queries without candidates, which score 0: {count}"),
+    Code.OUT_OF_ORDER: says(
         "queries whose candidates are not in the order of their scores: {count}; n, n-1, ..., 1 "
         "stands in for these scores"
     ),
-    Code.ABSENT_CANDIDATES: _says(
+    Code.ABSENT_CANDIDATES: says(
         "{count} of {total} candidates are not in {file}: they come after all others, as the "
         "first stage had them"
     ),
     Code.EXTRA_DOCUMENTS: _extra_documents,
-    Code.SLOW_FORMAT: _says(
+    Code.SLOW_FORMAT: says(
         "this CPU has no instructions for {dtype} (such as {instruction}): float32 may well be "
         "faster"
     ),
-    Code.OTHER_FORMAT: _says("{wanted} was asked for, {loaded} is what runs"),
-    Code.SERVER_SILENT: _says(
+    Code.OTHER_FORMAT: says("{wanted} was asked for, {loaded} is what runs"),
+    Code.SERVER_SILENT: says(
         "the server does not report what it serves: its scores are cached by its address and the "
         "model's name; use --fresh after a change"
     ),
-    Code.SERVER_UNKNOWN: _says(
+    Code.SERVER_UNKNOWN: says(
         "the server does not say now what it serves ({text}): its scores are neither taken from "
         "the cache nor kept"
     ),
-    Code.UNSETTLED: _says("times had not settled after {count} warm-up calls"),
+    Code.UNSETTLED: says("times had not settled after {count} warm-up calls"),
     Code.FAILED_CALLS: _failed_calls,
     Code.GIVEN_UP: _given_up,
-    Code.RETRIED_CALLS: _says("{count} of {total} timed calls needed a retry and are no samples"),
+    Code.RETRIED_CALLS: says("{count} of {total} timed calls needed a retry and are no samples"),
     Code.SPLIT_BATCHES: _split_batches,
-    Code.QUERIES_OUT_OF_TIME: _says(
+    Code.QUERIES_OUT_OF_TIME: says(
         "timed on {count} of {total} queries: the time limit was reached"
     ),
-    Code.ROUNDS_OUT_OF_TIME: _says(
+    Code.ROUNDS_OUT_OF_TIME: says(
         "timed on {count} of {total} queries: the time limit was reached ({rounds} rounds were "
         "planned)"
     ),
-    Code.PAIRS_OUT_OF_TIME: _says(
+    Code.PAIRS_OUT_OF_TIME: says(
         "pairs/s from {count} pooled pairs: the time limit allowed no more"
     ),
-    Code.COLD_FAILED: _says("{count} of {total} fresh processes gave no answer ({text})"),
-    Code.PAGE_CACHE: _says("page cache {state} ({read})"),
+    Code.COLD_FAILED: says("{count} of {total} fresh processes gave no answer ({text})"),
+    Code.PAGE_CACHE: says("page cache {state} ({read})"),
     Code.QUEUE_GREW: _queue_grew,
     Code.UNANSWERED: _unanswered,
-    Code.FAILED_ARRIVALS: _says("{count} of {total} arrivals failed"),
+    Code.FAILED_ARRIVALS: says("{count} of {total} arrivals failed"),
     Code.FOREIGN_CPU: _foreign_cpu,
     Code.LOAD: _load,
     Code.QUOTA: _quota,
     Code.CPU_HEAT: _cpu_heat,
     Code.GPU_HEAT: _gpu_heat,
     Code.NOISE_FLOOR: _noise_floor,
-    Code.SWEEP_LEFT_OUT: _says("{change} left out: {text}"),
-    Code.SWEEP_NOT_SCORED: _says("the quality with {change} is not known: {text}"),
+    Code.SWEEP_LEFT_OUT: says("{change} left out: {text}"),
+    Code.SWEEP_NOT_SCORED: says("the quality with {change} is not known: {text}"),
     Code.SWEEP_FAILED: _sweep_failed,
-    Code.TIMING_ENDED: _says("timing ended early: {text}"),
+    Code.TIMING_ENDED: says("timing ended early: {text}"),
     Code.CONTINUED: _continued,
     Code.CACHE_DAMAGED: _damaged,
     Code.CACHE_UNREADABLE: _unreadable,
-    Code.CACHE_CLOSED: _says("left alone because of '{text}'; nothing is read from it"),
-    Code.CACHE_IMPOSSIBLE: _says(
+    Code.CACHE_CLOSED: says("left alone because of '{text}'; nothing is read from it"),
+    Code.CACHE_IMPOSSIBLE: says(
         "{count} amounts of tokens or the like cannot be true and are not counted"
     ),
-    Code.CACHE_NOT_KEPT: _says(
+    Code.SHARED_PAIRS: _shared_pairs,
+    Code.CACHE_NOT_KEPT: says(
         "scores are used but not kept because of '{text}'; another run scores them again"
     ),
-    Code.WORKER_DIED: _says("a worker {text}, and another one got its work"),
+    Code.WORKER_DIED: says("a worker {text}, and another one got its work"),
 }

@@ -168,12 +168,10 @@ class Pipeline(BaseReranker):
         return handed
 
     def own_scores(self, request: CandidateList, answer: QueryCandidates) -> QueryCandidates:
-        """Return the scores of the last stage. Documents that it did not see come below those that
-        it saw, with numbers that it did not give.
-        """
+        """Return the scores of the last stage; of a pipeline of one stage, those of its search."""
         if not self.steps:
             return finite(zip(request.doc_ids, request.scores, strict=False))
-        return answer.first(self.handed()[-1])
+        return answer
 
     def close(self) -> None:
         with ExitStack() as stack:

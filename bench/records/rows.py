@@ -318,6 +318,9 @@ def _notes(record: Record) -> list[Note]:
     if counts.beyond_single_precision:
         notes.append(Note(Code.BEYOND_SINGLE_PRECISION, counts.beyond_single_precision))
     notes += _notes_of_usage(record.usage)
+    if record.cost is not None and record.pairs is not None and record.pairs.shared:
+        pairs = record.pairs
+        notes.append(Note(Code.SHARED_BILL, pairs.shared, pairs.computed + pairs.cached))
     facts = record.description.get("facts") or {}
     notes += read_notes(facts.get("warnings") or [])
     if record.latency is not None:

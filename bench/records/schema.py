@@ -136,6 +136,16 @@ class Cost(Options):
     source: str = Field(description="where the price was read, or 'suite'")
 
 
+class Pairs(Options):
+    """Pairs of the answered queries, by where their scores are from."""
+
+    computed: int = Field(ge=0, description="scored now")
+    cached: int = Field(ge=0, description="known before")
+    shared: int = Field(
+        ge=0, description="those of both that an earlier row or stage of the run had asked for"
+    )
+
+
 class StageRecord(Options):
     """What became of a pipeline's candidates in one of its stages. The first is the search."""
 
@@ -174,6 +184,8 @@ class StageRecord(Options):
     )
     usage: UsageField = Field(default_factory=dict)
     scores: dict[str, Queries] = Field(default_factory=dict)
+    pairs: Pairs | None = None
+    shared_usage: UsageField = Field(default_factory=dict)
     cost: Cost | None = None
 
 
@@ -208,6 +220,14 @@ class Record(Options):
     usage: UsageField = Field(default_factory=dict)
     scores: dict[str, Queries] = Field(
         description="queries whose scores came from the cache, and queries scored now"
+    )
+    pairs: Pairs | None = Field(
+        None, description="None where nothing is scored, such as an oracle, and in older runs"
+    )
+    shared_usage: UsageField = Field(
+        default_factory=dict,
+        description="the part of the usage that was for shared pairs: an earlier row of the run "
+        "has it, too, and it was paid for once",
     )
     executor: str = Field(
         "",

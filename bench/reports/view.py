@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
 from bench.comparison.worth import Worth, Worths, worths
+from bench.core.note import Code, Note, note
 from bench.core.printable import one_line
 from bench.records.points import Point
 from bench.records.rows import GroupKey, Row, headline_of, longest_of
@@ -45,6 +46,15 @@ class View:
     @property
     def rows(self) -> list[Row]:
         return self.run.rows
+
+    @cached_property
+    def shared_pairs(self) -> Note | None:
+        """How many of the pairs that the rows asked for were shared; None where none were."""
+        pairs = [record.pairs for record in self.run.records.values() if record.pairs is not None]
+        shared = sum(own.shared for own in pairs)
+        if not shared:
+            return None
+        return note(Code.SHARED_PAIRS, shared, sum(own.computed + own.cached for own in pairs))
 
     @property
     def groups(self) -> dict[GroupKey, list[Row]]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.contract.request import CandidateList, Failure, Usage, cut, picked
 from bench.contract.stage import Reranker
 from bench.ranking.order import rank
-from bench.scoring.cache import ScoreCache, request_key
 from bench.scoring.description import identified
+from bench.scoring.entry_pairs import EntryPairs
+from bench.scoring.known import KnownScores, ScoreCaches, part_of_list
+from bench.scoring.pairs import ABSENT
 from bench.suite.planning import Planned
 
 if TYPE_CHECKING:
@@ -61,13 +63,14 @@ def _parts_of(stage: StageInput) -> list[StageInput]:
 
 
 class Backlog:
-    """Counts the trials of a run in their order. With `fresh` nothing is taken from the cache, nor
-    from an earlier trial.
+    """Counts the trials of a run in their order. With `fresh` nothing is taken from the cache but
+    what an earlier pipeline of the run puts there, by another one.
     """
 
     def __init__(self, tokens: Callable[[str], int], *, fresh: bool) -> None:
-        self._tokens, self._fresh = tokens, fresh
-        self._bought: set[tuple[str, str]] = set()
+        self._tokens = tokens
+        self._caches, self._fresh = ScoreCaches(fresh=fresh), fresh
+        self._bought: dict[str, Bought] = {}
         self._begun: set[tuple[Prefix, str]] = set()
 
     def begin_group(self) -> None:
@@ -107,10 +110,12 @@ class Backlog:
                 else:
                     usages += [None] * part.leaves
             return usages
-        has_scores = stage.scores(request, is_exact=is_exact) is not None
-        if has_scores or not self._is_to_be_scored(stage, request, is_exact):
+        rest = stage.missing(request, is_exact=is_exact)
+        if rest is not None:
+            rest = self._to_be_scored(stage, rest, is_exact)
+        if rest is None:
             return [None]
-        return [stage.reranker.expected_usage([request], self._tokens)]
+        return [stage.reranker.expected_usage([rest], self._tokens)]
 
     def _stages(self, planned: Planned) -> list[_Stage]:
         steps: list[tuple[Reranker, int | None, int | None, str]] = []
@@ -121,11 +126,14 @@ class Backlog:
             for step, received in zip(planned.pipeline.steps, counts, strict=True):
                 steps.append((step.reranker, received, step.keep, step.key))
         is_pending = planned.status.status == "pending"
+        bought = self._bought
+        if self._fresh and planned.pipeline is None:
+            bought = {}
         prefix: Prefix = ()
         stages: list[_Stage] = []
         for reranker, received, keep, key in steps:
             prefix = (*prefix, (key, keep))
-            stages.append(self._stage(reranker, received, keep, prefix, is_pending))
+            stages.append(self._stage(reranker, received, keep, prefix, is_pending, bought))
         return stages
 
     def _stage(
@@ -135,33 +143,74 @@ class Backlog:
         keep: int | None,
         prefix: Prefix,
         is_pending: bool,
+        bought: dict[str, Bought],
     ) -> _Stage:
         parts: list[_Stage] = []
-        for part in reranker.parts:
-            of_part = (*prefix, (part.name, None))
-            parts.append(self._stage(part.reranker, handed, None, of_part, is_pending))
-        cache = None
-        if not self._fresh and not parts:
-            cache = _cache(reranker, is_pending)
-        return _Stage(reranker, handed, keep, prefix, cache, is_pending, tuple(parts))
+        for component in reranker.parts:
+            of_part = (*prefix, (component.name, None))
+            parts.append(self._stage(component.reranker, handed, None, of_part, is_pending, bought))
+        known = None
+        if not parts:
+            known = self._known(reranker, is_pending)
+        return _Stage(reranker, handed, keep, prefix, known, is_pending, bought, tuple(parts))
 
-    def _is_to_be_scored(self, stage: _Stage, request: CandidateList, is_exact: bool) -> bool:
-        """Return whether this run has to score a request that the cache lacks; if so, it has by
+    def _known(self, reranker: Reranker, is_pending: bool) -> KnownScores | None:
+        """Return what the cache has of a reranker; None where its identity is not known: the
+        weights of a local one that cannot run here may be missing.
+        """
+        if not is_pending and reranker.placement != "remote":
+            return None
+        fingerprint = identified(reranker)
+        if not fingerprint:
+            return None
+        return KnownScores(self._caches.of(reranker, fingerprint), reranker)
+
+    def _to_be_scored(
+        self, stage: _Stage, request: CandidateList, is_exact: bool
+    ) -> CandidateList | None:
+        """Return what this run has to score of a request that the cache lacks; if so, it has by
         the next one.
         """
         begun = (stage.prefix, request.query_id)
         if begun in self._begun:
-            return False
-        bought = None
-        if stage.cache is not None and is_exact:
-            bought = (stage.cache.folder.name, stage.key(request))
-        if bought in self._bought:
-            return False
-        if stage.is_pending:
+            return None
+        rest: CandidateList | None = request
+        if stage.known is not None and is_exact:
+            bought = stage.bought.setdefault(stage.known.cache.folder.name, Bought())
+            rest = bought.rest(stage.known, request, adds=stage.is_pending)
+        if rest is not None and stage.is_pending:
             self._begun.add(begun)
-            if bought is not None:
-                self._bought.add(bought)
-        return True
+        return rest
+
+
+class Bought:
+    """What a run has scored by then of one identity: lists, and pairs where these count."""
+
+    def __init__(self) -> None:
+        self._lists: set[str] = set()
+        self._pairs = EntryPairs()
+
+    def rest(
+        self, known: KnownScores, request: CandidateList, *, adds: bool
+    ) -> CandidateList | None:
+        """Return the part of a request that is not bought yet, None where all is; with `adds` it
+        is from now on.
+        """
+        key = known.asked_key(request.query_id)
+        keys = known.pairs.get(key)
+        if keys is None:
+            if key in self._lists:
+                return None
+            if adds:
+                self._lists.add(key)
+            return request
+        unknown = (self._pairs.table.find(keys) == ABSENT).nonzero()[0].tolist()
+        if adds and unknown:
+            new = keys[unknown]
+            self._pairs.add({key: new}, {key: new[:, 0] * 0.0}, 0)
+        if not unknown:
+            return None
+        return part_of_list(request, unknown)
 
 
 @dataclass(frozen=True)
@@ -172,8 +221,9 @@ class _Stage:
     handed: int | None
     keep: int | None
     prefix: Prefix
-    cache: ScoreCache | None
+    known: KnownScores | None
     is_pending: bool
+    bought: dict[str, Bought]
     parts: tuple[_Stage, ...] = ()
 
     @property
@@ -183,8 +233,11 @@ class _Stage:
             return 1
         return sum(part.leaves for part in self.parts)
 
-    def key(self, request: CandidateList) -> str:
-        return request_key(request, with_scores=self.reranker.reads_scores)
+    def missing(self, request: CandidateList, *, is_exact: bool) -> CandidateList | None:
+        """Return what the cache lacks of a request; all of one whose documents are a guess."""
+        if self.known is None or not is_exact:
+            return request
+        return self.known.missing(request)
 
     def scores(self, request: CandidateList, *, is_exact: bool) -> Scores | None:
         """Return the cached scores of a request, or what is made of those of its parts; None of one
@@ -192,9 +245,9 @@ class _Stage:
         """
         if self.parts:
             return self._combined(request, is_exact=is_exact)
-        if self.cache is None or not is_exact:
+        if self.known is None or self.missing(request, is_exact=is_exact) is not None:
             return None
-        return self.cache.get(self.key(request))
+        return self.known.scores(request.query_id)
 
     def _combined(self, request: CandidateList, *, is_exact: bool) -> Scores | None:
         if self.reranker.learns:
@@ -219,13 +272,3 @@ class _Stage:
         ranking = rank(request.doc_ids, scores)
         order = picked(request, ranking.doc_ids, ranking.scores)
         return cut(cut(order, self.reranker.hands_on(ranking.scores)), self.keep)
-
-
-def _cache(reranker: Reranker, is_pending: bool) -> ScoreCache | None:
-    """Return the cached scores of a reranker; None where its identity is not known: the weights of
-    a local one that cannot run here may be missing.
-    """
-    if not is_pending and reranker.placement != "remote":
-        return None
-    fingerprint = identified(reranker)
-    return ScoreCache(fingerprint) if fingerprint else None

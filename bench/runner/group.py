@@ -47,6 +47,7 @@ from bench.runner.trial_run import Measured, TrialRun
 from bench.scoring.composite import passes
 from bench.scoring.engine import HERE, score
 from bench.scoring.executors.base import Executor
+from bench.scoring.known import ScoreCaches
 from bench.suite.pipeline_planning import recipe_of
 from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
@@ -62,11 +63,11 @@ class GroupRun:
         writer: RunWriter,
         observer: Observer,
         timed: bool,
-        fresh: bool,
+        caches: ScoreCaches,
         executor: Executor = HERE,
     ) -> None:
         self.suite, self.group, self.writer, self.observer = suite, group, writer, observer
-        self.timed, self.fresh, self.executor = timed, fresh, executor
+        self.timed, self.caches, self.executor = timed, caches, executor
         self.runs = [TrialRun(planned) for planned in group.planned]
         self.guard = Guard(writer, observer)
         self.stage_pass: StagePass | None = None
@@ -109,7 +110,7 @@ class GroupRun:
                 self.runs,
                 self.writer,
                 self.observer,
-                self.fresh,
+                self.caches,
                 self.executor,
             ).run(questions)
         timed = timing.facts if timing else {}
@@ -140,7 +141,7 @@ class GroupRun:
                     reranker,
                     questions.requests,
                     chunk_pairs=self.suite.chunk_pairs,
-                    fresh=self.fresh,
+                    caches=self.caches.of_row(),
                     on_progress=advance,
                     on_note=partial(self._note, trial.reranker),
                     executor=self.executor,
@@ -160,7 +161,9 @@ class GroupRun:
         depths = depth_curve.wanted(trial, reranker.pointwise, questions.longest, timed)
         header = self._header(scored, retrieved)
         folder, keeps_scores = self.writer.folder, self.suite.store_scores
-        with ranked(folder, trial, reranker, header, depths, keeps_scores) as rankings:
+        with ranked(
+            folder, trial, reranker, header, depths, scored.seen, keeps_scores=keeps_scores
+        ) as rankings:
             assessed = assess(scored, questions, self.suite.seed, rankings.keep)
         self.guard.keep_long_reasons(scored.failures, trial.id)
         learned = self._learned(planned, questions, assessed)
@@ -189,7 +192,7 @@ class GroupRun:
                 self.suite.seed,
                 trial.depth,
                 self.suite.chunk_pairs,
-                self.fresh,
+                self.caches,
                 self.executor,
             )
         pairs = self.stage_pass.pairs(pipeline)

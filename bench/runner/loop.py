@@ -16,6 +16,7 @@ from bench.records.run import Run
 from bench.runner.group import GroupRun
 from bench.runner.identity import run_info
 from bench.scoring import executors
+from bench.scoring.known import ScoreCaches
 from bench.suite.planning import plan
 from bench.suite.suite import Suite
 
@@ -73,6 +74,7 @@ def _run(
     timed = suite.latency is not None and time_it
     executor = executors.build(suite.executor.name, suite.executor.options)
     executor.check()
+    caches = ScoreCaches(fresh=fresh)
     writer = open_run(out, run_info(suite, groups, command, device, timed, fresh))
     try:
         done = writer.finished()
@@ -88,7 +90,7 @@ def _run(
                     if planned.trial.id in done:
                         planned.end("done")
             else:
-                GroupRun(suite, group, writer, observer, timed, fresh, executor).run()
+                GroupRun(suite, group, writer, observer, timed, caches, executor).run()
             writer.set_status({planned.trial.id: planned.status for planned in group.planned})
         return writer.finish().folder
     finally:

@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bench.contract.candidates import QueryCandidates
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class Ranked:
     """Takes the rankings of some queries after the other, writes them on, and keeps the best
     documents, the quality by depth, and how often another document than the first stage's comes
-    first. `write_scores` gets, per query, the scores that `reranker` gave.
+    first. `write_scores` gets, per query, the scores that `reranker` gave; `seen` is how many of a
+    query's documents it saw, where not all.
     """
 
     def __init__(
@@ -37,9 +39,11 @@ class Ranked:
         at: Sequence[int],
         reranker: Reranker,
         write_scores: WriteScores = no_scores,
+        seen: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._write, self._at = write, at
         self._reranker, self._write_scores = reranker, write_scores
+        self._seen = seen
         self._queries = 0
         self._changed = 0
         self.tops: dict[str, None] = {}
@@ -67,6 +71,7 @@ class Ranked:
             if request.query_id in rankings:
                 ranking = rankings[request.query_id]
                 answer = QueryCandidates(ranking.doc_ids, ranking.scores)
+                answer = answer.first(self._seen.get(request.query_id))
                 own = self._reranker.own_scores(request, answer)
                 self._write_scores(request.query_id, own)
                 self._queries += 1
@@ -85,6 +90,8 @@ def ranked(
     reranker: Reranker,
     header: Fields,
     at: Sequence[int],
+    seen: Mapping[str, int],
+    *,
     keeps_scores: bool = True,
 ) -> Iterator[Ranked]:
     """Yield a writer of a trial's rankings on their way to a file of the run folder, and of its
@@ -99,4 +106,4 @@ def ranked(
         write_scores: WriteScores = no_scores
         if keeps_scores:
             write_scores = stack.enter_context(score_writer(folder, trial.id))
-        yield Ranked(write, at, reranker, write_scores)
+        yield Ranked(write, at, reranker, write_scores, seen)

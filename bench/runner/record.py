@@ -5,6 +5,7 @@ none.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bench.catalogue import entries
@@ -22,7 +23,7 @@ from bench.ranking.order import TIE_RULE
 from bench.records import keys
 from bench.records.keys import Key
 from bench.records.learned import LearnedRecord
-from bench.records.schema import FAILURES, ArchitectureRecord, Record, StageRecord
+from bench.records.schema import FAILURES, ArchitectureRecord, Pairs, Record, StageRecord
 from bench.records.writer import now
 from bench.rerankers.options import declared
 from bench.runner.cost import cost_of, together
@@ -201,6 +202,9 @@ def quality_record(
     else:
         answered = scored.cached_queries + scored.computed_queries
         paid = cost_of(planned.reranker, scored, answered)
+    pairs = None
+    if not planned.reranker.is_given:
+        pairs = Pairs(**asdict(scored.pairs))
     return Record(
         trial=trial,
         description=with_caution(scored.description, planned.part.name),
@@ -223,6 +227,8 @@ def quality_record(
         cost=paid,
         stages=list(stages),
         learned=list(learned),
+        pairs=pairs,
+        shared_usage=scored.shared_usage,
         scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
         executor=scored.executor,
         latency=dict(facts) if facts is not None else None,

@@ -7,14 +7,14 @@ A stage that several pipelines begin with runs once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from bench.contract.candidates import Compact, QueryCandidates
 from bench.contract.meter import part_of
 from bench.contract.request import NO_REASON, CandidateList
-from bench.contract.scored import Amounts, Scored
+from bench.contract.scored import Amounts, PairCounts, Scored
 from bench.contract.stage import Description, DescriptionFields
 from bench.core.errors import RerankerError
 from bench.core.note import Note
@@ -24,13 +24,14 @@ from bench.quality.assess import Assessed, assess
 from bench.quality.questions import Questions
 from bench.ranking.order import rank
 from bench.records.learned import LearnedRecord
-from bench.records.schema import FAILED_LIMIT, StageRecord
+from bench.records.schema import FAILED_LIMIT, Pairs, StageRecord
 from bench.rerankers.reference.fixed import in_order
 from bench.runner.cost import cost_of
 from bench.runner.learned import Lists, learned_record
 from bench.scoring.composite import passes
 from bench.scoring.engine import HERE, score
 from bench.scoring.executors.base import Executor
+from bench.scoring.known import ScoreCaches
 
 Prefix = tuple[tuple[str, int | None], ...]
 """Which stages came before, with what each handed on."""
@@ -50,8 +51,23 @@ class Stood:
     learned: LearnedRecord | None = None
     limits: Limits = field(default_factory=dict)
     """How many documents of a query the stages so far hand on, where one of them went by scores."""
+    seen: dict[str, int] = field(default_factory=dict)
+    """How many documents of a query the stage saw, where these were not all."""
     state: Any = None
     """What the stage has learned: another pipeline's stage of the same entry is handed it."""
+
+    def again(self) -> Stood:
+        """Return the same for another pipeline that begins with these stages: it shares every
+        pair.
+        """
+        before = self.scored.pairs
+        pairs = before.computed + before.cached
+        scored = replace(
+            self.scored,
+            pairs=PairCounts(cached=pairs, shared=pairs),
+            shared_usage=self.scored.usage,
+        )
+        return replace(self, scored=scored)
 
 
 @dataclass
@@ -62,7 +78,7 @@ class StagePass:
     seed: int
     depth: int
     chunk_pairs: int
-    fresh: bool
+    caches: ScoreCaches
     executor: Executor = HERE
     known: dict[Prefix, Stood] = field(default_factory=dict)
 
@@ -82,10 +98,12 @@ class StagePass:
         handed: int | None = None
         for step in pipeline.steps:
             prefix = (*prefix, (step.key, step.keep))
-            if prefix not in self.known:
+            if prefix in self.known:
+                stood = self.known[prefix].again()
+            else:
                 names = (records[-1].name, pipeline.first_name)
-                self.known[prefix] = self._stand(step, stood, handed, names, on_pairs, on_note)
-            stood = self.known[prefix]
+                stood = self._stand(step, stood, handed, names, on_pairs, on_note)
+                self.known[prefix] = stood
             step.reranker.state = stood.state
             received = self.depth if handed is None else handed
             keep = received if step.keep is None else step.keep
@@ -102,6 +120,7 @@ class StagePass:
             if request.query_id in stood.orders:
                 order = stood.orders[request.query_id]
                 together.scores[request.query_id] = aligned(request, order)
+        together.seen = dict(stood.seen)
         together.failures = dict(stood.failures)
         together.description = self._description(pipeline, prefix)
         return together, records
@@ -131,7 +150,7 @@ class StagePass:
             step.reranker,
             lists,
             chunk_pairs=self.chunk_pairs,
-            fresh=self.fresh,
+            caches=self.caches,
             on_progress=on_pairs,
             on_note=partial(on_note, step.name),
             executor=self.executor,
@@ -143,12 +162,16 @@ class StagePass:
                 f"{step.name}: none of its {len(lists)} queries was answered: {reason}"
             )
         limits = dict(before.limits)
+        seen_of: dict[str, int] = {}
         rows: list[tuple[str, QueryCandidates]] = []
         for request in lists:
             if request.query_id not in scored.scores:
                 continue
             seen = _seen(request, scored)
-            rows.append((request.query_id, standing(before.orders[request.query_id], seen)))
+            order = before.orders[request.query_id]
+            rows.append((request.query_id, standing(order, seen)))
+            if len(seen.doc_ids) < len(order.doc_ids):
+                seen_of[request.query_id] = len(seen.doc_ids)
             limit = step.reranker.hands_on(seen.scores)
             if limit is not None or request.query_id in limits:
                 limits[request.query_id] = min(len(seen.doc_ids), limit or len(seen.doc_ids))
@@ -165,7 +188,7 @@ class StagePass:
                 step.name, step.reranker.learned, received, own, self.questions, self.seed
             )
         failed = {**before.failures, **failures}
-        return Stood(orders, scored, failed, learned, limits, step.reranker.state)
+        return Stood(orders, scored, failed, learned, limits, seen_of, step.reranker.state)
 
     def learned(self, pipeline: Pipeline) -> list[LearnedRecord]:
         """Return the records of the stages of a pipeline that were trained, once it has run."""
@@ -298,6 +321,8 @@ def _add(together: Scored, stage: Scored) -> None:
         together.usage_by_query[query_id] = _sum(own, amounts)
     together.computed |= stage.computed
     together.cached = (together.cached | stage.cached) - together.computed
+    together.pairs += stage.pairs
+    together.shared_usage = _sum(together.shared_usage, stage.shared_usage)
     together.notes += stage.notes
     together.executor = together.executor or stage.executor
 
@@ -315,5 +340,7 @@ def _with_cost(record: StageRecord, step: Step, scored: Scored) -> StageRecord:
             "usage": scored.usage,
             "cost": cost_of(step.reranker, scored, queries),
             "scores": scores,
+            "pairs": Pairs(**asdict(scored.pairs)),
+            "shared_usage": scored.shared_usage,
         }
     )

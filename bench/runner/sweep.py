@@ -30,6 +30,7 @@ from bench.runner.stages import StagePass
 from bench.runner.variant import Variant, varied
 from bench.scoring.engine import HERE, score
 from bench.scoring.executors.base import Executor
+from bench.scoring.known import ScoreCaches
 from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 
@@ -44,7 +45,7 @@ class Sweep:
     plan: SweepPlan
     writer: RunWriter
     questions: Questions
-    fresh: bool = False
+    caches: ScoreCaches
     executor: Executor = HERE
     notes: dict[str, list[Note]] = field(default_factory=dict)
 
@@ -149,7 +150,7 @@ class Sweep:
                 self.suite.seed,
                 variant.planned.trial.depth,
                 self.suite.chunk_pairs,
-                self.fresh,
+                self.caches,
                 self.executor,
             )
             scored, _ = stage_pass.run(
@@ -160,7 +161,7 @@ class Sweep:
             variant.reranker,
             self.questions.requests,
             chunk_pairs=self.suite.chunk_pairs,
-            fresh=self.fresh,
+            caches=self.caches.of_row(),
             executor=self.executor,
             recipe=variant.recipe,
         )

@@ -25,6 +25,7 @@ from bench.runner.sweep import Sweep
 from bench.runner.trial_run import TrialRun
 from bench.scoring.description import described
 from bench.scoring.executors.base import Executor
+from bench.scoring.known import ScoreCaches
 from bench.suite.naming import display_name
 from bench.suite.pipeline_planning import recipe_of
 from bench.suite.planning import Group, Planned
@@ -41,12 +42,12 @@ class GroupTiming:
         runs: Sequence[TrialRun],
         writer: RunWriter,
         observer: Observer,
-        fresh: bool,
+        caches: ScoreCaches,
         executor: Executor,
     ) -> None:
         self.suite, self.group, self.runs = suite, group, runs
         self.writer, self.observer = writer, observer
-        self.fresh, self.executor = fresh, executor
+        self.caches, self.executor = caches, executor
         self.guard = Guard(writer, observer)
 
     def run(self, questions: Questions) -> timed_pass.LatencyResult | None:
@@ -182,7 +183,7 @@ class GroupTiming:
             plan_.sweep,
             self.writer,
             questions,
-            self.fresh,
+            self.caches,
             self.executor,
         )
         label = f"sweeping {counted(len(timed), 'reranker')}"

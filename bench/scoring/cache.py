@@ -2,9 +2,12 @@
 
 One folder per fingerprint (everything that decides a reranker's scores), one .npz file per finished
 chunk. An entry is keyed by the hash of its query and document texts: nothing else can change a
-score, and nobody pays twice for the same text. Each file is written under a temporary name, synced
-and renamed: a kill leaves whole chunks only. Where two files hold the same texts, as after
-`--fresh` with other chunks, the scores of the newer file count: each says when it was written.
+score, and nobody pays twice for the same text. Where a document's score does not depend on the
+others (`by_pair`), an entry answers for each of its pairs, in whatever list they are asked for;
+files of earlier versions, which do not say which pairs they hold, get a `.pairs` file next to them
+when they are first asked for. Each file is written under a temporary name, synced and renamed: a
+kill leaves whole chunks only. Where two files hold the same texts, as after `--fresh` with other
+chunks, the scores of the newer file count: each says when it was written.
 
 Nothing in the cache is ever deleted. A damaged file is renamed, so that its requests are scored
 again; a file that cannot be opened (permissions, too many open files, a stale mount) may be whole
@@ -17,9 +20,9 @@ from __future__ import annotations
 import json
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bench.contract.identity import Fields
 from bench.contract.scored import Amounts
@@ -32,12 +35,16 @@ from bench.core.redaction import redacted
 from bench.datasets.base import content_hash
 from bench.scoring import chunk_file
 from bench.scoring.chunk_file import Chunk
+from bench.scoring.entry_pairs import EntryPairs
 
 if TYPE_CHECKING:
     from bench.contract.request import CandidateList, Scores
+    from bench.scoring.pairs import Keys, Slots
 
 LAYOUT = 1
 _CHECKSUM = "checksum"
+_CHUNK, _PAIRS = ".npz", ".pairs"
+Content = TypeVar("Content")
 _DESCRIBED = {"backend", "identity", "facts"}
 
 
@@ -63,8 +70,17 @@ class ScoreCache:
     _unwritable = ""
 
     def __init__(
-        self, fingerprint: Fields, *, fresh: bool = False, root: Path | None = None
+        self,
+        fingerprint: Fields,
+        *,
+        fresh: bool = False,
+        root: Path | None = None,
+        by_pair: bool = False,
+        since: int = 0,
     ) -> None:
+        """`fresh` reads nothing; what was written before `since` (nanoseconds since 1970) is not
+        used.
+        """
         fields = {"layout": LAYOUT, **fingerprint}
         self.folder = (root or cache_dir("scores")) / digest_of(fields)[:20]
         self._fingerprint = json.dumps(redacted(fields), sort_keys=True, default=str)
@@ -74,12 +90,43 @@ class ScoreCache:
         """By key: its share of what is known of a chunk alone, and what it cost by itself, where
         that is known.
         """
+        self.by_pair: EntryPairs | None = None
+        if by_pair:
+            self.by_pair = EntryPairs()
+        self._learned: dict[str, Keys] = {}
+        self._since = since
+        self._names: set[str] = set()
         if not fresh:
-            self._read()
+            self.read()
+
+    def __len__(self) -> int:
+        """Return how many scores are in memory."""
+        count = sum(map(len, self._scores.values()))
+        if self.by_pair is not None:
+            count += len(self.by_pair.table)
+        return count
 
     def get(self, key: str) -> Scores | None:
-        """Return the scores of a request; None where there are none."""
+        """Return the scores of a request that count by list; None where there are none."""
         return self._scores.get(key)
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether some scores count by list."""
+        return bool(self._scores)
+
+    def learn(self, key: str, pairs: Keys) -> None:
+        """Let the entry of a list count by pair from now on: these are its pairs."""
+        if self.by_pair is not None:
+            self.by_pair.add({key: pairs}, {key: self._scores.pop(key)}, self._written[key])
+            self._learned[key] = pairs
+
+    def keep_learned(self) -> None:
+        """Write which pairs the entries are of that are known by now."""
+        if self._learned:
+            name = f"{content_hash([tuple(self._learned)])}{_PAIRS}"
+            self._write(name, chunk_file.encode_pairs(self._learned))
+            self._learned = {}
 
     @property
     def description(self) -> Fields | None:
@@ -130,6 +177,31 @@ class ScoreCache:
                     total[name] = total.get(name, 0.0) + value
         return total
 
+    def usage_of_pairs(self, slots: Slots) -> Amounts:
+        """Return what these pairs, each once, cost when they were scored: of an entry of which some
+        are not among them, its share by the number of pairs.
+        """
+        total: Amounts = {}
+        if self.by_pair is None:
+            return total
+        for key, share in self.by_pair.shares(slots):
+            for part in self._usage[key]:
+                for name, value in part.items():
+                    total[name] = total.get(name, 0.0) + share * value
+        return total
+
+    def own_usage_of_pairs(self, slots: Slots) -> Amounts:
+        """Return the same of what requests cost by themselves; empty where it is known of whole
+        chunks only.
+        """
+        total: Amounts = {}
+        if self.by_pair is None:
+            return total
+        for key, share in self.by_pair.shares(slots):
+            for name, value in self.own_usage(key).items():
+                total[name] = total.get(name, 0.0) + share * value
+        return total
+
     def own_usage(self, key: str) -> Amounts:
         """Return what this request cost by itself; empty where it is known of whole chunks only."""
         return self._usage.get(key, ({}, {}))[1]
@@ -154,9 +226,10 @@ class ScoreCache:
         own: Mapping[str, Amounts] | None = None,
         *,
         keep: bool = True,
+        pairs: Mapping[str, Keys] | None = None,
     ) -> Path | None:
         """Keep one chunk, with what it cost altogether and, as far as it is known, which part of
-        that each request did.
+        that each request did. `pairs` are those of the requests that count by pair.
 
         Returns the chunk's file; None where it could not be written, or is not to be kept beyond
         this run.
@@ -168,18 +241,30 @@ class ScoreCache:
         for name, value in usage.items():
             own_total = sum(amounts.get(name, 0.0) for amounts in own.values())
             share[name] = (value - own_total) / len(scores)
-        chunk = Chunk(dict(scores), share, own, written=time.time_ns())
+        by_pair = {key: keys for key, keys in (pairs or {}).items() if key in scores}
+        chunk = Chunk(dict(scores), share, own, written=time.time_ns(), pairs=by_pair)
         self._take(chunk, chunk.written)
         if not keep:
             return None
-        return self._write(f"{content_hash([tuple(scores)])}.npz", chunk_file.encode(chunk))
+        name = f"{content_hash([tuple(scores)])}{_CHUNK}"
+        self._names.add(name)
+        return self._write(name, chunk_file.encode(chunk))
 
     def _take(self, chunk: Chunk, written: int) -> None:
         """Use the scores of a chunk, but for those of which a newer one is known."""
         newer = [key for key in chunk.scores if written >= self._written.get(key, 0)]
         self._written.update(dict.fromkeys(newer, written))
-        self._scores.update({key: chunk.scores[key] for key in newer})
         self._usage.update({key: (chunk.share, chunk.own.get(key, {})) for key in newer})
+        if self.by_pair is None:
+            self._scores.update({key: chunk.scores[key] for key in newer})
+            return
+        for key in newer:
+            if key in chunk.pairs:
+                self._scores.pop(key, None)
+            else:
+                self._scores[key] = chunk.scores[key]
+        pairs = {key: chunk.pairs[key] for key in newer if key in chunk.pairs}
+        self.by_pair.add(pairs, chunk.scores, written)
 
     def _write(self, name: str, data: bytes) -> Path | None:
         path = self.folder / name
@@ -193,8 +278,34 @@ class ScoreCache:
             return None
         return path
 
-    def _read(self) -> None:
-        for path in self._files():
+    def read(self) -> None:
+        """Read the files that are new since this was last called. `problems` are those of the
+        files read now.
+        """
+        self._damaged = self._impossible = self._unreadable = 0
+        self._reason = ""
+        for path, chunk in self._decoded(_CHUNK, chunk_file.decode):
+            self._impossible += chunk.impossible
+            written = chunk.written or _changed(path)
+            if written >= self._since:
+                self._take(chunk, written)
+        if self.by_pair is not None:
+            for _, pairs in self._decoded(_PAIRS, chunk_file.decode_pairs):
+                self._take_pairs(self.by_pair, pairs)
+
+    def _take_pairs(self, by_pair: EntryPairs, pairs: Mapping[str, Keys]) -> None:
+        """Let the entries of these lists count by pair, where their lengths are right."""
+        for key, keys in pairs.items():
+            if key in self._scores and len(self._scores[key]) == len(keys):
+                by_pair.add({key: keys}, {key: self._scores.pop(key)}, self._written[key])
+
+    def _decoded(
+        self, ending: str, decode: Callable[[bytes], Content]
+    ) -> Iterator[tuple[Path, Content]]:
+        """Yield the new files with this ending and what they hold."""
+        for path in self._files(ending):
+            if path.name in self._names:
+                continue
             try:
                 data = _bytes_of(path)
             except FileNotFoundError:  # another process took it away
@@ -204,19 +315,19 @@ class ScoreCache:
                 self._reason = self._reason or _reason_of(error)
                 continue
             try:
-                chunk = chunk_file.decode(data)
+                content = decode(data)
             except chunk_file.DamagedFile:
                 self._set_aside(path)
                 continue
-            self._impossible += chunk.impossible
-            self._take(chunk, chunk.written or _changed(path))
+            self._names.add(path.name)
+            yield path, content
 
-    def _files(self) -> Iterator[Path]:
-        """Yield the chunk files by name: which of two scores is the newer one is decided as they
-        are read.
+    def _files(self, ending: str) -> Iterator[Path]:
+        """Yield the files with this ending by name: which of two scores is the newer one is decided
+        as they are read.
         """
         try:
-            paths = list(self.folder.glob("*.npz"))
+            paths = list(self.folder.glob(f"*{ending}"))
             if not paths:
                 # glob is silent about a folder that may not be listed
                 next(self.folder.iterdir(), None)

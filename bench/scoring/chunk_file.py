@@ -12,7 +12,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ from bench.contract.scored import Amounts
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from bench.scoring.pairs import Keys
 
 _END_LENGTH = 22
 """Bytes of the last record of a zip archive without a comment."""
@@ -48,6 +50,10 @@ class Chunk:
     """Which of two chunks is the newer: nanoseconds since 1970, later in each chunk of a process; 0
     in files of earlier versions.
     """
+    pairs: dict[str, Keys] = field(default_factory=dict)
+    """The keys of the pairs of those requests whose scores count by pair. Files of earlier versions
+    have none.
+    """
 
 
 def encode(chunk: Chunk) -> bytes:
@@ -55,16 +61,45 @@ def encode(chunk: Chunk) -> bytes:
     import numpy as np
 
     buffer = io.BytesIO()
+    arrays: dict[str, Any] = {
+        "keys": np.array(list(chunk.scores)),
+        "bounds": np.cumsum([len(values) for values in chunk.scores.values()]),
+        "scores": np.concatenate(list(chunk.scores.values())).astype(np.float64),
+        "usage": np.array(json.dumps(chunk.share)),
+        "own_usage": np.array(json.dumps(chunk.own)),
+        "written": np.array(chunk.written, dtype=np.int64),
+    }
+    if chunk.pairs:
+        arrays["pairs"] = _keys_of_all(chunk)
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def encode_pairs(pairs: Mapping[str, Keys]) -> bytes:
+    """Return the bytes of a file that says which pairs the requests with these keys are of."""
+    import numpy as np
+
+    buffer = io.BytesIO()
     np.savez(
         buffer,
-        keys=np.array(list(chunk.scores)),
-        bounds=np.cumsum([len(values) for values in chunk.scores.values()]),
-        scores=np.concatenate(list(chunk.scores.values())).astype(np.float64),
-        usage=np.array(json.dumps(chunk.share)),
-        own_usage=np.array(json.dumps(chunk.own)),
-        written=np.array(chunk.written, dtype=np.int64),
+        keys=np.array(list(pairs)),
+        bounds=np.cumsum([len(keys) for keys in pairs.values()]),
+        pairs=np.concatenate(list(pairs.values())),
     )
     return buffer.getvalue()
+
+
+def decode_pairs(data: bytes) -> dict[str, Keys]:
+    """Return what `encode_pairs` was given. Raises DamagedFile for anything that it did not
+    write.
+    """
+    try:
+        arrays = _arrays(data)
+        return _slices(arrays, _keys_of_pairs(arrays))
+    except (ImportError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise DamagedFile(str(error)) from error
 
 
 def decode(data: bytes) -> Chunk:
@@ -76,6 +111,12 @@ def decode(data: bytes) -> Chunk:
     try:
         arrays = _arrays(data)
         scores = _scores(arrays)
+        pairs: dict[str, Keys] = {}
+        if "pairs" in arrays:
+            keys_of_pairs = _keys_of_pairs(arrays)
+            pairs = _slices(arrays, keys_of_pairs)
+            if not keys_of_pairs.any(axis=1).all():
+                pairs = {key: keys for key, keys in pairs.items() if keys.any()}
         share, dropped = _possible(json.loads(str(arrays["usage"])))
         written = int(arrays.get("written", 0))
         own: dict[str, Amounts] = {}
@@ -86,20 +127,46 @@ def decode(data: bytes) -> Chunk:
         raise
     except Exception as error:  # zipfile, numpy and json raise a dozen kinds over damaged bytes
         raise DamagedFile(str(error)) from error
-    return Chunk(scores, share, own, dropped, written)
+    return Chunk(scores, share, own, dropped, written, pairs)
 
 
 def _scores(arrays: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     import numpy as np
 
+    scores = arrays["scores"].copy()
+    if not np.isfinite(scores).all():
+        raise ValueError("scores are not finite")
+    return _slices(arrays, scores)
+
+
+def _slices(arrays: Mapping[str, Any], rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return the rows of each key."""
     keys = arrays["keys"].tolist()
     bounds = arrays["bounds"].tolist()
-    scores = arrays["scores"].copy()
     starts = [0, *bounds[:-1]]
-    is_whole = len(keys) == len(bounds) and bounds[-1] == len(scores) and np.isfinite(scores).all()
+    is_whole = len(keys) == len(bounds) and bounds[-1] == len(rows)
     if not is_whole or any(start > end for start, end in zip(starts, bounds, strict=True)):
-        raise ValueError("keys, bounds and scores do not fit")
-    return {key: scores[start:end] for key, start, end in zip(keys, starts, bounds, strict=True)}
+        raise ValueError("keys, bounds and rows do not fit")
+    return {key: rows[start:end] for key, start, end in zip(keys, starts, bounds, strict=True)}
+
+
+def _keys_of_all(chunk: Chunk) -> Keys:
+    """Return the keys of all pairs, zeros in the place of those that do not count by pair."""
+    import numpy as np
+
+    rows: list[Keys] = []
+    for key, values in chunk.scores.items():
+        rows.append(chunk.pairs.get(key, np.zeros((len(values), 2), dtype=np.uint64)))
+    return np.concatenate(rows)
+
+
+def _keys_of_pairs(arrays: Mapping[str, Any]) -> Keys:
+    import numpy as np
+
+    keys: Keys = arrays["pairs"]
+    if keys.dtype != np.uint64 or keys.ndim != 2 or keys.shape[1] != 2:
+        raise ValueError("pairs are no keys of 16 bytes")
+    return keys.copy()
 
 
 def _possible(amounts: Mapping[str, Any]) -> tuple[Amounts, int]:

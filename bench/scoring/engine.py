@@ -1,41 +1,38 @@
 """The quality pass: many requests at once, in chunks that reach the disk as they finish.
 
 Chunks are cut from the whole list of requests, cached or not, so that a resumed run batches the
-same texts together as an undisturbed one and gets the same bits. An executor says where the work is
-done; the score cache is read and written here.
+same texts together as an undisturbed one and gets the same bits. Of a request of which the cache
+knows some pairs, the others are asked. An executor says where the work is done; the score cache is
+read and written here.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.contract.identity import Fields
-from bench.contract.meter import Meter
 from bench.contract.recipe import Recipe
-from bench.contract.request import CandidateList, Failure, Usage
-from bench.contract.scored import Amounts, Scored
+from bench.contract.request import CandidateList, Failure
+from bench.contract.scored import Scored
 from bench.contract.stage import Component, Reranker
-from bench.core.errors import RerankerError
 from bench.core.note import Note
-from bench.scoring.cache import ScoreCache, request_key
+from bench.scoring.cache import ScoreCache
 from bench.scoring.composite import combined
 from bench.scoring.contract import held_to_contract
 from bench.scoring.description import described, identified
 from bench.scoring.executors.base import Executor
 from bench.scoring.executors.here import Here
 from bench.scoring.job import Answer, Job
+from bench.scoring.known import KnownScores, ScoreCaches
+from bench.scoring.paid import PaidAnswers, amounts_of
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
+    from bench.scoring.pairs import Keys
 
-ANSWERS_AT_RISK = 4
-SECONDS_AT_RISK = 0.5
-"""Answers of a service are kept when there are this many, or after this time."""
 HERE = Here("here", Here.Options())
 
 
@@ -49,9 +46,11 @@ def score(
     on_note: Callable[[Note], None] = lambda note: None,
     executor: Executor = HERE,
     recipe: Recipe | None = None,
+    caches: ScoreCaches | None = None,
 ) -> Scored:
     """Score every request, from the cache where it can. `on_progress` gets the pairs that became
-    ready, `on_note` at once what is wrong with the cache. `executor` does the work, where it can do
+    ready, `on_note` at once what is wrong with the cache. `caches` are those of the run, opened by
+    `fresh`, or of this pass alone. `executor` does the work, where it can do
     that of this reranker; an order that is given is read here. `recipe` is how another process
     builds the same reranker.
 
@@ -60,6 +59,7 @@ def score(
     cached, and so do the answers that a service gave before. A reranker that is made of others is
     scored part by part, and keeps nothing of its own.
     """
+    shared = caches or ScoreCaches(fresh=fresh)
     if reranker.parts:
 
         def score_part(part: Component, lists: Sequence[CandidateList]) -> Scored:
@@ -67,7 +67,7 @@ def score(
                 part.reranker,
                 lists,
                 chunk_pairs=chunk_pairs,
-                fresh=fresh,
+                caches=shared,
                 on_progress=on_progress,
                 on_note=lambda about: on_note(about.at(part.name)),
                 executor=executor,
@@ -81,7 +81,7 @@ def score(
         executor = HERE
     # what is trained is known by its training: it comes before the cache is opened
     with reranker.prepared(requests):
-        quality_pass = _QualityPass(reranker, fresh, on_progress, on_note)
+        quality_pass = _QualityPass(reranker, shared, on_progress, on_note)
         return quality_pass.run(chunks(requests, chunk_pairs), executor, recipe)
 
 
@@ -91,7 +91,7 @@ class _QualityPass:
     def __init__(
         self,
         reranker: Reranker,
-        fresh: bool,
+        caches: ScoreCaches,
         on_progress: Callable[[int], None],
         on_note: Callable[[Note], None],
     ) -> None:
@@ -100,11 +100,11 @@ class _QualityPass:
         self.on_note = on_note
         self.result = Scored()
         self.cache: ScoreCache | None = None
+        self.known: KnownScores | None = None
         fingerprint = identified(reranker)
         if fingerprint:
-            self.cache = ScoreCache(fingerprint, fresh=fresh)
-        self.keys: dict[str, str] = {}
-        """Query id -> key of the cache, of all requests that were looked up."""
+            self.cache = caches.of(reranker, fingerprint)
+            self.known = KnownScores(self.cache, reranker)
         self.at_work: list[_PaidJob] = []
         self.delayed: list[Sequence[CandidateList]] = []
         self.loaded: Fields | None = None
@@ -151,57 +151,67 @@ class _QualityPass:
             self._note_problems()
 
     def _jobs(self, pending: Iterable[Sequence[CandidateList]]) -> Iterator[Job]:
-        """Yield a job for what the cache lacks of each chunk. A chunk that shares a request with
-        one at work waits for it: it will find the scores in the cache, wherever the work is done.
+        """Yield a job for what the cache lacks of each chunk. A chunk that may share scores with
+        one at work waits for it: it will find them in the cache, wherever the work is done.
         """
         awaited: set[str] = set()
         for chunk in pending:
-            keys = self._keys_of(chunk)
-            busy = awaited.union(*(paid.job.keys.values() for paid in self.at_work))
-            if not busy.isdisjoint(keys.values()):
-                awaited |= set(keys.values())
+            topics: set[str] = set()
+            if self.known is not None:
+                topics = set(map(self.known.topic, chunk))
+            if not topics.isdisjoint(awaited.union(*(paid.topics for paid in self.at_work))):
+                awaited |= topics
                 self.delayed.append(chunk)
                 continue
-            self.keys |= keys
-            missing = self._missing(chunk, keys)
+            missing = self._missing(chunk)
             if missing:
-                answers = PaidAnswers(self.reranker, keys, self.cache)
-                job = Job(missing, keys, answers.meter)
-                self.at_work.append(_PaidJob(job, answers))
-                yield job
+                yield self._job(missing, topics)
 
-    def _keys_of(self, chunk: Sequence[CandidateList]) -> dict[str, str]:
-        if self.cache is None:
-            return {}
-        with_scores = self.reranker.reads_scores
-        return {
-            request.query_id: request_key(request, with_scores=with_scores) for request in chunk
-        }
+    def _job(self, missing: Sequence[CandidateList], topics: set[str]) -> Job:
+        keys: dict[str, str] = {}
+        pairs: Mapping[str, Keys] = {}
+        if self.known is not None:
+            pairs = self.known.pairs
+            for request in missing:
+                keys[request.query_id] = self.known.asked_key(request.query_id)
+        answers = PaidAnswers(self.reranker, keys, self.cache, pairs)
+        job = Job(missing, keys, answers.meter)
+        self.at_work.append(_PaidJob(job, answers, topics))
+        return job
 
-    def _missing(
-        self, chunk: Sequence[CandidateList], keys: Mapping[str, str]
-    ) -> list[CandidateList]:
-        """Return the requests that have to be scored; take the scores of the others."""
+    def _missing(self, chunk: Sequence[CandidateList]) -> list[CandidateList]:
+        """Return what has to be scored of some requests; take the scores of the others."""
+        if self.known is None:
+            return list(chunk)
         missing: list[CandidateList] = []
         ready = 0
         for request in chunk:
-            scores = None
-            if self.cache is not None:
-                scores = self.cache.get(keys[request.query_id])
-            if scores is None or len(scores) != len(request.docs):
-                missing.append(request)
+            rest = self.known.missing(request)
+            known = len(request.docs)
+            if rest is not None:
+                missing.append(rest)
+                known -= len(rest.docs)
             else:
-                self.result.scores[request.query_id] = scores
+                self._use(request.query_id)
                 self.result.cached.add(request.query_id)
-                ready += len(request.docs)
+            self.result.pairs.cached += known
+            ready += known
+        self.known.cache.keep_learned()
         self.on_progress(ready)
         return missing
+
+    def _use(self, query_id: str) -> None:
+        """Take the scores of a query from the cache."""
+        if self.known is not None:
+            scores = self.known.scores(query_id)
+            if scores is not None:
+                self.result.scores[query_id] = scores
 
     def _take(self, job: Job, answer: Answer) -> None:
         """Take the answer of a job into the result and the cache."""
         result = self.result
         paid = next(paid for paid in self.at_work if paid.job is job)
-        usage, own = _amounts(job.meter, job.keys)
+        usage, own = amounts_of(job.meter, job.keys)
         self._note(answer.note)
         if answer.description is not None:
             self.loaded = answer.description
@@ -216,14 +226,20 @@ class _QualityPass:
                 continue
             result.scores[request.query_id] = outcome
             result.computed.add(request.query_id)
+            result.pairs.computed += len(request.docs)
             if self.cache is not None:
                 fresh_scores[job.keys[request.query_id]] = outcome
-        if self.cache is not None and fresh_scores:
+        if self.cache is not None and self.known is not None and fresh_scores:
             if not result.description:
                 result.description = self._description()
                 self.cache.describe(result.description)
             self._note(answer.doubt)
-            file = self.cache.put(fresh_scores, usage, own, keep=not answer.doubt)
+            pairs = self.known.pairs
+            file = self.cache.put(fresh_scores, usage, own, keep=not answer.doubt, pairs=pairs)
+            for request, outcome in zip(job.requests, answer.outcomes, strict=True):
+                if not isinstance(outcome, Failure):
+                    self._use(request.query_id)
+            self.known.taken(fresh_scores)
             if answer.doubt:
                 paid.answers.dropped()
             else:
@@ -236,12 +252,8 @@ class _QualityPass:
         """Add what the scores cost when they were bought, cached ones included, and what loaded."""
         result = self.result
         cache = self.cache
-        if cache is not None:
-            result.usage = cache.usage(self.keys.values())
-            for query_id, key in self.keys.items():
-                amounts = cache.own_usage(key)
-                if amounts:
-                    result.usage_by_query[query_id] = amounts
+        if cache is not None and self.known is not None:
+            self.known.add_cost(result)
             result.description = cache.description or {}
         if not result.description:
             if self.loaded is None:
@@ -272,10 +284,13 @@ class _QualityPass:
 
 @dataclass
 class _PaidJob:
-    """A job at work, with the answers of a service that reach the cache before it ends."""
+    """A job at work, with the answers of a service that reach the cache before it ends, and the
+    topics of its requests.
+    """
 
     job: Job
     answers: PaidAnswers
+    topics: set[str] = field(default_factory=set)
 
 
 def _seen(
@@ -286,103 +301,6 @@ def _seen(
         for request in chunk:
             order.setdefault(request.query_id)
         yield chunk
-
-
-def _amounts(meter: Meter, known: Mapping[str, str]) -> tuple[Amounts, dict[str, Amounts]]:
-    """Return what a run has used: in all, and, as far as it is known, by the key of a request or
-    else its query id.
-    """
-    own = {known.get(query_id, query_id): asdict(usage) for query_id, usage in by_query(meter)}
-    return asdict(meter.usage), own
-
-
-def by_query(meter: Meter) -> list[tuple[str, Usage]]:
-    """Return what each query has used, read at once: a service's threads may still count."""
-    return list(meter.by_query.items())
-
-
-class PaidAnswers:
-    """The answers of a service that reach the cache while the rest of their chunk is still asked
-    for: a kill loses the few in flight. The file of the finished chunk takes the place of theirs.
-    """
-
-    def __init__(
-        self, reranker: Reranker, known: Mapping[str, str], cache: ScoreCache | None
-    ) -> None:
-        self.meter = Meter()
-        if cache is not None:
-            self.meter = Meter(on_answer=self._take)
-        self._reranker = reranker
-        self._known = known
-        self._cache = cache
-        self._waiting: dict[str, Scores] = {}
-        self._scores: dict[str, Scores] = {}
-        self._files: list[Path] = []
-        self._written_at = time.monotonic()
-
-    def keep_what_came(self) -> None:
-        """Keep the answers that came before the rest of their chunk failed."""
-        self._scores |= self._waiting
-        if self._cache is None or not self._scores:
-            return
-        if _has_changed(self._reranker):
-            self.dropped()
-            return
-        usage, own = _amounts(self.meter, self._known)
-        self._cache.describe(described(self._reranker))
-        self.replaced_by(self._cache.put(self._scores, usage, own))
-
-    def replaced_by(self, file: Path | None) -> None:
-        """Remove the files of single answers: `file` holds them all. Where it could not be written,
-        they stay.
-        """
-        if file is not None:
-            self.dropped(file)
-
-    def dropped(self, file: Path | None = None) -> None:
-        """Remove the files of single answers, but for `file`."""
-        for path in self._files:
-            if path != file:
-                with suppress(OSError):
-                    path.unlink()
-        self._files = []
-
-    def _take(self, request: CandidateList, scores: Scores) -> None:
-        """Take one answer, and keep those that wait where there are some or it has been a while."""
-        self._waiting[self._known[request.query_id]] = scores
-        now = time.monotonic()
-        if len(self._waiting) >= ANSWERS_AT_RISK or now - self._written_at >= SECONDS_AT_RISK:
-            self._written_at = now
-            self._keep_waiting()
-
-    def _keep_waiting(self) -> None:
-        if self._cache is None:
-            return
-        answers = self._waiting
-        self._waiting = {}
-        self._scores |= answers
-        costs = {self._known[query]: asdict(usage) for query, usage in by_query(self.meter)}
-        own = {key: amounts for key, amounts in costs.items() if key in answers}
-        usage: Amounts = {}
-        for amounts in own.values():
-            for name, amount in amounts.items():
-                usage[name] = usage.get(name, 0) + amount
-        if not self._files:
-            self._cache.describe(described(self._reranker))
-        file = self._cache.put(answers, usage, own)
-        if file:
-            self._files.append(file)
-
-
-def _has_changed(reranker: Reranker) -> bool:
-    """Return whether something else answers by now than what the cache is named after. A server
-    that died was the same until then.
-    """
-    try:
-        reranker.doubt()
-    except RerankerError:
-        return True
-    return False
 
 
 def chunks(requests: Sequence[CandidateList], pairs: int) -> Iterator[list[CandidateList]]:

@@ -57,7 +57,10 @@ def chunk_files() -> list[Path]:
 
 def test_a_flip_of_any_single_bit_of_a_score_file_raises_nothing_and_changes_no_score() -> None:
     chunk = Chunk(
-        {"k1": np.array([0.25, -1.5]), "k2": np.array([3.0])}, {"calls": 0.5}, {"k1": {"tokens": 7}}
+        {"k1": np.array([0.25, -1.5]), "k2": np.array([3.0])},
+        {"calls": 0.5},
+        {"k1": {"tokens": 7}},
+        pairs={"k1": np.array([[1, 2], [3, 4]], dtype=np.uint64)},
     )
     data = chunk_file.encode(chunk)
     damaged = harmless = 0
@@ -75,6 +78,8 @@ def test_a_flip_of_any_single_bit_of_a_score_file_raises_nothing_and_changes_no_
             "k2": [3.0],
         }
         assert (read.share, read.own, read.impossible) == (chunk.share, chunk.own, 0)
+        pairs = {key: values.tolist() for key, values in read.pairs.items()}
+        assert pairs in ({"k1": [[1, 2], [3, 4]]}, {}), "without pairs it counts by list"
     assert damaged > 2 * harmless, "most of a file matters"
 
 

@@ -13,6 +13,9 @@ def notes(view: View) -> Section | None:
     shared = shared_notes(view)
     lines = [f"{text} (in {count} tables)" for text, count in shared.items()]
     lines += sentences(view.run.info.warnings)
+    has_stages = any(row.stages for row in view.rows)
+    if view.shared_pairs is not None and not has_stages:
+        lines += sentences([view.shared_pairs])
     if not lines:
         return None
     bullets = Bullets([(line,) for line in lines])

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bench.core.wording import worded
 from bench.quality.measures import JUDGED
 from bench.records import rows as records
 from bench.records.rows import GroupKey
@@ -29,7 +30,10 @@ IN_ALL = "in all"
 def stages(view: View) -> Section | None:
     """Return a table of the pipelines of each group."""
     tables = {group: _tables(view, group) for group in view.groups}
-    explanation = Paragraph((EXPLANATION,), quiet=True)
+    text = EXPLANATION
+    if view.shared_pairs is not None:
+        text += f" Of the run, {worded(view.shared_pairs)}."
+    explanation = Paragraph((text,), quiet=True)
     return view.section("stages", "Pipelines stage by stage", tables, explanation)
 
 

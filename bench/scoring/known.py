@@ -1,0 +1,202 @@
+"""What the score cache knows of the requests of one quality pass: by list, and by pair where a
+document's score does not depend on the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from bench.contract.identity import Fields
+from bench.contract.request import CandidateList, picked
+from bench.contract.scored import PairCounts, Scored
+from bench.contract.stage import Reranker
+from bench.core.digest import digest_of
+from bench.scoring.cache import ScoreCache, request_key
+from bench.scoring.entry_pairs import EntryPairs
+from bench.scoring.pairs import ABSENT, pair_keys, query_digest
+
+if TYPE_CHECKING:
+    from bench.contract.request import Scores
+    from bench.scoring.pairs import Keys, Slots
+
+LARGEST = 10_000_000
+"""Scores of several identities that a run has in memory at once."""
+
+
+def shares_pairs(reranker: Reranker) -> bool:
+    """Return whether a pair has the same score in whatever list it is asked for."""
+    return reranker.pointwise and reranker.reads_texts and not reranker.reads_scores
+
+
+class ScoreCaches:
+    """The score caches of a run: stages of one identity share one, so that what any of them
+    computed answers for the others, also under `fresh`. Those that were used last stay open, as
+    long as they have at most LARGEST scores together.
+    """
+
+    def __init__(self, *, fresh: bool = False) -> None:
+        self._fresh = fresh
+        self._began = time.time_ns()
+        self._opened: dict[tuple[str, bool], ScoreCache] = {}
+        self._seen: set[tuple[str, bool]] = set()
+
+    def of_row(self) -> ScoreCaches:
+        """Return the caches for a row that is no pipeline: under `fresh` it is scored anew,
+        whatever other rows have bought.
+        """
+        if self._fresh:
+            return ScoreCaches(fresh=True)
+        return self
+
+    def of(self, reranker: Reranker, fingerprint: Fields) -> ScoreCache:
+        """Return the cache of a reranker, with what other processes have added to it."""
+        by_pair = shares_pairs(reranker)
+        key = (digest_of(fingerprint), by_pair)
+        cache = self._opened.pop(key, None)
+        if cache is None:
+            since = self._began if self._fresh else 0
+            is_first = self._fresh and key not in self._seen
+            cache = ScoreCache(fingerprint, fresh=is_first, by_pair=by_pair, since=since)
+        else:
+            cache.read()
+        self._seen.add(key)
+        self._opened[key] = cache
+        while len(self._opened) > 1 and sum(map(len, self._opened.values())) > LARGEST:
+            del self._opened[next(iter(self._opened))]
+        return cache
+
+
+class KnownScores:
+    """Takes the scores of one pass out of the cache, and says what is missing."""
+
+    def __init__(self, cache: ScoreCache, reranker: Reranker) -> None:
+        self.cache = cache
+        self._with_scores = reranker.reads_scores
+        self._list_keys: dict[str, str] = {}
+        """Query id -> key of the cache, of requests that count by list."""
+        self._slots: dict[str, Slots] = {}
+        """Query id -> where its scores are, of those that count by pair and are complete."""
+        self._open: dict[str, Keys] = {}
+        """Query id -> its pairs, of those that are not complete."""
+        self._shared: list[Slots] = []
+        self._asked: dict[str, str] = {}
+        self.pairs: dict[str, Keys] = {}
+        """Key of a list that is asked -> its pairs, where these count."""
+
+    def topic(self, request: CandidateList) -> str:
+        """Return what requests have in common of which one may answer a part of the other."""
+        if self.cache.by_pair is not None:
+            return query_digest(request.query).hex()
+        key = self._key(request)
+        self._list_keys[request.query_id] = key
+        return key
+
+    def asked_key(self, query_id: str) -> str:
+        """Return the key of the list that is asked of a query."""
+        return self._asked[query_id]
+
+    def taken(self, keys: Iterable[str]) -> None:
+        """Forget the pairs of lists whose scores are in the cache by now."""
+        for key in keys:
+            self.pairs.pop(key, None)
+
+    def _key(self, request: CandidateList) -> str:
+        return request_key(request, with_scores=self._with_scores)
+
+    def missing(self, request: CandidateList) -> CandidateList | None:
+        """Return what has to be asked for a request: all of it, the rest, or None where all is
+        known.
+        """
+        by_pair = self.cache.by_pair
+        keys = None
+        if by_pair is not None:
+            keys = pair_keys(request)
+        if by_pair is None or keys is None:
+            return self._missing_by_list(request)
+        slots = self._found(by_pair, request, keys)
+        unknown = [place for place, slot in enumerate(slots.tolist()) if slot == ABSENT]
+        if not unknown:
+            self._complete(by_pair, request.query_id, slots)
+            return None
+        self._open[request.query_id] = keys
+        rest = part_of_list(request, unknown)
+        key = self._key(rest)
+        self._asked[request.query_id] = key
+        self.pairs[key] = keys[unknown]
+        return rest
+
+    def scores(self, query_id: str) -> Scores | None:
+        """Return the scores of a request; None where the cache does not have them."""
+        by_pair = self.cache.by_pair
+        if by_pair is None or query_id in self._list_keys:
+            return self.cache.get(self._list_keys[query_id])
+        if query_id in self._open:
+            slots = by_pair.table.find(self._open[query_id])
+            if (slots == ABSENT).any():
+                return None
+            del self._open[query_id]
+            self._complete(by_pair, query_id, slots)
+        return by_pair.table.scores(self._slots[query_id])
+
+    def add_cost(self, result: Scored) -> None:
+        """Add what the scores of the pass cost when they were bought."""
+        import numpy as np
+
+        cache = self.cache
+        result.usage = cache.usage(self._list_keys.values())
+        for query_id, key in self._list_keys.items():
+            if own := cache.own_usage(key):
+                result.usage_by_query[query_id] = own
+        if self._slots:
+            together = cache.usage_of_pairs(np.concatenate(list(self._slots.values())))
+            names = dict.fromkeys([*result.usage, *together])
+            result.usage = {
+                name: result.usage.get(name, 0.0) + together.get(name, 0.0) for name in names
+            }
+        for query_id, slots in self._slots.items():
+            if own := cache.own_usage_of_pairs(slots):
+                result.usage_by_query[query_id] = own
+        if self._shared:
+            shared = np.concatenate(self._shared)
+            result.pairs += PairCounts(shared=len(shared))
+            result.shared_usage = cache.usage_of_pairs(shared)
+
+    def _missing_by_list(self, request: CandidateList) -> CandidateList | None:
+        key = self._list_keys.get(request.query_id) or self._key(request)
+        self._list_keys[request.query_id] = self._asked[request.query_id] = key
+        scores = self.cache.get(key)
+        if scores is None or len(scores) != len(request.docs):
+            return request
+        return None
+
+    def _found(self, by_pair: EntryPairs, request: CandidateList, keys: Keys) -> Slots:
+        """Return where the pairs are, those of an entry that was kept by its list among them."""
+        slots = by_pair.table.find(keys)
+        if (slots != ABSENT).all() or not self.cache.has_lists:
+            return slots
+        key = self._key(request)
+        scores = self.cache.get(key)
+        if scores is None or len(scores) != len(keys):
+            return slots
+        self.cache.learn(key, keys)
+        return by_pair.table.find(keys)
+
+    def _complete(self, by_pair: EntryPairs, query_id: str, slots: Slots) -> None:
+        import numpy as np
+
+        self._slots[query_id] = slots.astype(np.int32)
+        before = by_pair.table.count_once(slots)
+        if len(before):
+            self._shared.append(before)
+
+
+def part_of_list(request: CandidateList, places: Sequence[int]) -> CandidateList:
+    """Return the documents of a request at these places; the request where these are all."""
+    if len(places) == len(request.doc_ids):
+        return request
+    scores: list[float] = []
+    if len(request.scores):
+        scores = [request.scores[place] for place in places]
+    return picked(request, [request.doc_ids[place] for place in places], scores)
