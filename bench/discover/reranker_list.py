@@ -65,6 +65,7 @@ def lines(backend: str | None = None, width: int | None = None) -> Iterator[str]
     if backend is None:
         yield from _wrapped(
             f"also: {', '.join(others)}, any backend with options of your own, "
+            "cascade (stages in a row, each with keep), "
             "'your_package.module:ClassOrFunction'",
             width,
         )

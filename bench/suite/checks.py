@@ -4,7 +4,7 @@ imported, and no file is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from bench.core.yaml_source import Source
 from bench.datasets.files import locate
 from bench.scoring import executors
 from bench.suite import nested, references
+from bench.suite.cascade_entry import CASCADE, cascade_of, is_cascade, keys_of_stage
 from bench.suite.key_places import part_elsewhere, place_of
 from bench.suite.naming import display_name
 from bench.suite.nested import Placed
@@ -35,16 +36,21 @@ from bench.suite.pipeline_entry import (
 
 @dataclass(frozen=True)
 class Checks:
-    """The checks of one suite: `top_level` are its own keys, `base_dir` is where its paths begin.
-    Each raises SuiteError.
+    """The checks of one suite: `top_level` are its own keys, `base_dir` is where its paths begin,
+    `depth` the candidates of a first stage that says nothing else. Each raises SuiteError.
     """
 
     source: Source
     base_dir: Path
     top_level: tuple[str, ...]
+    depth: int
+    first_stages: Sequence[Part]
 
     def check_part(self, kind: Kind, part: Part, keys: Keys) -> None:
-        """Check an entry and those among its options."""
+        """Check an entry and those among its options; a cascade is checked by its stages."""
+        if kind == "rerankers" and is_cascade(part):
+            self._check_cascade(part, keys)
+            return
         placed = Placed(kind, part, keys)
         self._check_options(placed)
         for inner in nested.inside(placed):
@@ -60,7 +66,7 @@ class Checks:
         except SuiteError as error:
             raise self.source.problem(("executor",), error) from error
 
-    def check_pipeline(self, pipeline: PipelineEntry, keys: Keys, depth: int) -> None:
+    def check_pipeline(self, pipeline: PipelineEntry, keys: Keys) -> None:
         """Check that a pipeline's first stage retrieves, that the others order, that none hands on
         more than it gets, and that names are clear.
         """
@@ -68,20 +74,43 @@ class Checks:
             references.refuse_name(pipeline.name)
         except SuiteError as error:
             raise self.source.problem((*keys, "name"), error) from error
-        received: int | None = None
-        names: set[str] = set()
+        placed: list[Placed] = []
         for place, stage in enumerate(pipeline.stages):
-            own_keys: Keys = (*keys, "stages", place, stage.name)
             kind: Kind = "rerankers"
             if place == 0:
                 kind = "first_stages"
-            self._check_stage(stage, kind, own_keys, received, names)
-            if place:
-                self._refuse_reference(stage, pipeline.name, own_keys)
+            placed.append(Placed(kind, stage, (*keys, "stages", place, stage.name)))
+        self._check_stages(placed, pipeline.name, None)
+
+    def _check_cascade(self, part: Part, keys: Keys) -> None:
+        """Check a cascade, which begins with any first stage of the suite."""
+        try:
+            cascade = cascade_of(part)
+        except SuiteError as error:
+            raise self.source.problem(keys, error) from error
+        placed: list[Placed] = []
+        for place, stage in enumerate(cascade.stages):
+            placed.append(Placed("rerankers", stage, keys_of_stage(part, keys, place)))
+        received = min(retrieved_by(stage) or self.depth for stage in self.first_stages)
+        self._check_stages(placed, CASCADE, received)
+        try:
+            references.refuse_name(display_name(part))
+        except SuiteError as error:
+            raise self.source.problem(keys, error) from error
+
+    def _check_stages(self, placed: Sequence[Placed], name: str, received: int | None) -> None:
+        """Check the stages of a pipeline of this name. `received` is what the first of them gets,
+        None where it retrieves.
+        """
+        names: set[str] = set()
+        for kind, stage, keys, _ in placed:
+            self._check_stage(stage, kind, keys, received, names)
+            if kind == "rerankers":
+                self._refuse_reference(stage, name, keys)
             plain = without_keep(stage)
-            for inner in nested.inside(Placed(kind, plain, own_keys)):
+            for inner in nested.inside(Placed(kind, plain, keys)):
                 self._check_options(inner)
-            received = keep_of(stage) or received or retrieved_by(plain) or depth
+            received = keep_of(stage) or received or retrieved_by(plain) or self.depth
 
     def check_files(self, entries: Iterable[Placed]) -> None:
         """Check that the files and folders that entries name are there: now, not after an hour of

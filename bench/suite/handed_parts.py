@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.handed import name_among
+from bench.suite.cascade_entry import CASCADE, STAGES
 
 PLAIN = (str, int, float, bool, type(None), Mapping, list, tuple)
 """What YAML can say."""
@@ -56,9 +57,13 @@ def _entry(entry: Any, objects: Objects) -> Any:
         ((name, part),) = entry.items()
         if not isinstance(part, PLAIN):
             return {_name(part, objects): {"name": name}}
-        if isinstance(part, Mapping) and PARTS in part:
-            # a stage that is made of others
-            return {name: {**part, PARTS: _parts(part[PARTS], objects)}}
+        if isinstance(part, Mapping):
+            # a stage that is made of others, or a cascade
+            options = {PARTS: part.get(PARTS), STAGES: part.get(STAGES)}
+            inner = {key: _parts(value, objects) for key, value in options.items() if value}
+            return {name: {**part, **inner}}
+        if name == CASCADE:
+            return {name: _parts(part, objects)}
     return entry
 
 

@@ -15,6 +15,7 @@ from bench.core.options import Kind, StageOptions
 from bench.latency import scenarios
 from bench.latency.scenarios import SCENARIOS
 from bench.scoring.executors import DEFAULT, EXECUTORS, class_of
+from bench.suite.cascade_entry import CASCADE, CascadeOptions
 from bench.suite.pipeline_entry import KEEP, KEEP_SCHEMA
 from bench.suite.suite import Suite
 
@@ -22,6 +23,8 @@ Schema = dict[str, Any]
 """A JSON Schema, or a part of one."""
 
 OUTSIDER = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+STAGE_ENTRY = "stages.entry"
+STAGE: Schema = {"$ref": f"#/$defs/{STAGE_ENTRY}"}
 DATASET = r"^(embedded|files|irds|custom):.+"
 
 
@@ -42,6 +45,7 @@ def schema() -> Schema:
         for name in sorted((*rerankers.TABLE, *entries.load()))
     }
     definitions[_entry_of("rerankers")] = _entry(known_rerankers, {OUTSIDER: {"type": "object"}})
+    definitions[_entry_of("rerankers")]["anyOf"][-1]["properties"][CASCADE] = _cascade(definitions)
     for kind in get_args(Kind):
         properties[kind]["items"] = {"$ref": f"#/$defs/{_entry_of(kind)}"}
     by_name = {name: _options(class_of(name).Options, definitions) for name in EXECUTORS}
@@ -49,7 +53,8 @@ def schema() -> Schema:
     properties["executor"] |= {**executor, "default": DEFAULT}
     properties["executor"].pop("$ref", None)
     definitions["LatencyPlan"] = _latency_plan(definitions["LatencyPlan"], definitions)
-    definitions["PipelineEntry"]["properties"]["stages"]["items"] = _stages(definitions)
+    definitions[STAGE_ENTRY] = _stages(definitions)
+    definitions["PipelineEntry"]["properties"]["stages"]["items"] = STAGE
     definitions.pop("Part", None)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -104,6 +109,16 @@ def _stages(definitions: Schema) -> Schema:
     for name in (*rerankers.TABLE, *entries.load()):
         by_name[name] = _with_keep(rerankers.options_for(name), definitions)
     return _entry(dict(sorted(by_name.items())), {OUTSIDER: {"type": "object"}})
+
+
+def _cascade(definitions: Schema) -> Schema:
+    """Return the schema of a cascade among the rerankers: its stages, or its options with them."""
+    definition = CascadeOptions.model_json_schema(ref_template="#/$defs/{model}")
+    definition.pop("$defs", None)
+    stages = {"type": "array", "minItems": 1, "items": STAGE}
+    definition["properties"]["stages"] |= stages
+    definitions[CascadeOptions.__name__] = definition
+    return {"anyOf": [stages, {"$ref": f"#/$defs/{CascadeOptions.__name__}"}]}
 
 
 def _with_keep(model: type[BaseModel], definitions: Schema) -> Schema:

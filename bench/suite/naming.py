@@ -5,12 +5,18 @@ from __future__ import annotations
 from bench import rerankers
 from bench.contract.part import Part
 from bench.retrieval.options import run_name
+from bench.suite.cascade_entry import cascade_of, is_cascade
+from bench.suite.pipeline_entry import without_keep
 
 
 def display_name(part: Part) -> str:
     """Return what a part is called in tables and file names: its `name` option, else the model or
-    path that it names, else its own name.
+    path that it names, else its own name; a cascade without a name by its stages.
     """
+    if is_cascade(part):
+        cascade = cascade_of(part)
+        names = [display_name(without_keep(stage)) for stage in cascade.stages]
+        return cascade.name or " > ".join(names)
     target: object = None
     if isinstance(part.options, str):
         target = part.options

@@ -12,6 +12,8 @@ from bench.contract.part import Part
 from bench.core.errors import SuiteError
 from bench.core.options import Keys, Kind, StageOptions, as_mapping
 from bench.suite import references
+from bench.suite.cascade_entry import cascade_of, keys_of_stage
+from bench.suite.pipeline_entry import without_keep
 
 
 class Placed(NamedTuple):
@@ -57,6 +59,15 @@ def inside(placed: Placed) -> Iterator[Placed]:
             yield from inside(inner)
 
 
+def stages_of(cascade: Placed) -> Iterator[Placed]:
+    """Yield the stages of a valid cascade, and the entries among their options."""
+    for place, stage in enumerate(cascade_of(cascade.part).stages):
+        keys = keys_of_stage(cascade.part, cascade.keys, place)
+        placed = Placed("rerankers", without_keep(stage), keys)
+        yield placed
+        yield from inside(placed)
+
+
 def refuse_misuse(placed: Placed) -> None:
     """Raise SuiteError for an entry that cannot be where it is: a reference, or a part of another
     one that may be left out.
@@ -79,12 +90,3 @@ def refuse_misuse(placed: Placed) -> None:
     options = placed.part.options
     if isinstance(options, dict) and options.get("optional"):
         raise SuiteError("optional: it belongs to the row: a part cannot be left out alone")
-
-
-def with_parts(parts: list[tuple[Kind, Part]]) -> list[tuple[Kind, Part]]:
-    """Return entries and those among their options."""
-    together: list[tuple[Kind, Part]] = []
-    for kind, part in parts:
-        together.append((kind, part))
-        together += [(inner.kind, inner.part) for inner in inside(Placed(kind, part, ()))]
-    return together

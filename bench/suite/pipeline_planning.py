@@ -15,8 +15,9 @@ from bench.contract.part import Part
 from bench.contract.recipe import Recipe
 from bench.contract.stage import Reranker
 from bench.core.errors import SuiteError
-from bench.core.options import as_mapping
+from bench.core.options import Keys, as_mapping
 from bench.pipelines.pipeline import Pipeline, Step
+from bench.suite.cascade_entry import cascade_of, is_cascade, keys_of_stage
 from bench.suite.naming import display_name
 from bench.suite.pipeline_entry import PipelineEntry, keep_of, without_keep
 from bench.suite.suite import Suite
@@ -32,6 +33,14 @@ class Candidates:
     depth: int
     pipelines: tuple[PipelineEntry, ...]
     listed: bool
+
+
+def cascade_entry(part: Part, first_stage: Part) -> PipelineEntry:
+    """Return the pipeline that a cascade among the rerankers is after a first stage."""
+    cascade = cascade_of(part)
+    return PipelineEntry(
+        name=display_name(part), stages=(first_stage, *cascade.stages), optional=cascade.optional
+    )
 
 
 def candidates_of(suite: Suite) -> list[Candidates]:
@@ -74,9 +83,7 @@ def built(suite: Suite, entry: PipelineEntry, first_stage: Part, device: str) ->
         try:
             reranker = rerankers.build(plain.name, plain.options, device, suite.base_dir)
         except SuiteError as error:
-            number = suite.pipelines.index(entry)
-            keys = ("pipelines", number, "stages", place, stage.name)
-            raise suite.problem(keys, str(error)) from error
+            raise suite.problem(_keys_of(suite, entry, place), str(error)) from error
         key = json.dumps([plain.to_entry(), device], sort_keys=True, default=str)
         between = tuple(step.name for step in steps)
         reranker.follows(replace(origin, between=between))
@@ -96,6 +103,14 @@ def recipe_of(part: Part, reranker: Reranker, suite: Suite, device: str) -> Reci
     if reranker.needs_collection:
         return None
     return part.recipe(suite.base_dir, device)
+
+
+def _keys_of(suite: Suite, entry: PipelineEntry, place: int) -> Keys:
+    """Return the keys that lead to a stage of a pipeline, or of a cascade among the rerankers."""
+    for number, part in enumerate(suite.rerankers):
+        if is_cascade(part) and display_name(part) == entry.name:
+            return keys_of_stage(part, ("rerankers", number, part.name), place - 1)
+    return ("pipelines", suite.pipelines.index(entry), "stages", place, entry.stages[place].name)
 
 
 def as_part(entry: PipelineEntry) -> Part:

@@ -25,6 +25,7 @@ from bench.machine.fingerprint import resolve_device
 from bench.pipelines.pipeline import Pipeline
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.options import RerankerOptions
+from bench.suite.cascade_entry import is_cascade
 from bench.suite.naming import display_name
 from bench.suite.pipeline_entry import PipelineEntry
 from bench.suite.pipeline_planning import (
@@ -32,6 +33,7 @@ from bench.suite.pipeline_planning import (
     as_part,
     built,
     candidates_of,
+    cascade_entry,
     depth_of,
     origin_of,
 )
@@ -209,7 +211,10 @@ def _rows(
     yield from _on_devices(suite, group, Part.model_validate(FIRST_STAGE), devices)
     if candidates.listed:
         for part in suite.rerankers:
-            if part.name not in REFERENCES:
+            if is_cascade(part):
+                cascade = cascade_entry(part, group.first_stage)
+                yield from _on_devices(suite, group, as_part(cascade), devices, cascade)
+            elif part.name not in REFERENCES:
                 yield from _on_devices(suite, group, part, devices)
     for entry in candidates.pipelines:
         yield from _on_devices(suite, group, as_part(entry), devices, entry)

@@ -176,6 +176,7 @@ class Suite(Options):
     def placed(self) -> Iterator[Placed]:
         """Yield every entry of a valid suite, those among the options of others included."""
         from bench.suite import nested
+        from bench.suite.cascade_entry import is_cascade
 
         entries: list[Placed] = []
         for kind, parts in self.lists().items():
@@ -189,8 +190,11 @@ class Suite(Options):
                     kind = "first_stages"
                 entries.append(nested.Placed(kind, without_keep(part), keys))
         for entry in entries:
-            yield entry
-            yield from nested.inside(entry)
+            if entry.kind == "rerankers" and is_cascade(entry.part):
+                yield from nested.stages_of(entry)
+            else:
+                yield entry
+                yield from nested.inside(entry)
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Suite:
@@ -275,13 +279,14 @@ def _check(suite: Suite, source: Source) -> None:
     """
     from bench.suite.checks import Checks
 
-    checks = Checks(source, suite.base_dir, tuple(Suite.model_fields))
+    keys = tuple(Suite.model_fields)
+    checks = Checks(source, suite.base_dir, keys, suite.depth, suite.first_stages)
     for kind, parts in suite.lists().items():
         for number, part in enumerate(parts):
             checks.check_part(kind, part, (kind, number, part.name))
     checks.check_executor(suite.executor)
     for number, pipeline in enumerate(suite.pipelines):
-        checks.check_pipeline(pipeline, ("pipelines", number), suite.depth)
+        checks.check_pipeline(pipeline, ("pipelines", number))
     try:
         checks.check_files(suite.placed())
     except OSError as error:

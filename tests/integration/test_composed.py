@@ -400,3 +400,106 @@ def test_a_sweep_changes_the_parts_too(tmp_path: Path) -> None:
         out=tmp_path / "results",
     )
     assert set(run.sweep["dtype"].dropna()) == {"bfloat16"}
+
+
+def sugar(entry: Any, **more: Any) -> dict[str, Any]:
+    """A suite with a cascade among its rerankers, after two first stages."""
+    data = cascade()
+    del data["pipelines"]
+    plain = {"bm25": {"name": "plain", "stemmer": None, "depth": 20}}
+    return {**data, "depth": 30, "first_stages": ["bm25", plain], "rerankers": [entry], **more}
+
+
+STAGES = [{SHARED: {"name": "shared", "keep": 9}}, {SHORT: {"name": "short"}}]
+
+
+def test_a_cascade_is_a_pipeline_after_each_first_stage(tmp_path: Path) -> None:
+    run = bench.run(sugar({"cascade": STAGES}, latency=TIMED), out=tmp_path)
+    assert {status.status for status in run.info.trials} == {"done"}
+    records = [record for record in run.records.values() if record.stages]
+    assert [record.trial.reranker for record in records] == ["shared > short"] * 2
+    assert [record.trial.first_stage for record in records] == ["bm25", "plain"]
+    assert [[stage.keep for stage in record.stages] for record in records] == [
+        [30, 9, 9],
+        [20, 9, 9],
+    ]
+    # what a pipeline of the same stages gives, bit for bit
+    long = bench.run(cascade(*STAGES), out=tmp_path)
+    short = ranking_of(run, "shared > short")
+    assert short == ranking_of(long)
+    rows = forecast(suite.load(sugar({"cascade": STAGES})), out=tmp_path).rows
+    assert [(row.usage.pairs, row.cached) for row in rows] == [(0, 80), (0, 80)]
+
+
+def test_a_cascade_may_have_a_name_and_be_left_out(tmp_path: Path) -> None:
+    entry = {
+        "cascade": {"name": "mine", "stages": [STAGES[0], "cohere-rerank-v3.5"], "optional": True}
+    }
+    run = bench.run(sugar(entry), out=tmp_path)
+    trials = [status for status in run.info.trials if status.trial.reranker == "mine"]
+    assert {status.status for status in trials} == {"skipped"}
+
+
+def test_objects_are_stages_of_a_cascade(tmp_path: Path) -> None:
+    def shortest(query: str, docs: Sequence[str]) -> list[float]:
+        return [-float(len(doc)) for doc in docs]
+
+    run = bench.run(sugar({"cascade": [STAGES[0], shortest]}), out=tmp_path)
+    assert {status.status for status in run.info.trials} == {"done"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"cascade": "minilm-l6"}, "s.yaml:10: rerankers.0.cascade: a cascade is a list of stages"),
+        ({"cascade": []}, "needs at least one"),
+        ({"cascade": ["minilm-l7"]}, r"rerankers.0.cascade.0.minilm-l7: unknown reranker"),
+        (
+            {"cascade": {"stages": [SHORT, {SHARED: {"keep": 0}}]}},
+            r"s.yaml:13: rerankers.0.cascade.stages.1.tests.*: keep: 0 is no number",
+        ),
+        ({"cascade": [{SHORT: {"keep": 21}}]}, "21 is more than the 20 documents that it gets"),
+        ({"cascade": [{SHORT: {"keep": 5}}, {SHARED: {"keep": 6}}]}, "6 is more than the 5"),
+        ({"cascade": ["bm25", SHORT]}, "'bm25' retrieves: it can only be the first"),
+        ({"cascade": [SHORT, "oracle"]}, "'oracle' is a reference and no stage"),
+        ({"cascade": [SHORT, SHORT]}, "two stages are named"),
+        ({"cascade": {"stagess": [SHORT]}}, "did you mean 'stages'"),
+        ({"cascade": {"name": "oracle", "stages": [SHORT]}}, "'oracle' is the name of a row"),
+        (
+            {"cascade": [{"fuse": {"of": [SHORT, "minilm-l7"]}}]},
+            r"rerankers.0.cascade.0.fuse.of.1.minilm-l7: unknown reranker",
+        ),
+    ],
+)
+def test_a_cascade_that_cannot_be_names_the_key(
+    tmp_path: Path, entry: Mapping[str, Any], message: str
+) -> None:
+    file = tmp_path / "s.yaml"
+    plain = {"bm25": {"name": "plain", "depth": 20}}
+    data = {"name": "s", "datasets": ["embedded:everyday"], "first_stages": ["bm25", plain]}
+    file.write_text(
+        yaml.safe_dump({**data, "rerankers": [entry]}, sort_keys=False), encoding="utf-8"
+    )
+    with pytest.raises(SuiteError, match=message):
+        suite.load(file)
+
+
+def test_editors_know_a_cascade() -> None:
+    import jsonschema
+
+    from bench.suite.json_schema import schema
+
+    validator = jsonschema.Draft202012Validator(schema())
+    stages_: list[Any] = ["minilm-bi-encoder", {"minilm-l6": {"keep": 5}}]
+    for entry in (
+        {"cascade": stages_},
+        {"cascade": {"name": "x", "stages": stages_, "optional": True}},
+        {"fuse": {"of": ["minilm-l6", {"blend": {"of": "minilm-l6", "weight": "tuned"}}]}},
+        {"skip": {"of": "minilm-l6", "when": {"margin_below": 1}}},
+    ):
+        data = {"name": "s", "datasets": ["embedded:everyday"], "rerankers": [entry]}
+        validator.validate(data)
+    wrongs: list[Any] = [{"cascade": [{"minilm-l6": {"kep": 5}}]}, {"fuse": {"of": ["nobody"]}}]
+    for wrong in wrongs:
+        data = {"name": "s", "datasets": ["embedded:everyday"], "rerankers": [wrong]}
+        assert list(validator.iter_errors(data))
