@@ -43,6 +43,7 @@ class Collection:
         options: LtrOptions,
         base_dir: Path,
         depth: int,
+        device: str,
         encoder: Reranker | None,
         firsts: Mapping[str, QueryCandidates] | None = None,
     ) -> None:
@@ -51,7 +52,7 @@ class Collection:
         self._options = options
         self._depth = depth
         self._encoder = encoder
-        self._stages = built_stages(options, base_dir)
+        self._stages = built_stages(options, base_dir, device)
         self._words: WordIndex | None = None
 
     def load(self) -> None:
@@ -87,11 +88,11 @@ class Collection:
         if words is None:
             raise RerankerError("ltr: the collection is closed")
         documents = [self._documents(request) for request in requests]
-        searched = [self._searched(request) for request in requests]
+        stages_of = self._searched(requests)
         cosines = self._cosines(requests)
         views: list[QueryView] = []
         for request, fields, stages, cosine in zip(
-            requests, documents, searched, cosines, strict=True
+            requests, documents, stages_of, cosines, strict=True
         ):
             views.append(
                 QueryView(
@@ -156,13 +157,23 @@ class Collection:
             rows.append((query_id, *ranking.doc_ids, *map(float.hex, ranking.scores)))
         return content_hash(rows)
 
-    def _searched(self, request: CandidateList) -> dict[str, Scores]:
-        stages: dict[str, Scores] = {}
+    def _searched(self, requests: Sequence[CandidateList]) -> list[dict[str, Scores]]:
+        """Return what each further first stage says of each list, by name: a search for one query,
+        as in a timed call, or for all at once.
+        """
+        query_ids = [request.query_id for request in requests]
+        rows: list[dict[str, Scores]] = [{} for _ in requests]
         for name, stage in self._stages.items():
             depth = self._depth_of(stage)
-            ranking = searched(stage, self.dataset, request.query_id, depth)
-            stages[name] = scores_of(request.doc_ids, ranking)
-        return stages
+            rankings: Mapping[str, QueryCandidates]
+            if len(query_ids) == 1:
+                ranking = searched(stage, self.dataset, query_ids[0], depth)
+                rankings = {query_ids[0]: ranking}
+            else:
+                rankings = candidates_of(stage, self.dataset, query_ids, depth).by_query
+            for request, row in zip(requests, rows, strict=True):
+                row[name] = scores_of(request.doc_ids, rankings[request.query_id])
+        return rows
 
     def _depth_of(self, stage: BaseFirstStage) -> int:
         return int(stage.options.depth or self._depth)
@@ -215,12 +226,12 @@ def scores_of(doc_ids: Sequence[str], ranking: QueryCandidates) -> Scores:
     return np.array([scores.get(doc_id, np.nan) for doc_id in doc_ids], dtype=np.float64)
 
 
-def built_stages(options: LtrOptions, base_dir: Path) -> dict[str, BaseFirstStage]:
+def built_stages(options: LtrOptions, base_dir: Path, device: str) -> dict[str, BaseFirstStage]:
     """Return the further first stages by a name that a feature may have. Raises SuiteError for an
     entry that cannot be used.
     """
     return {
-        feature_name(part.label): retrieval.build(part.name, part.options, base_dir)
+        feature_name(part.label): retrieval.build(part.name, part.options, base_dir, device)
         for part in options.first_stages
     }
 

@@ -66,6 +66,7 @@ class Learner:
         options: LtrOptions,
         origin: Origin,
         base_dir: Path,
+        device: str,
         encoder: Reranker | None,
         firsts: Mapping[str, QueryCandidates] | None,
     ) -> None:
@@ -73,8 +74,11 @@ class Learner:
         self.options = options
         self.origin = origin
         self.base_dir = base_dir
+        self.device = device
         self._encoder = encoder
-        self._collection = Collection(dataset, options, base_dir, origin.depth, encoder, firsts)
+        self._collection = Collection(
+            dataset, options, base_dir, origin.depth, device, encoder, firsts
+        )
         self._features = Features(options)
         self._ready: dict[str, Example] = {}
         """Examples of the lists at hand, until they are scored: the timed pass finds none."""
@@ -200,7 +204,7 @@ class Learner:
         """Return the queries of another dataset with their features."""
         dataset = other.dataset
         collection = Collection(
-            dataset, self.options, self.base_dir, self.origin.depth, self._encoder
+            dataset, self.options, self.base_dir, self.origin.depth, self.device, self._encoder
         )
         try:
             examples = self._examples(list(other.requests), (), collection)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bench import retrieval
 from bench.contract.identity import Identity
 from bench.contract.learned import Learned, Origin
 from bench.contract.request import CandidateList, Usage
@@ -75,6 +76,9 @@ class LtrReranker(BaseReranker):
 
     def requirements(self) -> Sequence[Requirement]:
         requirements = list(models.requirements(self.options))
+        for part in self.options.first_stages:
+            stage = retrieval.build(part.name, part.options, self.base_dir, self.device)
+            requirements += requirements_of(stage, stage.origin)
         if self._encoder is not None:
             requirements += requirements_of(self._encoder, self._encoder.origin)
         return requirements
@@ -201,6 +205,12 @@ class LtrReranker(BaseReranker):
             if firsts is None and self.state is not None:
                 firsts = self.state.firsts
             self._learner = Learner(
-                self._dataset, self.options, origin, self.base_dir, self._encoder, firsts
+                self._dataset,
+                self.options,
+                origin,
+                self.base_dir,
+                self.device,
+                self._encoder,
+                firsts,
             )
         return self._learner

@@ -32,6 +32,8 @@ from bench.reports.sections.learned import learned as section
 from bench.reports.view import View
 from bench.retrieval.requests import Requests
 from bench.scoring.engine import score
+from bench.suite import suite as suites
+from bench.suite.planning import plan
 
 HERE = "tests.integration.test_ltr"
 BM25 = Recipe("bm25", None, ".")
@@ -445,6 +447,38 @@ def test_a_suite_trains_measures_and_times_it(tmp_path: Path) -> None:
     assert repeated.learned == alone.learned
     assert repeated.quality == alone.quality
     assert repeated.keys["system"] == alone.keys["system"]
+
+
+def test_parts_of_others_learn_too(tmp_path: Path) -> None:
+    """A learned stage among the parts of another reranker, alone and after a cut."""
+    run: Run = bench.run(
+        {
+            **SUITE,
+            "rerankers": [{"fuse": {"of": ["ltr", "word-overlap"]}}],
+            "pipelines": [
+                {
+                    "name": "cut first",
+                    "stages": [
+                        {"bm25": {"keep": 30}},
+                        {"cut": {"keep": 20}},
+                        {"blend": {"of": "ltr"}},
+                    ],
+                }
+            ],
+            "latency": None,
+        },
+        out=tmp_path / "results",
+        latency=False,
+    )
+    assert run.info.failures() == []
+
+
+def test_the_shipped_suite_is_planned() -> None:
+    path = suites.shipped()["ltr"]
+    (group,) = plan(suites.load(path), "cpu", lenient=True)
+    statuses = {planned.trial.reranker: planned.status for planned in group.planned}
+    assert {"lexical", "with dense", "trained elsewhere", "trees", "cascade"} <= set(statuses)
+    assert statuses["lexical"].status == "pending"
 
 
 def test_a_suite_names_what_is_wrong_with_an_entry_inside(tmp_path: Path) -> None:
