@@ -35,6 +35,7 @@ COMMANDS = (
     comparing.compare,
     tuning.budget,
     composing.compose,
+    tuning.tune,
     measuring.noise_,
     comparing.check,
     comparing.parity,

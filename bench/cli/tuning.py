@@ -1,13 +1,24 @@
-"""`budget`: which reranker, at which depth, in which settings, inside a latency limit."""
+"""`budget` and `tune`: what is the best inside a latency limit, of what a run has timed or of what
+a suite could be made into.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.arguments import MEANING, form_option, run_argument
-from bench.cli.console import echo
+from bench.cli.arguments import (
+    MEANING,
+    PATH,
+    SuiteCommand,
+    device_option,
+    form_option,
+    quiet_option,
+    run_argument,
+)
+from bench.cli.console import echo, open_observer
 
 if TYPE_CHECKING:
     from bench.records.run import Run
@@ -52,3 +63,68 @@ def budget(
     )
     echo(report.document(choices), form)
     return budgets.exit_code(choices)
+
+
+@click.command(cls=SuiteCommand)
+@click.argument("suite")
+@click.option("--p95-ms", type=float, help="Milliseconds that 95 of 100 queries may take at most.")
+@click.option("--p50-ms", type=float, help="Milliseconds that the median query may take at most.")
+@click.option("--usd-per-1k", type=float, help="Dollars that 1,000 queries may cost at most.")
+@click.option("--measure", help="Such as nDCG@10. Default: the suite's first measure.")
+@device_option
+@click.option(
+    "--out",
+    type=PATH,
+    help="Folder for winner.yaml, winner.json and what was timed. Default: tuned/SUITE.",
+)
+@click.option(
+    "--results",
+    type=PATH,
+    default=Path("results"),
+    show_default=True,
+    help="Folder for the run that scores the suite's rows.",
+)
+@quiet_option
+@form_option("table", "markdown", "json")
+def tune(
+    suite: str,
+    p95_ms: float | None,
+    p50_ms: float | None,
+    usd_per_1k: float | None,
+    measure: str | None,
+    device: str | None,
+    out: Path | None,
+    results: Path,
+    quiet: bool,
+    form: str,
+) -> int:
+    """Find the best pipeline of SUITE inside a budget with few timed calls: score its rows once,
+    compose, forecast, time the promising pipelines in rounds, confirm the best two on fresh
+    queries.
+
+    Writes the winner as a suite and as JSON, which `rerank-bench serve` hosts. An interrupted
+    search goes on where it was. Exits 0 when something fits, 1 when nothing does, 4 when too few
+    queries could be timed to tell.
+    """
+    from bench.composition.composed import Limits
+    from bench.reports import tuned as report
+    from bench.suite.suite import load
+    from bench.tuning.tune import tune as search
+    from bench.tuning.winner import DESCRIPTION, SUITE
+
+    loaded = load(suite)
+    folder = out or Path("tuned") / loaded.name
+    outcome = search(
+        loaded,
+        Limits(p95_ms, p50_ms, usd_per_1k),
+        out=folder,
+        results=results,
+        measure=measure,
+        device=device,
+        observer=open_observer(quiet=quiet),
+    )
+    echo(report.document(outcome), form)
+    if outcome.winner is not None and form == "table":
+        click.echo(f"suite   {folder / SUITE}")
+        click.echo(f"serve   rerank-bench serve {folder / DESCRIPTION}")
+    return outcome.exit_code

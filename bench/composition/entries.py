@@ -110,14 +110,14 @@ def entry_of(chain: Chain, name: str, parts: Mapping[str, Part]) -> PipelineEntr
     first = _with_keep(parts[chain.first], chain.depth)
     stages = [first]
     for step in chain.steps:
-        stages.append(_with_keep(_part_of(step.work, parts), step.keep))
+        stages.append(_with_keep(part_of(step.work, parts), step.keep))
     entries = [stage.to_entry() for stage in stages]
     return PipelineEntry.model_validate({"name": name, "stages": entries})
 
 
-def _part_of(work: Work, parts: Mapping[str, Part]) -> Part:
+def part_of(work: Work, parts: Mapping[str, Part]) -> Part:
     if isinstance(work, Cut):
-        return Part(name="cut")
+        return Part(name="cut", options=None)
     if isinstance(work, Rank):
         return parts[work.row]
     weights = list(work.weights or ())

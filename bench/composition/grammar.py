@@ -84,9 +84,12 @@ def _work(name: str, rows: Collection[str]) -> Work:
         return Fuse((names[0], BEFORE), "weighted", (weights[0], 1 - weights[0]))
     if len(names) < 2 or not any(weights):
         raise BenchError(f"{name}: a fusion takes two rows or more, a weight above 0 among them")
+    own: tuple[float, ...] | None = tuple(weights)
+    if set(weights) == {1.0}:
+        own = None
     if call["name"] == "rrf":
-        return Fuse(tuple(names), "rrf", tuple(weights))
-    return Fuse(tuple(names), "weighted", tuple(weights), NORMS[call["name"]])
+        return Fuse(tuple(names), "rrf", own)
+    return Fuse(tuple(names), "weighted", own, NORMS[call["name"]])
 
 
 def _weighted(part: str, rows: Collection[str]) -> tuple[str, float]:

@@ -148,7 +148,8 @@ class Stages:
         missing = int((has_none.any(axis=1) & ~failed).sum())
         if missing:
             raise NotStored(f"{row.name} has not scored all that it would get")
-        index = np.argsort(places, axis=1, kind="stable")
+        # places of a query's documents differ, but for those of no document
+        index = np.argsort(places, axis=1)
         return index, np.take_along_axis(row.scores, head, axis=1)
 
     def _require(self, orders: Orders, row: StoredRow) -> None:

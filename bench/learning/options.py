@@ -17,8 +17,7 @@ from bench.rerankers.options import RerankerOptions
 class LtrOptions(RerankerOptions):
     """A model over cheap features, trained on judged queries."""
 
-    # a function is in a file, too
-    paths: ClassVar[tuple[str, ...]] = ("load", "functions")
+    paths: ClassVar[tuple[str, ...]] = ("load",)
     holds: ClassVar[Mapping[str, Kind]] = {
         "first_stages": "first_stages",
         "encoder": "rerankers",

@@ -15,9 +15,8 @@ import pytest
 import yaml
 
 import bench
-from bench.composition.chain import Chain
+from bench.composition.entries import chain_of, entries
 from bench.composition.grammar import read
-from bench.composition.steps import Rank, Step
 from bench.composition.stored import stored
 from bench.core.errors import BenchError, RecordError
 from bench.records.run import Run
@@ -51,17 +50,39 @@ PIPELINES: dict[str, list[Any]] = {
     "d": [first(20), keep(WORDS, 7), RED],
     "e": [first(30), keep(RED, 20), keep(BLUE, 5), WORDS],
     "f": [first(30), keep(BLUE, 3), keep(WORDS, 2)],
+    "rrf": [first(30), {"fuse": {"of": [RED, WORDS]}}],
+    "sum": [
+        first(20),
+        {"fuse": {"of": [RED, BLUE, WORDS], "by": "weighted", "weights": [0.2, 0.3, 0.5]}},
+    ],
+    "min-max": [
+        first(30),
+        keep(RED, 15),
+        {"fuse": {"of": [BLUE, WORDS], "by": "weighted", "norm": "min-max", "keep": 9}},
+    ],
+    "blend": [first(30), {"blend": {"of": WORDS, "weight": 0.7}}],
+    "late blend": [
+        first(30),
+        keep(WORDS, 12),
+        {"blend": {"of": RED, "weight": 0.4, "norm": "min-max", "keep": 6}},
+        BLUE,
+    ],
+    "cut": [first(30), keep(RED, 20), {"cut": {"keep": 8}}, BLUE],
 }
-CHAINS = {
-    "a": Chain("bm25", 30, (Step(Rank("red")),)),
-    "b": Chain("bm25", 10, (Step(Rank("red")),)),
-    "c": Chain("bm25", 30, (Step(Rank("red"), 10), Step(Rank("blue")))),
-    "d": Chain("bm25", 20, (Step(Rank("word-overlap"), 7), Step(Rank("red")))),
-    "e": Chain(
-        "bm25", 30, (Step(Rank("red"), 20), Step(Rank("blue"), 5), Step(Rank("word-overlap")))
-    ),
-    "f": Chain("bm25", 30, (Step(Rank("blue"), 3), Step(Rank("word-overlap"), 2))),
+LINES = {
+    "a": "bm25:30 > red",
+    "b": "bm25:10 > red",
+    "c": "bm25:30 > red:10 > blue",
+    "d": "bm25:20 > word-overlap:7 > red",
+    "e": "bm25:30 > red:20 > blue:5 > word-overlap",
+    "f": "bm25:30 > blue:3 > word-overlap:2",
+    "rrf": "bm25:30 > rrf(red, word-overlap)",
+    "sum": "bm25:20 > z-score(red 0.2, blue 0.3, word-overlap 0.5)",
+    "min-max": "bm25:30 > red:15 > min-max(blue, word-overlap):9",
+    "blend": "bm25:30 > blend(word-overlap 0.7)",
+    "cut": "bm25:30 > red:20 > cut:8 > blue",
 }
+"""The pipelines as a line names them, but for one that a line cannot name."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +93,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "datasets": [{"embedded:everyday": {"queries": 40}}],
         "rerankers": ROWS,
         "pipelines": [{"name": name, "stages": stages} for name, stages in PIPELINES.items()],
-        "measures": ["nDCG@10", "RR@10", "R@20", "AP", "P@5", "Rprec"],
+        "measures": ["nDCG@10", "R@20", "AP", "Rprec"],
         "depth": 30,
         "devices": "cpu",
         "latency": None,
@@ -83,14 +104,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_a_composed_pipeline_has_the_values_of_a_real_run(finished: Run, name: str) -> None:
+def test_a_composed_pipeline_has_the_values_of_a_real_run(
+    finished: Run, tmp_path: Path, name: str
+) -> None:
     (dataset,) = stored(finished)
-    values = dataset.measuring.values(CHAINS[name])
+    file = tmp_path / "pipelines.yaml"
+    stages = PIPELINES[name]
+    file.write_text(yaml.safe_dump({"pipelines": [{"name": name, "stages": stages}]}))
+    (entry,) = entries(file)
+    chain = chain_of(entry, dataset)
+    if name in LINES:
+        assert str(chain) == LINES[name]
+        assert read(LINES[name], dataset) == chain
+    values = dataset.measuring.values(chain)
     (trial,) = [row.trial for row in finished.rows if row.trial.reranker == name]
     for measure, own in values.items():
         recorded = finished.values(trial.id, measure)
         assert own.tolist() == [recorded[query_id] for query_id in dataset.query_ids]
-    assert len(values) == 7
+    assert len(values) == 5
 
 
 def test_the_stored_scores_give_the_values_of_the_run_itself(finished: Run) -> None:
@@ -166,7 +197,7 @@ def test_a_file_names_pipelines_as_a_suite_does(finished: Run, tmp_path: Path) -
     file.write_text(yaml.safe_dump({"pipelines": [{"name": "d", "stages": stages}]}))
     (composition,) = bench.compose(finished, file=file)
     (pipeline,) = composition.pipelines
-    assert pipeline.chain == CHAINS["d"]
+    assert str(pipeline.chain) == LINES["d"]
     file.write_text("pipelines:\n  - name: d\n    stages: [bm25, nothing]\n")
     with pytest.raises(BenchError, match="'d', nothing: the run has no row of that name"):
         bench.compose(finished, file=file)

@@ -51,7 +51,7 @@ FLOORS = (
     {"latency", "learning", "scoring", "pipelines"},
     {"integrations", "records", "suite"},
     {"comparison", "composition", "runner", "serving"},
-    {"gate"},
+    {"gate", "tuning"},
     {"reports"},
     {"api", "discover"},
     {"", "cli"},

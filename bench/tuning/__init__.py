@@ -1,0 +1,1 @@
+"""Finds the best pipeline inside a budget with few timed calls."""

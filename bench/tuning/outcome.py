@@ -1,0 +1,84 @@
+"""What a search for the best pipeline comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.composition.chain import Chain
+from bench.composition.composed import Limits
+from bench.latency.columns import needed
+from bench.quality.statistics import Difference, Estimate
+
+Verdict = Literal["fits", "nothing fits", "withheld"]
+EXIT_CODES: dict[Verdict, int] = {"fits": 0, "nothing fits": 1, "withheld": 4}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pipeline that the stored scores allow: its quality per query, what it costs per 1,000
+    queries, and the forecast of its median.
+    """
+
+    chain: Chain
+    quality: float
+    values: Sequence[float]
+    usd_per_1000: float | None
+    forecast_ms: float
+
+
+@dataclass(frozen=True)
+class TimedPipeline:
+    """A pipeline that was timed end to end, over so many distinct queries."""
+
+    candidate: Candidate
+    p50_ms: float
+    p95_ms: float
+    queries: int
+    is_confirmed: bool = False
+    """Whether it was timed on queries that decided nothing before."""
+
+    @property
+    def chain(self) -> Chain:
+        return self.candidate.chain
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer of a search. `winner` has the highest quality of what keeps to the limits, and
+    `runner_up` the next one; `nearest` is what comes nearest where nothing does. `pipelines` is the
+    number of all that could be composed; `beyond` of those were not timed, since their forecast or
+    cost is outside the limits, and `beaten` since better ones fit. `calls` were timed, warm-ups
+    among them.
+    """
+
+    dataset: str
+    measure: str
+    limits: Limits
+    winner: TimedPipeline | None
+    runner_up: TimedPipeline | None
+    nearest: TimedPipeline | None
+    difference: Difference | None
+    estimate: Estimate | None
+    timed: Sequence[TimedPipeline]
+    pipelines: int
+    beyond: int
+    calls: int
+    confirmed_on: int
+
+    @property
+    def beaten(self) -> int:
+        return self.pipelines - self.beyond - len(self.timed)
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.winner is None:
+            return "nothing fits"
+        if self.limits.p95_ms is not None and self.winner.queries < needed(0.95):
+            return "withheld"
+        return "fits"
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.verdict]

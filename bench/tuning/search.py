@@ -1,0 +1,193 @@
+"""The search for the best pipeline inside a budget: quality of all from stored scores, a forecast
+of their latency from a few timed calls of each stage, timed rounds over the promising ones alone.
+
+Successive halving (Karnin, Koren and Somekh, ICML 2013): each round times what is left on more
+queries and keeps the better half, by what fits and then by quality. Two finalists are timed on
+queries that decided nothing before.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench.composition.chain import Chain
+from bench.composition.composed import Limits
+from bench.composition.times import Forecasts, StageTimes
+from bench.latency.columns import needed
+from bench.tuning.outcome import Candidate, TimedPipeline
+from bench.tuning.stage_bench import StageBench
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROBES = 3
+"""Queries that each stage is timed on for the forecast."""
+ROUNDS = (4, 6, 8)
+"""Queries of each round over the promising pipelines."""
+BATCH = 8
+"""Promising pipelines that begin together."""
+SLACK = 1.25
+"""A forecast up to this multiple of the budget may be wrong: the pipeline is timed."""
+FINALISTS = 2
+
+
+@dataclass(frozen=True)
+class Queries:
+    """The queries of a search, in a seeded order: those that decide, and those that confirm."""
+
+    deciding: Sequence[str]
+    confirming: Sequence[str]
+
+    @property
+    def probes(self) -> Sequence[str]:
+        return self.deciding[:PROBES]
+
+    def rounds(self) -> Iterator[Sequence[str]]:
+        """Yield the queries of each round, none of them twice."""
+        start = PROBES
+        for size in ROUNDS:
+            query_ids = self.deciding[start : start + size]
+            if query_ids:
+                yield query_ids
+            start += size
+
+
+def parted(query_ids: Sequence[str], seed: int) -> Queries:
+    """Return queries in two parts. As many confirm as a p95 needs, where enough are left to decide;
+    else three of four.
+    """
+    order = random.Random(seed).sample(sorted(query_ids), len(query_ids))
+    confirming = needed(0.95)
+    if len(order) < confirming + PROBES + ROUNDS[0]:
+        confirming = max(1, len(order) * 3 // 4)
+    return Queries(order[confirming:] or order, order[:confirming])
+
+
+@dataclass
+class Search:
+    """Chooses among candidates, best quality first."""
+
+    stages: StageBench
+    limits: Limits
+    queries: Queries
+    timed: dict[Chain, TimedPipeline] = field(default_factory=dict)
+    finalists: list[TimedPipeline] = field(default_factory=list)
+
+    def run(self, candidates: Sequence[Candidate]) -> tuple[TimedPipeline | None, int]:
+        """Return the best pipeline that keeps to the limits, None where none does, and how many
+        candidates were left out for their forecast or cost.
+        """
+        waiting = [candidate for candidate in candidates if self._is_promising(candidate)]
+        beyond = len(candidates) - len(waiting)
+        if not waiting and candidates:
+            # so that the nearest can be named
+            fastest = min(candidates, key=lambda candidate: candidate.forecast_ms)
+            self._halved([fastest])
+        while waiting:
+            batch, waiting = waiting[:BATCH], waiting[BATCH:]
+            ready = self._halved(batch)
+            while ready:
+                pair, ready = ready[:FINALISTS], ready[FINALISTS:]
+                fitting = [each for each in self._confirmed(pair) if self.fits(each)]
+                if fitting:
+                    self.finalists = sorted(self.finalists, key=_by_quality)
+                    return min(fitting, key=_by_quality), beyond
+        return None, beyond
+
+    def _is_promising(self, candidate: Candidate) -> bool:
+        usd = self.limits.usd_per_1000
+        if usd is not None and (candidate.usd_per_1000 is None or candidate.usd_per_1000 > usd):
+            return False
+        return candidate.forecast_ms <= SLACK * self._limit_ms
+
+    @property
+    def _limit_ms(self) -> float:
+        limits = [self.limits.p95_ms, self.limits.p50_ms]
+        return min((limit for limit in limits if limit is not None), default=math.inf)
+
+    def _halved(self, batch: Sequence[Candidate]) -> list[Candidate]:
+        """Return what looks as if it fits after the rounds, best first; in each, the worse half is
+        dropped, but never what looks better than two that fit.
+        """
+        calls: dict[Chain, list[float]] = {candidate.chain: [] for candidate in batch}
+        left = list(batch)
+        for number, query_ids in enumerate(self.queries.rounds()):
+            chains = [candidate.chain for candidate in left]
+            times = self.stages.pipelines(chains, query_ids, f"round {number}")
+            for candidate in left:
+                for rounds in times[str(candidate.chain)].values():
+                    calls[candidate.chain] += rounds
+                self.timed[candidate.chain] = _timed(candidate, calls[candidate.chain])
+            fitting = [each for each in left if self.fits(self.timed[each.chain])]
+            half = max(FINALISTS, math.ceil(len(left) / 2))
+            left = fitting[:half]
+            if not left:
+                return []
+        return left
+
+    def _confirmed(self, candidates: Sequence[Candidate]) -> list[TimedPipeline]:
+        """Return the candidates timed on queries that decided nothing before."""
+        chains = [candidate.chain for candidate in candidates]
+        times = self.stages.pipelines(chains, self.queries.confirming, "confirmation")
+        pipelines: list[TimedPipeline] = []
+        for candidate in candidates:
+            calls: list[float] = []
+            for rounds in times[str(candidate.chain)].values():
+                calls += rounds
+            pipeline = _timed(candidate, calls, is_confirmed=True)
+            self.timed[candidate.chain] = pipeline
+            pipelines.append(pipeline)
+        self.finalists += pipelines
+        return pipelines
+
+    def fits(self, pipeline: TimedPipeline) -> bool:
+        """Return whether the times of a pipeline keep to the limits."""
+        p95_ms, p50_ms = self.limits.p95_ms, self.limits.p50_ms
+        fits_high = p95_ms is None or pipeline.p95_ms <= p95_ms
+        return fits_high and (p50_ms is None or pipeline.p50_ms <= p50_ms)
+
+
+def _timed(
+    candidate: Candidate, calls: Sequence[float], *, is_confirmed: bool = False
+) -> TimedPipeline:
+    """Return what calls of a pipeline say, one per query; without any, as where each failed, it
+    takes for ever.
+    """
+    import numpy as np
+
+    if not calls:
+        return TimedPipeline(candidate, math.inf, math.inf, 0, is_confirmed)
+    p50_ms, p95_ms = np.quantile(np.asarray(calls), [0.5, 0.95])
+    return TimedPipeline(candidate, float(p50_ms), float(p95_ms), len(calls), is_confirmed)
+
+
+def _by_quality(pipeline: TimedPipeline) -> tuple[float, float]:
+    return -pipeline.candidate.quality, pipeline.p95_ms
+
+
+def probed(
+    stages: StageBench, rows: Sequence[str], depths: Mapping[str, int], queries: Queries
+) -> Forecasts:
+    """Return forecasts from a few calls of each row at two depths, and of each first stage.
+    `depths` are those of the first stages.
+    """
+    first = max(depths, key=lambda name: depths[name])
+    by_depth: dict[str, dict[int, Mapping[str, list[float]]]] = {row: {} for row in rows}
+    deepest = depths[first]
+    for depth in sorted({max(1, deepest // 4), deepest}):
+        times = stages.rows(dict.fromkeys(rows, depth), queries.probes, first)
+        for row in rows:
+            by_depth[row][depth] = times[row]
+    searches: dict[str, StageTimes] = {}
+    for name, depth in depths.items():
+        chain = Chain(name, depth)
+        calls = stages.pipelines([chain], queries.probes, "search")[str(chain)]
+        searches[name] = StageTimes(name, {depth: calls})
+    usable = {row: times for row, times in by_depth.items() if all(times.values())}
+    return Forecasts(
+        {row: StageTimes(row, times, longest=deepest) for row, times in usable.items()}, searches
+    )

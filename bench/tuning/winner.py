@@ -1,0 +1,121 @@
+"""The best pipeline as files: a suite that runs, and a description of what was measured, which
+`rerank-bench serve` hosts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.composition.entries import entry_of
+from bench.contract.part import Part
+from bench.core.atomic import write_atomically
+from bench.core.redaction import redacted
+from bench.core.version import version
+from bench.latency.columns import needed
+from bench.records.run import Run
+from bench.suite.suite import Suite
+from bench.tuning.outcome import Outcome, TimedPipeline
+
+SUITE, DESCRIPTION = "winner.yaml", "winner.json"
+NAME = "winner"
+
+
+def write(
+    outcome: Outcome, suite: Suite, parts: Mapping[str, Part], run: Run, out: Path
+) -> list[Path]:
+    """Write the winner into a folder and return the files; nothing where there is no winner, and
+    files of an earlier one are removed.
+    """
+    files = [out / SUITE, out / DESCRIPTION]
+    if outcome.winner is None:
+        for path in files:
+            path.unlink(missing_ok=True)
+        return []
+    own = _suite(outcome.winner, suite, parts, out)
+    text = yaml.safe_dump(own, sort_keys=False, allow_unicode=True)
+    description = {
+        "suite": own,
+        "pipeline": str(outcome.winner.chain),
+        "dataset": outcome.dataset,
+        "limits": asdict(outcome.limits),
+        "measure": outcome.measure,
+        "winner": _measured(outcome.winner),
+        "interval": asdict(outcome.estimate) if outcome.estimate else None,
+        "runner_up": _measured(outcome.runner_up) if outcome.runner_up else None,
+        "timed_pipelines": len(outcome.timed),
+        "timed_calls": outcome.calls,
+        "composed_pipelines": outcome.pipelines,
+        "scores": run.info.id,
+        "machine": dict(run.info.environment),
+        "version": version(),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(files[0], text.encode())
+    body = json.dumps(redacted(description), indent=1, ensure_ascii=False)
+    write_atomically(files[1], f"{body}\n".encode())
+    return files
+
+
+def _suite(
+    winner: TimedPipeline, suite: Suite, parts: Mapping[str, Part], out: Path
+) -> dict[str, Any]:
+    """Return a suite of the winner alone, with paths as seen from the folder of its file."""
+    entry = entry_of(winner.chain, NAME, parts).to_entry()
+    moved = {
+        "name": f"{suite.name}-{NAME}",
+        "datasets": [part.to_entry() for part in suite.datasets],
+        "pipelines": [dict(entry)],
+        "measures": list(suite.measures),
+        "depth": winner.chain.depth,
+        "devices": list(suite.devices),
+        "seed": suite.seed,
+    }
+    return {key: _moved(value, suite.base_dir, out) for key, value in moved.items()}
+
+
+def _moved(value: Any, base_dir: Path, out: Path) -> Any:
+    """Return plain data with relative paths that lead to a file or folder of the suite as they are
+    seen from another folder.
+    """
+    if isinstance(value, Mapping):
+        return {
+            _moved_path(key, base_dir, out): _moved(inner, base_dir, out)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_moved(inner, base_dir, out) for inner in value]
+    if isinstance(value, str):
+        return _moved_path(value, base_dir, out)
+    return value
+
+
+def _moved_path(word: str, base_dir: Path, out: Path) -> str:
+    kind = "files:" if word.startswith("files:") else ""
+    path, hash_, split = word.removeprefix(kind).partition("#")
+    is_path = kind or "/" in path
+    if not is_path or Path(path).is_absolute() or not (base_dir / path).exists():
+        return word
+    relative = os.path.relpath((base_dir / path).resolve(), out.resolve())
+    return f"{kind}{Path(relative).as_posix()}{hash_}{split}"
+
+
+def _measured(pipeline: TimedPipeline) -> dict[str, object]:
+    candidate = pipeline.candidate
+    return {
+        "pipeline": str(pipeline.chain),
+        "first_stage": pipeline.chain.first,
+        "depth": pipeline.chain.depth,
+        "quality": candidate.quality,
+        "p50_ms": pipeline.p50_ms,
+        "p95_ms": pipeline.p95_ms,
+        "queries_timed": pipeline.queries,
+        "p95_is_known": pipeline.queries >= needed(0.95),
+        "usd_per_1000_queries": candidate.usd_per_1000,
+    }

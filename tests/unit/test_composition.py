@@ -1,0 +1,95 @@
+"""Forecasts, prices and the front of composed pipelines, by numbers that a hand can check."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.composition.chain import Chain
+from bench.composition.composed import ComposedPipeline, Limits, front
+from bench.composition.prices import RowPrice, price_of
+from bench.composition.steps import Cut, Fuse, Rank, Step
+from bench.composition.times import Forecast, Forecasts, StageTimes, pairs_of
+
+SEARCH = StageTimes("bm25", {100: {"q1": [1.0], "q2": [3.0]}})
+ONCE = StageTimes("once", {100: {"q1": [100.0], "q2": [200.0]}}, longest=100)
+TWICE = StageTimes(
+    "twice",
+    {20: {"q1": [30.0], "q2": [50.0]}, 100: {"q1": [100.0], "q2": [140.0]}},
+    longest=100,
+)
+CASCADE = Chain("bm25", 100, (Step(Rank("once"), 20), Step(Rank("twice"))))
+
+
+def test_a_forecast_is_the_sum_of_its_stages_query_by_query() -> None:
+    forecasts = Forecasts({"once": ONCE, "twice": TWICE}, {"bm25": SEARCH})
+    assert forecasts.samples(CASCADE).tolist() == [[131.0], [253.0]]
+    (forecast,) = forecasts.of([CASCADE])
+    assert forecast == Forecast(192.0, None, 2, "measured")
+    assert forecasts.intervals(CASCADE) is not None
+
+
+def test_a_row_timed_once_is_taken_in_proportion_and_has_no_interval() -> None:
+    forecasts = Forecasts({"once": ONCE}, {})
+    chain = Chain("bm25", 50, (Step(Rank("once")),))
+    (forecast,) = forecasts.of([chain])
+    assert forecast == Forecast(75.0, None, 2, "proportional", without_search=True)
+    assert forecasts.intervals(chain) is None
+
+
+@pytest.mark.parametrize(
+    ("depth", "median"), [(20, 40.0), (60, 80.0), (100, 120.0), (10, 30.0), (500, 120.0)]
+)
+def test_a_row_timed_at_two_depths_lies_on_their_line(depth: int, median: float) -> None:
+    own = dict(TWICE.medians)[TWICE.nearest(TWICE.reached(depth))]
+    assert own * TWICE.factor(depth) == pytest.approx(median)
+
+
+def test_less_than_in_proportion_is_never_forecast_below_the_smallest_depth() -> None:
+    steep = StageTimes("steep", {10: {"q": [10.0]}, 20: {"q": [40.0]}})
+    assert 10.0 * steep.factor(5) == pytest.approx(5.0)
+
+
+def test_a_row_without_a_time_has_no_forecast() -> None:
+    forecasts = Forecasts({"once": ONCE}, {"bm25": SEARCH})
+    assert forecasts.of([CASCADE]) == [None]
+
+
+def test_pairs_count_every_part_of_a_fusion() -> None:
+    fused = Chain("bm25", 50, (Step(Fuse(("a", "b")), 10), Step(Cut(), 5), Step(Rank("c"))))
+    assert pairs_of(fused) == 50 + 50 + 5
+
+
+def test_prices_fall_with_documents_where_tokens_are_billed() -> None:
+    rows = {"once": RowPrice(2.0, 100.0), "twice": RowPrice(1.0, 100.0, by_tokens=False)}
+    assert price_of(CASCADE, rows) == 3.0
+    half = Chain("bm25", 50, (Step(Rank("once")),))
+    assert price_of(half, rows) == 1.0
+    assert price_of(half, {"once": RowPrice(None, 100.0)}) is None
+
+
+def pipeline(name: str, quality: float, ms: float, usd: float | None = 0.0) -> ComposedPipeline:
+    chain = Chain(name, 10)
+    return ComposedPipeline(
+        chain, {"m": np.zeros(1)}, quality, Forecast(ms, ms, 60, "measured"), usd, 10
+    )
+
+
+def test_the_front_holds_what_no_other_beats() -> None:
+    members = [
+        pipeline("fast", 0.5, 1.0),
+        pipeline("slow", 0.5, 2.0),
+        pipeline("good", 0.7, 5.0),
+        pipeline("dear", 0.9, 9.0, usd=4.0),
+        pipeline("unpriced", 0.6, 5.0, usd=None),
+    ]
+    assert {chain.first for chain in front(members)} == {"fast", "good", "dear"}
+
+
+def test_limits_let_pass_what_is_known_to_keep_to_them() -> None:
+    limits = Limits(p95_ms=5.0, usd_per_1000=1.0)
+    assert limits.fit(pipeline("fits", 0.5, 5.0))
+    assert not limits.fit(pipeline("slow", 0.5, 5.1))
+    assert not limits.fit(pipeline("unpriced", 0.5, 1.0, usd=None))
+    assert not limits.fit(pipeline("dear", 0.5, 1.0, usd=2.0))
+    assert str(limits) == "p95 ≤ 5 ms, $1 per 1,000 queries"
