@@ -17,7 +17,8 @@ from bench.rerankers.options import RerankerOptions
 class LtrOptions(RerankerOptions):
     """A model over cheap features, trained on judged queries."""
 
-    paths: ClassVar[tuple[str, ...]] = ("load",)
+    # a function is in a file, too
+    paths: ClassVar[tuple[str, ...]] = ("load", "functions")
     holds: ClassVar[Mapping[str, Kind]] = {
         "first_stages": "first_stages",
         "encoder": "rerankers",

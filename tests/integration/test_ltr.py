@@ -31,6 +31,7 @@ from bench.reports.document import Table
 from bench.reports.sections.learned import learned as section
 from bench.reports.view import View
 from bench.retrieval.requests import Requests
+from bench.runner.inputs import inputs
 from bench.scoring.engine import score
 from bench.suite import suite as suites
 from bench.suite.planning import plan
@@ -439,7 +440,7 @@ def test_a_suite_trains_measures_and_times_it(tmp_path: Path) -> None:
     tables = [block for block in shown.blocks if isinstance(block, Table)]
     # the stage that both pipelines and the row begin with is there once
     assert [table.rows[0].name for table in tables if table.rows_title == "fusion"] == [
-        "RRF of bm25",
+        "bm25 alone: nothing to fuse",
         "RRF of ltr, bm25",
     ]
     again: Run = bench.run(SUITE, out=tmp_path / "results")
@@ -447,6 +448,30 @@ def test_a_suite_trains_measures_and_times_it(tmp_path: Path) -> None:
     assert repeated.learned == alone.learned
     assert repeated.quality == alone.quality
     assert repeated.keys["system"] == alone.keys["system"]
+
+
+def test_a_run_goes_on_only_where_functions_and_models_are_as_they_were(tmp_path: Path) -> None:
+    """The code of a feature and the file of a model decide the numbers of a run."""
+    (tmp_path / "learned_features.py").write_text("def one(query, documents):\n    return [1]\n")
+    (tmp_path / "model.json").write_text("{}")
+    options = {"functions": ["learned_features:one"], "load": "model.json"}
+    text = (
+        f"{{name: x, datasets: ['embedded:everyday'], rerankers: [{{ltr: {json.dumps(options)}}}]}}"
+    )
+    (tmp_path / "suite.yaml").write_text(text)
+
+    def digests() -> Mapping[str, str]:
+        suite = suites.load(tmp_path / "suite.yaml")
+        # a run plans first, which imports the function
+        plan(suite, "cpu", lenient=True)
+        return inputs(suite, {}, fresh=False)
+
+    before = digests()
+    (tmp_path / "learned_features.py").write_text("def one(query, documents):\n    return [2]\n")
+    (tmp_path / "model.json").write_text("{ }")
+    after = digests()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"learned_features", "model.json"}
 
 
 def test_parts_of_others_learn_too(tmp_path: Path) -> None:

@@ -99,7 +99,11 @@ def _comparison(title: str, stage: LearnedRecord) -> Table:
         ),
         Column("p", "p", "of the paired difference", priority=1),
     ]
-    rows = [_fusion_row(fusion, stage.stages, headline) for fusion in stage.fusions]
+    fusions = stage.fusions
+    if len(stage.stages) == 1:
+        # fusions of one list are that list
+        fusions = fusions[:1]
+    rows = [_fusion_row(fusion, stage.stages, headline) for fusion in fusions]
     caption = f"{title} next to fusions of the same stages"
     return Table("fusion", columns, rows, caption)
 
@@ -118,7 +122,10 @@ def _fusion_row(fusion: FusionRecord, stages: Sequence[str], headline: str) -> R
     by_column["gain"] = cells.delta(difference)
     by_column["p"] = cells.p(None if difference is None else difference.p)
     names = {"rrf": "RRF", "tuned": "tuned fusion"}
-    return Row(f"{names[fusion.kind]} of {', '.join(stages)}", by_column)
+    name = f"{names[fusion.kind]} of {', '.join(stages)}"
+    if len(stages) == 1:
+        name = f"{stages[0]} alone: nothing to fuse"
+    return Row(name, by_column)
 
 
 def _weights(fusion: FusionRecord, stages: Sequence[str]) -> str:
