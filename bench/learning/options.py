@@ -93,7 +93,10 @@ class LtrOptions(RerankerOptions):
     )
     seed: int = option(42, ge=0, decides="scores", description="of folds, samples and trees")
     l2: float = option(
-        0.001, ge=0, decides="scores", description="penalty on the weights of a linear model"
+        0.3,
+        ge=0,
+        decides="scores",
+        description="linear: penalty on the weights; the more queries, the less it counts",
     )
     trees: int = option(150, ge=1, decides="scores", description="boosting rounds of lightgbm")
     leaves: int = option(7, ge=2, decides="scores", description="leaves of each tree of lightgbm")

@@ -84,8 +84,8 @@ class LinearTrainer(Trainer):
         import numpy as np
         from scipy.optimize import minimize
 
-        differences, shares = self._pairs(lessons)
-        penalty = self.options.l2
+        differences, shares, queries = self._pairs(lessons)
+        penalty = self.options.l2 / queries
 
         def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             margins = differences @ weights
@@ -119,9 +119,9 @@ class LinearTrainer(Trainer):
             raise RerankerError("not a linear model: it needs one finite weight per feature")
         return LinearModel(features, weights)
 
-    def _pairs(self, lessons: Sequence[Lesson]) -> tuple[Matrix, Scores]:
-        """Return the differences of the pairs, better less worse, shape (pairs, features), and what
-        each counts: those of a query add up to its share.
+    def _pairs(self, lessons: Sequence[Lesson]) -> tuple[Matrix, Scores, int]:
+        """Return the differences of the pairs, better less worse, shape (pairs, features), what
+        each counts, those of a query adding up to its share, and the number of queries.
         """
         import numpy as np
 
@@ -139,7 +139,7 @@ class LinearTrainer(Trainer):
                 "nothing to learn"
             )
         shares = np.repeat([1.0 / (count * len(counts)) for count in counts], counts)
-        return np.vstack(differences), shares
+        return np.vstack(differences), shares, len(counts)
 
     def _sampled(self, lesson: Lesson) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the places of the better and of the worse document of each pair."""
