@@ -115,7 +115,7 @@ def too_short(query: str, documents: Sequence[Mapping[str, Any]]) -> list[float]
 
 def test_numeric_fields_find_what_no_word_can(tmp_path: Path) -> None:
     shelf = work(shop(tmp_path / "shop"))
-    stage = shelf.stage({"fields": ["price", "clicks", "stock"]})
+    stage = shelf.stage({"fields": ["price", "clicks", "stock"], "l2": 0.01})
     scores = score(stage, shelf.requests, chunk_pairs=500).scores
     for request in shelf.requests:
         best = request.doc_ids[int(np.argmax(scores[request.query_id]))]
