@@ -6,8 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: what one has compiled, the next need not
 
-# One worker per processor takes whole files in turn; more than eight would need more memory than time is worth.
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+# One worker per processor takes whole files in turn, those that take long first (tests/conftest.py has their order); more than eight would need
+# more memory than time is worth.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # Each worker computes on one thread: what several start at once would wait for one another.
 check test coverage: export OMP_NUM_THREADS := 1

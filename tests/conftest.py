@@ -36,6 +36,31 @@ KEYS = (
 )
 
 
+LONG = (
+    "test_own_gate",
+    "test_notebooks",
+    "test_gpu_check",
+    "test_shipped_suites",
+    "test_resume",
+    "test_executors",
+    "test_html_browser",
+    "test_ci_recipes",
+    "test_option_keys",
+    "test_kills",
+    "test_fuzz",
+    "test_serving",
+)
+"""Files that take long, in the order in which workers take them: what begins last should be short.
+The regression run is in the first; whoever else needs it comes much later and does not wait.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long. The order within a file stays."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How far our scores lie from those of the references: the worst case of each test that
     asks.
@@ -61,6 +86,10 @@ def own_cache_and_no_keys(
         monkeypatch.delenv(key, raising=False)
 
 
+_LOADED: dict[str, int] = {}
+"""The modules that no test wrote, and the identity of each: thousands, which are looked at once."""
+
+
 @pytest.fixture(autouse=True)
 def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A module that a test writes is forgotten after it: the next test may write one of the same
@@ -69,8 +98,12 @@ def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yield
     folder = str(tmp_path_factory.getbasetemp())
     for name, module in list(sys.modules.items()):
+        if _LOADED.get(name) == id(module):
+            continue
         if (getattr(module, "__file__", None) or "").startswith(folder):
             del sys.modules[name]
+        else:
+            _LOADED[name] = id(module)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,15 @@ from bench.serving.server import RerankServer
 from bench.suite.suite import shipped
 
 FAMILIES = ("cross-encoders", "bge", "monot5", "llm-rerankers", "listwise", "apis", "servers")
+SHORT = {
+    "queries": 2,
+    "rounds": 1,
+    "offline_pairs": 10,
+    "warmup_max": 1,
+    "request_queries": 2,
+    "span_queries": 1,
+}
+"""A timed pass that meets every scenario."""
 KEYS = ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI_API_KEY")
 
 
@@ -98,6 +107,7 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
             "everything-tiny",
             tmp_path,
             {"http://127.0.0.1:8787": pairs, "http://127.0.0.1:8788": chat},
+            latency=SHORT,
         )
         run = bench.run(path, out=tmp_path / "out", device="cpu")
     assert {
