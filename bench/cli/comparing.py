@@ -47,12 +47,20 @@ class Form(click.ParamType[tuple[str, Path | None]]):
     metavar="FIELD",
     help="A field that may differ between runs: candidates, depth, template, ...",
 )
+@click.option(
+    "--moved",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Queries that moved most, shown per comparison; 0 for none. Default: 3 in a terminal, "
+    "else 5.",
+)
 @form_option("table", "markdown", "json", "csv")
 def compare(
     runs: tuple[Run, ...],
     baseline: str | None,
     measure: str | None,
     across: tuple[str, ...],
+    moved: int | None,
     form: str,
 ) -> None:
     """Compare rerankers query by query: with a baseline in one RUN, or the same reranker in
@@ -64,7 +72,11 @@ def compare(
     from bench.reports import comparison
 
     comparisons = comparing.compare(runs, baseline, measure, across)
-    queries = comparison.SHOWN_IN_TERMINAL if form == "table" else comparison.SHOWN
+    queries = comparison.SHOWN
+    if form == "table":
+        queries = comparison.SHOWN_IN_TERMINAL
+    if moved is not None:
+        queries = moved
     echo(comparison.document(comparisons, queries), form)
 
 

@@ -107,7 +107,8 @@ def run(
         console.print(f"{KINDS.get(path.suffix, 'plot'):<8}{path}", soft_wrap=True)
     console.print(f"{'run':<8}{done.folder}", soft_wrap=True)
     if failures := done.info.failures():
-        raise BenchError("\n".join(failures))
+        unsaid = [text for text in failures if text not in observer.notes]
+        raise BenchError("\n".join(unsaid) or f"{counted(len(failures), 'failure')}, see above")
 
 
 def _from_cache(run: StoredRun) -> str:

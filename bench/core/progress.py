@@ -4,7 +4,7 @@ test, nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 Advance = Callable[[int], None]
@@ -14,6 +14,9 @@ class Observer:
     """Takes each stage of a run. This one stays silent; subclasses draw progress bars or print
     lines.
     """
+
+    notes: Sequence[str] = ()
+    """The lines that the user has seen."""
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Advance]:

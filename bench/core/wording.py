@@ -48,7 +48,10 @@ def _failed_some(note: Note) -> str:
 
 
 def _judged(note: Note) -> str:
-    return f"only {share(note)} of the top 10 is judged: unjudged documents count as not relevant"
+    extent = share(note)
+    if highest := note.names.get("highest"):
+        extent = f"{extent.removesuffix(' %')} to {highest}"
+    return f"only {extent} of the top 10 is judged: unjudged documents count as not relevant"
 
 
 def _ties(note: Note) -> str:

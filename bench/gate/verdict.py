@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from bench.contract.trial import Trial
+from bench.core.counting import counted
 from bench.records.run import Run
 
 Outcome = Literal["pass", "inconclusive", "incomparable", "fail"]
@@ -65,6 +66,10 @@ class Verdict:
     """What a reader should know of the runs as such: trials without a baseline, scores that came
     from the cache.
     """
+
+    def __repr__(self) -> str:
+        runs = f"{self.new.info.id} against {self.baseline.info.id}"
+        return f"<Verdict {self.outcome}: {counted(len(self.gates), 'gate')}, {runs}>"
 
     @property
     def outcome(self) -> Outcome:

@@ -59,9 +59,12 @@ def document(comparisons: Sequence[Comparison], queries: int = moved.SHOWN) -> D
     moves = [_moved(name, moves) for name, moves in moves_of(comparisons, queries)]
     explanation = [Paragraph((EXPLANATION,), quiet=True)]
     reading = Section("reading", "How to read this", explanation, folded=True, wide=True)
+    sections = [tables, reading]
+    if queries:
+        sections.insert(1, Section("moved", "Moved most", moves))
     return Document(
         title(comparisons),
-        [tables, Section("moved", "Moved most", moves), reading],
+        sections,
         data=[_data(comparison) for comparison in comparisons],
         records=[flat(comparison) for comparison in comparisons],
     )

@@ -31,12 +31,10 @@ def title_of(group: GroupKey, longest: int | None = None) -> str:
 
 
 def about(rows: Sequence[Row], members: Sequence[Row], labels: Mapping[str, str]) -> str:
-    """Return whom a note is about: the rows by name, or all that were timed. `labels` are by trial
-    id.
-    """
-    timed = [row for row in members if row.latency]
-    if len(timed) > 1 and list(rows) == timed:
-        return "every timed row"
+    """Return whom a note is about: the rows by name, or all rerankers. `labels` are by trial id."""
+    rerankers = [row for row in members if row.trial.kind != "reference"]
+    if len(rerankers) > 1 and list(rows) == rerankers:
+        return "every reranker"
     return ", ".join(labels[row.trial.id] for row in rows)
 
 

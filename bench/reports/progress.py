@@ -7,9 +7,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.core.progress import Advance, Observer
+from bench.reports.renderers.terminal import shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+BAR = 20
+MIN_LABEL = 12
+"""Columns of a label that are there however narrow a terminal is."""
 
 
 class TerminalObserver(Observer):
@@ -19,6 +25,7 @@ class TerminalObserver(Observer):
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.notes: list[str] = []
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Advance]:
@@ -34,7 +41,8 @@ class TerminalObserver(Observer):
         label_column, unit_column = (
             TextColumn(text, markup=False) for text in ("{task.description}", unit)
         )
-        columns = (label_column, BarColumn(bar_width=20), MofNCompleteColumn(), unit_column)
+        label = shortened(label, self._room(total, unit))
+        columns = (label_column, BarColumn(bar_width=BAR), MofNCompleteColumn(), unit_column)
         progress = Progress(
             *columns,
             TimeElapsedColumn(),
@@ -48,7 +56,15 @@ class TerminalObserver(Observer):
             yield lambda done: progress.advance(task, done)
             progress.update(task, completed=total)
 
+    def _room(self, total: int, unit: str) -> int:
+        """Return the columns of the terminal that a bar, its counts and its times leave."""
+        counts = 2 * len(str(total)) + 1
+        times = len("0:00:00 left 0:00:00")
+        spaces = 6
+        return max(MIN_LABEL, self.console.width - BAR - counts - len(unit) - times - spaces)
+
     def note(self, text: str) -> None:
         from rich.text import Text
 
+        self.notes.append(text)
         self.console.print(Text(text, "yellow"), soft_wrap=True)

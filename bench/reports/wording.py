@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.core.counting import percent
 from bench.core.note import Code, Note
 from bench.core.wording import worded
 from bench.records.points import Point
@@ -26,12 +27,31 @@ def doubt_of(point: Point) -> str:
 
 
 def notes_on(members: Sequence[Row]) -> list[tuple[Sequence[Row], str]]:
-    """Return every note of these rows once, in their order, with the rows that it is about."""
+    """Return every note of these rows once, in their order, with the rows that it is about. Shares
+    of judged documents are one note, from the lowest to the highest.
+    """
+    judged = _few_judged(members)
     rows_of: dict[str, list[Row]] = {}
     for row in members:
         for note in row.notes:
-            rows_of.setdefault(worded(note), []).append(row)
+            text = worded(note)
+            if note.code == Code.FEW_JUDGED:
+                text = judged
+            rows_of.setdefault(text, []).append(row)
     return [(about, text) for text, about in rows_of.items()]
+
+
+def _few_judged(members: Sequence[Row]) -> str:
+    """Return what the notes on few judged documents say together; empty where there is none."""
+    shares: list[float] = []
+    for row in members:
+        shares += [note.count for note in row.notes if note.code == Code.FEW_JUDGED]
+    if not shares:
+        return ""
+    lowest, highest = (percent(value) for value in (min(shares), max(shares)))
+    if lowest == highest:
+        return worded(Note(Code.FEW_JUDGED, min(shares), 1))
+    return worded(Note(Code.FEW_JUDGED, min(shares), 1, names={"highest": highest}))
 
 
 def out_of_verdict(row: Row) -> str:

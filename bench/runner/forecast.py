@@ -17,6 +17,7 @@ from bench.catalogue.price import Price
 from bench.contract.request import CandidateList, Usage, cut
 from bench.contract.stage import Reranker
 from bench.contract.trial import Trial
+from bench.core.counting import counted
 from bench.core.errors import BenchError
 from bench.core.progress import Observer
 from bench.latency import timed_pass
@@ -92,6 +93,10 @@ class Forecast:
     suite: str
     rows: Sequence[Expected]
     tokens_from: str
+
+    def __repr__(self) -> str:
+        trials = counted(len(self.runnable), "trial")
+        return f"<Forecast {self.suite}: {trials} of {len(self.rows)} can run, ${self.usd:.2f}>"
 
     @property
     def runnable(self) -> list[Expected]:

@@ -78,7 +78,9 @@ def test_the_run_takes_what_was_told(
     collection: Path, server: FakeCohere, tmp_path: Path, latency: Any
 ) -> None:
     settings = suite(collection, hosted(server), latency=latency)
-    gate = only(bench.estimate(settings, out=tmp_path / "out"))
+    forecast = bench.estimate(settings, out=tmp_path / "out")
+    gate = only(forecast)
+    assert len(repr(forecast)) < 100
     assert server.requests == []
     assert not (tmp_path / "out").exists()
     assert not cache_dir("scores").exists()

@@ -286,6 +286,18 @@ def test_a_run_that_keeps_no_texts_shows_ids_and_grades(tmp_path: Path) -> None:
     assert [str(one) for one in move.after] == ["d2 (not judged)", "d1 (not judged)"]
 
 
+@pytest.mark.parametrize(("n", "shown"), [(0, 0), (1, 1), (2, 2)])
+def test_as_many_moved_queries_are_shown_as_are_asked_for(
+    tmp_path: Path, n: int, shown: int
+) -> None:
+    run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER})
+    words = ["compare", str(run.folder), "--moved", str(n), "--format", "markdown"]
+    answer = CliRunner().invoke(cli, words)
+    assert answer.exit_code == 0, answer.output
+    assert ("Moved most" in answer.output) == (n > 0)
+    assert answer.output.count("\n**q") == shown
+
+
 def test_every_format_says_the_same(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": BASE, "a_|_b": BETTER})
     comparisons = compare([run])
@@ -343,6 +355,8 @@ def test_from_python_a_check_is_a_verdict(tmp_path: Path) -> None:
     )
     verdict = bench.check(new, old.folder, margin=0.01)
     assert verdict.outcome == "pass"
+    assert repr(verdict).startswith("<Verdict pass: 2 gates, ")
+    assert len(repr(verdict)) < 100
     with pytest.raises(BenchError, match="leave measure and margin out"):
         bench.check(old, old, gates="gates.yaml", margin=0.1)
 

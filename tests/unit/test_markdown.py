@@ -18,6 +18,7 @@ from bench.records.run import Run
 from bench.reports import show
 from bench.reports.document import absences, plain
 from bench.reports.findings import findings
+from bench.reports.sections.reading import reading
 from bench.reports.sections.results import DELTA, table
 from bench.reports.sections.verdict import sentences
 from bench.reports.view import View, absent_of
@@ -149,6 +150,7 @@ def test_the_verdict_names_who_is_worse_where_nobody_is_better(
     view = View(run)
     rows = table(view, next(iter(view.groups)), "").rows
     assert [row.cell(DELTA).badge for row in rows].count("worse") == count
+    assert "Latency is" not in str(reading(view).blocks), "nothing was timed"
 
 
 def test_the_verdict_names_who_is_better_where_the_best_mean_is_not(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ p95 and ms a pair in the picture.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from bench.contract.trial import Trial
 from bench.core.note import Code, Note
@@ -27,6 +29,7 @@ from bench.reports.charts.tradeoff import Point, points
 from bench.reports.document import Table
 from bench.reports.names import about
 from bench.reports.plots import style, tradeoff
+from bench.reports.progress import TerminalObserver
 from bench.reports.renderers.columns import in_full
 from bench.reports.sections import latency
 from bench.reports.wording import notes_on
@@ -159,12 +162,33 @@ def test_a_note_that_rows_share_is_told_once() -> None:
         made("a", timed("single"), notes=(busy, Note(Code.TEXT, text="tied"))),
         made("b", timed("single"), notes=(busy,)),
     )
-    reference = Row(trial("oracle", "-"), "done", None)
+    reference = Row(trial("oracle", "-").model_copy(update={"kind": "reference"}), "done", None)
     members = [reference, first, second]
     assert notes_on(members) == [([first, second], "busy"), ([first], "tied")]
     told = [about(rows, members, LABELS) for rows, _ in notes_on(members)]
-    assert told == ["every timed row", "a"]
+    assert told == ["every reranker", "a"]
     assert about([first], [reference, first], LABELS) == "a", "the only one is called by its name"
+
+
+def test_shares_of_judged_documents_are_one_note_with_their_range() -> None:
+    shares = {"a": 0.081, "b": 0.24}
+    few = [made(name, [], notes=(Note(Code.FEW_JUDGED, x, 1),)) for name, x in shares.items()]
+    [(rows, text)] = notes_on(few)
+    assert (list(rows), text.split(" of the")[0]) == (few, "only 8 to 24 %")
+    [(_, text)] = notes_on(few[:1])
+    assert text.startswith("only 8 % of the top 10")
+
+
+def test_a_bar_leaves_its_counts_room() -> None:
+    file = io.StringIO()
+    console = Console(width=80, file=file)
+    label = f"scoring with {'a-long-name-' * 9} on cuda:1"
+    with TerminalObserver(console).task(label, 1_000_000, "pairs") as advance:
+        advance(17)
+    [line] = file.getvalue().splitlines()
+    assert len(line) <= 80
+    assert "cuda:1" in line
+    assert "1000000/1000000 pairs" in line
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:

@@ -10,8 +10,10 @@ TITLE = "How to read this"
 EXPLANATION = (
     "Brackets are 95 % bootstrap intervals over queries. "
     f"{DELTA} is the paired difference to the first stage, p its permutation test (two-sided). "
-    "first-stage is the candidates' own order, oracle the best order these candidates allow. "
-    "Latency is one query in flight, from raw strings to sorted scores; p95 is withheld below 59 "
+    "first-stage is the candidates' own order, oracle the best order these candidates allow."
+)
+TIMES = (
+    " Latency is one query in flight, from raw strings to sorted scores; p95 is withheld below 59 "
     "queries; ms/pair is amortised (per query / candidates). Parts are taken in calls of their "
     "own: they need not add up to p50."
 )
@@ -43,6 +45,8 @@ def legend(view: View) -> Section:
 
 def _text(view: View) -> str:
     text = EXPLANATION
+    if any(row.latency for row in view.rows):
+        text += TIMES
     if any(row.failed for row in view.rows):
         text += FAILURES
     if any(row.cost for row in view.rows):
