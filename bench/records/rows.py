@@ -22,6 +22,7 @@ from bench.quality.measures import JUDGED
 from bench.quality.statistics import Difference, Estimate
 from bench.records.facts import TimingFacts
 from bench.records.learned import LearnedRecord
+from bench.records.losses import LossRecord
 from bench.records.schema import ArchitectureRecord, Cost, Record, StageRecord
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ class Row:
     of `Usage`. Where more than half of the queries failed, `quality` and `differences` are empty: a
     mean of failures is no quality, and every verdict, plot and export is drawn from these rows.
     `longest` is the number of candidates of the query that has the most, None where a record does
-    not say. `stages` are those of a pipeline, `learned` those that were trained. `first_changed` is
-    the share of queries with another first document than the first stage's. `meaningless` is an
+    not say. `stages` are those of a pipeline, `learned` those that were trained, `losses` where
+    relevant documents were lost. `first_changed` is the share of queries with another first
+    document than the first stage's. `meaningless` is an
     order that leads no verdict: that of a model with random weights, or of a published run over
     other candidates, alone or as a stage.
     """
@@ -86,6 +88,7 @@ class Row:
     failed: float = 0.0
     longest: int | None = None
     stages: Sequence[StageRecord] = ()
+    losses: LossRecord | None = None
     first_changed: float | None = None
     learned: Sequence[LearnedRecord] = ()
     meaningless: bool = False
@@ -208,6 +211,7 @@ def rows(run: RunFolder) -> list[Row]:
             stages=() if record.mostly_failed else record.stages,
             first_changed=record.first_changed,
             learned=() if record.mostly_failed else record.learned,
+            losses=record.losses,
             meaningless=bool(doubts(record)),
         )
         table.append(row)

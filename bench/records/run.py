@@ -11,7 +11,7 @@ from bench.records.folder import RunFolder
 from bench.records.points import Point, Qualities
 from bench.records.rows import GroupKey, Row
 from bench.records.scores import read_scores
-from bench.records.tables import SCORES
+from bench.records.tables import LOSSES, SCORES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,14 @@ class Run(RunFolder):
         doc_id (categories) and score. Empty where the suite keeps none, as in older runs.
         """
         return self._table(SCORES)
+
+    @cached_property
+    def losses(self) -> pd.DataFrame:
+        """The relevant documents that are missing from the top of a ranking: columns trial, query,
+        doc_id, loss (`not-retrieved`, `cut`, `ranked-below`, `failed`) and the stage that lost it.
+        Empty in older runs.
+        """
+        return self._table(LOSSES)
 
     def scores_of(self, trial_id: str) -> Mapping[str, QueryCandidates]:
         """Return the scores of one trial, as `bench.records.scores.read_scores` does."""

@@ -33,6 +33,7 @@ from bench.records.facts import (
 )
 from bench.records.keys import Key, system_key
 from bench.records.learned import LearnedRecord
+from bench.records.losses import LossRecord
 
 SCHEMA_VERSION = 2
 OLDEST = 1
@@ -165,6 +166,13 @@ class StageRecord(Options):
         description="mean share of a query's relevant documents among those that it hands on, over "
         "the queries that it answered; None where none of these has a relevant document",
     )
+    recall_before: float | None = Field(
+        None,
+        ge=-ROUNDING,
+        le=1 + ROUNDING,
+        allow_inf_nan=False,
+        description="the same of what it got, over the same queries; None of the search",
+    )
     lost: float | None = Field(
         None,
         ge=-ROUNDING,
@@ -242,6 +250,9 @@ class Record(Options):
     )
     stages: list[StageRecord] = Field(
         default_factory=list, description="of a pipeline: its stages, the search first"
+    )
+    losses: LossRecord | None = Field(
+        None, description="of relevant documents, by stage; None in older runs"
     )
     learned: list[LearnedRecord] = Field(
         default_factory=list, description="stages that were trained in the run"

@@ -93,6 +93,9 @@ USAGE = Table(
 )
 NAME = Column("category")
 SCORES = Table("scores", {"trial": NAME, "query": NAME, "doc_id": NAME, "score": NUMBER})
+LOSSES = Table(
+    "losses", {"trial": NAME, "query": NAME, "doc_id": NAME, "loss": NAME, "stage": NAME}
+)
 QUERIES = Table("queries", {"dataset": TEXT, "query": TEXT, "text": TEXT})
 DOCUMENTS = Table("documents", {"dataset": TEXT, "document": TEXT, "text": TEXT})
 JUDGMENTS = Table("judgments", {"dataset": TEXT, "query": TEXT, "document": TEXT, "grade": WHOLE})

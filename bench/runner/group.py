@@ -26,9 +26,17 @@ from bench.machine import fingerprint
 from bench.pipelines.pipeline import Pipeline
 from bench.quality import depth_curve
 from bench.quality.assess import Assessed, assess
+from bench.quality.losses import (
+    LossCounter,
+    Losses,
+    cutoff_of,
+    no_stage_before,
+    search_before,
+)
 from bench.quality.questions import Questions
 from bench.records import tables, texts
 from bench.records.learned import LearnedRecord
+from bench.records.losses import LossRecord, loss_record, loss_rows
 from bench.records.schema import ArchitectureRecord, Record, StageRecord
 from bench.records.writer import RunWriter
 from bench.runner.guard import Guard
@@ -161,13 +169,15 @@ class GroupRun:
         depths = depth_curve.wanted(trial, reranker.pointwise, questions.longest, timed)
         header = self._header(scored, retrieved)
         folder, keeps_scores = self.writer.folder, self.suite.store_scores
+        counter = self._loss_counter(planned, questions)
         with ranked(
-            folder, trial, reranker, header, depths, scored.seen, keeps_scores=keeps_scores
+            folder, trial, reranker, header, depths, scored.seen, counter, keeps_scores=keeps_scores
         ) as rankings:
             assessed = assess(scored, questions, self.suite.seed, rankings.keep)
+        losses = self._keep_losses(planned, counter.losses)
         self.guard.keep_long_reasons(scored.failures, trial.id)
         learned = self._learned(planned, questions, assessed)
-        run.measured = Measured(scored, assessed, rankings, stages, learned)
+        run.measured = Measured(scored, assessed, rankings, stages, learned, losses)
         # they are in the ranking's file and in the cache
         scored.scores.clear()
         if scored.failures:
@@ -176,6 +186,24 @@ class GroupRun:
                 f"{trial.reranker}: {len(scored.failures)} of {queries} failed and score 0"
             )
         planned.end("done")
+
+    def _loss_counter(self, planned: Planned, questions: Questions) -> LossCounter:
+        """Return what counts the relevant documents that a trial loses, stage by stage."""
+        cutoff = cutoff_of(questions.measures[0])
+        if planned.pipeline is not None and self.stage_pass is not None:
+            before = self.stage_pass.before_last(planned.pipeline)
+        elif planned.trial.is_first_stage:
+            before = no_stage_before
+        else:
+            before = search_before
+        return LossCounter(Losses(cutoff, len(_stage_names(planned))), before)
+
+    def _keep_losses(self, planned: Planned, losses: Losses) -> LossRecord:
+        """Write the documents that a trial lost, and return their counts."""
+        names = _stage_names(planned)
+        path = tables.path_of(self.writer.folder, tables.LOSSES, planned.trial.id)
+        tables.write_rows(path, tables.LOSSES, loss_rows(planned.trial.id, losses, names))
+        return loss_record(losses, names)
 
     def _stage_by_stage(
         self,
@@ -342,8 +370,18 @@ class GroupRun:
                 measured.stages,
                 measured.ranked.first_changed,
                 measured.learned,
+                measured.losses,
             )
         )
+
+
+def _stage_names(planned: Planned) -> list[str]:
+    """Return the names of a trial's stages, the search first."""
+    if planned.pipeline is not None:
+        return [planned.pipeline.first_name, *(step.name for step in planned.pipeline.steps)]
+    if planned.trial.is_first_stage:
+        return [planned.trial.first_stage]
+    return [planned.trial.first_stage, planned.trial.reranker]
 
 
 def _per_query(recorded: Sequence[tuple[str, Measured]]) -> Iterator[tuple[str, str, str, float]]:

@@ -13,7 +13,7 @@ from bench.core.progress import Observer
 from bench.core.redaction import redacted_text, traceback_for_others
 from bench.records.folder import ranking_path
 from bench.records.schema import FAILURES
-from bench.records.tables import SCORES, path_of
+from bench.records.tables import LOSSES, SCORES, path_of
 from bench.records.writer import RunWriter
 from bench.runner.trial_run import TrialRun
 from bench.suite.planning import Planned
@@ -41,7 +41,8 @@ class Guard:
             run.measured = None
             folder, trial_id = self.writer.folder, planned.trial.id
             ranking_path(folder, trial_id).unlink(missing_ok=True)
-            path_of(folder, SCORES, trial_id).unlink(missing_ok=True)
+            for table in (SCORES, LOSSES):
+                path_of(folder, table, trial_id).unlink(missing_ok=True)
             self.observer.note(
                 f"{planned.trial.reranker} {planned.status.status}: {planned.status.reason}"
             )

@@ -16,6 +16,7 @@ from bench.contract.identity import Fields
 from bench.contract.stage import Reranker
 from bench.contract.trial import Trial
 from bench.quality import depth_curve
+from bench.quality.losses import LossCounter
 from bench.ranking.order import TIE_RULE, Ranking, strictly_falling
 from bench.ranking.trec import Rankings, run_writer
 from bench.records.folder import ranking_path
@@ -40,10 +41,11 @@ class Ranked:
         reranker: Reranker,
         write_scores: WriteScores = no_scores,
         seen: Mapping[str, int] = MappingProxyType({}),
+        losses: LossCounter | None = None,
     ) -> None:
         self._write, self._at = write, at
         self._reranker, self._write_scores = reranker, write_scores
-        self._seen = seen
+        self._seen, self._losses = seen, losses
         self._queries = 0
         self._changed = 0
         self.tops: dict[str, None] = {}
@@ -76,6 +78,8 @@ class Ranked:
                 self._write_scores(request.query_id, own)
                 self._queries += 1
                 self._changed += ranking.doc_ids[0] != request.doc_ids[0]
+        if self._losses is not None:
+            self._losses.add(rankings, part)
         for depth, per_query in depth_curve.curve(rankings, part, self._at).items():
             for measure, values in per_query.items():
                 self.curve.setdefault(depth, {}).setdefault(measure, array("d")).extend(
@@ -91,6 +95,7 @@ def ranked(
     header: Fields,
     at: Sequence[int],
     seen: Mapping[str, int],
+    losses: LossCounter,
     *,
     keeps_scores: bool = True,
 ) -> Iterator[Ranked]:
@@ -106,4 +111,4 @@ def ranked(
         write_scores: WriteScores = no_scores
         if keeps_scores:
             write_scores = stack.enter_context(score_writer(folder, trial.id))
-        yield Ranked(write, at, reranker, write_scores, seen)
+        yield Ranked(write, at, reranker, write_scores, seen, losses)

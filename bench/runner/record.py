@@ -23,6 +23,7 @@ from bench.ranking.order import TIE_RULE
 from bench.records import keys
 from bench.records.keys import Key
 from bench.records.learned import LearnedRecord
+from bench.records.losses import LossRecord
 from bench.records.schema import FAILURES, ArchitectureRecord, Pairs, Record, StageRecord
 from bench.records.writer import now
 from bench.rerankers.options import declared
@@ -169,6 +170,7 @@ def quality_record(
     stages: Sequence[StageRecord] = (),
     first_changed: float | None = None,
     learned: Sequence[LearnedRecord] = (),
+    losses: LossRecord | None = None,
 ) -> Record:
     """Return the record of a trial that was scored. `base` is what the first stage's own order
     reached, None for that row itself; `facts` are of the timed pass, None where the trial was not
@@ -227,6 +229,7 @@ def quality_record(
         cost=paid,
         stages=list(stages),
         learned=list(learned),
+        losses=losses,
         pairs=pairs,
         shared_usage=scored.shared_usage,
         scores={"cached": scored.cached_queries, "computed": scored.computed_queries},

@@ -21,6 +21,7 @@ from bench.core.note import Note
 from bench.pipelines.handing import Handed, Limits, Orders, aligned, standing
 from bench.pipelines.pipeline import Pipeline, Step, described
 from bench.quality.assess import Assessed, assess
+from bench.quality.losses import After, Before, no_stage_before, search_before
 from bench.quality.questions import Questions
 from bench.ranking.order import rank
 from bench.records.learned import LearnedRecord
@@ -190,6 +191,30 @@ class StagePass:
         failed = {**before.failures, **failures}
         return Stood(orders, scored, failed, learned, limits, seen_of, step.reranker.state)
 
+    def before_last(self, pipeline: Pipeline) -> Before:
+        """Return what gives a query's orders after each stage before the last, once the pipeline
+        has run.
+        """
+        if not pipeline.steps:
+            return no_stage_before
+        stages: list[tuple[Stood, int | None]] = []
+        prefix: Prefix = ()
+        for step, received in zip(pipeline.steps, pipeline.handed(), strict=True):
+            prefix = (*prefix, (step.key, step.keep))
+            stages.append((self.known[prefix], received if step.keep is None else step.keep))
+
+        def orders_of(request: CandidateList) -> Sequence[After]:
+            orders = [*search_before(request)]
+            for stood, keep in stages[:-1]:
+                if request.query_id not in stood.orders:
+                    return [*orders, After(None, 0)]
+                doc_ids = stood.orders[request.query_id].doc_ids
+                limits = [len(doc_ids), stood.limits.get(request.query_id), keep]
+                orders.append(After(doc_ids, min(limit for limit in limits if limit is not None)))
+            return orders
+
+        return orders_of
+
     def learned(self, pipeline: Pipeline) -> list[LearnedRecord]:
         """Return the records of the stages of a pipeline that were trained, once it has run."""
         records: list[LearnedRecord] = []
@@ -221,6 +246,7 @@ class StagePass:
         """Measure the order after a stage, and what of the relevant documents is handed on."""
         assessed = self._assessed(orders)
         recall = _recall(handed_on)
+        recall_before: float | None = None
         lost: float | None = None
         lost_documents: int | None = None
         if before is not None:
@@ -228,13 +254,15 @@ class StagePass:
             received_of = {query_id: before[query_id] for query_id in handed_on}
             lost_documents = _documents(received_of) - _documents(handed_on)
             if recall is not None:
-                lost = (_recall(received_of) or 0.0) - recall
+                recall_before = _recall(received_of) or 0.0
+                lost = recall_before - recall
         return StageRecord(
             name=name,
             received=received,
             keep=keep,
             quality=dict(assessed.estimates),
             recall=recall,
+            recall_before=recall_before,
             lost=lost,
             lost_documents=lost_documents,
         )

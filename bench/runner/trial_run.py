@@ -10,6 +10,7 @@ from bench.contract.scored import Scored
 from bench.contract.trial import Trial
 from bench.quality.assess import Assessed
 from bench.records.learned import LearnedRecord
+from bench.records.losses import LossRecord
 from bench.records.schema import StageRecord
 from bench.runner.rankings import Ranked
 from bench.suite.planning import Planned
@@ -26,6 +27,7 @@ class Measured:
     ranked: Ranked
     stages: Sequence[StageRecord] = ()
     learned: Sequence[LearnedRecord] = ()
+    losses: LossRecord | None = None
 
 
 @dataclass

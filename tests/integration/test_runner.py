@@ -67,7 +67,7 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
         "run.json",
         *(
             f"{table}/tiny--bm25--{name}.parquet"
-            for table in ("per_query", "depths", "scores")
+            for table in ("per_query", "depths", "scores", "losses")
             for name in ("first-stage", "fake--cpu", "oracle")
         ),
         "latency/tiny--bm25--fake--cpu.parquet",

@@ -25,6 +25,7 @@ KINDS: dict[str, str] = {
     "latency": "bench.reports.plots.latency:draw",
     "sweep": "bench.reports.plots.sweep:draw",
     "per-query": "bench.reports.plots.per_query:draw",
+    "flow": "bench.reports.plots.flow:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 NEEDS_TIMES = ("pareto", "latency", "sweep")
@@ -35,6 +36,7 @@ LACKING: dict[str, str] = {
     "sweep": "no reranker of this run was timed at two depths and two batch sizes; "
     "write a `sweep` under `latency` in its suite",
     "per-query": "no reranker of this run has values next to those of the first stage",
+    "flow": "no pipeline of this run says which relevant documents it lost",
 }
 """What a run has not that holds nothing for a kind of picture."""
 

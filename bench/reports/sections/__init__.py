@@ -42,6 +42,8 @@ SECTIONS: dict[str, Entry] = {
     "worth": Entry("bench.reports.sections.worth:worth", DOCUMENTS),
     "agreement": Entry("bench.reports.sections.agreement:agreement"),
     "stages": Entry("bench.reports.sections.stages:stages"),
+    "losses": Entry("bench.reports.sections.losses:losses"),
+    "flow": Entry("bench.reports.sections.losses:flows", PAGE),
     "learned": Entry("bench.reports.sections.learned:learned"),
     "indexes": Entry("bench.reports.sections.indexes:indexes"),
     "tradeoff": Entry("bench.reports.sections.tradeoff:tradeoff", PAGE),

@@ -9,6 +9,7 @@ TITLES = {
     "tradeoff": "quality against latency",
     "depth": "quality against the candidates reranked",
     "sweep": "latency by candidates and batch size",
+    "flow": "where relevant documents are lost",
 }
 
 

@@ -46,6 +46,7 @@ def _tables(view: View, group: GroupKey) -> list[Table]:
         Column("stage", "stage", align="left", priority=0),
         Column("keep", "hands on", "documents per query, at most", priority=2),
         *(_measure(name, name == measures[0]) for name in measures),
+        Column("before", "recall in", "of what it gets", better="higher", priority=5),
         Column("recall", "recall", "of what it hands on", better="higher", priority=3),
         Column("lost", "lost", "recall that the cut took", better="lower", priority=2),
         Column("p50", "p50 ms", "median milliseconds", better="lower", priority=2),
@@ -65,6 +66,7 @@ def _row(row: records.Row, stage: StageRecord) -> Row:
     by_column = {
         "stage": cells.text(stage.name),
         "keep": cells.count(stage.keep),
+        "before": cells.mean(stage.recall_before),
         "recall": cells.mean(stage.recall),
         "lost": cells.mean(stage.lost),
         "p50": cells.duration(_milliseconds(row, stage)),
@@ -79,6 +81,7 @@ def _in_all(row: records.Row, last: Row) -> Row:
     by_column = {
         **last.cells,
         "stage": cells.text(IN_ALL),
+        "before": cells.missing(),
         "lost": cells.missing(),
         "p50": cells.duration(median_ms(row)),
     }
