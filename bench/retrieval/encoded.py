@@ -18,7 +18,7 @@ from bench.contract.requirement import Requirement
 from bench.core.cache_dir import cache_dir
 from bench.core.note import Code, Note, Notes, note
 from bench.datasets.base import Dataset, content_hash
-from bench.models import headers, sentence_transformer
+from bench.models import headers, sentence_transformer, tiny
 from bench.models.batches import LIBRARY_PAIRS, Limit
 from bench.models.text_encoder import Encoded, TextEncoder
 from bench.models.weights import Weights
@@ -112,6 +112,8 @@ class EncodedFirstStage(BaseFirstStage):
         built, notes = self._measured(opened, texts, rankings, depth)
         longest = max((len(ranking.doc_ids) for ranking in rankings), default=0)
         counted = Notes()
+        if tiny.is_tiny(self.options.model):
+            counted.add(Code.RANDOM_WEIGHTS, 1)
         # whoever leaves out a query's own document asks for one more
         wanted = depth - bool(dataset.skip_own)
         if 0 < longest < wanted:
