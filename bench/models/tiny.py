@@ -263,13 +263,11 @@ def splade(
     from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladePooling
     from transformers import BertForMaskedLM
 
-    base = _save(
-        folder.with_name(f"{folder.name}-base"),
-        BertForMaskedLM,
-        bert_config(max_length),
-        bert_tokenizer(max_length),
-        seed,
-    )
+    tokenizer = bert_tokenizer(max_length)
+    # a weight per piece that the tokenizer knows: one is listed twice
+    config = bert_config(max_length, vocab_size=len(tokenizer))
+    base = folder.with_name(f"{folder.name}-base")
+    _save(base, BertForMaskedLM, config, tokenizer, seed)
     with quiet():
         modules = [MLMTransformer(str(base)), SpladePooling("max")]
         SparseEncoder(modules=modules, device="cpu", prompts=prompts).save_pretrained(

@@ -61,8 +61,7 @@ def inference_free(folder: Path) -> Path:
     with tiny_models.quiet():
         torch.manual_seed(0)
         documents = MLMTransformer(str(base.with_name(f"{base.name}-base")))
-        # some pieces of the vocabulary are in it twice
-        size = documents.auto_model.config.vocab_size
+        size = len(documents.tokenizer)
         queries = SparseStaticEmbedding(
             tokenizer=documents.tokenizer, weight=torch.rand(size), frozen=True
         )
