@@ -141,7 +141,7 @@ def of_dense(arguments: argparse.Namespace) -> dict[str, Any]:
     vectors = np.asarray(opened.store.array(VECTORS), dtype=np.float32)
 
     def bare(name: str) -> object:
-        scores = vectors @ queries[name][0]
+        scores = np.einsum("ij,j->i", vectors, queries[name][0])
         best = np.argpartition(scores, -DEPTH)[-DEPTH:]
         return best[np.argsort(-scores[best])]
 

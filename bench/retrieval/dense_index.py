@@ -159,11 +159,20 @@ class Exact:
         picks = [_Pick(depth, error * float(np.linalg.norm(query))) for query in queries]
         for start in range(0, len(self._vectors), BLOCK):
             block = np.asarray(self._vectors[start : start + BLOCK], dtype=np.float32)
-            # a product with one vector has a faster routine
-            products = block @ queries[0] if len(queries) == 1 else (queries @ block.T)
-            for pick, scores in zip(picks, products.reshape(len(queries), -1), strict=True):
+            for pick, scores in zip(picks, _products(queries, block), strict=True):
                 pick.add(start, scores)
         return [pick.rows() for pick in picks]
+
+
+def _products(queries: Vectors, block: Vectors) -> Vectors:
+    """Return the product of every query and row, a row per query."""
+    import numpy as np
+
+    if len(queries) > 1:
+        return queries @ block.T
+    # reads the rows twice as fast as the product of a matrix and one vector does
+    products: Vectors = np.einsum("ij,j->i", block, queries[0])[None]
+    return products
 
 
 class _Pick:
