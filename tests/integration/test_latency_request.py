@@ -15,6 +15,7 @@ import bench
 from bench import reports, rerankers
 from bench.contract.request import CandidateList
 from bench.contract.stage import Placement
+from bench.core.note import Code
 from bench.latency import timed_pass
 from bench.latency.timed_pass import LatencyPlan, Sample, Target, measure
 from bench.reports.cells import REQUEST_MARK
@@ -22,7 +23,7 @@ from bench.reports.sections.results import REQUEST_NOTE
 from tests.support.fake_cohere import FakeCohere, good, reply, serve
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
-from tests.support.notes import said
+from tests.support.notes import counts
 
 Hosted = Callable[..., Target]
 BROKEN = reply(500, {"message": "overloaded"})
@@ -70,7 +71,7 @@ def test_a_call_that_needed_a_retry_is_no_sample(hosted: Hosted, server: FakeCoh
     facts = result.facts["remote"]
     assert len(timed) == 11
     assert (facts["calls"], facts["retried"], facts["errors"]) == (15, 1, 0)
-    assert "1 of 15 timed calls needed a retry and are no samples" in said(facts["notes"])
+    assert counts(facts["notes"])[Code.RETRIED_CALLS] == 1
     assert len(server.requests) == 16
 
 
@@ -81,9 +82,7 @@ def test_failures_are_counted_with_their_rate(hosted: Hosted, server: FakeCohere
     assert (facts["calls"], facts["errors"], facts["retried"]) == (12, 2, 0)
     assert facts["failure_rate"] == pytest.approx(1 / 6)
     assert "q2" not in {row.query for row in result.samples}
-    assert any(
-        note.startswith("2 of 12 timed calls failed (HTTP 500") for note in said(facts["notes"])
-    )
+    assert counts(facts["notes"])[Code.FAILED_CALLS] == 2
 
 
 def test_one_connection_is_kept_over_all_calls(hosted: Hosted, server: FakeCohere) -> None:
@@ -130,7 +129,7 @@ def test_a_plan_without_one_query_in_flight_sends_nothing(
 def test_a_network_is_not_told_to_settle(hosted: Hosted) -> None:
     result = measure([hosted()], requests(), plan())
     assert result.facts["remote"]["warmup_settled"] is None
-    assert [note for note in said(result.facts["remote"]["notes"]) if "settled" in note] == []
+    assert Code.UNSETTLED not in counts(result.facts["remote"]["notes"])
     assert sum(row.warmup for row in result.samples) == 3
 
 

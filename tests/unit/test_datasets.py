@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from bench import datasets
 from bench.core.errors import DataError, SuiteError, Unavailable
-from bench.core.note import Notes
+from bench.core.note import Code, Notes
 from bench.datasets import embedded, irds
 from bench.datasets.base import Dataset
 from bench.datasets.document_rows import read_documents
 from bench.datasets.files import read_folder
 from bench.datasets.lines import numbered_lines
 from bench.datasets.memory import MemoryDocuments
-from tests.support.notes import said
+from tests.support.notes import counts, said
 
 DOCS: list[dict[str, Any]] = [
     {"doc_id": "d1", "title": "Cats", "text": "Cats purr."},
@@ -331,17 +331,13 @@ class TestFiles:
         assert list(dataset.queries) == ["q1", "q2", "q3"]
         assert "q9" not in dataset.qrels
         assert list(dataset.documents.ids())[-1] == "5"
-        counted = {
-            text.rpartition(": ")[0].split(" (")[0]: int(text.rpartition(": ")[2])
-            for text in said(dataset.warnings)
-        }
-        assert counted == {
-            "blank lines skipped in docs.jsonl": 2,
-            "judgments repeated in qrels.txt": 1,
-            "queries that have judgments but no text, left out": 1,
-            "queries without judgments, left out": 1,
-            "documents whose rendered text is blank": 2,
-            "judged documents that are not in the collection": 1,
+        assert counts(dataset.warnings) == {
+            Code.BLANK_LINES: 2,
+            Code.REPEATED_JUDGMENTS: 1,
+            Code.UNKNOWN_QUERIES: 1,
+            Code.UNJUDGED_QUERIES: 1,
+            Code.BLANK_DOCUMENTS: 2,
+            Code.UNKNOWN_DOCUMENTS: 1,
         }
 
     def test_qrels_of_other_queries(self, folder: Write) -> None:
@@ -409,9 +405,7 @@ class TestOptions:
     def test_mistakes_are_told(self, folder: Write, options: Any, problem: str | None) -> None:
         base = folder()
         if problem is None:
-            assert said(load(base, options).warnings) == [
-                "documents whose rendered text is blank: 2"
-            ]
+            assert counts(load(base, options).warnings) == {Code.BLANK_DOCUMENTS: 2}
         else:
             with pytest.raises(SuiteError, match=problem):
                 load(base, options)
@@ -548,14 +542,8 @@ class TestIrds:
         assert dataset.texts(["d3", "d1", "d3"]) == ["Émus run.", "Cats purr.", "Émus run."]
         assert list(dataset.documents.ids()) == ["d1", "d2", "d3"]
         assert (len(dataset.documents), dataset.min_relevance, dict(dataset.extras)) == (3, 1, {})
-        assert any(
-            "judged more than once" in text and text.endswith(": 1")
-            for text in said(dataset.warnings)
-        )
-        assert any(
-            "not in the collection" in text and text.endswith(": 1")
-            for text in said(dataset.warnings)
-        )
+        noted = counts(dataset.warnings)
+        assert (noted[Code.JUDGED_AGAIN], noted[Code.UNKNOWN_DOCUMENTS]) == (1, 1)
 
     def test_the_same_content_has_the_same_hashes_as_files(
         self, registered: str, folder: Write, tmp_path: Path
@@ -686,7 +674,7 @@ class TestIrds:
         )
         assert dataset.texts(["d1", "d2"]) == ["1999 pets cats: Cats purr.", "2001 : Dogs bark."]
         assert dict(dataset.qrels) == {"q1": {"d1": 2, "d2": 0}}
-        assert said(dataset.warnings) == ["queries without judgments, left out: 1"]
+        assert counts(dataset.warnings) == {Code.UNJUDGED_QUERIES: 1}
         with pytest.raises(
             DataError, match="query 'q1', document 'd1': grade 'E' is not a number; map words"
         ):
@@ -803,7 +791,7 @@ def test_lines_lose_their_ends_and_keep_their_numbers(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfone \r\n\r\n\xef\xbb\xbftwo\n \n\tthree\xc2\x85more")
     notes = Notes()
     assert list(numbered_lines(path, notes)) == [(1, "one "), (3, "two"), (5, "\tthree\x85more")]
-    assert said(notes.all()) == ["blank lines skipped in x.txt: 2"]
+    assert counts(notes.all()) == {Code.BLANK_LINES: 2}
 
 
 ids = st.text(

@@ -24,11 +24,12 @@ from bench import retrieval
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import DataError, SuiteError
+from bench.core.note import Code
 from bench.datasets.base import Dataset, Extras
 from bench.datasets.memory import MemoryDocuments
 from bench.ranking.trec import read_run, write_run
 from bench.ranking.trec_order import RepeatedDocument, ranked
-from tests.support.notes import said
+from tests.support.notes import counts
 from tests.support.paths import ROOT
 
 PETS = {
@@ -132,12 +133,8 @@ class TestBM25:
             "q4",
             "q5",
         ]
-        no_token = (
-            "queries that have no token (nothing is left of them by the token pattern and "
-            "the stop words), and get no candidates: 3"
-        )
-        no_match = "queries that share no term with any document, and get no candidates: 1"
-        assert {no_token, no_match} <= set(said(candidates.warnings))
+        noted = counts(candidates.warnings)
+        assert (noted[Code.NO_TOKEN], noted[Code.NO_MATCH]) == (3, 1)
 
     def test_only_the_queries_asked_for(self) -> None:
         stage = retrieval.build("bm25", None, Path())
@@ -288,7 +285,7 @@ class TestIndexCache:
         cache.write_text("a file where the folder should be")
         candidates = bm25(dataset(PETS, self.QUERIES))
         assert candidates.by_query["q"].doc_ids[:2] == ("d5", "d2")
-        assert any("could not be kept" in text for text in said(candidates.warnings))
+        assert Code.INDEX_NOT_KEPT in counts(candidates.warnings)
 
     def test_a_corpus_without_a_hash_is_never_taken_for_another(self, cache: Path) -> None:
         for docs in (PETS, {"other": "cat"}):
@@ -591,9 +588,7 @@ class TestRunStage:
             "q2": QueryCandidates(("d1",), (1.0,)),
             "q3": QueryCandidates((), ()),
         }
-        assert said(candidates.warnings) == [
-            "queries absent from my.run, which get no candidates: 1"
-        ]
+        assert counts(candidates.warnings) == {Code.ABSENT_QUERIES: 1}
         assert {key: candidates.source[key] for key in ("first_stage", "file")} == {
             "first_stage": "run",
             "file": "my.run",
@@ -607,11 +602,7 @@ class TestRunStage:
         )
         candidates = self.retrieve(tmp_path, 2, query_ids=("q1", "q2"))
         assert candidates.by_query["q1"].doc_ids == ("d3", "d2")
-        assert tuple(said(candidates.warnings)) == (
-            "documents in my.run that share their score with a neighbour, ordered by doc_id "
-            "(descending): 2",
-            "queries of my.run cut at depth 2 between documents of equal score: 1",
-        )
+        assert counts(candidates.warnings) == {Code.TIED_CANDIDATES: 2, Code.CUT_IN_TIES: 1}
 
     def test_documents_that_are_not_in_the_collection(self, tmp_path: Path) -> None:
         saved(tmp_path, RUN + "q2 Q0 gone 2 0.5 t\nq3 Q0 lost 1 1 t\n")
@@ -664,10 +655,7 @@ class TestScoredDocs:
             "q1": QueryCandidates(("d2", "d1"), (2.0, 1.0)),
             "q2": QueryCandidates((), ()),
         }
-        assert tuple(said(candidates.warnings)) == (
-            "queries absent from the scoreddocs of test, which get no candidates: 1",
-            "the scoreddocs of test lists at most 2 documents per query, and the depth is 10",
-        )
+        assert counts(candidates.warnings) == {Code.ABSENT_QUERIES: 1, Code.SHORT_LISTS: 2}
         assert candidates.source == {"first_stage": "scoreddocs", "dataset": "test"}
 
     def test_mistakes_are_told(self) -> None:

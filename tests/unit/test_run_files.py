@@ -17,10 +17,11 @@ import pytest
 from bench import retrieval
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.errors import DataError
+from bench.core.note import Code
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
 from bench.ranking.trec import read_content, read_run, write_run
-from tests.support.notes import said
+from tests.support.notes import counts
 
 ROWS = "q1 Q0 a 1 3.5 t\nq1 Q0 b 2 2.5 t\nq2 Q0 a 1 1 t\n"
 CONTENT = {"q1": QueryCandidates(("a", "b"), (3.5, 2.5)), "q2": QueryCandidates(("a",), (1.0,))}
@@ -122,9 +123,7 @@ def test_ms_marcos_three_columns(tmp_path: Path, text: str) -> None:
         "q1": ("a", "b"),
         "q2": ("a",),
     }
-    assert said(content.warnings("my.run", ["q1", "q2"])) == [
-        "my.run has ranks and no scores: its order is that of the ranks"
-    ]
+    assert list(counts(content.warnings("my.run", ["q1", "q2"]))) == [Code.RANKS_ONLY]
 
 
 @pytest.mark.parametrize(
@@ -233,9 +232,7 @@ def test_lines_that_are_there_twice_alike_are_left_out_and_counted(tmp_path: Pat
     """As where two parts of a run were put together with an overlap."""
     content = read_content(saved(tmp_path, ROWS + ROWS))
     assert content.by_query == CONTENT
-    assert said(content.warnings("my.run", ["q1"])) == [
-        "lines that my.run holds a second time, left out: 3"
-    ]
+    assert counts(content.warnings("my.run", ["q1"])) == {Code.REPEATED_LINES: 3}
 
 
 @pytest.mark.parametrize(
@@ -290,22 +287,18 @@ class TestCandidates:
             "q2": (),
             "q3": ("d", "c"),
         }
-        assert tuple(said(candidates.warnings)) == (
-            "documents of my.run that test does not have, left out: 1",
-            "queries of my.run of whose documents test has none, which get no candidates: 1",
-            "documents in my.run that share their score with a neighbour, ordered by doc_id "
-            "(descending): 2",
-            "queries of my.run whose rank column contradicts their scores: 1 of 3 (the score "
-            "decides, the higher first, as in trec_eval)",
-        )
+        assert counts(candidates.warnings) == {
+            Code.FOREIGN_DOCUMENTS: 1,
+            Code.FOREIGN_LISTS: 1,
+            Code.TIED_CANDIDATES: 2,
+            Code.CONTRADICTED: 1,
+        }
 
     def test_a_depth_that_the_run_does_not_reach(self, tmp_path: Path) -> None:
         candidates = self.retrieve(
             tmp_path, "q1 Q0 a 1 1 t\nq2 Q0 b 1 1 t\nq3 Q0 c 1 1 t\nq3 Q0 d 2 0.5 t\n", depth=100
         )
-        assert tuple(said(candidates.warnings)) == (
-            "my.run lists at most 2 documents per query, and the depth is 100",
-        )
+        assert counts(candidates.warnings) == {Code.SHORT_LISTS: 2}
 
     def test_a_collection_that_lacks_half_of_the_documents_is_another_one(
         self, tmp_path: Path

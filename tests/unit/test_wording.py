@@ -33,6 +33,40 @@ def test_every_code_has_words() -> None:
             "not sent, and ranked behind all others: 2 documents without text",
         ),
         (Note(Code.TEXT, text="the machine was busy"), "the machine was busy"),
+        (
+            note(Code.CONTRADICTED, 1, 3, file="my.run"),
+            "queries of my.run whose rank column contradicts their scores: 1 of 3 (the score "
+            "decides, the higher first, as in trec_eval)",
+        ),
+        (
+            note(Code.TIED_CANDIDATES, 2, file="my.run"),
+            "documents in my.run that share their score with a neighbour, ordered by doc_id "
+            "(descending): 2",
+        ),
+        (
+            note(Code.CUT_IN_TIES, 1, file="my.run", depth=2),
+            "queries of my.run cut at depth 2 between documents of equal score: 1",
+        ),
+        (
+            note(Code.SHORT_LISTS, 2, 100, source="my.run"),
+            "my.run lists at most 2 documents per query, and the depth is 100",
+        ),
+        (
+            note(Code.ABSENT_CANDIDATES, 2, 5, file="my.run"),
+            "2 of 5 candidates are not in my.run: they come after all others, as the first stage "
+            "had them",
+        ),
+        (
+            note(Code.NO_TOKEN, 3),
+            "queries that have no token (nothing is left of them by the token pattern and the stop "
+            "words), and get no candidates: 3",
+        ),
+        (Note(Code.FAILED_CALLS, 2, 12, "timed out"), "2 of 12 timed calls failed (timed out)"),
+        (
+            Note(Code.QUERIES_OUT_OF_TIME, 2, 6),
+            "timed on 2 of 6 queries: the time limit was reached",
+        ),
+        (Note(Code.BLANK_DOCUMENTS, 2), "documents whose rendered text is blank: 2"),
     ],
 )
 def test_a_note_is_worded_with_its_numbers(note: Note, sentence: str) -> None:
