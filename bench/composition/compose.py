@@ -25,7 +25,7 @@ from bench.composition.measuring import PerMeasure
 from bench.composition.prices import RowPrice, price_of, row_price
 from bench.composition.steps import Fuse, NotStored, Step
 from bench.composition.stored import Stored, stored
-from bench.composition.times import Forecasts, pairs_of, stage_times
+from bench.composition.times import Forecasts, StageTimes, pairs_of, stage_times, together
 from bench.core.errors import BenchError, DataError
 from bench.datasets.folds import folds
 from bench.quality import statistics
@@ -96,7 +96,9 @@ class Composing:
             len(composed) - len(within),
             tuple(name for name in self.dataset.rows if name not in self.forecasts.stages),
             tuple(
-                name for name in self.dataset.first_stages if name not in self.forecasts.searches
+                group.first
+                for group in self.dataset.groups
+                if group.first not in self.forecasts.searches
             ),
             time.perf_counter() - started,
         )
@@ -187,7 +189,13 @@ class Composing:
             rows |= {trial.trial_id: trial.name for trial in group.trials}
         searches = {group.trial_id: group.first for group in self.dataset.groups}
         run = self.run_folder
-        return Forecasts(stage_times(run, rows), stage_times(run, searches), run.seed)
+        times = stage_times(run, searches)
+        hybrids: dict[str, StageTimes] = {}
+        for name, members in self.dataset.hybrids.items():
+            parts = [times[group.first] for group in members if group.first in times]
+            if len(parts) == len(members):
+                hybrids[name] = together(name, parts)
+        return Forecasts(stage_times(run, rows), {**times, **hybrids}, run.seed)
 
     def _prices(self) -> Mapping[str, RowPrice]:
         prices: dict[str, RowPrice] = {}

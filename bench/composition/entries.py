@@ -51,7 +51,7 @@ def chain_of(entry: PipelineEntry, dataset: Stored) -> Chain:
     run.
     """
     first, *later = entry.stages
-    name = display_name(without_keep(first))
+    name = _first(without_keep(first), dataset)
     keep = keep_of(first)
     if keep is not None:
         name = f"{name}:{keep}"
@@ -64,6 +64,16 @@ def chain_of(entry: PipelineEntry, dataset: Stored) -> Chain:
             raise BenchError(f"pipeline '{entry.name}', {stage.name}: {error}") from error
         steps.append(Step(work, keep_of(stage)))
     return Chain(chain.first, chain.depth, tuple(steps))
+
+
+def _first(stage: Part, dataset: Stored) -> str:
+    """Return the name of a first stage of the run, or of a hybrid of some of them."""
+    name = display_name(stage)
+    options: Fields = stage.options if isinstance(stage.options, dict) else {}
+    if name in dataset.first_stages or stage.name != "hybrid" or options.get("by", "rrf") != "rrf":
+        return name
+    parts = [display_name(Part.model_validate(part)) for part in options.get("of", ())]
+    return f"hybrid({', '.join(parts)})"
 
 
 def _work(stage: Part, dataset: Stored) -> Work:
@@ -106,7 +116,9 @@ def _number(value: Any) -> float:
 
 
 def entry_of(chain: Chain, name: str, parts: Mapping[str, Part]) -> PipelineEntry:
-    """Return a chain as a suite names it. `parts` are the entries of first stages and rows."""
+    """Return a chain as a suite names it. `parts` are the entries of first stages, hybrids among
+    them, and rows.
+    """
     first = _with_keep(parts[chain.first], chain.depth)
     stages = [first]
     for step in chain.steps:

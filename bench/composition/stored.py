@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 
 from bench.composition.chain import Chain
 from bench.composition.measuring import Measuring, Qrels
@@ -25,6 +26,7 @@ from bench.composition.steps import Rank, Step
 from bench.contract.candidates import QueryCandidates
 from bench.contract.trial import System
 from bench.core.errors import RecordError
+from bench.ranking.fusion import rrf
 from bench.records.cells import REPEAT
 from bench.records.rows import Row, doubts
 from bench.records.run import Run
@@ -80,10 +82,31 @@ class Stored:
 
     @cached_property
     def first_stages(self) -> dict[str, FirstStage]:
-        return {
+        """The first stages of the run, and the hybrids of each two and of all of them."""
+        stages = {
             group.first: first_stage(self.pool, group.first, group.depth, group.lists)
             for group in self.groups
         }
+        for name, members in self.hybrids.items():
+            depth = min(group.depth for group in members)
+            stages[name] = first_stage(self.pool, name, depth, _fused(members, depth))
+        return stages
+
+    @cached_property
+    def hybrids(self) -> dict[str, tuple[Group, ...]]:
+        """The groups of each hybrid: fused by reciprocal ranks, as many documents of each as the
+        shortest has.
+        """
+        # what only pipelines begin with may be a hybrid itself
+        groups = [group for group in self.groups if group.trials]
+        sets: list[tuple[Group, ...]] = list(combinations(groups, 2))
+        if len(groups) > 2:
+            sets.append(tuple(groups))
+        hybrids: dict[str, tuple[Group, ...]] = {}
+        for members in sets:
+            names = ", ".join(group.first for group in members)
+            hybrids[f"hybrid({names})"] = members
+        return hybrids
 
     @cached_property
     def trials(self) -> dict[str, list[TrialScores]]:
@@ -137,6 +160,19 @@ class Stored:
                     f"{self.run.folder}: {name} of {trial_id} is not what its scores and judgments "
                     f"give: an older run keeps judgments of candidates alone; {REPEAT}"
                 )
+
+
+def _fused(members: Sequence[Group], depth: int) -> Lists:
+    """Return the candidates of a hybrid of groups, with equal weights."""
+    nothing = QueryCandidates((), ())
+    query_ids: dict[str, None] = {}
+    for group in members:
+        query_ids |= dict.fromkeys(group.lists)
+    lists: dict[str, QueryCandidates] = {}
+    for query_id in query_ids:
+        parts = [group.lists.get(query_id, nothing).first(depth) for group in members]
+        lists[query_id] = rrf(parts).first(depth)
+    return lists
 
 
 def stored(run: Run, dataset: str | None = None) -> list[Stored]:

@@ -53,7 +53,9 @@ class StageTimes:
 
         medians: list[tuple[int, float]] = []
         for depth, calls in sorted(self.by_depth.items()):
-            values = [ms for rounds in calls.values() for ms in rounds]
+            values: list[float] = []
+            for rounds in calls.values():
+                values += rounds
             medians.append((depth, float(np.median(values))))
         return medians
 
@@ -143,9 +145,9 @@ class Forecasts:
 
     @cached_property
     def rounds(self) -> int:
-        counts = [
-            len(calls[query_id]) for calls in self._all_calls() for query_id in self.query_ids
-        ]
+        counts: list[int] = []
+        for calls in self._all_calls():
+            counts += [len(calls[query_id]) for query_id in self.query_ids]
         return min(counts, default=0)
 
     def of(self, chains: Sequence[Chain]) -> list[Forecast | None]:
@@ -237,6 +239,19 @@ def _scored(chain: Chain) -> Iterator[tuple[str, int]]:
     for step, received in zip(chain.steps, chain.received(), strict=True):
         for row in rows_of(step.work):
             yield row, received
+
+
+def together(name: str, stages: Sequence[StageTimes]) -> StageTimes:
+    """Return the times of searches that run one after the other, query by query, each at the
+    greatest depth that it was timed at.
+    """
+    calls = [stage.by_depth[max(stage.by_depth)] for stage in stages]
+    common = [query_id for query_id in calls[0] if all(query_id in own for own in calls)]
+    sums: dict[str, list[float]] = {}
+    for query_id in common:
+        rounds = zip(*(own[query_id] for own in calls), strict=False)
+        sums[query_id] = [sum(times) for times in rounds]
+    return StageTimes(name, {max(stages[0].by_depth): sums}, any(each.is_hosted for each in stages))
 
 
 def pairs_of(chain: Chain) -> int:

@@ -45,7 +45,7 @@ class Compositions(list[Composition]):
 
 
 def document(
-    compositions: Sequence[Composition], *, frontier: bool = False, shown: int | None = SHOWN
+    compositions: Sequence[Composition], *, frontier: bool = False, limit: int | None = SHOWN
 ) -> Document:
     """Return a section per dataset. `frontier`: the pipelines of the Pareto front alone."""
     sections: list[Section] = []
@@ -55,8 +55,8 @@ def document(
         pipelines: Sequence[ComposedPipeline] = composition.pipelines
         if frontier:
             pipelines = composition.front
-        lines = list(sentences(composition, len(pipelines), shown))
-        blocks: list[Block] = [table(composition, pipelines[:shown])]
+        lines = list(sentences(composition, len(pipelines), limit))
+        blocks: list[Block] = [table(composition, pipelines[:limit])]
         blocks.append(Bullets([(line,) for line in lines]))
         sections.append(Section(f"composed{number}", title(composition), blocks))
         rows = [row for row in flat(composition) if row[FRONT] or not frontier]
@@ -131,10 +131,10 @@ def _tuning(pipeline: ComposedPipeline) -> str:
     return f"tuned on {first}, reported on {second}, and the reverse"
 
 
-def sentences(composition: Composition, count: int, shown: int | None) -> Iterator[str]:
+def sentences(composition: Composition, count: int, limit: int | None) -> Iterator[str]:
     """Yield what to know of a composition."""
-    if shown is not None and count > shown:
-        yield f"The best {shown} of {count} are shown; --format csv or json has all of them."
+    if limit is not None and count > limit:
+        yield f"The best {limit} of {count} are shown; --format csv or json has all of them."
     yield (
         "Quality is computed from stored scores, with the rules of a real run. Times are "
         "forecasts: the sum of stages that were timed one by one."

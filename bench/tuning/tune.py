@@ -71,7 +71,7 @@ def tune(
 
 def _searched(stages: StageBench, composing: Composing, limits: Limits) -> Outcome:
     dataset, seed = composing.dataset, stages.suite.seed
-    depths = {name: stage.depth for name, stage in dataset.first_stages.items()}
+    depths = {group.first: group.depth for group in dataset.groups}
     common = set(dataset.query_ids)
     for retrieved in stages.retrieved.values():
         common &= {request.query_id for request in retrieved.questions.requests}
@@ -116,7 +116,7 @@ def _candidates(composing: Composing, forecasts: Forecasts) -> list[Candidate]:
     """
     candidates: list[Candidate] = []
     for chain in grid(composing.dataset):
-        if not forecasts.is_timed(chain):
+        if chain.first not in forecasts.searches or not forecasts.is_timed(chain):
             continue
         try:
             values = composing.dataset.measuring.values(chain)[composing.headline]
@@ -160,7 +160,7 @@ def _retrieved(
     retrieved: dict[str, Retrieved] = {}
     for group in plan(suite, device):
         name = display_name(group.first_stage)
-        if name in dataset.first_stages:
+        if name in {group.first for group in dataset.groups}:
             retrieved[name] = retrieve(suite, group, observer)
     return retrieved
 

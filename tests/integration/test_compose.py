@@ -225,3 +225,38 @@ def test_judgments_that_are_missing_are_seen(finished: Run, tmp_path: Path) -> N
         pq.write_table(rows.slice(0, rows.num_rows // 2), path)
     with pytest.raises(RecordError, match="is not what its scores and judgments give"):
         bench.compose(bench.load(folder))
+
+
+def test_first_stages_of_one_dataset_are_joined(tmp_path: Path) -> None:
+    """A row scores the documents of both, so that hybrids of them have the values of real runs."""
+    flat = {"bm25": {"name": "flat", "k1": 0.1, "b": 0.0}}
+    both = {"of": ["bm25", flat]}
+    suite = {
+        "name": "joined",
+        "datasets": [{"embedded:everyday": {"queries": 12}}],
+        "first_stages": ["bm25", flat],
+        "rerankers": [RED, BLUE],
+        "pipelines": [
+            {"name": "deep", "stages": [{"hybrid": {**both, "keep": 15}}, RED]},
+            {
+                "name": "flatter",
+                "stages": [{"hybrid": {**both, "retrieve": 15, "keep": 8}}, keep(RED, 5), BLUE],
+            },
+        ],
+        "depth": 15,
+        "devices": "cpu",
+        "latency": None,
+    }
+    run = bench.run(suite, out=tmp_path)
+    (dataset,) = stored(run)
+    assert set(dataset.first_stages) >= {"bm25", "flat", "hybrid(bm25, flat)"}
+    dataset.verify()
+    lines = {
+        "deep": "hybrid(bm25, flat):15 > red",
+        "flatter": "hybrid(bm25, flat):8 > red:5 > blue",
+    }
+    for name, line in lines.items():
+        (trial,) = [row.trial for row in run.rows if row.trial.reranker == name]
+        values = dataset.measuring.values(read(line, dataset))["nDCG@10"]
+        recorded = run.values(trial.id, "nDCG@10")
+        assert values.tolist() == [recorded[query_id] for query_id in dataset.query_ids]

@@ -23,6 +23,8 @@ from bench.core.options import option
 from bench.reports import tuned as report
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.options import RerankerOptions
+from bench.serving.hosted_pipeline import described_suite, of_suite
+from bench.serving.search import Search
 from bench.suite import suite as suites
 from bench.tuning import search
 from bench.tuning.journal import Journal
@@ -164,6 +166,23 @@ def test_the_winner_is_a_suite_that_runs_with_the_same_quality(folder: Path) -> 
     run = bench.run(folder / "winner" / "winner.yaml", out=folder / "again", latency=False)
     (row,) = [row for row in run.rows if row.trial.reranker == "winner"]
     assert row.quality["nDCG@10"].mean == outcome.winner.candidate.quality
+
+
+def test_the_winner_is_served(folder: Path) -> None:
+    outcome = found(folder, "served", 200.0)
+    assert outcome.winner is not None
+    described = described_suite(str(folder / "served" / "winner.json"))
+    hosted = of_suite(described, None, "cpu")
+    hosted.load()
+    try:
+        query = "how do I get a stain out of a shirt"
+        hits, _ = hosted.search(Search(query, 3, True, None))
+    finally:
+        hosted.close()
+    assert len(hits) == 3
+    assert all(hit.text for hit in hits)
+    scores = [hit.score for hit in hits]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_an_interrupted_search_times_nothing_twice(
