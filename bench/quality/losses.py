@@ -64,7 +64,7 @@ class Losses:
     cutoff: int
     stages: int
     relevant: int = 0
-    found: int = 0
+    in_top: int = 0
     lost: list[Lost] = field(default_factory=list)
 
     def add(self, query_id: str, relevant: Sequence[str], orders: Sequence[After]) -> None:
@@ -79,7 +79,7 @@ class Losses:
         for doc_id in relevant:
             lost = self._lost(query_id, doc_id, orders, places)
             if lost is None:
-                self.found += 1
+                self.in_top += 1
             else:
                 self.lost.append(lost)
 

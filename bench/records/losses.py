@@ -33,15 +33,15 @@ class LossRecord(Options):
 
     cutoff: int = Field(ge=1, description="places of the top: the headline measure's, else 10")
     relevant: int = Field(ge=0, description="documents with a grade that counts as relevant")
-    found: int = Field(ge=0, description="those of them in the top")
+    in_top: int = Field(ge=0, description="those of them in the top")
     stages: list[StageLosses] = Field(description="the search first")
 
     @model_validator(mode="after")
     def _sums_up(self) -> LossRecord:
         lost = sum(stage.total for stage in self.stages)
-        if self.found + lost != self.relevant:
+        if self.in_top + lost != self.relevant:
             raise ValueError(
-                f"{self.found} relevant documents in the top and {lost} that are lost are not "
+                f"{self.in_top} relevant documents in the top and {lost} that are lost are not "
                 f"{self.relevant}"
             )
         return self
@@ -54,7 +54,7 @@ def loss_record(losses: Losses, names: list[str]) -> LossRecord:
         fields = {loss.name.lower(): count for loss, count in counts.items()}
         stages.append(StageLosses(stage=name, **fields))
     return LossRecord(
-        cutoff=losses.cutoff, relevant=losses.relevant, found=losses.found, stages=stages
+        cutoff=losses.cutoff, relevant=losses.relevant, in_top=losses.in_top, stages=stages
     )
 
 

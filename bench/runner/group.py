@@ -49,7 +49,7 @@ from bench.runner.record import (
     quality_record,
 )
 from bench.runner.retrieve import Retrieved, retrieve
-from bench.runner.stages import StagePass, candidate_orders
+from bench.runner.stages import KnownStages, StagePass, candidate_orders
 from bench.runner.timing import GroupTiming
 from bench.runner.trial_run import Measured, TrialRun
 from bench.scoring.composite import passes
@@ -72,10 +72,12 @@ class GroupRun:
         observer: Observer,
         timed: bool,
         caches: ScoreCaches,
+        known: KnownStages,
         executor: Executor = HERE,
     ) -> None:
         self.suite, self.group, self.writer, self.observer = suite, group, writer, observer
         self.timed, self.caches, self.executor = timed, caches, executor
+        self.known = known
         self.runs = [TrialRun(planned) for planned in group.planned]
         self.guard = Guard(writer, observer)
         self.stage_pass: StagePass | None = None
@@ -222,6 +224,7 @@ class GroupRun:
                 self.suite.chunk_pairs,
                 self.caches,
                 self.executor,
+                self.known.of(trial.dataset, questions),
             )
         pairs = self.stage_pass.pairs(pipeline)
         with observer.task(f"scoring with {label}", pairs, "pairs") as advance:

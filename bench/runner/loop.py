@@ -15,6 +15,7 @@ from bench.records.opening import open_run
 from bench.records.run import Run
 from bench.runner.group import GroupRun
 from bench.runner.identity import run_info
+from bench.runner.stages import KnownStages
 from bench.scoring import executors
 from bench.scoring.known import ScoreCaches
 from bench.suite.planning import plan
@@ -74,7 +75,7 @@ def _run(
     timed = suite.latency is not None and time_it
     executor = executors.build(suite.executor.name, suite.executor.options)
     executor.check()
-    caches = ScoreCaches(fresh=fresh)
+    caches, known = ScoreCaches(fresh=fresh), KnownStages()
     writer = open_run(out, run_info(suite, groups, command, device, timed, fresh))
     try:
         done = writer.finished()
@@ -90,7 +91,7 @@ def _run(
                     if planned.trial.id in done:
                         planned.end("done")
             else:
-                GroupRun(suite, group, writer, observer, timed, caches, executor).run()
+                GroupRun(suite, group, writer, observer, timed, caches, known, executor).run()
             writer.set_status({planned.trial.id: planned.status for planned in group.planned})
         return writer.finish().folder
     finally:

@@ -18,6 +18,7 @@ from bench.contract.scored import Amounts, PairCounts, Scored
 from bench.contract.stage import Description, DescriptionFields
 from bench.core.errors import RerankerError
 from bench.core.note import Note
+from bench.datasets.base import content_hash
 from bench.pipelines.handing import Handed, Limits, Orders, aligned, standing
 from bench.pipelines.pipeline import Pipeline, Step, described
 from bench.quality.assess import Assessed, assess
@@ -69,6 +70,34 @@ class Stood:
             shared_usage=self.scored.usage,
         )
         return replace(self, scored=scored)
+
+
+class KnownStages:
+    """The stages that have run over one dataset, by the candidates that they began with: groups
+    whose candidates agree, scores and all, share them.
+    """
+
+    def __init__(self) -> None:
+        self._dataset = ""
+        self._of_candidates: dict[str, dict[Prefix, Stood]] = {}
+
+    def of(self, dataset: str, questions: Questions) -> dict[Prefix, Stood]:
+        """Return what is known of a group's stages, to be added to."""
+        if dataset != self._dataset:
+            # another dataset has other queries: nothing of this one is of use any more
+            self._dataset, self._of_candidates = dataset, {}
+        rows: list[tuple[str, ...]] = []
+        for request in questions.requests:
+            scores = map(float.hex, map(float, request.scores))
+            rows.append((request.query_id, request.query, *request.doc_ids, "", *scores))
+        key = content_hash(rows)
+        known: dict[Prefix, Stood] = {}
+        for prefix, stood in self._of_candidates.get(key, {}).items():
+            # what a stage has learned tells of the group by its names
+            if stood.learned is None and stood.state is None:
+                known[prefix] = stood
+        self._of_candidates[key] = known
+        return known
 
 
 @dataclass

@@ -119,11 +119,11 @@ def test_losses_are_those_of_the_ranking(run: Run, name: str) -> None:
     candidates = run.ranking(record_of(run, "first-stage").trial.id)
     for query_id, doc_id in zip(relevant["query"], relevant["document"], strict=True):
         retrieved += query_id in candidates and doc_id in candidates[query_id].doc_ids
-    assert (losses.cutoff, losses.found) == (CUTOFF, found)
+    assert (losses.cutoff, losses.in_top) == (CUTOFF, found)
     assert losses.relevant - losses.stages[0].not_retrieved == retrieved
-    assert losses.found + sum(stage.total for stage in losses.stages) == losses.relevant
+    assert losses.in_top + sum(stage.total for stage in losses.stages) == losses.relevant
     rows = run.losses[run.losses["trial"] == record.trial.id]
-    assert len(rows) == losses.relevant - losses.found
+    assert len(rows) == losses.relevant - losses.in_top
     by_stage = rows.groupby(["stage", "loss"], observed=True).size().to_dict()
     for stage in losses.stages:
         for way in ("not-retrieved", "cut", "ranked-below", "failed"):
@@ -152,7 +152,7 @@ def test_a_planted_bad_cut_is_named_in_the_reports_words(run: Run) -> None:
         max(stage.not_retrieved, stage.cut, stage.ranked_below) for stage in losses.stages
     )
     words = (
-        f"planted (cpu)**: {losses.found:,} of {losses.relevant:,} relevant documents are in the "
+        f"planted (cpu)**: {losses.in_top:,} of {losses.relevant:,} relevant documents are in the "
         f"top 10; most are lost by **turned**, which cuts {turned.cut:,}"
     )
     assert words in markdown(run)

@@ -379,3 +379,39 @@ def test_a_run_of_before_has_no_pairs_in_its_records(cascades: tuple[Run, int, i
     from bench.records.schema import Record
 
     assert Record.model_validate(data).pairs is None
+
+
+class Uncached(Billed):
+    """Has no identity, so that no cache knows it."""
+
+    pairs = 0
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Any:
+        Uncached.pairs += len(pairs)
+        return super().score(pairs)
+
+
+@pytest.mark.parametrize(("score_of_b", "passes"), [(1.0, 1), (0.5, 2)])
+def test_groups_whose_candidates_agree_share_the_stages_that_they_begin_with(
+    score_of_b: float, passes: int, collection: Path, tmp_path: Path
+) -> None:
+    """Scores of the search are candidates, too: a stage may read them."""
+    pipelines = []
+    for name, score_of_second in (("one", 1.0), ("other", score_of_b)):
+        lines = []
+        for query in ("q1", "q2", "q3", "q4"):
+            lines.append(f"{query} Q0 d00 1 2.0 x\n{query} Q0 d03 2 {score_of_second} x\n")
+        (tmp_path / f"{name}.run").write_text("".join(lines))
+        search = {"run": {"path": str(tmp_path / f"{name}.run"), "name": name, "keep": 2}}
+        stages = [search, {f"{HERE}:Uncached": {"name": "uncached"}}]
+        pipelines.append({"name": f"of-{name}", "stages": stages})
+    Uncached.pairs = 0
+    settings = suite(datasets=[f"files:{collection}"], pipelines=pipelines)
+    run = bench.run(settings, out=tmp_path / "out")
+    assert len(run.groups) == 2
+    assert Uncached.pairs == passes * 8
+    shared = [own.pairs.shared for own in run.records.values() if own.stages and own.pairs]
+    assert shared == [0, 8 * (2 - passes)]

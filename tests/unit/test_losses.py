@@ -66,9 +66,9 @@ def test_the_stage_that_lost_a_document_is_named(name: str) -> None:
     orders, doc_id, loss, stage = CASES[name]
     counted = losses(orders, [doc_id])
     if loss is None:
-        assert (counted.found, counted.lost) == (1, [])
+        assert (counted.in_top, counted.lost) == (1, [])
     else:
-        assert (counted.found, counted.lost) == (0, [Lost("q", doc_id, loss, stage)])
+        assert (counted.in_top, counted.lost) == (0, [Lost("q", doc_id, loss, stage)])
 
 
 @st.composite
@@ -106,19 +106,19 @@ def test_losses_and_the_top_add_up_to_all_that_are_relevant(
             found += len(set(relevant).intersection(orders[-1].doc_ids[:cutoff]))
         relevant_count += len(relevant)
         counted.add(f"q{number}", relevant, orders)
-    assert (counted.found, counted.relevant) == (found, relevant_count)
+    assert (counted.in_top, counted.relevant) == (found, relevant_count)
     record = loss_record(counted, ["search", "cheap", "dear"])
-    assert record.found + sum(stage.total for stage in record.stages) == record.relevant
-    assert len(counted.lost) == len(set(counted.lost)) == record.relevant - record.found
+    assert record.in_top + sum(stage.total for stage in record.stages) == record.relevant
+    assert len(counted.lost) == len(set(counted.lost)) == record.relevant - record.in_top
     assert [stage.not_retrieved for stage in record.stages[1:]] == [0, 0]
     assert (record.stages[0].cut, record.stages[0].ranked_below, record.stages[-1].cut) == (0, 0, 0)
 
 
 def test_a_record_that_does_not_add_up_is_refused() -> None:
     stages = [StageLosses(stage="bm25", not_retrieved=2), StageLosses(stage="x", cut=1)]
-    LossRecord(cutoff=10, relevant=10, found=7, stages=stages)
+    LossRecord(cutoff=10, relevant=10, in_top=7, stages=stages)
     with pytest.raises(ValidationError, match="7 relevant documents in the top and 3"):
-        LossRecord(cutoff=10, relevant=11, found=7, stages=stages)
+        LossRecord(cutoff=10, relevant=11, in_top=7, stages=stages)
 
 
 @pytest.mark.parametrize(

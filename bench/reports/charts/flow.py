@@ -65,7 +65,7 @@ def summary(record: LossRecord, name: str) -> str:
     for node in nodes(record):
         lost = [f"{loss.documents} {loss.way}" for loss in node.losses]
         parts.append(f"{node.name}: {', '.join(lost) or 'none lost'}")
-    parts.append(f"{record.found} in the top {record.cutoff}")
+    parts.append(f"{record.in_top} in the top {record.cutoff}")
     return "; ".join(parts)
 
 
@@ -83,9 +83,9 @@ def _draw(size: Size, record: LossRecord, name: str) -> str:
     parts: list[str] = []
     for number, node in enumerate(stages):
         parts += _stage(size, node, size.left + number * step, step, unit)
-    middle = size.top + record.found * unit / 2
+    middle = size.top + record.in_top * unit / 2
     top = f"in top {record.cutoff}"
-    parts.append(svg.text(f"{record.found:,}", size.edge + 8, middle, "name"))
+    parts.append(svg.text(f"{record.in_top:,}", size.edge + 8, middle, "name"))
     parts.append(svg.text(top, size.edge + 8, middle + svg.LINE, "tick"))
     return svg.figure(size, parts, summary(record, name))
 

@@ -97,7 +97,7 @@ def _lines(row: records.Row, record: LossRecord) -> list[Row]:
     for number, stage in enumerate(record.stages):
         is_last = number == len(record.stages) - 1
         if row.stages or is_last:
-            found = record.found if is_last else None
+            top = record.in_top if is_last else None
             by_column = {
                 "stage": cells.text(stage.stage),
                 "reached": cells.count(reached),
@@ -105,7 +105,7 @@ def _lines(row: records.Row, record: LossRecord) -> list[Row]:
                 "cut": cells.count(stage.cut),
                 "below": cells.count(stage.ranked_below),
                 "failed": cells.count(stage.failed),
-                "found": cells.count(found),
+                "found": cells.count(top),
             }
             lines.append(Row(row.name, by_column, device_of(row.trial), row.trial.kind))
         reached -= stage.total
@@ -125,8 +125,10 @@ def sentence(row: records.Row) -> Words:
         return ()
     documents = counted(record.relevant, "relevant document")
     words: list[str | Strong] = [Strong(name_of(row.trial))]
-    words.append(f": {record.found:,} of {documents} are in the top {record.cutoff}")
-    ways = [(count, stage, way) for stage in record.stages for way, count in _ways(stage)]
+    words.append(f": {record.in_top:,} of {documents} are in the top {record.cutoff}")
+    ways: list[tuple[int, StageLosses, str]] = []
+    for stage in record.stages:
+        ways += [(count, stage, way) for way, count in _ways(stage)]
     ways.sort(key=lambda item: -item[0])
     for number, (count, stage, way) in enumerate(ways):
         separator = "; most are lost by " if number == 0 else ", then by "
