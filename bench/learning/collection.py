@@ -136,15 +136,6 @@ class Collection:
             sources.append(dict(fingerprint))
         return sources
 
-    def numbers_hash(self) -> str:
-        """Return a content hash of the numeric fields that are features."""
-        if not self._options.fields:
-            return ""
-        doc_ids = sorted(self.dataset.documents.ids())
-        columns = self._numbers(doc_ids)
-        rows = zip(doc_ids, *(values.tolist() for values in columns.values()), strict=True)
-        return content_hash(tuple(map(str, row)) for row in rows)
-
     def firsts_hash(self) -> str:
         """Return a content hash of the first stage's candidates, where other stages came after it;
         empty where none did.

@@ -16,11 +16,10 @@ from bench.contract.meter import Span
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList
 from bench.contract.stage import Reranker
-from bench.core.digest import digest_of, file_digest
 from bench.core.errors import RerankerError
-from bench.datasets.base import Dataset, Qrels, content_hash
+from bench.datasets.base import Dataset
 from bench.datasets.folds import refuse_shared
-from bench.learning import features, models, training
+from bench.learning import models, training
 from bench.learning.collection import Collection
 from bench.learning.importance import importances
 from bench.learning.matrix import Example, Features
@@ -28,14 +27,12 @@ from bench.learning.model_files import files_of, refuse_known
 from bench.learning.options import LtrOptions
 from bench.learning.stored import Stored, read_stored, stored_or_new
 from bench.learning.training import Trained, TrainingSet
+from bench.learning.training_key import QuerySet, anonymous_key, training_key
 from bench.retrieval.own_document import candidates_of
 from bench.retrieval.requests import Requests
 
 if TYPE_CHECKING:
     from bench.learning.values import Scores
-
-LAYOUT = 1
-"""Of what the cache keeps: another number where it could not be read any more."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,6 @@ class Lessons:
     trained: Trained
     learned: Learned
     firsts: Mapping[str, QueryCandidates] | None = None
-
-
-@dataclass(frozen=True)
-class OtherDataset:
-    """A dataset to train on, with a request for each of its judged queries that has candidates."""
-
-    dataset: Dataset
-    requests: Sequence[CandidateList]
 
 
 class Learner:
@@ -99,13 +88,15 @@ class Learner:
         """
         self._collection.check_fields()
         other = self._other()
-        key = self._key(requests, other)
+        measured = QuerySet(self.dataset, requests)
+        sets = [measured] if other is None else [measured, other]
+        key = training_key(self.options, self._collection, sets, self.origin.depth)
         stored = stored_or_new(key, lambda: self._new(requests, other), self.options)
         examples = stored.examples
         fusions = training.compared(stored.trained, examples)
         trained = stored.trained
         is_crossed = self.options.train is None and self.options.load is None
-        name = key or self._anonymous(requests)
+        name = key or anonymous_key(measured)
         learned = Learned(
             key=name,
             model=trained.final.kind,
@@ -172,7 +163,7 @@ class Learner:
             examples.append(Example(request.query_id, view.doc_ids, matrix, dict(view.signals)))
         return examples
 
-    def _new(self, requests: Sequence[CandidateList], other: OtherDataset | None) -> Stored:
+    def _new(self, requests: Sequence[CandidateList], other: QuerySet | None) -> Stored:
         """Train, and work out what features count."""
         options = self.options
         loaded = None
@@ -200,7 +191,7 @@ class Learner:
         rows = importances(serving, examples, data.judged, trained.features, options.seed)
         return Stored(trained, rows, examples)
 
-    def _set_of(self, other: OtherDataset) -> TrainingSet:
+    def _set_of(self, other: QuerySet) -> TrainingSet:
         """Return the queries of another dataset with their features."""
         dataset = other.dataset
         collection = Collection(
@@ -212,7 +203,7 @@ class Learner:
             collection.close_stages()
         return TrainingSet(self._features.names, examples, dataset.qrels, dataset.queries)
 
-    def _other(self) -> OtherDataset | None:
+    def _other(self) -> QuerySet | None:
         """Return the dataset to train on with its candidates; None where it is the measured one.
         Raises DataError where a query is in both.
         """
@@ -228,7 +219,7 @@ class Learner:
             dataset.id,
             self.dataset.id,
         )
-        return OtherDataset(dataset, self._lists(dataset, first, judged))
+        return QuerySet(dataset, self._lists(dataset, first, judged))
 
     def own_lists(self) -> Sequence[CandidateList]:
         """Return the first stage's candidates of the judged queries."""
@@ -249,55 +240,12 @@ class Learner:
         return Requests(dataset, candidates, query_ids)
 
     def _training_queries(
-        self, requests: Sequence[CandidateList], other: OtherDataset | None
+        self, requests: Sequence[CandidateList], other: QuerySet | None
     ) -> list[str]:
         """Return the texts of the queries that were trained on."""
         if self.options.load is not None:
             return []
         return [request.query for request in (requests if other is None else other.requests)]
-
-    def _key(self, requests: Sequence[CandidateList], other: OtherDataset | None) -> str | None:
-        """Return what decides the training, as a digest; None where it is not known: over
-        a collection without a hash, or where an outsider's code decides scores of other stages.
-        """
-        sets = [self.dataset]
-        if other is not None:
-            sets.append(other.dataset)
-        if any("corpus_hash" not in dataset.identity for dataset in sets):
-            return None
-        sources = self._collection.sources()
-        if sources is None:
-            return None
-        identities = [[dict(dataset.identity), dataset.template] for dataset in sets]
-        unrelated = {"name", "optional", "load"}
-        options = self.options.model_dump(mode="json", exclude=unrelated)
-        loaded = None
-        if self.options.load is not None:
-            loaded = file_digest(Path(self.options.load))
-        lists = [_lists_hash(requests)]
-        if other is not None:
-            lists.append(_lists_hash(other.requests))
-        return digest_of(
-            {
-                "layout": LAYOUT,
-                "features": features.VERSION,
-                "functions": features.code_digests(self.options.functions),
-                "options": options,
-                "load": loaded,
-                "libraries": models.libraries(self.options),
-                "datasets": identities,
-                "judgments": [_judgments_hash(dataset.qrels) for dataset in sets],
-                "lists": lists,
-                "numbers": self._collection.numbers_hash(),
-                "sources": sources,
-                "firsts": self._collection.firsts_hash(),
-                "depth": self.origin.depth,
-            }
-        )
-
-    def _anonymous(self, requests: Sequence[CandidateList]) -> str:
-        """Return a key for a training that is not stored."""
-        return digest_of([self.dataset.id, _lists_hash(requests)])
 
 
 def _reduced(example: Example, names: Sequence[str], wanted: Sequence[str]) -> Example:
@@ -305,23 +253,3 @@ def _reduced(example: Example, names: Sequence[str], wanted: Sequence[str]) -> E
     places = {name: place for place, name in enumerate(names)}
     columns = [places[name] for name in wanted]
     return replace(example, matrix=example.matrix[:, columns])
-
-
-def _lists_hash(requests: Sequence[CandidateList]) -> str:
-    """Return a content hash of queries, documents and the scores of the stage before."""
-    return content_hash(
-        (
-            request.query_id,
-            request.query,
-            *request.doc_ids,
-            *map(float.hex, map(float, request.scores)),
-        )
-        for request in requests
-    )
-
-
-def _judgments_hash(qrels: Qrels) -> str:
-    rows: list[tuple[str, str, str]] = []
-    for query_id, grades in qrels.items():
-        rows += [(query_id, doc_id, str(grade)) for doc_id, grade in grades.items()]
-    return content_hash(sorted(rows))

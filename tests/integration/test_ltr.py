@@ -157,6 +157,20 @@ def test_other_numbers_are_another_training(tmp_path: Path) -> None:
     scored = score(after, shelf.requests, chunk_pairs=500)
     assert before.fingerprint() != after.fingerprint()
     assert not scored.cached
+    # the same goes for a collection that is trained on
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("docs.jsonl", "queries.tsv", "qrels.txt"):
+        text = (folder / name).read_text()
+        (elsewhere / name).write_text(text.replace("lamp", "bulb"))
+    trained = {**options, "train": f"files:{elsewhere}"}
+    first = shelf.stage(trained)
+    score(first, shelf.requests, chunk_pairs=500)
+    text = (elsewhere / "docs.jsonl").read_text()
+    (elsewhere / "docs.jsonl").write_text(text.replace('"price": 2.25,', '"price": 2.2,'))
+    second = shelf.stage(trained)
+    score(second, shelf.requests, chunk_pairs=500)
+    assert first.fingerprint() != second.fingerprint()
 
 
 def test_a_function_of_ones_own_is_a_feature(tmp_path: Path) -> None:
