@@ -116,7 +116,10 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
         if status.status != "done"
     } == {}
     backends = {record.description["backend"] for record in run.records.values()}
-    assert backends == set(rerankers.TABLE)
+    (cascade,) = [record for record in run.records.values() if record.stages]
+    stages: Any = cascade.description["identity"]
+    backends |= {stage["backend"] for stage in stages["stages"]}
+    assert backends == {*rerankers.TABLE, "pipeline"}
     rows = {
         record.trial.reranker: record.quality["nDCG@10"].mean for record in run.records.values()
     }
@@ -131,10 +134,13 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
         if record.description["facts"].get("random_weights")
     }
     real = {"first-stage", "oracle", "word-overlap", "everyday-word-overlap", "ltr"}
+    real |= {"blend", "skip", "cut > word-overlap"}
     assert random == set(rows) - real
     noted = {row.name for row in rows_of(run) if Note(Code.RANDOM_WEIGHTS) in row.notes}
     assert noted == random
-    assert "random weights: the order means nothing" in printed(run)
+    # the line names every row, and wraps
+    text = " ".join(printed(run).split())
+    assert "random weights: the order means nothing" in text
 
 
 def test_everything_tiny_runs_without_any_server(tmp_path: Path) -> None:

@@ -137,6 +137,8 @@ class Composite(BaseReranker):
                 warnings.append(about.at(part.name).to_dict())
         warnings += [about.to_dict() for about in self.notes()]
         together: dict[str, object] = {"device": self.device, "parts": facts, **self.facts()}
+        if any(description.facts.get("random_weights") for description in parts):
+            together["random_weights"] = True
         if warnings:
             together["warnings"] = warnings
         return Description(self.backend, {**self.settings(), "parts": identity}, together)
