@@ -154,7 +154,7 @@ class Stored:
         values = self.measuring.values(chain)
         for name in self.names:
             recorded = self.run.values(trial_id, name)
-            own = [recorded[query_id] for query_id in self.query_ids]
+            own = [recorded.get(query_id) for query_id in self.query_ids]
             if own != values[name].tolist():
                 raise RecordError(
                     f"{self.run.folder}: {name} of {trial_id} is not what its scores and judgments "
