@@ -20,14 +20,16 @@ import pytest
 import bench
 from bench import datasets, retrieval
 from bench.contract.candidates import Candidates
-from bench.contract.index_facts import IndexFacts
+from bench.contract.index_facts import IndexFacts, together
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import BenchError
 from bench.core.note import Code
 from bench.core.progress import Observer
 from bench.datasets.base import Dataset
 from bench.models import tiny
-from bench.retrieval import dense_index
+from bench.records.facts import check_candidates
+from bench.retrieval import dense_gpu, dense_index
+from bench.retrieval.dense_gpu import ExactOnDevice
 from bench.retrieval.dense_index import DenseBlock, Exact, Index, join
 from bench.retrieval.vectors import Embedding, Store
 from scripts import kill_embedding
@@ -169,6 +171,23 @@ def test_blocked_search_equals_brute_force_where_many_documents_tie(
             expected = brute_force(store.doc_ids, vectors[rows], query, depth)
             assert list(zip(ranking.doc_ids, ranking.scores, strict=True)) == expected
             assert index.search(query[None], depth) == [ranking]
+
+
+def test_the_search_of_a_device_picks_what_that_of_the_processor_picks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its device is the processor here: the code is the same on another."""
+    monkeypatch.setattr(dense_gpu, "BLOCK", 64)
+    monkeypatch.setattr(dense_gpu, "QUERIES", 3)
+    rng = np.random.default_rng(4)
+    vectors = rng.integers(-2, 3, (300, 6)).astype(np.float32)
+    store = store_of(vectors, range(300), monkeypatch, tmp_path)
+    queries = rng.integers(-2, 3, (8, 6)).astype(np.float32)
+    index = Index(store, ExactOnDevice(store.array(dense_index.VECTORS), "cpu"))
+    for depth in (1, 40, 1000):
+        for query, ranking in zip(queries, index.search(queries, depth), strict=True):
+            expected = brute_force(store.doc_ids, vectors, query, depth)
+            assert list(zip(ranking.doc_ids, ranking.scores, strict=True)) == expected
 
 
 def test_scores_depend_neither_on_other_queries_nor_on_the_blocks(
@@ -493,11 +512,36 @@ def test_a_run_records_the_index_and_times_encoding_and_search_apart(
     record = next(iter(run.records.values()))
     facts = IndexFacts.read(record.candidates["index"])
     assert (facts.documents, facts.entries, facts.opened) == (8, 6, False)
+    report = (run.folder / "report.md").read_text(encoding="utf-8")
+    assert "<summary>Indexes</summary>" in report
+    assert "| vectors | collection | 8 | 6 vectors |" in report
     spans = set(run.latency["span"].dropna())
     assert {"vectors", "vectors: encode", "vectors: search"} <= spans
     again = bench.run(suite, out=tmp_path / "again")
     opened = IndexFacts.read(next(iter(again.records.values())).candidates["index"])
     assert opened == replace(facts, opened=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("bytes", -1), ("documents", "8"), ("opened", None), ("parts", [{}]), ("recall", "all")],
+)
+def test_facts_of_an_index_that_cannot_be_are_refused(name: str, value: object) -> None:
+    fields: dict[str, Any] = dict(IndexFacts("vectors", 8, 6, 100, 1.5, False).to_dict())
+    check_candidates({"index": fields})
+    with pytest.raises(ValueError, match=rf"index\.{name}"):
+        check_candidates({"index": {**fields, name: value}})
+
+
+def test_the_facts_of_parts_add_up() -> None:
+    words = IndexFacts("postings", 8, 40, 1000, None, True)
+    vectors = IndexFacts("vectors", 8, 6, 200, 1.5, True)
+    whole = together([("bm25", words), ("run", None), ("dense", vectors)])
+    assert whole is not None
+    assert (whole.bytes, whole.seconds, whole.bytes_per_document) == (1200, None, 150)
+    assert [part.name for part in whole.parts] == ["bm25", "dense"]
+    assert IndexFacts.read(whole.to_dict()) == whole
+    assert together([("run", None)]) is None
 
 
 def test_the_lists_of_first_stages_load_nothing_heavy() -> None:
