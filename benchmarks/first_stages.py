@@ -71,13 +71,13 @@ def collection(documents: int, queries: int) -> Dataset:
         f"d{number:07d}": " ".join(words[60 * number : 60 * number + 60])
         for number in range(documents)
     }
-    asked = {}
+    texts_of_queries = {}
     for number in range(queries):
         drawn = rng.integers(20, 2000, 4).tolist()
-        asked[f"q{number}"] = " ".join(f"w{rank}" for rank in drawn)
+        texts_of_queries[f"q{number}"] = " ".join(f"w{rank}" for rank in drawn)
     docs = {doc_id: {"text": text} for doc_id, text in texts.items()}
     identity = {"id": "made", "corpus_hash": f"made-{documents}"}
-    return Dataset("made", MemoryDocuments(docs), asked, {}, identity, template="{text}")
+    return Dataset("made", MemoryDocuments(docs), texts_of_queries, {}, identity, template="{text}")
 
 
 def vectors_of(texts: Sequence[str], dimensions: int) -> np.ndarray:
