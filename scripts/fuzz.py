@@ -652,6 +652,8 @@ RUN_COMMANDS: tuple[Command, ...] = (
     ["parity", "runs/a", "word-overlap", "own"],
     ["budget", "runs/a", "--p95-ms", "50"],
     ["budget", "runs/a", "--p50-ms", "50", "--format", "json"],
+    ["compose", "runs/a"],
+    ["compose", "runs/a", "--frontier", "--format", "json"],
     ["leaderboard", "runs"],
     ["leaderboard", "runs", "--format", "json"],
     ["baseline", "save", "runs/a", "--in", "out/baselines", "--latency"],
