@@ -164,6 +164,12 @@ class Reranker(Stage, OpenStage, Protocol):
         """What its training left; None for a stage that learns nothing, or has not yet."""
 
     @property
+    def is_sure_pointwise(self) -> bool:
+        """Whether a document's score is sure not to depend on the other candidates, so that it
+        serves any other list.
+        """
+
+    @property
     def host(self) -> str | None:
         """The machine that does the work, where it is another one."""
 

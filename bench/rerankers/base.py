@@ -15,6 +15,7 @@ from bench.contract.requirement import Key, Package, Requirement, requirements_o
 from bench.contract.stage import Component, Description
 from bench.core.errors import RerankerError
 from bench.core.note import Note
+from bench.core.plugins import is_ours
 from bench.ranking.order import as_scores, reordered
 from bench.rerankers.options import RerankerOptions
 
@@ -113,6 +114,17 @@ class BaseReranker(ABC):
     @property
     def origin(self) -> type:
         return type(self)
+
+    @property
+    def is_sure_pointwise(self) -> bool:
+        """Whether a document's score is sure not to depend on the other candidates. An outsider's
+        class that has `rerank` may look at them all: it is where it says that it is pointwise.
+        """
+        if not self.pointwise or self.reads_scores:
+            return False
+        classes = type(self).__mro__
+        own = classes[: classes.index(BaseReranker)]
+        return is_ours(self.origin) or any("pointwise" in vars(kind) for kind in own)
 
     def requirements(self) -> Sequence[Requirement]:
         """Return what it needs to run. Packages come first: other requirements may look with
@@ -256,6 +268,8 @@ class PointwiseReranker(BaseReranker):
     """Adapter for models that score one (query, document) pair at a time: all pairs of all requests
     go to `score` at once.
     """
+
+    pointwise = True
 
     @abstractmethod
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:

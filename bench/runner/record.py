@@ -220,7 +220,7 @@ def quality_record(
         vs_first_stage=against_base,
         first_changed=first_changed,
         counts=assessed.counts,
-        pointwise=planned.reranker.pointwise and not planned.reranker.reads_scores,
+        pointwise=planned.reranker.is_sure_pointwise,
         failures={
             query: shortened(redacted_text(reason))
             for query, reason in list(scored.failures.items())[:FAILURES]

@@ -27,7 +27,7 @@ LARGEST = 10_000_000
 
 def shares_pairs(reranker: Reranker) -> bool:
     """Return whether a pair has the same score in whatever list it is asked for."""
-    return reranker.pointwise and reranker.reads_texts and not reranker.reads_scores
+    return reranker.is_sure_pointwise and reranker.reads_texts
 
 
 class ScoreCaches:

@@ -31,6 +31,11 @@ class OwnStage(BaseReranker):
     def origin(self) -> type:
         return self.outside
 
+    @property
+    def is_sure_pointwise(self) -> bool:
+        says_so = hasattr(self._stage, "pointwise")
+        return says_so and self.pointwise and not self.reads_scores
+
     def requirements(self) -> Sequence[Requirement]:
         if getattr(self._stage, "requirements", None) is None:
             return ()
