@@ -19,6 +19,7 @@ Place = Literal["terminal", "comment", "page"]
 EVERYWHERE: frozenset[Place] = frozenset({"terminal", "comment", "page"})
 TEXT: frozenset[Place] = frozenset({"terminal", "comment"})
 DOCUMENTS: frozenset[Place] = frozenset({"comment", "page"})
+TERMINAL: frozenset[Place] = frozenset({"terminal"})
 COMMENT: frozenset[Place] = frozenset({"comment"})
 PAGE: frozenset[Place] = frozenset({"page"})
 
@@ -42,7 +43,8 @@ SECTIONS: dict[str, Entry] = {
     "worth": Entry("bench.reports.sections.worth:worth", DOCUMENTS),
     "agreement": Entry("bench.reports.sections.agreement:agreement"),
     "stages": Entry("bench.reports.sections.stages:stages"),
-    "losses": Entry("bench.reports.sections.losses:losses"),
+    "losses": Entry("bench.reports.sections.losses:losses", DOCUMENTS),
+    "blame": Entry("bench.reports.sections.losses:blame", TERMINAL),
     "flow": Entry("bench.reports.sections.losses:flows", PAGE),
     "learned": Entry("bench.reports.sections.learned:learned"),
     "indexes": Entry("bench.reports.sections.indexes:indexes"),

@@ -27,6 +27,7 @@ from bench.reports.document import (
 from bench.reports.names import device_of, name_of
 from bench.reports.view import View
 
+TITLE = "Where relevant documents are lost"
 EXPLANATION = (
     "Of every relevant document that is missing from the top of a ranking, the stage that lost it. "
     "The search did not retrieve it; a stage cut it from what it hands on; or it was ranked below: "
@@ -43,7 +44,7 @@ def losses(view: View) -> Section | None:
     """Return, per group, a table of losses, what they say of each pipeline, and its picture."""
     parts = {group: _blocks(view, group) for group in view.groups}
     explanation = Paragraph((EXPLANATION,), quiet=True)
-    return view.section("losses", "Where relevant documents are lost", parts, explanation)
+    return view.section("losses", TITLE, parts, explanation)
 
 
 def _blocks(view: View, group: GroupKey) -> list[Block]:
@@ -56,6 +57,15 @@ def _blocks(view: View, group: GroupKey) -> list[Block]:
     if sentences:
         blocks.append(Bullets(sentences))
     return blocks
+
+
+def blame(view: View) -> Section | None:
+    """Return, per group, what each pipeline loses where, in words alone."""
+    parts: dict[GroupKey, list[Block]] = {}
+    for group, members in view.groups.items():
+        sentences = [sentence(row) for row in members if row.losses and row.stages]
+        parts[group] = [Bullets(sentences)] if sentences else []
+    return view.section("losses", TITLE, parts)
 
 
 def flows(view: View) -> Section | None:
@@ -76,7 +86,7 @@ def _table(members: Sequence[records.Row], title: str) -> Table:
     top = f"in top {'/'.join(map(str, cutoffs))}"
     columns = [
         Column("stage", "stage", align="left", priority=0),
-        Column("reached", "not lost yet", "relevant, lost by no stage before it", priority=1),
+        Column("reached", "not lost yet", "relevant, lost by no stage before it", priority=2),
         Column("not_retrieved", "not retrieved", better="lower", priority=3),
         Column("cut", "cut", "handed to it and not handed on", better="lower", priority=1),
         Column("below", "ranked below", "and so out of the top", better="lower", priority=1),
