@@ -28,7 +28,7 @@ def grid(dataset: Stored, ladder: Sequence[int] = LADDER) -> list[Chain]:
 
 def blends(dataset: Stored, ladder: Sequence[int] = LADDER) -> Iterator[Chain]:
     """Yield the blends of each row with the first stage, whose weights are to be tuned."""
-    exact = [name for name in _pointwise(dataset) if dataset.rows[name].is_exact]
+    exact = [name for name in _pointwise(dataset) if dataset.rows[name][0].is_exact]
     for name, stage in dataset.first_stages.items():
         for depth in depths(stage.depth, ladder):
             for row in exact:
@@ -44,9 +44,7 @@ def _chains(dataset: Stored, ladder: Sequence[int]) -> Iterator[Chain]:
     rows = _pointwise(dataset)
     for name, stage in dataset.first_stages.items():
         yield Chain(name, stage.depth)
-        for stored_row in dataset.rows.values():
-            if stored_row.over == (name, stage.depth):
-                yield Chain(name, stage.depth, (Step(Rank(stored_row.name)),))
+        yield from _over_own_lists(dataset, name)
         steps = depths(stage.depth, ladder)
         for depth in steps:
             for row in rows:
@@ -58,6 +56,14 @@ def _chains(dataset: Stored, ladder: Sequence[int]) -> Iterator[Chain]:
                     yield from _of_three(rows, Chain(name, depth), keep)
 
 
+def _over_own_lists(dataset: Stored, first: str) -> Iterator[Chain]:
+    """Yield the rows that depend on their list, over those lists of a first stage."""
+    for row, lists in dataset.rows.items():
+        for own in lists:
+            if own.over is not None and own.over[0] == first:
+                yield Chain(*own.over, (Step(Rank(row)),))
+
+
 def _of_three(rows: Sequence[str], first: Chain, keep: int) -> Iterator[Chain]:
     for middle, last in permutations(rows, 2):
         steps = (Step(Rank(middle), keep), Step(Rank(last)))
@@ -65,4 +71,4 @@ def _of_three(rows: Sequence[str], first: Chain, keep: int) -> Iterator[Chain]:
 
 
 def _pointwise(dataset: Stored) -> list[str]:
-    return [row.name for row in dataset.rows.values() if row.over is None]
+    return [name for name, lists in dataset.rows.items() if None in {own.over for own in lists}]

@@ -31,7 +31,7 @@ class Measuring:
 
     pool: Pool
     first_stages: Mapping[str, FirstStage]
-    rows: Mapping[str, StoredRow]
+    rows: Mapping[str, Sequence[StoredRow]]
     names: Sequence[str]
     qrels: Qrels
     _orders: dict[Chain, Orders] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from bench.composition.pool import UNPLACED, FirstStage, Pool, StoredRow
+from bench.core.errors import BenchError
 from bench.ranking import fusion
 from bench.ranking.fusion import RANK_CONSTANT, Norm
 
@@ -29,7 +30,7 @@ BEFORE = ""
 """The name of the part of a fusion that is the list as the stage got it, with its scores."""
 
 
-class NotStored(Exception):
+class NotStored(BenchError):
     """The run has no scores for what a stage would get. The text says which, in a few words."""
 
 
@@ -108,7 +109,7 @@ class Stages:
     """
 
     pool: Pool
-    rows: Mapping[str, StoredRow]
+    rows: Mapping[str, Sequence[StoredRow]]
     contributions: dict[tuple[object, ...], Values] = field(default_factory=dict)
 
     def apply(self, orders: Orders, step: Step, name: object = None) -> Orders:
@@ -127,7 +128,7 @@ class Stages:
     def _ranked(self, orders: Orders, work: Rank) -> Orders:
         import numpy as np
 
-        row = self.rows[work.row]
+        row = self._row(orders, work.row)
         head = orders.columns[:, : orders.handed]
         index, placed = self._by_row(orders, row)
         columns = np.take_along_axis(head, index, axis=1)
@@ -140,7 +141,6 @@ class Stages:
         """
         import numpy as np
 
-        self._require(orders, row)
         head = orders.columns[:, : orders.handed]
         places = np.take_along_axis(row.places, head, axis=1)
         has_none = (places == UNPLACED) & (head != self.pool.width)
@@ -152,10 +152,20 @@ class Stages:
         index = np.argsort(places, axis=1)
         return index, np.take_along_axis(row.scores, head, axis=1)
 
-    def _require(self, orders: Orders, row: StoredRow) -> None:
-        if row.over is not None and row.over != orders.first:
+    def _row(self, orders: Orders, name: str) -> StoredRow:
+        """Return a row's scores for these orders: those over this list, where they depend on
+        it.
+        """
+        places: list[str] = []
+        for row in self.rows[name]:
+            if row.over is None or row.over == orders.first:
+                return row
             first, depth = row.over
-            raise NotStored(f"{row.name} depends on its list: it ran over {first}:{depth} alone")
+            places.append(f"{first}:{depth}")
+        if not places:
+            raise NotStored(f"{name} has not scored all of its own candidates")
+        ran = " and ".join(places)
+        raise NotStored(f"{name} depends on its list: it ran over {ran} alone")
 
     def _fused(self, orders: Orders, work: Fuse, name: object) -> Orders:
         import numpy as np
@@ -167,7 +177,7 @@ class Stages:
         for weight, row in zip(weights, work.rows, strict=True):
             total += float(weight) * self._contribution(orders, row, work, name)
             if row != BEFORE:
-                failed |= self.rows[row].failed
+                failed |= self._row(orders, row).failed
         total[head == self.pool.width] = -np.inf
         index = np.lexsort((head, -total), axis=-1)
         columns = np.take_along_axis(head, index, axis=1)
@@ -187,19 +197,19 @@ class Stages:
         import numpy as np
 
         head = orders.columns[:, : orders.handed]
+        failed = orders.failed
         if row == BEFORE:
             index = np.broadcast_to(np.arange(head.shape[1]), head.shape)
             scores = orders.scores[:, : orders.handed]
         else:
-            if work.by == "weighted" and not self.rows[row].is_exact:
+            own_row = self._row(orders, row)
+            if work.by == "weighted" and not own_row.is_exact:
                 raise NotStored(f"the run keeps the order of {row}, and not its scores")
-            index, scores = self._by_row(orders, self.rows[row])
+            failed = failed | own_row.failed
+            index, scores = self._by_row(orders, own_row)
         values = np.zeros(head.shape)
         sizes = np.minimum(orders.lengths, orders.handed)
         ordered = np.take_along_axis(scores, index, axis=1)
-        failed = orders.failed
-        if row != BEFORE:
-            failed = failed | self.rows[row].failed
         for number in np.flatnonzero(~failed):
             size = sizes[number]
             if work.by == "rrf":

@@ -22,7 +22,7 @@ from bench.composition.pool import (
     pooled,
     stored_row,
 )
-from bench.composition.steps import Rank, Step
+from bench.composition.steps import NotStored, Rank, Step
 from bench.contract.candidates import QueryCandidates
 from bench.contract.trial import System
 from bench.core.errors import RecordError
@@ -72,7 +72,7 @@ class Stored:
     query_ids: Sequence[str]
     qrels: Qrels
     texts: Mapping[str, str]
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     """Rows that cannot be composed -> why."""
 
     @cached_property
@@ -83,10 +83,10 @@ class Stored:
     @cached_property
     def first_stages(self) -> dict[str, FirstStage]:
         """The first stages of the run, and the hybrids of each two and of all of them."""
-        stages = {
-            group.first: first_stage(self.pool, group.first, group.depth, group.lists)
-            for group in self.groups
-        }
+        stages: dict[str, FirstStage] = {}
+        # of several depths of one first stage, the deepest holds the others
+        for group in sorted(self.groups, key=lambda group: group.depth):
+            stages[group.first] = first_stage(self.pool, group.first, group.depth, group.lists)
         for name, members in self.hybrids.items():
             depth = min(group.depth for group in members)
             stages[name] = first_stage(self.pool, name, depth, _fused(members, depth))
@@ -118,21 +118,26 @@ class Stored:
         return by_name
 
     @cached_property
-    def rows(self) -> dict[str, StoredRow]:
-        rows: dict[str, StoredRow] = {}
+    def rows(self) -> dict[str, tuple[StoredRow, ...]]:
+        """The scores of each row: a pointwise one's together, another's for each first stage and
+        depth that it ran over.
+        """
+        rows: dict[str, tuple[StoredRow, ...]] = {}
+        for name, trials in self.trials.items():
+            if all(trial.is_pointwise for trial in trials):
+                row = stored_row(self.pool, name, *_joined(trials))
+                rows[name] = (replace(row, is_exact=all(trial.is_exact for trial in trials)),)
+            else:
+                rows[name] = tuple(self._over_lists(name))
+        return rows
+
+    def _over_lists(self, name: str) -> Iterator[StoredRow]:
         for group in self.groups:
             for trial in group.trials:
-                if trial.name in rows:
-                    continue
-                over: tuple[str, int] | None = None
-                lists, failed = trial.lists, trial.failed
-                if trial.is_pointwise:
-                    lists, failed = _joined(self.trials[trial.name])
-                else:
+                if trial.name == name:
                     over = (group.first, group.depth)
-                row = stored_row(self.pool, trial.name, lists, failed, over)
-                rows[trial.name] = replace(row, is_exact=trial.is_exact)
-        return rows
+                    row = stored_row(self.pool, name, trial.lists, trial.failed, over)
+                    yield replace(row, is_exact=trial.is_exact)
 
     @cached_property
     def measuring(self) -> Measuring:
@@ -140,15 +145,19 @@ class Stored:
 
     def verify(self) -> None:
         """Raise RecordError where the values that the stored scores give are not the run's own:
-        then judgments are missing, or files were changed.
+        then judgments are missing, or files were changed. A row that lacks scores of its own
+        candidates is left out.
         """
         for group in self.groups:
-            chains = {group.trial_id: Chain(group.first, group.depth)}
+            first = Chain(group.first, group.depth)
+            self._verify(group.trial_id, first)
             for trial in group.trials:
-                step = Step(Rank(trial.name))
-                chains[trial.trial_id] = Chain(group.first, group.depth, (step,))
-            for trial_id, chain in chains.items():
-                self._verify(trial_id, chain)
+                chain = replace(first, steps=(Step(Rank(trial.name)),))
+                try:
+                    self._verify(trial.trial_id, chain)
+                except NotStored as error:
+                    self.left_out.setdefault(trial.name, str(error))
+                    self.rows[trial.name] = ()
 
     def _verify(self, trial_id: str, chain: Chain) -> None:
         values = self.measuring.values(chain)

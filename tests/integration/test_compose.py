@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import yaml
 import bench
 from bench.composition.entries import chain_of, entries
 from bench.composition.grammar import read
+from bench.composition.grid import grid
+from bench.composition.steps import NotStored
 from bench.composition.stored import stored
 from bench.core.errors import BenchError, RecordError
 from bench.records.run import Run
@@ -260,3 +263,61 @@ def test_first_stages_of_one_dataset_are_joined(tmp_path: Path) -> None:
         values = dataset.measuring.values(read(line, dataset))["nDCG@10"]
         recorded = run.values(trial.id, "nDCG@10")
         assert values.tolist() == [recorded[query_id] for query_id in dataset.query_ids]
+
+
+LISTS: dict[str, Any] = {
+    "name": "lists",
+    "datasets": [{"embedded:everyday": {"queries": 12}}],
+    "first_stages": ["bm25", {"bm25": {"name": "b2", "k1": 2}}],
+    "rerankers": [
+        "ltr",
+        {"fuse": {"name": "fused", "of": [RED, WORDS]}},
+        {"blend": {"name": "mixed", "of": RED, "weight": 0.7}},
+        {"skip": {"name": "skipped", "of": RED, "when": {"margin_quantile": 0.5}}},
+        RED,
+        WORDS,
+    ],
+    "depth": 15,
+    "devices": "cpu",
+    "latency": None,
+}
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run over two first stages, with rows whose scores depend on their list."""
+    return bench.run(LISTS, out=tmp_path_factory.mktemp("lists"))
+
+
+@pytest.mark.parametrize("name", ["ltr", "fused", "mixed", "skipped"])
+def test_a_row_that_depends_on_its_list_is_usable_over_each_list_that_it_ran_over(
+    lists: Run, name: str
+) -> None:
+    (composition,) = bench.compose(lists, tuned=False)
+    composed = {pipeline.name: pipeline for pipeline in composition.pipelines}
+    own = {text for text in composed if name in text}
+    assert own == {f"bm25:15 > {name}", f"b2:15 > {name}"}
+    for row in lists.rows:
+        if row.trial.reranker == name:
+            values = composed[f"{row.trial.first_stage}:15 > {name}"].values["nDCG@10"]
+            assert values.tolist() == list(lists.values(row.trial.id, "nDCG@10").values())
+    for text in (f"bm25:10 > {name}", f"hybrid(bm25, b2):15 > {name}", f"b2:15 > red > {name}"):
+        with pytest.raises(BenchError, match="depends on its list: it ran over bm25:15 and b2:15"):
+            bench.compose(lists, [text])
+    (fusion,) = bench.compose(lists, [f"b2:15 > rrf({name}, red)"])
+    assert len(fusion.pipelines) == 1
+
+
+def test_a_row_without_scores_of_its_candidates_is_left_out_with_the_reason(lists: Run) -> None:
+    (dataset,) = stored(lists)
+    (trial,) = [each for each in dataset.groups[1].trials if each.name == "ltr"]
+    query_id = next(iter(trial.lists))
+    short = {**trial.lists, query_id: trial.lists[query_id].first(3)}
+    cut = replace(trial, lists=short)
+    others = tuple(cut if each is trial else each for each in dataset.groups[1].trials)
+    dataset.groups = [dataset.groups[0], replace(dataset.groups[1], trials=others)]
+    dataset.verify()
+    assert dataset.left_out == {"ltr": "ltr has not scored all that it would get"}
+    assert not [chain for chain in grid(dataset) if "ltr" in chain.rows]
+    with pytest.raises(NotStored, match="its own candidates"):
+        dataset.measuring.values(read("bm25:15 > ltr", dataset))
