@@ -37,8 +37,8 @@ class Form(click.ParamType[tuple[str, Path | None]]):
 @click.option(
     "--baseline",
     metavar="NAME",
-    help="The reranker to compare with. Default: first-stage in one run, itself in the first of "
-    "several.",
+    help="The reranker to compare with, or it with its device as tables have it, NAME (DEVICE). "
+    "Default: first-stage in one run, itself in the first of several.",
 )
 @click.option("--measure", help="Such as nDCG@10. Default: the first run's first measure.")
 @click.option(

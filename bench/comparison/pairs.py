@@ -246,13 +246,15 @@ def _against(runs: Sequence[Run], baseline: str) -> Iterator[tuple[Side, Side]]:
     for number, run in enumerate(runs):
         everyone += sides(run, references=number == 0)
     bases = [side for side in everyone if side.trial.reranker == baseline]
+    bases = bases or [side for side in everyone if side.trial.label == baseline]
     if baseline in REFERENCES:
         # runs of earlier versions may hold a reranker of that name
         bases = [base for base in bases if base.trial.kind == "reference"]
     if not bases:
         for run in runs:
             for trial_id, reason in mostly_failed(run).items():
-                if run.records[trial_id].trial.reranker == baseline:
+                trial = run.records[trial_id].trial
+                if baseline in (trial.reranker, trial.label):
                     raise BenchError(
                         f"--baseline {baseline}: {reason} in run {run.info.id}: nothing can be "
                         "compared with it"

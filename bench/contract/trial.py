@@ -54,6 +54,13 @@ class Trial(Options):
         return self.kind == "reference" and self.reranker == ORACLE
 
     @property
+    def label(self) -> str:
+        """The reranker with its device, as tables name it."""
+        if self.device is None:
+            return self.reranker
+        return f"{self.reranker} ({self.device})"
+
+    @property
     def host(self) -> str:
         """The device on which its calls are made: the processor where no other one is named."""
         return self.device or "cpu"

@@ -9,7 +9,6 @@ from bench.core.counting import candidates, counted
 from bench.quality.statistics import ALPHA, Difference, smallest_p
 from bench.records.rows import GroupKey, Row
 from bench.reports import numbers
-from bench.reports.document import labelled
 
 
 def device_of(trial: Trial) -> str:
@@ -19,7 +18,7 @@ def device_of(trial: Trial) -> str:
 
 def name_of(trial: Trial) -> str:
     """Return the reranker of a trial, and its device where it has one."""
-    return labelled(trial.reranker, device_of(trial))
+    return trial.label
 
 
 def title_of(group: GroupKey, longest: int | None = None) -> str:

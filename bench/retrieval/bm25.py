@@ -23,7 +23,7 @@ from bench.core.options import at_default, deciding, decision
 from bench.core.words import unserved_script
 from bench.datasets.base import Dataset, content_hash
 from bench.retrieval.base import BaseFirstStage
-from bench.retrieval.languages import codes_of
+from bench.retrieval.languages import LATIN, SPOKEN, codes_of
 from bench.retrieval.options import BM25Options
 
 if TYPE_CHECKING:
@@ -148,8 +148,14 @@ class BM25(BaseFirstStage):
         unserved = unserved_script(stemmer, queries)
         if unserved is not None:
             script, others = unserved
+            codes = codes_of(script)
+            if script == LATIN:
+                others = [language.name for language in SPOKEN]
+                # what sets the stemmer is what to change
+                if self.options.language is None:
+                    codes = []
             advice = " or ".join([*others, "null"])
-            languages = " or ".join(codes_of(script))
+            languages = " or ".join(codes)
             yield note(
                 Code.OTHER_SCRIPT,
                 script=script.title(),

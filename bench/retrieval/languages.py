@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from bench.core.errors import nearest_of
 
 Cutting = Literal["words", "trigrams"]
+LATIN = "LATIN"
 
 
 class Language(NamedTuple):
@@ -24,7 +25,7 @@ class Language(NamedTuple):
     name: str
     stemmer: str | None = None
     stopwords: str | None = None
-    script: str = "LATIN"
+    script: str = LATIN
     cutting: Cutting = "words"
 
 
@@ -87,6 +88,9 @@ BY_NAME = {
     "nn": next(language for language in LANGUAGES if language.code == "no"),
 }
 
+SPOKEN = tuple(BY_NAME[code] for code in ("en", "es", "fr", "pt", "de"))
+"""Languages in Latin letters by the number of people who speak them, English first."""
+
 
 def language_of(name: str) -> Language:
     """Return a language by its code or its name. Raises ValueError naming the nearest valid
@@ -102,7 +106,9 @@ def language_of(name: str) -> Language:
 
 
 def codes_of(script: str) -> list[str]:
-    """Return the codes of the languages that are written in a script other than Latin."""
-    if script == "LATIN":
-        return []
+    """Return the codes of the languages that are written in a script; of the many in Latin letters,
+    those that most people speak.
+    """
+    if script == LATIN:
+        return [language.code for language in SPOKEN]
     return [language.code for language in LANGUAGES if language.script == script]

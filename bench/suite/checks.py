@@ -134,8 +134,9 @@ class Checks:
         kind, part, keys, _ = placed
         try:
             model = nested.options_for(kind, part.name)
-            model.model_validate(as_mapping(model, part.options))
+            # where it cannot be, its options mean nothing
             nested.refuse_misuse(placed)
+            model.model_validate(as_mapping(model, part.options))
         except ValidationError as error:
             raise self._explained(error, model, keys) from error
         except SuiteError as error:

@@ -368,6 +368,7 @@ def test_late_interaction_is_a_stage_between(tmp_path: Path) -> None:
             r"s.yaml:9: rerankers.0.blend.of.cross-encoder.max_lenth: unknown key: did you",
         ),
         ({"cut": {"within": 1}}, "it belongs among the stages of a pipeline"),
+        ({"cut": {"keep": 5}}, "it belongs among the stages of a pipeline"),
     ],
 )
 def test_what_cannot_be_names_the_key(

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
+import bench
 from bench.cli.main import cli
 from bench.contract.request import CandidateList
+from bench.core.wording import sentences
 from bench.suite.suite import load
 from tests.support.paths import ROOT
 
@@ -89,6 +91,28 @@ def test_python_examples_of_the_docs_run_and_are_short(text: str) -> None:
         pytest.importorskip("pyterrier")
     exec(text, {})
     assert len([line for line in text.splitlines() if line.strip()]) <= 20
+
+
+def test_the_first_stage_of_the_docs_runs_without_a_tie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [text] = [text for page, text in blocks("python") if "class ByLength(" in text]
+    (tmp_path / "module_of_the_docs.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    stage = {"module_of_the_docs:ByLength": {"depth": 20}}
+    run = bench.run(
+        {
+            "name": "docs",
+            "datasets": ["embedded:everyday"],
+            "first_stages": [stage],
+            "rerankers": ["word-overlap"],
+            "latency": None,
+        },
+        out=tmp_path / "out",
+    )
+    notes = [text for row in run.rows if row.name == "first-stage" for text in sentences(row.notes)]
+    assert len(notes) == 1
+    assert "is judged" in notes[0], "its documents are as they are"
 
 
 def test_the_listwise_reranker_of_the_docs_keeps_the_contract() -> None:

@@ -4,6 +4,7 @@ a span per stage; its stages may be those of an outsider, each named in one line
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +23,9 @@ from bench.core.progress import Observer
 from bench.datasets.base import Dataset
 from bench.records.run import Run
 from bench.records.schema import Record
-from bench.reports.document import Table
+from bench.reports.document import Document, Table
+from bench.reports.renderers import terminal
+from bench.reports.renderers.screen import screen
 from bench.reports.sections import latency, stages
 from bench.reports.view import View
 from bench.rerankers.base import BaseReranker, Description
@@ -248,11 +251,31 @@ def test_reports_tell_each_stage(finished: Run) -> None:
     section = stages.stages(View(finished))
     assert section is not None
     (table,) = [block for block in section.blocks if isinstance(block, Table)]
-    names = [row.cells["stage"].text for row in table.rows]
+    names = [row.name for row in table.rows]
     assert names == ["bm25", "word-overlap", f"{HERE}:Shortest", stages.IN_ALL]
     assert all(row.cells["p50"].number for row in table.rows)
     for file in ("report.md", "report.html"):
         assert section.title in (finished.folder / file).read_text()
+
+
+def test_a_narrow_terminal_shows_the_numbers_of_a_pipeline_with_a_long_name(
+    tmp_path: Path,
+) -> None:
+    name = "first bm25 > word-overlap, which comes second > the shortest, which come last of all"
+    done = bench.run(cascade(*THREE, name=name), out=tmp_path)
+    section = stages.stages(View(done))
+    assert section is not None
+    console = screen(file=io.StringIO(), width=80)
+    with console.capture() as capture:
+        terminal.show(Document("", [section]), console, titled=False)
+    lines = capture.get().splitlines()
+    (heading,) = [line for line in lines if line.startswith("first bm25 >")]
+    assert heading.startswith(name)
+    record = record_of(done, name)
+    for stage in record.stages:
+        (line,) = [line for line in lines if line.strip().startswith(f"{stage.name} ")]
+        assert f"{stage.quality['nDCG@10'].mean:.4f}" in line
+        assert f" {stage.keep} " in line
 
 
 def test_toys_of_an_outsider_are_named_in_one_line_each(tmp_path: Path) -> None:

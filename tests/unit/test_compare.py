@@ -67,6 +67,16 @@ def test_the_baseline_may_be_any_row(tmp_path: Path) -> None:
         compare([run], "first")
 
 
+def test_a_baseline_may_have_the_name_that_tables_give_it(tmp_path: Path) -> None:
+    devices = {"a": "cpu", "b": "cuda"}
+    run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": OTHER}, devices=devices)
+    with_device = by_name(compare([run], "a (cpu)"))
+    assert list(with_device) == ["first-stage", "b"]
+    assert with_device["b"].baseline.trial.reranker == "a"
+    with pytest.raises(BenchError, match="no finished trial of that name"):
+        compare([run], "a (cuda)")
+
+
 def test_the_baseline_is_the_first_stage_though_a_reranker_has_its_name(tmp_path: Path) -> None:
     run = made_run(tmp_path, {"first-stage": BASE, "a": BETTER, "b": OTHER})
     named = next(record for record in run.records.values() if record.trial.reranker == "a")

@@ -157,12 +157,26 @@ def test_the_stemmers_script_is_noted_with_languages_that_have_it() -> None:
     docs = {"d1": "東京の天気"}
     (note,) = [text for text in said(bm25(docs, {"q": "東京"}).warnings) if "letters" in text]
     assert note.endswith("cannot read: set language to zh, or stemmer to null")
-    (note,) = [
-        text
-        for text in said(bm25({"d": "rain"}, {"q": "rain"}, language="ru").warnings)
-        if "letters" in text
-    ]
-    assert note.endswith("'russian' cannot read: set stemmer to serbian or null")
+
+
+@pytest.mark.parametrize(
+    ("option", "stemmer", "advice"),
+    [
+        ({"language": "hi"}, "hindi", "language to en or es or fr or pt or de, or stemmer to null"),
+        (
+            {"stemmer": "russian"},
+            "russian",
+            "stemmer to english or spanish or french or portuguese or german or null",
+        ),
+    ],
+)
+def test_for_latin_letters_the_widely_spoken_languages_are_named(
+    option: dict[str, str], stemmer: str, advice: str
+) -> None:
+    """Under the key that the suite has."""
+    warnings = said(bm25({"d": "rain"}, {"q": "rain"}, **option).warnings)
+    (note,) = [text for text in warnings if "letters" in text]
+    assert note.endswith(f"'{stemmer}' cannot read: set {advice}")
 
 
 COLLECTIONS = Path(__file__).parents[3] / "shared" / "data" / "xquad-r"

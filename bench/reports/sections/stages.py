@@ -4,17 +4,15 @@ each.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bench.core.wording import worded
 from bench.quality.measures import JUDGED
 from bench.records import rows as records
 from bench.records.rows import GroupKey
 from bench.records.schema import StageRecord
 from bench.reports import cells
-from bench.reports.document import Column, Paragraph, Row, Section, Table
+from bench.reports.document import Block, Column, Heading, Paragraph, Row, Section, Table
 from bench.reports.findings import median_ms
-from bench.reports.names import device_of
+from bench.reports.names import name_of
 from bench.reports.view import View
 
 EXPLANATION = (
@@ -28,7 +26,7 @@ IN_ALL = "in all"
 
 
 def stages(view: View) -> Section | None:
-    """Return a table of the pipelines of each group."""
+    """Return a table of each pipeline, by group."""
     tables = {group: _tables(view, group) for group in view.groups}
     text = EXPLANATION
     if view.shared_pairs is not None:
@@ -37,13 +35,15 @@ def stages(view: View) -> Section | None:
     return view.section("stages", "Pipelines stage by stage", tables, explanation)
 
 
-def _tables(view: View, group: GroupKey) -> list[Table]:
+def _tables(view: View, group: GroupKey) -> list[Block]:
+    """Return a table of each pipeline under its name: in each line of one, a long name would leave
+    a terminal no room for numbers.
+    """
     pipelines = [row for row in view.groups[group] if row.stages]
     if not pipelines:
         return []
     measures = [name for name in pipelines[0].stages[0].quality if name != JUDGED]
     columns = [
-        Column("stage", "stage", align="left", priority=0),
         Column("keep", "hands on", "documents per query, at most", priority=2),
         *(_measure(name, name == measures[0]) for name in measures),
         Column("before", "recall in", "of what it gets", better="higher", priority=5),
@@ -51,11 +51,14 @@ def _tables(view: View, group: GroupKey) -> list[Table]:
         Column("lost", "lost", "recall that the cut took", better="lower", priority=2),
         Column("p50", "p50 ms", "median milliseconds", better="lower", priority=2),
     ]
-    lines: list[Row] = []
+    blocks: list[Block] = []
     for row in pipelines:
-        lines += [_row(row, stage) for stage in row.stages]
+        lines = [_row(row, stage) for stage in row.stages]
         lines.append(_in_all(row, lines[-1]))
-    return [Table("pipeline", columns, lines, f"pipelines stage by stage, {view.title(group)}")]
+        name = name_of(row.trial)
+        caption = f"{name} stage by stage, {view.title(group)}"
+        blocks += [Heading(name, level=4), Table("stage", columns, lines, caption)]
+    return blocks
 
 
 def _measure(name: str, is_headline: bool) -> Column:
@@ -64,7 +67,6 @@ def _measure(name: str, is_headline: bool) -> Column:
 
 def _row(row: records.Row, stage: StageRecord) -> Row:
     by_column = {
-        "stage": cells.text(stage.name),
         "keep": cells.count(stage.keep),
         "before": cells.mean(stage.recall_before),
         "recall": cells.mean(stage.recall),
@@ -73,19 +75,18 @@ def _row(row: records.Row, stage: StageRecord) -> Row:
     }
     for measure, estimate in stage.quality.items():
         by_column[measure] = cells.measure(estimate)
-    return Row(row.name, by_column, device_of(row.trial))
+    return Row(stage.name, by_column)
 
 
 def _in_all(row: records.Row, last: Row) -> Row:
     """Return what the whole pipeline gives: the quality after its last stage, the time of all."""
     by_column = {
         **last.cells,
-        "stage": cells.text(IN_ALL),
         "before": cells.missing(),
         "lost": cells.missing(),
         "p50": cells.duration(median_ms(row)),
     }
-    return replace(last, cells=by_column)
+    return Row(IN_ALL, by_column)
 
 
 def _milliseconds(row: records.Row, stage: StageRecord) -> float | None:
