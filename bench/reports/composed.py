@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench.composition.composed import ComposedPipeline, Composition
@@ -157,13 +157,13 @@ def sentences(composition: Composition, count: int, limit: int | None) -> Iterat
         )
     if composition.beyond:
         yield f"Outside the limits, or not known to be inside: {composition.beyond} pipelines."
-    yield from _left_out(composition)
+    yield from left_out(composition.left_out)
 
 
-def _left_out(composition: Composition) -> Iterator[str]:
+def left_out(reasons: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield why pipelines and rows could not be composed, each reason with the number of them."""
     names: dict[str, list[str]] = {}
-    for name, reason in composition.left_out:
+    for name, reason in reasons:
         names.setdefault(reason, []).append(name)
     for reason, members in names.items():
         others = len(members) - 1

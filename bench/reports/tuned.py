@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from bench.core.counting import counted
 from bench.latency.columns import needed
 from bench.reports import cells, numbers
+from bench.reports.cells import Cell
+from bench.reports.composed import left_out
 from bench.reports.document import Block, Bullets, Column, Document, Record, Row, Section, Table
 from bench.tuning.outcome import Outcome, TimedPipeline
 
+ESTIMATE = "~"
+"""Before a p95 over too few queries."""
+PROVISIONAL = (
+    f"a provisional estimate over fewer than {needed(0.95)} queries, by which pipelines are dropped"
+)
 SHOWN = 12
 """Timed pipelines that a table shows; programs get all of them."""
 
@@ -26,7 +35,10 @@ def document(outcome: Outcome) -> Document:
         "calls": outcome.calls,
         "composed": outcome.pipelines,
         "beyond": outcome.beyond,
+        "beyond_forecast": outcome.too_slow,
+        "beyond_cost": outcome.too_dear,
         "beaten": outcome.beaten,
+        "left_out": [{"name": name, "reason": reason} for name, reason in outcome.left_out],
         "pipelines": pipelines,
         "notes": lines,
     }
@@ -43,7 +55,7 @@ def table(outcome: Outcome) -> Table:
     columns = [
         Column(outcome.measure, outcome.measure, better="higher", priority=0),
         Column("p50", "p50 ms", better="lower", priority=2),
-        Column("p95", "p95 ms", better="lower", priority=1),
+        Column("p95", "p95 ms", f"{ESTIMATE} {PROVISIONAL}", better="lower", priority=1),
         Column("usd", "$/1k", better="lower", priority=6),
         Column("queries", "queries", "distinct queries timed", priority=4),
         Column("verdict", "verdict", align="left", priority=1),
@@ -53,8 +65,8 @@ def table(outcome: Outcome) -> Table:
             str(pipeline.chain),
             {
                 outcome.measure: cells.mean(pipeline.candidate.quality),
-                "p50": cells.duration(pipeline.p50_ms),
-                "p95": cells.duration(pipeline.p95_ms),
+                "p50": _duration(pipeline, pipeline.p50_ms),
+                "p95": _p95(pipeline),
                 "usd": cells.money(pipeline.candidate.usd_per_1000),
                 "queries": cells.count(pipeline.queries),
                 "verdict": cells.text(_verdict(outcome, pipeline)),
@@ -66,14 +78,33 @@ def table(outcome: Outcome) -> Table:
     return Table("pipeline", columns, rows, title(outcome))
 
 
+def _duration(pipeline: TimedPipeline, ms: float) -> Cell:
+    if not pipeline.queries:
+        return cells.missing("each call failed")
+    return cells.duration(ms)
+
+
+def _p95(pipeline: TimedPipeline) -> Cell:
+    cell = _duration(pipeline, pipeline.p95_ms)
+    if pipeline.is_p95_known or not pipeline.queries:
+        return cell
+    return replace(cell, text=f"{ESTIMATE}{cell.text}", reason=PROVISIONAL)
+
+
 def _verdict(outcome: Outcome, pipeline: TimedPipeline) -> str:
+    """Return the verdict on a pipeline; one by a provisional estimate says that it is."""
+    is_sure = pipeline.is_confirmed
+    if outcome.limits.p95_ms is not None:
+        is_sure = is_sure and pipeline.is_p95_known
     for other, verdict in ((outcome.winner, "best"), (outcome.runner_up, "runner-up")):
         if other is not None and other.chain == pipeline.chain:
-            return verdict
+            return verdict if is_sure else f"{verdict}, not sure"
+    if not pipeline.queries:
+        return "failed"
     p95_ms, p50_ms = outcome.limits.p95_ms, outcome.limits.p50_ms
     too_slow = p95_ms is not None and pipeline.p95_ms > p95_ms
     if too_slow or (p50_ms is not None and pipeline.p50_ms > p50_ms):
-        return "too slow"
+        return "too slow" if is_sure else "looks too slow"
     return "beaten"
 
 
@@ -85,11 +116,17 @@ def sentences(outcome: Outcome) -> Iterator[str]:
         f"{len(outcome.timed)} were timed, in {outcome.calls} calls, those of single stages and "
         f"warm-ups among them."
     )
-    if outcome.beyond:
-        yield (
-            f"Not timed: {outcome.beyond} whose forecast or cost is outside the limits, "
-            f"{outcome.beaten} that are no better than what fits."
-        )
+    reasons = {
+        "whose forecast is outside the limits": outcome.too_slow,
+        "whose cost is outside the limit or not known": outcome.too_dear,
+        "that are no better than what fits": outcome.beaten,
+    }
+    parts = [f"{count} {reason}" for reason, count in reasons.items() if count]
+    if parts:
+        yield f"Not timed: {', '.join(parts)}."
+    yield from left_out(outcome.left_out)
+    if any(pipeline.queries and not pipeline.is_p95_known for pipeline in outcome.timed):
+        yield f"{ESTIMATE}: {PROVISIONAL}. It is no p95."
     if len(outcome.timed) > SHOWN:
         yield f"The best {SHOWN} of the timed ones are shown; --format json has all of them."
 
@@ -98,21 +135,24 @@ def _answer(outcome: Outcome) -> Iterator[str]:
     winner, other, difference = outcome.winner, outcome.runner_up, outcome.difference
     if winner is None:
         if outcome.nearest is not None:
-            times = f"p95 {numbers.milliseconds(outcome.nearest.p95_ms)} ms"
-            yield f"Nothing fits. The nearest is {outcome.nearest.chain} ({times})."
+            yield f"Nothing fits. The nearest is {outcome.nearest.chain} ({_nearest(outcome)})."
         return
+    is_sure = outcome.verdict == "fits"
+    fits = "fits" if is_sure else "looks as if it fits"
     yield (
-        f"{winner.chain} has the best {outcome.measure} that fits, "
+        f"{winner.chain} has the best {outcome.measure} that {fits}, "
         f"{numbers.quality(winner.candidate.quality)}: p50 {numbers.milliseconds(winner.p50_ms)} "
-        f"ms, p95 {numbers.milliseconds(winner.p95_ms)} ms over {winner.queries} queries that "
+        f"ms, p95 {_p95(winner).text} ms over {winner.queries} queries that "
         "decided nothing before."
     )
-    if winner.queries < needed(0.95):
+    if not is_sure:
         yield (
             f"A p95 needs {needed(0.95)} distinct queries: on {winner.queries} it is not known "
             "whether this one keeps to the limit."
         )
-    if other is not None and difference is not None:
+    if other is not None and list(other.candidate.values) == list(winner.candidate.values):
+        yield f"The runner-up, {other.chain}, has an equal {outcome.measure} on every query."
+    elif other is not None and difference is not None:
         yield (
             f"The runner-up, {other.chain}, is lower by {difference.mean:.4f} "
             f"{numbers.signed_interval(difference)}, p {numbers.p_value(difference.p)}. The "
@@ -120,12 +160,24 @@ def _answer(outcome: Outcome) -> Iterator[str]:
         )
 
 
+def _nearest(outcome: Outcome) -> str:
+    """Return the times of what comes nearest, with what they rest on."""
+    nearest = outcome.nearest
+    if nearest is None or not nearest.queries:
+        return "each of its calls failed"
+    text = f"p95 {_p95(nearest).text} ms over {counted(nearest.queries, 'query')}"
+    if nearest.is_p95_known:
+        return text
+    return f"{text}, so that it is not sure that it does not fit"
+
+
 def _flat(pipeline: TimedPipeline, verdict: str) -> Record:
     return {
         "pipeline": str(pipeline.chain),
         "quality": pipeline.candidate.quality,
-        "p50_ms": pipeline.p50_ms,
-        "p95_ms": pipeline.p95_ms,
+        "p50_ms": pipeline.p50_ms if pipeline.queries else None,
+        "p95_ms": pipeline.p95_ms if pipeline.queries else None,
+        "p95_is_known": pipeline.is_p95_known,
         "queries_timed": pipeline.queries,
         "confirmed": pipeline.is_confirmed,
         "usd_per_1000_queries": pipeline.candidate.usd_per_1000,

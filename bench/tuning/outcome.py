@@ -30,7 +30,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class TimedPipeline:
-    """A pipeline that was timed end to end, over so many distinct queries."""
+    """A pipeline that was timed end to end. `queries` are the distinct ones: below 59, `p95_ms` is
+    a provisional estimate, by which pipelines are dropped. Without any, each call failed.
+    """
 
     candidate: Candidate
     p50_ms: float
@@ -43,14 +45,18 @@ class TimedPipeline:
     def chain(self) -> Chain:
         return self.candidate.chain
 
+    @property
+    def is_p95_known(self) -> bool:
+        return self.queries >= needed(0.95)
+
 
 @dataclass(frozen=True)
 class Outcome:
     """The answer of a search. `winner` has the highest quality of what keeps to the limits, and
     `runner_up` the next one; `nearest` is what comes nearest where nothing does. `pipelines` is the
-    number of all that could be composed; `beyond` of those were not timed, since their forecast or
-    cost is outside the limits, and `beaten` since better ones fit. `calls` were timed, warm-ups
-    among them.
+    number of all that could be composed and forecast; of those, `too_slow` were not timed for their
+    forecast, `too_dear` for their cost, and `beaten` since better ones fit. `left_out` are the
+    other pipelines and rows, with the reason. `calls` were timed, warm-ups among them.
     """
 
     dataset: str
@@ -63,9 +69,15 @@ class Outcome:
     estimate: Estimate | None
     timed: Sequence[TimedPipeline]
     pipelines: int
-    beyond: int
+    too_slow: int
+    too_dear: int
+    left_out: Sequence[tuple[str, str]]
     calls: int
     confirmed_on: int
+
+    @property
+    def beyond(self) -> int:
+        return self.too_slow + self.too_dear
 
     @property
     def beaten(self) -> int:
@@ -75,7 +87,7 @@ class Outcome:
     def verdict(self) -> Verdict:
         if self.winner is None:
             return "nothing fits"
-        if self.limits.p95_ms is not None and self.winner.queries < needed(0.95):
+        if self.limits.p95_ms is not None and not self.winner.is_p95_known:
             return "withheld"
         return "fits"
 

@@ -77,12 +77,9 @@ class Search:
     timed: dict[Chain, TimedPipeline] = field(default_factory=dict)
     finalists: list[TimedPipeline] = field(default_factory=list)
 
-    def run(self, candidates: Sequence[Candidate]) -> tuple[TimedPipeline | None, int]:
-        """Return the best pipeline that keeps to the limits, None where none does, and how many
-        candidates were left out for their forecast or cost.
-        """
-        waiting = [candidate for candidate in candidates if self._is_promising(candidate)]
-        beyond = len(candidates) - len(waiting)
+    def run(self, candidates: Sequence[Candidate]) -> TimedPipeline | None:
+        """Return the best pipeline that keeps to the limits, None where none does."""
+        waiting = [candidate for candidate in candidates if self.is_promising(candidate)]
         if not waiting and candidates:
             # so that the nearest can be named
             fastest = min(candidates, key=lambda candidate: candidate.forecast_ms)
@@ -95,14 +92,19 @@ class Search:
                 fitting = [each for each in self._confirmed(pair) if self.fits(each)]
                 if fitting:
                     self.finalists = sorted(self.finalists, key=_by_quality)
-                    return min(fitting, key=_by_quality), beyond
-        return None, beyond
+                    return min(fitting, key=_by_quality)
+        return None
 
-    def _is_promising(self, candidate: Candidate) -> bool:
+    def is_promising(self, candidate: Candidate) -> bool:
+        """Return whether a candidate is timed, by its forecast and cost."""
+        return self.is_affordable(candidate) and candidate.forecast_ms <= SLACK * self._limit_ms
+
+    def is_affordable(self, candidate: Candidate) -> bool:
+        """Return whether the cost of a candidate is known to keep to the limit."""
         usd = self.limits.usd_per_1000
-        if usd is not None and (candidate.usd_per_1000 is None or candidate.usd_per_1000 > usd):
-            return False
-        return candidate.forecast_ms <= SLACK * self._limit_ms
+        if usd is None:
+            return True
+        return candidate.usd_per_1000 is not None and candidate.usd_per_1000 <= usd
 
     @property
     def _limit_ms(self) -> float:

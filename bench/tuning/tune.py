@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.composition.chain import Chain
 from bench.composition.compose import Composing
 from bench.composition.composed import Limits
 from bench.composition.grid import grid
@@ -78,11 +79,11 @@ def _searched(stages: StageBench, composing: Composing, limits: Limits) -> Outco
     queries = parted(sorted(common), seed)
     rows = [name for name in dataset.rows if name in stages.parts]
     forecasts = probed(stages, rows, depths, queries)
-    candidates = _candidates(composing, forecasts)
+    candidates, left_out = _candidates(composing, forecasts)
     if not candidates:
         raise BenchError("the suite has no row whose scores can be composed: name rerankers")
     search = Search(stages, limits, queries)
-    winner, beyond = search.run(candidates)
+    winner = search.run(candidates)
     runner_up = _runner_up(search, winner)
     difference = None
     estimate = None
@@ -93,6 +94,9 @@ def _searched(stages: StageBench, composing: Composing, limits: Limits) -> Outco
         difference = statistics.difference(ours, theirs, seed)
     timed = sorted(search.timed.values(), key=lambda pipeline: -pipeline.candidate.quality)
     nearest = min(timed, key=lambda pipeline: pipeline.p95_ms, default=None)
+    untimed = [each for each in candidates if each.chain not in search.timed]
+    too_dear = [each for each in untimed if not search.is_affordable(each)]
+    beyond = [each for each in untimed if not search.is_promising(each)]
     return Outcome(
         dataset.dataset,
         composing.headline,
@@ -104,23 +108,31 @@ def _searched(stages: StageBench, composing: Composing, limits: Limits) -> Outco
         estimate,
         timed,
         len(candidates),
-        beyond,
+        len(beyond) - len(too_dear),
+        len(too_dear),
+        left_out,
         stages.calls,
         len(queries.confirming),
     )
 
 
-def _candidates(composing: Composing, forecasts: Forecasts) -> list[Candidate]:
+def _candidates(
+    composing: Composing, forecasts: Forecasts
+) -> tuple[list[Candidate], list[tuple[str, str]]]:
     """Return what the stored scores allow, best first, with the slowest of a few calls as the
-    forecast.
+    forecast; and what is left out, with the reason.
     """
     candidates: list[Candidate] = []
+    left_out = list(composing.dataset.left_out.items())
     for chain in grid(composing.dataset):
-        if chain.first not in forecasts.searches or not forecasts.is_timed(chain):
+        reason = _untimed(chain, forecasts)
+        if reason:
+            left_out.append((str(chain), reason))
             continue
         try:
             values = composing.dataset.measuring.values(chain)[composing.headline]
-        except NotStored:
+        except NotStored as error:
+            left_out.append((str(chain), str(error)))
             continue
         candidates.append(
             Candidate(
@@ -131,7 +143,17 @@ def _candidates(composing: Composing, forecasts: Forecasts) -> list[Candidate]:
                 float(forecasts.samples(chain).max()),
             )
         )
-    return sorted(candidates, key=lambda each: (-each.quality, each.forecast_ms))
+    return sorted(candidates, key=lambda each: (-each.quality, each.forecast_ms)), left_out
+
+
+def _untimed(chain: Chain, forecasts: Forecasts) -> str:
+    """Return why a chain has no forecast; nothing where it has."""
+    if chain.first not in forecasts.searches:
+        return "a hybrid that the suite does not name as a first stage"
+    rows = [row for row in chain.rows if row not in forecasts.stages]
+    if rows:
+        return f"no timed call of {rows[0]} succeeded (a stage that a run trains needs the run)"
+    return ""
 
 
 def _runner_up(search: Search, winner: TimedPipeline | None) -> TimedPipeline | None:

@@ -18,7 +18,6 @@ from bench.contract.part import Part
 from bench.core.atomic import write_atomically
 from bench.core.redaction import redacted
 from bench.core.version import version
-from bench.latency.columns import needed
 from bench.records.run import Run
 from bench.suite.suite import Suite
 from bench.tuning.outcome import Outcome, TimedPipeline
@@ -116,6 +115,6 @@ def _measured(pipeline: TimedPipeline) -> dict[str, object]:
         "p50_ms": pipeline.p50_ms,
         "p95_ms": pipeline.p95_ms,
         "queries_timed": pipeline.queries,
-        "p95_is_known": pipeline.queries >= needed(0.95),
+        "p95_is_known": pipeline.is_p95_known,
         "usd_per_1000_queries": candidate.usd_per_1000,
     }

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bench.composition.composed import Limits
 from bench.contract.stage import Description
 from bench.core.errors import BenchError
 from bench.core.options import option
+from bench.quality import statistics
 from bench.reports import tuned as report
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.options import RerankerOptions
@@ -28,7 +30,7 @@ from bench.serving.search import Search
 from bench.suite import suite as suites
 from bench.tuning import search
 from bench.tuning.journal import Journal
-from bench.tuning.outcome import Outcome
+from bench.tuning.outcome import Outcome, TimedPipeline
 from bench.tuning.tune import tune
 from tests.support.fake_clock import FakeClock
 
@@ -122,13 +124,12 @@ def exhaustive(folder: Path) -> Exhaustive:
     with pytest.MonkeyPatch.context() as patch:
         recorded: list[Any] = []
 
-        def all_of_them(self: Any, candidates: Sequence[Any]) -> tuple[None, int]:
+        def all_of_them(self: Any, candidates: Sequence[Any]) -> None:
             chains = [candidate.chain for candidate in candidates]
             times = self.stages.pipelines(chains, self.queries.confirming, "all")
             for candidate in candidates:
                 calls = [ms for rounds in times[str(candidate.chain)].values() for ms in rounds]
                 recorded.append((candidate.quality, float(np.quantile(calls, 0.95))))
-            return None, 0
 
         patch.setattr(search.Search, "run", all_of_them)
         outcome = found(folder, "all", 1.0)
@@ -225,3 +226,65 @@ def test_a_search_needs_a_limit_and_rerankers(folder: Path) -> None:
     bare = suites.load({**SUITE, "rerankers": []})
     with pytest.raises(BenchError, match="nothing to compose"):
         tune(bare, Limits(p95_ms=1.0), out=folder / "x")
+
+
+@pytest.fixture(scope="module")
+def few(folder: Path) -> Outcome:
+    """A search over two first stages with a row that a run trains, on too few queries for a p95."""
+    suite = suites.load(
+        {
+            **SUITE,
+            "datasets": [{"embedded:everyday": {"queries": 20}}],
+            "first_stages": ["bm25", {"bm25": {"name": "b2", "k1": 2}}],
+            "rerankers": [SUITE["rerankers"][0], "ltr"],
+            "depth": 20,
+        }
+    )
+    out, results = folder / "few", folder / "results"
+    return tune(suite, Limits(p95_ms=15.0), out=out, results=results, clock=Paced.clock)
+
+
+def test_each_pipeline_that_is_left_out_has_a_reason(few: Outcome) -> None:
+    reasons = dict(few.left_out)
+    assert len(reasons) == len(few.left_out)
+    assert "no timed call of ltr succeeded" in reasons["bm25:20 > ltr"]
+    assert "no timed call of ltr succeeded" in reasons["b2:20 > ltr"]
+    assert "that the suite does not name" in reasons["hybrid(bm25, b2):20 > cheap"]
+    assert few.too_slow + few.too_dear + few.beaten + len(few.timed) == few.pipelines
+    assert few.too_slow == 2, "20 documents at a millisecond each, over two first stages"
+    answer = " ".join(report.sentences(few))
+    assert "2 whose forecast is outside the limits" in answer
+    assert "bm25:20 > ltr and 1 more" in answer
+
+
+def test_an_estimate_over_few_queries_is_marked_and_no_verdict_by_it_is_sure(few: Outcome) -> None:
+    assert few.exit_code == 4
+    assert all(pipeline.queries < 59 for pipeline in few.timed)
+    rows = report.table(few).rows
+    assert all(row.cells["p95"].text.startswith("~") for row in rows)
+    verdicts = {str(row.cells["verdict"].text) for row in rows}
+    assert "best, not sure" in verdicts
+    assert not verdicts & {"best", "runner-up", "too slow"}
+    answer = " ".join(report.sentences(few))
+    assert "that looks as if it fits" in answer
+    assert "a provisional estimate over fewer than 59 queries" in answer
+
+
+def test_a_runner_up_of_equal_values_is_called_equal(few: Outcome) -> None:
+    assert few.winner is not None
+    chain = replace(few.winner.chain, depth=7)
+    equal = replace(few.winner, candidate=replace(few.winner.candidate, chain=chain))
+    difference = statistics.difference(few.winner.candidate.values, equal.candidate.values, 0)
+    answer = " ".join(report.sentences(replace(few, runner_up=equal, difference=difference)))
+    assert f"The runner-up, {chain}, has an equal nDCG@10 on every query." in answer
+    assert "is lower by" not in answer
+
+
+def test_a_pipeline_whose_calls_failed_has_no_time(few: Outcome) -> None:
+    candidate = few.timed[0].candidate
+    failed = TimedPipeline(candidate, math.inf, math.inf, 0)
+    outcome = replace(few, winner=None, runner_up=None, nearest=failed, timed=[failed])
+    (row,) = report.table(outcome).rows
+    assert row.cells["p95"].number is None
+    assert row.cells["verdict"].text == "failed"
+    assert "(each of its calls failed)" in next(report.sentences(outcome))
