@@ -112,11 +112,11 @@ def run(
 
 
 def _from_cache(run: StoredRun) -> str:
-    """Return how many scores came from the cache; empty where none did."""
+    """Return how many scores were in the cache before the run began; empty where none were."""
     cached = queries = 0
     for record in run.records.values():
         if record.trial.kind == "reranker":
-            cached += record.scores["cached"]
+            cached += record.scores["cached"] - record.reused
             queries += record.scores["cached"] + record.scores["computed"]
     if not cached:
         return ""

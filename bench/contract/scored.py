@@ -41,6 +41,8 @@ class Scored:
     failures: dict[str, str] = field(default_factory=dict)
     cached: set[str] = field(default_factory=set)
     """The queries whose scores came from the cache."""
+    reused: set[str] = field(default_factory=set)
+    """Those of them with scores that the run itself had bought, for another row, stage or query."""
     computed: set[str] = field(default_factory=set)
     """The queries that were scored now."""
     description: Fields = field(default_factory=dict)
@@ -65,6 +67,10 @@ class Scored:
     @property
     def cached_queries(self) -> int:
         return len(self.cached)
+
+    @property
+    def reused_queries(self) -> int:
+        return len(self.cached & self.reused)
 
     @property
     def computed_queries(self) -> int:

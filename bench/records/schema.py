@@ -229,6 +229,11 @@ class Record(Options):
     scores: dict[str, Queries] = Field(
         description="queries whose scores came from the cache, and queries scored now"
     )
+    reused: Queries = Field(
+        0,
+        description="of the queries whose scores came from the cache, those with scores that the "
+        "run itself had bought, for another row or stage; 0 in older records",
+    )
     pairs: Pairs | None = Field(
         None, description="None where nothing is scored, such as an oracle, and in older runs"
     )

@@ -233,6 +233,7 @@ def quality_record(
         pairs=pairs,
         shared_usage=scored.shared_usage,
         scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
+        reused=scored.reused_queries,
         executor=scored.executor,
         latency=dict(facts) if facts is not None else None,
         keys=all_keys,

@@ -377,6 +377,7 @@ def _add(together: Scored, stage: Scored) -> None:
         own = together.usage_by_query.get(query_id, {})
         together.usage_by_query[query_id] = _sum(own, amounts)
     together.computed |= stage.computed
+    together.reused |= stage.reused
     together.cached = (together.cached | stage.cached) - together.computed
     together.pairs += stage.pairs
     together.shared_usage = _sum(together.shared_usage, stage.shared_usage)

@@ -110,6 +110,10 @@ class ScoreCache:
         """Return the scores of a request that count by list; None where there are none."""
         return self._scores.get(key)
 
+    def written(self, key: str) -> int:
+        """Return when the entry of a list was written, in nanoseconds since 1970."""
+        return self._written[key]
+
     @property
     def has_lists(self) -> bool:
         """Whether some scores count by list."""

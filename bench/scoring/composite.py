@@ -90,6 +90,7 @@ def _add(result: Scored, part: Scored) -> None:
         result.usage_by_query[query_id] = _sum(own, amounts)
     result.computed |= part.computed
     result.cached |= part.cached
+    result.reused |= part.reused
     result.pairs += part.pairs
     result.shared_usage = _sum(result.shared_usage, part.shared_usage)
     result.notes += part.notes

@@ -99,6 +99,7 @@ class _QualityPass:
         self.on_progress = on_progress
         self.on_note = on_note
         self.result = Scored()
+        self.began = caches.began
         self.cache: ScoreCache | None = None
         self.known: KnownScores | None = None
         fingerprint = identified(reranker)
@@ -194,6 +195,8 @@ class _QualityPass:
             else:
                 self._use(request.query_id)
                 self.result.cached.add(request.query_id)
+                if self.known.is_since(request.query_id, self.began):
+                    self.result.reused.add(request.query_id)
             self.result.pairs.cached += known
             ready += known
         self.known.cache.keep_learned()

@@ -38,7 +38,8 @@ class ScoreCaches:
 
     def __init__(self, *, fresh: bool = False) -> None:
         self._fresh = fresh
-        self._began = time.time_ns()
+        self.began = time.time_ns()
+        """Nanoseconds since 1970."""
         self._opened: dict[tuple[str, bool], ScoreCache] = {}
         self._seen: set[tuple[str, bool]] = set()
 
@@ -56,7 +57,7 @@ class ScoreCaches:
         key = (digest_of(fingerprint), by_pair)
         cache = self._opened.pop(key, None)
         if cache is None:
-            since = self._began if self._fresh else 0
+            since = self.began if self._fresh else 0
             is_first = self._fresh and key not in self._seen
             cache = ScoreCache(fingerprint, fresh=is_first, by_pair=by_pair, since=since)
         else:
@@ -139,6 +140,16 @@ class KnownScores:
             del self._open[query_id]
             self._complete(by_pair, query_id, slots)
         return by_pair.table.scores(self._slots[query_id])
+
+    def is_since(self, query_id: str, began: int) -> bool:
+        """Return whether some scores of a complete query were written at this time or later."""
+        if query_id in self._list_keys:
+            return self.cache.written(self._list_keys[query_id]) >= began
+        by_pair = self.cache.by_pair
+        if by_pair is None or query_id not in self._slots:
+            return False
+        shares = by_pair.shares(self._slots[query_id])
+        return any(self.cache.written(key) >= began for key, _ in shares)
 
     def add_cost(self, result: Scored) -> None:
         """Add what the scores of the pass cost when they were bought."""

@@ -82,6 +82,20 @@ def test_the_same_suite_again_says_that_scores_came_from_the_cache(
     assert len(list((tmp_path / "results" / "tiny").iterdir())) == 2
 
 
+def test_what_rows_of_one_run_share_did_not_come_from_the_cache(
+    collection: Path, tmp_path: Path
+) -> None:
+    """The last row asks for what the two before it have scored."""
+    part = "tests.support.fakes:HashReranker"
+    rows = [{part: {"name": "one"}}, {part: {"name": "other", "salt": "other"}}]
+    fused = {"fuse": {"of": rows, "name": "fused"}}
+    write_suite(tmp_path, collection, rerankers=[*rows, fused])
+    first = bench("run", "tiny.yaml", "--no-latency", "-q", cwd=tmp_path)
+    again = bench("run", "tiny.yaml", "--no-latency", "-q", cwd=tmp_path)
+    assert "from the cache" not in first.stdout
+    assert "the scores of 12 of 12 queries came from the cache" in again.stdout
+
+
 def test_a_failed_reranker_exits_2_and_the_others_are_recorded(
     collection: Path, tmp_path: Path
 ) -> None:
