@@ -77,19 +77,33 @@ def title(composition: Composition) -> str:
 def table(composition: Composition, pipelines: Sequence[ComposedPipeline]) -> Table:
     """Return the pipelines as rows: quality is of stored scores, times are forecasts."""
     measure = composition.measure
+    is_timed = any(pipeline.latency for pipeline in pipelines)
+    by_p95 = composition.limits.p95_ms is not None
+    # where nothing costs anything, or no cost is known, a column of it says the least
+    is_priced = any(pipeline.usd_per_1000 for pipeline in pipelines)
+    usd = 4 if is_priced else 7
     columns = [
         Column(measure, measure, better="higher", priority=0),
-        Column("p50", "p50 ms, forecast", better="lower", priority=1),
-        Column("p95", "p95 ms, forecast", better="lower", priority=2),
-        Column("usd", "$/1k", better="lower", priority=4),
+        _times("p50", is_needed=is_timed and not by_p95),
+        _times("p95", is_needed=is_timed and by_p95),
+        Column("usd", "$/1k", better="lower", priority=usd),
         Column("pairs", "pairs", "documents scored per query, at most", priority=5),
-        Column(FRONT, FRONT, "no other is better, faster and cheaper", "left", priority=3),
+        Column(
+            FRONT, FRONT, "no other is better, faster and cheaper", "left", priority=2, needed=True
+        ),
         Column("tuned", "weights", "left", align="left", priority=6),
     ]
     if not any(pipeline.tuning for pipeline in pipelines):
         columns = columns[:-1]
     rows = [_row(composition, pipeline) for pipeline in pipelines]
     return Table("pipeline", columns, rows, title(composition))
+
+
+def _times(key: str, *, is_needed: bool) -> Column:
+    priority = 1 if is_needed else 3
+    meaning = "a forecast"
+    title = f"~{key} ms"
+    return Column(key, title, meaning, better="lower", priority=priority, needed=is_needed)
 
 
 def _row(composition: Composition, pipeline: ComposedPipeline) -> Row:
@@ -136,7 +150,7 @@ def sentences(composition: Composition, count: int, limit: int | None) -> Iterat
     if limit is not None and count > limit:
         yield f"The best {limit} of {count} are shown; --format csv or json has all of them."
     yield (
-        "Quality is computed from stored scores, with the rules of a real run. Times are "
+        "Quality is computed from stored scores, with the rules of a real run. Times (~) are "
         "forecasts: the sum of stages that were timed one by one."
     )
     bases = {pipeline.latency.basis for pipeline in composition.pipelines if pipeline.latency}

@@ -97,7 +97,8 @@ class Column:
     `better` says which numbers are good. A narrow terminal leaves out the columns with the greatest
     `priority` first, and of equal ones the rightmost. Pages set intervals under their values;
     `interval` says where text has them: next to the value, so in comments only, in a column of
-    their own (comments: next to the value), or nowhere. A comment folds a `detail` away.
+    their own (comments: next to the value), or nowhere. A comment folds a `detail` away. A terminal
+    never leaves out a column that is `needed`: it shortens names instead.
     """
 
     key: str
@@ -109,6 +110,7 @@ class Column:
     interval: Literal["value", "comment", "own", "page"] = "page"
     detail: bool = False
     below: str = ""
+    needed: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench.composition.chain import Chain
-from bench.composition.composed import ComposedPipeline, Limits, front
+from bench.composition.composed import ComposedPipeline, Composition, Limits, front
 from bench.composition.prices import RowPrice, price_of
 from bench.composition.steps import Cut, Fuse, Rank, Step
 from bench.composition.times import Forecast, Forecasts, StageTimes, pairs_of
+from bench.reports import composed as report
+from bench.reports.renderers.screen import screen
+from bench.reports.renderers.terminal import show
 
 SEARCH = StageTimes("bm25", {100: {"q1": [1.0], "q2": [3.0]}})
 ONCE = StageTimes("once", {100: {"q1": [100.0], "q2": [200.0]}}, longest=100)
@@ -93,3 +99,37 @@ def test_limits_let_pass_what_is_known_to_keep_to_them() -> None:
     assert not limits.fit(pipeline("unpriced", 0.5, 1.0, usd=None))
     assert not limits.fit(pipeline("dear", 0.5, 1.0, usd=2.0))
     assert str(limits) == "p95 ≤ 5 ms, $1 per 1,000 queries"
+
+
+HEADS = {"": ["nDCG@10", "~p50 ms", "front"], "p95": ["nDCG@10", "~p95 ms", "front"]}
+
+
+@pytest.mark.parametrize("limit", HEADS)
+@pytest.mark.parametrize("usd", [0.0, None, 0.25])
+def test_a_narrow_terminal_keeps_quality_time_and_front(limit: str, usd: float | None) -> None:
+    rows = [
+        replace(pipeline(f"row{number}", 0.5, 10.0 + number, usd), on_front=number == 0)
+        for number in range(2)
+    ]
+    chain = Chain("bm25", 100, (Step(Rank("minilm-cross-encoder"), 50), Step(Rank("r" * 40))))
+    rows = [replace(row, chain=replace(chain, depth=100 - n)) for n, row in enumerate(rows)]
+    limits = Limits(p95_ms=1000.0) if limit else Limits()
+    composition = Composition("d", "nDCG@10", ("nDCG@10",), 80, tuple(rows), limits)
+    buffer = io.StringIO()
+    show(report.document([composition]), screen(file=buffer, width=80))
+    lines = buffer.getvalue().splitlines()
+    (head,) = [line for line in lines if line.startswith(" pipeline")]
+    for title in HEADS[limit]:
+        assert title in head
+    assert "$/1k" not in head
+    assert sum("●" in line for line in lines) == 1
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(("usd", "is_kept"), [(0.0, False), (None, False), (0.25, True)])
+def test_a_cost_of_nothing_is_left_out_before_the_pairs(usd: float | None, is_kept: bool) -> None:
+    composition = Composition("d", "nDCG@10", ("nDCG@10",), 80, (pipeline("a", 0.5, 1.0, usd),))
+    by_key = {
+        column.key: column for column in report.table(composition, composition.pipelines).columns
+    }
+    assert (by_key["usd"].priority < by_key["pairs"].priority) == is_kept

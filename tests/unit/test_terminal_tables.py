@@ -5,6 +5,7 @@ the terminal itself.
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,8 @@ def test_columns_are_kept_by_importance_and_shown_in_their_order() -> None:
     assert fitting(columns, widths, 27) == [0, 2, 3]
     assert fitting(columns, widths, 17) == [0, 2]
     assert fitting(columns, widths, 5) == [0], "the headline column is never left out"
+    columns[2] = replace(columns[2], needed=True)
+    assert fitting(columns, widths, 5) == [0, 2], "nor is one that the table needs"
 
 
 def test_a_name_that_has_no_room_keeps_its_beginning_and_its_end() -> None:

@@ -71,12 +71,12 @@ def show(document: Document, console: Console, *, titled: bool = True) -> None:
 
 def fitting(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
     """Return which columns fit into `room` characters, in the table's order. The headline column
-    always does.
+    always does, and one that a table needs: names are shortened for it.
     """
     order = sorted(range(len(columns)), key=lambda i: (columns[i].priority, i))
     fit: list[int] = []
     for i in order:
-        if not fit or widths[i] <= room:
+        if not fit or columns[i].needed or widths[i] <= room:
             fit.append(i)
             room -= widths[i]
     return sorted(fit)
