@@ -192,6 +192,11 @@ class Reranker(Stage, OpenStage, Protocol):
     def over(self, dataset: Dataset) -> None:
         """Take the collection, before anything else: only what searches it reads it."""
 
+    def check_over(self, dataset: Dataset) -> None:
+        """Raise DataError where its options do not fit the collection, as far as that is known
+        before anything is scored. Of large files `dataset` may hold the first documents alone.
+        """
+
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         """Take judgments and candidates, before `fingerprint()`: only what is given reads them."""
 

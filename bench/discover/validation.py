@@ -19,6 +19,7 @@ from bench.contract.candidates import Candidates
 from bench.core.counting import counted
 from bench.core.errors import BenchError, Unavailable
 from bench.core.note import read_notes
+from bench.core.outsiders import outsiders_code
 from bench.core.wording import sentences
 from bench.datasets.base import Dataset
 from bench.datasets.checks import can_look_up, has_document
@@ -203,10 +204,25 @@ def _row(
     reason = ""
     if check.download:
         reason = "once the dataset is downloaded"
+    elif dataset is not None:
+        try:
+            with outsiders_code():
+                planned.reranker.check_over(dataset)
+        except NotDownloaded:
+            reason = "once its training data is downloaded"
+        except BenchError as error:
+            return RowCheck(trial, _unusable(planned), str(error))
     run_file = planned.reranker.run_file
     if run_file is not None:
         return _run_file(planned, run_file, dataset, stage.candidates, reason)
     return RowCheck(trial, Outcome.RUNS, reason)
+
+
+def _unusable(planned: Planned) -> Outcome:
+    """Return what becomes of a trial whose reranker cannot be used."""
+    if planned.optional:
+        return Outcome.SKIPPED
+    return Outcome.FAILED
 
 
 def _run_file(
@@ -222,9 +238,7 @@ def _run_file(
     from bench.ranking.trec import read_run
 
     trial = planned.trial.id
-    failed = Outcome.FAILED
-    if planned.optional:
-        failed = Outcome.SKIPPED
+    failed = _unusable(planned)
     try:
         run = read_run(path)
     except BenchError as error:

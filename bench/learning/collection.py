@@ -18,6 +18,7 @@ from bench.contract.stage import Reranker
 from bench.core.errors import DataError, RerankerError
 from bench.core.options import validated
 from bench.datasets.base import Dataset, content_hash
+from bench.learning.checks import refuse_absent
 from bench.learning.options import LtrOptions
 from bench.learning.view import QueryView
 from bench.learning.words import WordIndex
@@ -199,14 +200,7 @@ class Collection:
 
     def check_fields(self) -> None:
         """Raise DataError for a numeric field that no document has."""
-        import numpy as np
-
-        doc_ids = list(self.dataset.documents.ids())
-        for name, values in self._numbers(doc_ids).items():
-            if np.isnan(values).all():
-                raise DataError(
-                    f"{self.dataset.id}: ltr: fields: no document has a number '{name}'"
-                )
+        refuse_absent(self.dataset, self._options.fields)
 
 
 def scores_of(doc_ids: Sequence[str], ranking: QueryCandidates) -> Scores:

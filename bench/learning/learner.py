@@ -18,8 +18,8 @@ from bench.contract.request import CandidateList
 from bench.contract.stage import Reranker
 from bench.core.errors import RerankerError
 from bench.datasets.base import Dataset
-from bench.datasets.folds import refuse_shared
 from bench.learning import models, training
+from bench.learning.checks import refuse_measured
 from bench.learning.collection import Collection
 from bench.learning.importance import importances
 from bench.learning.matrix import Example, Features
@@ -212,13 +212,8 @@ class Learner:
             return None
         part = self.options.train
         dataset = datasets.load(part.name, part.options, self.base_dir, self.origin.seed)
+        refuse_measured(dataset, self.dataset)
         judged = [query_id for query_id in dataset.queries if query_id in dataset.qrels]
-        refuse_shared(
-            {query_id: dataset.queries[query_id] for query_id in judged},
-            {query_id: self.dataset.queries[query_id] for query_id in self.dataset.qrels},
-            dataset.id,
-            self.dataset.id,
-        )
         return QuerySet(dataset, self._lists(dataset, first, judged))
 
     def own_lists(self) -> Sequence[CandidateList]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench import retrieval
+from bench import datasets, retrieval
 from bench.contract.identity import Identity
 from bench.contract.learned import Learned, Origin
 from bench.contract.request import CandidateList, Usage
@@ -21,7 +21,9 @@ from bench.contract.stage import Component, Description, Reranker
 from bench.core.digest import file_digest
 from bench.core.errors import RerankerError, SuiteError
 from bench.core.options import validated
+from bench.datasets.checks import COMPARED
 from bench.learning import features, models
+from bench.learning.checks import refuse_absent, refuse_measured
 from bench.learning.options import LtrOptions
 from bench.rerankers.base import BaseReranker
 from bench.retrieval.options import BM25Options
@@ -105,6 +107,19 @@ class LtrReranker(BaseReranker):
                 "ltr: train: the first stage is an object that was handed over, which cannot "
                 "search another dataset: leave 'train' out"
             )
+
+    def check_over(self, dataset: Dataset) -> None:
+        # of a sample nobody knows what the others have, and reading millions takes too long
+        is_whole = dataset.has_texts and dataset.documents_read is None
+        if is_whole and len(dataset.documents) <= COMPARED:
+            refuse_absent(dataset, self.options.fields)
+        part = self.options.train
+        if part is None or self._origin is None:
+            return
+        seed = self._origin.seed
+        refuse_measured(
+            datasets.load(part.name, part.options, self.base_dir, seed, check=True), dataset
+        )
 
     def hold(self, parts: Sequence[Component]) -> None:
         """Take the encoder. Its scores are features: it is no part that is scored for itself."""

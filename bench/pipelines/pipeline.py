@@ -80,6 +80,10 @@ class Pipeline(BaseReranker):
         for step in self.steps:
             step.reranker.over(dataset)
 
+    def check_over(self, dataset: Dataset) -> None:
+        for step in self.steps:
+            step.reranker.check_over(dataset)
+
     def bind(self, qrels: Qrels, candidates: Candidates) -> None:
         for step in self.steps:
             step.reranker.bind(qrels, candidates)

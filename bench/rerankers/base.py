@@ -142,6 +142,9 @@ class BaseReranker(ABC):
     def over(self, dataset: Dataset) -> None:
         return None
 
+    def check_over(self, dataset: Dataset) -> None:
+        return None
+
     @property
     def is_portable(self) -> bool:
         return True

@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from click.testing import CliRunner
 
 import bench
 from bench import datasets, rerankers, retrieval
+from bench.cli.main import cli
 from bench.contract.candidates import Candidates
 from bench.contract.learned import Origin
 from bench.contract.meter import Meter
@@ -187,6 +190,9 @@ def test_a_function_of_ones_own_is_a_feature(tmp_path: Path) -> None:
     assert stage.learned.importances[0].feature == "own.by_price"
     with pytest.raises(RerankerError, match="shape \\(1,\\) for 8 documents"):
         shelf.scores({"functions": [f"{HERE}:too_short"]})
+    numbers = work(shop(tmp_path / "numbers"))
+    with pytest.raises(RerankerError, match=r"by_price: KeyError: 'price': .* `fields` names: add"):
+        numbers.scores({"functions": [f"{HERE}:by_price"]})
     with pytest.raises(SuiteError, match="no 'by_prices': did you mean 'by_price'"):
         shelf.stage({"functions": [f"{HERE}:by_prices"]})
 
@@ -510,6 +516,32 @@ def test_parts_of_others_learn_too(tmp_path: Path) -> None:
         latency=False,
     )
     assert run.info.failures() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"fields": ["clicks", "prize"]}, "no document has a number 'prize': did you mean 'price'"),
+        ({"train": "files:./shop"}, "20 queries to train on are also measured in shop"),
+        ({"fields": ["price"]}, ""),
+        ({"train": "embedded:everyday"}, ""),
+    ],
+)
+@pytest.mark.parametrize("is_part", [False, True])
+def test_validate_finds_what_does_not_fit_the_collection(
+    tmp_path: Path, options: dict[str, Any], problem: str, is_part: bool
+) -> None:
+    shop(tmp_path / "shop")
+    row: dict[str, Any] = {"ltr": options}
+    if is_part:
+        row = {"fuse": {"of": [row, "word-overlap"]}}
+    path = tmp_path / "s.yaml"
+    data = {"name": "s", "datasets": ["files:./shop"], "rerankers": [row], "latency": None}
+    path.write_text(yaml.safe_dump(data))
+    done = CliRunner().invoke(cli, ["validate", str(path)], standalone_mode=False)
+    assert done.exception is None, done.output
+    assert done.return_value == int(bool(problem))
+    assert problem in done.output
 
 
 def test_the_shipped_suite_is_planned() -> None:

@@ -4,10 +4,10 @@ an outsider.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.core.errors import RerankerError
+from bench.core.errors import RerankerError, first_line
 from bench.core.outsiders import outsiders_code
 from bench.learning.view import QueryView
 from bench.ranking.order import as_scores
@@ -38,7 +38,10 @@ def own(name: str, function: Callable[..., Any], view: QueryView) -> Columns:
         for document, number in zip(documents, numbers.tolist(), strict=True):
             document[field] = number
     with outsiders_code(f"feature {name}"):
-        answer = function(view.query, documents)
+        try:
+            answer = function(view.query, documents)
+        except KeyError as error:
+            raise RerankerError(f"feature {name}: {_without(error, documents)}") from error
         try:
             values = as_scores(answer)
         except ValueError as error:
@@ -51,3 +54,11 @@ def own(name: str, function: Callable[..., Any], view: QueryView) -> Columns:
     if np.isinf(values).any():
         raise RerankerError(f"feature {name}: a value is infinite; NaN means that there is none")
     return {f"own.{name.rpartition(':')[2]}": values}
+
+
+def _without(error: KeyError, documents: Sequence[Mapping[str, object]]) -> str:
+    """Return what was looked up in vain and, where no document has it, how a number gets there."""
+    line = first_line(error)
+    if any(error.args[:1] == (name,) for document in documents for name in document):
+        return line
+    return f"{line}: documents have their texts and the numbers that `fields` names: add it there"

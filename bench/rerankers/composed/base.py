@@ -99,6 +99,10 @@ class Composite(BaseReranker):
         for part in self.parts:
             part.reranker.over(dataset)
 
+    def check_over(self, dataset: Dataset) -> None:
+        for part in self.parts:
+            part.reranker.check_over(dataset)
+
     def follows(self, origin: Origin) -> None:
         for part in self.parts:
             part.reranker.follows(origin)
