@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.composition.chain import Chain
@@ -84,6 +85,18 @@ def _searched(stages: StageBench, composing: Composing, limits: Limits) -> Outco
         raise BenchError("the suite has no row whose scores can be composed: name rerankers")
     search = Search(stages, limits, queries)
     winner = search.run(candidates)
+    return _outcome(composing, search, winner, candidates, left_out)
+
+
+def _outcome(
+    composing: Composing,
+    search: Search,
+    winner: TimedPipeline | None,
+    candidates: Sequence[Candidate],
+    left_out: Sequence[tuple[str, str]],
+) -> Outcome:
+    """Return what a search comes to, with all that was not timed counted by reason."""
+    seed = search.stages.suite.seed
     runner_up = _runner_up(search, winner)
     difference = None
     estimate = None
@@ -98,9 +111,9 @@ def _searched(stages: StageBench, composing: Composing, limits: Limits) -> Outco
     too_dear = [each for each in untimed if not search.is_affordable(each)]
     beyond = [each for each in untimed if not search.is_promising(each)]
     return Outcome(
-        dataset.dataset,
+        composing.dataset.dataset,
         composing.headline,
-        limits,
+        search.limits,
         winner,
         runner_up,
         nearest,
@@ -111,8 +124,8 @@ def _searched(stages: StageBench, composing: Composing, limits: Limits) -> Outco
         len(beyond) - len(too_dear),
         len(too_dear),
         left_out,
-        stages.calls,
-        len(queries.confirming),
+        search.stages.calls,
+        len(search.queries.confirming),
     )
 
 
