@@ -59,6 +59,7 @@ def own(name: str, function: Callable[..., Any], view: QueryView) -> Columns:
 def _without(error: KeyError, documents: Sequence[Mapping[str, object]]) -> str:
     """Return what was looked up in vain and, where no document has it, how a number gets there."""
     line = first_line(error)
-    if any(error.args[:1] == (name,) for document in documents for name in document):
+    key = str(next(iter(error.args), ""))
+    if any(key in document for document in documents):
         return line
     return f"{line}: documents have their texts and the numbers that `fields` names: add it there"
