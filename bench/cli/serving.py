@@ -152,7 +152,12 @@ def serve(
         while not stopped.wait(0.5):
             pass
     click.echo("stopping")
-    if not server.stop():
+    try:
+        is_idle = server.stop()
+    except KeyboardInterrupt:
+        # a second signal: nobody waits for the requests in hand
+        is_idle = False
+    if not is_idle:
         click.echo("a request was still at work; it is left unanswered", err=True)
         _leave(0)
 

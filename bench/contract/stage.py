@@ -164,6 +164,10 @@ class Reranker(Stage, OpenStage, Protocol):
         """What its training left; None for a stage that learns nothing, or has not yet."""
 
     @property
+    def is_untrained(self) -> bool:
+        """Whether it learns from the lists of a run and has learned nothing yet."""
+
+    @property
     def is_sure_pointwise(self) -> bool:
         """Whether a document's score is sure not to depend on the other candidates, so that it
         serves any other list.

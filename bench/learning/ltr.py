@@ -169,6 +169,10 @@ class LtrReranker(BaseReranker):
         finally:
             learner.forget()
 
+    @property
+    def is_untrained(self) -> bool:
+        return self.state is None
+
     def load(self) -> None:
         """Open what features look up. Where no quality pass came before, as in a server or a fresh
         process, take what a run has learned, or learn from the candidates of the first stage.

@@ -38,7 +38,7 @@ def score_writer(folder: Path, trial: str) -> Iterator[WriteScores]:
     rows = _Rows(trial)
     with (
         whole_file(path_of(folder, SCORES, trial)) as file,
-        pq.ParquetWriter(file, SCORES.schema) as writer,
+        pq.ParquetWriter(file, SCORES.schema, write_page_checksum=True) as writer,
     ):
 
         def write(query_id: str, scores: QueryCandidates) -> None:

@@ -217,7 +217,7 @@ def _writer(stack: ExitStack, path: Path, table: Table) -> Any:
     import pyarrow.parquet as pq
 
     file = stack.enter_context(whole_file(path))
-    return stack.enter_context(pq.ParquetWriter(file, table.schema))
+    return stack.enter_context(pq.ParquetWriter(file, table.schema, write_page_checksum=True))
 
 
 def _batches(table: Table, rows: Iterable[Sequence[Any]]) -> Iterator[pa.RecordBatch]:
@@ -264,17 +264,22 @@ def _batches_of(path: Path) -> Iterator[pa.Table]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             schema = file.schema_arrow.remove_metadata()
             if len(set(schema.names)) < len(schema.names):
                 raise ValueError("it holds a column twice")
-            if not file.metadata.num_rows:
+            expected = file.metadata.num_rows
+            rows = 0
+            if not expected:
                 yield schema.empty_table()
             for batch in file.iter_batches(STRETCH):
                 data = pa.Table.from_batches([batch]).replace_schema_metadata(None)
                 # cells of damaged pages are seen to be wrong only when they are looked at
                 data.validate(full=True)
+                rows += data.num_rows
                 yield data
+            if rows != expected:
+                raise ValueError(f"it holds {rows} rows and says {expected}")
     except (MemoryError, ImportError):
         raise
     except Exception as error:  # pyarrow raises many kinds over damaged files

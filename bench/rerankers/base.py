@@ -116,6 +116,13 @@ class BaseReranker(ABC):
         return type(self)
 
     @property
+    def is_untrained(self) -> bool:
+        """Whether it learns from the lists of a run and has learned nothing yet: what it gives then
+        is not what a run has measured.
+        """
+        return False
+
+    @property
     def is_sure_pointwise(self) -> bool:
         """Whether a document's score is sure not to depend on the other candidates. An outsider's
         class that has `rerank` may look at them all: it is where it says that it is pointwise.

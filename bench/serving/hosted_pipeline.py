@@ -12,7 +12,7 @@ from bench import datasets, retrieval
 from bench.contract.candidates import QueryCandidates
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure
-from bench.core.errors import BenchError, SuiteError, nearest
+from bench.core.errors import BenchError, RerankerError, SuiteError, nearest
 from bench.core.redaction import redacted
 from bench.datasets.base import Dataset
 from bench.pipelines.handing import aligned, standing
@@ -48,8 +48,12 @@ class _Row:
 
     @property
     def full_name(self) -> str:
-        trial = self.planned.trial
-        return f"{trial.dataset} > {trial.first_stage} > {trial.reranker}"
+        return f"{self.planned.trial.dataset} > {self.short_name}"
+
+    @property
+    def short_name(self) -> str:
+        """Its name with its first stage."""
+        return f"{self.planned.trial.first_stage} > {self.name}"
 
 
 class HostedPipeline(Hosted):
@@ -76,6 +80,20 @@ class HostedPipeline(Hosted):
     @property
     def searches(self) -> bool:
         return True
+
+    def load(self) -> None:
+        """Raises what a stage's `load` raises, and RerankerError for one that learns from the lists
+        of a run: a server has none.
+        """
+        super().load()
+        for step in self._pipeline.steps:
+            if step.reranker.is_untrained:
+                raise RerankerError(
+                    f"'{step.name}' learns from the lists of a run, which a server does not have: "
+                    "give its weights or thresholds as numbers (the run's record has those that "
+                    "were learned); an ltr serves right after the first stage, or from its file "
+                    "by load"
+                )
 
     def info(self) -> dict[str, object]:
         """Return what is served: the collection and the stages in their order."""
@@ -119,22 +137,42 @@ class HostedPipeline(Hosted):
         """
         doc_ids = tuple(f"{SENT}{number}" for number in range(len(question.documents)))
         request = CandidateList(ASKED, question.query, doc_ids, question.documents)
+        self._refuse_without_search()
         self._asked[ASKED] = question.query
-        seen, tokens = self._run(self._pipeline.after_search, request)
+        seen, tokens = self._run(self._pipeline.after_search, request, status=400)
         before = QueryCandidates(doc_ids, tuple(map(float, range(len(doc_ids), 0, -1))))
         after = QueryCandidates(tuple(seen.doc_ids), tuple(seen.scores))
         return aligned(request, standing(before, after)), tokens
+
+    def _refuse_without_search(self) -> None:
+        """Raise Problem where the documents of a request lack what the stages need: scores."""
+        steps = self._pipeline.steps
+        scoring = [step for step in steps if step.reranker.reads_texts]
+        if not scoring:
+            raise Problem(
+                400, "this pipeline searches, and no stage of it reads documents: POST /search"
+            )
+        if steps[0].reranker.reads_scores:
+            raise Problem(
+                400,
+                f"'{steps[0].name}' reads the scores of the search, which documents of a request "
+                "do not have: POST /search",
+            )
 
     def _run(
         self,
         work: Callable[[Sequence[CandidateList], Meter], Sequence[CandidateList | Failure]],
         request: CandidateList,
+        status: int = 500,
     ) -> tuple[CandidateList, int]:
+        """Return what the pipeline makes of a request, and the tokens read; Problem with this
+        status for what a stage cannot do.
+        """
         meter = Meter()
         try:
             (outcome,) = work([request], meter)
         except BenchError as error:
-            raise Problem(500, str(error)) from error
+            raise Problem(status, str(error)) from error
         finally:
             self._pipeline.pause()
         if isinstance(outcome, Failure):
@@ -200,18 +238,17 @@ def _row(suite: Suite, name: str | None, device: str) -> _Row:
         for planned in group.planned:
             if planned.trial.kind == "reranker":
                 rows.append(_Row(group, planned))
-    names = dict.fromkeys(row.name for row in rows)
     full_names = [row.full_name for row in rows]
     if name is None and len(rows) > 1:
         raise SuiteError(
             f"the suite {suite.name} has {len(rows)} rows to serve: choose one with --pipeline: "
             f"{', '.join(full_names)}"
         )
-    fitting = [row for row in rows if name in (None, row.name, row.full_name)]
+    fitting = [row for row in rows if name in (None, row.name, row.short_name, row.full_name)]
     if not fitting:
-        raise SuiteError(
-            f"the suite {suite.name} has no row '{name}': {nearest(name or '', names)}"
-        )
+        names = dict.fromkeys([*(row.name for row in rows), *(row.short_name for row in rows)])
+        close = nearest(name or "", names)
+        raise SuiteError(f"the suite {suite.name} has no row '{name}': {close}")
     if len(fitting) > 1:
         raise SuiteError(
             f"the suite {suite.name} has '{name}' {len(fitting)} times: choose one with "

@@ -29,6 +29,7 @@ from bench.core.errors import BenchError, DataError, RerankerError, SuiteError
 from bench.datasets.base import Dataset
 from bench.datasets.folds import folds
 from bench.learning import learner
+from bench.learning.features import code_digests
 from bench.records.run import Run
 from bench.reports.document import Table
 from bench.reports.sections.learned import learned as section
@@ -492,6 +493,24 @@ def test_a_run_goes_on_only_where_functions_and_models_are_as_they_were(tmp_path
     after = digests()
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"learned_features", "model.json"}
+
+
+def test_the_code_of_a_function_is_that_of_its_module_and_of_what_it_imports_next_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_helper.py").write_text("VALUE = 1\n")
+    (tmp_path / "importing_features.py").write_text(
+        "import functools\nimport imported_helper\n\n"
+        "def one(query, documents):\n    return [imported_helper.VALUE] * len(documents)\n\n"
+        "part = functools.partial(one)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ["importing_features:one", "importing_features:part"]
+    before = code_digests(names)
+    assert all(before.values())
+    (tmp_path / "imported_helper.py").write_text("VALUE = 2\n")
+    after = code_digests(names)
+    assert all(before[name] != after[name] for name in names)
 
 
 def test_parts_of_others_learn_too(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,3 +195,25 @@ def test_scores_from_elsewhere_are_checked(
         table.to_parquet(path)
         with pytest.raises(RecordError, match=message):
             read_scores(tmp_path, "t")
+
+
+def test_a_changed_byte_of_the_scores_is_never_another_number(
+    collection: Path, tmp_path: Path
+) -> None:
+    run = bench.run(suite(collection), out=tmp_path)
+    trial = next(name for name in run.records if "strange" in name)
+    path = next((run.folder / "scores").glob(f"{trial}*"))
+    data = path.read_bytes()
+    expected = run.scores_of(trial)
+    refused = 0
+    for place in random.Random(3).sample(range(len(data)), 120):
+        changed = bytearray(data)
+        changed[place] ^= 1 << (place % 8)
+        path.write_bytes(changed)
+        try:
+            scores = bench.load(run.folder).scores_of(trial)
+        except RecordError:
+            refused += 1
+        else:
+            assert scores == expected
+    assert refused > 20

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 import bench
-from bench.core.errors import SuiteError
+from bench.core.errors import RerankerError, SuiteError
 from bench.serving.hosted_pipeline import HostedPipeline, described_suite, of_suite
 from bench.serving.server import RerankServer
 from bench.suite import suite as suites
@@ -138,6 +138,57 @@ def test_documents_of_a_request_go_through_every_stage_but_the_search(client: ht
     assert falling == sorted(falling, reverse=True)
 
 
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [
+        ([{"bm25": {"keep": 5}}], "no stage of it reads documents: POST /search"),
+        (
+            ["bm25", {"blend": {"of": "word-overlap", "weight": 0.5}}],
+            "'blend' reads the scores of the search, which documents of a request do not have",
+        ),
+        (["bm25", {"ltr": {}}, "word-overlap"], ""),
+    ],
+)
+def test_rerank_is_refused_where_stages_need_what_a_request_does_not_have(
+    stages: list[Any], words: str, cache: Path
+) -> None:
+    suite = {**SUITE, "rerankers": [], "pipelines": [{"name": "p", "stages": stages}]}
+    pipeline = hosted("p", suite)
+    with RerankServer(pipeline, "127.0.0.1", 0) as running:
+        pipeline.load()
+        running.start()
+        body = {"query": "boil an egg", "documents": ["an egg", "a hat"]}
+        answer = httpx.post(f"{running.url}/rerank", json=body, timeout=60)
+        assert answer.status_code == 400
+        assert words in answer.json()["error"]["message"]
+        answer = httpx.post(f"{running.url}/search", json={"query": "boil an egg"}, timeout=60)
+        assert answer.json()["results"]
+
+
+@pytest.mark.parametrize(
+    ("stages", "name"),
+    [
+        (
+            [
+                "bm25",
+                {"fuse": {"of": ["word-overlap", {"cross-encoder": MODEL}], "weights": "tuned"}},
+            ],
+            "fuse",
+        ),
+        (["bm25", {"skip": {"of": "word-overlap", "when": {"margin_quantile": 0.5}}}], "skip"),
+        (["bm25", {"cut": {"keep": 20}}, "ltr"], "ltr"),
+    ],
+)
+def test_a_stage_that_learns_in_a_run_is_refused_at_the_start(
+    stages: list[Any], name: str, cache: Path
+) -> None:
+    suite = {**SUITE, "rerankers": [], "pipelines": [{"name": "p", "stages": stages}]}
+    pipeline = hosted("p", suite)
+    with pytest.raises(RerankerError, match=f"'{name}' learns from the lists of a run"):
+        pipeline.load()
+    pipeline.close()
+
+
 def test_the_page_of_what_is_served_names_collection_and_stages(client: httpx.Client) -> None:
     info = client.get("/info").json()
     assert info["stages"] == ["bm25", "word-overlap", "tiny"]
@@ -147,7 +198,8 @@ def test_the_page_of_what_is_served_names_collection_and_stages(client: httpx.Cl
 
 
 def test_a_row_of_first_stage_and_reranker_is_a_pipeline_of_two(cache: Path) -> None:
-    pipeline = hosted("everyday > bm25 > tiny")
+    assert hosted("everyday > bm25 > tiny").names == ("tiny",)
+    pipeline = hosted("bm25 > tiny")
     with RerankServer(pipeline, "127.0.0.1", 0) as running:
         pipeline.load()
         running.start()

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.core.digest import file_digest
+from bench.core.digest import digest_of, file_digest
 from bench.core.errors import SuiteError
+from bench.core.module_files import module_files
 from bench.core.plugins import resolve
 
 FAMILIES: dict[str, str] = {
@@ -44,9 +45,17 @@ def own_functions(names: Sequence[str]) -> dict[str, Callable[..., Any]]:
 
 
 def code_digests(names: Sequence[str]) -> dict[str, str]:
-    """Return the digest of the file of each of an outsider's functions; empty where it has none."""
+    """Return, per function of an outsider, the digest of its module's files and of those that this
+    imports from the same folder; empty where it has none.
+    """
     digests: dict[str, str] = {}
     for name, function in own_functions(names).items():
-        path = inspect.getsourcefile(function)
-        digests[name] = file_digest(Path(path)) if path is not None else ""
+        files = module_files(name.partition(":")[0])
+        digests[name] = ""
+        if not files and inspect.isfunction(function):
+            # one that a notebook handed over
+            source = inspect.getsourcefile(function)
+            files = [Path(source)] if source is not None and Path(source).is_file() else []
+        if files:
+            digests[name] = digest_of([file_digest(file) for file in files])
     return digests

@@ -84,6 +84,11 @@ class Composite(BaseReranker):
             reranker.reads_scores for reranker in rerankers
         )
 
+    @property
+    def is_untrained(self) -> bool:
+        is_own = self.learns and self.own_state is None
+        return is_own or any(part.reranker.is_untrained for part in self.parts)
+
     def requirements(self) -> Sequence[Requirement]:
         requirements: list[Requirement] = []
         for part in self.parts:

@@ -1,0 +1,91 @@
+"""The files that an outsider's code consists of: its module, and what that imports from the same
+folder.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench.core.digest import file_digest
+
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def module_files(module: str) -> list[Path]:
+    """Return the files of an outsider's module or package, and of the modules in the same folder
+    that it imports, however indirectly. Of an installed one, the module's own file.
+    """
+    files: dict[Path, None] = {}
+    names = [module.partition(".")[0]]
+    place: Path | None = None
+    # this package is known by its version
+    seen: set[str] = {"bench"}
+    while names:
+        name = names.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        origin = _origin(name)
+        if origin is None:
+            continue
+        is_package = origin.name == "__init__.py"
+        folder = origin.parent.parent if is_package else origin.parent
+        if _INSTALLED & set(origin.parts):
+            if place is None:
+                files[origin] = None
+            continue
+        if place not in (None, folder):
+            continue
+        place = folder
+        own = sorted(origin.parent.rglob("*.py")) if is_package else [origin]
+        files |= dict.fromkeys(own)
+        for file in own:
+            names += _imported(file)
+    return list(files)
+
+
+def _origin(name: str) -> Path | None:
+    """Return the file of a top-level module, without importing it."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return None
+    return Path(spec.origin)
+
+
+def _imported(file: Path) -> frozenset[str]:
+    """Return the top-level names that a Python file imports."""
+    try:
+        return _imported_by(file, file_digest(file))
+    except (OSError, SyntaxError, ValueError):
+        return frozenset()
+
+
+@lru_cache(maxsize=4096)
+def _imported_by(file: Path, digest: str) -> frozenset[str]:
+    """Return the same, worked out once per process for each content of a file: a package may have
+    hundreds.
+    """
+    names: set[str] = set()
+    for node in _statements(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return frozenset(names)
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield every statement of a file, also inside functions: imports are never in expressions."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, name, ())
