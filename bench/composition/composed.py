@@ -127,7 +127,8 @@ class Composition:
     def front(self) -> tuple[ComposedPipeline, ...]:
         """The pipelines that no other beats in quality, time and cost, by rising time."""
         front = [pipeline for pipeline in self.pipelines if pipeline.on_front]
-        return tuple(sorted(front, key=_load))
+        loads = _loads(front)
+        return tuple(sorted(front, key=lambda pipeline: loads[pipeline.chain]))
 
     @property
     def best(self) -> ComposedPipeline | None:
@@ -137,11 +138,18 @@ class Composition:
         return f"<Composition of {self.dataset}: {len(self.pipelines)} pipelines, {self.best}>"
 
 
-def _load(pipeline: ComposedPipeline) -> float:
-    """Return what orders pipelines by speed: the median where it is known, else the pairs."""
-    if pipeline.latency is not None:
-        return pipeline.latency.p50_ms
-    return float(pipeline.pairs)
+def _loads(pipelines: Sequence[ComposedPipeline]) -> dict[Chain, float]:
+    """Return what orders pipelines by speed: the median in milliseconds, infinite where it is not
+    known; the pairs of each where none is known.
+    """
+    if all(pipeline.latency is None for pipeline in pipelines):
+        return {pipeline.chain: float(pipeline.pairs) for pipeline in pipelines}
+    loads: dict[Chain, float] = {}
+    for pipeline in pipelines:
+        loads[pipeline.chain] = math.inf
+        if pipeline.latency is not None:
+            loads[pipeline.chain] = pipeline.latency.p50_ms
+    return loads
 
 
 def front(pipelines: Iterable[ComposedPipeline]) -> set[Chain]:
@@ -149,25 +157,28 @@ def front(pipelines: Iterable[ComposedPipeline]) -> set[Chain]:
     cost, and better in one of them. Where no time is known, documents scored take its place. A
     pipeline of which a time or cost is not known beats none that is.
     """
-    members = sorted(pipelines, key=lambda pipeline: (-pipeline.quality, *_costs(pipeline)))
+    members = by_quality(list(pipelines))
+    loads = _loads(members)
     chains: set[Chain] = set()
     costs: list[tuple[float, float]] = []
     for pipeline in members:
-        own = _costs(pipeline)
+        own = (loads[pipeline.chain], _usd(pipeline))
         if not any(other[0] <= own[0] and other[1] <= own[1] for other in costs):
             chains.add(pipeline.chain)
             costs.append(own)
     return chains
 
 
-def _costs(pipeline: ComposedPipeline) -> tuple[float, float]:
-    usd = math.inf if pipeline.usd_per_1000 is None else pipeline.usd_per_1000
-    return _load(pipeline), usd
+def _usd(pipeline: ComposedPipeline) -> float:
+    return math.inf if pipeline.usd_per_1000 is None else pipeline.usd_per_1000
 
 
 def by_quality(pipelines: Sequence[ComposedPipeline]) -> list[ComposedPipeline]:
     """Return the pipelines best first; of equals the fastest, then the shortest."""
-    return sorted(
-        pipelines,
-        key=lambda pipeline: (-pipeline.quality, *_costs(pipeline), len(str(pipeline.chain))),
-    )
+    loads = _loads(pipelines)
+
+    def place(pipeline: ComposedPipeline) -> tuple[float, float, float, int]:
+        load = loads[pipeline.chain]
+        return (-pipeline.quality, load, _usd(pipeline), len(str(pipeline.chain)))
+
+    return sorted(pipelines, key=place)

@@ -92,6 +92,15 @@ def test_the_front_holds_what_no_other_beats() -> None:
     assert {chain.first for chain in front(members)} == {"fast", "good", "dear"}
 
 
+def test_a_pipeline_without_a_time_is_no_faster_than_one_that_has_one() -> None:
+    """Ten documents are not ten milliseconds."""
+    untimed = replace(pipeline("untimed", 0.6, 1.0), latency=None)
+    timed = [pipeline("slow", 0.7, 500.0), pipeline("fast", 0.5, 100.0)]
+    assert {chain.first for chain in front([untimed, *timed])} == {"slow", "fast"}
+    few = replace(pipeline("few", 0.5, 1.0), latency=None, pairs=5)
+    assert {chain.first for chain in front([untimed, few])} == {"untimed", "few"}
+
+
 def test_limits_let_pass_what_is_known_to_keep_to_them() -> None:
     limits = Limits(p95_ms=5.0, usd_per_1000=1.0)
     assert limits.fit(pipeline("fits", 0.5, 5.0))
