@@ -15,6 +15,12 @@ Amounts = dict[str, float]
 """A usage by the names of its fields."""
 
 
+def added(amounts: Amounts, more: Amounts) -> Amounts:
+    """Return the sum of two usages, field by field."""
+    names = dict.fromkeys([*amounts, *more])
+    return {name: amounts.get(name, 0.0) + more.get(name, 0.0) for name in names}
+
+
 @dataclass
 class PairCounts:
     """Pairs of the answered queries: scored now, and taken from the cache. `shared` are those among
@@ -63,6 +69,23 @@ class Scored:
 
     parts: list[Scored] = field(default_factory=list)
     """The same of each part of a reranker that is made of others, without its scores."""
+
+    def add(self, other: Scored) -> None:
+        """Add what a stage or a part used. A query counts as computed where any of them computed
+        it, and as cached where each that answered it had its scores, though a later one may have
+        failed.
+        """
+        self.usage = added(self.usage, other.usage)
+        for query_id, amounts in other.usage_by_query.items():
+            own = self.usage_by_query.get(query_id, {})
+            self.usage_by_query[query_id] = added(own, amounts)
+        self.computed |= other.computed
+        self.cached = (self.cached | other.cached) - self.computed
+        self.reused |= other.reused
+        self.pairs += other.pairs
+        self.shared_usage = added(self.shared_usage, other.shared_usage)
+        self.notes += other.notes
+        self.executor = self.executor or other.executor
 
     @property
     def cached_queries(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from bench.contract.candidates import Compact, QueryCandidates
 from bench.contract.meter import part_of
 from bench.contract.request import NO_REASON, CandidateList
-from bench.contract.scored import Amounts, PairCounts, Scored
+from bench.contract.scored import PairCounts, Scored
 from bench.contract.stage import Description, DescriptionFields
 from bench.core.errors import RerankerError
 from bench.core.note import Note
@@ -144,7 +144,7 @@ class StagePass:
                 record = record.model_copy(update={"quality": {}})
             record = _with_spans(record, step.reranker.spans())
             records.append(_with_cost(record, step, stood.scored))
-            _add(together, stood.scored)
+            together.add(stood.scored)
             handed = keep
         for request in self.questions.requests:
             if request.query_id in stood.orders:
@@ -366,28 +366,6 @@ def _recall(counts: Relevant) -> float | None:
     if not counts:
         return None
     return sum(count / relevant for count, relevant in counts.values()) / len(counts)
-
-
-def _add(together: Scored, stage: Scored) -> None:
-    """Add what a stage used. A query counts as computed where any stage computed it, and as cached
-    where each stage that answered it had its scores, though a later one may have failed.
-    """
-    together.usage = _sum(together.usage, stage.usage)
-    for query_id, amounts in stage.usage_by_query.items():
-        own = together.usage_by_query.get(query_id, {})
-        together.usage_by_query[query_id] = _sum(own, amounts)
-    together.computed |= stage.computed
-    together.reused |= stage.reused
-    together.cached = (together.cached | stage.cached) - together.computed
-    together.pairs += stage.pairs
-    together.shared_usage = _sum(together.shared_usage, stage.shared_usage)
-    together.notes += stage.notes
-    together.executor = together.executor or stage.executor
-
-
-def _sum(amounts: Amounts, more: Amounts) -> Amounts:
-    names = dict.fromkeys([*amounts, *more])
-    return {name: amounts.get(name, 0.0) + more.get(name, 0.0) for name in names}
 
 
 def _with_cost(record: StageRecord, step: Step, scored: Scored) -> StageRecord:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bench.contract.request import CandidateList, Failure
-from bench.contract.scored import Amounts, Scored
+from bench.contract.scored import Scored
 from bench.contract.stage import Component, Description, Reranker
 from bench.core.late_sequence import LateSequence
 from bench.core.outsiders import outsiders_code
@@ -48,7 +48,7 @@ def combined(
                 places.append(place)
         scored = score_part(part, Wanted(requests, places))
         outcomes.append(_row(requests, places, scored))
-        _add(result, scored)
+        result.add(scored)
         result.parts.append(scored)
         scored.scores = {}
     with outsiders_code():
@@ -82,33 +82,13 @@ def _row(
     return row
 
 
-def _add(result: Scored, part: Scored) -> None:
-    """Add what a part used, and what became of its queries."""
-    result.usage = _sum(result.usage, part.usage)
-    for query_id, amounts in part.usage_by_query.items():
-        own = result.usage_by_query.get(query_id, {})
-        result.usage_by_query[query_id] = _sum(own, amounts)
-    result.computed |= part.computed
-    result.cached |= part.cached
-    result.reused |= part.reused
-    result.pairs += part.pairs
-    result.shared_usage = _sum(result.shared_usage, part.shared_usage)
-    result.notes += part.notes
-    result.executor = result.executor or part.executor
-
-
 def _count(result: Scored) -> None:
     """Count each answered query once: as computed where any part computed it; one that no part was
     asked is computed here.
     """
     answered = set(result.scores)
-    result.cached = (result.cached - result.computed) & answered
+    result.cached &= answered
     result.computed = answered - result.cached
-
-
-def _sum(amounts: Amounts, more: Amounts) -> Amounts:
-    names = dict.fromkeys([*amounts, *more])
-    return {name: amounts.get(name, 0.0) + more.get(name, 0.0) for name in names}
 
 
 def passes(reranker: Reranker) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bench.contract.identity import Fields
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure
-from bench.contract.scored import Scored
+from bench.contract.scored import Scored, added
 from bench.contract.stage import Component, Reranker
 from bench.core.note import Note
 from bench.scoring.cache import ScoreCache
@@ -219,8 +219,7 @@ class _QualityPass:
         if answer.description is not None:
             self.loaded = answer.description
         if self.cache is None:
-            names = dict.fromkeys([*result.usage, *usage])
-            result.usage = {name: result.usage.get(name, 0) + usage.get(name, 0) for name in names}
+            result.usage = added(result.usage, usage)
             result.usage_by_query |= own
         fresh_scores: dict[str, Scores] = {}
         for request, outcome in zip(job.requests, answer.outcomes, strict=True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.contract.identity import Fields
 from bench.contract.request import CandidateList, picked
-from bench.contract.scored import PairCounts, Scored
+from bench.contract.scored import PairCounts, Scored, added
 from bench.contract.stage import Reranker
 from bench.core.digest import digest_of
 from bench.scoring.cache import ScoreCache, request_key
@@ -162,10 +162,7 @@ class KnownScores:
                 result.usage_by_query[query_id] = own
         if self._slots:
             together = cache.usage_of_pairs(np.concatenate(list(self._slots.values())))
-            names = dict.fromkeys([*result.usage, *together])
-            result.usage = {
-                name: result.usage.get(name, 0.0) + together.get(name, 0.0) for name in names
-            }
+            result.usage = added(result.usage, together)
         for query_id, slots in self._slots.items():
             if own := cache.own_usage_of_pairs(slots):
                 result.usage_by_query[query_id] = own
