@@ -90,17 +90,16 @@ class Dense(EncodedFirstStage):
     def _measured(
         self,
         opened: Opened,
-        texts: Sequence[str],
+        queries: Any,
         rankings: Sequence[QueryCandidates],
         depth: int,
     ) -> tuple[IndexFacts, list[Note]]:
         """Compare an approximate search with the exact one, on the queries of the run."""
-        if self.options.index == "exact" or not texts:
+        if self.options.index == "exact":
             return opened.built, []
         exact = Index(opened.store, self._exact(opened.store))
         recall = 0.0
-        others = exact.search(self._queries(opened, texts), depth)
-        for ranking, other in zip(rankings, others, strict=True):
+        for ranking, other in zip(rankings, exact.search(queries, depth), strict=True):
             recall += len(set(ranking.doc_ids).intersection(other.doc_ids)) / len(other.doc_ids)
         recall /= len(rankings)
         about = note(Code.APPROXIMATE, recall, index=self.options.index, depth=depth)

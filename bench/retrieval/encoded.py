@@ -106,10 +106,13 @@ class EncodedFirstStage(BaseFirstStage):
         opened = self._open(dataset)
         texts = [dataset.queries[query_id] for query_id in query_ids]
         rankings: list[QueryCandidates] = []
+        built = opened.built
+        notes: list[Note] = []
         if texts:
-            rankings = self._searched(opened, self._queries(opened, texts), depth)
+            queries = self._queries(opened, texts)
+            rankings = opened.searcher.search(queries, depth)
+            built, notes = self._measured(opened, queries, rankings, depth)
         by_query = dict(zip(query_ids, rankings, strict=True))
-        built, notes = self._measured(opened, texts, rankings, depth)
         longest = max((len(ranking.doc_ids) for ranking in rankings), default=0)
         counted = Notes()
         if tiny.is_tiny(self.options.model):
@@ -127,7 +130,7 @@ class EncodedFirstStage(BaseFirstStage):
             queries = self._queries(opened, [dataset.queries[query_id]])
         self.meter.count(self._at_work.take())
         with self.meter.span(SEARCH):
-            (ranking,) = self._searched(opened, queries, depth)
+            (ranking,) = opened.searcher.search(queries, depth)
         return ranking
 
     def close(self) -> None:
@@ -159,15 +162,14 @@ class EncodedFirstStage(BaseFirstStage):
     def _measured(
         self,
         opened: Opened,
-        texts: Sequence[str],
+        queries: Any,
         rankings: Sequence[QueryCandidates],
         depth: int,
     ) -> tuple[IndexFacts, list[Note]]:
-        """Return the facts of the index, and what is known of it by these queries."""
+        """Return the facts of the index, and what is known of it by these queries, one or more,
+        which are encoded.
+        """
         return opened.built, []
-
-    def _searched(self, opened: Opened, queries: Any, depth: int) -> list[QueryCandidates]:
-        return opened.searcher.search(queries, depth)
 
     def _queries(self, opened: Opened, texts: Sequence[str]) -> Any:
         return self._query_block(opened.encoder.queries(texts))
