@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from bench import retrieval
+from bench.contract.candidates import Source
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
 
@@ -162,7 +163,6 @@ def made_dense(dimensions: int) -> Any:
     from bench.models.text_encoder import Encoded
     from bench.retrieval.dense import Dense
     from bench.retrieval.encoded_options import DenseOptions
-    from bench.retrieval.vectors import Embedding
 
     class StandIn:
         def documents(self, texts: Sequence[str]) -> Encoded:
@@ -171,22 +171,12 @@ def made_dense(dimensions: int) -> Any:
         queries = documents
 
     class Made(Dense):
-        def _open(self, dataset: Dataset) -> Any:
-            from bench.core.cache_dir import cache_dir
-            from bench.retrieval.encoded import Opened
+        def _encoder(self) -> Any:
+            return StandIn()
 
-            if self._opened is None:
-                encoder: Any = StandIn()
-
-                def encode(texts: Sequence[str]) -> tuple[Any, int]:
-                    return self._block(encoder.documents(texts)), 0
-
-                embedding = Embedding(dataset, encode, self._join(), "encoding", self.observer)
-                store, _ = embedding.store(cache_dir("vectors", f"made-{dimensions}"))
-                searcher = self._searcher(store, {})
-                built = self._facts(store, searcher)
-                self._opened = Opened(dataset, {}, encoder, store, searcher, built, ())
-            return self._opened
+        def _source(self, dataset: Dataset) -> Source:
+            corpus = dataset.identity["corpus_hash"]
+            return {"first_stage": "made", "dimensions": dimensions, "corpus_hash": corpus}
 
     return Made(DenseOptions(model="tiny:bert-bi-encoder"), Path())
 

@@ -77,7 +77,6 @@ class EncodedFirstStage(BaseFirstStage):
         super().__init__(options, base_dir)
         self.weights = Weights(options.model, options.revision)
         self.limit = Limit(pairs=options.batch_size or LIBRARY_PAIRS)
-        self._at_work = Meter()
         self._opened: Opened | None = None
 
     def requirements(self) -> Sequence[Requirement]:
@@ -128,7 +127,6 @@ class EncodedFirstStage(BaseFirstStage):
         opened = self._open(dataset)
         with self.meter.span(ENCODE):
             queries = self._queries(opened, [dataset.queries[query_id]])
-        self.meter.count(self._at_work.take())
         with self.meter.span(SEARCH):
             (ranking,) = opened.searcher.search(queries, depth)
         return ranking
@@ -181,15 +179,7 @@ class EncodedFirstStage(BaseFirstStage):
         if self._opened is not None and self._opened.dataset is dataset:
             return self._opened
         self.close()
-        encoder = TextEncoder(
-            self.library_class,
-            self.options,
-            self.weights,
-            self.device,
-            self.limit,
-            lambda: self._at_work,
-            **self._encoder_options(),
-        )
+        encoder = self._encoder()
         source = self._source(dataset)
         store, notes = self._store(dataset, encoder, source)
         if store.cut:
@@ -200,12 +190,24 @@ class EncodedFirstStage(BaseFirstStage):
         self._opened = Opened(dataset, source, encoder, store, searcher, built, tuple(notes))
         return self._opened
 
+    def _encoder(self) -> TextEncoder:
+        """Return the encoder, loaded. Its work is one span: nobody reads its own meter."""
+        unread = Meter()
+        return TextEncoder(
+            self.library_class,
+            self.options,
+            self.weights,
+            self.device,
+            self.limit,
+            lambda: unread,
+            **self._encoder_options(),
+        )
+
     def _store(
         self, dataset: Dataset, encoder: TextEncoder, source: Source
     ) -> tuple[Store, list[Note]]:
         def encode(texts: Sequence[str]) -> tuple[Block, int]:
             encoded = encoder.documents(texts)
-            self._at_work.take()
             return self._block(encoded), len(encoded.cut)
 
         label = f"encoding with {self.weights.label}"
