@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from bench.contract.requirement import Requirement
     from bench.datasets.base import Dataset, Qrels
 
+Prefix = tuple[tuple[str, int | None], ...]
+"""The keys of the first stages after the search, with what each hands on."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -170,6 +173,13 @@ class Pipeline(BaseReranker):
             if step.keep is not None:
                 keep = step.keep
         return handed
+
+    def prefixes(self) -> list[Prefix]:
+        """Return, per stage after the first, the stages up to it: where these are the same, and so
+        are the candidates, so is the order after them.
+        """
+        stages = [(step.key, step.keep) for step in self.steps]
+        return [tuple(stages[: number + 1]) for number in range(len(stages))]
 
     def own_scores(self, request: CandidateList, answer: QueryCandidates) -> QueryCandidates:
         """Return the scores of the last stage; of a pipeline of one stage, those of its search."""

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.contract.request import CandidateList, Failure, Usage, cut, picked
 from bench.contract.stage import Reranker
+from bench.pipelines.pipeline import Prefix
 from bench.ranking.order import rank
+from bench.scoring.composite import passes
 from bench.scoring.description import identified
 from bench.scoring.entry_pairs import EntryPairs
 from bench.scoring.known import KnownScores, ScoreCaches, part_of_list
@@ -19,9 +21,6 @@ from bench.suite.planning import Planned
 
 if TYPE_CHECKING:
     from bench.contract.request import Outcome, Scores
-
-Prefix = tuple[tuple[str, int | None], ...]
-"""The steps of a pipeline up to one of them, with what each hands on."""
 
 
 class StageInput(NamedTuple):
@@ -108,7 +107,7 @@ class Backlog:
                 if stage.reranker.asks(component, request):
                     usages += self._usages(part, request, is_exact)
                 else:
-                    usages += [None] * part.leaves
+                    usages += [None] * passes(component.reranker)
             return usages
         rest = stage.missing(request, is_exact=is_exact)
         if rest is not None:
@@ -118,22 +117,18 @@ class Backlog:
         return [stage.reranker.expected_usage([rest], self._tokens)]
 
     def _stages(self, planned: Planned) -> list[_Stage]:
-        steps: list[tuple[Reranker, int | None, int | None, str]] = []
-        if planned.pipeline is None:
-            steps.append((planned.reranker, None, None, planned.trial.id))
-        else:
-            counts = planned.pipeline.handed()
-            for step, received in zip(planned.pipeline.steps, counts, strict=True):
-                steps.append((step.reranker, received, step.keep, step.key))
         is_pending = planned.status.status == "pending"
-        bought = self._bought
-        if self._fresh and planned.pipeline is None:
-            bought = {}
-        prefix: Prefix = ()
+        pipeline = planned.pipeline
+        if pipeline is None:
+            bought = {} if self._fresh else self._bought
+            prefix: Prefix = ((planned.trial.id, None),)
+            return [self._stage(planned.reranker, None, None, prefix, is_pending, bought)]
         stages: list[_Stage] = []
-        for reranker, received, keep, key in steps:
-            prefix = (*prefix, (key, keep))
-            stages.append(self._stage(reranker, received, keep, prefix, is_pending, bought))
+        rows = zip(pipeline.steps, pipeline.handed(), pipeline.prefixes(), strict=True)
+        for step, received, prefix in rows:
+            stages.append(
+                self._stage(step.reranker, received, step.keep, prefix, is_pending, self._bought)
+            )
         return stages
 
     def _stage(
@@ -225,13 +220,6 @@ class _Stage:
     is_pending: bool
     bought: dict[str, Bought]
     parts: tuple[_Stage, ...] = ()
-
-    @property
-    def leaves(self) -> int:
-        """The stages that score for themselves: this one, or those that it is made of."""
-        if not self.parts:
-            return 1
-        return sum(part.leaves for part in self.parts)
 
     def missing(self, request: CandidateList, *, is_exact: bool) -> CandidateList | None:
         """Return what the cache lacks of a request; all of one whose documents are a guess."""

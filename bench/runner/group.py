@@ -41,6 +41,7 @@ from bench.records.schema import ArchitectureRecord, Record, StageRecord
 from bench.records.writer import RunWriter
 from bench.runner.guard import Guard
 from bench.runner.learned import Lists, learned_record, with_files
+from bench.runner.orders import candidate_orders
 from bench.runner.rankings import ranked
 from bench.runner.record import (
     architecture_record,
@@ -49,7 +50,7 @@ from bench.runner.record import (
     quality_record,
 )
 from bench.runner.retrieve import Retrieved, retrieve
-from bench.runner.stages import KnownStages, StagePass, candidate_orders
+from bench.runner.stages import KnownStages, StagePass
 from bench.runner.timing import GroupTiming
 from bench.runner.trial_run import Measured, TrialRun
 from bench.scoring.composite import passes

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contract.learned import FusionOrders, Learned
-from bench.contract.scored import Scored
 from bench.core.atomic import write_atomically
 from bench.core.filenames import file_stem
-from bench.pipelines.handing import Orders, aligned, standing
-from bench.quality.assess import PerQuery, assess, differences
+from bench.pipelines.handing import Orders, standing
+from bench.quality.assess import PerQuery, differences
 from bench.quality.questions import Questions
 from bench.records.learned import FusionRecord, ImportanceRecord, LearnedRecord
+from bench.runner.orders import assessed
 from bench.suite.planning import Planned
 
 FOLDER = "models"
@@ -95,15 +95,10 @@ def _fusion(
     orders = {
         query_id: standing(before[query_id], order) for query_id, order in fusion.orders.items()
     }
-    scores = {
-        request.query_id: aligned(request, orders[request.query_id])
-        for request in questions.requests
-        if request.query_id in orders
-    }
-    assessed = assess(Scored(scores=scores), questions, seed)
+    quality = assessed(orders, questions, seed)
     return FusionRecord(
         kind=fusion.kind,
         weights=[list(weights) for weights in fusion.weights],
-        quality=dict(assessed.estimates),
-        difference=differences(own, assessed.per_query, questions.query_ids, seed),
+        quality=dict(quality.estimates),
+        difference=differences(own, quality.per_query, questions.query_ids, seed),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from bench.contract.candidates import Compact, QueryCandidates
@@ -20,23 +20,21 @@ from bench.core.errors import RerankerError
 from bench.core.note import Note
 from bench.datasets.base import content_hash
 from bench.pipelines.handing import Handed, Limits, Orders, aligned, standing
-from bench.pipelines.pipeline import Pipeline, Step, described
-from bench.quality.assess import Assessed, assess
+from bench.pipelines.pipeline import Pipeline, Prefix, Step, described
 from bench.quality.losses import After, Before, no_stage_before, search_before
 from bench.quality.questions import Questions
+from bench.quality.statistics import Estimate
 from bench.ranking.order import rank
 from bench.records.learned import LearnedRecord
 from bench.records.schema import FAILED_LIMIT, Pairs, StageRecord
-from bench.rerankers.reference.fixed import in_order
 from bench.runner.cost import cost_of
 from bench.runner.learned import Lists, learned_record
+from bench.runner.orders import assessed, candidate_orders
 from bench.scoring.composite import passes
 from bench.scoring.engine import HERE, score
 from bench.scoring.executors.base import Executor
 from bench.scoring.known import ScoreCaches
 
-Prefix = tuple[tuple[str, int | None], ...]
-"""Which stages came before, with what each handed on."""
 Relevant = Mapping[str, tuple[int, int]]
 """Query id -> how many of its relevant documents are handed on, and how many there are."""
 OnNote = Callable[[str, Note], None]
@@ -50,6 +48,7 @@ class Stood:
     orders: Orders
     scored: Scored
     failures: Mapping[str, str]
+    quality: Mapping[str, Estimate]
     learned: LearnedRecord | None = None
     limits: Limits = field(default_factory=dict)
     """How many documents of a query the stages so far hand on, where one of them went by scores."""
@@ -118,16 +117,13 @@ class StagePass:
         """Return the pipeline's scores of all candidates, and a record of each stage. Raises
         RerankerError where a stage answers no query.
         """
-        orders = candidate_orders(self.questions)
-        relevant = self._relevant(orders, self.depth, Stood(orders, Scored(), {}))
-        search = self._record(pipeline.first_name, None, self.depth, orders, relevant, None)
+        stood = self._search
+        relevant = self._relevant(stood, self.depth)
+        search = self._record(pipeline.first_name, None, self.depth, stood, relevant, None)
         records = [_with_spans(search, pipeline.first.spans())]
-        stood = Stood(orders, Scored(), {})
         together = Scored()
-        prefix: Prefix = ()
         handed: int | None = None
-        for step in pipeline.steps:
-            prefix = (*prefix, (step.key, step.keep))
+        for step, prefix in zip(pipeline.steps, pipeline.prefixes(), strict=True):
             if prefix in self.known:
                 stood = self.known[prefix].again()
             else:
@@ -137,11 +133,8 @@ class StagePass:
             step.reranker.state = stood.state
             received = self.depth if handed is None else handed
             keep = received if step.keep is None else step.keep
-            before, relevant = relevant, self._relevant(stood.orders, keep, stood)
-            record = self._record(step.name, received, keep, stood.orders, relevant, before)
-            if self._is_mostly_failed(stood):
-                # its means are of failures, which count 0
-                record = record.model_copy(update={"quality": {}})
+            before, relevant = relevant, self._relevant(stood, keep)
+            record = self._record(step.name, received, keep, stood, relevant, before)
             record = _with_spans(record, step.reranker.spans())
             records.append(_with_cost(record, step, stood.scored))
             together.add(stood.scored)
@@ -152,8 +145,15 @@ class StagePass:
                 together.scores[request.query_id] = aligned(request, order)
         together.seen = dict(stood.seen)
         together.failures = dict(stood.failures)
-        together.description = self._description(pipeline, prefix)
+        together.description = self._description(pipeline)
         return together, records
+
+    @cached_property
+    def _search(self) -> Stood:
+        """The order of the first stage, which every pipeline of the group begins with."""
+        orders = candidate_orders(self.questions)
+        quality = assessed(orders, self.questions, self.seed).estimates
+        return Stood(orders, Scored(), {}, quality)
 
     def pairs(self, pipeline: Pipeline) -> int:
         """Return how many pairs the stages score together, at most: for a progress bar."""
@@ -210,15 +210,21 @@ class StagePass:
             query_id: f"{step.name}: {reason}" for query_id, reason in scored.failures.items()
         }
         scored.scores.clear()
+        own = assessed(orders, self.questions, self.seed)
         learned: LearnedRecord | None = None
         if step.reranker.learned is not None:
-            own = self._assessed(orders).per_query
             received = Lists(before.orders, *names)
             learned = learned_record(
-                step.name, step.reranker.learned, received, own, self.questions, self.seed
+                step.name,
+                step.reranker.learned,
+                received,
+                own.per_query,
+                self.questions,
+                self.seed,
             )
         failed = {**before.failures, **failures}
-        return Stood(orders, scored, failed, learned, limits, seen_of, step.reranker.state)
+        state = step.reranker.state
+        return Stood(orders, scored, failed, own.estimates, learned, limits, seen_of, state)
 
     def before_last(self, pipeline: Pipeline) -> Before:
         """Return what gives a query's orders after each stage before the last, once the pipeline
@@ -227,9 +233,8 @@ class StagePass:
         if not pipeline.steps:
             return no_stage_before
         stages: list[tuple[Stood, int | None]] = []
-        prefix: Prefix = ()
-        for step, received in zip(pipeline.steps, pipeline.handed(), strict=True):
-            prefix = (*prefix, (step.key, step.keep))
+        counts = zip(pipeline.steps, pipeline.prefixes(), pipeline.handed(), strict=True)
+        for step, prefix, received in counts:
             stages.append((self.known[prefix], received if step.keep is None else step.keep))
 
         def orders_of(request: CandidateList) -> Sequence[After]:
@@ -247,33 +252,24 @@ class StagePass:
     def learned(self, pipeline: Pipeline) -> list[LearnedRecord]:
         """Return the records of the stages of a pipeline that were trained, once it has run."""
         records: list[LearnedRecord] = []
-        prefix: Prefix = ()
-        for step in pipeline.steps:
-            prefix = (*prefix, (step.key, step.keep))
+        for prefix in pipeline.prefixes():
             learned = self.known[prefix].learned
             if learned is not None:
                 records.append(learned)
         return records
-
-    def _assessed(self, orders: Orders) -> Assessed:
-        scores = {
-            request.query_id: aligned(request, orders[request.query_id])
-            for request in self.questions.requests
-            if request.query_id in orders
-        }
-        return assess(Scored(scores=scores), self.questions, self.seed)
 
     def _record(
         self,
         name: str,
         received: int | None,
         keep: int,
-        orders: Orders,
+        stood: Stood,
         handed_on: Relevant,
         before: Relevant | None,
     ) -> StageRecord:
-        """Measure the order after a stage, and what of the relevant documents is handed on."""
-        assessed = self._assessed(orders)
+        """Return the record of a stage: the quality of its order, and what of the relevant
+        documents is handed on.
+        """
         recall = _recall(handed_on)
         recall_before: float | None = None
         lost: float | None = None
@@ -289,17 +285,22 @@ class StagePass:
             name=name,
             received=received,
             keep=keep,
-            quality=dict(assessed.estimates),
+            quality=self._quality(stood),
             recall=recall,
             recall_before=recall_before,
             lost=lost,
             lost_documents=lost_documents,
         )
 
-    def _is_mostly_failed(self, stood: Stood) -> bool:
-        return len(stood.failures) > FAILED_LIMIT * len(self.questions.query_ids)
+    def _quality(self, stood: Stood) -> dict[str, Estimate]:
+        """Return the quality of an order; none where most queries failed: its means are of
+        failures, which count 0.
+        """
+        if len(stood.failures) > FAILED_LIMIT * len(self.questions.query_ids):
+            return {}
+        return dict(stood.quality)
 
-    def _relevant(self, orders: Orders, keep: int, stood: Stood) -> Relevant:
+    def _relevant(self, stood: Stood, keep: int) -> Relevant:
         """Return, per query with relevant documents that did not fail, how many are handed on, and
         how many there are. A query without candidates hands on none.
         """
@@ -311,16 +312,16 @@ class StagePass:
             relevant = {doc_id for doc_id, grade in grades.items() if grade >= threshold}
             if relevant:
                 handed_on: Sequence[str] = ()
-                if query_id in orders:
-                    handed_on = orders[query_id].doc_ids[:keep]
+                if query_id in stood.orders:
+                    handed_on = stood.orders[query_id].doc_ids[:keep]
                     handed_on = handed_on[: stood.limits.get(query_id)]
                 counts[query_id] = (len(relevant.intersection(handed_on)), len(relevant))
         return counts
 
-    def _description(self, pipeline: Pipeline, prefix: Prefix) -> DescriptionFields:
+    def _description(self, pipeline: Pipeline) -> DescriptionFields:
         stages = [
-            (step, Description(**self.known[prefix[: number + 1]].scored.description))
-            for number, step in enumerate(pipeline.steps)
+            (step, Description(**self.known[prefix].scored.description))
+            for step, prefix in zip(pipeline.steps, pipeline.prefixes(), strict=True)
         ]
         return described(stages, pipeline.device).to_dict()
 
@@ -328,23 +329,6 @@ class StagePass:
 def _with_spans(record: StageRecord, parts: Sequence[str]) -> StageRecord:
     """Return the record of a stage with what the spans of its parts are called."""
     return record.model_copy(update={"spans": [part_of(record.name, part) for part in parts]})
-
-
-def candidate_orders(questions: Questions) -> Orders:
-    """Return the first stage's order of each query."""
-    return Compact((request.query_id, _candidates(request)) for request in questions.requests)
-
-
-def _candidates(request: CandidateList) -> QueryCandidates:
-    """Return the first stage's order with its scores, or with n, n-1, ..., 1 where these say
-    another one, as an outsider's may.
-    """
-    import numpy as np
-
-    doc_ids, scores = tuple(request.doc_ids), tuple(request.scores)
-    if not in_order(doc_ids, np.asarray(scores, dtype=np.float64)):
-        scores = tuple(float(place) for place in range(len(doc_ids), 0, -1))
-    return QueryCandidates(doc_ids, scores)
 
 
 def _seen(request: CandidateList, scored: Scored) -> QueryCandidates:
