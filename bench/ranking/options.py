@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator, model_validator
 
 from bench.core.options import StageOptions, option
-from bench.ranking.fusion import RANK_CONSTANT, Norm
+from bench.ranking.fusion import (
+    RANK_CONSTANT,
+    Contributions,
+    Norm,
+    rrf_contributions,
+    weighted_contributions,
+)
+from bench.ranking.tuning import FusionWeights
+
+if TYPE_CHECKING:
+    from bench.contract.candidates import QueryCandidates
 
 TUNED = "tuned"
 LARGEST_WEIGHT = 1e6
@@ -55,6 +65,26 @@ class FusionOptions(StageOptions):
     @property
     def is_tuned(self) -> bool:
         return self.weights == TUNED
+
+    @property
+    def unused(self) -> set[str]:
+        """The options that decide nothing beside the others."""
+        unused = {"norm"} if self.by == "rrf" else {"k"}
+        if not self.is_tuned:
+            unused |= {"folds", "seed"}
+        return unused
+
+    def contributions(self, lists: Sequence[QueryCandidates]) -> Contributions:
+        """Return what each of a query's lists adds to each document, before weights."""
+        if self.by == "rrf":
+            return rrf_contributions(lists, self.k)
+        return weighted_contributions(lists, self.norm)
+
+    def fixed_weights(self, count: int) -> FusionWeights:
+        """Return the weights of this number of parts, equal ones where none are given."""
+        if isinstance(self.weights, tuple):
+            return FusionWeights(tuple(map(float, self.weights)))
+        return FusionWeights((1.0,) * count)
 
     @field_validator("weights", mode="before")
     @classmethod

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from bench.core.note import Code, Note, note
 from bench.ranking.fusion import Contributions, simplex
 
 if TYPE_CHECKING:
@@ -49,6 +50,18 @@ class FusionWeights:
         """Return the smallest and the largest weight of each part, over the folds."""
         choices = self.by_fold or (self.overall,)
         return [(min(column), max(column)) for column in zip(*choices, strict=True)]
+
+    def note(self, names: Sequence[str]) -> Note:
+        """Return which weights were chosen for parts of these names, and how far they differ
+        between folds.
+        """
+        texts: list[str] = []
+        for name, (low, high) in zip(names, self.bounds, strict=True):
+            text = f"{name} {low:.2f}"
+            if high > low:
+                text = f"{text} to {high:.2f}"
+            texts.append(text)
+        return note(Code.TUNED_WEIGHTS, len(self.by_fold), text=", ".join(texts))
 
 
 @cache

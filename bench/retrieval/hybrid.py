@@ -14,12 +14,12 @@ from bench.contract.index_facts import together
 from bench.contract.meter import part_of
 from bench.contract.requirement import Requirement, requirements_of
 from bench.core.errors import SuiteError
-from bench.core.note import Code, Note, note
+from bench.core.note import Note
 from bench.core.options import deciding
 from bench.core.plugins import is_ours
 from bench.datasets.base import Dataset
 from bench.datasets.folds import folds, refuse_shared
-from bench.ranking.fusion import Contributions, rrf_contributions, weighted_contributions
+from bench.ranking.fusion import Contributions
 from bench.ranking.tuning import FusionWeights, cross_fitted, fitted
 from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.options import HybridOptions
@@ -98,13 +98,13 @@ class Hybrid(BaseFirstStage):
         lists = [candidates_of(stage, dataset, query_ids, width) for _, stage in self.parts]
         by_query: dict[str, QueryCandidates] = {}
         for query_id in query_ids:
-            parts = self._contributions([each.by_query[query_id] for each in lists])
+            parts = self.options.contributions([each.by_query[query_id] for each in lists])
             by_query[query_id] = parts.ranking(weights.of(query_id)).first(depth)
         notes: list[Note] = []
         for (name, _), candidates in zip(self.parts, lists, strict=True):
             notes += [about.at(name) for about in candidates.warnings]
         if self.options.is_tuned:
-            notes.append(self._weights_note(weights))
+            notes.append(weights.note([name for name, _ in self.parts]))
         source = self._source([candidates.source for candidates in lists], weights)
         indexes = [(name, each.built) for (name, _), each in zip(self.parts, lists, strict=True)]
         return Candidates(by_query, depth, source, tuple(notes), together(indexes))
@@ -117,7 +117,8 @@ class Hybrid(BaseFirstStage):
             with self.meter.span(name):
                 lists.append(searched(stage, dataset, query_id, self._width(depth)))
         with self.meter.span(FUSE):
-            return self._contributions(lists).ranking(weights).first(depth)
+            parts: Contributions = self.options.contributions(lists)
+            return parts.ranking(weights).first(depth)
 
     def close(self) -> None:
         self._weights = None
@@ -127,11 +128,6 @@ class Hybrid(BaseFirstStage):
 
     def _width(self, depth: int) -> int:
         return max(depth, self.options.retrieve or 0)
-
-    def _contributions(self, lists: Sequence[QueryCandidates]) -> Contributions:
-        if self.options.by == "rrf":
-            return rrf_contributions(lists, self.options.k)
-        return weighted_contributions(lists, self.options.norm)
 
     def _source(self, parts: Sequence[Source], weights: FusionWeights) -> Source:
         """Return what decides the candidates: options, parts, and the weights that were chosen."""
@@ -152,20 +148,11 @@ class Hybrid(BaseFirstStage):
     def _settings(self) -> dict[str, object]:
         """Return the options that decide something as they are set."""
         options = self.options
-        unused = {"norm"} if options.by == "rrf" else {"k"}
-        if not options.is_tuned or options.train is not None:
+        unused = options.unused
+        if options.train is not None:
             unused |= {"folds", "seed"}
         settings = deciding(options, "scores")
         return {name: value for name, value in settings.items() if name not in unused}
-
-    def _weights_note(self, weights: FusionWeights) -> Note:
-        texts: list[str] = []
-        for (name, _), (low, high) in zip(self.parts, weights.bounds, strict=True):
-            text = f"{name} {low:.2f}"
-            if high > low:
-                text = f"{text} to {high:.2f}"
-            texts.append(text)
-        return note(Code.TUNED_WEIGHTS, len(weights.by_fold), text=", ".join(texts))
 
     def _weights_for(self, dataset: Dataset) -> FusionWeights:
         """Return the weights that serve a dataset's queries, chosen once."""
@@ -173,10 +160,8 @@ class Hybrid(BaseFirstStage):
             return self._weights[1]
         if self.options.is_tuned:
             weights = self._tuned(dataset)
-        elif self.options.weights is None:
-            weights = FusionWeights((1.0,) * len(self.parts))
         else:
-            weights = FusionWeights(tuple(map(float, self.options.weights)))
+            weights = self.options.fixed_weights(len(self.parts))
         self._weights = (dataset, weights)
         return weights
 
@@ -234,7 +219,7 @@ class Hybrid(BaseFirstStage):
         depth = self._tuning_depth
         lists = [candidates_of(stage, dataset, query_ids, depth) for stage in stages]
         return {
-            query_id: self._contributions([each.by_query[query_id] for each in lists])
+            query_id: self.options.contributions([each.by_query[query_id] for each in lists])
             for query_id in query_ids
         }
 

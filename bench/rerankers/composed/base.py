@@ -12,12 +12,11 @@ from bench.contract.request import CandidateList, Failure, Usage
 from bench.contract.requirement import Requirement, requirements_of
 from bench.contract.stage import Component, Description, Placement
 from bench.core.errors import SuiteError
-from bench.core.note import Code, Note, NoteFields, note, read_notes
+from bench.core.note import Note, NoteFields, read_notes
 from bench.core.options import deciding
 from bench.core.outsiders import outsiders_code
 from bench.core.plugins import name_of
 from bench.ranking.order import rank
-from bench.ranking.tuning import FusionWeights
 from bench.rerankers.base import BaseReranker
 from bench.rerankers.reference.fixed import in_order
 
@@ -255,14 +254,3 @@ def aligned(doc_ids: Sequence[str], sums: Scores, request: CandidateList) -> Sco
 
     by_id = dict(zip(doc_ids, sums.tolist(), strict=True))
     return np.array([by_id[doc_id] for doc_id in request.doc_ids], dtype=np.float64)
-
-
-def weights_note(names: Sequence[str], weights: FusionWeights) -> Note:
-    """Return which weights were chosen, and how far they differ between folds."""
-    texts: list[str] = []
-    for name, (low, high) in zip(names, weights.bounds, strict=True):
-        text = f"{name} {low:.2f}"
-        if high > low:
-            text = f"{text} to {high:.2f}"
-        texts.append(text)
-    return note(Code.TUNED_WEIGHTS, len(weights.by_fold), text=", ".join(texts))

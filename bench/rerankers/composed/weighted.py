@@ -1,0 +1,95 @@
+"""What fuse and blend have in common: weights of what is added up, given or chosen on queries of
+other folds.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.contract.request import CandidateList, Failure
+from bench.core.note import Note
+from bench.datasets.folds import folds
+from bench.ranking.fusion import Contributions
+from bench.ranking.tuning import FusionWeights, cross_fitted
+from bench.rerankers.composed.base import Composite, aligned, failure_among
+
+if TYPE_CHECKING:
+    from bench.contract.request import Outcome
+    from bench.datasets.base import Dataset, Qrels
+
+
+class Weighted(Composite):
+    """Adds up what its parts give to each document of a query. Weights that are tuned are fixed
+    ones until the queries have been scored once.
+    """
+
+    own_state: FusionWeights | None = None
+
+    def __init__(self, options: Any, device: str = "cpu") -> None:
+        super().__init__(options, device)
+        self.learns = options.is_tuned
+        self._qrels: Qrels = {}
+
+    @property
+    @abstractmethod
+    def weighted_names(self) -> Sequence[str]:
+        """What notes call that which each weight belongs to."""
+
+    @abstractmethod
+    def fixed_weights(self) -> FusionWeights:
+        """Return the weights where none are learned."""
+
+    @abstractmethod
+    def contributions(self, request: CandidateList, scores: Sequence[Any]) -> Contributions:
+        """Return what is added up for a query, of the scores that the parts gave."""
+
+    def over(self, dataset: Dataset) -> None:
+        super().over(dataset)
+        self._qrels = dataset.qrels
+
+    def facts(self) -> dict[str, object]:
+        """Return the weights that were chosen, nothing where none were."""
+        weights = self.own_state
+        if weights is None:
+            return {}
+        return {"weights": {"overall": weights.overall, "by_fold": weights.by_fold}}
+
+    def notes(self) -> Sequence[Note]:
+        if self.own_state is None:
+            return ()
+        return [self.own_state.note(self.weighted_names)]
+
+    def learn(
+        self, requests: Sequence[CandidateList], outcomes: Sequence[Sequence[Outcome | None]]
+    ) -> None:
+        """Choose weights by nDCG@10, cross-fitted over all queries that every part has answered.
+        Raises DataError where they are too few for the folds.
+        """
+        if not self.learns:
+            return
+        queries: dict[str, Contributions] = {}
+        texts: dict[str, str] = {}
+        for request, *scores in zip(requests, *outcomes, strict=True):
+            if not any(isinstance(own, Failure) for own in scores):
+                queries[request.query_id] = self.contributions(request, scores)
+                texts[request.query_id] = request.query
+        count = self.options.folds
+        fold_of = folds(texts, count, self.options.seed)
+        self.own_state = cross_fitted(queries, self._qrels, fold_of, count)
+
+    def combine(
+        self, requests: Sequence[CandidateList], outcomes: Sequence[Sequence[Outcome | None]]
+    ) -> list[Outcome]:
+        weights = self.own_state or self.fixed_weights()
+        results: list[Outcome] = []
+        for request, *scores in zip(requests, *outcomes, strict=True):
+            failure = failure_among(self.parts, scores)
+            if failure is not None:
+                results.append(failure)
+                continue
+            parts = self.contributions(request, scores)
+            sums = parts.summed(weights.of(request.query_id))
+            results.append(aligned(parts.doc_ids, sums, request))
+        return results
