@@ -96,6 +96,11 @@ class Dataset:
     has_texts: bool = True
     documents_read: int | None = None
 
+    @property
+    def judged_queries(self) -> dict[str, str]:
+        """Return the text of each query that has judgments, by id."""
+        return {query_id: text for query_id, text in self.queries.items() if query_id in self.qrels}
+
     def texts(self, doc_ids: Sequence[str]) -> list[str]:
         """Return the rendered text of some documents, in the order of the ids."""
         return [render(self.template, fields) for fields in self.documents.get(doc_ids)]

@@ -30,11 +30,4 @@ def refuse_absent(dataset: Dataset, names: Sequence[str]) -> None:
 
 def refuse_measured(training: Dataset, dataset: Dataset) -> None:
     """Raise DataError where a judged query of a dataset to train on is also measured."""
-    refuse_shared(_judged(training), _judged(dataset), training.id, dataset.id)
-
-
-def _judged(dataset: Dataset) -> dict[str, str]:
-    """Return the texts of the queries that have judgments, by id."""
-    return {
-        query_id: text for query_id, text in dataset.queries.items() if query_id in dataset.qrels
-    }
+    refuse_shared(training.judged_queries, dataset.judged_queries, training.id, dataset.id)

@@ -213,20 +213,17 @@ class Learner:
         part = self.options.train
         dataset = datasets.load(part.name, part.options, self.base_dir, self.origin.seed)
         refuse_measured(dataset, self.dataset)
-        judged = [query_id for query_id in dataset.queries if query_id in dataset.qrels]
-        return QuerySet(dataset, self._lists(dataset, first, judged))
+        return QuerySet(dataset, self._lists(dataset, first))
 
     def own_lists(self) -> Sequence[CandidateList]:
         """Return the first stage's candidates of the judged queries."""
         first = self.origin.first
         if first is None:
             raise RerankerError("ltr: its first stage is not known")
-        judged = [query_id for query_id in self.dataset.queries if query_id in self.dataset.qrels]
-        return self._lists(self.dataset, first, judged)
+        return self._lists(self.dataset, first)
 
-    def _lists(
-        self, dataset: Dataset, first: Recipe, query_ids: Sequence[str]
-    ) -> Sequence[CandidateList]:
+    def _lists(self, dataset: Dataset, first: Recipe) -> Sequence[CandidateList]:
+        query_ids = list(dataset.judged_queries)
         stage = retrieval.build(first.name, first.options, Path(first.base_dir), first.device)
         try:
             candidates = candidates_of(stage, dataset, query_ids, self.origin.depth)

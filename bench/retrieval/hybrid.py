@@ -189,7 +189,6 @@ class Hybrid(BaseFirstStage):
                         part.name, part.options, self.base_dir, self.device, self.observer
                     )
                 )
-                stages[-1].attach(self.device, self.observer)
                 stack.callback(stages[-1].close)
             stored = self._stored(training, stages)
             weights = stored.read(None)
@@ -199,7 +198,7 @@ class Hybrid(BaseFirstStage):
         return weights
 
     def _folds(self, dataset: Dataset) -> Mapping[str, int]:
-        return folds(_judged_queries(dataset), self.options.folds, self.options.seed)
+        return folds(dataset.judged_queries, self.options.folds, self.options.seed)
 
     def _training(self, dataset: Dataset, *, check: bool = False) -> Dataset:
         """Return the dataset that weights are chosen on. Raises DataError where it shares judged
@@ -209,13 +208,13 @@ class Hybrid(BaseFirstStage):
         training = datasets.load(
             part.name, part.options, self.base_dir, self.options.seed, check=check
         )
-        refuse_shared(_judged_queries(training), _judged_queries(dataset), part.name, dataset.id)
+        refuse_shared(training.judged_queries, dataset.judged_queries, part.name, dataset.id)
         return training
 
     def _judged(
         self, dataset: Dataset, stages: Sequence[BaseFirstStage]
     ) -> Mapping[str, Contributions]:
-        query_ids = list(_judged_queries(dataset))
+        query_ids = list(dataset.judged_queries)
         depth = self._tuning_depth
         lists = [candidates_of(stage, dataset, query_ids, depth) for stage in stages]
         return {
@@ -234,14 +233,7 @@ class Hybrid(BaseFirstStage):
         """
         if not self.source_decides:
             return StoredWeights(None)
-        query_ids = list(_judged_queries(dataset))[:1]
+        query_ids = list(dataset.judged_queries)[:1]
         parts = [dict(candidates_of(stage, dataset, query_ids, 1).source) for stage in stages]
         fields = {**self._settings(), "depth": self._tuning_depth, "parts": parts}
         return StoredWeights.of(dataset, json.dumps(fields, sort_keys=True, default=str))
-
-
-def _judged_queries(dataset: Dataset) -> dict[str, str]:
-    """Return the text of each query that has judgments, by id."""
-    return {
-        query_id: text for query_id, text in dataset.queries.items() if query_id in dataset.qrels
-    }
