@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bench.learning.values import Scores
+    from bench.learning.values import Scores, Words
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,11 @@ class QueryView:
             at = np.flatnonzero(np.isin(tokens, wanted))
             places.append(list(zip(at.tolist(), tokens[at].tolist(), strict=True)))
         return places
+
+    @cached_property
+    def matches(self) -> Sequence[Words]:
+        """The distinct words of the query that each document has."""
+        return [frozenset(word for _, word in places) for places in self.places]
 
     @property
     def signals(self) -> Mapping[str, Scores]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bench.learning.view import QueryView
 
 if TYPE_CHECKING:
-    from bench.learning.values import Columns, Words
+    from bench.learning.values import Columns
 
 
 def bm25(view: QueryView) -> Columns:
@@ -37,7 +37,7 @@ def idf(view: QueryView) -> Columns:
     import numpy as np
 
     weights = view.idf
-    matched = [sum(weights[word] for word in own) for own in _matches(view)]
+    matched = [sum(weights[word] for word in own) for own in view.matches]
     total = sum(weights.values())
     return {
         "idf.query": np.full(len(view.doc_ids), total),
@@ -51,9 +51,8 @@ def overlap(view: QueryView) -> Columns:
 
     weights = view.idf
     total = sum(weights.values()) or 1.0
-    matches = _matches(view)
-    shares = [len(own) / max(len(weights), 1) for own in matches]
-    weighted = [sum(weights[word] for word in own) / total for own in matches]
+    shares = [len(own) / max(len(weights), 1) for own in view.matches]
+    weighted = [sum(weights[word] for word in own) / total for own in view.matches]
     return {
         "overlap.share": np.array(shares, dtype=np.float64),
         "overlap.idf": np.array(weighted, dtype=np.float64),
@@ -69,9 +68,8 @@ def proximity(view: QueryView) -> Columns:
     pairs = set(pairwise(view.query_tokens))
     windows: list[float] = []
     bigrams: list[float] = []
-    for places in view.places:
-        words = [word for _, word in places]
-        count = len(set(words))
+    for places, words in zip(view.places, view.matches, strict=True):
+        count = len(words)
         windows.append(count / smallest_window(places, count) if count > 1 else 0.0)
         adjacent = {
             (word, later)
@@ -96,8 +94,3 @@ def smallest_window(places: Sequence[tuple[int, int]], count: int) -> int:
         if len(last) == count:
             best = min(best, place - min(last.values()) + 1)
     return best
-
-
-def _matches(view: QueryView) -> list[Words]:
-    """Return the distinct words of the query that each document has."""
-    return [frozenset(word for _, word in places) for places in view.places]
