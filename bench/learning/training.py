@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from bench.contract.learned import FusionOrders
 from bench.datasets.base import Qrels
@@ -16,9 +15,6 @@ from bench.learning.gain import Graded, graded
 from bench.learning.matrix import Example
 from bench.learning.models.base import Lesson, Model, Trainer
 from bench.ranking.tuning import FusionWeights
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -63,13 +59,26 @@ class TrainingSet:
             for example in self.examples
         }
 
+    @property
+    def lessons(self) -> list[Lesson]:
+        """What a model is fitted on, one per query."""
+        judged = self.judged
+        return [
+            Lesson(example.query_id, example.matrix, judged[example.query_id].grades)
+            for example in self.examples
+        ]
+
+    @property
+    def documents(self) -> int:
+        """The documents of all queries."""
+        return sum(len(example.doc_ids) for example in self.examples)
+
 
 def cross_fitted(trainer: Trainer, data: TrainingSet, count: int, seed: int) -> Trained:
     """Return a model per fold, fitted on the queries of the others, and one of all queries."""
-    data = useful(trainer, data)
+    data = _useful(trainer, data)
     fold_of = _folds(data, count, seed)
-    judged = data.judged
-    lessons = [_lesson(example, judged) for example in data.examples]
+    lessons = data.lessons
     models: list[Model] = []
     for fold in range(count):
         others = [row for row in lessons if fold_of[row.query_id] != fold]
@@ -78,25 +87,22 @@ def cross_fitted(trainer: Trainer, data: TrainingSet, count: int, seed: int) -> 
     return Trained(
         data.features,
         trainer.fitted(data.features, lessons),
-        len(lessons),
-        sum(len(lesson.grades) for lesson in lessons),
+        len(data.examples),
+        data.documents,
         weights,
         models,
-        by_text(data, fold_of),
+        _by_text(data, fold_of),
     )
 
 
 def fitted(trainer: Trainer, data: TrainingSet) -> Trained:
     """Return a model of all queries of another dataset."""
-    data = useful(trainer, data)
-    judged = data.judged
-    lessons = [_lesson(example, judged) for example in data.examples]
-    model = trainer.fitted(data.features, lessons)
+    data = _useful(trainer, data)
     return Trained(
         data.features,
-        model,
-        len(lessons),
-        sum(len(lesson.grades) for lesson in lessons),
+        trainer.fitted(data.features, data.lessons),
+        len(data.examples),
+        data.documents,
         fusions.weights_of(data.examples, data.qrels, {}, 1),
     )
 
@@ -107,7 +113,7 @@ def ready(model: Model, data: TrainingSet, count: int, seed: int) -> Trained:
     """
     fold_of = _folds(data, count, seed)
     weights = fusions.weights_of(data.examples, data.qrels, fold_of, count)
-    return Trained(data.features, model, 0, 0, weights, (), by_text(data, fold_of))
+    return Trained(data.features, model, 0, 0, weights, (), _by_text(data, fold_of))
 
 
 def compared(trained: Trained, examples: Sequence[Example]) -> list[FusionOrders]:
@@ -115,7 +121,7 @@ def compared(trained: Trained, examples: Sequence[Example]) -> list[FusionOrders
     return [fusions.untuned(examples), fusions.tuned(examples, trained.weights)]
 
 
-def useful(trainer: Trainer, data: TrainingSet) -> TrainingSet:
+def _useful(trainer: Trainer, data: TrainingSet) -> TrainingSet:
     """Return the queries with the features that say something to a model."""
     columns = trainer.useful([example.matrix for example in data.examples])
     examples = [replace(example, matrix=example.matrix[:, columns]) for example in data.examples]
@@ -123,7 +129,7 @@ def useful(trainer: Trainer, data: TrainingSet) -> TrainingSet:
     return replace(data, features=names, examples=examples)
 
 
-def by_text(data: TrainingSet, fold_of: Mapping[str, int]) -> dict[str, int]:
+def _by_text(data: TrainingSet, fold_of: Mapping[str, int]) -> dict[str, int]:
     """Return the fold of each query's text."""
     return {same_text(data.queries[query_id]): fold for query_id, fold in fold_of.items()}
 
@@ -131,7 +137,3 @@ def by_text(data: TrainingSet, fold_of: Mapping[str, int]) -> dict[str, int]:
 def _folds(data: TrainingSet, count: int, seed: int) -> Mapping[str, int]:
     texts = {example.query_id: data.queries[example.query_id] for example in data.examples}
     return folds(texts, count, seed)
-
-
-def _lesson(example: Example, judged: Mapping[str, Graded]) -> Lesson:
-    return Lesson(example.query_id, example.matrix, judged[example.query_id].grades)

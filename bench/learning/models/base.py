@@ -22,6 +22,11 @@ class Lesson:
     grades: Scores
 
 
+NOTHING_TO_LEARN = (
+    "ltr: no query to train on has both a better and a worse candidate: there is nothing to learn"
+)
+
+
 class Model(ABC):
     """A model that was fitted or loaded. `features` are the columns that it reads, in order."""
 

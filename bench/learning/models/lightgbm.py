@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.errors import RerankerError
-from bench.learning.models.base import Lesson, Model, Trainer
+from bench.learning.models.base import NOTHING_TO_LEARN, Lesson, Model, Trainer
 from bench.learning.models.needs import LIGHTGBM
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ class LightGBMTrainer(Trainer):
 
         useful = [lesson for lesson in lessons if len(set(lesson.grades.tolist())) > 1]
         if not useful:
-            raise RerankerError(
-                "ltr: no query to train on has both a better and a worse candidate: there is "
-                "nothing to learn"
-            )
+            raise RerankerError(NOTHING_TO_LEARN)
         options = self.options
         data = lightgbm.Dataset(
             np.vstack([lesson.matrix for lesson in useful]),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from bench.core.digest import digest_of
 from bench.core.errors import RerankerError
 from bench.learning.matrix import standardised
-from bench.learning.models.base import Lesson, Model, Trainer
+from bench.learning.models.base import NOTHING_TO_LEARN, Lesson, Model, Trainer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,10 +134,7 @@ class LinearTrainer(Trainer):
                 differences.append(values[better] - values[worse])
                 counts.append(len(better))
         if not counts:
-            raise RerankerError(
-                "ltr: no query to train on has both a better and a worse candidate: there is "
-                "nothing to learn"
-            )
+            raise RerankerError(NOTHING_TO_LEARN)
         shares = np.repeat([1.0 / (count * len(counts)) for count in counts], counts)
         return np.vstack(differences), shares, len(counts)
 
