@@ -46,17 +46,23 @@ class Limits:
         """Return whether a pipeline is expected to keep to the limits: what is not known does
         not.
         """
-        forecast = pipeline.latency
-        pairs: list[tuple[float | None, float | None]] = [
-            (self.usd_per_1000, pipeline.usd_per_1000),
-            (self.p50_ms, None if forecast is None else forecast.p50_ms),
-            (self.p95_ms, None if forecast is None else forecast.p95_ms),
-        ]
-        return all(limit is None or _within(value, limit) for limit, value in pairs)
+        if not self.allow_cost(pipeline.usd_per_1000):
+            return False
+        if pipeline.latency is None:
+            return self.allow_times(None, None)
+        return self.allow_times(pipeline.latency.p50_ms, pipeline.latency.p95_ms)
+
+    def allow_times(self, p50_ms: float | None, p95_ms: float | None) -> bool:
+        """Return whether times keep to the limits: one that is not known does not."""
+        return _within(p50_ms, self.p50_ms) and _within(p95_ms, self.p95_ms)
+
+    def allow_cost(self, usd_per_1000: float | None) -> bool:
+        """Return whether a cost keeps to the limit: one that is not known does not."""
+        return _within(usd_per_1000, self.usd_per_1000)
 
 
-def _within(value: float | None, limit: float) -> bool:
-    return value is not None and value <= limit
+def _within(value: float | None, limit: float | None) -> bool:
+    return limit is None or (value is not None and value <= limit)
 
 
 @dataclass(frozen=True)

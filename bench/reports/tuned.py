@@ -101,9 +101,7 @@ def _verdict(outcome: Outcome, pipeline: TimedPipeline) -> str:
             return verdict if is_sure else f"{verdict}, not sure"
     if not pipeline.queries:
         return "failed"
-    p95_ms, p50_ms = outcome.limits.p95_ms, outcome.limits.p50_ms
-    too_slow = p95_ms is not None and pipeline.p95_ms > p95_ms
-    if too_slow or (p50_ms is not None and pipeline.p50_ms > p50_ms):
+    if not outcome.limits.allow_times(pipeline.p50_ms, pipeline.p95_ms):
         return "too slow" if is_sure else "looks too slow"
     return "beaten"
 

@@ -101,10 +101,7 @@ class Search:
 
     def is_affordable(self, candidate: Candidate) -> bool:
         """Return whether the cost of a candidate is known to keep to the limit."""
-        usd = self.limits.usd_per_1000
-        if usd is None:
-            return True
-        return candidate.usd_per_1000 is not None and candidate.usd_per_1000 <= usd
+        return self.limits.allow_cost(candidate.usd_per_1000)
 
     @property
     def _limit_ms(self) -> float:
@@ -148,9 +145,7 @@ class Search:
 
     def fits(self, pipeline: TimedPipeline) -> bool:
         """Return whether the times of a pipeline keep to the limits."""
-        p95_ms, p50_ms = self.limits.p95_ms, self.limits.p50_ms
-        fits_high = p95_ms is None or pipeline.p95_ms <= p95_ms
-        return fits_high and (p50_ms is None or pipeline.p50_ms <= p50_ms)
+        return self.limits.allow_times(pipeline.p50_ms, pipeline.p95_ms)
 
 
 def _timed(
