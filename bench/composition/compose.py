@@ -4,7 +4,6 @@ them, and tunes blends on one half of the queries for the other.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -77,7 +76,6 @@ class Composing:
         self.prices = self._prices()
 
     def run(self, pipelines: Sequence[Chain], *, tuned: bool) -> Composition:
-        started = time.perf_counter()
         self.dataset.verify()
         self.left_out |= self.dataset.left_out
         chains = pipelines or grid(self.dataset)
@@ -88,7 +86,6 @@ class Composing:
         return Composition(
             self.dataset.dataset,
             self.headline,
-            tuple(self.dataset.names),
             len(self.dataset.query_ids),
             tuple(self._with_front(by_quality(within))),
             self.limits,
@@ -100,7 +97,6 @@ class Composing:
                 for group in self.dataset.groups
                 if group.first not in self.forecasts.searches
             ),
-            time.perf_counter() - started,
         )
 
     def _measured(self, chains: Sequence[Chain], *, refuse: bool) -> Iterator[ComposedPipeline]:

@@ -117,7 +117,6 @@ class Composition:
 
     dataset: str
     measure: str
-    measures: tuple[str, ...]
     queries: int
     pipelines: tuple[ComposedPipeline, ...]
     limits: Limits = field(default_factory=Limits)
@@ -127,7 +126,6 @@ class Composition:
     """Rows without a time."""
     unsearched: tuple[str, ...] = ()
     """First stages without a time."""
-    seconds: float = 0.0
 
     @property
     def front(self) -> tuple[ComposedPipeline, ...]:

@@ -354,13 +354,3 @@ def _texts(run: Run, dataset: str) -> Mapping[str, str]:
     queries = run.queries
     queries = queries[queries["dataset"] == dataset]
     return dict(zip(queries["query"].tolist(), queries["text"].tolist(), strict=True))
-
-
-def chains_of_rows(stored_dataset: Stored) -> Iterator[Chain]:
-    """Yield the rows of the run themselves as chains: each first stage, and each reranker over all
-    of its candidates.
-    """
-    for group in stored_dataset.groups:
-        yield Chain(group.first, group.depth)
-        for trial in group.trials:
-            yield Chain(group.first, group.depth, (Step(Rank(trial.name)),))

@@ -126,8 +126,7 @@ class Forecast:
 @dataclass
 class Forecasts:
     """Forecasts over one dataset. `stages` are the times of rows and `searches` those of first
-    stages, by their names in chains; `depths` are the numbers of documents that a row ran over, by
-    its name.
+    stages, by their names in chains.
     """
 
     stages: Mapping[str, StageTimes]

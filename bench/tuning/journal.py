@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.core.atomic import write_atomically
-from bench.core.digest import digest_of
 from bench.core.errors import BenchError
 
 Timed = Mapping[str, Mapping[str, list[float]]]
@@ -46,8 +45,3 @@ class Journal:
             write_atomically(self.path, text.encode())
         except OSError as error:
             raise BenchError(f"{self.path}: cannot be written: {error.strerror}") from error
-
-
-def key_of(fields: Mapping[str, object]) -> str:
-    """Return the key of a search: a digest of what decides it."""
-    return digest_of(dict(fields))

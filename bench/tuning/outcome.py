@@ -73,7 +73,6 @@ class Outcome:
     too_dear: int
     left_out: Sequence[tuple[str, str]]
     calls: int
-    confirmed_on: int
 
     @property
     def beyond(self) -> int:

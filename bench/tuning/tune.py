@@ -14,6 +14,7 @@ from bench.composition.steps import NotStored
 from bench.composition.stored import Stored, stored
 from bench.composition.times import Forecasts
 from bench.contract.part import Part
+from bench.core.digest import digest_of
 from bench.core.errors import BenchError, SuiteError
 from bench.core.progress import Observer
 from bench.core.version import version
@@ -26,7 +27,7 @@ from bench.runner.retrieve import Retrieved, retrieve
 from bench.suite.naming import display_name
 from bench.suite.planning import plan
 from bench.suite.suite import Suite
-from bench.tuning.journal import Journal, key_of
+from bench.tuning.journal import Journal
 from bench.tuning.outcome import Candidate, Outcome, TimedPipeline
 from bench.tuning.search import Search, parted, probed
 from bench.tuning.stage_bench import StageBench
@@ -125,7 +126,6 @@ def _outcome(
         len(too_dear),
         left_out,
         search.stages.calls,
-        len(search.queries.confirming),
     )
 
 
@@ -209,7 +209,7 @@ def _parts(suite: Suite) -> dict[str, Part]:
 def _key(suite: Suite, limits: Limits, run: Run, device: str) -> str:
     """Return what an earlier search has to agree in before its timings are used."""
     environment = fingerprint.fingerprint(device)
-    return key_of(
+    return digest_of(
         {
             "suite": suite.resolved(),
             "inputs": run.info.inputs,

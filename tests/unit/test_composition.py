@@ -123,7 +123,7 @@ def test_a_narrow_terminal_keeps_quality_time_and_front(limit: str, usd: float |
     chain = Chain("bm25", 100, (Step(Rank("minilm-cross-encoder"), 50), Step(Rank("r" * 40))))
     rows = [replace(row, chain=replace(chain, depth=100 - n)) for n, row in enumerate(rows)]
     limits = Limits(p95_ms=1000.0) if limit else Limits()
-    composition = Composition("d", "nDCG@10", ("nDCG@10",), 80, tuple(rows), limits)
+    composition = Composition("d", "nDCG@10", 80, tuple(rows), limits)
     buffer = io.StringIO()
     show(report.document([composition]), screen(file=buffer, width=80))
     lines = buffer.getvalue().splitlines()
@@ -137,7 +137,7 @@ def test_a_narrow_terminal_keeps_quality_time_and_front(limit: str, usd: float |
 
 @pytest.mark.parametrize(("usd", "is_kept"), [(0.0, False), (None, False), (0.25, True)])
 def test_a_cost_of_nothing_is_left_out_before_the_pairs(usd: float | None, is_kept: bool) -> None:
-    composition = Composition("d", "nDCG@10", ("nDCG@10",), 80, (pipeline("a", 0.5, 1.0, usd),))
+    composition = Composition("d", "nDCG@10", 80, (pipeline("a", 0.5, 1.0, usd),))
     by_key = {
         column.key: column for column in report.table(composition, composition.pipelines).columns
     }
