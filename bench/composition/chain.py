@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.composition.steps import BEFORE, Cut, Fuse, Rank, Step, Work
@@ -28,10 +29,7 @@ class Chain:
     @property
     def rows(self) -> tuple[str, ...]:
         """The rows whose scores it needs, in the order of its stages."""
-        names: dict[str, None] = {}
-        for step in self.steps:
-            names |= dict.fromkeys(rows_of(step.work))
-        return tuple(names)
+        return tuple(dict.fromkeys(row for row, _ in self.scored()))
 
     def received(self) -> list[int]:
         """Return how many documents each stage after the first gets, at most."""
@@ -42,6 +40,12 @@ class Chain:
             if step.keep is not None:
                 handed = min(handed, step.keep)
         return counts
+
+    def scored(self) -> Iterator[tuple[str, int]]:
+        """Yield each row that scores something, and how many documents per query, at most."""
+        for step, received in zip(self.steps, self.received(), strict=True):
+            for row in rows_of(step.work):
+                yield row, received
 
 
 def rows_of(work: Work) -> tuple[str, ...]:

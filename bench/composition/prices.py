@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.composition.chain import Chain, rows_of
+from bench.composition.chain import Chain
 from bench.records.schema import Record
 
 TOKENS = "million tokens"
@@ -48,10 +48,9 @@ def row_price(record: Record) -> RowPrice:
 def price_of(chain: Chain, rows: Mapping[str, RowPrice]) -> float | None:
     """Return the dollars per 1,000 queries of a chain; None where those of a row are not known."""
     total = 0.0
-    for step, received in zip(chain.steps, chain.received(), strict=True):
-        for name in rows_of(step.work):
-            usd = rows[name].at(received)
-            if usd is None:
-                return None
-            total += usd
+    for name, depth in chain.scored():
+        usd = rows[name].at(depth)
+        if usd is None:
+            return None
+        total += usd
     return total

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from bench.composition.chain import Chain, rows_of
+from bench.composition.chain import Chain
 from bench.latency.columns import P50, P95, Interval, needed
 from bench.latency.scenarios import one_query, one_query_at
 from bench.latency.summary import timed_calls
@@ -132,7 +132,7 @@ class Forecasts:
     stages: Mapping[str, StageTimes]
     searches: Mapping[str, StageTimes]
     seed: int = 0
-    _samples: dict[tuple[str, int], Values] = field(default_factory=dict)
+    _samples: dict[tuple[str, bool, int], Values] = field(default_factory=dict)
 
     @cached_property
     def query_ids(self) -> list[str]:
@@ -194,7 +194,7 @@ class Forecasts:
         total = np.zeros((len(self.query_ids), self.rounds))
         if chain.first in self.searches:
             total = total + self._at(self.searches[chain.first], chain.depth, is_search=True)
-        for row, depth in _scored(chain):
+        for row, depth in chain.scored():
             total = total + self._at(self.stages[row], depth)
         return total
 
@@ -206,7 +206,7 @@ class Forecasts:
 
         timed = stage.nearest(stage.reached(depth))
         factor = 1.0 if is_search else stage.factor(depth)
-        key = (f"{stage.name} {is_search}", timed)
+        key = (stage.name, is_search, timed)
         if key not in self._samples:
             calls = stage.by_depth[timed]
             rows = [calls[query_id][: self.rounds] for query_id in self.query_ids]
@@ -225,19 +225,12 @@ class Forecasts:
         )
 
     def _basis(self, chain: Chain) -> Basis:
-        bases = [self.stages[row].basis(depth) for row, depth in _scored(chain)]
+        bases = [self.stages[row].basis(depth) for row, depth in chain.scored()]
         return max(bases, key=BASES.index, default="measured")
 
     def _all_calls(self) -> Iterator[Calls]:
         for stage in (*self.stages.values(), *self.searches.values()):
             yield from stage.by_depth.values()
-
-
-def _scored(chain: Chain) -> Iterator[tuple[str, int]]:
-    """Yield each row that scores something in a chain, and how many documents per query."""
-    for step, received in zip(chain.steps, chain.received(), strict=True):
-        for row in rows_of(step.work):
-            yield row, received
 
 
 def together(name: str, stages: Sequence[StageTimes]) -> StageTimes:
@@ -255,7 +248,7 @@ def together(name: str, stages: Sequence[StageTimes]) -> StageTimes:
 
 def pairs_of(chain: Chain) -> int:
     """Return the documents per query that are scored, at most, over all stages."""
-    return sum(depth for _, depth in _scored(chain))
+    return sum(depth for _, depth in chain.scored())
 
 
 def stage_times(run: Run, names: Mapping[str, str]) -> dict[str, StageTimes]:
