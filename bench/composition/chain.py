@@ -18,12 +18,16 @@ class Chain:
 
     def __str__(self) -> str:
         """Return the pipeline as `--pipeline` takes it: bm25:100 > minilm-l6:30 > bge."""
+        return self.line()
+
+    def line(self, share: str | None = None) -> str:
+        """Return the same, with these words for the share of a blend where some are given."""
         parts = [f"{self.first}:{self.depth}"]
         for step in self.steps:
             keep = ""
             if step.keep is not None:
                 keep = f":{step.keep}"
-            parts.append(f"{written(step.work)}{keep}")
+            parts.append(f"{written(step.work, share)}{keep}")
         return " > ".join(parts)
 
     @property
@@ -57,8 +61,10 @@ def rows_of(work: Work) -> tuple[str, ...]:
     return ()
 
 
-def written(work: Work) -> str:
-    """Return a stage in a few words: minilm-l6, rrf(minilm-l6, bge), blend(bge 0.7)."""
+def written(work: Work, share: str | None = None) -> str:
+    """Return a stage in a few words: minilm-l6, rrf(minilm-l6, bge), blend(bge 0.7). `share` are
+    the words for that of a blend, in place of its own.
+    """
     if isinstance(work, Cut):
         return "cut"
     if isinstance(work, Rank):
@@ -66,8 +72,9 @@ def written(work: Work) -> str:
     weights: tuple[float, ...] = work.weights or (1.0,) * len(work.rows)
     is_equal = len(set(weights)) == 1
     if BEFORE in work.rows:
-        share = weights[0] / sum(weights)
-        return f"blend({rows_of(work)[0]} {share:g})"
+        if share is None:
+            share = f"{weights[0] / sum(weights):g}"
+        return f"blend({rows_of(work)[0]} {share})"
     name = "rrf"
     if work.by == "weighted":
         name = work.norm

@@ -96,14 +96,13 @@ class ComposedPipeline:
 
     @property
     def name(self) -> str:
-        text = str(self.chain)
         if self.tuning is None:
-            return text
+            return str(self.chain)
         low, high = sorted(self.tuning.shares)
         share = f"{low:g}"
         if high > low:
             share = f"{low:g} to {high:g}"
-        return text.replace("0.5)", f"{share})")
+        return self.chain.line(share)
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.quality:.4f}>"
