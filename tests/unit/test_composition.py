@@ -14,6 +14,7 @@ from bench.composition.prices import RowPrice, price_of
 from bench.composition.steps import Cut, Fuse, Rank, Step
 from bench.composition.times import Forecast, Forecasts, StageTimes, pairs_of
 from bench.reports import composed as report
+from bench.reports.plots import composed as picture
 from bench.reports.renderers.screen import screen
 from bench.reports.renderers.terminal import show
 
@@ -108,6 +109,15 @@ def test_limits_let_pass_what_is_known_to_keep_to_them() -> None:
     assert not limits.fit(pipeline("unpriced", 0.5, 1.0, usd=None))
     assert not limits.fit(pipeline("dear", 0.5, 1.0, usd=2.0))
     assert str(limits) == "p95 ≤ 5 ms, $1 per 1,000 queries"
+
+
+def test_a_picture_names_each_pipeline_at_its_own_point() -> None:
+    """Where one has no time, all are drawn by their pairs."""
+    timed = replace(pipeline("timed", 0.5, 100.0), on_front=True)
+    untimed = replace(pipeline("untimed", 0.6, 1.0), on_front=True, latency=None, pairs=5)
+    figure = picture.figure(Composition("d", "nDCG@10", 80, (untimed, timed)))
+    labels = {label.get_text(): label.xy for label in figure.axes[0].texts}
+    assert labels == {"timed:10": (10.0, 0.5), "untimed:10": (5.0, 0.6)}
 
 
 HEADS = {"": ["nDCG@10", "~p50 ms", "front"], "p95": ["nDCG@10", "~p95 ms", "front"]}

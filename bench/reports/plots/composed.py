@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.composition.composed import Composition
+from bench.composition.composed import ComposedPipeline, Composition
 from bench.reports.plots import style
 
 NAMED = 12
@@ -19,20 +19,15 @@ def figure(composition: Composition) -> Any:
 
     picture, axes = style.new_figure(title(composition))
     is_timed = all(pipeline.latency for pipeline in composition.pipelines)
-    points: list[tuple[float, float, bool]] = []
-    for pipeline in composition.pipelines:
-        x = float(pipeline.pairs)
-        if is_timed and pipeline.latency is not None:
-            x = pipeline.latency.p50_ms
-        points.append((x, pipeline.quality, pipeline.on_front))
-    others = [(x, y) for x, y, on_front in points if not on_front]
-    front = sorted((x, y) for x, y, on_front in points if on_front)
+    points = {pipeline.chain: _point(pipeline, is_timed) for pipeline in composition.pipelines}
+    others = [points[each.chain] for each in composition.pipelines if not each.on_front]
+    front = sorted(points[each.chain] for each in composition.front)
     axes.plot(*_columns(others), linestyle="none", marker=".", color=style.GREY, alpha=0.5)
     line = {"color": style.COLOURS[0], "marker": "o", "linestyle": "--", "linewidth": 1}
     axes.plot(*_columns(front), **line, label="Pareto front")
-    for number, pipeline in enumerate(composition.front[:NAMED]):
-        place = (front[number][0], pipeline.quality)
-        axes.annotate(pipeline.name, place, (4, -9), textcoords="offset points", fontsize=6)
+    for each in composition.front[:NAMED]:
+        place = points[each.chain]
+        axes.annotate(each.name, place, (4, -9), textcoords="offset points", fontsize=6)
     axes.set_xlabel("p50 of one query, ms, forecast" if is_timed else "documents scored per query")
     axes.set_ylabel(composition.measure)
     if is_timed:
@@ -40,6 +35,14 @@ def figure(composition: Composition) -> Any:
         style.plain_log_ticks(axes.xaxis)
     style.legend(axes)
     return picture
+
+
+def _point(pipeline: ComposedPipeline, is_timed: bool) -> tuple[float, float]:
+    """Return where a pipeline is drawn."""
+    x = float(pipeline.pairs)
+    if is_timed and pipeline.latency is not None:
+        x = pipeline.latency.p50_ms
+    return x, pipeline.quality
 
 
 def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
