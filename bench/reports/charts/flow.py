@@ -15,13 +15,8 @@ WIDE = Size("wide", 960, 300, left=16, right=120, top=50, bottom=40)
 NARROW = Size("narrow", 350, 320, left=4, right=72, top=50, bottom=60)
 BAR = 16
 """Pixels of a stage's bar."""
-WAYS = {
-    "not retrieved": "c1",
-    "cut": "c4",
-    "ranked below": "c5",
-    "failed": "c3",
-}
-"""How documents are lost, and the colour of each."""
+WAYS = {"not retrieved": 1, "cut": 4, "ranked below": 5, "failed": 3}
+"""How documents are lost, and the colour of each, by its number."""
 
 
 class Loss(NamedTuple):
@@ -106,7 +101,7 @@ def _stage(size: Size, node: Node, x: float, step: float, unit: float) -> list[s
         start, bottom = bottom, bottom + loss.documents * unit
         label = max((start + bottom) / 2 + 4, label + svg.LINE)
         tip = f"{node.name}\n{loss.documents:,} of {node.reached:,}: {loss.way}"
-        shapes = [_block(x, x + BAR, start, bottom, WAYS[loss.way])]
+        shapes = [_block(x, x + BAR, start, bottom, f"c{WAYS[loss.way]}")]
         for words in _lines(f"{loss.documents:,}", loss.way, room - BAR):
             shapes.append(svg.text(words, x + BAR + 6, label, "tick"))
             label += svg.LINE

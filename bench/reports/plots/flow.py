@@ -11,8 +11,6 @@ from bench.reports.charts import flow
 from bench.reports.names import name_of
 from bench.reports.plots import Picture, style
 
-SHADES = {"not retrieved": 1, "cut": 4, "ranked below": 5, "failed": 3}
-"""The colour of each way of being lost, by its number."""
 WIDTH = 0.5
 """Of a bar; the next one is 1 away."""
 
@@ -37,7 +35,7 @@ def _figure(record: LossRecord, title: str) -> Any:
         for loss in node.losses:
             label = None if loss.way in drawn else loss.way
             drawn.add(loss.way)
-            colour = style.COLOURS[SHADES[loss.way]]
+            colour = style.COLOURS[flow.WAYS[loss.way]]
             axes.bar(number, loss.documents, WIDTH, base, color=colour, label=label)
             middle = base + loss.documents / 2
             _label(axes, number + WIDTH / 2, middle, f" {loss.documents:,}", "left")

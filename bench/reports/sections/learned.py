@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.core.counting import counted
 from bench.quality.measures import JUDGED
+from bench.records import rows as records
 from bench.records.learned import FusionRecord, LearnedRecord
 from bench.records.rows import GroupKey
 from bench.reports import cells, numbers
@@ -20,9 +21,8 @@ from bench.reports.document import (
     Row,
     Section,
     Table,
-    labelled,
 )
-from bench.reports.names import device_of
+from bench.reports.names import name_of
 from bench.reports.view import View
 
 EXPLANATION = (
@@ -46,14 +46,13 @@ def learned(view: View) -> Section | None:
 
 def _blocks(view: View, group: GroupKey) -> Iterator[Block]:
     """Yield what there is of each stage; of one that several pipelines begin with, once."""
-    known: list[tuple[LearnedRecord, list[str]]] = []
+    known: list[tuple[LearnedRecord, list[records.Row]]] = []
     for row in view.groups[group]:
         for stage in row.learned:
-            names = _names_of(stage, known)
-            names.append(labelled(row.name, device_of(row.trial)))
-    for stage, names in known:
-        title = ", ".join(names)
-        if stage.stage not in (name.partition(" (")[0] for name in names):
+            _rows_of(stage, known).append(row)
+    for stage, members in known:
+        title = ", ".join(name_of(row.trial) for row in members)
+        if stage.stage not in {row.name for row in members}:
             title = f"{title}: {stage.stage}"
         yield Heading(title, _training(stage))
         yield _comparison(title, stage)
@@ -62,14 +61,16 @@ def _blocks(view: View, group: GroupKey) -> Iterator[Block]:
             yield Paragraph(("Model: ", Code(f"models/{stage.files[0]}")), quiet=True)
 
 
-def _names_of(stage: LearnedRecord, known: list[tuple[LearnedRecord, list[str]]]) -> list[str]:
+def _rows_of(
+    stage: LearnedRecord, known: list[tuple[LearnedRecord, list[records.Row]]]
+) -> list[records.Row]:
     """Return the rows that have the same stage, which is added where it is new."""
-    for other, names in known:
+    for other, members in known:
         if other.model_copy(update={"files": stage.files}) == stage:
-            return names
-    names = []
-    known.append((stage, names))
-    return names
+            return members
+    members = []
+    known.append((stage, members))
+    return members
 
 
 def _training(stage: LearnedRecord) -> str:
