@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from bench.composition.chain import Chain
@@ -72,8 +73,6 @@ class Composing:
         self.run_folder: Run = self.dataset.run
         trials = {group.trial_id for group in self.dataset.groups}
         self.headline = resolve_measure(self.run_folder, self.measure, trials)
-        self.forecasts = self._forecasts()
-        self.prices = self._prices()
 
     def run(self, pipelines: Sequence[Chain], *, tuned: bool) -> Composition:
         self.dataset.verify()
@@ -179,7 +178,9 @@ class Composing:
             intervals = self.forecasts.intervals(pipeline.chain)
             yield replace(pipeline, on_front=True, estimate=estimate, intervals=intervals)
 
-    def _forecasts(self) -> Forecasts:
+    @cached_property
+    def forecasts(self) -> Forecasts:
+        """The forecasts from the times that the run has stored."""
         rows: dict[str, str] = {}
         for group in self.dataset.groups:
             rows |= {trial.trial_id: trial.name for trial in group.trials}
@@ -193,7 +194,9 @@ class Composing:
                 hybrids[name] = together(name, parts)
         return Forecasts(stage_times(run, rows), {**times, **hybrids}, run.seed)
 
-    def _prices(self) -> Mapping[str, RowPrice]:
+    @cached_property
+    def prices(self) -> Mapping[str, RowPrice]:
+        """What each row costs, by its name."""
         prices: dict[str, RowPrice] = {}
         for name, trials in self.dataset.trials.items():
             prices[name] = row_price(self.run_folder.records[trials[0].trial_id])

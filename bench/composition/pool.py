@@ -4,12 +4,12 @@ several hundred pipelines.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bench.quality.vectorised import Judged
+from bench.quality.vectorised import Judged, graded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,18 +85,13 @@ def pooled(
     width = max(map(len, doc_ids), default=0)
     grades = np.zeros((len(doc_ids), width + 1), dtype=np.int64)
     is_judged = np.zeros((len(doc_ids), width + 1), dtype=bool)
-    owners: list[int] = []
-    every: list[int] = []
-    for number, query_id in enumerate(query_ids):
-        judgments = qrels.get(query_id, {})
-        owners += [number] * len(judgments)
-        every += sorted(judgments.values(), reverse=True)
+    judgments = [qrels.get(query_id, {}) for query_id in query_ids]
+    for number, own in enumerate(judgments):
         for column, doc_id in enumerate(doc_ids[number]):
-            if doc_id in judgments:
-                grades[number, column] = judgments[doc_id]
+            if doc_id in own:
+                grades[number, column] = own[doc_id]
                 is_judged[number, column] = True
-    graded = (np.array(owners, dtype=np.int64), np.array(every, dtype=np.int64))
-    return Pool(tuple(query_ids), doc_ids, grades, is_judged, graded)
+    return Pool(tuple(query_ids), doc_ids, grades, is_judged, graded(judgments))
 
 
 @dataclass(frozen=True)
@@ -153,7 +148,7 @@ def stored_row(
     pool: Pool,
     name: str,
     lists: Lists,
-    failed: Iterable[str] = (),
+    failed: Collection[str] = (),
     over: tuple[str, int] | None = None,
 ) -> StoredRow:
     """Return a reranker's scores as arrays. Documents are placed by the tie rule, which orders some
@@ -166,7 +161,6 @@ def stored_row(
     shape = (len(pool.query_ids), pool.width + 1)
     scores = np.full(shape, np.nan)
     places = np.full(shape, UNPLACED, dtype=np.int64)
-    numbers = {query_id: number for number, query_id in enumerate(pool.query_ids)}
     for number, query_id in enumerate(pool.query_ids):
         if query_id not in lists:
             continue
@@ -177,6 +171,5 @@ def stored_row(
         places[number, columns] = np.arange(len(columns))
     scores[:, pool.width] = np.nan
     places[:, pool.width] = UNPLACED
-    is_failed = np.zeros(len(pool.query_ids), dtype=bool)
-    is_failed[[numbers[query_id] for query_id in failed if query_id in numbers]] = True
+    is_failed = np.array([query_id in failed for query_id in pool.query_ids], dtype=bool)
     return StoredRow(name, scores, places, is_failed, over)

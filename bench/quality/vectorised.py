@@ -9,7 +9,7 @@ Definitions are trec_eval's: linear gains and a log2 discount for nDCG (Jarvelin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -95,9 +95,7 @@ def collect(rankings: Mapping[str, Ranking], qrels: Qrels) -> Judged:
     grades: list[int] = []
     counts: list[int] = []
     lengths: list[int] = []
-    owners: list[int] = []
-    every: list[int] = []
-    for number, (query_id, judgments) in enumerate(qrels.items()):
+    for query_id, judgments in qrels.items():
         ranking = rankings.get(query_id)
         doc_ids = ranking.doc_ids if ranking else ()
         places = [rank for rank, doc_id in enumerate(doc_ids, 1) if doc_id in judgments]
@@ -105,8 +103,6 @@ def collect(rankings: Mapping[str, Ranking], qrels: Qrels) -> Judged:
         grades += [judgments[doc_ids[rank - 1]] for rank in places]
         counts.append(len(places))
         lengths.append(len(doc_ids))
-        owners += [number] * len(judgments)
-        every += sorted(judgments.values(), reverse=True)
     query = np.repeat(np.arange(len(counts)), counts)
     return Judged(
         len(counts),
@@ -114,8 +110,18 @@ def collect(rankings: Mapping[str, Ranking], qrels: Qrels) -> Judged:
         _whole(ranks),
         _whole(grades),
         _whole(lengths),
-        (_whole(owners), _whole(every)),
+        graded(qrels.values()),
     )
+
+
+def graded(qrels: Iterable[Mapping[str, int]]) -> tuple[Whole, Whole]:
+    """Return all judgments of queries as `Judged` has them."""
+    owners: list[int] = []
+    grades: list[int] = []
+    for number, judgments in enumerate(qrels):
+        owners += [number] * len(judgments)
+        grades += sorted(judgments.values(), reverse=True)
+    return _whole(owners), _whole(grades)
 
 
 def _whole(values: list[int]) -> Whole:

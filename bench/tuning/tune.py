@@ -60,8 +60,7 @@ def tune(
     (dataset,) = stored(run)
     composing = Composing(dataset, Limits(), measure)
     dataset.verify()
-    names = (suite.devices[0] if device is None else device,)
-    place = fingerprint.resolve_device(names[0])
+    place = fingerprint.resolve_device(suite.devices[0] if device is None else device)
     journal = Journal(out / JOURNAL, _key(suite, limits, run, place))
     stages = StageBench(
         suite, place, _retrieved(suite, device, watch, dataset), _parts(suite), journal, clock
@@ -193,9 +192,10 @@ def _retrieved(
 ) -> dict[str, Retrieved]:
     """Return the candidates of each first stage that was stored, with texts."""
     retrieved: dict[str, Retrieved] = {}
+    names = {group.first for group in dataset.groups}
     for group in plan(suite, device):
         name = display_name(group.first_stage)
-        if name in {group.first for group in dataset.groups}:
+        if name in names:
             retrieved[name] = retrieve(suite, group, observer)
     return retrieved
 
