@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 POINT = 0.01
 """A point of a measure."""
-EQUAL = 1e-12
-"""Means that lie closer than this are equal: sums of the same values in another order."""
 HALVES = 2_000
 """Random halves of the queries. A share of them then varies by .011 at most (standard deviation)
 from seed to seed.
 """
+AT_ONCE = 50
+"""Halves that are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ class Worths:
 
 def worths(run: Run, members: Sequence[Row], measure: str) -> Worths | None:
     """Return what the competing rows of one dataset are worth; None where there are none, or where
-    no query is answered by all.
+    fewer than two queries are answered by all.
     """
     import numpy as np
 
     firsts = [row for row in members if row.trial.is_first_stage and measure in row.quality]
-    competing = [row for row in members if _competes(row, measure)]
+    competing = [row for row in members if row.competes(measure) and measure in row.differences]
     if not firsts or not competing:
         return None
     values = {row.trial.id: run.values(row.trial.id, measure) for row in (*firsts, *competing)}
@@ -108,7 +108,8 @@ def worths(run: Run, members: Sequence[Row], measure: str) -> Worths | None:
         for query_id in values[firsts[0].trial.id]
         if all(query_id in of_row for of_row in values.values())
     ]
-    if not query_ids:
+    # one query has no halves
+    if len(query_ids) < 2:
         return None
     search = _matrix([values[row.trial.id] for row in firsts], query_ids)
     reranked = _matrix([values[row.trial.id] for row in competing], query_ids)
@@ -134,11 +135,6 @@ def worths(run: Run, members: Sequence[Row], measure: str) -> Worths | None:
     names = [row.trial.first_stage for row in firsts]
     dataset = firsts[0].trial.dataset
     return Worths(dataset, measure, rows, names, names[best], survival, len(query_ids))
-
-
-def _competes(row: Row, measure: str) -> bool:
-    is_ranked = measure in row.quality and measure in row.differences
-    return row.trial.kind == "reranker" and is_ranked and not row.meaningless
 
 
 def _matrix(rows: Sequence[Mapping[str, float]], query_ids: Sequence[str]) -> Matrix:
@@ -175,28 +171,35 @@ def _chosen(run: Run, search: Matrix, query_ids: Sequence[str]) -> Matrix | None
 def _halves(choices: Matrix, seed: int) -> tuple[list[float], float]:
     """Return, per choice, the share of random halves of the queries on which nothing is better, and
     the share of halves whose best choice is also the best of the other half.
+
+    A coin says in which half a query is; halves without a query say nothing.
     """
     import numpy as np
 
-    queries = choices.shape[1]
-    size = (queries + 1) // 2
+    count, queries = choices.shape
     generator = np.random.default_rng(seed)
-    best = np.zeros(len(choices))
+    totals = choices.sum(axis=1)
+    best = np.zeros(count)
     survived = 0
-    for _ in range(HALVES):
-        order = generator.permutation(queries)
-        is_best = _is_best(choices[:, order[:size]])
-        best += is_best
-        if queries > 1:
-            place = int(is_best.argmax())
-            survived += bool(_is_best(choices[:, order[size:]])[place])
-    return [float(share) for share in best / HALVES], survived / HALVES
+    halves = 0
+    for _ in range(0, HALVES, AT_ONCE):
+        coins = generator.integers(0, 2, size=(AT_ONCE, queries), dtype=np.uint8)
+        coins = coins[(coins.any(axis=1)) & ~(coins.all(axis=1))]
+        sizes = coins.sum(axis=1, dtype=np.float64)[:, None]
+        sums = coins.astype(np.float64) @ choices.T
+        is_best = _is_best(sums / sizes)
+        of_others = _is_best((totals - sums) / (queries - sizes))
+        best += is_best.sum(axis=0)
+        survived += int(of_others[np.arange(len(coins)), is_best.argmax(axis=1)].sum())
+        halves += len(coins)
+    return [float(share) for share in best / halves], survived / halves
 
 
-def _is_best(choices: Matrix) -> NDArray[np.bool_]:
-    """Return which choices have the highest mean. Equal means are equally good."""
-    means = choices.mean(axis=1)
-    best: NDArray[np.bool_] = means >= means.max() - EQUAL
+def _is_best(means: Matrix) -> NDArray[np.bool_]:
+    """Return which choices of each half, shape (halves, choices), have its highest mean. Equal
+    means are equally good.
+    """
+    best: NDArray[np.bool_] = means >= means.max(axis=1, keepdims=True) - statistics.EQUAL
     return best
 
 

@@ -28,6 +28,8 @@ FLIPS = 100_000
 """Random patterns of signs above that: a p of .05 then varies by .0007 (standard deviation) from
 seed to seed.
 """
+EQUAL = 1e-9
+"""Means that lie closer than this are equal: sums of the same values in another order."""
 LEVEL = 0.95
 ALPHA = 0.05
 POWER_FACTOR = 2.8

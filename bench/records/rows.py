@@ -97,6 +97,11 @@ class Row:
     def name(self) -> str:
         return self.trial.reranker
 
+    def competes(self, measure: str) -> bool:
+        """Return whether it is a reranker whose order means something by this measure."""
+        is_measured = self.trial.kind == "reranker" and measure in self.quality
+        return is_measured and not self.meaningless
+
     @property
     def absence(self) -> str:
         """Why it has no results, where it has none."""

@@ -11,14 +11,11 @@ from bench.comparison.pairs import Comparison, Side, paired
 from bench.contract.trial import FIRST_STAGE, ORACLE
 from bench.latency.summary import Summary
 from bench.quality import statistics
-from bench.quality.statistics import ALPHA, Difference, Estimate
+from bench.quality.statistics import ALPHA, EQUAL, Difference, Estimate
 from bench.records.rows import GroupKey, Row, groups, headline_of
 from bench.records.run import Run
 from bench.reports.cells import Badge
 from bench.reports.names import too_few
-
-EQUAL = 1e-9
-"""Means that lie closer than this are equal: sums of the same values in another order."""
 
 
 @dataclass(frozen=True)
@@ -196,11 +193,7 @@ def _rank(row: Row, measure: str) -> tuple[int, bool, float]:
 
 def ranked(members: Sequence[Row], measure: str) -> list[Row]:
     """Return the rows that compete: rerankers whose order means something."""
-    return [
-        row
-        for row in members
-        if row.trial.kind == "reranker" and measure in row.quality and not row.meaningless
-    ]
+    return [row for row in members if row.competes(measure)]
 
 
 def _rivals(run: Run, best: Row, others: Sequence[Row], measure: str) -> dict[str, Comparison]:

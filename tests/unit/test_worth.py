@@ -122,6 +122,12 @@ def test_a_price_needs_a_gain_and_a_time() -> None:
     assert worth.Worth(bad.row, bad.gain, None, 0.0, 50.0, 2.0).ms_per_point is None
 
 
+def test_one_query_has_no_halves() -> None:
+    run = made([0.5], [0.4], [0.6])
+    rows = [row(run, "a", "first-stage"), row(run, "a", "good", "a-first-stage")]
+    assert worths(cast(Run, run), rows, MEASURE) is None
+
+
 def test_nothing_is_worth_anything_without_rows() -> None:
     run = made([0.5] * 4)
     assert worths(cast(Run, run), [row(run, "a", "first-stage")], MEASURE) is None
