@@ -62,6 +62,11 @@ def keep(folder: Path, make: Callable[[Path], object]) -> None:
             shutil.rmtree(set_aside(folder), ignore_errors=True)
 
 
+def folder_size(folder: Path) -> int:
+    """Return the bytes that the files of a folder take, what says that it is whole among them."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Have other processes that want the same folder wait while the block runs.

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.core.kept_folder import alone, is_intact, keep
+from bench.core.kept_folder import alone, folder_size, is_intact, keep
 from bench.retrieval.dense_index import BLOCK
 from bench.retrieval.vectors import Extra
 
@@ -54,7 +54,7 @@ class Approximate:
         if self.folder is None:
             size = int(faiss.serialize_index(self.index).nbytes)
         else:
-            size = sum(path.stat().st_size for path in self.folder.iterdir())
+            size = folder_size(self.folder)
         return Extra(self.seconds, size, self.opened)
 
     def pick(self, queries: Vectors, depth: int) -> Iterator[Rows]:
@@ -85,9 +85,7 @@ def approximate(
             if not is_intact(folder):
                 approximate = _made(vectors, kind, effort)
                 keep(folder, partial(_save, approximate))
-                return Approximate(
-                    approximate.index, kind, effort, approximate.seconds, False, folder
-                )
+                return replace(approximate, folder=folder)
     except OSError:
         return _made(vectors, kind, effort)
     seconds = json.loads((folder / SECONDS).read_text(encoding="utf-8"))

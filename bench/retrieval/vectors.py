@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.core.cache_dir import set_aside
-from bench.core.kept_folder import alone, is_intact, keep
+from bench.core.kept_folder import alone, folder_size, is_intact, keep
 from bench.core.note import Code, Note, note
 from bench.core.progress import Observer
 from bench.datasets.base import Dataset, content_hash, render
@@ -82,7 +82,7 @@ class Store:
     @property
     def bytes(self) -> int:
         """Return what it takes on disk."""
-        return sum(path.stat().st_size for path in self.folder.iterdir())
+        return folder_size(self.folder)
 
     def array(self, name: str) -> Any:
         """Return one of its arrays, memory-mapped."""
