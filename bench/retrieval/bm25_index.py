@@ -9,20 +9,17 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.contract.index_facts import IndexFacts
 from bench.core import words
 from bench.core.errors import DataError, SuiteError, nearest
-from bench.core.kept_folder import is_intact, keep
+from bench.core.kept_folder import folder_size, is_intact, keep
 from bench.core.note import Code, Note, note
 from bench.datasets.base import Dataset, render
+from bench.retrieval.best import best_places
 from bench.retrieval.build_times import keep_seconds, seconds_of
 from bench.retrieval.options import BM25Options
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 DOC_IDS = "doc_ids.json"
 
@@ -82,7 +79,7 @@ class Index:
         arrays = [self.scorer.scores[name] for name in ("data", "indices", "indptr")]
         size = sum(array.nbytes for array in arrays)
         if self.folder is not None:
-            size = sum(path.stat().st_size for path in self.folder.iterdir())
+            size = folder_size(self.folder)
         return IndexFacts(
             kind="postings",
             documents=len(self.doc_ids),
@@ -103,7 +100,7 @@ class Index:
         if not known:
             return (), ()
         scores = self.scorer.get_scores_from_ids(known)
-        best = _best(scores, depth)
+        best = best_places(scores, depth)
         return tuple(self.doc_ids[i] for i in best), tuple(scores[best].tolist())
 
 
@@ -155,20 +152,6 @@ def build_index(dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> I
         show_progress=False,
     )
     return Index(scorer, doc_ids, time.perf_counter() - begin)
-
-
-def _best(scores: NDArray[np.float32], depth: int) -> NDArray[np.intp]:
-    """Return the positions of the `depth` highest scores above 0, best first; of equal scores the
-    higher position first.
-    """
-    import numpy as np
-
-    hits = np.flatnonzero(scores > 0)
-    if len(hits) > depth:
-        lowest = np.partition(scores[hits], len(hits) - depth)[len(hits) - depth]
-        hits = hits[scores[hits] >= lowest]
-    order: NDArray[np.intp] = hits[np.lexsort((-hits, -scores[hits]))][:depth]
-    return order
 
 
 def _open(folder: Path) -> Index | None:

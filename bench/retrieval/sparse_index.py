@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.candidates import QueryCandidates
 from bench.core.errors import DataError
 from bench.models.text_encoder import Encoded
+from bench.retrieval.best import best_places
 from bench.retrieval.vectors import Extra, Store
 
 if TYPE_CHECKING:
@@ -92,13 +93,9 @@ class SparseIndex:
             # a row has each document once
             scores[self._postings.indices[place]] += np.float64(weight) * self._postings.data[place]
         of_documents = scores[self._rows]
-        hits = np.flatnonzero(of_documents > 0)
-        if len(hits) > depth:
-            lowest = np.partition(of_documents[hits], len(hits) - depth)[len(hits) - depth]
-            hits = hits[of_documents[hits] >= lowest]
-        order = hits[np.lexsort((-hits, -of_documents[hits]))][:depth]
-        doc_ids = tuple(self._doc_ids[place] for place in order)
-        return QueryCandidates(doc_ids, tuple(of_documents[order].tolist()))
+        best = best_places(of_documents, depth)
+        doc_ids = tuple(self._doc_ids[place] for place in best)
+        return QueryCandidates(doc_ids, tuple(of_documents[best].tolist()))
 
 
 def _save(matrix: Any, folder: Path) -> None:
