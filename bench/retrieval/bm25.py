@@ -25,6 +25,7 @@ from bench.datasets.base import Dataset, content_hash
 from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.languages import LATIN, SPOKEN, codes_of
 from bench.retrieval.options import BM25Options
+from bench.retrieval.own_document import add_short_lists
 
 if TYPE_CHECKING:
     from bench.retrieval.bm25_index import Analyzer, Index
@@ -107,11 +108,7 @@ class BM25(BaseFirstStage):
         notes = Notes()
         notes.add(Code.NO_TOKEN, wordless)
         notes.add(Code.NO_MATCH, empty)
-        longest = max((len(candidates.doc_ids) for candidates in by_query.values()), default=0)
-        # whoever leaves out a query's own document asks for one more
-        wanted = depth - bool(dataset.skip_own)
-        if 0 < longest < wanted:
-            notes.add(Code.SHORT_LISTS, longest, wanted, source="bm25", how="search")
+        add_short_lists(notes, by_query.values(), dataset, depth, "bm25")
         script_notes = self._script_note(dataset.queries[query_id] for query_id in query_ids)
         warnings = (*opened.warnings, *script_notes, *notes.all())
         return Candidates(by_query, depth, opened.source, warnings, opened.index.facts)

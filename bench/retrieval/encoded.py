@@ -24,6 +24,7 @@ from bench.models.text_encoder import Encoded, TextEncoder
 from bench.models.weights import Weights
 from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.encoded_options import EncodedOptions
+from bench.retrieval.own_document import add_short_lists
 from bench.retrieval.vectors import Block, Embedding, Extra, Join, Store
 
 ENCODE = "encode"
@@ -112,14 +113,10 @@ class EncodedFirstStage(BaseFirstStage):
             rankings = opened.searcher.search(queries, depth)
             built, notes = self._measured(opened, queries, rankings, depth)
         by_query = dict(zip(query_ids, rankings, strict=True))
-        longest = max((len(ranking.doc_ids) for ranking in rankings), default=0)
         counted = Notes()
         if tiny.is_tiny(self.options.model):
             counted.add(Code.RANDOM_WEIGHTS, 1)
-        # whoever leaves out a query's own document asks for one more
-        wanted = depth - bool(dataset.skip_own)
-        if 0 < longest < wanted:
-            counted.add(Code.SHORT_LISTS, longest, wanted, source=self.backend, how="search")
+        add_short_lists(counted, rankings, dataset, depth, self.backend)
         warnings = (*opened.notes, *notes, *counted.all())
         return Candidates(by_query, depth, opened.source, warnings, built)
 

@@ -13,6 +13,7 @@ from bench.core.note import Code, Notes
 from bench.datasets.base import Dataset
 from bench.ranking.order import count_ties
 from bench.ranking.trec_order import RunContent
+from bench.retrieval.own_document import wanted_of
 
 BATCH = 10_000
 """Documents fetched at once when checking that they exist."""
@@ -69,8 +70,7 @@ def candidates_from(
         if lengths[query_id] > depth
     )
     notes.add(Code.CUT_IN_TIES, cut_in_ties, file=what, depth=depth)
-    # whoever leaves out a query's own document asks for one more
-    wanted = depth - bool(dataset.skip_own)
+    wanted = wanted_of(dataset, depth)
     if longest < wanted:
         notes.add(Code.SHORT_LISTS, longest, wanted, source=what)
     warnings = (*notes.all(), *run.warnings(what, query_ids))

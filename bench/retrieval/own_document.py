@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench.contract.candidates import Candidates, QueryCandidates
+from bench.core.note import Code, Notes
 from bench.datasets.base import Dataset
 from bench.retrieval.base import BaseFirstStage
 
@@ -34,3 +35,22 @@ def searched(stage: BaseFirstStage, dataset: Dataset, query_id: str, depth: int)
         return stage.search(dataset, query_id, depth)
     candidates = stage.search(dataset, query_id, depth + 1)
     return candidates.without({query_id}).first(depth)
+
+
+def wanted_of(dataset: Dataset, depth: int) -> int:
+    """Return how many of `depth` candidates are wanted in the end: whoever leaves out a query's own
+    document searches for one more.
+    """
+    return depth - bool(dataset.skip_own)
+
+
+def add_short_lists(
+    notes: Notes, lists: Iterable[QueryCandidates], dataset: Dataset, depth: int, source: str
+) -> None:
+    """Note that the longest list of a search is shorter than wanted; nothing where all are
+    empty.
+    """
+    longest = max((len(ranking.doc_ids) for ranking in lists), default=0)
+    wanted = wanted_of(dataset, depth)
+    if 0 < longest < wanted:
+        notes.add(Code.SHORT_LISTS, longest, wanted, source=source, how="search")
