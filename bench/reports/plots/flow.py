@@ -20,7 +20,8 @@ def draw(run: Run) -> Iterator[Picture]:
     for group, members in run.groups.items():
         for row in members:
             if row.stages and row.losses is not None:
-                figure = _figure(row.losses, f"{name_of(row.trial)}: where relevant documents go")
+                title = f"{group[0]}, {name_of(row.trial)}: where relevant documents go"
+                figure = _figure(row.losses, title)
                 yield Picture.of("flow", group, figure, name_of(row.trial))
 
 
@@ -46,8 +47,9 @@ def _figure(record: LossRecord, title: str) -> Any:
     axes.grid(visible=False, axis="x")
     axes.set_xlim(-0.6, len(nodes) - 0.4)
     if drawn:
-        axes.set_ylim(0, record.relevant * 1.02)
-        style.legend(axes)
+        # the legend goes above the bars: they fill the rest
+        axes.set_ylim(0, record.relevant * 1.2)
+        style.legend(axes, loc="upper right", ncols=len(drawn))
     return figure
 
 

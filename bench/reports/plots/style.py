@@ -55,8 +55,9 @@ def look(mark: Mark) -> dict[str, str]:
     }
 
 
-def legend(axes: Any) -> None:
-    axes.legend(fontsize=8, loc="best", framealpha=0.9)
+def legend(axes: Any, **options: Any) -> None:
+    """Draw a legend, by default where it covers least."""
+    axes.legend(**{"fontsize": 8, "loc": "best", "framealpha": 0.9, **options})
 
 
 def plain_log_ticks(axis: Any) -> None:
