@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.composition.steps import BEFORE, Cut, Fuse, Rank, Step, Work
+from bench.composition.works import Step
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Chain:
             keep = ""
             if step.keep is not None:
                 keep = f":{step.keep}"
-            parts.append(f"{written(step.work, share)}{keep}")
+            parts.append(f"{step.work.written(share)}{keep}")
         return " > ".join(parts)
 
     @property
@@ -48,37 +48,11 @@ class Chain:
     def scored(self) -> Iterator[tuple[str, int]]:
         """Yield each row that scores something, and how many documents per query, at most."""
         for step, received in zip(self.steps, self.received(), strict=True):
-            for row in rows_of(step.work):
+            for row in step.work.rows:
                 yield row, received
 
-
-def rows_of(work: Work) -> tuple[str, ...]:
-    """Return the rows whose scores a stage needs."""
-    if isinstance(work, Rank):
-        return (work.row,)
-    if isinstance(work, Fuse):
-        return tuple(row for row in work.rows if row != BEFORE)
-    return ()
-
-
-def written(work: Work, share: str | None = None) -> str:
-    """Return a stage in a few words: minilm-l6, rrf(minilm-l6, bge), blend(bge 0.7). `share` are
-    the words for that of a blend, in place of its own.
-    """
-    if isinstance(work, Cut):
-        return "cut"
-    if isinstance(work, Rank):
-        return work.row
-    weights: tuple[float, ...] = work.weights or (1.0,) * len(work.rows)
-    is_equal = len(set(weights)) == 1
-    if BEFORE in work.rows:
-        if share is None:
-            share = f"{weights[0] / sum(weights):g}"
-        return f"blend({rows_of(work)[0]} {share})"
-    name = "rrf"
-    if work.by == "weighted":
-        name = work.norm
-    names = list(work.rows)
-    if not is_equal:
-        names = [f"{row} {weight:g}" for row, weight in zip(work.rows, weights, strict=True)]
-    return f"{name}({', '.join(names)})"
+    def with_share(self, share: float) -> Chain:
+        """Return it with this share of the row of its last stage, which is a blend."""
+        *before, last = self.steps
+        step = Step(last.work.with_share(share), last.keep)
+        return Chain(self.first, self.depth, (*before, step))

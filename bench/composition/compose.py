@@ -23,7 +23,7 @@ from bench.composition.grammar import read
 from bench.composition.grid import blends, grid
 from bench.composition.measuring import PerMeasure
 from bench.composition.prices import RowPrice, price_of, row_price
-from bench.composition.steps import Fuse, NotStored, Step
+from bench.composition.steps import NotStored
 from bench.composition.stored import Stored, stored
 from bench.composition.times import Forecasts, StageTimes, pairs_of, stage_times, together
 from bench.core.errors import BenchError, DataError
@@ -129,7 +129,7 @@ class Composing:
         for chain in blends(self.dataset):
             try:
                 by_share = [
-                    self.dataset.measuring.values(_with_share(chain, share)) for share in SHARES
+                    self.dataset.measuring.values(chain.with_share(share)) for share in SHARES
                 ]
             except NotStored:
                 continue
@@ -150,7 +150,7 @@ class Composing:
             shares.append(SHARES[best])
             for name in values:
                 values[name][fold == half] = by_share[best][name][fold == half]
-        own = _with_share(chain, 0.5)
+        own = chain.with_share(0.5)
         (pipeline,) = self._pipelines([(own, values)])
         sizes = (int((fold == 0).sum()), int((fold == 1).sum()))
         return replace(pipeline, tuning=Tuning((shares[0], shares[1]), sizes))
@@ -201,12 +201,3 @@ class Composing:
         for name, trials in self.dataset.trials.items():
             prices[name] = row_price(self.run_folder.records[trials[0].trial_id])
         return prices
-
-
-def _with_share(chain: Chain, share: float) -> Chain:
-    """Return a chain whose last stage is a blend with this share of its row."""
-    *before, last = chain.steps
-    if not isinstance(last.work, Fuse):
-        raise TypeError("the last stage is no blend")
-    work = last.work.with_weights((share, 1 - share))
-    return Chain(chain.first, chain.depth, (*before, Step(work, last.keep)))

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from bench.composition.chain import Chain, rows_of
+from bench.composition.chain import Chain
 from bench.composition.grammar import read
-from bench.composition.steps import BEFORE, Cut, Fuse, Rank, Step, Work
 from bench.composition.stored import Stored
+from bench.composition.works import BEFORE, Cut, Fuse, Rank, Step, Work
 from bench.contract.identity import Fields
 from bench.contract.part import Part
 from bench.core.errors import BenchError, SuiteError, nearest
@@ -122,29 +122,9 @@ def entry_of(chain: Chain, name: str, parts: Mapping[str, Part]) -> PipelineEntr
     first = _with_keep(parts[chain.first], chain.depth)
     stages = [first]
     for step in chain.steps:
-        stages.append(_with_keep(part_of(step.work, parts), step.keep))
+        stages.append(_with_keep(step.work.part(parts), step.keep))
     entries = [stage.to_entry() for stage in stages]
     return PipelineEntry.model_validate({"name": name, "stages": entries})
-
-
-def part_of(work: Work, parts: Mapping[str, Part]) -> Part:
-    if isinstance(work, Cut):
-        return Part(name="cut", options=None)
-    if isinstance(work, Rank):
-        return parts[work.row]
-    weights = list(work.weights or ())
-    if BEFORE in work.rows:
-        row = parts[rows_of(work)[0]].to_entry()
-        share = weights[0] / sum(weights)
-        return Part(name="blend", options={"of": row, "weight": share, "norm": work.norm})
-    options: dict[str, object] = {"of": [parts[row].to_entry() for row in work.rows], "by": work.by}
-    if weights:
-        options["weights"] = weights
-    if work.by == "rrf":
-        options["k"] = work.k
-    else:
-        options["norm"] = work.norm
-    return Part(name="fuse", options=options)
 
 
 def _with_keep(part: Part, keep: int | None) -> Part:

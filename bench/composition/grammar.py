@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Mapping
 
 from bench.composition.chain import Chain
-from bench.composition.steps import BEFORE, Cut, Fuse, Rank, Step, Work
 from bench.composition.stored import Stored
+from bench.composition.works import BEFORE, Cut, Fuse, Rank, Step, Work
 from bench.core.errors import BenchError, nearest
 from bench.ranking.fusion import Norm
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
 
 from bench.composition.chain import Chain
-from bench.composition.steps import BEFORE, Fuse, Rank, Step
 from bench.composition.stored import Stored
+from bench.composition.works import BEFORE, Fuse, Rank, Step
 
 LADDER = (10, 20, 50, 100, 200, 500, 1000)
 """Documents per query that stages hand on."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.composition.chain import Chain
 from bench.composition.pool import FirstStage, Pool, StoredRow
-from bench.composition.steps import NotStored, Orders, Stages, retrieved
+from bench.composition.steps import NotStored, Stages, retrieved
+from bench.composition.works import Orders
 from bench.quality import depth_curve, measures, vectorised
 from bench.ranking.order import Ranking
 

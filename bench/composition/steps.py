@@ -10,82 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bench.composition.pool import UNPLACED, FirstStage, Pool, StoredRow
+from bench.composition.works import BEFORE, Fuse, Orders, Step
 from bench.core.errors import BenchError
 from bench.ranking import fusion
-from bench.ranking.fusion import RANK_CONSTANT, Norm
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Whole = NDArray[np.int64]
-    Values = NDArray[np.float64]
-    Flags = NDArray[np.bool_]
-
-By = Literal["rrf", "weighted"]
-BEFORE = ""
-"""The name of the part of a fusion that is the list as the stage got it, with its scores."""
+    from bench.composition.works import Flags, Values, Whole
 
 
 class NotStored(BenchError):
     """The run has no scores for what a stage would get. The text says which, in a few words."""
-
-
-@dataclass(frozen=True)
-class Rank:
-    """Orders what it gets by the scores of a row."""
-
-    row: str
-
-
-@dataclass(frozen=True)
-class Fuse:
-    """Orders what it gets by a fusion of rows, one of which may be the list as it came (BEFORE)."""
-
-    rows: tuple[str, ...]
-    by: By = "rrf"
-    weights: tuple[float, ...] | None = None
-    norm: Norm = "z-score"
-    k: float = RANK_CONSTANT
-
-    def with_weights(self, weights: Sequence[float]) -> Fuse:
-        return replace(self, weights=tuple(weights))
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Hands on what it gets, in its order."""
-
-
-Work = Rank | Fuse | Cut
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a stage after the first does, and how many documents it hands on: all without a
-    number.
-    """
-
-    work: Work
-    keep: int | None = None
-
-
-@dataclass(frozen=True)
-class Orders:
-    """Every query's documents after a stage: columns of a pool, shape (queries, places), and of
-    those that are handed on their scores. `handed` is the number that is handed on, at most.
-    """
-
-    columns: Whole
-    scores: Values
-    lengths: Whole
-    failed: Flags
-    handed: int
-    first: tuple[str, int] | None = None
-    """The first stage and its depth, where no other stage has run."""
 
 
 def retrieved(stage: FirstStage, depth: int) -> Orders:
@@ -119,21 +56,18 @@ class Stages:
         handed = orders.handed
         if step.keep is not None:
             handed = min(handed, step.keep)
-        if isinstance(step.work, Cut):
-            return replace(orders, handed=handed, first=None)
-        if isinstance(step.work, Rank):
-            return replace(self._ranked(orders, step.work), handed=handed)
-        return replace(self._fused(orders, step.work, name), handed=handed)
+        return replace(step.work.apply(self, orders, name), handed=handed)
 
-    def _ranked(self, orders: Orders, work: Rank) -> Orders:
+    def ranked(self, orders: Orders, row: str) -> Orders:
+        """Return what a stage hands on that orders by a row's scores. Raises NotStored."""
         import numpy as np
 
-        row = self._row(orders, work.row)
+        stored = self._row(orders, row)
         head = orders.columns[:, : orders.handed]
-        index, placed = self._by_row(orders, row)
+        index, placed = self._by_row(orders, stored)
         columns = np.take_along_axis(head, index, axis=1)
         scores = np.take_along_axis(placed, index, axis=1)
-        return _after(orders, columns, scores, orders.failed | row.failed)
+        return _after(orders, columns, scores, orders.failed | stored.failed)
 
     def _by_row(self, orders: Orders, row: StoredRow) -> tuple[Whole, Values]:
         """Return the places, by a row's scores, of the documents that a stage gets, and those
@@ -167,14 +101,15 @@ class Stages:
         ran = " and ".join(places)
         raise NotStored(f"{name} depends on its list: it ran over {ran} alone")
 
-    def _fused(self, orders: Orders, work: Fuse, name: object) -> Orders:
+    def fused(self, orders: Orders, work: Fuse, name: object) -> Orders:
+        """Return what a stage hands on that fuses rows. Raises NotStored."""
         import numpy as np
 
         head = orders.columns[:, : orders.handed]
         failed = orders.failed.copy()
-        weights = work.weights or (1.0,) * len(work.rows)
+        weights = work.weights or (1.0,) * len(work.of)
         total = np.zeros(head.shape)
-        for weight, row in zip(weights, work.rows, strict=True):
+        for weight, row in zip(weights, work.of, strict=True):
             total += float(weight) * self._contribution(orders, row, work, name)
             if row != BEFORE:
                 failed |= self._row(orders, row).failed

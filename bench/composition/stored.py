@@ -22,7 +22,8 @@ from bench.composition.pool import (
     pooled,
     stored_row,
 )
-from bench.composition.steps import NotStored, Rank, Step
+from bench.composition.steps import NotStored
+from bench.composition.works import Rank, Step
 from bench.contract.candidates import QueryCandidates
 from bench.contract.trial import System
 from bench.core.errors import RecordError

@@ -10,8 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from bench import rerankers, retrieval
-from bench.composition.chain import Chain, written
-from bench.composition.entries import part_of
+from bench.composition.chain import Chain
 from bench.contract.part import Part
 from bench.contract.request import CandidateList
 from bench.contract.stage import Reranker
@@ -114,9 +113,9 @@ class StageBench:
         search = self._search(chain.first)
         steps: list[Step] = []
         for number, step in enumerate(chain.steps):
-            name = f"{number} {written(step.work)}"
-            part = part_of(step.work, self.parts)
-            steps.append(Step(name, self._reranker(part), step.keep, name))
+            name = f"{number} {step.work.written()}"
+            reranker = self._reranker(step.work.part(self.parts))
+            steps.append(Step(name, reranker, step.keep, name))
         pipeline = Pipeline(chain.first, search, steps, device=self.device)
         pipeline.over(self.retrieved[chain.first].dataset)
         return timed_pass.Target(str(chain), self.device, pipeline, depth=chain.depth)

@@ -11,8 +11,8 @@ import pytest
 from bench.composition.chain import Chain
 from bench.composition.composed import ComposedPipeline, Composition, Limits, front
 from bench.composition.prices import RowPrice, price_of
-from bench.composition.steps import Cut, Fuse, Rank, Step
 from bench.composition.times import Forecast, Forecasts, StageTimes, pairs_of
+from bench.composition.works import Cut, Fuse, Rank, Step
 from bench.reports import composed as report
 from bench.reports.plots import composed as picture
 from bench.reports.renderers.screen import screen
