@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from bench.core.options import Options
-from bench.quality.losses import Loss, Losses
+from bench.quality.losses import Losses
 
 
 class StageLosses(Options):
@@ -64,6 +64,3 @@ def loss_rows(trial: str, losses: Losses, names: list[str]) -> list[tuple[str, s
         (trial, lost.query_id, lost.doc_id, str(lost.loss), names[lost.stage])
         for lost in losses.lost
     ]
-
-
-__all__ = ["Loss", "LossRecord", "StageLosses", "loss_record", "loss_rows"]

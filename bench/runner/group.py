@@ -364,17 +364,12 @@ class GroupRun:
         records.append(
             quality_record(
                 run.planned,
-                measured.scored,
-                measured.assessed,
+                measured,
                 base,
                 retrieved,
                 facts,
                 self.fingerprint(device),
                 self.suite,
-                measured.stages,
-                measured.ranked.first_changed,
-                measured.learned,
-                measured.losses,
             )
         )
 

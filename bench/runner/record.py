@@ -4,7 +4,6 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +21,7 @@ from bench.quality.statistics import Difference
 from bench.ranking.order import TIE_RULE
 from bench.records import keys
 from bench.records.keys import Key
-from bench.records.learned import LearnedRecord
-from bench.records.losses import LossRecord
-from bench.records.schema import FAILURES, ArchitectureRecord, Pairs, Record, StageRecord
+from bench.records.schema import FAILURES, ArchitectureRecord, Pairs, Record
 from bench.records.writer import now
 from bench.rerankers.options import declared
 from bench.runner.cost import cost_of, together
@@ -33,12 +30,12 @@ from bench.suite.planning import Planned
 
 if TYPE_CHECKING:
     from bench.contract.candidates import Candidates
-    from bench.contract.scored import Scored
     from bench.contract.stage import Reranker
     from bench.datasets.base import Dataset
     from bench.latency.plan import LatencyPlan
     from bench.quality.questions import Questions
     from bench.runner.retrieve import Retrieved
+    from bench.runner.trial_run import Measured
     from bench.suite.suite import Suite
 
 
@@ -160,23 +157,18 @@ def architecture_record(
 
 def quality_record(
     planned: Planned,
-    scored: Scored,
-    assessed: Assessed,
+    measured: Measured,
     base: Assessed | None,
     retrieved: Retrieved,
     facts: Fields | None,
     environment: Environment,
     suite: Suite,
-    stages: Sequence[StageRecord] = (),
-    first_changed: float | None = None,
-    learned: Sequence[LearnedRecord] = (),
-    losses: LossRecord | None = None,
 ) -> Record:
     """Return the record of a trial that was scored. `base` is what the first stage's own order
     reached, None for that row itself; `facts` are of the timed pass, None where the trial was not
-    timed; `stages` are those of a pipeline; `first_changed` is the share of queries with another
-    first document.
+    timed.
     """
+    scored, assessed = measured.scored, measured.assessed
     trial, dataset, candidates = planned.trial, retrieved.dataset, retrieved.candidates
     if facts is not None and trial.device is not None:
         facts = noise_floor.with_noise_floor(dict(facts), environment)
@@ -199,8 +191,8 @@ def quality_record(
         against_base = differences(
             assessed.per_query, base.per_query, retrieved.questions.query_ids, suite.seed
         )
-    if stages:
-        paid = together([stage.cost for stage in stages if stage.cost is not None])
+    if measured.stages:
+        paid = together([stage.cost for stage in measured.stages if stage.cost is not None])
     else:
         answered = scored.cached_queries + scored.computed_queries
         paid = cost_of(planned.reranker, scored, answered)
@@ -218,7 +210,7 @@ def quality_record(
         },
         quality=dict(assessed.estimates),
         vs_first_stage=against_base,
-        first_changed=first_changed,
+        first_changed=measured.ranked.first_changed,
         counts=assessed.counts,
         pointwise=planned.reranker.is_sure_pointwise,
         failures={
@@ -227,9 +219,9 @@ def quality_record(
         },
         usage=scored.usage,
         cost=paid,
-        stages=list(stages),
-        learned=list(learned),
-        losses=losses,
+        stages=list(measured.stages),
+        learned=list(measured.learned),
+        losses=measured.losses,
         pairs=pairs,
         shared_usage=scored.shared_usage,
         scores={"cached": scored.cached_queries, "computed": scored.computed_queries},
