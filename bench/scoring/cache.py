@@ -177,8 +177,7 @@ class ScoreCache:
         total: Amounts = {}
         for key in dict.fromkeys(keys):
             for part in self._usage.get(key, ()):
-                for name, value in part.items():
-                    total[name] = total.get(name, 0.0) + value
+                _add(total, part)
         return total
 
     def usage_of_pairs(self, slots: Slots) -> Amounts:
@@ -190,8 +189,7 @@ class ScoreCache:
             return total
         for key, share in self.by_pair.shares(slots):
             for part in self._usage[key]:
-                for name, value in part.items():
-                    total[name] = total.get(name, 0.0) + share * value
+                _add(total, part, share)
         return total
 
     def own_usage_of_pairs(self, slots: Slots) -> Amounts:
@@ -202,8 +200,7 @@ class ScoreCache:
         if self.by_pair is None:
             return total
         for key, share in self.by_pair.shares(slots):
-            for name, value in self.own_usage(key).items():
-                total[name] = total.get(name, 0.0) + share * value
+            _add(total, self.own_usage(key), share)
         return total
 
     def own_usage(self, key: str) -> Amounts:
@@ -351,6 +348,12 @@ class ScoreCache:
         except OSError as error:
             self._unreadable += 1
             self._reason = self._reason or f"damaged, and not to be renamed: {_reason_of(error)}"
+
+
+def _add(total: Amounts, amounts: Amounts, share: float = 1.0) -> None:
+    """Add a share of some amounts to a total."""
+    for name, value in amounts.items():
+        total[name] = total.get(name, 0.0) + share * value
 
 
 def _reason_of(error: BaseException) -> str:

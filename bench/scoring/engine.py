@@ -100,12 +100,11 @@ class _QualityPass:
         self.on_note = on_note
         self.result = Scored()
         self.began = caches.began
-        self.cache: ScoreCache | None = None
         self.known: KnownScores | None = None
+        """None where no scores are cached."""
         fingerprint = identified(reranker)
         if fingerprint:
-            self.cache = caches.of(reranker, fingerprint)
-            self.known = KnownScores(self.cache, reranker)
+            self.known = KnownScores(caches.of(reranker, fingerprint), reranker)
         self.at_work: list[_PaidJob] = []
         self.delayed: list[Sequence[CandidateList]] = []
         self.loaded: Fields | None = None
@@ -118,7 +117,7 @@ class _QualityPass:
         recipe: Recipe | None,
     ) -> Scored:
         self._note_problems()
-        if self.cache is None:
+        if self.known is None:
             self._note(self.reranker.doubt())
         order: dict[str, None] = {}
         while pending:
@@ -171,11 +170,12 @@ class _QualityPass:
     def _job(self, missing: Sequence[CandidateList], topics: set[str]) -> Job:
         keys: dict[str, str] = {}
         pairs: Mapping[str, Keys] = {}
+        cache: ScoreCache | None = None
         if self.known is not None:
-            pairs = self.known.pairs
+            pairs, cache = self.known.pairs, self.known.cache
             for request in missing:
                 keys[request.query_id] = self.known.asked_key(request.query_id)
-        answers = PaidAnswers(self.reranker, keys, self.cache, pairs)
+        answers = PaidAnswers(self.reranker, keys, cache, pairs)
         job = Job(missing, keys, answers.meter)
         self.at_work.append(_PaidJob(job, answers, topics))
         return job
@@ -193,7 +193,7 @@ class _QualityPass:
                 missing.append(rest)
                 known -= len(rest.docs)
             else:
-                self._use(request.query_id)
+                self._use(self.known, request.query_id)
                 self.result.cached.add(request.query_id)
                 if self.known.is_since(request.query_id, self.began):
                     self.result.reused.add(request.query_id)
@@ -203,24 +203,19 @@ class _QualityPass:
         self.on_progress(ready)
         return missing
 
-    def _use(self, query_id: str) -> None:
+    def _use(self, known: KnownScores, query_id: str) -> None:
         """Take the scores of a query from the cache."""
-        if self.known is not None:
-            scores = self.known.scores(query_id)
-            if scores is not None:
-                self.result.scores[query_id] = scores
+        scores = known.scores(query_id)
+        if scores is not None:
+            self.result.scores[query_id] = scores
 
     def _take(self, job: Job, answer: Answer) -> None:
         """Take the answer of a job into the result and the cache."""
         result = self.result
         paid = next(paid for paid in self.at_work if paid.job is job)
-        usage, own = amounts_of(job.meter, job.keys)
         self._note(answer.note)
         if answer.description is not None:
             self.loaded = answer.description
-        if self.cache is None:
-            result.usage = added(result.usage, usage)
-            result.usage_by_query |= own
         fresh_scores: dict[str, Scores] = {}
         for request, outcome in zip(job.requests, answer.outcomes, strict=True):
             if isinstance(outcome, Failure):
@@ -229,40 +224,49 @@ class _QualityPass:
             result.scores[request.query_id] = outcome
             result.computed.add(request.query_id)
             result.pairs.computed += len(request.docs)
-            if self.cache is not None:
-                fresh_scores[job.keys[request.query_id]] = outcome
-        if self.cache is not None and self.known is not None and fresh_scores:
-            if not result.description:
-                result.description = self._description()
-                self.cache.describe(result.description)
-            self._note(answer.doubt)
-            pairs = self.known.pairs
-            file = self.cache.put(fresh_scores, usage, own, keep=not answer.doubt, pairs=pairs)
-            for request, outcome in zip(job.requests, answer.outcomes, strict=True):
-                if not isinstance(outcome, Failure):
-                    self._use(request.query_id)
-            self.known.taken(fresh_scores)
-            if answer.doubt:
-                paid.answers.dropped()
-            else:
-                paid.answers.replaced_by(file)
+            fresh_scores[request.query_id] = outcome
+        if self.known is None:
+            usage, own = amounts_of(job.meter, job.keys)
+            result.usage = added(result.usage, usage)
+            result.usage_by_query |= own
+        elif fresh_scores:
+            self._keep(self.known, paid, fresh_scores, answer.doubt)
         self.at_work.remove(paid)
         self._note_problems()
         self.on_progress(sum(len(request.docs) for request in job.requests))
 
+    def _keep(
+        self, known: KnownScores, paid: _PaidJob, scores: Mapping[str, Scores], doubt: Note | None
+    ) -> None:
+        """Put the scores of a job into the cache, by query id, and take those of its lists."""
+        if not self.result.description:
+            self.result.description = self._description()
+            known.cache.describe(self.result.description)
+        self._note(doubt)
+        keys = paid.job.keys
+        usage, own = amounts_of(paid.job.meter, keys)
+        by_key = {keys[query_id]: values for query_id, values in scores.items()}
+        file = known.cache.put(by_key, usage, own, keep=not doubt, pairs=known.pairs)
+        for query_id in scores:
+            self._use(known, query_id)
+        known.taken(by_key)
+        if doubt:
+            paid.answers.dropped()
+        else:
+            paid.answers.replaced_by(file)
+
     def _finish(self) -> None:
         """Add what the scores cost when they were bought, cached ones included, and what loaded."""
         result = self.result
-        cache = self.cache
-        if cache is not None and self.known is not None:
+        if self.known is not None:
             self.known.add_cost(result)
-            result.description = cache.description or {}
+            result.description = self.known.cache.description or {}
         if not result.description:
             if self.loaded is None:
                 self.reranker.load()
             result.description = self._description()
-            if cache is not None and result.scores:
-                cache.describe(result.description)
+            if self.known is not None and result.scores:
+                self.known.cache.describe(result.description)
 
     def _description(self) -> Fields:
         """Return what has loaded, here or in another process."""
@@ -271,8 +275,8 @@ class _QualityPass:
         return described(self.reranker)
 
     def _note_problems(self) -> None:
-        if self.cache is not None:
-            for problem in self.cache.problems:
+        if self.known is not None:
+            for problem in self.known.cache.problems:
                 self._note(problem)
 
     def _note(self, problem: Note | None) -> None:
