@@ -4,6 +4,7 @@ BenchError               one or two plain lines, exit code 2
 |-- SuiteError           the suite file: unknown key, wrong type, missing file
 |-- DataError            documents, queries, qrels or run files that cannot be used
 |-- RecordError          a run folder that cannot be read
+|-- CalibrationError     scores that cannot be calibrated, a calibration file that cannot be used
 |-- IncomparableError    records that answer different questions, exit code 3
 |-- RerankerError        a reranker gave unusable scores or cannot run as configured
 `-- Unavailable          a package, weight, key or device that is not here; an optional row is
@@ -54,6 +55,10 @@ class DataError(BenchError):
 
 class RecordError(BenchError):
     """A run folder is missing, incomplete or of an unknown schema."""
+
+
+class CalibrationError(BenchError):
+    """Scores have no map to probabilities, or a calibration file cannot be used."""
 
 
 class IncomparableError(BenchError):

@@ -44,7 +44,7 @@ HEAVY = {
 }
 FLOORS = (
     {"core"},
-    {"catalogue", "datasets", "machine"},
+    {"calibration", "catalogue", "datasets", "machine"},
     {"contract"},
     {"models", "ranking"},
     {"quality", "rerankers", "retrieval"},
