@@ -126,13 +126,21 @@ def _from_cache(run: StoredRun) -> str:
 
 @click.command()
 @click.argument("path", type=PATH, required=False)
-def schema(path: Path | None) -> None:
+@click.option("--gates", is_flag=True, help="That of gates files (docs/ci.md).")
+def schema(path: Path | None, gates: bool) -> None:
     """Print the JSON Schema of suite files, for editors, or write it to PATH."""
     from bench.core.atomic import write_atomically
-    from bench.suite.json_schema import schema_text
 
+    if gates:
+        from bench.gate.file import schema_text
+
+        files = "gates files"
+    else:
+        from bench.suite.json_schema import schema_text
+
+        files = "suite files"
     if path:
         write_atomically(path, schema_text().encode())
-        click.echo(f"{path}: the JSON Schema of suite files")
+        click.echo(f"{path}: the JSON Schema of {files}")
     else:
         click.echo(schema_text(), nl=False)

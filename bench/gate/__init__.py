@@ -4,9 +4,10 @@ code for CI.
 
 from __future__ import annotations
 
+from bench.gate.asking import Judge
 from bench.gate.checking import check, refuse_itself
 from bench.gate.file import Gates, load, quality_of
-from bench.gate.speed import Judge, stored_speed
+from bench.gate.speed import stored_speed
 from bench.gate.verdict import EXIT_CODES, Gate, Outcome, Verdict
 
 __all__ = [

@@ -17,13 +17,11 @@ from bench.contract.trial import Trial, TrialStatus
 from bench.core.counting import counted
 from bench.core.errors import RecordError, nearest
 from bench.core.printable import one_line
-from bench.gate.drift import drift_gate
-from bench.gate.file import HEADLINE, Gates
-from bench.gate.limits import cost_gate, failures_gate, memory_gate
-from bench.gate.quality import quality_gate
-from bench.gate.speed import Judge, stored_speed
+from bench.gate.asking import Context, Judge
+from bench.gate.file import Gates
+from bench.gate.kinds import KINDS
+from bench.gate.speed import stored_speed
 from bench.gate.verdict import Gate, Outcome, Verdict
-from bench.records.measure import resolve_measure
 from bench.records.run import Run
 
 FAILED, FAILED_TWICE = "failed", "failed in both runs"
@@ -63,8 +61,9 @@ def check(
     if not pairs and not answers:
         raise RecordError(_nothing_to_check(new, baseline, twice))
     answers = _with_each_reason_once(answers)
+    context = Context(gates.across, speed, seed)
     for pair in pairs:
-        answers += _gates_of(*pair, gates, speed, seed)
+        answers += _gates_of(*pair, gates, context)
     if not answers:
         raise gates.problem(
             (),
@@ -318,20 +317,9 @@ def _run_gate(trial: Trial, outcome: Outcome, state: str, reason: str) -> Gate:
     return Gate(trial, "run", outcome, state, "runs", reason)
 
 
-def _gates_of(new: Side, baseline: Side, gates: Gates, speed: Judge, seed: int) -> Iterator[Gate]:
+def _gates_of(new: Side, baseline: Side, gates: Gates, context: Context) -> Iterator[Gate]:
     questions = gates.of(new.trial.reranker)
     reasons: set[str] = set()
-    for measure, margin in (questions.quality or {}).items():
-        wanted = None if measure == HEADLINE else measure
-        name = resolve_measure(baseline.run, wanted, {baseline.trial.id})
-        yield _once(quality_gate(new, baseline, name, margin, gates.across, seed), reasons)
-    if questions.drift:
-        yield _once(drift_gate(new, baseline, questions.drift, gates.across), reasons)
-    if questions.speed and (timed := speed(new, baseline, questions.speed, seed)):
-        yield timed
-    if questions.failures is not None:
-        yield failures_gate(new, questions.failures)
-    if questions.memory:
-        yield memory_gate(new, baseline, questions.memory)
-    if questions.cost and (cost := cost_gate(new, baseline, questions.cost)):
-        yield cost
+    for ask in KINDS.values():
+        for gate in ask(new, baseline, questions, context):
+            yield _once(gate, reasons)

@@ -4,17 +4,24 @@ They have no sampling error, so that drift shows which no sample of queries coul
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bench.comparison.across import differences, refused, sentence
 from bench.comparison.drift import TOP, Tolerance, drift, usual_tolerance
 from bench.comparison.pairs import Side, comparable
 from bench.core.counting import counted, two_digits
 from bench.core.errors import IncomparableError
-from bench.gate.file import ACROSS, DriftGate
+from bench.gate.asking import Context
+from bench.gate.file import ACROSS, DriftGate, RerankerGates
 from bench.gate.verdict import Gate, Line, Outcome
 
 OUTCOMES: Mapping[bool | None, Outcome] = {True: "pass", False: "fail", None: "inconclusive"}
+
+
+def ask(new: Side, baseline: Side, questions: RerankerGates, context: Context) -> Iterator[Gate]:
+    """Yield the drift gate where the file asks for it."""
+    if questions.drift:
+        yield drift_gate(new, baseline, questions.drift, context.across)
 
 
 def drift_gate(new: Side, baseline: Side, question: DriftGate, across: Sequence[str] = ()) -> Gate:

@@ -3,6 +3,7 @@ passes.
 
 quality: {nDCG@10: 0.01, RR@10: 0.02}   # the largest mean loss that is still acceptable
 drift: {across: [versions]}             # the same scores, also after a library was upgraded
+scale: {}                               # the same scale of scores, of whichever system
 speed: 1.10                             # the largest ratio to the baseline's time
 failures: 0                             # the share of queries whose call may fail
 memory: {max_gib: 8}
@@ -13,6 +14,7 @@ rerankers:
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -41,6 +43,7 @@ ACROSS = "as `across: [FIELD]` in the gates file"
 """Where a check is told what may differ."""
 EXAMPLES = {
     "drift": "drift: {across: [versions]}",
+    "scale": "scale: {}",
     "speed": "speed: 1.10",
     "failures": "failures: 0",
     "memory": "memory: {max_gib: 8}",
@@ -57,7 +60,10 @@ def _one_or_many(value: Any) -> Any:
     return value
 
 
-Across = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+Across = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...]),
+]
 
 
 class DriftGate(Options):
@@ -80,6 +86,17 @@ class DriftGate(Options):
     required: bool = Field(
         False,
         description="another system is incomparable (exit 3), and not merely shown as not checked",
+    )
+
+
+class ScaleGate(Options):
+    """Where the scores of a row lie, whatever their order and whichever system gives them."""
+
+    score: float | None = Field(
+        None,
+        gt=0,
+        description="largest mean distance between the scores of a query's places, as a share of "
+        "the baseline's range of scores; that of its number format unless given",
     )
 
 
@@ -131,6 +148,7 @@ class RerankerGates(Options):
         {HEADLINE: MARGIN}, description="measure -> largest acceptable mean loss, or just the loss"
     )
     drift: DriftGate | None = DriftGate()
+    scale: ScaleGate | None = None
     speed: SpeedGate | None = None
     failures: float | None = Field(
         None, ge=0, lt=1, description="share of queries whose call may fail"
@@ -138,7 +156,9 @@ class RerankerGates(Options):
     memory: MemoryGate | None = None
     cost: CostGate | None = None
 
-    @field_validator("quality", mode="before")
+    @field_validator(
+        "quality", mode="before", json_schema_input_type=float | dict[str, float] | None
+    )
     @classmethod
     def _headline(cls, value: Any) -> Any:
         if _is_number(value):
@@ -150,14 +170,14 @@ class RerankerGates(Options):
             )
         return value
 
-    @field_validator("speed", mode="before")
+    @field_validator("speed", mode="before", json_schema_input_type=float | SpeedGate | None)
     @classmethod
     def _bare_ratio(cls, value: Any) -> Any:
         if _is_number(value):
             return as_mapping(SpeedGate, value)
         return value
 
-    @field_validator("drift", "speed", "failures", "memory", "cost", mode="before")
+    @field_validator(*EXAMPLES, mode="before")
     @classmethod
     def _no_list(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, list):
@@ -262,6 +282,16 @@ def quality_of(measure: str | None = None, margin: float | None = None) -> Gates
     if problem := _margin_problem(measure or HEADLINE, margin):
         raise BenchError(f"--margin {problem}")
     return Gates(quality={measure or HEADLINE: margin})
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of gates files as the file that is shipped next to the suites."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Gates.model_json_schema(),
+        "title": "rerank-bench gates",
+    }
+    return json.dumps(schema, indent=1, sort_keys=True) + "\n"
 
 
 def load(path: Path | str) -> Gates:

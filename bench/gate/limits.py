@@ -4,14 +4,43 @@ to the baseline, or both.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.comparison.pairs import Side
 from bench.core.printable import one_line
-from bench.gate.file import CostGate, MemoryGate
+from bench.gate.asking import Context
+from bench.gate.file import CostGate, MemoryGate, RerankerGates
 from bench.gate.verdict import Gate, Line, Outcome, worst
 
 GIB = 2**30
+
+
+def ask_failures(
+    new: Side, baseline: Side, questions: RerankerGates, context: Context
+) -> Iterator[Gate]:
+    """Yield the gate of failed queries where the file asks for it."""
+    if questions.failures is not None:
+        yield failures_gate(new, questions.failures)
+
+
+def ask_memory(
+    new: Side, baseline: Side, questions: RerankerGates, context: Context
+) -> Iterator[Gate]:
+    """Yield the gate of peak memory where the file asks for it."""
+    if questions.memory:
+        yield memory_gate(new, baseline, questions.memory)
+
+
+def ask_cost(
+    new: Side, baseline: Side, questions: RerankerGates, context: Context
+) -> Iterator[Gate]:
+    """Yield the gate of cost where the file asks for it and the reranker bills something."""
+    if questions.cost is None:
+        return
+    gate = cost_gate(new, baseline, questions.cost)
+    if gate is not None:
+        yield gate
 
 
 def failures_gate(new: Side, limit: float) -> Gate:

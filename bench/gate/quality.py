@@ -12,14 +12,24 @@ lenient gate.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bench.comparison.pairs import Comparison, Side, paired
 from bench.core.counting import counted
 from bench.core.errors import IncomparableError
-from bench.gate.file import ACROSS
+from bench.gate.asking import Context
+from bench.gate.file import ACROSS, HEADLINE, RerankerGates
 from bench.gate.verdict import Gate, Outcome
 from bench.quality import statistics
+from bench.records.measure import resolve_measure
+
+
+def ask(new: Side, baseline: Side, questions: RerankerGates, context: Context) -> Iterator[Gate]:
+    """Yield a gate for each measure that the file names."""
+    for measure, margin in (questions.quality or {}).items():
+        wanted = None if measure == HEADLINE else measure
+        name = resolve_measure(baseline.run, wanted, {baseline.trial.id})
+        yield quality_gate(new, baseline, name, margin, context.across, context.seed)
 
 
 def quality_gate(

@@ -5,13 +5,14 @@ in turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from bench.comparison.across import differences, refused, sentence
 from bench.comparison.pairs import Side
-from bench.gate.file import SpeedGate
+from bench.gate.asking import Context
+from bench.gate.file import RerankerGates, SpeedGate
 from bench.gate.verdict import Gate, Line, Outcome
 from bench.latency.ratios import Ratio, Times, paired_ratio
 from bench.latency.scenarios import one_query
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 
     from bench.records.keys import Key
 
-Judge = Callable[[Side, Side, SpeedGate, int], Gate | None]
-"""(new, baseline, what is asked, seed) -> the speed gate; None for a reranker that does no work
-worth timing.
-"""
-
 UNDER_TEST = "system"
 """The field of the speed key that may differ: another reranker may be faster or slower, which is
 the question.
@@ -35,6 +31,15 @@ SETTINGS = "settings."
 """How the fields of the speed key begin that are options of the reranker."""
 LEAST_QUERIES = 20
 """Below so many queries the interval of a median says little, and the gate is inconclusive."""
+
+
+def ask(new: Side, baseline: Side, questions: RerankerGates, context: Context) -> Iterator[Gate]:
+    """Yield the speed gate where the file asks for it and the reranker does work worth timing."""
+    if questions.speed is None:
+        return
+    gate = context.speed(new, baseline, questions.speed, context.seed)
+    if gate is not None:
+        yield gate
 
 
 def stored_speed(new: Side, baseline: Side, question: SpeedGate, seed: int) -> Gate | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from bench.core.errors import SuiteError
 from bench.gate import Gates, check, load
-from bench.gate.file import HEADLINE, MARGIN
+from bench.gate.file import HEADLINE, MARGIN, schema_text
 from tests.support.made_runs import made_run
 
 WHOLE = """
 quality: {nDCG@10: 0.01, RR@10: 0.02}
 drift: {across: versions, required: true}
+scale: {score: 0.01}
 speed: 1.10
 failures: 0.01
 memory: {max_gib: 8, ratio: 1.2}
@@ -147,3 +151,15 @@ def test_a_file_that_asks_nothing_is_named_with_what_to_write(tmp_path: Path) ->
     old = made_run(tmp_path, {"a": [0.1, 0.2]}, name="old")
     with pytest.raises(SuiteError, match=r"gates\.yaml:1: .* asks nothing .* write such as qual"):
         check(new, old, load(path))
+
+
+def test_the_shipped_schema_says_what_a_file_may() -> None:
+    shipped = Path(__file__).parents[2] / "suites" / "gates.schema.json"
+    assert shipped.read_text() == schema_text(), (
+        "run: rerank-bench schema --gates suites/gates.schema.json"
+    )
+    validator = jsonschema.Draft202012Validator(json.loads(schema_text()))
+    for text in (WHOLE, "quality: 0.01\nscale: {}", "scale: {score: 0.1}\ndrift: null"):
+        validator.validate(yaml.safe_load(text))
+    for text in ("scale: {score: 0}", "scale: true", "quality: [0.1]", "speeds: 1"):
+        assert not validator.is_valid(yaml.safe_load(text)), text

@@ -1,0 +1,31 @@
+"""How a kind of gate is asked: what it gets of the two runs and of the gates file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from bench.comparison.pairs import Side
+from bench.gate.file import RerankerGates, SpeedGate
+from bench.gate.verdict import Gate
+
+Judge = Callable[[Side, Side, SpeedGate, int], Gate | None]
+"""(new, baseline, what is asked, seed) -> the speed gate; None for a reranker that does no work
+worth timing.
+"""
+
+
+class Context(NamedTuple):
+    """What holds for every gate of a check: the fields of the quality key that may differ, what
+    judges speed, and the seed of intervals.
+    """
+
+    across: Sequence[str]
+    speed: Judge
+    seed: int
+
+
+Ask = Callable[[Side, Side, RerankerGates, Context], Iterator[Gate]]
+"""(new, baseline, what is asked of the reranker, context) -> the gates of one kind; none where
+the file does not ask.
+"""
