@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -88,6 +89,22 @@ def own_cache_and_no_keys(
 
 _LOADED: dict[str, int] = {}
 """The modules that no test wrote, and the identity of each: thousands, which are looked at once."""
+_FREEZE_AFTER = 200
+"""New modules that are worth a look at all objects, which takes up to half a second."""
+_frozen_modules = 0
+
+
+@pytest.fixture(autouse=True)
+def libraries_are_frozen() -> Iterator[None]:
+    """The garbage collector leaves libraries alone once they are loaded: a timed pass, which calls
+    it, would look at a million objects of theirs in every test.
+    """
+    global _frozen_modules
+    yield
+    if len(sys.modules) > _frozen_modules + _FREEZE_AFTER:
+        _frozen_modules = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

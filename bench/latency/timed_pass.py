@@ -182,15 +182,17 @@ def _in_turn(scenarios: Sequence[Scenario[Any]], order: int) -> list[Scenario[An
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     """Keep Python's collector out of timed calls; what is loaded already is not looked at again
-    between calls.
+    between calls. Where the caller has frozen objects, all stay frozen afterwards.
     """
     was_on = gc.isenabled()
+    was_frozen = gc.get_freeze_count() > 0
     gc.collect()
     gc.freeze()
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not was_frozen:
+            gc.unfreeze()
         if was_on:
             gc.enable()
