@@ -212,6 +212,7 @@ def _short(record: Record, latency: bool) -> Record:
     if not latency:
         changes |= {
             "latency": None,
+            "timings": [],
             "keys": {name: key for name, key in record.keys.items() if name != "speed"},
         }
     return record.model_copy(update=changes)

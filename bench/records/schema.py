@@ -34,6 +34,7 @@ from bench.records.facts import (
 from bench.records.keys import Key, system_key
 from bench.records.learned import LearnedRecord
 from bench.records.losses import LossRecord
+from bench.records.timings import TimingSummary
 
 SCHEMA_VERSION = 2
 OLDEST = 1
@@ -253,6 +254,9 @@ class Record(Options):
     latency: TimingField | None = Field(
         None, description="facts of the timed pass; its samples are in the table latency"
     )
+    timings: list[TimingSummary] = Field(
+        default_factory=list, description="of the timed pass; empty in older runs"
+    )
     stages: list[StageRecord] = Field(
         default_factory=list, description="of a pipeline: its stages, the search first"
     )
@@ -309,6 +313,9 @@ class ArchitectureRecord(Options):
     candidates: CandidateField
     latency: TimingField = Field(
         description="facts of the timed pass; its samples are in the table latency"
+    )
+    timings: list[TimingSummary] = Field(
+        default_factory=list, description="of the timed pass; empty in older runs"
     )
     keys: dict[str, Key]
     environment: MachineField

@@ -96,9 +96,29 @@ SCORES = Table("scores", {"trial": NAME, "query": NAME, "doc_id": NAME, "score":
 LOSSES = Table(
     "losses", {"trial": NAME, "query": NAME, "doc_id": NAME, "loss": NAME, "stage": NAME}
 )
+STAGES = Table(
+    "stages", {"trial": NAME, "stage": WHOLE, "query": NAME, "doc_id": NAME, "score": NUMBER}
+)
+"""What the stages of a pipeline before its last one scored; the search is number 0."""
 QUERIES = Table("queries", {"dataset": TEXT, "query": TEXT, "text": TEXT})
 DOCUMENTS = Table("documents", {"dataset": TEXT, "document": TEXT, "text": TEXT})
 JUDGMENTS = Table("judgments", {"dataset": TEXT, "query": TEXT, "document": TEXT, "grade": WHOLE})
+DIGESTS = Table("digests", {"file": TEXT, "key": TEXT, "rows": WHOLE, "digest": WHOLE})
+"""What the rows of the other tables were when the run ended: see `bench.records.digests`."""
+TABLES = (
+    PER_QUERY,
+    DEPTHS,
+    LATENCY,
+    SWEEP,
+    USAGE,
+    SCORES,
+    STAGES,
+    LOSSES,
+    QUERIES,
+    DOCUMENTS,
+    JUDGMENTS,
+)
+"""Every table that measurements are written to."""
 
 
 def write_rows(path: Path, table: Table, rows: Iterable[Sequence[Any]]) -> None:

@@ -17,6 +17,7 @@ from bench.core.note import Note
 from bench.core.redaction import for_others
 from bench.latency.sweep_plan import SETTINGS
 from bench.records import tables, texts
+from bench.records.digests import write_digests
 from bench.records.folder import plain, record_path
 from bench.records.reading import validated
 from bench.records.run import Run
@@ -133,6 +134,7 @@ class RunWriter:
     def finish(self) -> Run:
         """Mark the run as complete and let go of its folder."""
         self.info = self.info.model_copy(update={"status": "done", "finished": now()})
+        write_digests(self.folder, self._info_text())
         self.write_info()
         if self._lock is not None:
             # While the lock is held: a process that opened the old file finds the run finished.
@@ -147,7 +149,10 @@ class RunWriter:
 
     def write_info(self) -> None:
         """Write run.json as it is now."""
-        write_atomically(self.folder / "run.json", _json(self.info.model_dump(mode="json")))
+        write_atomically(self.folder / "run.json", self._info_text())
+
+    def _info_text(self) -> bytes:
+        return _json(self.info.model_dump(mode="json"))
 
     def _swept(self, trial: str) -> Path:
         """The folder of a trial's sweep: a file for each time that points were added."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
 from functools import cache, partial
-from typing import Any
 
 from bench.contract.candidates import Candidates
 from bench.contract.identity import Fields
 from bench.contract.request import NO_REASON
 from bench.contract.scored import Scored
-from bench.contract.trial import System, Trial
+from bench.contract.trial import Trial
 from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError
 from bench.core.note import Note
@@ -38,7 +36,9 @@ from bench.records import tables, texts
 from bench.records.learned import LearnedRecord
 from bench.records.losses import LossRecord, loss_record, loss_rows
 from bench.records.schema import ArchitectureRecord, Record, StageRecord
+from bench.records.timings import summaries_of
 from bench.records.writer import RunWriter
+from bench.runner import table_rows
 from bench.runner.guard import Guard
 from bench.runner.learned import Lists, learned_record, with_files
 from bench.runner.orders import candidate_orders
@@ -51,6 +51,7 @@ from bench.runner.record import (
 )
 from bench.runner.retrieve import Retrieved, retrieve
 from bench.runner.stages import KnownStages, StagePass
+from bench.runner.table_rows import with_timings
 from bench.runner.timing import GroupTiming
 from bench.runner.trial_run import Measured, TrialRun
 from bench.scoring.composite import passes
@@ -178,6 +179,7 @@ class GroupRun:
         ) as rankings:
             assessed = assess(scored, questions, self.suite.seed, rankings.keep)
         losses = self._keep_losses(planned, counter.losses)
+        self._keep_stages(planned)
         self.guard.keep_long_reasons(scored.failures, trial.id)
         learned = self._learned(planned, questions, assessed)
         run.measured = Measured(scored, assessed, rankings, stages, learned, losses)
@@ -207,6 +209,18 @@ class GroupRun:
         path = tables.path_of(self.writer.folder, tables.LOSSES, planned.trial.id)
         tables.write_rows(path, tables.LOSSES, loss_rows(planned.trial.id, losses, names))
         return loss_record(losses, names)
+
+    def _keep_stages(self, planned: Planned) -> None:
+        """Write what the stages of a pipeline before its last one scored."""
+        pipeline = planned.pipeline
+        if pipeline is None or self.stage_pass is None or not self.suite.store_scores:
+            return
+        if len(pipeline.steps) > 1:
+            trial_id = planned.trial.id
+            rows = ((trial_id, *row) for row in self.stage_pass.scores_before_last(pipeline))
+            tables.write_rows(
+                tables.path_of(self.writer.folder, tables.STAGES, trial_id), tables.STAGES, rows
+            )
 
     def _stage_by_stage(
         self,
@@ -286,12 +300,14 @@ class GroupRun:
         bare: list[ArchitectureRecord] = []
         if timing and self.suite.latency:
             bare = self._architectures(dataset, candidates, timing, self.suite.latency)
+        samples = timing.samples if timing else []
+        timings = summaries_of(samples, tables.LATENCY.names, self.suite.seed)
         self.writer.save(
-            [*records, *bare],
-            _per_query(recorded),
-            timing.samples if timing else [],
-            _by_depth(recorded, questions),
-            _usage(recorded),
+            [*with_timings(records, timings), *with_timings(bare, timings)],
+            table_rows.per_query(recorded),
+            samples,
+            table_rows.by_depth(recorded, questions),
+            table_rows.usage(recorded),
         )
 
     def _texts(self, candidates: Candidates, questions: Questions) -> texts.Texts:
@@ -381,28 +397,3 @@ def _stage_names(planned: Planned) -> list[str]:
     if planned.trial.is_first_stage:
         return [planned.trial.first_stage]
     return [planned.trial.first_stage, planned.trial.reranker]
-
-
-def _per_query(recorded: Sequence[tuple[str, Measured]]) -> Iterator[tuple[str, str, str, float]]:
-    """Yield the rows of the table of per-query values."""
-    for trial_id, measured in recorded:
-        for name, values in measured.assessed.per_query.items():
-            for query_id, value in values.items():
-                yield trial_id, query_id, name, value
-
-
-def _by_depth(
-    recorded: Sequence[tuple[str, Measured]], questions: Questions
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of the table of quality at smaller depths."""
-    for trial_id, measured in recorded:
-        curve = measured.ranked.curve
-        yield from depth_curve.rows(System(trial_id), curve, questions.query_ids)
-
-
-def _usage(recorded: Sequence[tuple[str, Measured]]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of the table of what each query used."""
-    for trial_id, measured in recorded:
-        for query_id, amounts in measured.scored.usage_by_query.items():
-            values = [amounts.get(name, 0) for name in tables.USAGE.names[2:]]
-            yield (trial_id, query_id, *values)

@@ -6,7 +6,7 @@ A stage that several pipelines begin with runs once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -248,6 +248,17 @@ class StagePass:
             return orders
 
         return orders_of
+
+    def scores_before_last(self, pipeline: Pipeline) -> Iterator[tuple[int, str, str, float]]:
+        """Yield the number of a stage, a query, a document and its score, of each document that a
+        stage before the last scored, once the pipeline has run. The search is number 0.
+        """
+        for number, prefix in enumerate(pipeline.prefixes()[:-1], 1):
+            stood = self.known[prefix]
+            for query_id, order in stood.orders.items():
+                seen = order.first(stood.seen.get(query_id))
+                for doc_id, value in zip(seen.doc_ids, seen.scores, strict=True):
+                    yield number, query_id, doc_id, value
 
     def learned(self, pipeline: Pipeline) -> list[LearnedRecord]:
         """Return the records of the stages of a pipeline that were trained, once it has run."""

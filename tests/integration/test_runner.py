@@ -75,6 +75,8 @@ def test_a_run_leaves_the_documented_folder(collection: Path, tmp_path: Path) ->
             f"{table}/tiny--bm25--first-stage.parquet"
             for table in ("queries", "documents", "judgments")
         ),
+        "digests.json",
+        *(f"digests/tiny--bm25--{name}.parquet" for name in ("first-stage", "fake--cpu", "oracle")),
         "report.html",
         "report.md",
         "tradeoff-tiny-bm25.png",
