@@ -22,6 +22,8 @@ def page(lines: Sequence[dict]) -> str:
         *_architectures(lines),
         *_claim(lines),
         *_attention(lines),
+        *_packing(lines),
+        *_search(lines),
         *_throughput(lines),
         *_agreement(lines),
     ]
@@ -181,6 +183,59 @@ def _attention(lines: Sequence[dict]) -> list[str]:
     for row in rows:
         first, second = (_number(row[f"{name}_p50_ms"], 1) for name in ("first", "second"))
         parts.append(f"| {row['attention']} | {first} | {second} |")
+    return [*parts, ""]
+
+
+def _packing(lines: Sequence[dict]) -> list[str]:
+    rows = of_kind(lines, "packing")
+    if not rows:
+        return []
+    limit = _limits(lines).get("bfloat16")
+    parts = [
+        "## Padded batches and packed ones, bfloat16, turn by turn",
+        "",
+        "`share` is of the matrix units; the operations of a padded batch are counted for both.",
+        "",
+        "| network | batches | p50 ms | p95 ms | pairs/s | times the padded pairs/s | padding "
+        "| share | difference of scores, of their spread |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        work = row["padded_tflops"]
+        cells = [
+            row["model"],
+            row["way"],
+            _number(row["p50_ms"], 1),
+            _number(row["p95_ms"], 1),
+            _number(row["pairs_per_s"], 0),
+            _number(row["ratio"], 2),
+            f"{row['padding']:.0%}",
+            f"{work / limit:.0%}" if work and limit else "–",
+            "–" if row["share_of_spread"] is None else f"{row['share_of_spread']:.1e}",
+        ]
+        parts.append(f"| {' | '.join(cells)} |")
+    return [*parts, ""]
+
+
+def _search(lines: Sequence[dict]) -> list[str]:
+    rows = of_kind(lines, "search")
+    if not rows:
+        return []
+    parts = [
+        "## Exact search over random unit vectors, the best 100",
+        "",
+        "| place | vectors | dimensions | p50 ms, one query a call | queries/s, 64 a call |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = [
+            row["place"],
+            f"{row['vectors']:,}",
+            str(row["dimensions"]),
+            _number(row["p50_ms"], 2),
+            _number(row["queries_per_s"], 0),
+        ]
+        parts.append(f"| {' | '.join(cells)} |")
     return [*parts, ""]
 
 

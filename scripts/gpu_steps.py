@@ -4,6 +4,8 @@ the results file as it gets them.
 - matrix: products and copies per second, the limits that other numbers are shares of
 - agreement:KIND: scores of tiny networks on the card against those on the CPU
 - attention: what a new shape of a batch costs, with cuDNN's attention and without
+- packing:NAME: a network over padded batches and over packed ones, turn by turn
+- search: exact search over a million vectors, on the card and on the CPU
 - throughput: this project's cross-encoder against plain CrossEncoder.predict, turn by turn
 - architecture:NAME: a network of the catalogue at its real size with random weights, over queries
   of 100 candidates
@@ -20,6 +22,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -125,12 +128,17 @@ tenth of that, a wrong kernel all.
 """
 DRY_PATIENCE = 4.0
 """A dry run may share its processor with much else."""
+PACKED = ("minilm-l6", "minilm-l12", "bge-reranker-base", "bge-reranker-v2-m3")
+VECTORS, DIMENSIONS, SEARCHES = 1_000_000, 384, 64
+"""Of the search that is timed."""
 LIMITS_S = {
+    "packing": 60.0,
+    "search": 60.0,
     "matrix": 60.0,
     "agreement": 40.0,
     "attention": 40.0,
     "throughput": 60.0,
-    "architecture": 60.0,
+    "architecture": 90.0,
     "cpu": 40.0,
 }
 
@@ -233,7 +241,8 @@ def describe(worker: Worker) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             versions[package] = None
     names = ["matrix", *(f"agreement:{kind}" for kind in KINDS)]
-    names += ["attention", "throughput", "cpu:minilm-l6"]
+    names += ["attention", *(f"packing:{name}" for name in packed(worker.dry_run))]
+    names += ["search", "throughput", "cpu:minilm-l6"]
     names += [f"architecture:{name}" for name in architectures(worker.dry_run)]
     patience = DRY_PATIENCE if worker.dry_run else 1.0
     pieces = [
@@ -245,6 +254,11 @@ def describe(worker: Worker) -> dict[str, Any]:
         "versions": versions,
         "pieces": pieces,
     }
+
+
+def packed(dry_run: bool) -> list[str]:
+    """Return the networks that are timed packed and padded; a dry run has one."""
+    return list(PACKED[:1] if dry_run else PACKED)
 
 
 def architectures(dry_run: bool) -> list[str]:
@@ -390,6 +404,116 @@ def median_ms(worker: Worker, reranker: Any, requests: Sequence[CandidateList]) 
         worker.seconds(lambda request=request: reranker.rerank([request])) for request in requests
     ]
     return 1000 * float(np.median(times))
+
+
+# --- packing
+
+
+def packing(worker: Worker, name: str) -> None:
+    """One network in bfloat16 over padded batches and over packed ones: the same queries one a
+    call, then ten a call, turn by turn.
+
+    On a CPU, where there is no kernel for it, packed sequences go one after the other.
+    """
+    queries, depth = (2, 8) if worker.dry_run else (QUERIES, DEPTH)
+    requests = list(made_up_requests(queries, depth))
+    ways = {way: packing_way(worker, name, way) for way in ("padded", "packed")}
+    scores = {way: np.concatenate(ways[way].rerank(requests[:10])) for way in ways}
+    spread = float(np.ptp(scores["padded"]))
+    difference = float(np.abs(scores["packed"] - scores["padded"]).max())
+    single: dict[str, list[float]] = {way: [] for way in ways}
+    pooled: dict[str, list[float]] = {way: [] for way in ways}
+    for request in requests:
+        for way in ways:
+            seconds = worker.seconds(lambda way=way, request=request: ways[way].rerank([request]))
+            single[way].append(1000 * seconds)
+    for _ in range(2 if worker.dry_run else 5):
+        for way in ways:
+            seconds = worker.seconds(lambda way=way: ways[way].rerank(requests[:10]))
+            pooled[way].append(seconds)
+    operations = operations_of(ways["padded"], requests[:10])
+    pairs = sum(len(request.docs) for request in requests[:10])
+    for way, reranker in ways.items():
+        usage = reranker.meter.take()
+        seconds = float(np.median(pooled[way]))
+        padding = 1 - usage.tokens / usage.slots
+        ratios = np.array(pooled["padded"]) / np.array(pooled[way])
+        worker.add(
+            kind="packing",
+            model=name,
+            way=way,
+            p50_ms=float(np.median(single[way])),
+            p95_ms=float(np.quantile(single[way], 0.95)),
+            pairs_per_s=pairs / seconds,
+            ratio=float(np.median(ratios)),
+            padding=padding,
+            padded_tflops=None if operations is None else operations / seconds / 1e12,
+            share_of_spread=difference / spread if spread else None,
+        )
+        reranker.close()
+
+
+def packing_way(worker: Worker, name: str, way: str) -> Any:
+    """Return a loaded network that packs or pads its batches."""
+    attention = "packed" if way == "packed" else None
+    reranker = network_of(name, "bfloat16", worker.device, tiny=worker.dry_run, attention=attention)
+    if not worker.dry_run:
+        reranker.check()
+    reranker.load()
+    reranker._lengths = WordLengths()
+    return reranker
+
+
+# --- search
+
+
+def search(worker: Worker, _: str) -> None:
+    """Exact search over random unit vectors, on the device and on the CPU: one query a call, then
+    all in one. Both have to pick the same best rows.
+    """
+    from bench.retrieval.dense_gpu import ExactOnDevice
+    from bench.retrieval.dense_index import Exact, unit
+
+    rows = 2_000 if worker.dry_run else VECTORS
+    generator = np.random.default_rng(0)
+    vectors = np.empty((rows, DIMENSIONS), dtype=np.float16)
+    for start in range(0, rows, 100_000):
+        block = generator.standard_normal(vectors[start : start + 100_000].shape, dtype=np.float32)
+        vectors[start : start + len(block)] = unit(block)
+    queries = unit(generator.standard_normal((SEARCHES, DIMENSIONS), dtype=np.float32))
+    searchers = {
+        f"{worker.device}, torch": ExactOnDevice(vectors, worker.device),
+        "cpu, numpy": Exact(vectors),
+    }
+    best: dict[str, list[list[int]]] = {}
+    for place, searcher in searchers.items():
+        list(searcher.pick(queries[:1], DEPTH))
+        milliseconds = [
+            1000 * worker.seconds(partial(list, searcher.pick(query[None], DEPTH)))
+            for query in queries[:20]
+        ]
+        together = worker.seconds(partial(list, searcher.pick(queries, DEPTH)))
+        picks = searcher.pick(queries, DEPTH)
+        best[place] = [
+            best_rows(vectors, query, pick) for query, pick in zip(queries, picks, strict=True)
+        ]
+        worker.add(
+            kind="search",
+            place=place,
+            vectors=rows,
+            dimensions=DIMENSIONS,
+            p50_ms=float(np.median(milliseconds)),
+            queries_per_s=len(queries) / together,
+        )
+    if len({json.dumps(lists) for lists in best.values()}) > 1:
+        raise BenchError("the device and the CPU do not pick the same documents")
+
+
+def best_rows(vectors: np.ndarray, query: np.ndarray, rows: np.ndarray) -> list[int]:
+    """Return the best of the rows that a search picked, by products in float64."""
+    scores = vectors[rows].astype(np.float64) @ query.astype(np.float64)
+    order = np.lexsort((rows, -scores))[:DEPTH]
+    return [int(row) for row in rows[order]]
 
 
 # --- throughput
@@ -664,6 +788,8 @@ STEPS: dict[str, Callable[[Worker, str], None]] = {
     "matrix": matrix,
     "agreement": agreement,
     "attention": attention,
+    "packing": packing,
+    "search": search,
     "throughput": throughput,
     "architecture": architecture,
     "cpu": on_cpu,

@@ -70,6 +70,11 @@ class NetworkOptions(StageOptions):
         """transformers' name of the attention kernel; None for its own choice."""
         return "sdpa" if self.attention == "cudnn" else self.attention
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether the sequences of a batch are put end to end, without padding."""
+        return False
+
 
 class PromptOptions(NetworkOptions):
     """What a model takes that encodes query and document each on its own."""

@@ -18,7 +18,7 @@ from bench.contract.requirement import Package, Requirement
 from bench.core.errors import BenchError, Unavailable, first_line
 from bench.core.note import Code, Note, note
 from bench.machine import cpu
-from bench.models import hub, tiny
+from bench.models import hub, packing, tiny
 from bench.models.options import NetworkOptions, PromptOptions
 from bench.models.quiet import quiet
 from bench.models.weights import Weights, versions
@@ -41,7 +41,10 @@ def requirements(options: NetworkOptions, weights: Weights, device: str) -> list
     if options.attention == "flash_attention_2" and find_spec("kernels") is None:
         fix = "pip install flash-attn, or choose attention: sdpa"
         requirements.append(Package("flash_attn", fix=fix))
-    return [*requirements, Device(device), weights]
+    requirements.append(Device(device))
+    if options.is_packed:
+        requirements.append(packing.VariableLength(device, options.dtype))
+    return [*requirements, weights]
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def load(
 
     folder = weights.fetch()
     model_kwargs = {"dtype": getattr(torch, dtype or options.dtype), "weights_only": True}
+    if options.is_packed:
+        packing.register()
     if options.attention:
         model_kwargs["attn_implementation"] = options.attention_implementation
     with quiet(), explained(weights):

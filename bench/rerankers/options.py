@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, model_validator
 
 from bench.core.options import StageOptions, option
+from bench.models import packing
 from bench.models.options import NetworkOptions, PromptOptions
 
 AnyDType = Literal["float32", "bfloat16", "float16", "int8"]
@@ -112,6 +113,15 @@ class RuntimeOptions(PairOptions):
         description="number format of the weights and of the arithmetic; int8 for onnx and "
         "openvino alone",
     )
+    attention: Literal["sdpa", "cudnn", "eager", "flash_attention_2", "packed"] | None = option(  # type: ignore[assignment]
+        None,
+        decides="scores",
+        place="arithmetic",
+        description="attention kernel; the library's choice when absent. cudnn: sdpa with cuDNN's "
+        "kernels, which are left out otherwise, since each new shape of a batch is planned anew; "
+        "on a CPU there are none and it decides nothing. packed: no padding, the pairs of a batch "
+        "end to end; on a CUDA device, in 16 bits, for encoders of BERT's layout",
+    )
     compile: bool = option(
         False,
         decides="scores",
@@ -125,6 +135,14 @@ class RuntimeOptions(PairOptions):
     def engine(self) -> Runtime:
         return self.runtime
 
+    @property
+    def is_packed(self) -> bool:
+        return self.attention == "packed"
+
+    @property
+    def attention_implementation(self) -> str | None:
+        return packing.ATTENTION if self.is_packed else super().attention_implementation
+
     @model_validator(mode="after")
     def _fits_the_runtime(self) -> RuntimeOptions:
         formats = RUNTIMES[self.runtime]
@@ -136,4 +154,6 @@ class RuntimeOptions(PairOptions):
             raise ValueError(
                 f"compile and attention are settings of runtime torch, not of {self.runtime}"
             )
+        if self.is_packed and self.compile:
+            raise ValueError("attention packed is not compiled: leave out one of the two")
         return self

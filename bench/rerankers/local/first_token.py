@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.models import packing
+
 
 def keep_first_token_only(network: Any) -> Any:
     """Have an encoder of BERT's layout (BERT, RoBERTa, XLM-R, Electra, DeBERTa) go on with the
@@ -24,5 +26,5 @@ def keep_first_token_only(network: Any) -> Any:
     if output is None:
         return None
     return output.register_forward_pre_hook(
-        lambda _, inputs: tuple(states[:, :1] for states in inputs)
+        lambda _, inputs: tuple(map(packing.first_tokens, inputs))
     )

@@ -16,7 +16,7 @@ from bench.contract.meter import Meter
 from bench.contract.request import Usage
 from bench.core.counting import percent
 from bench.core.errors import RerankerError
-from bench.models import batches, sentence_transformer
+from bench.models import batches, packing, sentence_transformer
 from bench.models.batches import Limit
 from bench.models.lengths import length_limit
 from bench.rerankers.local import runtimes
@@ -28,6 +28,7 @@ from bench.rerankers.options import RuntimeOptions
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
+    from bench.rerankers.local.pairs import Batch
 
 BLOCK = 8192
 """Pairs that are sorted together. More would hold more memory and save no padding."""
@@ -53,6 +54,9 @@ class PairScorer:
     ) -> None:
         self.tokeniser, self.runtime, self.limit = tokeniser, runtime, limit
         self.first_token_only = False
+        self.first_position: int | None = None
+        """Where the pairs of a batch are packed end to end: the number of a pair's first position.
+        """
         self._ahead = ahead
 
     def score(self, pairs: Sequence[Pair], meter: Meter) -> Scores:
@@ -79,8 +83,7 @@ class PairScorer:
                 )
             )
             parts = batches.run(encoded.lengths, self.limit, partial(self._forward, encoded, meter))
-            slots = sum(len(rows) * int(encoded.lengths[rows[0]]) for rows, _ in parts)
-            meter.count(Usage(slots=slots))
+            meter.count(Usage(slots=sum(self._slots(encoded, rows) for rows, _ in parts)))
             results += [(rows + start, part) for rows, part in parts]
             start += len(encoded.lengths)
         with meter.span("copy"):
@@ -88,11 +91,22 @@ class PairScorer:
 
     def _forward(self, encoded: Encoded, meter: Meter, rows: Any) -> Any:
         with meter.span("tokenise"):
-            batch = self.tokeniser.batch(encoded, rows)
+            batch = self._batch(encoded, rows)
         with meter.span("copy"):
             placed = self.runtime.place(batch)
         with meter.span("forward"):
             return self.runtime.logits(placed)
+
+    def _batch(self, encoded: Encoded, rows: Any) -> Batch:
+        if self.first_position is None:
+            return self.tokeniser.batch(encoded, rows)
+        return self.tokeniser.packed(encoded, rows, self.first_position)
+
+    def _slots(self, encoded: Encoded, rows: Any) -> int:
+        """Return the tokens of a batch, with padding where it has any."""
+        if self.first_position is None:
+            return len(rows) * int(encoded.lengths[rows[0]])
+        return int(encoded.lengths[rows].sum())
 
     def _encoded(self, pairs: Sequence[Pair]) -> Iterator[Encoded]:
         size = BLOCK_ON_GPU if self._ahead else BLOCK
@@ -136,6 +150,8 @@ def build(
     scorer.first_token_only = handle is not None and _distance(scorer, expected) <= allowed
     if handle is not None and not scorer.first_token_only:
         handle.remove()
+    if options.is_packed:
+        _pack(scorer, model, options, expected, allowed)
     if options.runtime != "torch" or options.compile:
         source = {**source, "first_token_only": scorer.first_token_only}
         scorer.runtime = runtimes.build(
@@ -148,6 +164,23 @@ def build(
                 f"{percent(distance, 1)}"
             )
     return scorer
+
+
+def _pack(
+    scorer: PairScorer, model: Any, options: RuntimeOptions, expected: Any, allowed: float
+) -> None:
+    """Have a scorer put the pairs of a batch end to end. Raises RerankerError for a model that this
+    does not fit.
+    """
+    if not scorer.first_token_only:
+        raise RerankerError(f"{options.model}: {packing.UNFIT}")
+    scorer.first_position = packing.first_position(model[0].model)
+    distance = _distance(scorer, expected)
+    if distance > allowed:
+        raise RerankerError(
+            f"{options.model}: with attention packed its scores differ by {percent(distance, 1)}; "
+            "leave attention out"
+        )
 
 
 def _distance(scorer: PairScorer, expected: Any) -> float:

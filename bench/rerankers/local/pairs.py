@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.models import packing
 from bench.models.token_ids import token_counts
 
 if TYPE_CHECKING:
@@ -139,6 +140,14 @@ class PairTokeniser:
                 encoded.types, rows, real, tokenizer.pad_token_type_id
             )
         return batch
+
+    def packed(self, encoded: Encoded, rows: NDArray[np.int64], first_position: int) -> Batch:
+        """Return the inputs for these rows end to end, without padding."""
+        numbers = rows.tolist()
+        types = None
+        if encoded.types is not None:
+            types = [encoded.types[row] for row in numbers]
+        return packing.pack([encoded.ids[row] for row in numbers], types, first_position)
 
     def _encode(self, texts: list[Pair]) -> list[_Tokens]:
         """Return the tokens of pairs that lose tokens of the document alone."""

@@ -209,7 +209,9 @@ class ArchitectureReranker(BaseReranker):
             wanted = self._pair_lengths(pairs)
             lengths = np.minimum(wanted, self._longest())
         parts = batches.run(lengths, self.limit, lambda rows: self._forward(lengths[rows]))
-        slots = sum(len(rows) * int(lengths[rows[0]]) for rows, _ in parts)
+        slots = int(lengths.sum())
+        if not self.options.is_packed:
+            slots = sum(len(rows) * int(lengths[rows[0]]) for rows, _ in parts)
         self.meter.count(
             Usage(
                 pairs=len(pairs),

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.catalogue.entries import Architecture
-from bench.models import networks
+from bench.core.errors import RerankerError
+from bench.models import networks, packing
 from bench.rerankers.local.first_token import keep_first_token_only
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ ORDINARY = 100
 """The first id of a made-up token: the ones below it are special in most vocabularies."""
 _PRIME = 7919
 """Neighbouring made-up tokens differ."""
+_ROW = 1009
+"""Sequences differ, and have the same tokens padded and packed."""
 _BLOCK = 1 << 20
 
 
@@ -48,15 +51,21 @@ class RandomNetwork:
         if architecture.task == "text-to-text":
             network = networks.answering_only(network, [ORDINARY, ORDINARY + 1])
         self.network, self.task, self.device = network, architecture.task, device
+        self.is_packed = False
         self.first_token_only = self.task == "classify" and self._keep_first_token()
+        if attention == packing.ATTENTION:
+            if not self.first_token_only:
+                raise RerankerError(f"{architecture.type}: {packing.UNFIT}")
+            self.is_packed = True
 
     def inputs(self, lengths: Lengths) -> Inputs:
-        """Return tokens of these lengths, the longest first, padded, on the device. Shapes:
-        (len(lengths), lengths[0]).
+        """Return tokens of these lengths, the longest first, on the device: padded, or end to end
+        where the network is packed. Shapes: (len(lengths), lengths[0]) or (1, their sum).
         """
         import numpy as np
-        import torch
 
+        if self.is_packed:
+            return self._packed(lengths)
         width, config = int(lengths[0]), self.network.config
         place = np.arange(width)
         if self.task in ("answer", "list"):
@@ -64,13 +73,13 @@ class RandomNetwork:
             real = place >= width - lengths[:, None]
         else:
             real = place < lengths[:, None]
-        number = np.arange(real.size).reshape(real.shape)
-        tokens = ORDINARY + number * _PRIME % (int(config.vocab_size) - ORDINARY)
+        rows = np.arange(len(lengths))[:, None]
+        tokens = self._tokens(rows, place)
         arrays = {
             "input_ids": np.where(real, tokens, config.pad_token_id or 0),
             "attention_mask": real.astype(np.int64),
         }
-        return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
+        return packing.placed(arrays, self.device)
 
     def logits(self, inputs: Inputs) -> Any:
         """Return one number per input. Shape: (rows,)."""
@@ -86,7 +95,8 @@ class RandomNetwork:
                 output = self.network(**inputs, use_cache=False, logits_to_keep=1)
                 step = output.logits[:, -1, :2].float()
                 return step[:, 0] - step[:, 1]
-            return self.network(**inputs).logits.reshape(-1).float()
+            output = packing.through(lambda tensors: self.network(**tensors), inputs)
+            return output.logits.reshape(-1).float()
 
     def write(self, inputs: Inputs, tokens: int) -> None:
         """Read the inputs and write this number of tokens after each, greedily."""
@@ -98,6 +108,18 @@ class RandomNetwork:
         )
         with torch.inference_mode():
             self.network.generate(**inputs, generation_config=how)
+
+    def _packed(self, lengths: Lengths) -> Inputs:
+        import numpy as np
+
+        ids = [self._tokens(row, np.arange(length)) for row, length in enumerate(lengths)]
+        batch = packing.pack(ids, None, packing.first_position(self.network))
+        return packing.placed(batch, self.device)
+
+    def _tokens(self, row: Lengths | int, place: Lengths) -> Lengths:
+        """Return the made-up tokens at these places of a sequence. Shapes as they broadcast."""
+        number = row * _ROW + place
+        return ORDINARY + number * _PRIME % (int(self.network.config.vocab_size) - ORDINARY)
 
     def _keep_first_token(self) -> bool:
         """Take the shorter way where the logits stay the same."""
@@ -126,6 +148,8 @@ def build(architecture: Architecture, dtype: str, device: str, attention: str | 
     from transformers.initialization import no_init_weights
 
     number = getattr(torch, dtype)
+    if attention == packing.ATTENTION:
+        packing.register()
     with torch.device(device), no_init_weights():
         network = _empty(architecture, dtype=number, attn_implementation=attention)
     network.tie_weights()  # part of what was left out: initialisation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.models import packing
 from bench.models.batches import on_host
 from bench.models.quiet import quiet
 from bench.models.sentence_transformer import number_formats
@@ -27,29 +28,19 @@ class TorchRuntime:
 
     def __init__(self, setup: Setup) -> None:
         self._model, self._compiled = setup.model, setup.compile
-        self._on_gpu = setup.device.startswith("cuda")
         if setup.compile:
             with quiet():
                 self._model.compile(dynamic=True)
                 self._compile_now(setup.example)
 
     def place(self, batch: Batch) -> Any:
-        import torch
-
-        tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
-        if self._on_gpu:
-            # from pinned memory, the copy does not wait for the work before it
-            tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
-        return {
-            name: tensor.to(self._model.device, non_blocking=self._on_gpu)
-            for name, tensor in tensors.items()
-        }
+        return packing.placed(batch, str(self._model.device))
 
     def logits(self, placed: Any) -> Any:
         import torch
 
         with torch.inference_mode():
-            return self._model(placed)["scores"].reshape(-1).float()
+            return packing.through(self._model, placed)["scores"].reshape(-1).float()
 
     def fetch(self, logits: Sequence[Any]) -> NDArray[np.float64]:
         return on_host(logits)

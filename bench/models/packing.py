@@ -1,0 +1,195 @@
+"""Sequences end to end in one row, without padding, attention staying within each.
+
+A batch of texts of many lengths is padded to the longest: on MS MARCO's passages a third and more
+of what an accelerator multiplies is padding, and the mask that hides it is read in every layer.
+Kernels of variable length need neither. Source: Krell et al., "Efficient Sequence Packing without
+Cross-contamination" (arXiv 2107.02027); Dao, "FlashAttention-2" (arXiv 2307.08691);
+`torch.nn.attention.varlen`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from bench.contract.requirement import Requirement
+from bench.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Batch = dict[str, NDArray[np.int64]]
+    Sequences = Sequence[Sequence[int]] | Sequence[NDArray[np.int64]]
+
+ATTENTION = "rerank_bench_packed"
+"""transformers' name of this attention."""
+STARTS = "starts"
+"""The array of a batch that says where each sequence begins, and where the last one ends."""
+SEGMENTS = "segments"
+"""The same among inputs on a device, as `Segments`."""
+UNFIT = (
+    "attention packed serves encoders of BERT's layout whose classifier reads the first token "
+    "alone; leave attention out"
+)
+DTYPES = ("bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Where the sequences of a packed row begin, the end of the last one with them, on the device;
+    and the longest one's tokens.
+    """
+
+    starts: Any
+    longest: int
+
+
+_SEGMENTS: ContextVar[Segments | None] = ContextVar("segments", default=None)
+
+
+@dataclass(frozen=True)
+class VariableLength(Requirement):
+    """A device and a torch that have attention of variable length."""
+
+    device: str
+    dtype: str
+
+    def require(self) -> None:
+        if not self.device.startswith("cuda"):
+            raise Unavailable("attention packed needs a CUDA device", "leave attention out")
+        if self.dtype not in DTYPES:
+            raise Unavailable(
+                f"attention packed computes in {' or '.join(DTYPES)}, not in {self.dtype}",
+                "set dtype: bfloat16, or leave attention out",
+            )
+        try:
+            from torch.nn.attention import varlen  # noqa: F401
+        except ImportError as error:
+            raise Unavailable(
+                "this torch has no attention of variable length", "pip install 'torch>=2.10'"
+            ) from error
+
+
+def pack(ids: Sequences, types: Sequences | None, first_position: int) -> Batch:
+    """Return the inputs of one packed row. Shapes: (1, tokens); `starts`: (sequences + 1,)."""
+    import numpy as np
+
+    lengths = np.array([len(sequence) for sequence in ids], dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
+    batch = {
+        "input_ids": np.concatenate(ids)[None].astype(np.int64),
+        "position_ids": (places + first_position)[None],
+        STARTS: starts,
+    }
+    if types is not None:
+        batch["token_type_ids"] = np.concatenate(types)[None].astype(np.int64)
+    return batch
+
+
+def placed(batch: Batch, device: str) -> dict[str, Any]:
+    """Return a batch's arrays as tensors on the device, and the starts of a packed one as
+    `Segments`.
+    """
+    import torch
+
+    on_gpu = device.startswith("cuda")
+    inputs: dict[str, Any] = {}
+    for name, array in batch.items():
+        tensor = torch.from_numpy(array)
+        if name == STARTS:
+            tensor = tensor.int()
+        if on_gpu:
+            # from pinned memory, the copy does not wait for the work before it
+            tensor = tensor.pin_memory()
+        inputs[name] = tensor.to(device, non_blocking=on_gpu)
+    if STARTS in batch:
+        longest = int((batch[STARTS][1:] - batch[STARTS][:-1]).max())
+        inputs[SEGMENTS] = Segments(inputs.pop(STARTS), longest)
+    return inputs
+
+
+def through(network: Callable[[dict[str, Any]], Any], inputs: Mapping[str, Any]) -> Any:
+    """Return what a network makes of inputs, packed ones or padded ones."""
+    tensors = {name: tensor for name, tensor in inputs.items() if name != SEGMENTS}
+    with within(inputs.get(SEGMENTS)):
+        return network(tensors)
+
+
+@contextmanager
+def within(segments: Segments | None) -> Iterator[None]:
+    """Have attention stay within these sequences; None: rows are sequences, as elsewhere."""
+    token = _SEGMENTS.set(segments)
+    try:
+        yield
+    finally:
+        _SEGMENTS.reset(token)
+
+
+def first_tokens(states: Any) -> Any:
+    """Return the states of each sequence's first token. Shape: (sequences, 1, size)."""
+    segments = _SEGMENTS.get()
+    if segments is None:
+        return states[:, :1]
+    return states[0, segments.starts[:-1].long()][:, None]
+
+
+def first_position(network: Any) -> int:
+    """Return the number of a sequence's first position: RoBERTa and its kin count from the padding
+    on.
+    """
+    embeddings = network.base_model.embeddings
+    # members of other people's networks: only some of them have it
+    if hasattr(embeddings, "create_position_ids_from_input_ids"):
+        return int(embeddings.padding_idx) + 1
+    return 0
+
+
+def register() -> None:
+    """Make the attention known to transformers. Outside of `within` it is its `sdpa`."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(ATTENTION, _attention)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def _attention(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
+) -> tuple[Any, None]:
+    """Return what transformers' attention functions do. Shapes: (1, heads, tokens, size) in,
+    (1, tokens, heads, size) out.
+    """
+    segments = _SEGMENTS.get()
+    if segments is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        states, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return states, None
+    heads = [states[0].transpose(0, 1) for states in (query, key, value)]
+    if query.is_cuda:
+        from torch.nn.attention.varlen import varlen_attn
+
+        starts, longest = segments.starts, segments.longest
+        return varlen_attn(*heads, starts, starts, longest, longest)[None], None
+    return _one_by_one(heads, segments)[None], None
+
+
+def _one_by_one(heads: Sequence[Any], segments: Segments) -> Any:
+    """Return attention within each sequence, one after the other: the same numbers without a kernel
+    for it. Shape: (tokens, heads, size).
+    """
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    bounds = segments.starts.tolist()
+    parts = []
+    for start, end in pairwise(bounds):
+        part = [states[start:end].transpose(0, 1)[None] for states in heads]
+        parts.append(scaled_dot_product_attention(*part)[0].transpose(0, 1))
+    return torch.cat(parts)
