@@ -11,3 +11,4 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     """A number per document, shape (documents,)."""
     IntArray = NDArray[np.int64]
+    BoolArray = NDArray[np.bool_]

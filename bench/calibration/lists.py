@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.calibration.arrays import FloatArray, IntArray
+    from bench.calibration.arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,17 @@ class ScoredLists:
 
         owners: IntArray = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
         return owners
+
+    def part(self, is_wanted: BoolArray) -> tuple[ScoredLists, BoolArray]:
+        """Return the lists of some queries, and which of the documents are theirs; `is_wanted` has
+        the shape (queries,).
+        """
+        import numpy as np
+
+        is_theirs = np.repeat(is_wanted, np.diff(self.offsets))
+        sizes = np.diff(self.offsets)[is_wanted]
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return ScoredLists(self.scores[is_theirs], offsets), is_theirs
 
     def z_scores(self) -> FloatArray:
         """Return each score less the mean of its list, in standard deviations of the list; 0 where

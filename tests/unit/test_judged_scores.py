@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.contract.candidates import QueryCandidates
 from bench.core.errors import RecordError
 from bench.records.judged_scores import (
     Scale,
@@ -17,9 +17,7 @@ from bench.records.judged_scores import (
     scale_of,
 )
 from bench.records.run import Run
-from bench.records.scores import score_writer
-from bench.records.tables import JUDGMENTS, path_of, write_rows
-from tests.support.made_runs import made_run
+from tests.support.made_scores import scored_run
 
 SIZES = (7, 5, 1, 9)
 OFFSETS = np.concatenate([[0], np.cumsum(SIZES)])
@@ -65,29 +63,13 @@ SCORES = {
     "model": {"q0": [("b", 0.9), ("a", 0.2), ("c", 0.1)], "q1": [("d", 0.8), ("b", 0.3)]},
     "redealt": {"q0": [("b", 9.5), ("c", 4.0), ("a", 3.5)], "q1": [("b", 7.0), ("d", 2.5)]},
 }
-QRELS = [
-    ("tiny", "q0", "a", 2),
-    ("tiny", "q0", "b", 1),
-    ("tiny", "q0", "z", 3),
-    ("tiny", "q1", "d", 0),
-]
+JUDGMENTS = [("q0", "a", 2), ("q0", "b", 1), ("q0", "z", 3), ("q1", "d", 0)]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    names = [*SCORES, "unscored"]
-    made = made_run(
-        tmp_path_factory.mktemp("judged"),
-        {name: [0.5, 0.5] for name in names},
-        record={name: {"dataset": {"min_relevance": 2}} for name in names},
-    )
-    for name, lists in SCORES.items():
-        with score_writer(made.folder, f"tiny--bm25--{name}") as write:
-            for query_id, pairs in lists.items():
-                doc_ids, scores = zip(*pairs, strict=True)
-                write(query_id, QueryCandidates(doc_ids, scores))
-    write_rows(path_of(made.folder, JUDGMENTS, "tiny"), JUDGMENTS, QRELS)
-    return Run(made.folder)
+    out = tmp_path_factory.mktemp("judged")
+    return scored_run(out, SCORES, JUDGMENTS, unscored=["unscored"], facts={"min_relevance": 2})
 
 
 def test_scores_and_grades_are_next_to_each_other(run: Run) -> None:
@@ -125,8 +107,6 @@ def test_a_row_without_scores_and_a_name_that_is_unknown_are_refused(run: Run) -
 
 
 def test_a_run_without_judgments_is_refused(run: Run, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(run.folder, folder)
     shutil.rmtree(folder / "judgments")

@@ -50,7 +50,7 @@ FLOORS = (
     {"quality", "rerankers", "retrieval"},
     {"latency", "learning", "scoring", "pipelines"},
     {"integrations", "records", "suite"},
-    {"comparison", "composition", "runner", "serving"},
+    {"comparison", "composition", "meaning", "runner", "serving"},
     {"gate", "tuning"},
     {"reports"},
     {"api", "discover"},

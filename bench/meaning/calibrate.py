@@ -1,0 +1,309 @@
+"""What the scores of each row mean: errors of the scores as they are, and of maps from scores to
+probabilities that were fitted on other queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from bench.calibration import errors, maps
+from bench.calibration.errors import Bins
+from bench.calibration.file import Calibration, Errors, FittedOn
+from bench.calibration.logistic import logistic
+from bench.core.errors import CalibrationError, RecordError
+from bench.core.version import version
+from bench.meaning.cross_fitting import (
+    FOLDS,
+    RECIPES,
+    Recipe,
+    cross_fitted,
+    fold_numbers,
+    lists_of,
+)
+from bench.meaning.error_intervals import AUC, Labelled, auc_of, errors_of
+from bench.meaning.resampling import Resampling
+from bench.records.judged_scores import (
+    JudgedScores,
+    Scale,
+    all_judged_scores,
+    judged_scores,
+    rows_named,
+)
+from bench.records.run import Run
+
+if TYPE_CHECKING:
+    from bench.calibration.arrays import FloatArray
+
+Unjudged = Literal["left-out", "not-relevant"]
+RAW = "as they are"
+LOGISTIC = "logistic of them"
+"""1 / (1 + exp(-score)), which libraries apply to what they call logits."""
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """Scores or probabilities of one kind, with their errors. `errors` has AUC alone where they are
+    no probabilities, and is empty where a map could not be fitted, for which `problem` says why.
+    """
+
+    name: str
+    errors: Errors = field(default_factory=dict)
+    curve: Bins | None = None
+    problem: str = ""
+    fitted: bool = False
+
+    @property
+    def are_probabilities(self) -> bool:
+        return self.curve is not None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A row's scores under one reading of unjudged documents. `raw` are the scores without a map,
+    `maps` those with one, fitted on other queries.
+    """
+
+    unjudged: Unjudged
+    pairs: int
+    relevant: int
+    queries: int
+    raw: Sequence[Assessed]
+    maps: Sequence[Assessed]
+
+    @property
+    def all(self) -> Sequence[Assessed]:
+        return (*self.raw, *self.maps)
+
+    @property
+    def best(self) -> Assessed | None:
+        """The map with the lowest log loss; None where none could be fitted."""
+        usable = [each for each in self.maps if each.are_probabilities]
+        return min(usable, key=lambda each: each.errors["log_loss"].value or 0.0, default=None)
+
+
+@dataclass(frozen=True)
+class RowCalibration:
+    """The scores of one row. `readings` has the default one first, and the other one where some
+    documents are unjudged and the collection has judgments of documents that are not relevant.
+    """
+
+    table: JudgedScores
+    readings: Sequence[Reading]
+    groups: Sequence[str] = ()
+
+    @property
+    def unjudged(self) -> int:
+        return int((~self.table.is_judged).sum())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How maps are fitted and errors resampled. `groups` is the group of each query by its id."""
+
+    folds: int = FOLDS
+    seed: int = 0
+    recipes: Sequence[Recipe] = RECIPES
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+def calibrate(
+    run: Run,
+    name: str | None = None,
+    *,
+    dataset: str | None = None,
+    first_stage: str | None = None,
+    settings: Settings | None = None,
+) -> list[RowCalibration]:
+    """Return the errors of each row of a run, or of the rows of one reranker or trial.
+
+    Raises RecordError for a name that is unknown and a run without scores, CalibrationError where
+    the scores of what is named are ranks, DataError where there are fewer queries than folds.
+    """
+    own = settings or Settings(seed=run.seed)
+    tables = tables_of(run, name, dataset=dataset, first_stage=first_stage)
+    if name is not None:
+        for table in tables:
+            refuse_ranks(table)
+    return [_row(run, table, own) for table in tables]
+
+
+def tables_of(
+    run: Run,
+    name: str | None = None,
+    *,
+    dataset: str | None = None,
+    first_stage: str | None = None,
+) -> list[JudgedScores]:
+    """Return the scores and grades of the rows that are asked for. Raises RecordError where there
+    are none.
+    """
+    if name is None:
+        tables = all_judged_scores(run)
+    else:
+        tables = [judged_scores(run, row) for row in rows_named(run, name)]
+    if not tables:
+        raise RecordError(
+            f"{run.folder}: keeps no scores: run the suite again, without `store_scores: false`"
+        )
+    datasets = [table.row.trial.dataset for table in tables]
+    tables = _named(run, tables, datasets, dataset, "dataset")
+    first_stages = [table.row.trial.first_stage for table in tables]
+    return _named(run, tables, first_stages, first_stage, "first stage")
+
+
+def _named(
+    run: Run, tables: list[JudgedScores], names: Sequence[str], wanted: str | None, kind: str
+) -> list[JudgedScores]:
+    """Return the tables of one name; all of them where none is wanted."""
+    if wanted is None:
+        return tables
+    if wanted not in names:
+        known = ", ".join(dict.fromkeys(names))
+        raise RecordError(f"{run.folder}: there is no {kind} '{wanted}'; there is {known}")
+    return [table for table, name in zip(tables, names, strict=True) if name == wanted]
+
+
+def refuse_ranks(table: JudgedScores) -> None:
+    """Raise CalibrationError where a row's scores are places and nothing else."""
+    if table.are_ranks:
+        raise CalibrationError(f"{table.row.trial.id}: {RANKS[table.scale]}: {NO_MAP}")
+
+
+RANKS = {
+    Scale.RANKS: "its scores are ranks (they fall by equal steps in every query)",
+    Scale.REDEALT: "its scores are ranks (the first stage's scores, dealt out anew)",
+}
+NO_MAP = "a rank says nothing of relevance across queries; take a row with scores of its own"
+
+
+def default_reading(table: JudgedScores) -> Unjudged:
+    """Return how unjudged documents are read: left out, but where only relevant ones are judged."""
+    if table.relevant_only:
+        return "not-relevant"
+    return "left-out"
+
+
+def labels_of(table: JudgedScores, unjudged: Unjudged) -> FloatArray:
+    return table.labels(unjudged_as_not_relevant=unjudged == "not-relevant")
+
+
+def _row(run: Run, table: JudgedScores, settings: Settings) -> RowCalibration:
+    first = default_reading(table)
+    names: list[Unjudged] = [first]
+    if first == "left-out" and not table.is_judged.all():
+        names.append("not-relevant")
+    groups = [settings.groups.get(query_id, "") for query_id in table.query_ids]
+    readings = [_reading(run, table, name, settings, groups) for name in names]
+    return RowCalibration(table, readings, groups if settings.groups else ())
+
+
+def _reading(
+    run: Run, table: JudgedScores, unjudged: Unjudged, settings: Settings, groups: Sequence[str]
+) -> Reading:
+    import numpy as np
+
+    labels = labels_of(table, unjudged)
+    is_known = ~np.isnan(labels)
+    owners = table.owners[is_known]
+    resampling = Resampling(len(table.query_ids), settings.seed)
+    labelled = Labelled(labels[is_known], owners, resampling)
+    scores = table.scores[is_known]
+    raw = list(_raw(scores, labelled, are_ranks=table.are_ranks))
+    assessed: list[Assessed] = []
+    if not table.are_ranks:
+        fold_of = fold_numbers(run, table, settings.folds, settings.seed)
+        lists = lists_of(table)
+        for recipe in settings.recipes:
+            try:
+                values = cross_fitted(recipe, lists, labels, fold_of, groups)
+            except CalibrationError as error:
+                assessed.append(Assessed(recipe.name, problem=str(error), fitted=True))
+            else:
+                assessed.append(_assessed(recipe.name, values[is_known], labelled, fitted=True))
+    return Reading(
+        unjudged,
+        int(is_known.sum()),
+        int(labelled.labels.sum()),
+        len(np.unique(owners)),
+        raw,
+        assessed,
+    )
+
+
+def _raw(scores: FloatArray, labelled: Labelled, *, are_ranks: bool) -> Iterator[Assessed]:
+    """Yield the scores without a map: as they are, and through a logistic curve where they are no
+    probabilities.
+    """
+    if are_ranks:
+        yield Assessed(RAW, {AUC: auc_of(scores, labelled)}, problem="ranks")
+        return
+    if len(scores) and scores.min() >= 0 and scores.max() <= 1:
+        yield _assessed(RAW, scores, labelled)
+        return
+    yield Assessed(RAW, {AUC: auc_of(scores, labelled)}, problem="not probabilities")
+    yield _assessed(LOGISTIC, logistic(scores), labelled)
+
+
+def _assessed(
+    name: str, probabilities: FloatArray, labelled: Labelled, *, fitted: bool = False
+) -> Assessed:
+    curve = errors.reliability(probabilities, labelled.labels)
+    return Assessed(name, errors_of(probabilities, labelled), curve, fitted=fitted)
+
+
+def calibration_of(
+    run: Run, row: RowCalibration, recipe: Recipe, settings: Settings, by: str | None = None
+) -> Calibration:
+    """Return the map fitted on all queries of a row, with the errors that it had when it was fitted
+    on other queries than those measured.
+
+    Raises CalibrationError where there is nothing to fit it on.
+    """
+    import numpy as np
+
+    table = row.table
+    reading = row.readings[0]
+    labels = labels_of(table, reading.unjudged)
+    lists = lists_of(table)
+    groups: dict[str, maps.ScoreMap] = {}
+    for group in sorted(set(row.groups)):
+        is_wanted = np.array([own == group for own in row.groups])
+        part, is_theirs = lists.part(is_wanted)
+        groups[group] = maps.fitted(recipe.kind, part, labels[is_theirs], recipe.features)
+    return Calibration(
+        map=maps.fitted(recipe.kind, lists, labels, recipe.features),
+        fitted_on=_fitted_on(run, row, recipe, settings),
+        by=by,
+        groups=groups,
+    )
+
+
+def _fitted_on(run: Run, row: RowCalibration, recipe: Recipe, settings: Settings) -> FittedOn:
+    table = row.table
+    trial = table.row.trial
+    record = run.records[trial.id]
+    reading = row.readings[0]
+    raw = next((each.errors for each in reading.raw if each.are_probabilities), None)
+    own = next((each.errors for each in reading.maps if each.name == recipe.name), {})
+    return FittedOn(
+        reranker=trial.reranker,
+        identity=record.system.hash,
+        dataset=trial.dataset,
+        dataset_hashes=dict(record.keys["quality"].fields.get("dataset") or {}),
+        first_stage=trial.first_stage,
+        depth=trial.depth,
+        relevant_from=table.threshold,
+        unjudged=reading.unjudged,
+        pairs=reading.pairs,
+        relevant=reading.relevant,
+        unjudged_pairs=row.unjudged,
+        queries=reading.queries,
+        folds=settings.folds,
+        seed=settings.seed,
+        raw=raw,
+        cross_fitted=own,
+        run=run.info.id,
+        version=version(),
+    )

@@ -1,0 +1,141 @@
+"""Errors of probabilities with their intervals over queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.calibration import errors
+from bench.calibration.file import ErrorInterval, Errors
+from bench.meaning.resampling import CELLS, Resampling, interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.calibration.arrays import FloatArray, IntArray
+
+    Matrix = NDArray[np.float64]
+
+AUC = "auc"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labels of documents, 0 or 1, and the number of each one's query; shapes (documents,)."""
+
+    labels: FloatArray
+    owners: IntArray
+    resampling: Resampling
+
+    def by_query(self, values: FloatArray) -> FloatArray:
+        """Return the sum of each query's documents, shape (queries,)."""
+        import numpy as np
+
+        queries = self.resampling.counts.shape[1]
+        sums = np.bincount(self.owners, values, minlength=queries)
+        return sums.astype(np.float64)
+
+    def by_cell(self, cells: IntArray, count: int, values: FloatArray) -> Matrix:
+        """Return the sums of each query's documents by cell, shape (queries, count)."""
+        import numpy as np
+
+        queries = self.resampling.counts.shape[1]
+        places = self.owners * count + cells
+        sums = np.bincount(places, values, minlength=queries * count)
+        return sums.reshape(queries, count).astype(np.float64)
+
+
+def errors_of(probabilities: FloatArray, labelled: Labelled) -> Errors:
+    """Return every error of probabilities with its interval.
+
+    The map behind the probabilities stays as it is while queries are drawn anew. The interval of
+    ECE is moved by its bootstrap bias: a bin of drawn queries has their noise on top of its own.
+    """
+    values = {
+        "ece_mass": _ece(probabilities, labelled, "mass"),
+        "ece_width": _ece(probabilities, labelled, "width"),
+    }
+    values |= dict(_means(probabilities, labelled))
+    values[AUC] = auc_of(probabilities, labelled)
+    return values
+
+
+def _ece(probabilities: FloatArray, labelled: Labelled, by: errors.Binning) -> ErrorInterval:
+    import numpy as np
+
+    value = errors.expected_calibration_error(probabilities, labelled.labels, by=by)
+    places = errors.bin_of(probabilities, by=by)
+    distances = labelled.by_cell(places, errors.BINS, probabilities - labelled.labels)
+    counts = labelled.by_query(np.ones(len(places)))
+    resampled = np.abs(labelled.resampling.sums(distances)).sum(axis=1)
+    resampled /= _or_nan(labelled.resampling.sums(counts))
+    bias = float(np.nanmean(resampled)) - value
+    low, high = interval(np.maximum(resampled - bias, 0.0))
+    return _rounded(value, low, high)
+
+
+def _means(probabilities: FloatArray, labelled: Labelled) -> Iterator[tuple[str, ErrorInterval]]:
+    """Yield Brier score, Brier skill and log loss."""
+    import numpy as np
+
+    labels = labelled.labels
+    columns = np.column_stack(
+        [
+            labelled.by_query(np.ones(len(labels))),
+            labelled.by_query(labels),
+            labelled.by_query((probabilities - labels) ** 2),
+            labelled.by_query(errors.log_losses(probabilities, labels)),
+        ]
+    )
+    counts, relevant, squares, losses = labelled.resampling.sums(columns).T
+    counts = _or_nan(counts)
+    share = relevant / counts
+    briers = squares / counts
+    skills = 1 - briers / _or_nan(share * (1 - share))
+    resampled = {"brier": briers, "brier_skill": skills, "log_loss": losses / counts}
+    functions = {
+        "brier": errors.brier,
+        "brier_skill": errors.brier_skill,
+        "log_loss": errors.log_loss,
+    }
+    for name, function in functions.items():
+        yield name, _rounded(function(probabilities, labels), *interval(resampled[name]))
+
+
+def auc_of(scores: FloatArray, labelled: Labelled) -> ErrorInterval:
+    """Return the AUC of scores over all queries together, with its interval."""
+    import numpy as np
+
+    value = errors.auc(scores, labelled.labels)
+    steps, cells = np.unique(scores, return_inverse=True)
+    count = len(steps)
+    if count > CELLS:
+        order = np.argsort(np.argsort(scores, kind="stable"), kind="stable")
+        cells = order * CELLS // len(scores)
+        count = CELLS
+    labels = labelled.labels
+    relevant = labelled.resampling.sums(labelled.by_cell(cells, count, labels))
+    others = labelled.resampling.sums(labelled.by_cell(cells, count, 1 - labels))
+    below = np.cumsum(others, axis=1) - others
+    wins = (relevant * (below + others / 2)).sum(axis=1)
+    resampled = wins / _or_nan(relevant.sum(axis=1) * others.sum(axis=1))
+    return _rounded(value, *interval(resampled))
+
+
+def _or_nan(values: FloatArray) -> FloatArray:
+    """Return divisors, NaN in the place of 0."""
+    import numpy as np
+
+    divisors: FloatArray = np.where(values == 0, np.nan, values)
+    return divisors
+
+
+def _rounded(value: float, low: float | None, high: float | None) -> ErrorInterval:
+    """Return an error as files and tables have it: None where it is not defined."""
+    import math
+
+    if math.isnan(value):
+        return ErrorInterval(value=None)
+    return ErrorInterval(value=value, low=low, high=high)

@@ -1,0 +1,271 @@
+"""Calibration as a document: a table per group of rows, what to know of it, and the reliability
+curve where one row is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bench.calibration.errors import Bins
+from bench.calibration.file import ErrorInterval, Errors
+from bench.core.counting import counted
+from bench.meaning.calibrate import NO_MAP, RANKS, Assessed, Reading, RowCalibration
+from bench.records.rows import GroupKey, group_of
+from bench.reports import cells, numbers
+from bench.reports.cells import Cell
+from bench.reports.document import (
+    Block,
+    Bullets,
+    Column,
+    Document,
+    Heading,
+    Record,
+    Row,
+    Section,
+    Table,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+COLUMNS = (
+    Column(
+        "brier_skill",
+        "Brier skill",
+        "1 is the best, 0 as good as always saying the share of relevant documents",
+        better="higher",
+        priority=0,
+        interval="value",
+    ),
+    Column(
+        "ece_mass",
+        "ECE",
+        "distance of predicted and observed shares, ten bins of equal size",
+        better="lower",
+        priority=1,
+        interval="value",
+        needed=True,
+    ),
+    Column("log_loss", "log loss", "", better="lower", priority=2, interval="comment", needed=True),
+    Column("auc", "AUC", "over all queries", better="higher", priority=3, interval="comment"),
+    Column("brier", "Brier", "", better="lower", priority=4, interval="comment"),
+    Column(
+        "ece_width",
+        "ECE (width)",
+        "the same, ten bins of equal width",
+        better="lower",
+        priority=5,
+        interval="comment",
+    ),
+)
+"""Brier skill and log loss come with ECE, which alone says too little."""
+NAMES = {
+    "left-out": "unjudged left out",
+    "not-relevant": "unjudged as not relevant",
+}
+"""How unjudged documents are read."""
+
+
+class Calibrations(list[RowCalibration]):
+    """Calibrations that a notebook shows as the command prints them."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per row of the run, reading and map."""
+        import pandas as pd
+
+        return pd.DataFrame(flat(self))
+
+    def _repr_html_(self) -> str:
+        from bench.reports.renderers.html import fragment
+
+        return fragment(document(self))
+
+
+def document(rows: Sequence[RowCalibration], *, curves: bool = False) -> Document:
+    """Return a section per dataset, first stage and depth. `curves`: with the points of the
+    reliability curves.
+    """
+    groups: dict[GroupKey, list[RowCalibration]] = {}
+    for row in rows:
+        groups.setdefault(group_of(row.table.row.trial), []).append(row)
+    sections = [
+        Section(f"calibration{number}", _title(key), list(_blocks(members, curves)))
+        for number, (key, members) in enumerate(groups.items())
+    ]
+    return Document("", sections, data=[_data(row) for row in rows], records=flat(rows))
+
+
+def _title(key: GroupKey) -> str:
+    dataset, first_stage, depth = key
+    return f"{dataset}: what scores mean, {first_stage} at depth {depth}"
+
+
+def _blocks(rows: Sequence[RowCalibration], curves: bool) -> Iterator[Block]:
+    for row in rows:
+        for reading in row.readings:
+            yield Heading(row.table.name, _counts(row, reading), level=4)
+            yield _table(reading)
+        if curves:
+            yield from _curves(row)
+    yield Bullets([(line,) for line in sentences(rows)])
+
+
+def _table(reading: Reading) -> Table:
+    best = reading.best
+    lines: list[Row] = []
+    for each in reading.all:
+        by_column = {column.key: _cell(each, column.key) for column in COLUMNS}
+        lines.append(Row(each.name, by_column, kind="reranker", best=each is best))
+    return Table("scores", COLUMNS, lines, NAMES[reading.unjudged])
+
+
+def _cell(each: Assessed, key: str) -> Cell:
+    return error_cell(each.errors.get(key), each.problem)
+
+
+def error_cell(error: ErrorInterval | None, reason: str = "") -> Cell:
+    """Return an error with its interval; why it is not there, where it is not."""
+    if error is None or error.value is None:
+        return cells.missing(reason)
+    return cells.number("measure", numbers.quality, error.value, error.low, error.high)
+
+
+def _counts(row: RowCalibration, reading: Reading) -> str:
+    """Return what a reading of unjudged documents is of."""
+    text = (
+        f"{reading.pairs:,} documents of {counted(reading.queries, 'query')}, "
+        f"{reading.relevant:,} with grade {row.table.threshold} or more"
+    )
+    if row.unjudged:
+        text += f"; {row.unjudged:,} {NAMES[reading.unjudged]}"
+    return text
+
+
+def _curves(row: RowCalibration) -> Iterator[Block]:
+    reading = row.readings[0]
+    for each in reading.all:
+        if each.curve is not None:
+            yield Heading(each.name, "reliability curve", level=4)
+            yield _curve(each.curve)
+
+
+def _curve(curve: Bins) -> Table:
+    columns = [
+        Column("observed", "observed", "share of them that is relevant", priority=0),
+        Column("documents", "documents", priority=1),
+    ]
+    lines = [
+        Row(
+            f"{predicted:.3f}",
+            {"observed": cells.mean(float(observed)), "documents": cells.count(int(documents))},
+        )
+        for predicted, observed, documents in zip(
+            curve.predicted, curve.observed, curve.documents, strict=True
+        )
+    ]
+    return Table("predicted", columns, lines, "reliability curve")
+
+
+def sentences(rows: Sequence[RowCalibration]) -> Iterator[str]:
+    """Yield what to know of a calibration."""
+    is_fitted = any(reading.maps for row in rows for reading in row.readings[:1])
+    if is_fitted:
+        yield (
+            "Maps are fitted on other queries than those that they are measured on. Intervals are "
+            "95 %, over queries."
+        )
+    readings = [row.readings[0] for row in rows]
+    if any(each.problem == "not probabilities" for own in readings for each in own.raw):
+        yield (
+            "Scores outside 0 to 1 are not probabilities: as they are, they have an AUC and no "
+            "other error."
+        )
+    for row in rows:
+        if row.table.are_ranks:
+            yield f"{row.table.name}: {RANKS[row.table.scale]}; {NO_MAP}."
+    for problem, names in _problems(rows).items():
+        yield f"No map of {', '.join(names)}: {problem}."
+
+
+def _problems(rows: Sequence[RowCalibration]) -> dict[str, list[str]]:
+    """Return why maps could not be fitted -> of which rows."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        for each in row.readings[0].maps:
+            if each.problem:
+                names.setdefault(each.problem, []).append(f"{row.table.name}, {each.name}")
+    return names
+
+
+def flat(rows: Sequence[RowCalibration]) -> list[Record]:
+    """Return flat rows for programs: one per row of the run, reading and map."""
+    records: list[Record] = []
+    for row in rows:
+        for reading in row.readings:
+            about = {**_about(row), "unjudged": reading.unjudged, "pairs": reading.pairs}
+            for each in reading.all:
+                records.append({**about, "scores": each.name, **_flat(each.errors)})
+    return records
+
+
+def _about(row: RowCalibration) -> Record:
+    trial = row.table.row.trial
+    return {
+        "trial": trial.id,
+        "dataset": trial.dataset,
+        "first_stage": trial.first_stage,
+        "reranker": trial.reranker,
+        "depth": trial.depth,
+    }
+
+
+def _flat(errors: Errors) -> Record:
+    record: Record = {}
+    for column in COLUMNS:
+        error = errors.get(column.key, ErrorInterval(value=None))
+        record |= {
+            column.key: error.value,
+            f"{column.key} low": error.low,
+            f"{column.key} high": error.high,
+        }
+    return record
+
+
+def _data(row: RowCalibration) -> Record:
+    return {
+        **_about(row),
+        "scale": str(row.table.scale),
+        "relevant_from": row.table.threshold,
+        "unjudged_pairs": row.unjudged,
+        "readings": [_reading_data(reading) for reading in row.readings],
+    }
+
+
+def _reading_data(reading: Reading) -> Record:
+    return {
+        "unjudged": reading.unjudged,
+        "pairs": reading.pairs,
+        "relevant": reading.relevant,
+        "queries": reading.queries,
+        "scores": [_assessed_data(each) for each in reading.all],
+    }
+
+
+def _assessed_data(each: Assessed) -> Record:
+    data: Record = {
+        "name": each.name,
+        "fitted": each.fitted,
+        "problem": each.problem or None,
+        "errors": {name: error.model_dump() for name, error in each.errors.items()},
+        "reliability": [],
+    }
+    if each.curve is not None:
+        curve = each.curve
+        points = zip(curve.predicted, curve.observed, curve.documents, strict=True)
+        data["reliability"] = [
+            {"predicted": float(x), "observed": float(y), "documents": int(count)}
+            for x, y, count in points
+        ]
+    return data

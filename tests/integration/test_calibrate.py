@@ -1,0 +1,283 @@
+"""`rerank-bench calibrate` over a run whose scores and labels are drawn with a known curve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.calibration import errors, file, maps
+from bench.core.errors import BenchError, CalibrationError
+from bench.meaning.calibrate import RowCalibration, Settings, calibrate, tables_of
+from bench.meaning.cross_fitting import FOLDS, Recipe, cross_fitted, fold_numbers, lists_of
+from bench.meaning.error_intervals import Labelled, errors_of
+from bench.meaning.resampling import Resampling
+from bench.records.run import Run
+from bench.reports.calibrated import document
+from bench.reports.renderers import render
+from tests.support.command import Ended
+from tests.support.command import bench as command_line
+from tests.support.made_scores import scored_run
+
+QUERIES, SIZE = 60, 10
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`logits` follows the labels, `noise` does not, `chances` are the true probabilities, `places`
+    are ranks. Every fifth document is unjudged.
+    """
+    rng = np.random.default_rng(5)
+    rows: dict[str, dict[str, list[tuple[str, float]]]] = {
+        name: {} for name in ("first-stage", "logits", "chances", "noise", "places")
+    }
+    judgments: list[tuple[str, str, int]] = []
+    for number in range(QUERIES):
+        query, names = f"q{number}", [f"d{place}" for place in range(SIZE)]
+        chances = rng.beta(0.6, 1.4, size=SIZE).clip(0.01, 0.99)
+        grades = (rng.random(SIZE) < chances) * 2
+        scores = {
+            "first-stage": rng.gamma(2, 4, size=SIZE),
+            "logits": 3 * np.log(chances / (1 - chances)) + 4,
+            "chances": chances,
+            "noise": rng.normal(size=SIZE),
+            "places": np.arange(SIZE, 0, -1),
+        }
+        for name, values in scores.items():
+            rows[name][query] = list(zip(names, values.tolist(), strict=True))
+        judgments += [
+            (query, name, int(grade))
+            for place, (name, grade) in enumerate(zip(names, grades, strict=True))
+            if place % 5
+        ]
+    facts = {"min_relevance": 2, "relevant_only": False}
+    return scored_run(tmp_path_factory.mktemp("calibrate"), rows, judgments, facts=facts)
+
+
+@pytest.fixture(scope="module")
+def rows(run: Run) -> dict[str, RowCalibration]:
+    return {row.table.row.trial.reranker: row for row in calibrate(run)}
+
+
+def command(run: Run, *arguments: object, width: int = 110) -> Ended:
+    """Return how `calibrate` ended over a run."""
+    words = [str(word) for word in arguments]
+    return command_line("calibrate", str(run.folder), *words, cwd=run.folder, width=width)
+
+
+def value(row: RowCalibration, name: str, error: str, reading: int = 0) -> float:
+    (each,) = [each for each in row.readings[reading].all if each.name == name]
+    number = each.errors[error].value
+    assert number is not None
+    return number
+
+
+def test_true_probabilities_are_calibrated_and_a_map_finds_them(
+    rows: dict[str, RowCalibration],
+) -> None:
+    chances, logits = rows["chances"], rows["logits"]
+    assert value(chances, "as they are", "ece_mass") < 0.06
+    assert value(logits, "logistic of them", "ece_mass") > 0.2
+    for kind in ("platt", "isotonic", "beta"):
+        assert value(logits, kind, "ece_mass") < 0.08
+    best = value(chances, "as they are", "brier")
+    assert value(logits, "platt", "brier") == pytest.approx(best, abs=0.01)
+    assert value(logits, "platt", "brier_skill") > 0.2
+
+
+def test_fitting_on_the_queries_measured_would_look_better(run: Run) -> None:
+    """Scores without any meaning: what is fitted on the measured queries looks skilled, and what is
+    fitted on others does not.
+    """
+    (table,) = tables_of(run, "noise")
+    labels = table.labels(unjudged_as_not_relevant=True)
+    lists = lists_of(table)
+    fold_of = fold_numbers(run, table, FOLDS, 0)
+    for kind in ("isotonic", "platt", "beta"):
+        same = maps.fitted(kind, lists, labels).of_lists(lists)
+        other = cross_fitted(Recipe(kind), lists, labels, fold_of)
+        assert errors.brier_skill(same, labels) > 0 > errors.brier_skill(other, labels)
+        assert errors.log_loss(same, labels) < errors.log_loss(other, labels)
+    same = maps.fitted("isotonic", lists, labels).of_lists(lists)
+    other = cross_fitted(Recipe("isotonic"), lists, labels, fold_of)
+    in_sample = errors.expected_calibration_error(same, labels)
+    assert in_sample < 1e-9
+    assert errors.expected_calibration_error(other, labels) > 0.01
+
+
+def test_a_query_is_measured_by_a_map_of_other_queries(run: Run) -> None:
+    (table,) = tables_of(run, "logits")
+    labels = table.labels(unjudged_as_not_relevant=True)
+    lists, fold_of = lists_of(table), fold_numbers(run, table, FOLDS, 0)
+    before = cross_fitted(Recipe("platt"), lists, labels, fold_of)
+    own = fold_of == 3
+    changed = labels.copy()
+    changed[np.repeat(own, SIZE)] = 1 - changed[np.repeat(own, SIZE)]
+    after = cross_fitted(Recipe("platt"), lists, changed, fold_of)
+    assert (before == after)[np.repeat(own, SIZE)].all()
+    assert (before != after)[~np.repeat(own, SIZE)].all()
+
+
+def test_groups_have_maps_of_their_own(run: Run) -> None:
+    (table,) = tables_of(run, "logits")
+    labels = table.labels(unjudged_as_not_relevant=True)
+    lists, fold_of = lists_of(table), fold_numbers(run, table, FOLDS, 0)
+    names = ["even" if number % 2 == 0 else "odd" for number in range(QUERIES)]
+    own = cross_fitted(Recipe("platt"), lists, labels, fold_of, names)
+    is_even = np.array([name == "even" for name in names])
+    part, is_theirs = lists.part(is_even)
+    alone = cross_fitted(Recipe("platt"), part, labels[is_theirs], fold_of[is_even])
+    assert own[is_theirs] == pytest.approx(alone)
+
+
+def test_unjudged_documents_are_left_out_and_the_other_reading_is_next_to_it(
+    rows: dict[str, RowCalibration],
+) -> None:
+    row = rows["chances"]
+    left_out, not_relevant = row.readings
+    assert (left_out.unjudged, not_relevant.unjudged) == ("left-out", "not-relevant")
+    assert row.unjudged == QUERIES * SIZE // 5
+    assert (left_out.pairs, not_relevant.pairs) == (QUERIES * SIZE * 4 // 5, QUERIES * SIZE)
+    assert left_out.relevant == not_relevant.relevant
+    assert value(row, "as they are", "ece_mass", 1) > value(row, "as they are", "ece_mass")
+
+
+def test_ranks_are_marked_among_all_and_refused_alone(
+    run: Run, rows: dict[str, RowCalibration]
+) -> None:
+    row = rows["places"]
+    assert row.table.are_ranks
+    assert row.readings[0].maps == []
+    assert set(row.readings[0].raw[0].errors) == {"auc"}
+    with pytest.raises(CalibrationError, match="its scores are ranks"):
+        calibrate(run, "places")
+    text = render(document(list(rows.values())), "markdown")
+    assert "places (cpu): its scores are ranks" in text
+
+
+def test_intervals_are_of_queries_drawn_with_their_documents() -> None:
+    """The vectorised intervals are those of a plain loop over the same draws."""
+    rng = np.random.default_rng(1)
+    owners = np.repeat(np.arange(20), 7)
+    probabilities = rng.random(len(owners))
+    labels = (rng.random(len(owners)) < probabilities).astype(float)
+    resampling = Resampling(20, 3, resamples=200)
+    own = errors_of(probabilities, Labelled(labels, owners, resampling))
+    plain: dict[str, list[float]] = {
+        name: [] for name in ("brier", "brier_skill", "log_loss", "auc")
+    }
+    for counts in resampling.counts.astype(int):
+        drawn = np.repeat(np.arange(len(owners)), counts[owners])
+        for name, values in plain.items():
+            values.append(getattr(errors, name)(probabilities[drawn], labels[drawn]))
+    for name, values in plain.items():
+        low, high = np.quantile(values, [0.025, 0.975])
+        assert own[name].low == pytest.approx(low)
+        assert own[name].high == pytest.approx(high)
+        assert own[name].value == getattr(errors, name)(probabilities, labels)
+    assert resampling.counts.sum(axis=1).tolist() == [20.0] * 200
+
+
+def test_many_steps_of_scores_change_an_auc_interval_by_little() -> None:
+    rng = np.random.default_rng(2)
+    owners = np.repeat(np.arange(100), 40)
+    labels = (rng.random(len(owners)) < 0.3).astype(float)
+    scores = rng.normal(labels, 1.0)
+    resampling = Resampling(100, 3, resamples=100)
+    from bench.meaning import error_intervals
+
+    own = error_intervals.auc_of(scores, Labelled(labels, owners, resampling))
+    plain = []
+    for counts in resampling.counts.astype(int):
+        drawn = np.repeat(np.arange(len(owners)), counts[owners])
+        plain.append(errors.auc(scores[drawn], labels[drawn]))
+    low, high = np.quantile(plain, [0.025, 0.975])
+    assert own.low == pytest.approx(low, abs=3e-4)
+    assert own.high == pytest.approx(high, abs=3e-4)
+
+
+def test_a_saved_map_is_of_all_queries_and_says_what_it_was_fitted_on(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "calibration.json"
+    done = command(run, "logits", "--out", path, "--map", "isotonic")
+    assert done.returncode == 0
+    calibration = file.read(path)
+    (table,) = tables_of(run, "logits")
+    labels = table.labels(unjudged_as_not_relevant=False)
+    assert calibration.map == maps.fitted("isotonic", lists_of(table), labels)
+    facts = calibration.fitted_on
+    record = run.records["tiny--bm25--logits"]
+    assert facts.identity == record.system.hash
+    assert (facts.reranker, facts.dataset, facts.relevant_from) == ("logits", "tiny", 2)
+    assert (facts.pairs, facts.unjudged_pairs, facts.queries) == (480, 120, 60)
+    assert facts.unjudged == "left-out"
+    assert facts.raw is not None
+    cross_fitted_errors = calibrate(run, "logits")[0].readings[0].maps[2].errors
+    assert facts.cross_fitted == cross_fitted_errors
+
+
+def test_programs_get_every_error_and_the_curve(run: Run) -> None:
+    done = command(run, "chances", "--format", "json")
+    (row,) = json.loads(done.stdout)
+    assert [reading["unjudged"] for reading in row["readings"]] == ["left-out", "not-relevant"]
+    scores = {each["name"]: each for each in row["readings"][0]["scores"]}
+    assert list(scores) == ["as they are", "platt", "platt + z + gap", "isotonic", "beta"]
+    names = {"ece_mass", "ece_width", "brier", "brier_skill", "log_loss", "auc"}
+    for each in scores.values():
+        assert set(each["errors"]) == names
+        assert sum(point["documents"] for point in each["reliability"]) == 480
+        for error in each["errors"].values():
+            assert error["low"] <= error["value"] + 1e-12
+            assert error["value"] <= error["high"] + 1e-12
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv"])
+def test_ece_is_never_alone(run: Run, form: str) -> None:
+    text = command(run, "logits", "--format", form, width=60).stdout
+    if form == "csv":
+        assert {"ece_mass", "brier_skill", "log_loss"} <= set(text.splitlines()[0].split(","))
+    else:
+        for line in text.splitlines():
+            assert "ECE" not in line or "Brier skill" in line or "columns" in line
+        assert "ECE" in text
+
+
+def test_a_picture_is_drawn(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "curve.svg"
+    assert command(run, "logits", "--plot", path).returncode == 0
+    assert "platt: ECE" in path.read_text()
+
+
+PLANTED: list[tuple[tuple[Any, ...], str]] = [
+    (("absent",), "there is no row 'absent'"),
+    (("logits", "--dataset", "other"), "there is no dataset 'other'; there is tiny"),
+    (("--out", "map.json"), "--out is of one row"),
+    (("logits", "--plot", "curve.txt"), "give a name that ends in .png"),
+    (("logits", "--folds", "500"), "cannot be parted into 500 folds"),
+    (("logits", "--map", "beta", "--place", "--out", "map.json"), "beta reads the score alone"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "problem"), PLANTED)
+def test_bad_input_gives_a_line(run: Run, arguments: tuple[Any, ...], problem: str) -> None:
+    done = command(run, *arguments)
+    assert done.returncode == 2
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_labels_of_a_single_kind_leave_a_reason(tmp_path: Path) -> None:
+    lists = {f"q{number}": [("a", 0.9), ("b", 0.1)] for number in range(8)}
+    judgments = [(query, doc, 0) for query in lists for doc in ("a", "b")]
+    run = scored_run(tmp_path, {"first-stage": lists, "flat": lists}, judgments)
+    (row,) = calibrate(run, "flat", settings=Settings(folds=2))
+    platt = row.readings[0].maps[0]
+    assert "needs relevant documents and others" in platt.problem
+    assert platt.errors == {}
+    assert row.readings[0].best is None
+    with pytest.raises(BenchError, match="needs relevant documents"):
+        maps.fitted("platt", lists_of(row.table), np.zeros(16))
