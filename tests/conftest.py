@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -14,6 +15,7 @@ from hypothesis import settings
 
 import bench
 from bench.records.run import Run
+from bench.reports.plots import style
 from tests.support.agreement import PROPERTY
 from tests.support.made_collections import write_collection
 
@@ -76,6 +78,35 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("max |difference| to the references")
         for test, value in worst.items():
             terminalreporter.write_line(f"{value:.1e}  {test}")
+
+
+_DRAW = style.image
+
+
+def _no_pixels(figure: Any, form: str) -> bytes:
+    """Return a PNG's first bytes in place of one; the other formats as they are."""
+    if form != "png":
+        return _DRAW(figure, form)
+    return b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_files() -> Iterator[None]:
+    """Nothing waits for the disk, and no pixels are drawn, which take as long as the rest of a tiny
+    run: tests of pictures ask for `pixels`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        patch.setattr(style, "image", _no_pixels)
+        yield
+
+
+@pytest.fixture(scope="module")
+def pixels(quick_files: None) -> Iterator[None]:
+    """The runs of this module draw their pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "image", _DRAW)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,8 @@ from bench.reports.renderers import latex
 from tests.support.embedded_runs import embedded_run
 from tests.support.made_runs import made_run
 
+pytestmark = pytest.mark.usefixtures("pixels")
+
 BASE, BETTER = [0.1, 0.5, 0.3, 0.9], [0.2, 0.7, 0.3, 0.8]
 
 

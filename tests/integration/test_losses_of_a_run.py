@@ -22,6 +22,8 @@ from bench.records.schema import Record
 from bench.reports import html, markdown, plots, show
 from bench.rerankers.base import BaseReranker, Description
 
+pytestmark = pytest.mark.usefixtures("pixels")
+
 HERE = "tests.integration.test_losses_of_a_run"
 CUTOFF = 10
 

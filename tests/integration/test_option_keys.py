@@ -271,7 +271,10 @@ def wrong_keys(place: Place, name: str) -> list[str]:
         if key in ELSEWHERE:
             continue
         base = {**place.options[name], **BASES.get((name, key), {})}
-        before = known.setdefault(json.dumps(base), place.keys(name, base))
+        text = json.dumps(base)
+        if text not in known:
+            known[text] = place.keys(name, base)
+        before = known[text]
         value = dict(model.model_validate(base))[key]
         if (name, key) in place.others:
             changed = place.others[name, key]

@@ -28,6 +28,8 @@ from bench.suite.suite import load
 from tests.support.made_collections import write_collection
 from tests.support.notes import said
 
+pytestmark = pytest.mark.usefixtures("pixels")
+
 FAKE = "tests.support.fakes:HashReranker"
 TUNABLE = {"tests.support.fakes:TunableReranker": {"name": "tiny", "batch_size": 4}}
 TINY = {"cross-encoder": {"model": "tiny:bert-cross-encoder", "name": "tiny", "batch_size": 4}}
