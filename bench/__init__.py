@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bench.api import load as load
     from bench.api import reranker as reranker
     from bench.api import run as run
+    from bench.api import verify as verify
     from bench.contract.request import CandidateList as CandidateList
     from bench.records.run import Run as Run
     from bench.suite.suite import Suite as Suite
@@ -32,6 +33,7 @@ _WHERE = {
     "check": "bench.api",
     "estimate": "bench.api",
     "load": "bench.api",
+    "verify": "bench.api",
     "reranker": "bench.api",
     "budget": "bench.api",
     "Run": "bench.records.run",
@@ -51,6 +53,7 @@ __all__ = [
     "load",
     "reranker",
     "run",
+    "verify",
 ]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.reports.composed import Compositions
     from bench.rerankers.outside.function import Outside
     from bench.runner.forecast import Forecast
+    from bench.verification.verify import Verification
 
 
 def run(
@@ -202,6 +203,17 @@ def check(
     ours, theirs = _opened(new, _refuse), _opened(baseline, _refuse)
     gate.refuse_itself(ours, theirs)
     return gate.check(ours, theirs, questions)
+
+
+def verify(run: Run | str | Path) -> Verification:
+    """Return what recomputing a run from its folder gives: `.findings` that differ, `.gaps` that
+    could not be checked, `.exit_code`. The same as `rerank-bench verify`. Raises RecordError for
+    what is no run.
+    """
+    from bench.verification.verify import Verification, recomputed
+
+    opened = _opened(run)
+    return Verification(opened, recomputed(opened))
 
 
 def _refuse(text: str) -> None:

@@ -25,6 +25,7 @@ from bench.cli import (
     serving,
     tuning,
     validating,
+    verifying,
 )
 from bench.core.errors import BenchError
 from bench.core.printable import printable
@@ -41,6 +42,7 @@ COMMANDS = (
     measuring.noise_,
     comparing.check,
     comparing.parity,
+    verifying.verify,
     keeping.baseline,
     serving.serve,
     exporting.plot,

@@ -1,0 +1,62 @@
+"""Every check of a run, from its folder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.core.errors import BenchError
+from bench.records.run import Run
+from bench.verification.checks import CHECKS
+from bench.verification.evidence import Evidence
+from bench.verification.finding import Code, Finding, Gap, Ledger, Place
+
+DIFFERS = 1
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What became of the checks of a run, in their order."""
+
+    run: Run
+    ledgers: Sequence[Ledger]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What differs, each once."""
+        findings: dict[Finding, None] = {}
+        for ledger in self.ledgers:
+            findings |= dict.fromkeys(ledger.findings)
+        return list(findings)
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What could not be checked, each once."""
+        gaps: dict[Gap, None] = {}
+        for ledger in self.ledgers:
+            gaps |= dict.fromkeys(ledger.gaps)
+        return list(gaps)
+
+    @property
+    def compared(self) -> int:
+        """How many values, files and orders were compared."""
+        return sum(ledger.compared for ledger in self.ledgers)
+
+    @property
+    def exit_code(self) -> int:
+        return DIFFERS if self.findings else 0
+
+
+def recomputed(run: Run) -> list[Ledger]:
+    """Return the ledger of each check."""
+    evidence = Evidence(run)
+    ledgers: list[Ledger] = []
+    for name, check in CHECKS.items():
+        ledger = Ledger(name)
+        try:
+            check(evidence, ledger)
+        except BenchError as error:
+            finding = Finding(Code.UNREADABLE, Place(str(run.folder)), actual=str(error))
+            ledger.findings.append(finding)
+        ledgers.append(ledger)
+    return ledgers

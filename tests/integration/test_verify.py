@@ -1,0 +1,390 @@
+"""`verify` recomputes a run from its folder: an intact one passes, and each planted change is named
+at its place.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import bench
+from bench.contract.request import CandidateList, Failure
+from bench.records.run import Run
+from bench.rerankers.base import BaseReranker, Description
+from bench.verification.finding import Code, Finding, Reason
+from bench.verification.wording import REASONS, SENTENCES, sentence
+from tests.support import command
+from tests.support.paths import ROOT
+
+HERE = "tests.integration.test_verify"
+TRIAL = "everyday--bm25--hashing--cpu"
+BLENDED = "everyday--bm25--blended"
+CASCADE = "everyday--bm25--cascade--cpu"
+HASHING = {"tests.support.fakes:HashReranker": {"name": "hashing"}}
+
+
+class Refusing(BaseReranker):
+    """Turns the order around, and refuses some queries."""
+
+    reads_texts = False
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def describe(self) -> Description:
+        return Description("backwards", {})
+
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
+        outcomes: list[Any] = []
+        for request in requests:
+            scores: Any = np.arange(len(request.doc_ids), dtype=float)
+            if request.query_id.endswith("1"):
+                scores = Failure("busy")
+            outcomes.append(scores)
+        return outcomes
+
+
+SUITE: dict[str, Any] = {
+    "name": "verified",
+    "datasets": [{"embedded:everyday": {"queries": 14}}],
+    "first_stages": ["bm25"],
+    "rerankers": [HASHING, {"blend": {"of": "word-overlap", "name": "blended"}}],
+    "pipelines": [
+        {
+            "name": "cascade",
+            "stages": [
+                {"bm25": {"keep": 12}},
+                {"word-overlap": {"name": "words", "keep": 8}},
+                {f"{HERE}:Refusing": {"name": "refusing", "keep": 5}},
+                HASHING,
+            ],
+        }
+    ],
+    "measures": ["nDCG@10", "RR@10", "R@20", "infAP"],
+    "depth": 12,
+    "devices": ["cpu"],
+    "latency": {
+        "queries": 4,
+        "rounds": 2,
+        "warmup_max": 1,
+        "offline_pairs": 10,
+        "span_queries": 1,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def intact_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("verified")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RERANK_BENCH_CACHE", str(folder / "cache"))
+        return bench.run(SUITE, out=folder / "out").folder
+
+
+@pytest.fixture
+def folder(intact_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(intact_run, tmp_path / "run"))
+
+
+Rows = list[dict[str, Any]]
+
+
+def rewritten(path: Path, change: Callable[[Rows], dict[str, Any]]) -> dict[str, Any]:
+    """Write a table anew, with checksums that hold, after a change to its rows; return the row that
+    was changed.
+    """
+    table = pq.read_table(path)
+    rows: Rows = table.to_pylist()
+    changed = change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path, write_page_checksum=True)
+    return changed
+
+
+def edited(path: Path, keys: Sequence[str | int], value: Any) -> None:
+    """Set a value of a JSON file."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    inner = data
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value(inner[keys[-1]])
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def findings(folder: Path) -> list[Finding]:
+    return bench.verify(folder).findings
+
+
+def places(found: Sequence[Finding], code: Code) -> set[tuple[str, str, str, str]]:
+    return {
+        (place.file, place.query, place.document, place.key)
+        for place in (finding.place for finding in found if finding.code == code)
+    }
+
+
+def test_an_intact_run_passes_and_every_check_has_compared_something(intact_run: Path) -> None:
+    verification = bench.verify(intact_run)
+    assert verification.findings == []
+    assert verification.gaps == []
+    assert verification.exit_code == 0
+    compared = {ledger.name: ledger.compared for ledger in verification.ledgers}
+    assert {name for name, count in compared.items() if not count} == {"usage"}
+    assert compared["rankings"] > 800
+
+
+def raised(field: str, by: float, number: int = 0) -> Callable[[Rows], dict[str, Any]]:
+    def change(rows: Rows) -> dict[str, Any]:
+        rows[number][field] += by
+        return rows[number]
+
+    return change
+
+
+def having(field: str, value: Any, number: int = 0) -> Callable[[Rows], dict[str, Any]]:
+    def change(rows: Rows) -> dict[str, Any]:
+        rows[number][field] = value
+        return rows[number]
+
+    return change
+
+
+def test_a_changed_grade_is_named_by_its_query(folder: Path) -> None:
+    file = "judgments/everyday--bm25--first-stage.parquet"
+    row = rewritten(folder / file, raised("grade", 1))
+    found = findings(folder)
+    assert places(found, Code.CHANGED_ROWS) == {(file, row["query"], "", "")}
+    assert (file, "", "", "") in places(found, Code.DATA_HASH)
+
+
+def swapped(path: Path) -> tuple[str, str]:
+    """Exchange the first two documents of a ranking; return their query and the new first."""
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    first, second = (line.split() for line in lines[:2])
+    first[2], second[2] = second[2], first[2]
+    lines[:2] = [" ".join(first), " ".join(second)]
+    path.write_bytes(gzip.compress("\n".join([*lines, ""]).encode()))
+    return first[0], first[2]
+
+
+def slower(rows: Rows) -> dict[str, Any]:
+    row = next(row for row in rows if row["scenario"] == "single" and not row["warmup"])
+    row["nanoseconds"] *= 3
+    return row
+
+
+def test_changed_rows_are_named_by_query_and_document(folder: Path) -> None:
+    """A score, an order, a value of a query, a point of the depth curve, a timing, a score of a
+    stage, each in another file.
+    """
+    scores, values = f"scores/{TRIAL}.parquet", f"per_query/{TRIAL}.parquet"
+    depths, calls = f"depths/{TRIAL}.parquet", f"latency/{TRIAL}.parquet"
+    stages, ranking = f"stages/{CASCADE}.parquet", f"rankings/{BLENDED}.run.gz"
+    score = rewritten(folder / scores, raised("score", -1e-9, number=17))
+    value = rewritten(folder / values, having("value", 0.123, number=3))
+    point = rewritten(folder / depths, having("value", 0.123, number=40))
+    timing = rewritten(folder / calls, slower)
+    stage = rewritten(folder / stages, raised("score", 1e-9, number=5))
+    query, document = swapped(folder / ranking)
+    found = findings(folder)
+    assert places(found, Code.CHANGED_ROWS) == {
+        (scores, score["query"], "", ""),
+        (values, value["query"], "", ""),
+        (depths, point["query"], "", ""),
+        (calls, timing["query"], "", ""),
+        (stages, stage["query"], "", ""),
+    }
+    assert places(found, Code.CHANGED_FILE) == {(ranking, "", "", "")}
+    assert places(found, Code.SCORE) == {(scores, score["query"], score["doc_id"], "")}
+    assert places(found, Code.ORDER) == {(ranking, query, document, "rank 1")}
+    assert places(found, Code.VALUE) == {(values, value["query"], "", value["measure"])}
+    at_depth = f"{point['measure']} at depth {point['depth']}"
+    assert places(found, Code.DEPTH_VALUE) == {(depths, point["query"], "", at_depth)}
+    keys = {(place[0], place[3]) for place in places(found, Code.PERCENTILE)}
+    assert (f"records/{TRIAL}.json", "timings.single.mean_ms") in keys
+
+
+RECORD = f"records/{TRIAL}.json"
+OF_CASCADE = f"records/{CASCADE}.json"
+CHANGES: dict[str, tuple[str, Sequence[str | int], Any, Code, str]] = {
+    "mean": (
+        RECORD,
+        ("quality", "nDCG@10", "mean"),
+        lambda value: value + 1e-6,
+        Code.MEAN,
+        "quality.nDCG@10",
+    ),
+    "interval": (
+        RECORD,
+        ("quality", "RR@10", "high"),
+        lambda value: value - 1e-4,
+        Code.INTERVAL,
+        "quality.RR@10.high",
+    ),
+    "difference": (
+        RECORD,
+        ("vs_first_stage", "nDCG@10", "mean"),
+        lambda value: value + 0.01,
+        Code.DIFFERENCE,
+        "vs_first_stage.nDCG@10.mean",
+    ),
+    "p": (
+        RECORD,
+        ("vs_first_stage", "nDCG@10", "p"),
+        lambda value: value / 2,
+        Code.P_VALUE,
+        "vs_first_stage.nDCG@10.p",
+    ),
+    "oracle": (
+        "records/everyday--bm25--oracle.json",
+        ("quality", "nDCG@10", "mean"),
+        lambda value: value - 0.01,
+        Code.MEAN,
+        "quality.nDCG@10",
+    ),
+    "percentile": (
+        RECORD,
+        ("timings", 0, "values", "p50_ms", 0),
+        lambda value: value / 2,
+        Code.PERCENTILE,
+        "timings.single.p50_ms",
+    ),
+    "candidate hash": (
+        RECORD,
+        ("candidates", "hash"),
+        lambda value: "0" * len(value),
+        Code.CANDIDATES_HASH,
+        "candidates.hash",
+    ),
+    "key hash": (
+        RECORD,
+        ("keys", "system", "hash"),
+        lambda value: "0" * len(value),
+        Code.KEY_HASH,
+        "keys.system.hash",
+    ),
+    "judgments hash": (
+        RECORD,
+        ("dataset", "qrels_hash"),
+        lambda value: "0" * len(value),
+        Code.KEY_FIELD,
+        "keys.quality.fields.dataset.qrels_hash",
+    ),
+    "pairs": (
+        RECORD,
+        ("counts", "pairs"),
+        lambda value: value - 1,
+        Code.COUNT,
+        "counts.pairs",
+    ),
+    "stage quality": (
+        OF_CASCADE,
+        ("stages", 1, "quality", "nDCG@10", "mean"),
+        lambda value: value + 0.001,
+        Code.STAGE,
+        "stages.1.quality.nDCG@10",
+    ),
+    "stage recall": (
+        OF_CASCADE,
+        ("stages", 2, "recall"),
+        lambda value: value - 0.001,
+        Code.STAGE,
+        "stages.2.recall",
+    ),
+}
+
+
+def test_each_changed_number_of_a_record_is_named_by_its_key_and_nothing_else(folder: Path) -> None:
+    for file, keys, change, _, _ in CHANGES.values():
+        edited(folder / file, keys, change)
+    found = findings(folder)
+    for name, (file, _, _, code, key) in CHANGES.items():
+        assert (file, "", "", key) in places(found, code), name
+    files = {file for file, *_ in CHANGES.values()}
+    assert {place[0] for place in places(found, Code.CHANGED_FILE)} == files
+    assert {finding.place.file for finding in found} == files
+
+
+def test_changed_losses_are_named_in_the_record_and_in_the_table(folder: Path) -> None:
+    def moved(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        data[0]["not_retrieved"] += 1
+        data[-1]["ranked_below"] -= 1
+        return data
+
+    edited(folder / RECORD, ("losses", "stages"), moved)
+    file = f"losses/{TRIAL}.parquet"
+    row = rewritten(folder / file, having("loss", "failed"))
+    found = findings(folder)
+    assert {place[3] for place in places(found, Code.LOSSES)} == {
+        "losses.stages.0.not_retrieved",
+        "losses.stages.1.ranked_below",
+    }
+    assert places(found, Code.LOSS) == {(file, row["query"], row["doc_id"], "")}
+
+
+def test_files_that_are_gone_new_or_damaged_are_named(folder: Path) -> None:
+    (folder / f"usage/{TRIAL}.parquet").unlink(missing_ok=True)
+    (folder / "queries/everyday--bm25--first-stage.parquet").unlink()
+    shutil.copy(folder / f"scores/{TRIAL}.parquet", folder / "scores/planted.parquet")
+    (folder / f"depths/{TRIAL}.parquet").write_bytes(b"PAR1")
+    found = findings(folder)
+    gone = ("queries/everyday--bm25--first-stage.parquet", "", "", "")
+    assert places(found, Code.MISSING_FILE) == {gone}
+    assert places(found, Code.EXTRA_FILE) == {("scores/planted.parquet", "", "", "")}
+    assert (f"depths/{TRIAL}.parquet", "", "", "") in places(found, Code.UNREADABLE)
+
+
+def test_who_recomputes_the_digests_is_found_by_what_depends_on_the_change(folder: Path) -> None:
+    from bench.records.digests import write_digests
+
+    rewritten(folder / f"scores/{TRIAL}.parquet", raised("score", 0.5, number=30))
+    write_digests(folder, (folder / "run.json").read_bytes())
+    found = findings(folder)
+    assert {finding.code for finding in found} >= {Code.ORDER} or places(found, Code.SCORE)
+    assert not places(found, Code.CHANGED_ROWS)
+
+
+def test_the_command_says_what_differs_and_exits_1(folder: Path) -> None:
+    edited(folder / RECORD, ("quality", "nDCG@10", "mean"), lambda value: value + 0.25)
+    result = command.bench("verify", str(folder), cwd=folder)
+    assert result.returncode == 1
+    assert "quality.nDCG@10" in result.stdout
+    data = json.loads(command.bench("verify", ".", "--format", "json", cwd=folder).stdout)
+    assert data["exit_code"] == 1
+    assert {finding["code"] for finding in data["findings"]} == {"mean", "changed-file"}
+    assert command.bench("verify", "none", cwd=folder).returncode == 2
+
+
+def test_a_run_of_schema_version_1_passes_and_says_what_it_lacks() -> None:
+    verification = bench.verify(ROOT / "tests" / "data" / "run-v1")
+    assert verification.findings == []
+    reasons = {gap.reason for gap in verification.gaps}
+    assert reasons >= {Reason.NO_DIGESTS, Reason.NO_SCORES, Reason.OTHER_DRAWS}
+
+
+def test_a_run_without_scores_or_texts_says_so(tmp_path: Path) -> None:
+    suite = {**SUITE, "store_scores": False, "store_texts": False, "latency": None}
+    verification = bench.verify(bench.run(suite, out=tmp_path))
+    assert verification.findings == []
+    assert {gap.reason for gap in verification.gaps} == {Reason.NO_SCORES, Reason.NO_STAGES}
+
+
+def test_everything_that_can_be_said_has_words() -> None:
+    assert set(SENTENCES) == set(Code)
+    assert set(REASONS) == set(Reason)
+
+
+def test_a_saved_baseline_passes(intact_run: Path, tmp_path: Path) -> None:
+    from bench.records import baselines
+
+    saved = baselines.save(Run(intact_run), "kept", tmp_path)
+    verification = bench.verify(saved)
+    assert [sentence(finding) for finding in verification.findings] == []
+    assert verification.gaps
