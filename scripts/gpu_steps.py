@@ -128,6 +128,14 @@ tenth of that, a wrong kernel all.
 """
 DRY_PATIENCE = 4.0
 """A dry run may share its processor with much else."""
+WAYS: dict[str, dict[str, Any]] = {
+    "padded": {},
+    "padded, 65,536 tokens": {"token_budget": 65_536},
+    "packed": {"attention": "packed"},
+    "packed, 65,536 tokens": {"attention": "packed", "token_budget": 65_536},
+}
+"""Batches of the piece `packing`, and the options that make them."""
+ONE_BATCH = ("padded", "packed")
 PACKED = ("minilm-l6", "minilm-l12", "bge-reranker-base", "bge-reranker-v2-m3")
 VECTORS, DIMENSIONS, SEARCHES = 1_000_000, 384, 64
 """Of the search that is timed."""
@@ -417,10 +425,11 @@ def packing(worker: Worker, name: str) -> None:
     """
     queries, depth = (2, 8) if worker.dry_run else (QUERIES, DEPTH)
     requests = list(made_up_requests(queries, depth))
-    ways = {way: packing_way(worker, name, way) for way in ("padded", "packed")}
-    scores = {way: np.concatenate(ways[way].rerank(requests[:10])) for way in ways}
-    spread = float(np.ptp(scores["padded"]))
-    difference = float(np.abs(scores["packed"] - scores["padded"]).max())
+    ways = {way: packing_way(worker, name, way) for way in WAYS}
+    # one batch each: made-up tokens depend on the place in it
+    padded, packed = (ways[f"{way}, 65,536 tokens"].rerank(requests[:1])[0] for way in ONE_BATCH)
+    spread = float(np.ptp(padded))
+    difference = float(np.abs(np.asarray(packed) - np.asarray(padded)).max())
     single: dict[str, list[float]] = {way: [] for way in ways}
     pooled: dict[str, list[float]] = {way: [] for way in ways}
     for request in requests:
@@ -448,15 +457,14 @@ def packing(worker: Worker, name: str) -> None:
             ratio=float(np.median(ratios)),
             padding=padding,
             padded_tflops=None if operations is None else operations / seconds / 1e12,
-            share_of_spread=difference / spread if spread else None,
+            share_of_spread=difference / spread if spread and way.startswith("packed") else None,
         )
         reranker.close()
 
 
 def packing_way(worker: Worker, name: str, way: str) -> Any:
     """Return a loaded network that packs or pads its batches."""
-    attention = "packed" if way == "packed" else None
-    reranker = network_of(name, "bfloat16", worker.device, tiny=worker.dry_run, attention=attention)
+    reranker = network_of(name, "bfloat16", worker.device, tiny=worker.dry_run, **WAYS[way])
     if not worker.dry_run:
         reranker.check()
     reranker.load()
@@ -543,6 +551,11 @@ def compare(worker: Worker, folder: Path, dtype: str) -> None:
     reranker.load()
     predict = predictor(folder, worker.device, dtype)
     ways: dict[str, Callable[[], Any]] = {"rerank-bench": lambda: reranker.rerank(requests)}
+    if worker.device == "cuda" and dtype != "float32":
+        options = {"model": str(folder), "dtype": dtype, "attention": "packed"}
+        packed: Any = rerankers.build("cross-encoder", options, worker.device)
+        packed.load()
+        ways["rerank-bench, packed"] = lambda: packed.rerank(requests)
     for batch_size in (8,) if worker.dry_run else (32, 128, 512):
         ways[f"predict, batch {batch_size}"] = lambda batch_size=batch_size: predict(
             pairs, batch_size
@@ -763,14 +776,14 @@ def operations_of(reranker: Any, requests: Sequence[CandidateList]) -> int | Non
 
 
 def network_of(
-    name: str, dtype: str, device: str, *, tiny: bool, attention: str | None = None
+    name: str, dtype: str, device: str, *, tiny: bool, **more: Any
 ) -> ArchitectureReranker:
     """Return the reranker that times a network of the catalogue without its weights, nothing built
     yet; `tiny` shrinks it.
     """
     entry = entries.load()[name]
     options = rerankers.options_for(name).model_validate(
-        {"weights": "random", "dtype": dtype, "attention": attention}
+        {"weights": "random", "dtype": dtype, **more}
     )
     if tiny and entry.facts.architecture:
         config = {**entry.facts.architecture.config}

@@ -36,14 +36,16 @@ against more.
 
 @dataclass
 class Limit:
-    """What one forward pass may hold: a number of pairs, or else of tokens with their padding. It
-    shrinks when memory runs out.
+    """What one forward pass may hold: a number of pairs, or else of tokens, with their padding
+    where a batch has any. It shrinks when memory runs out.
 
     A pair that is longer than the budget is a batch of its own.
     """
 
     pairs: int | None = None
     tokens: int | None = None
+    is_packed: bool = False
+    """Whether the inputs of a batch lie end to end, without padding."""
     halvings: int = 0
     """Since they were last taken."""
 
@@ -57,23 +59,37 @@ class Limit:
         of_device = TOKENS.get(device.partition(":")[0], TOKENS_ON_GPU)
         return cls(tokens=tokens or of_device)
 
-    def rows(self, width: int) -> int:
-        """Return how many inputs of at most `width` tokens one batch takes: one at least."""
+    def rows(self, lengths: NDArray[np.int64]) -> int:
+        """Return how many of the next inputs one batch takes: one at least. `lengths` are theirs in
+        tokens, the longest first.
+        """
         if self.pairs is not None:
             return self.pairs
-        return max(1, (self.tokens or 0) // max(width, 1))
+        budget = self.tokens or 0
+        if self.is_packed:
+            return max(1, int((lengths[: budget + 1].cumsum() <= budget).sum()))
+        return max(1, budget // max(int(lengths[0]), 1))
 
-    def halve(self, rows: int, width: int) -> None:
-        """Allow half of a batch of this number of rows. Raises RerankerError where it is one."""
-        if rows == 1:
+    def slots(self, lengths: NDArray[np.int64]) -> int:
+        """Return the tokens of a batch, with its padding. `lengths`: the longest first."""
+        if self.is_packed:
+            return int(lengths.sum())
+        return len(lengths) * int(lengths[0])
+
+    def halve(self, lengths: NDArray[np.int64]) -> None:
+        """Allow half of a batch of inputs of these lengths. Raises RerankerError where it is one
+        input.
+        """
+        half = len(lengths) // 2
+        if not half:
             raise RerankerError(
-                f"out of memory with one pair of {width} tokens: lower max_length, or take a "
+                f"out of memory with one pair of {lengths[0]} tokens: lower max_length, or take a "
                 "dtype of fewer bits"
             )
         if self.pairs is not None:
-            self.pairs = rows // 2
+            self.pairs = half
         else:
-            self.tokens = rows // 2 * width
+            self.tokens = self.slots(lengths[:half])
         self.halvings += 1
 
     def take_halvings(self) -> int:
@@ -101,11 +117,10 @@ def run(
     parts: list[tuple[NDArray[np.int64], T]] = []
     start = 0
     while start < len(order):
-        width = int(lengths[order[start]])
-        rows = order[start : start + limit.rows(width)]
+        rows = order[start : start + limit.rows(lengths[order[start:]])]
         result = unless_memory_is_full(partial(forward, rows))
         if result is None:
-            limit.halve(len(rows), width)
+            limit.halve(lengths[rows])
             continue
         parts.append((rows, result[0]))
         start += len(rows)
@@ -138,13 +153,15 @@ def fitting(limit: Limit, work: Callable[[int], T]) -> T:
     """Return `work(pairs per batch)`, begun again with half as many while memory is full: for
     libraries that cut the batches themselves.
     """
+    import numpy as np
+
     while True:
         pairs = limit.pairs or LIBRARY_PAIRS
         result = unless_memory_is_full(partial(work, pairs))
         if result is not None:
             return result[0]
         limit.pairs = pairs
-        limit.halve(pairs, 0)
+        limit.halve(np.zeros(pairs, dtype=np.int64))
 
 
 def unless_memory_is_full(work: Callable[[], T]) -> tuple[T] | None:

@@ -45,6 +45,21 @@ def test_no_batch_exceeds_the_token_budget_unless_one_input_does(
     assert sorted(i for rows, _ in made for i in rows) == list(range(len(lengths)))
 
 
+@given(LENGTHS, st.integers(1, 2000))
+def test_packed_batches_hold_as_many_inputs_as_the_budget_has_tokens(
+    lengths: list[int], tokens: int
+) -> None:
+    limit = Limit(tokens=tokens, is_packed=True)
+    parts = batches.run(np.array(lengths), limit, lambda rows: rows)
+    totals = [sum(lengths[i] for i in rows) for rows, _ in parts]
+    for place, (rows, _) in enumerate(parts):
+        assert len(rows) == 1 or totals[place] <= tokens
+        if place + 1 < len(parts):
+            following, _ = parts[place + 1]
+            assert totals[place] + lengths[following[0]] > tokens
+    assert sorted(i for rows, _ in parts for i in rows) == list(range(len(lengths)))
+
+
 @given(LENGTHS, st.integers(1, 50))
 def test_a_number_of_pairs_is_kept_and_like_lengths_stand_together(
     lengths: list[int], pairs: int
@@ -54,22 +69,22 @@ def test_a_number_of_pairs_is_kept_and_like_lengths_stand_together(
     assert [lengths[i] for rows, _ in made for i in rows] == sorted(lengths, reverse=True)
 
 
-@given(LENGTHS, st.integers(1, 2000), st.data())
+@given(LENGTHS, st.integers(1, 2000), st.booleans(), st.data())
 def test_order_is_restored_also_where_memory_runs_out(
-    lengths: list[int], tokens: int, data: st.DataObject
+    lengths: list[int], tokens: int, is_packed: bool, data: st.DataObject
 ) -> None:
     """A made-up device that holds no more than so many slots; the longest input alone fits."""
     memory = data.draw(st.integers(max(lengths), 3 * max(lengths) + 2000))
-    limit = Limit(tokens=tokens)
+    limit = Limit(tokens=tokens, is_packed=is_packed)
 
     def forward(rows: Any) -> Any:
-        if len(rows) * max(lengths[i] for i in rows) > memory:
+        if limit.slots(np.array(lengths)[rows]) > memory:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return np.array([lengths[i] * 10.0 for i in rows])
 
     made = batches.run(np.array(lengths), limit, forward)
     np.testing.assert_array_equal(batches.in_order(made, np.concatenate), np.array(lengths) * 10.0)
-    largest = max(len(rows) * max(lengths[i] for i in rows) for rows, _ in made)
+    largest = max(limit.slots(np.array(lengths)[rows]) for rows, _ in made)
     assert largest <= memory
     assert (limit.halvings == 0) == (limit.tokens == tokens)
     assert (limit.take_halvings() > 0, limit.take_halvings()) == (limit.tokens != tokens, 0)

@@ -18,8 +18,10 @@ QUERY = "how does the rain run"
 DOCS = ["the cat", "", "money in the bank " * 20, "hot", "fish and tea " * 4, "rain " * 57]
 REQUEST = CandidateList("q", QUERY, [f"d{number}" for number in range(len(DOCS))], DOCS)
 KINDS = ("tiny:bert-cross-encoder", "tiny:xlmr-cross-encoder")
-ROUNDED = 2e-2
-"""Of the spread of scores: 16 bits round each product to 8 or 11 of them."""
+ROUNDED = {"bfloat16": 0.15, "float16": 0.02}
+"""Of the spread of scores, with products rounded to 8 and 11 bits: padded batches of the same
+networks differ from float32 by .06 and .005 of it.
+"""
 
 
 def scores_of(model: str, *, device: str = "cpu", **options: Any) -> tuple[np.ndarray, Any]:
@@ -133,4 +135,4 @@ def test_packed_scores_on_a_gpu_equal_the_cpus(model: str, dtype: str) -> None:
     expected, _ = scores_of(model)
     packed, usage = scores_of(model, device="cuda", dtype=dtype, attention="packed")
     assert usage.slots == usage.tokens
-    assert np.abs(packed - expected).max() < ROUNDED * np.ptp(expected) + 1e-3
+    assert np.abs(packed - expected).max() < ROUNDED[dtype] * np.ptp(expected)

@@ -54,9 +54,8 @@ class PairScorer:
     ) -> None:
         self.tokeniser, self.runtime, self.limit = tokeniser, runtime, limit
         self.first_token_only = False
-        self.first_position: int | None = None
-        """Where the pairs of a batch are packed end to end: the number of a pair's first position.
-        """
+        self.first_position = 0
+        """The number of a pair's first position, where batches are packed."""
         self._ahead = ahead
 
     def score(self, pairs: Sequence[Pair], meter: Meter) -> Scores:
@@ -83,7 +82,8 @@ class PairScorer:
                 )
             )
             parts = batches.run(encoded.lengths, self.limit, partial(self._forward, encoded, meter))
-            meter.count(Usage(slots=sum(self._slots(encoded, rows) for rows, _ in parts)))
+            slots = sum(self.limit.slots(encoded.lengths[rows]) for rows, _ in parts)
+            meter.count(Usage(slots=slots))
             results += [(rows + start, part) for rows, part in parts]
             start += len(encoded.lengths)
         with meter.span("copy"):
@@ -98,15 +98,9 @@ class PairScorer:
             return self.runtime.logits(placed)
 
     def _batch(self, encoded: Encoded, rows: Any) -> Batch:
-        if self.first_position is None:
-            return self.tokeniser.batch(encoded, rows)
-        return self.tokeniser.packed(encoded, rows, self.first_position)
-
-    def _slots(self, encoded: Encoded, rows: Any) -> int:
-        """Return the tokens of a batch, with padding where it has any."""
-        if self.first_position is None:
-            return len(rows) * int(encoded.lengths[rows[0]])
-        return int(encoded.lengths[rows].sum())
+        if self.limit.is_packed:
+            return self.tokeniser.packed(encoded, rows, self.first_position)
+        return self.tokeniser.batch(encoded, rows)
 
     def _encoded(self, pairs: Sequence[Pair]) -> Iterator[Encoded]:
         size = BLOCK_ON_GPU if self._ahead else BLOCK
@@ -174,6 +168,7 @@ def _pack(
     """
     if not scorer.first_token_only:
         raise RerankerError(f"{options.model}: {packing.UNFIT}")
+    scorer.limit.is_packed = True
     scorer.first_position = packing.first_position(model[0].model)
     distance = _distance(scorer, expected)
     if distance > allowed:

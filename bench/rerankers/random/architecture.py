@@ -69,7 +69,9 @@ def _limit(backend: str, architecture: Architecture, options: Any, device: str) 
     if architecture.task == "answer" and backend == "cross-encoder":
         # sentence-transformers cuts these batches
         return batches.Limit(pairs=options.batch_size or batches.LIBRARY_PAIRS)
-    return batches.Limit.of(options.batch_size, options.token_budget, device)
+    limit = batches.Limit.of(options.batch_size, options.token_budget, device)
+    limit.is_packed = options.is_packed
+    return limit
 
 
 @dataclass(frozen=True)
@@ -209,9 +211,7 @@ class ArchitectureReranker(BaseReranker):
             wanted = self._pair_lengths(pairs)
             lengths = np.minimum(wanted, self._longest())
         parts = batches.run(lengths, self.limit, lambda rows: self._forward(lengths[rows]))
-        slots = int(lengths.sum())
-        if not self.options.is_packed:
-            slots = sum(len(rows) * int(lengths[rows[0]]) for rows, _ in parts)
+        slots = sum(self.limit.slots(lengths[rows]) for rows, _ in parts)
         self.meter.count(
             Usage(
                 pairs=len(pairs),
