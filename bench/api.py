@@ -236,17 +236,28 @@ def _opened(run: Run | str | Path, on_unfinished: Callable[[str], None] | None =
 class Loaded:
     """A reranker on its own: `bench.reranker("minilm-l6").rerank(query, docs)`."""
 
-    def __init__(self, name: str | Outside, options: Mapping[str, Any], device: str) -> None:
+    def __init__(
+        self,
+        name: str | Outside,
+        options: Mapping[str, Any],
+        device: str,
+        calibration: str | Path | None = None,
+    ) -> None:
         from bench import rerankers
         from bench.machine.fingerprint import resolve_device
+        from bench.rerankers.composed.calibrated import calibrated
 
-        self._reranker = rerankers.build(name, dict(options), resolve_device(device), Path.cwd())
+        place = resolve_device(device)
+        self._reranker = rerankers.build(name, dict(options), place, Path.cwd())
+        if calibration is not None:
+            label = name if isinstance(name, str) else self._reranker.label
+            self._reranker = calibrated(self._reranker, label, calibration, place)
         self._reranker.check()
         self._reranker.load()
 
     def score(self, query: str, docs: Sequence[str]) -> Scores:
-        """Return a raw score per document, in the order given, shape (len(docs),). Higher is
-        better.
+        """Return a raw score per document, in the order given, shape (len(docs),), or a probability
+        where it was loaded with a calibration. Higher is better.
         """
         from bench.contract.meter import Meter
         from bench.contract.request import CandidateList, Failure
@@ -267,14 +278,23 @@ class Loaded:
 
     def describe(self) -> dict[str, Any]:
         """Return what loaded."""
-        from bench.scoring.description import described
+        from bench.rerankers.description import described
 
         return dict(described(self._reranker))
 
 
-def reranker(name: str | Outside, device: str = "auto", **options: Any) -> Loaded:
+def reranker(
+    name: str | Outside,
+    device: str = "auto",
+    *,
+    calibration: str | Path | None = None,
+    **options: Any,
+) -> Loaded:
     """Return a reranker that is loaded and ready: one of the catalogue, a backend with options, an
     outsider's "package.module:Name", a function `(query, docs) -> scores`, an object with
     `score(pairs)` or `predict(pairs)`, or a PyTerrier transformer.
+
+    With the path of a calibration file its scores are probabilities of relevance, in the same
+    order. Raises CalibrationError for a file of another reranker's scores.
     """
-    return Loaded(name, options, device)
+    return Loaded(name, options, device, calibration)

@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.arguments import count_option
+from bench.cli.arguments import PATH, count_option
 from bench.core.errors import BenchError, SuiteError
 
 if TYPE_CHECKING:
     from bench.contract.stage import Description
-    from bench.serving.hosted import Hosted
+    from bench.serving.hosted import Hosted, Scale
 
 LOCAL = ("127.0.0.1", "localhost")
 SUITES = (".yaml", ".yml", ".json")
@@ -65,11 +65,15 @@ SUITES = (".yaml", ".yml", ".json")
 @click.option(
     "--scores",
     "scale",
-    type=click.Choice(["raw", "sigmoid"]),
-    default="raw",
-    show_default=True,
-    help="raw: the reranker's own. sigmoid: squashed into 0 to 1, for clients that cut at a "
-    "threshold.",
+    type=click.Choice(["raw", "sigmoid", "probability"]),
+    help="raw: the reranker's own, the default. sigmoid: squashed into 0 to 1. probability: those "
+    "of a calibration, for clients that cut at a threshold.",
+)
+@click.option(
+    "--calibration",
+    type=PATH,
+    metavar="FILE",
+    help="Scores are the probabilities of this file of `calibrate`, in the same order.",
 )
 @click.option(
     "--allow-host",
@@ -91,7 +95,8 @@ def serve(
     device: str,
     options: tuple[str, ...],
     aliases: tuple[str, ...],
-    scale: Literal["raw", "sigmoid"],
+    scale: Scale | None,
+    calibration: Path | None,
     host_names: tuple[str, ...],
     max_body: int,
     max_documents: int,
@@ -107,6 +112,7 @@ def serve(
     rerank-bench serve winner.json
     rerank-bench serve cross-encoder -o model=./my-model -o max_length=256 --port 9000
     rerank-bench serve minilm-l6 --alias rerank-v3.5 --scores sigmoid
+    rerank-bench serve minilm-l6 --calibration calibration.json --scores probability
 
     Requests are answered one after the other; what is beyond the limits is refused with status 413.
     The model of a listwise reranker can also be talked to, at /v1/chat/completions. Stops at Ctrl-C
@@ -123,15 +129,27 @@ def serve(
     )
     place = resolve_device(device)
     model: hosted.Hosted
+    scale = _scale(scale, calibration)
     if pipeline is not None or Path(reranker).suffix in SUITES:
         if options:
             raise BenchError("--option is of a reranker: a suite holds the options of its stages")
+        if calibration is not None:
+            raise BenchError(
+                "--calibration is of a reranker: in a suite, write its last stage as `calibrated: "
+                "{of: ..., map: FILE}`"
+            )
         model = of_suite(
             described_suite(reranker), pipeline, place, aliases=aliases, scale=scale, limits=limits
         )
     else:
         model = hosted.build(
-            reranker, _options(options), place, aliases=aliases, scale=scale, limits=limits
+            reranker,
+            _options(options),
+            place,
+            aliases=aliases,
+            scale=scale,
+            limits=limits,
+            calibration=calibration,
         )
     server = RerankServer(model, host, port, lambda line: click.echo(line, err=True), host_names)
     with _signals() as stopped:
@@ -160,6 +178,20 @@ def serve(
     if not is_idle:
         click.echo("a request was still at work; it is left unanswered", err=True)
         _leave(0)
+
+
+def _scale(scale: Scale | None, calibration: Path | None) -> Scale:
+    """Return the scale of the scores: probabilities where there is a calibration, unless another
+    one is asked for, which is refused.
+    """
+    if calibration is None:
+        return scale or "raw"
+    if scale not in (None, "probability"):
+        raise BenchError(
+            f"--scores {scale}: a calibration gives probabilities: write --scores probability, or "
+            "leave --calibration out"
+        )
+    return "probability"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from bench.core.digest import short_digest
 from bench.core.options import Values, at_default, deciding, decision
 from bench.machine import fingerprint
 
@@ -152,6 +153,15 @@ class Identity:
     def fingerprint(self) -> Fields:
         """Return what decides the scores, known without loading: the key of the score cache."""
         return {**self.unread, **self.fields()}
+
+    @property
+    def digest(self) -> str:
+        """What the system key of a record has as its hash."""
+        return short_digest(self.fields())
+
+    def without_libraries(self) -> Identity:
+        """Return the same, whatever the versions of libraries."""
+        return replace(self, libraries={})
 
     def loaded(
         self,

@@ -152,6 +152,8 @@ class Reranker(Stage, OpenStage, Protocol):
     """
     learns: bool
     """Whether it combines by what it learns from the scores of all queries."""
+    gives_probabilities: bool
+    """Whether its scores are probabilities of relevance, by a calibration."""
     needs_collection: bool
     """True where it looks documents up in the collection: without one, nobody can use it."""
     state: Any

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,14 @@ def digest_of(data: object) -> str:
     text leaves out the middle of a large one.
     """
     return hashlib.sha256(json.dumps(data, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def short_digest(fields: Mapping[str, Any]) -> str:
+    """Return the first 16 hex digits of the SHA-256 of fields, whatever their order: what a key has
+    as its hash.
+    """
+    text = json.dumps(fields, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def file_digest(path: Path) -> str:

@@ -328,6 +328,17 @@ WORDS: Mapping[Code, Words] = {
     Code.OTHER_SCRIPT: _other_script,
     Code.INDEX_NOT_KEPT: says("the BM25 index could not be kept in the cache: {text}"),
     Code.TUNED_WEIGHTS: _tuned_weights,
+    Code.OTHER_MAP: says(
+        "its calibration map was fitted on other scores ({text}): its probabilities are no better "
+        "than that"
+    ),
+    Code.MAP_OF_THESE_QUERIES: says(
+        "its calibration map was fitted on these judgments ({text}): errors of its probabilities "
+        "are too good here; fit it on another dataset or other queries"
+    ),
+    Code.MAP_MAY_REORDER: says(
+        "its calibration map does not rise with the score alone, so that it may change the order"
+    ),
     Code.VECTORS_NOT_KEPT: says("the embeddings could not be kept in the cache: {text}"),
     Code.VECTORS_DAMAGED: says(
         "embeddings in the cache were damaged: they are set aside, and were made again"

@@ -34,9 +34,9 @@ from bench.quality.questions import Questions
 from bench.records import keys
 from bench.records.rows import GroupKey, group_of
 from bench.records.tables import LATENCY
+from bench.rerankers.description import described
 from bench.rerankers.options import declared
 from bench.runner.retrieve import retrieve
-from bench.scoring.description import described
 from bench.suite import suite
 from bench.suite.planning import Group, Planned, plan
 from bench.suite.suite import Suite

@@ -4,7 +4,6 @@ that are stored beside it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bench.contract.identity import Fields, Identity
+from bench.core.digest import short_digest
 from bench.core.options import Options, deciding
 
 
@@ -38,7 +38,7 @@ class Key(Options):
 def make_key(fields: Mapping[str, Any]) -> Key:
     """A key over plain data. Equal data give equal hashes, whatever the order of the fields."""
     text = json.dumps(fields, sort_keys=True, default=str)
-    return Key(hash=hashlib.sha256(text.encode()).hexdigest()[:16], fields=json.loads(text))
+    return Key(hash=short_digest(fields), fields=json.loads(text))
 
 
 def quality_key(

@@ -34,6 +34,7 @@ TABLE: dict[str, str] = {
     "fuse": "bench.rerankers.composed.fuse:Fuse",
     "blend": "bench.rerankers.composed.blend:Blend",
     "skip": "bench.rerankers.composed.skip:Skip",
+    "calibrated": "bench.rerankers.composed.calibrated:Calibrated",
     "cut": "bench.rerankers.composed.cut:Cut",
     "run-file": "bench.rerankers.reference.fixed:RunFileReranker",
     "ltr": "bench.learning.ltr:LtrReranker",

@@ -78,6 +78,8 @@ class BaseReranker(ABC):
 
     parts: Sequence[Component] = ()
     learns: bool = False
+    gives_probabilities: bool = False
+    """Whether its scores are probabilities of relevance, by a calibration."""
     only_shortens: ClassVar[bool] = False
     """Whether it orders nothing and has a place between other stages alone."""
 

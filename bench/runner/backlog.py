@@ -12,8 +12,8 @@ from bench.contract.request import CandidateList, Failure, Usage, cut, picked
 from bench.contract.stage import Reranker
 from bench.pipelines.pipeline import Prefix
 from bench.ranking.order import rank
+from bench.rerankers.description import identified
 from bench.scoring.composite import passes
-from bench.scoring.description import identified
 from bench.scoring.entry_pairs import EntryPairs
 from bench.scoring.known import KnownScores, ScoreCaches, part_of_list
 from bench.scoring.pairs import ABSENT

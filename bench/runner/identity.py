@@ -14,8 +14,8 @@ from bench.core.version import version
 from bench.machine import fingerprint
 from bench.records.schema import RunInfo
 from bench.records.writer import now
+from bench.rerankers.description import identified
 from bench.runner.inputs import inputs
-from bench.scoring.description import identified
 from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 

@@ -23,9 +23,9 @@ from bench.records import keys
 from bench.records.keys import Key
 from bench.records.schema import FAILURES, ArchitectureRecord, Pairs, Record
 from bench.records.writer import now
+from bench.rerankers.description import described
 from bench.rerankers.options import declared
 from bench.runner.cost import cost_of, together
-from bench.scoring.description import described
 from bench.suite.planning import Planned
 
 if TYPE_CHECKING:

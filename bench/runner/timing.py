@@ -19,11 +19,11 @@ from bench.latency.plan import LatencyPlan
 from bench.pipelines.pipeline import Pipeline
 from bench.quality.questions import Questions
 from bench.records.writer import RunWriter
+from bench.rerankers.description import described
 from bench.runner.guard import Guard
 from bench.runner.record import build_architecture
 from bench.runner.sweep import Sweep
 from bench.runner.trial_run import TrialRun
-from bench.scoring.description import described
 from bench.scoring.executors.base import Executor
 from bench.scoring.known import ScoreCaches
 from bench.suite.naming import display_name

@@ -12,7 +12,7 @@ from bench.contract.scored import Scored
 from bench.contract.stage import Component, Description, Reranker
 from bench.core.late_sequence import LateSequence
 from bench.core.outsiders import outsiders_code
-from bench.scoring.description import plain
+from bench.rerankers.description import plain
 from bench.scoring.job import usable
 
 if TYPE_CHECKING:

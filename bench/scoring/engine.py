@@ -19,10 +19,10 @@ from bench.contract.request import CandidateList, Failure
 from bench.contract.scored import Scored, added
 from bench.contract.stage import Component, Reranker
 from bench.core.note import Note
+from bench.rerankers.description import described, identified
 from bench.scoring.cache import ScoreCache
 from bench.scoring.composite import combined
 from bench.scoring.contract import held_to_contract
-from bench.scoring.description import described, identified
 from bench.scoring.executors.base import Executor
 from bench.scoring.executors.here import Here
 from bench.scoring.job import Answer, Job

@@ -14,8 +14,8 @@ from bench.contract.request import CandidateList, Usage
 from bench.contract.scored import Amounts
 from bench.contract.stage import Reranker
 from bench.core.errors import RerankerError
+from bench.rerankers.description import described
 from bench.scoring.cache import ScoreCache
-from bench.scoring.description import described
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores

@@ -19,6 +19,7 @@ from bench.contract.stage import Description, Reranker
 from bench.core.errors import BenchError, RerankerError
 from bench.core.redaction import redacted
 from bench.core.version import version
+from bench.rerankers.composed.calibrated import calibrated
 from bench.scoring.job import checked
 from bench.serving.chat import Conversation
 from bench.serving.limits import Limits
@@ -29,7 +30,7 @@ from bench.serving.shapes import Question
 if TYPE_CHECKING:
     from bench.contract.request import Scores
 
-Scale = Literal["raw", "sigmoid"]
+Scale = Literal["raw", "sigmoid", "probability"]
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
@@ -56,9 +57,19 @@ def _give_back_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
+def _probabilities(scores: Scores) -> Scores:
+    """Return the scores of a calibrated stage; documents that a cut left out, which have scores
+    below all others, are no more probable than 0.
+    """
+    import numpy as np
+
+    return np.clip(scores, 0.0, 1.0)
+
+
 _SCALES: Mapping[Scale, Callable[[Scores], Scores]] = {
     "raw": lambda scores: scores,
     "sigmoid": _sigmoid,
+    "probability": _probabilities,
 }
 
 
@@ -66,8 +77,8 @@ class Hosted:
     """Knows the reranker by `names`: a request may use any of them or none; an answer names the one
     that was used, or the first.
 
-    `scale` says whether scores leave as the reranker's own or squashed by a sigmoid; `limits` what
-    a request may ask for.
+    `scale` says whether scores leave as the reranker's own, squashed by a sigmoid, or as the
+    probabilities that a calibration makes of them; `limits` what a request may ask for.
     """
 
     def __init__(
@@ -233,17 +244,32 @@ def build(
     aliases: Sequence[str] = (),
     scale: Scale = "raw",
     limits: Limits | None = None,
+    calibration: Path | None = None,
 ) -> Hosted:
     """Return a reranker that can run here, not loaded yet. Raises BenchError for one that cannot
-    score a request by itself.
+    score a request by itself, or give the scores that are asked for.
     """
     reranker = rerankers.build(name, dict(options), device, Path.cwd())
+    names = _names(name, reranker)
     if reranker.is_given:
         raise RerankerError(
             f"{name}: scores by judgments or by query ids, which no /rerank request holds"
         )
+    if calibration is not None:
+        reranker = calibrated(reranker, name, calibration, device)
+    refuse_without_map(name, reranker, scale)
     reranker.check()
-    return Hosted(reranker, [*_names(name, reranker), *aliases], scale=scale, limits=limits)
+    return Hosted(reranker, [*names, *aliases], scale=scale, limits=limits)
+
+
+def refuse_without_map(name: str, reranker: Reranker, scale: Scale) -> None:
+    """Raise RerankerError where probabilities are asked of scores that are none."""
+    if scale == "probability" and not reranker.gives_probabilities:
+        raise RerankerError(
+            f"--scores probability: the scores of {name} are no probabilities: give a file of "
+            "`rerank-bench calibrate` by --calibration, or serve a stage `calibrated: {of: ..., "
+            "map: ...}`"
+        )
 
 
 def _names(name: str, reranker: Reranker) -> list[str]:

@@ -17,7 +17,7 @@ from bench.core.redaction import redacted
 from bench.datasets.base import Dataset
 from bench.pipelines.handing import aligned, standing
 from bench.pipelines.pipeline import Pipeline, Step
-from bench.serving.hosted import Hosted, Scale
+from bench.serving.hosted import Hosted, Scale, refuse_without_map
 from bench.serving.limits import Limits
 from bench.serving.problem import Problem
 from bench.serving.search import Hit, Search
@@ -226,6 +226,7 @@ def of_suite(
             f"{row.full_name}: one of its stages knows the collection's own queries alone, and "
             "cannot answer a new one; serve a row that searches"
         )
+    refuse_without_map(row.full_name, pipeline.steps[-1].reranker, scale)
     return HostedPipeline(
         pipeline, dataset, trial.depth, [trial.reranker, *aliases], scale=scale, limits=limits
     )

@@ -34,12 +34,13 @@ from bench.records.keys import (
     system_key,
 )
 from bench.rerankers.base import Description, PointwiseReranker
+from bench.rerankers.description import described, identified
 from bench.rerankers.local.bi_encoder import BiEncoderReranker
 from bench.rerankers.options import RerankerOptions
 from bench.retrieval.own_document import candidates_of
 from bench.runner.record import candidates_fields
-from bench.scoring.description import described, identified
 from tests.support import fake_cohere, tiny_late, tiny_models
+from tests.support.made_maps import CURVE, map_file
 
 OLD, NEW = "a" * 40, "b" * 40
 """Two commits of each model of the hub."""
@@ -89,6 +90,9 @@ OWN_EXAMPLES: Mapping[tuple[str, str], Any] = {
     ("fuse", "weights"): [1, 2],
     ("blend", "of"): "word-overlap",
     ("blend", "weight"): 0.25,
+    ("calibrated", "of"): "word-overlap",
+    ("calibrated", "map"): "curve.json",
+    ("calibrated", "group"): "en",
     ("skip", "of"): "word-overlap",
     ("skip", "when"): {"top_below": 1},
 }
@@ -97,6 +101,7 @@ BI = {"bi-encoder": {"model": "owner/bi-encoder", "revision": OLD}}
 COMPOSED: Mapping[str, Mapping[str, Any]] = {
     "fuse": {"of": [CROSS, BI]},
     "blend": {"of": CROSS},
+    "calibrated": {"of": "word-overlap", "map": "steps.json"},
     "skip": {"of": CROSS, "when": {"margin_below": 1}},
     "cut": {},
 }
@@ -105,6 +110,7 @@ BASES: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("cross-encoder", "adapter"): {"model": "encoder", "revision": None, "adapter": "lora-1"},
     ("cross-encoder", "instruction"): {"model": "judge", "revision": None},
     ("cross-encoder", "label"): {"model": "three", "revision": None, "label": 0},
+    ("calibrated", "of"): {"of": CROSS, "other": "note"},
     ("fuse", "norm"): {"by": "weighted"},
     ("fuse", "folds"): {"weights": "tuned"},
     ("fuse", "seed"): {"weights": "tuned"},
@@ -180,6 +186,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     for name in ("one.run", "two.run"):
         (folder / name).write_text(f"q Q0 d1 1 9 {name}\n")
     (folder / "model.json").write_text("{}")
+    map_file(folder / "steps.json", groups={"en": CURVE})
+    map_file(folder / "curve.json", CURVE)
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("SENTENCE_TRANSFORMERS_HOME", str(folder / "hub"))

@@ -21,9 +21,9 @@ from bench.contract.scored import Scored
 from bench.core.cache_dir import DAMAGED
 from bench.records.run import Run
 from bench.reports import show
+from bench.rerankers.description import identified
 from bench.scoring import chunk_file
 from bench.scoring.cache import ScoreCache
-from bench.scoring.description import identified
 from bench.scoring.engine import score
 from bench.scoring.known import ScoreCaches
 from tests.support.fakes import FakeOptions, HashReranker

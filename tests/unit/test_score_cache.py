@@ -22,10 +22,10 @@ from bench.core.cache_dir import DAMAGED, cache_dir, make_folder, set_aside
 from bench.core.errors import BenchError, RerankerError
 from bench.core.note import Note
 from bench.core.wording import worded
+from bench.rerankers.description import identified
 from bench.scoring import chunk_file
 from bench.scoring.cache import ScoreCache
 from bench.scoring.chunk_file import Chunk, DamagedFile
-from bench.scoring.description import identified
 from bench.scoring.engine import score
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from bench.contract.request import CandidateList, Usage
 from bench.core.errors import RerankerError
+from bench.rerankers.description import identified
 from bench.scoring.cache import ScoreCache, request_key
-from bench.scoring.description import identified
 from bench.scoring.engine import chunks, score
 from tests.support.fakes import FakeOptions, FlakyReranker, HashReranker
 from tests.support.made_requests import requests

@@ -85,6 +85,35 @@ class BlendOptions(RerankerOptions):
         return self
 
 
+class CalibratedOptions(RerankerOptions):
+    """A reranker's scores as probabilities of relevance."""
+
+    holds: ClassVar[Mapping[str, Kind]] = {"of": "rerankers"}
+    paths: ClassVar[tuple[str, ...]] = ("map",)
+
+    of: Part = option(
+        decides="scores", place="elsewhere", description="a reranker, an entry as elsewhere"
+    )
+    map: str = option(
+        min_length=1,
+        decides="scores",
+        place="elsewhere",
+        description="a calibration file, as `rerank-bench calibrate` writes it",
+    )
+    group: str | None = option(
+        None,
+        decides="scores",
+        place="elsewhere",
+        description="the map of this group of queries, of a file with several",
+    )
+    other: Literal["refuse", "note"] = option(
+        "refuse",
+        decides="nothing",
+        description="a map that was fitted on another reranker's scores is refused, or used with "
+        "a note",
+    )
+
+
 class Rule(Options):
     """When a query is reranked, by the scores of the stage before: one of these."""
 

@@ -21,7 +21,7 @@ from bench.contract.stage import Reranker
 from bench.core.errors import BenchError
 from bench.core.outsiders import outsiders_code
 from bench.core.plugins import look_in
-from bench.scoring.description import described
+from bench.rerankers.description import described
 from bench.scoring.executors import messages
 from bench.scoring.job import Answer, Job
 
