@@ -12,8 +12,10 @@ from bench.cli.console import echo, open_observer
 from bench.core.errors import BenchError, nearest
 
 if TYPE_CHECKING:
-    from bench.gate import Judge, Verdict
+    from bench.gate import Gates, Judge, Verdict
+    from bench.gate.staged import StagedCheck
     from bench.records.run import Run
+
 
 FORMS = ("table", "markdown", "json", "junit", "github")
 
@@ -80,8 +82,20 @@ def compare(
     echo(comparison.document(comparisons, queries), form)
 
 
+class RunOrSuite(click.ParamType["Run | Path"]):
+    """A run, or the path of a suite file."""
+
+    name = "run"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Run | Path:
+        path = Path(value)
+        if path.suffix in (".yaml", ".yml"):
+            return path
+        return NEWEST.convert(value, param, ctx)
+
+
 @click.command(epilog=MEANING)
-@click.argument("new", type=NEWEST)
+@click.argument("new", metavar="NEW", type=RunOrSuite())
 @click.option(
     "--baseline", required=True, metavar="RUN", type=NEWEST, help="What NEW has to live up to."
 )
@@ -107,6 +121,15 @@ def compare(
     "says).",
 )
 @click.option(
+    "--sequential",
+    is_flag=True,
+    help="NEW is a suite file: run it on more and more of its queries, and stop each reranker when "
+    "its quality gates are certain. Of a run, say after how many queries they were.",
+)
+@click.option(
+    "--fresh", is_flag=True, help="Of a suite: score everything anew, without the score cache."
+)
+@click.option(
     "--accept-underpowered",
     is_flag=True,
     hidden=True,
@@ -127,16 +150,18 @@ def compare(
     help="table (the default), markdown, json, junit, github; printed, or to PATH.",
 )
 def check(
-    new: Run,
+    new: Run | Path,
     baseline: Run,
     gates: Path | None,
     measure: str | None,
     margin: float | None,
     live: bool,
+    sequential: bool,
+    fresh: bool,
     inconclusive: Any,
     forms: tuple[tuple[str, Path | None], ...],
 ) -> int:
-    """Check that the run NEW is no worse than a baseline.
+    """Check that the run NEW, or a suite with --sequential, is no worse than a baseline.
 
     Exits 0 pass, 1 fail, 2 bad input, 3 incomparable, 4 inconclusive. Give --format several times
     to write several of them.
@@ -147,12 +172,24 @@ def check(
         raise BenchError(
             "--gates: the file says measures and margins; leave --measure and --margin out"
         )
-    gate.refuse_itself(new, baseline)
     questions = gate.load(gates) if gates else gate.quality_of(measure, margin)
-    judge: Judge = gate.stored_speed
-    if live:
-        questions, judge = questions.with_speed(), _live_speed()
-    verdict = gate.check(new, baseline, questions, inconclusive=inconclusive, speed=judge)
+    if isinstance(new, Path):
+        if live or not sequential:
+            raise BenchError(_of_a_suite(new, live))
+        staged = _staged(new, baseline, questions, fresh)
+        verdict = staged.verdict(inconclusive)
+    else:
+        if fresh:
+            raise BenchError(
+                "--fresh goes with --sequential and a suite: a run has its scores already"
+            )
+        gate.refuse_itself(new, baseline)
+        judge: Judge = gate.stored_speed
+        if live:
+            questions, judge = questions.with_speed(), _live_speed()
+        verdict = gate.check(
+            new, baseline, questions, inconclusive=inconclusive, speed=judge, sequential=sequential
+        )
     problems = []
     for form, path in forms or (("table", None),):
         # Where one output cannot be written, the others are all the same.
@@ -163,6 +200,20 @@ def check(
     if problems:
         raise BenchError("\n".join(problems))
     return verdict.exit_code
+
+
+def _of_a_suite(path: Path, live: bool) -> str:
+    """Return why a suite is not checked."""
+    if live:
+        return f"{path}: --live times two runs: run the suite and check its run"
+    return f"{path}: a suite is checked with --sequential; else run it, and check its run"
+
+
+def _staged(suite: Path, baseline: Run, questions: Gates, fresh: bool) -> StagedCheck:
+    from bench.gate.staged import StagedCheck
+    from bench.suite.suite import load
+
+    return StagedCheck(load(suite), baseline, questions, fresh, open_observer())
 
 
 def _live_speed() -> Judge:

@@ -222,8 +222,10 @@ def cached(answered: Iterable[Side]) -> list[str]:
     trials: dict[str, dict[str, None]] = {}
     for side in answered:
         scores = side.record.scores
-        count, total = scores.get("cached", 0), sum(scores.values())
-        if count:
+        total = sum(scores.values())
+        # what the run itself bought for another row is as new as the run
+        count = scores.get("cached", 0) - side.record.reused
+        if count > 0:
             share = f"{side.trial.id} ({count} of {counted(total, 'query')})"
             trials.setdefault(side.run.info.id, {})[share] = None
     return [

@@ -89,8 +89,13 @@ def _sample(
     """Return judged queries, the first in the order of a seeded hash of their ids: a larger sample
     contains the smaller, on any Python version.
     """
-    drawn = set(sorted(qrels, key=lambda query_id: content_hash([(str(seed), query_id)]))[:size])
+    drawn = set(in_sample_order(qrels, seed)[:size])
     return {query_id: text for query_id, text in queries.items() if query_id in drawn}
+
+
+def in_sample_order(query_ids: Iterable[str], seed: int) -> list[str]:
+    """Return queries in the order in which samples of growing size take them."""
+    return sorted(query_ids, key=lambda query_id: content_hash([(str(seed), query_id)]))
 
 
 @dataclass

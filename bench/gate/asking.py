@@ -13,16 +13,19 @@ Judge = Callable[[Side, Side, SpeedGate, int], Gate | None]
 """(new, baseline, what is asked, seed) -> the speed gate; None for a reranker that does no work
 worth timing.
 """
+QualityJudge = Callable[[Side, Side, str, float, Sequence[str], int], Gate]
+"""(new, baseline, measure, margin, fields that may differ, seed) -> the gate of a measure."""
 
 
 class Context(NamedTuple):
     """What holds for every gate of a check: the fields of the quality key that may differ, what
-    judges speed, and the seed of intervals.
+    judges speed, the seed of intervals, and what judges quality.
     """
 
     across: Sequence[str]
     speed: Judge
     seed: int
+    quality: QualityJudge
 
 
 Ask = Callable[[Side, Side, RerankerGates, Context], Iterator[Gate]]

@@ -20,6 +20,8 @@ from bench.core.printable import one_line
 from bench.gate.asking import Context, Judge
 from bench.gate.file import Gates
 from bench.gate.kinds import KINDS
+from bench.gate.quality import quality_gate
+from bench.gate.sequential import SAMPLED, is_part, sequential_gate
 from bench.gate.speed import stored_speed
 from bench.gate.verdict import Gate, Outcome, Verdict
 from bench.records.run import Run
@@ -36,8 +38,11 @@ def check(
     inconclusive: Literal["pass", "fail"] | None = None,
     speed: Judge = stored_speed,
     seed: int | None = None,
+    sequential: bool = False,
 ) -> Verdict:
     """Return the verdict on `new`. `speed` judges the speed gate, from stored timings by default.
+    `sequential` says after how many queries the quality gates were certain; trials may then have a
+    part of the queries, of which the other gates judge what there is.
 
     Raises RecordError for a run that is not finished or not whole, and when nothing could be
     compared, SuiteError for a gates file that names what the runs do not hold, and BenchError where
@@ -61,7 +66,8 @@ def check(
     if not pairs and not answers:
         raise RecordError(_nothing_to_check(new, baseline, twice))
     answers = _with_each_reason_once(answers)
-    context = Context(gates.across, speed, seed)
+    judge = sequential_gate if sequential else quality_gate
+    context = Context(gates.across, speed, seed, judge)
     for pair in pairs:
         answers += _gates_of(*pair, gates, context)
     if not answers:
@@ -320,6 +326,8 @@ def _run_gate(trial: Trial, outcome: Outcome, state: str, reason: str) -> Gate:
 def _gates_of(new: Side, baseline: Side, gates: Gates, context: Context) -> Iterator[Gate]:
     questions = gates.of(new.trial.reranker)
     reasons: set[str] = set()
+    if context.quality is sequential_gate and is_part(new, baseline):
+        context = context._replace(across=(*context.across, *SAMPLED))
     for ask in KINDS.values():
         for gate in ask(new, baseline, questions, context):
             yield _once(gate, reasons)

@@ -29,7 +29,7 @@ def ask(new: Side, baseline: Side, questions: RerankerGates, context: Context) -
     for measure, margin in (questions.quality or {}).items():
         wanted = None if measure == HEADLINE else measure
         name = resolve_measure(baseline.run, wanted, {baseline.trial.id})
-        yield quality_gate(new, baseline, name, margin, context.across, context.seed)
+        yield context.quality(new, baseline, name, margin, context.across, context.seed)
 
 
 def quality_gate(

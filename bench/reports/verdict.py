@@ -257,6 +257,8 @@ def _needs_a_note(gate: Gate) -> bool:
     """Return whether a gate's sentence is worth a line: a quality that plainly passed has none."""
     if gate.outcome != "pass" or not gate.name.startswith("quality"):
         return True
+    if "certain_after" in gate.numbers:
+        return True
     return bool(gate.numbers.get("underpowered") or gate.numbers.get("unpaired"))
 
 

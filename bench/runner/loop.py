@@ -31,17 +31,26 @@ def run(
     fresh: bool = False,
     observer: Observer | None = None,
     command: str = "",
+    caches: ScoreCaches | None = None,
 ) -> Run:
     """Run every trial of the suite and leave a run folder under `out`.
 
     Scores come from the cache where it has them (never with `fresh`); timings are always taken
-    anew, or not at all without `time_it`. A trial that fails is recorded as failed and the others
-    go on, and so does a group whose dataset cannot be loaded or whose first stage cannot retrieve.
+    anew, or not at all without `time_it`. `caches` are those of several runs that make one. A trial
+    that fails is recorded as failed and the others go on, and so does a group whose dataset cannot
+    be loaded or whose first stage cannot retrieve.
     Raises BenchError for what stops the whole run.
     """
     with _anchored():
         folder = _run(
-            suite, out.absolute(), device, time_it, fresh, observer or Observer(), command
+            suite,
+            out.absolute(),
+            device,
+            time_it,
+            fresh,
+            observer or Observer(),
+            command,
+            caches or ScoreCaches(fresh=fresh),
         )
     return Run(out / folder.relative_to(out.absolute()))
 
@@ -70,12 +79,13 @@ def _run(
     fresh: bool,
     observer: Observer,
     command: str,
+    caches: ScoreCaches,
 ) -> Path:
     groups = plan(suite, device)
     timed = suite.latency is not None and time_it
     executor = executors.build(suite.executor.name, suite.executor.options)
     executor.check()
-    caches, known = ScoreCaches(fresh=fresh), KnownStages()
+    known = KnownStages()
     writer = open_run(out, run_info(suite, groups, command, device, timed, fresh))
     try:
         done = writer.finished()

@@ -36,8 +36,12 @@ class ScoreCaches:
     long as they have at most LARGEST scores together.
     """
 
-    def __init__(self, *, fresh: bool = False) -> None:
+    def __init__(self, *, fresh: bool = False, since: int = 0) -> None:
+        """`since` is a time in nanoseconds since 1970: scores of before are not used. Under `fresh`
+        it is now.
+        """
         self._fresh = fresh
+        self._since = since
         self.began = time.time_ns()
         """Nanoseconds since 1970."""
         self._opened: dict[tuple[str, bool], ScoreCache] = {}
@@ -57,7 +61,7 @@ class ScoreCaches:
         key = (digest_of(fingerprint), by_pair)
         cache = self._opened.pop(key, None)
         if cache is None:
-            since = self.began if self._fresh else 0
+            since = self.began if self._fresh else self._since
             is_first = self._fresh and key not in self._seen
             cache = ScoreCache(fingerprint, fresh=is_first, by_pair=by_pair, since=since)
         else:

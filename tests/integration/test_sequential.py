@@ -1,0 +1,122 @@
+"""`check --sequential`: a suite is run on a part of its queries where these suffice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+import bench
+from bench.gate import Gates, check
+from bench.records import baselines
+from bench.records.run import Run
+from tests.support.command import bench as command
+
+QUERIES = 60
+GATES = "quality: {nDCG@10: 0.2}\nfailures: 0\n"
+
+
+class Place(NamedTuple):
+    folder: Path
+    run: Run
+    log: Path
+
+
+def suite(log: Path, **options: Any) -> dict[str, Any]:
+    fake = {"tests.support.fakes:HashReranker": {"name": "fake", "log": str(log), **options}}
+    return {
+        "name": "small",
+        "datasets": [{"embedded:everyday": {"queries": QUERIES}}],
+        "rerankers": [fake],
+        "depth": 5,
+        "latency": None,
+    }
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("sequential")
+    log = folder / "calls"
+    run = bench.run(suite(folder / "before"), out=folder / "results")
+    baselines.save(run, folder=folder / "kept")
+    (folder / "gates.yaml").write_text(GATES)
+    return Place(folder, run, log)
+
+
+def checked(place: Place, **options: Any) -> tuple[int, dict[str, Any], int]:
+    """Return exit code, verdict and pairs scored of one check of the suite."""
+    place.log.unlink(missing_ok=True)
+    file = place.folder / "suite.yaml"
+    file.write_text(yaml.safe_dump(suite(place.log, **options)))
+    result = command(
+        "check",
+        str(file),
+        "--baseline",
+        str(place.folder / "kept" / "small"),
+        "--gates",
+        str(place.folder / "gates.yaml"),
+        "--sequential",
+        "--fresh",
+        "--format",
+        "json",
+        cwd=place.folder,
+    )
+    pairs = len(place.log.read_text()) if place.log.is_file() else 0
+    return result.returncode, json.loads(result.stdout), pairs
+
+
+def test_an_unchanged_reranker_passes_on_a_part_of_the_queries(place: Place) -> None:
+    code, verdict, pairs = checked(place)
+    assert (code, verdict["outcome"]) == (0, "pass")
+    [gate] = [gate for gate in verdict["gates"] if gate["gate"].startswith("quality")]
+    numbers = gate["numbers"]
+    assert numbers["certain_after"] <= numbers["queries"] < numbers["all_queries"] == QUERIES
+    # each pair was scored once, over all rounds
+    assert pairs == 5 * numbers["queries"]
+    assert f"({numbers['queries']} of {QUERIES} queries)" in gate["found"]
+    assert "difference" not in numbers
+    assert not (place.folder / "results" / "small-sequential").exists()
+    assert len(list((place.folder / "results" / "small").iterdir())) == 1
+
+
+def test_of_a_finished_run_it_says_when_it_was_certain(place: Place, tmp_path: Path) -> None:
+    run = bench.run(suite(tmp_path / "after"), out=tmp_path)
+    gates = Gates(quality={"nDCG@10": 0.2})
+    plain = check(run, place.run, gates)
+    verdict = check(run, place.run, gates, sequential=True)
+    assert [gate.outcome for gate in verdict.gates] == [gate.outcome for gate in plain.gates]
+    after = verdict.gates[0].numbers["certain_after"]
+    assert 10 <= after < QUERIES
+    assert f"certain after {after} of {QUERIES} queries" in verdict.gates[0].remark
+
+
+def test_other_queries_are_refused_before_anything_is_scored(place: Place) -> None:
+    place.log.unlink(missing_ok=True)
+    file = place.folder / "other.yaml"
+    other = suite(place.log)
+    other["datasets"] = [{"embedded:everyday": {"queries": QUERIES - 1}}]
+    file.write_text(yaml.safe_dump(other))
+    baseline = str(place.folder / "kept" / "small")
+    result = command("check", str(file), "--baseline", baseline, "--sequential", cwd=place.folder)
+    assert result.returncode == 3
+    assert "dataset.queries_hash" in result.stderr
+    assert not place.log.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["suite.yaml"], "a suite is checked with --sequential"),
+        (["suite.yaml", "--sequential", "--live"], "--live times two runs"),
+    ],
+)
+def test_what_is_no_sequential_check_is_refused(
+    place: Place, arguments: list[str], problem: str
+) -> None:
+    baseline = str(place.folder / "kept" / "small")
+    result = command("check", *arguments, "--baseline", baseline, cwd=place.folder)
+    assert result.returncode == 2
+    assert problem in result.stderr
