@@ -10,6 +10,7 @@ answer that is refused.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 import zlib
@@ -22,6 +23,8 @@ from bench.rerankers.remote.address import THIS_MACHINE, in_url, redacted_url
 from bench.rerankers.remote.refusal import Kind, Refusal, unreadable
 
 MAX_ANSWER_BYTES = 64 << 20
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""The variables of the environment by which httpx takes other certificates than its own."""
 _BY_US = ("content-encoding", "content-length", "transfer-encoding")
 """Headers of an answer that do not hold for it once it is read and unpacked."""
 
@@ -51,6 +54,7 @@ def connect(
             auth=auth,
             limits=limits,
             mounts=mounts,
+            verify=_certificates(*(os.environ.get(name) for name in CERTIFICATES)),
         )
     except (OSError, ValueError, ImportError, httpx.InvalidURL):
         # its words may hold a part of a password
@@ -60,6 +64,16 @@ def connect(
         ) from None
     client.bound(timeout_s, body or {})
     return client
+
+
+@cache
+def _certificates(file: str | None, folder: str | None) -> Any:
+    """Return httpx's own SSL context of these values of the environment: a client that makes its
+    own reads some hundred certificates.
+    """
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 @cache
