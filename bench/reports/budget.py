@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from bench.comparison.budgets import Choice, missing_queries
 from bench.contract.trial import FIRST_STAGE
-from bench.core.counting import percent
+from bench.core.counting import candidates, percent
 from bench.core.wording import worded
 from bench.latency.scenarios import one_query_at, reader
 from bench.latency.sweep_plan import SETTINGS
@@ -235,7 +235,7 @@ def _named(point: Point) -> str:
     if point.p95_ms:
         times += f", p95 {numbers.milliseconds(point.p95_ms)}"
     parts = [*_loaded(point.settings), times]
-    return f"{_label(point)} at depth {point.depth} ({', '.join(parts)} ms)"
+    return f"{_label(point)} over {candidates(point.depth)} ({', '.join(parts)} ms)"
 
 
 def _quality(point: Point) -> str:

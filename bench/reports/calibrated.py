@@ -11,7 +11,7 @@ from bench.calibration.errors import Bins
 from bench.calibration.file import ErrorInterval, Errors
 from bench.core.counting import counted
 from bench.meaning.calibrate import NO_MAP, RANKS, Assessed, Reading, RowCalibration
-from bench.records.rows import GroupKey, group_of
+from bench.records.rows import GroupKey, group_of, longest_of
 from bench.reports import cells, numbers
 from bench.reports.cells import Cell
 from bench.reports.document import (
@@ -25,6 +25,7 @@ from bench.reports.document import (
     Section,
     Table,
 )
+from bench.reports.names import title_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,15 +92,14 @@ def document(rows: Sequence[RowCalibration], *, curves: bool = False) -> Documen
     for row in rows:
         groups.setdefault(group_of(row.table.row.trial), []).append(row)
     sections = [
-        Section(f"calibration{number}", _title(key), list(_blocks(members, curves)))
+        Section(f"calibration{number}", _title(key, members), list(_blocks(members, curves)))
         for number, (key, members) in enumerate(groups.items())
     ]
     return Document("", sections, data=[_data(row) for row in rows], records=flat(rows))
 
 
-def _title(key: GroupKey) -> str:
-    dataset, first_stage, depth = key
-    return f"{dataset}: what scores mean, {first_stage} at depth {depth}"
+def _title(key: GroupKey, rows: Sequence[RowCalibration]) -> str:
+    return f"{title_of(key, longest_of([row.table.row for row in rows]))}: what scores mean"
 
 
 def _blocks(rows: Sequence[RowCalibration], curves: bool) -> Iterator[Block]:

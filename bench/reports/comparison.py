@@ -42,7 +42,7 @@ COLUMNS = (
     Column("mean", "mean", better="higher", priority=1),
     Column("baseline", "baseline", better="higher", priority=8),
     Column("difference", "Δ", better="higher", priority=0, interval="own"),
-    Column("p", "p", better="lower", priority=9),
+    Column("p", "p", better="lower", priority=5),
     Column("holm", "Holm", better="lower", priority=6),
     Column("t", "t-test", better="lower", priority=9),
     Column("d", "d", better="higher", priority=9),
@@ -156,7 +156,7 @@ def label(comparison: Comparison, several: bool, names_run: bool = True) -> str:
     trial = comparison.new.trial
     name = name_of(trial)
     if several:
-        name = f"{name}, {title_of(group_of(trial))}"
+        name = f"{name}, {_title_of(comparison)}"
     if not names_run:
         return name
     return _with_run(comparison, name, comparison.new.run.info.id)
@@ -216,9 +216,9 @@ def _tables(comparisons: Sequence[Comparison]) -> list[Block]:
     for comparison in comparisons:
         by_group.setdefault(group_of(comparison.new.trial), []).append(comparison)
     blocks: list[Block] = []
-    for group, members in by_group.items():
+    for members in by_group.values():
         if len(by_group) > 1:
-            blocks.append(Heading(title_of(group)))
+            blocks.append(Heading(_title_of(members[0])))
         blocks.append(_table(members))
     return blocks
 
@@ -230,6 +230,11 @@ def _table(comparisons: Sequence[Comparison]) -> Table:
     names_run = not _is_of_two_runs(comparisons)
     rows = [_row(comparison, names_run) for comparison in comparisons]
     return Table("reranker", columns, rows, title(comparisons), sortable=True)
+
+
+def _title_of(comparison: Comparison) -> str:
+    longest = comparison.new.record.candidates.get("longest")
+    return title_of(group_of(comparison.new.trial), longest)
 
 
 def _failed_shares(comparison: Comparison) -> list[float]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.contract.scored import Scored
-from bench.core.counting import counted
+from bench.core.counting import candidates, counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.note import Code, Note, note, read_notes
 from bench.core.outsiders import outsiders_code
@@ -109,7 +109,7 @@ class Sweep:
         self.writer.add_sweep(_row(sample, *by_name[sample.trial]) for sample in result.samples)
         for name, (variant, depth) in by_name.items():
             if result.facts[name]["errors"]:
-                where = f"at depth {depth}"
+                where = candidates(depth)
                 if variant.change:
                     where += f", {in_words(variant.change)}"
                 notes = self.notes.setdefault(variant.planned.trial.id, [])

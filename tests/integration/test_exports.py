@@ -200,7 +200,7 @@ def test_a_model_card_block_is_yaml_that_the_hub_reads(run: Run) -> None:
     text = invoke("export", run.folder, "--format", "model-card")
     (entry, _) = yaml.safe_load(text.strip().strip("-"))["model-index"]
     (result,) = entry["results"]
-    assert result["dataset"]["name"] == "everyday, bm25 top 10"
+    assert result["dataset"]["name"] == "everyday, bm25, 10 candidates"
     assert {metric["type"] for metric in result["metrics"]} == {"ndcg@10", "mrr@10"}
 
 

@@ -262,7 +262,7 @@ def test_the_hub_reads_a_model_card_and_its_results(run: Run) -> None:
         values = {result.metric_name: result.metric_value for result in card.data.eval_results}
         assert values == {name: round(ours.quality[name].mean, 6) for name in values}
         assert {result.dataset_name for result in card.data.eval_results} == {
-            "everyday, bm25 top 20"
+            "everyday, bm25, 20 candidates"
         }
 
 

@@ -226,7 +226,7 @@ def test_a_failing_point_is_told_and_takes_nothing_with_it(
     flaky = {"tests.support.fakes:FlakyReranker": {"name": "flaky", "fail_query": "q3"}}
     finished_run = run(collection, tmp_path, flaky, {FAKE: {"name": "fake"}})
     told = said((finished_run.records["tiny--bm25--flaky--cpu"].latency or {})["notes"])
-    assert any(note.startswith("sweep: at depth 2") and "timed out" in note for note in told)
+    assert any(note.startswith("sweep: 2 candidates") and "timed out" in note for note in told)
     assert {"tiny--bm25--fake--cpu"} <= set(finished_run.sweep["trial"])
 
 

@@ -119,7 +119,7 @@ def test_when_nothing_fits_the_nearest_is_named(tmp_path: Path) -> None:
     assert [point.trial.reranker for point in choice.too_slow] == ["fast", "better", "slow"]
     assert exit_code([choice]) == 1
     [told] = [text for text in report.sentences(choice) if "nearest" in text]
-    assert "fast (cpu) at depth 5" in told
+    assert "fast (cpu) over 5 candidates" in told
     assert "4.4 times" in told
 
 
@@ -445,7 +445,7 @@ def test_the_command_answers_and_exits(
         return int(stopped.value.code or 0)
 
     assert command("--p95-ms", "100") == 0
-    assert "better (cpu) at depth 5" in capsys.readouterr().out.replace("\n", " ")
+    assert "better (cpu) over 5 candidates" in capsys.readouterr().out.replace("\n", " ")
     assert command("--p95-ms", "5", "--format", "json") == 1
     assert json.loads(capsys.readouterr().out)[0]["outcome"] == "nothing fits"
     assert command() == 2

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.counting import counted
+from bench.records.rows import group_of
 from bench.records.run import Run
 from bench.records.schema import Record
 from bench.reports.exports.base import doubt, measured, mteb_name, reranked
+from bench.reports.names import title_of
 
 
 def to_model_card(run: Run, out: Path | None = None) -> str:
@@ -31,7 +33,7 @@ def to_model_card(run: Run, out: Path | None = None) -> str:
 
 def _card_result(record: Record) -> dict[str, Any]:
     trial = record.trial
-    name = f"{trial.dataset}, {trial.first_stage} top {trial.depth}"
+    name = title_of(group_of(trial), record.candidates.get("longest"))
     if record.counts.failed:
         called = counted(record.counts.called, "query")
         name += f" ({record.counts.failed} of {called} failed and score 0)"
