@@ -205,15 +205,14 @@ def check(
     return gate.check(ours, theirs, questions)
 
 
-def verify(run: Run | str | Path) -> Verification:
+def verify(run: Run | str | Path, *, rescore: int = 20) -> Verification:
     """Return what recomputing a run from its folder gives: `.findings` that differ, `.gaps` that
-    could not be checked, `.exit_code`. The same as `rerank-bench verify`. Raises RecordError for
-    what is no run.
+    could not be checked, `.exit_code`. `rescore` pairs of each row are scored again where its model
+    is at hand. The same as `rerank-bench verify`. Raises RecordError for what is no run.
     """
-    from bench.verification.verify import Verification, recomputed
+    from bench.verification.verify import verify as verified
 
-    opened = _opened(run)
-    return Verification(opened, recomputed(opened))
+    return verified(_opened(run), rescore)
 
 
 def _refuse(text: str) -> None:

@@ -15,16 +15,27 @@ if TYPE_CHECKING:
 
 @click.command(epilog=MEANING)
 @run_argument
+@click.option(
+    "--rescore",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Pairs of each row that are scored again where its model is at hand; 0 for none. "
+    "Default: 20.",
+)
 @form_option("table", "json")
-def verify(run: Run, form: str) -> int:
+def verify(run: Run, rescore: int | None, form: str) -> int:
     """Recompute every number of RUN from its folder, and name what was changed: scores, grades,
     rankings, means, intervals, p values, depths, losses, timings, hashes (docs/verify.md).
+
+    Then score a seeded sample of its pairs again. Nothing is asked through a network.
 
     Exits 0 when nothing differs, 1 when something does, 2 for bad input.
     """
     from bench.reports.verification import document
-    from bench.verification.verify import Verification, recomputed
+    from bench.verification import rescoring
+    from bench.verification.verify import verify as verified
 
-    verification = Verification(run, recomputed(run))
+    pairs = rescoring.PAIRS if rescore is None else rescore
+    verification = verified(run, pairs)
     echo(document(verification), form)
     return verification.exit_code

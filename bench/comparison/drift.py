@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.comparison.pairs import Side
+from bench.contract.identity import Identity
 from bench.quality import statistics
 
 TOP = 10
@@ -75,10 +76,9 @@ class Drift:
         }
 
 
-def usual_tolerance(side: Side) -> Tolerance:
-    """Return what the number format of a side's scores allows."""
-    formats = side.record.identity.arithmetic.formats
-    if COARSE.isdisjoint(formats):
+def usual_tolerance(identity: Identity) -> Tolerance:
+    """Return what the number format of a reranker's scores allows."""
+    if COARSE.isdisjoint(identity.arithmetic.formats):
         return EXACT
     return ROUNDED
 
@@ -86,7 +86,7 @@ def usual_tolerance(side: Side) -> Tolerance:
 def drift(new: Side, baseline: Side, tolerance: Tolerance | None = None) -> Drift:
     """Compare the two rankings on disk, which hold every score."""
     ours, theirs = new.run.ranking(new.trial.id), baseline.run.ranking(baseline.trial.id)
-    tolerance = tolerance or usual_tolerance(baseline)
+    tolerance = tolerance or usual_tolerance(baseline.record.identity)
     difference, taus, overlaps = 0.0, [], []
     shared = [query for query in theirs if query in ours]
     for query in shared:

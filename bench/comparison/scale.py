@@ -84,7 +84,7 @@ class Scale:
 
 def scale_tolerance(new: Side, baseline: Side) -> Tolerance:
     """Return what the coarser of the two number formats allows."""
-    tolerances = [usual_tolerance(side) for side in (new, baseline)]
+    tolerances = [usual_tolerance(side.record.identity) for side in (new, baseline)]
     return max(tolerances, key=lambda tolerance: tolerance.score)
 
 

@@ -78,7 +78,7 @@ def tolerated(side: Side, question: DriftGate) -> Tolerance:
     """Return what the gate allows: the usual tolerance of a number format, and in its place what
     the gates file says.
     """
-    usual = usual_tolerance(side)
+    usual = usual_tolerance(side.record.identity)
     score, tau, overlap = question.score, question.tau, question.overlap
     return Tolerance(
         score=usual.score if score is None else score,

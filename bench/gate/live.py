@@ -8,20 +8,13 @@ installed now: for that, compare stored timings on a machine that is left alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
-
-import yaml
+from dataclasses import replace
 
 from bench.comparison.across import VERSIONS, differences, refused
 from bench.comparison.pairs import Side, comparable
-from bench.contract.trial import Trial
 from bench.core.errors import BenchError, RecordError, RerankerError
 from bench.core.note import read_notes
-from bench.core.options import deciding
 from bench.core.progress import Observer
-from bench.core.redaction import HIDDEN
 from bench.core.wording import sentences
 from bench.gate.file import SpeedGate
 from bench.gate.speed import incomparable, judged, speed_gate, times_by_scenario
@@ -35,33 +28,14 @@ from bench.records import keys
 from bench.records.rows import GroupKey, group_of
 from bench.records.tables import LATENCY
 from bench.rerankers.description import described
-from bench.rerankers.options import declared
+from bench.runner.rebuilding import Rebuilt, rebuilt
 from bench.runner.retrieve import retrieve
-from bench.suite import suite
-from bench.suite.planning import Group, Planned, plan
-from bench.suite.suite import Suite
 
 SAME = (
     "the same reranker with the same options on both sides: nothing to time; --live does not "
     "see a change of code or of a library"
 )
 SIDES = ("new", "baseline")
-
-
-@dataclass(frozen=True)
-class Rebuilt:
-    """A trial of a run, built anew from the suite that the run stored; nothing is loaded yet."""
-
-    suite: Suite
-    group: Group
-    planned: Planned
-
-    @property
-    def recipe(self) -> tuple[str, Any]:
-        """What the suite says about the reranker, and decides its scores or its speed."""
-        options = declared(self.planned.reranker.options)
-        idle = set(deciding(options, "nothing"))
-        return self.planned.part.name, options.model_dump(exclude=idle)
 
 
 class LiveSpeed:
@@ -80,8 +54,8 @@ class LiveSpeed:
         """
         try:
             comparable(new, baseline)
-            pair = rebuild(new), rebuild(baseline)
-            if all(rebuilt.planned.reranker.placement == "none" for rebuilt in pair):
+            pair = rebuilt(new.run, new.trial), rebuilt(baseline.run, baseline.trial)
+            if all(side.planned.reranker.placement == "none" for side in pair):
                 return None
             if pair[0].recipe == pair[1].recipe:
                 return replace(incomparable(new, question, SAME), decides=False)
@@ -90,8 +64,8 @@ class LiveSpeed:
                 notes = [_load(new, pair[0]), _load(baseline, pair[1])]
                 return self._judge(new, question, seed, pair, questions, notes)
             finally:
-                for rebuilt in pair:
-                    rebuilt.planned.reranker.close()
+                for side in pair:
+                    side.planned.reranker.close()
         except BenchError as error:
             return incomparable(new, question, str(error))
 
@@ -170,36 +144,6 @@ def _notes(new: list[str], baseline: list[str]) -> list[str]:
     notes += [f"new: {note}" for note in new if note not in baseline]
     notes += [f"baseline: {note}" for note in baseline if note not in new]
     return notes
-
-
-def rebuild(side: Side) -> Rebuilt:
-    """A trial's reranker and its group, from the suite that its run stored. Raises BenchError where
-    that is no longer possible here.
-    """
-    info, trial = side.run.info, side.trial
-    stored = suite.parse(
-        yaml.safe_dump(info.resolved), str(side.run.folder / "run.json"), Path(info.base_dir)
-    )
-    rebuilt = _planned_again(stored, trial)
-    if rebuilt is None:
-        raise RecordError(f"{side.run.folder}: its suite gives no {trial.id} any more")
-    status = rebuilt.planned.status
-    if status.status != "pending":
-        raise RerankerError(f"{trial.id} of {info.id} cannot run here: {status.reason}")
-    if HIDDEN in str(rebuilt.planned.part.options):
-        raise RerankerError(
-            f"{trial.id} of {info.id} was reached with a password, which no run keeps: it cannot "
-            "be rebuilt"
-        )
-    return rebuilt
-
-
-def _planned_again(stored: Suite, trial: Trial) -> Rebuilt | None:
-    for group in plan(stored, trial.device, lenient=True):
-        for planned in group.planned:
-            if planned.trial.id == trial.id:
-                return Rebuilt(stored, group, planned)
-    return None
 
 
 def _load(side: Side, built: Rebuilt) -> str:

@@ -10,6 +10,7 @@ from bench.records.run import Run
 from bench.verification.checks import CHECKS
 from bench.verification.evidence import Evidence
 from bench.verification.finding import Code, Finding, Gap, Ledger, Place
+from bench.verification.rescoring import PAIRS, Rescoring
 
 DIFFERS = 1
 
@@ -47,16 +48,26 @@ class Verification:
         return DIFFERS if self.findings else 0
 
 
-def recomputed(run: Run) -> list[Ledger]:
-    """Return the ledger of each check."""
+def verify(run: Run, rescore: int = PAIRS) -> Verification:
+    """Recompute a run from its folder, and score this many pairs of each row again where its model
+    is at hand; 0 for none.
+    """
     evidence = Evidence(run)
+    ledgers = recomputed(evidence)
+    if rescore:
+        ledgers.append(Rescoring(evidence, rescore).run())
+    return Verification(run, ledgers)
+
+
+def recomputed(evidence: Evidence) -> list[Ledger]:
+    """Return the ledger of each check of the folder."""
     ledgers: list[Ledger] = []
     for name, check in CHECKS.items():
         ledger = Ledger(name)
         try:
             check(evidence, ledger)
         except BenchError as error:
-            finding = Finding(Code.UNREADABLE, Place(str(run.folder)), actual=str(error))
+            finding = Finding(Code.UNREADABLE, Place(str(evidence.folder)), actual=str(error))
             ledger.findings.append(finding)
         ledgers.append(ledger)
     return ledgers

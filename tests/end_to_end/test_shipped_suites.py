@@ -83,6 +83,7 @@ def test_a_family_runs_as_far_as_this_machine_reaches(
         "nothing listens at 127.0.0.1:9",
     }
     assert all(reranker in printed(run) for reranker in status)
+    assert bench.verify(run, rescore=0).findings == []
 
 
 @contextmanager
@@ -115,6 +116,7 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
         for status in run.info.trials
         if status.status != "done"
     } == {}
+    assert bench.verify(run, rescore=0).findings == []
     backends = {record.description["backend"] for record in run.records.values()}
     (cascade,) = [record for record in run.records.values() if record.stages]
     stages: Any = cascade.description["identity"]

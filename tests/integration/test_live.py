@@ -19,8 +19,9 @@ from bench.comparison.pairs import Side, sides
 from bench.core.options import option
 from bench.gate import Gate, Gates
 from bench.gate.file import SpeedGate
-from bench.gate.live import LiveSpeed, rebuild
+from bench.gate.live import LiveSpeed
 from bench.records.run import Run
+from bench.runner.rebuilding import rebuilt
 from tests.support.command import bench as command
 from tests.support.fake_clock import FakeClock
 from tests.support.fakes import FakeOptions, HashReranker
@@ -257,7 +258,8 @@ def test_paths_are_found_from_where_the_run_was_made(
     monkeypatch.chdir(tmp_path)
     run = bench.run(path, out="results")
     assert run.info.base_dir == "suites"
-    assert rebuild(side(run)).suite.base_dir == Path("suites")
+    trial = side(run).trial
+    assert rebuilt(run, trial).suite.base_dir == Path("suites")
     monkeypatch.chdir(tmp_path / "suites")
     assert bench.run(path, out="here").info.base_dir == "."
     monkeypatch.chdir(collection)

@@ -120,7 +120,7 @@ def edited(path: Path, keys: Sequence[str | int], value: Any) -> None:
 
 
 def findings(folder: Path) -> list[Finding]:
-    return bench.verify(folder).findings
+    return bench.verify(folder, rescore=0).findings
 
 
 def places(found: Sequence[Finding], code: Code) -> set[tuple[str, str, str, str]]:
@@ -131,7 +131,7 @@ def places(found: Sequence[Finding], code: Code) -> set[tuple[str, str, str, str
 
 
 def test_an_intact_run_passes_and_every_check_has_compared_something(intact_run: Path) -> None:
-    verification = bench.verify(intact_run)
+    verification = bench.verify(intact_run, rescore=0)
     assert verification.findings == []
     assert verification.gaps == []
     assert verification.exit_code == 0
@@ -353,17 +353,19 @@ def test_who_recomputes_the_digests_is_found_by_what_depends_on_the_change(folde
 
 def test_the_command_says_what_differs_and_exits_1(folder: Path) -> None:
     edited(folder / RECORD, ("quality", "nDCG@10", "mean"), lambda value: value + 0.25)
-    result = command.bench("verify", str(folder), cwd=folder)
+    result = command.bench("verify", str(folder), "--rescore", "0", cwd=folder)
     assert result.returncode == 1
     assert "quality.nDCG@10" in result.stdout
-    data = json.loads(command.bench("verify", ".", "--format", "json", cwd=folder).stdout)
+    data = json.loads(
+        command.bench("verify", ".", "--format", "json", "--rescore", "0", cwd=folder).stdout
+    )
     assert data["exit_code"] == 1
     assert {finding["code"] for finding in data["findings"]} == {"mean", "changed-file"}
     assert command.bench("verify", "none", cwd=folder).returncode == 2
 
 
 def test_a_run_of_schema_version_1_passes_and_says_what_it_lacks() -> None:
-    verification = bench.verify(ROOT / "tests" / "data" / "run-v1")
+    verification = bench.verify(ROOT / "tests" / "data" / "run-v1", rescore=0)
     assert verification.findings == []
     reasons = {gap.reason for gap in verification.gaps}
     assert reasons >= {Reason.NO_DIGESTS, Reason.NO_SCORES, Reason.OTHER_DRAWS}
@@ -371,9 +373,36 @@ def test_a_run_of_schema_version_1_passes_and_says_what_it_lacks() -> None:
 
 def test_a_run_without_scores_or_texts_says_so(tmp_path: Path) -> None:
     suite = {**SUITE, "store_scores": False, "store_texts": False, "latency": None}
-    verification = bench.verify(bench.run(suite, out=tmp_path))
+    verification = bench.verify(bench.run(suite, out=tmp_path), rescore=0)
     assert verification.findings == []
     assert {gap.reason for gap in verification.gaps} == {Reason.NO_SCORES, Reason.NO_STAGES}
+
+
+def test_pairs_are_scored_again_and_rows_that_cannot_be_are_named(folder: Path) -> None:
+    verification = bench.verify(folder, rescore=5)
+    assert verification.findings == []
+    [rescored] = [ledger for ledger in verification.ledgers if ledger.name == "rescored"]
+    # the reranker, and two of the three stages of the pipeline
+    assert rescored.compared == 15
+    reasons = {(gap.place.file, gap.text) for gap in rescored.gaps}
+    assert reasons == {
+        (f"scores/{BLENDED}.parquet", "it is made of others"),
+        (f"stages/{CASCADE}.parquet", "its scores depend on the list"),
+    }
+    file = f"scores/{TRIAL}.parquet"
+    row = rewritten(folder / file, raised("score", 9.0, number=30))
+    found = bench.verify(folder, rescore=10_000).findings
+    assert places(found, Code.RESCORED) == {(file, row["query"], row["doc_id"], "")}
+
+
+def test_a_row_whose_model_is_not_at_hand_is_named(folder: Path) -> None:
+    info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    text = json.dumps(info["resolved"]).replace("HashReranker", "GoneReranker")
+    edited(folder / "run.json", ("resolved",), lambda _: json.loads(text))
+    verification = bench.verify(folder, rescore=5)
+    gaps = [gap for gap in verification.gaps if gap.reason == Reason.NOT_RESCORED]
+    assert f"scores/{TRIAL}.parquet" in {gap.place.file for gap in gaps}
+    assert all(gap.text for gap in gaps)
 
 
 def test_everything_that_can_be_said_has_words() -> None:
@@ -385,6 +414,6 @@ def test_a_saved_baseline_passes(intact_run: Path, tmp_path: Path) -> None:
     from bench.records import baselines
 
     saved = baselines.save(Run(intact_run), "kept", tmp_path)
-    verification = bench.verify(saved)
+    verification = bench.verify(saved, rescore=0)
     assert [sentence(finding) for finding in verification.findings] == []
     assert verification.gaps
