@@ -252,7 +252,7 @@ def texts_of(request: dict[str, Any]) -> list[Any]:
 def test_a_request_that_is_too_large_is_halved(
     build: Build, server: FakeCohere, backend: str, case: str
 ) -> None:
-    client = build(backend)
+    client = build(backend, comparable=True)
 
     def small_only(request: dict[str, Any]) -> Any:
         return TOO_LARGE[case]() if len(texts_of(request)) > 2 else BACKENDS[backend][2](request)
@@ -278,7 +278,7 @@ def test_the_size_that_was_accepted_is_remembered(
         sizes.append(len(texts))
         return TOO_LARGE["413"]() if len(texts) > 2 else BACKENDS[backend][2](request)
 
-    client = build(backend)
+    client = build(backend, comparable=True)
     server.always = small_only
     ask(client)
     sizes.clear()
@@ -300,7 +300,7 @@ def test_one_long_document_makes_no_later_request_smaller_than_one_that_was_acce
         is_long = DOCS[-1] in map(str, texts) and len(texts) > 1
         return TOO_LARGE["413"]() if is_long else BACKENDS[backend][2](request)
 
-    client = build(backend)
+    client = build(backend, comparable=True)
     server.always = without_the_long_one
     np.testing.assert_array_equal(ask(client, DOCS[:-1]), expected(DOCS[:-1]))
     ask(client)

@@ -66,7 +66,7 @@ def test_more_than_a_thousand_documents_are_split_and_merged(
     server: FakeCohere, client: Client
 ) -> None:
     docs = [f"document {i}" for i in range(2300)]
-    reranker = client()
+    reranker = client(comparable=True)
     np.testing.assert_array_equal(ask(reranker, docs), expected(docs))
     assert [len(request["documents"]) for request in server.requests] == [1000, 1000, 300]
     assert reranker.meter.take() == Usage(pairs=2300, calls=3, billed_units=23.0)

@@ -133,7 +133,7 @@ def test_more_documents_than_a_request_may_hold_are_split_and_merged(
     backend: str, server: FakeCohere, client: Client
 ) -> None:
     docs = [f"document {i}" for i in range(70 if backend == "tei" else 2300)]
-    reranker = client()
+    reranker = client(comparable=True)
     np.testing.assert_array_equal(ask(reranker, docs), expected(docs))
     sizes = [
         len(sent.get("documents") or sent.get("input") or sent.get("texts") or ())
@@ -566,7 +566,7 @@ def test_a_listwise_models_scores_are_never_merged(client: Client) -> None:
 @pytest.mark.parametrize("backend", ["tei"], indirect=True)
 def test_a_request_beyond_the_servers_batch_is_halved(server: FakeCohere, client: Client) -> None:
     docs = [f"document {i}" for i in range(40)]
-    reranker = client(documents_per_request=40)
+    reranker = client(documents_per_request=40, comparable=True)
     np.testing.assert_array_equal(ask(reranker, docs), expected(docs))
     assert [len(sent["texts"]) for sent in server.requests] == [40, 20, 20]
     assert reranker.meter.take() == Usage(pairs=40, calls=3, tokens=400, split_requests=1)

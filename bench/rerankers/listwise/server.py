@@ -30,6 +30,7 @@ from bench.rerankers.listwise.sliding_window import (
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.answer import Answer, count
 from bench.rerankers.remote.http import HttpOptions, HttpReranker, json_of
+from bench.rerankers.remote.overlap import Part
 from bench.rerankers.remote.refusal import HINTS, Kind, Refusal
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class ListwiseServerReranker(HttpReranker):
         if isinstance(model, str) and self._public(model):
             self._answering_model = self._public(model)
 
-    def _answer(self, request: CandidateList, start: int, scores: Scores) -> None:
+    def _answer(self, request: CandidateList, part: Part, scores: Scores) -> None:
         """Write the scores of a request's documents, window after window. Raises Refusal or
         RerankerError.
         """

@@ -13,6 +13,8 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
+from functools import cached_property
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,8 +30,10 @@ from bench.rerankers.remote.address import nobody_at
 from bench.rerankers.remote.answer import Answer
 from bench.rerankers.remote.base import RemoteReranker
 from bench.rerankers.remote.options import ApiOptions
+from bench.rerankers.remote.overlap import Part, merged, place_of_overlap, steps
 from bench.rerankers.remote.pacing import Pace
 from bench.rerankers.remote.refusal import HINTS, Kind, Refusal
+from bench.rerankers.remote.splitting import Splitter
 
 if TYPE_CHECKING:
     from bench.contract.request import Outcome, Scores
@@ -81,11 +85,15 @@ class ApiReranker(RemoteReranker):
         self._stop, self._counting = Event(), Lock()
         self._ended_early = False
         self._refused = 0
-        # The most documents that one request was accepted with; `_accepted` is that number once
-        # another was refused as too large: no request is larger from then on. It never falls below
-        # what was accepted before, as one long document would have it.
-        self._largest = 0
-        self._accepted: int | None = None
+
+    @cached_property
+    def _splitter(self) -> Splitter:
+        return Splitter(
+            self._asked_at_once,
+            self._count_split,
+            may_split=self.pointwise,
+            overlaps=self._overlaps,
+        )
 
     @abstractmethod
     def connect(self, key: str, http: Any) -> Any:
@@ -105,13 +113,19 @@ class ApiReranker(RemoteReranker):
         """
         price = self.price()
         is_by_search = price is not None and price.per == "1000 searches"
+        usage = pair_usage(requests, tokens)
         calls = units = 0
         for request in requests:
-            starts = self._starts(request)
-            calls += len(starts)
+            parts = self._parts(request)
+            calls += len(parts)
+            if self._overlaps:
+                # which document it will be is not known: the first one takes its place
+                parts[1:] = [[parts[0][0], *part] for part in parts[1:]]
+                again = [request.docs[part[0]] for part in parts[1:]]
+                usage += pair_usage([replace(request, docs=again)], tokens)
             if is_by_search:
-                units += sum(self._search_units(request, start, tokens) for start in starts)
-        return pair_usage(requests, tokens) + Usage(calls=calls, billed_units=float(units))
+                units += sum(self._search_units(request, part, tokens) for part in parts)
+        return usage + Usage(calls=calls, billed_units=float(units))
 
     def load(self) -> None:
         if self._client is None:
@@ -146,18 +160,30 @@ class ApiReranker(RemoteReranker):
         if self._client is None:
             raise RerankerError(f"{self.service}: load() comes before rerank()")
         scores = [np.zeros(len(request.docs), dtype=np.float64) for request in requests]
-        parts: list[tuple[int, int]] = []
+        parts: list[Part] = []
         for number, request in enumerate(requests):
-            parts += [(number, start) for start in self._starts(request)]
-        open_parts = Counter(number for number, _ in parts)
+            first, *others = self._parts(request) or [[]]
+            if first:
+                parts.append(Part(number, first))
+            parts += [Part(number, places, first) for places in others]
+        open_parts = Counter(part.number for part in parts)
         failures: dict[int, Failure] = {}
+        first_ended = {number: Event() for number in open_parts}
+        begun: set[int] = set()
 
-        def answer(part: tuple[int, int]) -> None:
-            number, start = part
-            if number in failures:
-                return
+        def answer(part: Part) -> None:
+            number = part.number
             try:
-                self._answer(requests[number], start, scores[number])
+                if part.first and self._overlaps:
+                    # in a pool the first request was begun before, so that nobody waits in vain
+                    first_ended[number].wait()
+                    if number not in begun:
+                        return
+                if number in failures:
+                    return
+                self._answer(requests[number], part, scores[number])
+                if not part.first:
+                    begun.add(number)
             except Refusal as refusal:
                 failures[number] = Failure(self._plain(refusal))
                 self._give_up_if_down(failures[number])
@@ -165,11 +191,14 @@ class ApiReranker(RemoteReranker):
             except RerankerError as error:
                 # it may quote the answer, and that may quote the key
                 raise RerankerError(self._public(str(error), 500)) from None
+            finally:
+                if not part.first:
+                    first_ended[number].set()
             with self._counting:
-                self._refused = 0
                 open_parts[number] -= 1
                 is_answered = not open_parts[number]
             if is_answered:
+                self._refused = 0
                 self._place_blanks(requests[number], scores[number])
                 self.meter.answered(requests[number], scores[number])
 
@@ -193,9 +222,17 @@ class ApiReranker(RemoteReranker):
             self._http.close()
         self._client = self._http = None
 
-    def _starts(self, request: CandidateList) -> range:
-        """Return where each HTTP request of one query begins among its documents."""
-        return range(0, len(self._sent(request)), self.documents_per_call)
+    @property
+    def _overlaps(self) -> bool:
+        return self.pointwise and self.options.overlaps and self.documents_per_call > 1
+
+    def _parts(self, request: CandidateList) -> list[list[int]]:
+        """Return the places of the new documents of each HTTP request of one query."""
+        sent = self._sent(request)
+        if not sent:
+            return []
+        parts = steps(len(sent), self.documents_per_call, self._overlaps)
+        return [sent[part.start : part.stop] for part in parts]
 
     def _sent(self, request: CandidateList) -> list[int]:
         """Return the positions of the documents that are sent."""
@@ -215,28 +252,26 @@ class ApiReranker(RemoteReranker):
         self.meter.count(Usage(blanks=len(blanks)), request.query_id)
 
     def _search_units(
-        self, request: CandidateList, start: int, tokens: Callable[[str], int]
+        self, request: CandidateList, part: Sequence[int], tokens: Callable[[str], int]
     ) -> int:
         """Return the search units of one HTTP request: one covers a query with up to 100 documents,
         of which a long one counts once per 500 tokens.
         """
         query = tokens(request.query)
         documents = 0
-        for position in self._part(request, start):
+        for position in part:
             length = max(1, query + tokens(request.docs[position]))
             documents += math.ceil(length / TOKENS_PER_DOCUMENT)
         return math.ceil(documents / DOCUMENTS_PER_SEARCH)
 
-    def _each(
-        self, answer: Callable[[tuple[int, int]], None], parts: Sequence[tuple[int, int]]
-    ) -> None:
+    def _each(self, answer: Callable[[Part], None], parts: Sequence[Part]) -> None:
         """Answer every part; the first RerankerError stops the others before their next request."""
         if self._pool is None:
             for part in parts:
                 answer(part)
             return
 
-        def guarded(part: tuple[int, int]) -> None:
+        def guarded(part: Part) -> None:
             try:
                 answer(part)
             except BaseException:
@@ -256,53 +291,27 @@ class ApiReranker(RemoteReranker):
         finally:
             self._stop.clear()
 
-    def _part(self, request: CandidateList, start: int) -> list[int]:
-        """Return the positions of the documents of one HTTP request."""
-        return self._sent(request)[start : start + self.documents_per_call]
-
-    def _answer(self, request: CandidateList, start: int, scores: Scores) -> None:
+    def _answer(self, request: CandidateList, part: Part, scores: Scores) -> None:
         """Write the scores of one HTTP request's documents. Raises Refusal or RerankerError."""
-        part = self._part(request, start)
-        scores[part] = self._scores(
-            request.query_id, request.query, [request.docs[position] for position in part]
-        )
+        documents = [request.docs[place] for place in part.places]
+        if not part.first or not self._overlaps:
+            scores[part.places] = self._splitter.scores(request.query_id, request.query, documents)
+            return
+        known = scores[part.first].tolist()
+        again = place_of_overlap(known)
+        documents.insert(0, request.docs[part.first[again]])
+        answer = self._splitter.scores(request.query_id, request.query, documents)
+        scores[part.places] = merged(known, again, answer)[len(known) :]
 
-    def _scores(self, query_id: str, query: str, documents: Sequence[str]) -> list[float]:
-        """Return one score per document, asked for in requests of the size that the service has
-        accepted, where it found a larger one too large.
-        """
-        scores: list[float] = []
-        size = self._accepted or len(documents)
-        for start in range(0, len(documents), size):
-            part = documents[start : start + size]
-            part_scores, accepted = self._halved(query_id, query, part)
-            scores += part_scores
-            with self._counting:
-                self._largest = max(self._largest, accepted)
-                if accepted < len(part):
-                    self._accepted = self._largest
+    def _asked_at_once(self, query_id: str, query: str, documents: Sequence[str]) -> list[float]:
+        """Return one score per document, of one HTTP request. Raises Refusal or RerankerError."""
+        answer = self._insist(query_id, query, documents)
+        scores = answer.in_order(len(documents), self.service)
+        self.meter.count(answer.usage() + Usage(pairs=len(documents)), query_id)
         return scores
 
-    def _halved(
-        self, query_id: str, query: str, documents: Sequence[str]
-    ) -> tuple[list[float], int]:
-        """Return one score per document, and the largest number of documents in one request that
-        was accepted. A request that is too large is asked for in halves.
-        """
-        try:
-            answer = self._insist(query_id, query, documents)
-        except Refusal as refusal:
-            if refusal.kind is not Kind.TOO_LARGE or len(documents) < 2 or not self.pointwise:
-                raise
-        else:
-            scores = answer.in_order(len(documents), self.service)
-            self.meter.count(answer.usage() + Usage(pairs=len(documents)), query_id)
-            return scores, len(documents)
+    def _count_split(self, query_id: str) -> None:
         self.meter.count(Usage(split_requests=1), query_id)
-        middle = len(documents) // 2
-        first, first_accepted = self._halved(query_id, query, documents[:middle])
-        second, second_accepted = self._halved(query_id, query, documents[middle:])
-        return [*first, *second], max(first_accepted, second_accepted)
 
     def _insist(self, query_id: str, query: str, documents: Sequence[str]) -> Answer:
         """Return the answer, asked for until it comes or the retries are used up. Raises Refusal or

@@ -89,6 +89,11 @@ class ApiOptions(RerankerOptions):
         """Documents in one HTTP request; None for as many as the service takes."""
         return None
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether one document is asked in each request of a list that is sent in several."""
+        return False
+
 
 class SplitOptions(ApiOptions):
     """What those take that score documents one by one, so that a list may be sent in parts."""
@@ -100,7 +105,17 @@ class SplitOptions(ApiOptions):
         description="documents in one HTTP request; as many as the service takes when absent, "
         "fewer where it says too large",
     )
+    comparable: bool = option(
+        False,
+        decides="speed",
+        description="scores are known to be comparable between requests: where a list is sent in "
+        "several, no document is asked twice to see whether they are",
+    )
 
     @property
     def largest_request(self) -> int | None:
         return self.documents_per_request
+
+    @property
+    def overlaps(self) -> bool:
+        return not self.comparable

@@ -32,6 +32,7 @@ class Kind(Enum):
     TOO_LONG = "one query and document are too long for the model"
     REQUEST = "this request is refused, another may be answered"
     PASSING = "a fault that may pass"
+    INCOMPARABLE = "the scores of one request cannot be merged with those of another"
 
 
 HINTS = {
@@ -41,6 +42,8 @@ HINTS = {
     Kind.TOO_LARGE: "lower documents_per_request",
     Kind.TOO_LONG: "let the server cut long texts: vLLM does with body: {truncate_prompt_tokens: "
     "N}",
+    Kind.INCOMPARABLE: "raise documents_per_request or lower the depth, so that a list is one "
+    "request; comparable: true where the scores are known to be comparable",
 }
 """What a user can do about it."""
 

@@ -23,6 +23,7 @@ from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.answer import Answer, amount, count
 from bench.rerankers.remote.http import HttpOptions, HttpReranker, json_of
 from bench.rerankers.remote.options import ADDRESS, SplitOptions
+from bench.rerankers.remote.overlap import Part
 from bench.rerankers.remote.refusal import Refusal
 
 Fields = dict[str, object]
@@ -73,14 +74,14 @@ class RerankServerReranker(HttpReranker):
         self.pointwise = not options.listwise
         self._knows_return_documents = options.shape == "cohere"
 
-    def _answer(self, request: CandidateList, start: int, scores: Any) -> None:
+    def _answer(self, request: CandidateList, part: Part, scores: Any) -> None:
         if self.options.listwise and len(request.docs) > self.documents_per_call:
             limit = f"{len(request.docs)} documents in requests of {self.documents_per_call}"
             raise RerankerError(
                 f"{self.service}: {limit}: a listwise model's scores cannot be merged; lower the "
                 "depth"
             )
-        super()._answer(request, start, scores)
+        super()._answer(request, part, scores)
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         try:
