@@ -71,6 +71,7 @@ def budget(
 @click.option("--p50-ms", type=float, help="Milliseconds that the median query may take at most.")
 @click.option("--usd-per-1k", type=float, help="Dollars that 1,000 queries may cost at most.")
 @click.option("--measure", help="Such as nDCG@10. Default: the suite's first measure.")
+@click.option("--dataset", help="The one of the suite's datasets to tune on, where it has several.")
 @device_option
 @click.option(
     "--out",
@@ -92,6 +93,7 @@ def tune(
     p50_ms: float | None,
     usd_per_1k: float | None,
     measure: str | None,
+    dataset: str | None,
     device: str | None,
     out: Path | None,
     results: Path,
@@ -102,9 +104,9 @@ def tune(
     compose, forecast, time the promising pipelines in rounds, confirm the best two on fresh
     queries.
 
-    Writes the winner as a suite and as JSON, which `rerank-bench serve` hosts. An interrupted
-    search goes on where it was. Exits 0 when something fits, 1 when nothing does, 4 when too few
-    queries could be timed to tell.
+    Times on one device: --device, or the first of the suite's. Writes the winner as a suite and as
+    JSON, which `rerank-bench serve` hosts. An interrupted search goes on where it was. Exits 0 when
+    something fits, 1 when nothing does, 4 when too few queries could be timed to tell.
     """
     from bench.composition.composed import Limits
     from bench.reports import tuned as report
@@ -120,6 +122,7 @@ def tune(
         out=folder,
         results=results,
         measure=measure,
+        dataset=dataset,
         device=device,
         observer=open_observer(quiet=quiet),
     )

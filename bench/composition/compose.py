@@ -80,7 +80,7 @@ class Composing:
         chains = pipelines or grid(self.dataset)
         composed = list(self._measured(chains, refuse=bool(pipelines)))
         if tuned and not pipelines:
-            composed += self._tuned()
+            composed += self.tuned_blends()
         within = [pipeline for pipeline in composed if self.limits.fit(pipeline)]
         return Composition(
             self.dataset.dataset,
@@ -117,11 +117,11 @@ class Composing:
                 dict(values),
                 float(values[self.headline].mean()),
                 forecast,
-                price_of(chain, self.prices),
+                price_of(chain, self.prices, self.dataset.measuring.shares),
                 pairs_of(chain),
             )
 
-    def _tuned(self) -> Iterator[ComposedPipeline]:
+    def tuned_blends(self) -> Iterator[ComposedPipeline]:
         """Yield the blends, each query by the share that was best on the other half."""
         halves = self._halves()
         if halves is None:
@@ -153,7 +153,7 @@ class Composing:
         own = chain.with_share(0.5)
         (pipeline,) = self._pipelines([(own, values)])
         sizes = (int((fold == 0).sum()), int((fold == 1).sum()))
-        return replace(pipeline, tuning=Tuning((shares[0], shares[1]), sizes))
+        return replace(pipeline, tuning=Tuning((shares[0], shares[1]), sizes, tuple(halves)))
 
     def _halves(self) -> list[int] | None:
         """Return the half of each query; None where there are too few queries for two."""
@@ -188,11 +188,12 @@ class Composing:
         run = self.run_folder
         times = stage_times(run, searches)
         hybrids: dict[str, StageTimes] = {}
-        for name, members in self.dataset.hybrids.items():
-            parts = [times[group.first] for group in members if group.first in times]
-            if len(parts) == len(members):
+        for name, hybrid in self.dataset.hybrids.items():
+            parts = [times[group.first] for group in hybrid.members if group.first in times]
+            if len(parts) == len(hybrid.members):
                 hybrids[name] = together(name, parts)
-        return Forecasts(stage_times(run, rows), {**times, **hybrids}, run.seed)
+        shares = self.dataset.measuring.shares
+        return Forecasts(stage_times(run, rows), {**times, **hybrids}, run.seed, shares)
 
     @cached_property
     def prices(self) -> Mapping[str, RowPrice]:

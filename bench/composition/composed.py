@@ -68,11 +68,13 @@ def _within(value: float | None, limit: float | None) -> bool:
 @dataclass(frozen=True)
 class Tuning:
     """How weights were chosen: each half of the queries has those that were best on the other half.
-    `shares` are the shares of the row in the halves' blends; `queries` those of each half.
+    `shares` are the shares of the row in the halves' blends; `queries` those of each half, and
+    `half_of` the half of each query.
     """
 
     shares: tuple[float, float]
     queries: tuple[int, int]
+    half_of: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)

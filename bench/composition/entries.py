@@ -10,14 +10,17 @@ from pydantic import Field, ValidationError
 
 from bench.composition.chain import Chain
 from bench.composition.grammar import read
+from bench.composition.hybrids import Fusion
+from bench.composition.rules import RULES, SkipRule
 from bench.composition.stored import Stored
-from bench.composition.works import BEFORE, Cut, Fuse, Rank, Step, Work
-from bench.contract.identity import Fields
+from bench.composition.works import BEFORE, Cut, Fuse, Rank, Skip, Step, Work
 from bench.contract.part import Part
 from bench.core.errors import BenchError, SuiteError, nearest
 from bench.core.options import Options
 from bench.core.yaml_source import Source
-from bench.ranking.fusion import RANK_CONSTANT
+from bench.ranking.options import FusionOptions
+from bench.rerankers.composed.options import CutOptions, FuseOptions, SkipOptions
+from bench.retrieval.options import HybridOptions
 from bench.suite.naming import display_name
 from bench.suite.pipeline_entry import KEEP, PipelineEntry, keep_of, without_keep
 
@@ -51,8 +54,11 @@ def chain_of(entry: PipelineEntry, dataset: Stored) -> Chain:
     run.
     """
     first, *later = entry.stages
-    name = _first(without_keep(first), dataset)
     keep = keep_of(first)
+    try:
+        name = _first(without_keep(first), dataset, keep)
+    except (BenchError, ValueError) as error:
+        raise BenchError(f"pipeline '{entry.name}', {first.name}: {error}") from error
     if keep is not None:
         name = f"{name}:{keep}"
     chain = read(name, dataset)
@@ -60,20 +66,40 @@ def chain_of(entry: PipelineEntry, dataset: Stored) -> Chain:
     for stage in later:
         try:
             work = _work(without_keep(stage), dataset)
-        except BenchError as error:
+        except (BenchError, ValueError) as error:
             raise BenchError(f"pipeline '{entry.name}', {stage.name}: {error}") from error
         steps.append(Step(work, keep_of(stage)))
     return Chain(chain.first, chain.depth, tuple(steps))
 
 
-def _first(stage: Part, dataset: Stored) -> str:
-    """Return the name of a first stage of the run, or of a hybrid of some of them."""
+def _first(stage: Part, dataset: Stored, depth: int | None) -> str:
+    """Return the name of a first stage of the run, or of a hybrid of some of them, as it is at a
+    depth.
+    """
     name = display_name(stage)
-    options: Fields = stage.options if isinstance(stage.options, dict) else {}
-    if name in dataset.first_stages or stage.name != "hybrid" or options.get("by", "rrf") != "rrf":
+    if stage.name != "hybrid" or _options(stage).get("name") in dataset.first_stages:
         return name
-    parts = [display_name(Part.model_validate(part)) for part in options.get("of", ())]
-    return f"hybrid({', '.join(parts)})"
+    options = HybridOptions.model_validate(_options(stage))
+    if options.is_tuned and name in dataset.first_stages:
+        return name
+    _refuse_tuned(options)
+    parts = [display_name(part) for part in options.of]
+    widths = [width for width in (depth, options.depth, options.retrieve) if width is not None]
+    return dataset.add_hybrid(parts, _fusion(options), max(widths, default=None))
+
+
+def _options(stage: Part) -> dict[str, Any]:
+    return dict(stage.options) if isinstance(stage.options, Mapping) else {}
+
+
+def _fusion(options: FusionOptions) -> Fusion:
+    weights = options.weights if isinstance(options.weights, tuple) else None
+    return Fusion(options.by, weights, options.norm, options.k)
+
+
+def _refuse_tuned(options: FusionOptions) -> None:
+    if options.is_tuned:
+        raise BenchError("weights are numbers here, not 'tuned': a run tunes those of its rows")
 
 
 def _work(stage: Part, dataset: Stored) -> Work:
@@ -83,20 +109,26 @@ def _work(stage: Part, dataset: Stored) -> Work:
     name = display_name(stage)
     if name in dataset.rows:
         return Rank(name)
-    options: Fields = stage.options if isinstance(stage.options, dict) else {}
-    if stage.name == "cut" and not options:
-        return Cut()
+    options = _options(stage)
+    if stage.name == "cut":
+        cut = CutOptions.model_validate(options)
+        return Cut(cut.min_score, cut.within)
     if stage.name == "blend":
         share = _number(options.get("weight", 0.5))
         parts = (_row(options.get("of"), dataset), BEFORE)
         return Fuse(parts, "weighted", (share, 1 - share), options.get("norm", "z-score"))
+    if stage.name == "skip":
+        skip = SkipOptions.model_validate(options)
+        rules = skip.when.model_dump(exclude_none=True)
+        (by,) = [rule for rule in RULES if rule in rules]
+        row = _row(skip.of.to_entry(), dataset)
+        return Skip(row, SkipRule(by, rules[by], skip.folds, skip.seed))
     if stage.name == "fuse":
-        weights = options.get("weights")
-        if weights is not None:
-            weights = tuple(map(_number, weights))
-        rows = tuple(_row(part, dataset) for part in options.get("of", ()))
-        by, norm = options.get("by", "rrf"), options.get("norm", "z-score")
-        return Fuse(rows, by, weights, norm, options.get("k", RANK_CONSTANT))
+        fuse = FuseOptions.model_validate(options)
+        _refuse_tuned(fuse)
+        rows = tuple(_row(part.to_entry(), dataset) for part in fuse.of)
+        fusion = _fusion(fuse)
+        return Fuse(rows, fusion.by, fusion.weights, fusion.norm, fusion.k)
     raise BenchError(f"the run has no row of that name: {nearest(name, dataset.rows)}")
 
 

@@ -8,11 +8,15 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
 
 from bench.composition.chain import Chain
+from bench.composition.hybrids import EQUAL
+from bench.composition.rules import SkipRule
 from bench.composition.stored import Stored
-from bench.composition.works import BEFORE, Fuse, Rank, Step
+from bench.composition.works import BEFORE, Fuse, Rank, Skip, Step
 
 LADDER = (10, 20, 50, 100, 200, 500, 1000)
 """Documents per query that stages hand on."""
+UNSURE = SkipRule("margin_quantile", 0.5)
+"""Half of the queries: those whose first document is the least ahead of the second."""
 LARGEST = 3000
 """Pipelines that a grid has at most: every other depth is left out until there are no more."""
 
@@ -49,8 +53,10 @@ def _chains(dataset: Stored, ladder: Sequence[int]) -> Iterator[Chain]:
         for depth in steps:
             for row in rows:
                 yield Chain(name, depth, (Step(Rank(row)),))
+                yield Chain(name, depth, (Step(Skip(row, UNSURE)),))
             for pair in combinations(rows, 2):
-                yield Chain(name, depth, (Step(Fuse(pair, "rrf")),))
+                for fusion in EQUAL:
+                    yield Chain(name, depth, (Step(Fuse(pair, fusion.by)),))
             for keep in steps:
                 if keep < depth:
                     yield from _of_three(rows, Chain(name, depth), keep)

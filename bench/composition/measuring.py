@@ -35,10 +35,15 @@ class Measuring:
     rows: Mapping[str, Sequence[StoredRow]]
     names: Sequence[str]
     qrels: Qrels
+    texts: Mapping[str, str] = field(default_factory=dict)
+    shares: dict[Chain, Mapping[str, float]] = field(default_factory=dict)
+    """What the last stage of a chain scored of each query, as a share of what it got at most, where
+    that was not all.
+    """
     _orders: dict[Chain, Orders] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.stages = Stages(self.pool, self.rows)
+        self.stages = Stages(self.pool, self.rows, self.texts)
         self.cutoff = depth_curve.lowest_rank(self.names)
         self._parsed: dict[str, Any] = {name: measures.parse(name) for name in self.names}
 
@@ -60,6 +65,9 @@ class Measuring:
             before = Chain(chain.first, chain.depth, chain.steps[:-1])
             stood = self.orders(before, is_prefix=True)
             orders = self.stages.apply(stood, chain.steps[-1], before)
+            if orders.shares is not None:
+                shares = zip(self.pool.query_ids, orders.shares.tolist(), strict=True)
+                self.shares[chain] = dict(shares)
         if is_prefix:
             self._orders[chain] = orders
         return orders

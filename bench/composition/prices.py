@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.composition.chain import Chain
@@ -45,12 +45,32 @@ def row_price(record: Record) -> RowPrice:
     return RowPrice(0.0, documents)
 
 
-def price_of(chain: Chain, rows: Mapping[str, RowPrice]) -> float | None:
-    """Return the dollars per 1,000 queries of a chain; None where those of a row are not known."""
+def price_of(
+    chain: Chain,
+    rows: Mapping[str, RowPrice],
+    shares: Mapping[Chain, Mapping[str, float]] | None = None,
+) -> float | None:
+    """Return the dollars per 1,000 queries of a chain; None where those of a row are not known.
+    `shares` are what the last stage of a chain scores of each query, where that is not all.
+    """
     total = 0.0
-    for name, depth in chain.scored():
-        usd = rows[name].at(depth)
-        if usd is None:
-            return None
-        total += usd
+    for number, (step, depth) in enumerate(zip(chain.steps, chain.received(), strict=True), 1):
+        prefix = Chain(chain.first, chain.depth, chain.steps[:number])
+        of_queries = list((shares or {}).get(prefix, {}).values())
+        for name in step.work.rows:
+            usd = rows[name].at(depth)
+            if usd is None:
+                return None
+            total += usd * _billed(rows[name], of_queries)
     return total
+
+
+def _billed(price: RowPrice, shares: Sequence[float]) -> float:
+    """Return the share of a row's price that is billed: of its documents, or of its queries where
+    any number of documents costs the same.
+    """
+    if not shares:
+        return 1.0
+    if price.by_tokens:
+        return sum(shares) / len(shares)
+    return sum(share > 0 for share in shares) / len(shares)

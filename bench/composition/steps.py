@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bench.composition.pool import UNPLACED, FirstStage, Pool, StoredRow
-from bench.composition.works import BEFORE, Fuse, Orders, Step
+from bench.composition.rules import counted_on
+from bench.composition.works import BEFORE, Cut, Fuse, Orders, Skip, Step
 from bench.core.errors import BenchError
 from bench.ranking import fusion
 
@@ -29,12 +30,14 @@ def retrieved(stage: FirstStage, depth: int) -> Orders:
     """Return the orders of a first stage, cut to a depth."""
     import numpy as np
 
+    lengths = np.minimum(stage.lengths, depth)
     return Orders(
         stage.columns[:, :depth],
         stage.scores[:, :depth],
-        np.minimum(stage.lengths, depth),
+        lengths,
         np.zeros(len(stage.columns), dtype=bool),
         depth,
+        lengths,
         (stage.name, depth),
     )
 
@@ -42,44 +45,106 @@ def retrieved(stage: FirstStage, depth: int) -> Orders:
 @dataclass
 class Stages:
     """Applies stages to orders. `contributions` are those of a row to fusions over the same list,
-    by the list's name: several fusions share them.
+    by the list's name: several fusions share them. `texts` are those of the queries.
     """
 
     pool: Pool
     rows: Mapping[str, Sequence[StoredRow]]
+    texts: Mapping[str, str] = field(default_factory=dict)
     contributions: dict[tuple[object, ...], Values] = field(default_factory=dict)
 
     def apply(self, orders: Orders, step: Step, name: object = None) -> Orders:
         """Return the orders after a stage. `name` is that of the stages before, the same for the
         same orders. Raises NotStored.
         """
+        after = step.work.apply(self, orders, name)
         handed = orders.handed
         if step.keep is not None:
             handed = min(handed, step.keep)
-        return replace(step.work.apply(self, orders, name), handed=handed)
+        return replace(after, handed=handed, counts=after.counts.clip(max=handed))
+
+    def shortened(self, orders: Orders, work: Cut) -> Orders:
+        """Return what a cut hands on. Raises NotStored."""
+        import numpy as np
+
+        counts = orders.counts
+        if work.by_score:
+            self._refuse_numbers(orders)
+            counts = counted_on(orders.scores[:, : orders.handed], orders.seen, work)
+            counts = np.minimum(np.maximum(counts, 1), orders.counts)
+        return replace(orders, counts=counts, first=None, shares=None)
 
     def ranked(self, orders: Orders, row: str) -> Orders:
         """Return what a stage hands on that orders by a row's scores. Raises NotStored."""
         import numpy as np
 
         stored = self._row(orders, row)
-        head = orders.columns[:, : orders.handed]
+        head = self._head(orders)
         index, placed = self._by_row(orders, stored)
         columns = np.take_along_axis(head, index, axis=1)
         scores = np.take_along_axis(placed, index, axis=1)
-        return _after(orders, columns, scores, orders.failed | stored.failed)
+        after = _after(orders, columns, scores, orders.failed | stored.failed)
+        return replace(after, is_exact=stored.is_exact, shares=_shares(orders))
 
-    def _by_row(self, orders: Orders, row: StoredRow) -> tuple[Whole, Values]:
-        """Return the places, by a row's scores, of the documents that a stage gets, and those
-        scores.
+    def skipped(self, orders: Orders, work: Skip) -> Orders:
+        """Return what a stage hands on that orders by a row's scores the queries of a rule, and
+        leaves the others. Raises NotStored.
         """
         import numpy as np
 
-        head = orders.columns[:, : orders.handed]
+        self._refuse_numbers(orders)
+        row = self._row(orders, work.row)
+        before = orders.scores[:, : orders.handed]
+        try:
+            unsure = work.rule.asked(before, orders.counts, ~orders.failed, self._query_texts())
+        except BenchError as error:
+            raise NotStored(str(error)) from error
+        head = self._head(orders)
+        index, placed = self._by_row(orders, row, unsure)
+        index = np.where(unsure[:, None], index, np.arange(head.shape[1]))
+        scores = np.where(unsure[:, None], placed, before)
+        columns = np.take_along_axis(head, index, axis=1)
+        scores = np.take_along_axis(scores, index, axis=1)
+        after = _after(orders, columns, scores, orders.failed | (row.failed & unsure))
+        shares = _shares(orders)
+        if shares is None:
+            shares = np.ones(len(unsure))
+        return replace(after, is_exact=row.is_exact, shares=shares * unsure)
+
+    def _query_texts(self) -> Sequence[str] | None:
+        """Return the texts of the pool's queries, None where the run keeps none."""
+        if any(query_id not in self.texts for query_id in self.pool.query_ids):
+            return None
+        return [self.texts[query_id] for query_id in self.pool.query_ids]
+
+    def _head(self, orders: Orders) -> Whole:
+        """Return the columns that a stage gets, with no document in the places of those that it
+        does not get.
+        """
+        import numpy as np
+
+        return np.where(orders.seen, orders.columns[:, : orders.handed], self.pool.width)
+
+    def _refuse_numbers(self, orders: Orders) -> None:
+        """Raise NotStored where numbers of an order take the place of scores."""
+        if not orders.is_exact:
+            raise NotStored("the run keeps the order of the stage before, and not its scores")
+
+    def _by_row(
+        self, orders: Orders, row: StoredRow, unsure: Flags | None = None
+    ) -> tuple[Whole, Values]:
+        """Return the places, by a row's scores, of the documents that a stage gets, and those
+        scores. `unsure` are the queries that need scores, all where it is None.
+        """
+        import numpy as np
+
+        head = self._head(orders)
         places = np.take_along_axis(row.places, head, axis=1)
         has_none = (places == UNPLACED) & (head != self.pool.width)
-        failed = orders.failed | row.failed
-        missing = int((has_none.any(axis=1) & ~failed).sum())
+        needed = ~(orders.failed | row.failed)
+        if unsure is not None:
+            needed &= unsure
+        missing = int((has_none.any(axis=1) & needed).sum())
         if missing:
             raise NotStored(f"{row.name} has not scored all that it would get")
         # places of a query's documents differ, but for those of no document
@@ -105,7 +170,7 @@ class Stages:
         """Return what a stage hands on that fuses rows. Raises NotStored."""
         import numpy as np
 
-        head = orders.columns[:, : orders.handed]
+        head = self._head(orders)
         failed = orders.failed.copy()
         weights = work.weights or (1.0,) * len(work.of)
         total = np.zeros(head.shape)
@@ -116,7 +181,8 @@ class Stages:
         total[head == self.pool.width] = -np.inf
         index = np.lexsort((head, -total), axis=-1)
         columns = np.take_along_axis(head, index, axis=1)
-        return _after(orders, columns, np.take_along_axis(total, index, axis=1), failed)
+        after = _after(orders, columns, np.take_along_axis(total, index, axis=1), failed)
+        return replace(after, is_exact=True, shares=_shares(orders))
 
     def _contribution(self, orders: Orders, row: str, work: Fuse, name: object) -> Values:
         """Return what a part adds to each document that a stage gets, before weights."""
@@ -131,9 +197,11 @@ class Stages:
     def _computed(self, orders: Orders, row: str, work: Fuse) -> Values:
         import numpy as np
 
-        head = orders.columns[:, : orders.handed]
+        head = self._head(orders)
         failed = orders.failed
         if row == BEFORE:
+            if work.by == "weighted":
+                self._refuse_numbers(orders)
             index = np.broadcast_to(np.arange(head.shape[1]), head.shape)
             scores = orders.scores[:, : orders.handed]
         else:
@@ -143,10 +211,9 @@ class Stages:
             failed = failed | own_row.failed
             index, scores = self._by_row(orders, own_row)
         values = np.zeros(head.shape)
-        sizes = np.minimum(orders.lengths, orders.handed)
         ordered = np.take_along_axis(scores, index, axis=1)
         for number in np.flatnonzero(~failed):
-            size = sizes[number]
+            size = orders.counts[number]
             if work.by == "rrf":
                 own = 1.0 / (work.k + np.arange(1, size + 1))
             else:
@@ -159,7 +226,18 @@ def _after(orders: Orders, columns: Whole, scores: Values, failed: Flags) -> Ord
     """Return the orders with what a stage saw in its order, and the others below."""
     import numpy as np
 
+    seen = np.where(orders.seen, columns, orders.columns[:, : orders.handed])
     rest = orders.columns[:, orders.handed :]
     if rest.shape[1]:
-        columns = np.concatenate([columns, rest], axis=1)
-    return Orders(columns, scores, orders.lengths, failed, orders.handed)
+        seen = np.concatenate([seen, rest], axis=1)
+    return Orders(seen, scores, orders.lengths, failed, orders.handed, orders.counts)
+
+
+def _shares(orders: Orders) -> Values | None:
+    """Return how many of the documents a stage gets that it would get but for cuts by score."""
+    import numpy as np
+
+    longest = np.minimum(orders.lengths, orders.handed)
+    if (orders.counts >= longest).all():
+        return None
+    return np.asarray(orders.counts / np.maximum(longest, 1), dtype=np.float64)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
 
 from bench.composition.chain import Chain
+from bench.composition.groups import Group, TrialScores
+from bench.composition.hybrids import Fusion, Hybrid, hybrids_of
 from bench.composition.measuring import Measuring, Qrels
 from bench.composition.pool import (
     FirstStage,
@@ -26,38 +27,12 @@ from bench.composition.steps import NotStored
 from bench.composition.works import Rank, Step
 from bench.contract.candidates import QueryCandidates
 from bench.contract.trial import System
-from bench.core.errors import RecordError
-from bench.ranking.fusion import rrf
+from bench.core.errors import BenchError, RecordError, nearest
 from bench.records.cells import REPEAT
 from bench.records.rows import Row, doubts
 from bench.records.run import Run
 from bench.records.schema import Record
 from bench.records.scores import read_scores
-
-
-@dataclass(frozen=True)
-class TrialScores:
-    """What one trial scored, by query. Where the run holds no scores of all its candidates, as an
-    older one, `lists` are its rankings: their order is the same, and they are not exact.
-    """
-
-    trial_id: str
-    name: str
-    lists: Lists
-    failed: frozenset[str]
-    is_pointwise: bool
-    is_exact: bool
-
-
-@dataclass(frozen=True)
-class Group:
-    """The candidates of one first stage at one depth, and what was scored over them."""
-
-    first: str
-    depth: int
-    trial_id: str
-    lists: Lists
-    trials: tuple[TrialScores, ...]
 
 
 @dataclass
@@ -88,26 +63,43 @@ class Stored:
         # of several depths of one first stage, the deepest holds the others
         for group in sorted(self.groups, key=lambda group: group.depth):
             stages[group.first] = first_stage(self.pool, group.first, group.depth, group.lists)
-        for name, members in self.hybrids.items():
-            depth = min(group.depth for group in members)
-            stages[name] = first_stage(self.pool, name, depth, _fused(members, depth))
+        for hybrid in self.hybrids.values():
+            stages[hybrid.name] = self._fused(hybrid)
         return stages
 
     @cached_property
-    def hybrids(self) -> dict[str, tuple[Group, ...]]:
-        """The groups of each hybrid: fused by reciprocal ranks, as many documents of each as the
-        shortest has.
+    def hybrids(self) -> dict[str, Hybrid]:
+        """The hybrids of each two first stages and of all of them, by their names: reciprocal
+        ranks, and the sum of z-scores; and those that were added.
         """
         # what only pipelines begin with may be a hybrid itself
         groups = [group for group in self.groups if group.trials]
-        sets: list[tuple[Group, ...]] = list(combinations(groups, 2))
-        if len(groups) > 2:
-            sets.append(tuple(groups))
-        hybrids: dict[str, tuple[Group, ...]] = {}
-        for members in sets:
-            names = ", ".join(group.first for group in members)
-            hybrids[f"hybrid({names})"] = members
-        return hybrids
+        return {hybrid.name: hybrid for hybrid in hybrids_of(groups)}
+
+    def add_hybrid(self, names: Sequence[str], fusion: Fusion, width: int | None = None) -> str:
+        """Add a hybrid of first stages and return its name in chains; each gives `width`
+        documents, as many as the shortest has where that is None. Raises BenchError for a first
+        stage that the run lacks.
+        """
+        deepest = {group.first: group for group in sorted(self.groups, key=lambda own: own.depth)}
+        members: list[Group] = []
+        for name in names:
+            if name not in deepest:
+                raise BenchError(f"the run has no first stage '{name}': {nearest(name, deepest)}")
+            members.append(deepest[name])
+        hybrid = Hybrid(tuple(members), fusion, width)
+        if hybrid.width > hybrid.shortest:
+            raise BenchError(
+                f"{hybrid.name}: the run has {hybrid.shortest} documents per query of each, "
+                f"not {hybrid.width}"
+            )
+        if hybrid.name not in self.hybrids:
+            self.hybrids[hybrid.name] = hybrid
+            self.first_stages[hybrid.name] = self._fused(hybrid)
+        return hybrid.name
+
+    def _fused(self, hybrid: Hybrid) -> FirstStage:
+        return first_stage(self.pool, hybrid.name, hybrid.width, hybrid.lists())
 
     @cached_property
     def trials(self) -> dict[str, list[TrialScores]]:
@@ -142,7 +134,9 @@ class Stored:
 
     @cached_property
     def measuring(self) -> Measuring:
-        return Measuring(self.pool, self.first_stages, self.rows, self.names, self.qrels)
+        return Measuring(
+            self.pool, self.first_stages, self.rows, self.names, self.qrels, self.texts
+        )
 
     def verify(self) -> None:
         """Raise RecordError where the values that the stored scores give are not the run's own:
@@ -170,19 +164,6 @@ class Stored:
                     f"{self.run.folder}: {name} of {trial_id} is not what its scores and judgments "
                     f"give: an older run keeps judgments of candidates alone; {REPEAT}"
                 )
-
-
-def _fused(members: Sequence[Group], depth: int) -> Lists:
-    """Return the candidates of a hybrid of groups, with equal weights."""
-    nothing = QueryCandidates((), ())
-    query_ids: dict[str, None] = {}
-    for group in members:
-        query_ids |= dict.fromkeys(group.lists)
-    lists: dict[str, QueryCandidates] = {}
-    for query_id in query_ids:
-        parts = [group.lists.get(query_id, nothing).first(depth) for group in members]
-        lists[query_id] = rrf(parts).first(depth)
-    return lists
 
 
 def stored(run: Run, dataset: str | None = None) -> list[Stored]:

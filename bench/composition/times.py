@@ -132,6 +132,10 @@ class Forecasts:
     stages: Mapping[str, StageTimes]
     searches: Mapping[str, StageTimes]
     seed: int = 0
+    shares: Mapping[Chain, Mapping[str, float]] = field(default_factory=dict)
+    """What the last stage of a chain scores of each query, as a share of what it gets at most,
+    where a rule or a cut by score leaves something out.
+    """
     _samples: dict[tuple[str, bool, int], Values] = field(default_factory=dict)
 
     @cached_property
@@ -194,9 +198,22 @@ class Forecasts:
         total = np.zeros((len(self.query_ids), self.rounds))
         if chain.first in self.searches:
             total = total + self._at(self.searches[chain.first], chain.depth, is_search=True)
-        for row, depth in chain.scored():
-            total = total + self._at(self.stages[row], depth)
+        for number, (step, depth) in enumerate(zip(chain.steps, chain.received(), strict=True), 1):
+            share = self._share(Chain(chain.first, chain.depth, chain.steps[:number]))
+            for row in step.work.rows:
+                total = total + self._at(self.stages[row], depth) * share
         return total
+
+    def _share(self, chain: Chain) -> Values | float:
+        """Return what the last stage of a chain scores of each query, shape (queries, 1); 1 where
+        that is all.
+        """
+        import numpy as np
+
+        shares = self.shares.get(chain)
+        if shares is None:
+            return 1.0
+        return np.array([[shares[query_id]] for query_id in self.query_ids], dtype=np.float64)
 
     def _at(self, stage: StageTimes, depth: int, *, is_search: bool = False) -> Values:
         """Return a stage's milliseconds at a depth, shape (queries, rounds). A search takes the
@@ -226,6 +243,11 @@ class Forecasts:
 
     def _basis(self, chain: Chain) -> Basis:
         bases = [self.stages[row].basis(depth) for row, depth in chain.scored()]
+        for number in range(1, len(chain.steps) + 1):
+            shares = self.shares.get(Chain(chain.first, chain.depth, chain.steps[:number]), {})
+            if set(shares.values()) - {0.0, 1.0}:
+                # a part of a list is taken in proportion to it
+                bases.append("proportional")
         return max(bases, key=BASES.index, default="measured")
 
     def _all_calls(self) -> Iterator[Calls]:

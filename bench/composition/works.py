@@ -7,8 +7,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from bench.composition.hybrids import By, Fusion
+from bench.composition.rules import SkipRule
 from bench.contract.part import Part
 from bench.ranking.fusion import RANK_CONSTANT, Norm
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-By = Literal["rrf", "weighted"]
 BEFORE = ""
 """The name of the part of a fusion that is the list as the stage got it, with its scores."""
 
@@ -28,7 +29,10 @@ BEFORE = ""
 @dataclass(frozen=True)
 class Orders:
     """Every query's documents after a stage: columns of a pool, shape (queries, places), and of
-    those that are handed on their scores. `handed` is the number that is handed on, at most.
+    those that are handed on their scores. `handed` is the number that is handed on, at most, and
+    `counts` that of each query. `is_exact` where the scores are those that a stage gave. `shares`
+    are the documents that the last stage scored, per query, as a share of those that it got at
+    most; None where it scored all that there were.
     """
 
     columns: Whole
@@ -36,8 +40,19 @@ class Orders:
     lengths: Whole
     failed: Flags
     handed: int
+    counts: Whole
     first: tuple[str, int] | None = None
     """The first stage and its depth, where no other stage has run."""
+    is_exact: bool = True
+    shares: Values | None = None
+
+    @property
+    def seen(self) -> Flags:
+        """Which of the places that are handed on hold a document that is."""
+        import numpy as np
+
+        seen: Flags = np.arange(self.columns[:, : self.handed].shape[1]) < self.counts[:, None]
+        return seen
 
 
 class Arithmetic(Protocol):
@@ -46,6 +61,10 @@ class Arithmetic(Protocol):
     def ranked(self, orders: Orders, row: str) -> Orders: ...
 
     def fused(self, orders: Orders, work: Fuse, name: object) -> Orders: ...
+
+    def shortened(self, orders: Orders, work: Cut) -> Orders: ...
+
+    def skipped(self, orders: Orders, work: Skip) -> Orders: ...
 
 
 class Work(ABC):
@@ -95,21 +114,66 @@ class Rank(Work):
 
 
 @dataclass(frozen=True)
+class Skip(Work):
+    """Orders some queries by the scores of a row, and leaves the others as they are."""
+
+    row: str
+    rule: SkipRule
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        return (self.row,)
+
+    def written(self, share: str | None = None) -> str:
+        return f"skip({self.row} {self.rule})"
+
+    def part(self, parts: Mapping[str, Part]) -> Part:
+        rule = self.rule
+        options: dict[str, object] = {
+            "of": parts[self.row].to_entry(),
+            "when": {rule.by: rule.value},
+        }
+        if rule.is_learned:
+            options |= {"folds": rule.folds, "seed": rule.seed}
+        return Part(name="skip", options=options)
+
+    def apply(self, arithmetic: Arithmetic, orders: Orders, name: object) -> Orders:
+        return arithmetic.skipped(orders, self)
+
+
+@dataclass(frozen=True)
 class Cut(Work):
-    """Hands on what it gets, in its order."""
+    """Hands on what it gets, in its order: all of it, or the documents whose scores are at least
+    `min_score` and at most `within` below the best; the best one always.
+    """
+
+    min_score: float | None = None
+    within: float | None = None
+
+    @property
+    def by_score(self) -> bool:
+        return bool(self._limits)
 
     @property
     def rows(self) -> tuple[str, ...]:
         return ()
 
+    @property
+    def _limits(self) -> dict[str, float]:
+        limits = {"min_score": self.min_score, "within": self.within}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
     def written(self, share: str | None = None) -> str:
-        return "cut"
+        if not self.by_score:
+            return "cut"
+        words = [f"{name} {limit:g}" for name, limit in self._limits.items()]
+        return f"cut({', '.join(words)})"
 
     def part(self, parts: Mapping[str, Part]) -> Part:
-        return Part(name="cut", options=None)
+        return Part(name="cut", options=self._limits or None)
 
     def apply(self, arithmetic: Arithmetic, orders: Orders, name: object) -> Orders:
-        return replace(orders, first=None)
+        return arithmetic.shortened(orders, self)
 
 
 @dataclass(frozen=True)
@@ -128,34 +192,28 @@ class Fuse(Work):
     def rows(self) -> tuple[str, ...]:
         return tuple(row for row in self.of if row != BEFORE)
 
+    @property
+    def fusion(self) -> Fusion:
+        return Fusion(self.by, self.weights, self.norm, self.k)
+
     def written(self, share: str | None = None) -> str:
-        weights = self.weights or (1.0,) * len(self.of)
         if BEFORE in self.of:
             if share is None:
                 share = f"{self._share:g}"
-            return f"blend({self.rows[0]} {share})"
+            norm = "" if self.norm == "z-score" else f", {self.norm}"
+            return f"blend({self.rows[0]} {share}{norm})"
         name = "rrf"
         if self.by == "weighted":
             name = self.norm
-        names = list(self.of)
-        if len(set(weights)) > 1:
-            names = [f"{row} {weight:g}" for row, weight in zip(self.of, weights, strict=True)]
-        return f"{name}({', '.join(names)})"
+        return f"{name}({', '.join(self.fusion.words(self.of))})"
 
     def part(self, parts: Mapping[str, Part]) -> Part:
         if BEFORE in self.of:
             row = parts[self.rows[0]].to_entry()
             options = {"of": row, "weight": self._share, "norm": self.norm}
             return Part(name="blend", options=options)
-        entries = [parts[row].to_entry() for row in self.of]
-        fields: dict[str, object] = {"of": entries, "by": self.by}
-        if self.weights:
-            fields["weights"] = list(self.weights)
-        if self.by == "rrf":
-            fields["k"] = self.k
-        else:
-            fields["norm"] = self.norm
-        return Part(name="fuse", options=fields)
+        of: dict[str, object] = {"of": [parts[row].to_entry() for row in self.of]}
+        return Part(name="fuse", options=of | self.fusion.options())
 
     def apply(self, arithmetic: Arithmetic, orders: Orders, name: object) -> Orders:
         return arithmetic.fused(orders, self, name)

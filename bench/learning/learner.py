@@ -16,6 +16,7 @@ from bench.contract.meter import Span
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList
 from bench.contract.stage import Reranker
+from bench.core.digest import file_digest
 from bench.core.errors import RerankerError
 from bench.datasets.base import Dataset
 from bench.learning import models, training
@@ -28,6 +29,7 @@ from bench.learning.options import LtrOptions
 from bench.learning.stored import Stored, read_stored, stored_or_new
 from bench.learning.training import Trained, TrainingSet
 from bench.learning.training_key import QuerySet, anonymous_key, training_key
+from bench.ranking.tuning import FusionWeights
 from bench.retrieval.own_document import candidates_of
 from bench.retrieval.requests import Requests
 
@@ -123,6 +125,13 @@ class Learner:
             key, trained.final.kind, None, None, trained.queries, trained.documents, (), ()
         )
         return Lessons(key, True, trained, learned, self._collection.firsts)
+
+    def from_file(self, path: Path) -> Lessons:
+        """Return the model of a file, to serve queries that nobody measures."""
+        model = models.loaded(path, self.options)
+        trained = Trained(model.features, model, 0, 0, FusionWeights(()))
+        learned = Learned(file_digest(path), model.kind, None, None, 0, 0, (), ())
+        return Lessons(learned.key, True, trained, learned, self._collection.firsts)
 
     def scores(
         self, requests: Sequence[CandidateList], trained: Trained, span: Span

@@ -175,7 +175,8 @@ class LtrReranker(BaseReranker):
 
     def load(self) -> None:
         """Open what features look up. Where no quality pass came before, as in a server or a fresh
-        process, take what a run has learned, or learn from the candidates of the first stage.
+        process, take what a run has learned or a file holds, or learn from the candidates of the
+        first stage.
         """
         if self._dataset is None:
             return
@@ -183,6 +184,9 @@ class LtrReranker(BaseReranker):
         learner.load()
         if self.state is None and self._key is not None:
             self.state = learner.restored(self._key)
+        if self.state is None and self.options.load is not None:
+            # nothing is measured here: what the model was trained on cannot make a value too good
+            self.state = learner.from_file(Path(self.options.load))
         if self.state is None and self.is_portable:
             self.state = learner.learned_from(learner.own_lists())
             learner.forget()

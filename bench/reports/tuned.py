@@ -18,6 +18,8 @@ ESTIMATE = "~"
 PROVISIONAL = (
     f"a provisional estimate over fewer than {needed(0.95)} queries, by which pipelines are dropped"
 )
+SMALLEST = 0.00005
+"""Differences of means below this print as 0."""
 SHOWN = 12
 """Timed pipelines that a table shows; programs get all of them."""
 
@@ -33,6 +35,7 @@ def document(outcome: Outcome) -> Document:
         "measure": outcome.measure,
         "limits": str(outcome.limits),
         "calls": outcome.calls,
+        "device": outcome.device,
         "composed": outcome.pipelines,
         "beyond": outcome.beyond,
         "beyond_forecast": outcome.too_slow,
@@ -123,6 +126,9 @@ def sentences(outcome: Outcome) -> Iterator[str]:
     if parts:
         yield f"Not timed: {', '.join(parts)}."
     yield from left_out(outcome.left_out)
+    if outcome.other_devices:
+        others = ", ".join(outcome.other_devices)
+        yield f"Timed on {outcome.device} alone: --device {others} is another search."
     if any(pipeline.queries and not pipeline.is_p95_known for pipeline in outcome.timed):
         yield f"{ESTIMATE}: {PROVISIONAL}. It is no p95."
     if len(outcome.timed) > SHOWN:
@@ -143,19 +149,55 @@ def _answer(outcome: Outcome) -> Iterator[str]:
         f"ms, p95 {_p95(winner).text} ms over {winner.queries} queries that "
         "decided nothing before."
     )
+    yield from _forecast(winner)
+    yield from _share(winner)
     if not is_sure:
         yield (
             f"A p95 needs {needed(0.95)} distinct queries: on {winner.queries} it is not known "
             "whether this one keeps to the limit."
         )
-    if other is not None and list(other.candidate.values) == list(winner.candidate.values):
+    if other is None or difference is None:
+        return
+    if list(other.candidate.values) == list(winner.candidate.values):
         yield f"The runner-up, {other.chain}, has an equal {outcome.measure} on every query."
-    elif other is not None and difference is not None:
+    elif abs(difference.mean) < SMALLEST:
+        yield (
+            f"The runner-up, {other.chain}, has the same mean {outcome.measure} "
+            f"{numbers.signed_interval(difference)}, with other values on "
+            f"{counted(difference.wins + difference.losses, 'query')}."
+        )
+    else:
         yield (
             f"The runner-up, {other.chain}, is lower by {difference.mean:.4f} "
             f"{numbers.signed_interval(difference)}, p {numbers.p_value(difference.p)}. The "
             "winner was chosen on these queries: on others the difference may be smaller."
         )
+    yield from _forecast(other)
+
+
+def _forecast(pipeline: TimedPipeline) -> Iterator[str]:
+    """Yield how the forecast of a pipeline's median compares with the timed one."""
+    if pipeline.p50_range is None:
+        return
+    place = "within" if pipeline.is_as_forecast else "outside"
+    low, high = map(numbers.milliseconds, pipeline.p50_range)
+    yield (
+        f"{pipeline.chain}: the forecast of its p50, "
+        f"{numbers.milliseconds(pipeline.candidate.forecast_p50_ms)} ms, is {place} the 95 % "
+        f"interval of the timed one, {low} to {high} ms."
+    )
+
+
+def _share(pipeline: TimedPipeline) -> Iterator[str]:
+    """Yield on which queries the share of a blend was learned."""
+    tuning = pipeline.candidate.tuning
+    if tuning is None:
+        return
+    first, second = tuning.queries
+    yield (
+        f"Its share was learned on {first} queries. The quality is of both halves of the queries, "
+        f"each by the share that is best on the other ({first} and {second})."
+    )
 
 
 def _nearest(outcome: Outcome) -> str:
@@ -174,6 +216,8 @@ def _flat(pipeline: TimedPipeline, verdict: str) -> Record:
         "pipeline": str(pipeline.chain),
         "quality": pipeline.candidate.quality,
         "p50_ms": pipeline.p50_ms if pipeline.queries else None,
+        "p50_forecast_ms": pipeline.candidate.forecast_p50_ms,
+        "p50_is_as_forecast": pipeline.is_as_forecast,
         "p95_ms": pipeline.p95_ms if pipeline.queries else None,
         "p95_is_known": pipeline.is_p95_known,
         "queries_timed": pipeline.queries,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.composition.chain import Chain
-from bench.composition.composed import Limits
+from bench.composition.composed import Limits, Tuning
 from bench.latency.columns import needed
 from bench.quality.statistics import Difference, Estimate
 
@@ -18,7 +18,8 @@ EXIT_CODES: dict[Verdict, int] = {"fits": 0, "nothing fits": 1, "withheld": 4}
 @dataclass(frozen=True)
 class Candidate:
     """A pipeline that the stored scores allow: its quality per query, what it costs per 1,000
-    queries, and the forecast of its median.
+    queries, and forecasts of its slowest call and its median. `tuning` is that of a blend whose
+    share was learned: no query's value is by a share that was learned on it.
     """
 
     chain: Chain
@@ -26,6 +27,8 @@ class Candidate:
     values: Sequence[float]
     usd_per_1000: float | None
     forecast_ms: float
+    forecast_p50_ms: float
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,22 @@ class TimedPipeline:
     queries: int
     is_confirmed: bool = False
     """Whether it was timed on queries that decided nothing before."""
+    p50_range: tuple[float, float] | None = None
+    """The 95 % interval of the median over queries, of one that was confirmed."""
 
     @property
     def chain(self) -> Chain:
         return self.candidate.chain
+
+    @property
+    def is_as_forecast(self) -> bool | None:
+        """Whether the forecast of the median lies within the interval of the timed one; None where
+        there is no interval.
+        """
+        if self.p50_range is None:
+            return None
+        low, high = self.p50_range
+        return low <= self.candidate.forecast_p50_ms <= high
 
     @property
     def is_p95_known(self) -> bool:
@@ -73,6 +88,9 @@ class Outcome:
     too_dear: int
     left_out: Sequence[tuple[str, str]]
     calls: int
+    device: str = "cpu"
+    other_devices: Sequence[str] = ()
+    """Devices of the suite on which nothing was timed."""
 
     @property
     def beyond(self) -> int:

@@ -18,6 +18,7 @@ from bench.composition.chain import Chain
 from bench.composition.composed import Limits
 from bench.composition.times import Forecasts, StageTimes
 from bench.latency.columns import needed
+from bench.latency.intervals import bootstrapped
 from bench.tuning.outcome import Candidate, TimedPipeline
 from bench.tuning.stage_bench import StageBench
 
@@ -33,6 +34,15 @@ BATCH = 8
 SLACK = 1.25
 """A forecast up to this multiple of the budget may be wrong: the pipeline is timed."""
 FINALISTS = 2
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a row is timed on for the forecast: candidates of a first stage, at some depths."""
+
+    row: str
+    first: str
+    depths: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -158,8 +168,14 @@ def _timed(
 
     if not calls:
         return TimedPipeline(candidate, math.inf, math.inf, 0, is_confirmed)
-    p50_ms, p95_ms = np.quantile(np.asarray(calls), [0.5, 0.95])
-    return TimedPipeline(candidate, float(p50_ms), float(p95_ms), len(calls), is_confirmed)
+    values = np.asarray(calls, dtype=np.float64)
+    p50_ms, p95_ms = np.quantile(values, [0.5, 0.95])
+    p50_range: tuple[float, float] | None = None
+    if is_confirmed:
+        p50_range = bootstrapped(values[:, None], [0.5], 0)[0]
+    return TimedPipeline(
+        candidate, float(p50_ms), float(p95_ms), len(calls), is_confirmed, p50_range
+    )
 
 
 def _by_quality(pipeline: TimedPipeline) -> tuple[float, float]:
@@ -167,24 +183,42 @@ def _by_quality(pipeline: TimedPipeline) -> tuple[float, float]:
 
 
 def probed(
-    stages: StageBench, rows: Sequence[str], depths: Mapping[str, int], queries: Queries
+    stages: StageBench, rows: Sequence[Probe], searches: Mapping[str, int], queries: Queries
 ) -> Forecasts:
-    """Return forecasts from a few calls of each row at two depths, and of each first stage.
-    `depths` are those of the first stages.
+    """Return forecasts from a few calls of each row and of each first stage: `searches` are these
+    with their depths. A call that failed counts as the slowest of the row, so that rows which
+    answer different queries have a forecast together; a row without any has none.
     """
-    first = max(depths, key=lambda name: depths[name])
-    by_depth: dict[str, dict[int, Mapping[str, list[float]]]] = {row: {} for row in rows}
-    deepest = depths[first]
-    for depth in sorted({max(1, deepest // 4), deepest}):
-        times = stages.rows(dict.fromkeys(rows, depth), queries.probes, first)
-        for row in rows:
-            by_depth[row][depth] = times[row]
-    searches: dict[str, StageTimes] = {}
-    for name, depth in depths.items():
+    by_depth: dict[str, dict[int, Mapping[str, list[float]]]] = {}
+    for first in dict.fromkeys(probe.first for probe in rows):
+        own = [probe for probe in rows if probe.first == first]
+        depths: set[int] = set()
+        for probe in own:
+            depths |= set(probe.depths)
+        for depth in sorted(depths):
+            names = [probe.row for probe in own if depth in probe.depths]
+            times = stages.rows(dict.fromkeys(names, depth), queries.probes, first)
+            for name in names:
+                by_depth.setdefault(name, {})[depth] = _filled(times[name], queries.probes)
+    timed: dict[str, StageTimes] = {}
+    for name, depth in searches.items():
         chain = Chain(name, depth)
-        calls = stages.pipelines([chain], queries.probes, "search")[str(chain)]
-        searches[name] = StageTimes(name, {depth: calls})
+        calls = _filled(
+            stages.pipelines([chain], queries.probes, "search")[str(chain)], queries.probes
+        )
+        if calls:
+            timed[name] = StageTimes(name, {depth: calls})
     usable = {row: times for row, times in by_depth.items() if all(times.values())}
     return Forecasts(
-        {row: StageTimes(row, times, longest=deepest) for row, times in usable.items()}, searches
+        {row: StageTimes(row, times, longest=max(times)) for row, times in usable.items()}, timed
     )
+
+
+def _filled(
+    calls: Mapping[str, list[float]], query_ids: Sequence[str]
+) -> Mapping[str, list[float]]:
+    """Return calls with the slowest one in place of each that failed; none where all did."""
+    if not calls:
+        return {}
+    slowest = [max(times[0] for times in calls.values())]
+    return {query_id: calls.get(query_id, slowest) for query_id in query_ids}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from bench import rerankers, retrieval
 from bench.composition.chain import Chain
+from bench.contract.learned import Origin
 from bench.contract.part import Part
 from bench.contract.request import CandidateList
 from bench.contract.stage import Reranker
@@ -31,8 +32,9 @@ WARMUPS = 3
 @dataclass
 class StageBench:
     """Times pipelines and single rows. `retrieved` are the groups of the suite by their first
-    stage, `parts` the entries of first stages and rows. `calls` counts all calls that were made,
-    warm-ups among them.
+    stage, a hybrid that the suite does not name among them; `parts` the entries of first stages and
+    rows; `settled` those of rows that learned over a first stage, with what they learned: (first
+    stage, row) -> entry. `calls` counts all calls that were made, warm-ups among them.
     """
 
     suite: Suite
@@ -40,6 +42,7 @@ class StageBench:
     retrieved: Mapping[str, Retrieved]
     parts: Mapping[str, Part]
     journal: Journal
+    settled: Mapping[tuple[str, str], Part] = field(default_factory=dict)
     clock: Clock = REAL_CLOCK
     on_call: Callable[[int], None] = lambda calls: None
     calls: int = 0
@@ -60,7 +63,7 @@ class StageBench:
         """
         targets: list[timed_pass.Target] = []
         for name, depth in names.items():
-            reranker = self._reranker(self.parts[name])
+            reranker = self._reranker(self.parts_of(first, [name])[name], first)
             targets.append(timed_pass.Target(name, self.device, reranker, depth=depth))
         depths = sorted(set(names.values()))
         label = f"rows over {first} at {depths}: {len(query_ids)} {query_ids[0]}"
@@ -112,10 +115,11 @@ class StageBench:
     def _target(self, chain: Chain) -> timed_pass.Target:
         search = self._search(chain.first)
         steps: list[Step] = []
+        parts = self.parts_of(chain.first, chain.rows)
         for number, step in enumerate(chain.steps):
             name = f"{number} {step.work.written()}"
-            reranker = self._reranker(step.work.part(self.parts))
-            steps.append(Step(name, reranker, step.keep, name))
+            part = step.work.part(parts)
+            steps.append(Step(name, self._reranker(part, chain.first), step.keep, name))
         pipeline = Pipeline(chain.first, search, steps, device=self.device)
         pipeline.over(self.retrieved[chain.first].dataset)
         return timed_pass.Target(str(chain), self.device, pipeline, depth=chain.depth)
@@ -128,15 +132,25 @@ class StageBench:
             self._searches[first] = stage
         return self._searches[first]
 
-    def _reranker(self, part: Part) -> Reranker:
+    def parts_of(self, first: str, rows: Sequence[str]) -> dict[str, Part]:
+        """Return the entries of rows after a first stage, with what they learned over it."""
+        return {row: self.settled.get((first, row), self.parts[row]) for row in rows}
+
+    def _reranker(self, part: Part, first: str) -> Reranker:
         key = json.dumps(part.to_entry(), sort_keys=True, default=str)
-        if key not in self._rerankers:
-            reranker = rerankers.build(part.name, part.options, self.device, self.suite.base_dir)
-            retrieved = next(iter(self.retrieved.values()))
-            reranker.over(retrieved.dataset)
-            self.stack.callback(reranker.close)
-            self._rerankers[key] = reranker
-        return self._rerankers[key]
+        # one that looks things up in the collection may know which search found its candidates
+        own_key = f"{first}: {key}"
+        for known in (key, own_key):
+            if known in self._rerankers:
+                return self._rerankers[known]
+        reranker = rerankers.build(part.name, part.options, self.device, self.suite.base_dir)
+        retrieved = self.retrieved[first]
+        origin = self.parts[first].recipe(self.suite.base_dir)
+        reranker.follows(Origin(origin, retrieved.candidates.depth, self.suite.seed))
+        reranker.over(retrieved.dataset)
+        self.stack.callback(reranker.close)
+        self._rerankers[own_key if reranker.needs_collection else key] = reranker
+        return reranker
 
     def _requests(self, query_ids: Sequence[str], first: str) -> list[CandidateList]:
         wanted = set(query_ids)

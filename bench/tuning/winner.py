@@ -16,36 +16,51 @@ import yaml
 from bench.composition.entries import entry_of
 from bench.contract.part import Part
 from bench.core.atomic import write_atomically
+from bench.core.filenames import file_stem
 from bench.core.redaction import redacted
 from bench.core.version import version
 from bench.records.run import Run
 from bench.suite.suite import Suite
+from bench.tuning.candidates import LEARNED_ON
 from bench.tuning.outcome import Outcome, TimedPipeline
+from bench.tuning.suite_parts import SuiteParts
 
 SUITE, DESCRIPTION = "winner.yaml", "winner.json"
 NAME = "winner"
+LOAD = "load"
+"""The option of a learned stage that names its model."""
 
 
-def write(
-    outcome: Outcome, suite: Suite, parts: Mapping[str, Part], run: Run, out: Path
-) -> list[Path]:
+def write(outcome: Outcome, suite: Suite, parts: SuiteParts, run: Run, out: Path) -> list[Path]:
     """Write the winner into a folder and return the files; nothing where there is no winner, and
     files of an earlier one are removed.
+
+    The suite runs, and learns what its stages learn; that of the description is served, and has
+    what was learned of all judged queries: numbers, and models as files in the same folder.
     """
     files = [out / SUITE, out / DESCRIPTION]
+    for path in (*files, *out.glob(f"{NAME}-*")):
+        path.unlink(missing_ok=True)
     if outcome.winner is None:
-        for path in files:
-            path.unlink(missing_ok=True)
         return []
-    own = _suite(outcome.winner, suite, parts, out)
+    chain = outcome.winner.chain
+    out.mkdir(parents=True, exist_ok=True)
+    models = _copied(outcome.winner, parts, out)
+    entries = parts.after(chain.first, chain.rows, learned=False)
+    own = _suite(outcome.winner, suite, entries, out)
+    served = parts.after(chain.first, chain.rows, learned=True)
+    for row, name in models.items():
+        served[row] = Part(name=served[row].name, options={**served[row].options, LOAD: name})
     text = yaml.safe_dump(own, sort_keys=False, allow_unicode=True)
     description = {
-        "suite": own,
-        "pipeline": str(outcome.winner.chain),
+        "suite": _suite(outcome.winner, suite, served, out),
+        "pipeline": str(chain),
         "dataset": outcome.dataset,
+        "device": outcome.device,
         "limits": asdict(outcome.limits),
         "measure": outcome.measure,
         "winner": _measured(outcome.winner),
+        "learned": _learned(outcome.winner, parts, models),
         "interval": asdict(outcome.estimate) if outcome.estimate else None,
         "runner_up": _measured(outcome.runner_up) if outcome.runner_up else None,
         "timed_pipelines": len(outcome.timed),
@@ -55,11 +70,45 @@ def write(
         "machine": dict(run.info.environment),
         "version": version(),
     }
-    out.mkdir(parents=True, exist_ok=True)
     write_atomically(files[0], text.encode())
     body = json.dumps(redacted(description), indent=1, ensure_ascii=False)
     write_atomically(files[1], f"{body}\n".encode())
-    return files
+    return [*files, *(out / name for name in models.values())]
+
+
+def _copied(winner: TimedPipeline, parts: SuiteParts, out: Path) -> dict[str, str]:
+    """Copy the models of the winner's stages next to its description; return row -> file name."""
+    names: dict[str, str] = {}
+    for row in winner.chain.rows:
+        model = parts.models.get((winner.chain.first, row))
+        if model is not None:
+            names[row] = f"{NAME}-{file_stem(row)}{model.suffix}"
+            write_atomically(out / names[row], model.read_bytes())
+    return names
+
+
+def _learned(
+    winner: TimedPipeline, parts: SuiteParts, models: Mapping[str, str]
+) -> list[dict[str, object]]:
+    """Return what the winner learned, stage by stage, and on which queries."""
+    learned: list[dict[str, object]] = []
+    for row in winner.chain.rows:
+        entry = parts.settled.get((winner.chain.first, row))
+        if entry is not None:
+            learned.append({"stage": row, "on": "all judged queries", "model": models.get(row)})
+    tuning = winner.candidate.tuning
+    if tuning is not None:
+        halves = zip(winner.candidate.values, tuning.half_of, strict=True)
+        values = [value for value, half in halves if half != LEARNED_ON]
+        learned.append(
+            {
+                "stage": str(winner.chain),
+                "on": f"{tuning.queries[LEARNED_ON]} of {sum(tuning.queries)} queries",
+                "share": tuning.shares[1 - LEARNED_ON],
+                "quality_on_the_others": sum(values) / len(values),
+            }
+        )
+    return learned
 
 
 def _suite(
@@ -107,12 +156,17 @@ def _moved_path(word: str, base_dir: Path, out: Path) -> str:
 
 def _measured(pipeline: TimedPipeline) -> dict[str, object]:
     candidate = pipeline.candidate
+    low, high = pipeline.p50_range or (None, None)
     return {
         "pipeline": str(pipeline.chain),
         "first_stage": pipeline.chain.first,
         "depth": pipeline.chain.depth,
         "quality": candidate.quality,
         "p50_ms": pipeline.p50_ms,
+        "p50_low_ms": low,
+        "p50_high_ms": high,
+        "p50_forecast_ms": candidate.forecast_p50_ms,
+        "p50_is_as_forecast": pipeline.is_as_forecast,
         "p95_ms": pipeline.p95_ms,
         "queries_timed": pipeline.queries,
         "p95_is_known": pipeline.is_p95_known,

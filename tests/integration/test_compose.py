@@ -23,6 +23,7 @@ from bench.composition.steps import NotStored
 from bench.composition.stored import stored
 from bench.core.errors import BenchError, RecordError
 from bench.records.run import Run
+from bench.suite.pipeline_entry import PipelineEntry
 from tests.support.command import bench as command
 
 HASH = "tests.support.fakes:HashReranker"
@@ -71,6 +72,23 @@ PIPELINES: dict[str, list[Any]] = {
         BLUE,
     ],
     "cut": [first(30), keep(RED, 20), {"cut": {"keep": 8}}, BLUE],
+    "unsure": [first(30), keep({"skip": {"of": RED, "when": {"margin_below": 1.5}}}, 12), BLUE],
+    "low": [first(30), WORDS, {"skip": {"of": RED, "when": {"top_below": 0.6}}}],
+    "half": [first(30), {"skip": {"of": RED, "when": {"margin_quantile": 0.5}}}],
+    "third": [
+        first(20),
+        keep(BLUE, 9),
+        {"skip": {"of": RED, "when": {"top_quantile": 0.3}, "folds": 3, "seed": 7}},
+    ],
+    "within": [first(30), WORDS, {"cut": {"within": 0.3, "keep": 12}}, keep(RED, 5), BLUE],
+    "above": [
+        first(30),
+        {"cut": {"min_score": 4.0, "within": 6.0}},
+        {"blend": {"of": RED, "weight": 0.4}},
+        {"fuse": {"of": [BLUE, WORDS], "by": "weighted", "weights": [0.3, 0.7]}},
+        {"cut": {"name": "again", "within": 1.0}},
+        {"fuse": {"name": "ranks", "of": [BLUE, RED], "k": 10}},
+    ],
 }
 LINES = {
     "a": "bm25:30 > red",
@@ -83,9 +101,17 @@ LINES = {
     "sum": "bm25:20 > z-score(red 0.2, blue 0.3, word-overlap 0.5)",
     "min-max": "bm25:30 > red:15 > min-max(blue, word-overlap):9",
     "blend": "bm25:30 > blend(word-overlap 0.7)",
+    "late blend": "bm25:30 > word-overlap:12 > blend(red 0.4, min-max):6 > blue",
     "cut": "bm25:30 > red:20 > cut:8 > blue",
+    "unsure": "bm25:30 > skip(red margin_below 1.5):12 > blue",
+    "low": "bm25:30 > word-overlap > skip(red top_below 0.6)",
+    "half": "bm25:30 > skip(red margin_quantile 0.5)",
+    "third": "bm25:20 > blue:9 > skip(red top_quantile 0.3 folds 3 seed 7)",
+    "within": "bm25:30 > word-overlap > cut(within 0.3):12 > red:5 > blue",
+    "above": "bm25:30 > cut(min_score 4, within 6) > blend(red 0.4) > "
+    "z-score(blue 0.3, word-overlap 0.7) > cut(within 1) > rrf(blue, red, k 10)",
 }
-"""The pipelines as a line names them, but for one that a line cannot name."""
+"""The pipelines as a line names them."""
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +142,8 @@ def test_a_composed_pipeline_has_the_values_of_a_real_run(
     file.write_text(yaml.safe_dump({"pipelines": [{"name": name, "stages": stages}]}))
     (entry,) = entries(file)
     chain = chain_of(entry, dataset)
-    if name in LINES:
-        assert str(chain) == LINES[name]
-        assert read(LINES[name], dataset) == chain
+    assert str(chain) == LINES[name]
+    assert read(LINES[name], dataset) == chain
     values = dataset.measuring.values(chain)
     (trial,) = [row.trial for row in finished.rows if row.trial.reranker == name]
     for measure, own in values.items():
@@ -234,7 +259,7 @@ def test_first_stages_of_one_dataset_are_joined(tmp_path: Path) -> None:
     """A row scores the documents of both, so that hybrids of them have the values of real runs."""
     flat = {"bm25": {"name": "flat", "k1": 0.1, "b": 0.0}}
     both = {"of": ["bm25", flat]}
-    suite = {
+    suite: dict[str, Any] = {
         "name": "joined",
         "datasets": [{"embedded:everyday": {"queries": 12}}],
         "first_stages": ["bm25", flat],
@@ -244,6 +269,29 @@ def test_first_stages_of_one_dataset_are_joined(tmp_path: Path) -> None:
             {
                 "name": "flatter",
                 "stages": [{"hybrid": {**both, "retrieve": 15, "keep": 8}}, keep(RED, 5), BLUE],
+            },
+            {"name": "narrow", "stages": [{"hybrid": {**both, "name": "h", "keep": 8}}, RED]},
+            {
+                "name": "weighted",
+                "stages": [
+                    {
+                        "hybrid": {
+                            **both,
+                            "by": "weighted",
+                            "weights": [0.3, 0.7],
+                            "keep": 15,
+                            "name": "w",
+                        }
+                    },
+                    {"skip": {"of": RED, "when": {"margin_below": 0.1}}},
+                ],
+            },
+            {
+                "name": "ranks",
+                "stages": [
+                    {"hybrid": {**both, "weights": [1, 3], "k": 10, "keep": 15, "name": "r"}},
+                    BLUE,
+                ],
             },
         ],
         "depth": 15,
@@ -257,10 +305,19 @@ def test_first_stages_of_one_dataset_are_joined(tmp_path: Path) -> None:
     lines = {
         "deep": "hybrid(bm25, flat):15 > red",
         "flatter": "hybrid(bm25, flat):8 > red:5 > blue",
+        "narrow": "hybrid(bm25, flat, 8 each):8 > red",
+        "weighted": "z-score(bm25 0.3, flat 0.7):15 > skip(red margin_below 0.1)",
+        "ranks": "hybrid(bm25 1, flat 3, k 10):15 > blue",
     }
+    named = {entry["name"]: entry for entry in suite["pipelines"]}
     for name, line in lines.items():
         (trial,) = [row.trial for row in run.rows if row.trial.reranker == name]
-        values = dataset.measuring.values(read(line, dataset))["nDCG@10"]
+        chain = read(line, dataset)
+        assert str(chain) == line
+        # by its options, and not by the name of a first stage of the run
+        named[name]["stages"][0]["hybrid"].pop("name", None)
+        assert chain_of(PipelineEntry.model_validate(named[name]), dataset) == chain
+        values = dataset.measuring.values(chain)["nDCG@10"]
         recorded = run.values(trial.id, "nDCG@10")
         assert values.tolist() == [recorded[query_id] for query_id in dataset.query_ids]
 

@@ -22,13 +22,16 @@ from bench.contract.stage import Description
 from bench.core.errors import BenchError
 from bench.core.options import option
 from bench.quality import statistics
+from bench.records.run import Run
 from bench.reports import tuned as report
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.options import RerankerOptions
+from bench.runner import loop
 from bench.serving.hosted_pipeline import described_suite, of_suite
-from bench.serving.search import Search
+from bench.serving.search import Hit, Search
 from bench.suite import suite as suites
-from bench.tuning import search
+from bench.suite.suite import Suite
+from bench.tuning import search, winner
 from bench.tuning.journal import Journal
 from bench.tuning.outcome import Outcome, TimedPipeline
 from bench.tuning.tune import tune
@@ -79,10 +82,12 @@ SUITE: dict[str, Any] = {
         {NAME: {"name": "middle", "ms": 3.0, "noise": 12.0}},
         {NAME: {"name": "dear", "ms": 10.0, "noise": 0.5}},
     ],
-    "depth": 50,
+    "depth": 20,
     "devices": "cpu",
     "latency": None,
 }
+BUDGET = 80.0
+"""Milliseconds that several pipelines keep to, and not all."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,29 @@ class Exhaustive:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for the runs of this module, which share their scores."""
+    """A folder for the searches of this module. A suite is scored once: each search of it reads the
+    same run.
+    """
     path = tmp_path_factory.mktemp("tune")
+    runs: dict[str, Run] = {}
+    score = loop.run
+
+    def scored_once(suite: Suite, **options: Any) -> Run:
+        key = repr(suite.resolved())
+        if key not in runs:
+            runs[key] = score(suite, **options)
+        return runs[key]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_BENCH_CACHE", str(path / "cache"))
+        patch.setattr(loop, "run", scored_once)
         yield path
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> Outcome:
+    """A search that nothing disturbed."""
+    return found(folder, "whole", BUDGET)
 
 
 def found(folder: Path, name: str, p95_ms: float) -> Outcome:
@@ -155,31 +178,41 @@ def test_the_choice_is_that_of_an_exhaustive_run(
     assert outcome.beyond + outcome.beaten + len(outcome.timed) == outcome.pipelines
 
 
-def test_the_winner_is_a_suite_that_runs_with_the_same_quality(folder: Path) -> None:
-    outcome = found(folder, "winner", 200.0)
-    assert outcome.winner is not None
-    assert outcome.exit_code == 0
-    description = json.loads((folder / "winner" / "winner.json").read_text())
-    assert description["winner"]["p95_ms"] == outcome.winner.p95_ms
-    assert description["timed_calls"] == outcome.calls
-    written = yaml.safe_load((folder / "winner" / "winner.yaml").read_text())
+def test_the_winner_is_a_suite_that_runs_with_the_same_quality(
+    folder: Path, whole: Outcome
+) -> None:
+    assert whole.winner is not None
+    assert whole.exit_code == 0
+    description = json.loads((folder / "whole" / "winner.json").read_text())
+    assert description["winner"]["p95_ms"] == whole.winner.p95_ms
+    assert description["timed_calls"] == whole.calls
+    written = yaml.safe_load((folder / "whole" / "winner.yaml").read_text())
     assert description["suite"] == written
-    run = bench.run(folder / "winner" / "winner.yaml", out=folder / "again", latency=False)
+    assert description["learned"] == []
+    values, _ = run_again(folder / "whole", folder / "again")
+    assert values == list(whole.winner.candidate.values)
+
+
+def run_again(source: Path, out: Path) -> tuple[list[float], Run]:
+    """Return the values of a written winner in a run of its own, by query id, and the run."""
+    run = bench.run(source / "winner.yaml", out=out, latency=False)
     (row,) = [row for row in run.rows if row.trial.reranker == "winner"]
-    assert row.quality["nDCG@10"].mean == outcome.winner.candidate.quality
+    return list(run.values(row.trial.id, "nDCG@10").values()), run
 
 
-def test_the_winner_is_served(folder: Path) -> None:
-    outcome = found(folder, "served", 200.0)
-    assert outcome.winner is not None
-    described = described_suite(str(folder / "served" / "winner.json"))
-    hosted = of_suite(described, None, "cpu")
+def served(source: Path) -> list[Hit]:
+    """Return what a written winner finds."""
+    hosted = of_suite(described_suite(str(source / "winner.json")), None, "cpu")
     hosted.load()
     try:
-        query = "how do I get a stain out of a shirt"
-        hits, _ = hosted.search(Search(query, 3, True, None))
+        hits, _ = hosted.search(Search("how do I get a stain out of a shirt", 3, True, None))
     finally:
         hosted.close()
+    return hits
+
+
+def test_the_winner_is_served(folder: Path, whole: Outcome) -> None:
+    hits = served(folder / "whole")
     assert len(hits) == 3
     assert all(hit.text for hit in hits)
     scores = [hit.score for hit in hits]
@@ -187,9 +220,8 @@ def test_the_winner_is_served(folder: Path) -> None:
 
 
 def test_an_interrupted_search_times_nothing_twice(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, whole: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = found(folder, "whole", 200.0)
     write = Journal.write
     entries: list[str] = []
 
@@ -201,12 +233,12 @@ def test_an_interrupted_search_times_nothing_twice(
 
     monkeypatch.setattr(Journal, "write", stop_after_three)
     with pytest.raises(KeyboardInterrupt):
-        found(folder, "cut", 200.0)
+        found(folder, "cut", BUDGET)
     monkeypatch.setattr(Journal, "write", write)
-    rest = found(folder, "cut", 200.0)
+    rest = found(folder, "cut", BUDGET)
     assert rest.winner == whole.winner
     assert 0 < rest.calls < whole.calls
-    again = found(folder, "cut", 200.0)
+    again = found(folder, "cut", BUDGET)
     assert (again.calls, again.winner) == (0, whole.winner)
 
 
@@ -228,33 +260,171 @@ def test_a_search_needs_a_limit_and_rerankers(folder: Path) -> None:
         tune(bare, Limits(p95_ms=1.0), out=folder / "x")
 
 
+LEARNING: dict[str, Any] = {
+    **SUITE,
+    "datasets": [{"embedded:everyday": {"queries": 20}}],
+    "first_stages": ["bm25", {"bm25": {"name": "b2", "k1": 2}}],
+    "rerankers": [
+        SUITE["rerankers"][0],
+        "ltr",
+        {"blend": {"name": "mixed", "of": SUITE["rerankers"][2], "weight": "tuned", "folds": 2}},
+        {
+            "skip": {
+                "name": "unsure",
+                "of": {"fuse": {"of": ["word-overlap", SUITE["rerankers"][2]], "weights": "tuned"}},
+                "when": {"margin_quantile": 0.5},
+                "folds": 2,
+            }
+        },
+    ],
+    "pipelines": [
+        {"name": "named", "stages": [{"bm25": {"name": "b3", "b": 0.1, "keep": 5}}, "word-overlap"]}
+    ],
+    "depth": 10,
+}
+
+
 @pytest.fixture(scope="module")
 def few(folder: Path) -> Outcome:
-    """A search over two first stages with a row that a run trains, on too few queries for a p95."""
-    suite = suites.load(
-        {
-            **SUITE,
-            "datasets": [{"embedded:everyday": {"queries": 20}}],
-            "first_stages": ["bm25", {"bm25": {"name": "b2", "k1": 2}}],
-            "rerankers": [SUITE["rerankers"][0], "ltr"],
-            "depth": 20,
-        }
+    """A search over two first stages with rows that learn, on too few queries for a p95."""
+    return tune(
+        suites.load(LEARNING),
+        Limits(p95_ms=9.5),
+        out=folder / "few",
+        results=folder / "results",
+        clock=Paced.clock,
     )
-    out, results = folder / "few", folder / "results"
-    return tune(suite, Limits(p95_ms=15.0), out=out, results=results, clock=Paced.clock)
 
 
-def test_each_pipeline_that_is_left_out_has_a_reason(few: Outcome) -> None:
-    reasons = dict(few.left_out)
-    assert len(reasons) == len(few.left_out)
-    assert "no timed call of ltr succeeded" in reasons["bm25:20 > ltr"]
-    assert "no timed call of ltr succeeded" in reasons["b2:20 > ltr"]
-    assert "that the suite does not name" in reasons["hybrid(bm25, b2):20 > cheap"]
+def test_rows_that_learn_and_unnamed_hybrids_are_candidates(few: Outcome) -> None:
+    (pipeline,) = few.left_out
+    assert pipeline[0] == "named"
+    assert "a pipeline that the suite names" in pipeline[1]
     assert few.too_slow + few.too_dear + few.beaten + len(few.timed) == few.pipelines
-    assert few.too_slow == 2, "20 documents at a millisecond each, over two first stages"
+    assert few.too_slow > 0
     answer = " ".join(report.sentences(few))
-    assert "2 whose forecast is outside the limits" in answer
-    assert "bm25:20 > ltr and 1 more" in answer
+    assert f"{few.too_slow} whose forecast is outside the limits" in answer
+
+
+CHOSEN = {
+    "ltr": "b2:10 > ltr",
+    "mixed": "bm25:10 > mixed",
+    "unsure": "bm25:10 > unsure",
+    "hybrid": "z-score(bm25, b2):10 > cheap",
+    "share": "blend(cheap",
+}
+"""Pipelines of each kind of what is learned, by how their names begin or what they hold."""
+
+
+@pytest.fixture(scope="module")
+def chosen(folder: Path) -> dict[str, tuple[Outcome, Path]]:
+    """A search that confirms one pipeline of each kind, and the files of each as the winner."""
+    outcomes: dict[str, tuple[Outcome, Path]] = {}
+    write_one = winner.write
+
+    def one_of_each(self: search.Search, candidates: Sequence[Any]) -> TimedPipeline:
+        wanted = [
+            next(each for each in candidates if text in str(each.chain)) for text in CHOSEN.values()
+        ]
+        return self._confirmed(wanted)[0]
+
+    def write_each(outcome: Outcome, suite: Suite, parts: Any, run: Run, out: Path) -> None:
+        for name, text in CHOSEN.items():
+            best = next(each for each in outcome.timed if text in str(each.chain))
+            own = replace(outcome, winner=best)
+            write_one(own, suite, parts, run, out / name)
+            outcomes[name] = (own, out / name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search.Search, "run", one_of_each)
+        patch.setattr("bench.tuning.tune.write", write_each)
+        tune(
+            suites.load(LEARNING),
+            Limits(p95_ms=9.5),
+            out=folder / "chosen",
+            results=folder / "results",
+            clock=Paced.clock,
+        )
+    return outcomes
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_what_was_learned_is_served_from_the_description(
+    chosen: dict[str, tuple[Outcome, Path]], name: str
+) -> None:
+    _, source = chosen[name]
+    description = json.loads((source / "winner.json").read_text())
+    text = json.dumps(description["suite"])
+    assert "tuned" not in text.replace("tuned-winner", "")
+    assert "quantile" not in text
+    assert bool(description["learned"]) == (name != "hybrid")
+    assert len(served(source)) == 3
+    if name == "ltr":
+        assert description["learned"][0]["model"] == "winner-ltr.json"
+        stages = description["suite"]["pipelines"][0]["stages"]
+        assert stages[1]["ltr"]["load"] == "winner-ltr.json"
+        model = json.loads((source / "winner-ltr.json").read_text())
+        assert len(model["trained_on"]) == 20
+
+
+@pytest.mark.parametrize("name", ["ltr", "hybrid"])
+def test_the_suite_of_a_winner_learns_again_with_the_same_values(
+    chosen: dict[str, tuple[Outcome, Path]], tmp_path: Path, name: str
+) -> None:
+    outcome, source = chosen[name]
+    assert outcome.winner is not None
+    values, _ = run_again(source, tmp_path)
+    assert values == list(outcome.winner.candidate.values)
+
+
+def test_the_share_of_a_blend_is_learned_on_queries_that_do_not_choose_it(
+    chosen: dict[str, tuple[Outcome, Path]], tmp_path: Path
+) -> None:
+    """The share of the winner gives the other half of the queries the values that they have in the
+    choice; their own half had another share.
+    """
+    outcome, source = chosen["share"]
+    assert outcome.winner is not None
+    tuning = outcome.winner.candidate.tuning
+    assert tuning is not None
+    values, _ = run_again(source, tmp_path)
+    others = [half == 1 for half in tuning.half_of]
+    assert others.count(True) == tuning.queries[1]
+    chosen_by = list(outcome.winner.candidate.values)
+    served_others = [value for value, other in zip(values, others, strict=True) if other]
+    choice_others = [value for value, other in zip(chosen_by, others, strict=True) if other]
+    assert served_others == choice_others
+    (learned,) = json.loads((source / "winner.json").read_text())["learned"]
+    assert learned["share"] == tuning.shares[1]
+    assert learned["quality_on_the_others"] == pytest.approx(np.mean(choice_others))
+    answer = " ".join(report.sentences(outcome))
+    assert f"Its share was learned on {tuning.queries[0]} queries" in answer
+
+
+def test_a_suite_of_two_datasets_asks_for_one(folder: Path) -> None:
+    other = {"embedded:everyday": {"name": "again", "queries": 5}}
+    both = suites.load({**SUITE, "datasets": ["embedded:everyday", other]})
+    with pytest.raises(BenchError, match="has everyday, again: choose one with --dataset"):
+        tune(both, Limits(p95_ms=1.0), out=folder / "x")
+    with pytest.raises(BenchError, match=r"no dataset 'agin'.*'again'"):
+        tune(both, Limits(p95_ms=1.0), dataset="agin", out=folder / "x")
+
+
+def test_the_forecast_of_a_confirmed_median_is_within_its_interval_or_outside(
+    whole: Outcome,
+) -> None:
+    assert whole.winner is not None
+    assert whole.winner.p50_range is not None
+    low, high = whole.winner.p50_range
+    assert low <= whole.winner.p50_ms <= high
+    p50_ms = whole.winner.candidate.forecast_p50_ms
+    for forecast, place in ((p50_ms, low <= p50_ms <= high), (low / 2, False), (high * 2, False)):
+        candidate = replace(whole.winner.candidate, forecast_p50_ms=forecast)
+        best = replace(whole.winner, candidate=candidate)
+        assert best.is_as_forecast is place
+        word = "within" if place else "outside"
+        answer = " ".join(report.sentences(replace(whole, winner=best)))
+        assert f"ms, is {word} the 95 % interval of the timed one" in answer
 
 
 def test_an_estimate_over_few_queries_is_marked_and_no_verdict_by_it_is_sure(few: Outcome) -> None:
@@ -277,6 +447,16 @@ def test_a_runner_up_of_equal_values_is_called_equal(few: Outcome) -> None:
     difference = statistics.difference(few.winner.candidate.values, equal.candidate.values, 0)
     answer = " ".join(report.sentences(replace(few, runner_up=equal, difference=difference)))
     assert f"The runner-up, {chain}, has an equal nDCG@10 on every query." in answer
+    assert "is lower by" not in answer
+    # other values with the same mean
+    values = list(few.winner.candidate.values)
+    place = next(place for place, value in enumerate(values) if value != values[0])
+    values[0], values[place] = values[place], values[0]
+    moved = replace(equal, candidate=replace(equal.candidate, values=values))
+    difference = statistics.difference(few.winner.candidate.values, values, 0)
+    answer = " ".join(report.sentences(replace(few, runner_up=moved, difference=difference)))
+    assert "has the same mean nDCG@10" in answer
+    assert "other values on 2 queries" in answer
     assert "is lower by" not in answer
 
 
