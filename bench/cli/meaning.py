@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from bench.calibration.maps import TABLE
-from bench.cli.arguments import MEANING, PATH, count_option, form_option, run_argument
+from bench.calibration.maps import FEATURES, TABLE
+from bench.cli.arguments import MEANING, PATH, RUN, count_option, form_option, run_argument
 from bench.cli.console import echo
 from bench.core.errors import BenchError
 from bench.core.filenames import file_stem
 
 if TYPE_CHECKING:
+    from bench.calibration.cuts import Goal
     from bench.meaning.calibrate import RowCalibration, Settings
+    from bench.records.judged_scores import JudgedScores
     from bench.records.run import Run
+    from bench.reports.document import Document
+
+LEVEL = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+
+class Promise(NamedTuple):
+    """What a cut keeps, and how much of it."""
+
+    goal: Goal
+    level: float
 
 
 @click.command(epilog=MEANING)
@@ -25,6 +37,38 @@ if TYPE_CHECKING:
 @click.option("--dataset", help="One of the run's datasets. Default: all of them.")
 @click.option("--first-stage", help="One of the run's first stages. Default: all of them.")
 @click.option(
+    "--by",
+    metavar="FIELD",
+    help="A map for each value of a field of the queries, such as language; needs --queries.",
+)
+@click.option(
+    "--queries", type=PATH, help="The dataset's queries as JSON lines, with the field of --by."
+)
+@count_option("--folds", 5, "Parts of the queries: each is measured by a map of the others.")
+@click.option("--seed", type=click.IntRange(0), help="Of folds and intervals. Default: the run's.")
+@click.option(
+    "--keep-recall",
+    type=LEVEL,
+    metavar="SHARE",
+    help="In place of the errors: the highest threshold that keeps this share of a query's "
+    "relevant candidates, such as 0.9.",
+)
+@click.option(
+    "--keep-precision",
+    type=LEVEL,
+    metavar="SHARE",
+    help="In place of the errors: the lowest threshold of whose documents this share is relevant.",
+)
+@click.option(
+    "--on",
+    "other",
+    metavar="DATASET|RUN",
+    help="Try the threshold on another dataset of RUN, or on the same reranker in another run.",
+)
+@click.option(
+    "--out", type=PATH, help="File for a map that is fitted on all queries: calibration.json."
+)
+@click.option(
     "--map",
     "kind",
     type=click.Choice(tuple(TABLE)),
@@ -32,12 +76,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The kind of map that --out writes.",
 )
-@click.option(
-    "--place", is_flag=True, help="The map of --out also reads the score's place within its query."
-)
-@count_option("--folds", 5, "Parts of the queries: each is measured by a map of the others.")
-@click.option("--seed", type=click.IntRange(0), help="Of folds and intervals. Default: the run's.")
-@click.option("--out", type=PATH, help="File for the map of all queries: calibration.json.")
+@click.option("--place", is_flag=True, help="It also reads the score's place within its query.")
 @click.option("--plot", type=PATH, help="File for the reliability curve: .png, .svg or .pdf.")
 @form_option("table", "markdown", "json", "csv")
 def calibrate(
@@ -45,54 +84,136 @@ def calibrate(
     reranker: str | None,
     dataset: str | None,
     first_stage: str | None,
-    kind: str,
-    place: bool,
+    by: str | None,
+    queries: Path | None,
     folds: int,
     seed: int | None,
+    keep_recall: float | None,
+    keep_precision: float | None,
+    other: str | None,
     out: Path | None,
+    kind: str,
+    place: bool,
     plot: Path | None,
     form: str,
 ) -> None:
     """What the scores of each row of RUN mean, or those of RERANKER (a reranker, `first-stage` or
-    a trial): reliability, ECE, Brier, log loss, AUC, as they are and mapped to probabilities. No
-    model is loaded.
+    a trial): reliability, ECE, Brier, log loss, AUC, as they are and mapped to probabilities; or a
+    threshold with a guarantee over queries. No model is loaded.
     """
-    from bench.meaning.calibrate import Settings, tables_of
-    from bench.meaning.calibrate import calibrate as calibrated
+    from bench.meaning.calibrate import Settings, calibrated, tables_of
     from bench.reports import calibrated as report
 
-    own = Settings(folds, run.seed if seed is None else seed)
+    promise = _promise(reranker, keep_recall, keep_precision, other)
+    if promise is not None and (out or plot or by):
+        raise BenchError("--keep-recall and --keep-precision go without --out, --plot and --by")
+    tables = tables_of(run, reranker, dataset=dataset, first_stage=first_stage)
+    settings = Settings(folds, run.seed if seed is None else seed)
+    if promise is not None:
+        echo(_cuts(run, tables, promise, other, settings), form)
+        return
     if out is not None:
-        tables = tables_of(run, reranker, dataset=dataset, first_stage=first_stage)
-        _refuse_several([table.row.trial.id for table in tables], "--out")
-    rows = calibrated(run, reranker, dataset=dataset, first_stage=first_stage, settings=own)
+        _refuse_several(tables, "--out")
+    settings = _grouped(settings, tables, by, queries)
+    rows = calibrated(run, tables, settings, is_named=reranker is not None)
     if out is not None:
-        _save(run, rows[0], kind, place, own, out)
+        features = FEATURES if place else ()
+        _save(run, rows[0], settings, kind, features, out)
     if plot is not None:
         _draw(rows, plot)
     echo(report.document(rows, curves=reranker is not None), form)
 
 
-def _refuse_several(trials: Sequence[str], option: str) -> None:
+def _promise(
+    reranker: str | None, recall: float | None, precision: float | None, other: str | None
+) -> Promise | None:
+    """Return what a cut is to keep; None where no cut is wanted."""
+    if recall is not None and precision is not None:
+        raise BenchError("--keep-recall and --keep-precision are two thresholds: give one of them")
+    if recall is None and precision is None:
+        if other is not None:
+            raise BenchError("--on tries a threshold: give --keep-recall or --keep-precision")
+        return None
+    if reranker is None:
+        raise BenchError("a threshold is of one reranker: name it after RUN")
+    if recall is not None:
+        return Promise("recall", recall)
+    return Promise("precision", precision or 0.0)
+
+
+def _refuse_several(tables: Sequence[JudgedScores], option: str) -> None:
     """Raise BenchError where an option that is of one row would be of several."""
-    if len(trials) > 1:
+    if len(tables) > 1:
+        trials = ", ".join(table.row.trial.id for table in tables)
         raise BenchError(
             f"{option} is of one row: name a reranker, and --dataset or --first-stage, or one of "
-            f"the trials {', '.join(trials)}"
+            f"the trials {trials}"
         )
 
 
+def _grouped(
+    settings: Settings, tables: Sequence[JudgedScores], by: str | None, queries: Path | None
+) -> Settings:
+    """Return the settings with the group of each query."""
+    from dataclasses import replace
+
+    from bench.meaning.groups import groups_of, refuse_missing
+
+    if by is None and queries is None:
+        return settings
+    if by is None or queries is None:
+        raise BenchError("--by FIELD and --queries FILE go together: a run keeps no other fields")
+    groups = groups_of(queries, by)
+    for table in tables:
+        refuse_missing(groups, table.query_ids, queries)
+    return replace(settings, by=by, groups=groups)
+
+
+def _cuts(
+    run: Run,
+    tables: Sequence[JudgedScores],
+    promise: Promise,
+    other: str | None,
+    settings: Settings,
+) -> Document:
+    from bench.meaning.cut import cut
+    from bench.reports import cut as report
+
+    others: list[tuple[Run, JudgedScores]] = []
+    if other is not None:
+        _refuse_several(tables, "--on")
+        others = _others(run, tables[0], other)
+    cuts = [
+        cut(run, table, promise.goal, promise.level, others, settings.folds, settings.seed)
+        for table in tables
+    ]
+    return report.document(cuts)
+
+
+def _others(run: Run, table: JudgedScores, other: str) -> list[tuple[Run, JudgedScores]]:
+    """Return the scores of the same reranker on another dataset of a run, or in another run."""
+    from bench.meaning.calibrate import tables_of
+
+    name = table.row.trial.reranker
+    if any(other == row.trial.dataset for row in run.rows):
+        return [(run, own) for own in tables_of(run, name, dataset=other)]
+    another = RUN.convert(other, None, None)
+    return [(another, own) for own in tables_of(another, name)]
+
+
 def _save(
-    run: Run, row: RowCalibration, kind: str, place: bool, settings: Settings, path: Path
+    run: Run,
+    row: RowCalibration,
+    settings: Settings,
+    kind: str,
+    features: tuple[str, ...],
+    path: Path,
 ) -> None:
-    from bench.calibration import file, maps
+    from bench.calibration import file
     from bench.meaning.calibrate import calibration_of
     from bench.meaning.cross_fitting import Recipe
 
-    recipe = Recipe(kind)
-    if place:
-        recipe = Recipe(kind, maps.FEATURES)
-    file.write(path, calibration_of(run, row, recipe, settings))
+    file.write(path, calibration_of(run, row, Recipe(kind, features), settings))
     click.echo(path, err=True)
 
 

@@ -100,11 +100,14 @@ class RowCalibration:
 
 @dataclass(frozen=True)
 class Settings:
-    """How maps are fitted and errors resampled. `groups` is the group of each query by its id."""
+    """How maps are fitted and errors resampled. `groups` is the group of each query by its id, the
+    value of the field `by`.
+    """
 
     folds: int = FOLDS
     seed: int = 0
     recipes: Sequence[Recipe] = RECIPES
+    by: str | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -121,12 +124,19 @@ def calibrate(
     Raises RecordError for a name that is unknown and a run without scores, CalibrationError where
     the scores of what is named are ranks, DataError where there are fewer queries than folds.
     """
-    own = settings or Settings(seed=run.seed)
     tables = tables_of(run, name, dataset=dataset, first_stage=first_stage)
-    if name is not None:
+    own = settings or Settings(seed=run.seed)
+    return calibrated(run, tables, own, is_named=name is not None)
+
+
+def calibrated(
+    run: Run, tables: Sequence[JudgedScores], settings: Settings, *, is_named: bool
+) -> list[RowCalibration]:
+    """Return the errors of some rows. Where they are named (`is_named`), ranks are refused."""
+    if is_named:
         for table in tables:
             refuse_ranks(table)
-    return [_row(run, table, own) for table in tables]
+    return [_row(run, table, settings) for table in tables]
 
 
 def tables_of(
@@ -254,7 +264,7 @@ def _assessed(
 
 
 def calibration_of(
-    run: Run, row: RowCalibration, recipe: Recipe, settings: Settings, by: str | None = None
+    run: Run, row: RowCalibration, recipe: Recipe, settings: Settings
 ) -> Calibration:
     """Return the map fitted on all queries of a row, with the errors that it had when it was fitted
     on other queries than those measured.
@@ -275,7 +285,7 @@ def calibration_of(
     return Calibration(
         map=maps.fitted(recipe.kind, lists, labels, recipe.features),
         fitted_on=_fitted_on(run, row, recipe, settings),
-        by=by,
+        by=settings.by,
         groups=groups,
     )
 

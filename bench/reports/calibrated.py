@@ -170,14 +170,16 @@ def _curve(curve: Bins) -> Table:
 
 def sentences(rows: Sequence[RowCalibration]) -> Iterator[str]:
     """Yield what to know of a calibration."""
-    is_fitted = any(reading.maps for row in rows for reading in row.readings[:1])
-    if is_fitted:
+    if any(row.readings[0].maps for row in rows):
         yield (
             "Maps are fitted on other queries than those that they are measured on. Intervals are "
             "95 %, over queries."
         )
-    readings = [row.readings[0] for row in rows]
-    if any(each.problem == "not probabilities" for own in readings for each in own.raw):
+    if rows and rows[0].groups:
+        groups = ", ".join(sorted(set(rows[0].groups)))
+        yield f"Each group of queries has maps of its own: {groups}."
+    raw = [row.readings[0].raw[0] for row in rows]
+    if any(each.problem == "not probabilities" for each in raw):
         yield (
             "Scores outside 0 to 1 are not probabilities: as they are, they have an AUC and no "
             "other error."

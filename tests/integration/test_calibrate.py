@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from bench.calibration import errors, file, maps
+from bench.calibration.cuts import steps_of
 from bench.core.errors import BenchError, CalibrationError
 from bench.meaning.calibrate import RowCalibration, Settings, calibrate, tables_of
 from bench.meaning.cross_fitting import FOLDS, Recipe, cross_fitted, fold_numbers, lists_of
-from bench.meaning.error_intervals import Labelled, errors_of
+from bench.meaning.cut import cut
+from bench.meaning.error_intervals import Labelled, auc_of, errors_of
 from bench.meaning.resampling import Resampling
 from bench.records.run import Run
 from bench.reports.calibrated import document
@@ -187,9 +189,7 @@ def test_many_steps_of_scores_change_an_auc_interval_by_little() -> None:
     labels = (rng.random(len(owners)) < 0.3).astype(float)
     scores = rng.normal(labels, 1.0)
     resampling = Resampling(100, 3, resamples=100)
-    from bench.meaning import error_intervals
-
-    own = error_intervals.auc_of(scores, Labelled(labels, owners, resampling))
+    own = auc_of(scores, Labelled(labels, owners, resampling))
     plain = []
     for counts in resampling.counts.astype(int):
         drawn = np.repeat(np.arange(len(owners)), counts[owners])
@@ -252,12 +252,100 @@ def test_a_picture_is_drawn(run: Run, tmp_path: Path) -> None:
     assert "platt: ECE" in path.read_text()
 
 
+def test_a_cut_says_what_it_promises_and_what_it_keeps(run: Run) -> None:
+    (table,) = tables_of(run, "logits")
+    done = cut(run, table, "recall", 0.8)
+    labels = table.labels(unjudged_as_not_relevant=False)
+    is_kept = table.scores >= done.threshold
+    here = done.here
+    assert here.precision.value == labels[is_kept & (labels >= 0)].mean()
+    assert here.documents.value == is_kept.sum() / QUERIES
+    assert here.of_documents == SIZE
+    is_relevant = labels == 1
+    relevant = np.bincount(table.owners[is_relevant])
+    kept = np.bincount(table.owners[is_relevant & is_kept], minlength=len(relevant))
+    recalls = kept[relevant > 0] / relevant[relevant > 0]
+    assert here.recall.value == pytest.approx(recalls.mean())
+    assert done.queries == (relevant > 0).sum()
+    empty = 1 - len(set(table.owners[is_kept].tolist())) / QUERIES
+    assert here.empty.value == pytest.approx(empty)
+    assert recalls.mean() >= 0.8
+    assert done.low <= done.threshold <= done.high
+    assert here.tokens is None
+
+
+def test_a_cut_of_other_folds_serves_each_query(run: Run) -> None:
+    """With labels of a fold changed, its own documents are kept as before."""
+    (table,) = tables_of(run, "logits")
+    done = cut(run, table, "recall", 0.8)
+    lists, labels = lists_of(table), table.labels(unjudged_as_not_relevant=False)
+    fold_of = fold_numbers(run, table, FOLDS, run.seed)
+    is_kept = np.zeros(len(table.scores), dtype=bool)
+    for fold in range(FOLDS):
+        part, is_theirs = lists.part(fold_of != fold)
+        threshold = steps_of("recall", part, labels[is_theirs]).threshold(0.8)
+        own = fold_of[table.owners] == fold
+        is_kept[own] = table.scores[own] >= threshold
+    assert done.elsewhere.documents.value == is_kept.sum() / QUERIES
+
+
+def test_a_threshold_is_tried_on_another_run(run: Run) -> None:
+    done = command(run, "logits", "--keep-precision", 0.5, "--on", run.folder, "--format", "json")
+    (answer,) = json.loads(done.stdout)
+    (carried,) = answer["carried"]
+    assert carried["same_identity"] is True
+    assert carried["run"] == run.info.id
+    assert carried["precision"] == answer["here"]["precision"]
+    assert answer["keeps"] == "scores"
+    assert any("query precision" in note for note in answer["notes"])
+    assert command(run, "logits", "--keep-recall", 0.9).returncode == 0
+
+
+def test_too_few_queries_are_named(run: Run) -> None:
+    text = command(run, "logits", "--keep-recall", 0.999, "--format", "markdown").stdout
+    assert "999 are needed" in text
+    assert "-∞" in text
+
+
+def test_a_field_of_the_queries_gives_each_group_a_map(run: Run, tmp_path: Path) -> None:
+    queries = tmp_path / "queries.jsonl"
+    lines = [
+        json.dumps({"_id": f"q{number}", "text": "?", "language": ("de", "en")[number % 2]})
+        for number in range(QUERIES)
+    ]
+    queries.write_text("\n".join(lines))
+    path = tmp_path / "calibration.json"
+    arguments = ("logits", "--by", "language", "--queries", queries, "--out", path)
+    done = command(run, *arguments, "--format", "markdown")
+    assert "maps of its own: de, en" in done.stdout
+    calibration = file.read(path)
+    assert calibration.by == "language"
+    (table,) = tables_of(run, "logits")
+    labels = table.labels(unjudged_as_not_relevant=False)
+    is_english = np.array([int(query_id[1:]) % 2 == 1 for query_id in table.query_ids])
+    part, is_theirs = lists_of(table).part(is_english)
+    assert calibration.groups["en"] == maps.fitted("platt", part, labels[is_theirs])
+    assert calibration.map == maps.fitted("platt", lists_of(table), labels)
+    queries.write_text("\n".join(lines[1:]))
+    done = command(run, *arguments)
+    assert (done.returncode, "such as 'q0'" in done.stderr) == (2, True)
+    queries.write_text("\n".join(lines))
+    done = command(run, "logits", "--by", "langage", "--queries", queries)
+    assert "did you mean 'language'" in done.stderr
+
+
 PLANTED: list[tuple[tuple[Any, ...], str]] = [
     (("absent",), "there is no row 'absent'"),
     (("logits", "--dataset", "other"), "there is no dataset 'other'; there is tiny"),
     (("--out", "map.json"), "--out is of one row"),
     (("logits", "--plot", "curve.txt"), "give a name that ends in .png"),
     (("logits", "--folds", "500"), "cannot be parted into 500 folds"),
+    (("logits", "--keep-recall", "1.5"), "1.5 is not in the range"),
+    (("--keep-recall", "0.9"), "a threshold is of one reranker"),
+    (("logits", "--keep-recall", "0.9", "--keep-precision", "0.9"), "give one of them"),
+    (("logits", "--on", "tiny"), "--on tries a threshold"),
+    (("places", "--keep-recall", "0.9"), "its scores are ranks"),
+    (("logits", "--by", "language"), "--by FIELD and --queries FILE go together"),
     (("logits", "--map", "beta", "--place", "--out", "map.json"), "beta reads the score alone"),
 ]
 
