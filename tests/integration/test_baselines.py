@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,29 @@ from bench.records.run import Run
 from bench.reports import verdict as page
 from bench.reports.renderers import render
 from bench.suite.suite import load
+from tests.support.made_collections import write_collection
 from tests.support.made_runs import made_run
 
 FAKE = {"tests.support.fakes:HashReranker": {"name": "fake"}}
 
 
-@pytest.fixture
-def run(collection: Path, tmp_path: Path) -> Run:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("finished")
     suite = {
         "name": "tiny",
-        "datasets": [f"files:{collection}"],
+        "datasets": [f"files:{write_collection(folder / 'tiny')}"],
         "rerankers": [FAKE],
         "latency": {"queries": 3, "rounds": 1},
     }
-    return bench.run(suite, out=tmp_path / "results")
+    return bench.run(suite, out=folder / "results")
+
+
+@pytest.fixture
+def run(finished: Run, tmp_path: Path) -> Run:
+    """A copy of one finished run, that a test may write to."""
+    folder = tmp_path / "results" / "tiny" / finished.folder.name
+    return Run(Path(shutil.copytree(finished.folder, folder)))
 
 
 def test_a_baseline_is_a_small_run_that_checks_like_the_whole_one(run: Run, tmp_path: Path) -> None:

@@ -121,15 +121,18 @@ def rankings(run: Run) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "options", "workers"),
     [
-        pytest.param(FAKE, {}, id="fake"),
-        pytest.param("cross-encoder", MODEL, id="model", marks=pytest.mark.slow),
+        pytest.param(FAKE, {}, 2, id="fake"),
+        # one worker: each imports the libraries for seconds
+        pytest.param("cross-encoder", MODEL, 1, id="model", marks=pytest.mark.slow),
     ],
 )
-def test_scores_are_those_of_this_process_bit_for_bit(name: str, options: dict[str, Any]) -> None:
+def test_scores_are_those_of_this_process_bit_for_bit(
+    name: str, options: dict[str, Any], workers: int
+) -> None:
     lists = requests(9, docs=4)
-    theirs = scored(name, options, lists, entry=("processes", TWO["processes"]))
+    theirs = scored(name, options, lists, entry=("processes", {"workers": workers, "threads": 1}))
     assert_same(scored(name, options, lists), theirs)
     assert theirs.executor == "processes"
 

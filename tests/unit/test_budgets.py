@@ -68,7 +68,7 @@ def only(found: list[Choice]) -> Choice:
 def test_a_notebook_shows_choices_as_tables(tmp_path: Path) -> None:
     found = bench.budget(made(tmp_path), p95_ms=100)
     (choice,) = found
-    assert "better (cpu) at depth 5" in repr(found)
+    assert "better (cpu) over 5 candidates" in repr(found)
     assert repr(choice).startswith("<Choice: nDCG@10 within p95 ≤ 100 ms on ")
     assert repr(choice).endswith("; 2 fit, 1 too slow, 0 withheld>")
     assert len(repr(choice)) < 300
