@@ -22,9 +22,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS, QUERIES = 10, 60
@@ -120,27 +121,33 @@ def write_case(folder: Path, port: int) -> None:
     (folder / "suite.yaml").write_text(json.dumps(suite))
 
 
-def start(folder: Path, name: str) -> subprocess.Popen[bytes]:
-    """Start the run that `name` has its results and cache by."""
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "RERANK_BENCH_CACHE": str(folder / f"cache-{name}"),
-        "MPLBACKEND": "Agg",
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "bench",
-        "run",
-        "suite.yaml",
-        "--out",
-        f"out-{name}",
-        "--quiet",
-    ]
-    with (folder / f"stderr-{name}.txt").open("wb") as errors:
+class Process(Protocol):
+    """A run at work."""
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def kill(self) -> None: ...
+
+
+class Start(Protocol):
+    """Starts the command with these arguments in a folder, its messages in a file."""
+
+    def __call__(
+        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], errors: Path
+    ) -> Process: ...
+
+
+def start_anew(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], errors: Path
+) -> Process:
+    """Start the command as a user does: by a new interpreter."""
+    command = [sys.executable, "-m", "bench", *arguments]
+    values = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    with errors.open("wb") as file:
         return subprocess.Popen(
-            command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=errors
+            command, cwd=folder, env=values, stdout=subprocess.DEVNULL, stderr=file
         )
 
 
@@ -180,11 +187,20 @@ def held_locks(out: Path) -> list[str]:
     return names
 
 
-def kill_often(kills: int, seed: int, folder: Path) -> Counter[str]:
+def kill_often(
+    kills: int, seed: int, folder: Path, start_process: Start = start_anew
+) -> Counter[str]:
     """Return the counts of lost or stale records, of held locks, and of how often the service was
     asked again.
     """
     server, draw = Server(), random.Random(seed)
+
+    def start(folder: Path, name: str) -> Process:
+        """Start the run that `name` has its results and cache by."""
+        environment = {"RERANK_BENCH_CACHE": str(folder / f"cache-{name}"), "MPLBACKEND": "Agg"}
+        arguments = ["run", "suite.yaml", "--out", f"out-{name}", "--quiet"]
+        return start_process(arguments, folder, environment, folder / f"stderr-{name}.txt")
+
     write_case(folder, server.server_port)
     begun = time.monotonic()
     undisturbed = start(folder, "calm")
@@ -221,9 +237,7 @@ def kill_often(kills: int, seed: int, folder: Path) -> Counter[str]:
     return findings
 
 
-def _wait(
-    process: subprocess.Popen[bytes], server: Server, draw: random.Random, seconds: float
-) -> None:
+def _wait(process: Process, server: Server, draw: random.Random, seconds: float) -> None:
     """Half of the kills come anywhere from the start on; half come some answers of the service
     later, among what is being written.
     """

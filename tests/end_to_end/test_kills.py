@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from scripts import kill_test
+from tests.support.forked import Forked
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")
 def test_a_run_killed_at_random_moments_loses_nothing(tmp_path: Path) -> None:
-    findings = kill_test.kill_often(5, 7, tmp_path)
+    findings = kill_test.kill_often(5, 7, tmp_path, Forked)
     assert kill_test.is_sound(findings), findings
     assert findings["kills"] == 5

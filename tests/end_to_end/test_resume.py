@@ -8,8 +8,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import pytest
 
 from bench.records.run import Run
 from scripts.kill_test import contents
-from tests.support.paths import ROOT
+from tests.support.forked import Forked
 
 KILLS = 20
 CHUNK = 40
@@ -39,7 +37,7 @@ def write_collection(folder: Path) -> None:
     (folder / "qrels.txt").write_text("".join(f"q{i} 0 d{i % DOCS} 1\n" for i in range(QUERIES)))
 
 
-def start(folder: Path, cache: Path, out: str, log: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path, cache: Path, out: str, log: Path) -> Forked:
     suite = {
         "name": "killed",
         "datasets": ["files:data"],
@@ -51,25 +49,25 @@ def start(folder: Path, cache: Path, out: str, log: Path) -> subprocess.Popen[by
         "devices": "cpu",
     }
     (folder / "suite.yaml").write_text(json.dumps(suite))
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "RERANK_BENCH_CACHE": str(cache)}
-    command = [sys.executable, "-m", "bench", "run", "suite.yaml", "--out", out, "--quiet"]
-    with (folder / "stderr.txt").open("wb") as errors:
-        return subprocess.Popen(
-            command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=errors
-        )
+    arguments = ["run", "suite.yaml", "--out", out, "--quiet"]
+    environment = {"RERANK_BENCH_CACHE": str(cache)}
+    return Forked(arguments, folder, environment, folder / "stderr.txt")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")
 def test_a_run_killed_at_20_random_moments_resumes_to_the_same_bits(tmp_path: Path) -> None:
     write_collection(tmp_path / "data")
+    assert Forked(["--version"], tmp_path, {}, tmp_path / "stderr.txt").wait(120) == 0
+    begun = time.monotonic()
     undisturbed = start(tmp_path, tmp_path / "cache-a", "out-a", tmp_path / "log-a")
     assert undisturbed.wait(120) == 0, (tmp_path / "stderr.txt").read_text()
+    seconds = time.monotonic() - begun
     log, rng = tmp_path / "log-b", random.Random(20)
     in_the_midst = 0
     for _ in range(KILLS):
         before = log.stat().st_size if log.exists() else 0
         process = start(tmp_path, tmp_path / "cache-b", "out-b", log)
-        # Half the kills fall anywhere from start-up on; half wait for scoring to begin, so that
+        # Half the kills fall anywhere from the start on; half wait for scoring to begin, so that
         # they fall among chunks being written.
         if rng.random() < 0.5:
             wait_for(
@@ -77,10 +75,10 @@ def test_a_run_killed_at_20_random_moments_resumes_to_the_same_bits(tmp_path: Pa
                     (log.exists() and log.stat().st_size > size) or process.poll() is not None
                 )
             )
-            time.sleep(rng.uniform(0, 0.25))
+            time.sleep(rng.uniform(0, seconds / 20))
         else:
-            time.sleep(rng.uniform(0, 1.5))
-        process.send_signal(signal.SIGKILL)
+            time.sleep(rng.uniform(0, seconds / 6))
+        process.kill()
         in_the_midst += (
             process.wait() == -signal.SIGKILL and log.exists() and log.stat().st_size > before
         )
