@@ -63,6 +63,17 @@ class Architecture(Options):
     )
 
 
+class TrainedOn(Options):
+    """What a model has seen of known collections."""
+
+    collections: tuple[str, ...] = Field(
+        description="families of collections (bench.datasets.families) of which it saw the "
+        "training split, or the answers of a teacher to it; others may be missing where the source "
+        "names no more"
+    )
+    source: str = Field(pattern=r"^https://", description="the card or paper that says so")
+
+
 class Facts(Options):
     """What a reader wants to know before choosing. A run records what really loaded."""
 
@@ -83,6 +94,9 @@ class Facts(Options):
     caution: str | None = Field(
         None,
         description="what a reader of its results should know: stands under the table when it ran",
+    )
+    trained_on: TrainedOn | None = Field(
+        None, description="None where its makers do not say: not known, and not nothing"
     )
     architecture: Architecture | None = Field(
         None, description="None where `weights: random` cannot be had"
@@ -134,6 +148,17 @@ def price(backend: str, model: str, base_url: str | None = None) -> Price | None
             and entry.options.get("base_url") == base_url
         ):
             return entry.facts.price
+    return None
+
+
+def trained_on(model: str, adapter: str | None = None) -> tuple[str, ...] | None:
+    """Return the families of collections that a model has seen, whatever runs it and however a
+    suite calls it; None where that is not known.
+    """
+    for entry in load().values():
+        is_same = (entry.options.get("model"), entry.options.get("adapter")) == (model, adapter)
+        if is_same and entry.facts.trained_on is not None:
+            return entry.facts.trained_on.collections
     return None
 
 

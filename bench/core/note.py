@@ -18,6 +18,7 @@ class Code(StrEnum):
     TEXT = "text"
 
     # a row
+    TRAINED_ON = "trained-on"
     RANDOM_WEIGHTS = "random-weights"
     OTHER_CANDIDATES = "other-candidates"
     MOSTLY_FAILED = "mostly-failed"

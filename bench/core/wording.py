@@ -232,6 +232,10 @@ def _unreadable(note: Note) -> str:
 WORDS: Mapping[Code, Words] = {
     Code.TEXT: _text,
     Code.CAUTION: _text,
+    Code.TRAINED_ON: says(
+        "ᵗ trained on {text}, which this collection is of: its results here may be better than on "
+        "unseen data"
+    ),
     Code.RANDOM_WEIGHTS: says("random weights: the order means nothing"),
     Code.OTHER_CANDIDATES: says(
         "a run over other candidates than these, left out of the verdict: `first_stage: NAME` "

@@ -78,7 +78,8 @@ class Dataset:
     counted facts the reader of a report should know (blank documents, ...). `relevant_only` says
     that the judgments list relevant documents only. `skip_own` says that a document with a query's
     own id is no candidate of it: None has the collection's texts decide. `has_texts` is false where
-    the documents are known by their ids alone, from judgments and run files. `documents_read` is
+    the documents are known by their ids alone, from judgments and run files. `families` are those
+    that it shares documents or queries with. `documents_read` is
     how many documents a check has read, None where it has read all.
     """
 
@@ -95,6 +96,7 @@ class Dataset:
     skip_own: bool | None = None
     has_texts: bool = True
     documents_read: int | None = None
+    families: tuple[str, ...] = ()
 
     @property
     def judged_queries(self) -> dict[str, str]:

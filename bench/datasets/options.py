@@ -50,6 +50,13 @@ class DatasetOptions(StageOptions):
         description="label in the judgments -> grade, a whole number: {E: 3, S: 2, C: 1, I: 0} "
         "or {1.0: 100, 0.1: 10, 0.01: 1, 0: 0}",
     )
+    family: str | None = option(
+        None,
+        min_length=1,
+        decides="nothing",
+        description="family of collections that models may have been trained on, such as msmarco, "
+        "where the name of the collection does not say",
+    )
     own_document: Literal["auto", "drop", "keep"] = option(
         "auto",
         decides="scores",

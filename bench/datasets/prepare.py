@@ -12,6 +12,7 @@ from bench.core.errors import DataError, SuiteError
 from bench.core.note import Code, Notes, read_notes
 from bench.datasets import checks
 from bench.datasets.base import Dataset, Documents, Qrels, content_hash, render
+from bench.datasets.families import families_of, with_translations
 from bench.datasets.options import DatasetOptions, template_fields
 from bench.datasets.own_document import own_documents
 
@@ -72,7 +73,14 @@ def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
         warnings=(*read_notes(dataset.warnings), *notes.all()),
         relevant_only=relevant_only,
         skip_own=skip_own,
+        families=_families(dataset, options),
     )
+
+
+def _families(dataset: Dataset, options: DatasetOptions) -> tuple[str, ...]:
+    if options.family is not None:
+        return with_translations([options.family.casefold()])
+    return families_of(f"{dataset.identity.get('id', '')}/{dataset.id}")
 
 
 def _judgments(qrels: Qrels) -> list[tuple[str, str, str]]:

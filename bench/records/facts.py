@@ -32,6 +32,7 @@ class DatasetFacts(TypedDict, total=False):
     documents: int
     queries: int
     judgments: int
+    families: list[str]
 
 
 class CandidateFacts(TypedDict, total=False):
@@ -55,6 +56,8 @@ class LoadedFacts(TypedDict, total=False):
     device: str
     parameters: int
     stages: list[Fields]
+    trained_on: list[str]
+    training_unknown: bool
 
 
 class DescriptionFacts(TypedDict, total=False):
@@ -170,7 +173,7 @@ class AsStored:
 
 def check_dataset(values: Stored) -> None:
     """Raise ValueError where what is read of a collection is of another type."""
-    _check_types(values, {"min_relevance": int})
+    _check_types(values, {"min_relevance": int, "families": list})
     _check_notes(values)
 
 
@@ -202,7 +205,9 @@ def check_description(values: Stored) -> None:
     for name in ("identity", "facts"):
         if name in values and not isinstance(values[name], dict):
             raise FieldProblem(name, f"is {_kind(values[name])}, and not an object")
-    _check_notes(values.get("facts", {}), "facts.")
+    facts = values.get("facts", {})
+    _check_types(facts, {"trained_on": list, "training_unknown": bool}, "facts.")
+    _check_notes(facts, "facts.")
 
 
 def check_architecture(values: Stored) -> None:

@@ -24,6 +24,7 @@ from bench.records.facts import TimingFacts
 from bench.records.learned import LearnedRecord
 from bench.records.losses import LossRecord
 from bench.records.schema import ArchitectureRecord, Cost, Record, StageRecord
+from bench.records.training import is_unseen, seen_families
 
 if TYPE_CHECKING:
     from bench.records.folder import RunFolder
@@ -71,7 +72,8 @@ class Row:
     relevant documents were lost. `first_changed` is the share of queries with another first
     document than the first stage's. `meaningless` is an
     order that leads no verdict: that of a model with random weights, or of a published run over
-    other candidates, alone or as a stage.
+    other candidates, alone or as a stage. `seen` are the families of the collection that a model of
+    the row was trained on; `is_unseen` is None where that is not known.
     """
 
     trial: Trial
@@ -92,6 +94,8 @@ class Row:
     first_changed: float | None = None
     learned: Sequence[LearnedRecord] = ()
     meaningless: bool = False
+    seen: Sequence[str] = ()
+    is_unseen: bool | None = None
 
     @property
     def name(self) -> str:
@@ -147,7 +151,7 @@ class Row:
             row["candidates"] = min(self.longest, trial.depth)
         row |= {"status": self.status, "reason": self.reason}
         if self.status == "done":
-            row |= {"failed": self.failed}
+            row |= {"failed": self.failed, "unseen": self.is_unseen}
         for name, value in self.quality.items():
             row |= {name: value.mean, f"{name} low": value.low, f"{name} high": value.high}
         for name, delta in self.differences.items():
@@ -218,6 +222,8 @@ def rows(run: RunFolder) -> list[Row]:
             learned=() if record.mostly_failed else record.learned,
             losses=record.losses,
             meaningless=bool(doubts(record)),
+            seen=seen_families(record),
+            is_unseen=is_unseen(record),
         )
         table.append(row)
     return list(_with_untimed(table))
@@ -313,6 +319,8 @@ def groups(members: Iterable[Member]) -> dict[GroupKey, list[Member]]:
 def _notes(record: Record) -> list[Note]:
     """What a reader should know before trusting a row."""
     notes = doubts(record)
+    if seen := seen_families(record):
+        notes.append(Note(Code.TRAINED_ON, text=", ".join(seen)))
     counts = record.counts
     if record.mostly_failed:
         failed = Note(Code.MOSTLY_FAILED, counts.failed, counts.called, _reason(record))

@@ -27,6 +27,8 @@ Badge = Literal["", "better", "worse", "same"]
 """What a test says of a difference, at 5 % after Holm's correction."""
 REQUEST_MARK = "ʳ"
 """Next to the latency of a hosted service in a table that holds others' too."""
+SEEN_MARK = "ᵗ"
+"""Next to the quality of a row on a collection that a model of it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,13 @@ def measure(estimate: Estimate | None) -> Cell:
     cell = mean(estimate.mean)
     interval = numbers.interval(estimate)
     return replace(cell, low=estimate.low, high=estimate.high, interval=interval)
+
+
+def seen(cell: Cell) -> Cell:
+    """Return the cell of a quality that training data may have made better."""
+    if cell.number is None:
+        return cell
+    return replace(cell, text=f"{cell.text}{SEEN_MARK}")
 
 
 def mean(value: float | None, badge: Badge = "") -> Cell:

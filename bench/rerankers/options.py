@@ -40,6 +40,13 @@ class RerankerOptions(StageOptions):
         "error",
     )
 
+    trained_on: tuple[str, ...] | None = option(
+        None,
+        decides="nothing",
+        description="families of collections that the model was trained on, such as msmarco: its "
+        "results there are marked; [] for none; what the catalogue knows when absent",
+    )
+
     @property
     def has_random_weights(self) -> bool:
         """Whether the architecture alone is to be timed."""

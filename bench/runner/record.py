@@ -26,6 +26,7 @@ from bench.records.writer import now
 from bench.rerankers.description import described
 from bench.rerankers.options import declared
 from bench.runner.cost import cost_of, together
+from bench.runner.training import with_training
 from bench.suite.planning import Planned
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 
 def dataset_fields(dataset: Dataset) -> Fields:
     facts = {"id": dataset.id, "template": dataset.template, "min_relevance": dataset.min_relevance}
-    return {**facts, "relevant_only": dataset.relevant_only, **dataset.identity}
+    facts |= {"relevant_only": dataset.relevant_only, "families": list(dataset.families)}
+    return {**facts, **dataset.identity}
 
 
 def candidates_fields(candidates: Candidates) -> Fields:
@@ -201,7 +203,9 @@ def quality_record(
         pairs = Pairs(**asdict(scored.pairs))
     return Record(
         trial=trial,
-        description=with_caution(scored.description, planned.part.name),
+        description=with_training(
+            with_caution(scored.description, planned.part.name), planned, candidates
+        ),
         dataset=dataset_fields(dataset),
         candidates={
             **candidates_fields(candidates),

@@ -62,6 +62,7 @@ EXAMPLES: Mapping[str, Any] = {
     "pipeline": f"{__name__}:other_pipeline",
     "price": {"usd": 2, "per": "1000 searches"},
     "queries": 1,
+    "trained_on": ["msmarco"],
     "revision": NEW,
     "stemmer": "german",
     "stopwords": ["fruit"],

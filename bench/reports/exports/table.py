@@ -12,7 +12,7 @@ from bench.core.atomic import write_atomically
 from bench.records.run import Run
 from bench.reports.renderers.csv import guarded
 from bench.reports.renderers.json import as_json
-from bench.reports.sections.overview import means, over
+from bench.reports.sections.overview import means, over, unseen_mean
 from bench.reports.view import View
 from bench.reports.wording import out_of_verdict
 
@@ -70,6 +70,8 @@ def frame(run: Run) -> pd.DataFrame:
             "status": "done",
             measure: mean.mean,
         }
+        if (over_unseen := unseen_mean(mean, view)) is not None:
+            row[f"{measure} unseen"] = over_unseen
         if any(reasons):
             row[OUT_OF_VERDICT] = mean.out_of_verdict
         rows.append(row)

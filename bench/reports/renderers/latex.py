@@ -17,6 +17,7 @@ SPECIAL = {
     "Δ": "$\\Delta$",
     "†": "$^{\\dagger}$",
     "ʳ": "$^{r}$",
+    "ᵗ": "$^{t}$",
     "<": "$<$",
     ">": "$>$",
     "|": "\\textbar{}",
@@ -36,7 +37,7 @@ def render(document: Document) -> str:
 
 def escape(text: str) -> str:
     """Return text as LaTeX prints it."""
-    special = r"[\\~^&%$#_{}–Δ†ʳ<>|\"]"
+    special = r"[\\~^&%$#_{}–Δ†ʳᵗ<>|\"]"
     return re.sub(
         special, lambda sign: SPECIAL.get(sign[0], f"\\{sign[0]}"), " ".join(text.split())
     )

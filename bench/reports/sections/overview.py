@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from bench.records import rows as records
 from bench.records.rows import GroupKey
 from bench.reports import cells
-from bench.reports.cells import Badge, Cell
+from bench.reports.cells import SEEN_MARK, Badge, Cell
 from bench.reports.document import Block, Column, Paragraph, Row, Section, Table
 from bench.reports.findings import Finding, significance
 from bench.reports.names import device_of, name_of
 from bench.reports.view import View
 from bench.reports.wording import out_of_verdict
 
-MEAN = "mean"
+MEAN, UNSEEN = "mean", "unseen"
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,58 @@ def overview(view: View) -> Section | None:
     # a group that the run did not reach has no measure
     measures = dict.fromkeys(finding.measure for finding in view.findings if finding.measure)
     where = f"The mean is over {over(view)}; it is blank where one of them is missing."
+    if text := _of_training(view):
+        where = f"{where} {text}"
     blocks: list[Block] = [table, Paragraph((where,), quiet=True)]
     title = f"All {_what(view)}"
     if measures:
         title += f", {' and '.join(measures)}"
     return Section("overview", title, blocks)
+
+
+def unseen(view: View) -> list[int]:
+    """Return the groups whose collection no row is known to have been trained on."""
+    return [
+        i for i, finding in enumerate(view.findings) if not any(row.seen for row in finding.members)
+    ]
+
+
+def unseen_mean(mean: Mean, view: View) -> float | None:
+    """Return the mean over the groups that nobody is known to have been trained on; None where a
+    group lacks it, or where these are all or none of them.
+    """
+    groups = unseen(view)
+    if not 0 < len(groups) < len(view.findings) or not set(groups) <= set(mean.values):
+        return None
+    return sum(mean.values[i] for i in groups) / len(groups)
+
+
+def _of_training(view: View) -> str:
+    """Return what the marks and the mean of unseen collections say; empty where nothing is
+    marked.
+    """
+    groups = unseen(view)
+    if len(groups) == len(view.findings):
+        return ""
+    texts = [f"{SEEN_MARK}: a model of the row was trained on the collection's family."]
+    if groups:
+        titles = "; ".join(view.title(view.findings[i].group) for i in groups)
+        texts.append(f"Unseen is the mean over what no row is known to be trained on: {titles}.")
+    else:
+        texts.append("There is no collection that no row is known to be trained on.")
+    unknown = _unknown(view)
+    if unknown:
+        texts.append(f"Not known of {', '.join(unknown)}, which may have seen any of them.")
+    return " ".join(texts)
+
+
+def _unknown(view: View) -> list[str]:
+    """Return the rows of which it is not known what they were trained on."""
+    names: dict[str, None] = {}
+    for row in view.rows:
+        if row.status == "done" and row.is_unseen is None and row.trial.kind == "reranker":
+            names[row.name] = None
+    return list(names)
 
 
 def _what(view: View) -> str:
@@ -96,6 +143,9 @@ def overview_table(view: View) -> Table | None:
         badges.append(significance(done, finding.measure))
     columns = [_column(i, finding, view) for i, finding in enumerate(findings)]
     columns.append(Column(MEAN, MEAN, f"mean over {over(view)}", better="higher", priority=0))
+    if 0 < len(unseen(view)) < len(findings):
+        meaning = "mean over the collections that no row is known to be trained on"
+        columns.append(Column(UNSEEN, UNSEEN, meaning, better="higher", priority=0))
     rows = [_row(line, badges, view) for line in lines]
     caption = f"all {_what(view)}"
     return Table("reranker", columns, rows, caption, style="overview", sortable=True)
@@ -139,8 +189,11 @@ def _begins(group: GroupKey, parts: Sequence[str]) -> bool:
 def _row(line: Mean, badges: Sequence[Mapping[str, Badge]], view: View) -> Row:
     trial = line.any_row.trial
     by_column: dict[str, Cell] = {MEAN: cells.mean(line.mean)}
+    by_column[UNSEEN] = cells.mean(unseen_mean(line, view))
     for i, row in line.rows.items():
         cell = cells.mean(line.values.get(i), badges[i].get(row.trial.id, ""))
+        if row.seen:
+            cell = cells.seen(cell)
         below = _aside(row)
         by_column[str(i)] = replace(cell, below=below, reason=out_of_verdict(row))
     device = device_of(trial)

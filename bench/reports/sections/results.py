@@ -177,6 +177,8 @@ def _cells(
     row: records.Row, measures: Sequence[str], badges: Mapping[str, Badge]
 ) -> dict[str, Cell]:
     by_column = {name: cells.measure(row.quality.get(name)) for name in measures}
+    if row.seen:
+        by_column = {name: cells.seen(cell) for name, cell in by_column.items()}
     delta = row.differences.get(measures[0]) if measures else None
     if delta:
         by_column[DELTA] = cells.delta(delta, badges.get(row.trial.id, ""))

@@ -1,0 +1,86 @@
+"""What a model was trained on is marked wherever its results on that are shown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.core.note import Code
+from bench.datasets.embedded import collections
+from bench.records.run import Run
+from bench.reports.exports import table
+from bench.reports.renderers import render
+from bench.reports.sections import document
+
+FAKE = "tests.support.fakes:HashReranker"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("seen")
+    shutil.copytree(Path(str(collections())) / "everyday-train", folder / "alpha")
+    shutil.copytree(Path(str(collections())) / "everyday-train", folder / "beta")
+    suite = {
+        "name": "seen",
+        "datasets": [
+            {f"files:{folder / 'alpha'}": {"queries": 12, "family": "msmarco"}},
+            {f"files:{folder / 'beta'}": {"queries": 12}},
+        ],
+        "rerankers": [
+            {FAKE: {"name": "seen", "trained_on": ["mmarco"]}},
+            {FAKE: {"name": "clean", "trained_on": [], "salt": "b"}},
+            {FAKE: {"name": "unknown", "salt": "c"}},
+            "word-overlap",
+        ],
+        "depth": 3,
+        "latency": None,
+    }
+    return bench.run(suite, out=folder / "results")
+
+
+def rows_of(run: Run, dataset: str) -> dict[str, bool | None]:
+    return {row.name: row.is_unseen for row in run.rows if row.trial.dataset == dataset}
+
+
+def test_rows_say_whether_their_collection_was_seen(run: Run) -> None:
+    """A translation of what was seen counts as seen; what is not known is not none."""
+    others = {"first-stage": True, "oracle": True, "word-overlap": True, "unknown": None}
+    assert rows_of(run, "alpha") == {**others, "seen": False, "clean": True}
+    assert rows_of(run, "beta") == {**others, "seen": True, "clean": True}
+
+
+def test_a_note_names_what_was_seen(run: Run) -> None:
+    noted = [row for row in run.rows if any(note.code == Code.TRAINED_ON for note in row.notes)]
+    assert [(row.name, row.trial.dataset) for row in noted] == [("seen", "alpha")]
+    assert set(noted[0].seen) == {"msmarco", "mmarco"}
+
+
+@pytest.mark.parametrize("form", ["markdown", "html", "latex"])
+def test_every_form_marks_the_cells(run: Run, form: str) -> None:
+    row = next(row for row in run.rows if row.name == "seen" and row.seen)
+    other = next(row for row in run.rows if row.name == "clean" and row.trial.dataset == "alpha")
+    text = render(document(run, "page"), form)
+    mark = "$^{t}$" if form == "latex" else "ᵗ"
+    assert f"{row.quality['nDCG@10'].mean:.4f}{mark}" in text
+    assert f"{other.quality['nDCG@10'].mean:.4f}{mark}" not in text
+
+
+def test_means_over_unseen_collections_are_next_to_the_means(run: Run) -> None:
+    rows = {(row.trial.dataset, row.name): row for row in run.rows}
+    records = [row for row in json.loads(table.to_json(run)) if "mean" in row["dataset"]]
+    for record in records:
+        beta = rows["beta", record["reranker"]].quality["nDCG@10"].mean
+        assert record["nDCG@10 unseen"] == pytest.approx(beta)
+    lines = list(csv.DictReader(io.StringIO(table.to_csv(run))))
+    cells = {(line["dataset"], line["reranker"]): line["unseen"] for line in lines}
+    assert cells["alpha", "seen"] == "False"
+    assert cells["alpha", "unknown"] == ""
+    text = render(document(run, "comment"), "markdown")
+    assert "Unseen is the mean over what no row is known to be trained on: beta, bm25" in text
+    assert "Not known of unknown, which may have seen any of them." in text
