@@ -308,15 +308,13 @@ class ScoreCache:
             if path.name in self._names:
                 continue
             try:
-                data = _bytes_of(path)
+                content = decode(_bytes_of(path))
             except FileNotFoundError:  # another process took it away
                 continue
             except OSError as error:
                 self._unreadable += 1
                 self._reason = self._reason or _reason_of(error)
                 continue
-            try:
-                content = decode(data)
             except chunk_file.DamagedFile:
                 self._set_aside(path)
                 continue

@@ -8,6 +8,7 @@ a cache of thousands of small files opens in seconds.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import zipfile
@@ -91,8 +92,9 @@ def encode_pairs(pairs: Mapping[str, Keys]) -> bytes:
 
 def decode_pairs(data: bytes) -> dict[str, Keys]:
     """Return what `encode_pairs` was given. Raises DamagedFile for anything that it did not
-    write.
+    write, and OSError where nothing can be read here.
     """
+    _check_reading()
     try:
         arrays = _arrays(data)
         return _slices(arrays, _keys_of_pairs(arrays))
@@ -106,8 +108,10 @@ def decode(data: bytes) -> Chunk:
     """Return the chunk in a file's bytes. Files from before costs were kept by request have no
     `own`.
 
-    Raises DamagedFile for anything that `encode` did not write.
+    Raises DamagedFile for anything that `encode` did not write, and OSError where nothing can be
+    read here.
     """
+    _check_reading()
     try:
         arrays = _arrays(data)
         scores = _scores(arrays)
@@ -128,6 +132,22 @@ def decode(data: bytes) -> Chunk:
     except Exception as error:  # zipfile, numpy and json raise a dozen kinds over damaged bytes
         raise DamagedFile(str(error)) from error
     return Chunk(scores, share, own, dropped, written, pairs)
+
+
+@lru_cache(maxsize=1)
+def _check_reading() -> None:
+    """Read a file that is known to be good, once in a process. Raises OSError where that fails.
+
+    What reads an archive is loaded when it is first needed, and a process without descriptors, or
+    without the right to read its own Python, fails then as it does over damaged bytes.
+    """
+    import numpy as np
+
+    try:
+        sample = encode(Chunk({"sample": np.zeros(1)}, {}, {}))
+        _scores(_arrays(sample))
+    except Exception as error:
+        raise OSError(errno.EIO, f"nothing can be read here: {error}") from None
 
 
 def _scores(arrays: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:

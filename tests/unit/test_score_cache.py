@@ -20,7 +20,7 @@ from bench.contract.request import Usage
 from bench.contract.scored import Scored
 from bench.core.cache_dir import DAMAGED, cache_dir, make_folder, set_aside
 from bench.core.errors import BenchError, RerankerError
-from bench.core.note import Note
+from bench.core.note import Code, Note
 from bench.core.wording import worded
 from bench.rerankers.description import identified
 from bench.scoring import chunk_file
@@ -154,6 +154,28 @@ def test_a_file_that_cannot_be_opened_stays_and_is_said(
         cache = ScoreCache(FINGERPRINT)
     assert len(cache.problems) == 1
     assert f"4 files are left alone because of '{error.strerror}'" in worded(cache.problems[0])
+    assert {path: path.read_bytes() for path in chunk_files()} == before
+    assert scored().cached_queries == 8
+
+
+def test_where_nothing_can_be_read_no_file_counts_as_damaged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What reads an archive is loaded when it is first needed: without descriptors that fails, and
+    looks like damage.
+    """
+    scored()
+    before = {path: path.read_bytes() for path in chunk_files()}
+
+    def fail(data: bytes) -> Any:
+        raise LookupError("unknown encoding: cp437")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(chunk_file, "_arrays", fail)
+        chunk_file._check_reading.cache_clear()
+        cache = ScoreCache(FINGERPRINT)
+    assert [problem.code for problem in cache.problems] == [Code.CACHE_UNREADABLE]
+    assert "unknown encoding" in worded(cache.problems[0])
     assert {path: path.read_bytes() for path in chunk_files()} == before
     assert scored().cached_queries == 8
 
